@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Lock every envs/NAME.in into envs/NAME.txt: exact versions, sha256 of every file, no index address."""
+
+from __future__ import annotations
+
+import sys
+
+from environment import ROOT, build, run
+
+OPTIONS = [
+    "--quiet",
+    "--universal",
+    "--python-version",
+    "3.11",
+    "--generate-hashes",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "--no-header",
+    "--annotation-style",
+    "line",
+]
+
+
+def main() -> None:
+    names = sys.argv[1:] or sorted(path.stem for path in (ROOT / "envs").glob("*.in"))
+    uv = str(build("uv") / "bin" / "uv")
+    for name in names:
+        run([uv, "pip", "compile", *OPTIONS, f"envs/{name}.in", "--output-file", f"envs/{name}.txt"])
+        print(f"locked envs/{name}.txt")
+
+
+if __name__ == "__main__":
+    main()
