@@ -1,0 +1,5 @@
+"""`python -m evenground.sidecar`."""
+
+from evenground.sidecar.cli import main
+
+main()

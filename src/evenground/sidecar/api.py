@@ -1,0 +1,81 @@
+"""The sidecar from Python: `run` measures one command in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from evenground.sidecar.summary import Summary
+
+_SOURCE = Path(__file__).resolve().parents[2]
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from evenground.sidecar.cli import main; main()"
+_PATIENCE_S = 10.0
+Stream = int | IO[Any] | None
+
+
+class SidecarError(RuntimeError):
+    """The sidecar itself failed, so that there is no complete measurement; the text says how."""
+
+
+def run(
+    command: Sequence[str],
+    *,
+    samples: Path,
+    header: Path,
+    rate_hz: float = 10.0,
+    time_limit_s: float | None = None,
+    grace_s: float = 5.0,
+    gpu: bool = True,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: Stream = None,
+    stdout: Stream = None,
+    stderr: Stream = None,
+) -> Summary:
+    """Run `command` with a sidecar beside it, write both files, and return how it went.
+
+    Streams, environment and working folder are the command's, as for subprocess.Popen; relative
+    output paths are the caller's. A command that fails, hits its limit or cannot be started is no
+    error but stands in the summary. When this process dies, or an exception such as
+    KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
+    """
+    argv = [sys.executable, "-I", "-c", _START, str(_SOURCE), "run", "--end-with-parent"]
+    argv += ["--samples", str(samples.absolute()), "--header", str(header.absolute())]
+    argv += ["--rate-hz", repr(float(rate_hz)), "--grace-s", repr(float(grace_s))]
+    argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
+    argv += [] if gpu else ["--no-gpu"]
+    header.unlink(missing_ok=True)
+    with subprocess.Popen(
+        [*argv, "--", *command], env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, close_fds=False
+    ) as process:
+        try:
+            status = process.wait()
+        except BaseException:
+            _end(process, grace_s)
+            raise
+    return _read_summary(header, status)
+
+
+def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    """The sidecar passes the request on; if that is not enough, its guardian ends the tree."""
+    process.terminate()
+    try:
+        process.wait(grace_s + _PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _read_summary(header: Path, status: int) -> Summary:
+    try:
+        summary = json.loads(header.read_text(encoding="utf-8"))["summary"]
+    except FileNotFoundError:
+        summary = None
+    if summary is None:
+        raise SidecarError(
+            f"the sidecar ended with status {status} and left no summary; its error output says why"
+        )
+    return Summary(**summary)

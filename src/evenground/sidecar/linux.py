@@ -1,0 +1,133 @@
+"""The few calls of Linux that Python has no function for, and where processes are found in /proc."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_NAME: Final = 15
+PR_SET_TIMERSLACK: Final = 29
+PR_GET_TIMERSLACK: Final = 30
+PR_SET_CHILD_SUBREAPER: Final = 36
+TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+
+
+def prctl(option: int, value: int = 0) -> int:
+    """prctl(2) with one integer argument; OSError when the kernel refuses."""
+    result = int(_libc.prctl(option, value, 0, 0, 0))
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl({option}): {os.strerror(error)}")
+    return result
+
+
+def name_thread(name: str) -> None:
+    """Set the name that ps and top show for this thread; the kernel keeps 15 bytes."""
+    buffer = ctypes.create_string_buffer(name.encode())
+    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+
+
+def process_cpu_ns(pid: int) -> int:
+    """CPU time of all threads of `pid`, ended ones too, exact to the nanosecond; OSError when gone.
+
+    The clock id is that of clock_getcpuclockid(3): bits of the inverted pid, then CPUCLOCK_SCHED. It
+    answers for zombies, and fails with EINVAL for a thread that does not lead its process.
+    """
+    return time.clock_gettime_ns((~pid << 3) | 2)
+
+
+def children_cpu_ns() -> int:
+    """CPU time of all children that this process has waited for, and of those they waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round(usage.ru_utime * 1e6) * 1000 + round(usage.ru_stime * 1e6) * 1000
+
+
+class Stat(NamedTuple):
+    """What the sidecar needs of /proc/PID/stat; times in nanoseconds, cut to clock ticks by the kernel."""
+
+    state: bytes
+    parent: int
+    session: int
+    own_ns: int
+    waited_ns: int
+    start: int
+
+
+def parse_stat(raw: bytes) -> Stat:
+    """Read /proc/PID/stat, whatever blanks and brackets the process name in it holds.
+
+    own_ns is utime + stime, waited_ns cutime + cstime, start the clock ticks since boot (proc_pid_stat(5)).
+    """
+    fields = raw[raw.rindex(b")") + 2 :].split()
+    own, waited = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+    return Stat(fields[0], int(fields[1]), int(fields[3]), own * TICK_NS, waited * TICK_NS, int(fields[19]))
+
+
+def read_stat(pid: int) -> Stat | None:
+    """`parse_stat` of a process by its number, or None when it is gone."""
+    try:
+        return parse_stat(Path(f"/proc/{pid}/stat").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def all_stats() -> dict[int, Stat]:
+    """`read_stat` of every process of this PID namespace."""
+    names = [entry.name for entry in os.scandir("/proc")]
+    found = ((int(name), read_stat(int(name))) for name in names if name.isdigit())
+    return {pid: stat for pid, stat in found if stat}
+
+
+def children(pid: int) -> list[int]:
+    """Children of all threads of `pid`; empty when it is gone.
+
+    One unlucky read may leave out a child while a sibling ends (proc_pid_task(5)): read again later.
+    """
+    try:
+        tasks = [entry.name for entry in os.scandir(f"/proc/{pid}/task")]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [child for task in tasks for child in _children_of_task(pid, task)]
+
+
+def _children_of_task(pid: int, task: str) -> list[int]:
+    try:
+        fd = os.open(f"/proc/{pid}/task/{task}/children", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    raw = b""
+    try:
+        while part := os.read(fd, 65536):
+            raw += part
+    except ProcessLookupError:
+        raw = raw[: raw.rfind(b" ") + 1]
+    finally:
+        os.close(fd)
+    return [int(word) for word in raw.split()]
+
+
+def children_by_scan(pid: int) -> list[int]:
+    """`children` for kernels without /proc/PID/task/TID/children: looks at every process."""
+    return [child for child, stat in all_stats().items() if stat.parent == pid]
+
+
+def has_children_files() -> bool:
+    """Whether this kernel lists children in /proc (CONFIG_PROC_CHILDREN)."""
+    return Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+def children_peak_bytes() -> int:
+    """Largest resident size that any single waited-for child, or child of one, ever had.
+
+    The kernel counts the moment between fork and exec too: never below this process's own size.
+    """
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024

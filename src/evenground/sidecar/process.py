@@ -1,0 +1,120 @@
+"""Runs the command as it would run without a sidecar: its start, its signals and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from evenground.sidecar import linux
+
+FORWARDED: Final = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+SI_KERNEL: Final = 0x80
+
+
+class Exit(NamedTuple):
+    """When the command ended, and how: with an exit code or by a signal; the other is None."""
+
+    unix_ns: int
+    code: int | None
+    signal: int | None
+
+
+class Surroundings:
+    """What the sidecar changes about itself, and what of it the command must not inherit."""
+
+    def __init__(self) -> None:
+        """Become subreaper, hold signals back until they are waited for, raise the limit of descriptors."""
+        ignored = {number for number in FORWARDED if signal.getsignal(number) is signal.SIG_IGN}
+        self.waited_for = {signal.SIGCHLD, *FORWARDED} - ignored
+        # An inherited "ignore" would make the kernel throw away the command's exit status.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.waited_for)
+        self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):  # then fewer /proc files are kept open
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self._limits[1], self._limits[1]))
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        self._pid = os.getpid()
+
+    def restore_in_child(self) -> None:
+        """Called in the command's process before it becomes the command: dies with the sidecar."""
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != self._pid:
+            os._exit(128 + signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+class Command:
+    """The command, from its start to the moment it is reaped."""
+
+    def __init__(self, argv: Sequence[str], surroundings: Surroundings) -> None:
+        """Start it in a session of its own; OSError when it cannot be started.
+
+        Standard streams and other inherited descriptors are the caller's; `pid` is also its group
+        and its session.
+        """
+        self._signals = surroundings.waited_for
+        process = subprocess.Popen(
+            argv, close_fds=False, start_new_session=True, preexec_fn=surroundings.restore_in_child
+        )
+        # Children are reaped here; Popen must neither wait for this one nor complain that nobody did.
+        process.returncode = 0
+        self.pid = process.pid
+        self.exit: Exit | None = None
+
+    def wait_until(self, wake_ns: float) -> None:
+        """Sleep until monotonic `wake_ns` or the command's end, pass signals on, reap orphans."""
+        while self.exit is None:
+            left_ns = max(0, wake_ns - time.monotonic_ns())
+            info = signal.sigtimedwait(self._signals, left_ns / 1e9)
+            if info is None:
+                return
+            if info.si_signo == signal.SIGCHLD:
+                self.reap()
+            else:
+                self._forward(info.si_signo, from_terminal=info.si_code == SI_KERNEL)
+
+    def reap(self) -> None:
+        """Wait for every child that has ended, orphans of the command too, and note the command's end."""
+        while info := _ended_child():
+            if info.si_pid == self.pid:
+                by_itself = info.si_code == os.CLD_EXITED
+                code, number = (info.si_status, None) if by_itself else (None, info.si_status)
+                self.exit = Exit(time.time_ns(), code, number)
+
+    def _forward(self, number: int, from_terminal: bool) -> None:
+        """A terminal signals a whole group, and so does this; a signal sent to one process goes to one."""
+        with contextlib.suppress(ProcessLookupError):
+            if from_terminal:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+
+
+def _ended_child() -> os.waitid_result | None:
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to each; a process that has ended meanwhile needs none."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+            if number == signal.SIGTERM:
+                os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,51 @@
+"""How a measured command went: the `summary` of samples.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+TIMED_OUT: Final = 124
+FAILED: Final = 125
+NOT_EXECUTABLE: Final = 126
+NOT_FOUND: Final = 127
+
+
+class Summary(NamedTuple):
+    """Result of one run. Times in Unix nanoseconds, CPU in seconds, memory in bytes.
+
+    exit_code is None when a signal ended the command, signal is None when it ended by itself;
+    not_started holds the reason when it never ran. cpu_s is the kernel's total of all waited-for
+    processes of the tree, max_rss_bytes the largest sampled sum over the tree (None without a
+    sample), peak_process_rss_bytes the kernel's high-water mark of the largest single process.
+    survivors counts processes that outlived the command and were ended; empty_cells, per column,
+    the rows without a value. sidecar_cpu_s is the sidecar's own cost, interpreter start included,
+    sidecar_sampling_cpu_s the part from the command's start to its end.
+    """
+
+    launched_unix_ns: int
+    exited_unix_ns: int
+    exit_code: int | None = None
+    signal: int | None = None
+    timed_out: bool = False
+    not_started: str | None = None
+    rows: int = 0
+    missed_slots: int = 0
+    cpu_s: float = 0.0
+    max_rss_bytes: int | None = None
+    peak_process_rss_bytes: int | None = None
+    survivors: int = 0
+    empty_cells: Mapping[str, int] = MappingProxyType({})
+    sidecar_cpu_s: float = 0.0
+    sidecar_sampling_cpu_s: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary of samples.json."""
+        return self._asdict() | {"empty_cells": dict(self.empty_cells)}
+
+    def status(self) -> int:
+        """What a shell would show as exit status; 124 for a command ended at its time limit."""
+        if self.timed_out:
+            return TIMED_OUT
+        return 128 + self.signal if self.signal is not None else self.exit_code or 0

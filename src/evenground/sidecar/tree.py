@@ -1,0 +1,231 @@
+"""Finds the processes below this one and reads their CPU and memory, at little cost per reading."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from evenground.sidecar import linux
+from evenground.sidecar.ledger import Ledger, Usage
+
+RESERVED_FILES: Final = 64
+PROBE_AT_MOST: Final = 128
+_GONE: Final = (errno.ENOENT, errno.ESRCH)
+
+
+class TreeUsage(NamedTuple):
+    """One reading of the whole tree."""
+
+    cpu_ns: int
+    rss_bytes: int
+    processes: int
+
+
+class KeptFile:
+    """A /proc file that is reread: kept open while the budget of descriptors lasts, else reopened.
+
+    A kept descriptor belongs to its process, not to the number: it fails when that process is gone,
+    though a new one may have got its pid.
+    """
+
+    def __init__(self, path: str, keep: bool) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if keep else -1
+
+    def read(self, size: int = 1024) -> bytes:
+        """The first `size` bytes as they are now; OSError when the file or its process is gone."""
+        if self._fd >= 0:
+            return os.pread(self._fd, size, 0)
+        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, size, 0)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Give the descriptor back; closing twice is harmless."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Process:
+    """One process of the tree. Raises OSError (see `is_gone`) when it does not exist any more."""
+
+    def __init__(self, pid: int, keep: bool, exact_clock: bool) -> None:
+        self.pid, self.kept, self._exact = pid, keep, exact_clock
+        self._files: list[KeptFile] = []
+        try:
+            self._files += [KeptFile(f"/proc/{pid}/stat", keep)]
+            self._files += [KeptFile(f"/proc/{pid}/statm", keep)]
+            self.key = (pid, linux.parse_stat(self._files[0].read()).start)
+        except OSError:
+            self.close()
+            raise
+
+    def read(self) -> tuple[Usage, int | None]:
+        """CPU so far and resident bytes (None for a zombie, which has no memory)."""
+        # The clock goes by pid, which could be another's by now; stat, read after it, proves it was not.
+        clock = linux.process_cpu_ns(self.pid) if self._exact else None
+        stat = linux.parse_stat(self._files[0].read())
+        if stat.start != self.key[1]:
+            raise ProcessLookupError(errno.ESRCH, "the process id was given to another process")
+        usage = Usage(stat.own_ns if clock is None else clock, stat.waited_ns)
+        if stat.state in b"ZX":
+            return usage, None
+        return usage, int(self._files[1].read(128).split(None, 2)[1]) * linux.PAGE_BYTES
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for file in self._files:
+            file.close()
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether an error means that the process has ended (EINVAL: its clock is that of a thread now)."""
+    return error.errno in (*_GONE, errno.EINVAL)
+
+
+class Tree:
+    """All processes below the root, which is this process and their subreaper.
+
+    A full walk through the lists of children costs a read per thread, so it is done at least every
+    `walk_every_ns` and when in doubt only. In between, the kernel's newest pid in /proc/loadavg tells
+    which pids were given since, and only these are looked at; where it does not tell
+    (`newest_pid_tells`), every reading walks.
+    """
+
+    def __init__(self, root: int, exclude: frozenset[int], walk_every_ns: int = 3_000_000_000) -> None:
+        self.known: dict[int, Process] = {}
+        self._changed = True
+        self.newest_pid_tells = False  # until somebody has seen it move
+        self._root, self._exclude, self._walk_every_ns = root, exclude, walk_every_ns
+        self._ledger = Ledger()
+        self._reaped_base_ns = linux.children_cpu_ns()
+        self._exact = _leads_a_process(root)
+        self._children: Callable[[int], list[int]] = (
+            linux.children if linux.has_children_files() else linux.children_by_scan
+        )
+        self._loadavg = KeptFile("/proc/loadavg", keep=True)
+        # The newest pid one and two readings ago: a fork under way may show its pid before its process.
+        self._newest = self._newest_before = self.newest_pid()
+        self._walked_ns, self._unsure = 0, True
+        self._free_files = _file_limit() - RESERVED_FILES
+
+    def newest_pid(self) -> int:
+        """The pid the kernel gave last in this PID namespace, to a process or a thread."""
+        return int(self._loadavg.read(128).rsplit(None, 1)[-1])
+
+    def read(self, now_ns: int) -> TreeUsage:
+        """Read every process, parents before their children (see Ledger); `now_ns` is monotonic."""
+        reaped = linux.children_cpu_ns() - self._reaped_base_ns
+        newest = self.newest_pid()
+        reading: dict[tuple[int, int], Usage] = {}
+        resident: list[int] = []
+        for process in list(self.known.values()):
+            self._read_one(process, reading, resident)
+        for process in self._new_processes(newest, now_ns):
+            self._read_one(process, reading, resident)
+        return TreeUsage(self._ledger.update(reading, reaped), sum(resident), len(resident))
+
+    def _new_processes(self, newest: int, now_ns: int) -> list[Process]:
+        since, self._newest_before, self._newest = self._newest_before, self._newest, newest
+        walk = self._unsure or not self._may_probe() or now_ns - self._walked_ns >= self._walk_every_ns
+        if walk or not 0 <= newest - since <= PROBE_AT_MOST:
+            self._walked_ns, self._unsure = now_ns, False
+            return self._walk()
+        return self._probe(range(since + 1, newest + 1))
+
+    def _may_probe(self) -> bool:
+        return self.newest_pid_tells and self._exact
+
+    def _probe(self, pids: range) -> list[Process]:
+        """Those of `pids` that are new processes of the tree; a parent's pid is lower than its child's."""
+        found: list[Process] = []
+        for pid in pids:
+            if pid in self.known or pid in self._exclude or not _leads_a_process(pid):
+                continue
+            stat = linux.read_stat(pid)
+            if stat and (stat.parent == self._root or stat.parent in self.known):
+                found += filter(None, [self._open(pid)])
+        return found
+
+    def _read_one(self, process: Process, reading: dict[tuple[int, int], Usage], resident: list[int]) -> None:
+        try:
+            usage, rss_bytes = process.read()
+        except OSError as error:
+            if not is_gone(error):
+                raise
+            self._forget(process)
+            return
+        reading[process.key] = usage
+        if rss_bytes is not None:
+            resident.append(rss_bytes)
+
+    def _walk(self) -> list[Process]:
+        """Find processes that are new; parents come before their children in the result."""
+        found: list[Process] = []
+        seen, queue = {self._root}, [self._root]
+        for parent in queue:
+            for pid in self._children(parent):
+                if pid in seen or pid in self._exclude:
+                    continue
+                seen.add(pid)
+                queue.append(pid)
+                if pid not in self.known and (process := self._open(pid)):
+                    found.append(process)
+        return found
+
+    def _open(self, pid: int) -> Process | None:
+        try:
+            process = Process(pid, keep=self._free_files >= 2, exact_clock=self._exact)
+        except OSError as error:
+            if not is_gone(error):
+                raise
+            # It ended during the walk; children it had may have moved to a parent already passed.
+            self._unsure = True
+            return None
+        self._free_files -= 2 * process.kept
+        self.known[pid] = process
+        self._changed = True
+        return process
+
+    def _forget(self, process: Process) -> None:
+        process.close()
+        self._free_files += 2 * process.kept
+        del self.known[process.pid]
+        self._changed = True
+
+    def take_change(self) -> bool:
+        """Whether processes came or went since this was asked last."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    def pids(self) -> list[int]:
+        """The processes below the root now, zombies left out, by a fresh walk."""
+        self._walk()
+        stats = ((process, linux.read_stat(process.pid)) for process in self.known.values())
+        return [p.pid for p, stat in stats if stat and stat.start == p.key[1] and stat.state not in b"ZX"]
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for process in list(self.known.values()):
+            self._forget(process)
+        self._loadavg.close()
+
+
+def _leads_a_process(pid: int) -> bool:
+    """Whether `pid` is a process, not a thread of one; the process clock tells it in one cheap call."""
+    try:
+        linux.process_cpu_ns(pid)
+    except OSError:
+        return False
+    return True
+
+
+def _file_limit() -> int:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1 << 20 if limit == resource.RLIM_INFINITY else limit
