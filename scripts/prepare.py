@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Turn the raw files of one dataset into the arrays that every engine reads."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.datasets.options import chosen_dataset, dataset_parser
+from evenground.datasets.prepare import prepare_dataset
+from evenground.errors import cli
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = dataset_parser(__doc__)
+    parser.add_argument(
+        "--raw-dir", type=Path, required=True, metavar="DIR", help="where fetch.py put the raw files"
+    )
+    parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where the arrays go")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prepare one dataset."""
+    given = parse()
+    entry = chosen_dataset(given)
+    record = prepare_dataset(entry, given.raw_dir, given.output_dir)
+    print(f"{entry.name}: {record['train_images']} training and {record['test_images']} test images")
+
+
+if __name__ == "__main__":
+    cli(main)

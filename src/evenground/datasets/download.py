@@ -1,0 +1,202 @@
+"""One file from one address over HTTPS: timeouts, retries with back-off, resume, verification."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from evenground.datasets.progress import Progress
+from evenground.datasets.registry import RemoteFile, allowed_url
+from evenground.datasets.storage import MEBIBYTE, mismatch, require_space, writing
+from evenground.errors import EvengroundError
+
+CHUNK_BYTES = 64 * 1024
+WORTHWHILE_BYTES = MEBIBYTE
+PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How patient a download is.
+
+    timeout_s: seconds to wait for a connection, and for the next bytes; retries: further attempts per address
+    after a passing fault; backoff_s: seconds before the first of them, doubled each time.
+    """
+
+    timeout_s: float = 30.0
+    retries: int = 3
+    backoff_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """EvengroundError for a wait that makes no sense."""
+        if self.timeout_s <= 0 or self.retries < 0 or self.backoff_s < 0:
+            raise EvengroundError(
+                "timeout, retries or back-off out of range", str(self), "give positive numbers"
+            )
+
+
+class HostFailed(Exception):
+    """This address will not give the file: try the next one."""
+
+
+class _PassingFault(Exception):
+    """Something that may work a little later, at the same address."""
+
+
+class _StartOver(Exception):
+    """What lies in the part file cannot be continued here."""
+
+
+class _HttpsOrLoopback(HTTPAdapter):
+    """Refuses plain http to other machines, redirects included."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if not allowed_url(request.url or ""):
+            raise requests.exceptions.InvalidSchema(f"plain http is refused: {request.url}")
+        return super().send(request, *args, **kwargs)
+
+
+def open_session() -> requests.Session:
+    """A session that speaks https only (and plain http to this machine itself) and asks for raw bytes."""
+    session = requests.Session()
+    session.mount("http://", _HttpsOrLoopback())
+    session.headers["Accept-Encoding"] = "identity"
+    return session
+
+
+def download(
+    url: str,
+    part: Path,
+    file: RemoteFile,
+    policy: Policy,
+    session: requests.Session,
+    tell: Callable[[str], None],
+) -> None:
+    """Leave the whole, verified file in `part`, continuing what already lies there.
+
+    Raises HostFailed when this address cannot give it, EvengroundError when the disk is full or read-only.
+    A failure that came after at least 1 MiB of new bytes does not use up a retry.
+    """
+    failures, furthest = 0, _size(part)
+    while True:
+        try:
+            return _attempt(url, part, file, policy, session)
+        except _PassingFault as fault:
+            progressed = _size(part) - furthest >= WORTHWHILE_BYTES
+            furthest = max(furthest, _size(part))
+            failures = 1 if progressed else failures + 1
+            if failures > policy.retries:
+                raise HostFailed(str(fault)) from fault
+            delay_s = policy.backoff_s * 2 ** (failures - 1)
+            tell(f"{host_of(url)}: {fault}; next attempt in {delay_s:g} s ({failures} of {policy.retries})")
+            time.sleep(delay_s)
+
+
+def host_of(url: str) -> str:
+    """Host name of an address, without its port."""
+    return urlsplit(url).hostname or url
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _attempt(url: str, part: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
+    resumed = _size(part) > 0
+    try:
+        if file.bytes is None or _size(part) != file.bytes:
+            _request(url, part, file, policy, session)
+        problem = mismatch(part, file)
+        if problem is None:
+            return
+        part.unlink()
+        if not resumed:
+            raise HostFailed(problem)
+    except _StartOver as reason:
+        part.unlink(missing_ok=True)
+        if not resumed:
+            raise HostFailed(str(reason)) from reason
+    # The beginning came from an earlier call or another address, so this address has not had its chance yet.
+    _attempt(url, part, file, policy, session)
+
+
+def _request(url: str, part: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
+    offset = _size(part)
+    headers = {"Range": f"bytes={offset}-"} if offset else {}
+    try:
+        with session.get(url, headers=headers, stream=True, timeout=policy.timeout_s) as response:
+            if response.status_code == 416 and _complete_at(response, offset):
+                return
+            start = _first_byte(response, offset)
+            total = _total_bytes(response, start)
+            if file.bytes is not None and total is not None and total != file.bytes:
+                part.unlink(missing_ok=True)
+                raise HostFailed(f"offers {total} bytes instead of {file.bytes}")
+            require_space(part.parent, max(0, (total or file.bytes or 0) - offset))
+            _store(response, part, start, total, file)
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
+        raise _PassingFault(f"nothing came for {policy.timeout_s:g} s") from error
+    except (requests.exceptions.SSLError, requests.exceptions.InvalidSchema) as error:
+        raise HostFailed(str(error)) from error
+    except requests.exceptions.ConnectionError as error:
+        raise _PassingFault("no connection") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise _PassingFault(f"broke off after {_size(part)} bytes") from error
+    except requests.exceptions.RequestException as error:
+        raise HostFailed(str(error)) from error
+
+
+def _complete_at(response: requests.Response, offset: int) -> bool:
+    """Whether a 416 says that the file ends where the part file ends."""
+    return response.headers.get("Content-Range", "").replace(" ", "") == f"bytes*/{offset}"
+
+
+def _first_byte(response: requests.Response, offset: int) -> int:
+    """Position in the file of the first byte of this answer; raises for anything but content."""
+    status = response.status_code
+    if status == 200:
+        return 0
+    if status == 206:
+        match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if offset and match and int(match[1]) == offset:
+            return offset
+        raise _StartOver("answers another range than asked")
+    if status == 416:
+        raise _StartOver("refuses to continue the file (HTTP 416)")
+    if status in PASSING_STATUS:
+        raise _PassingFault(f"HTTP {status}")
+    raise HostFailed(f"HTTP {status}")
+
+
+def _total_bytes(response: requests.Response, start: int) -> int | None:
+    length = response.headers.get("Content-Length", "")
+    return start + int(length) if length.isdigit() else None
+
+
+def _store(response: requests.Response, part: Path, start: int, total: int | None, file: RemoteFile) -> None:
+    """Append the body from byte `start` on; the part file keeps whatever arrived before a fault."""
+    position = start
+    with writing(part):
+        stream = part.open("r+b" if start else "wb")
+    with stream, Progress(file.name, total or file.bytes, start) as progress:
+        stream.seek(start)
+        # Not decoded: a host that sends these .gz files as "Content-Encoding: gzip" must not unpack them.
+        for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+            position += len(chunk)
+            if file.bytes is not None and position > file.bytes:
+                raise _StartOver(f"sends more than {file.bytes} bytes")
+            with writing(part):
+                stream.write(chunk)
+                stream.flush()
+            progress.advance(len(chunk))
+    if file.bytes is not None and position < file.bytes:
+        raise _PassingFault(f"ended after {position} of {file.bytes} bytes")

@@ -1,0 +1,28 @@
+"""The options that every script of this room has: which dataset, out of which registry."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from evenground.datasets.registry import DatasetEntry, find_dataset, load_extra, load_registry
+
+
+def dataset_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with --registry, --extra-registry and --dataset."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--registry", type=Path, required=True, metavar="FILE", help="data/registry.yaml")
+    parser.add_argument(
+        "--extra-registry",
+        type=Path,
+        metavar="FILE",
+        help="further entries, or a configuration (YAML or JSON)",
+    )
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="key of the entry")
+    return parser
+
+
+def chosen_dataset(given: argparse.Namespace) -> DatasetEntry:
+    """The entry that the options name; EvengroundError for a broken registry or an unknown name."""
+    extra = load_extra(given.extra_registry) if given.extra_registry else {}
+    return find_dataset(load_registry(given.registry, extra), given.dataset)

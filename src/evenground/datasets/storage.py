@@ -1,0 +1,81 @@
+"""Storing on a disk that may be full: verify, check space, and let only complete files take a name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evenground.datasets.registry import RemoteFile
+from evenground.errors import EvengroundError
+from evenground.files import json_text, sha256_file
+
+MEBIBYTE = 2**20
+
+
+def mismatch(path: Path, file: RemoteFile) -> str | None:
+    """Why `path` is not the registered file (size, then SHA-256), or None when it is."""
+    size = path.stat().st_size
+    if file.bytes is not None and size != file.bytes:
+        return f"{size} bytes instead of {file.bytes}"
+    digest = sha256_file(path)
+    return None if digest == file.sha256 else f"wrong checksum: sha256 {digest} instead of {file.sha256}"
+
+
+def require_space(folder: Path, need_bytes: int) -> None:
+    """EvengroundError if the disk of `folder` has less than `need_bytes` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < need_bytes:
+        raise EvengroundError(
+            f"disk is full: {need_bytes / MEBIBYTE:.1f} MiB needed, {free / MEBIBYTE:.1f} MiB free",
+            str(folder),
+            "make room and start again; what is complete stays",
+        )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a write's OSError (disk full, quota, no permission) into an EvengroundError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "disk is full" if full else f"cannot write: {error.strerror or error}"
+        todo = (
+            "make room and start again; what is complete stays"
+            if full
+            else "check the folder and its permissions"
+        )
+        raise EvengroundError(what, str(path), todo) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents; EvengroundError if that cannot be done."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def put_in_place(part: Path, target: Path) -> None:
+    """Flush `part` to the disk and give it the name `target` in one step."""
+    with writing(target):
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.replace(target)
+
+
+def store_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` as JSON, whole or not at all; EvengroundError if the disk is full."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with writing(path):
+            part.write_text(json_text(content), encoding="utf-8")
+        put_in_place(part, path)
+    finally:
+        part.unlink(missing_ok=True)
