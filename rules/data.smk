@@ -1,0 +1,32 @@
+"""From the registry to the arrays that every engine reads."""
+
+
+rule fetch:
+    input:
+        registry=ancient("data/registry.yaml"),
+        experiment=ancient(EXPERIMENT),
+    output:
+        "data/raw/{dataset}/{fingerprint}/fetched.json",
+    params:
+        mirrors=PLAN.experiment.mirrors,
+    log:
+        "results/logs/fetch/{dataset}-{fingerprint}.log",
+    shell:
+        "{PYTHON:q} scripts/fetch.py --registry {input.registry:q} --extra-registry {input.experiment:q}"
+        " --dataset {wildcards.dataset:q} --output-dir $(dirname {output:q})"
+        " --mirror {params.mirrors:q} 2>&1 | tee {log:q}"
+
+
+rule prepare:
+    input:
+        registry=ancient("data/registry.yaml"),
+        experiment=ancient(EXPERIMENT),
+        fetched=lambda wildcards: ancient(f"{PLAN.raw(wildcards.dataset)}/fetched.json"),
+    output:
+        "data/prepared/{dataset}/{fingerprint}/dataset.json",
+    log:
+        "results/logs/prepare/{dataset}-{fingerprint}.log",
+    shell:
+        "{PYTHON:q} scripts/prepare.py --registry {input.registry:q} --extra-registry {input.experiment:q}"
+        " --dataset {wildcards.dataset:q} --raw-dir $(dirname {input.fetched:q})"
+        " --output-dir $(dirname {output:q}) 2>&1 | tee {log:q}"

@@ -1,0 +1,13 @@
+"""One locked Python environment per engine, in the cache, named by its lock."""
+
+
+rule environment:
+    input:
+        lock=ancient("envs/{environment}.txt"),
+    output:
+        str(env_dir("uv").parent / "{environment}-{lock_hash,[0-9a-f]{12}}" / MARKER),
+    log:
+        "results/logs/environment/{environment}-{lock_hash}.log",
+    threads: workflow.cores
+    shell:
+        "{PYTHON:q} scripts/environment.py {wildcards.environment:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,50 @@
+"""Trainings, one at a time in the plan's order, and the index of what became of them."""
+
+
+rule train:
+    # All environments and datasets before the first training: nothing is prepared beside one.
+    input:
+        ancient(wanted_environments()),
+        ancient(wanted_datasets()),
+        experiment=ancient(EXPERIMENT),
+    output:
+        "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",
+    params:
+        place=place,
+        python=interpreter,
+        warm_up=lambda wildcards: "yes" if place(wildcards) in PLAN.warm_ups else "no",
+    log:
+        "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
+    threads: workflow.cores
+    priority: order_priority
+    shell:
+        "exec {PYTHON:q} scripts/train.py --experiment {input.experiment:q} --place {params.place:q}"
+        " --attempt {wildcards.attempt:q} --python={params.python:q} --warm-up {params.warm_up:q}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule index:
+    input:
+        attempts_to_make,
+        plan="results/plan.json",
+    output:
+        "results/index.json",
+    log:
+        "results/logs/index.log",
+    shell:
+        "{PYTHON:q} scripts/index.py --plan {input.plan:q} --output {output:q} 2>&1 | tee {log:q}"
+
+
+rule complete:
+    """Name the tables and figures; fail when a wanted run failed, after everything was drawn."""
+    input:
+        index="results/index.json",
+        tables="results/tables/runs.csv",
+        figures="results/figures/figures.json",
+    output:
+        "results/complete.json",
+    log:
+        "results/logs/complete.log",
+    shell:
+        "{PYTHON:q} scripts/complete.py --index {input.index:q} --figures {input.figures:q}"
+        " --output {output:q} 2>&1 | tee {log:q}"

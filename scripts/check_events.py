@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Judge an events file by docs/protocol.md: exit code 0 if it is complete and right, else 1 and one line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.errors import cli
+from evenground.protocol.events import Expected, check_events
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("events", type=Path, help="JSON lines an engine wrote")
+    for name in ("epochs", "batch-size", "seed", "train-images", "test-images", "parameters"):
+        parser.add_argument(f"--{name}", type=int, help="what the engine was asked for")
+    parser.add_argument("--network", choices=["mlp", "cnn"])
+    parser.add_argument("--linger-s", type=float)
+    given = vars(parser.parse_args())
+    path = given.pop("events")
+    events = check_events(path, Expected(**given))
+    print(f"{path}: {len(events)} events, complete and in order")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Name the tables and figures; end non-zero when a wanted run did not finish."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.errors import EvengroundError, cli
+from evenground.files import read_json, write_json
+from evenground.runs.index import unfinished
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--figures", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args()
+    index = read_json(given.index)
+    names = [figure["name"] for figure in read_json(given.figures)]
+    print(f"tables:  results/tables/  figures ({len(names)}):")
+    print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
+    lost = unfinished(index)
+    if lost:
+        first = lost[0]
+        raise EvengroundError(
+            f"{len(lost)} of {len(index['runs'])} wanted runs did not finish; the first: {first['dataset']} "
+            f"{first['engine']} r{first['repetition']}: {first['reason'] or 'not recorded'}",
+            "results/tables/runs.md",
+            "their logs are under results/attempts; call again to try them again",
+        )
+    write_json(given.output, {"schema": 1, "runs": len(index["runs"]), "figures": names})
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,44 @@
+"""Where JAX computes, and with what: GPU or CPU, threads, precision, compiled or not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "python_protocol"))
+
+import jax
+import jaxlib
+from evenground_engine import EngineError
+
+VERSIONS = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+
+def configure(arguments: Namespace) -> str:
+    """Apply the command line before JAX looks for its devices; returns `cpu` or `cuda:NAME`."""
+    options = arguments.options
+    if options["convolution"] not in ("auto", "patches", "direct"):
+        raise EngineError(f"unknown way '{options['convolution']}'", "--option convolution", "auto, patches, direct")
+    os.environ["NPROC"] = str(arguments.threads)  # size of XLA's thread pool on the CPU
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = str(options["preallocate"]).lower()
+    jax.config.update("jax_disable_jit", options["disable_jit"])
+    jax.config.update("jax_default_matmul_precision", None if options["tf32"] else "float32")
+    if arguments.accelerator != "auto":
+        jax.config.update("jax_platforms", arguments.accelerator)
+    try:
+        device = jax.devices()[0]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        where = f"--accelerator {arguments.accelerator}"
+        raise EngineError(f"JAX finds no such device: {reason}", where, "use cpu or auto") from None
+    return "cpu" if device.platform == "cpu" else f"cuda:{device.device_kind}"
+
+
+def convolution(arguments: Namespace) -> str:
+    """How to convolve, `auto` resolved."""
+    chosen: str = arguments.options["convolution"]
+    if chosen == "auto":
+        return "patches" if jax.default_backend() == "cpu" else "direct"
+    return chosen

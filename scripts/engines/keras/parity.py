@@ -1,0 +1,50 @@
+"""The parity test's side of Keras (docs/protocol.md): the training's own code, dropout off."""
+
+from __future__ import annotations
+
+import device  # first: it chooses the backend
+import evenground_engine as protocol
+import keras
+import network
+import train
+
+OPTIONS: dict[str, protocol.Option] = {**train.OPTIONS, "adam_epsilon": 1e-7, "batch_norm_momentum": 0.99}
+
+
+class EveryLoss(keras.callbacks.Callback):
+    """Collects the loss of each step: the running mean starts anew before the next one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.losses.append(float(logs["loss"]))
+        self.model.reset_metrics()
+
+
+def main() -> None:
+    given = protocol.parity_arguments(OPTIONS)
+    device.configure(given)
+    data = protocol.load_dataset(given.dataset, given.batch_size, given.steps * given.batch_size)
+    model = network.build(
+        given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"]
+    )
+    network.compile_model(model, given.learning_rate, given.options["adam_epsilon"])
+    weights = network.named_weights(model)
+    if given.weights:
+        loaded = protocol.same_weights(protocol.load_weights(given.weights), weights)
+        for name, values in loaded.items():
+            weights[name].assign(values)
+    if given.export_weights:
+        protocol.save_weights(given.export_weights, weights)
+
+    collected = EveryLoss()
+    network.fit(model, data.train.images, data.train.labels, given.batch_size, 1, [collected])
+    statistics = {name: value.numpy() for name, value in weights.items() if ".moving_" in name}
+    logits = model.predict(data.test.images, verbose=0)
+    protocol.write_parity(given.output, collected.losses, statistics, logits)
+
+
+if __name__ == "__main__":
+    protocol.cli(main)

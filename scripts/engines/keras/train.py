@@ -1,0 +1,95 @@
+"""Train one network in Keras as docs/specification.md says and write its events (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import math
+import time
+from argparse import Namespace
+
+import device  # first: it chooses the backend
+import evenground_engine as protocol
+import keras
+import network
+import numpy as np
+
+OPTIONS: dict[str, protocol.Option] = {
+    "jit_compile": False,
+    "steps_per_execution": 1,
+    "run_eagerly": False,
+    "memory_growth": True,
+    "tf32": False,
+}
+
+
+class ReportEpochs(keras.callbacks.Callback):
+    """Writes the events of `fit`. Keras has the logs on the host before it calls these methods."""
+
+    # Without it Keras would wait for every step's metrics before it starts the next step.
+    async_safe = True
+
+    def __init__(self, events: protocol.Events, images: int, steps_per_execution: int) -> None:
+        super().__init__()
+        self.events, self.images, self.steps_per_execution = events, images, steps_per_execution
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch = epoch + 1
+        self.events.emit("epoch_start", epoch=self.epoch)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if self.epoch == 1 and batch < self.steps_per_execution:
+            self.events.emit("first_batch_end", epoch=1, loss=float(logs["loss"]))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
+        self.events.emit("epoch_end", epoch=self.epoch, loss=loss, accuracy=accuracy, images=self.images)
+
+
+def train(model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events) -> None:
+    """All epochs, between the events `train_start` and `train_end`."""
+    images = len(data.train.images) - len(data.train.images) % given.batch_size
+    report = ReportEpochs(events, images, given.options["steps_per_execution"])
+    events.emit(
+        "train_start",
+        seed=given.seed,
+        epochs=given.epochs,
+        batch_size=given.batch_size,
+        network=given.network,
+        parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
+    )
+    network.fit(model, data.train.images, data.train.labels, given.batch_size, given.epochs, [report])
+    events.emit("train_end")
+
+
+def evaluate(model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events) -> None:
+    """Count the hits on all test images in inference mode."""
+    events.emit("evaluate_start")
+    logits = model.predict(data.test.images, batch_size=given.batch_size, verbose=0)
+    hits, images = int(np.sum(logits.argmax(axis=1) == data.test.labels)), len(logits)
+    events.emit("evaluate_end", accuracy=hits / images, hits=hits, images=images)
+
+
+def main() -> None:
+    given = protocol.training_arguments(OPTIONS)
+    if given.options["steps_per_execution"] < 1:
+        raise protocol.EngineError("must be at least 1", "--option steps_per_execution", "its default is 1")
+    name = device.configure(given)
+    events = protocol.Events(given.events)
+    events.emit("start", engine="keras", versions=device.VERSIONS, device=name, options=given.options)
+    events.emit("load_start")
+    data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
+    events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
+
+    model = network.build(given.network, data.shape, data.classes)
+    how = ("jit_compile", "steps_per_execution", "run_eagerly")
+    network.compile_model(model, given.learning_rate, **{key: given.options[key] for key in how})
+    train(model, data, given, events)
+    evaluate(model, data, given, events)
+
+    time.sleep(given.linger_s)
+    events.emit("linger_end", linger_s=given.linger_s)
+    events.emit("end")
+
+
+if __name__ == "__main__":
+    protocol.cli(main)

@@ -1,0 +1,222 @@
+"""The engine protocol (docs/protocol.md) for engines written in Python: command line, data, events.
+
+Needs the standard library and numpy only, so that it works in every engine's environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NETWORKS = ("mlp", "cnn")
+ACCELERATORS = ("auto", "cpu", "cuda")
+Option = bool | int | float | str
+
+
+class EngineError(Exception):
+    """A mistake the user can mend: what is wrong, where, and what to do about it."""
+
+    def __init__(self, what: str, where: str, todo: str) -> None:
+        super().__init__(" ".join(f"{what} ({where}): {todo}".split()))
+
+
+def cli(main: Callable[[], None]) -> None:
+    """Run `main`; an EngineError becomes one line on standard error and exit code 1."""
+    try:
+        main()
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+# ---------------------------------------------------------------- command line
+
+
+def training_arguments(options: Mapping[str, Option], argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of a training; `options` are the engine's own with their defaults.
+
+    In the result `options` is a dict with every option, typed as its default is.
+    """
+    parser = _shared_arguments("Train one network and write its events.")
+    parser.add_argument("--epochs", type=_count, required=True)
+    parser.add_argument("--linger-s", type=float, default=0.0, help="stay alive so long after the work")
+    parser.add_argument("--events", type=Path, required=True, help="JSON lines are appended to it")
+    parser.add_argument("--train-limit", type=_count, default=None, help="train on the first N images only")
+    return _with_options(parser.parse_args(argv), options)
+
+
+def parity_arguments(options: Mapping[str, Option], argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line of the parity test; `options` as in `training_arguments`."""
+    parser = _shared_arguments("Train some steps without dropout and write every step's loss.")
+    parser.add_argument("--steps", type=_count, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="JSON file with the results")
+    parser.add_argument("--weights", type=Path, default=None, help="folder of initial weights; default: own")
+    parser.add_argument("--export-weights", type=Path, default=None, help="write the initial weights there")
+    return _with_options(parser.parse_args(argv), options)
+
+
+def _shared_arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument("--dataset", type=Path, required=True, help="prepared folder")
+    parser.add_argument("--network", choices=NETWORKS, required=True)
+    parser.add_argument("--batch-size", type=_count, required=True)
+    parser.add_argument("--learning-rate", type=float, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--threads", type=_count, required=True)
+    parser.add_argument("--accelerator", choices=ACCELERATORS, required=True)
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _with_options(arguments: argparse.Namespace, defaults: Mapping[str, Option]) -> argparse.Namespace:
+    options = dict(defaults)
+    for given in arguments.option:
+        key, equals, text = given.partition("=")
+        if key not in defaults or not equals:
+            raise EngineError(f"unknown option '{given}'", "--option", f"give KEY=VALUE, KEY of: {_known(defaults)}")
+        options[key] = _typed(key, text, defaults[key])
+    del arguments.option
+    arguments.options = options
+    return arguments
+
+
+def _known(defaults: Mapping[str, Option]) -> str:
+    return ", ".join(defaults) or "none"
+
+
+def _typed(key: str, text: str, default: Option) -> Option:
+    kind = type(default)
+    try:
+        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        wanted = "true or false" if kind is bool else kind.__name__
+        raise EngineError(f"'{text}' is not {wanted}", f"--option {key}", f"its default is {default}") from None
+
+
+# ------------------------------------------------------------------------ data
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images float32 (N,H,W,C), every pixel divided by 255; labels int32 (N,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset in memory, as the specification feeds it to a network."""
+
+    train: Split
+    test: Split
+    classes: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels of one image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+
+def load_dataset(folder: Path, batch_size: int, train_limit: int | None = None) -> Dataset:
+    """Read a prepared folder; EngineError where a file is missing or there is no full batch."""
+    try:
+        classes = len(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["classes"])
+        train = _split(folder, "train", train_limit)
+        test = _split(folder, "test", None)
+    except (OSError, ValueError, KeyError) as error:
+        raise EngineError(f"cannot read the dataset: {error}", str(folder), "prepare it again") from None
+    if len(train.images) < batch_size:
+        todo = f"give at most {len(train.images)}"
+        raise EngineError("there is no full batch", f"--batch-size {batch_size}", todo)
+    return Dataset(train, test, classes)
+
+
+def _split(folder: Path, name: str, limit: int | None) -> Split:
+    pixels = np.load(folder / f"{name}_images.npy", allow_pickle=False)[:limit]
+    labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)[:limit]
+    return Split(np.divide(pixels, np.float32(255), dtype=np.float32), labels.astype(np.int32))
+
+
+# ---------------------------------------------------------------------- events
+
+
+class Events:
+    """Appends events to a file, one JSON object per line, each flushed as it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Write one event now. Call it only after the device has finished what the event reports."""
+        t_unix_ns = time.time_ns()
+        known = {key: _json_number(value) for key, value in fields.items()}
+        line = {"event": event, "t_unix_ns": t_unix_ns, **known}
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+
+def _json_number(value: Any) -> Any:
+    """JSON has no NaN: a number that is not finite is written as null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# --------------------------------------------------------------- parity's files
+
+
+def load_weights(folder: Path) -> dict[str, np.ndarray]:
+    """Weights by their canonical names, one `NAME.npy` each; EngineError where there are none."""
+    files = sorted(folder.glob("*.npy"))
+    if not files:
+        raise EngineError("no weights", str(folder), "write them with --export-weights")
+    return {file.stem: np.load(file, allow_pickle=False) for file in files}
+
+
+def same_weights(given: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`given` if it has the names and shapes of `own`, else an EngineError that names the first difference."""
+    for name in sorted({*given, *own}):
+        left, right = (weights[name].shape if name in weights else None for weights in (given, own))
+        if left != right:
+            raise EngineError(
+                f"weight '{name}' has shape {left}, the network's has {right}",
+                "--weights",
+                "give the weights of this network on this dataset",
+            )
+    return dict(given)
+
+
+def save_weights(folder: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Write weights by their canonical names, one `NAME.npy` each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in weights.items():
+        np.save(folder / f"{name}.npy", np.asarray(values, np.float32))
+
+
+def write_parity(
+    path: Path, losses: Sequence[float], statistics: Mapping[str, np.ndarray], logits: np.ndarray
+) -> None:
+    """Write what the parity test compares: loss per step, moving statistics, inference logits."""
+    content = {
+        "schema": 1,
+        "losses": [float(loss) for loss in losses],
+        "statistics": {name: np.asarray(values).tolist() for name, values in sorted(statistics.items())},
+        "logits": np.asarray(logits).tolist(),
+    }
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")

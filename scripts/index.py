@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+"""Write results/index.json: what became of every run that results/plan.json wants."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.errors import cli
+from evenground.files import read_json, write_json
+from evenground.runs.index import build_index
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args()
+    write_json(given.output, build_index(read_json(given.plan), Path()))
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,30 @@
+#!/usr/bin/env python3
+"""Put every finished run on one time grid: timelines.csv, mean.csv, phases.csv and missing.csv."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.analysis.files import write_csv
+from evenground.analysis.index import read_index
+from evenground.analysis.normalise import normalise
+from evenground.errors import cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--index", type=Path, required=True, help="results/index.json")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    given = parser.parse_args()
+    index = read_index(given.index)
+    frames = normalise(index)
+    for field in fields(frames):
+        write_csv(getattr(frames, field.name), given.output_dir / f"{field.name}.csv")
+    print(f"normalised {len(index.finished)} of {len(index.runs)} wanted runs: {given.output_dir}")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,107 @@
+"""Frames to files and back: CSV with every digit, Markdown rounded for reading."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from evenground.errors import EvengroundError
+
+DIGITS = 4
+MIB = 2**20
+EMPTY = "–"
+TEXT = (
+    "dataset",
+    "engine",
+    "baseline",
+    "column",
+    "phase",
+    "reason",
+    "status",
+    "key",
+    "measure",
+    "resource",
+    "unit",
+    "integral_unit",
+)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame so that reading it gives every bit back; a missing number is an empty cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read what `write_csv` wrote; empty text is "".
+
+    Raises EvengroundError when the file is missing, broken or lacks one of `columns`.
+    """
+    todo = "delete the folder it lies in and call the pipeline again"
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(TEXT, "str"))
+    except FileNotFoundError as error:
+        raise EvengroundError("the file is missing", str(path), todo) from error
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise EvengroundError(f"broken table, {error}", str(path), todo) from error
+    absent = [name for name in columns if name not in frame.columns]
+    if absent:
+        raise EvengroundError(f"the table has no column {', '.join(absent)}", str(path), todo)
+    texts = [name for name in TEXT if name in frame.columns]
+    frame[texts] = frame[texts].fillna("")
+    return frame
+
+
+def write_markdown(frame: pd.DataFrame, title: str, notes: str, path: Path) -> None:
+    """Write a titled Markdown table with the same rows as the CSV, numbers rounded to four digits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"# {title}\n\n{notes}\n\n{markdown_table(frame)}", encoding="utf-8")
+
+
+def markdown_table(frame: pd.DataFrame) -> str:
+    """The frame as a Markdown table; rows in bytes are shown in MiB, a missing cell as a dash."""
+    rows = [
+        _folded({str(name): _cell(value, _scale(row, name)) for name, value in row.items()})
+        for row in frame.to_dict("records")
+    ]
+    head = list(rows[0]) if rows else [str(name) for name in frame.columns]
+    rule = ["---" if name in TEXT else "---:" for name in head]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)])
+
+
+def _folded(row: dict[str, str]) -> dict[str, str]:
+    """The cells with X_median, X_min and X_max brought into one, so that the widest table can be read."""
+    folded: dict[str, str] = {}
+    for name, cell in row.items():
+        stem, _, part = name.rpartition("_")
+        if f"{stem}_median" not in row or part not in {"median", "min", "max"}:
+            folded[name] = cell
+        elif part == "median":
+            spread = f" ({row[f'{stem}_min']} to {row[f'{stem}_max']})" if cell != EMPTY else ""
+            folded[f"{stem} median (min to max)"] = cell + spread
+    return folded
+
+
+def _scale(row: dict[object, object], name: object) -> float:
+    """What a number of this row is divided by: MiB for peaks, ranges and integrals of bytes."""
+    measured = str(name).startswith(("peak", "range", "integral", "mean_curve"))
+    return MIB if measured and row.get("unit") == "bytes" else 1.0
+
+
+def _cell(value: object, scale: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return EMPTY if math.isnan(value) else rounded(value / scale)
+    text = {"bytes": "MiB", "byte·s": "MiB·s"}.get(str(value), str(value))
+    return EMPTY if value is None or not text else text.replace("|", "\\|")
+
+
+def rounded(value: float) -> str:
+    """Four significant digits, never fewer than the whole part has, and without an exponent."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(places, 9)}f}"

@@ -1,0 +1,156 @@
+"""`results/index.json`: which runs were wanted, which of them finished, and where their folders lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
+
+from evenground.errors import EvengroundError
+from evenground.files import read_json
+
+RERUN = "delete it and call the pipeline again"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The class of machine all runs of an index were measured on."""
+
+    class_name: Annotated[str, Field(validation_alias="class", min_length=1)]
+    description: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Settings of the analysis; `grid_s` is the step of the common time grid in seconds."""
+
+    grid_s: Annotated[float, Field(ge=1e-3, le=60.0)]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine; `colour` (#rrggbb) is None where its folder names none."""
+
+    name: str
+    label: str
+    colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")] | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset; `prepared` is its prepared folder, relative to the folder that holds `results/`."""
+
+    name: str
+    title: str
+    network: str
+    prepared: str | None = None
+
+
+@dataclass(frozen=True)
+class WantedRun:
+    """One run the configuration asks for; `path` is None unless it finished."""
+
+    dataset: str
+    engine: str
+    repetition: PositiveInt
+    key: str
+    order: int
+    status: Literal["finished", "failed", "missing"]
+    reason: str | None = None
+    attempts: int = 0
+    path: str | None = None
+    manifest_sha256: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The run in words, for messages."""
+        return f"{self.dataset}, {self.engine}, repetition {self.repetition}"
+
+
+@dataclass(frozen=True)
+class Index:
+    """The whole index. `root` is the folder its relative paths start from (it holds `results/`)."""
+
+    root: Path
+    machine: Machine
+    deployment: str
+    report: Report
+    engines: tuple[Engine, ...]
+    datasets: tuple[Dataset, ...]
+    parameters: dict[str, Any]
+    runs: tuple[WantedRun, ...]
+
+    @property
+    def finished(self) -> tuple[WantedRun, ...]:
+        """The finished runs, in the order of the plan."""
+        return tuple(run for run in self.runs if run.status == "finished")
+
+    def groups(self) -> list[tuple[Dataset, Engine]]:
+        """Every dataset with every engine, in the order of the configuration."""
+        return [(dataset, engine) for dataset in self.datasets for engine in self.engines]
+
+    def group_runs(self, dataset: str, engine: str) -> list[WantedRun]:
+        """The wanted runs of one dataset and engine, by repetition."""
+        mine = [run for run in self.runs if (run.dataset, run.engine) == (dataset, engine)]
+        return sorted(mine, key=lambda run: run.repetition)
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """The one version of the file this code reads."""
+
+    schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault pydantic found, as `KEY: MESSAGE`."""
+    fault = error.errors()[0]
+    return f"{'.'.join(str(part) for part in fault['loc']) or 'content'}: {fault['msg']}"
+
+
+def read_index(path: Path) -> Index:
+    """Read and check an index file.
+
+    Raises EvengroundError when the file is missing, broken, names a run twice or of an unknown
+    dataset or engine, calls a run finished without saying where it lies, or mixes machine classes.
+    """
+    content = read_json(path)
+    try:
+        TypeAdapter(_Schema).validate_python(content)
+        index = TypeAdapter(Index).validate_python({**content, "root": path.resolve().parent.parent})
+    except ValidationError as error:
+        raise EvengroundError(f"broken index, {first_fault(error)}", str(path), RERUN) from error
+    _check(index, path)
+    return index
+
+
+def _check(index: Index, path: Path) -> None:
+    """Refuse an index whose parts contradict each other."""
+    datasets, engines = {d.name for d in index.datasets}, {e.name for e in index.engines}
+    twice = Counter((run.dataset, run.engine, run.repetition) for run in index.runs)
+    for run in index.runs:
+        fault = None
+        if run.dataset not in datasets or run.engine not in engines:
+            fault = "names a dataset or engine that the index does not list"
+        elif twice[(run.dataset, run.engine, run.repetition)] > 1:
+            fault = "appears twice"
+        elif run.status == "finished" and (run.path is None or run.manifest_sha256 is None):
+            fault = "is finished but has no folder or no manifest checksum"
+        if fault:
+            raise EvengroundError(f"broken index, run {run.name} {fault}", str(path), RERUN)
+    _one_class(index, path)
+
+
+def _one_class(index: Index, path: Path) -> None:
+    """Refuse run folders of more than one machine class: a mean over machines means nothing."""
+    parts = (Path(run.path).parts for run in index.finished if run.path is not None)
+    classes = sorted({p[-5] if len(p) >= 5 else "?" for p in parts})
+    if len(classes) > 1:
+        raise EvengroundError(
+            f"runs of several machine classes in one index: {', '.join(classes)}",
+            str(path),
+            "choose one class with the parameter 'machine'; nothing averages over classes",
+        )

@@ -1,0 +1,161 @@
+"""The five tables, as frames with unrounded numbers; a missing number is NaN beside a reason or an n."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from evenground.analysis.index import Index
+from evenground.analysis.resources import resource_rows
+from evenground.analysis.runs import read_runs
+from evenground.analysis.statistics import Summary, ratio_interval, summarise
+from evenground.analysis.times import MEASURES, run_times
+
+Rows = list[dict[str, object]]
+FINAL = "final_train_loss"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of the normalise step that the tables need; columns as in `normalise.Normalised`."""
+
+    timelines: pd.DataFrame
+    mean: pd.DataFrame
+    missing: pd.DataFrame
+
+
+def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
+    """Name to table. EvengroundError when a run named by the index cannot be read."""
+    runs = runs_table(index)
+    return {
+        "training_time": training_time(index, runs),
+        "time_ratio": time_ratio(index, runs),
+        "resources": resources(index, runs, frames),
+        "accuracy": accuracy(index, runs),
+        "runs": runs,
+    }
+
+
+def runs_table(index: Index) -> pd.DataFrame:
+    """One row per wanted run in the order of the plan, unfinished ones with their reason and no numbers."""
+    measured = {run.wanted: run for run in read_runs(index)}
+    rows: Rows = []
+    for wanted in sorted(index.runs, key=lambda run: run.order):
+        row: dict[str, object] = {
+            name: getattr(wanted, name)
+            for name in ("order", "dataset", "engine", "repetition", "status", "reason", "attempts")
+        }
+        run = measured.get(wanted)
+        numbers: dict[str, float] = dict.fromkeys((*MEASURES, "test_accuracy", FINAL), np.nan)
+        if run:
+            numbers = asdict(run_times(run.events, run.process))
+            numbers |= {"test_accuracy": run.events.test_accuracy, FINAL: run.events.epochs[-1].loss}
+        rows.append({**row, **numbers, "key": wanted.key[:12]})
+    return pd.DataFrame(rows)
+
+
+def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
+    """Per dataset and engine the four times of `times.Times` in seconds, with median, mean and range."""
+    rows = [
+        {**named, "measure": measure, **_summary(group[measure]), **_counts(group)}
+        for named, group in _groups(index, runs)
+        for measure in MEASURES
+    ]
+    return pd.DataFrame(rows)
+
+
+def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
+    """Per dataset and pair of engines: time of `engine` over time of `baseline`, with its 95 % interval.
+
+    The baseline of a pair is the engine that stands first in the configuration. The ratio is one of
+    geometric means, its interval Welch's t on logarithms (`statistics.ratio_interval`).
+    """
+    columns = [
+        "dataset",
+        "baseline",
+        "engine",
+        "measure",
+        "ratio",
+        "low_95",
+        "high_95",
+        "df",
+        "n_baseline",
+        "n_engine",
+        "n_wanted",
+        "reason",
+    ]
+    rows: Rows = []
+    for dataset in index.datasets:
+        for first, second in itertools.combinations(index.engines, 2):
+            a, b = (_group(runs, dataset.name, engine.name) for engine in (first, second))
+            for measure in MEASURES:
+                found = ratio_interval(a[measure].tolist(), b[measure].tolist())
+                rows.append(
+                    {
+                        "dataset": dataset.name,
+                        "baseline": first.name,
+                        "engine": second.name,
+                        "measure": measure,
+                        "ratio": found.ratio,
+                        "low_95": found.low,
+                        "high_95": found.high,
+                        "df": found.df,
+                        "n_baseline": found.n_baseline,
+                        "n_engine": found.n_other,
+                        "n_wanted": max(len(a), len(b)),
+                        "reason": found.reason,
+                    }
+                )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def resources(index: Index, runs: pd.DataFrame, frames: Frames) -> pd.DataFrame:
+    """Per dataset, engine and resource: peak, range and integral during training (see `resources`)."""
+    rows: Rows = []
+    for named, group in _groups(index, runs):
+        done = group[group["status"] == "finished"]
+        training_s = dict(zip(done["repetition"], done["training_s"], strict=True))
+        timelines, mean, missing = (
+            _group(frame, named["dataset"], named["engine"])
+            for frame in (frames.timelines, frames.mean, frames.missing)
+        )
+        reasons = {str(row["column"]): _why(row) for row in missing.to_dict("records")}
+        use = resource_rows(timelines, mean, training_s, index.report.grid_s, reasons)
+        rows += [{**named, "n_wanted": len(group), **row} for row in use]
+    return pd.DataFrame(rows)
+
+
+def accuracy(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
+    """Per dataset and engine: test accuracy (0 to 1) and the last epoch's mean training loss."""
+    rows = [
+        {**named, "measure": measure, **_summary(group[measure]), **_counts(group)}
+        for named, group in _groups(index, runs)
+        for measure in ("test_accuracy", FINAL)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _groups(index: Index, runs: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
+    return [({"dataset": d.name, "engine": e.name}, _group(runs, d.name, e.name)) for d, e in index.groups()]
+
+
+def _group(frame: pd.DataFrame, dataset: str, engine: str) -> pd.DataFrame:
+    return frame[(frame["dataset"] == dataset) & (frame["engine"] == engine)]
+
+
+def _summary(values: pd.Series[float]) -> dict[str, float]:
+    found: Summary = summarise(values.tolist())
+    return {"median": found.median, "mean": found.mean, "min": found.minimum, "max": found.maximum}
+
+
+def _counts(group: pd.DataFrame) -> dict[str, int]:
+    return {"n": int((group["status"] == "finished").sum()), "n_wanted": len(group)}
+
+
+def _why(row: dict[object, object]) -> str:
+    """A reason of `missing.csv`, with the number of runs it holds for where that is not all."""
+    few = row["n_missing"] != row["n"]
+    return f"{row['reason']} ({row['n_missing']} of {row['n']} runs)" if few else str(row["reason"])

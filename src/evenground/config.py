@@ -1,0 +1,161 @@
+"""The experiment as a typed model: what `params.yaml` may say, in which unit, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from evenground.errors import EvengroundError
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME)]
+OptionValue = bool | int | float | str
+
+
+class EngineChoice(BaseModel):
+    """One engine of the comparison: a folder of `scripts/engines/`, maybe with options of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name = Field(description="Name in paths, tables and figures; unique in the list.")
+    folder: str | None = Field(
+        default=None,
+        description="Its folder: a name below scripts/engines/, or a path with a slash. Default: `name`.",
+    )
+    options: dict[str, OptionValue] = Field(
+        default_factory=dict, description="Options that differ from the defaults of its engine.yaml."
+    )
+
+
+def _engine_from_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _key(default: Any, description: str, unit: str | None = None, **bounds: Any) -> Any:
+    """A field of the experiment with its description and, where it has one, its unit."""
+    extra: dict[str, Any] = {"unit": unit} if unit else {}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+class Experiment(BaseModel):
+    """All that one call of the pipeline trains, measures and reports."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: list[Name] = _key(
+        ["mnist", "cifar10"], "What to train on: names in data/registry.yaml or `registry`.", min_length=1
+    )
+    engines: list[Annotated[EngineChoice, BeforeValidator(_engine_from_name)]] = _key(
+        [EngineChoice(name="keras"), EngineChoice(name="jax")],
+        "Engines to compare: a name, or a mapping with `name`, `folder` and `options`; "
+        "the first one is the baseline of ratios.",
+        min_length=1,
+    )
+    repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=10_000)
+    epochs: int = _key(3, "Passes over the training images.", "epochs", ge=1)
+    batch_size: int = _key(32, "Size of an optimiser step; a short last batch is dropped.", "images", ge=1)
+    learning_rate: float = _key(1e-3, "Step size of Adam.", gt=0)
+    seed: int = _key(2022, "Base seed: repetition r of every engine trains with seed + r.", ge=0, lt=2**31)
+    order_seed: int = _key(1, "Seed of the order within the randomised complete blocks.", ge=0)
+    threads: int | Literal["all"] = _key(
+        2, "Processor cores a training may use, enforced by CPU affinity; `all` of the machine's.", "cores"
+    )
+    accelerator: Literal["auto", "cpu", "cuda"] = _key(
+        "auto", "Where engines compute; `auto` takes the GPU where there is one."
+    )
+    sampling_rate_hz: float = _key(10.0, "Samples the sidecar takes each second.", "Hz", gt=0, le=1000)
+    linger_s: float = _key(
+        3.0, "How long a process stays alive after its work, to see what it keeps.", "s", ge=0, le=3600
+    )
+    warm_up_images: int = _key(
+        3200, "Size of the warm-up before an engine's first training of a call; 0 for none.", "images", ge=0
+    )
+    time_limit_s: float = _key(3600.0, "A training that takes longer is ended and has failed.", "s", gt=0)
+    grid_s: float = _key(0.1, "Step of the normalised timelines.", "s", gt=0, le=10)
+    machine: Name = _key("here", "`here`, or a machine class in results/runs/ whose runs are replayed.")
+    deployment: Literal["native"] = _key(
+        "native", "How engines run: in their locked environments on this machine."
+    )
+    mirrors: list[str] = _key(
+        [], "Folders or https addresses tried before a dataset's own hosts, as MIRROR/DATASET/FILE."
+    )
+    registry: dict[Name, dict[str, Any]] = _key(
+        {}, "Further datasets, each an entry as in data/registry.yaml."
+    )
+
+    @field_validator("threads", mode="before")
+    @classmethod
+    def _at_least_one(cls, value: Any) -> Any:
+        if value != "all" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError("must be a whole number of at least 1, or 'all'")
+        return value
+
+    @field_validator("datasets", "engines")
+    @classmethod
+    def _no_repeats(cls, value: list[Any]) -> list[Any]:
+        names = [getattr(item, "name", item) for item in value]
+        if len(set(names)) < len(names):
+            raise ValueError("a name stands twice")
+        return value
+
+
+def load_experiment(given: Mapping[str, Any], where: str = "params.yaml") -> Experiment:
+    """Check `given` and return it typed; EvengroundError names the key, the value and what is allowed."""
+    try:
+        return Experiment.model_validate(dict(given))
+    except ValidationError as error:
+        raise _explain(error, where) from None
+
+
+def _explain(error: ValidationError, where: str) -> EvengroundError:
+    """The first complaint of pydantic in one line, with the number of further ones."""
+    first, more = error.errors()[0], error.error_count() - 1
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = list(Experiment.model_fields if len(first["loc"]) == 1 else EngineChoice.model_fields)
+        close = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(known)
+        what, todo = f"unknown key '{key}' = {first['input']!r}", hint
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        what, todo = f"'{key}' = {first['input']!r} is not allowed", f"{message}. {_allowed(key)}"
+    return EvengroundError(what, where, todo + (f" (and {more} more)" if more else ""))
+
+
+def _allowed(key: str) -> str:
+    field = Experiment.model_fields.get(key.split(".")[0])
+    return f"{key.split('.')[0]}: {field.description}" if field else ""
+
+
+def parameters_page() -> str:
+    """`docs/parameters.md`: one row per key, made from the model so that it cannot go out of date."""
+    schema = Experiment.model_json_schema()["properties"]
+    rows = [
+        f"| `{name}` | {_type_text(shown)} | {shown.get('unit', '')} | `{_default_text(name)}` "
+        f"| {shown['description']} |"
+        for name, shown in schema.items()
+    ]
+    head = [
+        "# Parameters",
+        "",
+        "Written by `python scripts/parameters.py` from `src/evenground/config.py`.",
+        "",
+    ]
+    return "\n".join([*head, "| key | type | unit | default | meaning |", "|---|---|---|---|---|", *rows, ""])
+
+
+def _default_text(name: str) -> str:
+    return json.dumps(Experiment().model_dump(mode="json", exclude_defaults=False)[name])
+
+
+def _type_text(shown: Mapping[str, Any]) -> str:
+    """`integer`, or the allowed words, from one property of a JSON Schema."""
+    if "enum" in shown:
+        return " or ".join(f"`{word}`" for word in shown["enum"])
+    if "anyOf" in shown:
+        return " or ".join(_type_text(one) for one in shown["anyOf"])
+    return f"`{shown['const']}`" if "const" in shown else str(shown["type"])

@@ -1,0 +1,108 @@
+"""What an engine says of itself in its `engine.yaml`, and what of it decides a run's result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evenground.config import EngineChoice, OptionValue
+from evenground.errors import EvengroundError
+
+ENGINES = Path("scripts/engines")
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
+
+
+class EngineFile(BaseModel):
+    """The contents of an `engine.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str = Field(min_length=1, description="Name in figures and tables.")
+    command: list[str] = Field(min_length=1, description="Command line; {python} and {folder} are replaced.")
+    parity_command: list[str] | None = Field(
+        default=None, description="Command line of the parity test (docs/protocol.md)."
+    )
+    environment: str | None = Field(default=None, description="Its lock is envs/NAME.txt; null for none.")
+    colour: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$", description="Colour in figures.")
+    options: dict[str, OptionValue] = Field(default_factory=dict, description="Options with their defaults.")
+    sources: list[str] = Field(
+        default_factory=list, description="Paths beside its folder whose content decides its results."
+    )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine of an experiment, its options resolved."""
+
+    name: str
+    folder: Path
+    file: EngineFile
+    options: dict[str, OptionValue]
+    colour: str
+
+    @property
+    def label(self) -> str:
+        """Name in figures; an engine under another name than its folder shows that name."""
+        return self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
+
+    def sources(self, root: Path) -> list[Path]:
+        """All that decides what this engine computes: its folder and what it names beside it."""
+        return [root / self.folder, *(root / source for source in self.file.sources)]
+
+    def command(self, python: str) -> list[str]:
+        """Its command line, with `python` the interpreter of its environment."""
+        return [part.format(python=python, folder=str(self.folder)) for part in self.file.command]
+
+
+def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
+    """Resolve the engines of an experiment; EvengroundError for an unknown or ill-described one."""
+    engines: list[Engine] = []
+    for number, choice in enumerate(choices):
+        folder = _folder(choice)
+        file = _read(root, folder, choice.name)
+        unknown = [key for key in choice.options if key not in file.options]
+        if unknown:
+            raise EvengroundError(
+                f"engine '{choice.name}' has no option '{unknown[0]}'",
+                f"{folder}/engine.yaml",
+                f"its options are: {', '.join(file.options) or 'none'}",
+            )
+        taken = {engine.colour for engine in engines}
+        colour = file.colour if file.colour and file.colour not in taken else _free_colour(taken, number)
+        engines.append(Engine(choice.name, folder, file, {**file.options, **choice.options}, colour))
+    return engines
+
+
+def _folder(choice: EngineChoice) -> Path:
+    given = choice.folder or choice.name
+    return Path(given) if "/" in given else ENGINES / given
+
+
+def _free_colour(taken: set[str], number: int) -> str:
+    return next((colour for colour in PALETTE if colour not in taken), PALETTE[number % len(PALETTE)])
+
+
+def _read(root: Path, folder: Path, name: str) -> EngineFile:
+    path = root / folder / "engine.yaml"
+    if not path.is_file():
+        known = sorted(found.parent.name for found in (root / ENGINES).glob("*/engine.yaml"))
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise EvengroundError(
+            f"unknown engine '{name}'", f"no {folder}/engine.yaml", f"{hint}there are: {', '.join(known)}"
+        )
+    try:
+        return EngineFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (ValidationError, yaml.YAMLError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise EvengroundError(
+            f"engine '{name}' is ill described: {key}: {first['msg']}",
+            f"{folder}/engine.yaml",
+            f"its keys are: {', '.join(EngineFile.model_fields)}",
+        ) from None

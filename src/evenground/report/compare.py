@@ -1,0 +1,137 @@
+"""One resource over time, compared between the engines on one dataset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from evenground.analysis.index import Dataset
+from evenground.report.material import (
+    GPU_COLUMNS,
+    Material,
+    Resource,
+    after_thesis,
+    axis_scale,
+    thesis_number,
+)
+from evenground.report.sheet import (
+    TITLE_ROOM,
+    X_ROOM,
+    Drawing,
+    add_legend,
+    legend_room,
+    make_sheet,
+    note_sheet,
+)
+from evenground.report.style import INK, MUTED, EngineStyle
+
+PANEL = 2.5
+# Beyond this many runs an SVG of single lines grows by megabytes; they become one picture inside it.
+MOST_VECTOR_LINES = 40
+MEAN = "mean"
+
+
+def compare_drawing(material: Material, dataset: Dataset, resource: Resource) -> Drawing:
+    """Figure `compare_DATASET_RESOURCE`: thin lines are the repetitions, the bold line is their mean."""
+    data = compare_data(material, dataset.name, resource)
+    present = [engine for engine in material.index.engines if (data["engine"] == engine.name).any()]
+    counts = ", ".join(
+        f"{engine.label} {material.counts(dataset.name, engine.name)}" for engine in material.index.engines
+    )
+    thesis = thesis_number(dataset, resource.thesis)
+    whole_card = " The values are the whole card's." if resource.column in GPU_COLUMNS else ""
+    explained = (
+        f": thin lines: single runs; bold line: their mean up to the shortest ({counts}); "
+        f"marks: mean end of training; 0 s: start of training.{whole_card}"
+    )
+    caption = (
+        f"{dataset.title}, {resource.title}{explained if present else f' ({counts}).'} "
+        f"{material.machine}{after_thesis(thesis)}"
+    )
+    title = f"{resource.title} compared: {dataset.title}"
+    name = f"compare_{dataset.name}_{resource.name}"
+    if not present:
+        why = material.why_empty(resource.column, dataset.name, [e.name for e in material.index.engines])
+        return Drawing(name, title, caption, thesis, note_sheet(title, caption, why), data)
+    handles, labels = _legend([material.styles[engine.name] for engine in present])
+    head = legend_room(labels)
+    sheet = make_sheet(title, caption, head + PANEL + X_ROOM)
+    add_legend(sheet, handles, labels)
+    axes = sheet.axes(TITLE_ROOM + head, PANEL)
+    scale, unit = axis_scale(resource, float(data[resource.column].max()))
+    for engine in present:
+        lines = data[data["engine"] == engine.name]
+        _draw_engine(axes, lines, resource.column, scale, material.styles[engine.name])
+        ends = material.group(material.runs, dataset.name, engine.name)["training_s"]
+        _mark_end(axes, lines, resource.column, scale, material.styles[engine.name], float(ends.mean()))
+    _finish(axes, data, resource, scale, unit)
+    return Drawing(name, title, caption, thesis, sheet.figure, data)
+
+
+def compare_data(material: Material, dataset: str, resource: Resource) -> pd.DataFrame:
+    """Long: engine, run (a repetition or `mean`), t_s and the value; only values that were measured."""
+    single = material.timelines[material.timelines["dataset"] == dataset]
+    mean = material.mean[material.mean["dataset"] == dataset]
+    columns = ["engine", "run", "t_s", resource.column]
+    parts = [single.assign(run=single["repetition"].astype("str"))[columns], mean.assign(run=MEAN)[columns]]
+    known = [part[part[resource.column].notna()] for part in parts]
+    # A gap in a line must stay a gap: a step without a value ends the line's piece when it is drawn.
+    return pd.concat(known, ignore_index=True)
+
+
+def _draw_engine(axes: Axes, lines: pd.DataFrame, column: str, scale: float, style: EngineStyle) -> None:
+    runs = [frame for run, frame in lines.groupby("run", sort=False) if run != MEAN]
+    for frame in runs:
+        axes.plot(
+            *_broken(frame, column, scale),
+            color=style.colour,
+            lw=0.6,
+            alpha=0.45,
+            zorder=2,
+            rasterized=len(runs) > MOST_VECTOR_LINES,
+        )
+    mean = lines[lines["run"] == MEAN]
+    if len(mean):
+        x, y = _broken(mean, column, scale)
+        axes.plot(x, y, color=style.colour, lw=1.8, ls=style.line, zorder=4, clip_on=False)
+
+
+def _broken(frame: pd.DataFrame, column: str, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Times and scaled values, with a break where steps are missing."""
+    t_s, values = frame["t_s"].to_numpy(np.float64), frame[column].to_numpy(np.float64) / scale
+    gap = np.flatnonzero(np.diff(t_s) > 1.5 * np.min(np.diff(t_s), initial=np.inf)) + 1
+    return np.insert(t_s, gap, np.nan), np.insert(values, gap, np.nan)
+
+
+def _mark_end(
+    axes: Axes, lines: pd.DataFrame, column: str, scale: float, style: EngineStyle, end_s: float
+) -> None:
+    """A mark on the mean where training ended on average, so that what follows can be told apart."""
+    mean = lines[(lines["run"] == MEAN) & (lines["t_s"] <= end_s)]
+    if len(mean):
+        height = float(mean[column].iloc[-1]) / scale
+        axes.plot([end_s], [height], style.marker, **_marked(style, 6), zorder=5, clip_on=False)
+
+
+def _finish(axes: Axes, data: pd.DataFrame, resource: Resource, scale: float, unit: str) -> None:
+    axes.axvline(0.0, color=MUTED, lw=0.8, zorder=1)
+    axes.set_xlim(float(data["t_s"].min()), float(data["t_s"].max()))
+    axes.set_ylim(0, max(1.08 * float(data[resource.column].max()) / scale, 1e-9))
+    axes.set_xlabel("time since the start of training [s]")
+    axes.set_ylabel(f"{resource.title} [{unit}]")
+    axes.yaxis.set_label_coords(-0.085, 0.5)
+
+
+def _legend(styles: list[EngineStyle]) -> tuple[list[Line2D], list[str]]:
+    handles = [
+        Line2D([], [], ls=style.line, lw=1.8, marker=style.marker, **_marked(style, 5)) for style in styles
+    ]
+    return handles, [style.label for style in styles]
+
+
+def _marked(style: EngineStyle, size: float) -> dict[str, Any]:
+    return {"color": style.colour, "ms": size, "mec": INK, "mew": 0.8}

@@ -1,0 +1,64 @@
+"""All figures of an index in one go, and the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from evenground.files import read_json, write_json
+from evenground.report.bars import training_time_drawing
+from evenground.report.compare import compare_drawing
+from evenground.report.material import RESOURCES, Material
+from evenground.report.samples import samples_drawing
+from evenground.report.sheet import Drawing, save
+from evenground.report.style import fixed_style
+from evenground.report.timelines import timeline_drawing
+
+LIST = "figures.json"
+FORMS = ("svg", "png", "csv")
+
+
+def drawings(material: Material) -> Iterator[Drawing]:
+    """Every figure in the order of the thesis, one at a time; datasets and engines come from the index."""
+    for dataset in material.index.datasets:
+        yield samples_drawing(material, dataset)
+    yield training_time_drawing(material)
+    for dataset, engine in material.index.groups():
+        yield timeline_drawing(material, dataset, engine)
+    for resource in RESOURCES:
+        for dataset in material.index.datasets:
+            yield compare_drawing(material, dataset, resource)
+
+
+def draw_all(material: Material, folder: Path) -> list[str]:
+    """Write every figure and `figures.json` into `folder`; the names of the figures.
+
+    Figures that an earlier call listed there and this one does not draw are removed.
+    """
+    before = _listed(folder)
+    entries = []
+    with fixed_style():
+        for drawing in drawings(material):
+            save(drawing, folder)
+            entries.append(
+                {
+                    "name": drawing.name,
+                    "title": drawing.title,
+                    "caption": drawing.caption,
+                    "thesis_figures": list(drawing.thesis_figures),
+                }
+            )
+    names = [str(entry["name"]) for entry in entries]
+    for name in sorted(before - set(names)):
+        for form in FORMS:
+            (folder / f"{name}.{form}").unlink(missing_ok=True)
+    write_json(folder / LIST, entries)
+    return names
+
+
+def _listed(folder: Path) -> set[str]:
+    """Names of the figures an earlier call wrote; a name that is no plain file name is left alone."""
+    if not (folder / LIST).is_file():
+        return set()
+    names = {str(entry["name"]) for entry in read_json(folder / LIST)}
+    return {name for name in names if Path(name).name == name}

@@ -1,0 +1,145 @@
+"""How every figure looks: one colour, line and marker per engine, sizes for print, nothing left to chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+from evenground.analysis.index import Engine
+
+FONT = "DejaVu Sans"
+TITLE_PT, TEXT_PT, SMALL_PT = 10.0, 8.0, 7.0
+INK, MUTED, FAINT, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#f2f2f2"
+# M. Okabe and K. Ito, "Color Universal Design" (2008), without black and yellow, which suit no bar or line.
+OKABE_ITO = ("#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+# Neighbours in time differ in lightness, so the strip of phases reads without any colour.
+PHASES = {
+    "load": "#dedede",
+    "first batch": "#707070",
+    "evaluate": "#8f8f8f",
+    "linger": "#ececec",
+    "exit": "#606060",
+}
+EPOCHS = ("#bdbdbd", "#d4d4d4")
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": FONT,
+    "font.size": TEXT_PT,
+    "axes.titlesize": TEXT_PT,
+    "axes.labelsize": TEXT_PT,
+    "xtick.labelsize": SMALL_PT,
+    "ytick.labelsize": SMALL_PT,
+    "legend.fontsize": TEXT_PT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "evenground",
+    "savefig.dpi": 200,
+    "figure.dpi": 100,
+}
+
+
+@dataclass(frozen=True)
+class EngineStyle:
+    """How one engine is drawn everywhere; told apart in grey by line, marker and hatch."""
+
+    label: str
+    colour: str
+    line: str | tuple[int, tuple[float, ...]]
+    marker: str
+    hatch: str
+
+
+_LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+    "solid",
+    (0, (4.0, 1.2)),
+    (0, (1.2, 1.2)),
+    (0, (5.0, 1.2, 1.2, 1.2)),
+    (0, (8.0, 2.0)),
+    (0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0)),
+)
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
+
+
+def engine_styles(engines: Sequence[Engine]) -> dict[str, EngineStyle]:
+    """Engine name to style: its own colour, else the first of the palette that no other engine has."""
+    taken = {engine.colour.upper() for engine in engines if engine.colour}
+    free = iter([colour for colour in OKABE_ITO if colour not in taken] * max(1, len(engines)))
+    styles = {}
+    for i, engine in enumerate(engines):
+        colour = engine.colour or next(free, OKABE_ITO[i % len(OKABE_ITO)])
+        k = i % len(_LINES)
+        styles[engine.name] = EngineStyle(engine.label, colour, _LINES[k], _MARKERS[k], _HATCHES[k])
+    return styles
+
+
+def phase_colour(phase: str) -> str:
+    """Fill of a phase in the strip; epochs take turns."""
+    if phase.startswith("epoch "):
+        return EPOCHS[int(phase.split()[1]) % 2]
+    return PHASES[phase]
+
+
+@contextmanager
+def fixed_style() -> Iterator[None]:
+    """The settings of all figures, whatever the user's own matplotlib settings are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def width_in(text: str, size_pt: float, weight: str = "normal") -> float:
+    """Width of one line of text in inches."""
+    font = FontProperties(family=FONT, size=size_pt, weight=weight)
+    width_pt, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width_pt) / 72
+
+
+def fitted_pt(text: str, size_pt: float, limit_in: float, weight: str = "normal") -> float:
+    """The size at which a line of text is at most `limit_in` inches wide, never above `size_pt`."""
+    return min(size_pt, size_pt * limit_in / max(width_in(text, size_pt, weight), 1e-9))
+
+
+def tint(colour: str, share: float) -> tuple[float, float, float]:
+    """`share` of a colour on white, opaque, so that no grid line shows through."""
+    red, green, blue = to_rgb(colour)
+    return 1 - share * (1 - red), 1 - share * (1 - green), 1 - share * (1 - blue)
+
+
+def wrapped(text: str, size_pt: float, limit_in: float) -> list[str]:
+    """Lines of `text`, each at most `limit_in` inches wide; a longer word is broken."""
+    lines = [""]
+    for word in text.split():
+        while width_in(word, size_pt) > limit_in:
+            head = next(k for k in range(len(word) - 1, 0, -1) if width_in(word[:k], size_pt) <= limit_in)
+            lines.append(word[:head])
+            word = word[head:]
+        longer = f"{lines[-1]} {word}".strip()
+        if width_in(longer, size_pt) <= limit_in:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [line for line in lines if line]

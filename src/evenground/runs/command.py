@@ -1,0 +1,72 @@
+"""The command line and the environment variables an engine is started with. Part of every run's key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evenground.config import OptionValue
+
+# Named one by one: what else stands in the caller's environment must not decide a result.
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an engine is asked to do; the fields are the options of docs/protocol.md."""
+
+    dataset: Path
+    network: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    threads: int
+    accelerator: str
+    linger_s: float
+    events: Path
+    train_limit: int | None = None
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+    def arguments(self) -> list[str]:
+        """The arguments behind the engine's own command."""
+        given = {
+            "dataset": self.dataset,
+            "network": self.network,
+            "epochs": self.epochs,
+            "batch-size": self.batch_size,
+            "learning-rate": repr(self.learning_rate),
+            "seed": self.seed,
+            "threads": self.threads,
+            "accelerator": self.accelerator,
+            "linger-s": repr(self.linger_s),
+            "events": self.events,
+        }
+        if self.train_limit is not None:
+            given["train-limit"] = self.train_limit
+        words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
+        for key, value in sorted(self.options.items()):
+            words += ["--option", f"{key}={_option_text(value)}"]
+        return words
+
+
+def _option_text(value: OptionValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def pinned(command: list[str], threads: int) -> list[str]:
+    """`command` bound to the first `threads` cores of this process, so that no engine takes more."""
+    cores = sorted(os.sched_getaffinity(0))
+    if threads >= len(cores):
+        return command
+    return ["taskset", "--cpu-list", ",".join(map(str, cores[:threads])), *command]
+
+
+def variables(threads: int) -> dict[str, str]:
+    """The whole environment of an engine's process."""
+    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    fixed = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    return {**passed, **fixed, **{name: str(threads) for name in THREAD_VARIABLES}}

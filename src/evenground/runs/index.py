@@ -1,0 +1,67 @@
+"""The index: what became of every wanted run. Tables and figures follow from it alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evenground.errors import EvengroundError
+from evenground.files import read_json, sha256_file
+from evenground.runs.plan import ATTEMPTS, RUNS
+
+
+def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
+    """The index of `plan` (content of `results/plan.json`): the same, each run with what became of it."""
+    runs = [_indexed(run, root) for run in plan["runs"]]
+    return {**plan, "machine": _machine(plan["machine"], runs, root), "runs": runs}
+
+
+def unfinished(index: dict[str, Any]) -> list[dict[str, Any]]:
+    """The wanted runs of `index` that did not finish."""
+    return [run for run in index["runs"] if run["status"] != "finished"]
+
+
+def check_run(folder: Path) -> None:
+    """Compare a run's files with its manifest; EvengroundError for a changed, missing or stray one."""
+    recorded = read_json(folder / "manifest.json")["files"]
+    found = {path.name for path in folder.iterdir()} - {"manifest.json"}
+    wrong = sorted(found ^ recorded.keys())
+    wrong += [
+        name for name in sorted(found & recorded.keys()) if sha256_file(folder / name) != recorded[name]
+    ]
+    if wrong:
+        raise EvengroundError(
+            f"a recorded run was changed: {', '.join(wrong)}",
+            str(folder),
+            "restore it, or delete the folder to have it trained again",
+        )
+
+
+def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
+    place = Path(run["machine"], run["dataset"], run["engine"], run["key"], f"r{run['repetition']}")
+    folder = RUNS / place
+    ended = sorted((root / ATTEMPTS / place).glob("*/outcome.json"), key=lambda path: int(path.parent.name))
+    shown = {name: run[name] for name in ("dataset", "engine", "repetition", "key", "order")}
+    if (root / folder / "manifest.json").is_file():
+        check_run(root / folder)
+        outcome = read_json(root / folder / "outcome.json")
+        found = {
+            "status": "finished",
+            "reason": None,
+            "attempts": outcome["attempt"],
+            "path": folder.as_posix(),
+        }
+        return {**shown, **found, "manifest_sha256": sha256_file(root / folder / "manifest.json")}
+    last = read_json(ended[-1]) if ended else {"status": "missing", "reason": None, "attempt": 0}
+    status = last["status"] if last["status"] == "failed" else "missing"
+    lost = {"status": status, "reason": last["reason"], "attempts": last["attempt"], "path": None}
+    return {**shown, **lost, "manifest_sha256": None}
+
+
+def _machine(machine: dict[str, Any], runs: list[dict[str, Any]], root: Path) -> dict[str, Any]:
+    """The class with the words the first finished run recorded for it."""
+    for run in runs:
+        if run["path"]:
+            recorded: dict[str, Any] = read_json(root / run["path"] / "environment.json")["machine"]
+            return recorded
+    return machine

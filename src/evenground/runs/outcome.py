@@ -1,0 +1,49 @@
+"""How a training ended: one of a closed list of reasons, judged from what the sidecar and the engine left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from evenground.sidecar import Summary
+
+Reason = Literal[
+    "crashed",  # the engine's process ended with a non-zero exit code
+    "killed-by-signal",  # something ended it with a signal
+    "out-of-memory",  # the kernel's out-of-memory killer ended it
+    "time-limit",  # it ran longer than time_limit_s and was ended
+    "broken-events",  # a line of its events file is not an event
+    "incomplete-events",  # events are missing or out of order
+    "wrong-work",  # it says it did other work than it was asked for
+    "not-started",  # its command could not be started
+    "interrupted",  # the sidecar beside it was ended before it
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one attempt; `reason` is None when it finished."""
+
+    reason: Reason | None
+    detail: str = ""
+
+    @property
+    def status(self) -> str:
+        """`finished` or `failed`."""
+        return "failed" if self.reason else "finished"
+
+
+def process_outcome(summary: Summary, out_of_memory_kills: int) -> Outcome:
+    """Judge the end of the process from the sidecar's summary (docs/sidecar.md)."""
+    if summary.timed_out:
+        return Outcome("time-limit", "it ran past time_limit_s")
+    if summary.not_started:
+        return Outcome("not-started", summary.not_started)
+    if summary.signal is not None:
+        if out_of_memory_kills:
+            return Outcome("out-of-memory", "the kernel ended it for want of memory")
+        return Outcome("killed-by-signal", f"signal {summary.signal}")
+    if summary.exit_code != 0:
+        return Outcome("crashed", f"exit code {summary.exit_code}")
+    return Outcome(None)

@@ -1,0 +1,218 @@
+"""The plan: which runs an experiment wants, in which order, under which key, and which are still to do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from evenground.config import Experiment
+from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry, prepared_fingerprint
+from evenground.engines import Engine, load_engines
+from evenground.errors import EvengroundError
+from evenground.files import json_text, sha256_file, sha256_json, sha256_tree, write_json
+from evenground.runs.machine import has_gpu, this_machine
+
+SCHEMA = 1
+RUNS, ATTEMPTS = Path("results/runs"), Path("results/attempts")
+REGISTRY = Path("data/registry.yaml")
+# The parameters that tables and captions may speak of.
+SHOWN = (
+    *("repetitions", "epochs", "batch_size", "learning_rate", "seed", "threads", "accelerator"),
+    *("sampling_rate_hz", "linger_s"),
+)
+# What every training shares and what decides its result, beside the engine's own files.
+SHARED_CODE = ("src/evenground/protocol", "src/evenground/sidecar", "src/evenground/runs/command.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One wanted training."""
+
+    machine: str
+    dataset: str
+    engine: str
+    key: str
+    repetition: int
+    order: int
+
+    @property
+    def place(self) -> Path:
+        """Its folder below `results/runs` and `results/attempts`."""
+        return Path(self.machine, self.dataset, self.engine, self.key, f"r{self.repetition}")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment resolved against the registry, the engines and the machine."""
+
+    experiment: Experiment
+    root: Path
+    machine: str
+    here: str
+    description: str
+    engines: tuple[Engine, ...]
+    datasets: Mapping[str, DatasetEntry]
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def todo(self) -> dict[Path, int]:
+        """Place of each wanted run that is not finished -> number of its next attempt, in order."""
+        return {
+            run.place: next_attempt(self.root, run.place)
+            for run in self.runs
+            if not (self.root / RUNS / run.place / "manifest.json").is_file()
+        }
+
+    @cached_property
+    def warm_ups(self) -> frozenset[Path]:
+        """Places of the runs that are the first of their engine in this call."""
+        first: dict[str, Path] = {}
+        for run in self.runs:
+            if run.place in self.todo:
+                first.setdefault(run.engine, run.place)
+        return frozenset(first.values())
+
+    def engine(self, name: str) -> Engine:
+        """The engine of that name."""
+        return next(engine for engine in self.engines if engine.name == name)
+
+    def find(self, place: Path) -> Run:
+        """The wanted run at `place`; EvengroundError when files changed so that it is no longer wanted."""
+        for run in self.runs:
+            if run.place == place:
+                return run
+        raise EvengroundError(
+            "this run is not in the plan any more", str(place), "a source changed during the call: call again"
+        )
+
+    def environment(self, engine: Engine) -> str | None:
+        """Name of the engine's lock: its CUDA variant where it will compute on a GPU."""
+        name, wanted = engine.file.environment, self.experiment.accelerator
+        on_gpu = wanted == "cuda" or (wanted == "auto" and has_gpu(self.machine))
+        if name and on_gpu and (self.root / "envs" / f"{name}-cuda.txt").is_file():
+            return f"{name}-cuda"
+        return name
+
+    def prepared(self, dataset: str) -> Path:
+        """Folder of the prepared arrays, named by what decides them."""
+        return Path("data/prepared", dataset, prepared_fingerprint(self.datasets[dataset]))
+
+    def raw(self, dataset: str) -> Path:
+        """Folder of the files as fetched, named by their checksums."""
+        return Path("data/raw", dataset, self.datasets[dataset].fingerprint())
+
+    def content(self) -> dict[str, Any]:
+        """What `results/plan.json` says: all that the index and everything after it depends on."""
+        return {
+            "schema": SCHEMA,
+            "machine": {"class": self.machine, "description": self.description},
+            "deployment": self.experiment.deployment,
+            "report": {"grid_s": self.experiment.grid_s},
+            "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
+            "engines": [{"name": e.name, "label": e.label, "colour": e.colour} for e in self.engines],
+            "datasets": [
+                {"name": n, "title": d.title, "network": d.network, "prepared": self.prepared(n).as_posix()}
+                for n, d in self.datasets.items()
+            ],
+            "runs": [asdict(run) for run in self.runs],
+        }
+
+
+def next_attempt(root: Path, place: Path) -> int:
+    """One more than the number of attempts at the run at `place` that came to an outcome."""
+    ended = [int(path.parent.name) for path in (root / ATTEMPTS / place).glob("*/outcome.json")]
+    return max(ended, default=0) + 1
+
+
+def make_plan(experiment: Experiment, root: Path) -> Plan:
+    """Resolve `experiment`; EvengroundError for an unknown dataset, engine or machine."""
+    registry = load_registry(root / REGISTRY, experiment.registry)
+    datasets = {name: find_dataset(registry, name) for name in experiment.datasets}
+    engines = tuple(load_engines(experiment.engines, root))
+    machine = this_machine()
+    wanted = machine.name if experiment.machine == "here" else experiment.machine
+    description = machine.description if wanted == machine.name else wanted
+    empty = Plan(experiment, root, wanted, machine.name, description, engines, datasets, ())
+    plan = Plan(experiment, root, wanted, machine.name, description, engines, datasets, _ordered(empty))
+    _refuse_foreign_training(plan)
+    return plan
+
+
+def _ordered(plan: Plan) -> tuple[Run, ...]:
+    """Randomised complete blocks: each repetition is a block of all pairs, shuffled from the seed."""
+    keys = {(d, e.name): run_key(plan, d, e) for d in plan.datasets for e in plan.engines}
+    runs: list[Run] = []
+    for repetition in range(1, plan.experiment.repetitions + 1):
+        block = sorted(keys)
+        random.Random(f"{plan.experiment.order_seed}:{repetition}").shuffle(block)
+        for dataset, engine in block:
+            runs.append(Run(plan.machine, dataset, engine, keys[dataset, engine], repetition, len(runs) + 1))
+    return tuple(runs)
+
+
+def run_key(plan: Plan, dataset: str, engine: Engine) -> str:
+    """First 16 hex digits of the sha256 of all that decides a run's result and is known beforehand.
+
+    Not in it: the number of repetitions, the order, other engines and datasets, time limit, report settings.
+    """
+    given = plan.experiment
+    lock = plan.environment(engine)
+    decides = {
+        "schema": SCHEMA,
+        "parameters": {
+            name: getattr(given, name)
+            for name in ("epochs", "batch_size", "learning_rate", "threads", "accelerator", "linger_s")
+        },
+        "seed": {"base": given.seed, "rule": "base + repetition"},
+        "measurement": {"sampling_rate_hz": given.sampling_rate_hz, "warm_up_images": given.warm_up_images},
+        "network": plan.datasets[dataset].network,
+        "dataset": prepared_fingerprint(plan.datasets[dataset]),
+        "engine": {
+            "command": engine.file.command,
+            "options": engine.options,
+            "code": sha256_tree(engine.sources(plan.root), plan.root),
+        },
+        "shared_code": sha256_tree([plan.root / path for path in SHARED_CODE], plan.root),
+        "environment": sha256_file(_lock(plan.root, lock, engine)) if lock else None,
+        "deployment": given.deployment,
+    }
+    return sha256_json(decides)[:16]
+
+
+def _lock(root: Path, name: str, engine: Engine) -> Path:
+    path = root / "envs" / f"{name}.txt"
+    if not path.is_file():
+        raise EvengroundError(
+            f"engine '{engine.name}' wants the environment '{name}'",
+            f"no envs/{name}.txt",
+            f"write envs/{name}.in, then: python scripts/relock.py {name}",
+        )
+    return path
+
+
+def _refuse_foreign_training(plan: Plan) -> None:
+    """A recorded class can be replayed; what it lacks cannot be trained on another machine."""
+    if plan.machine == plan.here or len(plan.todo) < len(plan.runs):
+        return
+    recorded = sorted(path.name for path in (plan.root / RUNS).glob("*") if path.is_dir())
+    raise EvengroundError(
+        f"no wanted run is recorded for the machine class '{plan.machine}' and none can be trained here",
+        f"this machine is '{plan.here}'",
+        f"set machine: here, or a recorded class; there are: {', '.join(recorded) or 'none'}",
+    )
+
+
+def write_plan(plan: Plan) -> None:
+    """Write `results/plan.json` when its content differs or a wanted run has no finished outcome."""
+    path = plan.root / "results" / "plan.json"
+    content = plan.content()
+    if plan.todo or not path.is_file() or path.read_text(encoding="utf-8") != json_text(content):
+        write_json(path, content)
+    settings = plan.root / "results" / "experiment.json"
+    chosen = plan.experiment.model_dump(mode="json")
+    if not settings.is_file() or settings.read_text(encoding="utf-8") != json_text(chosen):
+        write_json(settings, chosen)

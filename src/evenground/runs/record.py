@@ -1,0 +1,76 @@
+"""`environment.json`: the machine, libraries and settings a run was made with. No host or user name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evenground.runs.machine import this_machine
+
+
+def environment_record(root: Path, python: Path | None, variables: dict[str, str]) -> dict[str, Any]:
+    """What is known before a training starts; a value that is not known is None."""
+    machine = this_machine()
+    libraries = installed(python) if python else {}
+    return {
+        "schema": 1,
+        "machine": {"class": machine.name, "description": machine.description},
+        "cpu_model": machine.cpu_model,
+        "cores": machine.cores,
+        "memory_bytes": machine.memory_bytes,
+        "gpu": [asdict(gpu) for gpu in machine.gpus],
+        "driver": machine.driver,
+        "cuda": _first(libraries, "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime"),
+        "cudnn": _first(libraries, "nvidia-cudnn-cu12", "nvidia-cudnn"),
+        "kernel": platform.release(),
+        "os": _os_name(),
+        "python": _python_version(python) if python else None,
+        "libraries": libraries,
+        "threads": {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")},
+        "git": _git(root),
+        "load_average_before": list(os.getloadavg()),
+    }
+
+
+def installed(python: Path) -> dict[str, str]:
+    """Every distribution in the environment of the interpreter `python`: name -> version."""
+    folders = [str(path) for path in (python.parent.parent / "lib").glob("python3*/site-packages")]
+    found = importlib.metadata.distributions(path=folders)
+    return dict(sorted((dist.metadata["Name"].lower(), dist.version) for dist in found))
+
+
+def _first(libraries: dict[str, str], *names: str) -> str | None:
+    return next((libraries[name] for name in names if name in libraries), None)
+
+
+def _python_version(python: Path) -> str | None:
+    words = _answer([str(python), "--version"])
+    return words.removeprefix("Python ") if words else None
+
+
+def _os_name() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return None
+
+
+def _git(root: Path) -> dict[str, Any]:
+    """Commit of the working copy and whether files it tracks were changed; None outside of one."""
+    commit = _answer(["git", "-C", str(root), "rev-parse", "HEAD"])
+    status = _answer(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _answer(command: list[str]) -> str | None:
+    """Standard output of a short command; None where it cannot be had."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

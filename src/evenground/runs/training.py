@@ -1,0 +1,209 @@
+"""One training: warm-up, sidecar beside it, judgement of how it ended, and the move to its place."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from evenground import sidecar
+from evenground.files import read_json, sha256_file, write_json
+from evenground.protocol.events import EventsError, Expected, check_events
+from evenground.runs.command import Work, pinned, variables
+from evenground.runs.outcome import Outcome, process_outcome
+from evenground.runs.plan import ATTEMPTS, RUNS, SCHEMA, Plan, Run
+from evenground.runs.record import environment_record
+from evenground.sidecar import SidecarError, Summary
+
+
+@dataclass(frozen=True)
+class Training:
+    """A wanted run, resolved to what this machine has to do for it."""
+
+    plan: Plan
+    run: Run
+    attempt: int
+    python: Path | None
+    warm_up: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where this attempt is made, outside `results/runs`."""
+        return self.plan.root / ATTEMPTS / self.run.place / str(self.attempt)
+
+    @property
+    def place(self) -> Path:
+        """Where the finished run belongs."""
+        return self.plan.root / RUNS / self.run.place
+
+    def work(self, folder: Path) -> Work:
+        """What the engine is asked to do, its events going to `folder`."""
+        given = self.plan.experiment
+        cores = len(os.sched_getaffinity(0))
+        return Work(
+            dataset=self.plan.prepared(self.run.dataset),
+            network=self.plan.datasets[self.run.dataset].network,
+            epochs=given.epochs,
+            batch_size=given.batch_size,
+            learning_rate=given.learning_rate,
+            seed=given.seed + self.run.repetition,
+            threads=cores if given.threads == "all" else min(given.threads, cores),
+            accelerator=given.accelerator,
+            linger_s=given.linger_s,
+            events=folder / "events.jsonl",
+            options=self.plan.engine(self.run.engine).options,
+        )
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold the machine's training lock: whatever started them, two trainings never run at once."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another training on this machine to end ...", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def train(training: Training, lock: Path) -> Outcome:
+    """Make one attempt at a run; its outcome is in `outcome.json`, a finished run stands under its place."""
+    with alone(lock):
+        shutil.rmtree(training.folder, ignore_errors=True)
+        made = training.folder / "run"
+        made.mkdir(parents=True)
+        record = environment_record(
+            training.plan.root, training.python, variables(training.work(made).threads)
+        )
+        started_ns = time.time_ns()
+        outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
+        if outcome.reason is None:
+            outcome = _attempt(training, training.work(made), made)
+        write_json(made / "environment.json", {**record, "deployment": training.plan.experiment.deployment})
+        return _settle(training, made, outcome, started_ns)
+
+
+def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:
+    """A short training of the same kind, so that the first counted one does not pay for cold files."""
+    folder = training.folder / "warm_up"
+    folder.mkdir()
+    images = training.plan.experiment.warm_up_images
+    work = replace(training.work(folder), epochs=1, linger_s=0.0, train_limit=images)
+    started_s = time.monotonic()
+    outcome = _attempt(training, work, folder)
+    if outcome.reason:
+        outcome = Outcome(outcome.reason, f"in the warm-up: {outcome.detail}")
+    return outcome, {"images": images, "wall_s": time.monotonic() - started_s}
+
+
+def _attempt(training: Training, work: Work, folder: Path) -> Outcome:
+    """Start the engine under the sidecar, wait, and judge how it ended."""
+    kills_before = _out_of_memory_kills()
+    try:
+        summary = _run_beside_sidecar(training, work, folder)
+    except SidecarError as error:
+        return Outcome("interrupted", str(error))
+    outcome = process_outcome(summary, _out_of_memory_kills() - kills_before)
+    if outcome.reason in {"crashed", "killed-by-signal"}:
+        return Outcome(outcome.reason, f"{outcome.detail}; last line: {_last_line(folder / 'train.log')}")
+    return outcome if outcome.reason else _judge_events(training, work)
+
+
+def _run_beside_sidecar(training: Training, work: Work, folder: Path) -> Summary:
+    given = training.plan.experiment
+    engine = training.plan.engine(training.run.engine)
+    with (folder / "train.log").open("wb") as log:
+        return sidecar.run(
+            pinned([*engine.command(str(training.python)), *work.arguments()], work.threads),
+            samples=folder / "samples.csv",
+            header=folder / "samples.json",
+            rate_hz=given.sampling_rate_hz,
+            time_limit_s=given.time_limit_s,
+            env=variables(work.threads),
+            cwd=training.plan.root,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _judge_events(training: Training, work: Work) -> Outcome:
+    dataset = read_json(training.plan.root / work.dataset / "dataset.json")
+    images = min(dataset["train_images"], work.train_limit or dataset["train_images"])
+    expected = Expected(
+        epochs=work.epochs,
+        batch_size=work.batch_size,
+        network=work.network,
+        seed=work.seed,
+        train_images=images,
+        test_images=dataset["test_images"],
+        linger_s=work.linger_s,
+    )
+    try:
+        check_events(work.events, expected)
+    except EventsError as error:
+        return Outcome(error.reason, str(error))
+    return Outcome(None)
+
+
+def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
+    """Write the outcome; move a finished run to its place, whole, and keep a failed one for its log."""
+    run = training.run
+    identity = {
+        "machine": run.machine,
+        "dataset": run.dataset,
+        "engine": run.engine,
+        "key": run.key,
+        "repetition": run.repetition,
+        "deployment": training.plan.experiment.deployment,
+    }
+    ended = {
+        "schema": SCHEMA,
+        "status": outcome.status,
+        **asdict(outcome),
+        "attempt": training.attempt,
+        "run": identity,
+        "started_unix_ns": started_ns,
+        "ended_unix_ns": time.time_ns(),
+    }
+    if outcome.reason is None:
+        write_json(made / "outcome.json", ended)
+        files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
+        write_json(made / "manifest.json", {"schema": SCHEMA, "run": identity, "files": files})
+        training.place.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(training.place)
+        shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
+    write_json(training.folder / "outcome.json", ended)
+    return outcome
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "nothing")
+
+
+def _out_of_memory_kills() -> int:
+    """Processes this machine's kernel ended for want of memory since boot."""
+    for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return 0
+
+
+def headline(folder: Path) -> str:
+    """Training time and test accuracy of the finished run in `folder`, for the terminal."""
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    by_name = {event["event"]: event for event in events}
+    training_s = (by_name["train_end"]["t_unix_ns"] - by_name["train_start"]["t_unix_ns"]) / 1e9
+    return f"trained in {training_s:.2f} s, test accuracy {by_name['evaluate_end']['accuracy']:.4f}"

@@ -1,0 +1,216 @@
+"""A made results folder whose right numbers are known: two datasets, two engines, three repetitions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MACHINE = "made-cpu-2c-8g-nogpu-abc123"
+GPU_MACHINE = "made-cpu-2c-8g-made-card-abc123"
+T0_NS = 1_700_000_000_000_000_000
+NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
+HEADER = (
+    "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
+    "machine_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w"
+)
+ENGINES = [
+    {"name": "keras", "label": "Keras", "colour": "#E69F00"},
+    {"name": "jax", "label": "JAX", "colour": "#0072B2"},
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one made run does; seconds. Epochs share the time after the first batch equally."""
+
+    load_s: float = 2.0
+    first_batch_s: float = 0.5
+    steady_s: float = 2.5
+    evaluate_s: float = 0.3
+    linger_s: float = 1.0
+    epochs: int = 3
+    cpu_pct: float = 150.0
+    rss_bytes: int = 400 * 2**20
+    accuracy: float = 0.96
+    gpu: bool = False
+
+    @property
+    def training_s(self) -> float:
+        return self.first_batch_s + self.steady_s
+
+
+@dataclass(frozen=True)
+class MadeResults:
+    """Which runs to make; `lost` maps (dataset, engine, repetition) to (status, reason)."""
+
+    datasets: tuple[tuple[str, str, str], ...] = (("digits", "Digits", "mlp"), ("shapes", "Shapes", "cnn"))
+    repetitions: int = 3
+    gpu: bool = False
+    lost: dict[tuple[str, str, int], tuple[str, str | None]] = field(default_factory=dict)
+
+
+def made_run(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
+    """The run of these names: the CNN takes twice as long, JAX two thirds, each repetition 2 % more."""
+    factor = (2.0 if dataset == "shapes" else 1.0) * (2 / 3 if engine == "jax" else 1.0)
+    factor *= 1 + 0.02 * (repetition - 1)
+    jax = engine == "jax"
+    return Made(
+        load_s=1.0 if jax else 2.0,
+        first_batch_s=0.75 * factor,
+        steady_s=2.25 * factor,
+        cpu_pct=180.0 if jax else 150.0,
+        rss_bytes=(300 if jax else 450) * 2**20,
+        accuracy=0.96 + 0.002 * repetition,
+        gpu=gpu,
+    )
+
+
+def write_results(root: Path, made: MadeResults) -> Path:
+    """Write `results/` with an index below `root`; the path of the index."""
+    machine = GPU_MACHINE if made.gpu else MACHINE
+    runs = []
+    for repetition in range(1, made.repetitions + 1):
+        for dataset, _title, _network in made.datasets:
+            for engine in ENGINES:
+                name = (dataset, engine["name"], repetition)
+                runs.append(_indexed(root, machine, made, name, len(runs) + 1))
+    index = {
+        "schema": 1,
+        "machine": {
+            "class": machine,
+            "description": "Made CPU, 2 cores, 8 GiB, " + ("Made Card" if made.gpu else "no GPU"),
+        },
+        "deployment": "native",
+        "report": {"grid_s": 0.1},
+        "parameters": {"epochs": 3, "batch_size": 32, "repetitions": made.repetitions},
+        "engines": ENGINES,
+        "datasets": [
+            {"name": n, "title": t, "network": w, "prepared": f"data/prepared/{n}/abc"}
+            for n, t, w in made.datasets
+        ],
+        "runs": runs,
+    }
+    path = root / "results" / "index.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(index, indent=1), encoding="utf-8")
+    return path
+
+
+def _indexed(
+    root: Path, machine: str, made: MadeResults, name: tuple[str, str, int], order: int
+) -> dict[str, Any]:
+    dataset, engine, repetition = name
+    key = hashlib.sha256(f"{dataset} {engine}".encode()).hexdigest()[:16]
+    entry: dict[str, Any] = {"dataset": dataset, "engine": engine, "repetition": repetition}
+    entry |= {"key": key, "order": order}
+    if name in made.lost:
+        status, reason = made.lost[name]
+        attempts = 0 if status == "missing" else 2
+        return {
+            **entry,
+            "status": status,
+            "reason": reason,
+            "attempts": attempts,
+            "path": None,
+            "manifest_sha256": None,
+        }
+    path = f"results/runs/{machine}/{dataset}/{engine}/{key}/r{repetition}"
+    start_ns = T0_NS + order * 60 * 10**9 + 34_567_891
+    sha256 = write_run(
+        root / path,
+        made_run(dataset, engine, repetition, made.gpu),
+        start_ns,
+        {
+            "machine": machine,
+            "dataset": dataset,
+            "engine": engine,
+            "key": key,
+            "repetition": repetition,
+            "deployment": "native",
+        },
+    )
+    done = {"status": "finished", "reason": None, "attempts": 1}
+    return {**entry, **done, "path": path, "manifest_sha256": sha256}
+
+
+def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> str:
+    """Write one run folder; the sha256 of its manifest. Training starts at `start_ns`."""
+    folder.mkdir(parents=True)
+    events, exited_ns = _events(made, start_ns)
+    launched_ns = start_ns - _ns(made.load_s)
+    (folder / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events), encoding="utf-8")
+    (folder / "samples.csv").write_text(_samples(made, start_ns, launched_ns, exited_ns), encoding="utf-8")
+    gpu = ("gpu_util_pct", "vram_used_bytes", "gpu_power_w")
+    missing = {} if made.gpu else dict.fromkeys(gpu, NO_GPU)
+    summary = {"launched_unix_ns": launched_ns, "exited_unix_ns": exited_ns, "exit_code": 0}
+    info = {"schema": 1, "columns": {}, "missing": missing, "rate_hz": 10.0, "summary": summary}
+    (folder / "samples.json").write_text(json.dumps(info), encoding="utf-8")
+    return write_manifest(folder, run)
+
+
+def write_manifest(folder: Path, run: dict[str, Any]) -> str:
+    """Write the manifest over the files of a run folder; its sha256."""
+    files = {
+        p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.iterdir())
+        if p.name != "manifest.json"
+    }
+    manifest = json.dumps({"schema": 1, "run": run, "files": files}).encode()
+    (folder / "manifest.json").write_bytes(manifest)
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
+    """The events of a run and the moment its process exits."""
+    first_ns = start_ns + _ns(made.first_batch_s)
+    end_ns = start_ns + _ns(made.training_s)
+    evaluated_ns = end_ns + _ns(made.evaluate_s)
+    lingered_ns = evaluated_ns + _ns(made.linger_s)
+    between = [first_ns + _ns(made.steady_s * k / made.epochs) for k in range(1, made.epochs)]
+    bounds = [start_ns, *between, end_ns]
+    events: list[tuple[int, str, dict[str, Any]]] = [
+        (start_ns - _ns(made.load_s / 2), "load_start", {}),
+        (start_ns - _ns(made.load_s / 4), "load_end", {}),
+        (start_ns, "train_start", {}),
+        (start_ns, "epoch_start", {"epoch": 1}),
+        (first_ns, "first_batch_end", {"epoch": 1, "loss": 2.3}),
+    ]
+    for k in range(1, made.epochs + 1):
+        if k > 1:
+            events.append((bounds[k - 1], "epoch_start", {"epoch": k}))
+        events.append((bounds[k], "epoch_end", {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k}))
+    events += [
+        (end_ns, "train_end", {}),
+        (end_ns, "evaluate_start", {}),
+        (evaluated_ns, "evaluate_end", {"accuracy": made.accuracy}),
+        (lingered_ns, "linger_end", {}),
+        (lingered_ns, "end", {}),
+    ]
+    return [{"event": name, "t_unix_ns": t, **more} for t, name, more in events], lingered_ns + _ns(0.2)
+
+
+def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str:
+    """Ten rows a second: CPU idle at half speed before training, memory rising until training starts."""
+    t = np.arange(launched_ns + 10_000_000, exited_ns, 100_000_000)
+    since = (t - start_ns) / 1e9
+    busy = np.where(since < 0, since * 0.5, np.minimum(since, made.training_s)) + made.load_s / 2
+    cpu_s = busy * made.cpu_pct / 100
+    share = np.clip((since + made.load_s) / made.load_s, 0.1, 1.0)
+    rows = [HEADER]
+    for i, t_ns in enumerate(t.tolist()):
+        training = 0 <= since[i] <= made.training_s
+        card = (60 if training else 0, int(2**31 * share[i]), 120.5 if training else 30.0)
+        rss = int(made.rss_bytes * share[i])
+        cells = [t_ns, t_ns - T0_NS, 100_000_000, 200_000, 0, float(cpu_s[i]), rss, 2, 12.5, 2**31 + rss]
+        gpu = [repr(cell) for cell in card] if made.gpu else ["", "", ""]
+        rows.append(",".join([*(repr(cell) for cell in cells), *gpu]))
+    return "\n".join(rows) + "\n"

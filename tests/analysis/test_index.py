@@ -1,0 +1,212 @@
+"""Reading the index and the run folders: what is refused, with which words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.synthetic import MACHINE, MadeResults, write_manifest, write_results
+from evenground.analysis.index import read_index
+from evenground.analysis.runs import Run, parse_events, parse_samples, read_runs
+from evenground.errors import EvengroundError
+
+SMALL = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Index of two finished runs that a test may break."""
+    return write_results(tmp_path, SMALL)
+
+
+def change(path: Path, **fields: Any) -> None:
+    """Put fields into a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def first_run(index_path: Path) -> dict[str, Any]:
+    """The first run of the index as it stands in the file."""
+    run: dict[str, Any] = json.loads(index_path.read_text())["runs"][0]
+    return run
+
+
+def test_index_gives_groups_runs_and_root(index_path: Path) -> None:
+    index = read_index(index_path)
+    assert [(d.name, e.name) for d, e in index.groups()] == [
+        ("digits", "keras"),
+        ("digits", "jax"),
+        ("shapes", "keras"),
+        ("shapes", "jax"),
+    ]
+    assert [run.status for run in index.group_runs("digits", "jax")] == ["finished", "failed", "finished"]
+    assert len(index.finished) == 10
+    assert index.root == index_path.parent.parent
+
+
+def test_run_folder_becomes_typed_records(index_path: Path) -> None:
+    run = read_runs(read_index(index_path))[0]
+    assert run.events.test_accuracy == 0.962
+    assert [epoch.number for epoch in run.events.epochs] == [1, 2, 3]
+    assert run.events.train_end_ns - run.events.train_start_ns == 3 * 10**9
+    assert run.process.rate_hz == 10.0
+    assert "libnvidia-ml" in run.process.missing["gpu_util_pct"]
+    samples = run.samples()
+    assert samples.columns["rss_bytes"].max() == 450 * 2**20
+    assert all(value != value for value in samples.columns["gpu_util_pct"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"schema": 2}, "schema"),
+        ({"report": {"grid_s": 0}}, "report.grid_s"),
+        ({"engines": [{"name": "keras", "label": "Keras", "colour": "orange"}]}, "engines.0.colour"),
+        ({"engines": [{"name": "keras", "label": "Keras"}]}, "does not list"),
+        ({"runs": [{"dataset": "digits"}]}, "runs.0."),
+    ],
+)
+def test_broken_index_names_the_field(small: Path, fields: dict[str, Any], words: str) -> None:
+    change(small, **fields)
+    with pytest.raises(EvengroundError, match=words):
+        read_index(small)
+
+
+def test_run_named_twice_is_refused(small: Path) -> None:
+    run = first_run(small)
+    change(small, runs=[run, run])
+    with pytest.raises(EvengroundError, match="appears twice"):
+        read_index(small)
+
+
+def test_missing_index_and_index_that_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(EvengroundError, match="missing"):
+        read_index(tmp_path / "index.json")
+    (tmp_path / "index.json").write_text("{")
+    with pytest.raises(EvengroundError, match="not valid JSON"):
+        read_index(tmp_path / "index.json")
+
+
+def test_two_machine_classes_are_never_mixed(small: Path) -> None:
+    runs = json.loads(small.read_text())["runs"]
+    runs[1]["path"] = runs[1]["path"].replace(MACHINE, "another-machine")
+    change(small, runs=runs)
+    with pytest.raises(EvengroundError, match="several machine classes"):
+        read_index(small)
+
+
+def test_runs_of_another_class_than_the_index_are_refused(small: Path) -> None:
+    change(small, machine={"class": "another-machine", "description": "Another"})
+    with pytest.raises(EvengroundError, match="nothing averages over classes"):
+        read_runs(read_index(small))
+
+
+def test_manifest_of_another_run_is_refused(small: Path) -> None:
+    runs = json.loads(small.read_text())["runs"]
+    runs[0]["repetition"] = 2
+    change(small, runs=runs)
+    with pytest.raises(EvengroundError, match="another run"):
+        read_runs(read_index(small))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "events.jsonl", "samples.csv", "samples.json"])
+@pytest.mark.parametrize("harm", ["removed", "changed"])
+def test_missing_or_changed_file_is_refused(small: Path, name: str, harm: str) -> None:
+    path = small.parent.parent / first_run(small)["path"] / name
+    if harm == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(EvengroundError, match="missing" if harm == "removed" else "not the one recorded"):
+        read_everything(small)
+
+
+def test_run_folder_that_is_gone_is_refused(small: Path) -> None:
+    shutil.rmtree(small.parent.parent / first_run(small)["path"])
+    with pytest.raises(EvengroundError, match="missing"):
+        read_everything(small)
+
+
+def test_clock_that_was_set_during_the_run_is_refused(small: Path) -> None:
+    run = first_run(small)
+    folder = small.parent.parent / run["path"]
+    info = json.loads((folder / "samples.json").read_text())
+    info["summary"]["launched_unix_ns"] += 3600 * 10**9
+    (folder / "samples.json").write_text(json.dumps(info))
+    names = {name: run[name] for name in ("dataset", "engine", "key", "repetition")}
+    sha256 = write_manifest(folder, {**names, "machine": MACHINE})
+    change(small, runs=[{**run, "manifest_sha256": sha256}])
+    with pytest.raises(EvengroundError, match="clock was set"):
+        read_everything(small)
+
+
+def read_everything(index_path: Path) -> list[Run]:
+    """Read all files of all runs."""
+    runs = read_runs(read_index(index_path))
+    for run in runs:
+        run.samples(), run.process
+    return runs
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"no json\n", "line 1 is no event"),
+        (b'{"t_unix_ns": 5}\n', "line 1 is no event"),
+        (b'{"event": "start", "t_unix_ns": 5}\n{"event": "end", "t_unix_ns": 4}\n', "goes back in line 2"),
+        (b'{"event": "start", "t_unix_ns": 5}\n', "load_start"),
+        (b"", "load_start"),
+    ],
+)
+def test_broken_events_are_refused(content: bytes, words: str) -> None:
+    with pytest.raises(EvengroundError, match=words):
+        parse_events(content, Path("events.jsonl"))
+
+
+def events_of(run: Run) -> list[dict[str, Any]]:
+    """The events of a run as dictionaries."""
+    return [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(("event", "which"), [("epoch_end", 2), ("train_end", 0), ("evaluate_end", 0)])
+def test_unfinished_events_are_refused(index_path: Path, event: str, which: int) -> None:
+    events = events_of(read_runs(read_index(index_path))[0])
+    place = [i for i, row in enumerate(events) if row["event"] == event][which]
+    left = "".join(json.dumps(row) + "\n" for i, row in enumerate(events) if i != place)
+    with pytest.raises(EvengroundError, match=f"incomplete events, no usable '{event}'"):
+        parse_events(left.encode(), Path("events.jsonl"))
+
+
+def test_loss_that_is_no_number_any_more_is_missing_and_text_is_refused(index_path: Path) -> None:
+    events = events_of(read_runs(read_index(index_path))[0])
+    last = next(row for row in reversed(events) if row["event"] == "epoch_end")
+    last["loss"] = None
+    lines = "".join(json.dumps(row) + "\n" for row in events)
+    loss = parse_events(lines.encode(), Path("events.jsonl")).epochs[-1].loss
+    assert loss != loss
+    last["loss"] = "0.1"
+    lines = "".join(json.dumps(row) + "\n" for row in events)
+    with pytest.raises(EvengroundError, match=r"number in '0\.1'"):
+        parse_events(lines.encode(), Path("events.jsonl"))
+
+
+HEAD = "t_unix_ns,cpu_s,rss_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,machine_used_bytes,"
+HEAD += "cpu_since_boot_pct\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "broken samples"),
+        ("t_unix_ns,cpu_s\n1,2\n", "broken samples"),
+        (HEAD + "1,0,0,,,,0,0\nx,0,0,,,,0,0\n", "broken samples"),
+        (HEAD + "1,0,0,,,,0,0\n2,many,0,,,,0,0\n", "broken samples"),
+        (HEAD + "2,0,0,,,,0,0\n1,0,0,,,,0,0\n", "does not move forward at line 3"),
+    ],
+)
+def test_broken_samples_are_refused(content: str, words: str) -> None:
+    with pytest.raises(EvengroundError, match=words):
+        parse_samples(content.encode(), Path("samples.csv"))

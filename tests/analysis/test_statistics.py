@@ -1,0 +1,98 @@
+"""Summaries and the interval of a ratio: known values, edges, and the coverage that was promised."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evenground.analysis.statistics import ratio_interval, summarise
+
+
+def test_summary_of_known_values() -> None:
+    found = summarise([3.0, 1.0, 2.0, math.nan, 10.0])
+    assert (found.median, found.mean, found.minimum, found.maximum, found.n) == (2.5, 4.0, 1.0, 10.0, 4)
+
+
+def test_summary_of_nothing_is_missing_not_zero() -> None:
+    found = summarise([math.nan])
+    assert found.n == 0
+    assert all(math.isnan(value) for value in (found.median, found.mean, found.minimum, found.maximum))
+
+
+def test_ratio_agrees_with_scipys_welch_interval() -> None:
+    a, b = [15.2, 15.0, 15.9, 14.8, 15.4], [20.4, 21.3, 19.0, 20.9]
+    found = ratio_interval(a, b)
+    welch = stats.ttest_ind(np.log(b), np.log(a), equal_var=False)
+    low, high = np.exp(welch.confidence_interval(0.95))
+    assert found.ratio == pytest.approx(stats.gmean(b) / stats.gmean(a))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.df == pytest.approx(welch.df)
+    assert (found.n_baseline, found.n_other, found.reason) == (5, 4, "")
+
+
+def test_ratio_turned_round_is_the_inverse() -> None:
+    there, back = ratio_interval([1.0, 1.2, 1.1], [2.0, 2.3]), ratio_interval([2.0, 2.3], [1.0, 1.2, 1.1])
+    assert (1 / there.ratio, 1 / there.high, 1 / there.low) == pytest.approx(
+        (back.ratio, back.low, back.high)
+    )
+
+
+def test_one_run_has_a_ratio_but_no_interval() -> None:
+    found = ratio_interval([2.0], [3.0, 3.1])
+    assert found.ratio == pytest.approx(math.sqrt(3.0 * 3.1) / 2)
+    assert math.isnan(found.low) and math.isnan(found.high)
+    assert found.reason == "fewer than two runs"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        ([], [1.0], "no finished run"),
+        ([math.nan], [1.0], "no finished run"),
+        ([0.0, 1.0], [1.0, 2.0], "a value is not above zero"),
+    ],
+)
+def test_ratio_that_cannot_be_had_is_missing_with_a_reason(
+    a: list[float], b: list[float], reason: str
+) -> None:
+    found = ratio_interval(a, b)
+    assert math.isnan(found.ratio) and math.isnan(found.low)
+    assert found.reason == reason
+
+
+def test_no_variance_gives_the_point_and_one_sided_variance_an_interval() -> None:
+    point = ratio_interval([2.0, 2.0, 2.0], [3.0, 3.0])
+    assert (point.low, point.ratio, point.high) == pytest.approx((1.5, 1.5, 1.5))
+    assert math.isnan(point.df)
+    one = ratio_interval([2.0, 2.0, 2.0], [3.0, 3.3])
+    assert one.low < one.ratio < one.high
+    assert one.df == pytest.approx(1.0)
+
+
+def coverage(n: int, sigma_a: float, sigma_b: float, trials: int) -> float:
+    """Share of trials in which the interval holds the true ratio (1) of two log-normal groups."""
+    rng = np.random.default_rng(20220601)
+    a = np.exp(rng.normal(0, sigma_a, (trials, n))).tolist()
+    b = np.exp(rng.normal(0, sigma_b, (trials, n))).tolist()
+    found = [ratio_interval(x, y) for x, y in zip(a, b, strict=True)]
+    return sum(each.low <= 1 <= each.high for each in found) / trials
+
+
+@pytest.mark.parametrize(("sigma_a", "sigma_b"), [(0.05, 0.05), (0.02, 0.1)])
+def test_interval_covers_what_it_promises_at_five_runs(sigma_a: float, sigma_b: float) -> None:
+    assert 0.93 <= coverage(5, sigma_a, sigma_b, 4000) <= 0.97
+
+
+def test_percentile_bootstrap_would_cover_too_little() -> None:
+    """Why the interval is Welch's: at five runs the percentile bootstrap holds the truth in 84 to 90 %."""
+    rng = np.random.default_rng(20220601)
+    n, trials, resamples = 5, 2000, 600
+    logs = rng.normal(0, 0.05, (2, trials, 1, n))
+    picks = rng.integers(0, n, (2, trials, resamples, n))
+    means = np.take_along_axis(np.broadcast_to(logs, picks.shape), picks, axis=3).mean(axis=3)
+    low, high = np.quantile(means[1] - means[0], [0.025, 0.975], axis=1)
+    covered = float(np.mean((low <= 0) & (high >= 0)))
+    assert 0.84 <= covered <= 0.90

@@ -1,0 +1,237 @@
+"""Tables against golden files, and the rows that must never get lost.
+
+The golden files are made anew with: EVENGROUND_REGENERATE=1 python -m pytest tests/analysis/test_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.synthetic import MadeResults, write_results
+from evenground.analysis.files import markdown_table, read_csv, rounded, write_csv
+from evenground.analysis.resources import use_during
+from evenground.errors import EvengroundError
+
+GOLDEN = Path(__file__).parent / "golden"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+NORMALISED = ("timelines", "mean", "phases", "missing")
+TABLES = ("training_time", "time_ratio", "resources", "accuracy", "runs")
+FILES = [f"normalised/{name}.csv" for name in NORMALISED if name != "timelines"]
+FILES += [f"tables/{name}.{form}" for name in TABLES for form in ("csv", "md")]
+
+
+def call(script: str, index: Path, *arguments: str) -> None:
+    """Run a script of the pipeline in this process, as its rule would."""
+    before = sys.argv
+    sys.argv = [script, "--index", str(index), *arguments]
+    try:
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    finally:
+        sys.argv = before
+
+
+def analyse(index: Path) -> Path:
+    """Write `normalised/` and `tables/` beside the index; the folder that holds both."""
+    out = index.parent
+    call("normalise.py", index, "--output-dir", str(out / "normalised"))
+    call("tables.py", index, "--normalised", str(out / "normalised"), "--output-dir", str(out / "tables"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def without_gpu(index_path: Path) -> Path:
+    return analyse(index_path)
+
+
+@pytest.fixture(scope="module")
+def with_gpu(gpu_index_path: Path) -> Path:
+    return analyse(gpu_index_path)
+
+
+def compare(found: Path, golden: Path) -> None:
+    """Same content; numbers in CSV may differ in their last digits, as processors' logarithms do."""
+    if os.environ.get("EVENGROUND_REGENERATE"):
+        golden.parent.mkdir(parents=True, exist_ok=True)
+        golden.write_bytes(found.read_bytes())
+    if found.suffix == ".md":
+        assert found.read_text(encoding="utf-8") == golden.read_text(encoding="utf-8")
+    else:
+        pd.testing.assert_frame_equal(read_csv(found), read_csv(golden), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_golden_without_gpu_and_with_lost_runs(without_gpu: Path, name: str) -> None:
+    compare(without_gpu / name, GOLDEN / "without_gpu" / name)
+
+
+@pytest.mark.parametrize("name", ["normalised/missing.csv", "tables/resources.csv", "tables/resources.md"])
+def test_golden_with_gpu(with_gpu: Path, name: str) -> None:
+    compare(with_gpu / name, GOLDEN / "with_gpu" / name)
+
+
+def table(folder: Path, name: str, **where: str) -> pd.DataFrame:
+    """Rows of a table with these values."""
+    frame = read_csv(folder / "tables" / f"{name}.csv")
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def test_times_are_those_the_runs_were_made_with(without_gpu: Path) -> None:
+    rows = table(without_gpu, "training_time", dataset="digits", engine="keras").set_index("measure")
+    assert rows.loc["training_s", ["median", "min", "max"]].tolist() == pytest.approx([3.06, 3.0, 3.12])
+    assert rows.loc["first_batch_s", "min"] == pytest.approx(0.75)
+    assert rows.loc["steady_s", "min"] == pytest.approx(2.25)
+    # 2 s load, 3 s training, 0.3 s evaluation, 0.2 s exit; the 1 s it lingered is left out.
+    assert rows.loc["whole_process_s", "min"] == pytest.approx(5.5)
+
+
+def test_ratio_is_two_thirds_and_its_interval_holds_it(with_gpu: Path) -> None:
+    rows = table(with_gpu, "time_ratio", measure="training_s")
+    assert rows[["baseline", "engine"]].drop_duplicates().values.tolist() == [["keras", "jax"]]
+    assert rows["ratio"].tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert ((rows["low_95"] < 2 / 3) & (rows["high_95"] > 2 / 3)).all()
+
+
+def test_lost_runs_stay_visible(without_gpu: Path) -> None:
+    runs = table(without_gpu, "runs")
+    assert runs["order"].tolist() == list(range(1, 13))
+    lost = runs[runs["status"] != "finished"]
+    assert lost[["dataset", "engine", "repetition", "status", "reason"]].values.tolist() == [
+        ["digits", "jax", 2, "failed", "out-of-memory"],
+        ["shapes", "keras", 3, "missing", ""],
+    ]
+    assert lost["training_s"].isna().all()
+    counts = table(without_gpu, "training_time", measure="training_s")
+    assert counts[["n", "n_wanted"]].values.tolist() == [[3, 3], [2, 3], [2, 3], [3, 3]]
+    assert "**2 did not finish**" in (without_gpu / "tables" / "accuracy.md").read_text(encoding="utf-8")
+
+
+def test_missing_gpu_is_empty_with_its_reason_never_zero(without_gpu: Path) -> None:
+    rows = table(without_gpu, "resources")
+    gpu = rows[rows["resource"].isin(["gpu_util_pct", "vram_used_bytes", "gpu_power_w"])]
+    assert len(gpu) == 12
+    assert gpu[["peak_median", "range_median", "integral_median", "mean_curve_peak"]].isna().all(axis=None)
+    assert gpu["reason"].str.contains("no NVIDIA driver").all()
+    assert (gpu["n"] == 0).all()
+
+
+def test_integrals_are_those_the_runs_were_made_with(with_gpu: Path) -> None:
+    rows = table(with_gpu, "resources", dataset="digits", engine="keras").set_index("resource")
+    # 150 % of a core for 3 s, known to one sample; 60 % and 120.5 W on the grid from 0.1 s on.
+    assert rows.loc["cpu_pct", "integral_min"] == pytest.approx(4.5, abs=0.15)
+    assert rows.loc["gpu_power_w", "integral_min"] == pytest.approx(120.5 * 3)
+    assert rows.loc["rss_bytes", "peak_median"] == 450 * 2**20
+    assert rows.loc["gpu_util_pct", "range_median"] == 60
+
+
+T_S = np.arange(-3, 11) * 0.1
+
+
+def test_use_counts_the_training_only() -> None:
+    values = np.where((T_S > 0.0) & (T_S < 0.85), 2.0, 9.0)
+    use = use_during(T_S, values, 0.75, 0.1, over_step=True)
+    assert (use.peak, use.range) == (2.0, 0.0)
+    assert use.integral == pytest.approx(2.0 * 0.75)
+
+
+def test_momentary_values_count_from_the_start_of_training() -> None:
+    use = use_during(T_S, np.where(T_S < 0.05, 1.0, 4.0), 0.75, 0.1, over_step=False)
+    assert (use.peak, use.range) == (4.0, 3.0)
+
+
+def test_integral_with_a_gap_is_missing_and_peak_is_not() -> None:
+    values = np.full(T_S.shape, 2.0)
+    values[6] = np.nan
+    use = use_during(T_S, values, 0.75, 0.1, over_step=True)
+    assert use.peak == 2.0
+    assert math.isnan(use.integral)
+    assert math.isnan(use_during(T_S, np.full(T_S.shape, 2.0), 5.0, 0.1, over_step=True).integral)
+
+
+def test_training_shorter_than_the_grid_has_no_peak_but_an_integral() -> None:
+    use = use_during(T_S, np.full(T_S.shape, 2.0), 0.04, 0.1, over_step=True)
+    assert math.isnan(use.peak)
+    assert use.integral == pytest.approx(0.08)
+
+
+def test_nothing_finished_gives_empty_tables_with_reasons(tmp_path: Path) -> None:
+    lost = {("digits", engine, 1): ("failed", "crashed") for engine in ("keras", "jax")}
+    made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, lost=lost)
+    folder = analyse(write_results(tmp_path, made))
+    assert len(read_csv(folder / "normalised" / "timelines.csv")) == 0
+    assert (table(folder, "resources")["reason"] == "no finished run").all()
+    assert (table(folder, "time_ratio")["reason"] == "no finished run").all()
+    assert table(folder, "training_time")[["n", "n_wanted"]].drop_duplicates().values.tolist() == [[0, 1]]
+
+
+def test_one_engine_alone_has_no_ratio_but_every_other_table(tmp_path: Path) -> None:
+    index = write_results(tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1))
+    content = json.loads(index.read_text())
+    content["engines"] = content["engines"][:1]
+    content["runs"] = [run for run in content["runs"] if run["engine"] == "keras"]
+    index.write_text(json.dumps(content))
+    folder = analyse(index)
+    assert len(table(folder, "time_ratio")) == 0
+    assert len(table(folder, "training_time")) == 4
+
+
+def test_csv_gives_every_bit_back(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"dataset": ["a", "b"], "x": [0.1 + 0.2, math.nan], "n": [1, 2], "reason": ["", "no"]}
+    )
+    write_csv(frame, tmp_path / "frame.csv")
+    back = read_csv(tmp_path / "frame.csv")
+    assert back["x"][0] == 0.1 + 0.2 and math.isnan(back["x"][1])
+    assert back["reason"].tolist() == ["", "no"]
+
+
+def test_markdown_rounds_shows_mebibytes_and_dashes() -> None:
+    frame = pd.DataFrame(
+        [{"unit": "bytes", "n": 2, "peak_median": 3.0 * 2**20, "peak_min": 2**20, "peak_max": 4.0 * 2**20},
+         {"unit": "W", "n": 0, "peak_median": math.nan, "peak_min": math.nan, "peak_max": math.nan}]
+    )  # fmt: skip
+    assert markdown_table(frame).splitlines() == [
+        "| unit | n | peak median (min to max) |",
+        "| --- | ---: | ---: |",
+        "| MiB | 2 | 3.000 (1.000 to 4.000) |",
+        "| W | 0 | – |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (20.4, "20.40"), (123456.7, "123457"), (0.00012346, "0.0001235"), (-2.5, "-2.500")],
+)
+def test_rounding_keeps_four_digits_and_no_exponent(value: float, words: str) -> None:
+    assert rounded(value) == words
+
+
+def test_scripts_end_with_one_line_for_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = write_results(tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1))
+    with pytest.raises(SystemExit) as ended:
+        call(
+            "tables.py", index, "--normalised", str(tmp_path / "none"), "--output-dir", str(tmp_path / "out")
+        )
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: the file is missing (") and said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_table_without_a_needed_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mean.csv").write_text("dataset\n")
+    with pytest.raises(EvengroundError, match="no column t_s"):
+        read_csv(tmp_path / "mean.csv", ("dataset", "t_s"))
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(EvengroundError, match="broken table"):
+        read_csv(tmp_path / "empty.csv")

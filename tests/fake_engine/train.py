@@ -1,0 +1,63 @@
+"""An engine that trains nothing: it logs when it ran and writes the events of the protocol.
+
+A file `fake_mode` in the working directory tells it to misbehave: `ENGINE-OPTION MODE` lines.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+for name in ("dataset", "network", "learning-rate", "threads", "accelerator", "linger-s", "events"):
+    parser.add_argument(f"--{name}")
+for name in ("epochs", "batch-size", "seed", "train-limit"):
+    parser.add_argument(f"--{name}", type=int)
+parser.add_argument("--option", action="append", default=[])
+given = parser.parse_args()
+warm_up = given.train_limit is not None
+described = json.loads((Path(given.dataset) / "dataset.json").read_text())
+images = min(described["train_images"], given.train_limit or described["train_images"])
+steps = images // given.batch_size
+label = f"{described['name']} {' '.join(given.option)} seed={given.seed} epochs={given.epochs}"
+modes = Path("fake_mode").read_text().split() if Path("fake_mode").is_file() else []
+
+
+def log(what: str) -> None:
+    with Path("order.log").open("a") as file:
+        file.write(f"{time.time_ns()} {'warm-up ' if warm_up else ''}{what} {label}\n")
+
+
+def emit(event: str, **fields: object) -> None:
+    with Path(given.events).open("a") as file:
+        file.write(json.dumps({"event": event, "t_unix_ns": time.time_ns(), **fields}) + "\n")
+
+
+log("begin")
+if "crash" in modes:
+    sys.exit("the fake engine was told to crash")
+if "hang" in modes:
+    time.sleep(600)
+if "kill" in modes:
+    os.kill(os.getpid(), 9)
+emit("start", engine="fake", versions={"fake": "1"}, device="cpu", options={})
+if "broken" in modes:
+    Path(given.events).open("a").write("{not json\n")
+emit("load_start")
+emit("load_end", train_images=images, test_images=described["test_images"])
+emit("train_start", seed=given.seed, epochs=given.epochs, batch_size=given.batch_size, network=given.network, parameters=1)
+for epoch in range(1, given.epochs + (0 if "lazy" in modes else 1)):
+    emit("epoch_start", epoch=epoch)
+    time.sleep(0.02)
+    if epoch == 1:
+        emit("first_batch_end", epoch=1, loss=2.3)
+    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=steps * given.batch_size)
+emit("train_end")
+emit("evaluate_start")
+hits = described["test_images"] // 2
+emit("evaluate_end", accuracy=hits / described["test_images"], hits=hits, images=described["test_images"])
+emit("linger_end", linger_s=float(given.linger_s))
+emit("end")
+log("end")

@@ -1,0 +1,336 @@
+"""Figures by their words, their data and their bytes; how they look was judged by eye."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from evenground.analysis.files import read_csv
+from evenground.analysis.index import Dataset, Engine
+from evenground.errors import EvengroundError
+from evenground.report.bars import training_time_drawing
+from evenground.report.compare import compare_data, compare_drawing
+from evenground.report.draw import draw_all, drawings
+from evenground.report.material import RESOURCES, Material, byte_scale
+from evenground.report.samples import choose, samples_drawing
+from evenground.report.sheet import Drawing, save
+from evenground.report.style import OKABE_ITO, engine_styles, fixed_style
+from evenground.report.timelines import timeline_drawing
+from report.made import material_of, write_prepared
+
+NAMES = [
+    "samples_digits",
+    "training_time",
+    "timeline_digits_keras",
+    "timeline_digits_jax",
+    "compare_digits_cpu",
+    "compare_digits_memory",
+    "compare_digits_gpu",
+    "compare_digits_vram",
+    "compare_digits_power",
+]
+GPU_NAMES = [name for name in NAMES if "timeline" in name or name.endswith(("gpu", "vram", "power"))]
+NO_GPU = "no GPU on this machine"
+
+
+@pytest.fixture(scope="module")
+def drawn_without(without_gpu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("figures-without")
+    assert draw_all(material_of(without_gpu), folder) == NAMES
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drawn_with(with_gpu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("figures-with")
+    draw_all(material_of(with_gpu), folder)
+    return folder
+
+
+@pytest.fixture
+def styled() -> Iterator[None]:
+    """The settings under which figures are made."""
+    with fixed_style():
+        yield
+
+
+def svg(folder: Path, name: str) -> str:
+    """An SVG as text; its words stand in comments, as its letters are outlines."""
+    return (folder / f"{name}.svg").read_text(encoding="utf-8")
+
+
+def test_every_figure_has_svg_png_csv_and_an_entry(drawn_without: Path) -> None:
+    listed = json.loads((drawn_without / "figures.json").read_text())
+    assert [entry["name"] for entry in listed] == NAMES
+    found = {path.name for path in drawn_without.iterdir()} - {"figures.json"}
+    assert found == {f"{name}.{form}" for name in NAMES for form in ("svg", "png", "csv")}
+    numbers = {entry["name"]: entry["thesis_figures"] for entry in listed}
+    assert numbers["samples_digits"] == [1]
+    assert numbers["timeline_digits_jax"] == [9, 10]
+    assert [numbers[f"compare_digits_{r.name}"] for r in RESOURCES] == [[13], [15], [17], [19], []]
+
+
+def test_same_data_gives_the_same_bytes(without_gpu: Path, drawn_without: Path, tmp_path: Path) -> None:
+    draw_all(material_of(without_gpu), tmp_path)
+    for path in sorted(drawn_without.iterdir()):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_users_own_settings_change_nothing(
+    without_gpu: Path, drawn_without: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import matplotlib as mpl
+
+    monkeypatch.setitem(mpl.rcParams, "font.size", 20.0)
+    monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "black")
+    material = material_of(without_gpu)
+    with fixed_style():
+        save(training_time_drawing(material), tmp_path)
+    assert svg(tmp_path, "training_time") == svg(drawn_without, "training_time")
+    assert mpl.rcParams["font.size"] == 20.0
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_caption_in_the_picture_names_n_and_machine(drawn_without: Path, name: str) -> None:
+    caption = {e["name"]: e["caption"] for e in json.loads((drawn_without / "figures.json").read_text())}[
+        name
+    ]
+    assert "Made CPU, 2 cores, 8 GiB, no GPU" in caption
+    comments = re.findall(r"<!-- (.*?) -->", svg(drawn_without, name))
+    drawn = " ".join(comments)
+    assert caption in drawn
+    assert "n = 2 of 3" in drawn or "keras" in name
+    assert "n = 3 of 3" in drawn or "jax" in name
+
+
+def test_no_date_and_no_version_in_the_files(drawn_without: Path) -> None:
+    for name in NAMES:
+        assert "dc:date" not in svg(drawn_without, name)
+        assert "Matplotlib" not in svg(drawn_without, name)
+        assert b"Matplotlib" not in (drawn_without / f"{name}.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", GPU_NAMES)
+def test_missing_gpu_is_said_only_where_there_is_none(
+    drawn_without: Path, drawn_with: Path, name: str
+) -> None:
+    assert NO_GPU in svg(drawn_without, name)
+    assert NO_GPU not in svg(drawn_with, name)
+
+
+def test_missing_gpu_is_never_a_line_at_zero(drawn_without: Path) -> None:
+    data = read_csv(drawn_without / "timeline_digits_keras.csv")
+    assert data["gpu_util_pct_mean"].isna().all() and data["gpu_power_w_max"].isna().all()
+    assert len(read_csv(drawn_without / "compare_digits_vram.csv")) == 0
+
+
+def test_csv_beside_a_comparison_is_what_the_normalised_frames_hold(with_gpu: Path, drawn_with: Path) -> None:
+    data = read_csv(drawn_with / "compare_digits_gpu.csv")
+    assert set(data["run"]) == {"1", "2", "3", "mean"}
+    mean = read_csv(with_gpu / "normalised" / "mean.csv")
+    known = mean[mean["gpu_util_pct"].notna()]
+    drawn = data[data["run"] == "mean"]
+    assert drawn["gpu_util_pct"].tolist() == known["gpu_util_pct"].tolist()
+    assert drawn["t_s"].tolist() == known["t_s"].tolist()
+
+
+def test_csv_of_a_timeline_names_phases_and_range(drawn_with: Path) -> None:
+    data = read_csv(drawn_with / "timeline_digits_keras.csv")
+    at = data.set_index("t_s")
+    assert at.loc[-1.0, "phase"] == "load"
+    assert at.loc[0.0, "phase"] == "first batch"
+    assert at.loc[2.0, "phase"] == "epoch 2"
+    assert (at["rss_bytes_min"].dropna() <= at["rss_bytes_mean"].dropna() + 1e-6).all()
+    assert at.loc[2.0, "cpu_pct_mean"] == pytest.approx(150.0)
+
+
+def test_bars_show_every_finished_run_and_its_mean(drawn_without: Path) -> None:
+    data = read_csv(drawn_without / "training_time.csv")
+    jax = data[data["engine"] == "jax"]
+    assert jax["status"].tolist() == ["finished", "failed", "finished"]
+    assert jax["mean_s"].tolist() == pytest.approx([2.04] * 3)
+    assert len(jax["training_s"].dropna()) == 2
+
+
+def test_figures_of_an_engine_no_longer_wanted_are_removed(without_gpu: Path, tmp_path: Path) -> None:
+    stale = ["timeline_digits_elixir.svg", "timeline_digits_elixir.png"]
+    for name in [*stale, "my_own.svg"]:
+        (tmp_path / name).write_text("old")
+    (tmp_path / "figures.json").write_text(json.dumps([{"name": "timeline_digits_elixir"}, {"name": "../x"}]))
+    (tmp_path.parent / "x.svg").write_text("kept")
+    draw_all(material_of(without_gpu), tmp_path)
+    assert not any((tmp_path / name).exists() for name in stale)
+    assert (tmp_path / "my_own.svg").exists() and (tmp_path.parent / "x.svg").exists()
+
+
+def overlaps(drawing: Drawing) -> list[tuple[str, str]]:
+    """Pairs of drawn texts that touch, and texts that leave the figure (paired with "edge")."""
+    canvas = FigureCanvasAgg(drawing.figure)
+    boxes: list[tuple[str, Bbox]] = []
+    draw = Text.draw
+
+    def recorded(text: Text, renderer: RendererBase, *rest: object) -> None:
+        # Only what is drawn: ticks beyond the axis exist, with labels, but are not.
+        if text.get_visible() and text.get_text().strip():
+            boxes.append((text.get_text(), text.get_window_extent(renderer)))
+        draw(text, renderer, *rest)
+
+    with mock.patch.object(Text, "draw", recorded):
+        canvas.draw()
+    width, height = canvas.get_width_height()
+    page = Bbox([[-1, -1], [width + 1, height + 1]])
+    out = [
+        (words, "edge") for words, box in boxes if not all(page.contains(*corner) for corner in box.corners())
+    ]
+    pairs = combinations([(words, box.padded(-0.5)) for words, box in boxes], 2)
+    return out + [(first[0], second[0]) for first, second in pairs if first[1].overlaps(second[1])]
+
+
+def test_no_text_touches_another_or_leaves_the_figure(
+    without_gpu: Path, with_gpu: Path, styled: None
+) -> None:
+    for folder in (without_gpu, with_gpu):
+        for drawing in drawings(material_of(folder)):
+            assert overlaps(drawing) == [], drawing.name
+
+
+def test_the_check_for_touching_text_finds_some(with_gpu: Path, styled: None) -> None:
+    drawing = training_time_drawing(material_of(with_gpu))
+    drawing.figure.text(0.02, 0.06, "a word that lies on the caption and leaves the sheet" * 3)
+    found = overlaps(drawing)
+    assert any(second == "edge" for _, second in found)
+    assert any("leaves the sheet" in first + second and second != "edge" for first, second in found)
+
+
+def stretched(material: Material) -> Material:
+    """The same with names as long as they come and twenty epochs in a short training after a long load."""
+    title = "CIFAR-10, 12,000 images decoded from a public JPEG copy"
+    index = replace(
+        material.index,
+        datasets=(Dataset("digits", title, "mlp", None),),
+        machine=replace(material.index.machine, description="Processor with a very long name, " * 4),
+    )
+    rows = [("load", -30.0, 0.0), ("first batch", 0.0, 0.1)]
+    rows += [(f"epoch {k}", 0.1 * k, 0.1 * k + 0.1) for k in range(1, 21)]
+    rows += [("evaluate", 2.1, 2.15), ("linger", 2.15, 2.4), ("exit", 2.4, 2.5)]
+    phases = pd.DataFrame(rows, columns=["phase", "start_s", "end_s"])
+    wide = material.mean.assign(t_s=material.mean["t_s"] * 6.0)
+    lines = material.timelines.assign(t_s=material.timelines["t_s"] * 6.0)
+    phases = phases.assign(dataset="digits", engine="keras", repetition=1)
+    return replace(material, index=index, phases=phases, mean=wide, timelines=lines)
+
+
+def test_long_names_and_many_epochs_still_fit(with_gpu: Path, styled: None) -> None:
+    material = stretched(material_of(with_gpu))
+    dataset, engine = material.index.datasets[0], material.index.engines[0]
+    drawing = timeline_drawing(material, dataset, engine)
+    words = [text.get_text() for text in drawing.figure.findobj(Text) if isinstance(text, Text)]
+    assert "epochs 1–20" in words and "epoch 2" not in words
+    assert overlaps(drawing) == []
+    assert overlaps(compare_drawing(material, dataset, RESOURCES[0])) == []
+    assert overlaps(training_time_drawing(material)) == []
+
+
+def test_engine_without_a_finished_run_is_said(with_gpu: Path, styled: None) -> None:
+    material = material_of(with_gpu)
+    empty = {name: getattr(material, name).iloc[:0] for name in ("timelines", "mean", "phases")}
+    runs = material.runs.assign(status="failed", training_s=float("nan"))
+    wanted = tuple(replace(run, status="failed") for run in material.index.runs)
+    lost = replace(material, **empty, runs=runs, index=replace(material.index, runs=wanted))
+    for drawing in drawings(lost):
+        words = " ".join(text.get_text() for text in drawing.figure.findobj(Text) if isinstance(text, Text))
+        assert "n = 0 of 3" in words or drawing.name.startswith("samples")
+        assert "no finished" in words or "not measured" in words or drawing.name.startswith("samples")
+        assert overlaps(drawing) == []
+
+
+def test_styles_keep_the_engines_colours_and_choose_free_ones() -> None:
+    engines = [Engine("a", "A", "#0072B2"), Engine("b", "B"), Engine("c", "C"), Engine("d", "D", "#112233")]
+    styles = engine_styles(engines)
+    assert [styles[name].colour for name in "abcd"] == ["#0072B2", OKABE_ITO[0], OKABE_ITO[2], "#112233"]
+    for what in ("line", "marker", "hatch"):
+        assert len({str(getattr(style, what)) for style in styles.values()}) == 4
+
+
+def test_bytes_are_shown_in_units_people_read() -> None:
+    assert byte_scale(300 * 2**20) == (2.0**20, "MiB")
+    assert byte_scale(8 * 2**30) == (2.0**30, "GiB")
+
+
+def test_a_gap_in_the_samples_breaks_the_line(with_gpu: Path, styled: None) -> None:
+    material = material_of(with_gpu)
+    gone = material.mean["t_s"].between(0.95, 1.55)
+    holed = replace(material, mean=material.mean.assign(rss_bytes=material.mean["rss_bytes"].mask(gone)))
+    memory = RESOURCES[1]
+    assert len(compare_data(holed, "digits", memory)) < len(compare_data(material, "digits", memory))
+    axes = compare_drawing(holed, holed.index.datasets[0], memory).figure.axes[0]
+    bold = [line for line in axes.lines if line.get_linewidth() == 1.8]
+    assert len(bold) == 2
+    assert all(np.isnan(np.asarray(line.get_ydata())).sum() == 1 for line in bold)
+
+
+def test_first_images_of_each_class_are_shown() -> None:
+    labels = np.array([2, 0, 0, 1, 0, 0, 0], np.uint8)
+    cells = choose(labels, 3)
+    assert [(c.label, c.row, c.image) for c in cells] == [
+        (0, 0, 1), (0, 1, 2), (0, 2, 4), (0, 3, 5), (1, 0, 3), (2, 0, 0),
+    ]  # fmt: skip
+    many = choose(np.arange(100, dtype=np.uint8), 100)
+    assert len(many) == 40 and (many[10].row, many[10].column, many[10].label) == (1, 0, 10)
+
+
+def test_pictures_of_a_hundred_classes_keep_their_names_apart(
+    with_gpu: Path, tmp_path: Path, styled: None
+) -> None:
+    material = material_of(with_gpu)
+    classes = [f"aquarium_fish_{k} of a long name" for k in range(100)]
+    write_prepared(tmp_path / "p", np.zeros((100, 32, 32, 3), np.uint8), list(range(100)), classes)
+    many = replace(material, index=replace(material.index, root=tmp_path))
+    drawing = samples_drawing(many, Dataset("cifar100", "CIFAR-100", "cnn", "p"))
+    assert overlaps(drawing) == []
+    assert drawing.data["class"].tolist() == classes[:40]
+    assert "40 of its 100 classes" in drawing.caption
+
+
+def test_prepared_data_that_is_absent_is_said_and_broken_data_refused(
+    with_gpu: Path, tmp_path: Path, styled: None
+) -> None:
+    material = material_of(with_gpu)
+    moved = replace(material, index=replace(material.index, root=tmp_path))
+    dataset = Dataset("digits", "Digits", "mlp", "p")
+    assert "not at hand" in samples_drawing(moved, dataset).caption
+    write_prepared(tmp_path / "p", np.zeros((3, 28, 28, 1), np.uint8), [0, 1, 9], ["a", "b"])
+    with pytest.raises(EvengroundError, match="do not fit"):
+        samples_drawing(moved, dataset)
+    (tmp_path / "p" / "train_labels.npy").write_bytes(b"no array")
+    with pytest.raises(EvengroundError, match="broken prepared data"):
+        samples_drawing(moved, dataset)
+
+
+def test_script_draws_and_ends_with_one_line_for_bad_input(
+    without_gpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import runpy
+
+    script = Path(__file__).parents[2] / "scripts" / "figures.py"
+    arguments = ["--index", str(without_gpu / "index.json"), "--normalised", str(tmp_path), "--tables",
+                 str(without_gpu / "tables"), "--output-dir", str(tmp_path / "out")]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["figures.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 1
+    assert "error: the file is missing (" in capsys.readouterr().err

@@ -1,0 +1,42 @@
+"""Machine classes: the same hardware is the same class, and anything that decides timings is in it."""
+
+from dataclasses import replace
+
+import pytest
+
+from evenground.runs.machine import Gpu, Machine, has_gpu, this_machine
+
+PLAIN = Machine("Intel(R) Core(TM) i5-3570 CPU @ 3.40GHz", 4, 16 * 2**30 - 12345)
+
+
+def test_the_name_is_readable_and_a_folder_name() -> None:
+    assert PLAIN.name.startswith("intel-core-i5-3570-4c-16g-nogpu-")
+    assert not has_gpu(PLAIN.name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"cpu_model": "Intel(R) Core(TM) i5-3570 CPU @ 3.60GHz"},
+        {"cores": 2},
+        {"memory_bytes": 8 * 2**30},
+        {"gpus": (Gpu("NVIDIA GeForce RTX 3060 Ti", 8 * 2**30),)},
+        {"driver": "470.103.01"},
+    ],
+)
+def test_what_decides_timings_makes_another_class(change: dict[str, object]) -> None:
+    assert replace(PLAIN, **change).name != PLAIN.name  # type: ignore[arg-type]
+
+
+def test_a_little_less_memory_is_the_same_class() -> None:
+    assert replace(PLAIN, memory_bytes=PLAIN.memory_bytes - 2**20).name == PLAIN.name
+
+
+def test_a_gpu_is_in_the_name_and_in_the_words() -> None:
+    machine = replace(PLAIN, gpus=(Gpu("NVIDIA GeForce RTX 3060 Ti", 8 * 2**30),), driver="470.103.01")
+    assert has_gpu(machine.name) and "nvidia-geforce-rtx-3060-ti" in machine.name
+    assert machine.description.endswith("NVIDIA GeForce RTX 3060 Ti, driver 470.103.01")
+
+
+def test_this_machine_is_stable() -> None:
+    assert this_machine() == this_machine()

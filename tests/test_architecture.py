@@ -1,0 +1,117 @@
+"""The layering, held by a test: who may import whom, and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CORE = ROOT / "src" / "evenground"
+ENGINES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "optax"}
+SHARED = {"errors", "files"}
+# room -> rooms of the core it may import, beside itself and the shared modules
+ROOMS = {
+    "config": set(),
+    "engines": {"config"},
+    "datasets": set(),
+    "protocol": set(),
+    "sidecar": None,  # stands alone: not even the shared modules
+    "runs": {"config", "engines", "datasets", "protocol", "sidecar"},
+    "analysis": set(),
+    "report": {"analysis"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, by its full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def modules() -> list[Path]:
+    return sorted(CORE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(CORE)))
+def test_the_core_imports_neither_snakemake_nor_an_engine(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & (ENGINES | {"snakemake", "dvc"})
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(CORE)))
+def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
+    if room(path) in SHARED | {"__init__"}:
+        allowed: set[str] = set(SHARED)
+    else:
+        before = ROOMS[room(path)]
+        allowed = {room(path)} if before is None else before | SHARED | {room(path)}
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("evenground.")}
+    assert used <= allowed, f"{room(path)} may import {sorted(allowed)}"
+
+
+def test_the_sidecar_needs_only_two_packages() -> None:
+    import sys
+
+    used = {name.split(".")[0] for path in (CORE / "sidecar").rglob("*.py") for name in imports(path)}
+    assert used - sys.stdlib_module_names <= {"evenground", "psutil", "pynvml"}
+
+
+def test_matplotlib_is_only_in_the_report() -> None:
+    users = {room(path) for path in modules() if any(name.startswith("matplotlib") for name in imports(path))}
+    assert users <= {"report"}
+
+
+def test_the_snakefile_is_a_table_of_contents() -> None:
+    lines = (ROOT / "Snakefile").read_text().splitlines()
+    assert len(lines) <= 75
+    for path in [ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")]:
+        text = path.read_text()
+        assert not re.search(r"^\s+(run|script|notebook):", text, re.M), (
+            f"{path.name}: rules call scripts by shell:"
+        )
+        for rule in re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", text, re.M | re.S):
+            assert "shell:" not in rule[1] or "log:" in rule[1], f"{path.name}: rule {rule[0]} has no log"
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name]
+
+
+def test_no_file_names_a_machines_path_or_a_registrys_host() -> None:
+    forbidden = re.compile(
+        r"(?<![\w.])/(?:work|farm|root)/\w|pypi\.org|pythonhosted|npmjs\.org|deb\.debian\.org"
+    )
+    this = Path(__file__).resolve()
+    wrong = []
+    for path in tracked():
+        if path != this and path.is_file() and path.suffix not in {".png", ".npy", ".gz"}:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            wrong += [f"{path.relative_to(ROOT)}: {match.group()}" for match in forbidden.finditer(text)]
+    assert not wrong
+
+
+def test_locks_have_hashes_and_no_addresses() -> None:
+    locks = sorted((ROOT / "envs").glob("*.txt"))
+    assert {lock.stem for lock in locks} == {source.stem for source in (ROOT / "envs").glob("*.in")}
+    for lock in locks:
+        text = lock.read_text()
+        pins = re.findall(r"^[A-Za-z0-9][^\n]*==", text, re.M)
+        assert pins and "://" not in text
+        assert len(re.findall(r"==[^\n]*\\\n\s+--hash=sha256:", text)) == len(pins), (
+            f"{lock.name}: a pin has no hash"
+        )

@@ -1,0 +1,58 @@
+"""The typed model of the experiment: what it refuses, in one line, and the pages made from it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evenground.config import Experiment, load_experiment, parameters_page
+from evenground.errors import EvengroundError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": 3}, r"unknown key 'epoch' = 3 \(here\.yaml\): did you mean 'epochs'"),
+        ({"gpus": 1}, r"unknown key 'gpus' = 1 .*the keys are datasets, engines"),
+        ({"epochs": 0}, r"'epochs' = 0 is not allowed .*greater than or equal to 1.*Passes over"),
+        ({"epochs": "many"}, r"'epochs' = 'many' is not allowed .*valid integer"),
+        ({"threads": 0}, r"'threads' = 0 is not allowed .*at least 1, or 'all'"),
+        ({"threads": "some"}, r"'threads' = 'some' is not allowed .*at least 1, or 'all'"),
+        ({"accelerator": "gpu"}, r"'accelerator' = 'gpu' is not allowed .*'auto', 'cpu' or 'cuda'"),
+        ({"datasets": []}, r"'datasets' = \[\] is not allowed .*at least 1"),
+        ({"datasets": ["a", "a"]}, r"'datasets' .*a name stands twice"),
+        ({"machine": "a/b"}, r"'machine' = 'a/b' is not allowed"),
+        ({"deployment": "docker"}, r"'deployment' = 'docker' is not allowed .*'native'"),
+        (
+            {"engines": [{"name": "jax", "opts": 1}]},
+            r"unknown key 'engines.0.opts' = 1 .*did you mean 'options'",
+        ),
+        ({"epochs": 0, "seed": -1}, r"\(and 1 more\)"),
+    ],
+)
+def test_refused_in_one_line(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(EvengroundError, match=message) as caught:
+        load_experiment(change, "here.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_params_yaml_has_every_key_in_the_models_order() -> None:
+    given = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert list(given) == list(Experiment.model_fields), "add the key to params.yaml, in the model's order"
+    load_experiment(given)
+
+
+def test_the_page_of_parameters_is_up_to_date() -> None:
+    assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), "python scripts/parameters.py"
+
+
+def test_every_key_is_described() -> None:
+    assert all(field.description for field in Experiment.model_fields.values())
+
+
+def test_an_engine_may_be_a_name_or_a_mapping() -> None:
+    read = load_experiment({"engines": ["jax", {"name": "eager", "folder": "jax", "options": {"a": 1}}]})
+    assert [(choice.name, choice.folder) for choice in read.engines] == [("jax", None), ("eager", "jax")]

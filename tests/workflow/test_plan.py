@@ -1,0 +1,186 @@
+"""The plan: keys that change with what decides a result and with nothing else, and the order of runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from working_copy import WorkingCopy
+
+from evenground.config import load_experiment
+from evenground.errors import EvengroundError
+from evenground.runs.plan import Plan, make_plan, write_plan
+
+
+def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
+    return make_plan(load_experiment({**copy.settings, **changes}), copy.root)
+
+
+def keys(plan: Plan) -> dict[tuple[str, str], str]:
+    return {(run.dataset, run.engine): run.key for run in plan.runs}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 5},
+        {"batch_size": 16},
+        {"learning_rate": 0.01},
+        {"seed": 7},
+        {"threads": 1},
+        {"accelerator": "cpu"},
+        {"linger_s": 1.0},
+        {"sampling_rate_hz": 20.0},
+        {"warm_up_images": 0},
+    ],
+)
+def test_a_parameter_that_reaches_the_engine_changes_every_key(
+    copy: WorkingCopy, change: dict[str, Any]
+) -> None:
+    before, after = keys(plan_of(copy)), keys(plan_of(copy, **change))
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"repetitions": 9},
+        {"order_seed": 5},
+        {"grid_s": 0.5},
+        {"time_limit_s": 9.0},
+        {"mirrors": ["/nowhere"]},
+    ],
+)
+def test_what_decides_no_result_changes_no_key(copy: WorkingCopy, change: dict[str, Any]) -> None:
+    assert keys(plan_of(copy)) == keys(plan_of(copy, **change))
+
+
+def test_other_engines_and_datasets_change_no_key(copy: WorkingCopy) -> None:
+    both = keys(plan_of(copy))
+    alone = keys(plan_of(copy, engines=copy.settings["engines"][:1], datasets=["tiny", "shapes"]))
+    assert alone["tiny", "fake_a"] == both["tiny", "fake_a"]
+
+
+def test_an_option_changes_the_key_of_its_engine_alone(copy: WorkingCopy) -> None:
+    before = keys(plan_of(copy))
+    first, second = copy.settings["engines"]
+    after = keys(plan_of(copy, engines=[{**first, "options": {"speed": 2}}, second]))
+    assert after["tiny", "fake_a"] != before["tiny", "fake_a"]
+    assert after["tiny", "fake_b"] == before["tiny", "fake_b"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tests/fake_engine/train.py",
+        "src/evenground/protocol/events.py",
+        "src/evenground/sidecar/__main__.py",
+        "src/evenground/datasets/prepare.py",
+        "src/evenground/runs/command.py",
+    ],
+)
+def test_code_that_decides_a_result_is_in_the_key(copy: WorkingCopy, path: str) -> None:
+    before = keys(plan_of(copy))
+    with (copy.root / path).open("a") as file:
+        file.write("\n# changed\n")
+    if path.startswith("src/evenground/datasets"):
+        pytest.skip("preparation code is hashed where it is imported from; test_runs.py changes it for real")
+    assert not set(before.values()) & set(keys(plan_of(copy)).values())
+
+
+def test_a_lock_is_in_the_key(copy: WorkingCopy) -> None:
+    before = keys(plan_of(copy, engines=["keras", "jax"]))
+    with (copy.root / "envs" / "jax.txt").open("a") as file:
+        file.write("# changed\n")
+    after = keys(plan_of(copy, engines=["keras", "jax"]))
+    assert after["tiny", "keras"] == before["tiny", "keras"]
+    assert after["tiny", "jax"] != before["tiny", "jax"]
+
+
+def test_the_order_is_randomised_complete_blocks(copy: WorkingCopy) -> None:
+    plan = plan_of(copy, repetitions=20, datasets=["tiny", "shapes"])
+    blocks = [plan.runs[start : start + 4] for start in range(0, 80, 4)]
+    pairs = {("tiny", "fake_a"), ("tiny", "fake_b"), ("shapes", "fake_a"), ("shapes", "fake_b")}
+    for repetition, block in enumerate(blocks, 1):
+        assert {run.repetition for run in block} == {repetition}
+        assert {(run.dataset, run.engine) for run in block} == pairs
+    firsts = Counter((block[0].dataset, block[0].engine) for block in blocks)
+    assert len(firsts) == 4
+    assert [run.order for run in plan.runs] == list(range(1, 81))
+    assert plan.runs[:16] == plan_of(copy, repetitions=4, datasets=["tiny", "shapes"]).runs
+    assert plan.runs != plan_of(copy, repetitions=20, datasets=["tiny", "shapes"], order_seed=2).runs
+
+
+def finish(plan: Plan) -> None:
+    for run in plan.runs:
+        folder = plan.root / "results/runs" / run.place
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+
+
+def test_the_plan_is_written_only_when_it_differs_or_work_is_left(copy: WorkingCopy) -> None:
+    path = copy.root / "results/plan.json"
+    write_plan(plan_of(copy))
+    first = path.stat().st_mtime_ns
+    write_plan(plan_of(copy))
+    assert path.stat().st_mtime_ns > first, "work is left"
+    finish(plan_of(copy))
+    written = path.stat().st_mtime_ns
+    write_plan(plan_of(copy))
+    assert path.stat().st_mtime_ns == written, "nothing is left and nothing differs"
+    write_plan(plan_of(copy, repetitions=1))
+    assert len(json.loads(path.read_text())["runs"]) == 2
+
+
+def test_a_failed_attempt_is_followed_by_the_next_number(copy: WorkingCopy) -> None:
+    plan = plan_of(copy)
+    assert set(plan.todo.values()) == {1}
+    ended = plan.root / "results/attempts" / plan.runs[0].place / "1" / "outcome.json"
+    ended.parent.mkdir(parents=True)
+    ended.write_text("{}")
+    assert plan_of(copy).todo[plan.runs[0].place] == 2
+    assert plan_of(copy).todo[plan.runs[1].place] == 1
+
+
+def test_warm_up_is_before_the_first_training_of_each_engine(copy: WorkingCopy) -> None:
+    plan = plan_of(copy)
+    assert len(plan.warm_ups) == 2
+    for engine in ("fake_a", "fake_b"):
+        first = next(run for run in plan.runs if run.engine == engine)
+        assert first.place in plan.warm_ups
+
+
+def test_a_foreign_class_without_runs_is_refused(copy: WorkingCopy) -> None:
+    with pytest.raises(EvengroundError, match="no wanted run is recorded for the machine class 'cray-1'"):
+        plan_of(copy, machine="cray-1")
+
+
+def test_a_foreign_class_is_replayed(copy: WorkingCopy) -> None:
+    here = plan_of(copy)
+    for run in here.runs:
+        folder = Path(str(here.root / "results/runs" / run.place).replace(here.machine, "cray-1-nogpu-1"))
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+    plan = plan_of(copy, machine="cray-1-nogpu-1")
+    assert not plan.todo
+    assert {run.machine for run in plan.runs} == {"cray-1-nogpu-1"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"datasets": ["tinny"]}, "unknown dataset 'tinny'.*did you mean 'tiny'"),
+        ({"engines": ["kerras"]}, "unknown engine 'kerras'.*did you mean 'keras'"),
+        ({"engines": [{"name": "jax", "options": {"jit": True}}]}, "engine 'jax' has no option 'jit'"),
+    ],
+)
+def test_unknown_names_are_refused_in_one_line(
+    copy: WorkingCopy, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EvengroundError, match=message) as caught:
+        plan_of(copy, **change)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,89 @@
+"""A working copy of the pipeline with fake engines and a tiny dataset, to call Snakemake in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("Snakefile", "rules", "profiles", "params.yaml", "envs", "scripts", "src", "data/registry.yaml")
+TINY = {
+    "title": "Tiny shapes",
+    "network": "cnn",
+    "classes": [f"class {k}" for k in range(10)],
+    "licence": "CC0-1.0",
+    "source": "generated",
+    "version": "1",
+    "format": "shapes",
+    "height": 32,
+    "width": 32,
+    "channels": 3,
+    "train_images": 80,
+    "test_images": 20,
+    "shapes": {"seed": 1, "radius_min_px": 4, "radius_max_px": 8, "noise_levels": 8},
+}
+FAKES = [{"name": name, "folder": "tests/fake_engine"} for name in ("fake_a", "fake_b")]
+
+
+@dataclass
+class WorkingCopy:
+    """A copy of the repository whose experiment is `settings` over params.yaml."""
+
+    root: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def call(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        """Call Snakemake; `ok` says whether it must succeed."""
+        (self.root / "settings.yaml").write_text(yaml.safe_dump(self.settings))
+        command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", *arguments]
+        done = subprocess.run(command, cwd=self.root, env=self.environ(), capture_output=True, text=True)
+        assert (done.returncode == 0) == ok, done.stdout + done.stderr
+        return done
+
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "EVENGROUND_CACHE": str(self.root / "cache"), "PYTHONPATH": ""}
+
+    def log(self) -> list[str]:
+        """What the fake engine logged since the last time this was asked, in time order."""
+        path = self.root / "order.log"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        path.unlink(missing_ok=True)
+        return [line.split(" ", 1)[1] for line in lines]
+
+    def trainings(self) -> int:
+        """Trainings begun since the last time the log was asked, warm-ups not counted."""
+        return sum(line.startswith("begin") for line in self.log())
+
+
+def copy_repository(to: Path) -> None:
+    for part in PARTS:
+        (to / part).parent.mkdir(parents=True, exist_ok=True)
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, to / part)
+    shutil.copytree(ROOT / "tests" / "fake_engine", to / "tests" / "fake_engine")
+
+
+def fresh_copy(to: Path) -> WorkingCopy:
+    """A working copy in `to`: one tiny dataset, two fake engines, two repetitions."""
+    copy_repository(to)
+    settings = {
+        "datasets": ["tiny"],
+        "engines": list(FAKES),
+        "repetitions": 2,
+        "epochs": 2,
+        "linger_s": 0.0,
+        "warm_up_images": 32,
+        "registry": {"tiny": TINY},
+        "time_limit_s": 20.0,
+    }
+    return WorkingCopy(to, settings)
