@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from environment import ROOT, build
 
@@ -29,16 +30,22 @@ def main() -> None:
         raise SystemExit(__doc__)
     environment, command = COMMANDS[sys.argv[1]]
     folder = build(environment)
-    link = ROOT / ".venv"
-    if environment == "workflow":
-        link.unlink(missing_ok=True)
-        link.symlink_to(folder)
     if not command:
-        print("ready: . .venv/bin/activate")
+        link_venv(folder)
         return
     os.chdir(ROOT)
     python = str(folder / "bin" / "python")
     os.execv(python, [python, *command, *sys.argv[2:]])
+
+
+def link_venv(folder: Path) -> None:
+    """Let `.venv` be the environment in the cache; a real folder of that name is the user's and stays."""
+    link = ROOT / ".venv"
+    if link.exists() and not link.is_symlink():
+        raise SystemExit(f"error: {link.name} is a folder of yours: move it away, or use {folder} as it is")
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder)
+    print("ready: . .venv/bin/activate")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An engine that trains nothing: it logs when it ran and writes the events of the protocol.
 
-A file `fake_mode` in the working directory tells it to misbehave: `ENGINE-OPTION MODE` lines.
+A file `fake_mode` in the working directory tells it to misbehave.
 """
 
 import argparse
@@ -36,6 +36,11 @@ def emit(event: str, **fields: object) -> None:
 
 
 log("begin")
+if "print-environment" in modes:
+    print(*(f"{name}={value}" for name, value in os.environ.items()), sep="\n")
+    print(f"cores={len(os.sched_getaffinity(0))}")
+if "lazy" in modes:
+    given.epochs -= 1
 if "crash" in modes:
     sys.exit("the fake engine was told to crash")
 if "hang" in modes:
@@ -44,16 +49,20 @@ if "kill" in modes:
     os.kill(os.getpid(), 9)
 emit("start", engine="fake", versions={"fake": "1"}, device="cpu", options={})
 if "broken" in modes:
-    Path(given.events).open("a").write("{not json\n")
+    with Path(given.events).open("a") as file:
+        file.write("{not json\n")
 emit("load_start")
 emit("load_end", train_images=images, test_images=described["test_images"])
-emit("train_start", seed=given.seed, epochs=given.epochs, batch_size=given.batch_size, network=given.network, parameters=1)
-for epoch in range(1, given.epochs + (0 if "lazy" in modes else 1)):
+work = {"seed": given.seed, "epochs": given.epochs, "batch_size": given.batch_size, "network": given.network}
+emit("train_start", **work, parameters=1)
+for epoch in range(1, given.epochs + 1):
     emit("epoch_start", epoch=epoch)
     time.sleep(0.02)
     if epoch == 1:
         emit("first_batch_end", epoch=1, loss=2.3)
     emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=steps * given.batch_size)
+if "stop" in modes:
+    sys.exit(0)
 emit("train_end")
 emit("evaluate_start")
 hits = described["test_images"] // 2

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from working_copy import WorkingCopy, fresh_copy
 
 

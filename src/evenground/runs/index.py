@@ -7,13 +7,14 @@ from typing import Any
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file
-from evenground.runs.plan import ATTEMPTS, RUNS
+from evenground.runs.plan import ATTEMPTS, RUNS, WRITTEN
 
 
 def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     """The index of `plan` (content of `results/plan.json`): the same, each run with what became of it."""
     runs = [_indexed(run, root) for run in plan["runs"]]
-    return {**plan, "machine": _machine(plan["machine"], runs, root), "runs": runs}
+    content = {name: value for name, value in plan.items() if name != WRITTEN}
+    return {**content, "machine": _machine(plan["machine"], runs, root), "runs": runs}
 
 
 def unfinished(index: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,6 +21,7 @@ from evenground.runs.machine import has_gpu, this_machine
 SCHEMA = 1
 RUNS, ATTEMPTS = Path("results/runs"), Path("results/attempts")
 REGISTRY = Path("data/registry.yaml")
+WRITTEN = "written_unix_ns"
 # The parameters that tables and captions may speak of.
 SHOWN = (
     *("repetitions", "epochs", "batch_size", "learning_rate", "seed", "threads", "accelerator"),
@@ -207,11 +210,17 @@ def _refuse_foreign_training(plan: Plan) -> None:
 
 
 def write_plan(plan: Plan) -> None:
-    """Write `results/plan.json` when its content differs or a wanted run has no finished outcome."""
+    """Write `results/plan.json` when its content differs or a wanted run has no finished outcome.
+
+    Snakemake takes a rewritten file with the same bytes for unchanged, and does not make a missing input
+    of an unchanged index, so the file says when it was written; that alone is no difference.
+    """
     path = plan.root / "results" / "plan.json"
     content = plan.content()
-    if plan.todo or not path.is_file() or path.read_text(encoding="utf-8") != json_text(content):
-        write_json(path, content)
+    written = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    written.pop(WRITTEN, None)
+    if plan.todo or written != json.loads(json_text(content)):
+        write_json(path, {**content, WRITTEN: time.time_ns()})
     settings = plan.root / "results" / "experiment.json"
     chosen = plan.experiment.model_dump(mode="json")
     if not settings.is_file() or settings.read_text(encoding="utf-8") != json_text(chosen):

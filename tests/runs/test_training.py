@@ -1,0 +1,139 @@
+"""One training with an engine that misbehaves: the outcome has its reason, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from evenground.config import load_experiment
+from evenground.runs.outcome import Outcome
+from evenground.runs.plan import make_plan
+from evenground.runs.training import Training, alone, train
+from working_copy import WorkingCopy, fresh_copy
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
+    """A working copy with its dataset prepared; each test trains in it with a fake engine."""
+    copy = fresh_copy(tmp_path_factory.mktemp("prepared"))
+    copy.settings |= {"engines": copy.settings["engines"][:1], "repetitions": 1, "warm_up_images": 0}
+    (copy.root / "registry.json").write_text(json.dumps(copy.settings["registry"]))
+    plan = make_plan(load_experiment(copy.settings), copy.root)
+    shared = ["--registry", "data/registry.yaml", "--extra-registry", "registry.json", "--dataset", "tiny"]
+    raw, arrays = str(plan.raw("tiny")), str(plan.prepared("tiny"))
+    for step in (
+        ["fetch.py", *shared, "--output-dir", raw],
+        ["prepare.py", *shared, "--raw-dir", raw, "--output-dir", arrays],
+    ):
+        subprocess.run([sys.executable, f"scripts/{step[0]}", *step[1:]], cwd=copy.root, check=True)
+    return copy
+
+
+def attempt(
+    copy: WorkingCopy, mode: str = "", number: int = 1, **changes: object
+) -> tuple[Training, Outcome]:
+    """One attempt in `copy` with the fake engine in `mode`."""
+    (copy.root / "fake_mode").write_text(mode)
+    plan = make_plan(load_experiment({**copy.settings, **changes}), copy.root)
+    warm_up = bool(changes.get("warm_up_images"))
+    training = Training(plan, plan.runs[0], number, None, warm_up)
+    return training, train(training, copy.root / "cache" / "train.lock")
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason", "detail"),
+    [
+        ("crash", "crashed", "the fake engine was told to crash"),
+        ("kill", "killed-by-signal", "signal 9"),
+        ("broken", "broken-events", "line 2"),
+        ("stop", "incomplete-events", "they stop before"),
+        ("lazy", "wrong-work", "epochs is 1, asked was 2"),
+        ("hang", "time-limit", "time_limit_s"),
+    ],
+)
+def test_a_failure_has_its_reason_and_keeps_its_log(
+    prepared: WorkingCopy, mode: str, reason: str, detail: str
+) -> None:
+    limit_s = 1.0 if mode == "hang" else 20.0
+    training, outcome = attempt(prepared, mode, number=7, seed=99, time_limit_s=limit_s)
+    assert outcome.reason == reason and detail in outcome.detail
+    written = json.loads((training.folder / "outcome.json").read_text())
+    assert (written["status"], written["reason"], written["attempt"]) == ("failed", reason, 7)
+    assert (training.folder / "run" / "train.log").is_file()
+    assert not training.place.exists(), "only finished runs stand under results/runs"
+
+
+def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> None:
+    file = prepared.root / "tests/fake_engine/engine.yaml"
+    before = file.read_text()
+    file.write_text(before.replace("python3", "no-such-program"))
+    _, outcome = attempt(prepared, seed=98)
+    file.write_text(before)
+    assert outcome.reason == "not-started"
+
+
+def test_a_failed_warm_up_fails_the_attempt_before_it_trains(prepared: WorkingCopy) -> None:
+    prepared.log()
+    _, outcome = attempt(prepared, "crash", seed=97, warm_up_images=32)
+    assert outcome.reason == "crashed" and outcome.detail.startswith("in the warm-up")
+    assert prepared.trainings() == 0
+
+
+def test_a_finished_run_is_whole_and_fits_its_manifest(prepared: WorkingCopy) -> None:
+    training, outcome = attempt(prepared, seed=96)
+    assert outcome.reason is None
+    manifest = json.loads((training.place / "manifest.json").read_text())
+    assert {path.name for path in training.place.iterdir()} == {*manifest["files"], "manifest.json"}
+    assert manifest["run"]["key"] == training.run.key
+
+
+def test_the_engines_environment_is_named_one_by_one(
+    prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SURPRISE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    training, _ = attempt(prepared, "print-environment", seed=95, threads=1)
+    log = (training.place / "train.log").read_text()
+    assert "SURPRISE" not in log and "OMP_NUM_THREADS=1\n" in log
+
+
+def test_threads_are_enforced_by_affinity(prepared: WorkingCopy) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("this machine has one core")
+    training, _ = attempt(prepared, "print-environment", seed=94, threads=1)
+    assert "cores=1\n" in (training.place / "train.log").read_text()
+
+
+def test_two_trainings_never_run_at_once(tmp_path: Path) -> None:
+    log: list[str] = []
+
+    def hold(name: str) -> None:
+        with alone(tmp_path / "lock"):
+            log.append(f"{name} in")
+            time.sleep(0.05)
+            log.append(f"{name} out")
+
+    threads = [threading.Thread(target=hold, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [entry.split()[1] for entry in log] == ["in", "out"] * 3
+
+
+def test_a_source_changed_during_a_call_is_refused(prepared: WorkingCopy) -> None:
+    plan = make_plan(load_experiment(prepared.settings), prepared.root)
+    settings = prepared.root / "experiment.json"
+    settings.write_text(json.dumps({**prepared.settings, "epochs": 9}))
+    command = [sys.executable, "scripts/train.py", "--experiment", str(settings)]
+    command += ["--place", str(plan.runs[0].place), "--attempt", "1", "--warm-up", "no"]
+    done = subprocess.run(command, cwd=prepared.root, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: this run is not in the plan any more")
