@@ -20,19 +20,18 @@ def configure(arguments: Namespace) -> str:
     """Apply the command line before JAX looks for its devices; returns `cpu` or `cuda:NAME`."""
     options = arguments.options
     if options["convolution"] not in ("auto", "patches", "direct"):
-        raise EngineError(f"unknown way '{options['convolution']}'", "--option convolution", "auto, patches, direct")
+        raise EngineError(
+            f"unknown way '{options['convolution']}'", "--option convolution", "auto, patches, direct"
+        )
     os.environ["NPROC"] = str(arguments.threads)  # size of XLA's thread pool on the CPU
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = str(options["preallocate"]).lower()
     jax.config.update("jax_disable_jit", options["disable_jit"])
     jax.config.update("jax_default_matmul_precision", None if options["tf32"] else "float32")
-    if arguments.accelerator != "auto":
-        jax.config.update("jax_platforms", arguments.accelerator)
-    try:
-        device = jax.devices()[0]
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        where = f"--accelerator {arguments.accelerator}"
-        raise EngineError(f"JAX finds no such device: {reason}", where, "use cpu or auto") from None
+    if arguments.accelerator == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    device = jax.devices()[0]  # a GPU where there is one
+    if arguments.accelerator == "cuda" and device.platform == "cpu":
+        raise EngineError("JAX finds no CUDA device", "--accelerator cuda", "use cpu or auto")
     return "cpu" if device.platform == "cpu" else f"cuda:{device.device_kind}"
 
 

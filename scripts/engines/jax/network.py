@@ -77,13 +77,13 @@ def apply(
         return convolve(x, parameters[f"{layer}.kernel"]) + parameters[f"{layer}.bias"]
 
     def norm(layer: str, x: jax.Array) -> jax.Array:
-        moving = {f"{layer}.moving_mean": jnp.mean, f"{layer}.moving_variance": jnp.var}
-        mean, variance = (statistics[name] for name in moving)
+        names = f"{layer}.moving_mean", f"{layer}.moving_variance"
+        mean, variance = (statistics[name] for name in names)
         if key is not None:
-            for name, moment in moving.items():
-                momentum = network.batch_norm_momentum
-                new[name] = statistics[name] * momentum + moment(x, (0, 1, 2)) * (1 - momentum)
             mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+            kept = network.batch_norm_momentum
+            for name, moment in zip(names, (mean, variance), strict=True):
+                new[name] = statistics[name] * kept + moment * (1 - kept)
         scale = parameters[f"{layer}.gamma"] * jax.lax.rsqrt(variance + 1e-3)
         return (x - mean) * scale + parameters[f"{layer}.beta"]
 
@@ -121,7 +121,9 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 def convolve_direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Valid convolution of x (N,H,W,C) with kernel (R,S,C,F)."""
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def convolve_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:

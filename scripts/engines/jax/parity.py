@@ -5,9 +5,10 @@ from __future__ import annotations
 import device  # first: it finds the protocol's module
 import evenground_engine as protocol
 import jax
-import train
 from network import Network, initialise
 from training import make_step, new_epoch, new_state, predict
+
+import train
 
 OPTIONS: dict[str, protocol.Option] = {**train.OPTIONS, "adam_epsilon": 1e-7, "batch_norm_momentum": 0.99}
 
@@ -18,7 +19,12 @@ def main() -> None:
     batch_size, options = given.batch_size, given.options
     data = protocol.load_dataset(given.dataset, batch_size, given.steps * batch_size)
     network = Network(
-        given.network, data.shape, data.classes, 0.0, options["batch_norm_momentum"], device.convolution(given)
+        given.network,
+        data.shape,
+        data.classes,
+        0.0,
+        options["batch_norm_momentum"],
+        device.convolution(given),
     )
     parameters, statistics = initialise(network, given.seed)
     weights = {**parameters, **statistics}

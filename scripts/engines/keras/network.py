@@ -86,4 +86,6 @@ def fit(
 
 def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
     """Every weight by its canonical name, such as `dense_1.kernel`."""
-    return {f"{layer.name}.{w.name}": w for layer in model.layers for w in layer.weights if w.dtype == "float32"}
+    return {
+        f"{layer.name}.{w.name}": w for layer in model.layers for w in layer.weights if w.dtype == "float32"
+    }

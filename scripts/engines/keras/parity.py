@@ -6,6 +6,7 @@ import device  # first: it chooses the backend
 import evenground_engine as protocol
 import keras
 import network
+
 import train
 
 OPTIONS: dict[str, protocol.Option] = {**train.OPTIONS, "adam_epsilon": 1e-7, "batch_norm_momentum": 0.99}
@@ -27,10 +28,9 @@ def main() -> None:
     given = protocol.parity_arguments(OPTIONS)
     device.configure(given)
     data = protocol.load_dataset(given.dataset, given.batch_size, given.steps * given.batch_size)
-    model = network.build(
-        given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"]
-    )
-    network.compile_model(model, given.learning_rate, given.options["adam_epsilon"])
+    model = network.build(given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"])
+    how = {key: given.options[key] for key in train.HOW}
+    network.compile_model(model, given.learning_rate, given.options["adam_epsilon"], **how)
     weights = network.named_weights(model)
     if given.weights:
         loaded = protocol.same_weights(protocol.load_weights(given.weights), weights)

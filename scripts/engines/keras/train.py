@@ -19,6 +19,7 @@ OPTIONS: dict[str, protocol.Option] = {
     "memory_growth": True,
     "tf32": False,
 }
+HOW = ("jit_compile", "steps_per_execution", "run_eagerly")  # the options of `compile_model`
 
 
 class ReportEpochs(keras.callbacks.Callback):
@@ -81,8 +82,7 @@ def main() -> None:
     events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
 
     model = network.build(given.network, data.shape, data.classes)
-    how = ("jit_compile", "steps_per_execution", "run_eagerly")
-    network.compile_model(model, given.learning_rate, **{key: given.options[key] for key in how})
+    network.compile_model(model, given.learning_rate, **{key: given.options[key] for key in HOW})
     train(model, data, given, events)
     evaluate(model, data, given, events)
 

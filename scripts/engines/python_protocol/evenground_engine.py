@@ -41,7 +41,9 @@ def cli(main: Callable[[], None]) -> None:
 # ---------------------------------------------------------------- command line
 
 
-def training_arguments(options: Mapping[str, Option], argv: Sequence[str] | None = None) -> argparse.Namespace:
+def training_arguments(
+    options: Mapping[str, Option], argv: Sequence[str] | None = None
+) -> argparse.Namespace:
     """The command line of a training; `options` are the engine's own with their defaults.
 
     In the result `options` is a dict with every option, typed as its default is.
@@ -89,7 +91,9 @@ def _with_options(arguments: argparse.Namespace, defaults: Mapping[str, Option])
     for given in arguments.option:
         key, equals, text = given.partition("=")
         if key not in defaults or not equals:
-            raise EngineError(f"unknown option '{given}'", "--option", f"give KEY=VALUE, KEY of: {_known(defaults)}")
+            raise EngineError(
+                f"unknown option '{given}'", "--option", f"give KEY=VALUE, KEY of: {_known(defaults)}"
+            )
         options[key] = _typed(key, text, defaults[key])
     del arguments.option
     arguments.options = options
@@ -106,7 +110,9 @@ def _typed(key: str, text: str, default: Option) -> Option:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
         wanted = "true or false" if kind is bool else kind.__name__
-        raise EngineError(f"'{text}' is not {wanted}", f"--option {key}", f"its default is {default}") from None
+        raise EngineError(
+            f"'{text}' is not {wanted}", f"--option {key}", f"its default is {default}"
+        ) from None
 
 
 # ------------------------------------------------------------------------ data
@@ -190,7 +196,7 @@ def load_weights(folder: Path) -> dict[str, np.ndarray]:
 
 
 def same_weights(given: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`given` if it has the names and shapes of `own`, else an EngineError that names the first difference."""
+    """`given` if its names and shapes are those of `own`, else an EngineError with the first difference."""
     for name in sorted({*given, *own}):
         left, right = (weights[name].shape if name in weights else None for weights in (given, own))
         if left != right:

@@ -1,1 +1,1 @@
-"""What an engine and the pipeline say to each other: docs/protocol.md as a schema, a validator, a parity test."""
+"""What engine and pipeline say to each other: docs/protocol.md as schema, validator, parity test."""

@@ -31,7 +31,7 @@ class Event:
     @property
     def place(self) -> tuple[str, int | None]:
         """What the order of events is checked by: the name, and the epoch where there is one."""
-        return self.name, self.fields["epoch"] if "epoch" in self.fields else None
+        return self.name, self.fields.get("epoch")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _shown(name: str, epoch: int | None) -> str:
 
 
 def _check_compile(events: Sequence[Event], path: Path) -> None:
-    """Compile events are optional; where they are, they come in pairs, after `train_start`, before a result."""
+    """Compile events are optional; they come in pairs, after `train_start` and before the first result."""
     inside, expected = False, 0
     for event in events:
         if event.name in ("train_start", "first_batch_end"):

@@ -54,11 +54,12 @@ class Case:
 
 # `odd` has few numbers per channel and sides that do not halve: one step of it shows a biased from an
 # unbiased variance, and a padded from a valid pooling, far above rounding. In `cnn` rounding grows with
-# every step, for Adam's first steps go by the sign of a gradient however small it is.
+# every step, for Adam's first steps go by the sign of a gradient however small it is; with its seed no
+# gradient is that small, on processors with and without wide vectors.
 CASES = (
     Case("mlp", "mlp", (28, 28, 1), 32, 40, Tolerance(loss=1e-6, statistics=0.0, logits=2e-5)),
-    Case("cnn", "cnn", (32, 32, 3), 32, 10, Tolerance(loss=2e-4, statistics=3e-4, logits=1e-2)),
-    Case("odd", "cnn", (13, 17, 3), 4, 1, Tolerance(loss=1e-5, statistics=1e-6, logits=1e-4)),
+    Case("cnn", "cnn", (32, 32, 3), 32, 10, Tolerance(loss=1e-4, statistics=5e-5, logits=5e-4), seed=7),
+    Case("odd", "cnn", (13, 17, 3), 4, 1, Tolerance(loss=5e-6, statistics=5e-7, logits=2e-5)),
 )
 
 
@@ -81,7 +82,9 @@ def write_dataset(case: Case, folder: Path) -> None:
         arrays[f"{split}_labels.npy"] = labels
     for name, array in arrays.items():
         np.save(folder / name, array)
-    (folder / "dataset.json").write_text(json.dumps(_description(case, sizes, folder, list(arrays)), indent=1))
+    (folder / "dataset.json").write_text(
+        json.dumps(_description(case, sizes, folder, list(arrays)), indent=1)
+    )
 
 
 def _description(case: Case, sizes: Mapping[str, int], folder: Path, arrays: list[str]) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""Every engine keeps the protocol: its command line, its events, the same numbers from the same seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.support import DUMMY, ENGINES, command, describe, finish, start, train
+from evenground.protocol.events import Event, Expected, check_events
+from evenground.protocol.parity import Case, Tolerance, write_dataset
+
+ALL = {**ENGINES, "dummy": DUMMY}
+SHAPES = {"mlp": (7, 6, 1), "cnn": (12, 11, 3)}
+PARAMETERS = {
+    "mlp": 7 * 6 * 128 + 128 + 128 * 10 + 10,
+    "cnn": (27 * 32 + 32) + 2 * 32 + (288 * 64 + 64) + 2 * 64 + (1 * 1 * 64 * 64 + 64) + (64 * 10 + 10),
+}
+EPOCHS, BATCH_SIZE, SEED, LIMIT = 2, 8, 7, 45
+WORK = ["--epochs", str(EPOCHS), "--batch-size", str(BATCH_SIZE), "--seed", str(SEED), "--linger-s", "0.1"]
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A prepared dataset of 60 training and 64 test images for each network."""
+    folder = tmp_path_factory.mktemp("datasets")
+    for network, shape in SHAPES.items():
+        write_dataset(Case(network, network, shape, 12, 5, Tolerance(0, 0, 0)), folder / network)
+    return {network: folder / network for network in SHAPES}
+
+
+def expected(network: str, parameters: int | None) -> Expected:
+    return Expected(
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        network=network,
+        seed=SEED,
+        train_images=LIMIT,
+        test_images=64,
+        parameters=parameters,
+        linger_s=0.1,
+    )
+
+
+def trained_twice(name: str, network: str, dataset: Path, folder: Path) -> list[list[Event]]:
+    """The events of two runs with the same seed, one beside the other, both judged."""
+    work = ["--network", network, "--train-limit", str(LIMIT), *WORK]
+    paths = [folder / f"{run}.jsonl" for run in (1, 2)]
+    for process in [train(ALL[name], dataset, path, *work) for path in paths]:
+        finish(process)
+    parameters = PARAMETERS[network] if name in ENGINES else None
+    return [check_events(path, expected(network, parameters)) for path in paths]
+
+
+def losses(events: list[Event]) -> list[tuple[str, Any]]:
+    return [(event.name, event.fields["loss"]) for event in events if "loss" in event.fields]
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        pytest.param(name, network, marks=[pytest.mark.slow] if name != "dummy" and network == "cnn" else [])
+        for name in ALL
+        for network in SHAPES
+    ],
+)
+def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: Path) -> None:
+    first, second = trained_twice(name, network, datasets[network], tmp_path)
+    assert first[0].fields["options"] == describe(ALL[name]).get("options", {})
+    assert losses(first) == losses(second)
+    assert len(losses(first)) == EPOCHS + 1
+    if name in ENGINES:
+        by_name = {event.name: event.fields for event in first}
+        assert by_name["start"]["engine"] == name
+        assert by_name["start"]["device"] == "cpu"
+        assert len({loss for _, loss in losses(first)}) == EPOCHS + 1
+        assert losses(first)[-1][1] < losses(first)[0][1]
+        assert by_name["evaluate_end"]["hits"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES)
+def test_another_seed_is_another_run(name: str, datasets: dict[str, Path], tmp_path: Path) -> None:
+    seen = []
+    for seed in ("1", "2"):
+        path = tmp_path / f"{seed}.jsonl"
+        work = ["--network", "mlp", "--epochs", "1", "--batch-size", "8", "--seed", seed]
+        finish(train(ALL[name], datasets["mlp"], path, *work))
+        seen.append(losses(check_events(path, Expected(seed=int(seed)))))
+    assert seen[0] != seen[1]
+
+
+FAULTS = {
+    "unknown-option": (["--option", "no_such=1"], "unknown option 'no_such=1'"),
+    "cuda": (["--accelerator", "cuda"], "--accelerator cuda"),
+    "batch": (["--batch-size", "61"], "no full batch"),
+    "dataset": (["--dataset", "no/such/folder"], "no/such/folder"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param(name, fault, marks=[] if name == "jax" else [pytest.mark.slow])
+        for name in ENGINES
+        for fault in FAULTS
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    name: str, fault: str, datasets: dict[str, Path], tmp_path: Path
+) -> None:
+    given, said = FAULTS[fault]
+    base = ["--dataset", str(datasets["mlp"]), "--network", "mlp", "--events", str(tmp_path / "events.jsonl")]
+    base += ["--learning-rate", "0.001", "--threads", "2", "--accelerator", "cpu", *WORK]
+    process = start([*command(ALL[name]), *base, *given])
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    lines = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and said in lines[0]
+    assert printed.rstrip().endswith(lines[0])
+    assert "Traceback" not in printed
+
+
+@pytest.mark.slow
+def test_steps_per_execution_change_no_number(datasets: dict[str, Path], tmp_path: Path) -> None:
+    seen = []
+    for steps in (1, 4):
+        path = tmp_path / f"{steps}.jsonl"
+        more = ["--option", f"steps_per_execution={steps}"]
+        finish(train(ALL["keras"], datasets["cnn"], path, "--network", "cnn", *WORK, *more))
+        events = check_events(path, Expected(epochs=EPOCHS))
+        assert events[0].fields["options"]["steps_per_execution"] == steps
+        seen.append([event.fields["loss"] for event in events if event.name == "epoch_end"])
+    assert seen[0] == seen[1]
