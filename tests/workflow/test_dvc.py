@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from working_copy import ROOT, WorkingCopy
 
 

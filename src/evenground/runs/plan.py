@@ -28,7 +28,12 @@ SHOWN = (
     *("sampling_rate_hz", "linger_s"),
 )
 # What every training shares and what decides its result, beside the engine's own files.
-SHARED_CODE = ("src/evenground/protocol", "src/evenground/sidecar", "src/evenground/runs/command.py")
+SHARED_CODE = (
+    "src/evenground/protocol/events.py",
+    "src/evenground/protocol/events.schema.json",
+    "src/evenground/sidecar",
+    "src/evenground/runs/command.py",
+)
 
 
 @dataclass(frozen=True)
