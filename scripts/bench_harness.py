@@ -2,7 +2,9 @@
 """What the harness costs: an engine's training with sidecar and events against the bare framework, in turns.
 
 The bare training is the engine's own network, optimiser and data without events, sidecar or plan.
-CPU seconds are the kernel's, of all processes (user + system); quote the median of the ratios.
+CPU seconds are the kernel's, of all processes (user + system). On a noisy machine two trainings differ by
+more than the harness costs, so the last column is its cost as the kernel accounts for it: the sidecar's own
+CPU seconds, its start included, per CPU second of the training beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from environment import build
 from evenground.config import EngineChoice
 from evenground.engines import Engine, load_engines
 from evenground.errors import cli
+from evenground.files import read_json
 from evenground.runs.command import Work, pinned, variables
 
 BARE = {
@@ -40,13 +43,13 @@ model.predict(data.test.images, batch_size=given.batch_size, verbose=0)
     "jax": """
 import sys; sys.path.insert(0, "scripts/engines/jax")
 import device, evenground_engine as protocol, jax, train
-from network import Network
+from network import Network, initialise
 from training import make_step, new_state, predict
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
 data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
 network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))
-step, state = make_step(network, given.learning_rate), new_state(network, given.seed)
+step, state = make_step(network, given.learning_rate), new_state(*initialise(network, given.seed), given.seed)
 size = given.batch_size
 for _ in range(given.epochs):
     for first in range(0, len(data.train.images) // size * size, size):
@@ -91,8 +94,9 @@ def commands(engine: Engine, work: Work, rate_hz: float, scratch: Path) -> tuple
 
 
 def measure(engine: Engine, work: Work, rounds: int, rate_hz: float) -> None:
-    """Print one row: median CPU and wall seconds of both, and the ratios pair by pair."""
+    """Print one row: median CPU and wall seconds of both, the ratios pair by pair, the sidecar's share."""
     costs: list[tuple[Cost, Cost]] = []
+    shares_pct: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         work = replace(work, events=Path(folder) / "events.jsonl", options=engine.options)
         bare, harness = commands(engine, work, rate_hz, Path(folder))
@@ -102,13 +106,16 @@ def measure(engine: Engine, work: Work, rounds: int, rate_hz: float) -> None:
             for name in ("bare", "harness") if number % 2 == 0 else ("harness", "bare"):
                 pair[name] = cost_of(bare if name == "bare" else harness, variables(work.threads))
             costs.append((pair["bare"], pair["harness"]))
+            summary = read_json(Path(folder) / "samples.json")["summary"]
+            shares_pct.append(100 * summary["sidecar_cpu_s"] / summary["cpu_s"])
     cells = []
     for field in ("cpu_s", "wall_s"):
         ratios = [getattr(second, field) / getattr(first, field) for first, second in costs]
         medians = [statistics.median(getattr(pair[side], field) for pair in costs) for side in (0, 1)]
         spread = f"({min(ratios):.3f} to {max(ratios):.3f})"
         cells.append(f"{medians[0]:.2f} | {medians[1]:.2f} | {statistics.median(ratios):.4f} {spread}")
-    print(f"| {engine.name} | {work.network} | {' | '.join(cells)} |", flush=True)
+    share = f"{statistics.median(shares_pct):.2f} % (at most {max(shares_pct):.2f} %)"
+    print(f"| {engine.name} | {work.network} | {' | '.join(cells)} | {share} |", flush=True)
 
 
 def main() -> None:
@@ -126,8 +133,9 @@ def main() -> None:
     work = Work(
         given.dataset.resolve(), given.network, given.epochs, 32, 1e-3, 1, given.threads, "cpu", 0.0, Path()
     )
-    print("| engine | network | bare CPU s | harness CPU s | ratio | bare wall s | harness wall s | ratio |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    head = ["engine", "network", "bare CPU s", "harness CPU s", "ratio"]
+    head += ["bare wall s", "harness wall s", "ratio", "sidecar's own CPU"]
+    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     for engine in load_engines([EngineChoice(name=name) for name in given.engines], _path.ROOT):
         measure(engine, work, given.rounds, given.rate_hz)
 
