@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def make_plan(experiment: Experiment, root: Path) -> Plan:
     wanted = machine.name if experiment.machine == "here" else experiment.machine
     description = machine.description if wanted == machine.name else wanted
     empty = Plan(experiment, root, wanted, machine.name, description, engines, datasets, ())
-    plan = Plan(experiment, root, wanted, machine.name, description, engines, datasets, _ordered(empty))
+    plan = replace(empty, runs=_ordered(empty))
     _refuse_foreign_training(plan)
     return plan
 

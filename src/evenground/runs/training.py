@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 
 from evenground import sidecar
 from evenground.files import read_json, sha256_file, write_json
-from evenground.protocol.events import EventsError, Expected, check_events
+from evenground.protocol.events import EventsError, Expected, check_events, read_events
 from evenground.runs.command import Work, pinned, variables
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, RUNS, SCHEMA, Plan, Run
@@ -203,7 +202,6 @@ def _out_of_memory_kills() -> int:
 
 def headline(folder: Path) -> str:
     """Training time and test accuracy of the finished run in `folder`, for the terminal."""
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
-    by_name = {event["event"]: event for event in events}
-    training_s = (by_name["train_end"]["t_unix_ns"] - by_name["train_start"]["t_unix_ns"]) / 1e9
-    return f"trained in {training_s:.2f} s, test accuracy {by_name['evaluate_end']['accuracy']:.4f}"
+    by_name = {event.name: event for event in read_events(folder / "events.jsonl")}
+    training_s = (by_name["train_end"].t_unix_ns - by_name["train_start"].t_unix_ns) / 1e9
+    return f"trained in {training_s:.2f} s, test accuracy {by_name['evaluate_end'].fields['accuracy']:.4f}"
