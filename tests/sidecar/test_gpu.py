@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import ctypes
-import importlib.util
-import shutil
-import subprocess
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evenground.sidecar.columns import GPU_COLUMNS
+from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_SAMPLE_COLUMNS
+from evenground.sidecar.gpu_latest import NOT_YET, ONCE
 
 Call = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder that holds the fake libnvidia-ml.so.1."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler on this machine")
-    if importlib.util.find_spec("pynvml") is None:
-        pytest.skip("nvidia-ml-py is not installed")
-    folder = tmp_path_factory.mktemp("nvml")
-    source = Path(__file__).with_name("fake_nvml.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", folder / "libnvidia-ml.so.1", source], check=True)
-    return folder
-
-
 @pytest.fixture
-def measure_gpu(measure: Call, library: Path) -> Call:
+def measure_gpu(measure: Call, nvml_library: Path) -> Call:
     """Measures a short sleep with the fake driver in one of its moods."""
 
     def measurer(mood: str, seconds: float = 0.8) -> Any:
-        return measure(["sleep", str(seconds)], env={"LD_LIBRARY_PATH": str(library), "FAKE_NVML": mood})
+        env = {"LD_LIBRARY_PATH": str(nvml_library), "FAKE_NVML": mood}
+        return measure(["sleep", str(seconds)], env=env)
 
     return measurer
 
@@ -47,8 +35,36 @@ def test_values_of_all_cards_come_together(measure_gpu: Call) -> None:
     assert set(got.column("vram_used_bytes")) == {2000.0}
     assert set(got.column("gpu_power_w")) == {100.5}
     assert len(got.column("gpu_power_w")) >= len(got.rows) - 2
-    assert got.header["gpus"] == [{"index": 0, "name": "Fake Card"}, {"index": 1, "name": "Fake Card"}]
-    assert set(got.header["missing"].values()) <= {"the NVIDIA driver has not answered yet"}
+    assert [(card["index"], card["name"]) for card in got.header["gpus"]] == [
+        (0, "Fake Card"),
+        (1, "Fake Card"),
+    ]
+    once_a_second = [column for column in GPU_COLUMNS if COLUMNS[column].period_s]
+    for column in GPU_COLUMNS:
+        reasons = set(got.header["missing"].get(column, NOT_YET).split("; "))
+        assert reasons <= ({NOT_YET, ONCE} if column in once_a_second else {NOT_YET})
+
+
+def test_the_trees_processes_and_each_card(start: Call, nvml_library: Path, tmp_path: Path) -> None:
+    file = tmp_path / "driver"
+    stamp_us = time.time_ns() // 1000 + 10**6
+    steps = f"sample-from {stamp_us}\nsample-step 250000\nsample-to {stamp_us + 10**6}\n"
+    listed = f"compute-pid-1.0 %d\ncompute-used-1.0 700\ncompute-pid-1.1 {os.getpid()}\n"
+    script = f"printf '{listed}{steps}' $$ > {file}; exec sleep 2.4"
+    env = {"LD_LIBRARY_PATH": str(nvml_library), "FAKE_NVML_FILE": str(file)}
+    running = start(["sh", "-c", script], env=env)
+    got = running.done()
+    assert got.column("vram_tree_bytes")[-1] == 700 and got.column("gpu_foreign_processes")[-1] == 1
+    with (running.folder / "samples.cards.csv").open(newline="") as cards:
+        rows = list(csv.DictReader(cards))
+    assert list(rows[0]) == list(CARD_COLUMNS) and {row["card"] for row in rows} == {"0", "1"}
+    assert {row["util_pct"] for row in rows if row["card"] == "1"} == {"50"}
+    with (running.folder / "samples.util.csv").open(newline="") as util:
+        samples = list(csv.DictReader(util))
+    assert list(samples[0]) == list(UTIL_SAMPLE_COLUMNS)
+    times_us = [int(row["t_unix_us"]) for row in samples if row["card"] == "0"]
+    assert times_us == [stamp_us + k * 250_000 for k in range(5)]
+    assert got.header["gpus"][0]["util_window_s"] == 0.25
 
 
 def test_an_old_driver_gives_memory_the_old_way(measure_gpu: Call) -> None:
@@ -116,4 +132,6 @@ def test_a_real_card_gives_all_values(measure: Call) -> None:
     got = measure(["sleep", "3"])
     assert all(0 <= value <= 100 for value in got.column("gpu_util_pct"))
     assert min(got.column("vram_used_bytes")) >= 0 and got.column("gpu_power_w")[-1] > 1
-    assert got.header["gpus"]
+    assert got.column("gpu_energy_j") == sorted(got.column("gpu_energy_j"))
+    assert all(got.column(column) or got.header["missing"].get(column) for column in GPU_COLUMNS)
+    assert all(card["name"] and card["uuid"] for card in got.header["gpus"])

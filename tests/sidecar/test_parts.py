@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from evenground.sidecar import cli
 from evenground.sidecar.columns import COLUMNS, Missing
-from evenground.sidecar.machine import Machine, cpu_since_boot_pct, machine_used_bytes
+from evenground.sidecar.machine import Machine, cpu_since_boot_pct, free_used_bytes, machine_used_bytes
 from evenground.sidecar.output import SampleFile, write_json
 from evenground.sidecar.summary import Summary
-from evenground.sidecar.timing import Slots
+from evenground.sidecar.timing import LEAD_AT_MOST_NS, Alarm, Slots
 
 
 @given(st.floats(0.01, 1000), st.integers(0, 10**18), st.lists(st.integers(0, 10**10), max_size=40))
@@ -38,6 +38,29 @@ def test_deadlines_do_not_drift() -> None:
         assert slots.serve(slots.deadline_ns()) == 0
 
 
+@pytest.mark.parametrize("usual_ns", [0, 20_000, 150_000, 5_000_000])
+def test_the_alarm_learns_how_late_this_machine_wakes(usual_ns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    alarm, clock = Alarm(100_000_000), [0]
+
+    def now() -> int:
+        clock[0] += 1_000  # reading the clock takes its time, and waiting awake ends
+        return clock[0]
+
+    monkeypatch.setattr("time.monotonic_ns", now)
+    late = []
+    for k in range(1, 201):
+        deadline = k * 100_000_000
+        clock[0] = alarm.set_for(deadline) + usual_ns
+        late.append(alarm.woke(deadline) - deadline)
+    assert min(late) >= 0
+    assert late[-1] <= max(10_000, usual_ns - LEAD_AT_MOST_NS + 2_000)
+
+
+def test_at_a_thousand_rows_a_second_the_lead_stays_a_quarter_of_a_period() -> None:
+    assert 1_000_000 - Alarm(1_000_000).set_for(1_000_000) <= 250_000
+    assert 10_000 - Alarm(10_000).set_for(10_000) == 2_500
+
+
 def test_since_boot_is_the_formula_of_unixstats() -> None:
     assert cpu_since_boot_pct(b"cpu  30 999 20 50 7 7 7 0 0 0\ncpu0 1 1 1 1\n") == 50.0
 
@@ -48,21 +71,34 @@ def test_a_stat_without_cpu_times_is_no_value(text: bytes) -> None:
         cpu_since_boot_pct(text)
 
 
+MEMINFO = b"MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  400 kB\nBuffers: 20 kB\nCached: 200 kB\n"
+MEMINFO += b"SwapCached: 7 kB\nSReclaimable: 30 kB\nSUnre"
+
+
 def test_used_memory_is_total_minus_available() -> None:
-    meminfo = b"MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  400 kB\nBuffers: 1 kB\nCac"
-    assert machine_used_bytes(meminfo) == 600 * 1024
+    assert machine_used_bytes(MEMINFO) == 600 * 1024
+
+
+def test_used_memory_as_an_older_free_printed_it() -> None:
+    assert free_used_bytes(MEMINFO) == 650 * 1024
 
 
 def test_each_machine_value_fails_on_its_own(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 10 kB\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 10 kB\nMemAvailable: 4 kB\nMemFree: 1 kB\n")
     missing = Missing()
-    machine = Machine(missing, str(tmp_path))
-    assert machine.cpu_since_boot_pct() is None
-    assert machine.machine_used_bytes() is None
+    assert Machine(missing, str(tmp_path)).read(10**9) == [None, 6 * 1024, None]
     assert missing.reasons() == {
         "cpu_since_boot_pct": "No such file or directory",
-        "machine_used_bytes": "/proc/meminfo has no MemTotal or no MemAvailable",
+        "free_used_bytes": "/proc/meminfo has no Buffers",
     }
+
+
+def test_the_machine_is_read_at_most_ten_times_a_second_and_no_cell_between_counts_as_missing() -> None:
+    missing = Missing()
+    machine = Machine(missing)
+    read = [all(value is not None for value in machine.read(10**9 + k * 10**7)) for k in range(40)]
+    assert sum(read) in (4, 5) and read[0] and not any(read[1:9])
+    assert missing.cells == {} and missing.reasons() == {}
 
 
 def test_reasons_are_collected_once_each_and_cells_counted() -> None:
@@ -75,7 +111,7 @@ def test_reasons_are_collected_once_each_and_cells_counted() -> None:
 
 def test_rows_reach_the_file_within_a_second(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
-    file = SampleFile(path)
+    file = SampleFile(path, COLUMNS)
     assert path.read_text() == ",".join(COLUMNS) + "\n"
     file.add([1, None, 0.1], 10**9)
     file.add([2, None, 1e-9], 10**9 + 10**8)
@@ -88,7 +124,7 @@ def test_rows_reach_the_file_within_a_second(tmp_path: Path) -> None:
 def test_rows_that_do_not_fit_wait_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = SampleFile(tmp_path / "samples.csv")
+    file = SampleFile(tmp_path / "samples.csv", COLUMNS)
     write, room = os.write, [3]
 
     def full(fd: int, data: bytes) -> int:

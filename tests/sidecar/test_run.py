@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,12 @@ from evenground import sidecar
 from evenground.sidecar.columns import COLUMNS, GPU_COLUMNS
 
 Call = Callable[..., Any]
+# Of the two sources of CPU, the one that is there for everybody is tested always.
+BOTH_SOURCES = [
+    pytest.param(["--no-cgroup"], id="processes"),
+    pytest.param([], id="default", marks=pytest.mark.slow),
+]
+MEMORY_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 BUSY = "burn(0.8)"
 HALF = "end = time.time() + 1.2\nwhile time.time() < end:\n    burn(0.02)\n    time.sleep(0.02)\n"
@@ -56,9 +63,10 @@ def assert_steady(got: Any, until_s: float) -> None:
     assert max(map(abs, off)) < 0.4 * until_s
 
 
+@pytest.mark.parametrize("options", BOTH_SOURCES)
 @pytest.mark.parametrize("load", [BUSY, HALF, SHORT_CHILDREN, DEEP], ids=["busy", "half", "short", "deep"])
-def test_sampled_cpu_is_the_kernels_total(load: str, measure: Call, python: Call) -> None:
-    got = measure(python(load))
+def test_sampled_cpu_is_the_kernels_total(load: str, options: list[str], measure: Call, python: Call) -> None:
+    got = measure(python(load), *options)
     cpu_s = got.column("cpu_s")
     assert got.summary["cpu_s"] > 0.4
     assert cpu_s[-1] == pytest.approx(got.summary["cpu_s"], rel=0.002)
@@ -66,11 +74,12 @@ def test_sampled_cpu_is_the_kernels_total(load: str, measure: Call, python: Call
     assert_steady(got, until_s=cpu_s[-1])
 
 
+@pytest.mark.parametrize("options", BOTH_SOURCES)
 def test_an_orphan_is_counted_while_it_runs_and_after_its_end(
-    measure: Call, python: Call, tmp_path: Path
+    options: list[str], measure: Call, python: Call, tmp_path: Path
 ) -> None:
     mark = tmp_path / "mark"
-    got = measure(python(ORPHAN, mark))
+    got = measure(python(ORPHAN, mark), *options)
     ended_ns, orphan_cpu_s = mark.read_text().split()
     before = [float(row["cpu_s"]) for row in got.rows if int(row["t_unix_ns"]) < int(ended_ns)]
     after = [float(row["cpu_s"]) for row in got.rows if int(row["t_unix_ns"]) > int(ended_ns)]
@@ -118,12 +127,13 @@ def test_a_very_short_command_has_its_first_and_last_row(measure: Call) -> None:
 def test_the_header_describes_every_column(measure: Call) -> None:
     got = measure(["sleep", "0.3"], "--rate-hz", "50")
     assert list(got.rows[0]) == list(COLUMNS) == list(got.header["columns"])
-    assert all(
-        set(column) == {"unit", "source"} and all(column.values())
-        for column in got.header["columns"].values()
-    )
-    assert (got.header["schema"], got.header["rate_hz"]) == (1, 50.0)
-    full = set(COLUMNS) - set(GPU_COLUMNS)
+    for column in got.header["columns"].values():
+        assert set(column) == {"unit", "source", "period_s"}
+        assert column["unit"] and column["source"] and column["period_s"] in (0, 0.1, 1)
+    assert (got.header["schema"], got.header["rate_hz"], got.header["mode"]) == (1, 50.0, "run")
+    assert got.header["scheduling"] in ("fifo", "slice", "slack")
+    assert got.header["machine"] == {"cores": os.cpu_count(), "memory_bytes": MEMORY_BYTES}
+    full = {name for name, column in COLUMNS.items() if not column.period_s} - set(GPU_COLUMNS)
     assert all(row[column] for row in got.rows for column in full)
     assert full.isdisjoint(got.header["missing"])
 

@@ -1,12 +1,13 @@
-"""The sampler beside a training: starts a command and records its CPU, memory and GPU over time.
+"""The sampler beside a training: records CPU, memory and GPU of a command's process tree over time.
 
 Stands alone: standard library only, `nvidia-ml-py` where there is an NVIDIA GPU, Linux. The file
-formats are described in docs/sidecar.md. Use `run` from Python, or `python -m evenground.sidecar run`.
+formats are described in docs/sidecar.md. Use `run` and `attach` from Python, or
+`python -m evenground.sidecar run | attach | calibrate`.
 """
 
 from __future__ import annotations
 
-from evenground.sidecar.api import SidecarError, run
-from evenground.sidecar.summary import Summary
+from evenground.sidecar.api import SidecarError, attach, run
+from evenground.sidecar.summary import AttachSummary, Summary
 
-__all__ = ["SidecarError", "Summary", "run"]
+__all__ = ["AttachSummary", "SidecarError", "Summary", "attach", "run"]

@@ -1,4 +1,4 @@
-"""The sidecar from Python: `run` measures one command in a process of its own."""
+"""The sidecar from Python, in a process of its own: `run` measures a command, `attach` a running process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from evenground.sidecar.summary import Summary
+from evenground.sidecar.summary import AttachSummary, Summary
 
 _SOURCE = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from evenground.sidecar.cli import main; main()"
@@ -43,15 +43,41 @@ def run(
     error but stands in the summary. When this process dies, or an exception such as
     KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
     """
-    argv = [sys.executable, "-I", "-c", _START, str(_SOURCE), "run", "--end-with-parent"]
-    argv += ["--samples", str(samples.absolute()), "--header", str(header.absolute())]
-    argv += ["--rate-hz", repr(float(rate_hz)), "--grace-s", repr(float(grace_s))]
+    argv = ["run", "--end-with-parent", *_common(samples, header, rate_hz, gpu)]
+    argv += ["--grace-s", repr(float(grace_s))]
     argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
-    argv += [] if gpu else ["--no-gpu"]
+    streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    return Summary(**_call([*argv, "--", *command], header, grace_s, env=env, cwd=cwd, **streams))
+
+
+def attach(
+    pid: int,
+    *,
+    samples: Path,
+    header: Path,
+    rate_hz: float = 10.0,
+    duration_s: float | None = None,
+    gpu: bool = True,
+) -> AttachSummary:
+    """Measure a running process and what it starts until it ends, or for `duration_s` seconds.
+
+    SidecarError when there is no such process or no summary.
+    """
+    argv = ["attach", "--pid", str(pid), *_common(samples, header, rate_hz, gpu)]
+    argv += [] if duration_s is None else ["--duration-s", repr(float(duration_s))]
+    return AttachSummary(**_call(argv, header, 0.0, stderr=subprocess.DEVNULL))
+
+
+def _common(samples: Path, header: Path, rate_hz: float, gpu: bool) -> list[str]:
+    argv = ["--samples", str(samples.absolute()), "--header", str(header.absolute())]
+    return [*argv, "--rate-hz", repr(float(rate_hz)), *([] if gpu else ["--no-gpu"])]
+
+
+def _call(argv: list[str], header: Path, grace_s: float, **popen: Any) -> dict[str, Any]:
+    """The summary of a sidecar in a process of its own; SidecarError when it left none."""
+    words = [sys.executable, "-I", "-c", _START, str(_SOURCE), *argv]
     header.unlink(missing_ok=True)
-    with subprocess.Popen(
-        [*argv, "--", *command], env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, close_fds=False
-    ) as process:
+    with subprocess.Popen(words, close_fds=False, **popen) as process:
         try:
             status = process.wait()
         except BaseException:
@@ -69,13 +95,13 @@ def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
         process.kill()
 
 
-def _read_summary(header: Path, status: int) -> Summary:
+def _read_summary(header: Path, status: int) -> dict[str, Any]:
     try:
-        summary = json.loads(header.read_text(encoding="utf-8"))["summary"]
+        summary: dict[str, Any] | None = json.loads(header.read_text(encoding="utf-8"))["summary"]
     except FileNotFoundError:
         summary = None
     if summary is None:
         raise SidecarError(
             f"the sidecar ended with status {status} and left no summary; its error output says why"
         )
-    return Summary(**summary)
+    return summary

@@ -1,4 +1,4 @@
-"""Command line: `python -m evenground.sidecar run [options] -- command ...`."""
+"""Command line: `python -m evenground.sidecar run | attach | calibrate`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from evenground.sidecar.launch import Launch, Options
-from evenground.sidecar.summary import FAILED
+from evenground.sidecar.recording import Settings
+from evenground.sidecar.summary import FAILED, NOT_FOUND
 
 MAX_RATE_HZ = 1000.0
 
@@ -19,28 +20,73 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the command's status, as a shell would show it.
 
     124: ended at its time limit; 125: the sidecar itself failed; 126 and 127: the command could not
-    be started, was not found; 2: wrong options.
+    be started, was not found (attach: no such process); 2: wrong options.
     """
     words = sys.argv[1:] if arguments is None else arguments
     own, command = split_command(words)
     parser = build_parser()
     chosen = parser.parse_args(own)
-    if not command:
+    if chosen.mode == "run" and not command:
         parser.error("the command is missing: put it after --")
-    leave(launch(to_options(chosen, command)))
-
-
-def launch(options: Options) -> int:
-    """Run one command and return the exit status; failures become one line on standard error."""
+    if chosen.mode != "run" and command:
+        parser.error(f"'{chosen.mode}' takes no command")
     try:
-        summary = Launch(options).run()
+        status = _MODES[chosen.mode](chosen, command)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         complain(f"{error.strerror or error}{where}: the measurement is not complete")
-        return FAILED
+        status = FAILED
+    leave(status)
+
+
+def launch(chosen: argparse.Namespace, command: list[str]) -> int:
+    """`run`: measure one command and return the exit status; OSError when the files are not complete."""
+    options = Options(
+        command=command,
+        settings=to_settings(chosen),
+        time_limit_s=chosen.time_limit_s,
+        grace_s=chosen.grace_s,
+        end_with_parent=chosen.end_with_parent,
+        cgroup=not chosen.no_cgroup,
+    )
+    mode = Launch(options)
+    summary = mode.run()
     if summary.not_started:
         complain(summary.not_started)
     return summary.status()
+
+
+def attach(chosen: argparse.Namespace, _: list[str]) -> int:
+    """`attach`: measure running processes; 0 whatever ended it, 127 when there are none."""
+    # Imported here, as below: `run` need not pay for it beside every training.
+    import tempfile
+
+    from evenground.sidecar.attachment import Attach, AttachOptions, NoProcess
+    from evenground.sidecar.show import printer
+
+    with tempfile.TemporaryDirectory(prefix="sidecar-") as scratch:
+        chosen.samples = chosen.samples or Path(scratch, "samples.csv")
+        limits = chosen.duration_s or math.inf, chosen.wait_s or 0.0
+        options = AttachOptions(to_settings(chosen), tuple(chosen.pid or ()), chosen.name, *limits)
+        try:
+            mode = Attach(options)
+        except NoProcess as error:
+            complain(f"{error}: start it first, or wait for it with --wait-s")
+            return NOT_FOUND
+        summary = mode.run(printer(chosen.format, mode.vram_bytes))
+    cpu = "unknown" if summary.cpu_s is None else f"{summary.cpu_s:.3f} s"
+    complain(f"{summary.ended} after {summary.rows} rows, CPU {cpu}; {summary.not_seen}")
+    return 0
+
+
+def calibrate(chosen: argparse.Namespace, _: list[str]) -> int:
+    """`calibrate`: known loads against the kernel's truth; 0 when every figure passes, else 1."""
+    from evenground.sidecar.calibration.calibrate import calibrate_command
+
+    return calibrate_command(chosen.output, chosen.quick)
+
+
+_MODES = {"run": launch, "attach": attach, "calibrate": calibrate}
 
 
 def leave(status: int) -> NoReturn:
@@ -64,32 +110,73 @@ def split_command(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Options of `run`, the only mode so far."""
+    """Options of the three modes."""
     parser = argparse.ArgumentParser(
         prog="sidecar", description="Measures CPU, memory and GPU of a command over time."
     )
-    modes = parser.add_subparsers(required=True, metavar="run")
+    modes = parser.add_subparsers(required=True, metavar="run | attach | calibrate", dest="mode")
     run = modes.add_parser(
         "run", usage="sidecar run [options] -- command ...", help="start a command and measure it"
     )
-    run.add_argument("--samples", type=Path, required=True, help="file for the rows (CSV)")
-    run.add_argument(
-        "--header", type=Path, help="file for units, sources and summary (default: SAMPLES as .json)"
-    )
-    run.add_argument(
-        "--rate-hz", type=Positive(MAX_RATE_HZ), default=10.0, help="rows a second (default: 10)"
-    )
+    _add_common(run, samples_required=True)
     run.add_argument(
         "--time-limit-s", type=Positive(), help="end the command after this many seconds, status 124"
     )
     run.add_argument(
         "--grace-s", type=Positive(), default=5.0, help="seconds between SIGTERM and SIGKILL (default: 5)"
     )
-    run.add_argument("--no-gpu", action="store_true", help="do not ask the NVIDIA driver")
+    run.add_argument("--no-cgroup", action="store_true", help="make no cgroup for the command")
     run.add_argument(
         "--end-with-parent", action="store_true", help="end the command when the caller of sidecar dies"
     )
+    run.add_argument(
+        "--mark-fifo", type=Path, help="make this named pipe; lines written to it are phase marks"
+    )
+    _add_attach(modes.add_parser("attach", help="measure processes that are running already"))
+    calibration = modes.add_parser("calibrate", help="measure known loads against the kernel's own account")
+    calibration.add_argument("--output", type=Path, help="file for the figures (JSON)")
+    calibration.add_argument("--quick", action="store_true", help="fewer and shorter loads")
     return parser
+
+
+def _add_common(mode: argparse.ArgumentParser, samples_required: bool) -> None:
+    mode.add_argument("--samples", type=Path, required=samples_required, help="file for the rows (CSV)")
+    mode.add_argument(
+        "--header", type=Path, help="file for units, sources and summary (default: SAMPLES as .json)"
+    )
+    mode.add_argument(
+        "--rate-hz", type=Positive(MAX_RATE_HZ), default=10.0, help="rows a second (default: 10)"
+    )
+    mode.add_argument("--no-gpu", action="store_true", help="do not ask the NVIDIA driver")
+    mode.add_argument("--no-pss", action="store_true", help="do not read proportional set sizes")
+    mode.add_argument("--mark-file", type=Path, help="lines that are appended to this file are phase marks")
+
+
+def _add_attach(mode: argparse.ArgumentParser) -> None:
+    who = mode.add_mutually_exclusive_group(required=True)
+    who.add_argument("--pid", type=int, action="append", help="process to measure; may be given again")
+    who.add_argument("--name", help="measure all processes of this name")
+    _add_common(mode, samples_required=False)
+    mode.add_argument(
+        "--duration-s", type=Positive(), help="stop after this time (default: at the last exit)"
+    )
+    mode.add_argument("--wait-s", type=Positive(), help="wait so long for the process to appear")
+    mode.add_argument(
+        "--format", choices=["pretty", "csv"], help="print every row: for a person, or as UnixStats did"
+    )
+
+
+def to_settings(chosen: argparse.Namespace) -> Settings:
+    """What both modes were asked for."""
+    return Settings(
+        samples=chosen.samples,
+        header=chosen.header or chosen.samples.with_suffix(".json"),
+        rate_hz=chosen.rate_hz,
+        gpu=not chosen.no_gpu,
+        pss=not chosen.no_pss,
+        mark_fifo=getattr(chosen, "mark_fifo", None),
+        mark_file=chosen.mark_file,
+    )
 
 
 class Positive:
@@ -108,17 +195,3 @@ class Positive:
             limit = f" and at most {self._top:g}" if self._top < math.inf else ""
             raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0{limit}")
         return value
-
-
-def to_options(chosen: argparse.Namespace, command: list[str]) -> Options:
-    """What was asked for on the command line."""
-    return Options(
-        command=command,
-        samples=chosen.samples,
-        header=chosen.header or chosen.samples.with_suffix(".json"),
-        rate_hz=chosen.rate_hz,
-        time_limit_s=chosen.time_limit_s,
-        grace_s=chosen.grace_s,
-        gpu=not chosen.no_gpu,
-        end_with_parent=chosen.end_with_parent,
-    )

@@ -10,8 +10,21 @@ class Column(NamedTuple):
 
     unit: str
     source: str
+    period_s: float = 0.0
+    """A value comes at most this often; 0 for one in every row."""
 
 
+MACHINE_PERIOD_S: Final = 0.1
+GPU_SLOW_PERIOD_S: Final = 1.0
+_UTILISATION: Final = (
+    "nvmlDeviceGetUtilizationRates: share of time in which any kernel ran, averaged by the driver over 1/6 s "
+    "to 1 s (util_window_s of the card)"
+)
+_THROTTLE: Final = (
+    "nvmlDeviceGetCurrentClocksEventReasons (older drivers: ...ThrottleReasons): nvmlClocksEventReason* of "
+    "nvml.h; not each of them slows a card down, 1 says that it is idle"
+)
+_TEMPERATURE: Final = "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
 COLUMNS: Final[dict[str, Column]] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when the row's reading began, since 1970-01-01 UTC"),
     "t_mono_ns": Column("ns", "CLOCK_MONOTONIC when the row's reading began"),
@@ -22,35 +35,121 @@ COLUMNS: Final[dict[str, Column]] = {
     "missed_slots": Column("1", "sampling deadlines that passed unserved since the row before"),
     "cpu_s": Column(
         "s",
-        "CPU seconds of the command's process tree since its launch, a counter: process CPU clocks of those "
-        "alive + cutime and cstime of /proc/PID/stat + getrusage(RUSAGE_CHILDREN) of the sidecar",
+        "CPU seconds of the process tree since its launch (attach mode: since the first row), a counter; "
+        "`cpu_source` says from where. cgroup: usage_usec of the tree's own cpu.stat. processes: process CPU "
+        "clocks of those alive + cutime and cstime of /proc/PID/stat + getrusage(RUSAGE_CHILDREN) of the "
+        "sidecar",
     ),
     "rss_bytes": Column(
         "B", "sum over the tree of the resident pages of /proc/PID/statm; shared pages count once per process"
+    ),
+    "pss_bytes": Column(
+        "B",
+        "sum over the tree of Pss in /proc/PID/smaps_rollup: a page shared by n processes counts 1/n in each",
+        period_s=1.0,
     ),
     "processes": Column("1", "processes of the tree that are alive; zombies are not counted"),
     "cpu_since_boot_pct": Column(
         "%",
         "(user + system) * 100 / (user + system + idle) from one read of /proc/stat: whole machine, mean "
         "since boot, as UnixStats computed it; not the CPU use now",
+        period_s=MACHINE_PERIOD_S,
     ),
     "machine_used_bytes": Column(
-        "B", "MemTotal - MemAvailable of /proc/meminfo: whole machine, `used` of free since procps-ng 4.0"
+        "B",
+        "MemTotal - MemAvailable of /proc/meminfo: whole machine, `used` of free since procps-ng 4.0",
+        period_s=MACHINE_PERIOD_S,
+    ),
+    "free_used_bytes": Column(
+        "B",
+        "MemTotal - MemFree - Buffers - Cached - SReclaimable of /proc/meminfo: whole machine, `used` of "
+        "free in procps-ng 3.3.10 to 3.3.17, as UnixStats read it",
+        period_s=MACHINE_PERIOD_S,
     ),
     "gpu_util_pct": Column(
         "%",
-        "nvmlDeviceGetUtilizationRates, mean over the machine's cards: share of time in which any kernel "
-        "ran, averaged by the driver over 1/6 s to 1 s",
+        f"{_UTILISATION}; mean over the machine's cards",
     ),
     "vram_used_bytes": Column(
-        "B", "nvmlDeviceGetMemoryInfo, sum over the machine's whole cards, all processes"
+        "B",
+        "nvmlDeviceGetMemoryInfo_v2, sum over the machine's whole cards, all processes; of a driver that has "
+        "only version 1 (vram_reserved_bytes is empty then) it includes the driver's reserve",
+    ),
+    "vram_reserved_bytes": Column(
+        "B", "reserved of nvmlDeviceGetMemoryInfo_v2, sum over the cards: kept by driver and firmware"
+    ),
+    "vram_tree_bytes": Column(
+        "B",
+        "usedGpuMemory of nvmlDeviceGetComputeRunningProcesses and ...Graphics..., sum over the processes of "
+        "the command's tree",
+        period_s=GPU_SLOW_PERIOD_S,
+    ),
+    "gpu_foreign_processes": Column(
+        "1",
+        "processes in the lists of nvmlDeviceGetComputeRunningProcesses and ...Graphics... of all cards that "
+        "are not of the command's tree",
+        period_s=GPU_SLOW_PERIOD_S,
     ),
     "gpu_power_w": Column(
         "W",
         "nvmlDeviceGetPowerUsage, sum over the machine's cards; averaged by the driver over up to 1 s",
     ),
+    "gpu_power_instant_w": Column(
+        "W", "nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT), sum over the cards; not averaged"
+    ),
+    "gpu_energy_j": Column(
+        "J",
+        "nvmlDeviceGetTotalEnergyConsumption minus its first reading, sum over the cards: a counter",
+    ),
+    "gpu_sm_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_SM), mean over the cards"),
+    "gpu_mem_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_MEM), mean over the cards"),
+    "gpu_throttle_reasons": Column(
+        "bit mask",
+        f"{_THROTTLE}; or-ed over the cards",
+    ),
+    "gpu_temp_c": Column(
+        "°C",
+        f"{_TEMPERATURE}; of the hottest card",
+        period_s=GPU_SLOW_PERIOD_S,
+    ),
+    "pcie_tx_bytes_per_s": Column(
+        "B/s",
+        "nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_TX_BYTES) * 1000, sum over the cards: sent by the card "
+        "during the 20 ms of the call",
+        period_s=GPU_SLOW_PERIOD_S,
+    ),
+    "pcie_rx_bytes_per_s": Column(
+        "B/s",
+        "nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_RX_BYTES) * 1000, sum over the cards: received by the "
+        "card during the 20 ms of the call",
+        period_s=GPU_SLOW_PERIOD_S,
+    ),
 }
-GPU_COLUMNS: Final = ("gpu_util_pct", "vram_used_bytes", "gpu_power_w")
+GPU_COLUMNS: Final = tuple(COLUMNS)[list(COLUMNS).index("gpu_util_pct") :]
+
+CARD_COLUMNS: Final[dict[str, Column]] = {
+    "t_unix_ns": Column("ns", "CLOCK_REALTIME when reading the card began, since 1970-01-01 UTC"),
+    "card": Column("text", "index of the card; of a MIG instance of it, as in 0/mig1: its memory only"),
+    "util_pct": Column("%", _UTILISATION),
+    "mem_util_pct": Column(
+        "%", "memory of nvmlDeviceGetUtilizationRates: share of time in which memory was read or written"
+    ),
+    "vram_used_bytes": Column("B", "used of nvmlDeviceGetMemoryInfo_v2, else of version 1"),
+    "vram_reserved_bytes": Column("B", "reserved of nvmlDeviceGetMemoryInfo_v2"),
+    "power_w": Column("W", "nvmlDeviceGetPowerUsage; averaged by the driver over up to 1 s"),
+    "power_instant_w": Column("W", "nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT); not averaged"),
+    "energy_j": Column("J", "nvmlDeviceGetTotalEnergyConsumption minus its first reading"),
+    "sm_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_SM)"),
+    "mem_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_MEM)"),
+    "temp_c": Column("°C", _TEMPERATURE, GPU_SLOW_PERIOD_S),
+    "throttle_reasons": Column("bit mask", _THROTTLE),
+}
+"""One row per card and per MIG instance for each reading."""
+UTIL_SAMPLE_COLUMNS: Final[dict[str, Column]] = {
+    "card": Column("text", "index of the card"),
+    "t_unix_us": Column("us", "time stamp that the driver gave the sample, since 1970-01-01 UTC"),
+    "util_pct": Column("%", "nvmlDeviceGetSamples(NVML_GPU_UTILIZATION_SAMPLES), as the driver buffered it"),
+}
 
 
 class Missing:

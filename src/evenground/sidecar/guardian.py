@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 
 from evenground.sidecar import linux
+from evenground.sidecar.cgroup import Leaf
 from evenground.sidecar.process import send
 
 _ENTRY = struct.Struct("=qq")
@@ -23,17 +24,18 @@ class Guardian:
     """Sleeps on a pipe whose other end the sidecar holds; costs nothing until that end closes.
 
     What it must end, it learns from shared memory: the command's session, and every process of the
-    tree with its start time, so that a process id given anew is never hit.
+    tree with its start time, so that a process id given anew is never hit. Where the command has a
+    cgroup of its own, everything in that is ended first, and the cgroup removed at the end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leaf: Leaf | None) -> None:
         """Fork it; call while this process has one thread only, before the command is started."""
         self._memory = mmap.mmap(-1, _ROOM)
         reader, self._writer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _guard(reader, self._memory)
+                _guard(reader, self._memory, leaf)
             finally:
                 os._exit(0)
         os.close(reader)
@@ -56,7 +58,7 @@ class Guardian:
         return linux.children_cpu_ns() - before
 
 
-def _guard(reader: int, memory: mmap.mmap) -> None:
+def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None) -> None:
     os.setsid()
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     linux.name_thread("sidecar-guard")
@@ -68,7 +70,11 @@ def _guard(reader: int, memory: mmap.mmap) -> None:
     os.closerange(3, reader)
     os.closerange(reader + 1, os.sysconf("SC_OPEN_MAX"))
     if os.read(reader, 1) == b"":
+        if leaf:
+            leaf.kill()
         _end_all(memory)
+        if leaf:
+            leaf.remove_folder()
 
 
 def _end_all(memory: mmap.mmap) -> None:

@@ -27,7 +27,7 @@ class Ledger:
     def __init__(self) -> None:
         self.total_ns = 0
         self._owed_ns = 0
-        self._reaped_ns = 0
+        self.reaped_ns = 0
         self._last: dict[tuple[int, int], Usage] = {}
 
     def update(self, reading: Mapping[tuple[int, int], Usage], reaped_ns: int) -> int:
@@ -37,12 +37,12 @@ class Ledger:
         `reaped_ns` is the CPU that the root has inherited so far, read before them.
         """
         vanished = sum(use.own_ns + use.waited_ns for key, use in self._last.items() if key not in reading)
-        inherited = reaped_ns - self._reaped_ns
+        inherited = reaped_ns - self.reaped_ns
         inherited += sum(
             use.waited_ns - self._last[key].waited_ns for key, use in reading.items() if key in self._last
         )
         self._owed_ns = max(0, self._owed_ns + vanished - inherited)
         present = reaped_ns + sum(use.own_ns + use.waited_ns for use in reading.values())
         self.total_ns = max(self.total_ns, present + self._owed_ns)
-        self._reaped_ns, self._last = reaped_ns, dict(reading)
+        self.reaped_ns, self._last = reaped_ns, dict(reading)
         return self.total_ns

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
+import struct
 import time
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -131,3 +133,31 @@ def children_peak_bytes() -> int:
     The kernel counts the moment between fork and exec too: never below this process's own size.
     """
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+_SCHED_ATTR: Final = struct.Struct("=IIQiIQQQII")
+_SCHED_CALLS: Final = {"x86_64": (314, 315), "aarch64": (274, 275)}
+_RESET_ON_FORK: Final = 1
+
+
+def set_slice(slice_ns: int) -> None:
+    """Ask the fair scheduler for a short time slice for this thread: it is then served sooner.
+
+    Kernels before 6.12 take the wish and forget it; OSError there too, and on other processors.
+    """
+    calls = _SCHED_CALLS.get(os.uname().machine)
+    if calls is None:
+        raise OSError(errno.ENOSYS, "sched_setattr: not known on this processor")
+    attributes = ctypes.create_string_buffer(_SCHED_ATTR.size)
+    wish = (_SCHED_ATTR.size, os.SCHED_OTHER, _RESET_ON_FORK, 0, 0, slice_ns, 0, 0, 0, 0)
+    attributes.raw = _SCHED_ATTR.pack(*wish)
+    _checked(_libc.syscall(calls[0], 0, attributes, 0), "sched_setattr")
+    _checked(_libc.syscall(calls[1], 0, attributes, _SCHED_ATTR.size, 0), "sched_getattr")
+    if _SCHED_ATTR.unpack(attributes.raw)[5] != slice_ns:
+        raise OSError(errno.ENOSYS, "sched_setattr: this kernel has no time slices of one's own")
+
+
+def _checked(result: int, call: str) -> None:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{call}: {os.strerror(error)}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Final
 
-from evenground.sidecar.columns import Missing
-from evenground.sidecar.tree import KeptFile
+from evenground.sidecar.columns import MACHINE_PERIOD_S, Missing
+from evenground.sidecar.procfile import KeptFile
+
+MACHINE_PERIOD_NS: Final = round(MACHINE_PERIOD_S * 1e9)
 
 
 def cpu_since_boot_pct(stat: bytes) -> float:
@@ -22,45 +26,73 @@ def cpu_since_boot_pct(stat: bytes) -> float:
 
 
 def machine_used_bytes(meminfo: bytes) -> int:
-    """MemTotal - MemAvailable of /proc/meminfo in bytes; ValueError where one is not given.
+    """MemTotal - MemAvailable of /proc/meminfo in bytes: `used` of `free` since procps-ng 4.0.
 
-    `free` prints this as `used` since procps-ng 4.0; 3.3.10 to 3.3.17 (Ubuntu 20.04 and 22.04, so
-    probably the thesis's) printed MemTotal - MemFree - Buffers - Cached - SReclaimable.
+    ValueError where one is not given.
     """
-    values = dict(line.split(b":", 1) for line in meminfo.splitlines() if b":" in line)
-    if b"MemTotal" not in values or b"MemAvailable" not in values:
-        raise ValueError("/proc/meminfo has no MemTotal or no MemAvailable")
-    return (int(values[b"MemTotal"].split()[0]) - int(values[b"MemAvailable"].split()[0])) * 1024
+    return _of(meminfo, b"MemTotal") - _of(meminfo, b"MemAvailable")
+
+
+def free_used_bytes(meminfo: bytes) -> int:
+    """MemTotal - MemFree - Buffers - Cached - SReclaimable in bytes, what an older `free` prints as `used`.
+
+    That is procps-ng 3.3.10 to 3.3.17; Ubuntu 20.04 and 22.04 have these, so probably the thesis's
+    machine. ValueError where one is not given.
+    """
+    free = sum(_of(meminfo, name) for name in (b"MemFree", b"Buffers", b"Cached", b"SReclaimable"))
+    return _of(meminfo, b"MemTotal") - free
+
+
+def _of(meminfo: bytes, name: bytes) -> int:
+    """One line of /proc/meminfo in bytes; ValueError when it is not there."""
+    _, found, rest = (b"\n" + meminfo).partition(b"\n" + name + b":")
+    if not found:
+        raise ValueError(f"/proc/meminfo has no {name.decode()}")
+    return int(rest.split(None, 1)[0]) * 1024
+
+
+VALUES: Final[dict[str, tuple[str, Callable[[bytes], float]]]] = {
+    "cpu_since_boot_pct": ("stat", cpu_since_boot_pct),
+    "machine_used_bytes": ("meminfo", machine_used_bytes),
+    "free_used_bytes": ("meminfo", free_used_bytes),
+}
+_SIZES: Final = {"stat": 256, "meminfo": 1024}
 
 
 class Machine:
-    """Rereads the two files; a value that cannot be had becomes None with its reason noted."""
+    """Rereads both files at most ten times a second; a value that cannot be had is None, its reason noted."""
 
     def __init__(self, missing: Missing, proc: str = "/proc") -> None:
         self._missing, self._proc = missing, proc
         self._files: dict[str, KeptFile] = {}
+        self._read_ns = -MACHINE_PERIOD_NS
 
-    def cpu_since_boot_pct(self) -> float | None:
-        """See the function of this name."""
+    def read(self, now_ns: int) -> list[float | None]:
+        """The three values in the order of VALUES; None in all where they are not due yet."""
+        # A tenth of tolerance: rows at ten a second are never a whole period apart to the nanosecond.
+        if now_ns - self._read_ns < 0.9 * MACHINE_PERIOD_NS:
+            return [None] * len(VALUES)
+        self._read_ns = now_ns
+        contents = {name: self._content(name) for name in _SIZES}
+        return [self._value(column, contents[name], of) for column, (name, of) in VALUES.items()]
+
+    def _value(self, column: str, content: bytes | OSError, of: Callable[[bytes], float]) -> float | None:
         try:
-            return cpu_since_boot_pct(self._read("stat"))
+            if isinstance(content, OSError):
+                raise content
+            return of(content)
         except (OSError, ValueError) as error:
-            self._missing.note("cpu_since_boot_pct", reason(error))
+            self._missing.note(column, reason(error))
             return None
 
-    def machine_used_bytes(self) -> int | None:
-        """See the function of this name."""
+    def _content(self, name: str) -> bytes | OSError:
         try:
-            return machine_used_bytes(self._read("meminfo"))
-        except (OSError, ValueError) as error:
-            self._missing.note("machine_used_bytes", reason(error))
-            return None
-
-    def _read(self, name: str) -> bytes:
-        if name not in self._files:
-            self._files[name] = KeptFile(f"{self._proc}/{name}", keep=True)
-        # Both values stand in the first lines; the cut last line is never one of them.
-        return self._files[name].read(256)
+            if name not in self._files:
+                self._files[name] = KeptFile(f"{self._proc}/{name}", keep=True)
+            # All values stand in the first lines; the cut last line is never one of them.
+            return self._files[name].read(_SIZES[name])
+        except OSError as error:
+            return error
 
 
 def reason(error: OSError | ValueError) -> str:

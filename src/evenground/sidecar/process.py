@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import resource
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
+from evenground.sidecar.cgroup import Leaf
 
 FORWARDED: Final = (
     signal.SIGINT,
@@ -30,6 +33,21 @@ class Exit(NamedTuple):
     unix_ns: int
     code: int | None
     signal: int | None
+
+
+class Launched(NamedTuple):
+    """The last thing that the command's process did before it became the command, by its own clocks.
+
+    cpu_ns is what it had used before the cgroup counted; in_leaf, whether the kernel let it into one.
+    """
+
+    unix_ns: int
+    mono_ns: int
+    cpu_ns: int
+    in_leaf: bool
+
+
+_LAUNCHED: Final = struct.Struct("=qqq?")
 
 
 class Surroundings:
@@ -60,32 +78,45 @@ class Surroundings:
 class Command:
     """The command, from its start to the moment it is reaped."""
 
-    def __init__(self, argv: Sequence[str], surroundings: Surroundings) -> None:
-        """Start it in a session of its own; OSError when it cannot be started.
+    def __init__(
+        self, argv: Sequence[str], surroundings: Surroundings, leaf: Leaf | None, env: dict[str, str] | None
+    ) -> None:
+        """Start it in a session of its own, and in `leaf`; OSError when it cannot be started.
 
-        Standard streams and other inherited descriptors are the caller's; `pid` is also its group
-        and its session.
+        Standard streams and other inherited descriptors are the caller's, and so is the environment
+        where `env` is None; `pid` is also its group and its session.
         """
         self._signals = surroundings.waited_for
-        process = subprocess.Popen(
-            argv, close_fds=False, start_new_session=True, preexec_fn=surroundings.restore_in_child
-        )
+        told = mmap.mmap(-1, _LAUNCHED.size)
+
+        def become() -> None:
+            entered = leaf is not None and leaf.enter()
+            before_ns = time.process_time_ns()
+            surroundings.restore_in_child()
+            told[:] = _LAUNCHED.pack(time.time_ns(), time.monotonic_ns(), before_ns, entered)
+
+        process = subprocess.Popen(argv, close_fds=False, start_new_session=True, preexec_fn=become, env=env)
+        self.launched = Launched(*_LAUNCHED.unpack(told[:]))
         # Children are reaped here; Popen must neither wait for this one nor complain that nobody did.
         process.returncode = 0
         self.pid = process.pid
         self.exit: Exit | None = None
 
-    def wait_until(self, wake_ns: float) -> None:
-        """Sleep until monotonic `wake_ns` or the command's end, pass signals on, reap orphans."""
+    def wait_until(self, wake_ns: float) -> bool:
+        """Sleep until monotonic `wake_ns` or the command's end, pass signals on, reap orphans.
+
+        Returns whether it slept to the end.
+        """
         while self.exit is None:
             left_ns = max(0, wake_ns - time.monotonic_ns())
             info = signal.sigtimedwait(self._signals, left_ns / 1e9)
             if info is None:
-                return
+                return True
             if info.si_signo == signal.SIGCHLD:
                 self.reap()
             else:
                 self._forward(info.si_signo, from_terminal=info.si_code == SI_KERNEL)
+        return False
 
     def reap(self) -> None:
         """Wait for every child that has ended, orphans of the command too, and note the command's end."""

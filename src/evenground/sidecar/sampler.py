@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
-from evenground.sidecar.columns import GPU_COLUMNS, Missing
+from evenground.sidecar.cgroup import Leaf
+from evenground.sidecar.columns import COLUMNS, GPU_COLUMNS, Missing
 from evenground.sidecar.gpu import Gpu
+from evenground.sidecar.gpu_latest import ONCE
 from evenground.sidecar.machine import Machine, reason
 from evenground.sidecar.output import Cell
+from evenground.sidecar.pss import Pss
 from evenground.sidecar.tree import Tree
+
+_TREE_COLUMNS = ("cpu_s", "rss_bytes", "pss_bytes", "processes")
+
+
+class Sources(NamedTuple):
+    """Where the values come from; a text is the reason why there is no such source."""
+
+    tree: Tree
+    leaf: Leaf | str
+    before_leaf_ns: int
+    pss: Pss | str
+    gpu: Gpu | str
 
 
 class Sampler:
     """Reads the sources in turn; one that fails leaves its cells empty and its reason in `missing`."""
 
-    def __init__(self, tree: Tree, gpu: Gpu | str, missing: Missing, launched_mono_ns: int) -> None:
-        """`gpu` is the text of a reason where there is none; the launch is where interval_ns begins."""
-        self._tree, self._gpu, self._missing = tree, gpu, missing
+    def __init__(self, sources: Sources, missing: Missing, launched_mono_ns: int) -> None:
+        """`launched_mono_ns` is where interval_ns begins."""
+        self._sources, self._missing = sources, missing
         self._machine = Machine(missing)
         self._last_ns = launched_mono_ns
+        self._no_gpu: list[Cell] = [None] * len(GPU_COLUMNS)
         self.rows = 0
         self.missed_slots = 0
         self.max_rss_bytes: int | None = None
+        self.max_pss_bytes: int | None = None
+        self.cpu_s: float | None = None
+        self.processes: int | None = None
 
-    def take(self, missed_slots: int) -> list[Cell]:
-        """One row in the order of COLUMNS."""
-        unix_ns, mono_ns = time.time_ns(), time.monotonic_ns()
+    def take(self, mono_ns: int, missed_slots: int) -> list[Cell]:
+        """One row in the order of COLUMNS, for the moment `mono_ns`, which is now."""
+        unix_ns = time.time_ns() - (time.monotonic_ns() - mono_ns)
         of_tree = self._of_tree(mono_ns)
-        of_machine = [self._machine.cpu_since_boot_pct(), self._machine.machine_used_bytes()]
+        of_machine = self._machine.read(mono_ns)
         of_gpu = self._of_gpu(mono_ns)
         read_ns = time.monotonic_ns() - mono_ns
         interval_ns, self._last_ns = mono_ns - self._last_ns, mono_ns
@@ -35,22 +55,47 @@ class Sampler:
         self.missed_slots += missed_slots
         return [unix_ns, mono_ns, interval_ns, read_ns, missed_slots, *of_tree, *of_machine, *of_gpu]
 
+    def empty_cells(self) -> dict[str, int]:
+        """Per column the rows in which a value was due and is missing."""
+        cells = self._missing.cells
+        if isinstance(self._sources.gpu, str):
+            cells = cells | dict.fromkeys(GPU_COLUMNS, self.rows)
+        return {column: cells[column] for column in COLUMNS if cells.get(column)}
+
     def _of_tree(self, now_ns: int) -> list[Cell]:
+        sources = self._sources
         try:
-            usage = self._tree.read(now_ns)
+            usage = sources.tree.read(now_ns)
+            cpu_ns = usage.cpu_ns
+            if not isinstance(sources.leaf, str):
+                cpu_ns = sources.leaf.cpu_ns() + sources.before_leaf_ns
         except (OSError, ValueError) as error:
-            for column in ("cpu_s", "rss_bytes", "processes"):
+            for column in _TREE_COLUMNS:
                 self._missing.note(column, f"the process tree could not be read: {reason(error)}")
-            return [None, None, None]
+            return [None] * len(_TREE_COLUMNS)
         self.max_rss_bytes = max(self.max_rss_bytes or 0, usage.rss_bytes)
-        return [usage.cpu_ns / 1e9, usage.rss_bytes, usage.processes]
+        self.cpu_s = None if cpu_ns is None else cpu_ns / 1e9
+        self.processes = usage.processes
+        return [self.cpu_s, usage.rss_bytes, self._pss(), usage.processes]
+
+    def _pss(self) -> int | None:
+        pss = self._sources.pss
+        value = None if isinstance(pss, str) else pss.take()
+        if isinstance(value, str):
+            self._missing.note("pss_bytes", value)
+            return None
+        if value is not None:
+            self.max_pss_bytes = max(self.max_pss_bytes or 0, value)
+        return value
 
     def _of_gpu(self, now_ns: int) -> list[Cell]:
-        if isinstance(self._gpu, str):
-            values: dict[str, float | str] = dict.fromkeys(GPU_COLUMNS, self._gpu)
-        else:
-            values = self._gpu.read(now_ns)
+        gpu, tree = self._sources.gpu, self._sources.tree
+        if isinstance(gpu, str):
+            return self._no_gpu
+        if gpu.tree_pids != tree.known.keys():
+            gpu.tree_pids = frozenset(tree.known)
+        values = gpu.read(now_ns)
         for column, value in values.items():
-            if isinstance(value, str):
+            if isinstance(value, str) and value is not ONCE:
                 self._missing.note(column, value)
         return [None if isinstance(value, str) else value for value in values.values()]

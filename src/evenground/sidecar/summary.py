@@ -17,11 +17,13 @@ class Summary(NamedTuple):
 
     exit_code is None when a signal ended the command, signal is None when it ended by itself;
     not_started holds the reason when it never ran. cpu_s is the kernel's total of all waited-for
-    processes of the tree, max_rss_bytes the largest sampled sum over the tree (None without a
-    sample), peak_process_rss_bytes the kernel's high-water mark of the largest single process.
-    survivors counts processes that outlived the command and were ended; empty_cells, per column,
-    the rows without a value. sidecar_cpu_s is the sidecar's own cost, interpreter start included,
-    sidecar_sampling_cpu_s the part from the command's start to its end.
+    processes of the tree; cgroup_cpu_s and cgroup_peak_bytes are its cgroup's account, None without
+    one or without its memory controller. max_rss_bytes and max_pss_bytes are the largest sampled sums
+    over the tree (None without a sample), peak_process_rss_bytes is the kernel's high-water mark of
+    the largest single process. survivors counts processes that outlived the command and were ended;
+    empty_cells, per column, the rows in which a value was due and is missing. sidecar_cpu_s is the
+    sidecar's own cost, interpreter start included, sidecar_sampling_cpu_s the part from the command's
+    start to its end.
     """
 
     launched_unix_ns: int
@@ -33,7 +35,10 @@ class Summary(NamedTuple):
     rows: int = 0
     missed_slots: int = 0
     cpu_s: float = 0.0
+    cgroup_cpu_s: float | None = None
+    cgroup_peak_bytes: int | None = None
     max_rss_bytes: int | None = None
+    max_pss_bytes: int | None = None
     peak_process_rss_bytes: int | None = None
     survivors: int = 0
     empty_cells: Mapping[str, int] = MappingProxyType({})
@@ -49,3 +54,20 @@ class Summary(NamedTuple):
         if self.timed_out:
             return TIMED_OUT
         return 128 + self.signal if self.signal is not None else self.exit_code or 0
+
+
+class AttachSummary(NamedTuple):
+    """How it went. `ended`: exited, duration or signal; cpu_s counts from the first row to the last."""
+
+    pids: tuple[int, ...]
+    started_unix_ns: int
+    ended_unix_ns: int
+    ended: str
+    rows: int
+    missed_slots: int
+    cpu_s: float | None
+    max_rss_bytes: int | None
+    max_pss_bytes: int | None
+    empty_cells: dict[str, int]
+    sidecar_cpu_s: float
+    not_seen: str

@@ -1,10 +1,21 @@
-"""Sampling deadlines at absolute times, computed in whole nanoseconds, so that nothing drifts."""
+"""Sampling deadlines at absolute times, and wake-ups that meet them."""
 
 from __future__ import annotations
 
+import os
+import time
+from typing import Final
+
+from evenground.sidecar import linux
+
+FIFO_PRIORITY: Final = 2
+SLICE_NS: Final = 100_000
+LEAD_AT_MOST_NS: Final = 250_000
+LEARNT_NS: Final = 4_000
+
 
 class Slots:
-    """Slot k is due at `zero_ns + k / rate_hz`, on the monotonic clock."""
+    """Slot k is due at `zero_ns + k / rate_hz` on the monotonic clock, in whole nanoseconds: no drift."""
 
     def __init__(self, zero_ns: int, rate_hz: float) -> None:
         """`rate_hz` above 0; slot 0 is due at `zero_ns`."""
@@ -29,3 +40,48 @@ class Slots:
         skipped = due - self._served - 1
         self._served = due
         return skipped
+
+
+class Alarm:
+    """Wakes this thread early by as much as its wake-ups are usually late, and waits the rest awake.
+
+    An idle processor needs 0.05 to 0.2 ms to wake. The lead follows the median of what was seen, so that
+    half of the wake-ups wait awake, for some microseconds; a loaded machine's milliseconds are not chased.
+    """
+
+    def __init__(self, period_ns: int) -> None:
+        self._most_ns = min(LEAD_AT_MOST_NS, period_ns // 4)
+        self._lead_ns = min(60_000, self._most_ns)
+
+    def set_for(self, deadline_ns: int) -> int:
+        """When to sleep until, so that the deadline is met."""
+        return deadline_ns - self._lead_ns
+
+    def woke(self, deadline_ns: int) -> int:
+        """Call right after waking; returns the time, which is the deadline's or later."""
+        now_ns = time.monotonic_ns()
+        late_ns = now_ns - self.set_for(deadline_ns)
+        lead_ns = self._lead_ns + (LEARNT_NS if late_ns > self._lead_ns else -LEARNT_NS)
+        self._lead_ns = max(0, min(lead_ns, self._most_ns))
+        while now_ns < deadline_ns:
+            now_ns = time.monotonic_ns()
+        return now_ns
+
+
+def hurry() -> str:
+    """Make this thread punctual and say how: `fifo` (real-time priority), `slice` or `slack`.
+
+    Threads and processes that it starts do not inherit it.
+    """
+    linux.prctl(linux.PR_SET_TIMERSLACK, 1)
+    try:
+        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, policy, os.sched_param(FIFO_PRIORITY))
+        return "fifo"
+    except OSError:
+        pass
+    try:
+        linux.set_slice(SLICE_NS)
+        return "slice"
+    except OSError:
+        return "slack"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.ledger import Ledger, Usage
+from evenground.sidecar.procfile import KeptFile
 
 RESERVED_FILES: Final = 64
 PROBE_AT_MOST: Final = 128
@@ -17,39 +17,11 @@ _GONE: Final = (errno.ENOENT, errno.ESRCH)
 
 
 class TreeUsage(NamedTuple):
-    """One reading of the whole tree."""
+    """One reading of the whole tree; cpu_ns is None where the processes' clocks are not asked."""
 
-    cpu_ns: int
+    cpu_ns: int | None
     rss_bytes: int
     processes: int
-
-
-class KeptFile:
-    """A /proc file that is reread: kept open while the budget of descriptors lasts, else reopened.
-
-    A kept descriptor belongs to its process, not to the number: it fails when that process is gone,
-    though a new one may have got its pid.
-    """
-
-    def __init__(self, path: str, keep: bool) -> None:
-        self._path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if keep else -1
-
-    def read(self, size: int = 1024) -> bytes:
-        """The first `size` bytes as they are now; OSError when the file or its process is gone."""
-        if self._fd >= 0:
-            return os.pread(self._fd, size, 0)
-        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return os.pread(fd, size, 0)
-        finally:
-            os.close(fd)
-
-    def close(self) -> None:
-        """Give the descriptor back; closing twice is harmless."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
 
 class Process:
@@ -57,6 +29,7 @@ class Process:
 
     def __init__(self, pid: int, keep: bool, exact_clock: bool) -> None:
         self.pid, self.kept, self._exact = pid, keep, exact_clock
+        self.usage = Usage(0, 0)
         self._files: list[KeptFile] = []
         try:
             self._files += [KeptFile(f"/proc/{pid}/stat", keep)]
@@ -66,17 +39,29 @@ class Process:
             self.close()
             raise
 
-    def read(self) -> tuple[Usage, int | None]:
-        """CPU so far and resident bytes (None for a zombie, which has no memory)."""
+    def read(self) -> int:
+        """Take `usage` anew and return resident bytes (0 for a zombie, which has no memory)."""
         # The clock goes by pid, which could be another's by now; stat, read after it, proves it was not.
         clock = linux.process_cpu_ns(self.pid) if self._exact else None
         stat = linux.parse_stat(self._files[0].read())
         if stat.start != self.key[1]:
             raise ProcessLookupError(errno.ESRCH, "the process id was given to another process")
-        usage = Usage(stat.own_ns if clock is None else clock, stat.waited_ns)
-        if stat.state in b"ZX":
-            return usage, None
-        return usage, int(self._files[1].read(128).split(None, 2)[1]) * linux.PAGE_BYTES
+        self.usage = Usage(stat.own_ns if clock is None else clock, stat.waited_ns)
+        return 0 if stat.state in b"ZX" else self.read_resident()
+
+    def read_between(self) -> int:
+        """`read` while nothing was waited for since the last one: clock and memory alone.
+
+        Needs kept files: reading memory through one proves that the clock was this process's.
+        """
+        clock = linux.process_cpu_ns(self.pid)
+        resident = self.read_resident()
+        self.usage = Usage(clock, self.usage.waited_ns)
+        return resident
+
+    def read_resident(self) -> int:
+        """Resident bytes alone; OSError when gone, provided that the file is kept."""
+        return int(self._files[1].read(128).split(None, 2)[1]) * linux.PAGE_BYTES
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -90,22 +75,35 @@ def is_gone(error: OSError) -> bool:
 
 
 class Tree:
-    """All processes below the root, which is this process and their subreaper.
+    """All processes below one or several roots.
 
-    A full walk through the lists of children costs a read per thread, so it is done at least every
-    `walk_every_ns` and when in doubt only. In between, the kernel's newest pid in /proc/loadavg tells
-    which pids were given since, and only these are looked at; where it does not tell
-    (`newest_pid_tells`), every reading walks.
+    In launch mode the root is this process, their subreaper, which is no member itself; in attach mode
+    the roots are processes of others and belong to the tree. A full walk through the lists of children
+    costs a read per thread, so it is done at least every `walk_every_ns` and when in doubt only. In
+    between, the kernel's newest pid in /proc/loadavg tells which pids were given since, and only these
+    are looked at; where it does not tell (`newest_pid_tells`), every reading walks.
     """
 
-    def __init__(self, root: int, exclude: frozenset[int], walk_every_ns: int = 3_000_000_000) -> None:
+    def __init__(
+        self,
+        roots: Sequence[int],
+        exclude: frozenset[int] = frozenset(),
+        *,
+        members: bool = False,
+        walk_every_ns: int = 3_000_000_000,
+    ) -> None:
+        """`members`: the roots belong to the tree (attach mode); else they are this process alone."""
         self.known: dict[int, Process] = {}
+        self.clocks = True
+        """Whether CPU is read from the processes; the launcher has another source where it has a cgroup."""
         self._changed = True
         self.newest_pid_tells = False  # until somebody has seen it move
-        self._root, self._exclude, self._walk_every_ns = root, exclude, walk_every_ns
+        self._roots, self._members, self._exclude = tuple(roots), members, exclude
+        self._walk_every_ns = walk_every_ns
         self._ledger = Ledger()
+        self._before_ns: int | None = None
         self._reaped_base_ns = linux.children_cpu_ns()
-        self._exact = _leads_a_process(root)
+        self._exact = all(map(_leads_a_process, roots))
         self._children: Callable[[int], list[int]] = (
             linux.children if linux.has_children_files() else linux.children_by_scan
         )
@@ -114,6 +112,7 @@ class Tree:
         self._newest = self._newest_before = self.newest_pid()
         self._walked_ns, self._unsure = 0, True
         self._free_files = _file_limit() - RESERVED_FILES
+        self._all_kept = True
 
     def newest_pid(self) -> int:
         """The pid the kernel gave last in this PID namespace, to a process or a thread."""
@@ -121,15 +120,52 @@ class Tree:
 
     def read(self, now_ns: int) -> TreeUsage:
         """Read every process, parents before their children (see Ledger); `now_ns` is monotonic."""
-        reaped = linux.children_cpu_ns() - self._reaped_base_ns
         newest = self.newest_pid()
-        reading: dict[tuple[int, int], Usage] = {}
+        if self._nothing_new(newest, now_ns):
+            usage = self._read_between()
+            if usage is not None:
+                return usage
+        return self._read_all(newest, now_ns)
+
+    def _nothing_new(self, newest: int, now_ns: int) -> bool:
+        """Whether no process was made since the reading before last, and no walk is due."""
+        still = newest == self._newest == self._newest_before and self._may_probe() and self._all_kept
+        return still and not self._unsure and now_ns - self._walked_ns < self._walk_every_ns
+
+    def _read_between(self) -> TreeUsage | None:
+        """A cheap reading while no process came; None when one has gone, so that all must be read.
+
+        Nobody can have waited for a child that was not born, nor for one that is still there: what a
+        process inherited from its children is what it was at the last reading.
+        """
+        try:
+            if self.clocks:
+                resident = [process.read_between() for process in self.known.values()]
+            else:
+                resident = [process.read_resident() for process in self.known.values()]
+        except OSError as error:
+            if not is_gone(error):
+                raise
+            return None
+        return self._usage([size for size in resident if size], self._ledger.reaped_ns)
+
+    def _read_all(self, newest: int, now_ns: int) -> TreeUsage:
+        reaped = 0 if self._members else linux.children_cpu_ns() - self._reaped_base_ns
         resident: list[int] = []
         for process in list(self.known.values()):
-            self._read_one(process, reading, resident)
+            self._read_one(process, resident)
         for process in self._new_processes(newest, now_ns):
-            self._read_one(process, reading, resident)
-        return TreeUsage(self._ledger.update(reading, reaped), sum(resident), len(resident))
+            self._read_one(process, resident)
+        return self._usage(resident, reaped)
+
+    def _usage(self, resident: list[int], reaped_ns: int) -> TreeUsage:
+        if not self.clocks:
+            return TreeUsage(None, sum(resident), len(resident))
+        reading = {process.key: process.usage for process in self.known.values()}
+        total_ns = self._ledger.update(reading, reaped_ns)
+        if self._before_ns is None:
+            self._before_ns = total_ns if self._members else 0
+        return TreeUsage(total_ns - self._before_ns, sum(resident), len(resident))
 
     def _new_processes(self, newest: int, now_ns: int) -> list[Process]:
         since, self._newest_before, self._newest = self._newest_before, self._newest, newest
@@ -149,26 +185,27 @@ class Tree:
             if pid in self.known or pid in self._exclude or not _leads_a_process(pid):
                 continue
             stat = linux.read_stat(pid)
-            if stat and (stat.parent == self._root or stat.parent in self.known):
+            if stat and (stat.parent in self._roots or stat.parent in self.known):
                 found += filter(None, [self._open(pid)])
         return found
 
-    def _read_one(self, process: Process, reading: dict[tuple[int, int], Usage], resident: list[int]) -> None:
+    def _read_one(self, process: Process, resident: list[int]) -> None:
         try:
-            usage, rss_bytes = process.read()
+            rss_bytes = process.read()
         except OSError as error:
             if not is_gone(error):
                 raise
             self._forget(process)
             return
-        reading[process.key] = usage
-        if rss_bytes is not None:
+        if rss_bytes:
             resident.append(rss_bytes)
 
     def _walk(self) -> list[Process]:
         """Find processes that are new; parents come before their children in the result."""
         found: list[Process] = []
-        seen, queue = {self._root}, [self._root]
+        seen, queue = set(self._roots), list(self._roots)
+        if self._members:
+            found += filter(None, [self._open(root) for root in self._roots if root not in self.known])
         for parent in queue:
             for pid in self._children(parent):
                 if pid in seen or pid in self._exclude:
@@ -189,6 +226,7 @@ class Tree:
             self._unsure = True
             return None
         self._free_files -= 2 * process.kept
+        self._all_kept = self._all_kept and process.kept
         self.known[pid] = process
         self._changed = True
         return process

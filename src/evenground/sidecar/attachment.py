@@ -1,0 +1,164 @@
+"""Attach mode: processes that somebody else started, for a fixed time or until they end."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from evenground.sidecar import linux
+from evenground.sidecar.columns import COLUMNS
+from evenground.sidecar.recording import Recording, Settings
+from evenground.sidecar.show import Row
+from evenground.sidecar.summary import AttachSummary
+from evenground.sidecar.timing import hurry
+from evenground.sidecar.tree import Tree
+
+BLIND: Final = (
+    "attached, not launched: not seen are what was used before, a process that leaves its parents between "
+    "two rows (an orphan), a child that nobody waits for and that ends between two rows, and what is used "
+    "after the last row"
+)
+LOOK_S: Final = 0.05
+_STOPS: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+class NoProcess(Exception):
+    """There is nothing to attach to; the text says what was looked for."""
+
+
+class AttachOptions(NamedTuple):
+    """What `attach` is asked to do; docs/sidecar.md explains each."""
+
+    settings: Settings
+    pids: tuple[int, ...] = ()
+    name: str | None = None
+    duration_s: float = math.inf
+    wait_s: float = 0.0
+
+
+def find(name: str) -> list[int]:
+    """Processes of that name: the kernel's (15 bytes), or that of the program as it was called.
+
+    Left out are this process and children of others in the list, for these belong to their parents' tree.
+    """
+    found = {pid: stat for pid, stat in linux.all_stats().items() if pid != os.getpid()}
+    named = {pid for pid, stat in found.items() if stat.state not in b"ZX" and _is_named(pid, name)}
+
+    def has_named_parent(pid: int) -> bool:
+        while (stat := found.get(pid)) and stat.parent in found:
+            pid = stat.parent
+            if pid in named:
+                return True
+        return False
+
+    return sorted(pid for pid in named if not has_named_parent(pid))
+
+
+def _is_named(pid: int, name: str) -> bool:
+    try:
+        kernels = Path(f"/proc/{pid}/comm").read_bytes()[:-1]
+        called = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
+    except OSError:
+        return False
+    wanted = os.fsencode(name)
+    return kernels == wanted[:15] or called.rpartition(b"/")[2] == wanted
+
+
+def find_roots(options: AttachOptions) -> list[int]:
+    """The processes to attach to, waiting for one of that name; NoProcess when there is none in time."""
+    until = time.monotonic() + options.wait_s
+    while True:
+        if options.name is None:
+            roots = [pid for pid in options.pids if linux.read_stat(pid)]
+            lost = sorted(set(options.pids) - set(roots))
+            what = f"no process with the id {', '.join(map(str, lost))}" if lost else ""
+        else:
+            roots = find(options.name)
+            what = "" if roots else f"no process is named '{options.name}'"
+        if not what:
+            return roots
+        if time.monotonic() >= until:
+            raise NoProcess(what)
+        time.sleep(LOOK_S)
+
+
+class Attach:
+    """One measurement of running processes and what they start."""
+
+    def __init__(self, options: AttachOptions) -> None:
+        """Find the processes and create the files; NoProcess, OSError."""
+        self._options = options
+        self.roots = find_roots(options)
+        self._recording = Recording(options.settings)
+        self._recording.about |= {"mode": "attach", "not_seen": BLIND}
+
+    def vram_bytes(self) -> int | None:
+        """Memory of all cards, None where it is not known."""
+        return self._recording.vram_bytes()
+
+    def run(self, show: Callable[[Row], None] = lambda row: None) -> AttachSummary:
+        """Measure to the end, giving every row to `show`; OSError when the files are not complete."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        tree = Tree(self.roots, frozenset({os.getpid()}), members=True)
+        tree.newest_pid_tells = _newest_pid_tells(tree)
+        recording = self._recording
+        recording.say_how(hurry(), None)
+        started_ns = time.time_ns()
+        recording.start(tree, "attached", time.monotonic_ns())
+        gc.freeze()
+        ended = self._sample(tree, show)
+        recording.last_row(time.monotonic_ns())
+        recording.stop()
+        sampler = recording.sampler
+        summary = AttachSummary(
+            pids=tuple(self.roots),
+            started_unix_ns=started_ns,
+            ended_unix_ns=time.time_ns(),
+            ended=ended,
+            rows=sampler.rows,
+            missed_slots=sampler.missed_slots,
+            cpu_s=sampler.cpu_s,
+            max_rss_bytes=sampler.max_rss_bytes,
+            max_pss_bytes=sampler.max_pss_bytes,
+            empty_cells=sampler.empty_cells(),
+            sidecar_cpu_s=time.process_time(),
+            not_seen=BLIND,
+        )
+        recording.close(summary._asdict())
+        return summary
+
+    def _sample(self, tree: Tree, show: Callable[[Row], None]) -> str:
+        """Rows until something ends it; says what."""
+        recording, now_ns = self._recording, time.monotonic_ns()
+        until_ns = now_ns + self._options.duration_s * 1e9
+        while now_ns < until_ns:
+            cells = recording.row_if_due(now_ns)
+            if cells:
+                show(dict(zip(COLUMNS, cells, strict=True)))
+                if tree.take_change():
+                    recording.tree_changed()
+            if recording.sampler.processes == 0:
+                return "exited"
+            deadline_ns = recording.deadline_ns()
+            wake_ns = min(recording.alarm.set_for(deadline_ns), until_ns)
+            left_ns = max(0, wake_ns - time.monotonic_ns())
+            if signal.sigtimedwait(_STOPS, left_ns / 1e9):
+                return "signal"
+            now_ns = recording.alarm.woke(deadline_ns) if wake_ns < until_ns else time.monotonic_ns()
+        return "duration"
+
+
+def _newest_pid_tells(tree: Tree) -> bool:
+    """Whether the newest pid moves when a process is made here: not across PID namespaces."""
+    before = tree.newest_pid()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return tree.newest_pid() != before

@@ -1,0 +1,57 @@
+"""The latest GPU values and how old they may be: what stands between the driver's thread and the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from evenground.sidecar.columns import COLUMNS
+from evenground.sidecar.nvml import Driver, Reading, Reason
+
+STALE_PERIODS: Final = 5
+STALE_AT_LEAST_NS: Final = 250_000_000
+NOT_YET: Final = Reason("the NVIDIA driver has not answered yet")
+ONCE: Final = Reason("read at most once a second")
+Judged = Callable[[frozenset[int]], Reading]
+"""A value that depends on which pids are the tree's; it is judged when a row takes it."""
+
+
+class Latest:
+    """One thread puts values in, another takes them; each step is a single change of a dict."""
+
+    def __init__(self, driver: Driver, period_ns: int) -> None:
+        """`period_ns` is the time between two readings of the driver."""
+        self._driver, self._period_ns = driver, period_ns
+        self._values: dict[str, tuple[int, Reading | Judged]] = {}
+        self._taken_ns: dict[str, int] = {}
+        self.began_ns = 0
+
+    def put(self, column: str, at_ns: int, value: Reading | Judged) -> None:
+        """A reading that began at monotonic time `at_ns`."""
+        self._values[column] = (at_ns, value)
+
+    def take(self, column: str, now_ns: int, tree: frozenset[int]) -> Reading:
+        """The value for a row, or the reason why there is none; what is read slowly is given out once."""
+        if column not in self._values:
+            return self._unless_old(NOT_YET, self.began_ns, now_ns, self._period_ns)
+        at_ns, value = self._values[column]
+        period_ns = max(self._period_ns, int(COLUMNS[column].period_s * 1e9))
+        if COLUMNS[column].period_s and not isinstance(value, Reason):
+            if self._taken_ns.get(column) == at_ns:
+                return self._unless_old(ONCE, self._driver.answered_ns, now_ns, self._period_ns)
+            self._taken_ns[column] = at_ns
+        return self._unless_old(value(tree) if callable(value) else value, at_ns, now_ns, period_ns)
+
+    def _unless_old(self, value: Reading, at_ns: int, now_ns: int, period_ns: int) -> Reading:
+        """`value`, unless it is older than a driver that answers would leave it."""
+        limit_ns = stale_after_ns(period_ns)
+        if now_ns - at_ns <= limit_ns:
+            return value
+        return Reason(
+            f"the NVIDIA driver did not answer {self._driver.calling} for over {limit_ns / 1e9:g} s"
+        )
+
+
+def stale_after_ns(period_ns: int) -> int:
+    """How old a value may get that is read every `period_ns`."""
+    return max(STALE_PERIODS * period_ns, STALE_AT_LEAST_NS)

@@ -1,0 +1,150 @@
+"""Phase marks: lines that any language writes while the command runs, with the time of each."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import select
+import threading
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Final
+
+VARIABLE: Final = "SIDECAR_MARKS"
+"""Environment variable of the command that holds the FIFO's path."""
+COLUMNS: Final = ("t_unix_ns", "mark")
+_LONGEST: Final = 64 * 1024
+
+
+def parse_mark(line: str, now_unix_ns: int) -> tuple[int, str]:
+    """Time and text of one line.
+
+    A JSON object may bring its own time as `t_unix_ns` and its text as `event` or `mark` (an engine's events
+    do); anything else is the text itself, and its time is the reader's.
+    """
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        return now_unix_ns, line
+    t_unix_ns = fields.get("t_unix_ns")
+    text = fields.get("event", fields.get("mark"))
+    if not isinstance(t_unix_ns, int) or isinstance(t_unix_ns, bool):
+        t_unix_ns = now_unix_ns
+    return t_unix_ns, text if isinstance(text, str) else line
+
+
+class Marks:
+    """Writes one row per mark to a CSV file, at once, for marks are few."""
+
+    def __init__(self, path: Path) -> None:
+        """Create or empty the file; OSError when that fails."""
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._lock = threading.Lock()
+        self.count = 0
+        self._write(COLUMNS)
+
+    def add(self, line: bytes, now_unix_ns: int) -> None:
+        """Write one line as a mark; empty lines are none."""
+        text = line.decode("utf-8", "replace").strip()
+        if text:
+            with self._lock, contextlib.suppress(OSError):
+                self._write(parse_mark(text, now_unix_ns))
+                self.count += 1
+
+    def _write(self, row: tuple[object, ...]) -> None:
+        text = StringIO()
+        csv.writer(text, lineterminator="\n").writerow(row)
+        self._file.write(text.getvalue())
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+class Lines:
+    """Cuts what arrives in pieces into lines; an endless one is cut at 64 KiB."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def add(self, part: bytes) -> list[bytes]:
+        """The lines that are complete now."""
+        *lines, self._rest = (self._rest + part).split(b"\n")
+        if len(self._rest) > _LONGEST:
+            lines, self._rest = [*lines, self._rest], b""
+        return lines
+
+    def last(self) -> list[bytes]:
+        """A last line without its end."""
+        return [self._rest] if self._rest else []
+
+
+class MarkFifo:
+    """A named pipe for marks, read by a thread that sleeps until a line comes."""
+
+    def __init__(self, path: Path, marks: Marks) -> None:
+        """Make the pipe; OSError where something stands at `path` already."""
+        os.mkfifo(path)
+        self._path, self._marks = path, marks
+        # Open for writing too: then a writer that closes is not the end, and none waits for the reader.
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._ended, self._end = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="sidecar-marks", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        lines = Lines()
+        while True:
+            ready, _, _ = select.select([self._fd, self._ended], [], [])
+            now_unix_ns = time.time_ns()
+            if self._fd not in ready:
+                break
+            self._take(lines.add(os.read(self._fd, _LONGEST)), now_unix_ns)
+        self._take(lines.last(), now_unix_ns)
+
+    def _take(self, lines: list[bytes], now_unix_ns: int) -> None:
+        for line in lines:
+            self._marks.add(line, now_unix_ns)
+
+    def stop(self) -> None:
+        """Read what is left, end the thread and remove the pipe."""
+        self._path.unlink(missing_ok=True)
+        os.write(self._end, b".")
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+
+class MarkFile:
+    """A file to which the command appends lines, such as an engine's events; read on from where it ended."""
+
+    def __init__(self, path: Path, marks: Marks) -> None:
+        self._path, self._marks, self._lines = path, marks, Lines()
+        self._at = 0
+
+    def poll(self) -> None:
+        """Take the lines that came since the last call; a file that is not there yet has none."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._at)
+                part = file.read()
+        except OSError:
+            return
+        self._at += len(part)
+        for line in self._lines.add(part):
+            self._marks.add(line, time.time_ns())
+
+    def stop(self) -> None:
+        """Take what is left, a last line without its end too."""
+        self.poll()
+        for line in self._lines.last():
+            self._marks.add(line, time.time_ns())

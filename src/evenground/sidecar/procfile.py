@@ -1,0 +1,33 @@
+"""A file below /proc or /sys that is read again and again."""
+
+from __future__ import annotations
+
+import os
+
+
+class KeptFile:
+    """A /proc file that is reread: kept open while the budget of descriptors lasts, else reopened.
+
+    A kept descriptor belongs to its process, not to the number: it fails when that process is gone,
+    though a new one may have got its pid.
+    """
+
+    def __init__(self, path: str, keep: bool) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if keep else -1
+
+    def read(self, size: int = 1024) -> bytes:
+        """The first `size` bytes as they are now; OSError when the file or its process is gone."""
+        if self._fd >= 0:
+            return os.pread(self._fd, size, 0)
+        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(fd, size, 0)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Give the descriptor back; closing twice is harmless."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,194 @@
+"""One measurement's rows, marks and header: what launch and attach mode share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from evenground.sidecar.cgroup import Leaf
+from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_SAMPLE_COLUMNS, Missing
+from evenground.sidecar.gpu import Gpu, load_nvml
+from evenground.sidecar.marks import MarkFifo, MarkFile, Marks
+from evenground.sidecar.output import Cell, SampleFile, header, write_json
+from evenground.sidecar.pss import Pss
+from evenground.sidecar.sampler import Sampler, Sources
+from evenground.sidecar.timing import Alarm, Slots
+from evenground.sidecar.tree import Tree
+
+SECOND_NS: Final = 1_000_000_000
+NO_GPU: Final = "switched off with --no-gpu"
+NO_PSS: Final = "switched off with --no-pss"
+NO_CGROUP: Final = "switched off with --no-cgroup"
+
+
+class Settings(NamedTuple):
+    """What both modes can be asked to do; docs/sidecar.md explains each."""
+
+    samples: Path
+    header: Path
+    rate_hz: float = 10.0
+    gpu: bool = True
+    pss: bool = True
+    mark_fifo: Path | None = None
+    mark_file: Path | None = None
+
+    def beside(self, what: str) -> Path:
+        """A further file of this measurement: samples.csv -> samples.WHAT.csv."""
+        return self.samples.with_suffix(f".{what}{self.samples.suffix}")
+
+
+class Recording:
+    """Opens the files, then a row at each deadline, then the header with its summary."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Create all output files; OSError when that is impossible."""
+        self.settings = settings
+        self.missing = Missing()
+        self.about: dict[str, Any] = {}
+        """What the header says beside columns and summary: scheduling, cpu_source, mode ..."""
+        self.alarm = Alarm(Slots(0, settings.rate_hz).period_ns)
+        self._gpu = self._find_gpu()
+        self._pss: Pss | str = Pss() if settings.pss else NO_PSS
+        if isinstance(self._pss, str):
+            self.missing.expect("pss_bytes", self._pss)
+        self._zero_ns: int | None = None
+        self._file = SampleFile(settings.samples, COLUMNS)
+        self._cards = self._util = None
+        if isinstance(self._gpu, Gpu):
+            self._cards = SampleFile(settings.beside("cards"), CARD_COLUMNS)
+            self._util = SampleFile(settings.beside("util"), UTIL_SAMPLE_COLUMNS)
+        self._open_marks()
+        self.write_header(None)
+
+    def _open_marks(self) -> None:
+        given = self.settings
+        self._marks = self._fifo = self._mark_file = None
+        if given.mark_fifo or given.mark_file:
+            self._marks = Marks(given.beside("marks"))
+        if given.mark_fifo and self._marks:
+            self._fifo = MarkFifo(given.mark_fifo, self._marks)
+        if given.mark_file and self._marks:
+            self._mark_file = MarkFile(given.mark_file, self._marks)
+
+    def _find_gpu(self) -> Gpu | str:
+        nvml = load_nvml() if self.settings.gpu else NO_GPU
+        if not isinstance(nvml, str):
+            return Gpu(nvml, Slots(0, self.settings.rate_hz).period_ns)
+        for column in GPU_COLUMNS:
+            self.missing.expect(column, nvml)
+        return nvml
+
+    def start(self, tree: Tree, leaf: Leaf | str, launched_mono_ns: int, before_leaf_ns: int = 0) -> None:
+        """Slot 0 is now; threads begin here, after everything was forked."""
+        self._tree = tree
+        tree.clocks = isinstance(leaf, str)
+        self.about["cpu_source"] = "processes" if tree.clocks else "cgroup"
+        sources = Sources(tree, leaf, before_leaf_ns, self._pss, self._gpu)
+        self.sampler = Sampler(sources, self.missing, launched_mono_ns)
+        self._zero_ns = self.now_ns = time.monotonic_ns()
+        self._slots = Slots(self._zero_ns, self.settings.rate_hz)
+        self._polled_ns = self._zero_ns
+        if isinstance(self._gpu, Gpu):
+            self._gpu.start(self._zero_ns)
+        if isinstance(self._pss, Pss):
+            self._pss.start()
+        if self._fifo:
+            self._fifo.start()
+
+    def say_how(self, scheduling: str, leaf: Leaf | str | None) -> None:
+        """Record how rows are timed and CPU is counted, and tell the user once what is not permitted here.
+
+        `leaf` is the reason where there is none, None in attach mode, which makes none.
+        """
+        self.about["scheduling"] = scheduling
+        self.about["no_cgroup"] = leaf if isinstance(leaf, str) else None
+        lacks = []
+        if scheduling != "fifo":
+            lacks.append(
+                f"rows may be late on a loaded machine (no SCHED_FIFO for this user, {scheduling} instead)"
+            )
+        if isinstance(leaf, str) and leaf != NO_CGROUP:
+            lacks.append(f"CPU is added up from the processes (no cgroup of its own: {leaf})")
+        if lacks:
+            print(f"sidecar: note: {'; '.join(lacks)}", file=sys.stderr, flush=True)
+
+    def deadline_ns(self) -> int:
+        """When the next row is due."""
+        return self._slots.deadline_ns()
+
+    def row_if_due(self, now_ns: int) -> list[Cell] | None:
+        """Take a row when its deadline has come; its cells, or None."""
+        skipped = self._slots.serve(now_ns)
+        return None if skipped is None else self._row(now_ns, skipped)
+
+    def last_row(self, now_ns: int) -> list[Cell]:
+        """A row that no deadline asked for: what was when everything had ended."""
+        return self._row(now_ns, self._slots.serve(now_ns) or 0)
+
+    def _row(self, now_ns: int, skipped: int) -> list[Cell]:
+        cells = self.sampler.take(now_ns, skipped)
+        # While the disk is full rows wait in memory; closing the file reports those that never fit.
+        with contextlib.suppress(OSError):
+            self._file.add(cells, now_ns)
+        if isinstance(self._pss, Pss):
+            self._pss.row_done(now_ns)
+        if now_ns - self._polled_ns >= SECOND_NS:
+            self._polled_ns = now_ns
+            self._once_a_second()
+        return cells
+
+    def tree_changed(self) -> None:
+        """Tell the thread that reads PSS which processes the tree has now."""
+        if isinstance(self._pss, Pss):
+            self._pss.know([process.key for process in self._tree.known.values()])
+
+    def _once_a_second(self) -> None:
+        if self._mark_file:
+            self._mark_file.poll()
+        if isinstance(self._gpu, Gpu) and self._cards and self._util:
+            with contextlib.suppress(OSError):
+                self._cards.add_all(self._gpu.take_card_rows())
+                self._util.add_all(self._gpu.take_util_samples())
+
+    def stop(self) -> None:
+        """Stop the threads and take what they still have."""
+        if isinstance(self._gpu, Gpu):
+            self._gpu.stop()
+        if isinstance(self._pss, Pss):
+            self._pss.stop()
+        if self._fifo:
+            self._fifo.stop()
+        if self._mark_file:
+            self._mark_file.stop()
+        self._once_a_second()
+
+    def close(self, summary: dict[str, Any]) -> None:
+        """Close the files and complete the header; OSError when they are not complete."""
+        if self._marks:
+            self._marks.close()
+        for file in (self._file, self._cards, self._util):
+            if file:
+                file.close()
+        self.write_header(summary)
+
+    def vram_bytes(self) -> int | None:
+        """Memory of all cards together; None without a card, or before the driver has answered."""
+        cards = self._gpu.cards if isinstance(self._gpu, Gpu) else []
+        sizes = [card.get("memory_total_bytes") for card in cards]
+        known = [size for size in sizes if isinstance(size, int)]
+        return sum(known) if known and len(known) == len(sizes) else None
+
+    def write_header(self, summary: dict[str, Any] | None) -> None:
+        """samples.json as it stands now."""
+        cards = self._gpu.cards if isinstance(self._gpu, Gpu) else []
+        content = header(self.settings.rate_hz, self.missing, self._zero_ns, cards)
+        machine = {
+            "cores": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        }
+        about = {"machine": machine, "marks": self._marks.count if self._marks else None, **self.about}
+        write_json(self.settings.header, content | about | {"summary": summary})

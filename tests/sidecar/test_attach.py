@@ -1,0 +1,203 @@
+"""`sidecar attach`: processes that somebody else started, and rows as UnixStats wrote them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenground import sidecar
+from evenground.sidecar.attachment import find
+from evenground.sidecar.columns import COLUMNS
+from evenground.sidecar.show import Show
+
+Call = Callable[..., Any]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def attach(tmp_path: Path) -> Call:
+    """Runs `sidecar attach` to its end: attach(*options) -> (process, rows, header)."""
+
+    def run(*options: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]], dict[str, Any]]:
+        words = [sys.executable, "-m", "evenground.sidecar", "attach", "--samples", str(tmp_path / "a.csv")]
+        env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run([*words, *options], env=env, capture_output=True, text=True, timeout=30)
+        if not (tmp_path / "a.csv").exists():
+            return done, [], {}
+        with (tmp_path / "a.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return done, rows, json.loads((tmp_path / "a.json").read_text())
+
+    return run
+
+
+@pytest.fixture
+def load(python: Call) -> Iterator[Call]:
+    """Starts a program that prints one line when it is ready, and ends it at last."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def starter(text: str, *words: str) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(python(text, *words), stdout=subprocess.PIPE))
+        assert started[-1].stdout is not None and started[-1].stdout.readline()
+        return started[-1]
+
+    yield starter
+    for process in started:
+        process.kill()
+        with process:
+            pass
+
+
+HALF = """
+burn(0.3)
+if not os.fork():
+    while True: time.sleep(1)
+print(flush=True)
+end = time.time() + float(sys.argv[1])
+while time.time() < end:
+    burn(0.02)
+    time.sleep(0.02)
+os.kill(0, 15)
+"""
+
+
+def test_until_the_process_ends(attach: Call, load: Call) -> None:
+    process = load("import signal\nos.setsid()\n" + HALF, "1.5")
+    done, rows, header = attach("--pid", str(process.pid))
+    assert done.returncode == 0
+    summary = header["summary"]
+    assert (summary["ended"], summary["pids"]) == ("exited", [process.pid])
+    cpu = [float(row["cpu_s"]) for row in rows if row["cpu_s"]]
+    assert cpu[0] == 0 and cpu == sorted(cpu), "CPU from before is not this measurement's"
+    assert 0.5 < cpu[-1] < 0.9
+    assert max(int(row["processes"]) for row in rows) == 2 and rows[-1]["processes"] == "0"
+    assert header["mode"] == "attach" and header["cpu_source"] == "processes"
+    assert "orphan" in header["not_seen"] and "orphan" in done.stderr
+
+
+def test_for_a_fixed_time(attach: Call, load: Call) -> None:
+    process = load("print(flush=True)\ntime.sleep(60)")
+    began = time.monotonic()
+    done, rows, header = attach("--pid", str(process.pid), "--duration-s", "0.75")
+    assert time.monotonic() - began < 5
+    assert header["summary"]["ended"] == "duration" and done.returncode == 0
+    assert 8 <= len(rows) <= 9
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_measuring_not_the_process(number: int, load: Call, tmp_path: Path) -> None:
+    process = load("print(flush=True)\ntime.sleep(60)")
+    words = ["attach", "--pid", str(process.pid), "--samples", str(tmp_path / "a.csv")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "evenground.sidecar", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    ) as measuring:
+        until = time.monotonic() + 10
+        while not (tmp_path / "a.csv").exists() or len((tmp_path / "a.csv").read_text().splitlines()) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        measuring.send_signal(number)
+        assert measuring.wait(10) == 0
+    assert json.loads((tmp_path / "a.json").read_text())["summary"]["ended"] == "signal"
+    assert process.poll() is None
+
+
+def test_by_name_all_of_that_name_but_not_children_twice(tmp_path: Path, attach: Call) -> None:
+    program = tmp_path / "a b) (c"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(program), "30"]) as one, subprocess.Popen([str(program), "30"]) as two:
+        done, rows, header = attach("--name", "a b) (c", "--duration-s", "0.3")
+        one.kill()
+        two.kill()
+    assert header["summary"]["pids"] == sorted([one.pid, two.pid])
+    assert {row["processes"] for row in rows[:3]} == {"2"} and done.returncode == 0
+
+
+def test_a_named_process_below_a_named_process_is_part_of_its_tree(tmp_path: Path, wait_for: Call) -> None:
+    program = tmp_path / "nested_name"
+    program.symlink_to("/bin/sh")
+    with subprocess.Popen(
+        [str(program), "-c", f"{program} -c 'sleep 30; :'; :"], start_new_session=True
+    ) as outer:
+        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
+        wait_for(lambda: children.read_text().split())
+        try:
+            wait_for(lambda: find("nested_name") == [outer.pid])
+        finally:
+            os.killpg(outer.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--name", "no such name"], "no process is named 'no such name'"),
+        (["--pid", "4194305"], "no process with the id 4194305"),
+    ],
+)
+def test_nothing_to_attach_to(options: list[str], complaint: str, attach: Call) -> None:
+    done, rows, _ = attach(*options, "--wait-s", "0.1")
+    assert (done.returncode, done.stdout, rows) == (127, "", [])
+    assert done.stderr == f"sidecar: {complaint}: start it first, or wait for it with --wait-s\n"
+
+
+@pytest.mark.slow
+def test_waiting_for_a_process_to_appear(tmp_path: Path, attach: Call) -> None:
+    program = tmp_path / "late_comer"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen(["sh", "-c", f"sleep 0.7; exec {program} 0.6"]):
+        _, rows, header = attach("--name", "late_comer", "--wait-s", "10")
+    assert header["summary"]["ended"] == "exited" and 5 <= len(rows) <= 10
+
+
+def test_csv_is_that_of_unixstats(attach: Call, load: Call) -> None:
+    process = load("print(flush=True)\ntime.sleep(60)")
+    done, rows, _ = attach("--pid", str(process.pid), "--duration-s", "0.4", "--format", "csv", "--no-gpu")
+    header, *lines = done.stdout.splitlines()
+    assert header == "time(s);cpu;ram;gpu;graphic ram"
+    assert 4 <= len(lines) <= len(rows)
+    for line in lines:
+        assert re.fullmatch(r"\d+(,\d+)?;\d+(,\d+)?;\d+(,\d+)?;;", line), line
+    times = [float(line.split(";")[0].replace(",", ".")) for line in lines]
+    assert times[:4] == pytest.approx([0, 0.1, 0.2, 0.3], abs=0.05)
+
+
+def made_row(**values: float | None) -> dict[str, Any]:
+    return dict.fromkeys(COLUMNS) | {"t_mono_ns": 5 * 10**9} | values
+
+
+def test_unixstats_values_are_its_estimators_in_percent() -> None:
+    show = Show(16 * 2**30, lambda: 8 * 2**30)
+    row = made_row(cpu_since_boot_pct=4.31735, free_used_bytes=2**30, gpu_util_pct=3.0, vram_used_bytes=2**29)
+    assert show.unixstats(row) == "0;4,31735;6,25;3;6,25"
+    assert show.unixstats(row | {"t_mono_ns": 5 * 10**9 + 130_000_000}) == "0,13;4,31735;6,25;3;6,25"
+    assert show.unixstats(row | {"cpu_since_boot_pct": None}) is None
+
+
+def test_pretty_shows_use_now_and_what_is_missing() -> None:
+    show = Show(16 * 2**30, lambda: None)
+    first = show.pretty(made_row(cpu_s=1.0, rss_bytes=100 * 2**20))
+    assert first == "Elapsed Time: 0.0 s    CPU: -    RAM: 100.0 MiB    GPU: -    Graphic RAM: -"
+    second = show.pretty(made_row(cpu_s=1.15, rss_bytes=None, t_mono_ns=5 * 10**9 + 10**8))
+    assert second.startswith("Elapsed Time: 0.1 s    CPU: 150.0 %    RAM: -")
+
+
+def test_from_python(tmp_path: Path, load: Call) -> None:
+    process = load("print(flush=True)\ntime.sleep(60)")
+    summary = sidecar.attach(
+        process.pid, samples=tmp_path / "s.csv", header=tmp_path / "s.json", duration_s=0.3, gpu=False
+    )
+    assert (summary.ended, summary.pids) == ("duration", [process.pid])
+    with pytest.raises(sidecar.SidecarError, match="status 127"):
+        sidecar.attach(4194305, samples=tmp_path / "s.csv", header=tmp_path / "s.json")
