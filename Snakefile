@@ -15,7 +15,7 @@ sys.path[:0] = ["src", "scripts"]
 from environment import MARKER, env_dir
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
-from evenground.runs.plan import make_plan, write_plan
+from evenground.runs.plan import CALIBRATIONS, calibration_file, make_plan, write_plan
 
 
 configfile: "params.yaml"

@@ -22,7 +22,7 @@ rule tables:
     output:
         expand(
             "results/tables/{name}.{form}",
-            name=["training_time", "time_ratio", "resources", "accuracy", "runs"],
+            name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"],
             form=["csv", "md"],
         ),
     log:

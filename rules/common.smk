@@ -28,6 +28,11 @@ def place(wildcards):
     return Path(wildcards.machine, wildcards.dataset, wildcards.engine, wildcards.key, f"r{wildcards.rep}")
 
 
+def calibrations(wildcards):
+    """The sampler's calibration on this machine, before anything is measured with it here."""
+    return [calibration_file(PLAN.root, PLAN.machine)] if PLAN.machine == PLAN.here else []
+
+
 def attempts_to_make(wildcards):
     """Outcomes the index waits for: of every wanted run that is not finished, on its own machine."""
     if PLAN.machine != PLAN.here:

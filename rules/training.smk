@@ -1,11 +1,26 @@
 """Trainings, one at a time in the plan's order, and the index of what became of them."""
 
 
+rule calibrate:
+    """The sampler against known loads, once per machine class and state of its code."""
+    input:
+        ancient(wanted_environments()),
+        ancient(wanted_datasets()),
+    output:
+        str(CALIBRATIONS / "{machine}" / "{code}.json"),
+    log:
+        "results/logs/calibrate/{machine}-{code}.log",
+    threads: workflow.cores
+    shell:
+        "{PYTHON:q} scripts/calibrate.py --output {output:q} 2>&1 | tee {log:q}"
+
+
 rule train:
     # All environments and datasets before the first training: nothing is prepared beside one.
     input:
         ancient(wanted_environments()),
         ancient(wanted_datasets()),
+        ancient(calibrations),
         experiment=ancient(EXPERIMENT),
     output:
         "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",

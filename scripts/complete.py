@@ -9,7 +9,7 @@ from pathlib import Path
 import _path  # noqa: F401
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json, write_json
-from evenground.runs.index import unfinished
+from evenground.runs.index import missed_goals, unfinished
 
 
 def main() -> None:
@@ -22,6 +22,10 @@ def main() -> None:
     names = [figure["name"] for figure in read_json(given.figures)]
     print(f"tables:  results/tables/  figures ({len(names)}):")
     print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
+    if missed := missed_goals(index, Path()):
+        print(
+            f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): results/tables/calibration.md"
+        )
     lost = unfinished(index)
     if lost:
         first = lost[0]

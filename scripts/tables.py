@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tables training_time, time_ratio, resources, accuracy and runs, each as CSV and Markdown."""
+"""Write every table as CSV and Markdown: times, ratios, resources, accuracy, runs and calibration."""
 
 from __future__ import annotations
 

@@ -12,6 +12,10 @@ from typing import Any
 
 import yaml
 
+from evenground.files import write_json
+from evenground.runs.machine import this_machine
+from evenground.runs.plan import calibration_file
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "rules", "profiles", "params.yaml", "envs", "scripts", "src", "data/registry.yaml")
 TINY = {
@@ -46,6 +50,20 @@ class WorkingCopy:
         done = subprocess.run(command, cwd=self.root, env=self.environ(), capture_output=True, text=True)
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done
+
+    def calibrated(self) -> Path:
+        """Let the sampler be calibrated on this machine already: measuring it would take most of a minute."""
+        path = self.root / calibration_file(self.root, this_machine().name)
+        figure = {
+            "what": "made",
+            "unit": "%",
+            "goal": 1.0,
+            "at_least": False,
+            "measured": 2.0,
+            "passed": False,
+        }
+        write_json(path, {"schema": 1, "figures": {"made": figure}})
+        return path
 
     def environ(self) -> dict[str, str]:
         return {**os.environ, "EVENGROUND_CACHE": str(self.root / "cache"), "PYTHONPATH": ""}
@@ -86,4 +104,6 @@ def fresh_copy(to: Path) -> WorkingCopy:
         "registry": {"tiny": TINY},
         "time_limit_s": 20.0,
     }
-    return WorkingCopy(to, settings)
+    copy = WorkingCopy(to, settings)
+    copy.calibrated()
+    return copy

@@ -45,10 +45,15 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_bytes(content: bytes) -> str:
+    """Hexadecimal sha256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_json(content: Any) -> str:
     """Hexadecimal sha256 of `content` as JSON with sorted keys, the same on every machine."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_bytes(text.encode())
 
 
 def sha256_tree(paths: Iterable[Path], root: Path) -> str:

@@ -16,7 +16,7 @@ T0_NS = 1_700_000_000_000_000_000
 NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
-    "machine_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w"
+    "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w"
 )
 ENGINES = [
     {"name": "keras", "label": "Keras", "colour": "#E69F00"},
@@ -95,10 +95,34 @@ def write_results(root: Path, made: MadeResults) -> Path:
         ],
         "runs": runs,
     }
+    if not made.gpu:
+        index["calibration"] = write_calibration(root, machine)
     path = root / "results" / "index.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(index, indent=1), encoding="utf-8")
     return path
+
+
+def write_calibration(root: Path, machine: str) -> dict[str, str]:
+    """A calibration with a goal met, one missed, one without an answer and a value without a goal."""
+    figures = {
+        "one": _figure("CPU total", "%", 0.2, 0.03, True),
+        "two": _figure("rows per deadline", "%", 99.0, 96.5, False) | {"at_least": True},
+        "three": _figure("GPU memory", "%", 2.0, None, None) | {"reason": "no libcuda.so.1 | here"},
+        "four": _figure("an empty loop", "ms", None, 1 / 3, None) | {"reason": "for comparison"},
+    }
+    path = root / "results" / "calibration" / machine / "abc.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({"schema": 1, "quick": False, "passed": False, "figures": figures}).encode()
+    path.write_bytes(content)
+    return {"path": path.relative_to(root).as_posix(), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _figure(
+    what: str, unit: str, goal: float | None, measured: float | None, passed: bool | None
+) -> dict[str, Any]:
+    judged = {"measured": measured, "passed": passed, "reason": None}
+    return {"what": what, "unit": unit, "goal": goal, "at_least": False, **judged}
 
 
 def _indexed(
@@ -148,7 +172,13 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
     gpu = ("gpu_util_pct", "vram_used_bytes", "gpu_power_w")
     missing = {} if made.gpu else dict.fromkeys(gpu, NO_GPU)
     summary = {"launched_unix_ns": launched_ns, "exited_unix_ns": exited_ns, "exit_code": 0}
-    info = {"schema": 1, "columns": {}, "missing": missing, "rate_hz": 10.0, "summary": summary}
+    info = {
+        "schema": 1,
+        "columns": {"rss_bytes": {"period_s": 0.0}},
+        "missing": missing,
+        "rate_hz": 10.0,
+        "summary": summary,
+    }
     (folder / "samples.json").write_text(json.dumps(info), encoding="utf-8")
     return write_manifest(folder, run)
 
@@ -210,7 +240,19 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         training = 0 <= since[i] <= made.training_s
         card = (60 if training else 0, int(2**31 * share[i]), 120.5 if training else 30.0)
         rss = int(made.rss_bytes * share[i])
-        cells = [t_ns, t_ns - T0_NS, 100_000_000, 200_000, 0, float(cpu_s[i]), rss, 2, 12.5, 2**31 + rss]
+        cells = [
+            t_ns,
+            t_ns - T0_NS,
+            100_000_000,
+            200_000,
+            0,
+            float(cpu_s[i]),
+            rss,
+            2,
+            12.5,
+            2**31 + rss,
+            2**30 + rss,
+        ]
         gpu = [repr(cell) for cell in card] if made.gpu else ["", "", ""]
         rows.append(",".join([*(repr(cell) for cell in cells), *gpu]))
     return "\n".join(rows) + "\n"

@@ -193,7 +193,9 @@ def test_loss_that_is_no_number_any_more_is_missing_and_text_is_refused(index_pa
         parse_events(lines.encode(), Path("events.jsonl"))
 
 
-HEAD = "t_unix_ns,cpu_s,rss_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,machine_used_bytes,"
+HEAD = (
+    "t_unix_ns,cpu_s,rss_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,machine_used_bytes,free_used_bytes,"
+)
 HEAD += "cpu_since_boot_pct\n"
 
 

@@ -24,7 +24,7 @@ from evenground.errors import EvengroundError
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NORMALISED = ("timelines", "mean", "phases", "missing")
-TABLES = ("training_time", "time_ratio", "resources", "accuracy", "runs")
+TABLES = ("training_time", "time_ratio", "resources", "accuracy", "runs", "calibration")
 FILES = [f"normalised/{name}.csv" for name in NORMALISED if name != "timelines"]
 FILES += [f"tables/{name}.{form}" for name in TABLES for form in ("csv", "md")]
 
@@ -235,3 +235,19 @@ def test_table_without_a_needed_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(EvengroundError, match="broken table"):
         read_csv(tmp_path / "empty.csv")
+
+
+def test_a_machine_without_a_calibration_has_an_empty_table(with_gpu: Path) -> None:
+    assert len(table(with_gpu, "calibration")) == 0
+    assert "| figure |" in (with_gpu / "tables" / "calibration.md").read_text()
+
+
+def test_a_calibration_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -> None:
+    index = write_results(tmp_path, MadeResults(repetitions=1))
+    file = next((tmp_path / "results" / "calibration").rglob("*.json"))
+    file.write_text(file.read_text().replace("96.5", "99.5"))
+    with pytest.raises(SystemExit):
+        analyse(index)
+    file.unlink()
+    with pytest.raises(SystemExit):
+        analyse(index)

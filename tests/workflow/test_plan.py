@@ -187,3 +187,14 @@ def test_unknown_names_are_refused_in_one_line(
     with pytest.raises(EvengroundError, match=message) as caught:
         plan_of(copy, **change)
     assert "\n" not in str(caught.value)
+
+
+def test_the_sidecars_code_changes_every_key_and_how_it_is_calibrated_changes_none(copy: WorkingCopy) -> None:
+    before, calibrated = keys(plan_of(copy)), plan_of(copy).content()["calibration"]
+    loads = copy.root / "src/evenground/sidecar/calibration/loads.py"
+    loads.write_text(loads.read_text() + "# changed\n")
+    assert keys(plan_of(copy)) == before
+    assert plan_of(copy).content()["calibration"] != calibrated, "but it is measured again"
+    tree = copy.root / "src/evenground/sidecar/tree.py"
+    tree.write_text(tree.read_text() + "# changed\n")
+    assert not set(keys(plan_of(copy)).values()) & set(before.values())

@@ -10,6 +10,7 @@ HEADINGS = {
     "resources": "Use of resources during training",
     "accuracy": "Accuracy reached",
     "runs": "Every wanted run",
+    "calibration": "How well the sampler measures on this machine",
 }
 
 _NOTES = {
@@ -33,6 +34,11 @@ _NOTES = {
         " over the steps of the last epoch."
     ),
     "runs": "In the order in which they were run. Seconds as in `training_time`.",
+    "calibration": (
+        "Known loads under the sampler, against the kernel's own account of them (docs/sidecar.md). "
+        "`passed`: whether the goal is met; where there is no answer, `reason` says why. Measured once, "
+        "before the first training."
+    ),
 }
 
 

@@ -25,6 +25,9 @@ TEXT = (
     "resource",
     "unit",
     "integral_unit",
+    "figure",
+    "bound",
+    "passed",
 )
 
 

@@ -24,6 +24,14 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The sampler's calibration on that class of machine, relative to the folder that holds `results/`."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Settings of the analysis; `grid_s` is the step of the common time grid in seconds."""
 
@@ -82,6 +90,7 @@ class Index:
     datasets: tuple[Dataset, ...]
     parameters: dict[str, Any]
     runs: tuple[WantedRun, ...]
+    calibration: Calibration | None = None
 
     @property
     def finished(self) -> tuple[WantedRun, ...]:

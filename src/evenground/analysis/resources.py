@@ -18,6 +18,7 @@ UNITS = {
     "vram_used_bytes": "bytes",
     "gpu_power_w": "W",
     "machine_used_bytes": "bytes",
+    "free_used_bytes": "bytes",
     "cpu_since_boot_pct": "%",
 }
 # Unit of the integral, and what the resource's own unit times seconds is divided by to give it.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Index, WantedRun, first_fault
 from evenground.errors import EvengroundError
+from evenground.files import sha256_bytes
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,6 +31,7 @@ GAUGES = (
     "vram_used_bytes",
     "gpu_power_w",
     "machine_used_bytes",
+    "free_used_bytes",
     "cpu_since_boot_pct",
 )
 
@@ -70,6 +71,12 @@ class Process:
     exited_ns: int
     rate_hz: float
     missing: dict[str, str]
+    periods_s: dict[str, float] = field(default_factory=dict)
+    """Columns that were read less often than there are rows."""
+
+    def period_s(self, column: str) -> float:
+        """Time between two values of a column."""
+        return max(1 / self.rate_hz, self.periods_s.get(column, 0.0))
 
 
 @dataclass(frozen=True)
@@ -103,10 +110,16 @@ class _Summary:
 
 
 @dataclass(frozen=True)
+class _Column:
+    period_s: Annotated[float, Field(ge=0)] = 0.0
+
+
+@dataclass(frozen=True)
 class _SamplesInfo:
     schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
     rate_hz: Annotated[float, Field(gt=0)]
     summary: _Summary
+    columns: dict[str, _Column]
     missing: dict[str, str]
 
 
@@ -137,7 +150,8 @@ class Run:
         launched_ns, exited_ns = info.summary.launched_unix_ns, info.summary.exited_unix_ns
         if not launched_ns <= self.events.load_start_ns <= self.events.linger_end_ns <= exited_ns:
             raise EvengroundError("the clock was set during the run", str(path), DELETE)
-        return Process(launched_ns, exited_ns, info.rate_hz, info.missing)
+        periods_s = {name: column.period_s for name, column in info.columns.items() if column.period_s}
+        return Process(launched_ns, exited_ns, info.rate_hz, info.missing, periods_s)
 
     def samples(self) -> Samples:
         """`samples.csv`, read anew at each call (it is large); EvengroundError when it is broken."""
@@ -183,7 +197,7 @@ def _checked_content(path: Path, sha256: str) -> bytes:
     except OSError as error:
         what = "the file is missing" if isinstance(error, FileNotFoundError) else f"cannot read it: {error}"
         raise EvengroundError(what, str(path), DELETE) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if sha256_bytes(content) != sha256:
         raise EvengroundError("the file is not the one recorded when the run ended", str(path), DELETE)
     return content
 

@@ -1,4 +1,4 @@
-"""The five tables, as frames with unrounded numbers; a missing number is NaN beside a reason or an n."""
+"""The tables, as frames with unrounded numbers; a missing number is NaN beside a reason or an n."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.calibration import read_calibration
 from evenground.analysis.index import Index
 from evenground.analysis.resources import resource_rows
 from evenground.analysis.runs import read_runs
@@ -36,6 +37,7 @@ def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
         "resources": resources(index, runs, frames),
         "accuracy": accuracy(index, runs),
         "runs": runs,
+        "calibration": calibration(index),
     }
 
 
@@ -55,6 +57,25 @@ def runs_table(index: Index) -> pd.DataFrame:
             numbers |= {"test_accuracy": run.events.test_accuracy, FINAL: run.events.epochs[-1].loss}
         rows.append({**row, **numbers, "key": wanted.key[:12]})
     return pd.DataFrame(rows)
+
+
+def calibration(index: Index) -> pd.DataFrame:
+    """One row per figure of the sampler's calibration; none where this class of machine has none."""
+    figures = read_calibration(index)
+    rows: Rows = [
+        {
+            "figure": figure.what,
+            "bound": "" if figure.goal is None else "at least" if figure.at_least else "at most",
+            "goal": np.nan if figure.goal is None else figure.goal,
+            "measured": np.nan if figure.measured is None else figure.measured,
+            "unit": figure.unit,
+            "passed": {True: "yes", False: "no", None: ""}[figure.passed],
+            "reason": figure.reason or "",
+        }
+        for figure in figures
+    ]
+    columns = ["figure", "bound", "goal", "measured", "unit", "passed", "reason"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:

@@ -86,14 +86,14 @@ def carry_forward(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> Flo
 def align(events: Events, process: Process, samples: Samples, grid_s: float) -> Timeline:
     """One run on the grid of `grid_s` seconds, from the launch of its process to its exit.
 
-    CPU is a difference of counters; the rest is carried forward for at most five sampling periods.
+    CPU is a difference of counters; the rest is carried forward for at most five of its sampling periods.
     """
     grid_ns = step_ns(grid_s)
     steps = grid_steps(process.launched_ns, events.train_start_ns, process.exited_ns, grid_ns)
     at_ns = events.train_start_ns + steps * grid_ns
-    limit_ns = round(CARRIED_PERIODS * 1e9 / process.rate_hz)
     columns = {"cpu_pct": cpu_percent(samples.t_ns, samples.columns[COUNTER], at_ns, grid_ns)}
     for name in GAUGES:
+        limit_ns = round(CARRIED_PERIODS * 1e9 * process.period_s(name))
         columns[name] = carry_forward(samples.t_ns, samples.columns[name], at_ns, limit_ns)
     return Timeline(steps, columns)
 

@@ -14,12 +14,26 @@ def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     """The index of `plan` (content of `results/plan.json`): the same, each run with what became of it."""
     runs = [_indexed(run, root) for run in plan["runs"]]
     content = {name: value for name, value in plan.items() if name != WRITTEN}
-    return {**content, "machine": _machine(plan["machine"], runs, root), "runs": runs}
+    machine = _machine(plan["machine"], runs, root)
+    return {
+        **content,
+        "calibration": _calibration(plan["calibration"], root),
+        "machine": machine,
+        "runs": runs,
+    }
 
 
 def unfinished(index: dict[str, Any]) -> list[dict[str, Any]]:
     """The wanted runs of `index` that did not finish."""
     return [run for run in index["runs"] if run["status"] != "finished"]
+
+
+def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
+    """Figures of the sampler's calibration that are not what they should be on this class of machine."""
+    if not index["calibration"]:
+        return []
+    figures = read_json(root / index["calibration"]["path"])["figures"].values()
+    return [figure["what"] for figure in figures if figure["passed"] is False]
 
 
 def check_run(folder: Path) -> None:
@@ -57,6 +71,12 @@ def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
     status = last["status"] if last["status"] == "failed" else "missing"
     lost = {"status": status, "reason": last["reason"], "attempts": last["attempt"], "path": None}
     return {**shown, **lost, "manifest_sha256": None}
+
+
+def _calibration(path: str, root: Path) -> dict[str, str] | None:
+    """Where the sampler's calibration on this class of machine stands; None where there is none."""
+    file = root / path
+    return {"path": path, "sha256": sha256_file(file)} if file.is_file() else None
 
 
 def _machine(machine: dict[str, Any], runs: list[dict[str, Any]], root: Path) -> dict[str, Any]:

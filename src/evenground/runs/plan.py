@@ -31,9 +31,10 @@ SHOWN = (
 SHARED_CODE = (
     "src/evenground/protocol/events.py",
     "src/evenground/protocol/events.schema.json",
-    "src/evenground/sidecar",
     "src/evenground/runs/command.py",
 )
+SIDECAR = "src/evenground/sidecar"
+CALIBRATIONS = Path("results/calibration")
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Plan:
         return {
             "schema": SCHEMA,
             "machine": {"class": self.machine, "description": self.description},
+            "calibration": calibration_file(self.root, self.machine).as_posix(),
             "deployment": self.experiment.deployment,
             "report": {"grid_s": self.experiment.grid_s},
             "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
@@ -128,6 +130,12 @@ class Plan:
             ],
             "runs": [asdict(run) for run in self.runs],
         }
+
+
+def calibration_file(root: Path, machine: str) -> Path:
+    """Where the sampler's calibration on a machine class stands below `root`, one per version."""
+    code = sha256_tree([root / SIDECAR], root)
+    return CALIBRATIONS / machine / f"{code[:12]}.json"
 
 
 def next_attempt(root: Path, place: Path) -> int:
@@ -185,6 +193,9 @@ def run_key(plan: Plan, dataset: str, engine: Engine) -> str:
             "code": sha256_tree(engine.sources(plan.root), plan.root),
         },
         "shared_code": sha256_tree([plan.root / path for path in SHARED_CODE], plan.root),
+        "sidecar": sha256_tree(
+            (plan.root / SIDECAR).glob("*.py"), plan.root
+        ),  # its calibration decides nothing
         "environment": sha256_file(_lock(plan.root, lock, engine)) if lock else None,
         "deployment": given.deployment,
     }

@@ -1,0 +1,50 @@
+"""The sampler's calibration, as it was measured on the machine of an index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from evenground.analysis.index import Index, first_fault
+from evenground.errors import EvengroundError
+from evenground.files import sha256_bytes
+
+MEND = "delete it, and the next training measures it anew"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: `passed` is None where there is no goal or no value, and then `reason` says why."""
+
+    what: str
+    unit: str
+    goal: float | None
+    at_least: bool
+    measured: float | None
+    passed: bool | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
+    figures: dict[str, Figure]
+
+
+def read_calibration(index: Index) -> list[Figure]:
+    """Its figures in their order, none where there is no calibration; EvengroundError when it is broken."""
+    if index.calibration is None:
+        return []
+    path = index.root / index.calibration.path
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EvengroundError(f"the calibration cannot be read: {error.strerror}", str(path), MEND) from error
+    if sha256_bytes(content) != index.calibration.sha256:
+        raise EvengroundError("the calibration is not the one that the index recorded", str(path), MEND)
+    try:
+        return list(TypeAdapter(_File).validate_json(content).figures.values())
+    except ValidationError as error:
+        raise EvengroundError(f"broken calibration, {first_fault(error)}", str(path), MEND) from error
