@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""What the harness costs: an engine's training with sidecar and events against the bare framework, in turns.
+"""What the harness costs: an engine's training with sidecar and events against the bare framework.
 
-The bare training is the engine's own network, optimiser and data without events, sidecar or plan.
-CPU seconds are the kernel's, of all processes (user + system). On a noisy machine two trainings differ by
-more than the harness costs, so the last column is its cost as the kernel accounts for it: the sidecar's own
-CPU seconds, its start included, per CPU second of the training beside it.
+By default inside one training: epochs with the engine's events and a sampling sidecar take turns with bare
+ones during which the sidecar is stopped, so that a machine whose speed drifts by several per cent still
+shows tenths of one. The sidecar's start, which comes once, is added as a share of a full training's CPU.
+
+With --pairs whole trainings take turns instead; the bare one is the engine's own network, optimiser and data
+without events, sidecar or plan. CPU seconds are the kernel's, of all processes (user + system).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import resource
 import statistics
@@ -19,6 +22,8 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from scipy import stats
 
 import _path
 from environment import build
@@ -59,6 +64,71 @@ predict(network, jax.block_until_ready(state), data.test.images, size)
 }
 
 
+TURNS = """
+import json, os, signal, sys, time
+def take_turns(bare, harness, seconds, result):
+    sidecar, pairs = os.getppid(), []
+    clocks = lambda: (time.process_time(), time.clock_gettime((~sidecar << 3) | 2), time.monotonic())
+    bare(); harness()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pair = {}
+        for on in (False, True) if len(pairs) % 2 else (True, False):
+            os.kill(sidecar, signal.SIGCONT if on else signal.SIGSTOP)
+            before = clocks()
+            (harness if on else bare)()
+            pair["on" if on else "off"] = [now - then for now, then in zip(clocks(), before)]
+        pairs.append(pair)
+    os.kill(sidecar, signal.SIGCONT)
+    with open(result, "w") as file: json.dump(pairs, file)
+seconds, result = float(sys.argv.pop(1)), sys.argv.pop(1)
+"""
+EPOCHS = {
+    "keras": """
+import sys; sys.path.insert(0, "scripts/engines/keras")
+import device, evenground_engine as protocol, network, train
+given = protocol.training_arguments(train.OPTIONS)
+device.configure(given)
+data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
+model = network.build(given.network, data.shape, data.classes)
+network.compile_model(model, given.learning_rate)
+events = protocol.Events(given.events)
+def bare(): network.fit(model, data.train.images, data.train.labels, given.batch_size, 1, [])
+def harness(): train.train(model, data, given, events)
+take_turns(bare, harness, seconds, result)
+""",
+    "jax": """
+import sys; sys.path.insert(0, "scripts/engines/jax")
+import device, evenground_engine as protocol, jax, train
+from network import Network, initialise
+from training import make_step, new_state
+given = protocol.training_arguments(train.OPTIONS)
+device.configure(given)
+data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
+network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))
+step, state = make_step(network, given.learning_rate), new_state(*initialise(network, given.seed), given.seed)
+events, size = protocol.Events(given.events), given.batch_size
+def bare():
+    global state
+    for first in range(0, len(data.train.images) // size * size, size):
+        state = step(state, data.train.images[first : first + size], data.train.labels[first : first + size])
+    jax.block_until_ready(state)
+def harness():
+    global state
+    state = jax.block_until_ready(train.train(step, state, data.train, given, events))
+take_turns(bare, harness, seconds, result)
+""",
+}
+# Images that make an epoch of about a second.
+EPOCH_IMAGES = {
+    ("keras", "mlp"): 16_000,
+    ("jax", "mlp"): 60_000,
+    ("keras", "cnn"): 1_600,
+    ("jax", "cnn"): 2_400,
+}
+SIDECAR = "import sys; sys.path.insert(0, 'src'); import evenground.sidecar.__main__"
+
+
 @dataclass(frozen=True)
 class Cost:
     """CPU seconds of all processes, and wall seconds, of one training."""
@@ -78,19 +148,62 @@ def cost_of(command: list[str], env: dict[str, str]) -> Cost:
     return Cost(cpu_s, time.monotonic() - started_s)
 
 
+def interpreter(engine: Engine) -> str:
+    """The Python of the engine's environment."""
+    return str(build(engine.file.environment or "workflow") / "bin" / "python")
+
+
+def beside_sidecar(command: list[str], rate_hz: float, scratch: Path) -> list[str]:
+    """`command` with a sidecar; its summary will stand in `samples.json`."""
+    options = ["run", "--rate-hz", repr(rate_hz), "--samples", str(scratch / "samples.csv")]
+    return [sys.executable, "-I", "-c", SIDECAR, *options, "--", *command]
+
+
+def inside(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
+    """Print one row: what the harness adds to the CPU and wall time of an epoch, with 95 % intervals."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        images = EPOCH_IMAGES[engine.name, work.network]
+        work = replace(work, events=scratch / "events", epochs=1, train_limit=images, options=engine.options)
+        words = [
+            interpreter(engine),
+            "-c",
+            TURNS + EPOCHS[engine.name],
+            repr(seconds),
+            str(scratch / "pairs"),
+        ]
+        command = pinned([*words, *work.arguments()], work.threads)
+        cost_of(beside_sidecar(command, rate_hz, scratch), variables(work.threads))
+        pairs = read_json(scratch / "pairs")
+        summary = read_json(scratch / "samples.json")["summary"]
+        bare = cost_of(whole(engine, replace(work, epochs=3, train_limit=None)), variables(work.threads))
+    job = interval_pct([pair["on"][0] / pair["off"][0] for pair in pairs])
+    both = interval_pct([(pair["on"][0] + pair["on"][1]) / pair["off"][0] for pair in pairs])
+    wall = interval_pct([pair["on"][2] / pair["off"][2] for pair in pairs])
+    start_pct = 100 * (summary["sidecar_cpu_s"] - summary["sidecar_sampling_cpu_s"]) / bare.cpu_s
+    in_all = tuple(value + start_pct for value in both)
+    shown = [f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" for mean, low, high in (job, both, in_all, wall)]
+    cells = [*shown[:2], f"{start_pct:+.2f} of {bare.cpu_s:.1f} s", *shown[2:]]
+    print(f"| {engine.name} | {work.network} | {len(pairs)} | {' | '.join(cells)} |", flush=True)
+
+
+def interval_pct(ratios: list[float]) -> tuple[float, float, float]:
+    """Geometric mean of ratios, less one, with Student's 95 % interval on the logarithms; percent."""
+    logs = [math.log(ratio) for ratio in ratios]
+    mean, n = statistics.fmean(logs), len(logs)
+    half = float(stats.t.ppf(0.975, n - 1)) * statistics.stdev(logs) / math.sqrt(n)
+    return 100 * math.expm1(mean), 100 * math.expm1(mean - half), 100 * math.expm1(mean + half)
+
+
+def whole(engine: Engine, work: Work) -> list[str]:
+    """Command line of the bare training."""
+    return pinned([interpreter(engine), "-c", BARE[engine.name], *work.arguments()], work.threads)
+
+
 def commands(engine: Engine, work: Work, rate_hz: float, scratch: Path) -> tuple[list[str], list[str]]:
     """Command lines of the bare training and of the same one under the harness."""
-    python = str(build(engine.file.environment or "workflow") / "bin" / "python")
-    bare = pinned([python, "-c", BARE[engine.name], *work.arguments()], work.threads)
-    trained = pinned([*engine.command(python), *work.arguments()], work.threads)
-    sidecar = [
-        sys.executable,
-        "-I",
-        "-c",
-        "import sys; sys.path.insert(0, 'src'); import evenground.sidecar.__main__",
-    ]
-    options = ["run", "--rate-hz", repr(rate_hz), "--samples", str(scratch / "samples.csv")]
-    return bare, [*sidecar, *options, "--", *trained]
+    trained = pinned([*engine.command(interpreter(engine)), *work.arguments()], work.threads)
+    return whole(engine, work), beside_sidecar(trained, rate_hz, scratch)
 
 
 def measure(engine: Engine, work: Work, rounds: int, rate_hz: float) -> None:
@@ -126,18 +239,33 @@ def main() -> None:
     parser.add_argument("--network", choices=["mlp", "cnn"], required=True)
     parser.add_argument("--engines", nargs="+", choices=sorted(BARE), default=sorted(BARE))
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long epochs take turns")
+    parser.add_argument("--pairs", type=int, help="compare so many pairs of whole trainings instead")
     parser.add_argument("--rate-hz", type=float, default=10.0)
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     given = parser.parse_args()
     work = Work(
         given.dataset.resolve(), given.network, given.epochs, 32, 1e-3, 1, given.threads, "cpu", 0.0, Path()
     )
-    head = ["engine", "network", "bare CPU s", "harness CPU s", "ratio"]
-    head += ["bare wall s", "harness wall s", "ratio", "sidecar's own CPU"]
+    head = [
+        "engine",
+        "network",
+        "pairs",
+        "job's own CPU, %",
+        "with the sidecar's, %",
+        "its start, %",
+        "in all, %",
+    ]
+    head += ["wall, %"]
+    if given.pairs:
+        head = ["engine", "network", "bare CPU s", "harness CPU s", "ratio"]
+        head += ["bare wall s", "harness wall s", "ratio", "sidecar's own CPU"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     for engine in load_engines([EngineChoice(name=name) for name in given.engines], _path.ROOT):
-        measure(engine, work, given.rounds, given.rate_hz)
+        if given.pairs:
+            measure(engine, work, given.pairs, given.rate_hz)
+        else:
+            inside(engine, work, given.seconds, given.rate_hz)
 
 
 if __name__ == "__main__":
