@@ -12,7 +12,7 @@ rule calibrate:
         "results/logs/calibrate/{machine}-{code}.log",
     threads: workflow.cores
     shell:
-        "{PYTHON:q} scripts/calibrate.py --output {output:q} 2>&1 | tee {log:q}"
+        "exec {PYTHON:q} scripts/calibrate.py --output {output:q} > >(tee {log:q}) 2>&1"
 
 
 rule train:
@@ -41,6 +41,7 @@ rule train:
 rule index:
     input:
         attempts_to_make,
+        ancient(calibrations),
         plan="results/plan.json",
     output:
         "results/index.json",

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from scipy import stats
 
 from evenground.sidecar.calibration.experiments import sidecar_words
+from evenground.sidecar.linux import process_cpu_ns
 from sidecar_bench.tables import print_table
 
 JOB = Path(__file__).with_name("job.py")
@@ -109,11 +110,6 @@ def take_turns(pid: int, seconds: float) -> list[Slice]:
     finally:
         os.kill(pid, signal.SIGCONT)
     return slices
-
-
-def process_cpu_ns(pid: int) -> int:
-    """CPU of all threads of a process, from its clock."""
-    return time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def judge(processes: list[dict[str, Chunks]], slices: Sequence[Slice]) -> Cost:

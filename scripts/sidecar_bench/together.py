@@ -17,7 +17,7 @@ import psutil
 from evenground.errors import EvengroundError
 from evenground.sidecar.calibration import judge, loads
 from evenground.sidecar.calibration.experiments import load_words, read_observed, sidecar_words
-from sidecar_bench.cost import process_cpu_ns
+from evenground.sidecar.linux import process_cpu_ns
 from sidecar_bench.peers import INTERVAL_S, Peer, Recorded, Series
 
 SIDECAR = "sidecar"

@@ -20,6 +20,7 @@ from evenground import sidecar
 from evenground.sidecar.attachment import find
 from evenground.sidecar.columns import COLUMNS
 from evenground.sidecar.show import Show
+from evenground.sidecar.tree import Tree
 
 Call = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +115,67 @@ def test_a_signal_ends_the_measuring_not_the_process(number: int, load: Call, tm
     assert process.poll() is None
 
 
+def test_a_hangup_that_the_caller_ignores_does_not_end_it(load: Call, tmp_path: Path, wait_for: Call) -> None:
+    process = load("print(flush=True)\ntime.sleep(60)")
+    words = ["attach", "--pid", str(process.pid), "--samples", str(tmp_path / "a.csv"), "--duration", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "evenground.sidecar", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    ) as measuring:
+        wait_for(lambda: (tmp_path / "a.csv").exists() and (tmp_path / "a.csv").read_text().count("\n") > 1)
+        measuring.send_signal(signal.SIGHUP)
+        assert measuring.wait(10) == 0
+    assert json.loads((tmp_path / "a.json").read_text())["summary"]["ended"] == "duration"
+
+
+def test_nobody_who_reads_the_rows_is_an_end_and_no_traceback(load: Call) -> None:
+    process = load("print(flush=True)\ntime.sleep(60)")
+    words = f"{sys.executable} -m evenground.sidecar attach --pid {process.pid} --format csv | head -n 1"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", words], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "time(s);cpu;ram;gpu;graphic ram\n")
+    assert done.stderr.startswith("sidecar: unread after") and done.stderr.count("\n") == 1
+
+
+def test_a_parent_and_its_child_named_in_any_order_count_once(attach: Call, load: Call) -> None:
+    text = "child = os.fork()\nif not child: time.sleep(60)\nprint(child, flush=True)\ntime.sleep(60)"
+    process = load(text)
+    child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()
+    _, rows, header = attach("--pid", child, "--pid", str(process.pid), "--duration-s", "0.3")
+    assert header["summary"]["pids"] == [process.pid, int(child)]
+    assert {row["processes"] for row in rows} == {"2"}
+    os.kill(int(child), signal.SIGKILL)
+
+
+def test_a_root_whose_number_is_given_anew_is_not_taken_again(load: Call) -> None:
+    first, second = (load("print(flush=True)\ntime.sleep(60)") for _ in range(2))
+    tree = Tree([first.pid, second.pid], members=True, walk_every_ns=0)
+    assert tree.read(time.monotonic_ns()).processes == 2
+    tree._forget(tree.known[first.pid])  # as if it had ended and another had its number
+    assert tree.read(time.monotonic_ns()).processes == 1
+    tree.close()
+
+
+def test_children_of_a_known_orphan_are_found_by_a_walk(wait_for: Call) -> None:
+    text = "import signal\nsignal.signal(signal.SIGUSR1, lambda *_: subprocess.Popen(['sleep', '60']))\n"
+    text = "import subprocess\n" + text + "if os.fork():\n    time.sleep(1)\n    os._exit(0)\n"
+    text += "print(os.getpid(), flush=True)\nwhile True: time.sleep(1)"
+    with subprocess.Popen(
+        [sys.executable, "-c", "import os, sys, time\n" + text], stdout=subprocess.PIPE
+    ) as one:
+        assert one.stdout is not None
+        orphan = int(one.stdout.readline())
+        tree = Tree([one.pid], members=True, walk_every_ns=0)
+        assert tree.read(time.monotonic_ns()).processes == 2
+        wait_for(lambda: tree.read(time.monotonic_ns()).processes == 1)
+        os.kill(orphan, signal.SIGUSR1)
+        wait_for(lambda: tree.read(time.monotonic_ns()).processes == 2)
+        for pid in list(tree.known):
+            os.kill(pid, signal.SIGKILL)
+        tree.close()
+
+
 def test_by_name_all_of_that_name_but_not_children_twice(tmp_path: Path, attach: Call) -> None:
     program = tmp_path / "a b) (c"
     program.symlink_to("/bin/sleep")
@@ -198,6 +260,6 @@ def test_from_python(tmp_path: Path, load: Call) -> None:
     summary = sidecar.attach(
         process.pid, samples=tmp_path / "s.csv", header=tmp_path / "s.json", duration_s=0.3, gpu=False
     )
-    assert (summary.ended, summary.pids) == ("duration", [process.pid])
-    with pytest.raises(sidecar.SidecarError, match="status 127"):
+    assert (summary.ended, summary.pids) == ("duration", (process.pid,))
+    with pytest.raises(sidecar.SidecarError, match=r"status 127 .*no process with the id 4194305"):
         sidecar.attach(4194305, samples=tmp_path / "s.csv", header=tmp_path / "s.json")

@@ -340,6 +340,26 @@ def test_a_calibration_that_cannot_run_is_no_failed_figure(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_load_cannot_do_here_is_left_out_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def not_here(lab: Laboratory, load_s: float) -> list[Figure]:
+        raise NotHere("no VmHWM in this kernel")
+
+    monkeypatch.setattr(calibrate, "EXPERIMENTS", (not_here,))
+    done = calibrate.calibrate(folder=tmp_path)
+    assert {one.reason for one in done.figures} == {"no VmHWM in this kernel"}
+    assert [one.name for one in done.figures] == list(GOALS) and done.passed
+
+
+def test_rows_that_make_no_sense_are_a_failed_calibration_not_a_missed_goal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(calibrate, "EXPERIMENTS", (lambda lab, load_s: [figure("orphan", lambda: [][0])],))
+    assert calibrate.calibrate_command(None, quick=False) == 125
+    assert "the calibration failed" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_calibrate_quick_from_the_command_line(tmp_path: Path) -> None:
     output = tmp_path / "calibration.json"

@@ -37,6 +37,7 @@ CONTAINER = "40 1 0:27 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n"
         (HYBRID, "0::/\n", "/sys/fs/cgroup/uni fied"),
         (CONTAINER, "0::/docker/abc/inner\n", "/sys/fs/cgroup/inner"),
         (CONTAINER, "0::/docker/abc\n", "/sys/fs/cgroup"),
+        (CONTAINER, "0::/docker/abcdef\n", "/sys/fs/cgroup/docker/abcdef"),
         (HYBRID, "4:memory:/x\n", None),
         ("31 30 0:26 / /sys/fs/cgroup rw - cgroup cgroup rw\n", "0::/\n", None),
     ],
@@ -208,10 +209,10 @@ def test_the_leaf_is_removed_when_its_processes_take_a_moment_to_end(parent: Pat
     assert isinstance(leaf, Leaf)
     pid = os.fork()
     if pid == 0:
-        leaf.enter()
+        entered = leaf.enter()
         time.sleep(0.2)
-        os._exit(0)
-    time.sleep(0.05)
+        os._exit(0 if entered else 1)
+    time.sleep(0.1)
     leaf.remove()
-    os.waitpid(pid, 0)
+    assert os.waitpid(pid, 0)[1] == 0, "it was in the cgroup"
     assert not leaves(parent, os.getpid())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,38 @@ def test_events_of_an_engine_keep_their_own_time(measure: Call, tmp_path: Path) 
     assert marks(tmp_path) == [(123, "train_start"), (456, "train_end")]
 
 
+def test_a_pipe_that_somebody_made_is_used_and_left(measure: Call, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "marks")
+    measure(["sh", "-c", f"echo mine > {tmp_path / 'marks'}"], "--mark-fifo", str(tmp_path / "marks"))
+    assert [mark for _, mark in marks(tmp_path)] == ["mine"]
+    assert (tmp_path / "marks").is_fifo()
+
+
+def test_the_pipe_goes_when_the_command_cannot_start(measure: Call, tmp_path: Path) -> None:
+    assert measure(["no-such-program-here"], "--mark-fifo", str(tmp_path / "marks")).status == 127
+    assert not (tmp_path / "marks").exists()
+
+
+def test_what_outlives_the_command_can_still_mark_its_end(measure: Call, tmp_path: Path) -> None:
+    text = "trap 'echo told > $SIDECAR_MARKS; exit' TERM; while :; do sleep 0.05; done"
+    command = [
+        "sh",
+        "-c",
+        f"setsid sh -c '{text.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}' & sleep 0.3",
+    ]
+    got = measure(command, "--mark-fifo", str(tmp_path / "marks"))
+    assert got.summary["survivors"] >= 1 and [mark for _, mark in marks(tmp_path)] == ["told"]
+    assert not (tmp_path / "marks").exists()
+
+
+def test_kill_9_of_the_sidecar_takes_the_pipe_along(start: Call, tmp_path: Path, wait_for: Call) -> None:
+    running = start(["sleep", "30"], "--mark-fifo", str(tmp_path / "marks"))
+    wait_for(lambda: (tmp_path / "marks").exists())
+    wait_for(lambda: len((tmp_path / "samples.csv").read_text().splitlines()) > 1)
+    running.process.kill()
+    wait_for(lambda: not (tmp_path / "marks").exists())
+
+
 def test_a_pipe_that_cannot_be_made_starts_nothing(start: Call, tmp_path: Path) -> None:
     (tmp_path / "marks").touch()
     running = start(["touch", str(tmp_path / "started")], "--mark-fifo", str(tmp_path / "marks"))
@@ -65,6 +98,7 @@ def test_a_pipe_that_cannot_be_made_starts_nothing(start: Call, tmp_path: Path) 
         ('{"event": "x", "t_unix_ns": "soon"}', (99, "x")),
         ("[1, 2]", (99, "[1, 2]")),
         ("17", (99, "17")),
+        ("[" * 100_000, (99, "[" * 100_000)),
     ],
 )
 def test_what_a_line_means(line: str, expected: tuple[int, str]) -> None:
@@ -81,6 +115,40 @@ def test_lines_are_whole_however_they_arrive(parts: list[bytes]) -> None:
 def test_an_endless_line_does_not_fill_the_memory() -> None:
     lines = Lines()
     assert [len(line) for _ in range(3) for line in lines.add(b"x" * 50_000)] == [100_000]
+
+
+def test_what_is_no_text_does_not_end_the_measurement(tmp_path: Path) -> None:
+    written = Marks(tmp_path / "samples.marks.csv")
+    written.add(b'{"event": "\\ud800", "t_unix_ns": 1}', 0)
+    written.add(b"\xff\xfe", 2)
+    written.close()
+    written.add(b"too late", 3)
+    assert marks(tmp_path) == [(1, "\\ud800"), (2, "\ufffd\ufffd")]
+
+
+def test_a_disk_that_takes_no_marks_is_an_error_at_the_end() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this machine has no /dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        Marks(Path("/dev/full"))
+
+
+def test_lines_from_before_are_not_this_runs_and_a_file_begun_anew_is_read_from_its_start(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "events"
+    path.write_text("old, and longer than what comes\n")
+    written = Marks(tmp_path / "samples.marks.csv")
+    file = MarkFile(path, written)
+    file.poll()
+    with path.open("a") as more:
+        more.write("new\n")
+    file.poll()
+    path.write_text("anew\nrest")
+    file.stop()
+    file.stop()
+    written.close()
+    assert [mark for _, mark in marks(tmp_path)] == ["new", "anew", "rest"]
 
 
 def test_a_file_that_does_not_exist_yet_has_no_marks(tmp_path: Path) -> None:

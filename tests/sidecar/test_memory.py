@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,7 @@ from evenground.sidecar.pss import BUDGET, Pss, pss_bytes, tree_pss_bytes
 from evenground.sidecar.tree import Tree
 
 Call = Callable[..., Any]
+Python = Callable[..., list[str]]
 SHARED = """
 import mmap
 held = mmap.mmap(-1, 2**26)
@@ -118,20 +119,27 @@ for pid in pids: os.waitpid(pid, 0)
     assert got.summary["rows"] >= 0.9 * (got.summary["rows"] + got.summary["missed_slots"])
 
 
-def test_processes_that_end_between_two_reads_are_not_lost(python: Call) -> None:
+def test_cpu_of_processes_that_end_between_two_reads_is_not_lost(python: Python) -> None:
     tree = Tree([os.getpid()])
     tree.newest_pid_tells = True
-    text = "for _ in range(30):\n    if not os.fork(): os._exit(0)\nos.wait()\n"
-    text += "print(flush=True)\ntime.sleep(30)"
-    with subprocess.Popen([sys.executable, *python(text)[1:]], stdout=subprocess.PIPE) as child:
-        before, counts = 0, []
-        for _ in range(300):
+    text = """
+for _ in range(40):
+    if not os.fork():
+        burn(0.012)
+        os._exit(0)
+    os.wait()
+print(time.process_time() + sum(os.times()[2:4]), flush=True)
+time.sleep(30)
+"""
+    with subprocess.Popen(python(text), stdout=subprocess.PIPE) as child:
+        before, until = 0, time.monotonic() + 20
+        assert child.stdout is not None
+        while not select.select([child.stdout], [], [], 0.003)[0] and time.monotonic() < until:
             usage = tree.read(time.monotonic_ns())
             assert usage.cpu_ns is not None and usage.cpu_ns >= before
             before = usage.cpu_ns
-            counts.append(usage.processes)
-        assert child.stdout is not None and child.stdout.readline()
-        assert tree.read(time.monotonic_ns()).processes >= 1
+        truth_s = float(child.stdout.readline())
+        assert (tree.read(time.monotonic_ns()).cpu_ns or 0) / 1e9 == pytest.approx(truth_s, rel=0.06)
         child.kill()
     assert tree.read(time.monotonic_ns()).processes == 0
     tree.close()

@@ -173,6 +173,8 @@ def test_status_as_a_shell_shows_it(summary: Summary, status: int) -> None:
         (["run", "--samples", "s.csv", "--rate-hz", "nan", "--", "true"], "'nan' is not a number"),
         (["run", "--samples", "s.csv", "--time-limit-s", "inf", "--", "true"], "'inf' is not a number"),
         (["run", "--", "true"], "--samples"),
+        (["run", "--samples", "s.json", "--", "true"], "are the same file"),
+        (["attach", "--pid", "1", "--", "true"], "'attach' takes no command"),
     ],
 )
 def test_wrong_options_are_named(

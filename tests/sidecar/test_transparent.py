@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import resource
 import signal
+import subprocess
 import sys
 import termios
 import time
@@ -16,6 +18,9 @@ from typing import Any
 
 import pytest
 
+from evenground.sidecar.columns import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
 Call = Callable[..., Any]
 
 HANDLER = """
@@ -210,3 +215,42 @@ def test_a_full_disk_does_not_stop_the_command(start: Call, tmp_path: Path) -> N
     running = start(["sh", "-c", f"sleep 0.3; touch {tmp_path / 'finished'}"])
     assert running.process.wait(20) == 125
     assert "No space left" in running.process.communicate()[1]
+
+
+def test_a_note_that_nobody_can_read_does_not_stop_the_command(start: Call, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    script = "import evenground.sidecar.recording as r, evenground.sidecar.launch as l\n"
+    script += "l.hurry = lambda: 'slack'\nfrom evenground.sidecar.cli import main; main()"
+    words = ["run", "--samples", str(tmp_path / "s.csv"), "--", "touch", str(tmp_path / "finished")]
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", script, *words], stderr=writer, env=env)
+    os.close(writer)
+    assert done.returncode == 0 and (tmp_path / "finished").exists()
+    assert json.loads((tmp_path / "s.json").read_text())["scheduling"] == "slack"
+
+
+def test_the_header_of_a_killed_sidecar_says_how_it_measured(
+    start: Call, tmp_path: Path, wait_for: Call
+) -> None:
+    running = start(["sleep", "30"])
+    wait_for((tmp_path / "samples.json").exists)
+    wait_for(lambda: '"cpu_source":' in (tmp_path / "samples.json").read_text())
+    running.process.kill()
+    header = json.loads((tmp_path / "samples.json").read_text())
+    assert header["summary"] is None and header["slot_zero_mono_ns"] and header["scheduling"]
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_sidecar_loses_at_most_a_second_of_rows(
+    start: Call, tmp_path: Path, wait_for: Call
+) -> None:
+    running = start(["sleep", "30"], "--rate-hz", "20")
+    wait_for((tmp_path / "samples.csv").exists)
+    wait_for(lambda: len((tmp_path / "samples.csv").read_text().splitlines()) > 1)
+    time.sleep(2.6)
+    running.process.kill()
+    killed_ns = time.time_ns()
+    last = (tmp_path / "samples.csv").read_text().splitlines()[-1]
+    assert last.count(",") == len(COLUMNS) - 1, "whole lines only"
+    assert killed_ns - int(last.split(",")[0]) < 1.1e9

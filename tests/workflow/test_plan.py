@@ -194,7 +194,7 @@ def test_the_sidecars_code_changes_every_key_and_how_it_is_calibrated_changes_no
     loads = copy.root / "src/evenground/sidecar/calibration/loads.py"
     loads.write_text(loads.read_text() + "# changed\n")
     assert keys(plan_of(copy)) == before
-    assert plan_of(copy).content()["calibration"] != calibrated, "but it is measured again"
+    assert plan_of(copy).content()["calibration"] != calibrated, "but another calibration is wanted"
     tree = copy.root / "src/evenground/sidecar/tree.py"
     tree.write_text(tree.read_text() + "# changed\n")
     assert not set(keys(plan_of(copy)).values()) & set(before.values())

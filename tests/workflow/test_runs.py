@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from evenground.runs.index import missed_goals
 from working_copy import WorkingCopy, fresh_copy
 
 Called = tuple[WorkingCopy, list[str]]
@@ -175,3 +176,32 @@ def test_bad_configuration_is_one_clear_line(
     done = copy.call("--cores", "2", "--dry-run", ok=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if message in line]
     assert len(said) == 1 and said[0].startswith("error: ")
+
+
+@pytest.mark.slow
+def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingCopy) -> None:
+    copy.settings |= {"repetitions": 1, "engines": copy.settings["engines"][:1], "warm_up_images": 0}
+    made = copy.calibrated()
+    made.unlink()
+    copy.call("--cores", "2", "results/index.json")
+    figures = json.loads(made.read_text())["figures"]
+    assert figures["cpu_total_kernel"]["passed"] and len(figures) > 20
+    begun_ns = int((copy.root / "order.log").read_text().split()[0])
+    assert made.stat().st_mtime_ns < begun_ns
+    recorded = index(copy)["calibration"]
+    assert (copy.root / recorded["path"]) == made and len(recorded["sha256"]) == 64
+    again = copy.call("--cores", "2", "results/index.json")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+@pytest.mark.slow
+def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(copy: WorkingCopy) -> None:
+    copy.settings |= {"repetitions": 1, "engines": copy.settings["engines"][:1], "warm_up_images": 0}
+    loads = copy.root / "src/evenground/sidecar/calibration/loads.py"
+    future = "from __future__ import annotations\n"
+    broken = future + 'if __name__ == "__main__":\n    raise SystemExit("no load today")\n'
+    loads.write_text(loads.read_text().replace(future, broken))
+    copy.call("--cores", "2", TABLE)
+    assert [row["status"] for row in table(copy)] == ["finished"]
+    assert missed_goals(index(copy), copy.root) == ["the calibration itself"]
+    assert "status 125" in (copy.root / "results/tables/calibration.md").read_text()

@@ -47,9 +47,11 @@ def notes(name: str, index: Index) -> str:
     lost = len(index.runs) - len(index.finished)
     where = "" if name == "runs" else ", see `runs.md`"
     unfinished = f"; **{lost} did not finish**{where}" if lost else ""
+    none = "\n\n**None is recorded for this class of machine.**"
+    absent = none if name == "calibration" and index.calibration is None else ""
     machine = f"{index.machine.description} (class `{index.machine.class_name}`, {index.deployment})"
     return (
-        f"{_NOTES[name]}\n\nMachine: {machine}. "
+        f"{_NOTES[name]}{absent}\n\nMachine: {machine}. "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished{unfinished}. "
         "`n`: finished runs behind a number, `n_wanted`: wanted ones. A dash is missing, not zero."
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file
-from evenground.runs.plan import ATTEMPTS, RUNS, WRITTEN
+from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN
 
 
 def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -75,6 +75,8 @@ def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
 
 def _calibration(path: str, root: Path) -> dict[str, str] | None:
     """Where the sampler's calibration on this class of machine stands; None where there is none."""
+    # The folder is one of DVC's outputs, which must be there, though a foreign machine's may be unknown.
+    (root / CALIBRATIONS).mkdir(parents=True, exist_ok=True)
     file = root / path
     return {"path": path, "sha256": sha256_file(file)} if file.is_file() else None
 

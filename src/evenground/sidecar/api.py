@@ -65,7 +65,8 @@ def attach(
     """
     argv = ["attach", "--pid", str(pid), *_common(samples, header, rate_hz, gpu)]
     argv += [] if duration_s is None else ["--duration-s", repr(float(duration_s))]
-    return AttachSummary(**_call(argv, header, 0.0, stderr=subprocess.DEVNULL))
+    found = _call(argv, header, 0.0, stderr=subprocess.PIPE)
+    return AttachSummary(**(found | {"pids": tuple(found["pids"])}))
 
 
 def _common(samples: Path, header: Path, rate_hz: float, gpu: bool) -> list[str]:
@@ -75,15 +76,20 @@ def _common(samples: Path, header: Path, rate_hz: float, gpu: bool) -> list[str]
 
 def _call(argv: list[str], header: Path, grace_s: float, **popen: Any) -> dict[str, Any]:
     """The summary of a sidecar in a process of its own; SidecarError when it left none."""
-    words = [sys.executable, "-I", "-c", _START, str(_SOURCE), *argv]
     header.unlink(missing_ok=True)
-    with subprocess.Popen(words, close_fds=False, **popen) as process:
+    with subprocess.Popen(sidecar_command(argv), close_fds=False, **popen) as process:
         try:
-            status = process.wait()
+            said = process.communicate()[1]
         except BaseException:
             _end(process, grace_s)
             raise
-    return _read_summary(header, status)
+    why = said.decode(errors="replace").strip() if said else "its error output says why"
+    return _read_summary(header, process.returncode, why)
+
+
+def sidecar_command(arguments: Sequence[str]) -> list[str]:
+    """The sidecar's command line in this interpreter, from wherever this package lies."""
+    return [sys.executable, "-I", "-c", _START, str(_SOURCE), *arguments]
 
 
 def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
@@ -95,13 +101,11 @@ def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
         process.kill()
 
 
-def _read_summary(header: Path, status: int) -> dict[str, Any]:
+def _read_summary(header: Path, status: int, why: str) -> dict[str, Any]:
     try:
         summary: dict[str, Any] | None = json.loads(header.read_text(encoding="utf-8"))["summary"]
     except FileNotFoundError:
         summary = None
     if summary is None:
-        raise SidecarError(
-            f"the sidecar ended with status {status} and left no summary; its error output says why"
-        )
+        raise SidecarError(f"the sidecar ended with status {status} and left no summary: {why}")
     return summary

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.columns import COLUMNS
+from evenground.sidecar.output import Cell
 from evenground.sidecar.recording import Recording, Settings
 from evenground.sidecar.show import Row
 from evenground.sidecar.summary import AttachSummary
@@ -25,7 +26,7 @@ BLIND: Final = (
     "after the last row"
 )
 LOOK_S: Final = 0.05
-_STOPS: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NoProcess(Exception):
@@ -75,7 +76,8 @@ def find_roots(options: AttachOptions) -> list[int]:
     until = time.monotonic() + options.wait_s
     while True:
         if options.name is None:
-            roots = [pid for pid in options.pids if linux.read_stat(pid)]
+            found = [(stat.start, pid) for pid in set(options.pids) if (stat := linux.read_stat(pid))]
+            roots = [pid for _, pid in sorted(found)]  # parents before their children, as a tree is read
             lost = sorted(set(options.pids) - set(roots))
             what = f"no process with the id {', '.join(map(str, lost))}" if lost else ""
         else:
@@ -95,8 +97,10 @@ class Attach:
         """Find the processes and create the files; NoProcess, OSError."""
         self._options = options
         self.roots = find_roots(options)
-        self._recording = Recording(options.settings)
-        self._recording.about |= {"mode": "attach", "not_seen": BLIND}
+        self._recording = Recording(options.settings, "attach")
+        self._recording.about["not_seen"] = BLIND
+        # A signal that the caller ignores (nohup) would come all the same once it is waited for.
+        self._stops = {number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN}
 
     def vram_bytes(self) -> int | None:
         """Memory of all cards, None where it is not known."""
@@ -104,7 +108,7 @@ class Attach:
 
     def run(self, show: Callable[[Row], None] = lambda row: None) -> AttachSummary:
         """Measure to the end, giving every row to `show`; OSError when the files are not complete."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._stops)
         tree = Tree(self.roots, frozenset({os.getpid()}), members=True)
         tree.newest_pid_tells = _newest_pid_tells(tree)
         recording = self._recording
@@ -113,8 +117,9 @@ class Attach:
         recording.start(tree, "attached", time.monotonic_ns())
         gc.freeze()
         ended = self._sample(tree, show)
-        recording.last_row(time.monotonic_ns())
+        _show(show, recording.last_row(time.monotonic_ns()))
         recording.stop()
+        recording.end_marks()
         sampler = recording.sampler
         summary = AttachSummary(
             pids=tuple(self.roots),
@@ -140,7 +145,8 @@ class Attach:
         while now_ns < until_ns:
             cells = recording.row_if_due(now_ns)
             if cells:
-                show(dict(zip(COLUMNS, cells, strict=True)))
+                if not _show(show, cells):
+                    return "unread"
                 if tree.take_change():
                     recording.tree_changed()
             if recording.sampler.processes == 0:
@@ -148,10 +154,19 @@ class Attach:
             deadline_ns = recording.deadline_ns()
             wake_ns = min(recording.alarm.set_for(deadline_ns), until_ns)
             left_ns = max(0, wake_ns - time.monotonic_ns())
-            if signal.sigtimedwait(_STOPS, left_ns / 1e9):
+            if signal.sigtimedwait(self._stops, left_ns / 1e9):
                 return "signal"
             now_ns = recording.alarm.woke(deadline_ns) if wake_ns < until_ns else time.monotonic_ns()
         return "duration"
+
+
+def _show(show: Callable[[Row], None], cells: list[Cell]) -> bool:
+    """Give a row to the caller; whether there is still somebody who reads what is printed."""
+    try:
+        show(dict(zip(COLUMNS, cells, strict=True)))
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _newest_pid_tells(tree: Tree) -> bool:

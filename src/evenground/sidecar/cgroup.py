@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from evenground.sidecar.procfile import KeptFile
@@ -76,9 +76,12 @@ class Leaf:
 
 def _removed(folder: Path) -> bool:
     """Try to remove a cgroup and those that the command made below it; the kernel keeps one in use."""
-    for inner in sorted(folder.rglob("*/"), reverse=True):
+    inner: list[Path] = []
+    with contextlib.suppress(OSError):  # one may vanish while they are listed
+        inner = sorted(folder.rglob("*/"), reverse=True)
+    for one in inner:
         with contextlib.suppress(OSError):
-            inner.rmdir()
+            one.rmdir()
     with contextlib.suppress(OSError):
         folder.rmdir()
     return not folder.exists()
@@ -105,6 +108,8 @@ def own_cgroup(mountinfo: str, cgroup: str) -> Path | None:
         before, _, after = line.partition(" - ")
         if after.startswith("cgroup2 "):
             root, mount = before.split(" ")[3:5]
-            inside = path.removeprefix(root) if root != "/" else path
-            return Path(mount.encode().decode("unicode_escape")) / inside.strip("/")
+            inside = PurePosixPath(path)
+            if inside.is_relative_to(root):
+                inside = inside.relative_to(root)
+            return Path(mount.encode().decode("unicode_escape")) / str(inside).strip("/")
     return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +30,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     chosen = parser.parse_args(own)
     if chosen.mode == "run" and not command:
         parser.error("the command is missing: put it after --")
+    if chosen.mode != "calibrate" and chosen.samples and to_settings(chosen).header == chosen.samples:
+        parser.error("--samples and --header are the same file: give one of them another name")
     if chosen.mode != "run" and command:
         parser.error(f"'{chosen.mode}' takes no command")
     try:
@@ -36,6 +40,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         where = f" ({error.filename})" if error.filename else ""
         complain(f"{error.strerror or error}{where}: the measurement is not complete")
         status = FAILED
+    except KeyboardInterrupt:
+        status = 128 + signal.SIGINT
     leave(status)
 
 
@@ -91,8 +97,9 @@ _MODES = {"run": launch, "attach": attach, "calibrate": calibrate}
 
 def leave(status: int) -> NoReturn:
     """Exit at once: a thread that hangs in the driver must not hold the interpreter back."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError):  # closed, or never there
+            stream.flush()
     os._exit(status)
 
 
@@ -158,7 +165,7 @@ def _add_attach(mode: argparse.ArgumentParser) -> None:
     who.add_argument("--name", help="measure all processes of this name")
     _add_common(mode, samples_required=False)
     mode.add_argument(
-        "--duration-s", type=Positive(), help="stop after this time (default: at the last exit)"
+        "--duration-s", "--duration", type=Positive(), help="stop after this time (default: at the last exit)"
     )
     mode.add_argument("--wait-s", type=Positive(), help="wait so long for the process to appear")
     mode.add_argument(

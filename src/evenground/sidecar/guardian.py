@@ -10,6 +10,7 @@ import signal
 import struct
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf
@@ -25,17 +26,18 @@ class Guardian:
 
     What it must end, it learns from shared memory: the command's session, and every process of the
     tree with its start time, so that a process id given anew is never hit. Where the command has a
-    cgroup of its own, everything in that is ended first, and the cgroup removed at the end.
+    cgroup of its own, everything in that is ended first, and the cgroup removed at the end, the pipe for
+    marks with it.
     """
 
-    def __init__(self, leaf: Leaf | None) -> None:
+    def __init__(self, leaf: Leaf | None, fifo: Path | None) -> None:
         """Fork it; call while this process has one thread only, before the command is started."""
         self._memory = mmap.mmap(-1, _ROOM)
         reader, self._writer = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _guard(reader, self._memory, leaf)
+                _guard(reader, self._memory, leaf, fifo)
             finally:
                 os._exit(0)
         os.close(reader)
@@ -58,7 +60,7 @@ class Guardian:
         return linux.children_cpu_ns() - before
 
 
-def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None) -> None:
+def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None, fifo: Path | None) -> None:
     os.setsid()
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     linux.name_thread("sidecar-guard")
@@ -75,6 +77,8 @@ def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None) -> None:
         _end_all(memory)
         if leaf:
             leaf.remove_folder()
+        if fifo:
+            fifo.unlink(missing_ok=True)
 
 
 def _end_all(memory: mmap.mmap) -> None:

@@ -39,28 +39,34 @@ class Launch:
         """Create the output files; OSError when that is impossible, and nothing was started then."""
         self._options = options
         self._parent = os.getppid()
-        self._recording = Recording(options.settings)
-        self._recording.about["mode"] = "run"
-        self._leaf = make_leaf() if options.cgroup else NO_CGROUP
+        self._recording = Recording(options.settings, "run")
+        self._leaf: Leaf | str = NO_CGROUP
 
     def run(self) -> Summary:
         """Run the command to its end and write everything; OSError when the files are not complete."""
-        leaf = None if isinstance(self._leaf, str) else self._leaf
         surroundings = Surroundings()
-        guardian = Guardian(leaf)
+        self._leaf = make_leaf() if self._options.cgroup else NO_CGROUP
+        leaf = None if isinstance(self._leaf, str) else self._leaf
+        try:
+            summary = self._run(surroundings, leaf)
+        finally:
+            if leaf:
+                leaf.kill()  # empty unless the measuring itself failed: then the command must not go on
+                leaf.remove()
+            self._recording.end_marks()
+        summary = summary._replace(sidecar_cpu_s=summary.sidecar_cpu_s + time.process_time())
+        self._recording.close(summary.as_json())
+        return summary
+
+    def _run(self, surroundings: Surroundings, leaf: Leaf | None) -> Summary:
+        guardian = Guardian(leaf, self._options.settings.mark_fifo)
         tree = Tree([os.getpid()], frozenset({guardian.pid}))
         try:
             summary = self._measure(surroundings, guardian, tree, leaf)
         finally:
-            # Nothing is left here unless the measuring itself failed: then the command must not go on.
             send(tree.pids(), signal.SIGKILL)
             guardian_cpu_ns = guardian.dismiss()
-            if leaf:
-                leaf.remove()
-        own_cpu_s = (time.process_time_ns() + guardian_cpu_ns) / 1e9
-        summary = summary._replace(sidecar_cpu_s=own_cpu_s)
-        self._recording.close(summary.as_json())
-        return summary
+        return summary._replace(sidecar_cpu_s=guardian_cpu_ns / 1e9)
 
     def _measure(
         self, surroundings: Surroundings, guardian: Guardian, tree: Tree, leaf: Leaf | None
@@ -90,7 +96,7 @@ class Launch:
             rows=sampler.rows,
             missed_slots=sampler.missed_slots,
             cpu_s=(linux.children_cpu_ns() - children_ns) / 1e9,
-            cgroup_cpu_s=(leaf.cpu_ns() + command.launched.cpu_ns) / 1e9 if leaf else None,
+            cgroup_cpu_s=leaf_cpu_s(leaf, command.launched.cpu_ns),
             cgroup_peak_bytes=leaf.peak_bytes() if leaf else None,
             max_rss_bytes=sampler.max_rss_bytes,
             max_pss_bytes=sampler.max_pss_bytes,
@@ -133,6 +139,14 @@ class Launch:
         elif command.wait_until(wake_ns):
             return alarm.woke(deadline_ns)
         return time.monotonic_ns()
+
+
+def leaf_cpu_s(leaf: Leaf | None, before_ns: int) -> float | None:
+    """The cgroup's total with what the command used before it was in; None where there is no account."""
+    try:
+        return (leaf.cpu_ns() + before_ns) / 1e9 if leaf else None
+    except (OSError, ValueError):
+        return None
 
 
 def not_started(name: str, error: OSError, unix_ns: int) -> Summary:

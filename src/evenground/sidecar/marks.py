@@ -27,7 +27,7 @@ def parse_mark(line: str, now_unix_ns: int) -> tuple[int, str]:
     """
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         return now_unix_ns, line
@@ -43,18 +43,29 @@ class Marks:
 
     def __init__(self, path: Path) -> None:
         """Create or empty the file; OSError when that fails."""
-        self._file = path.open("w", newline="", encoding="utf-8")
+        # What is no text in UTF-8 (a lone surrogate out of JSON) must not end the measurement.
+        self._file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
         self._lock = threading.Lock()
+        self._failure: OSError | None = None
         self.count = 0
-        self._write(COLUMNS)
+        try:
+            self._write(COLUMNS)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            raise
 
     def add(self, line: bytes, now_unix_ns: int) -> None:
-        """Write one line as a mark; empty lines are none."""
+        """Write one line as a mark; empty lines are none, and none is taken after `close`."""
         text = line.decode("utf-8", "replace").strip()
-        if text:
-            with self._lock, contextlib.suppress(OSError):
+        with self._lock:
+            if not text or self._file.closed:
+                return
+            try:
                 self._write(parse_mark(text, now_unix_ns))
                 self.count += 1
+            except OSError as error:
+                self._failure = error
 
     def _write(self, row: tuple[object, ...]) -> None:
         text = StringIO()
@@ -63,9 +74,14 @@ class Marks:
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        with contextlib.suppress(OSError):
-            self._file.close()
+        """Close the file; OSError when a mark could not be written."""
+        with self._lock:
+            try:
+                self._file.close()
+            except OSError as error:
+                self._failure = error
+        if self._failure:
+            raise self._failure
 
 
 class Lines:
@@ -82,16 +98,19 @@ class Lines:
         return lines
 
     def last(self) -> list[bytes]:
-        """A last line without its end."""
-        return [self._rest] if self._rest else []
+        """A last line without its end, once."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
 
 
 class MarkFifo:
     """A named pipe for marks, read by a thread that sleeps until a line comes."""
 
     def __init__(self, path: Path, marks: Marks) -> None:
-        """Make the pipe; OSError where something stands at `path` already."""
-        os.mkfifo(path)
+        """Make the pipe, or take one that is there; OSError where something else stands at `path`."""
+        self._made = not path.is_fifo()
+        if self._made:
+            os.mkfifo(path)
         self._path, self._marks = path, marks
         # Open for writing too: then a writer that closes is not the end, and none waits for the reader.
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -118,33 +137,35 @@ class MarkFifo:
 
     def stop(self) -> None:
         """Read what is left, end the thread and remove the pipe."""
-        self._path.unlink(missing_ok=True)
+        if self._made:
+            self._path.unlink(missing_ok=True)
         os.write(self._end, b".")
         if self._thread.is_alive():
             self._thread.join(1.0)
 
 
 class MarkFile:
-    """A file to which the command appends lines, such as an engine's events; read on from where it ended."""
+    """A file to which the command appends lines, such as an engine's events; older lines are none of its."""
 
     def __init__(self, path: Path, marks: Marks) -> None:
         self._path, self._marks, self._lines = path, marks, Lines()
-        self._at = 0
+        self._at = path.stat().st_size if path.exists() else 0
 
     def poll(self) -> None:
-        """Take the lines that came since the last call; a file that is not there yet has none."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                part = file.read()
-        except OSError:
-            return
-        self._at += len(part)
-        for line in self._lines.add(part):
+        """Take the lines that came since the last call; a file that is not there (yet) has none."""
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._at:
+                self._at = 0  # it was begun anew
+            file.seek(self._at)
+            while part := file.read(_LONGEST):
+                self._at += len(part)
+                self._add(self._lines.add(part))
+
+    def _add(self, lines: list[bytes]) -> None:
+        for line in lines:
             self._marks.add(line, time.time_ns())
 
     def stop(self) -> None:
         """Take what is left, a last line without its end too."""
         self.poll()
-        for line in self._lines.last():
-            self._marks.add(line, time.time_ns())
+        self._add(self._lines.last())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -48,7 +49,7 @@ class Pss:
 
     def __init__(self) -> None:
         self._processes: Processes = ()
-        self._due_ns = time.monotonic_ns() + PERIOD_NS
+        self._due_ns: float = time.monotonic_ns() + PERIOD_NS
         self._wanted = threading.Event()
         self._stopped = False
         self._new: int | str | None = None
@@ -69,7 +70,7 @@ class Pss:
     def row_done(self, now_ns: int) -> None:
         """Call after a row: a reading that is due begins then, when the next row is farthest away."""
         if now_ns >= self._due_ns:
-            self._due_ns = now_ns + PERIOD_NS
+            self._due_ns = math.inf  # until this one is done
             self._wanted.set()
 
     def stop(self) -> None:

@@ -13,13 +13,12 @@ from evenground.sidecar.cgroup import Leaf
 from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_SAMPLE_COLUMNS, Missing
 from evenground.sidecar.gpu import Gpu, load_nvml
 from evenground.sidecar.marks import MarkFifo, MarkFile, Marks
-from evenground.sidecar.output import Cell, SampleFile, header, write_json
+from evenground.sidecar.output import ABOUT_A_SECOND_NS, Cell, SampleFile, header, write_json
 from evenground.sidecar.pss import Pss
 from evenground.sidecar.sampler import Sampler, Sources
 from evenground.sidecar.timing import Alarm, Slots
 from evenground.sidecar.tree import Tree
 
-SECOND_NS: Final = 1_000_000_000
 NO_GPU: Final = "switched off with --no-gpu"
 NO_PSS: Final = "switched off with --no-pss"
 NO_CGROUP: Final = "switched off with --no-cgroup"
@@ -44,35 +43,38 @@ class Settings(NamedTuple):
 class Recording:
     """Opens the files, then a row at each deadline, then the header with its summary."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, mode: str) -> None:
         """Create all output files; OSError when that is impossible."""
         self.settings = settings
         self.missing = Missing()
-        self.about: dict[str, Any] = {}
-        """What the header says beside columns and summary: scheduling, cpu_source, mode ..."""
+        self.about: dict[str, Any] = {"mode": mode}
+        """What the header says beside columns and summary: scheduling, cpu_source ..."""
+        self._marks: Marks | None = None
+        self._fifo: MarkFifo | None = None
+        self._mark_file: MarkFile | None = None
         self.alarm = Alarm(Slots(0, settings.rate_hz).period_ns)
         self._gpu = self._find_gpu()
         self._pss: Pss | str = Pss() if settings.pss else NO_PSS
         if isinstance(self._pss, str):
             self.missing.expect("pss_bytes", self._pss)
         self._zero_ns: int | None = None
+        self._told = False
         self._file = SampleFile(settings.samples, COLUMNS)
         self._cards = self._util = None
         if isinstance(self._gpu, Gpu):
             self._cards = SampleFile(settings.beside("cards"), CARD_COLUMNS)
             self._util = SampleFile(settings.beside("util"), UTIL_SAMPLE_COLUMNS)
-        self._open_marks()
         self.write_header(None)
+        self._open_marks()
 
     def _open_marks(self) -> None:
         given = self.settings
-        self._marks = self._fifo = self._mark_file = None
         if given.mark_fifo or given.mark_file:
             self._marks = Marks(given.beside("marks"))
-        if given.mark_fifo and self._marks:
-            self._fifo = MarkFifo(given.mark_fifo, self._marks)
         if given.mark_file and self._marks:
             self._mark_file = MarkFile(given.mark_file, self._marks)
+        if given.mark_fifo and self._marks:
+            self._fifo = MarkFifo(given.mark_fifo, self._marks)
 
     def _find_gpu(self) -> Gpu | str:
         nvml = load_nvml() if self.settings.gpu else NO_GPU
@@ -89,7 +91,7 @@ class Recording:
         self.about["cpu_source"] = "processes" if tree.clocks else "cgroup"
         sources = Sources(tree, leaf, before_leaf_ns, self._pss, self._gpu)
         self.sampler = Sampler(sources, self.missing, launched_mono_ns)
-        self._zero_ns = self.now_ns = time.monotonic_ns()
+        self._zero_ns = time.monotonic_ns()
         self._slots = Slots(self._zero_ns, self.settings.rate_hz)
         self._polled_ns = self._zero_ns
         if isinstance(self._gpu, Gpu):
@@ -113,8 +115,10 @@ class Recording:
             )
         if isinstance(leaf, str) and leaf != NO_CGROUP:
             lacks.append(f"CPU is added up from the processes (no cgroup of its own: {leaf})")
-        if lacks:
-            print(f"sidecar: note: {'; '.join(lacks)}", file=sys.stderr, flush=True)
+        if lacks and sys.stderr:
+            # Nobody may be listening, or the disk be full: a note must not end what it is about.
+            with contextlib.suppress(OSError):
+                print(f"sidecar: note: {'; '.join(lacks)}", file=sys.stderr, flush=True)
 
     def deadline_ns(self) -> int:
         """When the next row is due."""
@@ -136,7 +140,7 @@ class Recording:
             self._file.add(cells, now_ns)
         if isinstance(self._pss, Pss):
             self._pss.row_done(now_ns)
-        if now_ns - self._polled_ns >= SECOND_NS:
+        if now_ns - self._polled_ns >= ABOUT_A_SECOND_NS:
             self._polled_ns = now_ns
             self._once_a_second()
         return cells
@@ -147,6 +151,10 @@ class Recording:
             self._pss.know([process.key for process in self._tree.known.values()])
 
     def _once_a_second(self) -> None:
+        if not self._told:
+            self._told = True
+            with contextlib.suppress(OSError):
+                self.write_header(None)  # with what is known only since the start
         if self._mark_file:
             self._mark_file.poll()
         if isinstance(self._gpu, Gpu) and self._cards and self._util:
@@ -155,22 +163,23 @@ class Recording:
                 self._util.add_all(self._gpu.take_util_samples())
 
     def stop(self) -> None:
-        """Stop the threads and take what they still have."""
+        """Stop the threads of the driver and of PSS, and take what they still have."""
         if isinstance(self._gpu, Gpu):
             self._gpu.stop()
         if isinstance(self._pss, Pss):
             self._pss.stop()
+        self._once_a_second()
+
+    def end_marks(self) -> None:
+        """Take the last marks and remove the pipe: call when nothing is left that could write to it."""
         if self._fifo:
             self._fifo.stop()
         if self._mark_file:
             self._mark_file.stop()
-        self._once_a_second()
 
     def close(self, summary: dict[str, Any]) -> None:
         """Close the files and complete the header; OSError when they are not complete."""
-        if self._marks:
-            self._marks.close()
-        for file in (self._file, self._cards, self._util):
+        for file in (self._marks, self._file, self._cards, self._util):
             if file:
                 file.close()
         self.write_header(summary)

@@ -14,8 +14,6 @@ from evenground.sidecar.output import Cell
 from evenground.sidecar.pss import Pss
 from evenground.sidecar.tree import Tree
 
-_TREE_COLUMNS = ("cpu_s", "rss_bytes", "pss_bytes", "processes")
-
 
 class Sources(NamedTuple):
     """Where the values come from; a text is the reason why there is no such source."""
@@ -63,20 +61,28 @@ class Sampler:
         return {column: cells[column] for column in COLUMNS if cells.get(column)}
 
     def _of_tree(self, now_ns: int) -> list[Cell]:
-        sources = self._sources
+        pss = self._pss()
         try:
-            usage = sources.tree.read(now_ns)
-            cpu_ns = usage.cpu_ns
-            if not isinstance(sources.leaf, str):
-                cpu_ns = sources.leaf.cpu_ns() + sources.before_leaf_ns
+            usage = self._sources.tree.read(now_ns)
         except (OSError, ValueError) as error:
-            for column in _TREE_COLUMNS:
+            for column in ("cpu_s", "rss_bytes", "processes"):
                 self._missing.note(column, f"the process tree could not be read: {reason(error)}")
-            return [None] * len(_TREE_COLUMNS)
+            return [None, None, pss, None]
+        self.cpu_s = self._cpu_s(usage.cpu_ns)
         self.max_rss_bytes = max(self.max_rss_bytes or 0, usage.rss_bytes)
-        self.cpu_s = None if cpu_ns is None else cpu_ns / 1e9
         self.processes = usage.processes
-        return [self.cpu_s, usage.rss_bytes, self._pss(), usage.processes]
+        return [self.cpu_s, usage.rss_bytes, pss, usage.processes]
+
+    def _cpu_s(self, of_processes_ns: int | None) -> float | None:
+        """From the cgroup where there is one."""
+        leaf = self._sources.leaf
+        if isinstance(leaf, str):
+            return None if of_processes_ns is None else of_processes_ns / 1e9
+        try:
+            return (leaf.cpu_ns() + self._sources.before_leaf_ns) / 1e9
+        except (OSError, ValueError) as error:
+            self._missing.note("cpu_s", f"the cgroup's account could not be read: {reason(error)}")
+            return None
 
     def _pss(self) -> int | None:
         pss = self._sources.pss

@@ -57,7 +57,10 @@ class Summary(NamedTuple):
 
 
 class AttachSummary(NamedTuple):
-    """How it went. `ended`: exited, duration or signal; cpu_s counts from the first row to the last."""
+    """How it went; cpu_s counts from the first row to the last.
+
+    `ended`: exited, duration, signal, or unread (nobody reads what it prints).
+    """
 
     pids: tuple[int, ...]
     started_unix_ns: int

@@ -99,6 +99,8 @@ class Tree:
         self._changed = True
         self.newest_pid_tells = False  # until somebody has seen it move
         self._roots, self._members, self._exclude = tuple(roots), members, exclude
+        self._to_open = self._roots if members else ()
+        self._subreaper = None if members else self._roots[0]
         self._walk_every_ns = walk_every_ns
         self._ledger = Ledger()
         self._before_ns: int | None = None
@@ -185,7 +187,7 @@ class Tree:
             if pid in self.known or pid in self._exclude or not _leads_a_process(pid):
                 continue
             stat = linux.read_stat(pid)
-            if stat and (stat.parent in self._roots or stat.parent in self.known):
+            if stat and (stat.parent in self.known or stat.parent == self._subreaper):
                 found += filter(None, [self._open(pid)])
         return found
 
@@ -203,9 +205,13 @@ class Tree:
     def _walk(self) -> list[Process]:
         """Find processes that are new; parents come before their children in the result."""
         found: list[Process] = []
-        seen, queue = set(self._roots), list(self._roots)
+        queue = list(self._roots)
         if self._members:
-            found += filter(None, [self._open(root) for root in self._roots if root not in self.known])
+            found += filter(None, map(self._open, self._to_open))
+            # A root that has ended is not looked for again, its number may be another's; known ones that were
+            # orphaned are roots themselves.
+            self._to_open, queue = (), list(self.known)
+        seen = set(queue)
         for parent in queue:
             for pid in self._children(parent):
                 if pid in seen or pid in self._exclude:
@@ -235,6 +241,7 @@ class Tree:
         process.close()
         self._free_files += 2 * process.kept
         del self.known[process.pid]
+        self._all_kept = all(one.kept for one in self.known.values())
         self._changed = True
 
     def take_change(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from evenground.sidecar.calibration import experiments
-from evenground.sidecar.calibration.experiments import CalibrationError, Laboratory
+from evenground.sidecar.calibration.experiments import CalibrationError, Laboratory, NotHere
 from evenground.sidecar.calibration.judge import GOALS, Figure, left_out, merge
+from evenground.sidecar.output import write_json
 from evenground.sidecar.summary import FAILED
 
 LOAD_S: Final = 1.6
@@ -78,16 +78,20 @@ def calibrate(
     """
     began_s = time.monotonic()
     figures: list[Figure] = []
+    reasons: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sidecar-calibrate-", dir=folder) as scratch:
         lab = Laboratory(Path(scratch), options)
         for experiment in EXPERIMENTS:
             if quick and experiment in LEFT_OUT_WHEN_QUICK:
                 names = LEFT_OUT_WHEN_QUICK[experiment]
                 figures += [left_out(name, "left out by --quick") for name in names]
-            else:
+                continue
+            try:
                 figures += experiment(lab, load_s)
+            except NotHere as error:
+                reasons.append(str(error))
     merged = {figure.name: figure for figure in merge(figures)}
-    ordered = tuple(merged[name] for name in GOALS)
+    ordered = tuple(merged.get(name) or left_out(name, "; ".join(reasons)) for name in GOALS)
     return Calibration(ordered, quick, time.monotonic() - began_s, machine(), lab.modes)
 
 
@@ -106,8 +110,8 @@ def calibrate_command(output: Path | None, quick: bool) -> int:
         done = calibrate(QUICK_LOAD_S if quick else LOAD_S, quick=quick)
         print(table(done.figures), flush=True)
         if output:
-            _write(output, done.as_json())
-    except (CalibrationError, OSError) as error:
+            write_json(output, done.as_json())
+    except (CalibrationError, OSError, ValueError, LookupError) as error:
         print(f"sidecar: the calibration failed: {error}", file=sys.stderr, flush=True)
         return FAILED
     return 0 if done.passed else 1
@@ -147,9 +151,3 @@ def _as_json(figure: Figure) -> dict[str, Any]:
     content = figure._asdict()
     del content["name"]
     return content
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from evenground.sidecar.api import sidecar_command
 from evenground.sidecar.calibration import gpu_load, judge, loads
 from evenground.sidecar.calibration.judge import Figure, figure, left_out
 
@@ -27,10 +28,6 @@ SEEN_CPU_NS: Final = 1_000_000
 SETTLED_NS: Final = 20_000_000
 GPU_PHASE_S: Final = 1.4
 GPU_FIGURES: Final = ("gpu_vram", "gpu_util")
-_SOURCE: Final = Path(__file__).resolve().parents[3]
-_START: Final = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from evenground.sidecar.cli import main; main()"
-)
 _PATIENCE_S: Final = 60.0
 
 
@@ -112,7 +109,7 @@ class Laboratory:
         """Busy processes on all cores, in a session of their own and outside every sidecar's tree."""
         numbers = {"processes": float(cores()), "seconds": BURN_AT_MOST_S, "lead_s": 0.0}
         words = load_words("full_cores", self._folder / "burning.json", numbers)
-        with subprocess.Popen(words, start_new_session=True) as burning:
+        with subprocess.Popen(words, start_new_session=True, preexec_fn=loads.end_with_parent) as burning:
             try:
                 yield
             finally:
@@ -155,9 +152,9 @@ def sidecar_words(
     command: Sequence[str], samples: Path, rate_hz: float, options: Sequence[str] = ()
 ) -> list[str]:
     """The command line of a sidecar beside `command`; its header stands beside the samples."""
-    words = [sys.executable, "-I", "-c", _START, str(_SOURCE), "run", "--end-with-parent"]
-    words += ["--samples", str(samples), "--header", str(samples.with_suffix(".json"))]
-    return [*words, "--rate-hz", repr(rate_hz), *options, "--", *command]
+    words = ["run", "--end-with-parent", "--samples", str(samples)]
+    words += ["--header", str(samples.with_suffix(".json")), "--rate-hz", repr(rate_hz)]
+    return sidecar_command([*words, *options, "--", *command])
 
 
 def _run(load: str, words: Sequence[str]) -> None:

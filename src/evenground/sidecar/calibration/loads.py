@@ -10,16 +10,19 @@ that started it, at begin and end of the work.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import mmap
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+PR_SET_PDEATHSIG: Final = 1
 LEAD_S: Final = 0.22
 HOLD_S: Final = 0.25
 MARK_NS: Final = 5_000_000
@@ -77,6 +80,11 @@ def burn_cpu(cpu_ns: int) -> None:
         pass
 
 
+def end_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent is gone: a busy load must not outlive its test."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def in_child(work: Callable[[], object], orphan: bool = False) -> int:
     """Fork a process that does `work` and sends what it returns; the file descriptor to read it from.
 
@@ -89,6 +97,8 @@ def in_child(work: Callable[[], object], orphan: bool = False) -> int:
             os._exit(0)
         if orphan:
             os.setsid()
+        else:
+            end_with_parent()
         with os.fdopen(writer, "w") as file:
             json.dump(work(), file)
         os._exit(0)
