@@ -2,10 +2,7 @@
 
 
 rule calibrate:
-    """The sampler against known loads, once per machine class and state of its code."""
-    input:
-        ancient(wanted_environments()),
-        ancient(wanted_datasets()),
+    """The sampler against known loads, once per machine class and version; alone, on all cores."""
     output:
         str(CALIBRATIONS / "{machine}" / "{code}.json"),
     log:

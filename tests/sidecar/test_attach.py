@@ -74,14 +74,14 @@ os.kill(0, 15)
 
 
 def test_until_the_process_ends(attach: Call, load: Call) -> None:
-    process = load("import signal\nos.setsid()\n" + HALF, "1.5")
+    process = load("import signal\nos.setsid()\n" + HALF, "1.0")
     done, rows, header = attach("--pid", str(process.pid))
     assert done.returncode == 0
     summary = header["summary"]
     assert (summary["ended"], summary["pids"]) == ("exited", [process.pid])
     cpu = [float(row["cpu_s"]) for row in rows if row["cpu_s"]]
     assert cpu[0] == 0 and cpu == sorted(cpu), "CPU from before is not this measurement's"
-    assert 0.5 < cpu[-1] < 0.9
+    assert 0.3 < cpu[-1] < 0.65
     assert max(int(row["processes"]) for row in rows) == 2 and rows[-1]["processes"] == "0"
     assert header["mode"] == "attach" and header["cpu_source"] == "processes"
     assert "orphan" in header["not_seen"] and "orphan" in done.stderr

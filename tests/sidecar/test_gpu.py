@@ -45,6 +45,7 @@ def test_values_of_all_cards_come_together(measure_gpu: Call) -> None:
         assert reasons <= ({NOT_YET, ONCE} if column in once_a_second else {NOT_YET})
 
 
+@pytest.mark.slow
 def test_the_trees_processes_and_each_card(start: Call, nvml_library: Path, tmp_path: Path) -> None:
     file = tmp_path / "driver"
     stamp_us = time.time_ns() // 1000 + 10**6

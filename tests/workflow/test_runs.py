@@ -126,6 +126,13 @@ def test_a_second_call_has_nothing_to_do(called: Called) -> None:
     assert copy.trainings() == 0
 
 
+def test_a_calibration_that_is_there_is_not_made_again_for_a_new_dataset(called: Called) -> None:
+    copy, _ = called
+    recorded = json.loads((copy.root / index(copy)["calibration"]["path"]).read_text())
+    assert list(recorded["figures"]) == ["made"]
+    assert missed_goals(index(copy), copy.root) == ["made"]
+
+
 def test_a_changed_record_is_refused(called: Called, tmp_path: Path) -> None:
     copy, _ = called
     shutil.copytree(copy.root, tmp_path / "copy")
