@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import json
 import os
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from evenground import sidecar
 from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_SAMPLE_COLUMNS
 from evenground.sidecar.gpu_latest import NOT_YET, ONCE
 
@@ -43,6 +45,13 @@ def test_values_of_all_cards_come_together(measure_gpu: Call) -> None:
     for column in GPU_COLUMNS:
         reasons = set(got.header["missing"].get(column, NOT_YET).split("; "))
         assert reasons <= ({NOT_YET, ONCE} if column in once_a_second else {NOT_YET})
+
+
+def test_from_python_the_driver_is_found_too(nvml_library: Path, tmp_path: Path) -> None:
+    files = {"samples": tmp_path / "s.csv", "header": tmp_path / "s.json"}
+    sidecar.run(["sleep", "0.4"], env={**os.environ, "LD_LIBRARY_PATH": str(nvml_library)}, **files)
+    header = json.loads((tmp_path / "s.json").read_text())
+    assert [card["name"] for card in header["gpus"]] == ["Fake Card", "Fake Card"]
 
 
 @pytest.mark.slow

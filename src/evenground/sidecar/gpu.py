@@ -6,6 +6,8 @@ import ctypes
 import functools
 import importlib
 import operator
+import site
+import sys
 import threading
 import time
 from collections import deque
@@ -60,6 +62,8 @@ def load_nvml() -> Any:
         ctypes.CDLL(LIBRARY)
     except OSError:
         return f"no NVIDIA driver library on this machine ({LIBRARY})"
+    if sys.flags.no_site:
+        site.main()  # as `sidecar_command` starts it: installed packages are looked for only where needed
     try:
         return importlib.import_module("pynvml")
     except ImportError:
