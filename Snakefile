@@ -34,6 +34,7 @@ except EvengroundError as error:
 
 include: "rules/common.smk"
 include: "rules/environments.smk"
+include: "rules/preflight.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/analysis.smk"
@@ -42,6 +43,7 @@ include: "rules/analysis.smk"
 localrules:
     all,
     figures,
+    preflight,
 
 
 rule all:

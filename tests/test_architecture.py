@@ -17,10 +17,12 @@ SHARED = {"errors", "files"}
 ROOMS = {
     "config": set(),
     "engines": {"config"},
+    "pins": set(),
     "datasets": set(),
     "protocol": set(),
     "sidecar": None,  # stands alone: not even the shared modules
-    "runs": {"config", "engines", "datasets", "protocol", "sidecar"},
+    "runs": {"config", "engines", "pins", "datasets", "protocol", "sidecar"},
+    "preflight": {"pins", "datasets", "runs"},
     "analysis": set(),
     "report": {"analysis"},
 }

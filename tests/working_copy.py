@@ -17,7 +17,17 @@ from evenground.runs.machine import this_machine
 from evenground.runs.plan import calibration_file
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("Snakefile", "rules", "profiles", "params.yaml", "envs", "scripts", "src", "data/registry.yaml")
+PARTS = (
+    "Snakefile",
+    "rules",
+    "profiles",
+    "params.yaml",
+    "containers",
+    "envs",
+    "scripts",
+    "src",
+    "data/registry.yaml",
+)
 TINY = {
     "title": "Tiny shapes",
     "network": "cnn",

@@ -16,6 +16,7 @@ from evenground.datasets.registry import DatasetEntry, find_dataset, load_regist
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, sha256_file, sha256_json, sha256_tree, write_json
+from evenground.pins import load_pins, version_key
 from evenground.runs.machine import has_gpu, this_machine
 
 SCHEMA = 1
@@ -33,6 +34,7 @@ SHARED_CODE = (
     "src/evenground/protocol/events.schema.json",
     "src/evenground/runs/command.py",
 )
+CUDA = "-cuda"
 SIDECAR = "src/evenground/sidecar"
 CALIBRATIONS = Path("results/calibration")
 
@@ -102,8 +104,8 @@ class Plan:
         """Name of the engine's lock: its CUDA variant where it will compute on a GPU."""
         name, wanted = engine.file.environment, self.experiment.accelerator
         on_gpu = wanted == "cuda" or (wanted == "auto" and has_gpu(self.machine))
-        if name and on_gpu and (self.root / "envs" / f"{name}-cuda.txt").is_file():
-            return f"{name}-cuda"
+        if name and on_gpu and (self.root / "envs" / f"{name}{CUDA}.txt").is_file():
+            return f"{name}{CUDA}"
         return name
 
     def prepared(self, dataset: str) -> Path:
@@ -153,6 +155,7 @@ def make_plan(experiment: Experiment, root: Path) -> Plan:
     wanted = machine.name if experiment.machine == "here" else experiment.machine
     description = machine.description if wanted == machine.name else wanted
     empty = Plan(experiment, root, wanted, machine.name, description, engines, datasets, ())
+    _refuse_old_driver(empty, machine.driver)
     plan = replace(empty, runs=_ordered(empty))
     _refuse_foreign_training(plan)
     return plan
@@ -211,6 +214,20 @@ def _lock(root: Path, name: str, engine: Engine) -> Path:
             f"write envs/{name}.in, then: python scripts/relock.py {name}",
         )
     return path
+
+
+def _refuse_old_driver(plan: Plan, driver: str | None) -> None:
+    """A driver older than the engines' CUDA needs ends their trainings, or moves them to the processor."""
+    on_gpu = [engine.name for engine in plan.engines if (plan.environment(engine) or "").endswith(CUDA)]
+    if driver is None or not on_gpu or plan.machine != plan.here:
+        return
+    pins = load_pins(plan.root)
+    if version_key(driver) < version_key(pins.driver.minimum):
+        raise EvengroundError(
+            f"NVIDIA's driver {driver} is too old for CUDA {pins.cuda_runtime}",
+            f"engine '{on_gpu[0]}' on this machine's GPU",
+            f"install driver {pins.driver.minimum} or newer, or set accelerator: cpu",
+        )
 
 
 def _refuse_foreign_training(plan: Plan) -> None:

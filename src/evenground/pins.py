@@ -1,0 +1,104 @@
+"""`containers/pins.yaml`: what every engine's CUDA environment shares, and the driver it needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from evenground.errors import EvengroundError
+
+PINS = Path("containers/pins.yaml")
+# What the wheels of CUDA 12 call the three libraries.
+LIBRARIES = {
+    "cuda_runtime": "nvidia-cuda-runtime-cu12",
+    "cudnn": "nvidia-cudnn-cu12",
+    "nccl": "nvidia-nccl-cu12",
+}
+_LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.M)
+Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+(\.\d+)+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Base(_Strict):
+    """The image that every container begins with."""
+
+    image: str
+    tag: str
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None
+
+
+class Driver(_Strict):
+    """NVIDIA's driver is the machine's: it cannot be pinned, only asked for."""
+
+    minimum: Version
+    recommended: Version
+
+
+class PinnedEngine(_Strict):
+    """The lock of an engine's CUDA environment and what it must hold."""
+
+    lock: str
+    packages: dict[str, Version]
+
+
+class Pins(_Strict):
+    """The whole file."""
+
+    base: Base
+    cuda_runtime: Version
+    cudnn: Version
+    nccl: Version
+    driver: Driver
+    engines: dict[str, PinnedEngine]
+
+
+def load_pins(root: Path) -> Pins:
+    """Read `containers/pins.yaml` below `root`; EvengroundError names the key that is wrong."""
+    path = root / PINS
+    try:
+        return Pins.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise EvengroundError("the pins are missing", str(PINS), "restore the file") from None
+    except yaml.YAMLError as error:
+        raise EvengroundError(f"broken YAML: {error}", str(PINS), "mend the file") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise EvengroundError(f"'{key}': {first['msg']}", str(PINS), "mend that key") from None
+
+
+def locked_versions(lock: str) -> dict[str, str]:
+    """Package to version of a hash-locked requirements file."""
+    return {name.lower(): version for name, version in _LOCKED.findall(lock)}
+
+
+def drift(pins: Pins, locks: Mapping[str, str]) -> list[str]:
+    """Where locks (name to text) and pins differ, one sentence each; empty when they agree."""
+    found: list[str] = []
+    for engine, pinned in pins.engines.items():
+        if pinned.lock not in locks:
+            found.append(f"{engine}: no envs/{pinned.lock}.txt")
+            continue
+        versions = locked_versions(locks[pinned.lock])
+        wanted = {LIBRARIES[name]: getattr(pins, name) for name in LIBRARIES} | pinned.packages
+        lock = f"envs/{pinned.lock}.txt"
+        found += [
+            f"{engine}: {package} is {versions.get(package, 'not')} in {lock}, pinned {version}"
+            for package, version in wanted.items()
+            if versions.get(package) != version
+        ]
+    return found
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """A version as numbers that compare: 525.60.13 is below 525.105.17; a suffix does not count."""
+    numbers = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in numbers[0].split(".")) if numbers else ()

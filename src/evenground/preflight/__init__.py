@@ -1,0 +1,1 @@
+"""What this machine can run, in words, before anything is trained."""

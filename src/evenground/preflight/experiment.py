@@ -1,0 +1,153 @@
+"""What the configured experiment still needs on this machine: environments, data, disk and time."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evenground.datasets.download import host_of
+from evenground.datasets.registry import DatasetEntry, RemoteFile
+from evenground.files import read_json
+from evenground.preflight.finding import Finding
+from evenground.runs.plan import RUNS, Plan, Run
+
+GIB = 2**30
+ENVIRONMENT_BYTES = {"cpu": 2 * GIB, "cuda": 7 * GIB}
+"""About what one engine's packages take, and the download beside them."""
+RUN_BYTES = 2**20
+CONNECT_S = 3.0
+HTTPS_PORT = 443
+Reachable = Callable[[str], bool]
+
+
+class Stored(NamedTuple):
+    """Where a dataset's files and arrays stand, or will."""
+
+    raw: Path
+    prepared: Path
+
+
+def environments(markers: Mapping[str, Path]) -> Finding:
+    """Which engines' environments are built; `markers` are the files that stand when one is."""
+    missing = [name for name, marker in markers.items() if not marker.is_file()]
+    if missing:
+        seen = f"to be built: {', '.join(missing)}"
+        return Finding("environments", "warning", seen, "the package index must be reachable once")
+    return Finding("environments", "ok", f"built: {', '.join(markers) or 'none needed'}")
+
+
+def environment_bytes(markers: Mapping[str, Path]) -> int:
+    """Disk that environments which are not built yet will take."""
+    missing = [name for name, marker in markers.items() if not marker.is_file()]
+    return sum(ENVIRONMENT_BYTES["cuda" if name.endswith("-cuda") else "cpu"] for name in missing)
+
+
+def dataset(entry: DatasetEntry, stored: Stored, mirrors: Sequence[str], reachable: Reachable) -> Finding:
+    """Whether a dataset is there, or from where it can be had."""
+    what = f"dataset {entry.name}"
+    if (stored.prepared / "dataset.json").is_file():
+        return Finding(what, "ok", "prepared")
+    if not entry.files:
+        return Finding(what, "ok", "generated here")
+    if (stored.raw / "fetched.json").is_file():
+        return Finding(what, "ok", "fetched")
+    lost = [
+        file.name for file in entry.files if not _place_of(entry.name, file, stored.raw, mirrors, reachable)
+    ]
+    if not lost:
+        return Finding(what, "ok", "can be fetched")
+    hosts = sorted({host_of(url) for file in entry.files for url in file.urls})
+    mend = f"connect to {' or '.join(hosts)}, or name a mirror that holds it" if hosts else "name a mirror"
+    return Finding(what, "lack", f"nobody has {', '.join(lost)}", mend)
+
+
+def _place_of(
+    name: str, file: RemoteFile, raw: Path, mirrors: Sequence[str], reachable: Reachable
+) -> str | None:
+    """Where a file can be had: kept from before, a mirror or a host; None when nowhere."""
+    if (raw / file.name).is_file():
+        return "kept"
+    for mirror in mirrors:
+        if "://" in mirror:
+            if reachable(mirror):
+                return mirror
+        elif (Path(mirror).expanduser() / name / file.name).is_file():
+            return mirror
+    return next((url for url in file.urls if reachable(url)), None)
+
+
+def answers(url: str) -> bool:
+    """Whether the host of an address takes a connection within seconds; asks nothing of it."""
+    try:
+        socket.create_connection((host_of(url), HTTPS_PORT), timeout=CONNECT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def data_bytes(entries: Iterable[tuple[DatasetEntry, Stored]]) -> int:
+    """Disk that files and arrays of datasets which are not prepared yet will take."""
+    total = 0
+    for entry, stored in entries:
+        if not (stored.prepared / "dataset.json").is_file():
+            picture = entry.height * entry.width * entry.channels
+            total += (entry.train_images + entry.test_images) * picture + sum(
+                f.bytes or 0 for f in entry.files
+            )
+    return total
+
+
+def results_bytes(plan: Plan) -> int:
+    """Disk that runs which are not finished yet will take."""
+    return len(plan.todo) * RUN_BYTES
+
+
+def duration(plan: Plan) -> Finding:
+    """How long the trainings that are left will take, from recorded ones of this machine class."""
+    left = [run for run in plan.runs if run.place in plan.todo]
+    if not left:
+        return Finding(
+            "time", "ok", f"nothing to train: {len(plan.runs)} of {len(plan.runs)} runs are recorded"
+        )
+    known = {
+        pair: seconds
+        for pair in {(r.dataset, r.engine) for r in left}
+        if (seconds := _recorded_s(plan, *pair))
+    }
+    total_s = sum(known.get((run.dataset, run.engine), 0.0) for run in left)
+    unknown = sorted(
+        {f"{run.dataset} {run.engine}" for run in left if (run.dataset, run.engine) not in known}
+    )
+    seen = f"{len(left)} of {len(plan.runs)} trainings to do"
+    if known:
+        seen += f", about {_minutes(total_s)}{' and' if unknown else ''}"
+    if unknown:
+        seen += f"{'' if known else ','} an unknown time for {', '.join(unknown)} (none is recorded on this class of machine)"
+    return Finding("time", "ok", seen)
+
+
+def _recorded_s(plan: Plan, dataset: str, engine: str) -> float | None:
+    """Median length of recorded trainings of this pair, whatever their parameters; None without any."""
+    lengths = []
+    folder = plan.root / RUNS / plan.machine / dataset / engine
+    for path in folder.glob("*/*/outcome.json"):
+        ended = read_json(path)
+        lengths.append((ended["ended_unix_ns"] - ended["started_unix_ns"]) / 1e9)
+    return statistics.median(lengths) if lengths else None
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def recorded_drivers(runs: Iterable[Run], root: Path) -> list[str]:
+    """Drivers of the finished ones among the wanted runs."""
+    found = []
+    for run in runs:
+        path = root / RUNS / run.place / "environment.json"
+        if path.is_file() and (driver := read_json(path)["driver"]):
+            found.append(str(driver))
+    return sorted(set(found))

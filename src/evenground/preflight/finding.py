@@ -1,0 +1,29 @@
+"""One thing that preflight looked at: whether it is there, what was seen, and what to do where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["ok", "warning", "lack"]
+MARKS = {"ok": "ok", "warning": "!", "lack": "NO"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`lack`: the configured experiment cannot run; `warning`: it can, but read this first."""
+
+    what: str
+    state: State
+    seen: str
+    mend: str = ""
+
+    def line(self) -> str:
+        """For a terminal."""
+        mend = f" -> {self.mend}" if self.mend else ""
+        return f"{MARKS[self.state]:>3}  {self.what}: {self.seen}{mend}"
+
+
+def passed(findings: list[Finding]) -> bool:
+    """Whether nothing is lacking."""
+    return all(finding.state != "lack" for finding in findings)

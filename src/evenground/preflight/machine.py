@@ -1,0 +1,106 @@
+"""What the machine itself has: processor, memory, disk, GPU and driver, Apptainer, user namespaces."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from evenground.pins import Driver, version_key
+from evenground.preflight.finding import Finding
+from evenground.runs.machine import Machine
+
+GIB = 2**30
+MEMORY_AT_LEAST_BYTES = 4 * GIB
+LOAD_AT_MOST = 0.5
+"""Of a core per core: more is somebody else's work beside the trainings."""
+APPTAINERS = ("apptainer", "singularity")
+ANSWER_S = 10.0
+
+
+def memory(available_bytes: int) -> Finding:
+    """Whether a training fits; `available_bytes` is what can be had without swapping."""
+    seen = f"{available_bytes / GIB:.1f} GiB available"
+    if available_bytes < MEMORY_AT_LEAST_BYTES:
+        return Finding(
+            "memory", "lack", seen, f"end other programs: {MEMORY_AT_LEAST_BYTES // GIB} GiB are needed"
+        )
+    return Finding("memory", "ok", seen)
+
+
+def load(average: float, cores: int) -> Finding:
+    """Whether the machine is quiet; `average` is the load of the last minute."""
+    seen = f"load {average:.2f} on {cores} cores"
+    if average > LOAD_AT_MOST * cores:
+        return Finding("quiet", "warning", seen, "times will be those of a busy machine: end what else runs")
+    return Finding("quiet", "ok", seen)
+
+
+def disk(what: str, folder: Path, needed_bytes: int) -> Finding:
+    """Whether the disk below `folder`, which need not exist yet, holds `needed_bytes` more."""
+    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    seen = f"{free / GIB:.1f} GiB free, about {needed_bytes / GIB:.1f} GiB to come"
+    if free < needed_bytes:
+        return Finding(what, "lack", seen, "make room, or point EVENGROUND_CACHE to another disk")
+    return Finding(what, "ok", seen)
+
+
+def gpu(machine: Machine, accelerator: str) -> Finding:
+    """Whether the accelerator asked for is there."""
+    cards = ", ".join(f"{card.name} ({card.memory_bytes / GIB:.0f} GiB)" for card in machine.gpus)
+    if accelerator == "cuda" and not machine.gpus:
+        return Finding("GPU", "lack", "none", "set accelerator: auto or cpu, or install NVIDIA's driver")
+    if accelerator == "cpu":
+        return Finding("GPU", "ok", f"{cards or 'none'}; not used (accelerator: cpu)")
+    return Finding("GPU", "ok", cards or "none: engines compute on the processor")
+
+
+def driver(found: str | None, wanted: Driver, recorded: Sequence[str] = ()) -> Finding | None:
+    """The driver against its pins and against those of recorded runs; None where there is none."""
+    if found is None:
+        return None
+    if version_key(found) < version_key(wanted.minimum):
+        return Finding(
+            "driver", "lack", found, f"install {wanted.minimum} or newer ({wanted.recommended} is tried)"
+        )
+    others = sorted(set(recorded) - {found})
+    if others:
+        return Finding(
+            "driver", "warning", found, f"recorded runs had {', '.join(others)}: a class of its own"
+        )
+    return Finding("driver", "ok", found)
+
+
+def apptainer(path: str | None = None) -> Finding:
+    """Whether containers can be run, and by what."""
+    names = APPTAINERS if path is None else (path,)
+    program = next((found for found in map(shutil.which, names) if found), None)
+    mend = "only needed for --use-singularity: install Apptainer 1.3 or newer"
+    if program is None:
+        return Finding("Apptainer", "warning", "not installed", mend)
+    answer = ask([program, "--version"])
+    if answer is None:
+        return Finding("Apptainer", "warning", f"{program} does not answer", mend)
+    return Finding("Apptainer", "ok", answer)
+
+
+def user_namespaces() -> Finding:
+    """Whether a user who is not root may make one, which Apptainer needs."""
+    if os.geteuid() == 0 or ask(["unshare", "--user", "--map-root-user", "true"]) is not None:
+        return Finding("user namespaces", "ok", "allowed")
+    mend = (
+        "only needed for --use-singularity: sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile"
+    )
+    return Finding("user namespaces", "warning", "refused", mend)
+
+
+def ask(command: list[str]) -> str | None:
+    """What a short command prints; None when it fails or hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,216 @@
+"""Preflight: every lack is seen and comes with its mend, and nothing is lacking where all is there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenground.config import load_experiment
+from evenground.datasets.registry import DatasetEntry, load_registry
+from evenground.errors import EvengroundError
+from evenground.pins import Driver
+from evenground.preflight import experiment, machine
+from evenground.preflight.check import check
+from evenground.preflight.experiment import Stored, answers
+from evenground.preflight.finding import Finding, passed
+from evenground.runs.machine import Gpu, Machine
+from evenground.runs.plan import RUNS, Plan, make_plan
+from working_copy import WorkingCopy, fresh_copy
+
+ROOT = Path(__file__).resolve().parents[2]
+GIB = 2**30
+WANTED = Driver(minimum="525.60.13", recommended="575.51.03")
+CARD = Machine("Made CPU", 2, 8 * GIB, (Gpu("Made Card", 8 * GIB),), "575.51.03")
+BARE = Machine("Made CPU", 2, 8 * GIB)
+
+
+def nobody(url: str) -> bool:
+    return False
+
+
+def everybody(url: str) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(("available", "state"), [(16 * GIB, "ok"), (GIB, "lack")])
+def test_memory(available: int, state: str) -> None:
+    assert machine.memory(available).state == state
+
+
+@pytest.mark.parametrize(("average", "state"), [(0.2, "ok"), (1.9, "warning")])
+def test_a_busy_machine_is_said(average: float, state: str) -> None:
+    assert machine.load(average, cores=2).state == state
+
+
+@pytest.mark.parametrize(("needed", "state"), [(1, "ok"), (2**60, "lack")])
+def test_disk_also_below_a_folder_that_is_not_there_yet(needed: int, state: str, tmp_path: Path) -> None:
+    assert machine.disk("disk", tmp_path / "not" / "there", needed).state == state
+
+
+@pytest.mark.parametrize(
+    ("here", "accelerator", "state", "seen"),
+    [
+        (BARE, "cuda", "lack", "none"),
+        (BARE, "auto", "ok", "compute on the processor"),
+        (CARD, "auto", "ok", "Made Card (8 GiB)"),
+        (CARD, "cpu", "ok", "not used"),
+    ],
+)
+def test_the_accelerator_that_is_asked_for(here: Machine, accelerator: str, state: str, seen: str) -> None:
+    found = machine.gpu(here, accelerator)
+    assert found.state == state and seen in found.seen
+
+
+@pytest.mark.parametrize(
+    ("driver", "recorded", "state"),
+    [
+        ("470.103.01", [], "lack"),
+        ("525.60.13", [], "ok"),
+        ("580.1.2", ["575.51.03"], "warning"),
+        ("580.1.2", ["580.1.2"], "ok"),
+    ],
+)
+def test_the_driver_against_pins_and_records(driver: str, recorded: list[str], state: str) -> None:
+    found = machine.driver(driver, WANTED, recorded)
+    assert found is not None and found.state == state
+    assert machine.driver(None, WANTED) is None
+
+
+def test_apptainer_that_is_not_there_or_does_not_answer(tmp_path: Path) -> None:
+    assert machine.apptainer(str(tmp_path / "none")).seen == "not installed"
+    for status, state in (("exit 3", "warning"), ("echo apptainer version 1.4", "ok")):
+        program = tmp_path / "apptainer"
+        program.write_text(f"#!/bin/sh\n{status}\n")
+        program.chmod(0o755)
+        assert machine.apptainer(str(program)).state == state
+
+
+def mnist() -> DatasetEntry:
+    return load_registry(ROOT / "data" / "registry.yaml")["mnist"]
+
+
+def test_a_dataset_that_nobody_has_is_a_lack_that_names_hosts(tmp_path: Path) -> None:
+    found = experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [], nobody)
+    assert found.state == "lack" and "train-images-idx3-ubyte.gz" in found.seen
+    assert "storage.googleapis.com" in found.mend and "mirror" in found.mend
+
+
+def test_a_mirror_folder_must_hold_every_file(tmp_path: Path) -> None:
+    (tmp_path / "mnist").mkdir()
+    for file in mnist().files:
+        assert (
+            experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state == "lack"
+        )
+        (tmp_path / "mnist" / file.name).touch()
+    assert experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state == "ok"
+
+
+def test_hosts_are_asked_only_for_what_is_not_there(tmp_path: Path) -> None:
+    def not_asked(url: str) -> bool:
+        raise AssertionError("nothing needs to be fetched")
+
+    (tmp_path / "fetched.json").touch()
+    assert experiment.dataset(mnist(), Stored(tmp_path, tmp_path / "p"), [], not_asked).seen == "fetched"
+    (tmp_path / "dataset.json").touch()
+    assert experiment.dataset(mnist(), Stored(tmp_path / "r", tmp_path), [], not_asked).seen == "prepared"
+    digits = load_registry(ROOT / "data" / "registry.yaml")["digits"]
+    assert experiment.dataset(digits, Stored(tmp_path / "r", tmp_path / "p"), [], not_asked).state == "ok"
+
+
+def test_a_host_that_answers_and_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(experiment, "HTTPS_PORT", server.getsockname()[1])
+        assert answers("https://127.0.0.1/x")
+    assert not answers("https://127.0.0.1/x")
+
+
+def test_environments_that_are_not_built_cost_disk_and_want_the_index(tmp_path: Path) -> None:
+    (tmp_path / "built").touch()
+    markers = {"keras": tmp_path / "built", "jax-cuda": tmp_path / "none"}
+    found = experiment.environments(markers)
+    assert (found.state, found.seen) == ("warning", "to be built: jax-cuda") and "package index" in found.mend
+    assert experiment.environment_bytes(markers) == 7 * GIB
+    assert experiment.environments({"keras": tmp_path / "built"}).state == "ok"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> WorkingCopy:
+    return fresh_copy(tmp_path / "copy")
+
+
+def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
+    return make_plan(load_experiment({**copy.settings, **changes}), copy.root)
+
+
+def record(plan: Plan, seconds: float, number: int) -> None:
+    """Let the wanted run of that number be finished, after so many seconds."""
+    folder = plan.root / RUNS / plan.runs[number].place
+    folder.mkdir(parents=True)
+    ended = {"started_unix_ns": 0, "ended_unix_ns": round(seconds * 1e9)}
+    (folder / "outcome.json").write_text(json.dumps(ended))
+    (folder / "environment.json").write_text(json.dumps({"driver": "575.51.03"}))
+    (folder / "manifest.json").touch()
+
+
+def test_time_is_estimated_from_recorded_runs_and_unknown_without(copy: WorkingCopy) -> None:
+    plan = plan_of(copy, repetitions=3)
+    seen = experiment.duration(plan).seen
+    assert seen.startswith("6 of 6 trainings to do, an unknown time for tiny fake_a, tiny fake_b")
+    first = plan.runs[0]
+    record(plan, 100.0, 0)
+    other = next(e.name for e in plan.engines if e.name != first.engine)
+    seen = experiment.duration(plan_of(copy, repetitions=3)).seen
+    assert seen.startswith(f"5 of 6 trainings to do, about 3 min and an unknown time for tiny {other}")
+    record(plan, 5.0, next(k for k, run in enumerate(plan.runs) if run.engine == other))
+    assert experiment.duration(plan_of(copy, repetitions=3)).seen == "4 of 6 trainings to do, about 4 min"
+    assert experiment.recorded_drivers(plan.runs, plan.root) == ["575.51.03"]
+
+
+def test_when_all_is_recorded_nothing_is_to_be_trained(copy: WorkingCopy) -> None:
+    plan = plan_of(copy)
+    for number in range(len(plan.runs)):
+        record(plan, 1.0, number)
+    assert experiment.duration(plan_of(copy)).seen == "nothing to train: 4 of 4 runs are recorded"
+
+
+def test_the_whole_of_it_and_one_lack_is_enough_to_fail(copy: WorkingCopy, tmp_path: Path) -> None:
+    findings = check(plan_of(copy), {}, tmp_path, [], nobody)
+    assert passed(findings), "\n".join(finding.line() for finding in findings)
+    assert {"machine", "memory", "GPU", "dataset tiny", "time"} <= {finding.what for finding in findings}
+    lacking = check(plan_of(copy, datasets=["mnist"]), {}, tmp_path, [], nobody)
+    assert not passed(lacking)
+    assert passed(check(plan_of(copy, datasets=["mnist"]), {}, tmp_path, [], everybody))
+
+
+def test_a_finding_is_one_line_with_its_mend() -> None:
+    assert Finding("disk", "lack", "1 GiB free", "make room").line() == " NO  disk: 1 GiB free -> make room"
+    assert Finding("disk", "ok", "9 GiB free").line() == " ok  disk: 9 GiB free"
+
+
+def test_a_driver_too_old_is_refused_before_anything_is_trained(
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = replace(CARD, driver="470.103.01")
+    monkeypatch.setattr("evenground.runs.plan.this_machine", lambda: old)
+    shutil.copytree(ROOT / "scripts" / "engines", copy.root / "scripts" / "engines", dirs_exist_ok=True)
+    with pytest.raises(EvengroundError, match=r"driver 470\.103\.01 is too old .*525\.60\.13"):
+        plan_of(copy, engines=["jax"])
+    assert plan_of(copy, engines=["jax"], accelerator="cpu").runs, "on the processor any driver will do"
+    monkeypatch.setattr("evenground.runs.plan.this_machine", lambda: CARD)
+    assert plan_of(copy, engines=["jax"]).runs
+
+
+def test_from_the_command_line(copy: WorkingCopy) -> None:
+    done = copy.call("--cores", "1", "preflight")
+    said = [line for line in done.stdout.splitlines() if line.startswith((" ok", "  !", " NO"))]
+    assert any("dataset tiny: generated here" in line for line in said) and not copy.trainings()
+    copy.settings["datasets"] = ["mnist"]
+    copy.settings["mirrors"] = ["https://localhost:9"]
+    done = copy.call("--cores", "1", "preflight", ok=False)
+    assert " NO  dataset mnist: nobody has" in done.stdout

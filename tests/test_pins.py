@@ -1,0 +1,76 @@
+"""The pins against the locks they speak of, and a driver against the pins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evenground.errors import EvengroundError
+from evenground.pins import Pins, drift, load_pins, locked_versions, version_key
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def pins() -> Pins:
+    return load_pins(ROOT)
+
+
+@pytest.fixture
+def locks() -> dict[str, str]:
+    return {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "envs").glob("*.txt")}
+
+
+def test_every_cuda_lock_holds_what_is_pinned(pins: Pins, locks: dict[str, str]) -> None:
+    assert drift(pins, locks) == []
+    assert {pinned.lock for pinned in pins.engines.values()} == {n for n in locks if n.endswith("-cuda")}
+
+
+def test_every_package_of_a_lock_has_hashes(locks: dict[str, str]) -> None:
+    for name, text in locks.items():
+        packages = [block for block in text.split("\n") if "==" in block and not block.startswith((" ", "#"))]
+        assert packages and all(block.rstrip().endswith("\\") for block in packages), name
+        assert text.count("--hash=sha256:") >= len(packages)
+
+
+def test_a_library_that_moves_on_in_one_lock_is_named(pins: Pins, locks: dict[str, str]) -> None:
+    moved = locks | {"jax-cuda": locks["jax-cuda"].replace("cudnn-cu12==9.28.0.42", "cudnn-cu12==9.29.0.1")}
+    assert drift(pins, moved) == ["jax: nvidia-cudnn-cu12 is 9.29.0.1 in envs/jax-cuda.txt, pinned 9.28.0.42"]
+    without = {name: text for name, text in locks.items() if name != "keras-cuda"}
+    assert drift(pins, without) == ["keras: no envs/keras-cuda.txt"]
+
+
+def test_versions_of_a_lock_are_read_whatever_follows_them() -> None:
+    lock = "jax==0.10.2 \\\n    --hash=sha256:ab\nNumPy==2.4.6 ; python_version < '3.13' \\\n# via x==9\n"
+    assert locked_versions(lock) == {"jax": "0.10.2", "numpy": "2.4.6"}
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [("525.60.13", "525.105.17"), ("470.103.01", "525.60.13"), ("12.9", "12.9.1")]
+)
+def test_versions_compare_as_numbers(older: str, newer: str) -> None:
+    assert version_key(older) < version_key(newer)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("cudnn: 9.28.0.42", "cudnn: new"), "'cudnn'"),
+        (("digest: null", "digest: latest"), "'base.digest'"),
+        (("nccl:", "nickel:"), "'nccl'"),
+        (("base:", "base: ["), "broken YAML"),
+    ],
+)
+def test_broken_pins_are_one_clear_line(change: tuple[str, str], complaint: str, tmp_path: Path) -> None:
+    text = (ROOT / "containers" / "pins.yaml").read_text(encoding="utf-8")
+    (tmp_path / "containers").mkdir()
+    (tmp_path / "containers" / "pins.yaml").write_text(text.replace(*change))
+    with pytest.raises(EvengroundError, match=r"containers/pins\.yaml") as error:
+        load_pins(tmp_path)
+    assert complaint in str(error.value)
+
+
+def test_missing_pins_are_named(tmp_path: Path) -> None:
+    with pytest.raises(EvengroundError, match="the pins are missing"):
+        load_pins(tmp_path)
