@@ -125,7 +125,9 @@ def duration(plan: Plan) -> Finding:
     if known:
         seen += f", about {_minutes(total_s)}{' and' if unknown else ''}"
     if unknown:
-        seen += f"{'' if known else ','} an unknown time for {', '.join(unknown)} (none is recorded on this class of machine)"
+        seen += (
+            f"{'' if known else ','} an unknown time for {', '.join(unknown)} (not recorded on this machine)"
+        )
     return Finding("time", "ok", seen)
 
 
