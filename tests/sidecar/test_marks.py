@@ -80,6 +80,20 @@ def test_kill_9_of_the_sidecar_takes_the_pipe_along(start: Call, tmp_path: Path,
     wait_for(lambda: not (tmp_path / "marks").exists())
 
 
+def test_kill_9_of_the_sidecar_leaves_a_pipe_that_somebody_made(
+    start: Call, tmp_path: Path, wait_for: Call, alive: Call
+) -> None:
+    os.mkfifo(tmp_path / "marks")
+    pid = tmp_path / "pid"
+    command = ["sh", "-c", f"echo $$ > {pid}.part; mv {pid}.part {pid}; exec sleep 30"]
+    running = start(command, "--mark-fifo", str(tmp_path / "marks"))
+    wait_for(pid.exists)
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    running.process.kill()
+    wait_for(lambda: not any(alive(int(child)) for child in children))
+    assert len(children) == 2 and (tmp_path / "marks").is_fifo()
+
+
 def test_a_pipe_that_cannot_be_made_starts_nothing(start: Call, tmp_path: Path) -> None:
     (tmp_path / "marks").touch()
     running = start(["touch", str(tmp_path / "started")], "--mark-fifo", str(tmp_path / "marks"))

@@ -59,7 +59,7 @@ class Launch:
         return summary
 
     def _run(self, surroundings: Surroundings, leaf: Leaf | None) -> Summary:
-        guardian = Guardian(leaf, self._options.settings.mark_fifo)
+        guardian = Guardian(leaf, self._recording.made_fifo())
         tree = Tree([os.getpid()], frozenset({guardian.pid}))
         try:
             summary = self._measure(surroundings, guardian, tree, leaf)

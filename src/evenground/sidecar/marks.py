@@ -108,10 +108,10 @@ class MarkFifo:
 
     def __init__(self, path: Path, marks: Marks) -> None:
         """Make the pipe, or take one that is there; OSError where something else stands at `path`."""
-        self._made = not path.is_fifo()
-        if self._made:
+        self.made = not path.is_fifo()
+        if self.made:
             os.mkfifo(path)
-        self._path, self._marks = path, marks
+        self.path, self._marks = path, marks
         # Open for writing too: then a writer that closes is not the end, and none waits for the reader.
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self._ended, self._end = os.pipe()
@@ -137,8 +137,8 @@ class MarkFifo:
 
     def stop(self) -> None:
         """Read what is left, end the thread and remove the pipe."""
-        if self._made:
-            self._path.unlink(missing_ok=True)
+        if self.made:
+            self.path.unlink(missing_ok=True)
         os.write(self._end, b".")
         if self._thread.is_alive():
             self._thread.join(1.0)

@@ -170,6 +170,10 @@ class Recording:
             self._pss.stop()
         self._once_a_second()
 
+    def made_fifo(self) -> Path | None:
+        """The pipe for marks if the sidecar made it, so that it goes with it; else None."""
+        return self._fifo.path if self._fifo and self._fifo.made else None
+
     def end_marks(self) -> None:
         """Take the last marks and remove the pipe: call when nothing is left that could write to it."""
         if self._fifo:
