@@ -33,6 +33,7 @@ class Base(_Strict):
     image: str
     tag: str
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None
+    python: Version
 
 
 class Driver(_Strict):
