@@ -2,7 +2,7 @@
 # A base image without any registry of pictures: Debian 12 with Python, from Debian's packages. Needs root,
 # mmdebstrap and Apptainer. It takes over this machine's certificates and pip settings, so that a build on it
 # finds packages where this machine does.
-#   containers/local_base.sh base.sif && export EVENGROUND_CONTAINER_BASE=$PWD/base.sif
+#   containers/local_base.sh base.sif
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: containers/local_base.sh OUTPUT.sif" >&2; exit 2; }
 for program in mmdebstrap apptainer; do
