@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -15,25 +16,37 @@ sys.path[:0] = ["src", "scripts"]
 from environment import MARKER, env_dir
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
-from evenground.runs.plan import CALIBRATIONS, calibration_file, make_plan, write_plan
+from evenground.images import RECORDS
+from evenground.preflight.containers import before_training, recorded_digests, refuse_lacks
+from evenground.runs.plan import CALIBRATIONS, make_plan, write_plan
+from image import images
 
 
 configfile: "params.yaml"
 
 
 PYTHON = sys.executable
-EXPERIMENT = "results/experiment.json"
 
 try:
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+        config["deployment"] = "apptainer"
     PLAN = make_plan(load_experiment(config), Path.cwd())
+    IMAGES = {image.environment: image for image in images(PLAN)}
     if workflow.is_main_process:
         write_plan(PLAN)
+        # Snakemake knows its targets only after it has read this file.
+        if "preflight" not in sys.argv:
+            refuse_lacks(before_training(PLAN, list(IMAGES.values())))
 except EvengroundError as error:
     raise WorkflowError(f"error: {error}") from None
+
+OUT = str(PLAN.results)
+EXPERIMENT = f"{OUT}/experiment.json"
 
 
 include: "rules/common.smk"
 include: "rules/environments.smk"
+include: "rules/containers.smk"
 include: "rules/preflight.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
@@ -44,15 +57,16 @@ localrules:
     all,
     figures,
     preflight,
+    containers,
 
 
 rule all:
     default_target: True
     input:
-        "results/complete.json",
+        f"{OUT}/complete.json",
 
 
 rule figures:
     """Tables and figures of whatever has run, without the verdict on what has not."""
     input:
-        "results/figures/figures.json",
+        f"{OUT}/figures/figures.json",

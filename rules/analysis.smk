@@ -4,45 +4,45 @@
 rule normalise:
     input:
         code("analysis"),
-        index="results/index.json",
+        index=f"{OUT}/index.json",
     output:
-        expand("results/normalised/{name}.csv", name=["timelines", "mean", "phases", "missing"]),
+        expand(f"{OUT}/normalised/{{name}}.csv", name=["timelines", "mean", "phases", "missing"]),
     log:
         "results/logs/normalise.log",
     shell:
-        "{PYTHON:q} scripts/normalise.py --index {input.index:q} --output-dir results/normalised"
+        "{PYTHON:q} scripts/normalise.py --index {input.index:q} --output-dir {OUT}/normalised"
         " 2>&1 | tee {log:q}"
 
 
 rule tables:
     input:
         code("analysis"),
-        index="results/index.json",
-        mean="results/normalised/mean.csv",
+        index=f"{OUT}/index.json",
+        mean=f"{OUT}/normalised/mean.csv",
     output:
         expand(
-            "results/tables/{name}.{form}",
+            f"{OUT}/tables/{{name}}.{{form}}",
             name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"],
             form=["csv", "md"],
         ),
     log:
         "results/logs/tables.log",
     shell:
-        "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised results/normalised"
-        " --output-dir results/tables 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised {OUT}/normalised"
+        " --output-dir {OUT}/tables 2>&1 | tee {log:q}"
 
 
 rule draw:
     input:
         code("analysis", "report"),
         wanted_datasets,
-        index="results/index.json",
-        mean="results/normalised/mean.csv",
-        times="results/tables/training_time.csv",
+        index=f"{OUT}/index.json",
+        mean=f"{OUT}/normalised/mean.csv",
+        times=f"{OUT}/tables/training_time.csv",
     output:
-        "results/figures/figures.json",
+        f"{OUT}/figures/figures.json",
     log:
         "results/logs/draw.log",
     shell:
-        "{PYTHON:q} scripts/figures.py --index {input.index:q} --normalised results/normalised"
-        " --tables results/tables --output-dir results/figures 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/figures.py --index {input.index:q} --normalised {OUT}/normalised"
+        " --tables {OUT}/tables --output-dir {OUT}/figures 2>&1 | tee {log:q}"

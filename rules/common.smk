@@ -1,15 +1,56 @@
 """Named helpers of the rules: paths that follow from the plan. No work is done here."""
 
+import json
+import os
+import shutil
+
+from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
+from evenground.runs.command import GPU_CHOICE
+from evenground.runs.record import source_state
+
+# What starts and measures a training: in an image it is the image's own Python.
+RUNNER = RUNNER_PYTHON if IMAGES else PYTHON
+
 
 def marker(environment):
     """The file that stands when an environment is complete."""
     return f"{env_dir(environment)}/{MARKER}"
 
 
+def image_records():
+    """The records of all images of the experiment; none of a native one."""
+    return [str(image.record) for image in IMAGES.values()]
+
+
 def wanted_environments():
-    """The environments of all engines of the experiment."""
-    names = {PLAN.environment(engine) for engine in PLAN.engines}
-    return [marker(name) for name in sorted(filter(None, names))]
+    """What all engines of the experiment run in: environments in the cache, or images."""
+    return image_records() or [marker(name) for name in PLAN.environments]
+
+
+def image_of_engine(wildcards):
+    """The image an engine's training runs in; None of a native one."""
+    return IMAGES.get(PLAN.environment(PLAN.engine(wildcards.engine)))
+
+
+def container_of(wildcards):
+    """The file of that image, for Snakemake."""
+    image = image_of_engine(wildcards)
+    return str(image.file) if image else None
+
+
+def any_container(wildcards):
+    """The image the sampler is calibrated in: what measures is the same in all."""
+    return next((str(image.file) for image in IMAGES.values()), None)
+
+
+def tell_apptainer():
+    """Let the choice of GPUs into containers, and folders that are links to other disks."""
+    kind = "APPTAINER" if shutil.which("apptainer") else "SINGULARITY"
+    chosen = {name: os.environ[name] for name in GPU_CHOICE if name in os.environ}
+    os.environ |= {f"{kind}ENV_{name}": value for name, value in chosen.items()}
+    linked = [str(path.resolve()) for path in map(Path, ("data", "results")) if path.is_symlink()]
+    if linked:
+        os.environ[f"{kind}_BIND"] = ",".join(linked)
 
 
 def wanted_datasets(wildcards=None):
@@ -20,6 +61,8 @@ def wanted_datasets(wildcards=None):
 def interpreter(wildcards):
     """The Python of an engine's environment; none for an engine in another language."""
     name = PLAN.environment(PLAN.engine(wildcards.engine))
+    if IMAGES:
+        return ENGINE_PYTHON
     return f"{env_dir(name)}/bin/python" if name else ""
 
 
@@ -30,7 +73,7 @@ def place(wildcards):
 
 def calibrations(wildcards):
     """The sampler's calibration on this machine, before anything is measured with it here."""
-    return [calibration_file(PLAN.root, PLAN.machine)] if PLAN.machine == PLAN.here else []
+    return [PLAN.calibration] if PLAN.machine == PLAN.here else []
 
 
 def attempts_to_make(wildcards):

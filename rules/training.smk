@@ -3,13 +3,18 @@
 
 rule calibrate:
     """The sampler against known loads, once per machine class and version; alone, on all cores."""
+    # Natively it has no inputs: Snakemake would make it anew after an input had to be made, ancient or not.
+    input:
+        ancient(image_records()),
     output:
         str(CALIBRATIONS / "{machine}" / "{code}.json"),
     log:
         "results/logs/calibrate/{machine}-{code}.log",
     threads: workflow.cores
+    container:
+        any_container
     shell:
-        "exec {PYTHON:q} scripts/calibrate.py --output {output:q} > >(tee {log:q}) 2>&1"
+        "exec {RUNNER:q} scripts/calibrate.py --output {output:q} > >(tee {log:q}) 2>&1"
 
 
 rule train:
@@ -25,13 +30,18 @@ rule train:
         place=place,
         python=interpreter,
         warm_up=lambda wildcards: "yes" if place(wildcards) in PLAN.warm_ups else "no",
+        image=lambda wildcards: image_of_engine(wildcards).record if IMAGES else "",
+        source=json.dumps(source_state(PLAN.root)),
     log:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
     threads: workflow.cores
     priority: order_priority
+    container:
+        container_of
     shell:
-        "exec {PYTHON:q} scripts/train.py --experiment {input.experiment:q} --place {params.place:q}"
+        "exec {RUNNER:q} scripts/train.py --experiment {input.experiment:q} --place {params.place:q}"
         " --attempt {wildcards.attempt:q} --python={params.python:q} --warm-up {params.warm_up:q}"
+        " --image={params.image:q} --source {params.source:q}"
         " 2> >(tee {log:q} >&2)"
 
 
@@ -39,9 +49,9 @@ rule index:
     input:
         attempts_to_make,
         ancient(calibrations),
-        plan="results/plan.json",
+        plan=f"{OUT}/plan.json",
     output:
-        "results/index.json",
+        f"{OUT}/index.json",
     log:
         "results/logs/index.log",
     shell:
@@ -51,11 +61,11 @@ rule index:
 rule complete:
     """Name the tables and figures; fail when a wanted run failed, after everything was drawn."""
     input:
-        index="results/index.json",
-        tables="results/tables/runs.csv",
-        figures="results/figures/figures.json",
+        index=f"{OUT}/index.json",
+        tables=f"{OUT}/tables/runs.csv",
+        figures=f"{OUT}/figures/figures.json",
     output:
-        "results/complete.json",
+        f"{OUT}/complete.json",
     log:
         "results/logs/complete.log",
     shell:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import _path
-from environment import cache_dir
 from evenground.errors import cli
 from evenground.files import write_json
 from evenground.runs.training import alone
@@ -28,15 +27,13 @@ def main() -> None:
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)
     command = [sys.executable, "-m", "evenground.sidecar", "calibrate", "--output", str(given.output)]
     env = {**os.environ, "PYTHONPATH": str(_path.ROOT / "src")}
-    with alone(cache_dir() / "train.lock"):
+    with alone():
         status = subprocess.run(command, env=env, preexec_fn=end_with_parent).returncode
     if status not in (PASSED, MISSED) or not given.output.is_file():
         # That the sampler is not known to be good is a result, which the table shows; trainings go on.
         write_json(given.output, {"schema": 1, "passed": False, "figures": {"calibration": failed(status)}})
     if status != PASSED:
-        print(
-            "some goals are missed on this machine: results/tables/calibration.md will say which", flush=True
-        )
+        print("some goals are missed on this machine: tables/calibration.md will say which", flush=True)
 
 
 def failed(status: int) -> dict[str, Any]:

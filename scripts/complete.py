@@ -20,19 +20,18 @@ def main() -> None:
     given = parser.parse_args()
     index = read_json(given.index)
     names = [figure["name"] for figure in read_json(given.figures)]
-    print(f"tables:  results/tables/  figures ({len(names)}):")
+    tables = given.figures.parent.parent / "tables"
+    print(f"tables:  {tables}/  figures ({len(names)}):")
     print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
     if missed := missed_goals(index, Path()):
-        print(
-            f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): results/tables/calibration.md"
-        )
+        print(f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): {tables}/calibration.md")
     lost = unfinished(index)
     if lost:
         first = lost[0]
         raise EvengroundError(
             f"{len(lost)} of {len(index['runs'])} wanted runs did not finish; the first: {first['dataset']} "
             f"{first['engine']} r{first['repetition']}: {first['reason'] or 'not recorded'}",
-            "results/tables/runs.md",
+            f"{tables}/runs.md",
             "their logs are under results/attempts; call again to try them again",
         )
     write_json(given.output, {"schema": 1, "runs": len(index["runs"]), "figures": names})

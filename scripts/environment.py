@@ -71,6 +71,8 @@ def build(name: str) -> Path:
                 "pip",
                 "sync",
                 "--require-hashes",
+                # Trainings write no byte code: without it each would compile its framework anew.
+                "--compile-bytecode",
                 "--python",
                 str(folder / "bin" / "python"),
                 str(lock_file(name)),

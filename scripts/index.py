@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write results/index.json: what became of every run that results/plan.json wants."""
+"""Write index.json: what became of every run that plan.json wants."""
 
 from __future__ import annotations
 

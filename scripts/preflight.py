@@ -13,20 +13,26 @@ from evenground.config import load_experiment
 from evenground.datasets.fetch import all_mirrors
 from evenground.errors import cli
 from evenground.files import read_json
-from evenground.preflight.check import check
+from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import answers
 from evenground.preflight.finding import passed
-from evenground.runs.plan import make_plan
+from evenground.runs.plan import Plan, make_plan
+from image import images
+
+
+def prepared(plan: Plan) -> Prepared:
+    """Where the experiment's environments stand, or under `deployment: apptainer` its images."""
+    wanted = images(plan)
+    markers = {} if wanted else {name: env_dir(name) / MARKER for name in plan.environments}
+    return Prepared(markers, wanted, cache_dir())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", type=Path, required=True, help="results/experiment.json")
+    parser.add_argument("--experiment", type=Path, required=True, help="experiment.json of the deployment")
     given = parser.parse_args()
     plan = make_plan(load_experiment(read_json(given.experiment), str(given.experiment)), Path.cwd())
-    names = sorted(filter(None, {plan.environment(engine) for engine in plan.engines}))
-    markers = {name: env_dir(name) / MARKER for name in names}
-    findings = check(plan, markers, cache_dir(), all_mirrors(plan.experiment.mirrors), answers)
+    findings = check(plan, prepared(plan), all_mirrors(plan.experiment.mirrors), answers)
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import _path  # noqa: F401
-from environment import cache_dir
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
+from evenground.images import read_record
 from evenground.runs.plan import make_plan
 from evenground.runs.training import Training, headline, train
 
@@ -28,6 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--attempt", type=int, required=True)
     parser.add_argument("--python", default="", help="interpreter of the engine's environment, if it has one")
     parser.add_argument("--warm-up", choices=["yes", "no"], required=True)
+    parser.add_argument("--image", default="", help="record of the container image this runs in, if any")
+    parser.add_argument("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
     return parser.parse_args()
 
 
@@ -50,8 +54,12 @@ def main() -> None:
     note = " (with a warm-up before it)" if given.warm_up == "yes" else ""
     print(f"{shown}: training{note} ...", file=sys.stderr, flush=True)
     python = Path(given.python) if given.python else None
-    training = Training(plan, run, given.attempt, python, given.warm_up == "yes")
-    outcome = train(training, cache_dir() / "train.lock")
+    image = read_record(Path(given.image)) if given.image else None
+    if image:
+        # Snakemake makes the working copy a container's home: frameworks' caches do not belong there.
+        os.environ["HOME"] = tempfile.gettempdir()
+    training = Training(plan, run, given.attempt, python, given.warm_up == "yes", image, given.source)
+    outcome = train(training)
     ended = f"FAILED: {outcome.reason}: {outcome.detail}" if outcome.reason else headline(training.place)
     print(f"{shown}: {ended}", file=sys.stderr, flush=True)
 

@@ -18,11 +18,12 @@ ROOMS = {
     "config": set(),
     "engines": {"config"},
     "pins": set(),
+    "images": {"pins"},
     "datasets": set(),
     "protocol": set(),
     "sidecar": None,  # stands alone: not even the shared modules
-    "runs": {"config", "engines", "pins", "datasets", "protocol", "sidecar"},
-    "preflight": {"pins", "datasets", "runs"},
+    "runs": {"config", "engines", "pins", "images", "datasets", "protocol", "sidecar"},
+    "preflight": {"pins", "images", "datasets", "runs"},
     "analysis": set(),
     "report": {"analysis"},
 }

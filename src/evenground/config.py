@@ -72,13 +72,19 @@ class Experiment(BaseModel):
         3.0, "How long a process stays alive after its work, to see what it keeps.", "s", ge=0, le=3600
     )
     warm_up_images: int = _key(
-        3200, "Size of the warm-up before an engine's first training of a call; 0 for none.", "images", ge=0
+        3200,
+        "Size of the warm-up before an engine's first training of a call, in containers before every one; "
+        "0 for none.",
+        "images",
+        ge=0,
     )
     time_limit_s: float = _key(3600.0, "A training that takes longer is ended and has failed.", "s", gt=0)
     grid_s: float = _key(0.1, "Step of the normalised timelines.", "s", gt=0, le=10)
     machine: Name = _key("here", "`here`, or a machine class in results/runs/ whose runs are replayed.")
-    deployment: Literal["native"] = _key(
-        "native", "How engines run: in their locked environments on this machine."
+    deployment: Literal["native", "apptainer"] = _key(
+        "native",
+        "How engines run: in their locked environments on this machine, or inside container images; "
+        "`--use-singularity` means `apptainer`.",
     )
     mirrors: list[str] = _key(
         [], "Folders or https addresses tried before a dataset's own hosts, as MIRROR/DATASET/FILE."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evenground.images import base_of
 from evenground.pins import load_pins
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,8 @@ def test_the_defaults_are_the_pins(path: Path) -> None:
     pins = load_pins(ROOT)
     assert defaults(path.read_text(encoding="utf-8")) == {
         "bootstrap": "docker",
-        "base": f"{pins.base.image}:{pins.base.tag}",
+        "base": base_of(ROOT, None).reference,
+        "base_id": base_of(ROOT, None).identity,
         "python": pins.base.python,
         "lock": pins.engines[path.stem].lock,
         "cuda_runtime": pins.cuda_runtime,

@@ -16,7 +16,7 @@ from evenground.datasets.registry import DatasetEntry, load_registry
 from evenground.errors import EvengroundError
 from evenground.pins import Driver
 from evenground.preflight import experiment, machine
-from evenground.preflight.check import check
+from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import Stored, answers
 from evenground.preflight.finding import Finding, passed
 from evenground.runs.machine import Gpu, Machine
@@ -32,6 +32,11 @@ BARE = Machine("Made CPU", 2, 8 * GIB)
 
 def nobody(url: str) -> bool:
     return False
+
+
+def nothing(cache: Path) -> Prepared:
+    """No environment and no image is wanted."""
+    return Prepared({}, (), cache)
 
 
 def everybody(url: str) -> bool:
@@ -80,15 +85,6 @@ def test_the_driver_against_pins_and_records(driver: str, recorded: list[str], s
     found = machine.driver(driver, WANTED, recorded)
     assert found is not None and found.state == state
     assert machine.driver(None, WANTED) is None
-
-
-def test_apptainer_that_is_not_there_or_does_not_answer(tmp_path: Path) -> None:
-    assert machine.apptainer(str(tmp_path / "none")).seen == "not installed"
-    for status, state in (("exit 3", "warning"), ("echo apptainer version 1.4", "ok")):
-        program = tmp_path / "apptainer"
-        program.write_text(f"#!/bin/sh\n{status}\n")
-        program.chmod(0o755)
-        assert machine.apptainer(str(program)).state == state
 
 
 def mnist() -> DatasetEntry:
@@ -180,12 +176,12 @@ def test_when_all_is_recorded_nothing_is_to_be_trained(copy: WorkingCopy) -> Non
 
 
 def test_the_whole_of_it_and_one_lack_is_enough_to_fail(copy: WorkingCopy, tmp_path: Path) -> None:
-    findings = check(plan_of(copy), {}, tmp_path, [], nobody)
+    findings = check(plan_of(copy), nothing(tmp_path), [], nobody)
     assert passed(findings), "\n".join(finding.line() for finding in findings)
     assert {"machine", "memory", "GPU", "dataset tiny", "time"} <= {finding.what for finding in findings}
-    lacking = check(plan_of(copy, datasets=["mnist"]), {}, tmp_path, [], nobody)
+    lacking = check(plan_of(copy, datasets=["mnist"]), nothing(tmp_path), [], nobody)
     assert not passed(lacking)
-    assert passed(check(plan_of(copy, datasets=["mnist"]), {}, tmp_path, [], everybody))
+    assert passed(check(plan_of(copy, datasets=["mnist"]), nothing(tmp_path), [], everybody))
 
 
 def test_a_finding_is_one_line_with_its_mend() -> None:

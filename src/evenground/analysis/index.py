@@ -129,11 +129,17 @@ def read_index(path: Path) -> Index:
     content = read_json(path)
     try:
         TypeAdapter(_Schema).validate_python(content)
-        index = TypeAdapter(Index).validate_python({**content, "root": path.resolve().parent.parent})
+        index = TypeAdapter(Index).validate_python({**content, "root": _root(path)})
     except ValidationError as error:
         raise EvengroundError(f"broken index, {first_fault(error)}", str(path), RERUN) from error
     _check(index, path)
     return index
+
+
+def _root(path: Path) -> Path:
+    """The folder that holds `results/`, however deep in it the index lies."""
+    folders = path.resolve().parents
+    return next((folder.parent for folder in folders if folder.name == "results"), folders[1])
 
 
 def _check(index: Index, path: Path) -> None:

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from evenground.images import Image
 from evenground.pins import load_pins
-from evenground.preflight import experiment, machine
+from evenground.preflight import containers, experiment, machine
 from evenground.preflight.experiment import Reachable, Stored
 from evenground.preflight.finding import Finding
 from evenground.runs.machine import this_machine
 from evenground.runs.plan import Plan
 
 
-def check(
-    plan: Plan, markers: Mapping[str, Path], cache: Path, mirrors: Sequence[str], reachable: Reachable
-) -> list[Finding]:
-    """Look at everything; trains nothing and changes nothing.
+@dataclass(frozen=True)
+class Prepared:
+    """What trainings of an experiment run in, built or to be built: environments or container images."""
 
-    `markers` names the environments of the experiment, `cache` the folder they are built in.
-    """
+    markers: Mapping[str, Path]
+    """Environment -> the file that stands when it is complete."""
+    images: Sequence[Image]
+    cache: Path
+    """The folder the environments are built in."""
+
+
+def check(
+    plan: Plan,
+    prepared: Prepared,
+    mirrors: Sequence[str],
+    reachable: Reachable,
+) -> list[Finding]:
+    """Look at everything; trains nothing and changes nothing."""
     here, pins = this_machine(), load_pins(plan.root)
     stored = [
         (entry, Stored(plan.root / plan.raw(n), plan.root / plan.prepared(n)))
@@ -36,11 +49,20 @@ def check(
         machine.load(os.getloadavg()[0], here.cores),
         machine.gpu(here, plan.experiment.accelerator),
         *([driver] if driver else []),
-        experiment.environments(markers),
-        machine.disk("disk for environments", cache, experiment.environment_bytes(markers)),
+        *_environments(prepared),
+        *containers.findings(plan, prepared.images),
         *(experiment.dataset(entry, where, mirrors, reachable) for entry, where in stored),
         machine.disk("disk for data and results", plan.root, local_bytes),
-        machine.apptainer(),
-        machine.user_namespaces(),
         experiment.duration(plan),
+    ]
+
+
+def _environments(prepared: Prepared) -> list[Finding]:
+    """None of an experiment whose engines are in images."""
+    if not prepared.markers:
+        return []
+    needed_bytes = experiment.environment_bytes(prepared.markers)
+    return [
+        experiment.environments(prepared.markers),
+        machine.disk("disk for environments", prepared.cache, needed_bytes),
     ]

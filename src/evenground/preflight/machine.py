@@ -1,8 +1,7 @@
-"""What the machine itself has: processor, memory, disk, GPU and driver, Apptainer, user namespaces."""
+"""What the machine itself has: processor, memory, disk, GPU and driver."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,7 +15,6 @@ GIB = 2**30
 MEMORY_AT_LEAST_BYTES = 4 * GIB
 LOAD_AT_MOST = 0.5
 """Of a core per core: more is somebody else's work beside the trainings."""
-APPTAINERS = ("apptainer", "singularity")
 ANSWER_S = 10.0
 
 
@@ -72,29 +70,6 @@ def driver(found: str | None, wanted: Driver, recorded: Sequence[str] = ()) -> F
             "driver", "warning", found, f"recorded runs had {', '.join(others)}: a class of its own"
         )
     return Finding("driver", "ok", found)
-
-
-def apptainer(path: str | None = None) -> Finding:
-    """Whether containers can be run, and by what."""
-    names = APPTAINERS if path is None else (path,)
-    program = next((found for found in map(shutil.which, names) if found), None)
-    mend = "only needed for --use-singularity: install Apptainer 1.3 or newer"
-    if program is None:
-        return Finding("Apptainer", "warning", "not installed", mend)
-    answer = ask([program, "--version"])
-    if answer is None:
-        return Finding("Apptainer", "warning", f"{program} does not answer", mend)
-    return Finding("Apptainer", "ok", answer)
-
-
-def user_namespaces() -> Finding:
-    """Whether a user who is not root may make one, which Apptainer needs."""
-    if os.geteuid() == 0 or ask(["unshare", "--user", "--map-root-user", "true"]) is not None:
-        return Finding("user namespaces", "ok", "allowed")
-    mend = (
-        "only needed for --use-singularity: sysctl kernel.unprivileged_userns_clone=1, or an AppArmor profile"
-    )
-    return Finding("user namespaces", "warning", "refused", mend)
 
 
 def ask(command: list[str]) -> str | None:

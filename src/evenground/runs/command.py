@@ -9,8 +9,10 @@ from pathlib import Path
 
 from evenground.config import OptionValue
 
+# What decides which GPU is used; these go into a container too, which drops all other variables.
+GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 # Named one by one: what else stands in the caller's environment must not decide a result.
-PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", *GPU_CHOICE, "LD_LIBRARY_PATH")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

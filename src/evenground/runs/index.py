@@ -14,6 +14,7 @@ def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     """The index of `plan` (content of `results/plan.json`): the same, each run with what became of it."""
     runs = [_indexed(run, root) for run in plan["runs"]]
     content = {name: value for name, value in plan.items() if name != WRITTEN}
+    _refuse_two_images(runs, root)
     machine = _machine(plan["machine"], runs, root)
     return {
         **content,
@@ -71,6 +72,23 @@ def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
     status = last["status"] if last["status"] == "failed" else "missing"
     lost = {"status": status, "reason": last["reason"], "attempts": last["attempt"], "path": None}
     return {**shown, **lost, "manifest_sha256": None}
+
+
+def _refuse_two_images(runs: list[dict[str, Any]], root: Path) -> None:
+    """Two builds of one recipe are two images: a table never holds runs of both."""
+    first: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        image = read_json(root / run["path"] / "environment.json").get("image") if run["path"] else None
+        if image is None:
+            continue
+        other = first.setdefault(run["engine"], {"sha256": image["sha256"], "path": run["path"]})
+        if other["sha256"] != image["sha256"]:
+            raise EvengroundError(
+                f"runs of '{run['engine']}' were made in two images: sha256:{other['sha256'][:12]} "
+                f"({other['path']}) and sha256:{image['sha256'][:12]}",
+                run["path"],
+                "delete the runs of one of them",
+            )
 
 
 def _calibration(path: str, root: Path) -> dict[str, str] | None:

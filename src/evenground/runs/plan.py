@@ -16,11 +16,13 @@ from evenground.datasets.registry import DatasetEntry, find_dataset, load_regist
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, sha256_file, sha256_json, sha256_tree, write_json
+from evenground.images import CUDA, recipe
 from evenground.pins import load_pins, version_key
 from evenground.runs.machine import has_gpu, this_machine
 
 SCHEMA = 1
-RUNS, ATTEMPTS = Path("results/runs"), Path("results/attempts")
+RESULTS = Path("results")
+RUNS, ATTEMPTS = RESULTS / "runs", RESULTS / "attempts"
 REGISTRY = Path("data/registry.yaml")
 WRITTEN = "written_unix_ns"
 # The parameters that tables and captions may speak of.
@@ -34,9 +36,8 @@ SHARED_CODE = (
     "src/evenground/protocol/events.schema.json",
     "src/evenground/runs/command.py",
 )
-CUDA = "-cuda"
 SIDECAR = "src/evenground/sidecar"
-CALIBRATIONS = Path("results/calibration")
+CALIBRATIONS = RESULTS / "calibration"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,12 @@ class Plan:
 
     @cached_property
     def warm_ups(self) -> frozenset[Path]:
-        """Places of the runs that are the first of their engine in this call."""
+        """Places of the runs that are the first of their engine in this call; in containers, of all.
+
+        Each container mounts its image anew, and what an earlier one read is not in memory any more.
+        """
+        if self.experiment.deployment == "apptainer":
+            return frozenset(self.todo)
         first: dict[str, Path] = {}
         for run in self.runs:
             if run.place in self.todo:
@@ -108,6 +114,11 @@ class Plan:
             return f"{name}{CUDA}"
         return name
 
+    @property
+    def environments(self) -> list[str]:
+        """The environments of all engines, by name; an engine in another language may have none."""
+        return sorted(filter(None, {self.environment(engine) for engine in self.engines}))
+
     def prepared(self, dataset: str) -> Path:
         """Folder of the prepared arrays, named by what decides them."""
         return Path("data/prepared", dataset, prepared_fingerprint(self.datasets[dataset]))
@@ -116,12 +127,22 @@ class Plan:
         """Folder of the files as fetched, named by their checksums."""
         return Path("data/raw", dataset, self.datasets[dataset].fingerprint())
 
+    @property
+    def results(self) -> Path:
+        """Where the index and all that follows from it stand: each deployment has its own."""
+        return results_folder(self.experiment.deployment)
+
+    @property
+    def calibration(self) -> Path:
+        """Where the sampler's calibration on this class of machine and in this deployment stands."""
+        return calibration_file(self.root, self.machine, self.experiment.deployment)
+
     def content(self) -> dict[str, Any]:
-        """What `results/plan.json` says: all that the index and everything after it depends on."""
+        """What `plan.json` says: all that the index and everything after it depends on."""
         return {
             "schema": SCHEMA,
             "machine": {"class": self.machine, "description": self.description},
-            "calibration": calibration_file(self.root, self.machine).as_posix(),
+            "calibration": self.calibration.as_posix(),
             "deployment": self.experiment.deployment,
             "report": {"grid_s": self.experiment.grid_s},
             "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
@@ -134,10 +155,19 @@ class Plan:
         }
 
 
-def calibration_file(root: Path, machine: str) -> Path:
-    """Where the sampler's calibration on a machine class stands below `root`, one per version."""
+def results_folder(deployment: str) -> Path:
+    """`results`, or for another deployment than the native one a folder below it."""
+    return RESULTS if deployment == "native" else RESULTS / deployment
+
+
+def calibration_file(root: Path, machine: str, deployment: str = "native") -> Path:
+    """Where a calibration stands below `root`: one per machine class, version and deployment.
+
+    A container may be refused what the machine itself grants the sampler (a cgroup, a real-time priority).
+    """
     code = sha256_tree([root / SIDECAR], root)
-    return CALIBRATIONS / machine / f"{code[:12]}.json"
+    suffix = "" if deployment == "native" else f"-{deployment}"
+    return CALIBRATIONS / machine / f"{code[:12]}{suffix}.json"
 
 
 def next_attempt(root: Path, place: Path) -> int:
@@ -201,6 +231,7 @@ def run_key(plan: Plan, dataset: str, engine: Engine) -> str:
         ),  # its calibration decides nothing
         "environment": sha256_file(_lock(plan.root, lock, engine)) if lock else None,
         "deployment": given.deployment,
+        "image": _recipe(plan, lock, engine) if given.deployment == "apptainer" else None,
     }
     return sha256_json(decides)[:16]
 
@@ -214,6 +245,16 @@ def _lock(root: Path, name: str, engine: Engine) -> Path:
             f"write envs/{name}.in, then: python scripts/relock.py {name}",
         )
     return path
+
+
+def _recipe(plan: Plan, lock: str | None, engine: Engine) -> str:
+    if lock is None:
+        raise EvengroundError(
+            f"engine '{engine.name}' has no environment to put into a container",
+            f"{engine.folder}/engine.yaml",
+            "set deployment: native, or leave this engine out",
+        )
+    return recipe(plan.root, lock)
 
 
 def _refuse_old_driver(plan: Plan, driver: str | None) -> None:
@@ -243,18 +284,18 @@ def _refuse_foreign_training(plan: Plan) -> None:
 
 
 def write_plan(plan: Plan) -> None:
-    """Write `results/plan.json` when its content differs or a wanted run has no finished outcome.
+    """Write `plan.json` when its content differs or a wanted run has no finished outcome.
 
     Snakemake takes a rewritten file with the same bytes for unchanged, and does not make a missing input
     of an unchanged index, so the file says when it was written; that alone is no difference.
     """
-    path = plan.root / "results" / "plan.json"
+    path = plan.root / plan.results / "plan.json"
     content = plan.content()
     written = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     written.pop(WRITTEN, None)
     if plan.todo or written != json.loads(json_text(content)):
         write_json(path, {**content, WRITTEN: time.time_ns()})
-    settings = plan.root / "results" / "experiment.json"
+    settings = plan.root / plan.results / "experiment.json"
     chosen = plan.experiment.model_dump(mode="json")
     if not settings.is_file() or settings.read_text(encoding="utf-8") != json_text(chosen):
         write_json(settings, chosen)

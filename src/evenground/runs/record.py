@@ -13,7 +13,7 @@ from typing import Any
 from evenground.runs.machine import this_machine
 
 
-def environment_record(root: Path, python: Path | None, variables: dict[str, str]) -> dict[str, Any]:
+def environment_record(python: Path | None, variables: dict[str, str]) -> dict[str, Any]:
     """What is known before a training starts; a value that is not known is None."""
     machine = this_machine()
     libraries = installed(python) if python else {}
@@ -32,7 +32,7 @@ def environment_record(root: Path, python: Path | None, variables: dict[str, str
         "python": _python_version(python) if python else None,
         "libraries": libraries,
         "threads": {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")},
-        "git": _git(root),
+        "gpus_visible": variables.get("CUDA_VISIBLE_DEVICES"),
         "load_average_before": list(os.getloadavg()),
     }
 
@@ -60,7 +60,7 @@ def _os_name() -> str | None:
         return None
 
 
-def _git(root: Path) -> dict[str, Any]:
+def source_state(root: Path) -> dict[str, Any]:
     """Commit of the working copy and whether files it tracks were changed; None outside of one."""
     commit = _answer(["git", "-C", str(root), "rev-parse", "HEAD"])
     status = _answer(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from evenground import sidecar
 from evenground.files import read_json, sha256_file, write_json
+from evenground.images import Record
 from evenground.protocol.events import EventsError, Expected, check_events, read_events
 from evenground.runs.command import Work, pinned, variables
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, RUNS, SCHEMA, Plan, Run
 from evenground.runs.record import environment_record
 from evenground.sidecar import SidecarError, Summary
+
+LOCK = "evenground-training"
+LOCK_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class Training:
     attempt: int
     python: Path | None
     warm_up: bool
+    image: Record | None = None
+    """The container image this runs in; None outside of one."""
+    source: Mapping[str, Any] = field(default_factory=dict)
+    """Commit of the working copy and whether it was changed, as `record.source_state` says it."""
 
     @property
     def folder(self) -> Path:
@@ -64,33 +73,50 @@ class Training:
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold the machine's training lock: whatever started them, two trainings never run at once."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("waiting for another training on this machine to end ...", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+def alone(name: str = LOCK) -> Iterator[None]:
+    """Hold the machine's training lock: whatever started them, two trainings never run at once.
+
+    The lock is a socket's name in Linux's abstract namespace: every user of this machine sees the same one,
+    and so do containers that share its network, as Apptainer's do, though their cache is another folder.
+    It needs no file and is free when its holder ends, however that ends.
+    """
+    with socket.socket(socket.AF_UNIX) as lock:
+        told = False
+        while not _taken(lock, name):
+            if not told:
+                print("waiting for another training on this machine to end ...", file=sys.stderr, flush=True)
+            told = True
+            time.sleep(LOCK_POLL_S)
         yield
 
 
-def train(training: Training, lock: Path) -> Outcome:
+def _taken(lock: socket.socket, name: str) -> bool:
+    with contextlib.suppress(OSError):
+        lock.bind(f"\0{name}")
+        return True
+    return False
+
+
+def train(training: Training, lock: str = LOCK) -> Outcome:
     """Make one attempt at a run; its outcome is in `outcome.json`, a finished run stands under its place."""
     with alone(lock):
         shutil.rmtree(training.folder, ignore_errors=True)
         made = training.folder / "run"
         made.mkdir(parents=True)
-        record = environment_record(
-            training.plan.root, training.python, variables(training.work(made).threads)
-        )
+        record = environment_record(training.python, variables(training.work(made).threads))
         started_ns = time.time_ns()
         outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
         if outcome.reason is None:
             outcome = _attempt(training, training.work(made), made)
-        write_json(made / "environment.json", {**record, "deployment": training.plan.experiment.deployment})
+        write_json(made / "environment.json", {**record, **_deployment(training), "git": training.source})
         return _settle(training, made, outcome, started_ns)
+
+
+def _deployment(training: Training) -> dict[str, Any]:
+    """How it was run: natively, or in which image; its labels carry the pins."""
+    image = training.image
+    seen = {"name": image.name, "sha256": image.sha256, "labels": image.labels} if image else None
+    return {"deployment": training.plan.experiment.deployment, "image": seen}
 
 
 def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:

@@ -1,0 +1,24 @@
+"""The engines' container images: built where they are missing; what Apptainer is told beside the profile."""
+
+if IMAGES:
+    workflow.deployment_settings.imply_deployment_method(DeploymentMethod.APPTAINER)
+    tell_apptainer()
+
+
+rule image:
+    output:
+        str(RECORDS / "{environment}-{content,[0-9a-f]{12}}.json"),
+    params:
+        recorded=lambda wildcards: recorded_digests(PLAN, wildcards.environment),
+    log:
+        "results/logs/image/{environment}-{content}.log",
+    threads: workflow.cores
+    shell:
+        "{PYTHON:q} scripts/image.py {wildcards.environment:q} --record {output:q} --log {log:q}"
+        " --recorded {params.recorded:q}"
+
+
+rule containers:
+    """All images of the experiment, and no training."""
+    input:
+        image_records(),

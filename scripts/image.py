@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Have the container image of one environment in the cache, built or copied in, and write its record."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import _path  # noqa: F401
+from environment import cache_dir
+from evenground.errors import EvengroundError, cli
+from evenground.images import (
+    RECIPE_LABEL,
+    Base,
+    Image,
+    base_of,
+    build_arguments,
+    check_digest,
+    definition,
+    image_of,
+    take_record,
+)
+from evenground.runs.plan import Plan
+
+LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
+OWN_LABELS = "evenground."
+MINOR_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+# Half the time of the default; the image is a tenth larger and every Apptainer can mount it.
+COMPRESSION = "-comp gzip -Xcompression-level 1"
+
+
+def image_dir() -> Path:
+    """Folder of the images in the cache."""
+    return cache_dir() / "images"
+
+
+def base() -> Base:
+    """The base of all images: the pinned one, or the file that EVENGROUND_CONTAINER_BASE names."""
+    local = os.environ.get(LOCAL_BASE)
+    return base_of(Path(), Path(local) if local else None)
+
+
+def images(plan: Plan) -> list[Image]:
+    """The images that trainings of `plan` run in; none of a native plan."""
+    if plan.experiment.deployment != "apptainer":
+        return []
+    begin = base()
+    return [image_of(Path(), environment, begin, image_dir()) for environment in plan.environments]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("environment", help="its requirements are envs/ENVIRONMENT.txt")
+    parser.add_argument("--record", type=Path, required=True, help="results/images/NAME.json, written last")
+    parser.add_argument("--log", type=Path, required=True, help="what the build prints")
+    parser.add_argument("--recorded", nargs="*", default=[], help="sha256 of the image of finished runs")
+    given = parser.parse_args()
+    begin = base()
+    image = image_of(Path(), given.environment, begin, image_dir())
+    image.file.parent.mkdir(parents=True, exist_ok=True)
+    with locked(image.file.with_suffix(".lock")):
+        if not image.file.is_file():
+            check_digest(image, None, given.recorded)
+            build(image, begin, given.log)
+        labels = labels_of(image)
+    if labels.get(RECIPE_LABEL) != image.recipe:
+        raise EvengroundError(
+            f"the image of '{image.environment}' was built from another definition, pins or lock",
+            str(image.file),
+            "delete it to have it built, or copy in the image of this commit",
+        )
+    record = take_record(image.file, labels)
+    check_digest(image, record.sha256, given.recorded)
+    record.write(given.record)
+    print(
+        f"image of '{image.environment}': {record.bytes / 1e6:.0f} MB, sha256:{record.sha256[:12]}",
+        flush=True,
+    )
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one working copy at a time build an image: a second build would have another digest."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def build(image: Image, begin: Base, log: Path) -> None:
+    """Build the image under a passing name, then give it its own: no half image is ever taken for whole."""
+    python = begin.python or ask(["exec", begin.reference, "python3", "-c", MINOR_VERSION])
+    if python is None:
+        raise EvengroundError(
+            "no python3 runs in the base image", begin.reference, "build it with containers/local_base.sh"
+        )
+    print(f"building the image of '{image.environment}' (once per recipe; {log}) ...", flush=True)
+    partial = image.file.with_suffix(".part")
+    given = build_arguments(Path(), image, begin, python)
+    words = [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
+    command = ["apptainer", "build", "--force", "--mksquashfs-args", COMPRESSION, *words]
+    command += [str(partial), str(definition(image.environment))]
+    # The system's folder for passing files may be small and in memory; an image is unpacked there.
+    env = {"APPTAINER_TMPDIR": str(image.file.parent), **os.environ}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as file:
+        status = subprocess.run(
+            [*as_root(), *command], stdout=file, stderr=subprocess.STDOUT, env=env
+        ).returncode
+    if status:
+        partial.unlink(missing_ok=True)
+        raise EvengroundError(
+            f"the image of '{image.environment}' could not be built: {reason(log)}", str(log), "see there"
+        )
+    partial.rename(image.file)
+
+
+def as_root() -> list[str]:
+    """What makes root without all capabilities, as in a small virtual machine, the root of a user namespace.
+
+    Apptainer asks for every capability when root builds, and for none when a user does.
+    """
+    held = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff")
+    )
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    whole = int(held.split()[1], 16) == (1 << (last + 1)) - 1
+    return ["unshare", "--map-root-user"] if os.geteuid() == 0 and not whole else []
+
+
+def reason(log: Path) -> str:
+    """The line of a build's log that says most: its last error, else its last line."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
+    return (errors or lines or ["it printed nothing"])[0 if errors else -1][:300]
+
+
+def labels_of(image: Image) -> dict[str, str]:
+    """The image's own labels; EvengroundError for a file that is no image, or half of one."""
+    answer = ask(["inspect", "--json", "--labels", str(image.file)])
+    whole = answer is not None and ask(["exec", "--cleanenv", str(image.file), "true"]) is not None
+    if answer is None or not whole:
+        raise EvengroundError(
+            f"the image of '{image.environment}' is truncated, or Apptainer cannot run it",
+            str(image.file),
+            "delete it to have it built, or copy it in again",
+        )
+    found = json.loads(answer)["data"]["attributes"]["labels"]
+    return {name: value for name, value in sorted(found.items()) if name.startswith(OWN_LABELS)}
+
+
+def ask(words: list[str]) -> str | None:
+    """What Apptainer prints; None when it fails."""
+    try:
+        done = subprocess.run(["apptainer", *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,172 @@
+"""Container images: what decides one before it is built, and whether a file is still the one on record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evenground.errors import EvengroundError
+from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, write_json
+from evenground.pins import PINS, load_pins
+
+CONTAINERS = Path("containers")
+RECORDS = Path("results/images")
+CUDA = "-cuda"
+RUNNER = "runner"
+# Where a definition puts the two Pythons of an image.
+ENGINE_PYTHON = "/opt/evenground/engine/bin/python"
+RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
+RECIPE_LABEL = "evenground.recipe"
+
+
+@dataclass(frozen=True)
+class Base:
+    """The image a build begins with: `reference` for Apptainer, `identity` tells it from others."""
+
+    bootstrap: str
+    reference: str
+    identity: str
+    python: str | None
+    """Minor version, `3.12`; None where only the image itself knows it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """An image file as it was when it was built or copied in; kept in `results/images`."""
+
+    name: str
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    labels: dict[str, str]
+    schema: int = 1
+
+    def write(self, path: Path) -> None:
+        """Replace the record at `path`."""
+        write_json(path, asdict(self))
+
+
+@dataclass(frozen=True)
+class Image:
+    """The image of one environment: its file, built or to be built, and this working copy's record of it."""
+
+    environment: str
+    recipe: str
+    file: Path
+    record: Path
+
+
+def definition(environment: str) -> Path:
+    """The definition file of an engine's environment, the same for its CUDA variant."""
+    return CONTAINERS / f"{environment.removesuffix(CUDA)}.def"
+
+
+def recipe(root: Path, environment: str) -> str:
+    """Hexadecimal sha256 of all that decides an image and stands in the repository.
+
+    Definition, pins and both locks. The image's own digest is not known before it is built and a second
+    build has another. EvengroundError where the environment has no definition.
+    """
+    if not (root / definition(environment)).is_file():
+        raise EvengroundError(
+            f"the environment '{environment}' has no container",
+            f"no {definition(environment)}",
+            "write that definition, or set deployment: native",
+        )
+    locks = [Path("envs") / f"{name}.txt" for name in (environment, RUNNER)]
+    return sha256_tree([root / path for path in (definition(environment), PINS, *locks)], root)
+
+
+def base_of(root: Path, local: Path | None) -> Base:
+    """The pinned base, or the image file `local` in its place (EVENGROUND_CONTAINER_BASE)."""
+    if local is not None:
+        if not local.is_file():
+            raise EvengroundError(
+                "the base image is missing",
+                str(local),
+                "build it (containers/local_base.sh), or unset EVENGROUND_CONTAINER_BASE",
+            )
+        return Base("localimage", str(local), f"sha256:{sha256_file(local)}", None)
+    pinned = load_pins(root).base
+    reference = f"{pinned.image}:{pinned.tag}" + (f"@{pinned.digest}" if pinned.digest else "")
+    return Base("docker", reference, reference, pinned.python)
+
+
+def image_of(root: Path, environment: str, base: Base, folder: Path) -> Image:
+    """The image of `environment` in `folder`, one file per recipe and base."""
+    wanted = recipe(root, environment)
+    name = f"{environment}-{sha256_json([wanted, base.identity])[:12]}"
+    return Image(environment, wanted, folder / f"{name}.sif", RECORDS / f"{name}.json")
+
+
+def build_arguments(root: Path, image: Image, base: Base, python: str) -> dict[str, str]:
+    """What the definition's arguments are for this image; CUDA's are `none` without CUDA."""
+    pins = load_pins(root)
+    cuda = image.environment.endswith(CUDA)
+    libraries = {name: getattr(pins, name) if cuda else "none" for name in ("cuda_runtime", "cudnn", "nccl")}
+    return {
+        "bootstrap": base.bootstrap,
+        "base": base.reference,
+        "base_id": base.identity,
+        "python": python,
+        "lock": image.environment,
+        **libraries,
+        "recipe": image.recipe,
+    }
+
+
+def take_record(image: Path, labels: Mapping[str, str]) -> Record:
+    """The record of the image file as it is now."""
+    seen = image.stat()
+    return Record(image.stem, sha256_file(image), seen.st_size, seen.st_mtime_ns, dict(labels))
+
+
+def read_record(path: Path) -> Record:
+    """The record at `path`; EvengroundError where it is missing or broken."""
+    content: dict[str, Any] = read_json(path)
+    try:
+        return Record(**content)
+    except TypeError:
+        raise EvengroundError(
+            "not the record of an image", str(path), "delete it and call the pipeline again"
+        ) from None
+
+
+def check_image(image: Image, record: Record) -> None:
+    """Refuse an image file that is not the recorded one; its content is read only where size or time differ.
+
+    EvengroundError for a missing, a truncated and a different file.
+    """
+    anew = f"put the recorded file there, or delete it and {image.record} to build it anew"
+    what = f"the image of '{image.environment}'"
+    if not image.file.is_file():
+        raise EvengroundError(f"{what} is missing", str(image.file), anew)
+    seen = image.file.stat()
+    if seen.st_size < record.bytes:
+        cut = f"{what} is truncated: {seen.st_size:,} of {record.bytes:,} bytes"
+        raise EvengroundError(cut, str(image.file), anew)
+    if (seen.st_size, seen.st_mtime_ns) == (record.bytes, record.mtime_ns):
+        return
+    digest = sha256_file(image.file)
+    if digest != record.sha256:
+        other = f"{what} is sha256:{digest[:12]}, recorded is sha256:{record.sha256[:12]}"
+        raise EvengroundError(other, str(image.file), anew)
+
+
+def check_digest(image: Image, digest: str | None, recorded: Collection[str]) -> None:
+    """Refuse to train in an image beside finished runs that were made in another one.
+
+    `digest` is the file's sha256, None where there is no file yet; `recorded` the sha256s in those runs'
+    `environment.json`.
+    """
+    if not recorded or (len(recorded) == 1 and digest in recorded):
+        return
+    made = " and ".join(f"sha256:{other[:12]}" for other in sorted(recorded))
+    seen = f"is sha256:{digest[:12]}" if digest else "is missing"
+    raise EvengroundError(
+        f"the image of '{image.environment}' {seen}, finished runs were made in {made}",
+        str(image.file),
+        "put that image there, or delete those runs to have them made anew",
+    )

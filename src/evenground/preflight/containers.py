@@ -1,0 +1,137 @@
+"""What running in containers needs: Apptainer, the right to start one, the engines' images, room for them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from evenground.errors import EvengroundError
+from evenground.files import read_json
+from evenground.images import CUDA, Image, check_digest, check_image, read_record
+from evenground.preflight import machine
+from evenground.preflight.finding import Finding, State
+from evenground.runs.plan import RUNS, Plan
+
+GIB = 2**30
+IMAGE_BYTES = {"cpu": 4 * GIB, "cuda": 20 * GIB}
+"""About what building one image takes: downloads, unpacked packages and the image itself."""
+HOST_PROGRAMS = ("bin", "sbin", "lib", "lib64", "usr")
+START_S = 60.0
+OLDEST = (1, 2)
+"""Apptainer 1.2 is the first whose definitions take arguments."""
+
+
+def findings(plan: Plan, images: Sequence[Image]) -> list[Finding]:
+    """All that decides whether trainings can run in `images`; a native run lacks none of it."""
+    needed = plan.experiment.deployment == "apptainer"
+    found = [apptainer(needed)]
+    if found[0].state == "ok":
+        found.append(container_start(needed))
+    if needed:
+        found += [image(wanted, recorded_digests(plan, wanted.environment)) for wanted in images]
+    missing = [wanted for wanted in images if not wanted.file.is_file()]
+    if missing:
+        needed_bytes = sum(IMAGE_BYTES[_kind(wanted.environment)] for wanted in missing)
+        found.append(machine.disk("disk for images", missing[0].file.parent, needed_bytes))
+    return found
+
+
+def before_training(plan: Plan, images: Sequence[Image]) -> list[Finding]:
+    """What must be looked at before the first job of a call that will train in `images`, else nothing."""
+    will_train = images and plan.todo and plan.machine == plan.here
+    return findings(plan, images) if will_train else []
+
+
+def refuse_lacks(found: Sequence[Finding]) -> None:
+    """EvengroundError for the first of the findings that lets no training run."""
+    for finding in found:
+        if finding.state == "lack":
+            raise EvengroundError(f"{finding.what}: {finding.seen}", "deployment: apptainer", finding.mend)
+
+
+def apptainer(needed: bool, program: str = "apptainer") -> Finding:
+    """Whether containers can be run, and by what."""
+    mend = _mend("install Apptainer 1.2 or newer, or run natively, without --use-singularity", needed)
+    state: State = "lack" if needed else "warning"
+    if shutil.which(program) is None:
+        return Finding("Apptainer", state, "not installed", mend)
+    answer = machine.ask([program, "--version"])
+    version = re.search(r"(\d+)\.(\d+)", answer or "")
+    if answer is None or version is None:
+        return Finding("Apptainer", state, f"{program} does not answer", mend)
+    if (int(version[1]), int(version[2])) < OLDEST:
+        return Finding("Apptainer", state, f"{answer} is too old", mend)
+    return Finding("Apptainer", "ok", answer)
+
+
+def container_start(needed: bool, program: str = "apptainer") -> Finding:
+    """Whether a container of this user's starts: Apptainer is asked, for it may have rights of its own.
+
+    Where it is not installed with setuid it needs a user namespace, and that is what mostly lacks.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        programs = [name for name in HOST_PROGRAMS if Path("/", name).is_dir()]
+        for name in (*programs, "proc", "sys", "dev", "tmp", "etc", "root", "home", "var/tmp"):
+            Path(folder, name).mkdir(parents=True)
+        binds = [word for name in programs for word in ("--bind", f"/{name}")]
+        command = [program, "exec", "--contain", *binds, folder, "true"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=START_S)
+        except (OSError, subprocess.SubprocessError) as error:
+            said, status = str(error), 1
+        else:
+            said, status = done.stderr, done.returncode
+    if status == 0:
+        return Finding("container start", "ok", "allowed")
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "no reason given")
+    mend = (
+        "allow user namespaces (sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1), "
+        "or install Apptainer with setuid"
+    )
+    return Finding(
+        "container start", "lack" if needed else "warning", f"refused: {last}", _mend(mend, needed)
+    )
+
+
+def image(wanted: Image, recorded: Sequence[str]) -> Finding:
+    """Whether an engine's image is there and is the one that its finished runs were made in."""
+    what = f"image {wanted.environment}"
+    try:
+        if " " in str(wanted.file):
+            raise EvengroundError("the path has a blank", str(wanted.file), "set EVENGROUND_CACHE to another")
+        known = read_record(wanted.record) if wanted.record.is_file() else None
+        if known:
+            check_image(wanted, known)
+        if known or not wanted.file.is_file():
+            check_digest(wanted, known.sha256 if known else None, recorded)
+    except EvengroundError as error:
+        return Finding(what, "lack", f"{error.what} ({error.where})", error.todo)
+    if known:
+        return Finding(what, "ok", f"sha256:{known.sha256[:12]}")
+    if wanted.file.is_file():
+        return Finding(what, "ok", "there, to be looked at")
+    mend = "the base image and the package index must be reachable once"
+    return Finding(what, "warning", "to be built", mend)
+
+
+def recorded_digests(plan: Plan, environment: str) -> list[str]:
+    """Sha256s of the images that the finished ones among the wanted runs of an environment were made in."""
+    engines = {engine.name for engine in plan.engines if plan.environment(engine) == environment}
+    found = set()
+    for run in plan.runs:
+        path = plan.root / RUNS / run.place / "environment.json"
+        if run.engine in engines and path.is_file() and (made_in := read_json(path).get("image")):
+            found.add(str(made_in["sha256"]))
+    return sorted(found)
+
+
+def _kind(environment: str) -> str:
+    return "cuda" if environment.endswith(CUDA) else "cpu"
+
+
+def _mend(text: str, needed: bool) -> str:
+    return text if needed else f"only needed for --use-singularity: {text}"

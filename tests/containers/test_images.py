@@ -1,0 +1,134 @@
+"""Images: what decides one before it is built, and when a file is not the recorded one any more."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evenground.errors import EvengroundError
+from evenground.images import (
+    Base,
+    Image,
+    base_of,
+    build_arguments,
+    check_digest,
+    check_image,
+    definition,
+    image_of,
+    read_record,
+    recipe,
+    take_record,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = Base("docker", "some/base:1", "some/base:1", "3.12")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The parts of the repository that decide an image."""
+    for part in ("containers", "envs"):
+        shutil.copytree(ROOT / part, tmp_path / part)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "part", ["containers/jax.def", "containers/pins.yaml", "envs/jax.txt", "envs/runner.txt"]
+)
+def test_definition_pins_and_both_locks_decide_an_image_and_nothing_else(copy: Path, part: str) -> None:
+    before = recipe(copy, "jax")
+    (copy / "containers/keras.def").write_text("changed")
+    (copy / "envs/keras.txt").write_text("changed")
+    assert recipe(copy, "jax") == before
+    (copy / part).write_text((copy / part).read_text() + "# changed\n")
+    assert recipe(copy, "jax") != before
+    assert image_of(copy, "jax", BASE, copy).recipe == recipe(copy, "jax")
+
+
+def test_the_cuda_variant_is_another_image_of_the_same_definition(copy: Path) -> None:
+    assert definition("jax-cuda") == definition("jax")
+    assert recipe(copy, "jax-cuda") != recipe(copy, "jax")
+
+
+def test_another_base_is_another_file_of_the_same_recipe(copy: Path) -> None:
+    first = image_of(copy, "jax", BASE, copy)
+    other = image_of(copy, "jax", Base("docker", "some/base:2", "some/base:2", "3.12"), copy)
+    assert first.file != other.file and first.record != other.record and first.recipe == other.recipe
+
+
+def test_an_environment_without_a_definition_is_one_clear_line(copy: Path) -> None:
+    with pytest.raises(EvengroundError, match=r"'uv' has no container \(no containers/uv\.def\)"):
+        recipe(copy, "uv")
+
+
+@pytest.mark.parametrize("environment", ["keras", "keras-cuda", "jax", "jax-cuda"])
+def test_every_argument_is_one_of_the_definition(copy: Path, environment: str) -> None:
+    """Apptainer refuses a value for an argument that a definition does not have."""
+    given = build_arguments(copy, image_of(copy, environment, BASE, copy), BASE, "3.12")
+    wanted = set(re.findall(r"\{\{ (\w+) \}\}", (copy / definition(environment)).read_text()))
+    assert given.keys() == wanted
+    assert (given["cudnn"] == "none") == (not environment.endswith("-cuda"))
+    assert given["lock"] == environment and (copy / "envs" / f"{given['lock']}.txt").is_file()
+
+
+def test_a_local_base_is_known_by_its_content(copy: Path) -> None:
+    (copy / "base.sif").write_bytes(b"a base")
+    base = base_of(copy, copy / "base.sif")
+    assert (base.bootstrap, base.reference) == ("localimage", str(copy / "base.sif"))
+    assert base.identity.startswith("sha256:") and str(copy) not in base.identity
+    with pytest.raises(EvengroundError, match=r"base image is missing .*local_base\.sh"):
+        base_of(copy, copy / "none.sif")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    """A file of four bytes and the record of it."""
+    made = Image("jax", "abc", tmp_path / "jax-1.sif", tmp_path / "jax-1.json")
+    made.file.write_bytes(b"abcd")
+    take_record(made.file, {"evenground.recipe": "abc"}).write(made.record)
+    return made
+
+
+def test_an_image_that_is_the_recorded_one_passes_also_when_only_its_time_changed(image: Image) -> None:
+    check_image(image, read_record(image.record))
+    os.utime(image.file, (1, 1))
+    check_image(image, read_record(image.record))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"the image of 'jax' is missing \("),
+        (b"abc", r"the image of 'jax' is truncated: 3 of 4 bytes \("),
+        (b"abce", r"the image of 'jax' is sha256:[0-9a-f]{12}, recorded is sha256:88d4266fd4e6 \("),
+    ],
+)
+def test_another_image_is_refused(image: Image, content: bytes | None, said: str) -> None:
+    image.file.unlink()
+    if content is not None:
+        image.file.write_bytes(content)
+        os.utime(image.file, (1, 1))
+    with pytest.raises(EvengroundError, match=said):
+        check_image(image, read_record(image.record))
+
+
+def test_a_record_that_is_none_is_one_clear_line(image: Image) -> None:
+    image.record.write_text('{"name": "jax-1"}')
+    with pytest.raises(EvengroundError, match="not the record of an image"):
+        read_record(image.record)
+
+
+def test_finished_runs_and_new_ones_are_made_in_one_image(image: Image) -> None:
+    check_digest(image, None, [])
+    check_digest(image, "a" * 64, [])
+    check_digest(image, "a" * 64, ["a" * 64])
+    with pytest.raises(EvengroundError, match=r"is missing, finished runs were made in sha256:aaaaaaaaaaaa"):
+        check_digest(image, None, ["a" * 64])
+    with pytest.raises(EvengroundError, match=r"is sha256:b+, finished runs were made in sha256:a+ "):
+        check_digest(image, "b" * 64, ["a" * 64])
+    with pytest.raises(EvengroundError, match=r"in sha256:a+ and sha256:b+"):
+        check_digest(image, "b" * 64, ["a" * 64, "b" * 64])

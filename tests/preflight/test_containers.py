@@ -1,0 +1,172 @@
+"""Containers in preflight, and the same looks as a gate before the first training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenground.config import load_experiment
+from evenground.errors import EvengroundError
+from evenground.images import Image, take_record
+from evenground.preflight import containers
+from evenground.preflight.check import Prepared, check
+from evenground.preflight.finding import Finding
+from evenground.runs.plan import RUNS, Plan, make_plan
+from working_copy import fresh_copy
+
+GIB = 2**30
+
+
+def program(folder: Path, text: str) -> str:
+    """A stand-in for Apptainer that does what the shell lines of `text` say."""
+    path = folder / "apptainer"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "seen"),
+    [
+        (None, "lack", "not installed"),
+        ("exit 3", "lack", "does not answer"),
+        ("echo apptainer version 1.1.9", "lack", "1.1.9 is too old"),
+        ("echo apptainer version 1.4.5", "ok", "apptainer version 1.4.5"),
+    ],
+)
+def test_apptainer_itself(tmp_path: Path, text: str | None, state: str, seen: str) -> None:
+    path = program(tmp_path, text) if text else str(tmp_path / "none")
+    found = containers.apptainer(needed=True, program=path)
+    assert found.state == state and seen in found.seen
+    native = containers.apptainer(needed=False, program=path)
+    assert native.state == ("ok" if state == "ok" else "warning")
+    assert native.mend.startswith("only needed for --use-singularity") or native.state == "ok"
+
+
+def test_a_container_that_does_not_start_says_apptainers_last_words(tmp_path: Path) -> None:
+    refusing = program(tmp_path, "echo INFO: some >&2\necho 'ERROR: no user namespace' >&2\nexit 255")
+    found = containers.container_start(needed=True, program=refusing)
+    assert found.state == "lack" and found.seen == "refused: ERROR: no user namespace"
+    assert "user.max_user_namespaces" in found.mend
+    assert containers.container_start(needed=False, program=refusing).state == "warning"
+
+
+def test_the_container_that_is_tried_is_whole(tmp_path: Path) -> None:
+    """The stand-in checks what Apptainer would be given: host folders bound to folders that are there."""
+    text = "shift 2\n"
+    text += (
+        'while [ "$1" = --bind ]; do from=$2; shift 2; test -d "$from" || exit 9; binds="$binds $from"; done'
+    )
+    text += '\nfor bind in $binds; do test -d "$1$bind" || exit 8; done; test -n "$binds" -a "$2" = true'
+    assert containers.container_start(needed=True, program=program(tmp_path, text)).state == "ok"
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    return Image("jax", "abc", tmp_path / "images" / "jax-1.sif", tmp_path / "jax-1.json")
+
+
+def built(image: Image, content: bytes = b"image") -> str:
+    """Let the image be there; its sha256."""
+    image.file.parent.mkdir(exist_ok=True)
+    image.file.write_bytes(content)
+    record = take_record(image.file, {})
+    record.write(image.record)
+    return record.sha256
+
+
+def test_an_image_to_be_built_is_a_warning_unless_finished_runs_want_one(image: Image) -> None:
+    assert containers.image(image, []).state == "warning"
+    found = containers.image(image, ["a" * 64])
+    assert (
+        found.state == "lack" and "is missing, finished runs were made in sha256:aaaaaaaaaaaa" in found.seen
+    )
+
+
+def test_an_image_that_is_there(image: Image) -> None:
+    digest = built(image)
+    assert containers.image(image, []).seen == f"sha256:{digest[:12]}"
+    assert containers.image(image, [digest]).state == "ok"
+    assert containers.image(image, ["a" * 64]).state == "lack"
+    image.record.unlink()
+    assert containers.image(image, []).seen == "there, to be looked at"
+
+
+def test_a_truncated_or_vanished_image_is_a_lack(image: Image) -> None:
+    built(image)
+    image.file.write_bytes(b"im")
+    assert "truncated: 2 of 5 bytes" in containers.image(image, []).seen
+    image.file.unlink()
+    found = containers.image(image, [])
+    assert found.state == "lack" and "is missing" in found.seen and str(image.record) in found.mend
+
+
+def test_a_path_that_snakemake_refuses_is_said(tmp_path: Path) -> None:
+    found = containers.image(Image("jax", "abc", tmp_path / "my images" / "jax.sif", tmp_path / "r"), [])
+    assert found.state == "lack" and "blank" in found.seen and "EVENGROUND_CACHE" in found.mend
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    copy = fresh_copy(tmp_path / "copy")
+    return make_plan(
+        load_experiment({**copy.settings, "engines": ["jax"], "deployment": "apptainer"}), copy.root
+    )
+
+
+def finish(plan: Plan, **recorded: Any) -> None:
+    """Let every wanted run be finished, with `recorded` in its environment."""
+    for run in plan.runs:
+        folder = plan.root / RUNS / run.place
+        folder.mkdir(parents=True)
+        (folder / "environment.json").write_text(json.dumps({"driver": None, **recorded}))
+        (folder / "manifest.json").touch()
+
+
+def test_the_images_of_finished_runs_are_known(plan: Plan) -> None:
+    assert containers.recorded_digests(plan, "jax") == []
+    finish(plan, image={"name": "jax-1", "sha256": "a" * 64, "labels": {}})
+    assert containers.recorded_digests(plan, "jax") == ["a" * 64]
+    assert containers.recorded_digests(plan, "keras") == []
+
+
+def test_the_gate_looks_only_where_something_will_be_trained(plan: Plan, image: Image) -> None:
+    assert {finding.what for finding in containers.before_training(plan, [image])} > {
+        "Apptainer",
+        "image jax",
+    }
+    assert containers.before_training(plan, []) == []
+    finish(plan)
+    done = make_plan(plan.experiment, plan.root)
+    assert containers.before_training(done, [image]) == []
+
+
+def test_the_gate_names_the_first_lack_in_one_line() -> None:
+    found = [
+        Finding("a", "warning", "odd"),
+        Finding("b", "lack", "gone", "fetch it"),
+        Finding("c", "lack", "too"),
+    ]
+    with pytest.raises(EvengroundError, match=r"^b: gone \(deployment: apptainer\): fetch it$"):
+        containers.refuse_lacks(found)
+    containers.refuse_lacks(found[:1])
+
+
+def test_room_for_images_that_are_not_built(
+    plan: Plan, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(containers.IMAGE_BYTES, "cpu", 2**60)
+    assert "lack" in [f.state for f in containers.findings(plan, [image]) if f.what == "disk for images"]
+    built(image)
+    assert "disk for images" not in {finding.what for finding in containers.findings(plan, [image])}
+
+
+def test_preflight_of_containers_asks_for_images_and_not_for_environments(plan: Plan, image: Image) -> None:
+    what = {
+        finding.what
+        for finding in check(plan, Prepared({}, [image], image.file.parent), [], lambda url: False)
+    }
+    assert {"Apptainer", "image jax", "disk for images"} <= what and "environments" not in what
