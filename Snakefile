@@ -28,13 +28,13 @@ configfile: "params.yaml"
 PYTHON = sys.executable
 
 try:
-    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    # Snakemake itself knows its targets only after it has read this file.
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method or "containers" in sys.argv:
         config["deployment"] = "apptainer"
     PLAN = make_plan(load_experiment(config), Path.cwd())
     IMAGES = {image.environment: image for image in images(PLAN)}
     if workflow.is_main_process:
         write_plan(PLAN)
-        # Snakemake knows its targets only after it has read this file.
         if "preflight" not in sys.argv:
             refuse_lacks(before_training(PLAN, list(IMAGES.values())))
 except EvengroundError as error:

@@ -26,6 +26,7 @@ from evenground.images import (
     image_of,
     take_record,
 )
+from evenground.preflight.containers import last_words
 from evenground.runs.plan import Plan
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
@@ -114,8 +115,9 @@ def build(image: Image, begin: Base, log: Path) -> None:
         ).returncode
     if status:
         partial.unlink(missing_ok=True)
+        said = last_words(log.read_text(errors="replace"))
         raise EvengroundError(
-            f"the image of '{image.environment}' could not be built: {reason(log)}", str(log), "see there"
+            f"the image of '{image.environment}' could not be built: {said}", str(log), "see there"
         )
     partial.rename(image.file)
 
@@ -131,13 +133,6 @@ def as_root() -> list[str]:
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
     whole = int(held.split()[1], 16) == (1 << (last + 1)) - 1
     return ["unshare", "--map-root-user"] if os.geteuid() == 0 and not whole else []
-
-
-def reason(log: Path) -> str:
-    """The line of a build's log that says most: its last error, else its last line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
-    return (errors or lines or ["it printed nothing"])[0 if errors else -1][:300]
 
 
 def labels_of(image: Image) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from evenground.config import Experiment, load_experiment, parameters_page
+from evenground.engines import load_engines
 from evenground.errors import EvengroundError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +44,14 @@ def test_params_yaml_has_every_key_in_the_models_order() -> None:
     given = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert list(given) == list(Experiment.model_fields), "add the key to params.yaml, in the model's order"
     load_experiment(given)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_is_a_configuration_of_this_version(path: Path) -> None:
+    given = yaml.safe_load(path.read_text())
+    example = load_experiment(given, str(path))
+    engines = load_engines(example.engines, ROOT)
+    assert [engine.name for engine in engines] and given.keys() <= Experiment.model_fields.keys()
 
 
 def test_the_page_of_parameters_is_up_to_date() -> None:

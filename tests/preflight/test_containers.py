@@ -47,9 +47,11 @@ def test_apptainer_itself(tmp_path: Path, text: str | None, state: str, seen: st
 
 
 def test_a_container_that_does_not_start_says_apptainers_last_words(tmp_path: Path) -> None:
-    refusing = program(tmp_path, "echo INFO: some >&2\necho 'ERROR: no user namespace' >&2\nexit 255")
+    refusing = program(
+        tmp_path, "printf '\\033[91mERROR  : no namespace\\n\\033[0mINFO : ask\\n' >&2; exit 255"
+    )
     found = containers.container_start(needed=True, program=refusing)
-    assert found.state == "lack" and found.seen == "refused: ERROR: no user namespace"
+    assert found.state == "lack" and found.seen == "refused: ERROR : no namespace"
     assert "user.max_user_namespaces" in found.mend
     assert containers.container_start(needed=False, program=refusing).state == "warning"
 
@@ -88,11 +90,11 @@ def test_an_image_to_be_built_is_a_warning_unless_finished_runs_want_one(image: 
 
 def test_an_image_that_is_there(image: Image) -> None:
     digest = built(image)
-    assert containers.image(image, []).seen == f"sha256:{digest[:12]}"
+    assert containers.image(image, []).seen == f"sha256:{digest[:12]} ({image.file})"
     assert containers.image(image, [digest]).state == "ok"
     assert containers.image(image, ["a" * 64]).state == "lack"
     image.record.unlink()
-    assert containers.image(image, []).seen == "there, to be looked at"
+    assert containers.image(image, []).seen.startswith("there, to be looked at")
 
 
 def test_a_truncated_or_vanished_image_is_a_lack(image: Image) -> None:

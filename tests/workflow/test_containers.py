@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +73,8 @@ class Contained:
     environ: dict[str, str]
     said: str
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+    def call(self, *arguments: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        command = [*within, sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
         command += ["--workflow-profile", "profiles/quick"]
         return subprocess.run(command, cwd=self.root, env=self.environ, capture_output=True, text=True)
 
@@ -191,10 +191,19 @@ class TestInContainers:
         os.utime(contained.image("jax"))
         with contained.one_run_missing():
             before = contained.attempts()
-            done = contained.call("--use-singularity", "--until", "image")
+            done = contained.call("containers")
             assert done.returncode == 0, done.stdout + done.stderr
             assert "building" not in done.stdout and contained.record("jax").is_file()
             assert contained.attempts() == before
+
+    def test_a_user_who_may_not_make_namespaces_is_told_apptainers_reason(self, contained: Contained) -> None:
+        """A user namespace without a group in it: the kernel lets nobody there make another one."""
+        nobody = ["unshare", "--map-root-user", "unshare", "--user", "--map-user=1000"]
+        before = contained.attempts()
+        with contained.one_run_missing():
+            said = errors(contained.call("--use-singularity", within=nobody))
+        assert len(said) == 1 and said[0].startswith("error: container start: refused: ERROR")
+        assert "user namespace" in said[0] and contained.attempts() == before
 
     def test_a_truncated_image_is_refused_before_any_training(self, contained: Contained) -> None:
         image = contained.image("jax")

@@ -87,14 +87,24 @@ def container_start(needed: bool, program: str = "apptainer") -> Finding:
             said, status = done.stderr, done.returncode
     if status == 0:
         return Finding("container start", "ok", "allowed")
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "no reason given")
     mend = (
         "allow user namespaces (sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1), "
         "or install Apptainer with setuid"
     )
     return Finding(
-        "container start", "lack" if needed else "warning", f"refused: {last}", _mend(mend, needed)
+        "container start",
+        "lack" if needed else "warning",
+        f"refused: {last_words(said)}",
+        _mend(mend, needed),
     )
+
+
+def last_words(said: str) -> str:
+    """The line of Apptainer's output that says most: its first error, else its last line."""
+    plain = re.sub(r"\x1b\[\d*m", "", said).splitlines()
+    lines = [" ".join(line.split()) for line in plain if line.strip()]
+    errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
+    return (errors or lines[-1:] or ["it says nothing"])[0][:300]
 
 
 def image(wanted: Image, recorded: Sequence[str]) -> Finding:
@@ -111,11 +121,11 @@ def image(wanted: Image, recorded: Sequence[str]) -> Finding:
     except EvengroundError as error:
         return Finding(what, "lack", f"{error.what} ({error.where})", error.todo)
     if known:
-        return Finding(what, "ok", f"sha256:{known.sha256[:12]}")
+        return Finding(what, "ok", f"sha256:{known.sha256[:12]} ({wanted.file})")
     if wanted.file.is_file():
-        return Finding(what, "ok", "there, to be looked at")
+        return Finding(what, "ok", f"there, to be looked at ({wanted.file})")
     mend = "the base image and the package index must be reachable once"
-    return Finding(what, "warning", "to be built", mend)
+    return Finding(what, "warning", f"to be built ({wanted.file})", mend)
 
 
 def recorded_digests(plan: Plan, environment: str) -> list[str]:

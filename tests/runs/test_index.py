@@ -1,0 +1,63 @@
+"""The index: what became of each wanted run, and what is never put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenground.errors import EvengroundError
+from evenground.files import sha256_file, write_json
+from evenground.runs.index import build_index, unfinished
+from evenground.runs.plan import RUNS
+
+MACHINE = {"class": "made", "description": "made"}
+
+
+def plan(engines: dict[str, int]) -> dict[str, Any]:
+    """A plan that wants so many runs of each engine."""
+    runs = [
+        {
+            "machine": "made",
+            "dataset": "tiny",
+            "engine": engine,
+            "key": "k",
+            "repetition": number,
+            "order": number,
+        }
+        for engine, count in engines.items()
+        for number in range(1, count + 1)
+    ]
+    return {"machine": MACHINE, "calibration": "results/calibration/made/x.json", "runs": runs}
+
+
+def finish(root: Path, engine: str, number: int, digest: str | None) -> None:
+    """Let a run be finished, in the image of that digest."""
+    folder = root / RUNS / "made/tiny" / engine / "k" / f"r{number}"
+    image = {"name": "i", "sha256": digest, "labels": {}} if digest else None
+    write_json(folder / "environment.json", {"machine": MACHINE, "image": image})
+    write_json(folder / "outcome.json", {"attempt": 1})
+    files = {path.name: sha256_file(path) for path in folder.iterdir()}
+    write_json(folder / "manifest.json", {"files": files})
+
+
+def test_each_engine_has_an_image_of_its_own(tmp_path: Path) -> None:
+    for engine, digest in (("a", "1" * 64), ("b", "2" * 64)):
+        finish(tmp_path, engine, 1, digest)
+        finish(tmp_path, engine, 2, digest)
+    assert unfinished(build_index(plan({"a": 2, "b": 2}), tmp_path)) == []
+
+
+def test_runs_of_one_engine_in_two_images_are_refused(tmp_path: Path) -> None:
+    finish(tmp_path, "a", 1, "1" * 64)
+    finish(tmp_path, "a", 2, "2" * 64)
+    with pytest.raises(
+        EvengroundError, match=r"runs of 'a' were made in two images: sha256:1{12} .*sha256:2{12}"
+    ):
+        build_index(plan({"a": 2}), tmp_path)
+
+
+def test_native_and_missing_runs_have_no_image(tmp_path: Path) -> None:
+    finish(tmp_path, "a", 1, None)
+    assert len(unfinished(build_index(plan({"a": 2}), tmp_path))) == 1
