@@ -58,6 +58,7 @@ localrules:
     figures,
     preflight,
     containers,
+    data,
 
 
 rule all:
@@ -69,4 +70,5 @@ rule all:
 rule figures:
     """Tables and figures of whatever has run, without the verdict on what has not."""
     input:
+        f"{OUT}/tables/runs.csv",
         f"{OUT}/figures/figures.json",

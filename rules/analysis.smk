@@ -25,11 +25,12 @@ rule tables:
             name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"],
             form=["csv", "md"],
         ),
+        metrics=f"{OUT}/metrics.json",
     log:
         "results/logs/tables.log",
     shell:
         "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised {OUT}/normalised"
-        " --output-dir {OUT}/tables 2>&1 | tee {log:q}"
+        " --output-dir {OUT}/tables --metrics {output.metrics:q} 2>&1 | tee {log:q}"
 
 
 rule draw:

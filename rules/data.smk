@@ -30,3 +30,9 @@ rule prepare:
         "{PYTHON:q} scripts/prepare.py --registry {input.registry:q} --extra-registry {input.experiment:q}"
         " --dataset {wildcards.dataset:q} --raw-dir $(dirname {input.fetched:q})"
         " --output-dir $(dirname {output:q}) 2>&1 | tee {log:q}"
+
+
+rule data:
+    """All datasets of the experiment, prepared."""
+    input:
+        wanted_datasets(),

@@ -14,7 +14,7 @@ from evenground.report.material import read_material
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="results/index.json")
+    parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
     parser.add_argument("--normalised", type=Path, required=True, help="folder written by normalise.py")
     parser.add_argument("--tables", type=Path, required=True, help="folder written by tables.py")
     parser.add_argument("--output-dir", type=Path, required=True)

@@ -16,7 +16,7 @@ from evenground.errors import cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="results/index.json")
+    parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
     parser.add_argument("--output-dir", type=Path, required=True)
     given = parser.parse_args()
     index = read_index(given.index)

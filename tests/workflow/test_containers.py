@@ -45,7 +45,7 @@ def test_without_apptainer_nothing_is_built_or_trained(
     assert len(errors(done)) == 1 and errors(done)[0].startswith("error: Apptainer: not installed (")
     assert "install Apptainer" in errors(done)[0]
     assert not list((copy.root / "results").rglob("outcome.json")) and not (copy.root / "cache").exists()
-    assert (copy.root / OUT / "plan.json").is_file() and not (copy.root / "results/plan.json").exists()
+    assert (copy.root / OUT / "plan.json").is_file() and not (copy.root / "results/native/plan.json").exists()
 
     done = copy.call("--cores", "1", "--use-singularity", "preflight", ok=False)
     assert " NO  Apptainer: not installed -> install" in done.stdout
@@ -145,7 +145,7 @@ class TestInContainers:
         assert len(named) == 17 and all(word.startswith(f"{OUT}/figures/") for word in named)
         assert all((contained.root / word).stat().st_size > 0 for word in named)
         assert "apptainer" in (contained.root / OUT / "tables/training_time.md").read_text()
-        assert not (contained.root / "results/tables").exists(), "native tables are others"
+        assert not (contained.root / "results/native/tables").exists(), "native tables are others"
 
     def test_every_run_says_in_which_image(self, contained: Contained) -> None:
         digests = {name: sha256_file(contained.image(name)) for name in ("jax", "keras")}

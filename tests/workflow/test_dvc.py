@@ -1,39 +1,233 @@
-"""`dvc repro` calls Snakemake: it trains what a changed parameter touches and nothing twice."""
+"""`dvc repro` in a real workspace: what is trained after each change, what a clone gets, what a failure leaves."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from working_copy import ROOT, WorkingCopy
+from working_copy import FAKES, ROOT, TINY, WorkingCopy, fresh_copy
+
+FILES = ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "results/README.md")
+OUT = Path("results/native")
+TRACKED = (
+    "runs",
+    "calibration",
+    "native/index.json",
+    "native/tables",
+    "native/figures",
+    "native/metrics.json",
+)
 
 
-def dvc(copy: WorkingCopy, *arguments: str) -> str:
-    environ = {**copy.environ(), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=copy.root, env=environ, capture_output=True, text=True
+@dataclass
+class Workspace:
+    """A git and DVC workspace with a folder as remote; every change is made in `params.yaml` or a file."""
+
+    copy: WorkingCopy
+
+    @property
+    def root(self) -> Path:
+        return self.copy.root
+
+    def environ(self) -> dict[str, str]:
+        return {
+            **self.copy.environ(),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def run(self, *command: str, ok: bool = True) -> str:
+        done = subprocess.run(command, cwd=self.root, env=self.environ(), capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, said
+        return said
+
+    def dvc(self, *arguments: str, ok: bool = True) -> str:
+        return self.run(sys.executable, "-m", "dvc", *arguments, ok=ok)
+
+    def repro(self, ok: bool = True, **changes: Any) -> int:
+        """Change parameters, call `dvc repro`; the number of trainings it began."""
+        self.copy.settings |= changes
+        self.write_parameters()
+        self.copy.log()
+        self.dvc("repro", ok=ok)
+        return self.copy.trainings()
+
+    def write_parameters(self) -> None:
+        (self.root / "params.yaml").write_text(yaml.safe_dump(self.copy.settings, sort_keys=False))
+
+    def commit(self) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "state")
+
+    def table(self) -> list[dict[str, str]]:
+        with (self.root / OUT / "tables/runs.csv").open(encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def epochs(self) -> set[int]:
+        """The epochs that the runs behind the tables trained."""
+        runs = json.loads((self.root / OUT / "index.json").read_text())["runs"]
+        events = [(self.root / run["path"] / "events.jsonl").read_text() for run in runs]
+        return {text.count('"epoch_end"') for text in events}
+
+    def tracked(self) -> dict[str, bytes]:
+        """Every file DVC keeps, by its path."""
+        paths = [self.root / "results" / name for name in TRACKED]
+        files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+        return {str(file.relative_to(self.root)): file.read_bytes() for file in files if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """Two engines, one dataset, one repetition, trained once, committed and pushed to a folder."""
+    folder = tmp_path_factory.mktemp("dvc")
+    copy = fresh_copy(folder / "work")
+    for name in FILES:
+        (copy.root / name).parent.mkdir(exist_ok=True, parents=True)
+        shutil.copy(ROOT / name, copy.root / name)
+    (copy.root / ".gitignore").write_text(
+        (ROOT / ".gitignore").read_text() + "cache/\norder.log\nsettings.yaml\n"
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    space = Workspace(copy)
+    space.copy.settings |= {"repetitions": 1, "epochs": 3, "deployment": "native"}
+    space.run("git", "init", "--quiet")
+    space.dvc("remote", "add", "--default", "store", str(folder / "store"))
+    assert space.repro() == 2
+    space.commit()
+    space.dvc("push")
+    yield space
+
+
+def clone(space: Workspace, to: Path) -> Workspace:
+    subprocess.run(["git", "clone", "--quiet", space.root, to], check=True)
+    cloned = Workspace(WorkingCopy(to, dict(space.copy.settings)))
+    cloned.dvc("pull")
+    return cloned
 
 
 @pytest.mark.slow
-def test_repro_trains_what_changed_and_nothing_twice(copy: WorkingCopy) -> None:
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
-        (copy.root / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, copy.root / name)
-    subprocess.run(["git", "init", "--quiet"], cwd=copy.root, check=True)
-    copy.settings |= {"repetitions": 1, "engines": copy.settings["engines"][:1]}
-    trained = []
-    for epochs in (2, 3, 3, 2):
-        (copy.root / "params.yaml").write_text(yaml.safe_dump({**copy.settings, "epochs": epochs}))
-        dvc(copy, "repro")
-        trained.append(copy.trainings())
-    assert trained == [1, 1, 0, 0]
-    assert "results/runs" in (copy.root / "dvc.lock").read_text()
+class TestRepro:
+    """One workspace goes through all of it, in this order."""
+
+    def test_a_clone_trains_nothing_and_every_tracked_file_stays(
+        self, space: Workspace, tmp_path: Path
+    ) -> None:
+        cloned = clone(space, tmp_path / "clone")
+        before = space.tracked()
+        assert cloned.tracked() == before and len(before) > 30
+        assert cloned.repro() == 0
+        assert cloned.tracked() == before
+        assert "Nothing to be done" in cloned.run("snakemake", "--cores", "1", "--dry-run")
+        lock = (space.root / "dvc.lock").read_bytes()
+        assert (cloned.root / "dvc.lock").read_bytes() == lock
+
+    def test_a_clone_redraws_everything_from_the_runs_to_the_same_bytes(
+        self, space: Workspace, tmp_path: Path
+    ) -> None:
+        cloned = clone(space, tmp_path / "clone")
+        for name in ("tables", "figures", "normalised", "metrics.json", "index.json"):
+            path = cloned.root / OUT / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        cloned.run("snakemake", "--cores", "1", "figures")
+        assert cloned.copy.trainings() == 0 and cloned.tracked() == space.tracked()
+
+    def test_one_more_repetition(self, space: Workspace) -> None:
+        assert space.repro(repetitions=2) == 2 and len(space.table()) == 4
+
+    def test_epochs_there_and_back(self, space: Workspace) -> None:
+        before = space.tracked()
+        assert space.repro(epochs=5) == 4 and space.epochs() == {5}
+        assert space.repro(epochs=3) == 0 and space.epochs() == {3}
+        after = space.tracked()
+        assert {name: after[name] for name in before} == before
+
+    def test_the_code_of_one_engine(self, space: Workspace) -> None:
+        folder = space.root / "tests/fake_b"
+        shutil.copytree(space.root / "tests/fake_engine", folder)
+        engines = [FAKES[0], {"name": "fake_b", "folder": "tests/fake_b"}]
+        space.repro(engines=engines)
+        program = folder / "train.py"
+        program.write_text(program.read_text() + "# changed\n")
+        assert space.repro() == 2
+        latest = [run for run in space.table() if run["engine"] == "fake_a"]
+        assert {run["attempts"] for run in latest} == {"1"}
+
+    def test_a_dataset_that_is_only_newer(self, space: Workspace) -> None:
+        for path in (space.root / "data/prepared").rglob("*"):
+            os.utime(path)
+        assert space.repro() == 0
+
+    def test_a_registry_entry_is_its_datasets_only(self, space: Workspace) -> None:
+        registry = {"tiny": TINY, "small": {**TINY, "title": "Small", "train_images": 60}}
+        assert space.repro(registry=registry, datasets=["tiny", "small"]) == 4
+        registry["small"] = {**TINY, "title": "Small", "train_images": 70}
+        assert space.repro(registry=registry) == 4
+        assert space.repro(registry={"tiny": TINY}, datasets=["tiny"]) == 0
+
+    def test_a_deleted_run_is_made_again_alone(self, space: Workspace) -> None:
+        path = json.loads((space.root / OUT / "index.json").read_text())["runs"][0]["path"]
+        shutil.rmtree(space.root / path)
+        assert space.repro() == 1
+
+    def test_a_failed_training_is_told_stored_and_tried_again(self, space: Workspace) -> None:
+        (space.root / "fake_mode").write_text("crash")
+        space.repro(ok=False, warm_up_images=0, seed=5)
+        assert {run["status"] for run in space.table()} == {"failed"}
+        (space.root / "fake_mode").unlink()
+        assert space.repro() == 4
+        assert {run["status"] for run in space.table()} == {"finished"}
+        assert space.repro() == 0
+
+    def test_metrics_and_plots(self, space: Workspace) -> None:
+        space.commit()
+        shown = json.loads(space.dvc("metrics", "show", "--json"))
+        numbers = shown[""]["data"][f"{OUT}/metrics.json"]["data"]["tiny"]["fake_a"]
+        assert (
+            numbers["training_s"] > 0
+            and 0 <= numbers["test_accuracy"] <= 1
+            and numbers["peak_rss_bytes"] > 1e6
+        )
+        space.repro(epochs=4)
+        changed = json.loads(space.dvc("metrics", "diff", "--json"))
+        assert any("training_s" in name for name in changed[f"{OUT}/metrics.json"])
+        space.dvc("plots", "show", "--out", "plots")
+        page = (space.root / "plots/index.html").read_text()
+        assert all(title in page for title in ("Training time of every run", "Mean CPU use", "Mean memory"))
+        shutil.rmtree(space.root / "plots")
+
+    def test_killed_in_the_middle_only_the_missing_ones_are_made(self, space: Workspace) -> None:
+        space.copy.settings |= {"repetitions": 3, "seed": 77}
+        space.write_parameters()
+        before = self.finished(space)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dvc", "repro"],
+            cwd=space.root,
+            env=space.environ(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while self.finished(space) < before + 2 and process.poll() is None:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        space.run("snakemake", "--unlock", "--cores", "1")
+        done = self.finished(space) - before
+        assert done >= 2 and space.repro() == 6 - done
+        assert {run["status"] for run in space.table()} == {"finished"} and len(space.table()) == 6
+
+    @staticmethod
+    def finished(space: Workspace) -> int:
+        return len(list((space.root / "results/runs").rglob("manifest.json")))

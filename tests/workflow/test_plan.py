@@ -126,7 +126,7 @@ def finish(plan: Plan) -> None:
 
 
 def test_the_plan_is_written_only_when_it_differs_or_work_is_left(copy: WorkingCopy) -> None:
-    path = copy.root / "results/plan.json"
+    path = copy.root / "results/native/plan.json"
     write_plan(plan_of(copy))
     first = path.read_bytes()
     write_plan(plan_of(copy))

@@ -16,7 +16,7 @@ from evenground.runs.index import missed_goals
 from working_copy import WorkingCopy, fresh_copy
 
 Called = tuple[WorkingCopy, list[str]]
-TABLE = "results/tables/runs.csv"
+TABLE = "results/native/tables/runs.csv"
 
 
 def table(copy: WorkingCopy) -> list[dict[str, str]]:
@@ -25,7 +25,7 @@ def table(copy: WorkingCopy) -> list[dict[str, str]]:
 
 
 def index(copy: WorkingCopy) -> dict:  # type: ignore[type-arg]
-    return json.loads((copy.root / "results/index.json").read_text())
+    return json.loads((copy.root / "results/native/index.json").read_text())
 
 
 def epochs_in_table(copy: WorkingCopy) -> set[int]:
@@ -80,7 +80,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Called:
     """One call with more cores than a training takes, and what the fake engines logged."""
     copy = fresh_copy(tmp_path_factory.mktemp("called"))
     copy.settings["repetitions"] = 3
-    copy.call("--cores", "8", "results/index.json")
+    copy.call("--cores", "8", "results/native/index.json")
     return copy, copy.log()
 
 
@@ -121,7 +121,7 @@ def test_a_run_folder_is_whole(called: Called) -> None:
 
 def test_a_second_call_has_nothing_to_do(called: Called) -> None:
     copy, _ = called
-    done = copy.call("--cores", "2", "results/index.json")
+    done = copy.call("--cores", "2", "results/native/index.json")
     assert "Nothing to be done" in done.stdout + done.stderr
     assert copy.trainings() == 0
 
@@ -138,7 +138,14 @@ def test_a_changed_record_is_refused(called: Called, tmp_path: Path) -> None:
     shutil.copytree(copy.root, tmp_path / "copy")
     run = tmp_path / "copy" / index(copy)["runs"][0]["path"]
     (run / "samples.csv").write_text("t\n")
-    command = [sys.executable, "scripts/index.py", "--plan", "results/plan.json", "--output", "new.json"]
+    command = [
+        sys.executable,
+        "scripts/index.py",
+        "--plan",
+        "results/native/plan.json",
+        "--output",
+        "new.json",
+    ]
     done = subprocess.run(command, cwd=tmp_path / "copy", capture_output=True, text=True)
     assert done.returncode == 1
     assert (
@@ -154,7 +161,7 @@ def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: Work
     done = copy.call("--cores", "2", "all", ok=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: 1 of 1")]
     assert len(said) == 1 and "crashed" in said[0]
-    assert (copy.root / "results/figures/figures.json").is_file(), "it draws before it fails"
+    assert (copy.root / "results/native/figures/figures.json").is_file(), "it draws before it fails"
     assert [(row["status"], row["reason"], row["attempts"]) for row in table(copy)] == [
         ("failed", "crashed", "1")
     ]
@@ -190,14 +197,14 @@ def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingC
     copy.settings |= {"repetitions": 1, "engines": copy.settings["engines"][:1], "warm_up_images": 0}
     made = copy.calibrated()
     made.unlink()
-    copy.call("--cores", "2", "results/index.json")
+    copy.call("--cores", "2", "results/native/index.json")
     figures = json.loads(made.read_text())["figures"]
     assert figures["cpu_total_kernel"]["passed"] and len(figures) > 20
     begun_ns = int((copy.root / "order.log").read_text().split()[0])
     assert made.stat().st_mtime_ns < begun_ns
     recorded = index(copy)["calibration"]
     assert (copy.root / recorded["path"]) == made and len(recorded["sha256"]) == 64
-    again = copy.call("--cores", "2", "results/index.json")
+    again = copy.call("--cores", "2", "results/native/index.json")
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
@@ -211,4 +218,4 @@ def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(c
     copy.call("--cores", "2", TABLE)
     assert [row["status"] for row in table(copy)] == ["finished"]
     assert missed_goals(index(copy), copy.root) == ["the calibration itself"]
-    assert "status 125" in (copy.root / "results/tables/calibration.md").read_text()
+    assert "status 125" in (copy.root / "results/native/tables/calibration.md").read_text()

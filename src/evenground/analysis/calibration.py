@@ -11,7 +11,7 @@ from evenground.analysis.index import Index, first_fault
 from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes
 
-MEND = "delete it and results/index.json, then call the pipeline again"
+MEND = "delete it and the index, then call the pipeline again"
 
 
 @dataclass(frozen=True)

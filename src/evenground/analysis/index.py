@@ -1,4 +1,4 @@
-"""`results/index.json`: which runs were wanted, which of them finished, and where their folders lie."""
+"""`index.json`: which runs were wanted, which of them finished, and where their folders lie."""
 
 from __future__ import annotations
 

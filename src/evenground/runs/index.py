@@ -11,7 +11,7 @@ from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN
 
 
 def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
-    """The index of `plan` (content of `results/plan.json`): the same, each run with what became of it."""
+    """The index of `plan` (content of `plan.json`): the same, each run with what became of it."""
     runs = [_indexed(run, root) for run in plan["runs"]]
     content = {name: value for name, value in plan.items() if name != WRITTEN}
     _refuse_two_images(runs, root)

@@ -130,7 +130,7 @@ class Plan:
     @property
     def results(self) -> Path:
         """Where the index and all that follows from it stand: each deployment has its own."""
-        return results_folder(self.experiment.deployment)
+        return RESULTS / self.experiment.deployment
 
     @property
     def calibration(self) -> Path:
@@ -153,11 +153,6 @@ class Plan:
             ],
             "runs": [asdict(run) for run in self.runs],
         }
-
-
-def results_folder(deployment: str) -> Path:
-    """`results`, or for another deployment than the native one a folder below it."""
-    return RESULTS if deployment == "native" else RESULTS / deployment
 
 
 def calibration_file(root: Path, machine: str, deployment: str = "native") -> Path:

@@ -1,0 +1,38 @@
+"""The main numbers of the tables, nested by dataset and engine, for tools that compare two states of a project."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+MEDIANS = (("training_time", "training_s"), ("accuracy", "test_accuracy"))
+
+
+def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Dataset -> engine -> number: medians of training time and accuracy, peaks, the ratio to the baseline.
+
+    A number that is missing is left out: null would be taken for a value.
+    """
+    found: dict[str, Any] = {}
+
+    def put(row: Mapping[str, Any], name: str, value: float) -> None:
+        if math.isfinite(value):
+            found.setdefault(row["dataset"], {}).setdefault(row["engine"], {})[name] = float(value)
+
+    for table, measure in MEDIANS:
+        for row in _rows(tables[table]):
+            if row["measure"] == measure:
+                put(row, measure, row["median"])
+    for row in _rows(tables["resources"]):
+        put(row, f"peak_{row['resource']}", row["peak_median"])
+    for row in _rows(tables["time_ratio"]):
+        if row["measure"] == "training_s":
+            put(row, f"training_s_to_{row['baseline']}", row["ratio"])
+    return found
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
