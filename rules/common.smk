@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.runs.command import GPU_CHOICE
@@ -10,6 +9,8 @@ from evenground.runs.record import source_state
 
 # What starts and measures a training: in an image it is the image's own Python.
 RUNNER = RUNNER_PYTHON if IMAGES else PYTHON
+# A training ends with this process; in a container its parent is Apptainer.
+PIPELINE = os.getpid()
 
 
 def marker(environment):
@@ -44,13 +45,16 @@ def any_container(wildcards):
 
 
 def tell_apptainer():
-    """Let the choice of GPUs into containers, and folders that are links to other disks."""
-    kind = "APPTAINER" if shutil.which("apptainer") else "SINGULARITY"
+    """Let the choice of GPUs into containers, and what lies outside of the working copy: links, engines."""
     chosen = {name: os.environ[name] for name in GPU_CHOICE if name in os.environ}
-    os.environ |= {f"{kind}ENV_{name}": value for name, value in chosen.items()}
-    linked = [str(path.resolve()) for path in map(Path, ("data", "results")) if path.is_symlink()]
-    if linked:
-        os.environ[f"{kind}_BIND"] = ",".join(linked)
+    os.environ |= {f"APPTAINERENV_{name}": value for name, value in chosen.items()}
+    folders = [Path(name) for name in ("data", "results")]
+    folders += [path for folder in folders for path in sorted(folder.glob("*"))]
+    folders += [path for engine in PLAN.engines for path in engine.sources(PLAN.root)]
+    outside = {str(path.resolve()) for path in folders if not path.resolve().is_relative_to(PLAN.root.resolve())}
+    given = os.environ.get("APPTAINER_BIND")
+    if outside:
+        os.environ["APPTAINER_BIND"] = ",".join([*([given] if given else []), *sorted(outside)])
 
 
 def wanted_datasets(wildcards=None):

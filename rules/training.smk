@@ -14,7 +14,7 @@ rule calibrate:
     container:
         any_container
     shell:
-        "exec {RUNNER:q} scripts/calibrate.py --output {output:q} > >(tee {log:q}) 2>&1"
+        "exec {RUNNER:q} scripts/calibrate.py --output {output:q} --pipeline {PIPELINE} > >(tee {log:q}) 2>&1"
 
 
 rule train:
@@ -41,7 +41,7 @@ rule train:
     shell:
         "exec {RUNNER:q} scripts/train.py --experiment {input.experiment:q} --place {params.place:q}"
         " --attempt {wildcards.attempt:q} --python={params.python:q} --warm-up {params.warm_up:q}"
-        " --image={params.image:q} --source {params.source:q}"
+        " --image={params.image:q} --source {params.source:q} --pipeline {PIPELINE}"
         " 2> >(tee {log:q} >&2)"
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,26 +16,35 @@ import _path
 from evenground.errors import cli
 from evenground.files import write_json
 from evenground.runs.training import alone
-from train import end_with_parent
+from train import end_with
 
 PASSED, MISSED = 0, 1
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--pipeline", type=int, help="process number of what this shall end with")
     given = parser.parse_args()
+    if given.pipeline:
+        end_with(given.pipeline)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)
     command = [sys.executable, "-m", "evenground.sidecar", "calibrate", "--output", str(given.output)]
     env = {**os.environ, "PYTHONPATH": str(_path.ROOT / "src")}
     with alone():
-        status = subprocess.run(command, env=env, preexec_fn=end_with_parent).returncode
+        status = subprocess.run(command, env=env, preexec_fn=end_with_this_script).returncode
     if status not in (PASSED, MISSED) or not given.output.is_file():
         # That the sampler is not known to be good is a result, which the table shows; trainings go on.
         write_json(given.output, {"schema": 1, "passed": False, "figures": {"calibration": failed(status)}})
     if status != PASSED:
         print("some goals are missed on this machine: tables/calibration.md will say which", flush=True)
+
+
+def end_with_this_script() -> None:
+    """Ask the kernel to end the calling process, the measuring one, when this script dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def failed(status: int) -> dict[str, Any]:
@@ -44,5 +55,4 @@ def failed(status: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    end_with_parent()
     cli(main)

@@ -8,14 +8,14 @@ import fcntl
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import _path  # noqa: F401
 from environment import cache_dir
 from evenground.errors import EvengroundError, cli
 from evenground.images import (
+    BASE_LABEL,
+    BUILT_LABEL,
     RECIPE_LABEL,
     Base,
     Image,
@@ -30,7 +30,7 @@ from evenground.preflight.containers import last_words
 from evenground.runs.plan import Plan
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
-OWN_LABELS = "evenground."
+OWN_LABELS = ("evenground.", BUILT_LABEL)
 MINOR_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 # Half the time of the default; the image is a tenth larger and every Apptainer can mount it.
 COMPRESSION = "-comp gzip -Xcompression-level 1"
@@ -64,17 +64,15 @@ def main() -> None:
     given = parser.parse_args()
     begin = base()
     image = image_of(Path(), given.environment, begin, image_dir())
-    image.file.parent.mkdir(parents=True, exist_ok=True)
-    with locked(image.file.with_suffix(".lock")):
-        if not image.file.is_file():
-            check_digest(image, None, given.recorded)
-            build(image, begin, given.log)
-        labels = labels_of(image)
-    if labels.get(RECIPE_LABEL) != image.recipe:
+    if not image.file.is_file():
+        check_digest(image, None, given.recorded)
+        make(image, begin, given.log)
+    labels = labels_of(image)
+    if (labels.get(RECIPE_LABEL), labels.get(BASE_LABEL)) != (image.recipe, begin.identity):
         raise EvengroundError(
-            f"the image of '{image.environment}' was built from another definition, pins or lock",
+            f"the image of '{image.environment}' was not built from this definition, pins, locks and base",
             str(image.file),
-            "delete it to have it built, or copy in the image of this commit",
+            "delete it to have it built, or copy in the one that the pipeline built at this commit",
         )
     record = take_record(image.file, labels)
     check_digest(image, record.sha256, given.recorded)
@@ -85,12 +83,20 @@ def main() -> None:
     )
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one working copy at a time build an image: a second build would have another digest."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def make(image: Image, begin: Base, log: Path) -> None:
+    """Build the image, one working copy at a time: a second build would have another digest."""
+    try:
+        image.file.parent.mkdir(parents=True, exist_ok=True)
+        with image.file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not image.file.is_file():
+                build(image, begin, log)
+    except OSError as error:
+        raise EvengroundError(
+            f"the image of '{image.environment}' cannot be made: {error}",
+            str(image.file.parent),
+            "point EVENGROUND_CACHE to a folder that can be written",
+        ) from error
 
 
 def build(image: Image, begin: Base, log: Path) -> None:

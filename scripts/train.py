@@ -4,23 +4,22 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
+import select
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
-from evenground.images import read_record
+from evenground.images import check_inside, read_record
 from evenground.runs.plan import make_plan
 from evenground.runs.training import Training, headline, train
-
-PR_SET_PDEATHSIG = 1
 
 
 def arguments() -> argparse.Namespace:
@@ -32,38 +31,56 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", choices=["yes", "no"], required=True)
     parser.add_argument("--image", default="", help="record of the container image this runs in, if any")
     parser.add_argument("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
+    parser.add_argument("--pipeline", type=int, help="process number of what this training shall end with")
     return parser.parse_args()
 
 
-def end_with_parent() -> None:
-    """Ask the kernel to end this process when the pipeline dies, so that no training is orphaned."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == 1:
+def end_with(pid: int) -> None:
+    """End this process, as by SIGTERM, when the process `pid`, the pipeline, ends: nothing is orphaned.
+
+    The parent will not do: in a container that is Apptainer, which outlives a killed pipeline.
+    """
+    try:
+        pipeline = os.pidfd_open(pid)
+    except ProcessLookupError:
         sys.exit("error: the pipeline ended before this training began")
+
+    def wait() -> None:
+        select.select([pipeline], [], [])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def main() -> None:
     given = arguments()
+    if given.pipeline:
+        end_with(given.pipeline)
     plan = make_plan(load_experiment(read_json(given.experiment), str(given.experiment)), Path.cwd())
-    run = plan.find(given.place)
-    if run.machine != plan.here:
+    wanted = given.place.parts[0]
+    if wanted != plan.here:
         raise EvengroundError(
-            f"'{run.machine}' is another machine", f"this one is '{plan.here}'", "train on that machine"
+            f"'{wanted}' is another machine",
+            f"this one is '{plan.here}'",
+            "train on that machine; in a container, let it see the GPU: --apptainer-args '--nv --cleanenv'",
         )
+    run = plan.find(given.place)
     shown = f"[{run.order}/{len(plan.runs)}] {run.dataset} {run.engine} r{run.repetition}"
     note = " (with a warm-up before it)" if given.warm_up == "yes" else ""
     print(f"{shown}: training{note} ...", file=sys.stderr, flush=True)
     python = Path(given.python) if given.python else None
     image = read_record(Path(given.image)) if given.image else None
+    home = tempfile.TemporaryDirectory(prefix="evenground-home-")
     if image:
+        check_inside(image)
         # Snakemake makes the working copy a container's home: frameworks' caches do not belong there.
-        os.environ["HOME"] = tempfile.gettempdir()
+        os.environ["HOME"] = home.name
     training = Training(plan, run, given.attempt, python, given.warm_up == "yes", image, given.source)
     outcome = train(training)
+    home.cleanup()
     ended = f"FAILED: {outcome.reason}: {outcome.detail}" if outcome.reason else headline(training.place)
     print(f"{shown}: {ended}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    end_with_parent()
     cli(main)

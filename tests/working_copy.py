@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,3 +119,23 @@ def fresh_copy(to: Path) -> WorkingCopy:
     copy = WorkingCopy(to, settings)
     copy.calibrated()
     return copy
+
+
+def wait_until(true: Callable[[], bool], limit_s: float) -> bool:
+    """Whether it came true in time."""
+    end_s = time.monotonic() + limit_s
+    while not (now := true()) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    return now
+
+
+def trainings_in(root: Path) -> int:
+    """Processes of engines and of what starts them that work in `root`."""
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words, folder = (process / "cmdline").read_bytes(), (process / "cwd").resolve()
+        except OSError:
+            continue
+        count += folder == root and b"train.py" in words
+    return count

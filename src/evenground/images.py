@@ -18,7 +18,9 @@ RUNNER = "runner"
 # Where a definition puts the two Pythons of an image.
 ENGINE_PYTHON = "/opt/evenground/engine/bin/python"
 RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
-RECIPE_LABEL = "evenground.recipe"
+RECIPE_LABEL, BASE_LABEL, LOCK_LABEL = "evenground.recipe", "evenground.base", "evenground.lock"
+BUILT_LABEL = "org.label-schema.build-date"
+LABELS_INSIDE = Path("/.singularity.d/labels.json")
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,11 @@ def base_of(root: Path, local: Path | None) -> Base:
             )
         return Base("localimage", str(local), f"sha256:{sha256_file(local)}", None)
     pinned = load_pins(root).base
-    reference = f"{pinned.image}:{pinned.tag}" + (f"@{pinned.digest}" if pinned.digest else "")
-    return Base("docker", reference, reference, pinned.python)
+    tagged = f"{pinned.image}:{pinned.tag}"
+    if not pinned.digest:
+        return Base("docker", tagged, tagged, pinned.python)
+    # Apptainer takes a tag or a digest, not both.
+    return Base("docker", f"{pinned.image}@{pinned.digest}", f"{tagged}@{pinned.digest}", pinned.python)
 
 
 def image_of(root: Path, environment: str, base: Base, folder: Path) -> Image:
@@ -153,6 +158,15 @@ def check_image(image: Image, record: Record) -> None:
     if digest != record.sha256:
         other = f"{what} is sha256:{digest[:12]}, recorded is sha256:{record.sha256[:12]}"
         raise EvengroundError(other, str(image.file), anew)
+
+
+def check_inside(image: Record, labels_file: Path = LABELS_INSIDE) -> None:
+    """Refuse to run in another image than the recorded one: its file may be replaced during a long call."""
+    inside = read_json(labels_file)
+    if any(inside.get(name) != value for name, value in image.labels.items()):
+        raise EvengroundError(
+            f"the image {image.name} was replaced during this call", str(labels_file), "call again"
+        )
 
 
 def check_digest(image: Image, digest: str | None, recorded: Collection[str]) -> None:

@@ -17,6 +17,7 @@ from evenground.images import (
     build_arguments,
     check_digest,
     check_image,
+    check_inside,
     definition,
     image_of,
     read_record,
@@ -82,6 +83,25 @@ def test_a_local_base_is_known_by_its_content(copy: Path) -> None:
     assert base.identity.startswith("sha256:") and str(copy) not in base.identity
     with pytest.raises(EvengroundError, match=r"base image is missing .*local_base\.sh"):
         base_of(copy, copy / "none.sif")
+
+
+def test_a_digest_in_the_pins_is_what_is_pulled(copy: Path) -> None:
+    """Apptainer refuses a reference with a tag and a digest."""
+    pins = copy / "containers/pins.yaml"
+    digest = f"sha256:{'a' * 64}"
+    tagged = base_of(copy, None).identity
+    pins.write_text(re.sub(r"digest: null", f"digest: {digest}", pins.read_text()))
+    base = base_of(copy, None)
+    assert base.reference == f"nvidia/cuda@{digest}" and base.identity == f"{tagged}@{digest}"
+
+
+def test_a_replaced_image_is_seen_from_inside(image: Image, tmp_path: Path) -> None:
+    record = read_record(image.record)
+    (tmp_path / "labels.json").write_text('{"evenground.recipe": "abc", "other": "x"}')
+    check_inside(record, tmp_path / "labels.json")
+    (tmp_path / "labels.json").write_text('{"evenground.recipe": "abd"}')
+    with pytest.raises(EvengroundError, match="was replaced during this call"):
+        check_inside(record, tmp_path / "labels.json")
 
 
 @pytest.fixture

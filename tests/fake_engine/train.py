@@ -17,6 +17,8 @@ for name in ("epochs", "batch-size", "seed", "train-limit"):
     parser.add_argument(f"--{name}", type=int)
 parser.add_argument("--option", action="append", default=[])
 given = parser.parse_args()
+if given.train_limit == 0:
+    raise SystemExit("error: --train-limit must be at least 1")
 warm_up = given.train_limit is not None
 described = json.loads((Path(given.dataset) / "dataset.json").read_text())
 images = min(described["train_images"], given.train_limit or described["train_images"])

@@ -33,7 +33,7 @@ def program(folder: Path, text: str) -> str:
     [
         (None, "lack", "not installed"),
         ("exit 3", "lack", "does not answer"),
-        ("echo apptainer version 1.1.9", "lack", "1.1.9 is too old"),
+        ("echo apptainer version 1.3.6", "lack", "1.3.6 is too old"),
         ("echo apptainer version 1.4.5", "ok", "apptainer version 1.4.5"),
     ],
 )

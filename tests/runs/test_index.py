@@ -32,10 +32,11 @@ def plan(engines: dict[str, int]) -> dict[str, Any]:
     return {"machine": MACHINE, "calibration": "results/calibration/made/x.json", "runs": runs}
 
 
-def finish(root: Path, engine: str, number: int, digest: str | None) -> None:
+def finish(root: Path, engine: str, number: int, digest: str | None, lock: str = "a") -> None:
     """Let a run be finished, in the image of that digest."""
     folder = root / RUNS / "made/tiny" / engine / "k" / f"r{number}"
-    image = {"name": "i", "sha256": digest, "labels": {}} if digest else None
+    labels = {"evenground.lock": lock}
+    image = {"name": "i", "sha256": digest, "labels": labels} if digest else None
     write_json(folder / "environment.json", {"machine": MACHINE, "image": image})
     write_json(folder / "outcome.json", {"attempt": 1})
     files = {path.name: sha256_file(path) for path in folder.iterdir()}
@@ -44,8 +45,8 @@ def finish(root: Path, engine: str, number: int, digest: str | None) -> None:
 
 def test_each_engine_has_an_image_of_its_own(tmp_path: Path) -> None:
     for engine, digest in (("a", "1" * 64), ("b", "2" * 64)):
-        finish(tmp_path, engine, 1, digest)
-        finish(tmp_path, engine, 2, digest)
+        finish(tmp_path, engine, 1, digest, engine)
+        finish(tmp_path, engine, 2, digest, engine)
     assert unfinished(build_index(plan({"a": 2, "b": 2}), tmp_path)) == []
 
 
@@ -56,6 +57,13 @@ def test_runs_of_one_engine_in_two_images_are_refused(tmp_path: Path) -> None:
         EvengroundError, match=r"runs of 'a' were made in two images: sha256:1{12} .*sha256:2{12}"
     ):
         build_index(plan({"a": 2}), tmp_path)
+
+
+def test_arms_of_one_engine_in_two_images_are_refused(tmp_path: Path) -> None:
+    finish(tmp_path, "a", 1, "1" * 64)
+    finish(tmp_path, "arm", 1, "2" * 64)
+    with pytest.raises(EvengroundError, match="two images"):
+        build_index(plan({"a": 1, "arm": 1}), tmp_path)
 
 
 def test_native_and_missing_runs_have_no_image(tmp_path: Path) -> None:

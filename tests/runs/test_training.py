@@ -44,7 +44,7 @@ def attempt(
     plan = make_plan(load_experiment({**copy.settings, **changes}), copy.root)
     warm_up = bool(changes.get("warm_up_images"))
     training = Training(plan, plan.runs[0], number, None, warm_up)
-    return training, train(training, f"test-{copy.root}")
+    return training, train(training, f"test-{os.getpid()}")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_two_trainings_never_run_at_once(tmp_path: Path) -> None:
     log: list[str] = []
 
     def hold(name: str) -> None:
-        with alone(f"test-{tmp_path}"):
+        with alone(f"test-{os.getpid()}"):
             log.append(f"{name} in")
             time.sleep(0.05)
             log.append(f"{name} out")

@@ -16,13 +16,15 @@ import pytest
 
 from evenground.files import sha256_file
 from evenground.preflight import containers
-from working_copy import ROOT, WorkingCopy, copy_repository
+from working_copy import ROOT, WorkingCopy, copy_repository, trainings_in, wait_until
 
 OUT = Path("results/apptainer")
 NEEDED = ("bash", "sh", "env", "git", "tee", "dirname")
 
 
 def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines for the user of a call that failed, and was meant to."""
+    assert done.returncode and "Traceback" not in done.stdout + done.stderr
     return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
 
 
@@ -93,13 +95,13 @@ class Contained:
     @contextmanager
     def one_run_missing(self) -> Iterator[None]:
         """Take a finished training of JAX away, so that a call would train; put it back afterwards."""
-        path = next(run["path"] for run in self.index()["runs"] if run["engine"] == "jax")
-        aside = self.root / "aside"
-        (self.root / path).rename(aside)
+        path = self.root / next(run["path"] for run in self.index()["runs"] if run["engine"] == "jax")
+        aside = path.rename(self.root / "aside")
         try:
             yield
         finally:
-            aside.rename(self.root / path)
+            shutil.rmtree(path, ignore_errors=True)
+            aside.rename(path)
 
 
 def why_not() -> str | None:
@@ -192,9 +194,41 @@ class TestInContainers:
         with contained.one_run_missing():
             before = contained.attempts()
             done = contained.call("containers")
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert "building" not in done.stdout and contained.record("jax").is_file()
-            assert contained.attempts() == before
+            assert done.returncode == 0 and "building" not in done.stdout, done.stdout + done.stderr
+            assert contained.record("jax").is_file() and contained.attempts() == before
+            done = contained.call("--use-singularity", "index")
+            assert done.returncode == 0 and contained.attempts() == before + 1, done.stdout + done.stderr
+
+    def test_an_image_of_something_else_is_refused(self, contained: Contained, tmp_path: Path) -> None:
+        """An image of Keras under the name of JAX's, in a cache of its own."""
+        environ = {**contained.environ, "EVENGROUND_CACHE": str(tmp_path)}
+        (tmp_path / "images").mkdir()
+        (tmp_path / "images" / contained.image("jax").name).symlink_to(contained.image("keras"))
+        words = [
+            "scripts/image.py",
+            "jax",
+            "--record",
+            str(tmp_path / "r.json"),
+            "--log",
+            str(tmp_path / "log"),
+        ]
+        command = [sys.executable, *words]
+        done = subprocess.run(command, cwd=contained.root, env=environ, capture_output=True, text=True)
+        said = errors(done)
+        assert len(said) == 1 and "was not built from this definition, pins, locks and base" in said[0]
+        assert not (tmp_path / "r.json").exists()
+
+    def test_a_killed_pipeline_leaves_no_training_behind(self, contained: Contained) -> None:
+        command = [sys.executable, "-m", "snakemake", "--cores", "1", "--use-singularity"]
+        command += ["--workflow-profile", "profiles/quick"]
+        with contained.one_run_missing():
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            pipeline = subprocess.Popen(command, cwd=contained.root, env=contained.environ, **quiet)
+            assert wait_until(lambda: trainings_in(contained.root) > 0, 60)
+            pipeline.kill()
+            pipeline.wait()
+            assert wait_until(lambda: trainings_in(contained.root) == 0, 20)
+            contained.call("--unlock")
 
     def test_a_user_who_may_not_make_namespaces_is_told_apptainers_reason(self, contained: Contained) -> None:
         """A user namespace without a group in it: the kernel lets nobody there make another one."""

@@ -1,4 +1,4 @@
-"""`dvc repro` in a real workspace: what is trained after each change, what a clone gets, what a failure leaves."""
+"""`dvc repro` in a real workspace: what is trained after each change, and what a clone gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,7 @@ class Workspace:
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two engines, one dataset, one repetition, trained once, committed and pushed to a folder."""
     folder = tmp_path_factory.mktemp("dvc")
     copy = fresh_copy(folder / "work")
@@ -107,7 +106,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     assert space.repro() == 2
     space.commit()
     space.dvc("push")
-    yield space
+    return space
 
 
 def clone(space: Workspace, to: Path) -> Workspace:

@@ -198,3 +198,13 @@ def test_the_sidecars_code_changes_every_key_and_how_it_is_calibrated_changes_no
     tree = copy.root / "src/evenground/sidecar/tree.py"
     tree.write_text(tree.read_text() + "# changed\n")
     assert not set(keys(plan_of(copy)).values()) & set(before.values())
+
+
+@pytest.mark.parametrize("deployment", ["native", "apptainer"])
+def test_no_warm_up_where_none_is_wanted_and_in_containers_one_before_every_run(
+    copy: WorkingCopy, deployment: str
+) -> None:
+    changes = {"engines": ["jax"], "deployment": deployment}
+    assert plan_of(copy, warm_up_images=0, **changes).warm_ups == frozenset()
+    plan = plan_of(copy, **changes)
+    assert len(plan.runs) == 2 and len(plan.warm_ups) == (2 if deployment == "apptainer" else 1)

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evenground.runs.index import missed_goals
-from working_copy import WorkingCopy, fresh_copy
+from working_copy import WorkingCopy, fresh_copy, trainings_in, wait_until
 
 Called = tuple[WorkingCopy, list[str]]
 TABLE = "results/native/tables/runs.csv"
@@ -173,6 +174,21 @@ def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: Work
     assert [(row["status"], row["attempts"]) for row in table(copy)] == [("finished", "2")]
     nothing = copy.call("--cores", "2", "--dry-run")
     assert "Nothing to be done" in nothing.stdout + nothing.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_pipeline_leaves_no_training_behind(copy: WorkingCopy) -> None:
+    (copy.root / "fake_mode").write_text("hang")
+    copy.settings["warm_up_images"] = 0
+    (copy.root / "settings.yaml").write_text(yaml.safe_dump(copy.settings))
+    command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", "--cores", "2"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    pipeline = subprocess.Popen(command, cwd=copy.root, env=copy.environ(), **quiet)
+    assert wait_until(lambda: copy.trainings() > 0, 60)
+    assert trainings_in(copy.root) > 0
+    pipeline.kill()
+    pipeline.wait()
+    assert wait_until(lambda: trainings_in(copy.root) == 0, 10)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The main numbers of the tables, nested by dataset and engine, for tools that compare two states of a project."""
+"""The main numbers of the tables, nested by dataset and engine, to compare two states of a project."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ IMAGE_BYTES = {"cpu": 4 * GIB, "cuda": 20 * GIB}
 """About what building one image takes: downloads, unpacked packages and the image itself."""
 HOST_PROGRAMS = ("bin", "sbin", "lib", "lib64", "usr")
 START_S = 60.0
-OLDEST = (1, 2)
-"""Apptainer 1.2 is the first whose definitions take arguments."""
+OLDEST = (1, 4)
+"""Apptainer 1.4 is the first that lets a build choose how it compresses."""
 
 
 def findings(plan: Plan, images: Sequence[Image]) -> list[Finding]:
@@ -55,7 +55,7 @@ def refuse_lacks(found: Sequence[Finding]) -> None:
 
 def apptainer(needed: bool, program: str = "apptainer") -> Finding:
     """Whether containers can be run, and by what."""
-    mend = _mend("install Apptainer 1.2 or newer, or run natively, without --use-singularity", needed)
+    mend = _mend("install Apptainer 1.4 or newer, or run natively, without --use-singularity", needed)
     state: State = "lack" if needed else "warning"
     if shutil.which(program) is None:
         return Finding("Apptainer", state, "not installed", mend)

@@ -7,6 +7,7 @@ from typing import Any
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file
+from evenground.images import LOCK_LABEL
 from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN
 
 
@@ -81,7 +82,10 @@ def _refuse_two_images(runs: list[dict[str, Any]], root: Path) -> None:
         image = read_json(root / run["path"] / "environment.json").get("image") if run["path"] else None
         if image is None:
             continue
-        other = first.setdefault(run["engine"], {"sha256": image["sha256"], "path": run["path"]})
+        # Arms of one engine share its image.
+        other = first.setdefault(
+            image["labels"].get(LOCK_LABEL, run["engine"]), {"sha256": image["sha256"], "path": run["path"]}
+        )
         if other["sha256"] != image["sha256"]:
             raise EvengroundError(
                 f"runs of '{run['engine']}' were made in two images: sha256:{other['sha256'][:12]} "

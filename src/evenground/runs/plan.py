@@ -85,6 +85,8 @@ class Plan:
 
         Each container mounts its image anew, and what an earlier one read is not in memory any more.
         """
+        if self.experiment.warm_up_images == 0:
+            return frozenset()
         if self.experiment.deployment == "apptainer":
             return frozenset(self.todo)
         first: dict[str, Path] = {}

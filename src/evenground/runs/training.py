@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -91,10 +91,13 @@ def alone(name: str = LOCK) -> Iterator[None]:
 
 
 def _taken(lock: socket.socket, name: str) -> bool:
-    with contextlib.suppress(OSError):
+    try:
         lock.bind(f"\0{name}")
-        return True
-    return False
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
 
 
 def train(training: Training, lock: str = LOCK) -> Outcome:
