@@ -17,7 +17,8 @@ from environment import MARKER, env_dir
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.images import RECORDS
-from evenground.preflight.containers import before_training, recorded_digests, refuse_lacks
+from evenground.preflight.containers import recorded_digests
+from evenground.preflight.gate import gate
 from evenground.runs.plan import CALIBRATIONS, make_plan, write_plan
 from image import images
 
@@ -36,7 +37,7 @@ try:
     if workflow.is_main_process:
         write_plan(PLAN)
         if "preflight" not in sys.argv:
-            refuse_lacks(before_training(PLAN, list(IMAGES.values())))
+            gate(PLAN, list(IMAGES.values()))
 except EvengroundError as error:
     raise WorkflowError(f"error: {error}") from None
 

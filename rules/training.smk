@@ -66,8 +66,10 @@ rule complete:
         figures=f"{OUT}/figures/figures.json",
     output:
         f"{OUT}/complete.json",
+    params:
+        machine="this" if PLAN.machine == PLAN.here else "another",
     log:
         "results/logs/complete.log",
     shell:
         "{PYTHON:q} scripts/complete.py --index {input.index:q} --figures {input.figures:q}"
-        " --output {output:q} 2>&1 | tee {log:q}"
+        " --output {output:q} --machine {params.machine} 2>&1 | tee {log:q}"

@@ -11,12 +11,20 @@ from evenground.errors import EvengroundError, cli
 from evenground.files import read_json, write_json
 from evenground.runs.index import missed_goals, unfinished
 
+MENDS = {
+    "this": "their logs are under results/attempts; call again to try them again",
+    "another": "have them trained on that class of machine, or set machine: here to train all of it here",
+}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--figures", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--machine", choices=MENDS, required=True, help="whether the runs' machine is this one"
+    )
     given = parser.parse_args()
     index = read_json(given.index)
     names = [figure["name"] for figure in read_json(given.figures)]
@@ -32,7 +40,7 @@ def main() -> None:
             f"{len(lost)} of {len(index['runs'])} wanted runs did not finish; the first: {first['dataset']} "
             f"{first['engine']} r{first['repetition']}: {first['reason'] or 'not recorded'}",
             f"{tables}/runs.md",
-            "their logs are under results/attempts; call again to try them again",
+            MENDS[given.machine],
         )
     write_json(given.output, {"schema": 1, "runs": len(index["runs"]), "figures": names})
 

@@ -10,10 +10,12 @@ import pytest
 
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
+from evenground.files import sha256_bytes, write_json
 from evenground.images import Image, take_record
 from evenground.preflight import containers
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
+from evenground.preflight.gate import gate, refuse_lacks
 from evenground.runs.plan import RUNS, Plan, make_plan
 from working_copy import fresh_copy
 
@@ -135,15 +137,27 @@ def test_the_images_of_finished_runs_are_known(plan: Plan) -> None:
     assert containers.recorded_digests(plan, "keras") == []
 
 
-def test_the_gate_looks_only_where_something_will_be_trained(plan: Plan, image: Image) -> None:
-    assert {finding.what for finding in containers.before_training(plan, [image])} > {
-        "Apptainer",
-        "image jax",
-    }
-    assert containers.before_training(plan, []) == []
+def test_the_gate_looks_at_images_only_where_something_will_be_trained(plan: Plan, image: Image) -> None:
+    image.record.write_text("{}")
+    with pytest.raises(EvengroundError, match=r"^(image jax: not the record|Apptainer: )"):
+        gate(plan, [image])
+    gate(plan, [])
     finish(plan)
-    done = make_plan(plan.experiment, plan.root)
-    assert containers.before_training(done, [image]) == []
+    gate(make_plan(plan.experiment, plan.root), [image])
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"abd", "is changed: a.npy"), (None, "is missing: a.npy")])
+def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, said: str) -> None:
+    folder = plan.root / plan.prepared("tiny")
+    write_json(folder / "dataset.json", {"arrays": {"a.npy": sha256_bytes(b"abc")}})
+    (folder / "a.npy").write_bytes(b"abc")
+    gate(plan, [])
+    if content is None:
+        (folder / "a.npy").unlink()
+    else:
+        (folder / "a.npy").write_bytes(content)
+    with pytest.raises(EvengroundError, match=said):
+        gate(plan, [])
 
 
 def test_the_gate_names_the_first_lack_in_one_line() -> None:
@@ -153,8 +167,8 @@ def test_the_gate_names_the_first_lack_in_one_line() -> None:
         Finding("c", "lack", "too"),
     ]
     with pytest.raises(EvengroundError, match=r"^b: gone \(deployment: apptainer\): fetch it$"):
-        containers.refuse_lacks(found)
-    containers.refuse_lacks(found[:1])
+        refuse_lacks(found)
+    refuse_lacks(found[:1])
 
 
 def test_room_for_images_that_are_not_built(

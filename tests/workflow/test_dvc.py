@@ -58,11 +58,15 @@ class Workspace:
 
     def repro(self, ok: bool = True, **changes: Any) -> int:
         """Change parameters, call `dvc repro`; the number of trainings it began."""
+        self.repro_says(ok, **changes)
+        return self.copy.trainings()
+
+    def repro_says(self, ok: bool = True, **changes: Any) -> str:
+        """The same, but what it printed."""
         self.copy.settings |= changes
         self.write_parameters()
         self.copy.log()
-        self.dvc("repro", ok=ok)
-        return self.copy.trainings()
+        return self.dvc("repro", ok=ok)
 
     def write_parameters(self) -> None:
         (self.root / "params.yaml").write_text(yaml.safe_dump(self.copy.settings, sort_keys=False))
@@ -141,6 +145,32 @@ class TestRepro:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         cloned.run("snakemake", "--cores", "1", "figures")
         assert cloned.copy.trainings() == 0 and cloned.tracked() == space.tracked()
+
+    def test_on_another_machine(self, space: Workspace, tmp_path: Path) -> None:
+        """The runs are those of a class that this machine is not."""
+        cloned = clone(space, tmp_path / "clone")
+        for name in ("runs", "calibration"):
+            (here,) = (cloned.root / "results" / name).iterdir()
+            here.rename(here.with_name("elsewhere"))
+        assert cloned.repro(machine="elsewhere") == 0
+        assert {run["status"] for run in cloned.table()} == {"finished"}
+        said = cloned.repro_says(ok=False, repetitions=2)
+        assert (
+            "2 of 4 wanted runs did not finish" in said
+            and "set machine: here to train all of it here" in said
+        )
+        assert cloned.copy.trainings() == 0
+        assert cloned.repro(machine="here") == 4 and len(cloned.table()) == 4
+
+    def test_changed_bytes_of_a_dataset_are_named_and_train_nothing(self, space: Workspace) -> None:
+        array = next((space.root / "data/prepared").rglob("train_images*"))
+        before = array.read_bytes()
+        array.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        for changes in ({}, {"seed": 3}):
+            said = space.repro_says(ok=False, **changes)
+            assert f"a prepared array is changed: {array.name}" in said and space.copy.trainings() == 0
+        array.write_bytes(before)
+        assert space.repro(seed=2022) == 0
 
     def test_one_more_repetition(self, space: Workspace) -> None:
         assert space.repro(repetitions=2) == 2 and len(space.table()) == 4

@@ -12,7 +12,7 @@ from typing import Any
 
 from evenground.datasets.registry import RemoteFile
 from evenground.errors import EvengroundError
-from evenground.files import json_text, sha256_file
+from evenground.files import json_text, read_json, sha256_file
 
 MEBIBYTE = 2**20
 
@@ -79,3 +79,15 @@ def store_json(path: Path, content: Mapping[str, Any]) -> None:
         put_in_place(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_arrays(folder: Path) -> None:
+    """Compare a prepared dataset's arrays with its record; EvengroundError for a changed or missing one."""
+    for name, sha256 in read_json(folder / "dataset.json")["arrays"].items():
+        path = folder / name
+        if not path.is_file() or sha256_file(path) != sha256:
+            raise EvengroundError(
+                f"a prepared array is {'changed' if path.is_file() else 'missing'}: {name}",
+                str(folder),
+                "delete that folder to have it prepared anew",
+            )

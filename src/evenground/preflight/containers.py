@@ -40,19 +40,6 @@ def findings(plan: Plan, images: Sequence[Image]) -> list[Finding]:
     return found
 
 
-def before_training(plan: Plan, images: Sequence[Image]) -> list[Finding]:
-    """What must be looked at before the first job of a call that will train in `images`, else nothing."""
-    will_train = images and plan.todo and plan.machine == plan.here
-    return findings(plan, images) if will_train else []
-
-
-def refuse_lacks(found: Sequence[Finding]) -> None:
-    """EvengroundError for the first of the findings that lets no training run."""
-    for finding in found:
-        if finding.state == "lack":
-            raise EvengroundError(f"{finding.what}: {finding.seen}", "deployment: apptainer", finding.mend)
-
-
 def apptainer(needed: bool, program: str = "apptainer") -> Finding:
     """Whether containers can be run, and by what."""
     mend = _mend("install Apptainer 1.4 or newer, or run natively, without --use-singularity", needed)

@@ -1,0 +1,32 @@
+"""The gate: what is looked at before the first job of every call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evenground.datasets.storage import check_arrays
+from evenground.errors import EvengroundError
+from evenground.images import Image
+from evenground.preflight.containers import findings
+from evenground.preflight.finding import Finding
+from evenground.runs.plan import Plan
+
+
+def gate(plan: Plan, images: Sequence[Image]) -> None:
+    """EvengroundError for data that are not what was prepared, then for what lets no training run.
+
+    Containers are looked at only where something will be trained here: recorded runs can be drawn without.
+    """
+    for name in plan.datasets:
+        folder = plan.root / plan.prepared(name)
+        if (folder / "dataset.json").is_file():
+            check_arrays(folder)
+    if images and plan.todo and plan.machine == plan.here:
+        refuse_lacks(findings(plan, images))
+
+
+def refuse_lacks(found: Sequence[Finding]) -> None:
+    """EvengroundError for the first of the findings that lets no training run."""
+    for finding in found:
+        if finding.state == "lack":
+            raise EvengroundError(f"{finding.what}: {finding.seen}", "deployment: apptainer", finding.mend)
