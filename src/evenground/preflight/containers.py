@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evenground.errors import EvengroundError
-from evenground.files import read_json
 from evenground.images import CUDA, Image, check_digest, check_image, read_record
 from evenground.preflight import machine
+from evenground.preflight.experiment import recorded_environments
 from evenground.preflight.finding import Finding, State
-from evenground.runs.plan import RUNS, Plan
+from evenground.runs.plan import Plan
 
 GIB = 2**30
 IMAGE_BYTES = {"cpu": 4 * GIB, "cuda": 20 * GIB}
@@ -118,12 +118,9 @@ def image(wanted: Image, recorded: Sequence[str]) -> Finding:
 def recorded_digests(plan: Plan, environment: str) -> list[str]:
     """Sha256s of the images that the finished ones among the wanted runs of an environment were made in."""
     engines = {engine.name for engine in plan.engines if plan.environment(engine) == environment}
-    found = set()
-    for run in plan.runs:
-        path = plan.root / RUNS / run.place / "environment.json"
-        if run.engine in engines and path.is_file() and (made_in := read_json(path).get("image")):
-            found.add(str(made_in["sha256"]))
-    return sorted(found)
+    runs = [run for run in plan.runs if run.engine in engines]
+    images = (found.get("image") for found in recorded_environments(runs, plan.root))
+    return sorted({str(image["sha256"]) for image in images if image})
 
 
 def _kind(environment: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evenground.datasets.download import host_of
 from evenground.datasets.registry import DatasetEntry, RemoteFile
@@ -145,11 +145,14 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def recorded_drivers(runs: Iterable[Run], root: Path) -> list[str]:
-    """Drivers of the finished ones among the wanted runs."""
-    found = []
+def recorded_environments(runs: Iterable[Run], root: Path) -> Iterator[dict[str, Any]]:
+    """`environment.json` of each finished one among the wanted runs."""
     for run in runs:
         path = root / RUNS / run.place / "environment.json"
-        if path.is_file() and (driver := read_json(path)["driver"]):
-            found.append(str(driver))
-    return sorted(set(found))
+        if path.is_file():
+            yield read_json(path)
+
+
+def recorded_drivers(runs: Iterable[Run], root: Path) -> list[str]:
+    """Drivers of the finished ones among the wanted runs."""
+    return sorted({str(found["driver"]) for found in recorded_environments(runs, root) if found["driver"]})
