@@ -89,8 +89,7 @@ def attempts_to_make(wildcards):
 
 def order_priority(wildcards):
     """The earlier a run stands in the plan, the higher its priority; above all that is no training."""
-    order = next(run.order for run in PLAN.runs if run.place == place(wildcards))
-    return 1 + len(PLAN.runs) - order
+    return 1 + len(PLAN.runs) - PLAN.by_place[place(wildcards)].order
 
 
 def code(*rooms):

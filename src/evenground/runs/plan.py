@@ -99,14 +99,20 @@ class Plan:
         """The engine of that name."""
         return next(engine for engine in self.engines if engine.name == name)
 
+    @cached_property
+    def by_place(self) -> dict[Path, Run]:
+        """Place of each wanted run -> the run, in order."""
+        return {run.place: run for run in self.runs}
+
     def find(self, place: Path) -> Run:
         """The wanted run at `place`; EvengroundError when files changed so that it is no longer wanted."""
-        for run in self.runs:
-            if run.place == place:
-                return run
-        raise EvengroundError(
-            "this run is not in the plan any more", str(place), "a source changed during the call: call again"
-        )
+        if place not in self.by_place:
+            raise EvengroundError(
+                "this run is not in the plan any more",
+                str(place),
+                "a source changed during the call: call again",
+            )
+        return self.by_place[place]
 
     def environment(self, engine: Engine) -> str | None:
         """Name of the engine's lock: its CUDA variant where it will compute on a GPU."""
@@ -134,7 +140,7 @@ class Plan:
         """Where the index and all that follows from it stand: each deployment has its own."""
         return RESULTS / self.experiment.deployment
 
-    @property
+    @cached_property
     def calibration(self) -> Path:
         """Where the sampler's calibration on this class of machine and in this deployment stands."""
         return calibration_file(self.root, self.machine, self.experiment.deployment)

@@ -1,0 +1,90 @@
+"""A thousand runs: planning them, and a `dvc repro` over them when they are all there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evenground.files import read_json, sha256_file, write_json
+from working_copy import ROOT, TINY, WorkingCopy, fresh_copy
+
+REPETITIONS = 250
+RUNS = 2 * 2 * REPETITIONS
+PLAN_LIMIT_S, NO_OP_LIMIT_S = 5.0, 15.0
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
+    """Two datasets, two engines, one repetition of each trained."""
+    copy = fresh_copy(tmp_path_factory.mktemp("scale") / "work")
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
+        (copy.root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, copy.root / name)
+    registry = {"tiny": TINY, "small": {**TINY, "title": "Small", "train_images": 60}}
+    copy.settings |= {"datasets": ["tiny", "small"], "registry": registry, "deployment": "native"}
+    copy.settings |= {"repetitions": 1, "warm_up_images": 0}
+    repro(copy, git=True)
+    return copy
+
+
+def repro(copy: WorkingCopy, git: bool = False) -> float:
+    """Call `dvc repro` with the settings as parameters; seconds it took."""
+    (copy.root / "params.yaml").write_text(yaml.safe_dump(copy.settings, sort_keys=False))
+    environ = {**copy.environ(), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    if git:
+        subprocess.run(["git", "init", "--quiet"], cwd=copy.root, check=True)
+    began_s = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], cwd=copy.root, env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return time.monotonic() - began_s
+
+
+def repeat(root: Path) -> None:
+    """Let every recorded run stand there REPETITIONS times."""
+    for first in sorted((root / "results/runs").rglob("r1")):
+        for repetition in range(2, REPETITIONS + 1):
+            folder = first.with_name(f"r{repetition}")
+            shutil.copytree(first, folder)
+            for name in ("outcome.json", "manifest.json"):
+                content = read_json(folder / name)
+                content["run"]["repetition"] = repetition
+                if name == "manifest.json":
+                    content["files"]["outcome.json"] = sha256_file(folder / "outcome.json")
+                write_json(folder / name, content)
+
+
+@pytest.mark.slow
+class TestAThousandRuns:
+    """In this order: planned, then there."""
+
+    def test_are_planned_in_time(self, copy: WorkingCopy) -> None:
+        copy.settings["repetitions"] = REPETITIONS
+        took_s = []
+        for _ in range(3):
+            began_s = time.monotonic()
+            said = copy.call("--dry-run", "--cores", "1").stdout
+            took_s.append(time.monotonic() - began_s)
+            assert re.search(rf"^train +{RUNS - 4}$", said, re.M)
+        assert min(took_s) < PLAN_LIMIT_S, took_s
+
+    def test_that_are_there_cost_little(self, copy: WorkingCopy) -> None:
+        repeat(copy.root)
+        copy.settings |= {"repetitions": REPETITIONS}
+        copy.log()
+        recorded_s = repro(copy)
+        assert len(json.loads((copy.root / "results/native/index.json").read_text())["runs"]) == RUNS
+        lock = (copy.root / "dvc.lock").read_bytes()
+        took_s = repro(copy)
+        assert copy.trainings() == 0 and (copy.root / "dvc.lock").read_bytes() == lock
+        print(f"recorded in {recorded_s:.1f} s, nothing to do in {took_s:.1f} s")
+        assert took_s < NO_OP_LIMIT_S, took_s
