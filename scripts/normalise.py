@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
 
 import _path  # noqa: F401
-from evenground.analysis.files import write_csv
 from evenground.analysis.index import read_index
-from evenground.analysis.normalise import normalise
+from evenground.analysis.write import write_normalised
 from evenground.errors import cli
 
 
@@ -20,9 +18,7 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, required=True)
     given = parser.parse_args()
     index = read_index(given.index)
-    frames = normalise(index)
-    for field in fields(frames):
-        write_csv(getattr(frames, field.name), given.output_dir / f"{field.name}.csv")
+    write_normalised(index, given.output_dir)
     print(f"normalised {len(index.finished)} of {len(index.runs)} wanted runs: {given.output_dir}")
 
 

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """From a fresh machine to figures or to passed tests: git, Python 3.11+ with venv, nothing else.
 
-    python3 scripts/start.py quick     the quick experiment, to its figures
-    python3 scripts/start.py test      the fast tests
-    python3 scripts/start.py setup     only the environment, as .venv
+    evenground quick      the quick experiment, to its figures
+    evenground test       the fast tests
+    evenground setup      only the environment, as .venv
+    evenground bundle     pack recorded runs, tables and figures into one file
+    evenground replay     redraw everything from such a file
+    evenground compare    set two such files, or two machines, side by side
+    evenground prune      throw away runs that nothing names any more
 
-What stands behind the word goes to Snakemake or pytest.
+What stands behind the word goes to Snakemake, to pytest or to the script of that name (each knows --help).
 """
 
 from __future__ import annotations
@@ -16,10 +20,15 @@ from pathlib import Path
 
 from environment import ROOT, build
 
+# Word -> environment and command; a script works in the folder it is called from.
 COMMANDS = {
     "quick": ("workflow", ["-m", "snakemake", "--workflow-profile", "profiles/quick"]),
     "test": ("test", ["-m", "pytest", "-m", "not slow"]),
     "setup": ("workflow", []),
+    "bundle": ("workflow", ["scripts/bundle.py"]),
+    "replay": ("analysis", ["scripts/replay.py"]),
+    "compare": ("analysis", ["scripts/compare.py"]),
+    "prune": ("workflow", ["scripts/prune.py"]),
 }
 
 
@@ -33,7 +42,10 @@ def main() -> None:
     if not command:
         link_venv(folder)
         return
-    os.chdir(ROOT)
+    if command[0] == "-m":
+        os.chdir(ROOT)
+    else:
+        command = [str(ROOT / command[0])]
     python = str(folder / "bin" / "python")
     os.execv(python, [python, *command, *sys.argv[2:]])
 

@@ -7,13 +7,9 @@ import argparse
 from pathlib import Path
 
 import _path  # noqa: F401
-from evenground.analysis.captions import HEADINGS, notes
-from evenground.analysis.files import read_csv, write_csv, write_markdown
 from evenground.analysis.index import read_index
-from evenground.analysis.metrics import metrics
-from evenground.analysis.tables import Frames, make_tables
+from evenground.analysis.write import write_tables
 from evenground.errors import cli
-from evenground.files import write_json
 
 
 def main() -> None:
@@ -24,14 +20,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, help="file for the main numbers, as JSON")
     given = parser.parse_args()
     index = read_index(given.index)
-    names = ("timelines", "mean", "missing")
-    frames = Frames(*(read_csv(given.normalised / f"{name}.csv") for name in names))
-    tables = make_tables(index, frames)
-    for name, table in tables.items():
-        write_csv(table, given.output_dir / f"{name}.csv")
-        write_markdown(table, HEADINGS[name], notes(name, index), given.output_dir / f"{name}.md")
-    if given.metrics:
-        write_json(given.metrics, metrics(tables))
+    write_tables(index, given.normalised, given.output_dir, given.metrics)
     print(f"tables of {len(index.finished)} of {len(index.runs)} wanted runs: {given.output_dir}")
 
 

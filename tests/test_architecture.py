@@ -26,6 +26,8 @@ ROOMS = {
     "preflight": {"pins", "images", "datasets", "runs"},
     "analysis": set(),
     "report": {"analysis"},
+    "bundle": {"analysis"},
+    "replay": {"analysis", "report"},
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt, TypeAdapter, ValidationError
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json
@@ -15,19 +15,32 @@ from evenground.files import read_json
 RERUN = "delete it and call the pipeline again"
 
 
+def _inside(path: str) -> str:
+    """A relative path that stays below the folder it starts from: an index may come from anybody."""
+    if not path or Path(path).is_absolute() or ".." in Path(path).parts:
+        raise ValueError("the path leads out of the folder of the index")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+# Names become parts of file names, words parts of figures.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Words = Annotated[str, Field(min_length=1, max_length=500)]
+
+
 @dataclass(frozen=True)
 class Machine:
     """The class of machine all runs of an index were measured on."""
 
-    class_name: Annotated[str, Field(validation_alias="class", min_length=1)]
-    description: str
+    class_name: Annotated[Words, Field(validation_alias="class")]
+    description: Words
 
 
 @dataclass(frozen=True)
 class Calibration:
     """The sampler's calibration on that class of machine, relative to the folder that holds `results/`."""
 
-    path: str
+    path: Inside
     sha256: str
 
 
@@ -42,8 +55,8 @@ class Report:
 class Engine:
     """One engine; `colour` (#rrggbb) is None where its folder names none."""
 
-    name: str
-    label: str
+    name: Name
+    label: Words
     colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")] | None = None
 
 
@@ -51,10 +64,10 @@ class Engine:
 class Dataset:
     """One dataset; `prepared` is its prepared folder, relative to the folder that holds `results/`."""
 
-    name: str
-    title: str
-    network: str
-    prepared: str | None = None
+    name: Name
+    title: Words
+    network: Words
+    prepared: Inside | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class WantedRun:
     status: Literal["finished", "failed", "missing"]
     reason: str | None = None
     attempts: int = 0
-    path: str | None = None
+    path: Inside | None = None
     manifest_sha256: str | None = None
 
     @property
@@ -84,7 +97,7 @@ class Index:
 
     root: Path
     machine: Machine
-    deployment: str
+    deployment: Words
     report: Report
     engines: tuple[Engine, ...]
     datasets: tuple[Dataset, ...]
@@ -126,13 +139,17 @@ def read_index(path: Path) -> Index:
     Raises EvengroundError when the file is missing, broken, names a run twice or of an unknown
     dataset or engine, calls a run finished without saying where it lies, or mixes machine classes.
     """
-    content = read_json(path)
+    return parse_index(read_json(path), _root(path), path)
+
+
+def parse_index(content: Any, root: Path, where: Path) -> Index:
+    """The content of an index file whose paths start from `root`; EvengroundError as by `read_index`."""
     try:
         TypeAdapter(_Schema).validate_python(content)
-        index = TypeAdapter(Index).validate_python({**content, "root": _root(path)})
+        index = TypeAdapter(Index).validate_python({**content, "root": root})
     except ValidationError as error:
-        raise EvengroundError(f"broken index, {first_fault(error)}", str(path), RERUN) from error
-    _check(index, path)
+        raise EvengroundError(f"broken index, {first_fault(error)}", str(where), RERUN) from error
+    _check(index, where)
     return index
 
 

@@ -10,7 +10,9 @@ import pandas as pd
 from evenground.analysis.index import Index
 from evenground.analysis.runs import COUNTER, Events, Process, Run, read_runs
 from evenground.analysis.timeline import COLUMNS, MeanTimeline, Timeline, align, mean_timeline, step_ns
+from evenground.errors import EvengroundError
 
+MOST_STEPS = 20_000_000
 NO_RUN = "no finished run"
 NO_REASON = "no value was written and no reason given"
 
@@ -41,6 +43,8 @@ def normalise(index: Index) -> Normalised:
     phases: list[pd.DataFrame] = []
     missing: list[dict[str, object]] = []
     for (dataset, engine), runs in grouped.items():
+        for run in runs:
+            _refuse_endless(run, index.report.grid_s)
         lines = [align(run.events, run.process, run.samples(), index.report.grid_s) for run in runs]
         named = {"dataset": dataset, "engine": engine}
         for run, line in zip(runs, lines, strict=True):
@@ -56,6 +60,17 @@ def normalise(index: Index) -> Normalised:
         _joined(phases, ["dataset", "engine", "repetition", "phase", "start_s", "end_s"]),
         pd.DataFrame(missing, columns=["dataset", "engine", "column", "n_missing", "n", "reason"]),
     )
+
+
+def _refuse_endless(run: Run, grid_s: float) -> None:
+    """A run of years, or a grid of microseconds, would fill the memory: one of the two is wrong."""
+    wall_s = (run.process.exited_ns - run.process.launched_ns) / 1e9
+    if wall_s > MOST_STEPS * grid_s:
+        raise EvengroundError(
+            f"a run of {wall_s:.0f} s has more than {MOST_STEPS} steps of {grid_s} s",
+            str(run.folder),
+            "set a larger grid_s",
+        )
 
 
 def phase_rows(events: Events, process: Process) -> list[dict[str, object]]:

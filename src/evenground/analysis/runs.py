@@ -25,6 +25,8 @@ Ints = npt.NDArray[np.int64]
 
 DELETE = "delete this run's folder and call the pipeline again"
 COUNTER = "cpu_s"
+# Moments beyond it are no times in nanoseconds, and sums of them would not fit 64 bits.
+LATEST_NS = 2**62
 GAUGES = (
     "rss_bytes",
     "gpu_util_pct",
@@ -105,8 +107,8 @@ class _Manifest:
 
 @dataclass(frozen=True)
 class _Summary:
-    launched_unix_ns: int
-    exited_unix_ns: int
+    launched_unix_ns: Annotated[int, Field(ge=0, lt=LATEST_NS)]
+    exited_unix_ns: Annotated[int, Field(ge=0, lt=LATEST_NS)]
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,8 @@ def _event_rows(content: bytes, where: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
             t_ns = int(row["t_unix_ns"])
             row["event"].encode()
+            if not 0 <= t_ns < LATEST_NS:
+                raise ValueError("no time in nanoseconds")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvengroundError(f"line {number} is no event", str(where), DELETE) from error
         if t_ns < last_ns:

@@ -57,6 +57,8 @@ _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "evenground",
     "savefig.dpi": 200,
     "figure.dpi": 100,
+    # A dollar sign in a name is a dollar sign.
+    "text.parse_math": False,
 }
 
 

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Pack the recorded runs of an index, its tables and figures into one file that anybody can replay."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from _path import ROOT
+from evenground.analysis.index import read_index
+from evenground.bundle.contents import MAKE, collect
+from evenground.bundle.pack import pack
+from evenground.config import load_experiment
+from evenground.errors import EvengroundError, cli
+from evenground.files import read_json
+from evenground.replay import compare_tables, redraw
+from evenground.runs.index import check_run
+from evenground.runs.plan import REGISTRY, Plan, make_plan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="evenground bundle", description=__doc__)
+    parser.add_argument("output", type=Path, help="the file to write, as in runs.zip")
+    parser.add_argument("--results", type=Path, default=ROOT / "results/native", help="default: %(default)s")
+    given = parser.parse_args()
+    where = given.results / "index.json"
+    index = read_index(where)
+    for run in index.finished:
+        check_run(index.root / str(run.path))
+    settings = {**read_json(given.results / "experiment.json"), "machine": index.machine.class_name}
+    plan = make_plan(load_experiment(settings, "experiment.json"), index.root)
+    files = collect(index, where, made_from(plan))
+    with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:
+        redraw(index, where, Path(folder))
+        found = compare_tables(given.results, Path(folder))
+    if found.other or found.lone:
+        first = (*found.other, *found.lone)[0]
+        raise EvengroundError("tables or figures are not those of the runs", f"{given.results}/{first}", MAKE)
+    pack(index, files, given.output)
+    lost = len(index.runs) - len(index.finished)
+    print(
+        f"{given.output}: {len(index.finished)} runs of {index.machine.class_name}"
+        f"{f', {lost} did not finish' if lost else ''}; {given.output.stat().st_size / 1e6:.1f} MB"
+    )
+
+
+def made_from(plan: Plan) -> list[Path]:
+    """Locks, container definitions and the registry."""
+    locks = [plan.root / "envs" / f"{name}.txt" for name in plan.environments]
+    containers = [*(plan.root / "containers").glob("*.def"), plan.root / "containers/pins.yaml"]
+    records = (
+        [*(plan.root / "results/images").glob("*.json")] if plan.experiment.deployment != "native" else []
+    )
+    return [*locks, *sorted(containers), *sorted(records), plan.root / REGISTRY]
+
+
+if __name__ == "__main__":
+    cli(main)

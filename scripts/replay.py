@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Redraw every table and figure of a bundle from its runs, and say whether they are the published ones."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.analysis.index import read_index
+from evenground.bundle.unpack import unpack
+from evenground.errors import EvengroundError, cli
+from evenground.replay import compare_tables, redraw
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="evenground replay", description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--output-dir", type=Path, help="default: replayed/NAME_OF_THE_BUNDLE")
+    given = parser.parse_args()
+    to = given.output_dir or Path("replayed", given.bundle.stem)
+    where = unpack(given.bundle, to)
+    index, results = read_index(where), where.parent
+    print(f"unpacked and checked: {len(index.finished)} runs of {index.machine.class_name}", flush=True)
+    names = redraw(index, where, to / "redrawn")
+    found = compare_tables(results, to / "redrawn")
+    print(f"redrawn: {to / 'redrawn'}/tables, {len(names)} figures in {to / 'redrawn'}/figures")
+    if found.other or found.lone:
+        raise EvengroundError(
+            f"{len(found.other) + len(found.lone)} files are not as published: "
+            + ", ".join((*found.other, *found.lone)),
+            str(to),
+            "compare results/ with redrawn/ there; another version of evenground may draw otherwise",
+        )
+    print(f"as published, byte by byte: {len(found.same)} tables and files behind figures")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,1 @@
+"""One file that holds a recorded experiment: packed here, checked and unpacked anywhere."""

@@ -1,0 +1,42 @@
+"""What goes into a bundle: recorded runs, what was made of them, and what they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from evenground.analysis.index import Index
+from evenground.errors import EvengroundError
+
+# What follows from the runs, beside the index; the normalised timelines are made anew by a replay.
+DERIVED = ("metrics.json", "tables", "figures")
+SETTINGS = "experiment.json"
+MAKE = "make it first: snakemake --cores all figures"
+
+
+def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]:
+    """Name in the bundle -> file, of everything the index file at `where` stands for.
+
+    `given` are further files below the index's root: locks, definitions, the registry. Raises EvengroundError
+    where no run has finished, or tables and figures are missing.
+    """
+    root, results = index.root, where.parent
+    if not index.finished:
+        raise EvengroundError("no wanted run has finished", str(where), "train first: snakemake --cores all")
+    runs = [file for run in index.finished for file in _files(root / str(run.path))]
+    derived = [file for name in DERIVED for file in _files(results / name) if not holds_images(index, file)]
+    calibration = [root / index.calibration.path] if index.calibration else []
+    files = [where, results / SETTINGS, *derived, *calibration, *runs, *given]
+    return {file.resolve().relative_to(root.resolve()).as_posix(): file for file in files}
+
+
+def holds_images(index: Index, file: Path) -> bool:
+    """Whether a figure shows images of a dataset: those belong to others, and a bundle is given away."""
+    return file.stem in {f"samples_{dataset.name}" for dataset in index.datasets}
+
+
+def _files(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.is_file())
+    if not files:
+        raise EvengroundError("there is nothing to pack", str(path), MAKE)
+    return files
