@@ -28,6 +28,9 @@ TEXT = (
     "figure",
     "bound",
     "passed",
+    "what",
+    "in_a",
+    "in_b",
 )
 
 
@@ -89,7 +92,7 @@ def _folded(row: dict[str, str]) -> dict[str, str]:
 
 def _scale(row: dict[object, object], name: object) -> float:
     """What a number of this row is divided by: MiB for peaks, ranges and integrals of bytes."""
-    measured = str(name).startswith(("peak", "range", "integral", "mean_curve"))
+    measured = str(name).startswith(("peak", "range", "integral", "mean_curve", "median"))
     return MIB if measured and row.get("unit") == "bytes" else 1.0
 
 

@@ -78,8 +78,8 @@ def resource_rows(
     shortest = min(training_s.values(), default=float("nan"))
     rows: list[dict[str, object]] = []
     for name in COLUMNS:
-        uses = [_use(frame, name, training_s[rep], grid_s) for rep, frame in lines.items()]
-        curve = _use(mean, name, shortest, grid_s) if len(mean) else Use(np.nan, np.nan, np.nan)
+        uses = [use_of(frame, name, training_s[rep], grid_s) for rep, frame in lines.items()]
+        curve = use_of(mean, name, shortest, grid_s) if len(mean) else Use(np.nan, np.nan, np.nan)
         summaries = {field: summarise([getattr(use, field) for use in uses]) for field in FIELDS}
         row: dict[str, object] = {
             "resource": name,
@@ -100,7 +100,8 @@ def resource_rows(
     return rows
 
 
-def _use(frame: pd.DataFrame, name: str, training_s: float, grid_s: float) -> Use:
+def use_of(frame: pd.DataFrame, name: str, training_s: float, grid_s: float) -> Use:
+    """Use of the resource `name` in one run's rows of the normalised timelines; units as in the tables."""
     t_s, values = frame["t_s"].to_numpy(np.float64), frame[name].to_numpy(np.float64)
     use = use_during(t_s, values, training_s, grid_s, over_step=name == "cpu_pct")
     return replace(use, integral=use.integral / INTEGRALS.get(name, BYTE_SECONDS)[1])

@@ -139,12 +139,12 @@ class Run:
     @cached_property
     def events(self) -> Events:
         """`events.jsonl`; EvengroundError when it is broken or incomplete."""
-        return parse_events(self._content("events.jsonl"), self.folder / "events.jsonl")
+        return parse_events(self.content("events.jsonl"), self.folder / "events.jsonl")
 
     @cached_property
     def process(self) -> Process:
         """`samples.json`; EvengroundError when it is broken."""
-        path, content = self.folder / "samples.json", self._content("samples.json")
+        path, content = self.folder / "samples.json", self.content("samples.json")
         try:
             info = _SAMPLES_INFO.validate_json(content)
         except ValidationError as error:
@@ -157,9 +157,10 @@ class Run:
 
     def samples(self) -> Samples:
         """`samples.csv`, read anew at each call (it is large); EvengroundError when it is broken."""
-        return parse_samples(self._content("samples.csv"), self.folder / "samples.csv")
+        return parse_samples(self.content("samples.csv"), self.folder / "samples.csv")
 
-    def _content(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
+        """Bytes of one of its files; EvengroundError where they are not those of the manifest."""
         if name not in self.files:
             raise EvengroundError(f"the manifest does not list {name}", str(self.folder), DELETE)
         return _checked_content(self.folder / name, self.files[name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median, variance
 
 from scipy.special import stdtrit
@@ -54,25 +54,47 @@ def ratio_interval(baseline: Sequence[float], other: Sequence[float], level: flo
     (1946) for df; logarithms because times are positive and differ by factors. Fewer than two values
     on a side: no interval (NaN). No variance on either side: the interval is the point itself, df NaN.
     """
-    a = [value for value in baseline if not math.isnan(value)]
-    b = [value for value in other if not math.isnan(value)]
-    if not a or not b or min(*a, *b) <= 0:
-        reason = "no finished run" if not a or not b else "a value is not above zero"
-        return Ratio(math.nan, math.nan, math.nan, math.nan, len(a), len(b), reason)
-    y1, y2 = [math.log(value) for value in a], [math.log(value) for value in b]
-    d = fmean(y2) - fmean(y1)
-    if len(a) < 2 or len(b) < 2:
-        return Ratio(math.exp(d), math.nan, math.nan, math.nan, len(a), len(b), "fewer than two runs")
-    v1, v2 = variance(y1) / len(y1), variance(y2) / len(y2)
-    df, half = _welch(v1, v2, len(y1), len(y2), level)
-    return Ratio(math.exp(d), math.exp(d - half), math.exp(d + half), df, len(a), len(b), "")
+    return _contrast([(-1, baseline), (1, other)], level)
 
 
-def _welch(v1: float, v2: float, n1: int, n2: int, level: float) -> tuple[float, float]:
+def ratio_of_ratios(
+    a: tuple[Sequence[float], Sequence[float]],
+    b: tuple[Sequence[float], Sequence[float]],
+    level: float = LEVEL,
+) -> Ratio:
+    """The ratio of `b` (second over first) over that of `a`, with its interval.
+
+    As `ratio_interval`, with d the difference of the two differences of means of logarithms and the
+    variances of all four groups: Satterthwaite's approximation holds for any sum of variances.
+    `n_baseline` and `n_other` are the smaller number of values on each side.
+    """
+    found = _contrast([(1, a[0]), (-1, a[1]), (-1, b[0]), (1, b[1])], level)
+    counts = [sum(not math.isnan(value) for value in values) for values in (*a, *b)]
+    return replace(found, n_baseline=min(counts[:2]), n_other=min(counts[2:]))
+
+
+def _contrast(groups: Sequence[tuple[int, Sequence[float]]], level: float) -> Ratio:
+    """exp of the signed sum of the groups' means of logarithms; the first and last group give the counts."""
+    known = [[value for value in values if not math.isnan(value)] for _, values in groups]
+    counts = [len(values) for values in known]
+    nothing = Ratio(math.nan, math.nan, math.nan, math.nan, counts[0], counts[-1], "")
+    if min(counts) == 0:
+        return replace(nothing, reason="no finished run")
+    if min(min(values) for values in known) <= 0:
+        return replace(nothing, reason="a value is not above zero")
+    logs = [[math.log(value) for value in values] for values in known]
+    d = sum(sign * fmean(values) for (sign, _), values in zip(groups, logs, strict=True))
+    if min(counts) < 2:
+        return replace(nothing, ratio=math.exp(d), reason="fewer than two runs")
+    df, half = _welch([variance(values) / len(values) for values in logs], counts, level)
+    return replace(nothing, ratio=math.exp(d), low=math.exp(d - half), high=math.exp(d + half), df=df)
+
+
+def _welch(variances: Sequence[float], counts: Sequence[int], level: float) -> tuple[float, float]:
     """Welch-Satterthwaite degrees of freedom and half the interval's width."""
-    total = v1 + v2
+    total = sum(variances)
     # Below this the spread is rounding of the logarithms, and its square would underflow.
     if total < 1e-30:
         return math.nan, 0.0
-    df = total**2 / (v1**2 / (n1 - 1) + v2**2 / (n2 - 1))
+    df = total**2 / sum(v**2 / (n - 1) for v, n in zip(variances, counts, strict=True))
     return df, float(stdtrit(df, 0.5 + level / 2)) * math.sqrt(total)

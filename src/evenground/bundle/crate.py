@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from evenground.analysis.environment import read_environment
 from evenground.analysis.index import Dataset, Engine, Index, WantedRun
 from evenground.analysis.runs import Run, Samples, read_runs
 from evenground.analysis.times import run_times
-from evenground.files import read_json
 
 METADATA = "ro-crate-metadata.json"
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
@@ -115,15 +115,10 @@ def _engine(engine: Engine, runs: Mapping[WantedRun, Run]) -> Entity:
     mine = [run for wanted, run in runs.items() if wanted.engine == engine.name]
     entity: Entity = {"@id": f"#engine-{engine.name}", "@type": "SoftwareApplication", "name": engine.label}
     if mine:
-        libraries = read_json(mine[0].folder / "environment.json")["libraries"]
+        libraries = read_environment(mine[0]).libraries
         entity["description"] = ", ".join(f"{name} {version}" for name, version in libraries.items())
-        entity["softwareVersion"] = libraries.get(engine.name, _commit(mine[0]))
+        entity["softwareVersion"] = libraries.get(engine.name, read_environment(mine[0]).git.words)
     return entity
-
-
-def _commit(run: Run) -> str:
-    git = read_json(run.folder / "environment.json")["git"]
-    return f"commit {git.get('commit')}{' with changes' if git.get('dirty') else ''}"
 
 
 def _dataset(dataset: Dataset) -> Entity:
@@ -161,7 +156,7 @@ def _action(wanted: WantedRun, run: Run | None, index: Index) -> list[Entity]:
     usage = _usage(name, run)
     images = _image(name, run)
     action |= {
-        "description": f"key {wanted.key}, {_commit(run)}",
+        "description": f"key {wanted.key}, commit {read_environment(run).git.words}",
         "startTime": _time(run.process.launched_ns),
         "endTime": _time(run.process.exited_ns),
         "actionStatus": f"{STATUS}/CompletedActionStatus",
@@ -204,12 +199,12 @@ def _largest(samples: Samples, column: str) -> float:
 
 
 def _image(action: str, run: Run) -> list[Entity]:
-    image = read_json(run.folder / "environment.json").get("image")
+    image = read_environment(run).image
     if not image:
         return []
-    kind = {"additionalType": {"@id": f"{TERMS}SIFImage"}, "registry": "none", "tag": image["sha256"][:12]}
-    named = {"@id": f"{action}-image", "@type": "ContainerImage", "name": image["name"]}
-    return [{**named, **kind, "sha256": image["sha256"]}]
+    kind = {"additionalType": {"@id": f"{TERMS}SIFImage"}, "registry": "none", "tag": image.sha256[:12]}
+    named = {"@id": f"{action}-image", "@type": "ContainerImage", "name": image.name}
+    return [{**named, **kind, "sha256": image.sha256}]
 
 
 def _time(unix_ns: int) -> str:

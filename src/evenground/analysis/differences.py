@@ -1,0 +1,58 @@
+"""In what two recorded experiments differ: machine, work, code, libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from evenground.analysis.environment import Environment, read_environment
+from evenground.analysis.index import Index
+from evenground.analysis.runs import read_runs
+
+# A difference in one of these is other work, whose times must not be compared.
+WORK = ("epochs", "batch_size", "learning_rate", "seed", "threads", "accelerator")
+MACHINE = ("cpu_model", "cores", "memory_bytes", "driver", "kernel", "os")
+ABSENT = "–"
+
+
+def differences(a: Index, b: Index) -> pd.DataFrame:
+    """What is recorded of both and is not the same: columns what, in_a, in_b."""
+    in_a, in_b = _recorded(a), _recorded(b)
+    rows = [
+        {"what": what, "in_a": in_a.get(what, ABSENT), "in_b": in_b.get(what, ABSENT)}
+        for what in dict.fromkeys((*in_a, *in_b))
+        if in_a.get(what) != in_b.get(what)
+    ]
+    return pd.DataFrame(rows, columns=["what", "in_a", "in_b"])
+
+
+def other_work(found: pd.DataFrame) -> list[str]:
+    """Those of the differences that make it other work, in words."""
+    rows = found[found["what"].isin(WORK) | found["what"].str.startswith("data of ")]
+    return [f"{row['what']} {row['in_a']} against {row['in_b']}" for row in rows.to_dict("records")]
+
+
+def shared_runs(a: Index, b: Index) -> int:
+    """How many recorded runs are the same files in both."""
+    return len({run.manifest_sha256 for run in a.finished} & {run.manifest_sha256 for run in b.finished})
+
+
+def _recorded(index: Index) -> dict[str, str]:
+    """Everything an index and the environments of its runs say, as words by their names."""
+    words = {"machine": f"{index.machine.description} ({index.machine.class_name})"}
+    words |= {"deployment": index.deployment, **{k: str(v) for k, v in index.parameters.items()}}
+    words |= {f"data of {d.name}": Path(d.prepared or ABSENT).name for d in index.datasets}
+    seen: dict[str, list[str]] = {}
+    for run in read_runs(index):
+        seen.setdefault(f"key of {run.wanted.dataset}, {run.wanted.engine}", []).append(run.wanted.key)
+        for what, value in _environment(read_environment(run), run.wanted.engine).items():
+            seen.setdefault(what, []).append(value)
+    return words | {what: ", ".join(dict.fromkeys(values)) for what, values in seen.items()}
+
+
+def _environment(record: Environment, engine: str) -> dict[str, str]:
+    words = {name: str(getattr(record, name) or ABSENT) for name in MACHINE}
+    words |= {"commit": record.git.words, f"Python of {engine}": record.python or ABSENT}
+    words[f"image of {engine}"] = record.image.sha256[:12] if record.image else ABSENT
+    return words | {f"{name} of {engine}": version for name, version in record.libraries.items()}

@@ -1,0 +1,64 @@
+"""`environment.json` of a run: the machine, the libraries and the code it was made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import TypeAdapter, ValidationError
+
+from evenground.analysis.index import first_fault
+from evenground.analysis.runs import DELETE, Run
+from evenground.errors import EvengroundError
+
+FILE = "environment.json"
+
+
+@dataclass(frozen=True)
+class Git:
+    """Commit of the working copy and whether files it tracks were changed; None where it was none."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+    @property
+    def words(self) -> str:
+        """The commit as it is shown."""
+        return f"{(self.commit or 'unknown')[:12]}{' with changes' if self.dirty else ''}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """The container image a run was made in."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What was recorded before the training; a value that is not known is None."""
+
+    cpu_model: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    driver: str | None = None
+    kernel: str | None = None
+    os: str | None = None
+    python: str | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+    git: Git = field(default_factory=Git)
+    image: Image | None = None
+
+
+_ENVIRONMENT = TypeAdapter(Environment)
+
+
+def read_environment(run: Run) -> Environment:
+    """The run's record, empty where it has none; EvengroundError when it is broken or was changed."""
+    if FILE not in run.files:
+        return Environment()
+    try:
+        return _ENVIRONMENT.validate_json(run.content(FILE))
+    except ValidationError as error:
+        where = str(run.folder / FILE)
+        raise EvengroundError(f"broken file, {first_fault(error)}", where, DELETE) from error

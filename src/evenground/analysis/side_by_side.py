@@ -1,0 +1,112 @@
+"""Two recorded experiments beside each other: what each measured. Nothing is averaged over the two."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from evenground.analysis.index import Index
+from evenground.analysis.normalise import normalise
+from evenground.analysis.resources import use_of
+from evenground.analysis.statistics import Ratio, ratio_interval, ratio_of_ratios, summarise
+from evenground.analysis.tables import runs_table
+from evenground.analysis.times import MEASURES
+
+# Measure -> its unit; of a resource also the column and which of its figures.
+TIMES = {**dict.fromkeys(MEASURES, "s"), "test_accuracy": "1"}
+USES = {
+    "cpu_s": ("s", "cpu_pct", "integral"),
+    "peak_rss_bytes": ("bytes", "rss_bytes", "peak"),
+    "peak_vram_used_bytes": ("bytes", "vram_used_bytes", "peak"),
+    "gpu_energy_j": ("J", "gpu_power_w", "integral"),
+}
+UNITS = TIMES | {name: unit for name, (unit, _, _) in USES.items()}
+Rows = list[dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its name in tables, its index, and the values by dataset, engine and measure."""
+
+    name: str
+    index: Index
+    values: dict[tuple[str, str, str], list[float]]
+
+    def of(self, dataset: str, engine: str, measure: str) -> list[float]:
+        """Values over repetitions; none of what this side does not have."""
+        return self.values.get((dataset, engine, measure), [])
+
+
+def read_side(name: str, index: Index) -> Side:
+    """Read all runs of an index. EvengroundError when one cannot be read."""
+    runs, timelines = runs_table(index), normalise(index).timelines
+    values: dict[tuple[str, str, str], list[float]] = {}
+    for run in runs[runs["status"] == "finished"].itertuples():
+        key = (str(run.dataset), str(run.engine))
+        mine = timelines[
+            (timelines["dataset"] == run.dataset)
+            & (timelines["engine"] == run.engine)
+            & (timelines["repetition"] == run.repetition)
+        ]
+        for measure in TIMES:
+            values.setdefault((*key, measure), []).append(float(getattr(run, measure)))
+        for measure, (_, column, figure) in USES.items():
+            use = use_of(mine, column, float(str(run.training_s)), index.report.grid_s)
+            values.setdefault((*key, measure), []).append(getattr(use, figure))
+    return Side(name, index, values)
+
+
+def measures(a: Side, b: Side) -> pd.DataFrame:
+    """Per dataset, engine and measure: both medians, and b over a as in `statistics.ratio_interval`.
+
+    What neither side has measured is left out.
+    """
+    rows: Rows = []
+    for dataset, engine in _both(a.index, b.index):
+        for measure, unit in UNITS.items():
+            of_a, of_b = a.of(dataset, engine, measure), b.of(dataset, engine, measure)
+            in_a, in_b = summarise(of_a), summarise(of_b)
+            if in_a.n or in_b.n:
+                named = {"dataset": dataset, "engine": engine, "measure": measure, "unit": unit}
+                shown = {"median_a": in_a.median, "median_b": in_b.median, "n_a": in_a.n, "n_b": in_b.n}
+                rows.append({**named, **shown, **_ratio("b_to_a", ratio_interval(of_a, of_b))})
+    return pd.DataFrame(rows)
+
+
+def _both(a: Index, b: Index) -> list[tuple[str, str]]:
+    """Names of datasets and engines of either side, those of `a` first."""
+    return list(dict.fromkeys((d.name, e.name) for d, e in (*a.groups(), *b.groups())))
+
+
+def _ratio(name: str, found: Ratio) -> dict[str, object]:
+    return {name: found.ratio, "low_95": found.low, "high_95": found.high, "reason": found.reason}
+
+
+def ratios(a: Side, b: Side) -> pd.DataFrame:
+    """Per dataset and pair of engines that both sides have: the ratio of the engines in each, and b over a.
+
+    Whether a comparison of engines holds on another machine is this last ratio: its interval holds 1, or not.
+    """
+    datasets = [d.name for d in a.index.datasets if d.name in {other.name for other in b.index.datasets}]
+    engines = [e.name for e in a.index.engines if e.name in {other.name for other in b.index.engines}]
+    columns = ["dataset", "baseline", "engine", "measure", *(f"{k}_{side}" for side in "ab" for k in _SHORT)]
+    rows: Rows = []
+    for dataset, (first, second) in itertools.product(datasets, itertools.combinations(engines, 2)):
+        for measure in UNITS:
+            pairs = [(s.of(dataset, first, measure), s.of(dataset, second, measure)) for s in (a, b)]
+            in_a, in_b = (ratio_interval(*pair) for pair in pairs)
+            if not (math.isnan(in_a.ratio) and math.isnan(in_b.ratio)):
+                named = {"dataset": dataset, "baseline": first, "engine": second, "measure": measure}
+                own = {**_short("a", in_a), **_short("b", in_b)}
+                rows.append({**named, **own, **_ratio("b_to_a", ratio_of_ratios(pairs[0], pairs[1]))})
+    return pd.DataFrame(rows, columns=[*columns, "b_to_a", "low_95", "high_95", "reason"])
+
+
+_SHORT = ("ratio", "low", "high")
+
+
+def _short(side: str, found: Ratio) -> dict[str, object]:
+    return {f"{name}_{side}": getattr(found, name) for name in _SHORT}
