@@ -6,6 +6,7 @@
     evenground setup      only the environment, as .venv
     evenground bundle     pack recorded runs, tables and figures into one file
     evenground replay     redraw everything from such a file
+    evenground adopt      take the runs of such a file over into this working copy
     evenground compare    set two such files, or two machines, side by side
     evenground prune      throw away runs that nothing names any more
 
@@ -27,6 +28,7 @@ COMMANDS = {
     "setup": ("workflow", []),
     "bundle": ("workflow", ["scripts/bundle.py"]),
     "replay": ("analysis", ["scripts/replay.py"]),
+    "adopt": ("analysis", ["scripts/adopt.py"]),
     "compare": ("analysis", ["scripts/compare.py"]),
     "prune": ("workflow", ["scripts/prune.py"]),
 }

@@ -1,0 +1,31 @@
+#!/usr/bin/env python3
+"""Take the runs of a bundle over into this working copy: the pipeline draws them and trains none again."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from _path import ROOT
+from evenground.analysis.index import read_index
+from evenground.bundle.adopt import adopt
+from evenground.bundle.unpack import unpack
+from evenground.errors import cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="evenground adopt", description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="evenground-adopt-") as scratch:
+        where = unpack(given.bundle, Path(scratch, "bundle"))
+        done = adopt(read_index(where), where, ROOT, given.bundle.stem)
+    configuration = done.configuration.relative_to(ROOT)
+    print(f"{done.new} runs came into results/runs, {done.known} were there; the experiment: {configuration}")
+    print(f"draw them:  snakemake --cores all figures --configfile {configuration}")
+    print(f"with DVC:   cp {configuration} params.yaml && dvc repro")
+
+
+if __name__ == "__main__":
+    cli(main)
