@@ -31,6 +31,14 @@ ROOT = Path(__file__).resolve().parents[1]
             {"engines": [{"name": "jax", "opts": 1}]},
             r"unknown key 'engines.0.opts' = 1 .*did you mean 'options'",
         ),
+        (
+            {"engines": ["jax", {"name": "eager", "folder": "jax", "arm_of": "keras"}]},
+            r"'eager' is an arm of 'keras', which is no engine here",
+        ),
+        (
+            {"datasets": ["mnist"], "engines": [{"name": "jax", "datasets": ["cifar10"]}]},
+            r"'jax' trains on 'cifar10', which is not in `datasets`",
+        ),
         ({"epochs": 0, "seed": -1}, r"\(and 1 more\)"),
     ],
 )

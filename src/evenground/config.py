@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from evenground.errors import EvengroundError
 
@@ -28,6 +36,14 @@ class EngineChoice(BaseModel):
     )
     options: dict[str, OptionValue] = Field(
         default_factory=dict, description="Options that differ from the defaults of its engine.yaml."
+    )
+    arm_of: Name | None = Field(
+        default=None,
+        description="The engine this is a variant of: compared with that one only, beside the others.",
+    )
+    datasets: list[Name] | None = Field(default=None, description="What it trains on; default: all.")
+    repetitions: int | None = Field(
+        default=None, ge=1, le=10_000, description="Its own number of trainings; default: the experiment's."
     )
 
 
@@ -51,8 +67,9 @@ class Experiment(BaseModel):
     )
     engines: list[Annotated[EngineChoice, BeforeValidator(_engine_from_name)]] = _key(
         [EngineChoice(name="keras"), EngineChoice(name="jax")],
-        "Engines to compare: a name, or a mapping with `name`, `folder` and `options`; "
-        "the first one is the baseline of ratios.",
+        "Engines to compare: a name, or a mapping with `name`, `folder`, `options`, `arm_of`, `datasets` "
+        "and `repetitions`; the first one is the baseline of ratios. An arm (`arm_of`) is a variant of another "
+        "engine and is compared with that one only.",
         min_length=1,
     )
     repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=10_000)
@@ -106,6 +123,19 @@ class Experiment(BaseModel):
         names = [getattr(item, "name", item) for item in value]
         if len(set(names)) < len(names):
             raise ValueError("a name stands twice")
+        return value
+
+    @field_validator("engines")
+    @classmethod
+    def _arms_of_engines(cls, value: list[EngineChoice], given: ValidationInfo) -> list[EngineChoice]:
+        main = [engine.name for engine in value if engine.arm_of is None]
+        datasets = given.data.get("datasets", [])
+        for engine in value:
+            if engine.arm_of is not None and engine.arm_of not in main:
+                raise ValueError(f"'{engine.name}' is an arm of '{engine.arm_of}', which is no engine here")
+            strange = sorted(set(engine.datasets or []) - set(datasets))
+            if strange:
+                raise ValueError(f"'{engine.name}' trains on '{strange[0]}', which is not in `datasets`")
         return value
 
 

@@ -44,6 +44,11 @@ class Engine:
     file: EngineFile
     options: dict[str, OptionValue]
     colour: str
+    arm_of: str | None = None
+    datasets: tuple[str, ...] | None = None
+    """What it trains on; None for everything."""
+    repetitions: int | None = None
+    """Its own number of trainings; None for the experiment's."""
 
     @property
     def label(self) -> str:
@@ -74,7 +79,10 @@ def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
             )
         taken = {engine.colour for engine in engines}
         colour = file.colour if file.colour and file.colour not in taken else _free_colour(taken, number)
-        engines.append(Engine(choice.name, folder, file, {**file.options, **choice.options}, colour))
+        options = {**file.options, **choice.options}
+        only = None if choice.datasets is None else tuple(choice.datasets)
+        own = (choice.arm_of, only, choice.repetitions)
+        engines.append(Engine(choice.name, folder, file, options, colour, *own))
     return engines
 
 

@@ -12,6 +12,7 @@ import pytest
 from analysis.synthetic import MACHINE, MadeResults, write_manifest, write_results
 from evenground.analysis.index import read_index
 from evenground.analysis.runs import Run, parse_events, parse_samples, read_runs
+from evenground.analysis.tables import runs_table, time_ratio
 from evenground.errors import EvengroundError
 
 SMALL = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
@@ -212,3 +213,41 @@ HEAD += "cpu_since_boot_pct\n"
 def test_broken_samples_are_refused(content: str, words: str) -> None:
     with pytest.raises(EvengroundError, match=words):
         parse_samples(content.encode(), Path("samples.csv"))
+
+
+def with_arm(path: Path, arm_of: str) -> None:
+    """Make a third engine of the index an arm, which trained on the second dataset only."""
+    content = json.loads(path.read_text())
+    content["engines"].append({"name": "eager", "label": "Eager", "arm_of": arm_of})
+    content["runs"] += [
+        {
+            "dataset": "shapes",
+            "engine": "eager",
+            "repetition": r,
+            "key": "k",
+            "order": 90 + r,
+            "status": "missing",
+        }
+        for r in (1, 2)
+    ]
+    path.write_text(json.dumps(content))
+
+
+def test_an_arm_is_compared_with_its_engine_only(tmp_path: Path) -> None:
+    path = write_results(tmp_path, MadeResults())
+    with_arm(path, "jax")
+    index = read_index(path)
+    assert [engine.name for engine in index.main] == ["keras", "jax"]
+    assert [(d.name, e.name) for d, e in index.groups() if e.name == "eager"] == [("shapes", "eager")]
+    named = {d.name: [(a.name, b.name) for a, b in index.pairs(d.name)] for d in index.datasets}
+    assert named == {"digits": [("keras", "jax")], "shapes": [("keras", "jax"), ("jax", "eager")]}
+    ratios = time_ratio(index, runs_table(index))
+    assert set(ratios["engine"]) == {"jax", "eager"}
+    assert set(ratios[ratios["engine"] == "eager"]["reason"]) == {"no finished run"}
+
+
+def test_an_arm_of_nothing_is_refused(tmp_path: Path) -> None:
+    path = write_results(tmp_path, MadeResults())
+    with_arm(path, "eager")
+    with pytest.raises(EvengroundError, match="'eager' is an arm of 'eager', which is no engine"):
+        read_index(path)

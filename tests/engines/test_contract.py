@@ -133,3 +133,17 @@ def test_steps_per_execution_change_no_number(datasets: dict[str, Path], tmp_pat
         assert events[0].fields["options"]["steps_per_execution"] == steps
         seen.append([event.fields["loss"] for event in events if event.name == "epoch_end"])
     assert seen[0] == seen[1]
+
+
+def test_keras_as_published_trains_the_networks_of_the_public_code(
+    datasets: dict[str, Path], tmp_path: Path
+) -> None:
+    """Two hidden layers; no batch norm; and the order changes, so the losses are not those of our order."""
+    published = {
+        "mlp": 7 * 6 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10,
+        "cnn": (27 * 32 + 32) + (288 * 64 + 64) + (1 * 1 * 64 * 64 + 64) + (64 * 10 + 10),
+    }
+    for network, parameters in published.items():
+        work = ["--network", network, "--train-limit", str(LIMIT), *WORK, "--option", "as_published=true"]
+        finish(train(ALL["keras"], datasets[network], tmp_path / network, *work))
+        check_events(tmp_path / network, expected(network, parameters))

@@ -208,3 +208,19 @@ def test_no_warm_up_where_none_is_wanted_and_in_containers_one_before_every_run(
     assert plan_of(copy, warm_up_images=0, **changes).warm_ups == frozenset()
     plan = plan_of(copy, **changes)
     assert len(plan.runs) == 2 and len(plan.warm_ups) == (2 if deployment == "apptainer" else 1)
+
+
+def test_an_arm_trains_on_its_datasets_only_and_moves_no_key(copy: WorkingCopy) -> None:
+    registry = dict.fromkeys(("tiny", "small"), copy.settings["registry"]["tiny"])
+    changes = {"datasets": ["tiny", "small"], "registry": registry}
+    engines = copy.settings["engines"]
+    arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "datasets": ["small"]}
+    arm["repetitions"] = 3
+    before = keys(plan_of(copy, **changes))
+    plan = plan_of(copy, **changes, engines=[*engines, arm])
+    after = keys(plan)
+    assert after.keys() - before.keys() == {("small", "arm")}
+    assert {pair: key for pair, key in after.items() if pair in before} == before
+    assert [run.repetition for run in plan.runs if run.engine == "arm"] == [1, 2, 3]
+    assert max(run.repetition for run in plan.runs if run.engine != "arm") == 2
+    assert [engine["arm_of"] for engine in plan.content()["engines"]] == [None, None, "fake_a"]

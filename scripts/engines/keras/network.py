@@ -13,8 +13,14 @@ def build(
     classes: int,
     dropout: float = 0.5,
     batch_norm_momentum: float = 0.99,
+    as_published: bool = False,
 ) -> keras.Model:
-    """Network `mlp` or `cnn` for images of `shape` (H,W,C); its output are logits (N, classes)."""
+    """Network `mlp` or `cnn` for images of `shape` (H,W,C); its output are logits (N, classes).
+
+    `as_published` gives those of the thesis's public Python code, which are not the ones it describes.
+    """
+    if as_published:
+        return keras.Sequential([keras.Input(shape), *published_layers(network, classes)])
 
     def norm(name: str) -> layers.Layer:
         return layers.BatchNormalization(momentum=batch_norm_momentum, epsilon=1e-3, name=name)
@@ -39,6 +45,27 @@ def build(
     return keras.Sequential([keras.Input(shape), *hidden, *output])
 
 
+def published_layers(network: str, classes: int) -> list[layers.Layer]:
+    """Two hidden layers in the `mlp`; neither batch norm nor dropout in the `cnn`."""
+    if network == "mlp":
+        return [
+            layers.Flatten(),
+            layers.Dense(128, activation="relu", name="dense_1"),
+            layers.Dense(128, activation="relu", name="dense_2"),
+            layers.Dropout(0.5),
+            layers.Dense(classes, name="dense_3"),
+        ]
+    return [
+        layers.Conv2D(32, 3, activation="relu", name="conv_1"),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(64, 3, activation="relu", name="conv_2"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(64, activation="relu", name="dense_1"),
+        layers.Dense(classes, name="dense_2"),
+    ]
+
+
 def compile_model(
     model: keras.Model,
     learning_rate: float,
@@ -46,12 +73,14 @@ def compile_model(
     jit_compile: bool = False,
     steps_per_execution: int = 1,
     run_eagerly: bool = False,
+    sgd: bool = False,
 ) -> None:
-    """Give `model` the loss, the optimiser and the metric of the specification."""
+    """Give `model` the specification's loss, optimiser and metric; with `sgd` Keras's SGD, as published."""
+    adam = keras.optimizers.Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=adam_epsilon)
     model.compile(
         # From logits: the softmax is part of the loss, so that no probability has to be clipped.
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        optimizer=keras.optimizers.Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=adam_epsilon),
+        optimizer=keras.optimizers.SGD() if sgd else adam,
         metrics=["accuracy"],
         jit_compile=jit_compile,
         steps_per_execution=steps_per_execution,
@@ -66,8 +95,9 @@ def fit(
     batch_size: int,
     epochs: int,
     callbacks: list[keras.callbacks.Callback],
+    shuffle: bool = False,
 ) -> None:
-    """Train in the given order; the short last batch is left out.
+    """Train in the given order, or in one that changes each epoch; the short last batch is left out.
 
     The arrays go to `fit` as they are: Keras then gathers whole batches in parallel, which is as
     fast as the best `tf.data` pipeline was and is what its users write.
@@ -78,7 +108,7 @@ def fit(
         labels[:whole],
         batch_size=batch_size,
         epochs=epochs,
-        shuffle=False,
+        shuffle=shuffle,
         verbose=0,
         callbacks=callbacks,
     )

@@ -18,6 +18,7 @@ OPTIONS: dict[str, protocol.Option] = {
     "run_eagerly": False,
     "memory_growth": True,
     "tf32": False,
+    "as_published": False,
 }
 HOW = ("jit_compile", "steps_per_execution", "run_eagerly")  # the options of `compile_model`
 
@@ -58,7 +59,10 @@ def train(model: keras.Model, data: protocol.Dataset, given: Namespace, events: 
         network=given.network,
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
     )
-    network.fit(model, data.train.images, data.train.labels, given.batch_size, given.epochs, [report])
+    shuffle = given.options["as_published"]
+    network.fit(
+        model, data.train.images, data.train.labels, given.batch_size, given.epochs, [report], shuffle
+    )
     events.emit("train_end")
 
 
@@ -81,8 +85,10 @@ def main() -> None:
     data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
     events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
 
-    model = network.build(given.network, data.shape, data.classes)
-    network.compile_model(model, given.learning_rate, **{key: given.options[key] for key in HOW})
+    published = given.options["as_published"]
+    model = network.build(given.network, data.shape, data.classes, as_published=published)
+    how = {key: given.options[key] for key in HOW}
+    network.compile_model(model, given.learning_rate, sgd=published and given.network == "cnn", **how)
     train(model, data, given, events)
     evaluate(model, data, given, events)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine; `colour` (#rrggbb) is None where its folder names none."""
+    """One engine; `colour` (#rrggbb) is None where its folder names none; `arm_of` names what it varies."""
 
     name: Name
     label: Words
     colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")] | None = None
+    arm_of: Name | None = None
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,27 @@ class Index:
         """The finished runs, in the order of the plan."""
         return tuple(run for run in self.runs if run.status == "finished")
 
+    @property
+    def main(self) -> tuple[Engine, ...]:
+        """The engines that are compared with each other: all but the arms."""
+        return tuple(engine for engine in self.engines if engine.arm_of is None)
+
     def groups(self) -> list[tuple[Dataset, Engine]]:
-        """Every dataset with every engine, in the order of the configuration."""
-        return [(dataset, engine) for dataset in self.datasets for engine in self.engines]
+        """Every dataset with every engine that shall train on it, in the order of the configuration."""
+        wanted = {(run.dataset, run.engine) for run in self.runs}
+        return [
+            (dataset, engine)
+            for dataset in self.datasets
+            for engine in self.engines
+            if engine.arm_of is None or (dataset.name, engine.name) in wanted
+        ]
+
+    def pairs(self, dataset: str) -> list[tuple[Engine, Engine]]:
+        """Baseline and engine of each comparison: main engines with each other, each arm with its own."""
+        here = [engine for named, engine in self.groups() if named.name == dataset]
+        main = [engine for engine in here if engine.arm_of is None]
+        arms = [(base, arm) for arm in here for base in main if arm.arm_of == base.name]
+        return [*itertools.combinations(main, 2), *arms]
 
     def group_runs(self, dataset: str, engine: str) -> list[WantedRun]:
         """The wanted runs of one dataset and engine, by repetition."""
@@ -173,6 +193,11 @@ def _check(index: Index, path: Path) -> None:
             fault = "is finished but has no folder or no manifest checksum"
         if fault:
             raise EvengroundError(f"broken index, run {run.name} {fault}", str(path), RERUN)
+    main = {engine.name for engine in index.main}
+    for engine in index.engines:
+        if engine.arm_of is not None and engine.arm_of not in main:
+            what = f"broken index, '{engine.name}' is an arm of '{engine.arm_of}', which is no engine of it"
+            raise EvengroundError(what, str(path), RERUN)
     _one_class(index, path)
 
 

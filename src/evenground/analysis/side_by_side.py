@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -90,11 +89,9 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
 
     Whether a comparison of engines holds on another machine is this last ratio: its interval holds 1, or not.
     """
-    datasets = [d.name for d in a.index.datasets if d.name in {other.name for other in b.index.datasets}]
-    engines = [e.name for e in a.index.engines if e.name in {other.name for other in b.index.engines}]
     columns = ["dataset", "baseline", "engine", "measure", *(f"{k}_{side}" for side in "ab" for k in _SHORT)]
     rows: Rows = []
-    for dataset, (first, second) in itertools.product(datasets, itertools.combinations(engines, 2)):
+    for dataset, first, second in _shared_pairs(a.index, b.index):
         for measure in UNITS:
             pairs = [(s.of(dataset, first, measure), s.of(dataset, second, measure)) for s in (a, b)]
             in_a, in_b = (ratio_interval(*pair) for pair in pairs)
@@ -103,6 +100,15 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
                 own = {**_short("a", in_a), **_short("b", in_b)}
                 rows.append({**named, **own, **_ratio("b_to_a", ratio_of_ratios(pairs[0], pairs[1]))})
     return pd.DataFrame(rows, columns=[*columns, "b_to_a", "low_95", "high_95", "reason"])
+
+
+def _shared_pairs(a: Index, b: Index) -> list[tuple[str, str, str]]:
+    """Dataset, baseline and engine of the comparisons that both sides make."""
+    in_a, in_b = (
+        [(d.name, first.name, second.name) for d in index.datasets for first, second in index.pairs(d.name)]
+        for index in (a, b)
+    )
+    return [pair for pair in in_a if pair in in_b]
 
 
 _SHORT = ("ratio", "low", "high")

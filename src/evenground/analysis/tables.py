@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -91,8 +90,8 @@ def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
 def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     """Per dataset and pair of engines: time of `engine` over time of `baseline`, with its 95 % interval.
 
-    The baseline of a pair is the engine that stands first in the configuration. The ratio is one of
-    geometric means, its interval Welch's t on logarithms (`statistics.ratio_interval`).
+    The baseline of a pair is the engine that stands first in the configuration, of an arm its engine.
+    The ratio is one of geometric means, its interval Welch's t on logarithms (`statistics.ratio_interval`).
     """
     columns = [
         "dataset",
@@ -110,7 +109,7 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     ]
     rows: Rows = []
     for dataset in index.datasets:
-        for first, second in itertools.combinations(index.engines, 2):
+        for first, second in index.pairs(dataset.name):
             a, b = (_group(runs, dataset.name, engine.name) for engine in (first, second))
             for measure in MEASURES:
                 found = ratio_interval(a[measure].tolist(), b[measure].tolist())

@@ -56,7 +56,7 @@ def training_time_data(material: Material) -> pd.DataFrame:
 
 def _draw(axes: Axes, material: Material, dataset: Dataset, data: pd.DataFrame, width: float) -> None:
     """One dataset: a bar, its points and its number per engine."""
-    engines = material.index.engines
+    engines = [engine for named, engine in material.index.groups() if named.name == dataset.name]
     largest = float(data["training_s"].max()) if data["training_s"].notna().any() else 1.0
     for x, engine in enumerate(engines):
         style = material.styles[engine.name]

@@ -38,9 +38,9 @@ MEAN = "mean"
 def compare_drawing(material: Material, dataset: Dataset, resource: Resource) -> Drawing:
     """Figure `compare_DATASET_RESOURCE`: thin lines are the repetitions, the bold line is their mean."""
     data = compare_data(material, dataset.name, resource)
-    present = [engine for engine in material.index.engines if (data["engine"] == engine.name).any()]
+    present = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
     counts = ", ".join(
-        f"{engine.label} {material.counts(dataset.name, engine.name)}" for engine in material.index.engines
+        f"{engine.label} {material.counts(dataset.name, engine.name)}" for engine in material.index.main
     )
     thesis = thesis_number(dataset, resource.thesis)
     whole_card = " The values are the whole card's." if resource.column in GPU_COLUMNS else ""
@@ -55,7 +55,7 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     title = f"{resource.title} compared: {dataset.title}"
     name = f"compare_{dataset.name}_{resource.name}"
     if not present:
-        why = material.why_empty(resource.column, dataset.name, [e.name for e in material.index.engines])
+        why = material.why_empty(resource.column, dataset.name, [e.name for e in material.index.main])
         return Drawing(name, title, caption, thesis, note_sheet(title, caption, why), data)
     handles, labels = _legend([material.styles[engine.name] for engine in present])
     head = legend_room(labels)

@@ -154,7 +154,10 @@ class Plan:
             "deployment": self.experiment.deployment,
             "report": {"grid_s": self.experiment.grid_s},
             "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
-            "engines": [{"name": e.name, "label": e.label, "colour": e.colour} for e in self.engines],
+            "engines": [
+                {"name": e.name, "label": e.label, "colour": e.colour, "arm_of": e.arm_of}
+                for e in self.engines
+            ],
             "datasets": [
                 {"name": n, "title": d.title, "network": d.network, "prepared": self.prepared(n).as_posix()}
                 for n, d in self.datasets.items()
@@ -196,10 +199,12 @@ def make_plan(experiment: Experiment, root: Path) -> Plan:
 
 def _ordered(plan: Plan) -> tuple[Run, ...]:
     """Randomised complete blocks: each repetition is a block of all pairs, shuffled from the seed."""
-    keys = {(d, e.name): run_key(plan, d, e) for d in plan.datasets for e in plan.engines}
+    pairs = [(d, e) for d in plan.datasets for e in plan.engines if e.datasets is None or d in e.datasets]
+    keys = {(d, e.name): run_key(plan, d, e) for d, e in pairs}
+    wanted = {e.name: e.repetitions or plan.experiment.repetitions for _, e in pairs}
     runs: list[Run] = []
-    for repetition in range(1, plan.experiment.repetitions + 1):
-        block = sorted(keys)
+    for repetition in range(1, max(wanted.values()) + 1):
+        block = sorted(pair for pair in keys if repetition <= wanted[pair[1]])
         random.Random(f"{plan.experiment.order_seed}:{repetition}").shuffle(block)
         for dataset, engine in block:
             runs.append(Run(plan.machine, dataset, engine, keys[dataset, engine], repetition, len(runs) + 1))
