@@ -93,7 +93,7 @@ def test_the_listing_says_what_is_then_freed(root: Path) -> None:
         ["240 bytes", "results/runs/m/d/a/k1", "2 repetitions (r1 r2)"],
         ["3 bytes", "results/attempts/m/d/a/k1", "1 repetition (r1)"],
     ]
-    assert lines[-1].strip() == "243 bytes in all: 2 runs, and what attempts left at 1 places"
+    assert lines[-1].strip() == "243 bytes in all; runs: 2, folders of attempts: 1"
     assert files(root) == all_files
     remove(root, old_folders(root, {KEPT}))
     assert before - taken(root) == 243 and old_folders(root, {KEPT}) == []
@@ -147,7 +147,7 @@ def test_killed_in_the_middle_no_half_run_is_there_and_the_next_call_clears_up(r
     assert before > now
     old = old_folders(root, set())
     assert "left by a call that was cut off" in "".join(listing(old))
-    assert "in all: 2 runs" in listing(old)[-1]
+    assert "in all; runs: 2," in listing(old)[-1]
     remove(root, old)
     assert now - taken(root) == sum(folder.size for folder in old)
     assert files(root) == {"results/calibration/m/0.bin", "results/runs/m/d/a/k1/notes/0.bin"}

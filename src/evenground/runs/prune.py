@@ -129,7 +129,7 @@ def listing(old: Iterable[Old]) -> list[str]:
     runs = sum(folder.path.is_relative_to(RUNS) for folder in together)
     failed = sum(folder.path.is_relative_to(ATTEMPTS) for folder in together)
     size = sum(folder.size for folder in together)
-    return [*lines, f"{size:>15,} bytes in all: {runs} runs, and what attempts left at {failed} places"]
+    return [*lines, f"{size:>15,} bytes in all; runs: {runs}, folders of attempts: {failed}"]
 
 
 def _is_place(path: Path) -> bool:

@@ -15,8 +15,8 @@ from evenground.runs.plan import RESULTS
 
 INDEXES = tuple((RESULTS / name / "index.json").as_posix() for name in ("native", "apptainer"))
 LOCK = "dvc.lock"
-# Branches, tags, what remotes had at the last fetch, DVC's experiments, stashes.
-KINDS = ("refs/heads", "refs/tags", "refs/remotes", "refs/exps", "refs/stash")
+# Branches, tags, what remotes had at the last fetch, DVC's experiments without its own marks, stashes.
+KINDS = ("refs/heads", "refs/tags", "refs/remotes", "refs/exps/??/**", "refs/stash")
 _FORM = "%(refname)%09%(refname:short)%09%(objectname)%09%(objecttype) %(*objecttype)%09%(symref)"
 
 
