@@ -69,9 +69,8 @@ def dvc_at_rest(root: Path) -> Iterator[Repo]:
         ):
             yield repo
     except (DvcException, OSError) as error:
-        raise EvengroundError(
-            f"DVC cannot be asked: {error}", str(root), "mend that and call again"
-        ) from None
+        what = "DVC cannot be asked" if isinstance(error, DvcException) else "a file cannot be read"
+        raise EvengroundError(f"{what}: {error}", str(root), "mend that and call again") from None
 
 
 def places_of_refs(repo: Repo, found: Indexes) -> set[Path]:

@@ -42,12 +42,12 @@ class Space:
 
     root: Path
 
-    def run(self, *command: str | Path, ok: bool = True, **variables: str) -> str:
-        """Call a command from elsewhere: what it printed, or of one that must fail its error."""
+    def run(self, *command: str | Path, ok: bool = True, cwd: Path | None = None, **variables: str) -> str:
+        """Call a command: what it printed, or of one that must fail its error."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         named = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         environ = {**os.environ, "PATH": path, **named, **variables}
-        done = subprocess.run(command, cwd=self.root, env=environ, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=cwd or self.root, env=environ, capture_output=True, text=True)
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done.stdout if ok else done.stderr
 
@@ -58,7 +58,8 @@ class Space:
         return self.run(sys.executable, "-m", "dvc", *arguments)
 
     def prune(self, *arguments: str) -> str:
-        return self.run(sys.executable, self.root / "scripts/prune.py", *arguments)
+        """Call it from elsewhere."""
+        return self.run(sys.executable, self.root / "scripts/prune.py", *arguments, cwd=Path("/"))
 
     def refused(self, *arguments: str, **variables: str) -> str:
         """The one line it is refused with; no run is gone."""

@@ -35,7 +35,7 @@ def places(content: Any, where: str) -> set[Path]:
         return {_place(run, content) for run in content["runs"]}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise EvengroundError(
-            "not an index of runs", where, "mend it, or leave its ref out: --skip"
+            "not an index of runs", where, "mend it; that of a ref can be left out: --skip REF"
         ) from None
 
 
