@@ -1,0 +1,178 @@
+"""Old runs: what is listed, what is removed, and what never is."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from evenground.errors import EvengroundError
+from evenground.files import write_json
+from evenground.runs.plan import ATTEMPTS, RUNS
+from evenground.runs.prune import listing, old_folders, places, places_here, refuse_busy, remove
+
+OLD, OTHER, KEPT = Path("m/d/a/k1/r1"), Path("m/d/a/k1/r2"), Path("m/d/a/k2/r1")
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from evenground.runs.prune import old_folders, remove
+
+def killed(folder):
+    next(Path(folder).iterdir()).unlink()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+shutil.rmtree = killed
+root = Path(sys.argv[1])
+remove(root, old_folders(root, set()))
+"""
+
+
+def made(folder: Path, *sizes: int) -> Path:
+    """A folder with one file of each size."""
+    folder.mkdir(parents=True)
+    for number, size in enumerate(sizes):
+        (folder / f"{number}.bin").write_bytes(b"x" * size)
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three runs of two keys, attempts at one of them, and neighbours that are no runs."""
+    for place in (OLD, OTHER, KEPT):
+        made(tmp_path / RUNS / place, 100, 20)
+    made(tmp_path / ATTEMPTS / OLD / "1", 3)
+    made(tmp_path / "results/calibration/m", 7)
+    made(tmp_path / RUNS / "m/d/a/k1/notes", 5)
+    return tmp_path
+
+
+def files(root: Path) -> set[str]:
+    """Every file, and every link as such."""
+    found = (path for path in root.rglob("*") if path.is_symlink() or path.is_file())
+    return {path.relative_to(root).as_posix() for path in found}
+
+
+def taken(root: Path) -> int:
+    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+
+
+def test_an_index_and_a_plan_name_their_runs_whatever_became_of_them() -> None:
+    one = {"dataset": "d", "engine": "a", "key": "k1"}
+    lost = {**one, "repetition": 2, "path": None}
+    done = {**one, "repetition": 1, "path": "results/runs/m/d/a/k1/r1"}
+    machine = {"class": "recorded elsewhere"}
+    assert places({"machine": machine, "runs": [done, lost]}, "") == {OLD, OTHER}
+    assert places({"machine": {"class": "m"}, "runs": [lost]}, "") == {OTHER}
+    assert places({"runs": [{**one, "machine": "m", "repetition": 1}]}, "") == {OLD}
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, {}, {"runs": [{}]}, {"runs": [{"path": "elsewhere/x"}]}, {"runs": 3}]
+)
+def test_what_is_no_index_is_refused(wrong: object) -> None:
+    with pytest.raises(EvengroundError, match=r"not an index of runs .v1.: .*--skip"):
+        places(wrong, "v1")
+
+
+def test_the_working_copy_keeps_what_its_indexes_and_plans_name(tmp_path: Path) -> None:
+    named = [("native/index.json", OLD), ("native/plan.json", OTHER), ("apptainer/index.json", KEPT)]
+    for name, place in named:
+        run = {"path": (RUNS / place).as_posix()}
+        write_json(tmp_path / "results" / name, {"runs": [run]})
+    assert places_here(tmp_path) == {OLD, OTHER, KEPT}
+
+
+def test_the_listing_says_what_is_then_freed(root: Path) -> None:
+    before, all_files = taken(root), files(root)
+    lines = listing(old_folders(root, {KEPT}))
+    assert [line.split("  ") for line in map(str.strip, lines[:-1])] == [
+        ["240 bytes", "results/runs/m/d/a/k1", "2 repetitions (r1 r2)"],
+        ["3 bytes", "results/attempts/m/d/a/k1", "1 repetition (r1)"],
+    ]
+    assert lines[-1].strip() == "243 bytes in all; runs: 2, folders of attempts: 1"
+    assert files(root) == all_files
+    remove(root, old_folders(root, {KEPT}))
+    assert before - taken(root) == 243 and old_folders(root, {KEPT}) == []
+    kept = {"results/runs/m/d/a/k2/r1/0.bin", "results/runs/m/d/a/k2/r1/1.bin"}
+    assert files(root) == kept | {"results/calibration/m/0.bin", "results/runs/m/d/a/k1/notes/0.bin"}
+
+
+def test_empty_folders_above_go_and_the_top_stays(root: Path) -> None:
+    shutil.rmtree(root / RUNS / "m/d/a/k1/notes")
+    remove(root, old_folders(root, {KEPT}))
+    assert not (root / RUNS / OLD.parent).exists() and (root / RUNS / KEPT).is_dir()
+    remove(root, old_folders(root, set()))
+    assert list((root / RUNS).iterdir()) == [] and list((root / ATTEMPTS).iterdir()) == []
+    assert sorted(path.name for path in (root / "results").iterdir()) == ["attempts", "calibration", "runs"]
+
+
+def test_nothing_there_is_no_error(tmp_path: Path) -> None:
+    assert old_folders(tmp_path, set()) == []
+    remove(tmp_path, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_below_are_not_followed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    made(outside / "d/a/k/r1", 11)
+    (root / RUNS / "linked").symlink_to(outside)
+    (root / RUNS / "m/d/a/k1/r3").symlink_to(outside / "d/a/k/r1")
+    (root / RUNS / OLD / "data").symlink_to(outside)
+    remove(root, old_folders(root, {KEPT}))
+    assert files(outside) == {"d/a/k/r1/0.bin"}
+    assert (root / RUNS / "linked").is_symlink() and (root / RUNS / "m/d/a/k1/r3").is_symlink()
+    assert not (root / RUNS / OLD).exists()
+
+
+@pytest.mark.parametrize("where", [None, "/dev/shm"])
+def test_runs_may_lie_elsewhere_behind_a_link(root: Path, where: str | None) -> None:
+    """In memory is another file system than the tests' folder: nothing can be renamed across."""
+    if where and not Path(where).is_dir():
+        pytest.skip(f"no {where}")
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        elsewhere = Path(folder) / "store"
+        shutil.move(root / RUNS, elsewhere)
+        (root / RUNS).symlink_to(elsewhere)
+        remove(root, old_folders(root, {KEPT}))
+        assert (root / RUNS).is_symlink() and not (elsewhere / OLD).exists() and (elsewhere / KEPT).is_dir()
+        assert [path.name for path in elsewhere.parent.iterdir()] == ["store"]
+
+
+def test_killed_in_the_middle_no_half_run_is_there_and_the_next_call_clears_up(root: Path) -> None:
+    before = taken(root)
+    done = subprocess.run([sys.executable, "-c", KILLED, root], env={"PYTHONPATH": ":".join(sys.path)})
+    assert done.returncode == -signal.SIGKILL
+    left = list((root / RUNS).glob("m/d/a/k*/r*"))
+    assert len(left) == 2 and all(taken(path) == 120 for path in left)
+    now = taken(root)
+    assert before > now
+    old = old_folders(root, set())
+    assert "left by a call that was cut off" in "".join(listing(old))
+    assert "in all; runs: 2," in listing(old)[-1]
+    remove(root, old)
+    assert now - taken(root) == sum(folder.size for folder in old)
+    assert files(root) == {"results/calibration/m/0.bin", "results/runs/m/d/a/k1/notes/0.bin"}
+    assert old_folders(root, set()) == []
+
+
+def test_a_link_in_the_way_is_neither_followed_nor_removed(root: Path) -> None:
+    outside = made(root / "outside", 9)
+    (root / "results/.runs.pruned").symlink_to(outside)
+    before = files(root)
+    with pytest.raises(EvengroundError, match=r"cannot be removed: .*symbolic link"):
+        remove(root, old_folders(root, set()))
+    assert files(root) == before
+
+
+def test_a_lock_of_snakemake_refuses_and_names_the_command(root: Path) -> None:
+    refuse_busy(root)
+    (root / ".snakemake/locks").mkdir(parents=True)
+    refuse_busy(root)
+    (root / ".snakemake/locks/0.output.lock").touch()
+    with pytest.raises(EvengroundError, match=r"at work here, or was killed .*snakemake --unlock --cores 1"):
+        refuse_busy(root)
