@@ -68,8 +68,8 @@ class Experiment(BaseModel):
     engines: list[Annotated[EngineChoice, BeforeValidator(_engine_from_name)]] = _key(
         [EngineChoice(name="keras"), EngineChoice(name="jax")],
         "Engines to compare: a name, or a mapping with `name`, `folder`, `options`, `arm_of`, `datasets` "
-        "and `repetitions`; the first one is the baseline of ratios. An arm (`arm_of`) is a variant of another "
-        "engine and is compared with that one only.",
+        "and `repetitions`; the first one is the baseline of ratios. An arm (`arm_of`) is a variant of "
+        "another engine and is compared with that one only.",
         min_length=1,
     )
     repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=10_000)
@@ -185,7 +185,7 @@ def parameters_page() -> str:
 
 
 def _default_text(name: str) -> str:
-    return json.dumps(Experiment().model_dump(mode="json", exclude_defaults=False)[name])
+    return json.dumps(Experiment().model_dump(mode="json", exclude_none=True)[name])
 
 
 def _type_text(shown: Mapping[str, Any]) -> str:
