@@ -68,13 +68,18 @@ def write_markdown(frame: pd.DataFrame, title: str, notes: str, path: Path) -> N
 
 def markdown_table(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table; rows in bytes are shown in MiB, a missing cell as a dash."""
-    rows = [
-        _folded({str(name): _cell(value, _scale(row, name)) for name, value in row.items()})
-        for row in frame.to_dict("records")
-    ]
+    rows = folded_rows(frame)
     head = list(rows[0]) if rows else [str(name) for name in frame.columns]
     rule = ["---" if name in TEXT else "---:" for name in head]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)])
+
+
+def folded_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
+    """Each row as the words that are shown, rounded; X_median, X_min and X_max stand in one."""
+    return [
+        _folded({str(name): _cell(value, _scale(row, name)) for name, value in row.items()})
+        for row in frame.to_dict("records")
+    ]
 
 
 def _folded(row: dict[str, str]) -> dict[str, str]:

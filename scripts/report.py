@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+"""Write the report: one HTML file with verdicts, tables, figures and runs, which needs nothing beside it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.errors import cli
+from evenground.report.page.build import write_page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="folder with index, tables and figures")
+    parser.add_argument("--output", type=Path, required=True)
+    given = parser.parse_args()
+    write_page(given.results, given.output)
+    print(f"report: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,132 @@
+"""Everything the page says, gathered from the files of the earlier stages, and the page written from it."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from evenground.analysis.captions import HEADINGS, notes
+from evenground.analysis.environment import read_environment
+from evenground.analysis.index import Index, WantedRun, read_index
+from evenground.analysis.runs import Run, read_runs
+from evenground.errors import EvengroundError
+from evenground.files import read_json
+from evenground.report.page.deviations import deviations
+from evenground.report.page.prose import paragraphs
+from evenground.report.page.steps import Step, steps
+from evenground.report.page.tables import Table, page_table
+from evenground.report.page.verdicts import Claim, claims, summary
+
+PAGE = "page.html.j2"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its caption, its SVG and the CSV of what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    csv: str
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One wanted run as the run list shows it."""
+
+    wanted: WantedRun
+    wall_s: float | None
+    test_accuracy: float | None
+
+
+def write_page(results: Path, to: Path) -> None:
+    """Write the page of the results folder `results` (results/native) to the file `to`.
+
+    Raises EvengroundError when the index, a table, a figure or a run is missing or broken.
+    """
+    index = read_index(results / "index.json")
+    runs = {run.wanted: run for run in read_runs(index)}
+    judged = claims(results / "verdicts.json")
+    context: dict[str, Any] = {
+        "index": index,
+        "claims": judged,
+        "summary": summary(judged),
+        "tables": [_table(results, name, index) for name in _table_names(results)],
+        "figures": _figures(results / "figures"),
+        "runs": [_line(wanted, runs.get(wanted)) for wanted in sorted(index.runs, key=lambda r: r.order)],
+        "environments": _environments(index, runs),
+        "deviations": [paragraphs(line) for line in deviations(index)],
+        "steps": steps(index, runs),
+    }
+    to.parent.mkdir(parents=True, exist_ok=True)
+    beside = to.with_name(f".{to.name}.part")
+    beside.write_text(_environment().get_template(PAGE).render(context), encoding="utf-8")
+    beside.replace(to)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("evenground.report.page", "."),
+        autoescape=select_autoescape(default=True, default_for_string=True, disabled_extensions=()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"paragraphs": paragraphs, "data_uri": data_uri}
+    return environment
+
+
+def data_uri(text: str, kind: str) -> str:
+    """`text` as an address that holds its own content: the page needs no file beside it."""
+    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode('ascii')}"
+
+
+def _table_names(results: Path) -> list[str]:
+    """The tables that are there, those with a heading first, in the order of the headings."""
+    there = {path.stem for path in (results / "tables").glob("*.csv")}
+    return [name for name in HEADINGS if name in there]
+
+
+def _table(results: Path, name: str, index: Index) -> Table:
+    return page_table(results / "tables", name, HEADINGS[name], notes(name, index))
+
+
+def _figures(folder: Path) -> list[Picture]:
+    """The figures of `figures.json` whose files are there: a bundle has none that shows a dataset's images."""
+    found = []
+    for entry in read_json(folder / "figures.json"):
+        svg, csv = (folder / f"{entry['name']}.{form}" for form in ("svg", "csv"))
+        if svg.is_file() and csv.is_file():
+            texts = (path.read_text(encoding="utf-8") for path in (svg, csv))
+            found.append(Picture(entry["name"], entry["title"], entry["caption"], *texts))
+    if not found:
+        raise EvengroundError("there is no figure", str(folder), "draw them: snakemake --cores all figures")
+    return found
+
+
+def _line(wanted: WantedRun, run: Run | None) -> RunLine:
+    if run is None:
+        return RunLine(wanted, None, None)
+    wall_s = (run.process.exited_ns - run.process.launched_ns) / 1e9
+    return RunLine(wanted, wall_s, run.events.test_accuracy)
+
+
+def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, Any, int]]:
+    """Per engine: its label, the environment of its first run and how many runs had another one."""
+    found = []
+    for engine in index.engines:
+        mine = [read_environment(run) for wanted, run in runs.items() if wanted.engine == engine.name]
+        if mine:
+            others = sum(
+                (e.libraries, e.git, e.image) != (mine[0].libraries, mine[0].git, mine[0].image) for e in mine
+            )
+            found.append((engine.label, mine[0], others))
+    return found
+
+
+__all__ = ["Claim", "Picture", "RunLine", "Step", "write_page"]

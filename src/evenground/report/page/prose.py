@@ -1,0 +1,19 @@
+"""The few marks of Markdown that notes and captions use, as HTML."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+
+def paragraphs(text: str) -> Markup:
+    """Paragraphs with `code` and **strong** words; everything else is escaped."""
+    return Markup("\n").join(Markup("<p>{}</p>").format(_inline(part)) for part in text.split("\n\n") if part)
+
+
+def _inline(text: str) -> Markup:
+    safe = str(escape(text))
+    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
+    # The text was escaped before: what is marked as safe holds no other tags than these.
+    return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe))

@@ -1,0 +1,56 @@
+"""Tables as a page shows them: rounded for reading, sorted by the unrounded value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_csv
+
+NOTHING_LAST = "~"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a cell, what it is sorted by, and whether it is a number."""
+
+    text: str
+    key: str
+    number: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its heading and its note (Markdown of one paragraph or more)."""
+
+    name: str
+    heading: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    csv: str
+
+
+def page_table(folder: Path, name: str, heading: str, note: str) -> Table:
+    """The table NAME of a folder of tables; EvengroundError when it is missing or broken."""
+    frame = read_csv(folder / f"{name}.csv")
+    shown = folded_rows(frame)
+    columns = tuple(shown[0]) if shown else tuple(str(column) for column in frame.columns)
+    rows = tuple(
+        tuple(_cell(column, text, row) for column, text in words.items())
+        for words, row in zip(shown, frame.to_dict("records"), strict=True)
+    )
+    return Table(name, heading, note, columns, rows, (folder / f"{name}.csv").read_text(encoding="utf-8"))
+
+
+def _cell(column: str, text: str, row: dict[object, object]) -> Cell:
+    """The cell's value decides the order; of `X median (min to max)` it is the median."""
+    stem = column.removesuffix(" median (min to max)")
+    value = row.get(column, row.get(f"{stem}_median"))
+    number = isinstance(value, int | float) and column not in TEXT
+    if not number:
+        text = text.replace("\\|", "|")
+        return Cell(text, NOTHING_LAST if text == EMPTY else text.lower(), False)
+    known = float(str(value))
+    return Cell(text, "" if math.isnan(known) else repr(known), True)

@@ -1,0 +1,90 @@
+"""Open a page in headless Chromium and say, as JSON, what a reader would see of it.
+
+Called with the browser, the page and a folder for screenshots: light, dark, on a phone and as printed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
+# Contrast as WCAG 2 defines it, of every element that holds text, against the nearest painted background.
+CONTRAST = """() => {
+  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => { for (; e; e = e.parentElement) {
+    const c = parse(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; }
+    return [255, 255, 255]; };
+  let worst = [99, ""];
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) || e.closest("script,style")) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < worst[0]) worst = [ratio, e.tagName + " " + e.className + ": " + e.textContent.slice(0, 40)];
+  }
+  return worst;
+}"""
+COLUMN = """([id, column]) => [...document.querySelectorAll(`${id} tbody tr`)]
+  .map((row) => row.cells[column].textContent.trim())"""
+
+
+def sorted_column(page: Page, where: str, column: int) -> dict[str, list[str]]:
+    """The cells of a column as they stand, after one press of its button by keyboard, and after two."""
+    seen = {"before": page.evaluate(COLUMN, [where, column])}
+    button = page.locator(f"{where} thead button").nth(column)
+    for name in ("once", "twice"):
+        button.focus()
+        page.keyboard.press("Enter")
+        seen[name] = page.evaluate(COLUMN, [where, column])
+    return seen
+
+
+def main() -> None:
+    browser_path, page_path, folder = sys.argv[1:]
+    found: dict[str, object] = {"console": [], "requests": []}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        context = browser.new_context(viewport=WIDE, offline=True)
+        page = context.new_page()
+        page.on("console", lambda message: found["console"].append(message.text))
+        page.on("pageerror", lambda error: found["console"].append(str(error)))
+        page.on("request", lambda request: found["requests"].append(request.url[:100]))
+        page.goto(Path(page_path).resolve().as_uri())
+        page.screenshot(path=f"{folder}/light.png", full_page=False)
+        found["contrast_light"] = page.evaluate(CONTRAST)
+        found["sorting"] = sorted_column(page, "#table-training_time", 3)
+        found["texts"] = page.evaluate("() => document.body.innerText.length")
+        found["alt"] = page.evaluate("() => [...document.images].map((image) => image.alt)")
+        found["broken"] = page.evaluate(
+            "async () => { document.querySelectorAll('img').forEach((i) => { i.loading = 'eager'; });"
+            " await Promise.all([...document.images].map((i) => i.decode().catch(() => null)));"
+            " return [...document.images].filter((i) => !i.naturalWidth).length; }"
+        )
+        found["unnamed"] = page.evaluate(
+            "() => [...document.querySelectorAll('button, a, summary, [role=img]')]"
+            ".filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label'))).length"
+        )
+        page.emulate_media(color_scheme="dark")
+        page.screenshot(path=f"{folder}/dark.png", full_page=False)
+        found["contrast_dark"] = page.evaluate(CONTRAST)
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(PHONE)
+        found["phone_overflow_px"] = page.evaluate(
+            "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        page.screenshot(path=f"{folder}/phone.png", full_page=False)
+        page.set_viewport_size(WIDE)
+        page.emulate_media(media="print")
+        page.screenshot(path=f"{folder}/print.png", full_page=True)
+        browser.close()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
