@@ -97,7 +97,7 @@ def _table(results: Path, name: str, index: Index) -> Table:
 
 
 def _figures(folder: Path) -> list[Picture]:
-    """The figures of `figures.json` whose files are there: a bundle has none that shows a dataset's images."""
+    """The figures of `figures.json` whose files are there: a bundle has none with a dataset's images."""
     found = []
     for entry in read_json(folder / "figures.json"):
         svg, csv = (folder / f"{entry['name']}.{form}" for form in ("svg", "csv"))
@@ -121,11 +121,9 @@ def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, A
     found = []
     for engine in index.engines:
         mine = [read_environment(run) for wanted, run in runs.items() if wanted.engine == engine.name]
+        made_with = [(one.libraries, one.git, one.image) for one in mine]
         if mine:
-            others = sum(
-                (e.libraries, e.git, e.image) != (mine[0].libraries, mine[0].git, mine[0].image) for e in mine
-            )
-            found.append((engine.label, mine[0], others))
+            found.append((engine.label, mine[0], sum(other != made_with[0] for other in made_with)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""In what the recorded experiment departs from the thesis's, in sentences whose numbers come from the index."""
+"""In what the recorded experiment departs from the thesis's; the numbers come from the index."""
 
 from __future__ import annotations
 
@@ -46,10 +46,11 @@ def _always(index: Index) -> list[str]:
     rate = index.parameters.get("sampling_rate_hz")
     sampled = f"{rate:g} times a second" if isinstance(rate, int | float) else "at a fixed rate"
     return [
-        "Every engine trains the networks the thesis describes; its public Python code trains others: two hidden "
-        "layers on MNIST, neither batch norm nor dropout and SGD on CIFAR-10, with shuffling.",
-        f"Resources are read from the kernel for the training's own processes {sampled}, each row with its time; "
-        "the thesis's sampler gave the mean since boot for the CPU and the whole machine's memory. Both are recorded.",
-        "Runs are ordered in randomised complete blocks, the thesis's order was fixed. Accuracy is measured on the "
-        "test images; the thesis's Elixir code evaluates on its training images.",
+        "Every engine trains the networks the thesis describes; its public Python code trains others: two "
+        "hidden layers on MNIST, neither batch norm nor dropout and SGD on CIFAR-10, with shuffling.",
+        f"Resources are read from the kernel for the training's own processes {sampled}, each row with its "
+        "time; the thesis's sampler gave the mean since boot for the CPU and the whole machine's memory. "
+        "Both are recorded.",
+        "Runs are ordered in randomised complete blocks, the thesis's order was fixed. Accuracy is measured "
+        "on the test images; the thesis's Elixir code evaluates on its training images.",
     ]

@@ -23,7 +23,7 @@ class Step:
 
 
 def steps(index: Index, runs: Mapping[WantedRun, Run]) -> list[Step]:
-    """All trainings, those of each dataset, then what is drawn from recorded runs; minutes as recorded here."""
+    """All trainings, those of each dataset, then what is drawn from recorded runs; minutes as recorded."""
     found = [_trainings(index, runs, None)]
     found += [_trainings(index, runs, dataset.name) for dataset in index.datasets]
     drawn = "snakemake --cores all figures"

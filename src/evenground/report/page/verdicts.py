@@ -38,7 +38,7 @@ class Axis:
 def make_axis(values: dict[str, float | None], unit: str, null: float | None) -> Axis | None:
     """The axis of a verdict from its published, estimate, low and high value; None where there is none.
 
-    Ratios (unit `ratio`, all above zero) stand on a logarithmic axis, so that twice and half are as far from 1.
+    Ratios (unit `ratio`, all above zero) stand on a logarithmic axis: twice and half are as far from 1.
     """
     known = {name: v for name, v in values.items() if v is not None and math.isfinite(v)}
     shown = [*known.values(), *([null] if null is not None else [])]

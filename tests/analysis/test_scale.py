@@ -1,0 +1,64 @@
+"""Thousand generated runs of a minute at 10 Hz, to tables, figures and the page: time and memory.
+
+A benchmark that is kept: `pytest -s -m slow tests/analysis/test_scale.py` prints the figures.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from analysis import synthetic
+from analysis.synthetic import Made, MadeResults
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+LIMIT_S, LIMIT_BYTES, GROWTH = 60.0, 2 * 2**30, 11.0
+# Prints its own peak when it has done what a script does.
+PEAK = """
+import resource, runpy, sys
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def minute(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
+    """A run of 60 s, each repetition a little longer."""
+    return Made(load_s=4.0, first_batch_s=2.0, steady_s=50.0 + 0.01 * repetition, evaluate_s=1.0, gpu=gpu)
+
+
+def report(folder: Path, runs: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, int]:
+    """Seconds and peak bytes of the steps from an index of `runs` runs to the page."""
+    monkeypatch.setattr(synthetic, "made_run", minute)
+    made = synthetic.write_results(folder, MadeResults(repetitions=runs // 4, gpu=True))
+    results = made.parent
+    index, frames, tables = ["--index", made], ["--normalised", results / "normalised"], results / "tables"
+    steps = [
+        ["normalise.py", *index, "--output-dir", results / "normalised"],
+        ["tables.py", *index, *frames, "--output-dir", tables],
+        ["figures.py", *index, *frames, "--tables", tables, "--output-dir", results / "figures"],
+        ["report.py", "--results", results, "--output", results / "report.html"],
+    ]
+    total_s, peak = 0.0, 0
+    for script, *arguments in steps:
+        began_s = time.monotonic()
+        command = [sys.executable, "-c", PEAK, str(SCRIPTS / str(script)), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        took_s, bytes_ = time.monotonic() - began_s, int(done.stdout.split()[-1])
+        print(f"{runs} runs, {script}: {took_s:.1f} s, {bytes_ / 2**20:.0f} MiB")
+        total_s, peak = total_s + took_s, max(peak, bytes_)
+    return total_s, peak
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_of_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_s, _ = report(tmp_path / "few", 100, monkeypatch)
+    many_s, peak = report(tmp_path / "many", 1000, monkeypatch)
+    assert many_s < LIMIT_S and peak < LIMIT_BYTES
+    assert many_s < GROWTH * few_s
