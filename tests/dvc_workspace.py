@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ class Workspace:
     """A git and DVC workspace with a folder as remote; every change is made in `params.yaml` or a file."""
 
     copy: WorkingCopy
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def out(self) -> Path:
+        """Where index and tables stand: each deployment has its own."""
+        return self.root / "results" / self.copy.settings["deployment"]
 
     @property
     def root(self) -> Path:
@@ -41,6 +47,7 @@ class Workspace:
     def environ(self) -> dict[str, str]:
         return {
             **self.copy.environ(),
+            **self.variables,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
 
@@ -73,12 +80,12 @@ class Workspace:
         self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "state")
 
     def table(self) -> list[dict[str, str]]:
-        with (self.root / OUT / "tables/runs.csv").open(encoding="utf-8") as file:
+        with (self.out / "tables/runs.csv").open(encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def epochs(self) -> set[int]:
         """The epochs that the runs behind the tables trained."""
-        runs = json.loads((self.root / OUT / "index.json").read_text())["runs"]
+        runs = json.loads((self.out / "index.json").read_text())["runs"]
         events = [(self.root / run["path"] / "events.jsonl").read_text() for run in runs]
         return {text.count('"epoch_end"') for text in events}
 
