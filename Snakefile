@@ -14,6 +14,7 @@ min_version("9.0")
 sys.path[:0] = ["src", "scripts"]
 
 from environment import MARKER, env_dir
+from evenground.call import caller, end_with, hold
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.images import RECORDS
@@ -29,6 +30,10 @@ configfile: "params.yaml"
 PYTHON = sys.executable
 
 try:
+    if workflow.is_main_process:
+        HELD = hold(Path.cwd(), unlock="--unlock" in sys.argv)
+        # Jobs at work come to their end, trainings are ended: they watch the caller too.
+        end_with(caller())
     # Snakemake itself knows its targets only after it has read this file.
     if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method or "containers" in sys.argv:
         config["deployment"] = "apptainer"
@@ -54,12 +59,7 @@ include: "rules/training.smk"
 include: "rules/analysis.smk"
 
 
-localrules:
-    all,
-    figures,
-    preflight,
-    containers,
-    data,
+localrules: all, figures, preflight, containers, data
 
 
 rule all:

@@ -3,14 +3,15 @@
 import json
 import os
 
+from evenground.call import caller
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.runs.command import GPU_CHOICE
 from evenground.runs.record import source_state
 
 # What starts and measures a training: in an image it is the image's own Python.
 RUNNER = RUNNER_PYTHON if IMAGES else PYTHON
-# A training ends with this process; in a container its parent is Apptainer.
-PIPELINE = os.getpid()
+# A training ends with the first of these processes; in a container its parent is Apptainer.
+PIPELINE = [os.getpid(), *caller()]
 
 
 def marker(environment):

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import _path
+from evenground.call import end_with
 from evenground.errors import cli
 from evenground.files import write_json
 from evenground.runs.training import alone
-from train import end_with
 
 PASSED, MISSED = 0, 1
 PR_SET_PDEATHSIG = 1
@@ -25,10 +25,9 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--pipeline", type=int, help="process number of what this shall end with")
+    parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     given = parser.parse_args()
-    if given.pipeline:
-        end_with(given.pipeline)
+    end_with(given.pipeline)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)
     command = [sys.executable, "-m", "evenground.sidecar", "calibrate", "--output", str(given.output)]

@@ -6,14 +6,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
-import signal
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 import _path  # noqa: F401
+from evenground.call import end_with
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
@@ -31,31 +29,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", choices=["yes", "no"], required=True)
     parser.add_argument("--image", default="", help="record of the container image this runs in, if any")
     parser.add_argument("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
-    parser.add_argument("--pipeline", type=int, help="process number of what this training shall end with")
+    parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     return parser.parse_args()
-
-
-def end_with(pid: int) -> None:
-    """End this process, as by SIGTERM, when the process `pid`, the pipeline, ends: nothing is orphaned.
-
-    The parent will not do: in a container that is Apptainer, which outlives a killed pipeline.
-    """
-    try:
-        pipeline = os.pidfd_open(pid)
-    except ProcessLookupError:
-        sys.exit("error: the pipeline ended before this training began")
-
-    def wait() -> None:
-        select.select([pipeline], [], [])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def main() -> None:
     given = arguments()
-    if given.pipeline:
-        end_with(given.pipeline)
+    end_with(given.pipeline)
     plan = make_plan(load_experiment(read_json(given.experiment), str(given.experiment)), Path.cwd())
     wanted = given.place.parts[0]
     if wanted != plan.here:

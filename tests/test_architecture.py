@@ -15,6 +15,7 @@ ENGINES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "optax"}
 SHARED = {"errors", "files"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
+    "call": set(),
     "config": set(),
     "engines": {"config"},
     "pins": set(),

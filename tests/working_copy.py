@@ -63,9 +63,9 @@ class WorkingCopy:
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done
 
-    def calibrated(self) -> Path:
+    def calibrated(self, deployment: str = "native") -> Path:
         """Let the sampler be calibrated on this machine already: measuring it would take most of a minute."""
-        path = self.root / calibration_file(self.root, this_machine().name)
+        path = self.root / calibration_file(self.root, this_machine().name, deployment)
         figure = {
             "what": "made",
             "unit": "%",

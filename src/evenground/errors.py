@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
+from typing import NoReturn
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+MAKE_ROOM = "make room and start again; what is complete stays"
 
 
 class EvengroundError(Exception):
@@ -15,9 +20,17 @@ class EvengroundError(Exception):
 
 
 def cli(main: Callable[[], None]) -> None:
-    """Run `main`; turn an EvengroundError into one line on standard error and exit code 1."""
+    """Run `main`; turn an EvengroundError or a full disk into one line on standard error and exit code 1."""
     try:
         main()
     except EvengroundError as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
-        sys.exit(1)
+        _end(error)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        _end(EvengroundError("disk is full", error.filename or "while writing", MAKE_ROOM))
+
+
+def _end(error: EvengroundError) -> NoReturn:
+    print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
+    sys.exit(1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evenground.errors import EvengroundError
+from evenground.errors import DISK_FULL, MAKE_ROOM, EvengroundError
 
 _LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache"}
 
@@ -27,11 +28,28 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replace `path` by `content` as indented JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace `path` by `content` as indented JSON, whole or not at all; EvengroundError on a full disk."""
+    text = json_text(content)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.write_text(json_text(content), encoding="utf-8")
-    beside.replace(path)
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a write's OSError (disk full, quota, no permission) into an EvengroundError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise EvengroundError("disk is full", str(path), MAKE_ROOM) from error
+        what = f"cannot write: {error.strerror or error}"
+        raise EvengroundError(what, str(path), "check the folder and its permissions") from error
 
 
 def json_text(content: Any) -> str:

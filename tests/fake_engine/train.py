@@ -45,6 +45,8 @@ if "lazy" in modes:
     given.epochs -= 1
 if "crash" in modes:
     sys.exit("the fake engine was told to crash")
+while "hold" in modes and Path("fake_mode").is_file():
+    time.sleep(0.05)
 if "hang" in modes:
     time.sleep(600)
 if "kill" in modes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
-from evenground.files import sha256_bytes, write_json
+from evenground.files import sha256_bytes, sha256_file, write_json
 from evenground.images import Image, take_record
 from evenground.preflight import containers
 from evenground.preflight.check import Prepared, check
@@ -126,8 +125,9 @@ def finish(plan: Plan, **recorded: Any) -> None:
     for run in plan.runs:
         folder = plan.root / RUNS / run.place
         folder.mkdir(parents=True)
-        (folder / "environment.json").write_text(json.dumps({"driver": None, **recorded}))
-        (folder / "manifest.json").touch()
+        write_json(folder / "environment.json", {"driver": None, **recorded})
+        digest = sha256_file(folder / "environment.json")
+        write_json(folder / "manifest.json", {"files": {"environment.json": digest}})
 
 
 def test_the_images_of_finished_runs_are_known(plan: Plan) -> None:

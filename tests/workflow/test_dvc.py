@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -10,114 +9,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from working_copy import FAKES, ROOT, TINY, WorkingCopy, fresh_copy
-
-FILES = ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", "results/README.md")
-OUT = Path("results/native")
-TRACKED = (
-    "runs",
-    "calibration",
-    "native/index.json",
-    "native/tables",
-    "native/figures",
-    "native/metrics.json",
-)
-
-
-@dataclass
-class Workspace:
-    """A git and DVC workspace with a folder as remote; every change is made in `params.yaml` or a file."""
-
-    copy: WorkingCopy
-
-    @property
-    def root(self) -> Path:
-        return self.copy.root
-
-    def environ(self) -> dict[str, str]:
-        return {
-            **self.copy.environ(),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        }
-
-    def run(self, *command: str, ok: bool = True) -> str:
-        done = subprocess.run(command, cwd=self.root, env=self.environ(), capture_output=True, text=True)
-        said = done.stdout + done.stderr
-        assert (done.returncode == 0) == ok, said
-        return said
-
-    def dvc(self, *arguments: str, ok: bool = True) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments, ok=ok)
-
-    def repro(self, ok: bool = True, **changes: Any) -> int:
-        """Change parameters, call `dvc repro`; the number of trainings it began."""
-        self.repro_says(ok, **changes)
-        return self.copy.trainings()
-
-    def repro_says(self, ok: bool = True, **changes: Any) -> str:
-        """The same, but what it printed."""
-        self.copy.settings |= changes
-        self.write_parameters()
-        self.copy.log()
-        return self.dvc("repro", ok=ok)
-
-    def write_parameters(self) -> None:
-        (self.root / "params.yaml").write_text(yaml.safe_dump(self.copy.settings, sort_keys=False))
-
-    def commit(self) -> None:
-        self.run("git", "add", "-A")
-        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "state")
-
-    def table(self) -> list[dict[str, str]]:
-        with (self.root / OUT / "tables/runs.csv").open(encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    def epochs(self) -> set[int]:
-        """The epochs that the runs behind the tables trained."""
-        runs = json.loads((self.root / OUT / "index.json").read_text())["runs"]
-        events = [(self.root / run["path"] / "events.jsonl").read_text() for run in runs]
-        return {text.count('"epoch_end"') for text in events}
-
-    def tracked(self) -> dict[str, bytes]:
-        """Every file DVC keeps, by its path."""
-        paths = [self.root / "results" / name for name in TRACKED]
-        files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
-        return {str(file.relative_to(self.root)): file.read_bytes() for file in files if file.is_file()}
+from dvc_workspace import OUT, Workspace, clone, made_workspace
+from working_copy import FAKES, TINY
 
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Two engines, one dataset, one repetition, trained once, committed and pushed to a folder."""
-    folder = tmp_path_factory.mktemp("dvc")
-    copy = fresh_copy(folder / "work")
-    for name in FILES:
-        (copy.root / name).parent.mkdir(exist_ok=True, parents=True)
-        shutil.copy(ROOT / name, copy.root / name)
-    (copy.root / ".gitignore").write_text(
-        (ROOT / ".gitignore").read_text() + "cache/\norder.log\nsettings.yaml\n"
-    )
-    space = Workspace(copy)
-    space.copy.settings |= {"repetitions": 1, "epochs": 3, "deployment": "native"}
-    space.run("git", "init", "--quiet")
-    space.dvc("remote", "add", "--default", "store", str(folder / "store"))
-    assert space.repro() == 2
-    space.commit()
-    space.dvc("push")
-    return space
-
-
-def clone(space: Workspace, to: Path) -> Workspace:
-    subprocess.run(["git", "clone", "--quiet", space.root, to], check=True)
-    cloned = Workspace(WorkingCopy(to, dict(space.copy.settings)))
-    cloned.dvc("pull")
-    return cloned
+    return made_workspace(tmp_path_factory.mktemp("dvc"))
 
 
 @pytest.mark.slow
@@ -252,7 +154,6 @@ class TestRepro:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        space.run("snakemake", "--unlock", "--cores", "1")
         done = self.finished(space) - before
         assert done >= 2 and space.repro() == 6 - done
         assert {run["status"] for run in space.table()} == {"finished"} and len(space.table()) == 6

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from evenground.datasets.registry import RemoteFile
-from evenground.errors import EvengroundError
+from evenground.errors import MAKE_ROOM, EvengroundError
 from evenground.files import json_text, read_json, sha256_file
+from evenground.files import writing as writing
 
 MEBIBYTE = 2**20
 
@@ -33,24 +32,8 @@ def require_space(folder: Path, need_bytes: int) -> None:
         raise EvengroundError(
             f"disk is full: {need_bytes / MEBIBYTE:.1f} MiB needed, {free / MEBIBYTE:.1f} MiB free",
             str(folder),
-            "make room and start again; what is complete stays",
+            MAKE_ROOM,
         )
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a write's OSError (disk full, quota, no permission) into an EvengroundError that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "disk is full" if full else f"cannot write: {error.strerror or error}"
-        todo = (
-            "make room and start again; what is complete stays"
-            if full
-            else "check the folder and its permissions"
-        )
-        raise EvengroundError(what, str(path), todo) from error
 
 
 def make_folder(folder: Path) -> None:

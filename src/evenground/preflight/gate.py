@@ -9,11 +9,12 @@ from evenground.errors import EvengroundError
 from evenground.images import Image
 from evenground.preflight.containers import findings
 from evenground.preflight.finding import Finding
+from evenground.runs.index import check_runs
 from evenground.runs.plan import Plan
 
 
 def gate(plan: Plan, images: Sequence[Image]) -> None:
-    """EvengroundError for data that are not what was prepared, then for what lets no training run.
+    """EvengroundError for data and runs that are not what was recorded, then for what lets no training run.
 
     Containers are looked at only where something will be trained here: recorded runs can be drawn without.
     """
@@ -21,6 +22,7 @@ def gate(plan: Plan, images: Sequence[Image]) -> None:
         folder = plan.root / plan.prepared(name)
         if (folder / "dataset.json").is_file():
             check_arrays(folder)
+    check_runs(plan)
     if images and plan.todo and plan.machine == plan.here:
         refuse_lacks(findings(plan, images))
 

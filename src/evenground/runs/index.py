@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file
 from evenground.images import LOCK_LABEL
-from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN
+from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN, Plan
 
 
 def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -38,20 +39,46 @@ def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
     return [figure["what"] for figure in figures if figure["passed"] is False]
 
 
+def check_runs(plan: Plan) -> None:
+    """EvengroundError for a folder in `results/runs` without a manifest, then for a changed run of `plan`."""
+    folders = sorted((plan.root / RUNS).glob("*/*/*/*/r*"))
+    halves = [str(folder) for folder in folders if not (folder / "manifest.json").is_file()]
+    if halves:
+        raise EvengroundError(
+            f"{len(halves)} of {len(folders)} run folders are not whole: no manifest.json",
+            halves[0],
+            f"fetch them again, or have them trained when they are wanted: rm -r {shlex.join(halves)}",
+        )
+    for run in plan.runs:
+        if run.place not in plan.todo:
+            check_run(plan.root / RUNS / run.place)
+
+
 def check_run(folder: Path) -> None:
     """Compare a run's files with its manifest; EvengroundError for a changed, missing or stray one."""
-    recorded = read_json(folder / "manifest.json")["files"]
+    recorded = _recorded(folder)
     found = {path.name for path in folder.iterdir()} - {"manifest.json"}
-    wrong = sorted(found ^ recorded.keys())
-    wrong += [
-        name for name in sorted(found & recorded.keys()) if sha256_file(folder / name) != recorded[name]
-    ]
-    if wrong:
+    stray = sorted(found - recorded.keys())
+    changed = [name for name, digest in recorded.items() if _digest(folder / name) != digest]
+    if changed or stray:
+        aside = [str(folder / name) for name in stray] if not changed else [str(folder)]
         raise EvengroundError(
-            f"a recorded run was changed: {', '.join(wrong)}",
+            f"a recorded run was changed: {', '.join(changed + stray)}",
             str(folder),
-            "restore it, or delete the folder to have it trained again",
+            f"{'restore it, or have it trained again' if changed else 'delete'}: rm -r {shlex.join(aside)}",
         )
+
+
+def _recorded(folder: Path) -> dict[str, str | None]:
+    """The digests in a run's manifest; a broken manifest is no digest of its own."""
+    try:
+        return dict(read_json(folder / "manifest.json")["files"])
+    except (EvengroundError, KeyError, TypeError, ValueError):
+        return {"manifest.json": ""}
+
+
+def _digest(file: Path) -> str | None:
+    return sha256_file(file) if file.is_file() else None
 
 
 def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
