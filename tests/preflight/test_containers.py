@@ -160,6 +160,32 @@ def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, sai
         gate(plan, [])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("manifest.json", None, r"^1 of 2 run folders are not whole: .* \((.*)\): .*: rm -r \1$"),
+        ("manifest.json", "{", r"was changed: manifest.json, environment.json \((.*)\): .*: rm -r \1$"),
+        ("environment.json", "{}", r"was changed: environment.json \((.*)\): .* trained again: rm -r \1$"),
+        (
+            "a note.txt",
+            "",
+            r"was changed: a note.txt \((.*)\): delete what is not its own: rm -r '\1/a note.txt'$",
+        ),
+    ],
+)
+def test_the_gate_trains_beside_no_harmed_run(plan: Plan, name: str, content: str | None, said: str) -> None:
+    finish(plan)
+    plan = make_plan(plan.experiment, plan.root)
+    gate(plan, [])
+    file = plan.root / RUNS / plan.runs[0].place / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    with pytest.raises(EvengroundError, match=said):
+        gate(make_plan(plan.experiment, plan.root), [])
+
+
 def test_the_gate_names_the_first_lack_in_one_line() -> None:
     found = [
         Finding("a", "warning", "odd"),

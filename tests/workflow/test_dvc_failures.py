@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,12 @@ rm .dvc/cache/filler; off_disk .dvc/cache
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     space = new_workspace(tmp_path_factory.mktemp("failures"))
-    space.copy.settings |= {"warm_up_images": 0, "time_limit_s": 300.0}
-    return space
+    space.copy.settings |= {"warm_up_images": 0, "time_limit_s": 120.0}
+    yield space
+    for pid in processes(space.root):
+        os.kill(pid, signal.SIGKILL)  # only where a test failed: the next training on this machine would wait
 
 
 def processes(root: Path) -> dict[int, list[bytes]]:

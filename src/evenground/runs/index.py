@@ -61,11 +61,12 @@ def check_run(folder: Path) -> None:
     stray = sorted(found - recorded.keys())
     changed = [name for name, digest in recorded.items() if _digest(folder / name) != digest]
     if changed or stray:
-        aside = [str(folder / name) for name in stray] if not changed else [str(folder)]
+        why = "restore it, or have it trained again" if changed else "delete what is not its own"
+        which = [str(folder)] if changed else [str(folder / name) for name in stray]
         raise EvengroundError(
             f"a recorded run was changed: {', '.join(changed + stray)}",
             str(folder),
-            f"{'restore it, or have it trained again' if changed else 'delete'}: rm -r {shlex.join(aside)}",
+            f"{why}: rm -r {shlex.join(which)}",
         )
 
 
