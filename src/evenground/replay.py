@@ -36,7 +36,7 @@ def compare_tables(published: Path, redrawn: Path) -> Comparison:
     Figures of a dataset's images have no such file in a bundle: they are not compared.
     """
     names = {*_names(published), *_names(redrawn)}
-    names = {name for name in names if not Path(name).name.startswith("samples_")}
+    names = {name for name in names if not name.startswith("figures/samples_")}
     lone = {name for name in names if not ((published / name).is_file() and (redrawn / name).is_file())}
     same = {n for n in names - lone if (published / n).read_bytes() == (redrawn / n).read_bytes()}
     return Comparison(tuple(sorted(same)), tuple(sorted(names - lone - same)), tuple(sorted(lone)))
