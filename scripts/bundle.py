@@ -35,9 +35,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:
         redraw(index, where, Path(folder))
         found = compare_tables(given.results, Path(folder))
-    if found.other or found.lone:
-        first = (*found.other, *found.lone)[0]
-        raise EvengroundError("tables or figures are not those of the runs", f"{given.results}/{first}", MAKE)
+    if found.differing:
+        where = f"{given.results}/{found.differing[0]}"
+        raise EvengroundError("tables or figures are not those of the runs", where, MAKE)
     pack(index, files, given.output)
     lost = len(index.runs) - len(index.finished)
     print(

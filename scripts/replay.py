@@ -13,6 +13,8 @@ from evenground.bundle.unpack import blamed_on, unpack
 from evenground.errors import EvengroundError, cli
 from evenground.replay import compare_tables, redraw
 
+NAMED = 5
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="evenground replay", description=__doc__)
@@ -31,10 +33,10 @@ def main() -> None:
         raise
     found = compare_tables(results, to / "redrawn")
     print(f"redrawn: {to / 'redrawn'}/tables, {len(names)} figures in {to / 'redrawn'}/figures")
-    if found.other or found.lone:
+    if found.differing:
+        more = f" and {len(found.differing) - NAMED} more" if len(found.differing) > NAMED else ""
         raise EvengroundError(
-            f"{len(found.other) + len(found.lone)} files are not as published: "
-            + ", ".join((*found.other, *found.lone)),
+            f"{len(found.differing)} files are not as published: {', '.join(found.differing[:NAMED])}{more}",
             str(to),
             "compare results/ with redrawn/ there; another version of evenground may draw otherwise",
         )

@@ -19,6 +19,11 @@ class Comparison:
     other: tuple[str, ...]
     lone: tuple[str, ...]
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """All that is not the same bytes in both."""
+        return self.other + self.lone
+
 
 def redraw(index: Index, where: Path, to: Path) -> list[str]:
     """Write normalised frames, tables, metrics and figures of the index file at `where` into the folder `to`.

@@ -22,7 +22,7 @@ OTHER = "take another copy of it; a bundle is made by: evenground bundle"
 MEND = "make room there, or name another folder"
 # Every entry's description in a zip file starts with these bytes.
 MARK = b"PK\1\2"
-SHOWN = 80
+SHOWN = 200
 # What `zipfile` raises for a file that is none, or a broken one.
 BROKEN = (
     *(zipfile.BadZipFile, zlib.error, EOFError),
@@ -73,7 +73,12 @@ def blamed_on(bundle: Path, folder: Path) -> Iterator[None]:
     except EvengroundError as error:
         where, folder = Path(error.where).resolve(), folder.resolve()
         name = where.relative_to(folder).as_posix() if where.is_relative_to(folder) else error.where
-        raise EvengroundError(error.what, f"{name} in {bundle}", OTHER) from error
+        raise EvengroundError(_shown(error.what), f"{_shown(name)} in {bundle}", OTHER) from error
+
+
+def _shown(text: str) -> str:
+    """Text from a bundle for a message: neither long nor able to move the cursor of a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:SHOWN])
 
 
 def find_index(folder: Path) -> Path:
@@ -113,7 +118,7 @@ def _extract(bundle: Path, to: Path, limits: Limits) -> None:
                 _refuse_entry(entry, bundle)
             _write(archive, entries, _checksums(archive, entries, bundle), to)
     except BROKEN as error:
-        raise EvengroundError(f"it cannot be read: {error}", str(bundle), OTHER) from error
+        raise EvengroundError(f"it cannot be read: {_shown(str(error))}", str(bundle), OTHER) from error
 
 
 def _write(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], sums: dict[str, str], to: Path) -> None:
@@ -146,7 +151,7 @@ def _refuse_entry(entry: zipfile.ZipInfo, bundle: Path) -> None:
     elif entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         found = "a file packed as in no bundle"
     if found:
-        raise EvengroundError(found, f"{name[:SHOWN]!r} in {bundle}", OTHER)
+        raise EvengroundError(found, f"{_shown(name)!r} in {bundle}", OTHER)
 
 
 def _checksums(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], bundle: Path) -> dict[str, str]:
@@ -162,7 +167,7 @@ def _checksums(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], bundle:
     strange = sorted((found.keys() - {CHECKSUMS}) ^ listed.keys())
     where = f"{CHECKSUMS} in {bundle}"
     if strange:
-        what = f"{strange[0][:SHOWN]!r} is only in the list or only in the bundle"
+        what = f"{_shown(strange[0])!r} is only in the list or only in the bundle"
         raise EvengroundError(what, where, OTHER)
     if len(listed) < len(lines):
         raise EvengroundError("a name twice", where, OTHER)
