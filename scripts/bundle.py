@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from _path import ROOT
-from evenground.analysis.index import read_index
+from evenground.analysis.index import Index, read_index
 from evenground.bundle.contents import MAKE, collect
 from evenground.bundle.pack import pack
 from evenground.config import load_experiment
@@ -30,19 +30,29 @@ def main() -> None:
         check_run(index.root / str(run.path))
     settings = {**read_json(given.results / "experiment.json"), "machine": index.machine.class_name}
     plan = make_plan(load_experiment(settings, "experiment.json"), index.root)
+    refuse_changed(index, plan, where)
     files = collect(index, where, made_from(plan))
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:
         redraw(index, where, Path(folder))
         found = compare_tables(given.results, Path(folder))
-    if found.other or found.lone:
-        first = (*found.other, *found.lone)[0]
-        raise EvengroundError("tables or figures are not those of the runs", f"{given.results}/{first}", MAKE)
+    if found.differing:
+        where = f"{given.results}/{found.differing[0]}"
+        raise EvengroundError("tables or figures are not those of the runs", where, MAKE)
     pack(index, files, given.output)
     lost = len(index.runs) - len(index.finished)
     print(
         f"{given.output}: {len(index.finished)} runs of {index.machine.class_name}"
         f"{f', {lost} did not finish' if lost else ''}; {given.output.stat().st_size / 1e6:.1f} MB"
     )
+
+
+def refuse_changed(index: Index, plan: Plan, where: Path) -> None:
+    """The locks beside an index are packed with it: they must be those that its runs were made with."""
+    keys = {(run.dataset, run.engine, run.repetition): run.key for run in plan.runs}
+    other = [run for run in index.runs if keys.get((run.dataset, run.engine, run.repetition)) != run.key]
+    if other:
+        what = f"code, locks or settings are not those of the run {other[0].name} any more"
+        raise EvengroundError(what, str(where), "go back to them, or call the pipeline again")
 
 
 def made_from(plan: Plan) -> list[Path]:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.analysis.index import read_index
-from evenground.bundle.unpack import unpack
+from evenground.bundle.unpack import blamed_on, unpack
 from evenground.errors import EvengroundError, cli
 from evenground.replay import compare_tables, redraw
+
+NAMED = 5
 
 
 def main() -> None:
@@ -22,13 +25,18 @@ def main() -> None:
     where = unpack(given.bundle, to)
     index, results = read_index(where), where.parent
     print(f"unpacked and checked: {len(index.finished)} runs of {index.machine.class_name}", flush=True)
-    names = redraw(index, where, to / "redrawn")
+    try:
+        with blamed_on(given.bundle, to):
+            names = redraw(index, where, to / "redrawn")
+    except EvengroundError:
+        shutil.rmtree(to)
+        raise
     found = compare_tables(results, to / "redrawn")
     print(f"redrawn: {to / 'redrawn'}/tables, {len(names)} figures in {to / 'redrawn'}/figures")
-    if found.other or found.lone:
+    if found.differing:
+        more = f" and {len(found.differing) - NAMED} more" if len(found.differing) > NAMED else ""
         raise EvengroundError(
-            f"{len(found.other) + len(found.lone)} files are not as published: "
-            + ", ".join((*found.other, *found.lone)),
+            f"{len(found.differing)} files are not as published: {', '.join(found.differing[:NAMED])}{more}",
             str(to),
             "compare results/ with redrawn/ there; another version of evenground may draw otherwise",
         )

@@ -21,7 +21,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EvengroundError("a file is missing", str(path), "call the pipeline again to make it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    # Beside broken text: a number of thousands of digits, and lists in lists in lists.
+    except (ValueError, RecursionError) as error:
         raise EvengroundError(
             f"not valid JSON: {error}", str(path), "delete it and call the pipeline again"
         ) from None

@@ -19,6 +19,11 @@ class Comparison:
     other: tuple[str, ...]
     lone: tuple[str, ...]
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """All that is not the same bytes in both."""
+        return self.other + self.lone
+
 
 def redraw(index: Index, where: Path, to: Path) -> list[str]:
     """Write normalised frames, tables, metrics and figures of the index file at `where` into the folder `to`.
@@ -36,7 +41,7 @@ def compare_tables(published: Path, redrawn: Path) -> Comparison:
     Figures of a dataset's images have no such file in a bundle: they are not compared.
     """
     names = {*_names(published), *_names(redrawn)}
-    names = {name for name in names if not Path(name).name.startswith("samples_")}
+    names = {name for name in names if not name.startswith("figures/samples_")}
     lone = {name for name in names if not ((published / name).is_file() and (redrawn / name).is_file())}
     same = {n for n in names - lone if (published / n).read_bytes() == (redrawn / n).read_bytes()}
     return Comparison(tuple(sorted(same)), tuple(sorted(names - lone - same)), tuple(sorted(lone)))

@@ -1,7 +1,7 @@
 """Validate the RO-Crate in the folder given, offline: the context comes from the package `rocrate`.
 
-That package has the context of a later version, which defines the terms of 1.1 the same way. Prints one line per
-requirement that is not met, then how many were checked.
+That package has the context of a later version, which defines the terms of 1.1 the same way. Prints one line
+per requirement that is not met, then how many were checked.
 """
 
 import sys

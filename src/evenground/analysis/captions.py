@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evenground.analysis.files import plain
 from evenground.analysis.index import Index
 
 HEADINGS = {
@@ -49,7 +50,7 @@ def notes(name: str, index: Index) -> str:
     unfinished = f"; **{lost} did not finish**{where}" if lost else ""
     none = "\n\n**None is recorded for this class of machine.**"
     absent = none if name == "calibration" and index.calibration is None else ""
-    machine = f"{index.machine.description} (class `{index.machine.class_name}`, {index.deployment})"
+    machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`, {index.deployment})"
     return (
         f"{_NOTES[name]}{absent}\n\nMachine: {machine}. "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished{unfinished}. "

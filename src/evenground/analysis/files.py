@@ -107,7 +107,13 @@ def _cell(value: object, scale: float) -> str:
     if isinstance(value, float):
         return EMPTY if math.isnan(value) else rounded(value / scale)
     text = {"bytes": "MiB", "byte·s": "MiB·s"}.get(str(value), str(value))
-    return EMPTY if value is None or not text else text.replace("|", "\\|")
+    return EMPTY if value is None or not text else plain(text)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: no further column or line, no HTML, no link or picture."""
+    line = "".join(sign if sign.isprintable() else " " for sign in text)
+    return line.replace("|", "\\|").replace("[", "\\[").replace("<", "&lt;")
 
 
 def rounded(value: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json
@@ -20,20 +20,31 @@ def _inside(path: str) -> str:
     """A relative path that stays below the folder it starts from: an index may come from anybody."""
     if not path or Path(path).is_absolute() or ".." in Path(path).parts:
         raise ValueError("the path leads out of the folder of the index")
-    return path
+    return _printable(path)
 
 
-Inside = Annotated[str, AfterValidator(_inside)]
+def _printable(text: str) -> str:
+    """Text that cannot break a line, a table, an SVG file or a terminal."""
+    if not text.isprintable() or not text.strip():
+        raise ValueError("the text is blank or has a control character")
+    return text
+
+
+Inside = Annotated[str, Field(max_length=1000), AfterValidator(_inside)]
 # Names become parts of file names, words parts of figures.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Words = Annotated[str, Field(min_length=1, max_length=500)]
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+Words = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+# Every pair of a dataset and an engine is drawn.
+MOST_NAMES = 100
 
 
 @dataclass(frozen=True)
 class Machine:
     """The class of machine all runs of an index were measured on."""
 
-    class_name: Annotated[Words, Field(validation_alias="class")]
+    class_name: Annotated[ClassName, Field(validation_alias="class")]
     description: Words
 
 
@@ -78,12 +89,12 @@ class WantedRun:
 
     dataset: str
     engine: str
-    repetition: PositiveInt
-    key: str
-    order: int
+    repetition: Annotated[Count, Field(ge=1)]
+    key: Name
+    order: Count
     status: Literal["finished", "failed", "missing"]
-    reason: str | None = None
-    attempts: int = 0
+    reason: Words | None = None
+    attempts: Count = 0
     path: Inside | None = None
     manifest_sha256: str | None = None
 
@@ -99,12 +110,12 @@ class Index:
 
     root: Path
     machine: Machine
-    deployment: Words
+    deployment: Name
     report: Report
-    engines: tuple[Engine, ...]
-    datasets: tuple[Dataset, ...]
+    engines: Annotated[tuple[Engine, ...], Field(min_length=1, max_length=MOST_NAMES)]
+    datasets: Annotated[tuple[Dataset, ...], Field(min_length=1, max_length=MOST_NAMES)]
     parameters: dict[str, Any]
-    runs: tuple[WantedRun, ...]
+    runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
     calibration: Calibration | None = None
 
     @property
@@ -156,7 +167,7 @@ def first_fault(error: ValidationError) -> str:
 def read_index(path: Path) -> Index:
     """Read and check an index file.
 
-    Raises EvengroundError when the file is missing, broken, names a run twice or of an unknown
+    Raises EvengroundError when the file is missing, broken, names anything twice or a run of an unknown
     dataset or engine, calls a run finished without saying where it lies, or mixes machine classes.
     """
     return parse_index(read_json(path), _root(path), path)
@@ -182,6 +193,8 @@ def _root(path: Path) -> Path:
 def _check(index: Index, path: Path) -> None:
     """Refuse an index whose parts contradict each other."""
     datasets, engines = {d.name for d in index.datasets}, {e.name for e in index.engines}
+    if len(datasets) < len(index.datasets) or len(engines) < len(index.engines):
+        raise EvengroundError("broken index, a dataset or an engine stands there twice", str(path), RERUN)
     twice = Counter((run.dataset, run.engine, run.repetition) for run in index.runs)
     for run in index.runs:
         fault = None

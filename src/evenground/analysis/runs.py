@@ -27,6 +27,10 @@ DELETE = "delete this run's folder and call the pipeline again"
 COUNTER = "cpu_s"
 # Moments beyond it are no times in nanoseconds, and sums of them would not fit 64 bits.
 LATEST_NS = 2**62
+# Beyond it sums overflow; no training measures such a number.
+LARGEST = 1e100
+MOST_EPOCHS = 10_000
+LONGEST_REASON = 1000
 GAUGES = (
     "rss_bytes",
     "gpu_util_pct",
@@ -113,13 +117,13 @@ class _Summary:
 
 @dataclass(frozen=True)
 class _Column:
-    period_s: Annotated[float, Field(ge=0)] = 0.0
+    period_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
 
 @dataclass(frozen=True)
 class _SamplesInfo:
     schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
-    rate_hz: Annotated[float, Field(gt=0)]
+    rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
     summary: _Summary
     columns: dict[str, _Column]
     missing: dict[str, str]
@@ -153,7 +157,8 @@ class Run:
         if not launched_ns <= self.events.load_start_ns <= self.events.linger_end_ns <= exited_ns:
             raise EvengroundError("the clock was set during the run", str(path), DELETE)
         periods_s = {name: column.period_s for name, column in info.columns.items() if column.period_s}
-        return Process(launched_ns, exited_ns, info.rate_hz, info.missing, periods_s)
+        missing = {name: _plain(reason) for name, reason in info.missing.items()}
+        return Process(launched_ns, exited_ns, info.rate_hz, missing, periods_s)
 
     def samples(self) -> Samples:
         """`samples.csv`, read anew at each call (it is large); EvengroundError when it is broken."""
@@ -211,7 +216,7 @@ def parse_events(content: bytes, where: Path) -> Events:
     once = {row["event"]: row for row in rows}
     try:
         times = {
-            f"{name}_ns": int(once[name]["t_unix_ns"])
+            f"{name}_ns": once[name]["t_unix_ns"]
             for name in (
                 "load_start",
                 "load_end",
@@ -223,6 +228,8 @@ def parse_events(content: bytes, where: Path) -> Events:
                 "linger_end",
             )
         }
+        if list(times.values()) != sorted(times.values()):
+            raise ValueError("order of events")
         epochs = _epochs(rows)
         return Events(**times, epochs=epochs, test_accuracy=_number(once["evaluate_end"]["accuracy"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -236,11 +243,11 @@ def _event_rows(content: bytes, where: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             row = json.loads(line)
-            t_ns = int(row["t_unix_ns"])
+            t_ns = _whole(row["t_unix_ns"])
             row["event"].encode()
             if not 0 <= t_ns < LATEST_NS:
                 raise ValueError("no time in nanoseconds")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise EvengroundError(f"line {number} is no event", str(where), DELETE) from error
         if t_ns < last_ns:
             raise EvengroundError(f"the clock goes back in line {number}", str(where), DELETE)
@@ -250,22 +257,36 @@ def _event_rows(content: bytes, where: Path) -> list[dict[str, Any]]:
 
 
 def _epochs(rows: list[dict[str, Any]]) -> tuple[Epoch, ...]:
-    """The epochs in order; KeyError when one has a start or an end only, or when there is none."""
-    starts = {row["epoch"]: int(row["t_unix_ns"]) for row in rows if row["event"] == "epoch_start"}
-    ends = {row["epoch"]: row for row in rows if row["event"] == "epoch_end"}
+    """The epochs in order; KeyError when one has a start or an end only, ValueError when one is left out."""
+    starts = {_whole(row["epoch"]): row["t_unix_ns"] for row in rows if row["event"] == "epoch_start"}
+    ends = {_whole(row["epoch"]): row for row in rows if row["event"] == "epoch_end"}
     if not starts or starts.keys() != ends.keys():
         raise KeyError("epoch_end")
+    if sorted(ends) != list(range(1, len(ends) + 1)) or len(ends) > MOST_EPOCHS:
+        raise ValueError("numbers of epochs")
     return tuple(
-        Epoch(k, starts[k], int(end["t_unix_ns"]), _number(end["loss"]), _number(end["accuracy"]))
+        Epoch(k, starts[k], end["t_unix_ns"], _number(end["loss"]), _number(end["accuracy"]))
         for k, end in sorted(ends.items())
     )
+
+
+def _whole(value: object) -> int:
+    """A whole number; a ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"whole number in {value!r}")
+    return value
+
+
+def _plain(reason: str) -> str:
+    """A reason as it can stand in a table or a figure."""
+    return "".join(sign if sign.isprintable() else " " for sign in reason[:LONGEST_REASON])
 
 
 def _number(value: object) -> float:
     """A measured number; null (a loss that is no number any more) is NaN, anything else a ValueError."""
     if value is None:
         return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
         raise ValueError(f"number in {value!r}")
     return float(value)
 
@@ -280,10 +301,13 @@ def parse_samples(content: bytes, where: Path) -> Samples:
             float_precision="round_trip",
             dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
         )
-    except (ValueError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise EvengroundError(f"broken samples, {error}", str(where), DELETE) from error
     t_ns = frame["t_unix_ns"].to_numpy(np.int64)
+    columns = {name: frame[name].to_numpy(np.float64) for name in numbers}
+    if np.any((t_ns < 0) | (t_ns >= LATEST_NS)) or any(np.any(np.abs(v) > LARGEST) for v in columns.values()):
+        raise EvengroundError("broken samples, a time or a number is beyond all measure", str(where), DELETE)
     if np.any(np.diff(t_ns) <= 0):
         row = int(np.argmax(np.diff(t_ns) <= 0)) + 3
         raise EvengroundError(f"the clock does not move forward at line {row}", str(where), DELETE)
-    return Samples(t_ns, {name: frame[name].to_numpy(np.float64) for name in numbers})
+    return Samples(t_ns, columns)

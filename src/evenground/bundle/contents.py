@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from evenground.analysis.index import Index
+from evenground.bundle.names import fault
 from evenground.errors import EvengroundError
 
 # What follows from the runs, beside the index; the normalised timelines are made anew by a replay.
@@ -18,21 +19,25 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
     """Name in the bundle -> file, of everything the index file at `where` stands for.
 
     `given` are further files below the index's root: locks, definitions, the registry. Raises EvengroundError
-    where no run has finished, or tables and figures are missing.
+    where no run has finished, tables and figures are missing, or a file is there that no bundle has.
     """
     root, results = index.root, where.parent
     if not index.finished:
         raise EvengroundError("no wanted run has finished", str(where), "train first: snakemake --cores all")
     runs = [file for run in index.finished for file in _files(root / str(run.path))]
-    derived = [file for name in DERIVED for file in _files(results / name) if not holds_images(index, file)]
+    derived = [file for name in DERIVED for file in _files(results / name) if not holds_images(file)]
     calibration = [root / index.calibration.path] if index.calibration else []
     files = [where, results / SETTINGS, *derived, *calibration, *runs, *given]
-    return {file.resolve().relative_to(root.resolve()).as_posix(): file for file in files}
+    named = {file.resolve().relative_to(root.resolve()).as_posix(): file for file in files}
+    for name in named:
+        if found := fault(name):
+            raise EvengroundError(found, str(root / name), "move it away")
+    return named
 
 
-def holds_images(index: Index, file: Path) -> bool:
+def holds_images(file: Path) -> bool:
     """Whether a figure shows images of a dataset: those belong to others, and a bundle is given away."""
-    return file.stem in {f"samples_{dataset.name}" for dataset in index.datasets}
+    return file.name.startswith("samples_")
 
 
 def _files(path: Path) -> list[Path]:

@@ -1,0 +1,32 @@
+"""One made working copy and its bundle, for all tests of this room. Read them, do not change them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import bundle as script
+from evenground.bundle.crate import METADATA
+from made_bundle import Files, call, files_of, listed, made_copy
+
+
+@pytest.fixture(scope="session")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the index, tables and figures of a working copy: three of four trainings finished."""
+    return made_copy(tmp_path_factory.mktemp("copy")).parent
+
+
+@pytest.fixture(scope="session")
+def made(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of that working copy, written by `evenground bundle`."""
+    path = tmp_path_factory.mktemp("bundle") / "runs.zip"
+    assert call(script.main, path, "--results", copy) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def files(made: Path) -> Files:
+    """Name -> content of what a replay reads of that bundle."""
+    needed = ("results/runs/", "results/calibration/", "results/native/index.json")
+    return listed({n: c for n, c in files_of(made).items() if n.startswith(needed) or n == METADATA})

@@ -1,0 +1,233 @@
+"""Bundles whose files are what their checksums say, and whose content is not what a run ever wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import replay as script
+from analysis.synthetic import T0_NS
+from made_bundle import Files, call, changed, mended, save_data, write_zip
+
+INDEX = "results/native/index.json"
+Change = Callable[[Any], Any]
+Build = Callable[[Files], Files]
+# The name of the file that must be blamed, and how the bundle is made.
+Case = tuple[str, Build]
+
+
+def index(change: Change) -> Case:
+    return INDEX, lambda files: changed(files, INDEX, change)
+
+
+def put(value: Any, *path: str | int) -> Change:
+    """Put a value at a place in JSON."""
+
+    def change(content: Any) -> None:
+        for step in path[:-1]:
+            content = content[step]
+        content[path[-1]] = value
+
+    return change
+
+
+def of_run(name: str, change: Callable[[bytes], bytes]) -> Case:
+    """The file of this name changed in every run."""
+
+    def build(files: Files) -> Files:
+        new = {path: change(old) if path.endswith(f"/{name}") else old for path, old in files.items()}
+        assert new != files
+        return mended(new)
+
+    return name, build
+
+
+def replaced(name: str, old: bytes, new: bytes) -> Case:
+    return of_run(name, lambda content: content.replace(old, new, 1))
+
+
+def in_json(name: str, value: Any, *path: str | int) -> Case:
+    def change(old: bytes) -> bytes:
+        content = json.loads(old)
+        put(value, *path)(content)
+        return json.dumps(content).encode()
+
+    return of_run(name, change)
+
+
+def info(value: Any, *path: str | int) -> Case:
+    return in_json("samples.json", value, *path)
+
+
+def manifest(value: Any, *path: str | int) -> Case:
+    return in_json("manifest.json", value, *path)
+
+
+def event(name: str, field: str, value: Any) -> Case:
+    """One field of every event of a name."""
+
+    def change(old: bytes) -> bytes:
+        rows = [json.loads(line) for line in old.splitlines()]
+        rows = [{**row, field: value} if row["event"] == name else row for row in rows]
+        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+    return of_run("events.jsonl", change)
+
+
+def cell(column: str, value: str) -> Case:
+    """One cell in the middle of the samples."""
+
+    def change(old: bytes) -> bytes:
+        lines = old.decode().splitlines()
+        place, row = lines[0].split(",").index(column), lines[5].split(",")
+        row[place] = value
+        return "\n".join([*lines[:5], ",".join(row), *lines[6:], ""]).encode()
+
+    return of_run("samples.csv", change)
+
+
+def calibration(content: bytes) -> Case:
+    def build(files: Files) -> Files:
+        return mended({**files, json.loads(files[INDEX])["calibration"]["path"]: content})
+
+    return "results/calibration", build
+
+
+LONG = 10**30
+CASES: dict[str, Case] = {
+    "path-up": index(put("../..", "runs", 0, "path")),
+    "path-absolute": index(put("/etc", "runs", 0, "path")),
+    "path-nul": index(put("results/\0", "runs", 0, "path")),
+    "path-long": index(put("x/" * 5000, "runs", 0, "path")),
+    "path-surrogate": index(put("results/\ud800", "runs", 0, "path")),
+    "path-number": index(put(5, "runs", 0, "path")),
+    "path-dots": index(put(".", "runs", 0, "path")),
+    "prepared-absolute": index(put("/etc", "datasets", 0, "prepared")),
+    "prepared-up": index(put("data/../..", "datasets", 0, "prepared")),
+    "prepared-nul": index(put("data/\0", "datasets", 0, "prepared")),
+    "calibration-up": index(put("../x.json", "calibration", "path")),
+    "calibration-nul": index(put("\0", "calibration", "path")),
+    "calibration-long": index(put("x" * 5000, "calibration", "path")),
+    "dataset-up": index(put("../x", "datasets", 0, "name")),
+    "dataset-twice": index(lambda c: c["datasets"].append(c["datasets"][0])),
+    "engine-slash": index(put("a/b", "engines", 0, "name")),
+    "engine-twice": index(lambda c: c["engines"].append(c["engines"][0])),
+    "engines-many": index(put([{"name": f"e{i}", "label": "x"} for i in range(101)], "engines")),
+    "no-engines": index(put([], "engines")),
+    "no-datasets": index(lambda c: c.update(datasets=[], runs=[])),
+    "no-runs": index(lambda c: c.update(runs=[])),
+    "deployment-up": index(put("../..", "deployment")),
+    "class-up": index(put("../..", "machine", "class")),
+    "label-line-break": index(put("a\nb | c", "engines", 0, "label")),
+    "label-control": index(put("a\x01b", "engines", 0, "label")),
+    "label-blank": index(put("   ", "engines", 0, "label")),
+    "label-very-long": index(put("x" * 10_000, "engines", 0, "label")),
+    "title-nul": index(put("a\0b", "datasets", 0, "title")),
+    "title-right-to-left": index(put("a\u202eb", "datasets", 0, "title")),
+    "colour": index(put("#12345g", "engines", 0, "colour")),
+    "repetition-huge": index(put(LONG, "runs", 0, "repetition")),
+    "order-huge": index(put(LONG, "runs", 0, "order")),
+    "order-negative": index(put(-LONG, "runs", 0, "order")),
+    "attempts-huge": index(put(LONG, "runs", 0, "attempts")),
+    "key-line-break": index(put("a\n| b", "runs", 3, "key")),
+    "reason-long": index(put("x" * 10**6, "runs", 3, "reason")),
+    "grid-nan": index(put(float("nan"), "report", "grid_s")),
+    "grid-infinite": index(put(float("inf"), "report", "grid_s")),
+    "grid-tiny": index(put(1e-300, "report", "grid_s")),
+    "grid-huge-int": index(put(10**400, "report", "grid_s")),
+    "parameters-list": index(put([], "parameters")),
+    "manifest-list": of_run("manifest.json", lambda old: b"[]"),
+    "manifest-deep": of_run("manifest.json", lambda old: b"[" * 100_000),
+    "manifest-not-utf-8": of_run("manifest.json", lambda old: b"\xff" + old),
+    "manifest-other": manifest("other", "run", "engine"),
+    "manifest-no-files": manifest({}, "files"),
+    "manifest-huge-int": manifest(10**4000, "run", "repetition"),
+    "launched-huge": info(LONG, "summary", "launched_unix_ns"),
+    "exited-huge": info(LONG, "summary", "exited_unix_ns"),
+    "exited-in-years": info(2**62 - 1, "summary", "exited_unix_ns"),
+    "launched-negative": info(-1, "summary", "launched_unix_ns"),
+    "launched-zero": info(0, "summary", "launched_unix_ns"),
+    "rate-tiny": info(1e-308, "rate_hz"),
+    "rate-infinite": info(float("inf"), "rate_hz"),
+    "rate-nan": info(float("nan"), "rate_hz"),
+    "rate-huge-int": info(10**400, "rate_hz"),
+    "period-infinite": info(float("inf"), "columns", "rss_bytes", "period_s"),
+    "period-huge": info(1e300, "columns", "rss_bytes", "period_s"),
+    "missing-number": info(5, "missing", "rss_bytes"),
+    "missing-surrogate": info("\ud800", "missing", "gpu_power_w"),
+    "info-deep": of_run("samples.json", lambda old: b"[" * 100_000),
+    "info-empty": of_run("samples.json", lambda old: b""),
+    "t-huge": event("train_start", "t_unix_ns", LONG),
+    "t-negative": event("load_start", "t_unix_ns", -5),
+    "t-infinite": event("end", "t_unix_ns", float("inf")),
+    "t-nan": event("end", "t_unix_ns", float("nan")),
+    "t-text": event("end", "t_unix_ns", "x"),
+    "t-list": event("end", "t_unix_ns", []),
+    "epoch-text": event("epoch_start", "epoch", "x"),
+    "epoch-list": event("epoch_start", "epoch", []),
+    "loss-huge": event("epoch_end", "loss", 1e308),
+    "loss-huge-int": event("epoch_end", "loss", 10**400),
+    "loss-infinite": event("epoch_end", "loss", float("inf")),
+    "accuracy-huge": event("evaluate_end", "accuracy", 1e308),
+    "accuracy-text": event("evaluate_end", "accuracy", "1"),
+    "epochs-of-text": replaced("events.jsonl", b'"epoch": 2', b'"epoch": "2 x"'),
+    "epochs-of-halves": replaced("events.jsonl", b'"epoch": 2', b'"epoch": 1.5'),
+    "epochs-negative": replaced("events.jsonl", b'"epoch": 2', b'"epoch": -2'),
+    "epochs-nan": replaced("events.jsonl", b'"epoch": 2', b'"epoch": NaN'),
+    "epochs-true": replaced("events.jsonl", b'"epoch": 1', b'"epoch": true'),
+    "epochs-10-9": replaced("events.jsonl", b'"epoch": 3', b'"epoch": 1000000000'),
+    "events-deep": of_run("events.jsonl", lambda old: b"[" * 100_000),
+    "events-int": of_run("events.jsonl", lambda old: b"5\n" + old),
+    "events-long-number": of_run("events.jsonl", lambda old: b"1" * 5000 + b"\n" + old),
+    "events-not-utf-8": of_run("events.jsonl", lambda old: b"\xff\n" + old),
+    "events-utf-16": of_run("events.jsonl", lambda old: old.decode().encode("utf-16")),
+    "events-out-of-order": event("train_start", "t_unix_ns", T0_NS + 1),
+    "event-after-all": event("linger_end", "t_unix_ns", 2**62),
+    "event-list": event("end", "event", []),
+    "event-surrogate": replaced("events.jsonl", b'"end"', b'"\\ud800"'),
+    "cell-text": cell("rss_bytes", "many"),
+    "cell-huge": cell("rss_bytes", "1e308"),
+    "cell-overflow": cell("rss_bytes", "1e999"),
+    "cell-infinite": cell("cpu_s", "inf"),
+    "cell-minus-infinite": cell("cpu_s", "-inf"),
+    "cell-minus-huge": cell("cpu_s", "-1e308"),
+    "cell-digits": cell("rss_bytes", "9" * 5000),
+    "time-huge": cell("t_unix_ns", "9" * 30),
+    "time-float": cell("t_unix_ns", "1.5"),
+    "time-negative": cell("t_unix_ns", "-5"),
+    "time-empty": cell("t_unix_ns", ""),
+    "quote-open": cell("rss_bytes", '"'),
+    "csv-empty": of_run("samples.csv", lambda old: b""),
+    "csv-other-columns": replaced("samples.csv", b"cpu_s", b"cpu"),
+    "csv-not-utf-8": of_run("samples.csv", lambda old: b"\xff\xfe" + old),
+    "csv-long-line": of_run("samples.csv", lambda old: old + b"1" * 10**7),
+    "csv-nonsense": of_run("samples.csv", lambda old: bytes(range(256)) * 10),
+    "calibration-list": calibration(b"[]"),
+    "calibration-deep": calibration(b"[" * 100_000),
+    "calibration-text": calibration(b'{"schema": 1, "figures": {"a": 5}}'),
+}
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of these bundles are refused before anything is drawn; drawing the others takes time."""
+    if "drawn" not in request.keywords:
+        monkeypatch.setattr("evenground.report.draw.save", save_data)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_hostile_content_is_refused(
+    case: str, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blamed, build = CASES[case]
+    bundle = write_zip(build(files), tmp_path / "bundle.zip")
+    assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and len(said) < 1000
+    assert re.search(rf"\({blamed}|/{blamed} in|/r1 in", said) and f" in {bundle}): take another" in said
+    assert list(tmp_path.iterdir()) == [bundle]

@@ -1,0 +1,146 @@
+"""Packing: everything in, nothing that is not ours, the same bytes each time, and never a stale table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import bundle as script
+from evenground.files import read_json, sha256_bytes
+from evenground.replay import compare_tables
+from made_bundle import LIST, call, files_of, save_data
+
+OTHERS = {LIST, "README.md", "ro-crate-metadata.json"}
+
+
+@pytest.fixture
+def again(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the working copy's results that a test may change; figures are compared but not drawn."""
+    monkeypatch.setattr("evenground.report.draw.save", save_data)
+    shutil.copytree(copy.parent.parent, tmp_path / "copy")
+    return tmp_path / "copy" / "results" / "native"
+
+
+def refusal(results: Path, to: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which the results are not packed."""
+    capsys.readouterr()
+    assert call(script.main, to, "--results", results) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
+    assert not list(to.parent.glob("*.zip*")) + list(to.parent.glob(".*"))
+    return said.err
+
+
+def test_the_same_results_are_the_same_bytes_from_any_folder(
+    made: Path, again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A figure of images left over from another experiment stays out.
+    (again / "figures" / "samples_faces.png").write_bytes(b"a picture")
+    assert call(script.main, tmp_path / "again.zip", "--results", again) == 0
+    assert (tmp_path / "again.zip").read_bytes() == made.read_bytes()
+    assert "3 runs of " in (said := capsys.readouterr().out) and "1 did not finish" in said
+
+
+def test_all_that_was_recorded_is_in_it(made: Path, copy: Path) -> None:
+    files = files_of(made)
+    root, index = copy.parent.parent, read_json(copy / "index.json")
+    runs = [run["path"] for run in index["runs"] if run["path"]]
+    of_a_run = {"environment.json", "events.jsonl", "manifest.json", "outcome.json", "train.log"}
+    of_a_run |= {"samples.csv", "samples.json"}
+    expected = {f"{run}/{name}" for run in runs for name in of_a_run}
+    expected |= {f"results/native/{name}" for name in ("index.json", "experiment.json", "metrics.json")}
+    expected |= {index["calibration"]["path"], "envs/keras.txt", "data/registry.yaml", "containers/pins.yaml"}
+    tables = {f"results/native/tables/{path.name}" for path in (copy / "tables").iterdir()}
+    figures = {f"results/native/figures/{path.name}" for path in (copy / "figures").iterdir()}
+    assert len(runs) == 3 and len(tables) == 12 and len(figures) == 28
+    images = {name for name in figures if "/samples_" in name}
+    assert len(images) == 3
+    assert files.keys() == expected | tables | figures - images | OTHERS | {
+        f"containers/{path.name}" for path in (root / "containers").glob("*.def")
+    }
+    assert all(files[name] == (root / name).read_bytes() for name in files.keys() - OTHERS)
+
+
+def test_every_file_has_its_checksum(made: Path) -> None:
+    files = files_of(made)
+    lines = [line.split("  ") for line in files[LIST].decode().splitlines()]
+    assert {name: sha256 for sha256, name in lines} == {
+        name: sha256_bytes(content) for name, content in files.items() if name != LIST
+    }
+    assert len(lines) == len(files) - 1
+
+
+def test_no_image_no_array_no_date(made: Path) -> None:
+    with zipfile.ZipFile(made) as archive:
+        entries = archive.infolist()
+    assert {Path(entry.filename).suffix for entry in entries}.isdisjoint({".npy", ".npz", ".pkl", ".gz"})
+    assert not [entry.filename for entry in entries if "samples_" in entry.filename]
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+
+
+@pytest.mark.parametrize("name", ["figures/x.npy", "tables/notes of mine.csv", "figures/.hidden.csv"])
+def test_a_file_that_no_bundle_has_is_named(
+    name: str, again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (again / name).write_text("x")
+    said = refusal(again, tmp_path / "runs.zip", capsys)
+    assert name in said
+
+
+def test_a_stale_table_is_refused(again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(again / "tables/training_time.md")
+    said = refusal(again, tmp_path / "runs.zip", capsys)
+    assert "not those of the runs" in said and "tables/training_time.md" in said
+
+
+@pytest.mark.parametrize("name", ["tables/runs.csv", "metrics.json", "figures/training_time.csv"])
+def test_every_number_that_was_published_is_compared(name: str, copy: Path, again: Path) -> None:
+    assert len(compare_tables(copy, again).same) == 21 and not compare_tables(copy, again).other
+    change(again / name)
+    assert compare_tables(copy, again).other == (name,)
+    (again / name).unlink()
+    assert compare_tables(copy, again).lone == compare_tables(again, copy).lone == (name,)
+
+
+def change(path: Path) -> None:
+    """Another number."""
+    text = path.read_text()
+    path.write_text(text.replace("0.", "0.0", 1))
+    assert path.read_text() != text
+
+
+def test_a_changed_run_is_refused(again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = next(run for run in read_json(again / "index.json")["runs"] if run["path"])
+    with (again.parent.parent / run["path"] / "train.log").open("a") as log:
+        log.write("more")
+    said = refusal(again, tmp_path / "runs.zip", capsys)
+    assert "a recorded run was changed: train.log" in said and run["path"] in said
+
+
+def test_what_decides_the_runs_must_not_have_changed(
+    again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (again.parent.parent / "envs" / "keras.txt").open("a") as lock:
+        lock.write("# another lock\n")
+    assert "locks or settings are not those" in refusal(again, tmp_path / "runs.zip", capsys)
+
+
+def test_unfinished_trainings_are_told(made: Path) -> None:
+    files = files_of(made)
+    runs = json.loads(files["results/native/index.json"])["runs"]
+    assert [run["reason"] for run in runs if run["status"] != "finished"] == ["out-of-memory"]
+    assert b"3 of 4 wanted trainings" in files["README.md"]
+
+
+def test_nothing_finished_is_nothing_to_pack(
+    again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = read_json(again / "index.json")
+    lost = {"status": "missing", "path": None, "manifest_sha256": None}
+    index["runs"] = [{**run, **lost} for run in index["runs"]]
+    (again / "index.json").write_text(json.dumps(index))
+    assert "no wanted run has finished" in refusal(again, tmp_path / "runs.zip", capsys)

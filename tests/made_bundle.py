@@ -1,0 +1,150 @@
+"""A working copy with made runs, its tables and figures, and bundles that anybody could have written."""
+
+from __future__ import annotations
+
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from analysis.synthetic import T0_NS, Made, write_manifest, write_run
+from evenground.analysis.files import write_csv
+from evenground.analysis.index import read_index
+from evenground.analysis.write import write_normalised, write_tables
+from evenground.config import load_experiment
+from evenground.errors import cli
+from evenground.files import sha256_bytes, write_json
+from evenground.replay import redraw
+from evenground.report.draw import drawings
+from evenground.report.material import read_material
+from evenground.report.sheet import Drawing
+from evenground.report.style import fixed_style
+from evenground.runs.index import build_index
+from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run, make_plan, write_plan
+from working_copy import fresh_copy
+
+LIST = "checksums.sha256"
+LOST = ("fake_b", 2)
+Files = dict[str, bytes]
+
+
+def made_copy(root: Path) -> Path:
+    """A working copy in `root` with four wanted trainings, of which three finished; the path of its index."""
+    copy = fresh_copy(root)
+    description = root / "tests/fake_engine/engine.yaml"
+    description.write_text(description.read_text() + "environment: keras\n")
+    plan = make_plan(load_experiment(copy.settings), root)
+    for run in plan.runs:
+        if (run.engine, run.repetition) == LOST:
+            write_json(root / ATTEMPTS / run.place / "1/outcome.json", _outcome(run, "out-of-memory"))
+        else:
+            _write_finished(root / RUNS / run.place, run, plan)
+    write_plan(plan)
+    path = root / plan.results / "index.json"
+    write_json(path, build_index(plan.content(), root))
+    redraw(read_index(path), path, path.parent)
+    return path
+
+
+def _write_finished(folder: Path, run: Run, plan: Plan) -> None:
+    seconds = 0.5 + 0.05 * run.order
+    made = Made(load_s=0.4, first_batch_s=0.2, steady_s=seconds, evaluate_s=0.1, linger_s=0.2)
+    names = {**asdict(run), "deployment": "native"}
+    names.pop("order")
+    write_run(folder, made, T0_NS + run.order * 10**10, names)
+    machine = {"class": plan.machine, "description": plan.description}
+    git = {"commit": "0" * 40, "dirty": False}
+    libraries = {"numpy": "2.0", run.engine: "1.5"}
+    record = {"machine": machine, "libraries": libraries, "git": git, "image": None}
+    write_json(folder / "environment.json", record)
+    write_json(folder / "outcome.json", _outcome(run, None))
+    (folder / "train.log").write_text("")
+    write_manifest(folder, names)
+
+
+def _outcome(run: Run, reason: str | None) -> dict[str, Any]:
+    status = "failed" if reason else "finished"
+    return {"schema": 1, "status": status, "reason": reason, "detail": "", "attempt": 1}
+
+
+def files_of(bundle: Path) -> Files:
+    """Name -> content of every file in a bundle."""
+    with zipfile.ZipFile(bundle) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def listed(files: Mapping[str, bytes]) -> Files:
+    """The same files with a list of checksums that is right."""
+    others = {name: content for name, content in files.items() if name != LIST}
+    lines = "".join(f"{sha256_bytes(content)}  {name}\n" for name, content in others.items())
+    return {**others, LIST: lines.encode()}
+
+
+def write_zip(files: Mapping[str, bytes], to: Path) -> Path:
+    """A bundle of these files."""
+    with zipfile.ZipFile(to, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, 1)
+    return to
+
+
+def mended(files: Mapping[str, bytes]) -> Files:
+    """The same files with every checksum right: of manifests, the index, the calibration and the list."""
+    new = dict(files)
+    index = _json(new, "results/native/index.json")
+    for run in index["runs"] if isinstance(index, dict) else []:
+        name = f"{run['path']}/manifest.json"
+        manifest = _json(new, name)
+        if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict):
+            sums = {one: sha256_bytes(new.get(f"{run['path']}/{one}", b"")) for one in manifest["files"]}
+            new[name] = json.dumps({**manifest, "files": sums}).encode()
+        if name in new:
+            run["manifest_sha256"] = sha256_bytes(new[name])
+    if isinstance(index, dict):
+        if index.get("calibration") and index["calibration"]["path"] in new:
+            index["calibration"]["sha256"] = sha256_bytes(new[index["calibration"]["path"]])
+        new["results/native/index.json"] = json.dumps(index).encode()
+    return listed(new)
+
+
+def _json(files: Mapping[str, bytes], name: str) -> Any:
+    try:
+        return json.loads(files.get(name, b""))
+    except (ValueError, RecursionError):
+        return None
+
+
+def changed(files: Mapping[str, bytes], name: str, change: Callable[[Any], None]) -> Files:
+    """The same files, the JSON in `name` changed in place by `change`, every checksum right."""
+    content = json.loads(files[name])
+    change(content)
+    return mended({**files, name: json.dumps(content).encode()})
+
+
+def call(script: Callable[[], None], *words: object) -> int:
+    """The exit code of a script's `main`, called with these words on its command line."""
+    with mock.patch.object(sys, "argv", ["evenground", *map(str, words)]):
+        try:
+            cli(script)
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
+
+
+def save_data(drawing: Drawing, folder: Path) -> None:
+    """In place of `sheet.save`: only the data behind a figure, because drawing it takes most of a replay."""
+    write_csv(drawing.data, folder / f"{drawing.name}.csv")
+
+
+def redraw_unsaved(where: Path, to: Path) -> None:
+    """All that a replay does with an unpacked bundle, but for the writing of the figures."""
+    index = read_index(where)
+    write_normalised(index, to / "normalised")
+    write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
+    with fixed_style():
+        for _ in drawings(read_material(where, to / "normalised", to / "tables")):
+            pass
