@@ -125,8 +125,9 @@ def trained(space: Workspace) -> Workspace:
     return space
 
 
-def clone(space: Workspace, to: Path) -> Workspace:
+def clone(space: Workspace, to: Path, pull: bool = True) -> Workspace:
     subprocess.run(["git", "clone", "--quiet", space.root, to], check=True)
     cloned = Workspace(WorkingCopy(to, dict(space.copy.settings)))
-    cloned.dvc("pull")
+    if pull:
+        cloned.dvc("pull")
     return cloned

@@ -48,6 +48,17 @@ class TestRepro:
         cloned.run("snakemake", "--cores", "1", "figures")
         assert cloned.copy.trainings() == 0 and cloned.tracked() == space.tracked()
 
+    def test_a_bundle_stands_in_for_the_pull(self, space: Workspace, tmp_path: Path) -> None:
+        bundle = str(tmp_path / "runs.zip")
+        space.run(sys.executable, "scripts/bundle.py", bundle)
+        cloned = clone(space, tmp_path / "clone", pull=False)
+        assert not (cloned.root / "results/runs").exists()
+        cloned.run(sys.executable, "scripts/adopt.py", bundle)
+        shutil.copy(cloned.root / "results/adopted/runs.json", cloned.root / "params.yaml")
+        cloned.dvc("repro")
+        assert cloned.copy.trainings() == 0 and cloned.tracked() == space.tracked()
+        assert (cloned.root / "dvc.lock").read_bytes() == (space.root / "dvc.lock").read_bytes()
+
     def test_on_another_machine(self, space: Workspace, tmp_path: Path) -> None:
         """The runs are those of a class that this machine is not."""
         cloned = clone(space, tmp_path / "clone")
