@@ -14,20 +14,17 @@ from unittest import mock
 from analysis.synthetic import T0_NS, Made, write_manifest, write_run
 from evenground.analysis.files import write_csv
 from evenground.analysis.index import read_index
-from evenground.analysis.write import write_normalised, write_tables
 from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.files import sha256_bytes, write_json
 from evenground.replay import redraw
-from evenground.report.draw import drawings
-from evenground.report.material import read_material
 from evenground.report.sheet import Drawing
-from evenground.report.style import fixed_style
 from evenground.runs.index import build_index
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run, make_plan, write_plan
 from working_copy import fresh_copy
 
 LIST = "checksums.sha256"
+INDEX = "results/native/index.json"
 LOST = ("fake_b", 2)
 Files = dict[str, bytes]
 
@@ -95,20 +92,27 @@ def write_zip(files: Mapping[str, bytes], to: Path) -> Path:
 def mended(files: Mapping[str, bytes]) -> Files:
     """The same files with every checksum right: of manifests, the index, the calibration and the list."""
     new = dict(files)
-    index = _json(new, "results/native/index.json")
-    for run in index["runs"] if isinstance(index, dict) else []:
-        name = f"{run['path']}/manifest.json"
-        manifest = _json(new, name)
-        if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict):
-            sums = {one: sha256_bytes(new.get(f"{run['path']}/{one}", b"")) for one in manifest["files"]}
-            new[name] = json.dumps({**manifest, "files": sums}).encode()
-        if name in new:
-            run["manifest_sha256"] = sha256_bytes(new[name])
-    if isinstance(index, dict):
-        if index.get("calibration") and index["calibration"]["path"] in new:
-            index["calibration"]["sha256"] = sha256_bytes(new[index["calibration"]["path"]])
-        new["results/native/index.json"] = json.dumps(index).encode()
+    index = _json(new, INDEX)
+    parts = index if isinstance(index, dict) else {}
+    runs, calibration = parts.get("runs"), parts.get("calibration")
+    for run in runs if isinstance(runs, list) else []:
+        if isinstance(run, dict) and f"{run.get('path')}/manifest.json" in new:
+            run["manifest_sha256"] = _mend_manifest(new, str(run["path"]))
+    if isinstance(calibration, dict) and calibration.get("path") in new:
+        calibration["sha256"] = sha256_bytes(new[calibration["path"]])
+    if parts:
+        new[INDEX] = json.dumps(index).encode()
     return listed(new)
+
+
+def _mend_manifest(files: Files, run: str) -> str:
+    """Put the right checksums into the manifest of a run, if it is one; its own checksum."""
+    name = f"{run}/manifest.json"
+    manifest = _json(files, name)
+    if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict):
+        sums = {one: sha256_bytes(files.get(f"{run}/{one}", b"")) for one in manifest["files"]}
+        files[name] = json.dumps({**manifest, "files": sums}).encode()
+    return sha256_bytes(files[name])
 
 
 def _json(files: Mapping[str, bytes], name: str) -> Any:
@@ -138,13 +142,3 @@ def call(script: Callable[[], None], *words: object) -> int:
 def save_data(drawing: Drawing, folder: Path) -> None:
     """In place of `sheet.save`: only the data behind a figure, because drawing it takes most of a replay."""
     write_csv(drawing.data, folder / f"{drawing.name}.csv")
-
-
-def redraw_unsaved(where: Path, to: Path) -> None:
-    """All that a replay does with an unpacked bundle, but for the writing of the figures."""
-    index = read_index(where)
-    write_normalised(index, to / "normalised")
-    write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
-    with fixed_style():
-        for _ in drawings(read_material(where, to / "normalised", to / "tables")):
-            pass

@@ -8,7 +8,7 @@ import pytest
 
 import bundle as script
 from evenground.bundle.crate import METADATA
-from made_bundle import Files, call, files_of, listed, made_copy
+from made_bundle import Files, call, files_of, listed, made_copy, save_data
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of that working copy, written by `evenground bundle`."""
     path = tmp_path_factory.mktemp("bundle") / "runs.zip"
-    assert call(script.main, path, "--results", copy) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("evenground.report.draw.save", save_data)
+        assert call(script.main, path, "--results", copy) == 0
     return path
 
 

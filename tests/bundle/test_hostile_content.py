@@ -12,9 +12,8 @@ import pytest
 
 import replay as script
 from analysis.synthetic import T0_NS
-from made_bundle import Files, call, changed, mended, save_data, write_zip
+from made_bundle import INDEX, Files, call, changed, mended, write_zip
 
-INDEX = "results/native/index.json"
 Change = Callable[[Any], Any]
 Build = Callable[[Files], Files]
 # The name of the file that must be blamed, and how the bundle is made.
@@ -211,13 +210,6 @@ CASES: dict[str, Case] = {
     "calibration-deep": calibration(b"[" * 100_000),
     "calibration-text": calibration(b'{"schema": 1, "figures": {"a": 5}}'),
 }
-
-
-@pytest.fixture(autouse=True)
-def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of these bundles are refused before anything is drawn; drawing the others takes time."""
-    if "drawn" not in request.keywords:
-        monkeypatch.setattr("evenground.report.draw.save", save_data)
 
 
 @pytest.mark.parametrize("case", CASES)

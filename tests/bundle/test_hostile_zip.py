@@ -17,9 +17,8 @@ import pytest
 import replay as script
 from evenground.bundle.unpack import Limits, unpack
 from evenground.errors import EvengroundError
-from made_bundle import LIST, Files, call, listed
+from made_bundle import INDEX, LIST, Files, call, listed
 
-INDEX = "results/native/index.json"
 # Where fields stand in an entry of a zip file's directory (PKWARE's APPNOTE.TXT, 4.3.12).
 FLAGS, METHOD, PACKED_SIZE, SIZE, ATTRIBUTES, PLACE = 8, 10, 20, 24, 38, 42
 Zip = Callable[[Files], bytes]

@@ -158,6 +158,9 @@ class _Schema:
     schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
 
 
+_SCHEMA, _INDEX = TypeAdapter(_Schema), TypeAdapter(Index)
+
+
 def first_fault(error: ValidationError) -> str:
     """The first fault pydantic found, as `KEY: MESSAGE`."""
     fault = error.errors()[0]
@@ -176,8 +179,8 @@ def read_index(path: Path) -> Index:
 def parse_index(content: Any, root: Path, where: Path) -> Index:
     """The content of an index file whose paths start from `root`; EvengroundError as by `read_index`."""
     try:
-        TypeAdapter(_Schema).validate_python(content)
-        index = TypeAdapter(Index).validate_python({**content, "root": root})
+        _SCHEMA.validate_python(content)
+        index = _INDEX.validate_python({**content, "root": root})
     except ValidationError as error:
         raise EvengroundError(f"broken index, {first_fault(error)}", str(where), RERUN) from error
     _check(index, where)

@@ -26,6 +26,7 @@ from evenground.report.sheet import (
     legend_room,
     make_sheet,
     note_sheet,
+    time_limits,
 )
 from evenground.report.style import INK, MUTED, EngineStyle
 
@@ -119,7 +120,7 @@ def _mark_end(
 
 def _finish(axes: Axes, data: pd.DataFrame, resource: Resource, scale: float, unit: str) -> None:
     axes.axvline(0.0, color=MUTED, lw=0.8, zorder=1)
-    axes.set_xlim(float(data["t_s"].min()), float(data["t_s"].max()))
+    axes.set_xlim(*time_limits(data["t_s"]))
     axes.set_ylim(0, max(1.08 * float(data[resource.column].max()) / scale, 1e-9))
     axes.set_xlabel("time since the start of training [s]")
     axes.set_ylabel(f"{resource.title} [{unit}]")

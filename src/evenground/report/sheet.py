@@ -104,6 +104,12 @@ def add_legend(sheet: Sheet, handles: Sequence[Artist], labels: Sequence[str]) -
     )
 
 
+def time_limits(t_s: pd.Series[float]) -> tuple[float, float]:
+    """First and last of the times of an axis; a single one gets a second of room."""
+    first, last = float(t_s.min()), float(t_s.max())
+    return first, last if last > first else first + 1.0
+
+
 def note(axes: Axes, words: str) -> None:
     """Say in an empty panel why it is empty; no axis, no line at zero."""
     axes.set(xticks=[], yticks=[])

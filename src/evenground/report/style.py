@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -136,7 +137,8 @@ def wrapped(text: str, size_pt: float, limit_in: float) -> list[str]:
     lines = [""]
     for word in text.split():
         while width_in(word, size_pt) > limit_in:
-            head = next(k for k in range(len(word) - 1, 0, -1) if width_in(word[:k], size_pt) <= limit_in)
+            lengths = range(1, len(word))
+            head = max(1, bisect_right(lengths, limit_in, key=lambda k: width_in(word[:k], size_pt)))
             lines.append(word[:head])
             word = word[head:]
         longer = f"{lines[-1]} {word}".strip()

@@ -18,7 +18,16 @@ from evenground.report.material import (
     after_thesis,
     axis_scale,
 )
-from evenground.report.sheet import GAP, TITLE_ROOM, X_ROOM, Drawing, make_sheet, note, note_sheet
+from evenground.report.sheet import (
+    GAP,
+    TITLE_ROOM,
+    X_ROOM,
+    Drawing,
+    make_sheet,
+    note,
+    note_sheet,
+    time_limits,
+)
 from evenground.report.strip import LABEL_ROOM, STRIP_HEIGHT, draw_strip, mean_phases
 from evenground.report.style import FAINT, EngineStyle
 
@@ -56,7 +65,7 @@ def _figure(
     panels_room = (PANEL + GAP) * len(shown) - GAP + X_ROOM if shown else 0.0
     strip_room = LABEL_ROOM + STRIP_HEIGHT + GAP
     sheet = make_sheet(title, caption, strip_room + panels_room + notes_room)
-    limits = (float(data["t_s"].min()), float(data["t_s"].max()))
+    limits = time_limits(data["t_s"])
     draw_strip(sheet.axes(TITLE_ROOM + LABEL_ROOM, STRIP_HEIGHT), spans, *limits)
     top = TITLE_ROOM + strip_room
     for i, resource in enumerate(shown):

@@ -1,0 +1,114 @@
+"""Replaying: the published numbers come out again, or it is said that they do not."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import replay as script
+from made_bundle import call, files_of, listed, save_data, write_zip
+from working_copy import ROOT
+
+# What the environments of the workflow and of the tests have and that of the analysis has not.
+ABSENT = (
+    "psutil",
+    "yaml",
+    "snakemake",
+    "dvc",
+    "requests",
+    "pynvml",
+    "jsonschema",
+    "sklearn",
+    "tqdm",
+    "pytest",
+)
+
+
+def test_tables_and_figures_come_out_byte_by_byte(
+    made: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(script.main, made, "--output-dir", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert (
+        "unpacked and checked: 3 runs" in said and "as published, byte by byte: 21 tables and files" in said
+    )
+    redrawn = tmp_path / "out" / "redrawn"
+    for folder, count in (("tables", 12), ("figures", 28)):
+        paths = [path for path in (copy / folder).iterdir() if not path.name.startswith("samples_")]
+        assert len(paths) >= count - 3
+        for path in paths:
+            assert (redrawn / folder / path.name).read_bytes() == path.read_bytes(), path.name
+    assert (redrawn / "metrics.json").read_bytes() == (copy / "metrics.json").read_bytes()
+
+
+def test_changed_numbers_are_told(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evenground.report.draw.save", save_data)
+    files = files_of(made)
+    names = ["figures/training_time.csv", "metrics.json", "tables/resources.md", "tables/training_time.csv"]
+    better = {
+        name: re.sub(rb"0\.(\d)", rb"0.0\1", files[f"results/native/{name}"], count=1) for name in names
+    }
+    new = {**files, **{f"results/native/{name}": content for name, content in better.items()}}
+    bundle = write_zip(listed(new), tmp_path / "bundle.zip")
+    assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: 4 files are not as published: {', '.join(names)} (")
+    assert said.count("\n") == 1
+    # Both are there to be compared.
+    assert (tmp_path / "out/results/native/metrics.json").read_bytes() == better["metrics.json"]
+    assert (tmp_path / "out/redrawn/metrics.json").read_bytes() == files["results/native/metrics.json"]
+
+
+def test_a_second_replay_does_not_overwrite_the_first(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    assert call(script.main, made, "--output-dir", tmp_path / "out") == 1
+    assert "it is there already" in capsys.readouterr().err
+
+
+def imported(path: Path, seen: set[Path]) -> set[str]:
+    """Top names of all modules that a file imports, also through modules of this repository."""
+    if path in seen:
+        return set()
+    seen.add(path)
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    own = [ours for name in names if (ours := _own(name))]
+    return {name.split(".")[0] for name in names}.union(*(imported(ours, seen) for ours in own))
+
+
+def _own(name: str) -> Path | None:
+    paths = [ROOT / folder / f"{name.replace('.', '/')}.py" for folder in ("src", "scripts")]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def test_a_replay_needs_only_the_environment_of_the_analysis() -> None:
+    seen: set[Path] = set()
+    used = imported(ROOT / "scripts/replay.py", seen) - sys.stdlib_module_names - {"evenground", "_path"}
+    lines = (ROOT / "envs/analysis.in").read_text().splitlines()
+    assert used == {line for line in lines if line and not line.startswith(("#", "-"))}
+    assert ROOT / "src/evenground/report/sheet.py" in seen and len(seen) > 25
+
+
+@pytest.mark.slow
+def test_a_replay_runs_where_nothing_else_is_installed(made: Path, tmp_path: Path) -> None:
+    block = (
+        f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); import runpy; sys.argv = sys.argv[1:]; "
+    )
+    words = [sys.executable, "-c", f"{block}runpy.run_path(sys.argv[0], run_name='__main__')"]
+    words += [str(ROOT / "scripts/replay.py"), str(made), "--output-dir", str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert "as published, byte by byte: 21" in done.stdout
