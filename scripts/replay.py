@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import _path  # noqa: F401
+from _path import ROOT
 from evenground.analysis.index import read_index
 from evenground.bundle.unpack import unpack
+from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
 from evenground.replay import compare_tables, redraw
 
@@ -22,13 +23,14 @@ def main() -> None:
     where = unpack(given.bundle, to)
     index, results = read_index(where), where.parent
     print(f"unpacked and checked: {len(index.finished)} runs of {index.machine.class_name}", flush=True)
-    names = redraw(index, where, to / "redrawn")
+    names = redraw(index, where, to / "redrawn", read_claims(ROOT))
     found = compare_tables(results, to / "redrawn")
     print(f"redrawn: {to / 'redrawn'}/tables, {len(names)} figures in {to / 'redrawn'}/figures")
-    if found.other or found.lone:
+    if found.new:
+        print(f"new in this version of evenground, not in the bundle: {', '.join(found.new)}")
+    if wrong := (*found.other, *found.lost):
         raise EvengroundError(
-            f"{len(found.other) + len(found.lone)} files are not as published: "
-            + ", ".join((*found.other, *found.lone)),
+            f"{len(wrong)} files are not as published: {', '.join(wrong)}",
             str(to),
             "compare results/ with redrawn/ there; another version of evenground may draw otherwise",
         )
