@@ -71,11 +71,12 @@ def corrected(run: Run, grid_s: float) -> Trace:
 def as_published(run: Run, grid_s: float) -> Trace:
     """CPU as the mean since boot, RAM of the whole machine, GPU and VRAM of the whole card.
 
-    Time is the number of the sample over the sampling rate, however late the samples were.
+    Time is the number of the sample over the sampling rate, however late the samples were; a moment has the
+    time of the last sample before it.
     """
     samples, machine = run.samples(), read_environment(run)
     rate_hz = run.process.rate_hz
-    zero = int(np.searchsorted(samples.t_ns, run.events.train_start_ns))
+    zero = int(np.searchsorted(samples.t_ns, run.events.train_start_ns, side="right")) - 1
     columns = {
         "cpu": samples.columns["cpu_since_boot_pct"],
         "ram": samples.columns["free_used_bytes"] * 100 / _known(machine.memory_bytes),
@@ -85,7 +86,7 @@ def as_published(run: Run, grid_s: float) -> Trace:
     t_s = np.asarray((np.arange(samples.t_ns.size) - zero) / rate_hz, np.float64)
 
     def numbered(t_ns: int) -> float:
-        return (int(np.searchsorted(samples.t_ns, t_ns)) - zero) / rate_hz
+        return (int(np.searchsorted(samples.t_ns, t_ns, side="right")) - 1 - zero) / rate_hz
 
     return _trace(run, t_s, columns, 1 / rate_hz, numbered)
 

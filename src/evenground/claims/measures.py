@@ -12,6 +12,8 @@ from evenground.claims.instruments import Trace, first_known
 # A mean over a window that lacks more than a tenth of its samples is none.
 KNOWN_SHARE = 0.9
 SHORTEST_LINGER_S = 1.0
+# NVIDIA's driver averages GPU use over up to a second: before that, compilation is in it.
+DRIVER_MEAN_S = 1.0
 ROUNDING_S = 5e-10
 
 
@@ -26,8 +28,8 @@ def mean(trace: Trace, resource: str) -> float:
 
 
 def steady(trace: Trace, resource: str) -> float:
-    """Mean use from the first batch's result to the end of training."""
-    return _mean(_window(trace, resource, trace.first_batch_s, trace.train_end_s))
+    """Mean use from a second after the first batch's result to the end of training."""
+    return _mean(_window(trace, resource, trace.first_batch_s + DRIVER_MEAN_S, trace.train_end_s))
 
 
 def rise(trace: Trace, resource: str) -> float:

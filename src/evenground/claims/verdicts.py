@@ -25,9 +25,6 @@ from evenground.claims.judge import Verdict, judge, words_for_more
 from evenground.claims.measures import MEASURES
 from evenground.claims.model import Claim, Claims
 
-UNMEASURED = "no value was written and no reason given"
-
-
 Group = tuple[str, str]
 
 
@@ -150,7 +147,8 @@ def _lacks(
     if found.reason == NOTHING:
         column = SOURCES[instrument].get(given.resource or "", given.measure)
         recorded = [one.run.process.missing.get(column) for one in used[role, dataset]]
-        return f"{NOTHING}: {column} of {where}: {next(filter(None, recorded), UNMEASURED)}"
+        why = next(filter(None, recorded), f"nothing recorded gives '{given.taken(instrument)}'")
+        return f"{NOTHING}: {column} of {where}: {why}"
     return f"{found.reason}: {given.taken(instrument)} of {given.resource or 'time'}"
 
 
