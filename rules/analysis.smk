@@ -1,4 +1,4 @@
-"""From the index to normalised timelines, tables and figures."""
+"""From the index to normalised timelines, tables, verdicts and figures."""
 
 
 rule normalise:
@@ -31,6 +31,23 @@ rule tables:
     shell:
         "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised {OUT}/normalised"
         " --output-dir {OUT}/tables --metrics {output.metrics:q} 2>&1 | tee {log:q}"
+
+
+rule verdicts:
+    """Every claim judged by the runs there are."""
+    input:
+        code("analysis", "claims"),
+        claims="claims.yaml",
+        published="data/published/thesis-2022.csv",
+        index=f"{OUT}/index.json",
+    output:
+        expand(f"{OUT}/tables/{{name}}.{{form}}", name=["verdicts", "arithmetic"], form=["csv", "md"]),
+        record=f"{OUT}/verdicts.json",
+    log:
+        "results/logs/verdicts.log",
+    shell:
+        "{PYTHON:q} scripts/verdicts.py --index {input.index:q} --output-dir {OUT}/tables"
+        " --record {output.record:q} 2>&1 | tee {log:q}"
 
 
 rule draw:

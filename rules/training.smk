@@ -64,6 +64,7 @@ rule complete:
         index=f"{OUT}/index.json",
         tables=f"{OUT}/tables/runs.csv",
         figures=f"{OUT}/figures/figures.json",
+        verdicts=f"{OUT}/tables/verdicts.csv",
     output:
         f"{OUT}/complete.json",
     params:

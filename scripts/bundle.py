@@ -11,6 +11,7 @@ from _path import ROOT
 from evenground.analysis.index import Index, read_index
 from evenground.bundle.contents import MAKE, collect
 from evenground.bundle.pack import pack
+from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
@@ -33,10 +34,10 @@ def main() -> None:
     refuse_changed(index, plan, where)
     files = collect(index, where, made_from(plan))
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:
-        redraw(index, where, Path(folder))
+        redraw(index, where, Path(folder), read_claims(ROOT))
         found = compare_tables(given.results, Path(folder))
-    if found.differing:
-        where = f"{given.results}/{found.differing[0]}"
+    if wrong := found.differing + found.new:
+        where = f"{given.results}/{wrong[0]}"
         raise EvengroundError("tables or figures are not those of the runs", where, MAKE)
     pack(index, files, given.output)
     lost = len(index.runs) - len(index.finished)

@@ -7,9 +7,10 @@ import argparse
 import shutil
 from pathlib import Path
 
-import _path  # noqa: F401
+from _path import ROOT
 from evenground.analysis.index import read_index
 from evenground.bundle.unpack import blamed_on, unpack
+from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
 from evenground.replay import compare_tables, redraw
 
@@ -27,12 +28,14 @@ def main() -> None:
     print(f"unpacked and checked: {len(index.finished)} runs of {index.machine.class_name}", flush=True)
     try:
         with blamed_on(given.bundle, to):
-            names = redraw(index, where, to / "redrawn")
+            names = redraw(index, where, to / "redrawn", read_claims(ROOT))
     except EvengroundError:
         shutil.rmtree(to)
         raise
     found = compare_tables(results, to / "redrawn")
     print(f"redrawn: {to / 'redrawn'}/tables, {len(names)} figures in {to / 'redrawn'}/figures")
+    if found.new:
+        print(f"new in this version of evenground, not in the bundle: {', '.join(found.new)}")
     if found.differing:
         more = f" and {len(found.differing) - NAMED} more" if len(found.differing) > NAMED else ""
         raise EvengroundError(

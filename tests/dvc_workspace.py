@@ -25,6 +25,7 @@ TRACKED = (
     "native/tables",
     "native/figures",
     "native/metrics.json",
+    "native/verdicts.json",
 )
 
 

@@ -28,7 +28,8 @@ ROOMS = {
     "analysis": set(),
     "report": {"analysis"},
     "bundle": {"analysis"},
-    "replay": {"analysis", "report"},
+    "claims": {"analysis"},
+    "replay": {"analysis", "report", "claims"},
 }
 
 

@@ -39,6 +39,10 @@ ROOT = Path(__file__).resolve().parents[1]
             {"datasets": ["mnist"], "engines": [{"name": "jax", "datasets": ["cifar10"]}]},
             r"'jax' trains on 'cifar10', which is not in `datasets`",
         ),
+        (
+            {"stand_ins": {"elixir": "jacks"}},
+            r"'stand_ins' .*'jacks' is no engine or dataset here.*keras, jax",
+        ),
         ({"epochs": 0, "seed": -1}, r"\(and 1 more\)"),
     ],
 )

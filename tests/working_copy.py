@@ -29,6 +29,8 @@ PARTS = (
     "scripts",
     "src",
     "data/registry.yaml",
+    "data/published",
+    "claims.yaml",
 )
 TINY = {
     "title": "Tiny shapes",

@@ -97,6 +97,11 @@ class Experiment(BaseModel):
     )
     time_limit_s: float = _key(3600.0, "A training that takes longer is ended and has failed.", "s", gt=0)
     grid_s: float = _key(0.1, "Step of the normalised timelines.", "s", gt=0, le=10)
+    stand_ins: dict[Name, Name] = _key(
+        {},
+        "Engine or dataset of this experiment that plays a role or dataset of claims.yaml, as in "
+        "{elixir: jax}: what is judged so is a demonstration.",
+    )
     machine: Name = _key("here", "`here`, or a machine class in results/runs/ whose runs are replayed.")
     deployment: Literal["native", "apptainer"] = _key(
         "native",
@@ -136,6 +141,15 @@ class Experiment(BaseModel):
             strange = sorted(set(engine.datasets or []) - set(datasets))
             if strange:
                 raise ValueError(f"'{engine.name}' trains on '{strange[0]}', which is not in `datasets`")
+        return value
+
+    @field_validator("stand_ins")
+    @classmethod
+    def _players(cls, value: dict[str, str], given: ValidationInfo) -> dict[str, str]:
+        known = [*(engine.name for engine in given.data.get("engines", [])), *given.data.get("datasets", [])]
+        strange = sorted(set(value.values()) - set(known))
+        if strange:
+            raise ValueError(f"'{strange[0]}' is no engine or dataset here; there are: {', '.join(known)}")
         return value
 
 

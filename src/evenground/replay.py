@@ -7,46 +7,60 @@ from pathlib import Path
 
 from evenground.analysis.index import Index
 from evenground.analysis.write import write_normalised, write_tables
+from evenground.claims.model import Source
+from evenground.claims.write import write_verdicts
 from evenground.report.draw import draw_all
 from evenground.report.material import read_material
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Names of files, relative to both folders: the same bytes in both, other bytes, only one has it."""
+    """Names of files, relative to both folders: the same bytes in both, other bytes, in one of them only."""
 
     same: tuple[str, ...]
     other: tuple[str, ...]
-    lone: tuple[str, ...]
+    lost: tuple[str, ...]
+    """Published, and not redrawn."""
+    new: tuple[str, ...]
+    """Redrawn, and not published: an older version did not know them."""
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """All that is not the same bytes in both."""
-        return self.other + self.lone
+        """All that was published and is not the same bytes now."""
+        return self.other + self.lost
 
 
-def redraw(index: Index, where: Path, to: Path) -> list[str]:
-    """Write normalised frames, tables, metrics and figures of the index file at `where` into the folder `to`.
+def redraw(index: Index, where: Path, to: Path, source: Source) -> list[str]:
+    """Write all that follows from the index file at `where` into the folder `to`.
 
-    Returns the names of the figures. Raises EvengroundError when a run cannot be read.
+    Normalised frames, tables, metrics, figures, and the verdicts on the claims of `source`. Returns the names
+    of the figures. Raises EvengroundError when a run cannot be read.
     """
     write_normalised(index, to / "normalised")
     write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
+    write_verdicts(index, source, to / "tables", to / "verdicts.json")
     return draw_all(read_material(where, to / "normalised", to / "tables"), to / "figures")
 
 
 def compare_tables(published: Path, redrawn: Path) -> Comparison:
-    """Every table, the metrics and the data behind every figure, byte by byte.
+    """Every table, metrics, verdicts and the data behind every figure, byte by byte.
 
     Figures of a dataset's images have no such file in a bundle: they are not compared.
     """
     names = {*_names(published), *_names(redrawn)}
     names = {name for name in names if not name.startswith("figures/samples_")}
-    lone = {name for name in names if not ((published / name).is_file() and (redrawn / name).is_file())}
-    same = {n for n in names - lone if (published / n).read_bytes() == (redrawn / n).read_bytes()}
-    return Comparison(tuple(sorted(same)), tuple(sorted(names - lone - same)), tuple(sorted(lone)))
+    lost = {name for name in names if not (redrawn / name).is_file()}
+    new = {name for name in names if not (published / name).is_file()}
+    both = names - lost - new
+    same = {name for name in both if (published / name).read_bytes() == (redrawn / name).read_bytes()}
+    return Comparison(*(tuple(sorted(part)) for part in (same, both - same, lost, new)))
 
 
 def _names(folder: Path) -> set[str]:
-    files = [*folder.glob("tables/*"), *folder.glob("metrics.json"), *folder.glob("figures/*.csv")]
+    files = [
+        *folder.glob("tables/*"),
+        *folder.glob("metrics.json"),
+        *folder.glob("verdicts.json"),
+        *folder.glob("figures/*.csv"),
+    ]
     return {file.relative_to(folder).as_posix() for file in files}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ ENGINES = [
     {"name": "jax", "label": "JAX", "colour": "#0072B2"},
 ]
 
+NAMED = {engine["name"]: engine for engine in ENGINES}
+
 
 @dataclass(frozen=True)
 class Made:
@@ -38,6 +41,24 @@ class Made:
     rss_bytes: int = 400 * 2**20
     accuracy: float = 0.96
     gpu: bool = False
+    spacing_s: float = 0.1
+    """Time between two samples, whatever rate was asked for."""
+    since_boot_rise_pct: float = 0.0
+    """How much the mean since boot rises from the launch to the exit."""
+    used_bytes: int | None = None
+    """How much the machine's memory rises; None for as much as that of the process."""
+    kept: float = 1.0
+    """Share of its memory that the process holds after its training."""
+    gpu_pct: int = 60
+    gpu_first_pct: int | None = None
+    """GPU use during the first batch; None for that of the rest."""
+    gpu_zero_s: float = 0.0
+    """Time without GPU use before the end of training."""
+    vram_bytes: int = 2**31
+    vram_end: float = 1.0
+    """Share of its GPU memory that the process holds from the middle of its training on."""
+    columns: bool = True
+    """Whether any column was measured."""
 
     @property
     def training_s(self) -> float:
@@ -51,6 +72,14 @@ class MadeResults:
     datasets: tuple[tuple[str, str, str], ...] = (("digits", "Digits", "mlp"), ("shapes", "Shapes", "cnn"))
     repetitions: int = 3
     gpu: bool = False
+    engines: tuple[str, ...] = ("keras", "jax")
+    make: Callable[[str, str, int, bool], Made] | None = None
+    """Dataset, engine, repetition and whether there is a GPU -> the run; None for `made_run`."""
+    environment: dict[str, Any] | None = None
+    """What environment.json says; None for no such file."""
+    stand_ins: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    machine: str | None = None
     lost: dict[tuple[str, str, int], tuple[str, str | None]] = field(default_factory=dict)
 
 
@@ -72,12 +101,12 @@ def made_run(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
 
 def write_results(root: Path, made: MadeResults) -> Path:
     """Write `results/` with an index below `root`; the path of the index."""
-    machine = GPU_MACHINE if made.gpu else MACHINE
+    machine = made.machine or (GPU_MACHINE if made.gpu else MACHINE)
     runs = []
     for repetition in range(1, made.repetitions + 1):
         for dataset, _title, _network in made.datasets:
-            for engine in ENGINES:
-                name = (dataset, engine["name"], repetition)
+            for engine in made.engines:
+                name = (dataset, engine, repetition)
                 runs.append(_indexed(root, machine, made, name, len(runs) + 1))
     index = {
         "schema": 1,
@@ -86,9 +115,9 @@ def write_results(root: Path, made: MadeResults) -> Path:
             "description": "Made CPU, 2 cores, 8 GiB, " + ("Made Card" if made.gpu else "no GPU"),
         },
         "deployment": "native",
-        "report": {"grid_s": 0.1},
-        "parameters": {"epochs": 3, "batch_size": 32, "repetitions": made.repetitions},
-        "engines": ENGINES,
+        "report": {"grid_s": 0.1, "stand_ins": made.stand_ins},
+        "parameters": {"epochs": 3, "batch_size": 32, "repetitions": made.repetitions, **made.parameters},
+        "engines": [NAMED.get(name, {"name": name, "label": name}) for name in made.engines],
         "datasets": [
             {"name": n, "title": t, "network": w, "prepared": f"data/prepared/{n}/abc"}
             for n, t, w in made.datasets
@@ -145,9 +174,12 @@ def _indexed(
         }
     path = f"results/runs/{machine}/{dataset}/{engine}/{key}/r{repetition}"
     start_ns = T0_NS + order * 60 * 10**9 + 34_567_891
+    if made.environment is not None:
+        (root / path).mkdir(parents=True)
+        (root / path / "environment.json").write_text(json.dumps(made.environment))
     sha256 = write_run(
         root / path,
-        made_run(dataset, engine, repetition, made.gpu),
+        (made.make or made_run)(dataset, engine, repetition, made.gpu),
         start_ns,
         {
             "machine": machine,
@@ -164,7 +196,7 @@ def _indexed(
 
 def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> str:
     """Write one run folder; the sha256 of its manifest. Training starts at `start_ns`."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     events, exited_ns = _events(made, start_ns)
     launched_ns = start_ns - _ns(made.load_s)
     (folder / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events), encoding="utf-8")
@@ -230,7 +262,7 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
 
 def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str:
     """Ten rows a second: CPU idle at half speed before training, memory rising until training starts."""
-    t = np.arange(launched_ns + 10_000_000, exited_ns, 100_000_000)
+    t = np.arange(launched_ns + 10_000_000, exited_ns, _ns(made.spacing_s))
     since = (t - start_ns) / 1e9
     busy = np.where(since < 0, since * 0.5, np.minimum(since, made.training_s)) + made.load_s / 2
     cpu_s = busy * made.cpu_pct / 100
@@ -238,8 +270,12 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
     rows = [HEADER]
     for i, t_ns in enumerate(t.tolist()):
         training = 0 <= since[i] <= made.training_s
-        card = (60 if training else 0, int(2**31 * share[i]), 120.5 if training else 30.0)
-        rss = int(made.rss_bytes * share[i])
+        left = made.kept if since[i] > made.training_s else 1.0
+        held = made.vram_end if since[i] > made.training_s / 2 else 1.0
+        vram = int(made.vram_bytes * share[i] * left * held)
+        card = (_gpu_pct(made, since[i]), vram, 120.5 if training else 30.0)
+        rss = int(made.rss_bytes * share[i] * left)
+        used = rss if made.used_bytes is None else int(made.used_bytes * share[i] * left)
         cells = [
             t_ns,
             t_ns - T0_NS,
@@ -249,10 +285,19 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
             float(cpu_s[i]),
             rss,
             2,
-            12.5,
+            12.5 + made.since_boot_rise_pct * i / (t.size - 1),
             2**31 + rss,
-            2**30 + rss,
+            2**30 + used,
         ]
         gpu = [repr(cell) for cell in card] if made.gpu else ["", "", ""]
-        rows.append(",".join([*(repr(cell) for cell in cells), *gpu]))
+        row = [*(repr(cell) for cell in cells), *gpu]
+        rows.append(",".join(row if made.columns else [*row[:5], *[""] * (len(row) - 5)]))
     return "\n".join(rows) + "\n"
+
+
+def _gpu_pct(made: Made, since_s: float) -> int:
+    """GPU use at a moment after the start of training: none before, and none at its end where so made."""
+    if not 0 <= since_s <= made.training_s or since_s > made.training_s - made.gpu_zero_s:
+        return 0
+    first = since_s <= made.first_batch_s and made.gpu_first_pct is not None
+    return int(made.gpu_first_pct or 0) if first else made.gpu_pct

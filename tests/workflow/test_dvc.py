@@ -42,7 +42,7 @@ class TestRepro:
         self, space: Workspace, tmp_path: Path
     ) -> None:
         cloned = clone(space, tmp_path / "clone")
-        for name in ("tables", "figures", "normalised", "metrics.json", "index.json"):
+        for name in ("tables", "figures", "normalised", "metrics.json", "verdicts.json", "index.json"):
             path = cloned.root / OUT / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         cloned.run("snakemake", "--cores", "1", "figures")

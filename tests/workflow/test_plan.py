@@ -51,6 +51,7 @@ def test_a_parameter_that_reaches_the_engine_changes_every_key(
         {"repetitions": 9},
         {"order_seed": 5},
         {"grid_s": 0.5},
+        {"stand_ins": {"elixir": "fake_a"}},
         {"time_limit_s": 9.0},
         {"mirrors": ["/nowhere"]},
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,6 +61,8 @@ class Report:
     """Settings of the analysis; `grid_s` is the step of the common time grid in seconds."""
 
     grid_s: Annotated[float, Field(ge=1e-3, le=60.0)]
+    stand_ins: dict[Name, Name] = field(default_factory=dict)
+    """Role or dataset of a claim -> engine or dataset that plays it."""
 
 
 @dataclass(frozen=True)

@@ -86,15 +86,25 @@ def _contrast(groups: Sequence[tuple[int, Sequence[float]]], level: float) -> Ra
     d = sum(sign * fmean(values) for (sign, _), values in zip(groups, logs, strict=True))
     if min(counts) < 2:
         return replace(nothing, ratio=math.exp(d), reason="fewer than two runs")
-    df, half = _welch([variance(values) / len(values) for values in logs], counts, level)
+    df, se = welch([variance(values) / len(values) for values in logs], counts)
+    half = half_width(df, se, level)
     return replace(nothing, ratio=math.exp(d), low=math.exp(d - half), high=math.exp(d + half), df=df)
 
 
-def _welch(variances: Sequence[float], counts: Sequence[int], level: float) -> tuple[float, float]:
-    """Welch-Satterthwaite degrees of freedom and half the interval's width."""
+def welch(variances: Sequence[float], counts: Sequence[int]) -> tuple[float, float]:
+    """Welch-Satterthwaite degrees of freedom and standard error of a sum of independent means.
+
+    `variances` are those of the means (with their weights), in the square of their unit. Where there is no
+    variance at all the degrees of freedom are NaN and the error is zero.
+    """
     total = sum(variances)
     # Below this the spread is rounding of the logarithms, and its square would underflow.
     if total < 1e-30:
         return math.nan, 0.0
     df = total**2 / sum(v**2 / (n - 1) for v, n in zip(variances, counts, strict=True))
-    return df, float(stdtrit(df, 0.5 + level / 2)) * math.sqrt(total)
+    return df, math.sqrt(total)
+
+
+def half_width(df: float, se: float, level: float = LEVEL) -> float:
+    """Half the width of the t interval, in the unit of `se`."""
+    return float(stdtrit(df, 0.5 + level / 2)) * se if se else 0.0

@@ -10,7 +10,7 @@ from evenground.bundle.names import fault
 from evenground.errors import EvengroundError
 
 # What follows from the runs, beside the index; the normalised timelines are made anew by a replay.
-DERIVED = ("metrics.json", "tables", "figures")
+DERIVED = ("metrics.json", "verdicts.json", "tables", "figures")
 SETTINGS = "experiment.json"
 MAKE = "make it first: snakemake --cores all figures"
 

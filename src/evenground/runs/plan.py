@@ -152,7 +152,7 @@ class Plan:
             "machine": {"class": self.machine, "description": self.description},
             "calibration": self.calibration.as_posix(),
             "deployment": self.experiment.deployment,
-            "report": {"grid_s": self.experiment.grid_s},
+            "report": {"grid_s": self.experiment.grid_s, "stand_ins": self.experiment.stand_ins},
             "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
             "engines": [
                 {"name": e.name, "label": e.label, "colour": e.colour, "arm_of": e.arm_of}

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Judge every claim of claims.yaml by the recorded runs: verdicts, and the thesis's own arithmetic."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _path import ROOT
+from evenground.analysis.index import read_index
+from evenground.claims.model import read_claims
+from evenground.claims.write import summary, write_verdicts
+from evenground.errors import EvengroundError, cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
+    parser.add_argument(
+        "--record", type=Path, required=True, help="file for all behind the verdicts, as JSON"
+    )
+    parser.add_argument("--claims", type=Path, default=ROOT / "claims.yaml", help="default: %(default)s")
+    parser.add_argument(
+        "--stand-in", action="append", metavar="ROLE=NAME", help="in place of those of the index; repeatable"
+    )
+    given = parser.parse_args()
+    source = read_claims(ROOT, given.claims.resolve())
+    judged = write_verdicts(
+        read_index(given.index), source, given.output_dir, given.record, stand_ins(given.stand_in)
+    )
+    print(summary(judged).replace("**", "").replace("\n\n", "\n"))
+    print(f"verdicts: {given.output_dir}/verdicts.md, behind them: {given.record}")
+
+
+def stand_ins(given: list[str] | None) -> dict[str, str] | None:
+    """Role or dataset -> who plays it; None where nothing was given."""
+    for one in given or []:
+        if one.count("=") != 1:
+            raise EvengroundError(f"not ROLE=NAME: '{one}'", "--stand-in", "as in --stand-in elixir=jax")
+    return dict(one.split("=") for one in given) if given else None
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,93 @@
+"""Who plays the roles of a claim in an experiment, and what that lacks to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from evenground.analysis.index import Index
+from evenground.claims.estimators import Arguments
+from evenground.claims.model import Claim, Claims
+from evenground.errors import EvengroundError
+
+NO_GPU_CLASS = "-nogpu-"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The engines and datasets of an index in the roles and as the datasets of the claims."""
+
+    index: Index
+    claims: Claims
+    stand_ins: Mapping[str, str]
+
+    def engine(self, role: str) -> str:
+        """The engine that plays a role."""
+        return self.stand_ins.get(role, self.claims.roles[role])
+
+    def dataset(self, name: str) -> str:
+        """The dataset of the index that stands for one of the claims."""
+        return self.stand_ins.get(name, name)
+
+    def demonstration(self, given: Arguments) -> str:
+        """What makes a verdict a demonstration: stand-ins, and another protocol than the claimed one."""
+        usual = {role: self.claims.roles[role] for role in given.roles} | {n: n for n in given.datasets}
+        acting = {name: self.stand_ins.get(name, own) for name, own in usual.items()}
+        words = [f"{player} as {name}" for name, player in acting.items() if player != usual[name]]
+        return "; ".join([*words, *self._other_protocol()])
+
+    @property
+    def accelerator(self) -> str:
+        """Where the trainings computed: cpu or cuda."""
+        asked = self.index.parameters.get("accelerator", "auto")
+        here = "cpu" if NO_GPU_CLASS in self.index.machine.class_name else "cuda"
+        return here if asked == "auto" else str(asked)
+
+    def _other_protocol(self) -> list[str]:
+        ours = {**self.index.parameters, "accelerator": self.accelerator}
+        return [
+            f"{name} {ours[name]} instead of {value}"
+            for name, value in self.claims.protocol.items()
+            if name in ours and ours[name] != value
+        ]
+
+    def lacks(self, claim: Claim) -> str:
+        """Why the experiment cannot judge the claim, before any run is read; empty where it may."""
+        if claim.arguments is None:
+            return f"column not measured: {claim.untestable}"
+        if claim.needs.gpu and NO_GPU_CLASS in self.index.machine.class_name:
+            return "no GPU"
+        if claim.needs.accelerator not in {None, self.accelerator}:
+            return (
+                f"no {'GPU' if self.accelerator == 'cpu' else 'processor'}: trainings on {self.accelerator}"
+            )
+        return self._absent(claim.arguments, claim.needs.arm)
+
+    def _absent(self, given: Arguments, arm: str | None) -> str:
+        engines = {engine.name for engine in self.index.engines}
+        datasets = {dataset.name for dataset in self.index.datasets}
+        for role in given.roles:
+            if self.engine(role) not in engines:
+                return f"{'arm' if role == arm else 'engine'} absent: {self.engine(role)}"
+        for name in given.datasets:
+            if self.dataset(name) not in datasets:
+                return f"no finished runs: {self.dataset(name)} is no dataset of the experiment"
+        return ""
+
+
+def make_cast(index: Index, claims: Claims, stand_ins: Mapping[str, str]) -> Cast:
+    """Raises EvengroundError for a stand-in of an unknown role or dataset, or by an unknown one."""
+    engines = [engine.name for engine in index.engines]
+    datasets = [dataset.name for dataset in index.datasets]
+    for name, player in stand_ins.items():
+        known = [*claims.roles, *claims.datasets]
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+            raise EvengroundError(f"unknown role or dataset '{name}'", "stand_ins", hint)
+        players = engines if name in claims.roles else datasets
+        if player not in players:
+            what = f"'{player}' cannot stand in for '{name}'"
+            raise EvengroundError(what, "stand_ins", f"the experiment has: {', '.join(players)}")
+    return Cast(index, claims, stand_ins)

@@ -1,0 +1,229 @@
+"""`claims.yaml` as a typed model: what a claim says, how it is estimated, and what would decide it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evenground.analysis.index import Name
+from evenground.claims.estimators import ESTIMATORS, SHAPES, Arguments
+from evenground.claims.inference import Region
+from evenground.claims.instruments import INSTRUMENTS, RESOURCES, Instrument
+from evenground.claims.measures import MEASURES, TIMES
+from evenground.claims.published import Number, read_published
+from evenground.errors import EvengroundError
+from evenground.files import sha256_file
+
+CLAIMS, PUBLISHED = Path("claims.yaml"), Path("data/published/thesis-2022.csv")
+PART = r"^[A-Z][A-Z0-9]*(-[a-z0-9]+)*$"
+# How far a published value may be from what its numbers give: four digits, and the thesis's own rounding.
+FOLLOWS = 1e-3
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Needs(BaseModel):
+    """What a claim needs beside finished runs of its roles on its datasets."""
+
+    model_config = _STRICT
+
+    gpu: bool = Field(default=False, description="A machine with a GPU.")
+    accelerator: Literal["cpu", "cuda"] | None = Field(
+        default=None, description="Where the trainings must have computed; null for anywhere."
+    )
+    arm: Name | None = Field(default=None, description="A role of it that is an arm of another engine.")
+
+
+class Claim(BaseModel):
+    """One statement that runs can support or contradict."""
+
+    model_config = _STRICT
+
+    id: str = Field(pattern=PART, description="Claim and part, as in C1-mnist-elixir.")
+    section: str = Field(description="Where it stands.")
+    statement: str = Field(min_length=1, description="What is claimed, in our words.")
+    family: Name = Field(description="Claims judged together: Holm's correction counts them.")
+    estimator: str | None = Field(default=None, description="A name of estimators.py.")
+    arguments: Arguments | None = Field(default=None, description="What it works on.")
+    direction: Literal["greater", "less", "alike", "at_most"] = Field(
+        description="What is claimed of the estimate: above the bound; below it; between 1 / bound and "
+        "bound; at most the bound."
+    )
+    bound: float = Field(gt=0, description="The value that decides, in the claim's unit.")
+    unit: str = Field(default="1", description="Unit of the estimate; 1 for ratios.")
+    published: float | None = Field(default=None, gt=0, description="The published value in that unit.")
+    follows_from: tuple[Name, ...] = Field(
+        default=(), description="Ids of the published numbers it follows from, one a group of the estimator."
+    )
+    tolerance: float | None = Field(
+        default=None, gt=0, lt=1, description="Share of the published value that counts as the same value."
+    )
+    because: str = Field(
+        min_length=1, description="Why this bound and this tolerance, fixed before any data."
+    )
+    needs: Needs = Field(default=Needs(), description="What it needs to be judged.")
+    instruments: tuple[Instrument, ...] = Field(
+        default=INSTRUMENTS, min_length=1, description="Instruments it is judged under."
+    )
+    untestable: str | None = Field(
+        default=None, description="Why no recorded run can judge it; then it has no estimator."
+    )
+
+    @property
+    def region(self) -> Region:
+        """The estimates that it allows."""
+        low = {"greater": self.bound, "alike": 1 / self.bound}.get(self.direction, -math.inf)
+        return Region(low, math.inf if self.direction == "greater" else self.bound)
+
+    @property
+    def has_margin(self) -> bool:
+        """Whether its bound is a margin around what is claimed: then the published value need not be met."""
+        return self.direction in {"alike", "at_most"}
+
+    @property
+    def test(self) -> tuple[str, Arguments] | None:
+        """Its estimator and what that works on; None where no run can judge it."""
+        return (self.estimator, self.arguments) if self.estimator and self.arguments else None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Claim:
+        if (self.estimator is None, self.arguments is None) != ((self.untestable is not None),) * 2:
+            raise ValueError(
+                "a claim has an estimator and its arguments, or the reason why it is 'untestable'"
+            )
+        if self.test:
+            _refuse_arguments(*self.test)
+        if (self.published is None) != (not self.follows_from):
+            raise ValueError("'published' and 'follows_from' go together")
+        if self.direction == "alike" and self.bound <= 1:
+            raise ValueError("the bound of 'alike' is a factor above 1")
+        return self
+
+
+class Machine(BaseModel):
+    """How a class of machine is known by its name in results/runs."""
+
+    model_config = _STRICT
+
+    cpu: str = Field(min_length=1, description="How the name begins.")
+    gpu: str = Field(min_length=1, description="What else is in it.")
+
+    def is_class(self, name: str) -> bool:
+        """Whether that class is this machine."""
+        return name.startswith(self.cpu) and self.gpu in name
+
+
+class Claims(BaseModel):
+    """The contents of `claims.yaml`."""
+
+    model_config = _STRICT
+
+    schema_version: Literal[1] = Field(alias="schema", description="Version of this file.")
+    source: str = Field(description="Who claims it.")
+    protocol: dict[str, int | float | str] = Field(
+        description="Parameters of the claimed experiment; runs made with others give demonstrations."
+    )
+    machine: Machine = Field(description="The machine of the claimed experiment.")
+    roles: dict[Name, Name] = Field(description="Role -> engine that plays it.")
+    claims: tuple[Claim, ...] = Field(min_length=1, description="The claims, in order.")
+
+    @property
+    def datasets(self) -> list[str]:
+        """Every dataset that a claim names."""
+        given = [claim.arguments for claim in self.claims if claim.arguments]
+        return list(dict.fromkeys(name for arguments in given for name in arguments.datasets))
+
+    @model_validator(mode="after")
+    def _known_names(self) -> Claims:
+        seen: set[str] = set()
+        for claim in self.claims:
+            if claim.id in seen:
+                raise ValueError(f"the id '{claim.id}' stands twice")
+            seen.add(claim.id)
+            roles = claim.arguments.roles if claim.arguments else ()
+            for role in (*roles, *filter(None, [claim.needs.arm])):
+                _refuse(role, self.roles, f"{claim.id}: role")
+        return self
+
+
+class Source(BaseModel):
+    """Claims and published numbers as they were read, with the sha256 of their files."""
+
+    model_config = _STRICT
+
+    claims: Claims
+    numbers: Mapping[str, Number]
+    sha256: dict[str, str]
+
+
+def read_claims(root: Path, claims: Path = CLAIMS, published: Path = PUBLISHED) -> Source:
+    """Read both files below `root`.
+
+    Raises EvengroundError for an unknown key, estimator, role, measure or published number, an id that stands
+    twice, and a published value that does not follow from its numbers.
+    """
+    path = root / claims
+    try:
+        read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise EvengroundError(_first(error), str(path), "docs/claims.md describes every key") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise EvengroundError(f"claims cannot be read: {error}", str(path), "restore it") from None
+    numbers = read_published(root / published)
+    for claim in read.claims:
+        _refuse_number(claim, numbers, path)
+    sums = {name.name: sha256_file(root / name) for name in (claims, published)}
+    return Source(claims=read, numbers=numbers, sha256=sums)
+
+
+def _refuse_arguments(estimator: str, given: Arguments) -> None:
+    _refuse(estimator, ESTIMATORS, "estimator")
+    for measure in filter(None, [given.measure, given.measure_as_published]):
+        _refuse(measure, MEASURES, "measure")
+        if (given.resource is None) != (measure in TIMES):
+            raise ValueError(f"measure '{measure}' {'takes no' if measure in TIMES else 'needs a'} resource")
+    if given.resource is not None:
+        _refuse(given.resource, RESOURCES, "resource")
+    roles, datasets = SHAPES[estimator]
+    if len(given.roles) != roles or datasets not in {None, len(given.datasets)}:
+        raise ValueError(f"'{estimator}' takes {roles} roles and {datasets or 'any number of'} datasets")
+
+
+def _refuse(name: str, known: Any, what: str) -> None:
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+        raise ValueError(f"unknown {what} '{name}': {hint}")
+
+
+def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> None:
+    """Raise where the published value is not what the estimator makes of the published numbers."""
+    strange = [name for name in claim.follows_from if name not in numbers]
+    if strange:
+        what = f"{claim.id}: unknown published number '{strange[0]}'"
+        raise EvengroundError(what, str(path), f"its ids are in {PUBLISHED}")
+    if claim.published is None or claim.test is None:
+        return
+    estimator, given = claim.test
+    if len(claim.follows_from) != len(given.groups):
+        what = f"{claim.id}: {len(claim.follows_from)} published numbers for {len(given.groups)} groups"
+        raise EvengroundError(what, str(path), "name them in the order of datasets, `of` before `over`")
+    values = [[float(numbers[name].value)] for name in claim.follows_from]
+    follows = ESTIMATORS[estimator](given, dict(zip(given.groups, values, strict=True))).value
+    if abs(follows / claim.published - 1) > FOLLOWS:
+        what = f"{claim.id}: its published numbers give {follows:.4g}, not {claim.published:g}"
+        raise EvengroundError(what, str(path), "mend 'published' or 'follows_from'")
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint in one line, with the id of the claim."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"]) or "the file"
+    message = fault["msg"].removeprefix("Value error, ")
+    what = f"unknown key '{key}'" if "extra" in fault["type"] or "unexpected" in fault["type"] else key
+    return f"{what}: {message}"

@@ -1,0 +1,173 @@
+"""Every claim under every instrument: from recorded runs to verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from evenground.analysis.index import Index
+from evenground.analysis.runs import Run, read_runs
+from evenground.claims.cast import Cast, make_cast
+from evenground.claims.estimators import ESTIMATORS, Arguments
+from evenground.claims.inference import (
+    ALPHA,
+    NOTHING,
+    TOO_FEW,
+    Estimate,
+    holm,
+    p_value,
+    runs_to_decide,
+)
+from evenground.claims.instruments import SOURCES, TRACES, Instrument, Trace
+from evenground.claims.judge import Verdict, judge, words_for_more
+from evenground.claims.measures import MEASURES
+from evenground.claims.model import Claim, Claims
+
+Group = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Used:
+    """A run behind a verdict, and its value in the claim's unit; NaN where it has none."""
+
+    run: Run
+    value: float
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A claim under an instrument, before its family is known: an estimate, or what it `lacks`.
+
+    `used` has the runs of every group (role and dataset of the claim).
+    """
+
+    claim: Claim
+    instrument: Instrument
+    lacks: str = ""
+    found: Estimate | None = None
+    used: Mapping[Group, Sequence[Used]] = field(default_factory=dict)
+
+    @property
+    def p(self) -> float:
+        """Two-sided p-value; NaN where it cannot be judged."""
+        return p_value(self.found, self.claim.region) if self.found and not self.lacks else math.nan
+
+    def counts(self, role: str | None = None) -> int | None:
+        """The smallest number of values in a group (of this role); None where there is no such group."""
+        sizes = [len(known(used)) for group, used in self.used.items() if role in {None, group[0]}]
+        return min(sizes, default=None)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdict, and all it rests on; `tested` is the number of claims that Holm's correction counted."""
+
+    of: Estimated
+    verdict: Verdict
+    reason: str
+    demonstration: str
+    p_holm: float = math.nan
+    tested: int = 0
+    more_runs: int | None = None
+
+
+def known(used: Sequence[Used]) -> list[float]:
+    """The values that are not missing."""
+    return [one.value for one in used if not math.isnan(one.value)]
+
+
+class Material:
+    """The finished runs of an index, seen through either instrument; each is read once."""
+
+    def __init__(self, index: Index, cast: Cast) -> None:
+        self.cast = cast
+        self.runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
+        self.grid_s = index.report.grid_s
+        self.trace = cache(self._trace)
+
+    def _trace(self, instrument: Instrument, number: int) -> Trace:
+        return TRACES[instrument](self.runs[number], self.grid_s)
+
+    def used(self, given: Arguments, instrument: Instrument) -> dict[Group, list[Used]]:
+        """The runs of every group with their values. EvengroundError when a run cannot be read."""
+        measure = MEASURES[given.taken(instrument)]
+        found: dict[Group, list[Used]] = {group: [] for group in given.groups}
+        for (role, dataset), used in found.items():
+            player = (self.cast.dataset(dataset), self.cast.engine(role))
+            for number, run in enumerate(self.runs):
+                if (run.wanted.dataset, run.wanted.engine) == player:
+                    used.append(Used(run, measure(self.trace(instrument, number), given.resource or "")))
+        return found
+
+
+def judge_all(index: Index, claims: Claims, stand_ins: Mapping[str, str] | None = None) -> list[Judged]:
+    """Every claim under each of its instruments, in their order.
+
+    `stand_ins` takes the place of those of the index. Raises EvengroundError for an unknown stand-in and for
+    a run that cannot be read.
+    """
+    cast = make_cast(index, claims, index.report.stand_ins if stand_ins is None else stand_ins)
+    material = Material(index, cast)
+    estimated = [estimate(c, i, cast, material) for c in claims.claims for i in c.instruments]
+    own_machine = claims.machine.is_class(index.machine.class_name)
+    return [_judged(one, _family(one, estimated), cast, own_machine) for one in estimated]
+
+
+def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Material) -> Estimated:
+    """The estimate of one claim under one instrument, or what is lacking for it."""
+    lacks = cast.lacks(claim)
+    if lacks or claim.test is None:
+        return Estimated(claim, instrument, lacks)
+    estimator, given = claim.test
+    used = material.used(given, instrument)
+    for (role, dataset), runs in used.items():
+        if not runs:
+            lacks = f"no finished runs: {cast.engine(role)} on {cast.dataset(dataset)}"
+            return Estimated(claim, instrument, lacks, None, used)
+    values = {group: [one.value for one in runs] for group, runs in used.items()}
+    found = ESTIMATORS[estimator](given, values)
+    lacks = _lacks(found, given, instrument, used, cast) if found.reason else ""
+    return Estimated(claim, instrument, lacks, found, used)
+
+
+def _lacks(
+    found: Estimate,
+    given: Arguments,
+    instrument: Instrument,
+    used: Mapping[Group, Sequence[Used]],
+    cast: Cast,
+) -> str:
+    """Why there is no interval, with the group that is to blame."""
+    role, dataset = min(used, key=lambda group: len(known(used[group])))
+    where = f"{cast.engine(role)} on {cast.dataset(dataset)}"
+    if found.reason == TOO_FEW:
+        return f"{TOO_FEW} with a value: {where}"
+    if found.reason == NOTHING:
+        column = SOURCES[instrument].get(given.resource or "", given.measure)
+        recorded = [one.run.process.missing.get(column) for one in used[role, dataset]]
+        why = next(filter(None, recorded), f"nothing recorded gives '{given.taken(instrument)}'")
+        return f"{NOTHING}: {column} of {where}: {why}"
+    return f"{found.reason}: {given.taken(instrument)} of {given.resource or 'time'}"
+
+
+def _family(one: Estimated, estimated: Sequence[Estimated]) -> dict[str, float]:
+    """p-values of the claims that are judged together with this one."""
+    mine = (one.claim.family, one.instrument)
+    return {e.claim.id: e.p for e in estimated if (e.claim.family, e.instrument) == mine}
+
+
+def _judged(one: Estimated, family: Mapping[str, float], cast: Cast, own_machine: bool) -> Judged:
+    demonstration = cast.demonstration(one.claim.arguments) if one.claim.arguments else ""
+    if one.lacks or one.found is None:
+        return Judged(one, "not testable here", one.lacks, demonstration)
+    tested = sum(not math.isnan(p) for p in family.values())
+    p_holm = holm(family)[one.claim.id]
+    verdict, reason = judge(one.claim, one.found, p_holm, own_machine)
+    if verdict != "inconclusive":
+        return Judged(one, verdict, reason, demonstration, p_holm, tested)
+    # At the strictest level of Holm's correction, so that it does not depend on the rest of the family.
+    needed = runs_to_decide(one.found, one.claim.region, ALPHA / tested)
+    more = None if needed is None else needed - (one.counts() or 0)
+    return Judged(one, verdict, f"{reason}; {words_for_more(more)}", demonstration, p_holm, tested, more)

@@ -1,0 +1,158 @@
+"""`claims.yaml` and the published numbers: what is refused, in one line, and the pages made from them."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from claims.made import ROOT
+from evenground.claims import estimators, measures
+from evenground.claims.instruments import INSTRUMENTS
+from evenground.claims.judge import VERDICTS
+from evenground.claims.model import CLAIMS, PUBLISHED, Claim, Claims, Needs, read_claims
+from evenground.claims.page import with_claims
+from evenground.claims.published import read_published
+from evenground.errors import EvengroundError
+
+GIVEN = yaml.safe_load((ROOT / CLAIMS).read_text())
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with the published numbers, where a test writes its claims."""
+    (tmp_path / PUBLISHED).parent.mkdir(parents=True)
+    shutil.copy(ROOT / PUBLISHED, tmp_path / PUBLISHED)
+    return tmp_path
+
+
+def first(**fields: Any) -> Change:
+    return lambda content: content["claims"][0].update(fields)
+
+
+def argument(**fields: Any) -> Change:
+    return lambda content: content["claims"][0]["arguments"].update(fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (first(direktion="greater"), r"unknown key 'claims\.0\.direktion'"),
+        (argument(measures="rise"), r"unknown key 'claims\.0\.arguments\.measures'"),
+        (first(needs={"gpus": 1}), r"unknown key 'claims\.0\.needs\.gpus'"),
+        (lambda content: content.update(claim=[]), r"unknown key 'claim'"),
+        (first(estimator="ratios"), r"unknown estimator 'ratios': did you mean 'ratio'\?"),
+        (argument(of="elixr"), r"T1: role 'elixr': did you mean 'elixir'\?"),
+        (first(needs={"arm": "exla"}), r"T1: role 'exla'"),
+        (argument(measure="peek", resource="ram"), r"unknown measure 'peek': did you mean 'peak'\?"),
+        (argument(measure="peak"), r"measure 'peak' needs a resource"),
+        (argument(resource="ram"), r"measure 'training_s' takes no resource"),
+        (argument(measure="peak", resource="disk"), r"unknown resource 'disk'"),
+        (argument(over=None), r"'ratio' takes 2 roles and 1 datasets"),
+        (argument(datasets=["mnist", "cifar10"]), r"'ratio' takes 2 roles and 1 datasets"),
+        (first(id="T2"), r"the id 'T2' stands twice"),
+        (first(id="t 1"), r"claims\.0\.id: String should match pattern"),
+        (
+            first(follows_from=["time-mnist-elixir", "time-mnist-pyhton"]),
+            r"T1: unknown published number 'time-mn",
+        ),
+        (first(follows_from=["time-mnist-elixir"]), r"T1: 1 published numbers for 2 groups"),
+        (first(follows_from=[]), r"'published' and 'follows_from' go together"),
+        (first(published=1.35), r"T1: its published numbers give 1\.342, not 1\.35"),
+        (first(direction="alike"), r"the bound of 'alike' is a factor above 1"),
+        (first(direction="more"), r"claims\.0\.direction: Input should be 'greater', 'less'"),
+        (first(estimator=None), r"an estimator and its arguments, or the reason"),
+        (first(untestable="never"), r"an estimator and its arguments, or the reason"),
+        (first(instruments=["theirs"]), r"claims\.0\.instruments\.0: Input should be 'corrected'"),
+        (lambda content: content.update(schema=2), r"schema: Input should be 1"),
+    ],
+)
+def test_refused_in_one_line(root: Path, change: Change, message: str) -> None:
+    content = copy.deepcopy(GIVEN)
+    change(content)
+    (root / CLAIMS).write_text(yaml.safe_dump(content))
+    with pytest.raises(EvengroundError, match=message) as caught:
+        read_claims(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_claims_file_is_told(root: Path) -> None:
+    with pytest.raises(EvengroundError, match="claims cannot be read"):
+        read_claims(root)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("runs,again,both,both,5,runs,here,", "'runs' stands twice"),
+        ("x,what,both,both,many,runs,here,", "broken line 69, value: "),
+        ("x,what,both,both,nan,runs,here,", "broken line 69, value: "),
+        ("x,what,both,both,1,,here,", "broken line 69, unit: "),
+        ("x,what", "broken line 69, "),
+    ],
+)
+def test_broken_published_numbers_are_refused(root: Path, line: str, message: str) -> None:
+    with (root / PUBLISHED).open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(EvengroundError, match=message):
+        read_published(root / PUBLISHED)
+
+
+def test_every_claim_of_the_notes_is_there() -> None:
+    names = {claim.id.split("-")[0] for claim in read_claims(ROOT).claims.claims}
+    assert names == {
+        *("T1", "T2", "T3", "X1", "L1", "C1", "R1", "R2"),
+        *("G1", "G2", "G3", "G4", "V1", "V2", "V3"),
+    }
+
+
+def test_table_1_and_the_notes_numbers_are_there() -> None:
+    numbers = read_published(ROOT / PUBLISHED)
+    assert {float(n.value) for n in numbers.values() if n.id.startswith("time-") and n.value < 100} == {
+        *(20.4, 15.2, 28.5, 23.0)
+    }
+    notes = (
+        "34.21 23.91 22.39 1350 27000 204 102 50 1.65 0.76 1.59 0.91 11.92 18.71 12.52 23.95 5 28 80 19 25"
+    )
+    notes += (
+        " 3.4 6 1.5 9.8 16 11 12 13 10.3 11.2 6.4 8.8 15.3 16.6 13.42 38.85 11.49 2.3 3 5.7 728 66000 90 0.5"
+    )
+    assert {float(word) for word in notes.split()} <= {float(n.value) for n in numbers.values()}
+
+
+@pytest.mark.parametrize("model", [Claim, Claims, Needs, estimators.Arguments])
+def test_every_key_is_described(model: Any) -> None:
+    assert all(field.description for field in model.model_fields.values())
+
+
+def test_every_estimator_names_its_source_and_every_measure_is_described() -> None:
+    assert all("Source:" in (found.__doc__ or "") for found in estimators.ESTIMATORS.values())
+    assert all(found.__doc__ for found in measures.MEASURES.values())
+    assert estimators.ESTIMATORS.keys() == estimators.SHAPES.keys()
+
+
+def test_every_claim_is_judged_under_both_instruments() -> None:
+    assert all(claim.instruments == INSTRUMENTS for claim in read_claims(ROOT).claims.claims)
+
+
+def test_the_table_of_claims_is_up_to_date() -> None:
+    page = (ROOT / "docs/claims.md").read_text()
+    assert page == with_claims(page, read_claims(ROOT).claims), "python scripts/parameters.py"
+
+
+def test_the_page_names_every_verdict_key_and_estimator() -> None:
+    page = (ROOT / "docs/claims.md").read_text()
+    names = [
+        *Claim.model_fields,
+        *estimators.Arguments.model_fields,
+        *Needs.model_fields,
+        *estimators.ESTIMATORS,
+    ]
+    assert all(f"`{name}`" in page for name in names)
+    assert all(f"\n| {verdict} |" in page for verdict in VERDICTS)
