@@ -6,7 +6,10 @@ rule normalise:
         code("analysis"),
         index=f"{OUT}/index.json",
     output:
-        expand(f"{OUT}/normalised/{{name}}.csv", name=["timelines", "mean", "phases", "missing"]),
+        expand(
+            f"{OUT}/normalised/{{name}}.csv",
+            name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"],
+        ),
     log:
         "results/logs/normalise.log",
     shell:
@@ -22,7 +25,8 @@ rule tables:
     output:
         expand(
             f"{OUT}/tables/{{name}}.{{form}}",
-            name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"],
+            name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"]
+            + ["quality", "idle_windows", "memory_after"],
             form=["csv", "md"],
         ),
         metrics=f"{OUT}/metrics.json",

@@ -13,10 +13,14 @@ import numpy as np
 MACHINE = "made-cpu-2c-8g-nogpu-abc123"
 GPU_MACHINE = "made-cpu-2c-8g-made-card-abc123"
 T0_NS = 1_700_000_000_000_000_000
+# As in the thesis: the one engine's GPU falls idle once in the short training and twice in the long one.
+IDLE = (((1.0, 1.9),), ((1.0, 3.4), (4.5, 5.1)))
+WINDOW_S = 1 / 6
 NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
-    "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w"
+    "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,gpu_throttle_reasons,"
+    "gpu_foreign_processes"
 )
 ENGINES = [
     {"name": "keras", "label": "Keras", "colour": "#E69F00"},
@@ -38,6 +42,8 @@ class Made:
     rss_bytes: int = 400 * 2**20
     accuracy: float = 0.96
     gpu: bool = False
+    idle: tuple[tuple[float, float], ...] = ()
+    """When the GPU does nothing, in seconds after the start of training."""
 
     @property
     def training_s(self) -> float:
@@ -67,6 +73,7 @@ def made_run(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
         rss_bytes=(300 if jax else 450) * 2**20,
         accuracy=0.96 + 0.002 * repetition,
         gpu=gpu,
+        idle=() if jax else IDLE[dataset == "shapes"],
     )
 
 
@@ -87,7 +94,12 @@ def write_results(root: Path, made: MadeResults) -> Path:
         },
         "deployment": "native",
         "report": {"grid_s": 0.1},
-        "parameters": {"epochs": 3, "batch_size": 32, "repetitions": made.repetitions},
+        "parameters": {
+            "epochs": 3,
+            "batch_size": 32,
+            "learning_rate": 0.001,
+            "repetitions": made.repetitions,
+        },
         "engines": ENGINES,
         "datasets": [
             {"name": n, "title": t, "network": w, "prepared": f"data/prepared/{n}/abc"}
@@ -178,6 +190,7 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
         "missing": missing,
         "rate_hz": 10.0,
         "summary": summary,
+        "gpus": [{"name": "Made Card", "util_window_s": WINDOW_S}] if made.gpu else [],
     }
     (folder / "samples.json").write_text(json.dumps(info), encoding="utf-8")
     return write_manifest(folder, run)
@@ -217,7 +230,8 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
     for k in range(1, made.epochs + 1):
         if k > 1:
             events.append((bounds[k - 1], "epoch_start", {"epoch": k}))
-        events.append((bounds[k], "epoch_end", {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k}))
+        ended = {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k, "images": 60000}
+        events.append((bounds[k], "epoch_end", ended))
     events += [
         (end_ns, "train_end", {}),
         (end_ns, "evaluate_start", {}),
@@ -229,17 +243,19 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
 
 
 def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str:
-    """Ten rows a second: CPU idle at half speed before training, memory rising until training starts."""
-    t = np.arange(launched_ns + 10_000_000, exited_ns, 100_000_000)
+    """Ten rows a second: CPU idle at half speed before training, memory rising until training starts.
+
+    One more row after the end, when all memory but the machine's own is free again.
+    """
+    t = np.append(np.arange(launched_ns + 10_000_000, exited_ns, 100_000_000), exited_ns + 2_000_000)
     since = (t - start_ns) / 1e9
     busy = np.where(since < 0, since * 0.5, np.minimum(since, made.training_s)) + made.load_s / 2
     cpu_s = busy * made.cpu_pct / 100
     share = np.clip((since + made.load_s) / made.load_s, 0.1, 1.0)
     rows = [HEADER]
     for i, t_ns in enumerate(t.tolist()):
-        training = 0 <= since[i] <= made.training_s
-        card = (60 if training else 0, int(2**31 * share[i]), 120.5 if training else 30.0)
-        rss = int(made.rss_bytes * share[i])
+        gone = t_ns > exited_ns
+        rss = 0 if gone else int(made.rss_bytes * share[i])
         cells = [
             t_ns,
             t_ns - T0_NS,
@@ -248,11 +264,20 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
             0,
             float(cpu_s[i]),
             rss,
-            2,
+            0 if gone else 2,
             12.5,
             2**31 + rss,
             2**30 + rss,
         ]
-        gpu = [repr(cell) for cell in card] if made.gpu else ["", "", ""]
-        rows.append(",".join([*(repr(cell) for cell in cells), *gpu]))
+        card = _card(made, float(since[i]), 0.1 if gone else float(share[i]), i) if made.gpu else [""] * 5
+        rows.append(",".join([*(repr(cell) for cell in cells), *card]))
     return "\n".join(rows) + "\n"
+
+
+def _card(made: Made, since_s: float, share: float, row: int) -> list[str]:
+    """A card that reads 0 % where the driver's whole window was idle, at its power cap all the time."""
+    training = 0 <= since_s <= made.training_s
+    busy = 0 <= since_s <= made.training_s + WINDOW_S
+    idle = any(first <= since_s - WINDOW_S and since_s <= last for first, last in made.idle)
+    cells = [60 if busy and not idle else 0, int(2**31 * share), 120.5 if training else 30.0, 4]
+    return [*(repr(cell) for cell in cells), "0" if row % 10 == 0 else ""]

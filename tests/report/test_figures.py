@@ -42,6 +42,8 @@ NAMES = [
     "compare_digits_gpu",
     "compare_digits_vram",
     "compare_digits_power",
+    "phases_digits_cpu",
+    "phases_digits_memory",
 ]
 GPU_NAMES = [name for name in NAMES if "timeline" in name or name.endswith(("gpu", "vram", "power"))]
 NO_GPU = "no GPU on this machine"
@@ -247,7 +249,7 @@ def test_long_names_and_many_epochs_still_fit(with_gpu: Path, styled: None) -> N
 
 def test_engine_without_a_finished_run_is_said(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
-    empty = {name: getattr(material, name).iloc[:0] for name in ("timelines", "mean", "phases")}
+    empty = {name: getattr(material, name).iloc[:0] for name in ("timelines", "mean", "phases", "by_phase")}
     runs = material.runs.assign(status="failed", training_s=float("nan"))
     wanted = tuple(replace(run, status="failed") for run in material.index.runs)
     lost = replace(material, **empty, runs=runs, index=replace(material.index, runs=wanted))
