@@ -159,7 +159,7 @@ def test_the_idle_windows_of_the_thesis_are_found_in_every_run(gpu_index_path: P
 def test_runs_without_gpu_values_are_told_from_runs_without_idle_windows(tmp_path: Path) -> None:
     made = MadeResults(datasets=(("digits", "Digits", "mlp"),), gpu=True)
     index = write_results(tmp_path, made)
-    change_run(index, 0, lambda frame: frame.update({"gpu_util_pct": [""] * len(frame)}))
+    change_run(index, 0, lambda frame: frame.__setitem__("gpu_util_pct", ""))
     change_run(index, 2, lambda frame: frame.__setitem__("gpu_util_pct", ""))
     table = tables_by_files(index)["idle_windows"]
     keras = table[table["engine"] == "keras"]
