@@ -1,4 +1,4 @@
-"""From the index to normalised timelines, tables, verdicts and figures."""
+"""From the index to normalised timelines, tables, verdicts, figures and the report."""
 
 
 rule normalise:
@@ -6,7 +6,10 @@ rule normalise:
         code("analysis"),
         index=f"{OUT}/index.json",
     output:
-        expand(f"{OUT}/normalised/{{name}}.csv", name=["timelines", "mean", "phases", "missing"]),
+        expand(
+            f"{OUT}/normalised/{{name}}.csv",
+            name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"],
+        ),
     log:
         "results/logs/normalise.log",
     shell:
@@ -22,7 +25,8 @@ rule tables:
     output:
         expand(
             f"{OUT}/tables/{{name}}.{{form}}",
-            name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"],
+            name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"]
+            + ["quality", "idle_windows", "memory_after"],
             form=["csv", "md"],
         ),
         metrics=f"{OUT}/metrics.json",
@@ -64,3 +68,21 @@ rule draw:
     shell:
         "{PYTHON:q} scripts/figures.py --index {input.index:q} --normalised {OUT}/normalised"
         " --tables {OUT}/tables --output-dir {OUT}/figures 2>&1 | tee {log:q}"
+
+
+rule page:
+    """The report: verdicts, tables and figures in one file that needs nothing beside it."""
+    input:
+        code("analysis", "report"),
+        sorted(map(str, Path("src/evenground/report/page").glob("page.*"))),
+        f"{OUT}/tables/runs.csv",
+        f"{OUT}/figures/figures.json",
+        f"{OUT}/verdicts.json",
+        index=f"{OUT}/index.json",
+    output:
+        f"{OUT}/report.html",
+    log:
+        "results/logs/page.log",
+    shell:
+        "{PYTHON:q} scripts/page.py --index {input.index:q} --results {OUT:q} --output {output:q}"
+        " 2>&1 | tee {log:q}"

@@ -65,6 +65,7 @@ rule complete:
         tables=f"{OUT}/tables/runs.csv",
         figures=f"{OUT}/figures/figures.json",
         verdicts=f"{OUT}/tables/verdicts.csv",
+        report=f"{OUT}/report.html",
     output:
         f"{OUT}/complete.json",
     params:

@@ -29,6 +29,7 @@ def main() -> None:
     index = read_json(given.index)
     names = [figure["name"] for figure in read_json(given.figures)]
     tables = given.figures.parent.parent / "tables"
+    print(f"report:  {tables.parent}/report.html")
     print(f"tables:  {tables}/  figures ({len(names)}):")
     print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
     if missed := missed_goals(index, Path()):

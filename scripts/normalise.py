@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put every finished run on one time grid: timelines.csv, mean.csv, phases.csv and missing.csv."""
+"""Put every finished run on one time grid and on one of phases, with the conditions it was measured under."""
 
 from __future__ import annotations
 

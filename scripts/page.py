@@ -13,10 +13,11 @@ from evenground.report.page.build import write_page
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--results", type=Path, required=True, help="folder with index, tables and figures")
+    parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
+    parser.add_argument("--results", type=Path, required=True, help="folder with tables, figures, verdicts")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
-    write_page(given.results, given.output)
+    write_page(given.index, given.results, given.output)
     print(f"report: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)")
 
 

@@ -33,7 +33,7 @@ def main() -> None:
         shutil.rmtree(to)
         raise
     found = compare_tables(results, to / "redrawn")
-    print(f"redrawn: {to / 'redrawn'}/tables, {len(names)} figures in {to / 'redrawn'}/figures")
+    print(f"redrawn: {to / 'redrawn'}/report.html, tables/, {len(names)} figures in figures/")
     if found.new:
         print(f"new in this version of evenground, not in the bundle: {', '.join(found.new)}")
     if found.differing:

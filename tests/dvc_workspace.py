@@ -26,6 +26,7 @@ TRACKED = (
     "native/figures",
     "native/metrics.json",
     "native/verdicts.json",
+    "native/report.html",
 )
 
 

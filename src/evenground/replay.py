@@ -11,6 +11,9 @@ from evenground.claims.model import Source
 from evenground.claims.write import write_verdicts
 from evenground.report.draw import draw_all
 from evenground.report.material import read_material
+from evenground.report.page.build import write_page
+
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,15 @@ class Comparison:
 def redraw(index: Index, where: Path, to: Path, source: Source) -> list[str]:
     """Write all that follows from the index file at `where` into the folder `to`.
 
-    Normalised frames, tables, metrics, figures, and the verdicts on the claims of `source`. Returns the names
-    of the figures. Raises EvengroundError when a run cannot be read.
+    Normalised frames, tables, metrics, figures, the verdicts on the claims of `source`, and the page with all
+    of it. Returns the names of the figures. Raises EvengroundError when a run cannot be read.
     """
     write_normalised(index, to / "normalised")
     write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
     write_verdicts(index, source, to / "tables", to / "verdicts.json")
-    return draw_all(read_material(where, to / "normalised", to / "tables"), to / "figures")
+    names = draw_all(read_material(where, to / "normalised", to / "tables"), to / "figures")
+    write_page(where, to, to / PAGE)
+    return names
 
 
 def compare_tables(published: Path, redrawn: Path) -> Comparison:

@@ -14,10 +14,14 @@ import numpy as np
 MACHINE = "made-cpu-2c-8g-nogpu-abc123"
 GPU_MACHINE = "made-cpu-2c-8g-made-card-abc123"
 T0_NS = 1_700_000_000_000_000_000
+# As in the thesis: the one engine's GPU falls idle once in the short training and twice in the long one.
+IDLE = (((1.0, 1.9),), ((1.0, 3.4), (4.5, 5.1)))
+WINDOW_S = 1 / 6
 NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
-    "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w"
+    "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,gpu_throttle_reasons,"
+    "gpu_foreign_processes"
 )
 ENGINES = [
     {"name": "keras", "label": "Keras", "colour": "#E69F00"},
@@ -59,6 +63,8 @@ class Made:
     """Share of its GPU memory that the process holds from the middle of its training on."""
     columns: bool = True
     """Whether any column was measured."""
+    idle: tuple[tuple[float, float], ...] = ()
+    """When the GPU does nothing, in seconds after the start of training."""
 
     @property
     def training_s(self) -> float:
@@ -96,6 +102,7 @@ def made_run(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
         rss_bytes=(300 if jax else 450) * 2**20,
         accuracy=0.96 + 0.002 * repetition,
         gpu=gpu,
+        idle=() if jax else IDLE[dataset == "shapes"],
     )
 
 
@@ -116,7 +123,13 @@ def write_results(root: Path, made: MadeResults) -> Path:
         },
         "deployment": "native",
         "report": {"grid_s": 0.1, "stand_ins": made.stand_ins},
-        "parameters": {"epochs": 3, "batch_size": 32, "repetitions": made.repetitions, **made.parameters},
+        "parameters": {
+            "epochs": 3,
+            "batch_size": 32,
+            "learning_rate": 0.001,
+            "repetitions": made.repetitions,
+            **made.parameters,
+        },
         "engines": [NAMED.get(name, {"name": name, "label": name}) for name in made.engines],
         "datasets": [
             {"name": n, "title": t, "network": w, "prepared": f"data/prepared/{n}/abc"}
@@ -210,6 +223,7 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
         "missing": missing,
         "rate_hz": 10.0,
         "summary": summary,
+        "gpus": [{"name": "Made Card", "util_window_s": WINDOW_S}] if made.gpu else [],
     }
     (folder / "samples.json").write_text(json.dumps(info), encoding="utf-8")
     return write_manifest(folder, run)
@@ -249,7 +263,8 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
     for k in range(1, made.epochs + 1):
         if k > 1:
             events.append((bounds[k - 1], "epoch_start", {"epoch": k}))
-        events.append((bounds[k], "epoch_end", {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k}))
+        ended = {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k, "images": 60000}
+        events.append((bounds[k], "epoch_end", ended))
     events += [
         (end_ns, "train_end", {}),
         (end_ns, "evaluate_start", {}),
@@ -261,19 +276,20 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
 
 
 def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str:
-    """Ten rows a second: CPU idle at half speed before training, memory rising until training starts."""
-    t = np.arange(launched_ns + 10_000_000, exited_ns, _ns(made.spacing_s))
+    """Ten rows a second: CPU idle at half speed before training, memory rising until training starts.
+
+    One more row after the end, when all memory but the machine's own is free again.
+    """
+    t = np.append(np.arange(launched_ns + 10_000_000, exited_ns, _ns(made.spacing_s)), exited_ns + 2_000_000)
     since = (t - start_ns) / 1e9
     busy = np.where(since < 0, since * 0.5, np.minimum(since, made.training_s)) + made.load_s / 2
     cpu_s = busy * made.cpu_pct / 100
     share = np.clip((since + made.load_s) / made.load_s, 0.1, 1.0)
     rows = [HEADER]
     for i, t_ns in enumerate(t.tolist()):
+        gone = t_ns > exited_ns
         training = 0 <= since[i] <= made.training_s
-        left = made.kept if since[i] > made.training_s else 1.0
-        held = made.vram_end if since[i] > made.training_s / 2 else 1.0
-        vram = int(made.vram_bytes * share[i] * left * held)
-        card = (_gpu_pct(made, since[i]), vram, 120.5 if training else 30.0)
+        left = 0.0 if gone else made.kept if since[i] > made.training_s else 1.0
         rss = int(made.rss_bytes * share[i] * left)
         used = rss if made.used_bytes is None else int(made.used_bytes * share[i] * left)
         cells = [
@@ -284,20 +300,26 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
             0,
             float(cpu_s[i]),
             rss,
-            2,
+            0 if gone else 2,
             12.5 + made.since_boot_rise_pct * i / (t.size - 1),
             2**31 + rss,
             2**30 + used,
         ]
-        gpu = [repr(cell) for cell in card] if made.gpu else ["", "", ""]
+        held = made.vram_end if since[i] > made.training_s / 2 else 1.0
+        vram = made.vram_bytes * (0.1 if gone else float(share[i]) * left * held)
+        card = [_gpu_pct(made, float(since[i])), int(vram), 120.5 if training else 30.0, 4]
+        told = "0" if i % 10 == 0 else ""
+        gpu = [*(repr(cell) for cell in card), told] if made.gpu else [""] * 5
         row = [*(repr(cell) for cell in cells), *gpu]
         rows.append(",".join(row if made.columns else [*row[:5], *[""] * (len(row) - 5)]))
     return "\n".join(rows) + "\n"
 
 
 def _gpu_pct(made: Made, since_s: float) -> int:
-    """GPU use at a moment after the start of training: none before, and none at its end where so made."""
-    if not 0 <= since_s <= made.training_s or since_s > made.training_s - made.gpu_zero_s:
+    """GPU use at a moment after the start of training: 0 where the driver's whole window was idle."""
+    idle = any(first <= since_s - WINDOW_S and since_s <= last for first, last in made.idle)
+    ended = made.gpu_zero_s > 0 and since_s > made.training_s - made.gpu_zero_s
+    if idle or ended or not 0 <= since_s <= made.training_s + WINDOW_S:
         return 0
     first = since_s <= made.first_batch_s and made.gpu_first_pct is not None
     return int(made.gpu_first_pct or 0) if first else made.gpu_pct

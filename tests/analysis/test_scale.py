@@ -42,7 +42,7 @@ def report(folder: Path, runs: int, monkeypatch: pytest.MonkeyPatch) -> tuple[fl
         ["normalise.py", *index, "--output-dir", results / "normalised"],
         ["tables.py", *index, *frames, "--output-dir", tables],
         ["figures.py", *index, *frames, "--tables", tables, "--output-dir", results / "figures"],
-        ["page.py", "--results", results, "--output", results / "report.html"],
+        ["page.py", *index, "--results", results, "--output", results / "report.html"],
     ]
     total_s, peak = 0.0, 0
     for script, *arguments in steps:

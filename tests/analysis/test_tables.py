@@ -23,10 +23,17 @@ from evenground.errors import EvengroundError
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-NORMALISED = ("timelines", "mean", "phases", "missing")
+NORMALISED = ("mean", "phases", "missing", "conditions", "memory")
 TABLES = ("training_time", "time_ratio", "resources", "accuracy", "runs", "calibration")
-FILES = [f"normalised/{name}.csv" for name in NORMALISED if name != "timelines"]
+TABLES += ("quality", "idle_windows", "memory_after")
+FILES = [f"normalised/{name}.csv" for name in NORMALISED]
 FILES += [f"tables/{name}.{form}" for name in TABLES for form in ("csv", "md")]
+GPU_FILES = ["normalised/missing.csv", "normalised/conditions.csv"]
+GPU_FILES += [
+    f"tables/{name}.{form}"
+    for name in ("resources", "quality", "idle_windows", "memory_after")
+    for form in ("csv", "md")
+]
 
 
 def call(script: str, index: Path, *arguments: str) -> None:
@@ -73,7 +80,7 @@ def test_golden_without_gpu_and_with_lost_runs(without_gpu: Path, name: str) -> 
     compare(without_gpu / name, GOLDEN / "without_gpu" / name)
 
 
-@pytest.mark.parametrize("name", ["normalised/missing.csv", "tables/resources.csv", "tables/resources.md"])
+@pytest.mark.parametrize("name", GPU_FILES)
 def test_golden_with_gpu(with_gpu: Path, name: str) -> None:
     compare(with_gpu / name, GOLDEN / "with_gpu" / name)
 

@@ -7,21 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from evenground.analysis.files import write_csv
 from evenground.analysis.index import read_index
-from evenground.analysis.normalise import normalise
-from evenground.analysis.tables import Frames, make_tables
+from evenground.analysis.write import write_normalised, write_tables
 from evenground.report.material import Material, read_material
 
 
 def analysed(index_path: Path) -> Path:
     """Write `normalised/` and `tables/` beside the index; the folder that holds all three."""
     index, folder = read_index(index_path), index_path.parent
-    frames = normalise(index)
-    for name in ("timelines", "mean", "phases", "missing"):
-        write_csv(getattr(frames, name), folder / "normalised" / f"{name}.csv")
-    for name, table in make_tables(index, Frames(frames.timelines, frames.mean, frames.missing)).items():
-        write_csv(table, folder / "tables" / f"{name}.csv")
+    write_normalised(index, folder / "normalised")
+    write_tables(index, folder / "normalised", folder / "tables")
     return folder
 
 

@@ -26,6 +26,7 @@ from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_data, compare_drawing
 from evenground.report.draw import draw_all, drawings
 from evenground.report.material import RESOURCES, Material, byte_scale
+from evenground.report.phases import phases_drawing
 from evenground.report.samples import choose, samples_drawing
 from evenground.report.sheet import Drawing, save
 from evenground.report.style import OKABE_ITO, engine_styles, fixed_style
@@ -42,6 +43,8 @@ NAMES = [
     "compare_digits_gpu",
     "compare_digits_vram",
     "compare_digits_power",
+    "phases_digits_cpu",
+    "phases_digits_memory",
 ]
 GPU_NAMES = [name for name in NAMES if "timeline" in name or name.endswith(("gpu", "vram", "power"))]
 NO_GPU = "no GPU on this machine"
@@ -148,6 +151,41 @@ def test_csv_beside_a_comparison_is_what_the_normalised_frames_hold(with_gpu: Pa
     assert drawn["t_s"].tolist() == known["t_s"].tolist()
 
 
+def test_phases_are_drawn_of_what_was_measured_and_hold_its_means(with_gpu: Path, drawn_with: Path) -> None:
+    names = {path.stem for path in drawn_with.glob("phases_*.csv")}
+    assert names == {f"phases_digits_{resource.name}" for resource in RESOURCES}
+    data = read_csv(drawn_with / "phases_digits_gpu.csv")
+    frame = read_csv(with_gpu / "normalised" / "by_phase.csv")
+    known = frame[(frame["column"] == "gpu_util_pct") & frame["mean"].notna()]
+    assert data["mean"].tolist() == known["mean"].tolist() and set(data["engine"]) == {"keras", "jax"}
+    caption = {e["name"]: e["caption"] for e in json.loads((drawn_with / "figures.json").read_text())}
+    assert "whole card" in caption["phases_digits_vram"] and "whole card" not in caption["phases_digits_cpu"]
+
+
+def test_arms_are_not_among_the_phases(with_gpu: Path, styled: None) -> None:
+    material = material_of(with_gpu)
+    keras, jax = material.index.engines
+    arm = replace(material, index=replace(material.index, engines=(keras, replace(jax, arm_of="keras"))))
+    drawing = phases_drawing(arm, arm.index.datasets[0], RESOURCES[0])
+    assert drawing is not None and set(drawing.data["engine"]) == {"keras"}
+
+
+def test_names_of_many_phases_stay_apart(with_gpu: Path, styled: None) -> None:
+    material = material_of(with_gpu)
+    epochs = pd.concat(
+        [
+            material.by_phase[material.by_phase["phase"] == "epoch 2"].assign(phase=f"epoch {k}")
+            for k in range(1, 61)
+        ]
+    )
+    places = epochs["place"] % 1 + epochs["phase"].str.removeprefix("epoch ").astype(int) - 1
+    many = replace(material, by_phase=epochs.assign(place=places))
+    drawing = phases_drawing(many, many.index.datasets[0], RESOURCES[0])
+    assert drawing is not None and overlaps(drawing) == []
+    labels = [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()]
+    assert labels[0] == "epoch 1" and 5 < len(labels) < 12
+
+
 def test_csv_of_a_timeline_names_phases_and_range(drawn_with: Path) -> None:
     data = read_csv(drawn_with / "timeline_digits_keras.csv")
     at = data.set_index("t_s")
@@ -247,7 +285,7 @@ def test_long_names_and_many_epochs_still_fit(with_gpu: Path, styled: None) -> N
 
 def test_engine_without_a_finished_run_is_said(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
-    empty = {name: getattr(material, name).iloc[:0] for name in ("timelines", "mean", "phases")}
+    empty = {name: getattr(material, name).iloc[:0] for name in ("timelines", "mean", "phases", "by_phase")}
     runs = material.runs.assign(status="failed", training_s=float("nan"))
     wanted = tuple(replace(run, status="failed") for run in material.index.runs)
     lost = replace(material, **empty, runs=runs, index=replace(material.index, runs=wanted))

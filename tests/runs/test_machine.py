@@ -1,10 +1,11 @@
 """Machine classes: the same hardware is the same class, and anything that decides timings is in it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from evenground.runs.machine import Gpu, Machine, has_gpu, this_machine
+from evenground.runs.machine import Gpu, Machine, has_gpu, kernel_counts, swapped_pages, this_machine
 
 PLAIN = Machine("Intel(R) Core(TM) i5-3570 CPU @ 3.40GHz", 4, 16 * 2**30 - 12345)
 
@@ -40,3 +41,19 @@ def test_a_gpu_is_in_the_name_and_in_the_words() -> None:
 
 def test_this_machine_is_stable() -> None:
     assert this_machine() == this_machine()
+
+
+def test_pages_swapped_in_and_out_are_counted(tmp_path: Path) -> None:
+    counts = {"nr_free_pages": 5, "pswpin": 10, "pswpout": 100, "oom_kill": 1}
+    (tmp_path / "vmstat").write_text("".join(f"{name} {count}\n" for name, count in counts.items()))
+    assert kernel_counts(tmp_path / "vmstat") == counts
+    assert swapped_pages(counts, {**counts, "pswpin": 12, "pswpout": 101}) == 3
+    assert swapped_pages(counts, counts) == 0
+
+
+def test_a_kernel_that_counts_no_swapping_leaves_it_unknown() -> None:
+    assert swapped_pages({"oom_kill": 0}, {"oom_kill": 0}) is None
+
+
+def test_this_kernel_is_asked() -> None:
+    assert kernel_counts()["nr_free_pages"] > 0

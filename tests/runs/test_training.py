@@ -92,6 +92,8 @@ def test_a_finished_run_is_whole_and_fits_its_manifest(prepared: WorkingCopy) ->
     manifest = json.loads((training.place / "manifest.json").read_text())
     assert {path.name for path in training.place.iterdir()} == {*manifest["files"], "manifest.json"}
     assert manifest["run"]["key"] == training.run.key
+    record = json.loads((training.place / "environment.json").read_text())
+    assert record["swapped_pages"] is None or record["swapped_pages"] >= 0
 
 
 def test_the_engines_environment_is_named_one_by_one(

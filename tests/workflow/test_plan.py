@@ -225,3 +225,9 @@ def test_an_arm_trains_on_its_datasets_only_and_moves_no_key(copy: WorkingCopy) 
     assert [run.repetition for run in plan.runs if run.engine == "arm"] == [1, 2, 3]
     assert max(run.repetition for run in plan.runs if run.engine != "arm") == 2
     assert [engine["arm_of"] for engine in plan.content()["engines"]] == [None, None, "fake_a"]
+
+
+def test_the_plan_names_each_engines_lock(copy: WorkingCopy) -> None:
+    plan = plan_of(copy)
+    named = [engine["environment"] for engine in plan.content()["engines"]]
+    assert named == [plan.environment(engine) for engine in plan.engines]

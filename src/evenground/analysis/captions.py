@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pandas as pd
+
 from evenground.analysis.files import plain
+from evenground.analysis.groups import INVALID, WARNED
 from evenground.analysis.index import Index
 
 HEADINGS = {
@@ -10,6 +15,9 @@ HEADINGS = {
     "time_ratio": "Ratio of times between engines",
     "resources": "Use of resources during training",
     "accuracy": "Accuracy reached",
+    "memory_after": "Memory in use after the end of training",
+    "idle_windows": "When the GPU was idle during training",
+    "quality": "What speaks against runs",
     "runs": "Every wanted run",
     "calibration": "How well the sampler measures on this machine",
 }
@@ -34,7 +42,25 @@ _NOTES = {
         "`test_accuracy`: share of test images recognised, after training. `final_train_loss`: mean loss"
         " over the steps of the last epoch."
     ),
-    "runs": "In the order in which they were run. Seconds as in `training_time`.",
+    "memory_after": (
+        "What is in use at each moment, as median, smallest and largest over the runs, and as share (0 to 1)"
+        " of the largest value of the same run, from launch to exit. `rss_bytes`: the engine's processes; "
+        "`vram_used_bytes`, `machine_used_bytes`: the whole card and machine, whatever uses them (`launch`: "
+        "before the engine). `after exit`: after its last process was gone, where there is a sample."
+    ),
+    "idle_windows": (
+        "Times in which at least two samples in a row read 0 % GPU use and that overlap the training; seconds"
+        " after its start. `length_s` is right to `plus_minus_s`: one sampling period and the window over "
+        "which the driver averages (`util_window_s`). `phase` holds most of it, `phases` are all it touches. "
+        "`open`: on that side the next sample is missing, it may be longer."
+    ),
+    "quality": (
+        "`invalid`: the run did not measure what it should have. `warned`: look at it. Neither is left out of"
+        " any number. A finding without a repetition is about all runs of the engine on the dataset."
+    ),
+    "runs": (
+        "In the order in which they were run. Seconds as in `training_time`. `quality`: see `quality.md`."
+    ),
     "calibration": (
         "Known loads under the sampler, against the kernel's own account of them (docs/sidecar.md). "
         "`passed`: whether the goal is met; where there is no answer, `reason` says why. Measured once, "
@@ -43,16 +69,43 @@ _NOTES = {
 }
 
 
-def notes(name: str, index: Index) -> str:
-    """The note under the heading of table `name`: the columns, the machine and how many runs finished."""
+def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str, int]) -> str:
+    """The note under the heading of table `name`: its columns, the machine, the runs finished and flagged.
+
+    `findings` is the table `quality`, `unknown` as by `quality.unknown`.
+    """
     lost = len(index.runs) - len(index.finished)
     where = "" if name == "runs" else ", see `runs.md`"
     unfinished = f"; **{lost} did not finish**{where}" if lost else ""
     none = "\n\n**None is recorded for this class of machine.**"
     absent = none if name == "calibration" and index.calibration is None else ""
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`, {index.deployment})"
+    said = _unknown(index, unknown) if name == "quality" else ""
     return (
-        f"{_NOTES[name]}{absent}\n\nMachine: {machine}. "
+        f"{_NOTES[name]}{absent}{said}\n\nMachine: {machine}. "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished{unfinished}. "
-        "`n`: finished runs behind a number, `n_wanted`: wanted ones. A dash is missing, not zero."
+        f"{_flagged(findings)}"
+        "`n`: finished runs behind a number, `n_wanted`: wanted ones, `n_invalid`, `n_warned`: flagged ones. "
+        "A dash is missing, not zero."
     )
+
+
+def _flagged(findings: pd.DataFrame) -> str:
+    """How many runs and groups are flagged."""
+    own = findings[findings["repetition"].notna()]
+    counts = {
+        state: len(rows[["dataset", "engine", "repetition"]].drop_duplicates())
+        for state, rows in own.groupby("state")
+    }
+    parts = [f"**{counts[INVALID]} invalid**"] if INVALID in counts else []
+    parts += [f"{counts[WARNED]} with a warning"] if WARNED in counts else []
+    runs = f"Runs flagged: {', '.join(parts) or 'none'}"
+    groups = len(findings) - len(own)
+    spread = f"; groups flagged: {groups}" if groups else ""
+    return f"{runs}{spread}{', see `quality.md`; they count like any other' if len(findings) else ''}. "
+
+
+def _unknown(index: Index, unknown: Mapping[str, int]) -> str:
+    """What was not recorded and can therefore not be said."""
+    words = [f"{finding} ({count} of {len(index.finished)} runs)" for finding, count in unknown.items()]
+    return f"\n\nNot recorded, so neither good nor bad: {', '.join(words)}." if words else ""

@@ -48,6 +48,10 @@ class Environment:
     libraries: dict[str, str] = field(default_factory=dict)
     git: Git = field(default_factory=Git)
     image: Image | None = None
+    load_average_before: list[float] = field(default_factory=list)
+    """Over 1, 5 and 15 minutes."""
+    swapped_pages: int | None = None
+    """Pages the machine moved between memory and disk during the attempt."""
 
 
 _ENVIRONMENT = TypeAdapter(Environment)

@@ -40,6 +40,14 @@ TEXT = (
     "stated",
     "agrees",
     "remark",
+    "state",
+    "finding",
+    "quality",
+    "moment",
+    "phases",
+    "open",
+    "throttled_by",
+    "other_libraries",
 )
 
 
@@ -106,11 +114,13 @@ def _folded(row: dict[str, str]) -> dict[str, str]:
 
 def _scale(row: dict[object, object], name: object) -> float:
     """What a number of this row is divided by: MiB for peaks, ranges and integrals of bytes."""
-    measured = str(name).startswith(("peak", "range", "integral", "mean_curve", "median"))
+    measured = str(name).startswith(("peak", "range", "integral", "mean_curve", "median", "used"))
     return MIB if measured and row.get("unit") == "bytes" else 1.0
 
 
 def _cell(value: object, scale: float) -> str:
+    if value is pd.NA:
+        return EMPTY
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):

@@ -67,12 +67,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine; `colour` (#rrggbb) is None where its folder names none; `arm_of` names what it varies."""
+    """One engine; `colour` (#rrggbb) is None where its folder names none; `arm_of` names what it varies.
+
+    `environment` is what its lock is called: `envs/NAME.txt` below the folder that holds `results/`.
+    """
 
     name: Name
     label: Words
     colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")] | None = None
     arm_of: Name | None = None
+    environment: Name | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ MEDIANS = (("training_time", "training_s"), ("accuracy", "test_accuracy"))
 
 
 def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """Dataset -> engine -> number: medians of training time and accuracy, peaks, the ratio to the baseline.
+    """Dataset -> engine -> number: medians of training time and accuracy, flagged runs, peaks, the ratio.
 
     A number that is missing is left out: null would be taken for a value.
     """
@@ -20,12 +20,15 @@ def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
 
     def put(row: Mapping[str, Any], name: str, value: float) -> None:
         if math.isfinite(value):
-            found.setdefault(row["dataset"], {}).setdefault(row["engine"], {})[name] = float(value)
+            found.setdefault(row["dataset"], {}).setdefault(row["engine"], {})[name] = value
 
     for table, measure in MEDIANS:
         for row in _rows(tables[table]):
             if row["measure"] == measure:
                 put(row, measure, row["median"])
+            if table == "training_time" and row["n"]:
+                put(row, "n_invalid", row["n_invalid"])
+                put(row, "n_warned", row["n_warned"])
     for row in _rows(tables["resources"]):
         put(row, f"peak_{row['resource']}", row["peak_median"])
     for row in _rows(tables["time_ratio"]):

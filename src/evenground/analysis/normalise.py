@@ -1,13 +1,19 @@
-"""The four tidy frames that tables and figures are made of: timelines, means, phases, what is missing."""
+"""The tidy frames that tables and figures are made of; each run's samples are read here once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 
+from evenground.analysis import by_phase, conditions, idle, memory
+from evenground.analysis.by_phase import mean_by_phase, phase_means
+from evenground.analysis.conditions import Lock, condition_row, read_locks
+from evenground.analysis.idle import idle_frame
 from evenground.analysis.index import Index
+from evenground.analysis.memory import memory_rows
 from evenground.analysis.runs import COUNTER, Events, Process, Run, read_runs
 from evenground.analysis.timeline import COLUMNS, MeanTimeline, Timeline, align, mean_timeline, step_ns
 from evenground.errors import EvengroundError
@@ -16,22 +22,40 @@ from evenground.errors import EvengroundError
 MOST_STEPS = 10_000_000
 NO_RUN = "no finished run"
 NO_REASON = "no value was written and no reason given"
+_GROUP = ("dataset", "engine")
+_RUN = (*_GROUP, "repetition")
+COLUMNS_OF = {
+    "timelines": (*_RUN, "t_s", *COLUMNS),
+    "mean": (*_GROUP, "t_s", "n", *COLUMNS, *(f"n_{name}" for name in COLUMNS)),
+    "phases": (*_RUN, "phase", "start_s", "end_s"),
+    "missing": (*_GROUP, "column", "n_missing", "n", "reason"),
+    "by_phase": by_phase.FRAME,
+    "conditions": (*_RUN, *conditions.COLUMNS),
+    "idle": (*_RUN, *idle.COLUMNS),
+    "memory": (*_RUN, *memory.COLUMNS),
+}
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """Four frames; times `t_s`, `start_s`, `end_s` are seconds after the start of training.
+    """Tidy frames; times `t_s`, `start_s`, `end_s` are seconds after the start of training.
 
     timelines: dataset, engine, repetition, t_s, then one column per resource.
     mean: dataset, engine, t_s, n, the means, and per column n_COLUMN, the runs behind its mean.
     phases: dataset, engine, repetition, phase, start_s, end_s.
     missing: dataset, engine, column, n_missing, n, reason; a column some finished run lacks throughout.
+    by_phase: dataset, engine, column, phase, place, n, mean, min, max (see `by_phase`).
+    conditions, idle, memory: dataset, engine, repetition, then the COLUMNS of the modules of these names.
     """
 
     timelines: pd.DataFrame
     mean: pd.DataFrame
     phases: pd.DataFrame
     missing: pd.DataFrame
+    by_phase: pd.DataFrame
+    conditions: pd.DataFrame
+    idle: pd.DataFrame
+    memory: pd.DataFrame
 
 
 def normalise(index: Index) -> Normalised:
@@ -40,26 +64,41 @@ def normalise(index: Index) -> Normalised:
     for run in sorted(read_runs(index), key=lambda run: run.wanted.repetition):
         grouped[run.wanted.dataset, run.wanted.engine].append(run)
     _refuse_endless(grouped, index.report.grid_s)
-    timelines: list[pd.DataFrame] = []
-    means: list[pd.DataFrame] = []
-    phases: list[pd.DataFrame] = []
+    locks = read_locks(index)
+    frames: dict[str, list[pd.DataFrame]] = {field.name: [] for field in fields(Normalised)}
     missing: list[dict[str, object]] = []
     for (dataset, engine), runs in grouped.items():
-        lines = [align(run.events, run.process, run.samples(), index.report.grid_s) for run in runs]
         named = {"dataset": dataset, "engine": engine}
-        for run, line in zip(runs, lines, strict=True):
-            mine = {**named, "repetition": run.wanted.repetition}
-            timelines.append(_timeline_frame(mine, line, index.report.grid_s))
-            phases.append(_prefixed(mine, pd.DataFrame(phase_rows(run.events, run.process))))
+        lines, by_phase = [], []
+        for run in runs:
+            line, parts, own = _one_run(run, index, locks.get(engine))
+            lines.append(line)
+            by_phase.append(parts)
+            for name, frame in own.items():
+                frames[name].append(_prefixed({**named, "repetition": run.wanted.repetition}, frame))
         if lines:
-            means.append(_mean_frame(named, mean_timeline(lines), index.report.grid_s))
+            frames["mean"].append(_prefixed(named, _mean_frame(mean_timeline(lines), index.report.grid_s)))
+            frames["by_phase"].append(_prefixed(named, mean_by_phase(by_phase)))
         missing += [{**named, **row} for row in _missing_rows(runs, lines)]
-    return Normalised(
-        _joined(timelines, ["dataset", "engine", "repetition", "t_s", *COLUMNS]),
-        _joined(means, ["dataset", "engine", "t_s", "n", *COLUMNS, *(f"n_{name}" for name in COLUMNS)]),
-        _joined(phases, ["dataset", "engine", "repetition", "phase", "start_s", "end_s"]),
-        pd.DataFrame(missing, columns=["dataset", "engine", "column", "n_missing", "n", "reason"]),
-    )
+    frames["missing"].append(pd.DataFrame(missing))
+    return Normalised(**{name: _joined(frames[name], columns) for name, columns in COLUMNS_OF.items()})
+
+
+def _one_run(
+    run: Run, index: Index, lock: Lock | None
+) -> tuple[Timeline, pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Its timeline, its parts of phases, and its rows of the frames that have rows per run."""
+    grid_s = index.report.grid_s
+    samples, phases = run.samples(), phase_rows(run.events, run.process)
+    line = align(run.events, run.process, samples, grid_s)
+    own = {
+        "timelines": pd.DataFrame({"t_s": line.step * step_ns(grid_s) / 1e9, **line.columns}),
+        "phases": pd.DataFrame(phases),
+        "conditions": pd.DataFrame([condition_row(run, samples, index, lock)]),
+        "idle": idle_frame(run, samples, phases),
+        "memory": pd.DataFrame(memory_rows(run, samples)),
+    }
+    return line, phase_means(run.process, samples, run.events.train_start_ns, phases), own
 
 
 def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) -> None:
@@ -96,14 +135,10 @@ def phase_rows(events: Events, process: Process) -> list[dict[str, object]]:
     ]
 
 
-def _timeline_frame(named: dict[str, object], line: Timeline, grid_s: float) -> pd.DataFrame:
-    return _prefixed(named, pd.DataFrame({"t_s": line.step * step_ns(grid_s) / 1e9, **line.columns}))
-
-
-def _mean_frame(named: dict[str, str], mean: MeanTimeline, grid_s: float) -> pd.DataFrame:
+def _mean_frame(mean: MeanTimeline, grid_s: float) -> pd.DataFrame:
     counts = {f"n_{name}": mean.counts[name] for name in COLUMNS}
     columns = {"t_s": mean.step * step_ns(grid_s) / 1e9, "n": np.full(mean.step.shape, mean.n)}
-    return _prefixed(named, pd.DataFrame({**columns, **mean.columns}).assign(**counts))
+    return pd.DataFrame({**columns, **mean.columns}).assign(**counts)
 
 
 def _prefixed(named: dict[str, object] | dict[str, str], frame: pd.DataFrame) -> pd.DataFrame:
@@ -113,9 +148,10 @@ def _prefixed(named: dict[str, object] | dict[str, str], frame: pd.DataFrame) ->
     return frame
 
 
-def _joined(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """All frames below each other; an empty frame with these columns when there is none."""
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True)[[*columns]] if filled else pd.DataFrame(columns=[*columns])
 
 
 def _missing_rows(runs: list[Run], lines: list[Timeline]) -> list[dict[str, object]]:

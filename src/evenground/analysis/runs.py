@@ -40,6 +40,8 @@ GAUGES = (
     "free_used_bytes",
     "cpu_since_boot_pct",
 )
+# What a sampler may not have written, because it is older or has no GPU.
+WATCHED = ("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Epoch:
     end_ns: int
     loss: float
     accuracy: float
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Process:
     missing: dict[str, str]
     periods_s: dict[str, float] = field(default_factory=dict)
     """Columns that were read less often than there are rows."""
+    util_window_s: float | None = None
+    """What the driver averages GPU use over, the longest of all cards; None where it is not known."""
 
     def period_s(self, column: str) -> float:
         """Time between two values of a column."""
@@ -121,12 +126,18 @@ class _Column:
 
 
 @dataclass(frozen=True)
+class _Card:
+    util_window_s: Annotated[float, Field(ge=0)] | None = None
+
+
+@dataclass(frozen=True)
 class _SamplesInfo:
     schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
     rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
     summary: _Summary
     columns: dict[str, _Column]
     missing: dict[str, str]
+    gpus: list[_Card] = field(default_factory=list)
 
 
 _MANIFEST, _SAMPLES_INFO = TypeAdapter(_Manifest), TypeAdapter(_SamplesInfo)
@@ -158,7 +169,8 @@ class Run:
             raise EvengroundError("the clock was set during the run", str(path), DELETE)
         periods_s = {name: column.period_s for name, column in info.columns.items() if column.period_s}
         missing = {name: _plain(reason) for name, reason in info.missing.items()}
-        return Process(launched_ns, exited_ns, info.rate_hz, missing, periods_s)
+        window_s = max((card.util_window_s for card in info.gpus if card.util_window_s), default=None)
+        return Process(launched_ns, exited_ns, info.rate_hz, missing, periods_s, window_s)
 
     def samples(self) -> Samples:
         """`samples.csv`, read anew at each call (it is large); EvengroundError when it is broken."""
@@ -265,7 +277,14 @@ def _epochs(rows: list[dict[str, Any]]) -> tuple[Epoch, ...]:
     if sorted(ends) != list(range(1, len(ends) + 1)) or len(ends) > MOST_EPOCHS:
         raise ValueError("numbers of epochs")
     return tuple(
-        Epoch(k, starts[k], end["t_unix_ns"], _number(end["loss"]), _number(end["accuracy"]))
+        Epoch(
+            k,
+            starts[k],
+            end["t_unix_ns"],
+            _number(end["loss"]),
+            _number(end["accuracy"]),
+            _whole(end["images"]) if "images" in end else None,
+        )
         for k, end in sorted(ends.items())
     )
 
@@ -293,16 +312,20 @@ def _number(value: object) -> float:
 
 def parse_samples(content: bytes, where: Path) -> Samples:
     """Sampled columns of one run; EvengroundError when unreadable or when the clock goes back."""
-    numbers = (COUNTER, *GAUGES)
+    needed = {"t_unix_ns", COUNTER, *GAUGES}
+    numbers = (COUNTER, *GAUGES, *WATCHED)
     try:
         frame = pd.read_csv(
             BytesIO(content),
-            usecols=["t_unix_ns", *numbers],
+            usecols=lambda name: name in needed or name in WATCHED,
             float_precision="round_trip",
             dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
         )
-    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+        if absent := sorted(needed - set(frame.columns)):
+            raise ValueError(f"no column {', '.join(absent)}")
+    except (ValueError, OverflowError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise EvengroundError(f"broken samples, {error}", str(where), DELETE) from error
+    frame = frame.reindex(columns=["t_unix_ns", *numbers])
     t_ns = frame["t_unix_ns"].to_numpy(np.int64)
     columns = {name: frame[name].to_numpy(np.float64) for name in numbers}
     if np.any((t_ns < 0) | (t_ns >= LATEST_NS)) or any(np.any(np.abs(v) > LARGEST) for v in columns.values()):

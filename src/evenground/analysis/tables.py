@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 
 from evenground.analysis.calibration import read_calibration
+from evenground.analysis.groups import Rows, counts, flagged, group, groups, summary
+from evenground.analysis.idle import idle_table
 from evenground.analysis.index import Index
+from evenground.analysis.memory import memory_table
+from evenground.analysis.quality import quality_table, with_quality
 from evenground.analysis.resources import resource_rows
 from evenground.analysis.runs import read_runs
-from evenground.analysis.statistics import Summary, ratio_interval, summarise
+from evenground.analysis.statistics import ratio_interval
 from evenground.analysis.times import MEASURES, run_times
 
-Rows = list[dict[str, object]]
 FINAL = "final_train_loss"
 
 
@@ -25,16 +28,24 @@ class Frames:
     timelines: pd.DataFrame
     mean: pd.DataFrame
     missing: pd.DataFrame
+    conditions: pd.DataFrame
+    idle: pd.DataFrame
+    memory: pd.DataFrame
 
 
 def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
     """Name to table. EvengroundError when a run named by the index cannot be read."""
     runs = runs_table(index)
+    quality = quality_table(index, runs, frames.conditions)
+    runs = with_quality(runs, quality)
     return {
         "training_time": training_time(index, runs),
         "time_ratio": time_ratio(index, runs),
         "resources": resources(index, runs, frames),
         "accuracy": accuracy(index, runs),
+        "memory_after": memory_table(index, runs, frames.memory, frames.missing),
+        "idle_windows": idle_table(index, runs, frames.idle, frames.conditions, frames.missing),
+        "quality": quality,
         "runs": runs,
         "calibration": calibration(index),
     }
@@ -54,7 +65,7 @@ def runs_table(index: Index) -> pd.DataFrame:
         if run:
             numbers = asdict(run_times(run.events, run.process))
             numbers |= {"test_accuracy": run.events.test_accuracy, FINAL: run.events.epochs[-1].loss}
-        rows.append({**row, **numbers, "key": wanted.key[:12]})
+        rows.append({**row, **numbers, "quality": "", "key": wanted.key[:12]})
     return pd.DataFrame(rows)
 
 
@@ -80,8 +91,8 @@ def calibration(index: Index) -> pd.DataFrame:
 def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     """Per dataset and engine the four times of `times.Times` in seconds, with median, mean and range."""
     rows = [
-        {**named, "measure": measure, **_summary(group[measure]), **_counts(group)}
-        for named, group in _groups(index, runs)
+        {**named, "measure": measure, **summary(mine[measure]), **counts(mine)}
+        for named, mine in groups(index, runs)
         for measure in MEASURES
     ]
     return pd.DataFrame(rows)
@@ -105,12 +116,14 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
         "n_baseline",
         "n_engine",
         "n_wanted",
+        "n_invalid",
+        "n_warned",
         "reason",
     ]
     rows: Rows = []
     for dataset in index.datasets:
         for first, second in index.pairs(dataset.name):
-            a, b = (_group(runs, dataset.name, engine.name) for engine in (first, second))
+            a, b = (group(runs, dataset.name, engine.name) for engine in (first, second))
             for measure in MEASURES:
                 found = ratio_interval(a[measure].tolist(), b[measure].tolist())
                 rows.append(
@@ -126,6 +139,7 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
                         "n_baseline": found.n_baseline,
                         "n_engine": found.n_other,
                         "n_wanted": max(len(a), len(b)),
+                        **flagged(pd.concat([a, b])),
                         "reason": found.reason,
                     }
                 )
@@ -135,44 +149,26 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
 def resources(index: Index, runs: pd.DataFrame, frames: Frames) -> pd.DataFrame:
     """Per dataset, engine and resource: peak, range and integral during training (see `resources`)."""
     rows: Rows = []
-    for named, group in _groups(index, runs):
-        done = group[group["status"] == "finished"]
+    for named, mine in groups(index, runs):
+        done = mine[mine["status"] == "finished"]
         training_s = dict(zip(done["repetition"], done["training_s"], strict=True))
         timelines, mean, missing = (
-            _group(frame, named["dataset"], named["engine"])
-            for frame in (frames.timelines, frames.mean, frames.missing)
+            group(frame, **named) for frame in (frames.timelines, frames.mean, frames.missing)
         )
         reasons = {str(row["column"]): _why(row) for row in missing.to_dict("records")}
         use = resource_rows(timelines, mean, training_s, index.report.grid_s, reasons)
-        rows += [{**named, "n_wanted": len(group), **row} for row in use]
+        rows += [{**named, "n_wanted": len(mine), **flagged(mine), **row} for row in use]
     return pd.DataFrame(rows)
 
 
 def accuracy(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     """Per dataset and engine: test accuracy (0 to 1) and the last epoch's mean training loss."""
     rows = [
-        {**named, "measure": measure, **_summary(group[measure]), **_counts(group)}
-        for named, group in _groups(index, runs)
+        {**named, "measure": measure, **summary(mine[measure]), **counts(mine)}
+        for named, mine in groups(index, runs)
         for measure in ("test_accuracy", FINAL)
     ]
     return pd.DataFrame(rows)
-
-
-def _groups(index: Index, runs: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
-    return [({"dataset": d.name, "engine": e.name}, _group(runs, d.name, e.name)) for d, e in index.groups()]
-
-
-def _group(frame: pd.DataFrame, dataset: str, engine: str) -> pd.DataFrame:
-    return frame[(frame["dataset"] == dataset) & (frame["engine"] == engine)]
-
-
-def _summary(values: pd.Series[float]) -> dict[str, float]:
-    found: Summary = summarise(values.tolist())
-    return {"median": found.median, "mean": found.mean, "min": found.minimum, "max": found.maximum}
-
-
-def _counts(group: pd.DataFrame) -> dict[str, int]:
-    return {"n": int((group["status"] == "finished").sum()), "n_wanted": len(group)}
 
 
 def _why(row: dict[object, object]) -> str:

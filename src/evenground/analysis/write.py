@@ -10,12 +10,13 @@ from evenground.analysis.files import read_csv, write_csv, write_markdown
 from evenground.analysis.index import Index
 from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import normalise
+from evenground.analysis.quality import unknown
 from evenground.analysis.tables import Frames, make_tables
 from evenground.files import write_json
 
 
 def write_normalised(index: Index, to: Path) -> None:
-    """Write timelines.csv, mean.csv, phases.csv and missing.csv; EvengroundError as by `normalise`."""
+    """Write each frame of `Normalised` as CSV under its own name; EvengroundError as by `normalise`."""
     frames = normalise(index)
     for field in fields(frames):
         write_csv(getattr(frames, field.name), to / f"{field.name}.csv")
@@ -28,9 +29,12 @@ def read_frames(normalised: Path) -> Frames:
 
 def write_tables(index: Index, normalised: Path, to: Path, metrics_file: Path | None = None) -> None:
     """Write every table as CSV and Markdown, and the main numbers as JSON; EvengroundError as by tables."""
-    tables = make_tables(index, read_frames(normalised))
+    frames = read_frames(normalised)
+    tables = make_tables(index, frames)
+    unknown_of = unknown(index, frames.conditions)
     for name, table in tables.items():
         write_csv(table, to / f"{name}.csv")
-        write_markdown(table, HEADINGS[name], notes(name, index), to / f"{name}.md")
+        said = notes(name, index, tables["quality"], unknown_of)
+        write_markdown(table, HEADINGS[name], said, to / f"{name}.md")
     if metrics_file:
         write_json(metrics_file, metrics(tables))

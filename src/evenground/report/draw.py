@@ -9,6 +9,7 @@ from evenground.files import read_json, write_json
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_drawing
 from evenground.report.material import RESOURCES, Material
+from evenground.report.phases import phases_drawing
 from evenground.report.samples import samples_drawing
 from evenground.report.sheet import Drawing, save
 from evenground.report.style import fixed_style
@@ -28,6 +29,11 @@ def drawings(material: Material) -> Iterator[Drawing]:
     for resource in RESOURCES:
         for dataset in material.index.datasets:
             yield compare_drawing(material, dataset, resource)
+    for resource in RESOURCES:
+        for dataset in material.index.datasets:
+            # What was not measured is said in the comparison over time, and not once more.
+            if drawing := phases_drawing(material, dataset, resource):
+                yield drawing
 
 
 def draw_all(material: Material, folder: Path) -> list[str]:

@@ -49,6 +49,7 @@ class Material:
     mean: pd.DataFrame
     phases: pd.DataFrame
     missing: pd.DataFrame
+    by_phase: pd.DataFrame
     runs: pd.DataFrame
 
     def group(self, frame: pd.DataFrame, dataset: str, engine: str) -> pd.DataFrame:
@@ -87,6 +88,7 @@ def read_material(index: Path, normalised: Path, tables: Path) -> Material:
         read_csv(normalised / "mean.csv", (*GROUP, "t_s", "n", *columns)),
         read_csv(normalised / "phases.csv", (*GROUP, "repetition", "phase", "start_s", "end_s")),
         read_csv(normalised / "missing.csv", (*GROUP, "column", "reason")),
+        read_csv(normalised / "by_phase.csv", (*GROUP, "column", "phase", "place", "mean", "min", "max")),
         read_csv(tables / "runs.csv", (*GROUP, "repetition", "status", "training_s")),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NO_GPU = "nogpu"
+SWAPPED = {"pswpin", "pswpout"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,19 @@ def this_machine() -> Machine:
     """The machine this process runs on."""
     gpus, driver = _gpus()
     return Machine(_cpu_model(), len(os.sched_getaffinity(0)), _memory_bytes(), gpus, driver)
+
+
+def kernel_counts(vmstat: Path = Path("/proc/vmstat")) -> dict[str, int]:
+    """What this machine's kernel has counted since boot, by the kernel's own names."""
+    lines = vmstat.read_text(encoding="ascii").splitlines()
+    return {name: int(count) for name, count in (line.split() for line in lines)}
+
+
+def swapped_pages(before: dict[str, int], after: dict[str, int]) -> int | None:
+    """Pages moved between memory and disk between two counts; None of a kernel that does not count them."""
+    if not after.keys() >= SWAPPED:
+        return None
+    return sum(after[name] - before[name] for name in SWAPPED)
 
 
 def _slug(text: str) -> str:

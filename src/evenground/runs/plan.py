@@ -155,7 +155,10 @@ class Plan:
             "report": {"grid_s": self.experiment.grid_s, "stand_ins": self.experiment.stand_ins},
             "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
             "engines": [
-                {"name": e.name, "label": e.label, "colour": e.colour, "arm_of": e.arm_of}
+                {
+                    **{name: getattr(e, name) for name in ("name", "label", "colour", "arm_of")},
+                    "environment": self.environment(e),
+                }
                 for e in self.engines
             ],
             "datasets": [

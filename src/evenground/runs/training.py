@@ -20,6 +20,7 @@ from evenground.files import read_json, sha256_file, write_json
 from evenground.images import Record
 from evenground.protocol.events import EventsError, Expected, check_events, read_events
 from evenground.runs.command import Work, pinned, variables
+from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, RUNS, SCHEMA, Plan, Run
 from evenground.runs.record import environment_record
@@ -110,7 +111,9 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
         started_ns = time.time_ns()
         outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
         if outcome.reason is None:
+            before = kernel_counts()
             outcome = _attempt(training, training.work(made), made)
+            record["swapped_pages"] = swapped_pages(before, kernel_counts())
         write_json(made / "environment.json", {**record, **_deployment(training), "git": training.source})
         return _settle(training, made, outcome, started_ns)
 
@@ -137,12 +140,12 @@ def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:
 
 def _attempt(training: Training, work: Work, folder: Path) -> Outcome:
     """Start the engine under the sidecar, wait, and judge how it ended."""
-    kills_before = _out_of_memory_kills()
+    kills_before = kernel_counts().get("oom_kill", 0)
     try:
         summary = _run_beside_sidecar(training, work, folder)
     except SidecarError as error:
         return Outcome("interrupted", str(error))
-    outcome = process_outcome(summary, _out_of_memory_kills() - kills_before)
+    outcome = process_outcome(summary, kernel_counts().get("oom_kill", 0) - kills_before)
     if outcome.reason in {"crashed", "killed-by-signal"}:
         return Outcome(outcome.reason, f"{outcome.detail}; last line: {_last_line(folder / 'train.log')}")
     return outcome if outcome.reason else _judge_events(training, work)
@@ -219,14 +222,6 @@ def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
     return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "nothing")
-
-
-def _out_of_memory_kills() -> int:
-    """Processes this machine's kernel ended for want of memory since boot."""
-    for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
-        if line.startswith("oom_kill "):
-            return int(line.split()[1])
-    return 0
 
 
 def headline(folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from evenground.analysis.captions import HEADINGS, notes
+from evenground.analysis.captions import HEADINGS
 from evenground.analysis.environment import read_environment
 from evenground.analysis.index import Index, WantedRun, read_index
 from evenground.analysis.runs import Run, read_runs
@@ -17,9 +17,9 @@ from evenground.errors import EvengroundError
 from evenground.files import read_json
 from evenground.report.page.deviations import deviations
 from evenground.report.page.prose import paragraphs
-from evenground.report.page.steps import Step, steps
+from evenground.report.page.steps import steps
 from evenground.report.page.tables import Table, page_table
-from evenground.report.page.verdicts import Claim, claims, summary
+from evenground.report.page.verdicts import claims, number, summary
 
 PAGE = "page.html.j2"
 
@@ -35,30 +35,21 @@ class Picture:
     csv: str
 
 
-@dataclass(frozen=True)
-class RunLine:
-    """One wanted run as the run list shows it."""
+def write_page(where: Path, results: Path, to: Path) -> None:
+    """Write the page of the index file at `where` to the file `to`.
 
-    wanted: WantedRun
-    wall_s: float | None
-    test_accuracy: float | None
-
-
-def write_page(results: Path, to: Path) -> None:
-    """Write the page of the results folder `results` (results/native) to the file `to`.
-
-    Raises EvengroundError when the index, a table, a figure or a run is missing or broken.
+    `results` is the folder with its tables, figures and verdicts. Raises EvengroundError when one of them, the
+    index or a run is missing or broken.
     """
-    index = read_index(results / "index.json")
+    index = read_index(where)
     runs = {run.wanted: run for run in read_runs(index)}
     judged = claims(results / "verdicts.json")
     context: dict[str, Any] = {
         "index": index,
         "claims": judged,
         "summary": summary(judged),
-        "tables": [_table(results, name, index) for name in _table_names(results)],
+        "tables": _tables(results / "tables"),
         "figures": _figures(results / "figures"),
-        "runs": [_line(wanted, runs.get(wanted)) for wanted in sorted(index.runs, key=lambda r: r.order)],
         "environments": _environments(index, runs),
         "deviations": [paragraphs(line) for line in deviations(index)],
         "steps": steps(index, runs),
@@ -77,7 +68,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"paragraphs": paragraphs, "data_uri": data_uri}
+    environment.filters |= {"paragraphs": paragraphs, "data_uri": data_uri, "number": number}
     return environment
 
 
@@ -86,14 +77,12 @@ def data_uri(text: str, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(text.encode()).decode('ascii')}"
 
 
-def _table_names(results: Path) -> list[str]:
-    """The tables that are there, those with a heading first, in the order of the headings."""
-    there = {path.stem for path in (results / "tables").glob("*.csv")}
-    return [name for name in HEADINGS if name in there]
-
-
-def _table(results: Path, name: str, index: Index) -> Table:
-    return page_table(results / "tables", name, HEADINGS[name], notes(name, index))
+def _tables(folder: Path) -> list[Table]:
+    """All tables but that of the verdicts, which are shown by themselves; in the order of the headings."""
+    there = {path.stem for path in folder.glob("*.csv")} - {"verdicts"}
+    return [
+        page_table(folder, name) for name in (*HEADINGS, *sorted(there - HEADINGS.keys())) if name in there
+    ]
 
 
 def _figures(folder: Path) -> list[Picture]:
@@ -109,13 +98,6 @@ def _figures(folder: Path) -> list[Picture]:
     return found
 
 
-def _line(wanted: WantedRun, run: Run | None) -> RunLine:
-    if run is None:
-        return RunLine(wanted, None, None)
-    wall_s = (run.process.exited_ns - run.process.launched_ns) / 1e9
-    return RunLine(wanted, wall_s, run.events.test_accuracy)
-
-
 def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, Any, int]]:
     """Per engine: its label, the environment of its first run and how many runs had another one."""
     found = []
@@ -125,6 +107,3 @@ def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, A
         if mine:
             found.append((engine.label, mine[0], sum(other != made_with[0] for other in made_with)))
     return found
-
-
-__all__ = ["Claim", "Picture", "RunLine", "Step", "write_page"]

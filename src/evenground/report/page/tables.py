@@ -32,9 +32,10 @@ class Table:
     csv: str
 
 
-def page_table(folder: Path, name: str, heading: str, note: str) -> Table:
+def page_table(folder: Path, name: str) -> Table:
     """The table NAME of a folder of tables; EvengroundError when it is missing or broken."""
     frame = read_csv(folder / f"{name}.csv")
+    heading, note = _heading_and_note(folder / f"{name}.md")
     shown = folded_rows(frame)
     columns = tuple(shown[0]) if shown else tuple(str(column) for column in frame.columns)
     rows = tuple(
@@ -42,6 +43,12 @@ def page_table(folder: Path, name: str, heading: str, note: str) -> Table:
         for words, row in zip(shown, frame.to_dict("records"), strict=True)
     )
     return Table(name, heading, note, columns, rows, (folder / f"{name}.csv").read_text(encoding="utf-8"))
+
+
+def _heading_and_note(path: Path) -> tuple[str, str]:
+    """What stands over the rows of a Markdown table."""
+    head, _, rest = path.read_text(encoding="utf-8").partition("\n\n")
+    return head.removeprefix("# "), rest.partition("\n\n|")[0]
 
 
 def _cell(column: str, text: str, row: dict[object, object]) -> Cell:

@@ -3,14 +3,68 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import TypeAdapter, ValidationError
 
-Number = Annotated[float, Field(allow_inf_nan=True)]
+from evenground.analysis.index import first_fault
+from evenground.errors import EvengroundError
+from evenground.files import read_json
+
 TICKS = 4
+INSTRUMENTS = ("corrected", "as-published")
+UNTESTABLE = "not testable here"
+# Verdict -> the class that colours it, in the order of the summary.
+KINDS = {
+    "reproduced": "reproduced",
+    "direction only": "direction",
+    "inconclusive": "inconclusive",
+    "contradicted": "contradicted",
+    UNTESTABLE: "untestable",
+}
+
+
+@dataclass(frozen=True)
+class _Used:
+    path: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What the page reads of a row of `verdicts.json`."""
+
+    id: str
+    claim: str
+    section: str
+    statement: str
+    instrument: str
+    verdict: str
+    estimator: str | None
+    unit: str
+    runs: tuple[_Used, ...]
+    demonstration: str = ""
+    reason: str = ""
+    estimate: float | None = None
+    low_95: float | None = None
+    high_95: float | None = None
+    published: float | None = None
+    bound: float | None = None
+    p_holm: float | None = None
+    n_a: int | None = None
+    n_b: int | None = None
+    scale: str | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    verdicts: tuple[_Row, ...]
+
+
+_FILE = TypeAdapter(_File)
 
 
 @dataclass(frozen=True)
@@ -83,38 +137,119 @@ def words(known: dict[str, float], unit: str) -> str:
     return f"{', '.join(parts)} ({unit})"
 
 
-def finite(value: Any) -> float | None:
-    """A number of a JSON file or None; null, text and what is no number are None."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None
-
-
 @dataclass(frozen=True)
 class Judged:
-    """One verdict: under which instrument, on what axis, from which runs."""
+    """One verdict: under which instrument, on what axis, in words, from which runs."""
 
     instrument: str
     verdict: str
-    kind: str
-    demonstration: bool
+    demonstration: str
+    """What makes it one; empty where it is none or nothing was tested."""
     axis: Axis | None
     words: str
-    estimator: str
+    estimate: float | None
+    estimator: str | None
     runs: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The class that colours it."""
+        return KINDS.get(self.verdict, "untestable")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One statement of a claim with its verdict under each instrument."""
+
+    name: str
+    statement: str
+    published: float | None
+    right: Judged | None
+    as_published: Judged | None
+
+    @property
+    def judged(self) -> list[Judged]:
+        """The verdicts there are."""
+        return [one for one in (self.right, self.as_published) if one]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim with its parts."""
+    """A claim of the thesis with its parts."""
 
     name: str
+    section: str
+    parts: tuple[Part, ...]
 
 
 def claims(path: Path) -> list[Claim]:
-    """The claims of `verdicts.json`; none where no claim was judged."""
-    return []
+    """The claims of `verdicts.json` in its order; none where no claim was judged."""
+    if not path.is_file():
+        return []
+    try:
+        rows = _FILE.validate_python(read_json(path)).verdicts
+    except ValidationError as error:
+        todo = "delete it and call the pipeline again"
+        raise EvengroundError(f"broken verdicts, {first_fault(error)}", str(path), todo) from error
+    found = []
+    for name in dict.fromkeys(row.claim for row in rows):
+        mine = [row for row in rows if row.claim == name]
+        parts = tuple(
+            _part([row for row in mine if row.id == part]) for part in dict.fromkeys(r.id for r in mine)
+        )
+        found.append(Claim(name, mine[0].section, parts))
+    return found
 
 
-def summary(judged: list[Claim]) -> dict[str, Any]:
-    """How many verdicts there are of each kind, in words."""
-    return {"words": ""}
+def _part(rows: list[_Row]) -> Part:
+    by_instrument = {row.instrument: _judged(row) for row in rows}
+    first = rows[0]
+    both = (by_instrument.get(name) for name in INSTRUMENTS)
+    return Part(first.id, first.statement, first.published, *both)
+
+
+def _judged(row: _Row) -> Judged:
+    unit = "ratio" if row.scale == "logarithms" else row.unit
+    values = {"published": row.published, "estimate": row.estimate, "low": row.low_95, "high": row.high_95}
+    axis = None if row.estimate is None else make_axis(values, unit, row.bound)
+    runs = tuple(run.path for run in row.runs)
+    shown = "" if row.verdict == UNTESTABLE else row.demonstration
+    estimator = row.estimator or "none"
+    return Judged(row.instrument, row.verdict, shown, axis, _told(row), row.estimate, estimator, runs)
+
+
+def _told(row: _Row) -> str:
+    """Numbers and reason of a verdict in one sentence."""
+    parts = []
+    if row.estimate is not None:
+        unit = "" if row.unit == "1" else f" {row.unit}"
+        interval = ""
+        if row.low_95 is not None and row.high_95 is not None:
+            interval = f", 95 % interval {number(row.low_95)} to {number(row.high_95)}"
+        parts.append(f"{number(row.estimate)}{unit} here{interval}")
+    if row.published is not None:
+        parts.append(f"{number(row.published)} published")
+    if row.p_holm is not None:
+        parts.append(f"p = {number(row.p_holm, 2)} after Holm")
+    if row.n_a is not None:
+        parts.append(f"n = {row.n_a}{f' and {row.n_b}' if row.n_b is not None else ''}")
+    sentence = "; ".join([*parts, *([row.reason] if row.reason else [])])
+    demonstration = row.demonstration and row.verdict != UNTESTABLE
+    return f"{sentence}. Demonstration: {row.demonstration}." if demonstration else f"{sentence}."
+
+
+def summary(judged: list[Claim]) -> str:
+    """How many verdicts there are of each kind under each instrument; demonstrations are named apart."""
+    sentences = []
+    for instrument in INSTRUMENTS:
+        mine = [one for claim in judged for part in claim.parts for one in part.judged]
+        mine = [one for one in mine if one.instrument == instrument]
+        real = Counter(one.verdict for one in mine if not one.demonstration)
+        shown = Counter(one.verdict for one in mine if one.demonstration)
+        line = f"Under the {instrument} instrument: {_counts(real) or 'no verdict'}"
+        sentences.append(line + (f"; as demonstrations only: {_counts(shown)}." if shown else "."))
+    return " ".join(sentences)
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{found[verdict]} {verdict}" for verdict in KINDS if found.get(verdict))

@@ -1,0 +1,128 @@
+"""Under which conditions each run was measured: what the quality gates judge."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evenground.analysis.environment import Environment, read_environment
+from evenground.analysis.index import Index
+from evenground.analysis.runs import Events, Floats, Run, Samples
+
+# Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) that say a card was slowed down
+# against its will. Not among them: idle, clocks that were set, a power cap that was set, sync boost.
+SLOWDOWNS = {
+    0x08: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+# What `python -m venv` itself puts into an environment, beside what the lock names.
+OF_VENV = {"pip", "setuptools"}
+_LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(\s*;)?", re.M)
+SHOWN = 3
+
+COLUMNS = (
+    *("steps", "rows", "missed_share", "swapped_pages", "throttled_share", "throttled_by"),
+    *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
+)
+Lock = dict[str, set[str]]
+
+
+def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -> dict[str, object]:
+    """The conditions of one run, named as in COLUMNS; what is not known is NaN, and then no reason is given.
+
+    missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training.
+    load_per_core: mean over the minute before the run. steps: of training, over all epochs.
+    """
+    environment = read_environment(run)
+    return {
+        "steps": steps(run.events, index.parameters.get("batch_size")),
+        **_sampling(samples),
+        **_card(run.events, samples),
+        **_machine(environment),
+        **_libraries(environment, lock),
+    }
+
+
+def steps(events: Events, batch_size: Any) -> float:
+    """Steps of training over all epochs; NaN where the events do not name their images."""
+    images = [epoch.images for epoch in events.epochs]
+    if not isinstance(batch_size, int) or batch_size < 1 or None in images:
+        return np.nan
+    return float(sum(count // batch_size for count in images if count is not None))
+
+
+def _sampling(samples: Samples) -> dict[str, object]:
+    rows, missed = samples.t_ns.size, samples.columns["missed_slots"].sum()
+    return {"rows": rows, "missed_share": missed / (rows + missed) if rows else np.nan}
+
+
+def _card(events: Events, samples: Samples) -> dict[str, object]:
+    inside = (samples.t_ns >= events.train_start_ns) & (samples.t_ns <= events.train_end_ns)
+    reasons = _known(samples.columns["gpu_throttle_reasons"][inside]).astype(np.int64)
+    slowed = reasons & sum(SLOWDOWNS)
+    bits = int(np.bitwise_or.reduce(slowed)) if slowed.size else 0
+    foreign = _known(samples.columns["gpu_foreign_processes"])
+    return {
+        "throttled_share": float(np.mean(slowed != 0)) if slowed.size else np.nan,
+        "throttled_by": ", ".join(name for bit, name in SLOWDOWNS.items() if bits & bit),
+        "foreign_processes": float(foreign.max()) if foreign.size else np.nan,
+        "gpu_samples": _known(samples.columns["gpu_util_pct"][inside]).size,
+    }
+
+
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
+
+
+def _machine(environment: Environment) -> dict[str, object]:
+    load, cores, swapped = environment.load_average_before, environment.cores, environment.swapped_pages
+    return {
+        "swapped_pages": np.nan if swapped is None else swapped,
+        "load_per_core": load[0] / cores if load and cores else np.nan,
+    }
+
+
+def _libraries(environment: Environment, lock: Lock | None) -> dict[str, object]:
+    if lock is None or not environment.libraries:
+        return {"n_other_libraries": np.nan, "other_libraries": ""}
+    others = other_libraries(environment.libraries, lock)
+    more = [f"and {len(others) - SHOWN} more"] if len(others) > SHOWN else []
+    return {"n_other_libraries": len(others), "other_libraries": ", ".join([*others[:SHOWN], *more])}
+
+
+def read_locks(index: Index) -> dict[str, Lock]:
+    """Engine to the versions its lock allows, of the engines whose `envs/NAME.txt` is at hand."""
+    files = {e.name: index.root / "envs" / f"{e.environment}.txt" for e in index.engines if e.environment}
+    return {name: parse_lock(file) for name, file in files.items() if file.is_file()}
+
+
+def parse_lock(file: Path) -> Lock:
+    """Package to the versions allowed; "" is one of them where it is wanted on some machines only."""
+    found: Lock = {}
+    for name, version, marker in _LOCKED.findall(file.read_text(encoding="utf-8")):
+        found.setdefault(plain(name), set()).update({version, ""} if marker else {version})
+    return found
+
+
+def plain(name: str) -> str:
+    """A package's name as PEP 503 normalises it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def other_libraries(libraries: dict[str, str], lock: Lock) -> list[str]:
+    """Where an environment is not what its lock says, in words."""
+    installed = {plain(name): version for name, version in libraries.items()}
+    found: list[str] = []
+    for name in sorted(installed.keys() | lock.keys()):
+        version, allowed = installed.get(name, ""), lock.get(name)
+        if allowed is None and name not in OF_VENV:
+            found.append(f"{name} {version} is not in it")
+        elif allowed is not None and version not in allowed:
+            wanted = " or ".join(sorted(allowed - {""}))
+            found.append(f"{name} is {version}, not {wanted}" if version else f"{name} {wanted} is missing")
+    return found

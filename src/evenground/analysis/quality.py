@@ -1,0 +1,226 @@
+"""Quality gates: what speaks against a run or a group of runs. Flagged, never dropped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from evenground.analysis.groups import INVALID, WARNED, groups
+from evenground.analysis.index import Index
+
+# Beyond this the mean of a curve, a peak or an idle window may lie in what was not seen.
+MOST_MISSED = 0.02
+# 1 MiB, some 25 ms of a disk of today: any machine that has been up for long moves that much.
+MOST_SWAPPED_PAGES = 256
+# Trainings follow each other without a pause, and the one before still counts in this mean: alone it keeps up
+# to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core something else ran.
+MOST_LOAD_PER_CORE = 1.0
+# A twentieth is the size of differences between engines that are worth telling.
+MOST_VARIATION = 0.05
+# B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers" (1993): the modified z-score is
+# 0.6745 (x - median) / MAD, and above 3.5 it is an outlier. Of fewer than five runs the MAD says too little.
+MODIFIED_Z, MAD_TO_SIGMA, FEWEST_FOR_OUTLIER = 3.5, 0.6745, 5
+
+Names = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A run's value of `column` (of `conditions.COLUMNS`) above `limit` is a finding."""
+
+    finding: str
+    state: str
+    column: str
+    limit: float
+    reason: str
+    detail: str = ""
+    """Column whose words are added to the reason."""
+    needs_gpu: bool = False
+
+
+GATES = (
+    Gate("sampler", INVALID, "missed_share", MOST_MISSED, "share of samples that the sampler lost"),
+    Gate(
+        "swapping",
+        INVALID,
+        "swapped_pages",
+        MOST_SWAPPED_PAGES,
+        "pages moved between memory and disk during the run",
+    ),
+    Gate(
+        "throttling",
+        INVALID,
+        "throttled_share",
+        0.0,
+        "share of samples during training in which a GPU was slowed down",
+        "throttled_by",
+        needs_gpu=True,
+    ),
+    Gate(
+        "foreign process",
+        INVALID,
+        "foreign_processes",
+        0.0,
+        "processes of others on a GPU at once",
+        needs_gpu=True,
+    ),
+    Gate("environment", INVALID, "n_other_libraries", 0.0, "libraries unlike the lock's", "other_libraries"),
+    Gate(
+        "load",
+        WARNED,
+        "load_per_core",
+        MOST_LOAD_PER_CORE,
+        "tasks per core in the minute before the run",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Band:
+    """Test accuracy to expect of the full protocol: at least 3 epochs of all images in batches of 32.
+
+    `high` holds for exactly three epochs, as more may reach more.
+    """
+
+    low: float
+    high: float
+    steps: int
+
+
+# By dataset and network; everything else has none. MNIST: ten recorded runs of two engines: 0.965 to 0.968.
+# CIFAR-10: three runs of 4,680 steps on 10,000 of its images: 0.51 to 0.55, and more images make it no less.
+# A shorter training has none: at momentum 0.99 the moving statistics of the CNN's batch norm trail some
+# hundred steps behind the weights, and after 936 steps (those images, three epochs) ten recorded runs of
+# alike loss (1.65 to 1.75) had 0.18 to 0.44.
+BANDS = {("mnist", "mlp"): Band(0.95, 0.98, 5625), ("cifar10", "cnn"): Band(0.40, 0.80, 4686)}
+PROTOCOL = {"batch_size": 32, "learning_rate": 0.001}
+PROTOCOL_EPOCHS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the table `quality`; `repetition` is None of a finding about a whole group."""
+
+    dataset: str
+    engine: str
+    repetition: int | None
+    state: str
+    finding: str
+    value: float
+    limit: float
+    reason: str
+
+
+def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
+    """Every finding about the finished runs, group by group; `conditions` as in `conditions.COLUMNS`."""
+    judged = runs[runs["status"] == "finished"].merge(conditions, on=["dataset", "engine", "repetition"])
+    found: list[Finding] = []
+    for named, group in groups(index, judged):
+        found += _of_group(group["training_s"], named)
+        found += _of_accuracy(index, group, named)
+        found += [finding for gate in GATES for finding in _through(gate, group, named)]
+        found += _outliers(group, named)
+    table = pd.DataFrame([asdict(finding) for finding in found], columns=list(Finding.__annotations__))
+    return table.astype({"repetition": "Int64"})
+
+
+def _through(gate: Gate, group: pd.DataFrame, named: Names) -> list[Finding]:
+    """What one gate says of a group's runs; a value that is not known says nothing."""
+    flagged = group[group[gate.column] > gate.limit]
+    details = flagged[gate.detail] if gate.detail else [""] * len(flagged)
+    return [
+        Finding(
+            **named,
+            repetition=int(repetition),
+            state=gate.state,
+            finding=gate.finding,
+            value=float(value),
+            limit=gate.limit,
+            reason=f"{gate.reason}: {detail}" if detail else gate.reason,
+        )
+        for repetition, value, detail in zip(
+            flagged["repetition"], flagged[gate.column], details, strict=True
+        )
+    ]
+
+
+def band_of(index: Index, dataset: str, engine: str) -> Band | None:
+    """The band of a dataset's runs; None where it is not the protocol's work, or an arm, which varies it."""
+    network = next(d.network for d in index.datasets if d.name == dataset)
+    if next(e for e in index.engines if e.name == engine).arm_of:
+        return None
+    asked = index.parameters
+    epochs = asked.get("epochs")
+    if any(asked.get(name) != value for name, value in PROTOCOL.items()) or not isinstance(epochs, int):
+        return None
+    band = BANDS.get((dataset, network))
+    if band is None or epochs < PROTOCOL_EPOCHS:
+        return None
+    return band if epochs == PROTOCOL_EPOCHS else replace(band, high=1.0)
+
+
+def _of_accuracy(index: Index, group: pd.DataFrame, named: Names) -> list[Finding]:
+    band = band_of(index, **named)
+    if band is None:
+        return []
+    full = group[group["steps"] >= band.steps]
+    low, high = full[full["test_accuracy"] < band.low], full[full["test_accuracy"] > band.high]
+    return [
+        Finding(**named, repetition=int(repetition), state=INVALID, finding="accuracy", value=float(value),
+                limit=limit, reason=f"test accuracy {side} what this network reaches on this dataset")
+        for side, limit, rows in (("below", band.low, low), ("above", band.high, high))
+        for repetition, value in zip(rows["repetition"], rows["test_accuracy"], strict=True)
+    ]  # fmt: skip
+
+
+def modified_z(values: pd.Series[float]) -> pd.Series[float]:
+    """Distance of each value from the median, in robust standard deviations; NaN where most are equal."""
+    off = values - values.median()
+    mad = float(off.abs().median())
+    return off * (MAD_TO_SIGMA / mad if mad else np.nan)
+
+
+def _outliers(group: pd.DataFrame, named: Names) -> list[Finding]:
+    if len(group) < FEWEST_FOR_OUTLIER:
+        return []
+    scored = group.assign(z=modified_z(group["training_s"]).abs())
+    gate = Gate("outlier", WARNED, "z", MODIFIED_Z, "modified z-score of the training time in its group")
+    return _through(gate, scored, named)
+
+
+def _of_group(training_s: pd.Series[float], named: Names) -> list[Finding]:
+    variation = float(training_s.std(ddof=1) / training_s.mean()) if len(training_s) > 1 else np.nan
+    if not variation > MOST_VARIATION:
+        return []
+    why = "coefficient of variation of the group's training times"
+    return [
+        Finding(
+            **named,
+            repetition=None,
+            state=WARNED,
+            finding="spread",
+            value=variation,
+            limit=MOST_VARIATION,
+            reason=why,
+        )
+    ]
+
+
+def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """The table `runs` with its column `quality` filled: the states of each run's findings, or ""."""
+    states: dict[tuple[str, str, int], set[str]] = {}
+    for row in findings[findings["repetition"].notna()].itertuples():
+        key = (str(row.dataset), str(row.engine), int(str(row.repetition)))
+        states.setdefault(key, set()).add(str(row.state))
+    keys = zip(runs["dataset"], runs["engine"], runs["repetition"], strict=True)
+    return runs.assign(quality=[", ".join(sorted(states.get(key, ()))) for key in keys])
+
+
+def unknown(index: Index, conditions: pd.DataFrame) -> dict[str, int]:
+    """Finding -> runs of which it cannot be said, as nobody recorded it; only where there are any."""
+    no_gpu = "-nogpu-" in index.machine.class_name
+    asked = [gate for gate in GATES if not (gate.needs_gpu and no_gpu)]
+    counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in asked}
+    return {finding: count for finding, count in counts.items() if count}

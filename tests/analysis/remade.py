@@ -1,0 +1,54 @@
+"""Made results, changed as if a run had been recorded otherwise."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.synthetic import write_manifest
+from evenground.analysis.index import Index, read_index
+from evenground.analysis.normalise import normalise
+from evenground.analysis.tables import Frames, make_tables
+from evenground.analysis.write import read_frames, write_normalised
+
+Change = Callable[[pd.DataFrame], Any]
+
+
+def tables_of(index: Index) -> dict[str, pd.DataFrame]:
+    """Every table of an index."""
+    frames = normalise(index)
+    return make_tables(index, Frames(*(getattr(frames, name) for name in Frames.__annotations__)))
+
+
+def tables_by_files(path: Path) -> dict[str, pd.DataFrame]:
+    """The same through the files of the normalise step."""
+    index = read_index(path)
+    write_normalised(index, path.parent / "normalised")
+    return make_tables(index, read_frames(path.parent / "normalised"))
+
+
+def change_index(path: Path, **fields: Any) -> None:
+    """Put fields into the index."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def change_run(path: Path, number: int, samples: Change | None = None, **files: Any) -> None:
+    """Change the samples of the run of that place in the index, or write NAME.json for each of `files`."""
+    content = json.loads(path.read_text())
+    run = content["runs"][number]
+    folder = path.parent.parent / run["path"]
+    if samples:
+        # As text, for a number that is read and written need not be the same digits.
+        frame = pd.read_csv(io.StringIO((folder / "samples.csv").read_text()), dtype="object")
+        samples(frame)
+        frame.to_csv(folder / "samples.csv", index=False)
+    for name, value in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    about = json.loads((folder / "manifest.json").read_text())["run"]
+    run["manifest_sha256"] = write_manifest(folder, about)
+    path.write_text(json.dumps(content))

@@ -1,0 +1,341 @@
+"""Quality gates: each can be triggered, each can be passed, and what was not recorded is neither."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.remade import change_index, change_run, tables_by_files, tables_of
+from analysis.synthetic import MadeResults, write_results
+from evenground.analysis.captions import notes
+from evenground.analysis.conditions import (
+    SLOWDOWNS,
+    other_libraries,
+    parse_lock,
+    plain,
+    read_locks,
+    steps,
+)
+from evenground.analysis.index import Index, read_index
+from evenground.analysis.metrics import metrics
+from evenground.analysis.normalise import normalise
+from evenground.analysis.quality import (
+    BANDS,
+    GATES,
+    MODIFIED_Z,
+    Band,
+    Gate,
+    band_of,
+    modified_z,
+    quality_table,
+    unknown,
+)
+from evenground.runs.record import installed
+
+ROOT = Path(__file__).parents[2]
+NAN = math.nan
+DIGITS = (("digits", "Digits", "mlp"),)
+GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "throttled_by": "", "other_libraries": ""}
+
+
+def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
+    """The table `runs` of one group, as far as the gates read it."""
+    frame = pd.DataFrame({"repetition": range(1, len(training_s) + 1), "training_s": training_s})
+    return frame.assign(dataset=dataset, engine="keras", status="finished", test_accuracy=accuracy)
+
+
+def conditions(n: int, dataset: str = "mnist", **changes: Any) -> pd.DataFrame:
+    """Conditions of the runs of one group; `changes` are of the second run."""
+    frame = pd.DataFrame([GOOD] * n).assign(dataset=dataset, engine="keras", repetition=range(1, n + 1))
+    for name, value in changes.items():
+        frame[name] = frame[name].astype("object") if isinstance(value, str) else frame[name].astype(float)
+        frame.loc[frame.index[1], name] = value
+    return frame
+
+
+@pytest.fixture
+def mnist(tmp_path: Path) -> Index:
+    """An index of the protocol on MNIST with one engine."""
+    made = MadeResults(datasets=(("mnist", "MNIST", "mlp"),), repetitions=1)
+    index = read_index(write_results(tmp_path, made))
+    return replace(index, engines=index.engines[:1])
+
+
+def found(index: Index, frame: pd.DataFrame, known: pd.DataFrame) -> list[tuple[Any, ...]]:
+    table = quality_table(index, frame, known)
+    return [tuple(row) for row in table[["repetition", "state", "finding"]].itertuples(index=False)]
+
+
+@pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.finding)
+def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gate) -> None:
+    frame = runs([10.0, 10.1, 10.2])
+    for value in (0.0, gate.limit, NAN):
+        assert found(mnist, frame, conditions(3, **{gate.column: value})) == []
+    above = conditions(3, **{gate.column: gate.limit + 0.01})
+    assert found(mnist, frame, above) == [(2, gate.state, gate.finding)]
+    row = quality_table(mnist, frame, above).iloc[0]
+    assert (row["value"], row["limit"]) == pytest.approx((gate.limit + 0.01, gate.limit))
+    assert row["reason"] == gate.reason
+
+
+def test_states_are_those_of_the_contract() -> None:
+    assert {gate.finding: gate.state for gate in GATES} == {
+        **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
+        "load": "warned",
+    }
+
+
+def test_details_stand_in_the_reason(mnist: Index) -> None:
+    known = conditions(3, throttled_share=0.25, throttled_by="power brake")
+    assert quality_table(mnist, runs([1.0, 1.0, 1.0]), known)["reason"].iloc[0].endswith(": power brake")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "limit"), [(0.949, 0.95), (0.95, None), (0.966, None), (0.98, None), (0.981, 0.98)]
+)
+def test_accuracy_has_a_band_on_the_full_protocol(mnist: Index, accuracy: float, limit: float | None) -> None:
+    frame = runs([10.0, 10.0, 10.0])
+    frame.loc[1, "test_accuracy"] = accuracy
+    table = quality_table(mnist, frame, conditions(3))
+    assert table["limit"].tolist() == ([] if limit is None else [limit])
+    if limit:
+        assert table[["repetition", "state", "finding", "value"]].values.tolist() == [
+            [2, "invalid", "accuracy", accuracy]
+        ]
+
+
+@pytest.mark.parametrize("least", [5624.0, NAN])
+def test_a_shorter_training_has_no_band(mnist: Index, least: float) -> None:
+    assert found(mnist, runs([9.0, 9.0], 0.1), conditions(2).assign(steps=least)) == []
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"epochs": 2}, {"batch_size": 64}, {"learning_rate": 0.01}, {"epochs": None}]
+)
+def test_another_protocol_has_no_band(mnist: Index, parameters: dict[str, Any]) -> None:
+    assert band_of(mnist, "mnist", "keras") == BANDS["mnist", "mlp"]
+    changed = replace(mnist, parameters={**mnist.parameters, **parameters})
+    assert band_of(changed, "mnist", "keras") is None
+
+
+def test_more_epochs_may_reach_more_and_not_less(mnist: Index) -> None:
+    longer = replace(mnist, parameters={**mnist.parameters, "epochs": 10})
+    assert band_of(longer, "mnist", "keras") == Band(0.95, 1.0, 5625)
+
+
+def test_another_dataset_and_an_arm_have_no_band(mnist: Index, index_path: Path) -> None:
+    assert band_of(read_index(index_path), "digits", "keras") is None
+    arm = replace(mnist, engines=(replace(mnist.engines[0], arm_of="other"),))
+    assert band_of(arm, "mnist", "keras") is None
+
+
+def test_bands_cover_at_least_the_protocols_steps() -> None:
+    images = {"mnist": 60000, "cifar10": 50000}
+    for (dataset, _), band in BANDS.items():
+        assert band.steps == 3 * (images[dataset] // 32) and 0 < band.low < band.high < 1
+
+
+def test_spread_is_of_the_group(mnist: Index) -> None:
+    assert found(mnist, runs([10.0, 10.9]), conditions(2)) == [(pd.NA, "warned", "spread")]
+    assert found(mnist, runs([10.0, 10.6]), conditions(2)) == []
+    assert found(mnist, runs([10.0]), conditions(1)) == []
+    row = quality_table(mnist, runs([9.0, 10.0, 11.0]), conditions(3)).iloc[0]
+    assert row["value"] == pytest.approx(0.1) and row["limit"] == 0.05
+
+
+def test_modified_z_is_that_of_iglewicz_and_hoaglin() -> None:
+    # By hand: median 2.45, distances from it 0.05 0.05 0.15 0.15 0.15 0.15 0.35 0.35 5.75 5.85.
+    values = pd.Series([2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3])
+    assert modified_z(values).tolist() == pytest.approx([0.6745 * (x - 2.45) / 0.15 for x in values])
+
+
+def test_an_outlier_is_found_among_five_and_not_among_four(mnist: Index) -> None:
+    usual = [10.0, 10.02, 9.98, 10.01]
+    assert found(mnist, runs([*usual, 10.2]), conditions(5)) == [(5, "warned", "outlier")]
+    assert found(mnist, runs([*usual[:3], 10.2]), conditions(4)) == []
+    assert found(mnist, runs([*usual, 10.03]), conditions(5)) == []
+    fast = quality_table(mnist, runs([*usual, 9.8]), conditions(5)).iloc[0]
+    assert fast["value"] > MODIFIED_Z, "one that is too fast is an outlier too"
+
+
+def test_equal_times_have_no_outlier(mnist: Index) -> None:
+    assert modified_z(pd.Series([1.0, 1.0, 1.0, 1.0, 1.04])).isna().all()
+    assert found(mnist, runs([1.0, 1.0, 1.0, 1.0, 1.04]), conditions(5)) == []
+
+
+def test_unfinished_runs_have_no_findings(mnist: Index) -> None:
+    frame = runs([NAN, NAN]).assign(status="failed")
+    table = quality_table(mnist, frame, conditions(2).iloc[:0])
+    assert table.empty and "repetition" in table
+
+
+def test_nan_everywhere_is_unknown_and_no_finding(mnist: Index) -> None:
+    known = conditions(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
+    assert found(mnist, runs([9.0, 9.0]), known) == []
+    without_gpu = {"sampler": 2, "swapping": 2, "environment": 2, "load": 2}
+    assert unknown(mnist, known) == without_gpu
+    on_gpu = replace(mnist, machine=replace(mnist.machine, class_name="cpu-2c-8g-card-abc"))
+    assert unknown(on_gpu, known) == {**without_gpu, "throttling": 2, "foreign process": 2}
+    assert unknown(mnist, conditions(2)) == {}
+
+
+ENVIRONMENT = {
+    "cores": 2,
+    "load_average_before": [2.5, 1.0, 0.5],
+    "swapped_pages": 3000,
+    "libraries": {"Numpy": "2.4.5", "ml_dtypes": "0.6.0", "left-over": "1"},
+}
+LOCK = "numpy==2.4.6 \\\n    --hash=sha256:0\nml-dtypes==0.6.0 \\\n    --hash=sha256:0\njax==0.10.2\n"
+
+
+@pytest.fixture
+def flawed(tmp_path: Path) -> Path:
+    """Digits on a GPU: the first run (Keras, repetition 1) has every fault, the others none."""
+    index = write_results(tmp_path, MadeResults(datasets=DIGITS, gpu=True))
+    engines = json.loads(index.read_text())["engines"]
+    change_index(index, engines=[{**engine, "environment": "made"} for engine in engines])
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs/made.txt").write_text(LOCK)
+
+    def spoil(frame: pd.DataFrame) -> None:
+        frame.loc[10, "missed_slots"] = "4"
+        frame.loc[25:30, "gpu_throttle_reasons"] = str(0x40 | 0x80 | 0x4)
+        frame.loc[30, "gpu_foreign_processes"] = "2"
+
+    for number in range(6):
+        good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
+        calm = {"cores": 2, "load_average_before": [1.9, 1, 1], "swapped_pages": 0, **good}
+        change_run(index, number, None if number else spoil, environment=calm if number else ENVIRONMENT)
+    return index
+
+
+def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
+    table = tables_by_files(flawed)["quality"]
+    assert table[["dataset", "engine", "repetition"]].drop_duplicates().values.tolist() == [
+        ["digits", "keras", 1]
+    ]
+    by_name = table.set_index("finding")
+    assert by_name.index.tolist() == [gate.finding for gate in GATES]
+    assert by_name.loc["sampler", "value"] == pytest.approx(4 / (66 + 4))
+    assert by_name.loc["swapping", "value"] == 3000
+    assert by_name.loc["throttling", "value"] == pytest.approx(6 / 30)
+    assert by_name.loc["throttling", "reason"].endswith(": hardware thermal slowdown, power brake")
+    assert by_name.loc["foreign process", "value"] == 2
+    assert by_name.loc["load", "value"] == 1.25
+    assert by_name.loc["environment", "reason"].endswith(
+        ": jax 0.10.2 is missing, left-over 1 is not in it, numpy is 2.4.5, not 2.4.6"
+    )
+
+
+def test_every_table_counts_flagged_runs_and_changes_no_number(flawed: Path, tmp_path: Path) -> None:
+    plain_index = write_results(tmp_path / "plain", MadeResults(datasets=DIGITS, gpu=True))
+    tables, before = tables_by_files(flawed), tables_by_files(plain_index)
+    for name in ("training_time", "accuracy", "resources", "memory_after"):
+        rows = tables[name]
+        assert set(rows[rows["engine"] == "keras"]["n_invalid"]) == {1}, name
+        assert set(rows[rows["engine"] == "keras"]["n_warned"]) == {1}, name
+        assert (rows[rows["engine"] == "jax"][["n_invalid", "n_warned"]] == 0).all(axis=None), name
+    assert set(tables["time_ratio"]["n_invalid"]) == {1}
+    assert tables["runs"]["quality"].tolist() == ["invalid, warned", *[""] * 5]
+    for name in ("training_time", "time_ratio"):
+        numbers = before[name].columns.difference(["n_invalid", "n_warned"])
+        pd.testing.assert_frame_equal(tables[name][numbers], before[name][numbers])
+
+
+def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
+    index = read_index(flawed)
+    tables = tables_of(index)
+    assert metrics(tables)["digits"]["keras"]["n_invalid"] == 1
+    assert metrics(tables)["digits"]["jax"]["n_warned"] == 0
+    for name in tables:
+        said = notes(name, index, tables["quality"], {"swapping": 3})
+        assert "Runs flagged: **1 invalid**, 1 with a warning, see `quality.md`" in said
+        assert ("Not recorded" in said) == (name == "quality")
+
+
+def test_a_clean_experiment_says_that_none_is_flagged(index_path: Path) -> None:
+    index = read_index(index_path)
+    tables = tables_of(index)
+    assert "Runs flagged: none. " in notes("runs", index, tables["quality"], {})
+
+
+def test_older_runs_are_unknown_and_not_zero(index_path: Path) -> None:
+    index = read_index(index_path)
+    known = normalise(index).conditions
+    assert known[["swapped_pages", "n_other_libraries", "load_per_core"]].isna().all(axis=None)
+    assert unknown(index, known) == {"swapping": 10, "environment": 10, "load": 10}
+
+
+def test_bits_are_those_of_nvml_that_slow_a_card_down() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    names = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
+    assert set(SLOWDOWNS) == {getattr(pynvml, f"nvmlClocksEventReason{name}") for name in names}
+    assert not sum(SLOWDOWNS) & (pynvml.nvmlClocksEventReasonSwPowerCap | pynvml.nvmlClocksEventReasonGpuIdle)
+
+
+def test_steps_are_those_of_whole_batches(index_path: Path) -> None:
+    index = read_index(index_path)
+    assert set(normalise(index).conditions["steps"]) == {5625.0}
+    run = next(iter(index.finished))
+    assert run is not None and np.isnan(steps(_events_without_images(index), 32))
+
+
+def _events_without_images(index: Index) -> Any:
+    from evenground.analysis.runs import read_runs
+
+    events = read_runs(index)[0].events
+    return replace(events, epochs=tuple(replace(epoch, images=None) for epoch in events.epochs))
+
+
+@pytest.mark.parametrize("name", ["Ruamel.YAML", "ruamel-yaml", "ruamel__yaml", "RUAMEL._-yaml"])
+def test_names_are_compared_as_pep_503_says(name: str) -> None:
+    assert plain(name) == "ruamel-yaml"
+
+
+def test_a_lock_with_markers_allows_each_version_and_absence(tmp_path: Path) -> None:
+    text = "scipy==1.17.1 ; python_full_version < '3.12' \\\n    --hash=sha256:0\n"
+    (tmp_path / "a.txt").write_text(
+        text + text.replace("1.17.1", "1.18.1") + "six==1.17.0 \\\n  # via x==2\n"
+    )
+    lock = parse_lock(tmp_path / "a.txt")
+    assert lock == {"scipy": {"1.17.1", "1.18.1", ""}, "six": {"1.17.0"}}
+    assert other_libraries({"six": "1.17.0"}, lock) == []
+    assert other_libraries({"six": "1.17.0", "SciPy": "1.18.1"}, lock) == []
+    assert other_libraries({"scipy": "1.16.0"}, lock) == [
+        "scipy is 1.16.0, not 1.17.1 or 1.18.1",
+        "six 1.17.0 is missing",
+    ]
+    assert other_libraries({"six": "1.17.0", "pip": "1", "setuptools": "2"}, lock) == []
+
+
+def test_a_lock_of_this_repository_is_what_its_environment_holds() -> None:
+    if not re.fullmatch(r"test-\w{12}", Path(sys.prefix).name):
+        pytest.skip("the tests do not run in the environment of envs/test.txt")
+    found = other_libraries(installed(Path(sys.executable)), parse_lock(ROOT / "envs/test.txt"))
+    assert found == []
+
+
+def test_a_lock_that_is_not_at_hand_is_unknown(flawed: Path) -> None:
+    assert set(read_locks(read_index(flawed))) == {"keras", "jax"}
+    (flawed.parent.parent / "envs/made.txt").unlink()
+    index = read_index(flawed)
+    assert read_locks(index) == {}
+    table = tables_of(index)["quality"]
+    assert "environment" not in set(table["finding"]) and len(table) == len(GATES) - 1
+
+
+def test_samples_without_the_columns_that_are_watched_still_read(tmp_path: Path) -> None:
+    index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1))
+    watched = ["missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes"]
+    change_run(index, 0, lambda frame: frame.drop(columns=watched, inplace=True))
+    known = normalise(read_index(index)).conditions
+    assert known["missed_share"].isna().tolist() == [True, False]
