@@ -38,8 +38,8 @@ class Picture:
 def write_page(where: Path, results: Path, to: Path) -> None:
     """Write the page of the index file at `where` to the file `to`.
 
-    `results` is the folder with its tables, figures and verdicts. Raises EvengroundError when one of them, the
-    index or a run is missing or broken.
+    `results` is the folder with its tables, figures and verdicts. Raises EvengroundError when one of them,
+    the index or a run is missing or broken.
     """
     index = read_index(where)
     runs = {run.wanted: run for run in read_runs(index)}
