@@ -198,6 +198,8 @@ CASES: dict[str, Case] = {
     "cell-digits": cell("rss_bytes", "9" * 5000),
     "time-huge": cell("t_unix_ns", "9" * 30),
     "time-float": cell("t_unix_ns", "1.5"),
+    "time-infinite": cell("t_unix_ns", "inf"),
+    "time-nan": cell("t_unix_ns", "nan"),
     "time-negative": cell("t_unix_ns", "-5"),
     "time-empty": cell("t_unix_ns", ""),
     "quote-open": cell("rss_bytes", '"'),

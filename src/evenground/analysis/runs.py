@@ -294,12 +294,14 @@ def parse_samples(content: bytes, where: Path) -> Samples:
     """Sampled columns of one run; EvengroundError when unreadable or when the clock goes back."""
     numbers = (COUNTER, *GAUGES)
     try:
-        frame = pd.read_csv(
-            BytesIO(content),
-            usecols=["t_unix_ns", *numbers],
-            float_precision="round_trip",
-            dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
-        )
+        # A time that is not finite is refused below; the cast's own warning would be a second line.
+        with np.errstate(invalid="ignore"):
+            frame = pd.read_csv(
+                BytesIO(content),
+                usecols=["t_unix_ns", *numbers],
+                float_precision="round_trip",
+                dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
+            )
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise EvengroundError(f"broken samples, {error}", str(where), DELETE) from error
     t_ns = frame["t_unix_ns"].to_numpy(np.int64)
