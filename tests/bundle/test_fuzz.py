@@ -157,19 +157,22 @@ def fuzz(
     return done
 
 
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evenground.report.draw.save", save_data)
-
-
-def test_a_few_broken_bundles(files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done = fuzz(files, tmp_path, capsys, seed=0, rounds=60)
-    assert 0 < sum(done) < 30
+def test_a_few_broken_bundles(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evenground.replay.draw_all", lambda material, folder: [])
+    done = fuzz(files, tmp_path, capsys, seed=0, rounds=40)
+    assert 0 < sum(done) < 20
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10_000, 20_000, 1000))
+@pytest.mark.parametrize("seed", range(1000, 4000, 1000))
 def test_many_broken_bundles(
-    seed: int, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    seed: int,
+    files: Files,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("evenground.report.draw.save", save_data)
     assert 0 < sum(fuzz(files, tmp_path, capsys, seed, rounds=100)) < 50

@@ -104,11 +104,16 @@ def test_a_replay_needs_only_the_environment_of_the_analysis() -> None:
 
 @pytest.mark.slow
 def test_a_replay_runs_where_nothing_else_is_installed(made: Path, tmp_path: Path) -> None:
-    block = (
-        f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); import runpy; sys.argv = sys.argv[1:]; "
-    )
+    block = "import runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv.pop(0)); "
+    block += f"sys.modules.update(dict.fromkeys({ABSENT!r})); "
     words = [sys.executable, "-c", f"{block}runpy.run_path(sys.argv[0], run_name='__main__')"]
-    words += [str(ROOT / "scripts/replay.py"), str(made), "--output-dir", str(tmp_path / "out")]
+    words += [
+        str(ROOT / "scripts"),
+        str(ROOT / "scripts/replay.py"),
+        str(made),
+        "--output-dir",
+        str(tmp_path / "out"),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert "as published, byte by byte: 21" in done.stdout

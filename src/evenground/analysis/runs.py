@@ -315,12 +315,14 @@ def parse_samples(content: bytes, where: Path) -> Samples:
     needed = {"t_unix_ns", COUNTER, *GAUGES}
     numbers = (COUNTER, *GAUGES, *WATCHED)
     try:
-        frame = pd.read_csv(
-            BytesIO(content),
-            usecols=lambda name: name in needed or name in WATCHED,
-            float_precision="round_trip",
-            dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
-        )
+        # A time that is not finite is refused below; the cast's own warning would be a second line.
+        with np.errstate(invalid="ignore"):
+            frame = pd.read_csv(
+                BytesIO(content),
+                usecols=lambda name: name in needed or name in WATCHED,
+                float_precision="round_trip",
+                dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
+            )
         if absent := sorted(needed - set(frame.columns)):
             raise ValueError(f"no column {', '.join(absent)}")
     except (ValueError, OverflowError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
