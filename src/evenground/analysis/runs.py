@@ -300,13 +300,13 @@ def parse_samples(content: bytes, where: Path) -> Samples:
             float_precision="round_trip",
             dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
         )
-        if absent := sorted(needed - set(frame.columns)):
-            raise ValueError(f"no column {', '.join(absent)}")
+        if lacking := sorted(needed - set(frame.columns)):
+            raise ValueError(f"no column {', '.join(lacking)}")
     except (ValueError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise EvengroundError(f"broken samples, {error}", str(where), DELETE) from error
     t_ns = frame["t_unix_ns"].to_numpy(np.int64)
     if np.any(np.diff(t_ns) <= 0):
         row = int(np.argmax(np.diff(t_ns) <= 0)) + 3
         raise EvengroundError(f"the clock does not move forward at line {row}", str(where), DELETE)
-    frame = frame.reindex(columns=["t_unix_ns", *numbers])
-    return Samples(t_ns, {name: frame[name].to_numpy(np.float64) for name in numbers})
+    absent = np.full(t_ns.size, np.nan)
+    return Samples(t_ns, {n: frame[n].to_numpy(np.float64) if n in frame else absent for n in numbers})
