@@ -14,10 +14,10 @@ import pytest
 
 from analysis.synthetic import MadeResults, write_results
 from engines.support import interpreter
+from evenground.analysis.index import read_index
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.replay import redraw
-from evenground.analysis.index import read_index
 from evenground.report.page.build import write_page
 from evenground.report.page.prose import paragraphs
 from evenground.report.page.verdicts import claims, make_axis, summary
@@ -30,7 +30,9 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything redrawn from made results, one run lost; `report.html` is the page."""
-    where = write_results(tmp_path_factory.mktemp("page"), MadeResults(lost=LOST, stand_ins={"elixir": "jax"}))
+    where = write_results(
+        tmp_path_factory.mktemp("page"), MadeResults(lost=LOST, stand_ins={"elixir": "jax"})
+    )
     redraw(read_index(where), where, where.parent, read_claims(ROOT))
     return where.parent
 
@@ -163,7 +165,9 @@ class TestInABrowser:
 
     def test_nothing_is_complained_of_or_fetched(self, driven: dict[str, Any]) -> None:
         assert driven["console"] == []
-        assert [url.partition(":")[0] for url in driven["requests"] if not url.startswith("data:")] == ["file"]
+        assert [url.partition(":")[0] for url in driven["requests"] if not url.startswith("data:")] == [
+            "file"
+        ]
         assert driven["broken"] == 0 and driven["texts"] > 5000
 
     def test_tables_sort_by_keyboard(self, driven: dict[str, Any]) -> None:

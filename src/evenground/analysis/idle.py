@@ -111,10 +111,10 @@ def _phases(named: Sequence[tuple[str, float, float]], start_s: float, end_s: fl
     return {"phase": most, "phases": ", ".join(name for _, name in touched)}
 
 
-def idle_frame(run: Run, samples: Samples, phases: Sequence[dict[str, object]]) -> pd.DataFrame:
-    """The idle windows of one run, columns as in COLUMNS; `phases` as by `normalise.phase_rows`."""
+def idle_rows(run: Run, samples: Samples, phases: Rows) -> Rows:
+    """The idle windows of one run, named as in COLUMNS; `phases` as by `normalise.phase_rows`."""
     spans = [(str(p["phase"]), float(str(p["start_s"])), float(str(p["end_s"]))) for p in phases]
-    return pd.DataFrame(idle_windows(run.events, run.process, samples, spans), columns=list(COLUMNS))
+    return idle_windows(run.events, run.process, samples, spans)
 
 
 def idle_table(

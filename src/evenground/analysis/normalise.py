@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ import pandas as pd
 from evenground.analysis import by_phase, conditions, idle, memory
 from evenground.analysis.by_phase import mean_by_phase, phase_means
 from evenground.analysis.conditions import Lock, condition_row, read_locks
-from evenground.analysis.idle import idle_frame
+from evenground.analysis.groups import Rows
+from evenground.analysis.idle import idle_rows
 from evenground.analysis.index import Index
 from evenground.analysis.memory import memory_rows
 from evenground.analysis.runs import COUNTER, Events, Process, Run, read_runs
@@ -65,40 +66,39 @@ def normalise(index: Index) -> Normalised:
         grouped[run.wanted.dataset, run.wanted.engine].append(run)
     _refuse_endless(grouped, index.report.grid_s)
     locks = read_locks(index)
-    frames: dict[str, list[pd.DataFrame]] = {field.name: [] for field in fields(Normalised)}
-    missing: list[dict[str, object]] = []
+    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in ("timelines", "mean", "by_phase")}
+    rows: dict[str, Rows] = {name: [] for name in ("phases", "missing", "conditions", "idle", "memory")}
     for (dataset, engine), runs in grouped.items():
         named = {"dataset": dataset, "engine": engine}
-        lines, by_phase = [], []
+        lines, parts = [], []
         for run in runs:
-            line, parts, own = _one_run(run, index, locks.get(engine))
+            mine = {**named, "repetition": run.wanted.repetition}
+            line, part, own = _one_run(run, index, locks.get(engine))
             lines.append(line)
-            by_phase.append(parts)
-            for name, frame in own.items():
-                frames[name].append(_prefixed({**named, "repetition": run.wanted.repetition}, frame))
+            parts.append(part)
+            frames["timelines"].append(_timeline_frame(mine, line, index.report.grid_s))
+            for name, found in own.items():
+                rows[name] += [{**mine, **row} for row in found]
         if lines:
-            frames["mean"].append(_prefixed(named, _mean_frame(mean_timeline(lines), index.report.grid_s)))
-            frames["by_phase"].append(_prefixed(named, mean_by_phase(by_phase)))
-        missing += [{**named, **row} for row in _missing_rows(runs, lines)]
-    frames["missing"].append(pd.DataFrame(missing))
-    return Normalised(**{name: _joined(frames[name], columns) for name, columns in COLUMNS_OF.items()})
+            frames["mean"].append(_mean_frame(named, mean_timeline(lines), index.report.grid_s))
+            frames["by_phase"].append(mean_by_phase(parts).assign(**named))
+        rows["missing"] += [{**named, **row} for row in _missing_rows(runs, lines)]
+    joined = {name: _joined(parts, COLUMNS_OF[name]) for name, parts in frames.items()}
+    tidy = {name: pd.DataFrame(found, columns=[*COLUMNS_OF[name]]) for name, found in rows.items()}
+    return Normalised(**joined, **tidy)
 
 
-def _one_run(
-    run: Run, index: Index, lock: Lock | None
-) -> tuple[Timeline, pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Its timeline, its parts of phases, and its rows of the frames that have rows per run."""
-    grid_s = index.report.grid_s
+def _one_run(run: Run, index: Index, lock: Lock | None) -> tuple[Timeline, pd.DataFrame, dict[str, Rows]]:
+    """Its timeline, its parts of phases, and its rows of the frames that have few rows per run."""
     samples, phases = run.samples(), phase_rows(run.events, run.process)
-    line = align(run.events, run.process, samples, grid_s)
-    own = {
-        "timelines": pd.DataFrame({"t_s": line.step * step_ns(grid_s) / 1e9, **line.columns}),
-        "phases": pd.DataFrame(phases),
-        "conditions": pd.DataFrame([condition_row(run, samples, index, lock)]),
-        "idle": idle_frame(run, samples, phases),
-        "memory": pd.DataFrame(memory_rows(run, samples)),
+    line = align(run.events, run.process, samples, index.report.grid_s)
+    rows = {
+        "phases": phases,
+        "conditions": [condition_row(run, samples, index, lock)],
+        "idle": idle_rows(run, samples, phases),
+        "memory": memory_rows(run, samples),
     }
-    return line, phase_means(run.process, samples, run.events.train_start_ns, phases), own
+    return line, phase_means(run.process, samples, run.events.train_start_ns, phases), rows
 
 
 def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) -> None:
@@ -112,7 +112,7 @@ def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) ->
             raise EvengroundError(what, str(run.folder), "set a larger grid_s")
 
 
-def phase_rows(events: Events, process: Process) -> list[dict[str, object]]:
+def phase_rows(events: Events, process: Process) -> Rows:
     """What the run was doing when, in order; seconds after the start of training.
 
     load: launch to start of training (start of the interpreter, imports, reading, building);
@@ -135,30 +135,26 @@ def phase_rows(events: Events, process: Process) -> list[dict[str, object]]:
     ]
 
 
-def _mean_frame(mean: MeanTimeline, grid_s: float) -> pd.DataFrame:
+def _timeline_frame(named: dict[str, object], line: Timeline, grid_s: float) -> pd.DataFrame:
+    return pd.DataFrame({**named, "t_s": line.step * step_ns(grid_s) / 1e9, **line.columns})
+
+
+def _mean_frame(named: dict[str, str], mean: MeanTimeline, grid_s: float) -> pd.DataFrame:
     counts = {f"n_{name}": mean.counts[name] for name in COLUMNS}
     columns = {"t_s": mean.step * step_ns(grid_s) / 1e9, "n": np.full(mean.step.shape, mean.n)}
-    return pd.DataFrame({**columns, **mean.columns}).assign(**counts)
-
-
-def _prefixed(named: dict[str, object] | dict[str, str], frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with constant columns put before its own."""
-    for position, (name, value) in enumerate(named.items()):
-        frame.insert(position, name, value)  # type: ignore[arg-type]
-    return frame
+    return pd.DataFrame({**named, **columns, **mean.columns, **counts})
 
 
 def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """All frames below each other; an empty frame with these columns when there is none."""
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True)[[*columns]] if filled else pd.DataFrame(columns=[*columns])
+    return pd.concat(frames, ignore_index=True)[[*columns]] if frames else pd.DataFrame(columns=[*columns])
 
 
-def _missing_rows(runs: list[Run], lines: list[Timeline]) -> list[dict[str, object]]:
+def _missing_rows(runs: list[Run], lines: list[Timeline]) -> Rows:
     """One row per column that at least one finished run lacks throughout, or per column without a run."""
     if not runs:
         return [{"column": name, "n_missing": 0, "n": 0, "reason": NO_RUN} for name in COLUMNS]
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     for name in COLUMNS:
         lacking = [run for run, line in zip(runs, lines, strict=True) if np.isnan(line.columns[name]).all()]
         if lacking:

@@ -13,7 +13,7 @@ from evenground.report.sheet import PLOT_WIDTH, TITLE_ROOM, Drawing, add_legend,
 from evenground.report.style import FAINT, INK, SMALL_PT, EngineStyle, width_in
 
 PANEL, NAMES_ROOM = 2.5, 0.34
-NAME_GAP, EDGE_ROOM = 0.08, 0.14
+NAME_GAP = 0.08
 
 
 def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> Drawing | None:
@@ -76,11 +76,11 @@ def _finish(axes: Axes, data: pd.DataFrame, scale: float, label: str) -> None:
 
 def _shown(names: dict[int, str], last: int) -> list[int]:
     """The phases whose names have room below the axis: as many as fit beside each other, from the left."""
-    per_phase, free_from, shown = PLOT_WIDTH / last, -EDGE_ROOM, []
+    per_phase, free_from, shown = PLOT_WIDTH / last, 0.0, []
     for place in sorted(names):
         half = width_in(names[place], SMALL_PT) / 2
         middle = (place + 0.5) * per_phase
-        if middle - half >= free_from and middle + half <= PLOT_WIDTH + EDGE_ROOM:
+        if middle - half >= free_from and middle + half <= PLOT_WIDTH:
             shown.append(place)
             free_from = middle + half + NAME_GAP
     return shown
