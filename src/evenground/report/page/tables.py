@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 
 from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_csv
+from evenground.errors import EvengroundError
 
 NOTHING_LAST = "~"
 
@@ -46,7 +48,9 @@ def page_table(folder: Path, name: str) -> Table:
 
 
 def _heading_and_note(path: Path) -> tuple[str, str]:
-    """What stands over the rows of a Markdown table."""
+    """What stands over the rows of a Markdown table; EvengroundError where there is none."""
+    if not path.is_file():
+        raise EvengroundError("the file is missing", str(path), "call the pipeline again to make it")
     head, _, rest = path.read_text(encoding="utf-8").partition("\n\n")
     return head.removeprefix("# "), rest.partition("\n\n|")[0]
 
@@ -57,7 +61,8 @@ def _cell(column: str, text: str, row: dict[object, object]) -> Cell:
     value = row.get(column, row.get(f"{stem}_median"))
     number = isinstance(value, int | float) and column not in TEXT
     if not number:
-        text = text.replace("\\|", "|")
+        # The page escapes for itself what `files.plain` did for Markdown.
+        text = unescape(text.replace("\\|", "|").replace("\\[", "["))
         return Cell(text, NOTHING_LAST if text == EMPTY else text.lower(), False)
     known = float(str(value))
     return Cell(text, "" if math.isnan(known) else repr(known), True)
