@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.remade import change_run, tables_by_files
+from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.by_phase import FRAME, PARTS, mean_by_phase, phase_means
 from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
@@ -122,3 +124,17 @@ def test_made_runs_have_every_phase_once_per_group(index_path: Path) -> None:
     assert len(frame) == 4 * 5 * 8 * PARTS and frame["mean"].notna().all()
     epoch = frame[(frame["column"] == "cpu_pct") & (frame["phase"] == "epoch 2")]
     assert np.allclose(epoch[epoch["engine"] == "keras"]["mean"], 150.0)
+
+
+def test_a_run_without_any_value_breaks_nothing(tmp_path: Path) -> None:
+    made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, gpu=True)
+    index = write_results(tmp_path, made)
+    numbers = [COUNTER, *GAUGES]
+    change_run(index, 0, lambda frame: frame.__setitem__(numbers, ""))
+    frame = normalise(read_index(index)).by_phase
+    assert set(frame["engine"]) == {"jax"}
+    change_run(index, 1, lambda frame: frame.__setitem__(numbers, ""))
+    assert len(normalise(read_index(index)).by_phase) == 0
+    tables = tables_by_files(index)
+    assert tables["quality"].empty and tables["memory_after"]["used_median"].isna().all()
+    assert (tables["idle_windows"]["reason"] != "").all() and len(tables["idle_windows"]) == 2

@@ -259,7 +259,7 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
     for name in tables:
         said = notes(name, index, tables["quality"], {"swapping": 3})
         assert "Runs flagged: **1 invalid**, 1 with a warning, see `quality.md`" in said
-        assert ("Not recorded" in said) == (name == "quality")
+        assert ("Not known" in said) == (name == "quality")
 
 
 def test_a_clean_experiment_says_that_none_is_flagged(index_path: Path) -> None:

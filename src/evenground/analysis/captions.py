@@ -106,6 +106,6 @@ def _flagged(findings: pd.DataFrame) -> str:
 
 
 def _unknown(index: Index, unknown: Mapping[str, int]) -> str:
-    """What was not recorded and can therefore not be said."""
+    """What cannot be said, as it was not recorded or its lock is not at hand."""
     words = [f"{finding} ({count} of {len(index.finished)} runs)" for finding, count in unknown.items()]
-    return f"\n\nNot recorded, so neither good nor bad: {', '.join(words)}." if words else ""
+    return f"\n\nNot known, so neither good nor bad: {', '.join(words)}." if words else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,17 @@ MOST_VARIATION = 0.05
 # 0.6745 (x - median) / MAD, and above 3.5 it is an outlier. Of fewer than five runs the MAD says too little.
 MODIFIED_Z, MAD_TO_SIGMA, FEWEST_FOR_OUTLIER = 3.5, 0.6745, 5
 
+Name = Literal[
+    "accuracy",
+    "sampler",
+    "swapping",
+    "throttling",
+    "foreign process",
+    "environment",
+    "load",
+    "outlier",
+    "spread",  # of a whole group
+]
 Names = dict[str, str]
 
 
@@ -30,7 +42,7 @@ Names = dict[str, str]
 class Gate:
     """A run's value of `column` (of `conditions.COLUMNS`) above `limit` is a finding."""
 
-    finding: str
+    finding: Name
     state: str
     column: str
     limit: float
@@ -107,7 +119,7 @@ class Finding:
     engine: str
     repetition: int | None
     state: str
-    finding: str
+    finding: Name
     value: float
     limit: float
     reason: str
@@ -219,7 +231,7 @@ def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
 
 
 def unknown(index: Index, conditions: pd.DataFrame) -> dict[str, int]:
-    """Finding -> runs of which it cannot be said, as nobody recorded it; only where there are any."""
+    """Finding -> runs of which it cannot be said; only where there are any."""
     no_gpu = "-nogpu-" in index.machine.class_name
     asked = [gate for gate in GATES if not (gate.needs_gpu and no_gpu)]
     counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in asked}
