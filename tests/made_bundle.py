@@ -14,6 +14,7 @@ from unittest import mock
 from analysis.synthetic import T0_NS, Made, write_manifest, write_run
 from evenground.analysis.files import write_csv
 from evenground.analysis.index import read_index
+from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.files import sha256_bytes, write_json
@@ -21,7 +22,7 @@ from evenground.replay import redraw
 from evenground.report.sheet import Drawing
 from evenground.runs.index import build_index
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run, make_plan, write_plan
-from working_copy import fresh_copy
+from working_copy import ROOT, fresh_copy
 
 LIST = "checksums.sha256"
 INDEX = "results/native/index.json"
@@ -43,7 +44,7 @@ def made_copy(root: Path) -> Path:
     write_plan(plan)
     path = root / plan.results / "index.json"
     write_json(path, build_index(plan.content(), root))
-    redraw(read_index(path), path, path.parent)
+    redraw(read_index(path), path, path.parent, read_claims(ROOT))
     return path
 
 

@@ -65,6 +65,7 @@ def test_run_folder_becomes_typed_records(index_path: Path) -> None:
     [
         ({"schema": 2}, "schema"),
         ({"report": {"grid_s": 0}}, "report.grid_s"),
+        ({"report": {"grid_s": 0.1, "stand_ins": {"elixir": "../x"}}}, "report.stand_ins.elixir"),
         ({"engines": [{"name": "keras", "label": "Keras", "colour": "orange"}]}, "engines.0.colour"),
         ({"engines": [{"name": "keras", "label": "Keras"}]}, "does not list"),
         ({"runs": [{"dataset": "digits"}]}, "runs.0."),

@@ -85,6 +85,14 @@ class TestRepro:
         array.write_bytes(before)
         assert space.repro(seed=2022) == 0
 
+    def test_changed_claims_are_judged_anew(self, space: Workspace) -> None:
+        before, claims = space.tracked(), space.root / "claims.yaml"
+        claims.write_text(claims.read_text().replace("34.21 %", "34 %"))
+        assert space.repro() == 0
+        after = space.tracked()
+        changed = {name for name in before if after[name] != before[name]}
+        assert changed == {f"{OUT}/verdicts.json"} and len(after) == len(before)
+
     def test_one_more_repetition(self, space: Workspace) -> None:
         assert space.repro(repetitions=2) == 2 and len(space.table()) == 4
 

@@ -39,6 +39,27 @@ def epochs_in_table(copy: WorkingCopy) -> set[int]:
 
 
 @pytest.mark.slow
+def test_stand_ins_are_judged_without_a_training(copy: WorkingCopy) -> None:
+    """Two fake engines: first no claim can be judged, then they play the roles."""
+    verdicts = copy.root / "results/native/tables/verdicts.csv"
+
+    def times() -> list[dict[str, str]]:
+        copy.call("--cores", "2", str(verdicts.relative_to(copy.root)))
+        with verdicts.open(encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if row["claim"] == "T1"]
+
+    assert {row["verdict"] for row in times()} == {"not testable here"} and copy.trainings() == 4
+    players = {"elixir": "fake_a", "python": "fake_b", "mnist": "tiny"}
+    copy.settings["stand_ins"] = players
+    ours, published = times()
+    assert float(ours["estimate"]) > 0 and (ours["n_a"], ours["n_b"]) == ("2", "2")
+    assert ours["demonstration"].startswith("fake_a as elixir; fake_b as python; tiny as mnist; epochs 2 ")
+    # Between two samples nothing passes on the thesis's clock, and a fake training takes no time.
+    assert published["estimate"] or published["reason"] == "a value is not above zero: training_s"
+    assert copy.trainings() == 0
+
+
+@pytest.mark.slow
 def test_nothing_stale_and_nothing_for_nothing(copy: WorkingCopy) -> None:
     """Changed, reverted, fewer and more repetitions, an engine removed, a run deleted."""
     copy.call("--cores", "2", TABLE)

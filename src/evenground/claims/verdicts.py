@@ -149,7 +149,8 @@ def _lacks(
         recorded = [one.run.process.missing.get(column) for one in used[role, dataset]]
         why = next(filter(None, recorded), f"nothing recorded gives '{given.taken(instrument)}'")
         return f"{NOTHING}: {column} of {where}: {why}"
-    return f"{found.reason}: {given.taken(instrument)} of {given.resource or 'time'}"
+    what = given.taken(instrument) + (f" of {given.resource}" if given.resource else "")
+    return f"{found.reason}: {what}"
 
 
 def _family(one: Estimated, estimated: Sequence[Estimated]) -> dict[str, float]:
