@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from evenground.analysis.files import write_csv, write_markdown
+from evenground.analysis.files import plain, write_csv, write_markdown
 from evenground.analysis.index import Index
 from evenground.claims.arithmetic import arithmetic
 from evenground.claims.inference import Estimate
@@ -113,7 +113,7 @@ def _counts(judged: Sequence[Judged]) -> str:
 def _machine(index: Index) -> str:
     machine = index.machine
     return (
-        f"Machine: {machine.description} (class `{machine.class_name}`, {index.deployment}). "
+        f"Machine: {plain(machine.description)} (class `{machine.class_name}`, {index.deployment}). "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished."
     )
 
