@@ -135,6 +135,7 @@ def test_steps_per_execution_change_no_number(datasets: dict[str, Path], tmp_pat
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 def test_keras_as_published_trains_the_networks_of_the_public_code(
     datasets: dict[str, Path], tmp_path: Path
 ) -> None:

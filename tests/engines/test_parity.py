@@ -11,6 +11,9 @@ import pytest
 from engines.support import ENGINES, REFERENCE, describe, finish, parity, read
 from evenground.protocol.parity import CASES, Case, Tolerance, differences, disagreements, write_dataset
 
+# Every framework is imported, several times over.
+pytestmark = pytest.mark.slow
+
 BY_NAME = {case.name: case for case in CASES}
 OTHERS = [name for name in ENGINES if name != REFERENCE and describe(ENGINES[name]).get("parity_command")]
 # What is compared beside the specification itself: one default changed, and the case that has to show it.
