@@ -167,7 +167,7 @@ def test_a_few_broken_bundles(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", (1000,))
+@pytest.mark.parametrize("seed", [1000])
 def test_many_broken_bundles(
     seed: int,
     files: Files,
