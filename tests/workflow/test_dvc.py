@@ -91,7 +91,8 @@ class TestRepro:
         assert space.repro() == 0
         after = space.tracked()
         changed = {name for name in before if after[name] != before[name]}
-        assert changed == {f"{OUT}/verdicts.json"} and len(after) == len(before)
+        judged = {f"{OUT}/verdicts.json", f"{OUT}/report.html"}
+        assert changed == judged and len(after) == len(before)
 
     def test_one_more_repetition(self, space: Workspace) -> None:
         assert space.repro(repetitions=2) == 2 and len(space.table()) == 4
