@@ -31,11 +31,18 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, content: Any) -> None:
     """Replace `path` by `content` as indented JSON, whole or not at all; EvengroundError on a full disk."""
     text = json_text(content)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to; it takes its place whole or not at all. Errors as by `writing`."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(text, encoding="utf-8")
+            yield beside
             beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -47,6 +47,11 @@ class Machine:
     class_name: Annotated[ClassName, Field(validation_alias="class")]
     description: Words
 
+    @property
+    def has_gpu(self) -> bool:
+        """Whether machines of this class have a GPU, read from the class's name."""
+        return "-nogpu-" not in self.class_name
+
 
 @dataclass(frozen=True)
 class Calibration:

@@ -232,7 +232,6 @@ def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
 
 def unknown(index: Index, conditions: pd.DataFrame) -> dict[str, int]:
     """Finding -> runs of which it cannot be said; only where there are any."""
-    no_gpu = "-nogpu-" in index.machine.class_name
-    asked = [gate for gate in GATES if not (gate.needs_gpu and no_gpu)]
+    asked = [gate for gate in GATES if index.machine.has_gpu or not gate.needs_gpu]
     counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in asked}
     return {finding: count for finding, count in counts.items() if count}

@@ -42,14 +42,11 @@ class Side:
 def read_side(name: str, index: Index) -> Side:
     """Read all runs of an index. EvengroundError when one cannot be read."""
     runs, timelines = runs_table(index), normalise(index).timelines
+    lines = dict(iter(timelines.groupby(["dataset", "engine", "repetition"])))
     values: dict[tuple[str, str, str], list[float]] = {}
     for run in runs[runs["status"] == "finished"].itertuples():
         key = (str(run.dataset), str(run.engine))
-        mine = timelines[
-            (timelines["dataset"] == run.dataset)
-            & (timelines["engine"] == run.engine)
-            & (timelines["repetition"] == run.repetition)
-        ]
+        mine = lines[(*key, run.repetition)]
         for measure in TIMES:
             values.setdefault((*key, measure), []).append(float(getattr(run, measure)))
         for measure, (_, column, figure) in USES.items():

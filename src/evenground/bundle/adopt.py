@@ -35,10 +35,11 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
     runs = read_runs(index)
     new = [run for run in runs if _is_new(run, root)]
     read_calibration(index)
+    if index.calibration:
+        _refuse_place(index.calibration.path, CALIBRATIONS, 4)
     for run in new:
         _copy_run(run, root)
     if index.calibration:
-        _refuse_place(index.calibration.path, CALIBRATIONS, 4)
         to = root / index.calibration.path
         to.parent.mkdir(parents=True, exist_ok=True)
         if not to.exists():

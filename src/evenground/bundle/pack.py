@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from evenground.analysis.index import Index
 from evenground.bundle.crate import METADATA, File, metadata
-from evenground.files import json_text, sha256_bytes
+from evenground.files import json_text, replacing, sha256_bytes
 
 CHECKSUMS = "checksums.sha256"
 READ_ME = "README.md"
@@ -45,19 +44,9 @@ def _read_me(what: str) -> str:
 
 
 def _write(contents: Mapping[str, bytes], to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f".{to.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            for name, content in contents.items():
-                # A fixed date and mode: the same content is the same file.
-                entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-                entry.compress_type, entry.create_system, entry.external_attr = (
-                    zipfile.ZIP_DEFLATED,
-                    3,
-                    0o644 << 16,
-                )
-                archive.writestr(entry, content)
-        beside.replace(to)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(to) as beside, zipfile.ZipFile(beside, "w", compresslevel=9) as archive:
+        for name, content in contents.items():
+            # A fixed date and mode: the same content is the same file.
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.create_system, entry.external_attr = 3, 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)

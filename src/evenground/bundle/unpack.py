@@ -55,14 +55,14 @@ def unpack(bundle: Path, to: Path, limits: Limits | None = None) -> Path:
         _extract(bundle, beside, limits or Limits())
         with blamed_on(bundle, beside):
             _read_metadata(beside / METADATA)
-            find_index(beside)
+            where = find_index(beside).relative_to(beside)
         beside.rename(to)
     except OSError as error:
-        where = str(error.filename or bundle)
-        raise EvengroundError(f"it cannot be unpacked: {error.strerror}", where, MEND) from error
+        place = str(error.filename or bundle)
+        raise EvengroundError(f"it cannot be unpacked: {error.strerror}", place, MEND) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return find_index(to)
+    return to / where
 
 
 @contextmanager

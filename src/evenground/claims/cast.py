@@ -11,8 +11,6 @@ from evenground.claims.estimators import Arguments
 from evenground.claims.model import Claim, Claims
 from evenground.errors import EvengroundError
 
-NO_GPU_CLASS = "-nogpu-"
-
 
 @dataclass(frozen=True)
 class Cast:
@@ -41,7 +39,7 @@ class Cast:
     def accelerator(self) -> str:
         """Where the trainings computed: cpu or cuda."""
         asked = self.index.parameters.get("accelerator", "auto")
-        here = "cpu" if NO_GPU_CLASS in self.index.machine.class_name else "cuda"
+        here = "cuda" if self.index.machine.has_gpu else "cpu"
         return here if asked == "auto" else str(asked)
 
     def _other_protocol(self) -> list[str]:
@@ -56,7 +54,7 @@ class Cast:
         """Why the experiment cannot judge the claim, before any run is read; empty where it may."""
         if claim.arguments is None:
             return f"column not measured: {claim.untestable}"
-        if claim.needs.gpu and NO_GPU_CLASS in self.index.machine.class_name:
+        if claim.needs.gpu and not self.index.machine.has_gpu:
             return "no GPU"
         if claim.needs.accelerator not in {None, self.accelerator}:
             return (

@@ -68,7 +68,7 @@ class Material:
 
     def why_empty(self, column: str, dataset: str, engines: list[str]) -> str:
         """What an empty panel of `column` says: that there is no GPU, else the reasons on record."""
-        if column in GPU_COLUMNS and "-nogpu-" in self.index.machine.class_name:
+        if column in GPU_COLUMNS and not self.index.machine.has_gpu:
             return NO_GPU
         mine = self.missing[(self.missing["dataset"] == dataset) & self.missing["engine"].isin(engines)]
         reasons = mine[mine["column"] == column]["reason"].unique().tolist()

@@ -13,7 +13,7 @@ from evenground.analysis.captions import HEADINGS
 from evenground.analysis.environment import read_environment
 from evenground.analysis.index import Index, WantedRun, read_index
 from evenground.analysis.runs import Run, read_runs
-from evenground.files import read_json
+from evenground.files import read_json, replacing
 from evenground.report.page.deviations import deviations
 from evenground.report.page.prose import paragraphs
 from evenground.report.page.steps import steps
@@ -53,10 +53,9 @@ def write_page(where: Path, results: Path, to: Path) -> None:
         "deviations": [paragraphs(line) for line in deviations(index)],
         "steps": steps(index, runs),
     }
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f".{to.name}.part")
-    beside.write_text(_environment().get_template(PAGE).render(context), encoding="utf-8")
-    beside.replace(to)
+    html = _environment().get_template(PAGE).render(context)
+    with replacing(to) as beside:
+        beside.write_text(html, encoding="utf-8")
 
 
 def _environment() -> Environment:

@@ -148,7 +148,7 @@ class Judged:
     axis: Axis | None
     words: str
     estimate: float | None
-    estimator: str | None
+    estimator: str
     runs: tuple[str, ...]
 
     @property
@@ -215,11 +215,12 @@ def _judged(row: _Row) -> Judged:
     runs = tuple(run.path for run in row.runs)
     shown = "" if row.verdict == UNTESTABLE else row.demonstration
     estimator = row.estimator or "none"
-    return Judged(row.instrument, row.verdict, shown, axis, _told(row), row.estimate, estimator, runs)
+    told = f"{_told(row)}. Demonstration: {shown}." if shown else f"{_told(row)}."
+    return Judged(row.instrument, row.verdict, shown, axis, told, row.estimate, estimator, runs)
 
 
 def _told(row: _Row) -> str:
-    """Numbers and reason of a verdict in one sentence."""
+    """Numbers and reason of a verdict, without a full stop."""
     parts = []
     if row.estimate is not None:
         unit = "" if row.unit == "1" else f" {row.unit}"
@@ -233,9 +234,7 @@ def _told(row: _Row) -> str:
         parts.append(f"p = {number(row.p_holm, 2)} after Holm")
     if row.n_a is not None:
         parts.append(f"n = {row.n_a}{f' and {row.n_b}' if row.n_b is not None else ''}")
-    sentence = "; ".join([*parts, *([row.reason] if row.reason else [])])
-    demonstration = row.demonstration and row.verdict != UNTESTABLE
-    return f"{sentence}. Demonstration: {row.demonstration}." if demonstration else f"{sentence}."
+    return "; ".join([*parts, *([row.reason] if row.reason else [])])
 
 
 def summary(judged: list[Claim]) -> str:
