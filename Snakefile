@@ -57,6 +57,7 @@ include: "rules/preflight.smk"
 include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/analysis.smk"
+include: "rules/report.smk"
 
 
 localrules: all, figures, preflight, containers, data
@@ -65,7 +66,7 @@ localrules: all, figures, preflight, containers, data
 rule all:
     default_target: True
     input:
-        f"{OUT}/complete.json",
+        [f"{OUT}/complete.json", *shown_in_report()],
 
 
 rule figures:

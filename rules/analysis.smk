@@ -26,7 +26,7 @@ rule tables:
         expand(
             f"{OUT}/tables/{{name}}.{{form}}",
             name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"]
-            + ["quality", "idle_windows", "memory_after"],
+            + ["quality", "idle_windows", "memory_after", "lines_of_code"],
             form=["csv", "md"],
         ),
         metrics=f"{OUT}/metrics.json",

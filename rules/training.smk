@@ -49,6 +49,8 @@ rule index:
     input:
         attempts_to_make,
         ancient(calibrations),
+        "data/published/thesis-code.csv",
+        thesis_files(Path()),
         plan=f"{OUT}/plan.json",
     output:
         f"{OUT}/index.json",

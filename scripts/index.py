@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write index.json: what became of every run that plan.json wants."""
+"""Write index.json: what became of every run that plan.json wants, and the lines of code behind it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.files import read_json, write_json
+from evenground.lines import count_lines
 from evenground.runs.index import build_index
 
 
@@ -17,7 +18,8 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
-    write_json(given.output, build_index(read_json(given.plan), Path()))
+    plan = read_json(given.plan)
+    write_json(given.output, {**build_index(plan, Path()), "lines": count_lines(plan["engines"], Path())})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ ROOMS = {
     "call": set(),
     "config": set(),
     "engines": {"config"},
+    "lines": set(),
     "pins": set(),
     "images": {"pins"},
     "datasets": set(),

@@ -84,7 +84,7 @@ def sha256_json(content: Any) -> str:
 
 def sha256_tree(paths: Iterable[Path], root: Path) -> str:
     """Hexadecimal sha256 over names (below `root`) and contents of files and folders, caches left out."""
-    files = sorted({file for path in paths for file in _files_below(path)})
+    files = sorted({file for path in paths for file in files_below(path)})
     return sha256_json([[_name(file, root), sha256_file(file)] for file in files])
 
 
@@ -92,7 +92,8 @@ def _name(file: Path, root: Path) -> str:
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
 
 
-def _files_below(path: Path) -> list[Path]:
+def files_below(path: Path) -> list[Path]:
+    """The file, or every file below the folder, caches left out; EvengroundError when it is missing."""
     if path.is_file():
         return [path]
     if not path.is_dir():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evenground.analysis.statistics import ratio_interval, ratio_of_ratios
+from evenground.analysis.statistics import Estimate, contrast, ratio_interval, ratio_of_ratios
 from evenground.claims.estimators import ESTIMATORS, Arguments, Values
-from evenground.claims.inference import Estimate, Region, contrast, holm, p_value, runs_to_decide
+from evenground.claims.inference import Region, holm, p_value, runs_to_decide
 
 ABOVE = Region(1, math.inf)
 ALIKE = Region(0.8, 1.25)

@@ -31,13 +31,14 @@ from evenground.claims.verdicts import Judged
 
 GOLDEN = Path(__file__).parent / "golden"
 BOTH = ("corrected", "as-published")
+LINES, TURNED_LINES = {"axon": 102, "plain-nx": 204}, {"axon": 300, "plain-nx": 204}
 Found = Mapping[tuple[str, str], Judged]
 
 
 @pytest.fixture(scope="module")
 def thesis(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An experiment with the thesis's own numbers, on its own class of machine. Read it, do not change it."""
-    return experiment(tmp_path_factory.mktemp("thesis"), machine=THESIS_MACHINE)
+    return experiment(tmp_path_factory.mktemp("thesis"), machine=THESIS_MACHINE, thesis_lines=LINES)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +48,16 @@ def as_claimed(thesis: Path) -> Found:
 
 @pytest.fixture(scope="module")
 def contrary(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    return verdicts(experiment(tmp_path_factory.mktemp("contrary"), CONTRARY, machine=THESIS_MACHINE))
+    return verdicts(
+        experiment(
+            tmp_path_factory.mktemp("contrary"), CONTRARY, machine=THESIS_MACHINE, thesis_lines=TURNED_LINES
+        )
+    )
 
 
 # What the thesis's own numbers do not support, or what made runs of two engines do not have.
 OTHERWISE = {
     "X1": "not testable here",
-    "L1": "not testable here",
     "V3-mnist": "contradicted",
     "V3-cifar10": "inconclusive",
 }
@@ -70,7 +74,7 @@ def test_the_thesis_reproduces_itself(as_claimed: Found, claim: str, instrument:
 
 
 @pytest.mark.parametrize("instrument", BOTH)
-@pytest.mark.parametrize("claim", [claim.id for claim in claims().claims if claim.id not in {"X1", "L1"}])
+@pytest.mark.parametrize("claim", [claim.id for claim in claims().claims if claim.id != "X1"])
 def test_turned_data_turn_the_verdict(contrary: Found, claim: str, instrument: str) -> None:
     turned = {"V3-mnist": "reproduced"}
     assert contrary[claim, instrument].verdict == turned.get(claim, "contradicted"), contrary[
@@ -110,6 +114,33 @@ def test_other_memory_of_the_machine_counts_as_published_only(tmp_path: Path) ->
     found = verdicts(experiment(tmp_path, changed(THESIS, used_bytes=8 * 2**30)))
     for claim in ("R1-mnist", "R1-cifar10"):
         assert [found[claim, i].verdict for i in BOTH] == ["reproduced", "contradicted"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted", "reason"),
+    [
+        (LINES, "reproduced", "the interval holds the published value"),
+        ({"axon": 110, "plain-nx": 204}, "direction only", "another size than published"),
+        (TURNED_LINES, "contradicted", "the interval lies wholly on the other side"),
+        ({"axon": 204, "plain-nx": 204}, "inconclusive", "the interval holds the bound"),
+        ({"axon": 0, "plain-nx": 204}, "not testable here", "no line of code in 'axon'"),
+        (None, "not testable here", "the author's file is not at hand: data/thesis-code/lib/made.ex"),
+    ],
+)
+def test_lines_of_code_are_judged_as_they_were_counted(
+    tmp_path: Path, lines: dict[str, int] | None, wanted: str, reason: str
+) -> None:
+    found = verdicts(experiment(tmp_path, repetitions=1, thesis_lines=lines))
+    for one in (found["L1", instrument] for instrument in BOTH):
+        assert one.verdict == wanted and reason in one.reason
+        assert len(one.of.counted) == (2 if one.of.found else 0)
+
+
+def test_runs_indexed_before_lines_were_counted_say_so(tmp_path: Path) -> None:
+    index = experiment(tmp_path, repetitions=1)
+    index.write_text(json.dumps({**json.loads(index.read_text()), "lines": None}))
+    one = verdicts(index)["L1", "corrected"]
+    assert one.verdict == "not testable here" and "indexed before lines were counted" in one.reason
 
 
 def test_another_size_is_the_direction_only(tmp_path: Path) -> None:

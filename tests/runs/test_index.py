@@ -29,7 +29,12 @@ def plan(engines: dict[str, int]) -> dict[str, Any]:
         for engine, count in engines.items()
         for number in range(1, count + 1)
     ]
-    return {"machine": MACHINE, "calibration": "results/calibration/made/x.json", "runs": runs}
+    return {
+        "machine": MACHINE,
+        "calibration": "results/calibration/made/x.json",
+        "engines": [{"name": "a", "sources": ["/elsewhere"]}],
+        "runs": runs,
+    }
 
 
 def finish(root: Path, engine: str, number: int, digest: str | None, lock: str = "a") -> None:
@@ -69,3 +74,7 @@ def test_arms_of_one_engine_in_two_images_are_refused(tmp_path: Path) -> None:
 def test_native_and_missing_runs_have_no_image(tmp_path: Path) -> None:
     finish(tmp_path, "a", 1, None)
     assert len(unfinished(build_index(plan({"a": 2}), tmp_path))) == 1
+
+
+def test_an_index_names_no_place_of_this_machine(tmp_path: Path) -> None:
+    assert build_index(plan({"a": 1}), tmp_path)["engines"] == [{"name": "a"}]

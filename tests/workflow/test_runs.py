@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import shutil
 import socket
@@ -153,6 +154,25 @@ def test_a_calibration_that_is_there_is_not_made_again_for_a_new_dataset(called:
     recorded = json.loads((copy.root / index(copy)["calibration"]["path"]).read_text())
     assert list(recorded["figures"]) == ["made"]
     assert missed_goals(index(copy), copy.root) == ["made"]
+
+
+@pytest.mark.slow
+def test_snakemakes_own_report_has_the_figures_with_their_captions(copy: WorkingCopy) -> None:
+    copy.call("--cores", "2", "--report", "early.html", ok=False)
+    assert not (copy.root / "early.html").exists()
+    copy.call("--cores", "2")
+    results = copy.root / "results/native"
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
+    copy.call("--report", "snakemake.html")
+    assert {path: path.stat().st_mtime_ns for path in results.rglob("*")} == before
+    page = (copy.root / "snakemake.html").read_text()
+    figures = json.loads((results / "figures/figures.json").read_text())
+    assert len(figures) > 5
+    for figure in figures:
+        assert f"<p>{html.escape(figure['caption'], quote=False)}</p>" in page
+        assert figure["title"] in page and f'"{figure["name"]}.svg"' in page
+    tables = {path.name for path in (results / "tables").glob("*.csv")}
+    assert all(f'"{name}"' in page for name in (*tables, "report.html"))
 
 
 def test_a_changed_record_is_refused(called: Called, tmp_path: Path) -> None:

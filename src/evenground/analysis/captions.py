@@ -19,6 +19,7 @@ HEADINGS = {
     "idle_windows": "When the GPU was idle during training",
     "quality": "What speaks against runs",
     "runs": "Every wanted run",
+    "lines_of_code": "Lines of code of the engines, and of the thesis's trainers",
     "calibration": "How well the sampler measures on this machine",
 }
 
@@ -60,6 +61,13 @@ _NOTES = {
     ),
     "runs": (
         "In the order in which they were run. Seconds as in `training_time`. `quality`: see `quality.md`."
+    ),
+    "lines_of_code": (
+        "`lines`: all of them, as the thesis counts. `code_lines`: those with code on them; "
+        "`comment_lines`: those with only a comment. An engine's files are its folder and the protocol it "
+        "shares; an arm has those of its engine. Of the thesis's MNIST trainers in Elixir, `corrected` has "
+        "the files that the trainer uses, `as-published` those whose lines give the published number "
+        "(docs/claims.md, L1)."
     ),
     "calibration": (
         "Known loads under the sampler, against the kernel's own account of them (docs/sidecar.md). "

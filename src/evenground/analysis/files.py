@@ -13,6 +13,8 @@ DIGITS = 4
 MIB = 2**20
 EMPTY = "–"
 TEXT = (
+    "code",
+    "language",
     "dataset",
     "engine",
     "baseline",

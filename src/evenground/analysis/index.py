@@ -95,6 +95,44 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class EngineLines:
+    """Lines of an engine's files in one language: all of them, those with code, those with only a comment."""
+
+    engine: Name
+    language: Words
+    files: Count
+    lines: Count
+    code_lines: Count
+    comment_lines: Count
+
+
+@dataclass(frozen=True)
+class ThesisLines:
+    """The same of a trainer of the thesis as an instrument takes it; `absent` says why nothing was counted.
+
+    `sha256` is that of each counted file.
+    """
+
+    instrument: Name
+    code: Name
+    files: Count = 0
+    lines: Count = 0
+    code_lines: Count = 0
+    comment_lines: Count = 0
+    sha256: dict[Inside, Words] = field(default_factory=dict)
+    absent: Words | None = None
+
+
+@dataclass(frozen=True)
+class CodeLines:
+    """Lines of code, and what counted them."""
+
+    counter: Words
+    engines: tuple[EngineLines, ...]
+    thesis: tuple[ThesisLines, ...]
+
+
+@dataclass(frozen=True)
 class WantedRun:
     """One run the configuration asks for; `path` is None unless it finished."""
 
@@ -128,6 +166,7 @@ class Index:
     parameters: dict[str, Any]
     runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
     calibration: Calibration | None = None
+    lines: CodeLines | None = None
 
     @property
     def finished(self) -> tuple[WantedRun, ...]:

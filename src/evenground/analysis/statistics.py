@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, median, variance
 
 from scipy.special import stdtrit
 
 LEVEL = 0.95
+NOTHING = "no value"
+TOO_FEW = "fewer than two runs"
+NOT_POSITIVE = "a value is not above zero"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,25 @@ class Summary:
     minimum: float
     maximum: float
     n: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A weighted sum of group means in its own unit, or NaN with the `reason`.
+
+    `centre`, `se` and `spreads` (variance of one run of each group, with its weight) are on the scale of the
+    test: logarithms where `log`, the unit itself otherwise.
+    """
+
+    value: float
+    low: float
+    high: float
+    df: float
+    centre: float
+    se: float
+    log: bool
+    spreads: tuple[float, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +60,7 @@ class Ratio:
 
 def summarise(values: Sequence[float]) -> Summary:
     """Summary of the values that were measured: NaN is missing, neither zero nor counted."""
-    known = [float(value) for value in values if not math.isnan(value)]
+    known = _known(values)
     if not known:
         return Summary(math.nan, math.nan, math.nan, math.nan, 0)
     return Summary(median(known), fmean(known), min(known), max(known), len(known))
@@ -54,7 +76,7 @@ def ratio_interval(baseline: Sequence[float], other: Sequence[float], level: flo
     (1946) for df; logarithms because times are positive and differ by factors. Fewer than two values
     on a side: no interval (NaN). No variance on either side: the interval is the point itself, df NaN.
     """
-    return _contrast([(-1, baseline), (1, other)], level)
+    return _ratio(contrast([(-1, baseline), (1, other)], True, level), [baseline], [other])
 
 
 def ratio_of_ratios(
@@ -68,27 +90,49 @@ def ratio_of_ratios(
     variances of all four groups: Satterthwaite's approximation holds for any sum of variances.
     `n_baseline` and `n_other` are the smaller number of values on each side.
     """
-    found = _contrast([(1, a[0]), (-1, a[1]), (-1, b[0]), (1, b[1])], level)
-    counts = [sum(not math.isnan(value) for value in values) for values in (*a, *b)]
-    return replace(found, n_baseline=min(counts[:2]), n_other=min(counts[2:]))
+    found = contrast([(1, a[0]), (-1, a[1]), (-1, b[0]), (1, b[1])], True, level)
+    return _ratio(found, a, b)
 
 
-def _contrast(groups: Sequence[tuple[int, Sequence[float]]], level: float) -> Ratio:
-    """exp of the signed sum of the groups' means of logarithms; the first and last group give the counts."""
-    known = [[value for value in values if not math.isnan(value)] for _, values in groups]
-    counts = [len(values) for values in known]
-    nothing = Ratio(math.nan, math.nan, math.nan, math.nan, counts[0], counts[-1], "")
+def _ratio(found: Estimate, baseline: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
+    counts = [min(len(_known(values)) for values in side) for side in (baseline, other)]
+    reason = "no finished run" if found.reason == NOTHING else found.reason
+    return Ratio(found.value, found.low, found.high, found.df, counts[0], counts[1], reason)
+
+
+def contrast(groups: Sequence[tuple[float, Sequence[float]]], log: bool, level: float = LEVEL) -> Estimate:
+    """The sum of weight times mean over `groups`, on logarithms (then as its exponential) or as it is.
+
+    With v_i = w_i^2 s_i^2 / n_i the interval is the sum -+ t(0.5 + level / 2, df) sqrt(sum v_i) and df =
+    (sum v_i)^2 / sum(v_i^2 / (n_i - 1)). Source: B. L. Welch, Biometrika 34 (1947); F. E. Satterthwaite,
+    Biometrics Bulletin 2 (1946); for one group it is Student's interval (Biometrika 6, 1908). NaN is a
+    missing value.
+    """
+    known = [_known(values) for _, values in groups]
+    counts, weights = [len(values) for values in known], [weight for weight, _ in groups]
     if min(counts) == 0:
-        return replace(nothing, reason="no finished run")
-    if min(min(values) for values in known) <= 0:
-        return replace(nothing, reason="a value is not above zero")
-    logs = [[math.log(value) for value in values] for values in known]
-    d = sum(sign * fmean(values) for (sign, _), values in zip(groups, logs, strict=True))
+        return _without(NOTHING, log)
+    if log and min(min(values) for values in known) <= 0:
+        return _without(NOT_POSITIVE, log)
+    scaled = [[math.log(value) for value in values] for values in known] if log else known
+    centre = sum(weight * fmean(values) for weight, values in zip(weights, scaled, strict=True))
     if min(counts) < 2:
-        return replace(nothing, ratio=math.exp(d), reason="fewer than two runs")
-    df, se = welch([variance(values) / len(values) for values in logs], counts)
+        return _without(TOO_FEW, log, math.exp(centre) if log else centre)
+    spreads = [w**2 * variance(values) for w, values in zip(weights, scaled, strict=True)]
+    df, se = welch([s / n for s, n in zip(spreads, counts, strict=True)], counts)
     half = half_width(df, se, level)
-    return replace(nothing, ratio=math.exp(d), low=math.exp(d - half), high=math.exp(d + half), df=df)
+    ends = (centre, centre - half, centre + half)
+    value, low, high = (math.exp(end) for end in ends) if log else ends
+    return Estimate(value, low, high, df, centre, se, log, tuple(spreads))
+
+
+def _without(reason: str, log: bool, value: float = math.nan) -> Estimate:
+    nan = math.nan
+    return Estimate(value, nan, nan, nan, nan, nan, log, (), reason)
+
+
+def _known(values: Sequence[float]) -> list[float]:
+    return [float(value) for value in values if not math.isnan(value)]
 
 
 def welch(variances: Sequence[float], counts: Sequence[int]) -> tuple[float, float]:

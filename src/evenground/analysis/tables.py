@@ -47,6 +47,7 @@ def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
         "idle_windows": idle_table(index, runs, frames.idle, frames.conditions, frames.missing),
         "quality": quality,
         "runs": runs,
+        "lines_of_code": lines_of_code(index),
         "calibration": calibration(index),
     }
 
@@ -67,6 +68,21 @@ def runs_table(index: Index) -> pd.DataFrame:
             numbers |= {"test_accuracy": run.events.test_accuracy, FINAL: run.events.epochs[-1].loss}
         rows.append({**row, **numbers, "quality": "", "key": wanted.key[:12]})
     return pd.DataFrame(rows)
+
+
+def lines_of_code(index: Index) -> pd.DataFrame:
+    """One row per engine and language, then per trainer of the thesis and instrument."""
+    columns = ["code", "language", "instrument", "files", "lines", "code_lines", "comment_lines", "reason"]
+    counts = columns[3:7]
+    rows: Rows = []
+    for engine in index.lines.engines if index.lines else ():
+        row = {"code": engine.engine, "language": engine.language, "instrument": "", "reason": ""}
+        rows.append(row | {name: getattr(engine, name) for name in counts})
+    for trainer in index.lines.thesis if index.lines else ():
+        row = {"code": f"thesis: {trainer.code}", "language": "Elixir", "instrument": trainer.instrument}
+        found = {name: None if trainer.absent else getattr(trainer, name) for name in counts}
+        rows.append(row | found | {"reason": trainer.absent or ""})
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(counts, "Int64"))
 
 
 def calibration(index: Index) -> pd.DataFrame:

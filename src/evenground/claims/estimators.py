@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from evenground.analysis.index import Name
-from evenground.claims.inference import Estimate, contrast
+from evenground.analysis.statistics import Estimate, contrast
 from evenground.claims.instruments import Instrument
 
 Values = Mapping[tuple[str, str], Sequence[float]]

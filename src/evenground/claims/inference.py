@@ -1,43 +1,20 @@
-"""From a handful of values to an estimate with its interval, p-values, and the runs that would decide."""
+"""From an estimate to its p-value against what a claim allows, and to the runs that would decide."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from statistics import fmean, variance
 from typing import TypeVar
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from evenground.analysis.statistics import LEVEL, half_width, welch
+from evenground.analysis.statistics import LEVEL, Estimate
 
 ALPHA = 1 - LEVEL
 MOST_RUNS = 1000
-NOTHING = "column not measured"
-TOO_FEW = "fewer than two runs"
-NOT_POSITIVE = "a value is not above zero"
 K = TypeVar("K", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A weighted sum of group means in the unit of the claim, or NaN with the `reason`.
-
-    `centre`, `se` and `spreads` (variance of one run of each group, with its weight) are on the scale of the
-    test: logarithms where `log`, the unit itself otherwise.
-    """
-
-    value: float
-    low: float
-    high: float
-    df: float
-    centre: float
-    se: float
-    log: bool
-    spreads: tuple[float, ...]
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,36 +32,6 @@ class Region:
         """From the estimate to the nearest edge, on the scale of the test."""
         edges = [edge for edge in (self.low, self.high) if math.isfinite(edge)]
         return min(abs(found.centre - (math.log(edge) if found.log else edge)) for edge in edges)
-
-
-def contrast(groups: Sequence[tuple[float, Sequence[float]]], log: bool) -> Estimate:
-    """The sum of weight times mean over `groups`, on logarithms (then as its exponential) or as it is.
-
-    With v_i = w_i^2 s_i^2 / n_i the interval is the sum -+ t(0.975, df) sqrt(sum v_i) and df = (sum v_i)^2 /
-    sum(v_i^2 / (n_i - 1)). Source: B. L. Welch, Biometrika 34 (1947); F. E. Satterthwaite, Biometrics
-    Bulletin 2 (1946); for one group it is Student's interval (Biometrika 6, 1908). NaN is a missing value.
-    """
-    known = [[value for value in values if not math.isnan(value)] for _, values in groups]
-    weights = [weight for weight, _ in groups]
-    if min(len(values) for values in known) == 0:
-        return _without(NOTHING, log)
-    if log and min(min(values) for values in known) <= 0:
-        return _without(NOT_POSITIVE, log)
-    scaled = [[math.log(value) for value in values] for values in known] if log else known
-    centre = sum(weight * fmean(values) for weight, values in zip(weights, scaled, strict=True))
-    if min(len(values) for values in known) < 2:
-        return _without(TOO_FEW, log, math.exp(centre) if log else centre)
-    spreads = [w**2 * variance(values) for w, values in zip(weights, scaled, strict=True)]
-    counts = [len(values) for values in known]
-    df, se = welch([s / n for s, n in zip(spreads, counts, strict=True)], counts)
-    ends = (centre - half_width(df, se), centre, centre + half_width(df, se))
-    low, value, high = (math.exp(end) for end in ends) if log else ends
-    return Estimate(value, low, high, df, centre, se, log, tuple(spreads))
-
-
-def _without(reason: str, log: bool, value: float = math.nan) -> Estimate:
-    nan = math.nan
-    return Estimate(value, nan, nan, nan, nan, nan, log, (), reason)
 
 
 def p_value(found: Estimate, region: Region) -> float:

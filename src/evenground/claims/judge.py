@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal, get_args
 
-from evenground.claims.inference import ALPHA, MOST_RUNS, Estimate
+from evenground.analysis.statistics import Estimate
+from evenground.claims.inference import ALPHA, MOST_RUNS
 from evenground.claims.model import Claim
 
 Verdict = Literal["reproduced", "direction only", "inconclusive", "contradicted", "not testable here"]

@@ -39,6 +39,15 @@ class Needs(BaseModel):
     arm: Name | None = Field(default=None, description="A role of it that is an arm of another engine.")
 
 
+class Code(BaseModel):
+    """Two trainers of the thesis whose lines are compared; data/published/thesis-code.csv has their files."""
+
+    model_config = _STRICT
+
+    of: Name = Field(description="The one whose lines stand above the line.")
+    over: Name = Field(description="The one below it.")
+
+
 class Claim(BaseModel):
     """One statement that runs can support or contradict."""
 
@@ -50,6 +59,7 @@ class Claim(BaseModel):
     family: Name = Field(description="Claims judged together: Holm's correction counts them.")
     estimator: str | None = Field(default=None, description="A name of estimators.py.")
     arguments: Arguments | None = Field(default=None, description="What it works on.")
+    code: Code | None = Field(default=None, description="Instead of an estimator: a ratio of lines of code.")
     direction: Literal["greater", "less", "alike", "at_most"] = Field(
         description="What is claimed of the estimate: above the bound; below it; between 1 / bound and "
         "bound; at most the bound."
@@ -92,9 +102,10 @@ class Claim(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Claim:
-        if (self.estimator is None, self.arguments is None) != ((self.untestable is not None),) * 2:
+        ways = (self.estimator, self.code, self.untestable)
+        if sum(way is not None for way in ways) != 1 or (self.estimator is None) != (self.arguments is None):
             raise ValueError(
-                "a claim has an estimator and its arguments, or the reason why it is 'untestable'"
+                "a claim has an estimator and its arguments, or 'code', or the reason why it is 'untestable'"
             )
         if self.test:
             _refuse_arguments(*self.test)
@@ -207,14 +218,18 @@ def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> N
     if strange:
         what = f"{claim.id}: unknown published number '{strange[0]}'"
         raise EvengroundError(what, str(path), f"its ids are in {PUBLISHED}")
-    if claim.published is None or claim.test is None:
+    if claim.published is None or claim.untestable is not None:
         return
-    estimator, given = claim.test
-    if len(claim.follows_from) != len(given.groups):
-        what = f"{claim.id}: {len(claim.follows_from)} published numbers for {len(given.groups)} groups"
+    groups = claim.test[1].groups if claim.test else [("of", ""), ("over", "")]
+    if len(claim.follows_from) != len(groups):
+        what = f"{claim.id}: {len(claim.follows_from)} published numbers for {len(groups)} groups"
         raise EvengroundError(what, str(path), "name them in the order of datasets, `of` before `over`")
-    values = [[float(numbers[name].value)] for name in claim.follows_from]
-    follows = ESTIMATORS[estimator](given, dict(zip(given.groups, values, strict=True))).value
+    values = [float(numbers[name].value) for name in claim.follows_from]
+    if claim.test is None:
+        follows = values[0] / values[1]
+    else:
+        single = {group: [value] for group, value in zip(groups, values, strict=True)}
+        follows = ESTIMATORS[claim.test[0]](claim.test[1], single).value
     if abs(follows / claim.published - 1) > FOLLOWS:
         what = f"{claim.id}: its published numbers give {follows:.4g}, not {claim.published:g}"
         raise EvengroundError(what, str(path), "mend 'published' or 'follows_from'")

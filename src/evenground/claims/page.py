@@ -22,6 +22,8 @@ def _row(claim: Claim) -> str:
 
 def _estimate(claim: Claim) -> str:
     """What is estimated, in words."""
+    if claim.code:
+        return f"ratio of lines of code, {claim.code.of} over {claim.code.over}"
     if claim.test is None:
         return f"none: {claim.untestable}"
     estimator, given = claim.test

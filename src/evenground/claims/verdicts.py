@@ -7,19 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from evenground.analysis.index import Index
+from evenground.analysis.index import Index, ThesisLines
 from evenground.analysis.runs import Run, read_runs
+from evenground.analysis.statistics import NOTHING, TOO_FEW, Estimate
 from evenground.claims.cast import Cast, make_cast
+from evenground.claims.code import counted, line_count, line_ratio
 from evenground.claims.estimators import ESTIMATORS, Arguments
-from evenground.claims.inference import (
-    ALPHA,
-    NOTHING,
-    TOO_FEW,
-    Estimate,
-    holm,
-    p_value,
-    runs_to_decide,
-)
+from evenground.claims.inference import ALPHA, holm, p_value, runs_to_decide
 from evenground.claims.instruments import SOURCES, TRACES, Instrument, Trace
 from evenground.claims.judge import Verdict, judge, words_for_more
 from evenground.claims.measures import MEASURES
@@ -40,7 +34,8 @@ class Used:
 class Estimated:
     """A claim under an instrument, before its family is known: an estimate, or what it `lacks`.
 
-    `used` has the runs of every group (role and dataset of the claim).
+    `used` has the runs of every group (role and dataset of the claim), `counted` the trainers whose lines
+    were counted.
     """
 
     claim: Claim
@@ -48,6 +43,7 @@ class Estimated:
     lacks: str = ""
     found: Estimate | None = None
     used: Mapping[Group, Sequence[Used]] = field(default_factory=dict)
+    counted: tuple[ThesisLines, ...] = ()
 
     @property
     def p(self) -> float:
@@ -117,6 +113,8 @@ def judge_all(index: Index, claims: Claims, stand_ins: Mapping[str, str] | None 
 
 def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Material) -> Estimated:
     """The estimate of one claim under one instrument, or what is lacking for it."""
+    if claim.code:
+        return _of_code(claim, instrument, cast.index)
     lacks = cast.lacks(claim)
     if lacks or claim.test is None:
         return Estimated(claim, instrument, lacks)
@@ -130,6 +128,17 @@ def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Materia
     found = ESTIMATORS[estimator](given, values)
     lacks = _lacks(found, given, instrument, used, cast) if found.reason else ""
     return Estimated(claim, instrument, lacks, found, used)
+
+
+def _of_code(claim: Claim, instrument: Instrument, index: Index) -> Estimated:
+    """The estimate of a claim about lines of code."""
+    if claim.code is None:
+        raise ValueError(f"{claim.id} is not about lines of code")
+    trainers = counted(claim.code, instrument, index.lines)
+    if isinstance(trainers, str):
+        return Estimated(claim, instrument, trainers)
+    above, below = (line_count(trainer, instrument) for trainer in trainers)
+    return Estimated(claim, instrument, found=line_ratio(above, below), counted=trainers)
 
 
 def _lacks(
@@ -148,7 +157,7 @@ def _lacks(
         column = SOURCES[instrument].get(given.resource or "", given.measure)
         recorded = [one.run.process.missing.get(column) for one in used[role, dataset]]
         why = next(filter(None, recorded), f"nothing recorded gives '{given.taken(instrument)}'")
-        return f"{NOTHING}: {column} of {where}: {why}"
+        return f"column not measured: {column} of {where}: {why}"
     what = given.taken(instrument) + (f" of {given.resource}" if given.resource else "")
     return f"{found.reason}: {what}"
 
@@ -165,7 +174,8 @@ def _judged(one: Estimated, family: Mapping[str, float], cast: Cast, own_machine
         return Judged(one, "not testable here", one.lacks, demonstration)
     tested = sum(not math.isnan(p) for p in family.values())
     p_holm = holm(family)[one.claim.id]
-    verdict, reason = judge(one.claim, one.found, p_holm, own_machine)
+    # Lines are the same on any machine.
+    verdict, reason = judge(one.claim, one.found, p_holm, own_machine or one.claim.code is not None)
     if verdict != "inconclusive":
         return Judged(one, verdict, reason, demonstration, p_holm, tested)
     # At the strictest level of Holm's correction, so that it does not depend on the rest of the family.

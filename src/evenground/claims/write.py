@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pandas as pd
 
 from evenground.analysis.files import plain, write_csv, write_markdown
 from evenground.analysis.index import Index
+from evenground.analysis.statistics import Estimate
 from evenground.claims.arithmetic import arithmetic
-from evenground.claims.inference import Estimate
 from evenground.claims.instruments import INSTRUMENTS
 from evenground.claims.judge import VERDICTS
 from evenground.claims.model import Source
@@ -137,7 +138,8 @@ def _traced(one: Judged) -> dict[str, Any]:
     row = {name: _plain(value) for name, value in _row(one).items()}
     told = claim.model_dump(mode="json", exclude={"id", "published", "unit", "instruments"})
     tested = {"tested_in_family": one.tested, **_scale(one.of.found)}
-    return {"id": claim.id, **row, **told, **tested, "runs": _runs(one)}
+    counted = [asdict(trainer) for trainer in one.of.counted]
+    return {"id": claim.id, **row, **told, **tested, "runs": _runs(one), "counted": counted}
 
 
 def _scale(found: Estimate | None) -> dict[str, Any]:

@@ -16,6 +16,10 @@ def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     """The index of `plan` (content of `plan.json`): the same, each run with what became of it."""
     runs = [_indexed(run, root) for run in plan["runs"]]
     content = {name: value for name, value in plan.items() if name != WRITTEN}
+    # An engine may lie anywhere; an index travels, and names no place outside of the working copy.
+    content["engines"] = [
+        {name: value for name, value in engine.items() if name != "sources"} for engine in plan["engines"]
+    ]
     _refuse_two_images(runs, root)
     machine = _machine(plan["machine"], runs, root)
     return {

@@ -158,6 +158,7 @@ class Plan:
                 {
                     **{name: getattr(e, name) for name in ("name", "label", "colour", "arm_of")},
                     "environment": self.environment(e),
+                    "sources": [str(path) for path in e.sources(Path())],
                 }
                 for e in self.engines
             ],

@@ -34,6 +34,11 @@ class _Used:
 
 
 @dataclass(frozen=True)
+class _Counted:
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
 class _Row:
     """What the page reads of a row of `verdicts.json`."""
 
@@ -57,6 +62,7 @@ class _Row:
     n_a: int | None = None
     n_b: int | None = None
     scale: str | None = None
+    counted: tuple[_Counted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,8 @@ class Judged:
     estimate: float | None
     estimator: str
     runs: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    """Files of the thesis whose lines were counted."""
 
     @property
     def kind(self) -> str:
@@ -214,9 +222,10 @@ def _judged(row: _Row) -> Judged:
     axis = None if row.estimate is None else make_axis(values, unit, row.bound)
     runs = tuple(run.path for run in row.runs)
     shown = "" if row.verdict == UNTESTABLE else row.demonstration
+    files = tuple(dict.fromkeys(name for trainer in row.counted for name in trainer.sha256))
     estimator = row.estimator or "none"
     told = f"{_told(row)}. Demonstration: {shown}." if shown else f"{_told(row)}."
-    return Judged(row.instrument, row.verdict, shown, axis, told, row.estimate, estimator, runs)
+    return Judged(row.instrument, row.verdict, shown, axis, told, row.estimate, estimator, runs, files)
 
 
 def _told(row: _Row) -> str:
