@@ -27,7 +27,8 @@ _NOTES = {
     "training_time": (
         "Seconds. `training_s`: start of training to its end, compilation inside (the headline). "
         "`whole_process_s`: launch to exit, less the time it was told to linger. `first_batch_s`: start "
-        "of training until the first batch is done. `steady_s`: from there to the end of training."
+        "of training until the first batch is done. `steady_s`: from there to the end of training. "
+        "`first_epoch_s`: the first epoch, with compilation; `later_epoch_s`: mean of those after it."
     ),
     "time_ratio": (
         "Time of `engine` over time of `baseline`: a ratio of geometric means, with its 95 % interval by"

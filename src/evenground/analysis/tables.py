@@ -105,7 +105,7 @@ def calibration(index: Index) -> pd.DataFrame:
 
 
 def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
-    """Per dataset and engine the four times of `times.Times` in seconds, with median, mean and range."""
+    """Per dataset and engine the six times of `times.Times` in seconds, with median, mean and range."""
     rows = [
         {**named, "measure": measure, **summary(mine[measure]), **counts(mine)}
         for named, mine in groups(index, runs)

@@ -8,6 +8,7 @@ from pathlib import Path
 from evenground.files import read_json, write_json
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_drawing
+from evenground.report.instruments import instruments_drawing
 from evenground.report.material import RESOURCES, Material
 from evenground.report.phases import phases_drawing
 from evenground.report.samples import samples_drawing
@@ -29,6 +30,9 @@ def drawings(material: Material) -> Iterator[Drawing]:
     for resource in RESOURCES:
         for dataset in material.index.datasets:
             yield compare_drawing(material, dataset, resource)
+    for dataset in material.index.datasets:
+        if drawing := instruments_drawing(material, dataset):
+            yield drawing
     for resource in RESOURCES:
         for dataset in material.index.datasets:
             # What was not measured is said in the comparison over time, and not once more.
