@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# A base image without any registry of pictures: Debian 12 with Python, from Debian's packages. Needs root,
+# A base image without any registry of pictures: Debian with Python, from Debian's packages. Needs root,
 # mmdebstrap and Apptainer. It takes over this machine's certificates and pip settings, so that a build on it
 # finds packages where this machine does.
-#   containers/local_base.sh base.sif
+#   containers/local_base.sh base.sif [SUITE]     bookworm (Debian 12) unless told; trixie (13) has the Elixir that Nx needs
 set -euo pipefail
-[ $# -eq 1 ] || { echo "usage: containers/local_base.sh OUTPUT.sif" >&2; exit 2; }
+[ $# -eq 1 ] || [ $# -eq 2 ] || { echo "usage: containers/local_base.sh OUTPUT.sif [SUITE]" >&2; exit 2; }
 for program in mmdebstrap apptainer; do
     command -v "$program" >/dev/null || { echo "error: no $program on this machine: install it" >&2; exit 1; }
 done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-mmdebstrap --quiet --variant=minbase --mode=root --include=ca-certificates,python3,python3-venv bookworm "$root"
+mmdebstrap --quiet --variant=minbase --mode=root --include=ca-certificates,python3,python3-venv "${2:-bookworm}" "$root"
 for file in /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
     if [ -f "$file" ]; then cp -L "$file" "$root$file"; fi
 done

@@ -30,7 +30,8 @@ def test_every_cuda_lock_holds_what_is_pinned(pins: Pins, locks: dict[str, str])
 def test_every_package_of_a_lock_has_hashes(locks: dict[str, str]) -> None:
     for name, text in locks.items():
         packages = [block for block in text.split("\n") if "==" in block and not block.startswith((" ", "#"))]
-        assert packages and all(block.rstrip().endswith("\\") for block in packages), name
+        # Elixir's packages are no Python ones: natively the engine needs nothing from here.
+        assert (packages or name == "axon") and all(b.rstrip().endswith("\\") for b in packages), name
         assert text.count("--hash=sha256:") >= len(packages)
 
 

@@ -144,7 +144,7 @@ class TestInContainers:
         runs = contained.index()["runs"]
         assert len(runs) == 12 and {run["status"] for run in runs} == {"finished"}
         named = [word for word in contained.said.split() if word.endswith(".svg")]
-        assert len(named) == 21 and all(word.startswith(f"{OUT}/figures/") for word in named)
+        assert len(named) == 23 and all(word.startswith(f"{OUT}/figures/") for word in named)
         assert all((contained.root / word).stat().st_size > 0 for word in named)
         assert "apptainer" in (contained.root / OUT / "tables/training_time.md").read_text()
         assert not (contained.root / "results/native/tables").exists(), "native tables are others"

@@ -1,0 +1,49 @@
+defmodule Evenground.Main do
+  @moduledoc "Train one network with Axon as docs/specification.md says and write its events (docs/protocol.md)."
+
+  alias Evenground.{Adam, Arguments, Backend, Batches, CLI, Dataset, Events, Network, Parity, Training}
+
+  @options %{"backend" => "exla", "preallocate" => false, "tf32" => false}
+  @parity_options Map.merge(@options, %{"adam_epsilon" => 1.0e-7, "batch_norm_momentum" => 0.99})
+  # Initial weights and dropout shall not be drawn from the same seed.
+  @dropout_seed 1_000_000
+
+  @doc "The command `train` of engine.sh."
+  @spec train([String.t()]) :: no_return
+  def train(argv), do: CLI.run(fn -> argv |> Arguments.training(@options) |> run() end)
+
+  @doc "The command `parity` of engine.sh."
+  @spec parity([String.t()]) :: no_return
+  def parity(argv), do: CLI.run(fn -> argv |> Arguments.parity(@parity_options) |> Parity.run() end)
+
+  defp run(given) do
+    device = Backend.configure(given)
+    events = Events.open!(given.events)
+    Events.emit(events, "start", engine: "axon", versions: Backend.versions(), device: device, options: given.options)
+    Events.emit(events, "load_start", [])
+    data = load(given, given.train_limit)
+    Events.emit(events, "load_end", train_images: data.train_count, test_images: data.test_count)
+
+    model = Network.build(given.network, data.shape, data.classes, seed: given.seed + @dropout_seed)
+    state = Training.train(model, Adam.adam(given.learning_rate), data, given, events)
+    Training.evaluate(model, state, data, given, events)
+
+    Process.sleep(round(1000 * given.linger_s))
+    Events.emit(events, "linger_end", linger_s: given.linger_s)
+    Events.emit(events, "end", [])
+  end
+
+  @doc "The dataset with its images scaled to float32. Raises Evenground.Error for one that is broken."
+  @spec load(map, pos_integer | nil) :: map
+  def load(given, train_limit) do
+    data = Dataset.load!(given.dataset, given.batch_size, train_limit)
+    {height, width, channels} = data.shape
+    bytes = height * width * channels
+
+    %{
+      data
+      | train_images: Batches.scaled(data.train_images, bytes),
+        test_images: Batches.scaled(data.test_images, bytes)
+    }
+  end
+end
