@@ -1,0 +1,27 @@
+defmodule Evenground.CLI do
+  @moduledoc "How a command ends: its exit code, and a user's mistake as one line without a stack trace."
+
+  alias Evenground.Error
+
+  @doc """
+  Calls `fun`, then halts with 0; an `Evenground.Error` becomes one line on standard error and 1.
+
+  Any other exception passes through, so that the VM shows its stack trace and exits with 1.
+  """
+  @spec run((() -> any())) :: no_return()
+  def run(fun) when is_function(fun, 0) do
+    fun.()
+    halt(0)
+  rescue
+    error in Error ->
+      IO.puts(:stderr, Exception.message(error))
+      halt(1)
+  end
+
+  # What was printed or logged asynchronously goes out first: halting drops what still waits in a process.
+  defp halt(code) do
+    if List.keymember?(Application.started_applications(), :logger, 0), do: Logger.flush()
+    Enum.each([:stdio, :stderr], &IO.write(&1, ""))
+    System.halt(code)
+  end
+end

@@ -1,0 +1,18 @@
+defmodule Evenground.Error do
+  @moduledoc "A mistake the user can mend: what is wrong, where, and what to do about it, in one line."
+
+  defexception [:message]
+
+  @type t :: %__MODULE__{message: String.t()}
+
+  @doc ~s|The error whose message is "error: WHAT (WHERE): TODO", on one line whatever breaks the parts have.|
+  @spec new(String.t(), String.t(), String.t()) :: t()
+  def new(what, where, todo) do
+    line = "error: #{what} (#{where}): #{todo}"
+    %__MODULE__{message: line |> String.split() |> Enum.join(" ")}
+  end
+
+  @doc "Raises the error of `new/3`."
+  @spec raise!(String.t(), String.t(), String.t()) :: no_return()
+  def raise!(what, where, todo), do: raise(new(what, where, todo))
+end

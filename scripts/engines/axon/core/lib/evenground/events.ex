@@ -1,0 +1,46 @@
+defmodule Evenground.Events do
+  @moduledoc "Appends events to a file, one JSON object per line, each in the file when `emit/3` returns."
+
+  alias Evenground.{Error, FileError, Json}
+
+  @enforce_keys [:path, :file, :last_unix_ns]
+  defstruct @enforce_keys
+
+  @type t :: %__MODULE__{path: Path.t(), file: :file.fd(), last_unix_ns: :atomics.atomics_ref()}
+
+  @doc """
+  Opens a file to append events to it; only the process that opens it can write, for the file is raw.
+
+  Raises Evenground.Error where it cannot be opened.
+  """
+  @spec open!(Path.t()) :: t()
+  def open!(path) do
+    case :file.open(path, [:append, :raw, :binary]) do
+      {:ok, file} ->
+        %__MODULE__{path: path, file: file, last_unix_ns: :atomics.new(1, signed: true)}
+
+      {:error, reason} ->
+        what = "cannot open: #{FileError.words(reason)}"
+        Error.raise!(what, path, "name a file in a folder that is there")
+    end
+  end
+
+  @doc """
+  Writes one event now. Call it only after the device has finished what the event reports.
+
+  Raises Evenground.Error where it cannot be written.
+  """
+  @spec emit(t(), String.t() | atom(), keyword()) :: :ok
+  def emit(%__MODULE__{} = events, name, fields \\ []) do
+    t_unix_ns = never_before_the_last(events, System.os_time(:nanosecond))
+    line = Json.encode([event: name, t_unix_ns: t_unix_ns] ++ fields)
+    events.file |> :file.write([line, "\n"]) |> FileError.written!(events.path)
+  end
+
+  # The system's clock may be set back meanwhile, but the protocol wants times that never decrease.
+  defp never_before_the_last(events, now_unix_ns) do
+    time = max(now_unix_ns, :atomics.get(events.last_unix_ns, 1))
+    :atomics.put(events.last_unix_ns, 1, time)
+    time
+  end
+end
