@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,20 @@ def command(folder: Path, key: str = "command") -> list[str]:
     environment = describe(folder)["environment"]
     python = interpreter(environment) if environment else ""
     return [part.format(python=python, folder=folder) for part in describe(folder)[key]]
+
+
+@cache
+def lacks(folder: Path) -> str:
+    """What an engine says it lacks on this machine; empty where it can train, or has nothing to say."""
+    if "check" not in describe(folder):
+        return ""
+    done = subprocess.run(command(folder, "check"), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return done.stdout.strip() if done.returncode else ""
+
+
+def where_installed(name: str, folder: Path) -> list[pytest.MarkDecorator]:
+    """What keeps a test of an engine from running where the engine is not installed."""
+    return [pytest.mark.skipif(bool(lacks(folder)), reason=f"{name}: {lacks(folder)}")]
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:

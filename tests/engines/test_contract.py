@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engines.support import DUMMY, ENGINES, command, describe, finish, start, train
+from engines.support import DUMMY, ENGINES, command, describe, finish, lacks, start, train, where_installed
 from evenground.protocol.events import Event, Expected, check_events
 from evenground.protocol.parity import Case, Tolerance, write_dataset
 
@@ -60,8 +60,15 @@ def losses(events: list[Event]) -> list[tuple[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "network"),
     [
-        pytest.param(name, network, marks=[pytest.mark.slow] if name != "dummy" and network == "cnn" else [])
-        for name in ALL
+        pytest.param(
+            name,
+            network,
+            marks=[
+                *where_installed(name, folder),
+                *([pytest.mark.slow] if name != "dummy" and network == "cnn" else []),
+            ],
+        )
+        for name, folder in ALL.items()
         for network in SHAPES
     ],
 )
@@ -80,7 +87,9 @@ def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=where_installed(name, folder)) for name, folder in ENGINES.items()]
+)
 def test_another_seed_is_another_run(name: str, datasets: dict[str, Path], tmp_path: Path) -> None:
     seen = []
     for seed in ("1", "2"):
@@ -102,8 +111,12 @@ FAULTS = {
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        pytest.param(name, fault, marks=[] if name == "jax" else [pytest.mark.slow])
-        for name in ENGINES
+        pytest.param(
+            name,
+            fault,
+            marks=[*where_installed(name, folder), *([] if name == "jax" else [pytest.mark.slow])],
+        )
+        for name, folder in ENGINES.items()
         for fault in FAULTS
     ],
 )
@@ -120,6 +133,12 @@ def test_bad_input_is_one_clear_line(
     assert len(lines) == 1 and said in lines[0]
     assert printed.rstrip().endswith(lines[0])
     assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("name", [name for name in ENGINES if "check" in describe(ENGINES[name])])
+def test_an_engine_that_is_not_installed_says_why_in_one_line(name: str) -> None:
+    said = lacks(ENGINES[name])
+    assert said == "" or (said.startswith("error: ") and ": " in said[7:] and "\n" not in said)
 
 
 @pytest.mark.slow
