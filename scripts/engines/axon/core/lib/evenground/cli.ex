@@ -8,7 +8,7 @@ defmodule Evenground.CLI do
 
   Any other exception passes through, so that the VM shows its stack trace and exits with 1.
   """
-  @spec run((() -> any())) :: no_return()
+  @spec run(fun()) :: no_return()
   def run(fun) when is_function(fun, 0) do
     fun.()
     halt(0)
