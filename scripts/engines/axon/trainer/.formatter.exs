@@ -1,1 +1,1 @@
-[import_deps: [:nx], inputs: ["mix.exs", "lib/**/*.ex"], line_length: 110]
+[inputs: ["mix.exs", "lib/**/*.ex"], line_length: 110]

@@ -12,7 +12,11 @@ defmodule Evenground.Backend do
 
   defp choose(%{options: %{"backend" => "binary"}} = given) do
     if given.accelerator == "cuda" do
-      Error.raise!("the binary backend has no GPU", "--accelerator cuda", "take --accelerator cpu, or the backend exla")
+      Error.raise!(
+        "the binary backend has no GPU",
+        "--accelerator cuda",
+        "take --accelerator cpu, or the backend exla"
+      )
     end
 
     Nx.default_backend(Nx.BinaryBackend)
@@ -40,14 +44,25 @@ defmodule Evenground.Backend do
   @doc "Versions of what computes, for the first event."
   @spec versions() :: keyword(String.t())
   def versions do
-    apps = for app <- [:axon, :exla, :nx, :polaris], version = Application.spec(app, :vsn), do: {app, to_string(version)}
+    apps =
+      for app <- [:axon, :exla, :nx, :polaris],
+          version = Application.spec(app, :vsn),
+          do: {app, to_string(version)}
+
     apps ++ [elixir: System.version(), otp: to_string(:erlang.system_info(:otp_release))]
   end
 
   defp start_exla do
     case Application.ensure_all_started(:exla) do
-      {:ok, _} -> :ok
-      {:error, _} -> Error.raise!("EXLA is not built in", "--option backend=exla", "build the engine with its packages, or take backend=binary")
+      {:ok, _} ->
+        :ok
+
+      {:error, _} ->
+        Error.raise!(
+          "EXLA is not built in",
+          "--option backend=exla",
+          "build the engine with its packages, or take backend=binary"
+        )
     end
   end
 
@@ -57,10 +72,21 @@ defmodule Evenground.Backend do
     cuda? = Map.get(platforms, :cuda, 0) > 0
 
     case {accelerator, cuda?} do
-      {"cpu", _} -> :host
-      {"auto", false} -> :host
-      {_, true} -> :cuda
-      {"cuda", false} -> Error.raise!("EXLA sees no GPU", "--accelerator cuda", "take --accelerator cpu, or build with XLA_TARGET=cuda12")
+      {"cpu", _} ->
+        :host
+
+      {"auto", false} ->
+        :host
+
+      {_, true} ->
+        :cuda
+
+      {"cuda", false} ->
+        Error.raise!(
+          "EXLA sees no GPU",
+          "--accelerator cuda",
+          "take --accelerator cpu, or build with XLA_TARGET=cuda12"
+        )
     end
   end
 

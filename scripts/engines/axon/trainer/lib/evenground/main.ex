@@ -19,7 +19,14 @@ defmodule Evenground.Main do
   defp run(given) do
     device = Backend.configure(given)
     events = Events.open!(given.events)
-    Events.emit(events, "start", engine: "axon", versions: Backend.versions(), device: device, options: given.options)
+
+    Events.emit(events, "start",
+      engine: "axon",
+      versions: Backend.versions(),
+      device: device,
+      options: given.options
+    )
+
     Events.emit(events, "load_start", [])
     data = load(given, given.train_limit)
     Events.emit(events, "load_end", train_images: data.train_count, test_images: data.test_count)

@@ -12,7 +12,13 @@ defmodule Evenground.Parity do
   def run(given) do
     Backend.configure(given)
     data = Main.load(given, given.steps * given.batch_size)
-    model = Network.build(given.network, data.shape, data.classes, dropout: 0.0, momentum: given.options["batch_norm_momentum"])
+
+    model =
+      Network.build(given.network, data.shape, data.classes,
+        dropout: 0.0,
+        momentum: given.options["batch_norm_momentum"]
+      )
+
     optimiser = Adam.adam(given.learning_rate, given.options["adam_epsilon"])
     {state, losses} = steps(model, optimiser, start(model, data, given), data, given)
     write(given, losses, statistics(state), logits(model, state, data, given))
@@ -77,7 +83,9 @@ defmodule Evenground.Parity do
   end
 
   defp logits(model, state, data, given) do
-    model |> Training.logits(state, data, given.batch_size) |> Enum.flat_map(fn {logits, _} -> Nx.to_list(logits) end)
+    model
+    |> Training.logits(state, data, given.batch_size)
+    |> Enum.flat_map(fn {logits, _} -> Nx.to_list(logits) end)
   end
 
   defp write(given, losses, statistics, logits) do
