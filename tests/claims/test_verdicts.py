@@ -206,6 +206,25 @@ def test_not_testable_here_says_why(tmp_path: Path, name: str) -> None:
     assert found.p_holm != found.p_holm and found.more_runs is None
 
 
+def left_out(index: Path, *names: str) -> Path:
+    """Let engines of these names be left out of the index for not being installed."""
+    absent = [{"name": name, "label": name, "reason": "no Elixir: install it"} for name in names]
+    index.write_text(json.dumps({**json.loads(index.read_text()), "absent": absent}))
+    return index
+
+
+def test_an_engine_that_is_not_installed_is_no_engine_that_nobody_asked_for(tmp_path: Path) -> None:
+    small = {"engines": ("keras",), "repetitions": 2, "datasets": DATASETS[:1]}
+    index = left_out(experiment(tmp_path, **small), "axon", "axon_binary")
+    found, why = verdicts(index), "not installed: no Elixir: install it"
+    assert {found["T1", i].reason for i in BOTH} == {f"engine axon {why}"}
+    assert {found["T1", i].verdict for i in BOTH} == {"not testable here"}
+    assert found["X1", "corrected"].reason == f"engine axon_binary {why}"
+    assert found["C1-mnist-python", "corrected"].verdict != "not testable here"
+    # One that shall stand in for another may be missing, too.
+    assert verdicts(index, {"python": "axon"})["C1-mnist-python", "corrected"].reason == f"engine axon {why}"
+
+
 def test_no_repetition_at_all(tmp_path: Path) -> None:
     lost = {(d[0], e, k): ("failed", "x") for d in DATASETS for e in ("keras", "axon") for k in range(1, 6)}
     assert {one.verdict for one in verdicts(experiment(tmp_path, lost=lost)).values()} == {VERDICTS[-1]}
