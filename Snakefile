@@ -41,8 +41,7 @@ try:
     IMAGES = {image.environment: image for image in images(PLAN)}
     if workflow.is_main_process:
         write_plan(PLAN)
-        if "preflight" not in sys.argv:
-            gate(PLAN, list(IMAGES.values()))
+        gate(PLAN, list(IMAGES.values()), refuse="preflight" not in sys.argv)
 except EvengroundError as error:
     raise WorkflowError(f"error: {error}") from None
 

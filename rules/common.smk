@@ -91,7 +91,7 @@ def attempts_to_make(wildcards):
 
 def order_priority(wildcards):
     """The earlier a run stands in the plan, the higher its priority; above all that is no training."""
-    return 1 + len(PLAN.runs) - PLAN.by_place[place(wildcards)].order
+    return 1 + PLAN.runs[-1].order - PLAN.by_place[place(wildcards)].order
 
 
 def code(*rooms):

@@ -30,7 +30,7 @@ def main() -> None:
     for run in index.finished:
         check_run(index.root / str(run.path))
     settings = {**read_json(given.results / "experiment.json"), "machine": index.machine.class_name}
-    plan = make_plan(load_experiment(settings, "experiment.json"), index.root)
+    plan = make_plan(load_experiment(settings, "experiment.json"), index.root, check=False)
     refuse_changed(index, plan, where)
     files = collect(index, where, made_from(plan))
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:

@@ -70,7 +70,7 @@ def main() -> None:
     labels = labels_of(image)
     if (labels.get(RECIPE_LABEL), labels.get(BASE_LABEL)) != (image.recipe, begin.identity):
         raise EvengroundError(
-            f"the image of '{image.environment}' was not built from this definition, pins, locks and base",
+            f"the image of '{image.environment}' was not built from this definition, pins, files and base",
             str(image.file),
             "delete it to have it built, or copy in the one that the pipeline built at this commit",
         )

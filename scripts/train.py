@@ -36,7 +36,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     end_with(given.pipeline)
-    plan = make_plan(load_experiment(read_json(given.experiment), str(given.experiment)), Path.cwd())
+    experiment = load_experiment(read_json(given.experiment), str(given.experiment))
+    # Which engines are installed was asked when the run was planned.
+    plan = make_plan(experiment, Path.cwd(), check=False)
     wanted = given.place.parts[0]
     if wanted != plan.here:
         raise EvengroundError(

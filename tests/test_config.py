@@ -9,6 +9,7 @@ import yaml
 from evenground.config import Experiment, load_experiment, parameters_page
 from evenground.engines import load_engines
 from evenground.errors import EvengroundError
+from working_copy import ABSENT
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,6 +73,20 @@ def test_the_page_of_parameters_is_up_to_date() -> None:
 
 def test_every_key_is_described() -> None:
     assert all(field.description for field in Experiment.model_fields.values())
+
+
+def test_a_check_is_a_command_line_and_names_the_engines_folder() -> None:
+    (engine,) = load_engines(load_experiment({"engines": [ABSENT]}).engines, ROOT)
+    assert engine.check("python3") == ["sh", "tests/fake_absent/check.sh"]
+    (without,) = load_engines(load_experiment({"engines": ["keras"]}).engines, ROOT)
+    assert without.check("python3") == []
+
+
+def test_an_empty_check_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd/engine.yaml").write_text("{label: Odd, command: [odd], check: []}")
+    with pytest.raises(EvengroundError, match=r"engine 'odd' is ill described: check: .*at least 1"):
+        load_engines(load_experiment({"engines": [{"name": "odd", "folder": "./odd"}]}).engines, tmp_path)
 
 
 def test_an_engine_may_be_a_name_or_a_mapping() -> None:

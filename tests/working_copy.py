@@ -48,6 +48,8 @@ TINY = {
     "shapes": {"seed": 1, "radius_min_px": 4, "radius_max_px": 8, "noise_levels": 8},
 }
 FAKES = [{"name": name, "folder": "tests/fake_engine"} for name in ("fake_a", "fake_b")]
+ABSENT = {"name": "axon", "folder": "tests/fake_absent"}
+"""An engine that is not installed while the working copy has no file `fake_installed`."""
 
 
 @dataclass
@@ -82,6 +84,13 @@ class WorkingCopy:
     def environ(self) -> dict[str, str]:
         return {**os.environ, "EVENGROUND_CACHE": str(self.root / "cache"), "PYTHONPATH": ""}
 
+    def asked(self) -> int:
+        """How often an engine was asked whether it is installed, since the last time this was called."""
+        path = self.root / "asked.log"
+        count = len(path.read_text().splitlines()) if path.is_file() else 0
+        path.unlink(missing_ok=True)
+        return count
+
     def log(self) -> list[str]:
         """What the fake engine logged since the last time this was asked, in time order."""
         path = self.root / "order.log"
@@ -102,7 +111,8 @@ def copy_repository(to: Path) -> None:
             shutil.copytree(source, to / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, to / part)
-    shutil.copytree(ROOT / "tests" / "fake_engine", to / "tests" / "fake_engine")
+    for engine in ("fake_engine", "fake_absent"):
+        shutil.copytree(ROOT / "tests" / engine, to / "tests" / engine)
 
 
 def fresh_copy(to: Path) -> WorkingCopy:

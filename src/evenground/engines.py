@@ -27,6 +27,12 @@ class EngineFile(BaseModel):
     parity_command: list[str] | None = Field(
         default=None, description="Command line of the parity test (docs/protocol.md)."
     )
+    check: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Command line that exits 0 where the engine can train natively, or prints one line: "
+        "what is missing and what to do.",
+    )
     environment: str | None = Field(default=None, description="Its lock is envs/NAME.txt; null for none.")
     colour: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$", description="Colour in figures.")
     options: dict[str, OptionValue] = Field(default_factory=dict, description="Options with their defaults.")
@@ -61,7 +67,14 @@ class Engine:
 
     def command(self, python: str) -> list[str]:
         """Its command line, with `python` the interpreter of its environment."""
-        return [part.format(python=python, folder=str(self.folder)) for part in self.file.command]
+        return self._filled(self.file.command, python)
+
+    def check(self, python: str) -> list[str]:
+        """The command line that says whether it is installed; none where the pipeline installs it all."""
+        return self._filled(self.file.check or [], python)
+
+    def _filled(self, words: list[str], python: str) -> list[str]:
+        return [word.format(python=python, folder=str(self.folder)) for word in words]
 
 
 def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from evenground.pins import PINS, load_pins
 CONTAINERS = Path("containers")
 RECORDS = Path("results/images")
 CUDA = "-cuda"
-RUNNER = "runner"
 # Where a definition puts the two Pythons of an image.
 ENGINE_PYTHON = "/opt/evenground/engine/bin/python"
 RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
@@ -68,8 +68,9 @@ def definition(environment: str) -> Path:
 def recipe(root: Path, environment: str) -> str:
     """Hexadecimal sha256 of all that decides an image and stands in the repository.
 
-    Definition, pins and both locks. The image's own digest is not known before it is built and a second
-    build has another. EvengroundError where the environment has no definition.
+    Definition, pins and every file it copies in: locks, and the code of an engine that is compiled there. The
+    image's own digest is not known before it is built and a second build has another. EvengroundError where
+    the environment has no definition, or what that copies in is missing.
     """
     if not (root / definition(environment)).is_file():
         raise EvengroundError(
@@ -77,8 +78,26 @@ def recipe(root: Path, environment: str) -> str:
             f"no {definition(environment)}",
             "write that definition, or set deployment: native",
         )
-    locks = [Path("envs") / f"{name}.txt" for name in (environment, RUNNER)]
-    return sha256_tree([root / path for path in (definition(environment), PINS, *locks)], root)
+    paths = [definition(environment), PINS, *copied_in(root, environment)]
+    return sha256_tree([root / path for path in paths], root)
+
+
+def copied_in(root: Path, environment: str) -> list[Path]:
+    """What the definition copies in from the repository; EvengroundError for what is not there."""
+    where = definition(environment)
+    text = re.sub(r"\{\{\s*lock\s*\}\}", environment, (root / where).read_text(encoding="utf-8"))
+    found, copies = [], False
+    for words in filter(None, map(str.split, text.splitlines())):
+        if words[0].startswith("%"):
+            # With `from STAGE` it copies out of another image.
+            copies = words == ["%files"]
+        elif copies and not words[0].startswith("#"):
+            found.append(Path(words[0]))
+    for path in found:
+        if not (root / path).exists():
+            what, todo = f"the container of '{environment}' copies in what is not there", "mend %files there"
+            raise EvengroundError(what, f"{where}: {path}", todo)
+    return found
 
 
 def base_of(root: Path, local: Path | None) -> Base:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.synthetic import MACHINE, MadeResults, write_manifest, write_results
-from evenground.analysis.index import read_index
+from evenground.analysis.index import Absent, read_index
 from evenground.analysis.runs import Run, parse_events, parse_samples, read_runs
 from evenground.analysis.tables import runs_table, time_ratio
 from evenground.errors import EvengroundError
@@ -69,12 +69,22 @@ def test_run_folder_becomes_typed_records(index_path: Path) -> None:
         ({"engines": [{"name": "keras", "label": "Keras", "colour": "orange"}]}, "engines.0.colour"),
         ({"engines": [{"name": "keras", "label": "Keras"}]}, "does not list"),
         ({"runs": [{"dataset": "digits"}]}, "runs.0."),
+        ({"absent": [{"name": "axon", "label": "Axon", "reason": "two\nlines"}]}, "absent.0.reason"),
+        ({"absent": [{"name": "jax", "label": "JAX", "reason": "gone"}]}, "an engine stands there twice"),
     ],
 )
 def test_broken_index_names_the_field(small: Path, fields: dict[str, Any], words: str) -> None:
     change(small, **fields)
     with pytest.raises(EvengroundError, match=words):
         read_index(small)
+
+
+def test_engines_that_are_not_installed_are_known_and_older_indexes_have_none(small: Path) -> None:
+    assert read_index(small).absent == ()
+    change(small, absent=[{"name": "axon", "label": "Axon", "reason": "no Elixir"}])
+    index = read_index(small)
+    assert index.absent == (Absent("axon", "Axon", "no Elixir"),)
+    assert [engine.name for engine in index.engines] == ["keras", "jax"]
 
 
 def test_run_named_twice_is_refused(small: Path) -> None:

@@ -37,25 +37,25 @@ def run(training_s: float, ram_pct: float, gpu: tuple[int, int], vram_pct: float
 
 # As published; Python is told to free its memory, and V3 cannot be true beside V1.
 THESIS: World = {
-    ("mnist", "elixir"): run(20.4, 11.92, (80, 5), 13.42, gpu_zero_s=0.9),
+    ("mnist", "axon"): run(20.4, 11.92, (80, 5), 13.42, gpu_zero_s=0.9),
     ("mnist", "keras"): run(15.2, 12.52, (19, 11), 11.49, kept=0.1),
-    ("cifar10", "elixir"): run(28.5, 18.71, (80, 17), 38.85, gpu_zero_s=0.4),
+    ("cifar10", "axon"): run(28.5, 18.71, (80, 17), 38.85, gpu_zero_s=0.4),
     ("cifar10", "keras"): run(23.0, 23.95, (25, 12), 38.85, kept=0.1),
 }
 # The contrary in everything: Elixir is faster, takes more memory and frees it, and its GPU never rests.
 FASTER = {"cpu_pct": 160.0, "since_boot_rise_pct": 20.0, "vram_end": 0.5, "kept": 0.1}
 SLOWER = {"cpu_pct": 240.0, "since_boot_rise_pct": 40.0, "vram_end": 0.5}
 CONTRARY: World = {
-    ("mnist", "elixir"): run(15.2, 25.0, (10, 11), 11.49, **FASTER),
+    ("mnist", "axon"): run(15.2, 25.0, (10, 11), 11.49, **FASTER),
     ("mnist", "keras"): run(20.4, 12.0, (80, 5), 13.42, **SLOWER),
-    ("cifar10", "elixir"): run(23.0, 25.0, (4, 5), 20.0, **FASTER),
+    ("cifar10", "axon"): run(23.0, 25.0, (4, 5), 20.0, **FASTER),
     ("cifar10", "keras"): run(28.5, 12.0, (80, 17), 30.0, **SLOWER),
 }
 
 
 def changed(world: World, **fields: Any) -> World:
     """The world with these fields in every run of Elixir."""
-    return {name: replace(made, **fields) if name[1] == "elixir" else made for name, made in world.items()}
+    return {name: replace(made, **fields) if name[1] == "axon" else made for name, made in world.items()}
 
 
 def noisy(world: World, spread: float, dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
@@ -80,7 +80,7 @@ def experiment(to: Path, world: World = THESIS, spread: float = 0.02, **settings
     """Write the results of a world; the path of the index. `settings` are those of `MadeResults`."""
     given = {
         "datasets": DATASETS,
-        "engines": ("keras", "elixir"),
+        "engines": ("keras", "axon"),
         "repetitions": 5,
         "gpu": True,
         "environment": FACTS,

@@ -150,7 +150,7 @@ def test_another_size_is_the_direction_only(tmp_path: Path) -> None:
 
 def test_the_tolerance_counts_on_the_machine_of_the_thesis_only(tmp_path: Path) -> None:
     """5 % off with an interval of 2 %: near, and not covered."""
-    world = {**THESIS, ("mnist", "elixir"): replace(THESIS["mnist", "elixir"], steady_s=1.05 * 4.08 - 1)}
+    world = {**THESIS, ("mnist", "axon"): replace(THESIS["mnist", "axon"], steady_s=1.05 * 4.08 - 1)}
     here, there = (
         verdicts(experiment(tmp_path / name, world, 0.002, machine=name))
         for name in (THESIS_MACHINE, "other")
@@ -161,7 +161,7 @@ def test_the_tolerance_counts_on_the_machine_of_the_thesis_only(tmp_path: Path) 
 
 
 def test_too_much_noise_is_inconclusive_with_the_runs_it_would_take(tmp_path: Path) -> None:
-    world = {**THESIS, ("mnist", "elixir"): replace(THESIS["mnist", "elixir"], steady_s=2.2)}
+    world = {**THESIS, ("mnist", "axon"): replace(THESIS["mnist", "axon"], steady_s=2.2)}
     found = verdicts(experiment(tmp_path, world, spread=0.08, datasets=DATASETS[:1]))
     for one in (found["T1", instrument] for instrument in BOTH):
         assert one.verdict == "inconclusive" and one.more_runs and 5 < one.more_runs < 200
@@ -170,7 +170,7 @@ def test_too_much_noise_is_inconclusive_with_the_runs_it_would_take(tmp_path: Pa
 
 def test_no_effect_says_that_no_number_of_runs_would_do(tmp_path: Path) -> None:
     same = THESIS["mnist", "keras"]
-    world = {**THESIS, ("mnist", "elixir"): same}
+    world = {**THESIS, ("mnist", "axon"): same}
     found = verdicts(experiment(tmp_path, world, datasets=DATASETS[:1]))["T1", "corrected"]
     assert found.verdict == "inconclusive" and found.more_runs is None
     assert "more than 1000 runs a group" in found.reason
@@ -179,14 +179,14 @@ def test_no_effect_says_that_no_number_of_runs_would_do(tmp_path: Path) -> None:
 NOT_TESTABLE = {
     "no GPU": ({"gpu": False}, "G1-mnist", "no GPU"),
     "on the processor": ({"parameters": {"accelerator": "cpu"}}, "V1-mnist", "no GPU: trainings on cpu"),
-    "no Elixir": ({"engines": ("keras",)}, "T1", "engine absent: elixir"),
-    "no arm": ({}, "X1", "arm absent: elixir_without_exla"),
+    "no Elixir": ({"engines": ("keras",)}, "T1", "engine absent: axon"),
+    "no arm": ({}, "X1", "arm absent: axon_binary"),
     "no CIFAR-10": ({"datasets": DATASETS[:1]}, "T2", "no finished runs: cifar10 is no dataset"),
-    "one repetition": ({"repetitions": 1}, "T1", "fewer than two runs with a value: elixir on mnist"),
+    "one repetition": ({"repetitions": 1}, "T1", "fewer than two runs with a value: axon on mnist"),
     "no run": (
-        {"lost": {("mnist", "elixir", k): ("failed", "crashed") for k in (1, 2)}},
+        {"lost": {("mnist", "axon", k): ("failed", "crashed") for k in (1, 2)}},
         "T1",
-        "no finished runs: elixir on mnist",
+        "no finished runs: axon on mnist",
     ),
     "one of two": (
         {"lost": {("mnist", "keras", 2): ("missing", None)}},
@@ -206,13 +206,32 @@ def test_not_testable_here_says_why(tmp_path: Path, name: str) -> None:
     assert found.p_holm != found.p_holm and found.more_runs is None
 
 
+def left_out(index: Path, *names: str) -> Path:
+    """Let engines of these names be left out of the index for not being installed."""
+    absent = [{"name": name, "label": name, "reason": "no Elixir: install it"} for name in names]
+    index.write_text(json.dumps({**json.loads(index.read_text()), "absent": absent}))
+    return index
+
+
+def test_an_engine_that_is_not_installed_is_no_engine_that_nobody_asked_for(tmp_path: Path) -> None:
+    small = {"engines": ("keras",), "repetitions": 2, "datasets": DATASETS[:1]}
+    index = left_out(experiment(tmp_path, **small), "axon", "axon_binary")
+    found, why = verdicts(index), "not installed: no Elixir: install it"
+    assert {found["T1", i].reason for i in BOTH} == {f"engine axon {why}"}
+    assert {found["T1", i].verdict for i in BOTH} == {"not testable here"}
+    assert found["X1", "corrected"].reason == f"engine axon_binary {why}"
+    assert found["C1-mnist-python", "corrected"].verdict != "not testable here"
+    # One that shall stand in for another may be missing, too.
+    assert verdicts(index, {"python": "axon"})["C1-mnist-python", "corrected"].reason == f"engine axon {why}"
+
+
 def test_no_repetition_at_all(tmp_path: Path) -> None:
-    lost = {(d[0], e, k): ("failed", "x") for d in DATASETS for e in ("keras", "elixir") for k in range(1, 6)}
+    lost = {(d[0], e, k): ("failed", "x") for d in DATASETS for e in ("keras", "axon") for k in range(1, 6)}
     assert {one.verdict for one in verdicts(experiment(tmp_path, lost=lost)).values()} == {VERDICTS[-1]}
 
 
 def test_unfinished_runs_are_left_out_and_counted(tmp_path: Path) -> None:
-    lost = {("mnist", "elixir", 2): ("failed", "crashed"), ("mnist", "elixir", 4): ("missing", None)}
+    lost = {("mnist", "axon", 2): ("failed", "crashed"), ("mnist", "axon", 4): ("missing", None)}
     found = verdicts(experiment(tmp_path, lost=lost))["T1", "corrected"]
     assert (found.verdict, found.of.counts("elixir"), found.of.counts("python")) == ("reproduced", 3, 5)
 
@@ -229,7 +248,7 @@ def test_nothing_measured_leaves_the_times(tmp_path: Path) -> None:
 def test_the_reason_of_a_missing_column_is_the_recorded_one(tmp_path: Path) -> None:
     settings = {"gpu": False, "machine": "made-card", "datasets": DATASETS[:1], "repetitions": 2}
     found = verdicts(experiment(tmp_path, **settings))["G1-mnist", "corrected"]
-    assert found.reason.startswith("column not measured: gpu_util_pct of elixir on mnist: no NVIDIA driver")
+    assert found.reason.startswith("column not measured: gpu_util_pct of axon on mnist: no NVIDIA driver")
 
 
 def test_a_process_that_does_not_linger_keeps_nothing_measurable(tmp_path: Path) -> None:
@@ -251,7 +270,7 @@ OTHER_NAMES = (("mnist", "MNIST", "mlp"), ("shapes", "Shapes", "cnn"))
 def stand_in_world(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
     from claims.made import noisy
 
-    names = {"shapes": "cifar10", "jax": "elixir"}
+    names = {"shapes": "cifar10", "jax": "axon"}
     return noisy(THESIS, 0.02, names.get(dataset, dataset), names.get(engine, engine), repetition, gpu)
 
 
@@ -263,7 +282,7 @@ def test_stand_ins_give_demonstrations_which_count_for_nothing(tmp_path: Path) -
     assert found["T2", "corrected"].demonstration == "jax as elixir; shapes as cifar10"
     assert found["C1-mnist-python", "corrected"].demonstration == ""
     assert all(found[c, i].verdict == "reproduced" for c in ("T1", "T2", "T3") for i in BOTH)
-    assert verdicts(index, {})["T1", "corrected"].reason == "engine absent: elixir"
+    assert verdicts(index, {})["T1", "corrected"].reason == "engine absent: axon"
     written = judge_files(index)
     head = (written / "verdicts.md").read_text().split("| claim |")[0]
     counted = re.findall(r": (.*?)\. Demonstrations, which count as none of these: (\d+) reproduced", head)
@@ -295,8 +314,8 @@ def test_another_protocol_gives_demonstrations(
 
 
 def test_x1_is_judged_where_the_arm_is(tmp_path: Path) -> None:
-    world = {**THESIS, ("mnist", "jax"): replace(THESIS["mnist", "elixir"], steady_s=100.0)}
-    settings = {"datasets": DATASETS[:1], "engines": ("keras", "elixir", "jax"), "repetitions": 2}
+    world = {**THESIS, ("mnist", "jax"): replace(THESIS["mnist", "axon"], steady_s=100.0)}
+    settings = {"datasets": DATASETS[:1], "engines": ("keras", "axon", "jax"), "repetitions": 2}
     found = verdicts(experiment(tmp_path, world, **settings), {"elixir_without_exla": "jax"})[
         "X1", "corrected"
     ]
@@ -401,7 +420,7 @@ def test_samples_whose_clock_stands_are_named(small: Path, capsys: pytest.Captur
         ("elixr=jax", "unknown role or dataset 'elixr' (stand_ins): did you mean 'elixir'?"),
         (
             "elixir=jacks",
-            "'jacks' cannot stand in for 'elixir' (stand_ins): the experiment has: keras, elixir",
+            "'jacks' cannot stand in for 'elixir' (stand_ins): the experiment has: keras, axon",
         ),
         ("cifar10=keras", "'keras' cannot stand in for 'cifar10' (stand_ins): the experiment has: mnist"),
         ("elixir", "not ROLE=NAME: 'elixir' (--stand-in)"),

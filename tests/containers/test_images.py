@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evenground.errors import EvengroundError
+from evenground.files import sha256_tree
 from evenground.images import (
     Base,
     Image,
@@ -18,6 +19,7 @@ from evenground.images import (
     check_digest,
     check_image,
     check_inside,
+    copied_in,
     definition,
     image_of,
     read_record,
@@ -40,7 +42,9 @@ def copy(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "part", ["containers/jax.def", "containers/pins.yaml", "envs/jax.txt", "envs/runner.txt"]
 )
-def test_definition_pins_and_both_locks_decide_an_image_and_nothing_else(copy: Path, part: str) -> None:
+def test_definition_pins_and_what_it_copies_in_decide_an_image_and_nothing_else(
+    copy: Path, part: str
+) -> None:
     before = recipe(copy, "jax")
     (copy / "containers/keras.def").write_text("changed")
     (copy / "envs/keras.txt").write_text("changed")
@@ -48,6 +52,61 @@ def test_definition_pins_and_both_locks_decide_an_image_and_nothing_else(copy: P
     (copy / part).write_text((copy / part).read_text() + "# changed\n")
     assert recipe(copy, "jax") != before
     assert image_of(copy, "jax", BASE, copy).recipe == recipe(copy, "jax")
+
+
+@pytest.mark.parametrize("environment", ["keras", "jax", "keras-cuda", "jax-cuda"])
+def test_images_of_before_are_still_the_wanted_ones(environment: str) -> None:
+    """Definition, pins and both locks, as it was computed when no definition copied in anything else."""
+    locks = [ROOT / "envs" / f"{name}.txt" for name in (environment, "runner")]
+    files = [ROOT / definition(environment), ROOT / "containers/pins.yaml", *locks]
+    assert recipe(ROOT, environment) == sha256_tree(files, ROOT)
+
+
+COMPILED = """\
+Bootstrap: docker
+From: some/base:1
+# %files is a word here
+%files from build
+    /opt/elixir /opt/elixir
+%files
+    # the lock, then the code
+    envs/{{ lock }}.txt /opt/engine.txt
+
+    envs/runner.txt
+    engines/axon /opt/axon
+%post
+    cp envs/none.txt /opt
+"""
+
+
+@pytest.fixture
+def compiled(copy: Path) -> Path:
+    """The parts of a repository with an engine that is compiled into its image."""
+    (copy / "containers/axon.def").write_text(COMPILED)
+    (copy / "envs/axon-cuda.txt").write_text("a==1\n")
+    (copy / "engines/axon/lib").mkdir(parents=True)
+    (copy / "engines/axon/lib/train.ex").write_text("defmodule Train do\nend\n")
+    return copy
+
+
+def test_an_engine_that_is_compiled_into_its_image_gets_a_new_one_with_its_code(compiled: Path) -> None:
+    assert [str(path) for path in copied_in(compiled, "axon-cuda")] == [
+        "envs/axon-cuda.txt",
+        "envs/runner.txt",
+        "engines/axon",
+    ]
+    before = recipe(compiled, "axon-cuda")
+    (compiled / "engines/other").write_text("nothing of it")
+    assert recipe(compiled, "axon-cuda") == before
+    (compiled / "engines/axon/lib/more.ex").write_text("")
+    assert recipe(compiled, "axon-cuda") != before
+
+
+def test_what_a_definition_copies_in_must_be_there(compiled: Path) -> None:
+    with pytest.raises(
+        EvengroundError, match=r"'axon' copies .* \(containers/axon\.def: envs/axon\.txt\): mend"
+    ):
+        recipe(compiled, "axon")
 
 
 def test_the_cuda_variant_is_another_image_of_the_same_definition(copy: Path) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from evenground.runs.installed import ask
+
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = {path.parent.name: path.parent for path in sorted(ROOT.glob("scripts/engines/*/engine.yaml"))}
 DUMMY = Path(__file__).parent / "dummy_shell"
@@ -34,9 +36,20 @@ def interpreter(environment: str) -> str:
     return f"{done.stdout.strip()}/bin/python"
 
 
+@cache
+def lacking(folder: Path) -> str:
+    """Why an engine cannot train on this machine, as its own check says; empty where it can."""
+    words = describe(folder).get("check", [])
+    return (
+        ask(tuple(word.format(python=sys.executable, folder=folder) for word in words), ROOT) if words else ""
+    )
+
+
 def command(folder: Path, key: str = "command") -> list[str]:
-    """An engine's command line as the pipeline starts it."""
-    environment = describe(folder)["environment"]
+    """An engine's command line as the pipeline starts it; skips the test where it is not installed."""
+    if lacking(folder):
+        pytest.skip(f"{folder.name}: {lacking(folder)}")
+    environment = describe(folder).get("environment")
     python = interpreter(environment) if environment else ""
     return [part.format(python=python, folder=folder) for part in describe(folder)[key]]
 

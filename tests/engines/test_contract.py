@@ -57,6 +57,12 @@ def losses(events: list[Event]) -> list[tuple[str, Any]]:
     return [(event.name, event.fields["loss"]) for event in events if "loss" in event.fields]
 
 
+def test_an_engine_that_is_not_installed_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "engine.yaml").write_text("{command: [odd], check: [sh, -c, 'echo no odd; exit 1']}")
+    with pytest.raises(pytest.skip.Exception, match="no odd"):
+        command(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "network"),
     [

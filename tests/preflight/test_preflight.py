@@ -19,9 +19,10 @@ from evenground.preflight import experiment, machine
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import Stored, answers
 from evenground.preflight.finding import Finding, passed
+from evenground.preflight.gate import gate
 from evenground.runs.machine import Gpu, Machine
 from evenground.runs.plan import RUNS, Plan, make_plan
-from working_copy import WorkingCopy, fresh_copy
+from working_copy import ABSENT, WorkingCopy, fresh_copy
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
@@ -182,6 +183,42 @@ def test_the_whole_of_it_and_one_lack_is_enough_to_fail(copy: WorkingCopy, tmp_p
     lacking = check(plan_of(copy, datasets=["mnist"]), nothing(tmp_path), [], nobody)
     assert not passed(lacking)
     assert passed(check(plan_of(copy, datasets=["mnist"]), nothing(tmp_path), [], everybody))
+
+
+def engines(plan: Plan) -> dict[str, tuple[str, str]]:
+    return {found.what: (found.state, found.seen) for found in experiment.engines(plan)}
+
+
+def test_an_engine_that_is_not_installed_is_a_warning_with_its_reason(
+    copy: WorkingCopy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = {"engines": [*copy.settings["engines"], ABSENT], "repetitions": 1}
+    plan, reason = plan_of(copy, **chosen), "no Absent in .: touch fake_installed"
+    assert engines(plan) == {"engine axon": ("warning", reason)}
+    assert "1 of its trainings" in experiment.engines(plan)[0].mend
+    findings = check(plan, nothing(tmp_path), [], nobody)
+    assert passed(findings) and any(found.what == "engine axon" for found in findings)
+    gate(plan, [])
+    gate(plan, [], refuse=False)
+    assert capsys.readouterr().err == 2 * f"axon left out: {reason}\n"
+
+
+def test_an_installed_engine_is_said_and_asked_only_for_what_is_to_be_trained(
+    copy: WorkingCopy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = {"engines": [ABSENT], "repetitions": 2}
+    (copy.root / "fake_installed").touch()
+    plan = plan_of(copy, **chosen)
+    assert engines(plan) == {"engine axon": ("ok", "installed")}
+    (copy.root / "fake_installed").unlink()
+    record(plan, 1.0, 0)
+    plan = plan_of(copy, **chosen)
+    assert engines(plan)["engine axon"][0] == "warning" and [run.repetition for run in plan.runs] == [1]
+    gate(plan, [], refuse=False)
+    assert capsys.readouterr().err.startswith("axon left out (its recorded runs stay): no Absent in .")
+    assert engines(plan_of(copy, **{**chosen, "repetitions": 1})) == {
+        "engine axon": ("ok", "not asked: all its runs are recorded")
+    }
 
 
 def test_a_finding_is_one_line_with_its_mend() -> None:

@@ -105,6 +105,18 @@ def test_a_page_without_verdicts_says_so(results: Path, tmp_path: Path) -> None:
     assert "No claim was judged." in (tmp_path / "page.html").read_text()
 
 
+def test_engines_that_are_not_installed_are_named_with_the_reason(results: Path, tmp_path: Path) -> None:
+    absent = [{"name": name, "label": name.title(), "reason": f"no <{name}>"} for name in ("axon", "torch")]
+    shutil.copytree(results.parent, tmp_path / "made")
+    where = tmp_path / "made" / results.name / "index.json"
+    where.write_text(json.dumps({**json.loads(where.read_text()), "absent": absent}))
+    write_page(where, where.parent, tmp_path / "page.html")
+    said = "Left out, not installed on this machine: Axon (no &lt;axon&gt;), Torch (no &lt;torch&gt;)."
+    html = (tmp_path / "page.html").read_text()
+    assert said in html and "Elixir (Axon on EXLA) was not trained." in html
+    assert "Left out" not in (results / "report.html").read_text()
+
+
 @pytest.mark.parametrize("name", ["figures/figures.json", "tables/runs.md"])
 def test_a_missing_file_is_named(results: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(results, tmp_path / "results")

@@ -215,7 +215,7 @@ class TestInContainers:
         command = [sys.executable, *words]
         done = subprocess.run(command, cwd=contained.root, env=environ, capture_output=True, text=True)
         said = errors(done)
-        assert len(said) == 1 and "was not built from this definition, pins, locks and base" in said[0]
+        assert len(said) == 1 and "was not built from this definition, pins, files and base" in said[0]
         assert not (tmp_path / "r.json").exists()
 
     def test_a_killed_pipeline_leaves_no_training_behind(self, contained: Contained) -> None:

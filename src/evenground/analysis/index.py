@@ -85,6 +85,15 @@ class Engine:
 
 
 @dataclass(frozen=True)
+class Absent:
+    """An engine the experiment names that has no run, for it is not installed on the machine; why not."""
+
+    name: Name
+    label: Words
+    reason: Words
+
+
+@dataclass(frozen=True)
 class Dataset:
     """One dataset; `prepared` is its prepared folder, relative to the folder that holds `results/`."""
 
@@ -167,6 +176,7 @@ class Index:
     runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
     calibration: Calibration | None = None
     lines: CodeLines | None = None
+    absent: Annotated[tuple[Absent, ...], Field(max_length=MOST_NAMES)] = ()
 
     @property
     def finished(self) -> tuple[WantedRun, ...]:
@@ -246,7 +256,8 @@ def _root(path: Path) -> Path:
 def _check(index: Index, path: Path) -> None:
     """Refuse an index whose parts contradict each other."""
     datasets, engines = {d.name for d in index.datasets}, {e.name for e in index.engines}
-    if len(datasets) < len(index.datasets) or len(engines) < len(index.engines):
+    named = engines | {e.name for e in index.absent}
+    if len(datasets) < len(index.datasets) or len(named) < len(index.engines) + len(index.absent):
         raise EvengroundError("broken index, a dataset or an engine stands there twice", str(path), RERUN)
     twice = Counter((run.dataset, run.engine, run.repetition) for run in index.runs)
     for run in index.runs:

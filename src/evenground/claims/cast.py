@@ -65,9 +65,13 @@ class Cast:
     def _absent(self, given: Arguments, arm: str | None) -> str:
         engines = {engine.name for engine in self.index.engines}
         datasets = {dataset.name for dataset in self.index.datasets}
+        left_out = {engine.name: engine.reason for engine in self.index.absent}
         for role in given.roles:
-            if self.engine(role) not in engines:
-                return f"{'arm' if role == arm else 'engine'} absent: {self.engine(role)}"
+            player = self.engine(role)
+            if player in left_out:
+                return f"engine {player} not installed: {left_out[player]}"
+            if player not in engines:
+                return f"{'arm' if role == arm else 'engine'} absent: {player}"
         for name in given.datasets:
             if self.dataset(name) not in datasets:
                 return f"no finished runs: {self.dataset(name)} is no dataset of the experiment"
@@ -76,7 +80,8 @@ class Cast:
 
 def make_cast(index: Index, claims: Claims, stand_ins: Mapping[str, str]) -> Cast:
     """Raises EvengroundError for a stand-in of an unknown role or dataset, or by an unknown one."""
-    engines = [engine.name for engine in index.engines]
+    # One that is not installed here is known all the same: its claims say so.
+    engines = [engine.name for engine in index.engines] + [engine.name for engine in index.absent]
     datasets = [dataset.name for dataset in index.datasets]
     for name, player in stand_ins.items():
         known = [*claims.roles, *claims.datasets]

@@ -49,6 +49,7 @@ def check(
         machine.load(os.getloadavg()[0], here.cores),
         machine.gpu(here, plan.experiment.accelerator),
         *([driver] if driver else []),
+        *experiment.engines(plan),
         *_environments(prepared),
         *containers.findings(plan, prepared.images),
         *(experiment.dataset(entry, where, mirrors, reachable) for entry, where in stored),

@@ -12,7 +12,7 @@ from evenground.datasets.download import host_of
 from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.files import read_json
 from evenground.preflight.finding import Finding
-from evenground.runs.plan import RUNS, Plan, Run
+from evenground.runs.plan import RUNS, LeftOut, Plan, Run
 
 GIB = 2**30
 ENVIRONMENT_BYTES = {"cpu": 2 * GIB, "cuda": 7 * GIB}
@@ -37,6 +37,23 @@ def environments(markers: Mapping[str, Path]) -> Finding:
         seen = f"to be built: {', '.join(missing)}"
         return Finding("environments", "warning", seen, "the package index must be reachable once")
     return Finding("environments", "ok", f"built: {', '.join(markers) or 'none needed'}")
+
+
+def engines(plan: Plan) -> list[Finding]:
+    """Of each engine that the pipeline does not install, and its arms, whether it can train here."""
+    known = {engine.name for engine in plan.left_out}
+    asked = {run.engine for run in plan.runs if run.place in plan.todo}
+    there = [e.name for e in plan.engines if plan.asks and e.file.check and e.name not in known]
+    return [*map(_left_out, plan.left_out), *(_installed(name, name in asked) for name in there)]
+
+
+def _left_out(engine: LeftOut) -> Finding:
+    mend = f"until then {engine.runs} of its trainings are left out; what is recorded is kept"
+    return Finding(f"engine {engine.name}", "warning", engine.reason, mend)
+
+
+def _installed(name: str, asked: bool) -> Finding:
+    return Finding(f"engine {name}", "ok", "installed" if asked else "not asked: all its runs are recorded")
 
 
 def environment_bytes(markers: Mapping[str, Path]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from evenground.datasets.storage import check_arrays
@@ -13,11 +14,16 @@ from evenground.runs.index import check_runs
 from evenground.runs.plan import Plan
 
 
-def gate(plan: Plan, images: Sequence[Image]) -> None:
-    """EvengroundError for data and runs that are not what was recorded, then for what lets no training run.
+def gate(plan: Plan, images: Sequence[Image], refuse: bool = True) -> None:
+    """Say which engines are left out; EvengroundError for what was changed or lets no training run.
 
-    Containers are looked at only where something will be trained here: recorded runs can be drawn without.
+    Data and runs that are not what was recorded come first. Containers are looked at only where something
+    will be trained here: recorded runs can be drawn without. Without `refuse` nothing is looked at.
     """
+    for line in left_out(plan):
+        print(line, file=sys.stderr, flush=True)
+    if not refuse:
+        return
     for name in plan.datasets:
         folder = plan.root / plan.prepared(name)
         if (folder / "dataset.json").is_file():
@@ -25,6 +31,13 @@ def gate(plan: Plan, images: Sequence[Image]) -> None:
     check_runs(plan)
     if images and plan.todo and plan.machine == plan.here:
         refuse_lacks(findings(plan, images))
+
+
+def left_out(plan: Plan) -> list[str]:
+    """A line for each engine that is not installed here."""
+    names = {engine.name for engine in plan.engines}
+    beside = " (its recorded runs stay)"
+    return [f"{e.name} left out{beside if e.name in names else ''}: {e.reason}" for e in plan.left_out]
 
 
 def refuse_lacks(found: Sequence[Finding]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from evenground.errors import EvengroundError
 from evenground.files import json_text, sha256_file, sha256_json, sha256_tree, write_json
 from evenground.images import CUDA, recipe
 from evenground.pins import load_pins, version_key
+from evenground.runs.installed import reasons
 from evenground.runs.machine import has_gpu, this_machine
 
 SCHEMA = 1
@@ -58,6 +60,17 @@ class Run:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """An engine that is not installed on this machine, and why; its unfinished runs are not wanted."""
+
+    name: str
+    label: str
+    reason: str
+    runs: int
+    """How many they are."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """An experiment resolved against the registry, the engines and the machine."""
 
@@ -69,6 +82,18 @@ class Plan:
     engines: tuple[Engine, ...]
     datasets: Mapping[str, DatasetEntry]
     runs: tuple[Run, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def absent(self) -> list[LeftOut]:
+        """Those of the engines left out that have no recorded run either."""
+        there = {engine.name for engine in self.engines}
+        return [engine for engine in self.left_out if engine.name not in there]
+
+    @property
+    def asks(self) -> bool:
+        """Whether engines are asked if they are installed: in containers the image is the installation."""
+        return self.experiment.deployment == "native" and self.machine == self.here
 
     @cached_property
     def todo(self) -> dict[Path, int]:
@@ -162,6 +187,7 @@ class Plan:
                 }
                 for e in self.engines
             ],
+            "absent": [{"name": e.name, "label": e.label, "reason": e.reason} for e in self.absent],
             "datasets": [
                 {"name": n, "title": d.title, "network": d.network, "prepared": self.prepared(n).as_posix()}
                 for n, d in self.datasets.items()
@@ -186,8 +212,12 @@ def next_attempt(root: Path, place: Path) -> int:
     return max(ended, default=0) + 1
 
 
-def make_plan(experiment: Experiment, root: Path) -> Plan:
-    """Resolve `experiment`; EvengroundError for an unknown dataset, engine or machine."""
+def make_plan(experiment: Experiment, root: Path, check: bool = True) -> Plan:
+    """Resolve `experiment`; EvengroundError for an unknown dataset, engine or machine.
+
+    `check` asks engines with unfinished runs whether they are installed here, and leaves out those that are
+    not. EvengroundError where no other is left.
+    """
     registry = load_registry(root / REGISTRY, experiment.registry)
     datasets = {name: find_dataset(registry, name) for name in experiment.datasets}
     engines = tuple(load_engines(experiment.engines, root))
@@ -198,7 +228,41 @@ def make_plan(experiment: Experiment, root: Path) -> Plan:
     _refuse_old_driver(empty, machine.driver)
     plan = replace(empty, runs=_ordered(empty))
     _refuse_foreign_training(plan)
-    return plan
+    return _installed(plan) if check and plan.asks else plan
+
+
+def _installed(plan: Plan) -> Plan:
+    """The plan without the unfinished runs of engines that are not installed here.
+
+    The order of the others stays: a run has the same number whatever is installed.
+    """
+    checked = [engine for engine in plan.engines if engine.file.check]
+    unfinished = {run.engine for run in plan.runs if run.place in plan.todo} if checked else set()
+    why = reasons((engine for engine in checked if engine.name in unfinished), plan.root)
+    if not why:
+        return plan
+    runs = [run for run in plan.runs if run.engine not in why or run.place not in plan.todo]
+    gone = why.keys() - {run.engine for run in runs}
+    # An arm is compared with its engine only: without that one it is nothing.
+    arms = {arm.name: why[arm.arm_of] for arm in plan.engines if arm.arm_of and arm.arm_of in gone}
+    return _without(plan, {**arms, **why}, gone | arms.keys(), runs)
+
+
+def _without(plan: Plan, why: Mapping[str, str], gone: Set[str], runs: Sequence[Run]) -> Plan:
+    kept = tuple(run for run in runs if run.engine not in gone)
+    lost = Counter(run.engine for run in plan.runs) - Counter(run.engine for run in kept)
+    engines = tuple(engine for engine in plan.engines if engine.name not in gone)
+    if not engines:
+        name, reason = next(iter(why.items()))
+        raise EvengroundError(
+            "no engine of the experiment is installed on this machine",
+            f"{name}: {reason}",
+            "mend that, or add to `engines` one that is installed",
+        )
+    left_out = tuple(
+        LeftOut(e.name, e.label, why[e.name], lost[e.name]) for e in plan.engines if e.name in why
+    )
+    return replace(plan, engines=engines, runs=kept, left_out=left_out)
 
 
 def _ordered(plan: Plan) -> tuple[Run, ...]:

@@ -7,7 +7,7 @@ from evenground.analysis.index import Index
 # docs/specification.md; the thesis's own protocol.
 PROTOCOL = {"epochs": 3, "batch_size": 32, "repetitions": 5}
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
-ROLES = {"elixir": "Elixir (Axon on EXLA)", "keras": "Python (Keras)"}
+ROLES = {"axon": "Elixir (Axon on EXLA)", "keras": "Python (Keras)"}
 
 
 def deviations(index: Index) -> list[str]:

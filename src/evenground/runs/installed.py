@@ -1,0 +1,106 @@
+"""Whether an engine that the pipeline does not install can train on this machine: its own check is asked."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from evenground.engines import Engine
+from evenground.runs.command import variables
+
+LIMIT_S = 20.0
+MOST_CHARACTERS = 300
+MOST_BYTES = 2**16
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def reasons(engines: Iterable[Engine], root: Path) -> dict[str, str]:
+    """Name -> why it cannot train here, of those whose check fails; arms that share a check ask once."""
+    answers: dict[tuple[str, ...], str] = {}
+    found = {}
+    for engine in engines:
+        # The engine's own environment may not be built yet: what the pipeline installs is not checked.
+        command = tuple(engine.check(sys.executable))
+        if command and command not in answers:
+            answers[command] = ask(command, root)
+        if answers.get(command):
+            found[engine.name] = answers[command]
+    return found
+
+
+def ask(command: tuple[str, ...], root: Path) -> str:
+    """Why a check fails, in one printable line without this machine's paths; empty where it passes."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            process = _start(command, root, out, err)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else None
+            return one_line(f"its check cannot be started: {command[0]}: {why or error}", root)
+        status = _ended(process)
+        if status is None:
+            return f"its check does not end within {LIMIT_S:.0f} s"
+        if status == 0:
+            return ""
+        said = next(filter(None, (one_line(_read(file), root) for file in (out, err))), "")
+    return said or f"its check ends with exit code {status} and does not say why"
+
+
+def _start(command: tuple[str, ...], root: Path, out: IO[bytes], err: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start it with the variables of a training; files, for a pipe stays open as long as any child of it."""
+    return subprocess.Popen(
+        command,
+        cwd=root,
+        env=variables(1),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        start_new_session=True,
+    )
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """Its exit code; None where it took too long and was ended with all it had started."""
+    try:
+        return process.wait(LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(MOST_BYTES).decode(errors="replace")
+
+
+def one_line(text: str, root: Path) -> str:
+    """The first line that says something, printable and short; `.` is the working copy, `~` the home folder.
+
+    It goes into the index, which is given away.
+    """
+    lines = (_printable(line) for line in ESCAPES.sub("", text).splitlines())
+    first = next(filter(None, lines), "")
+    for path, name in _places(root):
+        first = re.sub(rf"{re.escape(path)}(?![\w-])", name, first)
+    return first[:MOST_CHARACTERS].strip()
+
+
+def _printable(line: str) -> str:
+    return "".join(letter for letter in " ".join(line.split()) if letter.isprintable()).strip()
+
+
+def _places(root: Path) -> list[tuple[str, str]]:
+    """Paths that say whose machine this is, and what stands for them; the longest first."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails where there is none
+    named = [(root, "."), (root.resolve(), "."), (home, "~"), (home.resolve(), "~")]
+    found = {str(path): name for path, name in named if path.is_absolute() and path != Path("/")}
+    return sorted(found.items(), key=lambda place: -len(place[0]))

@@ -1,0 +1,182 @@
+"""An engine that is not installed: the experiment runs without it, and later only its runs are made."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenground.analysis.index import read_index
+from evenground.config import load_experiment
+from evenground.errors import EvengroundError
+from evenground.runs.plan import Plan, make_plan, run_key
+from working_copy import ABSENT, FAKES, WorkingCopy
+
+REASON = "no Absent in .: touch fake_installed"
+ARM = {"name": "axon_binary", "folder": "tests/fake_absent", "arm_of": "axon", "options": {"speed": 2}}
+TABLES = Path("results/native/tables")
+
+
+def plan_of(copy: WorkingCopy, check: bool = True, **changes: Any) -> Plan:
+    return make_plan(load_experiment({**copy.settings, **changes}), copy.root, check)
+
+
+def finish(plan: Plan, *numbers: int) -> None:
+    for number in numbers:
+        folder = plan.root / "results/runs" / plan.runs[number].place
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+
+
+def names(plan: Plan) -> list[str]:
+    return [engine.name for engine in plan.engines]
+
+
+@pytest.fixture
+def absent(copy: WorkingCopy) -> WorkingCopy:
+    """An engine that is there, one that is not, and an arm of that one."""
+    copy.settings["engines"] = [FAKES[0], ABSENT, ARM]
+    return copy
+
+
+def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> None:
+    whole, plan = plan_of(absent, check=False), plan_of(absent)
+    assert absent.asked() == 1, "an arm has the same check, and without `check` nobody is asked"
+    assert names(whole) == ["fake_a", "axon", "axon_binary"] and names(plan) == ["fake_a"]
+    assert plan.runs == tuple(run for run in whole.runs if run.engine == "fake_a"), "with their numbers"
+    reasons = {"axon": ("Absent (axon)", REASON), "axon_binary": ("Absent (axon_binary)", REASON)}
+    told = plan.content()["absent"]
+    assert {one["name"]: (one["label"], one["reason"]) for one in told} == reasons
+    assert [(one.name, one.runs) for one in plan.left_out] == [("axon", 2), ("axon_binary", 2)]
+    assert plan.find(plan.runs[0].place) and not plan.content()["runs"][2:]
+
+
+def test_installed_is_as_if_there_were_no_check(absent: WorkingCopy) -> None:
+    (absent.root / "fake_installed").touch()
+    plan = plan_of(absent)
+    assert plan == plan_of(absent, check=False) and plan.content()["absent"] == []
+
+
+def test_recorded_runs_of_it_stay_wanted(absent: WorkingCopy) -> None:
+    whole = plan_of(absent, check=False)
+    first = next(number for number, run in enumerate(whole.runs) if run.engine == "axon")
+    finish(whole, first)
+    plan = plan_of(absent)
+    assert names(plan) == ["fake_a", "axon"] and [one.name for one in plan.absent] == ["axon_binary"]
+    assert [run for run in plan.runs if run.engine == "axon"] == [whole.runs[first]]
+    assert {run.engine for run in plan.runs if run.place in plan.todo} == {"fake_a"}
+    finish(whole, *(k for k, run in enumerate(whole.runs) if run.engine != "fake_a" and k != first))
+    absent.asked()
+    assert plan_of(absent).runs == whole.runs and absent.asked() == 0, "all is recorded: nobody is asked"
+
+
+def test_an_arm_of_another_folder_goes_with_its_engine(absent: WorkingCopy) -> None:
+    arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "axon"}
+    plan = plan_of(absent, engines=[FAKES[0], ABSENT, arm])
+    assert [(one.name, one.reason) for one in plan.absent] == [("axon", REASON), ("arm", REASON)]
+
+
+def test_an_arm_that_is_not_installed_leaves_its_engine(absent: WorkingCopy) -> None:
+    plan = plan_of(absent, engines=[FAKES[0], {**ABSENT, "arm_of": "fake_a"}])
+    assert names(plan) == ["fake_a"] and [one.name for one in plan.absent] == ["axon"]
+
+
+def test_without_any_other_engine_it_is_one_clear_line(absent: WorkingCopy) -> None:
+    with pytest.raises(EvengroundError, match=rf"^no engine of .* \(axon: {REASON}\): mend that, or add"):
+        plan_of(absent, engines=[ABSENT])
+
+
+def test_on_another_machine_and_in_containers_nobody_is_asked(absent: WorkingCopy) -> None:
+    here = plan_of(absent, check=False)
+    finish(here, *range(len(here.runs)))
+    runs = absent.root / "results/runs"
+    (runs / here.machine).rename(runs / "cray-1-nogpu-1")
+    assert names(plan_of(absent, machine="cray-1-nogpu-1")) == ["fake_a", "axon", "axon_binary"]
+    copied = absent.root / "tests/fake_absent/engine.yaml"
+    copied.write_text(copied.read_text() + "environment: jax\n")
+    plan = plan_of(absent, engines=["keras", ABSENT], deployment="apptainer")
+    assert names(plan) == ["keras", "axon"] and absent.asked() == 0
+
+
+def test_the_check_is_in_no_key_but_by_the_engines_files(absent: WorkingCopy) -> None:
+    plan = plan_of(absent, check=False)
+    axon = plan.engine("axon")
+    other = replace(axon, file=axon.file.model_copy(update={"check": ["another"]}))
+    assert run_key(plan, "tiny", other) == run_key(plan, "tiny", axon)
+    script = absent.root / "tests/fake_absent/check.sh"
+    script.write_text(script.read_text() + "# changed\n")
+    assert run_key(plan, "tiny", other) != plan.runs[[run.engine for run in plan.runs].index("axon")].key
+
+
+def rows(copy: WorkingCopy, name: str) -> list[dict[str, str]]:
+    with (copy.root / TABLES / f"{name}.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in (done.stdout + done.stderr).splitlines() if " left out" in line]
+
+
+@pytest.mark.slow
+def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(absent: WorkingCopy) -> None:
+    absent.settings |= {"engines": [FAKES[0], ABSENT], "stand_ins": {"elixir": "axon", "mnist": "tiny"}}
+    done = absent.call("--cores", "2")
+    assert said(done) == [f"axon left out: {REASON}"]
+    assert absent.trainings() == 2 and absent.asked() == 1
+    assert {row["engine"] for row in rows(absent, "runs")} == {"fake_a"}
+    judged = {row["claim"]: row for row in rows(absent, "verdicts")}
+    assert judged["T1"]["verdict"] == "not testable here"
+    assert judged["T1"]["reason"] == f"engine axon not installed: {REASON}"
+    assert (
+        judged["X1"]["reason"] == f"engine axon_binary absent: {REASON}" or "absent" in judged["X1"]["reason"]
+    )
+    page = (absent.root / "results/native/report.html").read_text()
+    assert f"Left out, not installed on this machine: Absent (axon) ({REASON})." in page
+    assert str(absent.root) not in (absent.root / "results/native/index.json").read_text()
+
+    done = absent.call("--cores", "1", "preflight")
+    assert f"  !  engine axon: {REASON} -> " in done.stdout and absent.trainings() == 0
+
+    # Nothing changed: nothing is made, the line is said again.
+    done = absent.call("--cores", "2", "--dry-run")
+    assert "Nothing to be done" in done.stdout + done.stderr and len(said(done)) == 1
+
+    (absent.root / "fake_installed").touch()
+    absent.asked()
+    done = absent.call("--cores", "2")
+    begun = [line for line in absent.log() if line.startswith("begin")]
+    assert said(done) == [] and len(begun) == 2 and absent.asked() == 1
+    assert {row["engine"]: row["status"] for row in rows(absent, "runs")} == {
+        "fake_a": "finished",
+        "axon": "finished",
+    }
+    assert read_index(absent.root / "results/native/index.json").absent == ()
+
+    # Gone again: what was recorded stays.
+    (absent.root / "fake_installed").unlink()
+    absent.call("--cores", "2")
+    assert absent.trainings() == 0 and len(rows(absent, "runs")) == 4 and absent.asked() == 0
+
+
+def test_with_no_engine_left_nothing_is_trained(absent: WorkingCopy) -> None:
+    absent.settings["engines"] = [ABSENT, ARM]
+    done = absent.call("--cores", "2", ok=False)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and REASON in lines[0] and absent.trainings() == 0
+
+
+def test_a_training_finds_its_place_without_asking(absent: WorkingCopy) -> None:
+    """The script of a training is given an experiment that names an engine which is not installed."""
+    absent.settings["engines"] = [FAKES[0], ABSENT]
+    settings = absent.root / "experiment.json"
+    settings.write_text(json.dumps(load_experiment(absent.settings).model_dump(mode="json")))
+    words = ["--experiment", "experiment.json", "--place", "elsewhere/tiny/fake_a/0/r1", "--attempt", "1"]
+    command = [sys.executable, "scripts/train.py", *words, "--warm-up", "no"]
+    done = subprocess.run(command, cwd=absent.root, env=absent.environ(), capture_output=True, text=True)
+    assert "'elsewhere' is another machine" in done.stderr and absent.asked() == 0
