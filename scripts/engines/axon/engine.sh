@@ -1,14 +1,15 @@
 #!/bin/sh
 # Build, check or start the Elixir engine: engine.sh build|check|train|parity [ARGUMENT...]
-# Built code stands in the cache, one folder per state of the source; in an image in /opt/evenground/axon.
+# Built code stands in one folder per state of the source: in an image below /opt/evenground/axon, else in the home
+# folder's cache, which alone of all places is the same when it is built and in a training's clean environment.
 set -eu
 LC_ALL=C.UTF-8
 export LC_ALL
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${EVENGROUND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/evenground}
+home=${EVENGROUND_AXON_HOME:-$HOME/.cache/evenground/axon}
 code=$(cd "$here" && cat core/mix.exs trainer/mix.exs core/lib/*/*.ex trainer/lib/*/*.ex | sha256sum | cut -c1-12)
 place=/opt/evenground/axon/$code
-[ -f "$place/complete" ] || place=$cache/axon/$code
+[ -f "$place/complete" ] || place=$home/$code
 
 fail() {
     echo "error: $1"
@@ -25,7 +26,7 @@ build() {
     elixir_is_new_enough
     mkdir -p "$place"
     cd "$here/trainer"
-    export MIX_ENV=prod MIX_DEPS_PATH="$place/deps" MIX_BUILD_PATH="$place/build" MIX_HOME="${MIX_HOME:-$cache/axon/mix}"
+    export MIX_ENV=prod MIX_DEPS_PATH="$place/deps" MIX_BUILD_PATH="$place/build" MIX_HOME="${MIX_HOME:-$home/mix}"
     # Never found out by looking for a compiler: what is built is what was asked for.
     export XLA_TARGET="${XLA_TARGET:-cpu}"
     if [ -z "${EVENGROUND_ELIXIR_SOURCES:-}" ]; then
