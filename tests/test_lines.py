@@ -52,6 +52,14 @@ def test_lines_of_each_language_the_most_code_first(root: Path) -> None:
     assert list(shown) == ["Elixir", "Python", "YAML"]
 
 
+def test_an_engines_own_tests_and_builds_are_not_its_code(root: Path) -> None:
+    before = count_lines(engines("engines/a"), root)["engines"]
+    for folder in ("test", "_build/lib", "deps/nx"):
+        (root / "engines/a" / folder).mkdir(parents=True)
+        (root / "engines/a" / folder / "more.ex").write_text(ELIXIR)
+    assert count_lines(engines("engines/a"), root)["engines"] == before
+
+
 def test_an_arm_has_the_code_of_its_engine(root: Path) -> None:
     assert count_lines(engines("engines/a", arm_of="b"), root)["engines"] == []
 

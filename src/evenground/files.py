@@ -12,7 +12,7 @@ from typing import Any
 
 from evenground.errors import DISK_FULL, MAKE_ROOM, EvengroundError
 
-_LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache"}
+_LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", "_build", "deps"}
 
 
 def read_json(path: Path) -> Any:
@@ -101,5 +101,7 @@ def files_below(path: Path) -> list[Path]:
     return [
         file
         for file in path.rglob("*")
-        if file.is_file() and file.suffix != ".pyc" and not _LEFT_OUT.intersection(file.parts)
+        if file.is_file()
+        and file.suffix != ".pyc"
+        and not _LEFT_OUT.intersection(file.relative_to(path).parts)
     ]

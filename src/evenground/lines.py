@@ -17,6 +17,8 @@ from evenground.files import files_below, sha256_file
 # What the thesis counted, file by file; the files have no licence and are not part of this project.
 THESIS_CODE = Path("data/published/thesis-code.csv")
 AT_HAND = Path("data/thesis-code")
+# The folder of an engine's own tests: what others have in tests/ is not counted for them either.
+TESTS = "test"
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,18 @@ def thesis_files(root: Path) -> list[Path]:
 
 
 def _by_language(sources: Iterable[Path]) -> dict[str, Lines]:
-    """Language -> lines of the sources, the language with the most code first."""
+    """Language -> lines of the sources without their tests, the language with the most code first."""
     found: dict[str, list[SourceAnalysis]] = {}
-    for file in sorted({file for source in sources for file in files_below(source)}):
+    for file in sorted({file for source in sources for file in _code(source)}):
         counted = _count(file)
         if counted.is_countable:
             found.setdefault(counted.language, []).append(counted)
     summed = {language: _sum(counted) for language, counted in found.items()}
     return dict(sorted(summed.items(), key=lambda item: (-item[1].code_lines, item[0])))
+
+
+def _code(source: Path) -> list[Path]:
+    return [file for file in files_below(source) if TESTS not in file.relative_to(source).parts]
 
 
 def _count(file: Path) -> SourceAnalysis:

@@ -3,6 +3,8 @@
 # Built code stands in one folder per state of the source: in an image below /opt/evenground/axon, else in the home
 # folder's cache, which alone of all places is the same when it is built and in a training's clean environment.
 set -eu
+word=$1
+shift
 LC_ALL=C.UTF-8
 export LC_ALL
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +14,7 @@ place=/opt/evenground/axon/$code
 [ -f "$place/complete" ] || place=$home/$code
 
 fail() {
-    echo "error: $1"
+    [ "$word" = check ] && echo "$1" || echo "error: $1" >&2
     exit 1
 }
 
@@ -38,8 +40,6 @@ build() {
     echo "built: $place"
 }
 
-word=$1
-shift
 case $word in
 build) build ;;
 check)
@@ -49,11 +49,11 @@ check)
     [ -d "$place/build/lib/exla" ] || fail "built without EXLA: build it again with its packages, or take the option backend: binary"
     ;;
 train | parity)
-    [ -f "$place/complete" ] || fail "not built: sh scripts/engines/axon/engine.sh build" >&2
+    [ -f "$place/complete" ] || fail "not built: sh scripts/engines/axon/engine.sh build"
     # As many schedulers as there are cores to work with; the rest of the BEAM stays as it comes.
     threads=$(echo " $* " | sed -n 's/.* --threads \([0-9][0-9]*\) .*/\1/p')
     exec elixir ${threads:+--erl "+S $threads:$threads"} -pa "$place/build/lib/*/ebin" \
         -e "Evenground.Main.$word(System.argv())" -- "$@"
     ;;
-*) fail "engine.sh: unknown word '$word': build, check, train or parity" >&2 ;;
+*) fail "engine.sh: unknown word '$word': build, check, train or parity" ;;
 esac
