@@ -106,6 +106,12 @@ class Dataset:
         limit = engine.train_limit
         return None if limit is None or limit >= (self.train_images or math.inf) else limit
 
+    def unlike(self, first: Engine, second: Engine) -> str:
+        """Why the trainings of two engines are not the same work; empty where they are."""
+        samples = [self.sample(engine) for engine in (first, second)]
+        limit = samples[1] or samples[0]
+        return "" if samples[0] == samples[1] else f"trained on {limit:,} images only"
+
 
 @dataclass(frozen=True)
 class EngineLines:
