@@ -74,19 +74,19 @@ def test_every_example_is_a_configuration_of_this_version(path: Path) -> None:
     assert [engine.name for engine in engines] and given.keys() <= Experiment.model_fields.keys()
 
 
+@pytest.mark.parametrize(("limit", "label"), [(None, "Keras (part)"), (3200, "Keras (part), 3,200 images")])
+def test_the_label_of_an_arm_says_on_how_much_it_trains(limit: int | None, label: str) -> None:
+    part = {"name": "part", "folder": "keras", "arm_of": "keras", "train_limit": limit}
+    engines = load_engines(load_experiment({"engines": ["keras", part]}).engines, ROOT)
+    assert [engine.label for engine in engines] == ["Keras", label]
+
+
 def test_the_page_of_parameters_is_up_to_date() -> None:
     assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), "python scripts/parameters.py"
 
 
 def test_every_key_is_described() -> None:
     assert all(field.description for field in Experiment.model_fields.values())
-
-
-@pytest.mark.parametrize(("limit", "label"), [(None, "Keras (part)"), (3200, "Keras (part), 3,200 images")])
-def test_the_label_of_an_arm_says_on_how_much_it_trains(limit: int | None, label: str) -> None:
-    part = {"name": "part", "folder": "keras", "arm_of": "keras", "train_limit": limit}
-    engines = load_engines(load_experiment({"engines": ["keras", part]}).engines, ROOT)
-    assert [engine.label for engine in engines] == ["Keras", label]
 
 
 def test_an_engine_may_be_a_name_or_a_mapping() -> None:
