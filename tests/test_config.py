@@ -44,6 +44,14 @@ ROOT = Path(__file__).resolve().parents[1]
             {"stand_ins": {"elixir": "jacks"}},
             r"'stand_ins' .*'jacks' is no engine or dataset here.*keras, jax",
         ),
+        (
+            {"engines": ["keras", {"name": "part", "folder": "keras", "train_limit": 320}]},
+            r"'part' has a `train_limit`, which only an arm may have: name the engine it varies in `arm_of`",
+        ),
+        (
+            {"engines": ["keras", {"name": "part", "arm_of": "keras", "train_limit": 0}]},
+            r"'engines.1.train_limit' = 0 is not allowed .*greater than or equal to 1",
+        ),
         ({"epochs": 0, "seed": -1}, r"\(and 1 more\)"),
     ],
 )
@@ -65,6 +73,13 @@ def test_every_example_is_a_configuration_of_this_version(path: Path) -> None:
     example = load_experiment(given, str(path))
     engines = load_engines(example.engines, ROOT)
     assert [engine.name for engine in engines] and given.keys() <= Experiment.model_fields.keys()
+
+
+@pytest.mark.parametrize(("limit", "label"), [(None, "Keras (part)"), (3200, "Keras (part), 3,200 images")])
+def test_the_label_of_an_arm_says_on_how_much_it_trains(limit: int | None, label: str) -> None:
+    part = {"name": "part", "folder": "keras", "arm_of": "keras", "train_limit": limit}
+    engines = load_engines(load_experiment({"engines": ["keras", part]}).engines, ROOT)
+    assert [engine.label for engine in engines] == ["Keras", label]
 
 
 def test_the_page_of_parameters_is_up_to_date() -> None:

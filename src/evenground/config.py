@@ -15,6 +15,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from evenground.errors import EvengroundError
@@ -45,6 +46,21 @@ class EngineChoice(BaseModel):
     repetitions: int | None = Field(
         default=None, ge=1, le=10_000, description="Its own number of trainings; default: the experiment's."
     )
+    train_limit: int | None = Field(
+        default=None,
+        ge=1,
+        description="Train only on the first so many images; an arm only. Its training time is then "
+        "extrapolated to the whole dataset for the claims, and every table says so.",
+    )
+
+    @model_validator(mode="after")
+    def _limit_of_an_arm(self) -> EngineChoice:
+        if self.train_limit is not None and self.arm_of is None:
+            raise ValueError(
+                f"'{self.name}' has a `train_limit`, which only an arm may have: "
+                "name the engine it varies in `arm_of`"
+            )
+        return self
 
 
 def _engine_from_name(value: Any) -> Any:
@@ -67,9 +83,10 @@ class Experiment(BaseModel):
     )
     engines: list[Annotated[EngineChoice, BeforeValidator(_engine_from_name)]] = _key(
         [EngineChoice(name="keras"), EngineChoice(name="jax")],
-        "Engines to compare: a name, or a mapping with `name`, `folder`, `options`, `arm_of`, `datasets` "
-        "and `repetitions`; the first one is the baseline of ratios. An arm (`arm_of`) is a variant of "
-        "another engine and is compared with that one only.",
+        "Engines to compare: a name, or a mapping with `name`, `folder`, `options`, `arm_of`, `datasets`, "
+        "`repetitions` and `train_limit`; the first one is the baseline of ratios. An arm (`arm_of`) is a "
+        "variant of another engine and is compared with that one only; with a `train_limit` it trains on the "
+        "first so many images, and claims extrapolate its time.",
         min_length=1,
     )
     repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=10_000)

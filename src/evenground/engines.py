@@ -55,11 +55,14 @@ class Engine:
     """What it trains on; None for everything."""
     repetitions: int | None = None
     """Its own number of trainings; None for the experiment's."""
+    train_limit: int | None = None
+    """How many of the first images it trains on; None for all."""
 
     @property
     def label(self) -> str:
-        """Name in figures; an engine under another name than its folder shows that name."""
-        return self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
+        """Name in figures; it shows a name that is not the folder's, and how much is trained of a dataset."""
+        own = self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
+        return own if self.train_limit is None else f"{own}, {self.train_limit:,} images"
 
     def sources(self, root: Path) -> list[Path]:
         """All that decides what this engine computes: its folder and what it names beside it."""
@@ -101,7 +104,7 @@ def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
         colour = file.colour if file.colour and file.colour not in taken else _free_colour(taken, number)
         options = {**file.options, **choice.options}
         only = None if choice.datasets is None else tuple(choice.datasets)
-        own = (choice.arm_of, only, choice.repetitions)
+        own = (choice.arm_of, only, choice.repetitions, choice.train_limit)
         engines.append(Engine(choice.name, folder, file, options, colour, *own))
     return engines
 

@@ -139,3 +139,24 @@ def test_a_source_changed_during_a_call_is_refused(prepared: WorkingCopy) -> Non
     done = subprocess.run(command, cwd=prepared.root, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: this run is not in the plan any more")
+
+
+@pytest.mark.parametrize(("limit", "images", "warm_up"), [(64, 64, 64), (1000, 80, 70), (None, 80, 70)])
+def test_a_train_limit_reaches_the_engine_and_its_warm_up(
+    prepared: WorkingCopy, limit: int | None, images: int, warm_up: int
+) -> None:
+    """Of 80 images; the events are judged by what was asked for."""
+    arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
+    changes = {"engines": [*prepared.settings["engines"], arm], "seed": 90, "warm_up_images": 70}
+    (prepared.root / "fake_mode").write_text("")
+    plan = make_plan(load_experiment({**prepared.settings, **changes}), prepared.root)
+    run = next(run for run in plan.runs if run.engine == "arm")
+    training = Training(plan, run, 1, None, True)
+    outcome = train(training, f"test-{os.getpid()}")
+    assert outcome.reason is None, outcome.detail
+    events = [json.loads(line) for line in (training.place / "events.jsonl").read_text().splitlines()]
+    loaded = next(event for event in events if event["event"] == "load_end")
+    ended = [event["images"] for event in events if event["event"] == "epoch_end"]
+    assert loaded["train_images"] == images and ended == [64, 64]
+    record = json.loads((training.place / "environment.json").read_text())
+    assert record["warm_up"]["images"] == warm_up

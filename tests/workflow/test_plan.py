@@ -231,3 +231,31 @@ def test_the_plan_names_each_engines_lock(copy: WorkingCopy) -> None:
     plan = plan_of(copy)
     named = [engine["environment"] for engine in plan.content()["engines"]]
     assert named == [plan.environment(engine) for engine in plan.engines]
+
+
+def limited(copy: WorkingCopy, limit: int | None) -> dict[str, Any]:
+    """The engines of the copy, and an arm that trains on so many images."""
+    arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
+    return {"engines": [*copy.settings["engines"], arm]}
+
+
+def test_a_train_limit_is_in_the_key_of_its_arm_and_in_no_other(copy: WorkingCopy) -> None:
+    before, all_of_it = keys(plan_of(copy)), keys(plan_of(copy, **limited(copy, None)))
+    some, more = (keys(plan_of(copy, **limited(copy, limit))) for limit in (32, 64))
+    assert len({all_of_it["tiny", "arm"], some["tiny", "arm"], more["tiny", "arm"]}) == 3
+    # An arm without options of its own does the work of its engine, under the same key.
+    assert all_of_it["tiny", "arm"] == before["tiny", "fake_a"]
+    for found in (all_of_it, some, more):
+        assert {pair: key for pair, key in found.items() if pair[1] != "arm"} == before
+
+
+def test_the_plan_says_how_much_there_is_and_how_much_is_trained(copy: WorkingCopy) -> None:
+    content = plan_of(copy, **limited(copy, 32)).content()
+    assert [engine["train_limit"] for engine in content["engines"]] == [None, None, 32]
+    assert [dataset["train_images"] for dataset in content["datasets"]] == [80]
+
+
+def test_a_train_limit_without_one_step_is_refused(copy: WorkingCopy) -> None:
+    with pytest.raises(EvengroundError, match=r"'arm' has a train_limit of 31, .*batch_size is 32") as caught:
+        plan_of(copy, **limited(copy, 31))
+    assert "\n" not in str(caught.value)

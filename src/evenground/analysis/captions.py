@@ -23,6 +23,8 @@ HEADINGS = {
     "calibration": "How well the sampler measures on this machine",
 }
 
+NOT_OF_RUNS = ("lines_of_code", "calibration")
+
 _NOTES = {
     "training_time": (
         "Seconds. `training_s`: start of training to its end, compilation inside (the headline). "
@@ -90,6 +92,7 @@ def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str,
     absent = none if name == "calibration" and index.calibration is None else ""
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`, {index.deployment})"
     said = _unknown(index, unknown) if name == "quality" else ""
+    said += "" if name in NOT_OF_RUNS else _limited(index)
     return (
         f"{_NOTES[name]}{absent}{said}\n\nMachine: {machine}. "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished{unfinished}. "
@@ -112,6 +115,13 @@ def _flagged(findings: pd.DataFrame) -> str:
     groups = len(findings) - len(own)
     spread = f"; groups flagged: {groups}" if groups else ""
     return f"{runs}{spread}{', see `quality.md`; they count like any other' if len(findings) else ''}. "
+
+
+def _limited(index: Index) -> str:
+    """Which engines trained on the first images only."""
+    words = [f"`{e.name}` ({e.train_limit:,} images)" for e in index.engines if e.train_limit is not None]
+    told = "trained on the first images of a dataset only; nothing in this table is extrapolated"
+    return f"\n\n**Not the whole work:** {', '.join(words)} {told}." if words else ""
 
 
 def _unknown(index: Index, unknown: Mapping[str, int]) -> str:

@@ -18,7 +18,8 @@ ABSENT = "–"
 
 def differences(a: Index, b: Index) -> pd.DataFrame:
     """What is recorded of both and is not the same: columns what, in_a, in_b."""
-    in_a, in_b = _recorded(a), _recorded(b)
+    shared = {engine.name for engine in a.engines} & {engine.name for engine in b.engines}
+    in_a, in_b = (_recorded(index) | _limits(index, shared) for index in (a, b))
     rows = [
         {"what": what, "in_a": in_a.get(what, ABSENT), "in_b": in_b.get(what, ABSENT)}
         for what in dict.fromkeys((*in_a, *in_b))
@@ -29,8 +30,17 @@ def differences(a: Index, b: Index) -> pd.DataFrame:
 
 def other_work(found: pd.DataFrame) -> list[str]:
     """Those of the differences that make it other work, in words."""
-    rows = found[found["what"].isin(WORK) | found["what"].str.startswith("data of ")]
+    rows = found[found["what"].isin(WORK) | found["what"].str.startswith(("data of ", "images of "))]
     return [f"{row['what']} {row['in_a']} against {row['in_b']}" for row in rows.to_dict("records")]
+
+
+def _limits(index: Index, engines: set[str]) -> dict[str, str]:
+    """How much of their datasets these engines trained on."""
+    return {
+        f"images of {engine.name}": "all" if engine.train_limit is None else f"first {engine.train_limit:,}"
+        for engine in index.engines
+        if engine.name in engines
+    }
 
 
 def shared_runs(a: Index, b: Index) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 Words = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
+Amount = Annotated[int, Field(ge=1, le=10**9)]
 # Every pair of a dataset and an engine is drawn.
 MOST_NAMES = 100
 
@@ -74,6 +76,7 @@ class Report:
 class Engine:
     """One engine; `colour` (#rrggbb) is None where its folder names none; `arm_of` names what it varies.
 
+    `train_limit`: how many of the first images it trained on; None for all, and in indexes from before.
     `environment` is what its lock is called: `envs/NAME.txt` below the folder that holds `results/`.
     """
 
@@ -81,6 +84,7 @@ class Engine:
     label: Words
     colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")] | None = None
     arm_of: Name | None = None
+    train_limit: Amount | None = None
     environment: Name | None = None
 
 
@@ -95,12 +99,27 @@ class Absent:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset; `prepared` is its prepared folder, relative to the folder that holds `results/`."""
+    """One dataset; `prepared` is its prepared folder, relative to the folder that holds `results/`.
+
+    `train_images`: how many it has for training; None in indexes from before that was written.
+    """
 
     name: Name
     title: Words
     network: Words
     prepared: Inside | None = None
+    train_images: Amount | None = None
+
+    def sample(self, engine: Engine) -> int | None:
+        """How many of its first images an engine trained on; None where those are all."""
+        limit = engine.train_limit
+        return None if limit is None or limit >= (self.train_images or math.inf) else limit
+
+    def unlike(self, first: Engine, second: Engine) -> str:
+        """Why the trainings of two engines are not the same work; empty where they are."""
+        samples = [self.sample(engine) for engine in (first, second)]
+        limit = samples[1] or samples[0]
+        return "" if samples[0] == samples[1] else f"trained on {limit:,} images only"
 
 
 @dataclass(frozen=True)

@@ -159,9 +159,10 @@ def _through(gate: Gate, group: pd.DataFrame, named: Names) -> list[Finding]:
 
 
 def band_of(index: Index, dataset: str, engine: str) -> Band | None:
-    """The band of a dataset's runs; None where it is not the protocol's work, or an arm, which varies it."""
+    """The band of a dataset's runs; None where it is not the protocol's work, as with an arm or a sample."""
     network = next(d.network for d in index.datasets if d.name == dataset)
-    if next(e for e in index.engines if e.name == engine).arm_of:
+    trained = next(e for e in index.engines if e.name == engine)
+    if trained.arm_of is not None or trained.train_limit is not None:
         return None
     asked = index.parameters
     epochs = asked.get("epochs")

@@ -100,9 +100,14 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
 
 
 def _shared_pairs(a: Index, b: Index) -> list[tuple[str, str, str]]:
-    """Dataset, baseline and engine of the comparisons that both sides make."""
+    """Dataset, baseline and engine of the comparisons that both sides make, of like work only."""
     in_a, in_b = (
-        [(d.name, first.name, second.name) for d in index.datasets for first, second in index.pairs(d.name)]
+        [
+            (dataset.name, first.name, second.name)
+            for dataset in index.datasets
+            for first, second in index.pairs(dataset.name)
+            if not dataset.unlike(first, second)
+        ]
         for index in (a, b)
     )
     return [pair for pair in in_a if pair in in_b]

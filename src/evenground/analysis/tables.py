@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from evenground.analysis.memory import memory_table
 from evenground.analysis.quality import quality_table, with_quality
 from evenground.analysis.resources import resource_rows
 from evenground.analysis.runs import read_runs
-from evenground.analysis.statistics import ratio_interval
+from evenground.analysis.statistics import Ratio, ratio_interval
 from evenground.analysis.times import MEASURES, run_times
 
 FINAL = "final_train_loss"
@@ -119,6 +119,7 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
 
     The baseline of a pair is the engine that stands first in the configuration, of an arm its engine.
     The ratio is one of geometric means, its interval Welch's t on logarithms (`statistics.ratio_interval`).
+    Where one of the two trained on the first images only there is none, but the reason.
     """
     columns = [
         "dataset",
@@ -141,7 +142,9 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
         for first, second in index.pairs(dataset.name):
             a, b = (group(runs, dataset.name, engine.name) for engine in (first, second))
             for measure in MEASURES:
-                found = ratio_interval(a[measure].tolist(), b[measure].tolist())
+                found = _of_like_work(
+                    ratio_interval(a[measure].tolist(), b[measure].tolist()), dataset.unlike(first, second)
+                )
                 rows.append(
                     {
                         "dataset": dataset.name,
@@ -160,6 +163,13 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows, columns=columns)
+
+
+def _of_like_work(found: Ratio, unlike: str) -> Ratio:
+    """The ratio, without its numbers where there is a reason why they would compare `unlike` work."""
+    if not unlike:
+        return found
+    return replace(found, ratio=np.nan, low=np.nan, high=np.nan, df=np.nan, reason=unlike)
 
 
 def resources(index: Index, runs: pd.DataFrame, frames: Frames) -> pd.DataFrame:

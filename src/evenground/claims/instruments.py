@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from evenground.analysis.environment import read_environment
 from evenground.analysis.runs import Floats, Run
 from evenground.analysis.timeline import align, step_ns
+from evenground.claims.extrapolation import Sample
 
 Instrument = Literal["corrected", "as-published"]
 INSTRUMENTS: tuple[Instrument, ...] = get_args(Instrument)
@@ -47,6 +48,8 @@ class Trace:
     train_end_s: float
     evaluate_end_s: float
     linger_end_s: float
+    sample: Sample | None = field(default=None, kw_only=True)
+    """Where the training was one on the first images only."""
 
 
 def corrected(run: Run, grid_s: float) -> Trace:

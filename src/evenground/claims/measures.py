@@ -18,8 +18,13 @@ ROUNDING_S = 5e-10
 
 
 def training_s(trace: Trace, resource: str) -> float:
-    """Seconds from the start of training to its end, compilation inside."""
-    return trace.train_end_s
+    """Seconds from the start of training to its end, compilation inside.
+
+    Of a training on the first images only, those of one on all of them: `Sample.whole_s`.
+    """
+    if trace.sample is None:
+        return trace.train_end_s
+    return trace.sample.whole_s(trace.train_end_s, trace.first_batch_s)
 
 
 def mean(trace: Trace, resource: str) -> float:
@@ -90,6 +95,13 @@ MEASURES: Mapping[str, Callable[[Trace, str], float]] = {
     "end_to_peak": end_to_peak,
 }
 TIMES = ("training_s",)
+
+
+def take(measure: str, trace: Trace, resource: str) -> float:
+    """A measure of one run; NaN for all but the time of a training on the first images only."""
+    if trace.sample is not None and measure not in TIMES:
+        return np.nan
+    return MEASURES[measure](trace, resource)
 
 
 def _window(trace: Trace, resource: str, after_s: float, until_s: float) -> Floats:

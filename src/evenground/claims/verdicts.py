@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from evenground.analysis.index import Index, ThesisLines
@@ -13,10 +13,11 @@ from evenground.analysis.statistics import NOTHING, TOO_FEW, Estimate
 from evenground.claims.cast import Cast, make_cast
 from evenground.claims.code import counted, line_count, line_ratio
 from evenground.claims.estimators import ESTIMATORS, Arguments
+from evenground.claims.extrapolation import Sample, find_sample
 from evenground.claims.inference import ALPHA, holm, p_value, runs_to_decide
 from evenground.claims.instruments import SOURCES, TRACES, Instrument, Trace
 from evenground.claims.judge import Verdict, judge, words_for_more
-from evenground.claims.measures import MEASURES
+from evenground.claims.measures import TIMES, take
 from evenground.claims.model import Claim, Claims
 
 Group = tuple[str, str]
@@ -24,10 +25,14 @@ Group = tuple[str, str]
 
 @dataclass(frozen=True)
 class Used:
-    """A run behind a verdict, and its value in the claim's unit; NaN where it has none."""
+    """A run behind a verdict, and its value in the claim's unit; NaN where it has none.
+
+    `sample` says from what it is extrapolated, if it is.
+    """
 
     run: Run
     value: float
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Estimated:
     """A claim under an instrument, before its family is known: an estimate, or what it `lacks`.
 
     `used` has the runs of every group (role and dataset of the claim), `counted` the trainers whose lines
-    were counted.
+    were counted, `extrapolated` in words what stands for more than was trained.
     """
 
     claim: Claim
@@ -44,6 +49,7 @@ class Estimated:
     found: Estimate | None = None
     used: Mapping[Group, Sequence[Used]] = field(default_factory=dict)
     counted: tuple[ThesisLines, ...] = ()
+    extrapolated: tuple[str, ...] = ()
 
     @property
     def p(self) -> float:
@@ -78,23 +84,26 @@ class Material:
     """The finished runs of an index, seen through either instrument; each is read once."""
 
     def __init__(self, index: Index, cast: Cast) -> None:
-        self.cast = cast
+        self.index, self.cast = index, cast
         self.runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
         self.grid_s = index.report.grid_s
         self.trace = cache(self._trace)
 
     def _trace(self, instrument: Instrument, number: int) -> Trace:
-        return TRACES[instrument](self.runs[number], self.grid_s)
+        run = self.runs[number]
+        sample = find_sample(self.index, run.wanted.dataset, run.wanted.engine)
+        return replace(TRACES[instrument](run, self.grid_s), sample=sample)
 
     def used(self, given: Arguments, instrument: Instrument) -> dict[Group, list[Used]]:
         """The runs of every group with their values. EvengroundError when a run cannot be read."""
-        measure = MEASURES[given.taken(instrument)]
+        measure = given.taken(instrument)
         found: dict[Group, list[Used]] = {group: [] for group in given.groups}
         for (role, dataset), used in found.items():
             player = (self.cast.dataset(dataset), self.cast.engine(role))
             for number, run in enumerate(self.runs):
                 if (run.wanted.dataset, run.wanted.engine) == player:
-                    used.append(Used(run, measure(self.trace(instrument, number), given.resource or "")))
+                    trace = self.trace(instrument, number)
+                    used.append(Used(run, take(measure, trace, given.resource or ""), trace.sample))
         return found
 
 
@@ -124,10 +133,29 @@ def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Materia
         if not runs:
             lacks = f"no finished runs: {cast.engine(role)} on {cast.dataset(dataset)}"
             return Estimated(claim, instrument, lacks, None, used)
+    samples = _samples(used, cast)
+    if lacks := _too_little(samples, given.taken(instrument)):
+        return Estimated(claim, instrument, lacks, None, used)
     values = {group: [one.value for one in runs] for group, runs in used.items()}
     found = ESTIMATORS[estimator](given, values)
     lacks = _lacks(found, given, instrument, used, cast) if found.reason else ""
-    return Estimated(claim, instrument, lacks, found, used)
+    words = tuple(f"{engine} extrapolated from {sample.words}" for engine, sample in samples)
+    return Estimated(claim, instrument, lacks, found, used, extrapolated=words)
+
+
+def _samples(used: Mapping[Group, Sequence[Used]], cast: Cast) -> list[tuple[str, Sample]]:
+    """Engine and sample of every group that was trained on the first images only."""
+    firsts = [(cast.engine(role), runs[0].sample) for (role, _), runs in used.items()]
+    return list(dict.fromkeys((engine, sample) for engine, sample in firsts if sample is not None))
+
+
+def _too_little(samples: Sequence[tuple[str, Sample]], measure: str) -> str:
+    """Why a training on the first images only tells nothing of one on all of them; empty where it does."""
+    for engine, sample in samples:
+        why = sample.lacks if measure in TIMES else f"'{measure}' of the whole is not known from that"
+        if why:
+            return f"{engine} trained on {sample.words} only: {why}"
+    return ""
 
 
 def _of_code(claim: Claim, instrument: Instrument, index: Index) -> Estimated:
@@ -171,14 +199,20 @@ def _family(one: Estimated, estimated: Sequence[Estimated]) -> dict[str, float]:
 def _judged(one: Estimated, family: Mapping[str, float], cast: Cast, own_machine: bool) -> Judged:
     demonstration = cast.demonstration(one.claim.arguments) if one.claim.arguments else ""
     if one.lacks or one.found is None:
-        return Judged(one, "not testable here", one.lacks, demonstration)
+        return Judged(one, "not testable here", _told(one, one.lacks), demonstration)
     tested = sum(not math.isnan(p) for p in family.values())
     p_holm = holm(family)[one.claim.id]
     # Lines are the same on any machine.
     verdict, reason = judge(one.claim, one.found, p_holm, own_machine or one.claim.code is not None)
     if verdict != "inconclusive":
-        return Judged(one, verdict, reason, demonstration, p_holm, tested)
+        return Judged(one, verdict, _told(one, reason), demonstration, p_holm, tested)
     # At the strictest level of Holm's correction, so that it does not depend on the rest of the family.
     needed = runs_to_decide(one.found, one.claim.region, ALPHA / tested)
     more = None if needed is None else needed - (one.counts() or 0)
-    return Judged(one, verdict, f"{reason}; {words_for_more(more)}", demonstration, p_holm, tested, more)
+    told = _told(one, f"{reason}; {words_for_more(more)}")
+    return Judged(one, verdict, told, demonstration, p_holm, tested, more)
+
+
+def _told(one: Estimated, reason: str) -> str:
+    """The reason, and what of the estimate was not measured but extrapolated."""
+    return "; ".join(filter(None, [reason, *one.extrapolated]))

@@ -160,6 +160,8 @@ def _runs(one: Judged) -> list[dict[str, Any]]:
             "path": used.run.wanted.path,
             "manifest_sha256": used.run.wanted.manifest_sha256,
             "value": _plain(used.value),
+            # Only where it is so: the records of all other runs stay as they were published.
+            **({} if used.sample is None else {"extrapolated_from_images": used.sample.images}),
         }
         for (role, dataset), runs in one.of.used.items()
         for used in runs

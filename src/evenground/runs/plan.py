@@ -181,7 +181,10 @@ class Plan:
             "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
             "engines": [
                 {
-                    **{name: getattr(e, name) for name in ("name", "label", "colour", "arm_of")},
+                    **{
+                        name: getattr(e, name)
+                        for name in ("name", "label", "colour", "arm_of", "train_limit")
+                    },
                     "environment": self.environment(e),
                     "sources": [str(path) for path in e.sources(Path())],
                 }
@@ -189,7 +192,10 @@ class Plan:
             ],
             "absent": [{"name": e.name, "label": e.label, "reason": e.reason} for e in self.absent],
             "datasets": [
-                {"name": n, "title": d.title, "network": d.network, "prepared": self.prepared(n).as_posix()}
+                {
+                    **{"name": n, "title": d.title, "network": d.network, "train_images": d.train_images},
+                    "prepared": self.prepared(n).as_posix(),
+                }
                 for n, d in self.datasets.items()
             ],
             "runs": [asdict(run) for run in self.runs],
@@ -226,6 +232,7 @@ def make_plan(experiment: Experiment, root: Path, check: bool = True) -> Plan:
     description = machine.description if wanted == machine.name else wanted
     empty = Plan(experiment, root, wanted, machine.name, description, engines, datasets, ())
     _refuse_old_driver(empty, machine.driver)
+    _refuse_no_step(empty)
     plan = replace(empty, runs=_ordered(empty))
     _refuse_foreign_training(plan)
     return _installed(plan) if check and plan.asks else plan
@@ -300,6 +307,8 @@ def run_key(plan: Plan, dataset: str, engine: Engine) -> str:
             "command": engine.file.command,
             "options": engine.options,
             "code": sha256_tree(engine.sources(plan.root), plan.root),
+            # Only where it is set: the keys of all other runs stay what they were before there was one.
+            **({} if engine.train_limit is None else {"train_limit": engine.train_limit}),
         },
         "shared_code": sha256_tree([plan.root / path for path in SHARED_CODE], plan.root),
         "sidecar": sha256_tree(
@@ -345,6 +354,17 @@ def _refuse_old_driver(plan: Plan, driver: str | None) -> None:
             f"engine '{on_gpu[0]}' on this machine's GPU",
             f"install driver {pins.driver.minimum} or newer, or set accelerator: cpu",
         )
+
+
+def _refuse_no_step(plan: Plan) -> None:
+    """Of fewer images than a batch not one step is made."""
+    for engine in plan.engines:
+        if engine.train_limit is not None and engine.train_limit < plan.experiment.batch_size:
+            raise EvengroundError(
+                f"'{engine.name}' has a train_limit of {engine.train_limit}, less than one batch",
+                f"batch_size is {plan.experiment.batch_size}",
+                "set train_limit to some batches: from the steps after the first its time is extrapolated",
+            )
 
 
 def _refuse_foreign_training(plan: Plan) -> None:

@@ -58,6 +58,7 @@ class Training:
         """What the engine is asked to do, its events going to `folder`."""
         given = self.plan.experiment
         cores = len(os.sched_getaffinity(0))
+        engine = self.plan.engine(self.run.engine)
         return Work(
             dataset=self.plan.prepared(self.run.dataset),
             network=self.plan.datasets[self.run.dataset].network,
@@ -69,7 +70,8 @@ class Training:
             accelerator=given.accelerator,
             linger_s=given.linger_s,
             events=folder / "events.jsonl",
-            options=self.plan.engine(self.run.engine).options,
+            train_limit=engine.train_limit,
+            options=engine.options,
         )
 
 
@@ -129,8 +131,10 @@ def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:
     """A short training of the same kind, so that the first counted one does not pay for cold files."""
     folder = training.folder / "warm_up"
     folder.mkdir()
-    images = training.plan.experiment.warm_up_images
-    work = replace(training.work(folder), epochs=1, linger_s=0.0, train_limit=images)
+    images, whole = training.plan.experiment.warm_up_images, training.work(folder)
+    # Where a sample is trained, it is because more would take too long.
+    images = min(images, whole.train_limit or images)
+    work = replace(whole, epochs=1, linger_s=0.0, train_limit=images)
     started_s = time.monotonic()
     outcome = _attempt(training, work, folder)
     if outcome.reason:

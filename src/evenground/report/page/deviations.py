@@ -31,7 +31,10 @@ def _work(index: Index) -> list[str]:
     elif other:
         lines.append(f"Trained beside: {', '.join(other)}.")
     arms = [engine.label for engine in index.engines if engine.arm_of is not None]
-    return [*lines, f"Variants beside the main comparison: {', '.join(arms)}."] if arms else lines
+    lines += [f"Variants beside the main comparison: {', '.join(arms)}."] if arms else []
+    some = [engine.label for engine in index.engines if engine.train_limit is not None]
+    told = "Trained on the first images only, and in claims about times extrapolated to all of them"
+    return [*lines, f"{told}: {'; '.join(some)}."] if some else lines
 
 
 def _parameters(index: Index) -> list[str]:
