@@ -64,6 +64,11 @@ class Engine:
         own = self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
         return own if self.train_limit is None else f"{own}, {self.train_limit:,} images"
 
+    @property
+    def changed(self) -> dict[str, OptionValue]:
+        """The options that are not its folder's defaults."""
+        return {name: value for name, value in self.options.items() if value != self.file.options[name]}
+
     def sources(self, root: Path) -> list[Path]:
         """All that decides what this engine computes: its folder and what it names beside it."""
         return [root / self.folder, *(root / source for source in self.file.sources)]

@@ -313,6 +313,17 @@ def test_another_protocol_gives_demonstrations(
     assert (found.verdict, found.demonstration) == ("reproduced", words)
 
 
+def test_an_engine_with_other_options_gives_demonstrations(tmp_path: Path) -> None:
+    index = experiment(tmp_path, datasets=DATASETS[:1], repetitions=3)
+    content = json.loads(index.read_text())
+    content["engines"][1]["options"] = {"backend": "binary"}
+    index.write_text(json.dumps(content))
+    assert verdicts(index)["T1", "corrected"].demonstration == "axon with backend binary"
+    content["engines"][1]["arm_of"] = "keras"
+    index.write_text(json.dumps(content))
+    assert verdicts(index)["T1", "corrected"].demonstration == "", "an arm is what its options make it"
+
+
 def test_x1_is_judged_where_the_arm_is(tmp_path: Path) -> None:
     world = {**THESIS, ("mnist", "jax"): replace(THESIS["mnist", "axon"], steady_s=100.0)}
     settings = {"datasets": DATASETS[:1], "engines": ("keras", "axon", "jax"), "repetitions": 2}

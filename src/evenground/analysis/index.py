@@ -77,6 +77,7 @@ class Engine:
     """One engine; `colour` (#rrggbb) is None where its folder names none; `arm_of` names what it varies.
 
     `train_limit`: how many of the first images it trained on; None for all, and in indexes from before.
+    `options`: those that are not its folder's defaults; in indexes from before none is known.
     `environment` is what its lock is called: `envs/NAME.txt` below the folder that holds `results/`.
     """
 
@@ -86,6 +87,7 @@ class Engine:
     arm_of: Name | None = None
     train_limit: Amount | None = None
     environment: Name | None = None
+    options: dict[Name, bool | int | float | Words] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,20 @@ class Cast:
         return self.stand_ins.get(name, name)
 
     def demonstration(self, given: Arguments) -> str:
-        """What makes a verdict a demonstration: stand-ins, and another protocol than the claimed one."""
+        """What makes a verdict a demonstration: stand-ins, and another protocol than the claimed one.
+
+        So do options that are not an engine's usual ones; of an arm they are what it is for.
+        """
         usual = {role: self.claims.roles[role] for role in given.roles} | {n: n for n in given.datasets}
         acting = {name: self.stand_ins.get(name, own) for name, own in usual.items()}
         words = [f"{player} as {name}" for name, player in acting.items() if player != usual[name]]
-        return "; ".join([*words, *self._other_protocol()])
+        changed = [
+            f"{engine.name} with {name} {value}"
+            for engine in self.index.main
+            if engine.name in acting.values()
+            for name, value in engine.options.items()
+        ]
+        return "; ".join([*words, *changed, *self._other_protocol()])
 
     @property
     def accelerator(self) -> str:

@@ -185,6 +185,7 @@ class Plan:
                         name: getattr(e, name)
                         for name in ("name", "label", "colour", "arm_of", "train_limit")
                     },
+                    "options": e.changed,
                     "environment": self.environment(e),
                     "sources": [str(path) for path in e.sources(Path())],
                 }
