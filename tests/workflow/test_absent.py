@@ -47,7 +47,7 @@ def absent(copy: WorkingCopy) -> WorkingCopy:
 
 def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> None:
     whole, plan = plan_of(absent, check=False), plan_of(absent)
-    assert absent.asked() == 1, "an arm has the same check, and without `check` nobody is asked"
+    assert absent.asked() == 2, "an arm with other options is asked for itself, and without `check` nobody is"
     assert names(whole) == ["fake_a", "axon", "axon_binary"] and names(plan) == ["fake_a"]
     assert plan.runs == tuple(run for run in whole.runs if run.engine == "fake_a"), "with their numbers"
     reasons = {"axon": ("Absent (axon)", REASON), "axon_binary": ("Absent (axon_binary)", REASON)}
