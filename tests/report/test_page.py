@@ -20,7 +20,8 @@ from evenground.errors import EvengroundError
 from evenground.replay import redraw
 from evenground.report.page.build import write_page
 from evenground.report.page.prose import paragraphs
-from evenground.report.page.verdicts import claims, make_axis, summary
+from evenground.report.page.tables import page_table
+from evenground.report.page.verdicts import claims, make_axis, number, summary
 
 ROOT = Path(__file__).parents[2]
 LOST = {("digits", "jax", 2): ("failed", "out-of-memory")}
@@ -197,3 +198,22 @@ class TestInABrowser:
         assert driven["contrast_dark"][0] >= 4.5, driven["contrast_dark"]
         assert driven["unnamed"] == 0 and all(driven["alt"])
         assert driven["phone_overflow_px"] == 0
+
+
+def test_counts_are_whole_numbers_and_a_missing_one_is_last(tmp_path: Path) -> None:
+    (tmp_path / "lines_of_code.csv").write_text("code,files,lines\na,1,537\nb,,\n")
+    (tmp_path / "lines_of_code.md").write_text("# Lines\n\nWhy.\n\n| code |\n")
+    first, second = page_table(tmp_path, "lines_of_code").rows
+    assert [(cell.text, cell.key, cell.number) for cell in first[1:]] == [
+        ("1", "1.0", True),
+        ("537", "537.0", True),
+    ]
+    assert [(cell.text, cell.key, cell.number) for cell in second[1:]] == [("–", "", True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "words"),
+    [(338.0, 2, "340"), (3100.0, 2, "3100"), (0.4237, 2, "0.42"), (1324.0, 4, "1324"), (1e7, 2, "1.0e+07")],
+)
+def test_numbers_have_no_exponent_where_people_write_none(value: float, digits: int, words: str) -> None:
+    assert number(value, digits) == words

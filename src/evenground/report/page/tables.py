@@ -11,6 +11,8 @@ from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_csv
 from evenground.errors import EvengroundError
 
 NOTHING_LAST = "~"
+# Counts of which one may be missing: CSV gives them back as numbers with a fraction.
+COUNTS = ("files", "lines", "code_lines", "comment_lines")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Table:
 def page_table(folder: Path, name: str) -> Table:
     """The table NAME of a folder of tables; EvengroundError when it is missing or broken."""
     frame = read_csv(folder / f"{name}.csv")
+    frame = frame.astype({column: "Int64" for column in COUNTS if column in frame})
     heading, note = _heading_and_note(folder / f"{name}.md")
     shown = folded_rows(frame)
     columns = tuple(shown[0]) if shown else tuple(str(column) for column in frame.columns)
@@ -59,6 +62,7 @@ def _cell(column: str, text: str, row: dict[object, object]) -> Cell:
     """The cell's value decides the order; of `X median (min to max)` it is the median."""
     stem = column.removesuffix(" median (min to max)")
     value = row.get(column, row.get(f"{stem}_median"))
+    value = math.nan if value is None and column in COUNTS else value
     number = isinstance(value, int | float) and column not in TEXT
     if not number:
         # The page escapes for itself what `files.plain` did for Markdown.

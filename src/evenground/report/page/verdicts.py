@@ -132,7 +132,8 @@ def make_axis(values: dict[str, float | None], unit: str, null: float | None) ->
 
 def number(value: float, digits: int = 4) -> str:
     """A value for reading, without an exponent for what people write without one."""
-    return f"{value:.{digits}g}" if 1e-4 <= abs(value) < 1e6 or value == 0 else f"{value:.{digits - 1}e}"
+    plain = 1e-4 <= abs(value) < 1e6 or value == 0
+    return f"{float(f'{value:.{digits}g}'):g}" if plain else f"{value:.{digits - 1}e}"
 
 
 def words(known: dict[str, float], unit: str) -> str:
