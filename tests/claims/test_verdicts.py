@@ -116,33 +116,6 @@ def test_other_memory_of_the_machine_counts_as_published_only(tmp_path: Path) ->
         assert [found[claim, i].verdict for i in BOTH] == ["reproduced", "contradicted"]
 
 
-@pytest.mark.parametrize(
-    ("lines", "wanted", "reason"),
-    [
-        (LINES, "reproduced", "the interval holds the published value"),
-        ({"axon": 110, "plain-nx": 204}, "direction only", "another size than published"),
-        (TURNED_LINES, "contradicted", "the interval lies wholly on the other side"),
-        ({"axon": 204, "plain-nx": 204}, "inconclusive", "the interval holds the bound"),
-        ({"axon": 0, "plain-nx": 204}, "not testable here", "no line of code in 'axon'"),
-        (None, "not testable here", "the author's file is not at hand: data/thesis-code/lib/made.ex"),
-    ],
-)
-def test_lines_of_code_are_judged_as_they_were_counted(
-    tmp_path: Path, lines: dict[str, int] | None, wanted: str, reason: str
-) -> None:
-    found = verdicts(experiment(tmp_path, repetitions=1, thesis_lines=lines))
-    for one in (found["L1", instrument] for instrument in BOTH):
-        assert one.verdict == wanted and reason in one.reason
-        assert len(one.of.counted) == (2 if one.of.found else 0)
-
-
-def test_runs_indexed_before_lines_were_counted_say_so(tmp_path: Path) -> None:
-    index = experiment(tmp_path, repetitions=1)
-    index.write_text(json.dumps({**json.loads(index.read_text()), "lines": None}))
-    one = verdicts(index)["L1", "corrected"]
-    assert one.verdict == "not testable here" and "indexed before lines were counted" in one.reason
-
-
 def test_another_size_is_the_direction_only(tmp_path: Path) -> None:
     found = verdicts(experiment(tmp_path, changed(THESIS, steady_s=9.0), machine=THESIS_MACHINE))
     assert {found[c, i].verdict for c in ("T1", "T2", "T3") for i in BOTH} == {"direction only"}

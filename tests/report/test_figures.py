@@ -19,21 +19,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.files import read_csv
 from evenground.analysis.index import Dataset, Engine
 from evenground.errors import EvengroundError
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_data, compare_drawing
 from evenground.report.draw import draw_all, drawings
-from evenground.report.instruments import instruments_drawing
 from evenground.report.material import RESOURCES, Material, byte_scale
 from evenground.report.phases import phases_drawing
 from evenground.report.samples import choose, samples_drawing
 from evenground.report.sheet import Drawing, save
 from evenground.report.style import OKABE_ITO, engine_styles, fixed_style
 from evenground.report.timelines import timeline_drawing
-from report.made import analysed, material_of, write_prepared
+from report.made import material_of, write_prepared
 
 NAMES = [
     "samples_digits",
@@ -163,37 +161,6 @@ def test_phases_are_drawn_of_what_was_measured_and_hold_its_means(with_gpu: Path
     assert data["mean"].tolist() == known["mean"].tolist() and set(data["engine"]) == {"keras", "jax"}
     caption = {e["name"]: e["caption"] for e in json.loads((drawn_with / "figures.json").read_text())}
     assert "whole card" in caption["phases_digits_vram"] and "whole card" not in caption["phases_digits_cpu"]
-
-
-def test_both_instruments_are_drawn_in_percent_of_the_machine(tmp_path: Path, styled: None) -> None:
-    """Keras keeps one core and a half of four busy, while the mean since boot stands at an eighth."""
-    facts = {"cores": 4, "memory_bytes": 9 * 2**30}
-    material = material_of(analysed(write_results(tmp_path, MadeResults(environment=facts))))
-    drawing = instruments_drawing(material, material.index.datasets[0])
-    assert drawing is not None and set(drawing.data["engine"]) == {"keras", "jax"}
-    keras = drawing.data[(drawing.data["engine"] == "keras") & drawing.data["t_s"].between(0.5, 2.5)]
-    shown = keras.groupby(["resource", "instrument"])["pct"].median()
-    assert shown["cpu", "corrected"] == pytest.approx(150 / 4, rel=0.01)
-    assert shown["cpu", "as-published"] == pytest.approx(12.5, rel=0.01)
-    assert shown["memory", "corrected"] == pytest.approx(100 * 450 / (9 * 1024), rel=0.01)
-
-
-def test_a_machine_of_unknown_size_shows_what_is_a_share_already(with_gpu: Path, styled: None) -> None:
-    material = material_of(with_gpu)
-    drawing = instruments_drawing(material, material.index.datasets[0])
-    assert drawing is not None
-    assert set(zip(drawing.data["resource"], drawing.data["instrument"], strict=True)) == {
-        ("cpu", "as-published")
-    }
-
-
-def test_nothing_finished_has_no_picture_of_instruments(tmp_path: Path, styled: None) -> None:
-    lost: dict[tuple[str, str, int], tuple[str, str | None]] = {
-        ("digits", engine, 1): ("missing", None) for engine in ("keras", "jax")
-    }
-    made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, lost=lost)
-    material = material_of(analysed(write_results(tmp_path, made)))
-    assert instruments_drawing(material, material.index.datasets[0]) is None
 
 
 def test_arms_are_not_among_the_phases(with_gpu: Path, styled: None) -> None:
