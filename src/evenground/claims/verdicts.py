@@ -18,7 +18,7 @@ from evenground.claims.inference import ALPHA, holm, p_value, runs_to_decide
 from evenground.claims.instruments import SOURCES, TRACES, Instrument, Trace
 from evenground.claims.judge import Verdict, judge, words_for_more
 from evenground.claims.measures import TIMES, take
-from evenground.claims.model import Claim, Claims
+from evenground.claims.model import Claim, Claims, Code
 
 Group = tuple[str, str]
 
@@ -84,14 +84,14 @@ class Material:
     """The finished runs of an index, seen through either instrument; each is read once."""
 
     def __init__(self, index: Index, cast: Cast) -> None:
-        self.index, self.cast = index, cast
+        self.cast = cast
         self.runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
         self.grid_s = index.report.grid_s
         self.trace = cache(self._trace)
 
     def _trace(self, instrument: Instrument, number: int) -> Trace:
         run = self.runs[number]
-        sample = find_sample(self.index, run.wanted.dataset, run.wanted.engine)
+        sample = find_sample(self.cast.index, run.wanted.dataset, run.wanted.engine)
         return replace(TRACES[instrument](run, self.grid_s), sample=sample)
 
     def used(self, given: Arguments, instrument: Instrument) -> dict[Group, list[Used]]:
@@ -123,7 +123,7 @@ def judge_all(index: Index, claims: Claims, stand_ins: Mapping[str, str] | None 
 def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Material) -> Estimated:
     """The estimate of one claim under one instrument, or what is lacking for it."""
     if claim.code:
-        return _of_code(claim, instrument, cast.index)
+        return _of_code(claim, claim.code, instrument, cast.index)
     lacks = cast.lacks(claim)
     if lacks or claim.test is None:
         return Estimated(claim, instrument, lacks)
@@ -158,11 +158,9 @@ def _too_little(samples: Sequence[tuple[str, Sample]], measure: str) -> str:
     return ""
 
 
-def _of_code(claim: Claim, instrument: Instrument, index: Index) -> Estimated:
+def _of_code(claim: Claim, code: Code, instrument: Instrument, index: Index) -> Estimated:
     """The estimate of a claim about lines of code."""
-    if claim.code is None:
-        raise ValueError(f"{claim.id} is not about lines of code")
-    trainers = counted(claim.code, instrument, index.lines)
+    trainers = counted(code, instrument, index.lines)
     if isinstance(trainers, str):
         return Estimated(claim, instrument, trainers)
     above, below = (line_count(trainer, instrument) for trainer in trainers)

@@ -5,9 +5,24 @@ defmodule Evenground.Batches do
   Slicing tensors one by one is slow on EXLA's backend, so a batch is cut from a binary and then made a tensor.
   """
 
-  @doc "Pixels / 255 as a float32 binary; in pieces, so that no second copy of all images is held as a tensor."
-  @spec scaled(binary, pos_integer) :: binary
-  def scaled(pixels, image_bytes) do
+  alias Evenground.Dataset
+
+  @doc "The dataset with its images scaled to float32. Raises Evenground.Error for one that is broken."
+  @spec load(map, pos_integer | nil) :: map
+  def load(given, train_limit) do
+    data = Dataset.load!(given.dataset, given.batch_size, train_limit)
+    {height, width, channels} = data.shape
+    bytes = height * width * channels
+
+    %{
+      data
+      | train_images: scaled(data.train_images, bytes),
+        test_images: scaled(data.test_images, bytes)
+    }
+  end
+
+  # Pixels / 255 as a float32 binary; in pieces, so that no second copy of all images is held as a tensor.
+  defp scaled(pixels, image_bytes) do
     pieces(pixels, 1000 * image_bytes)
     |> Enum.map(fn piece -> piece |> Nx.from_binary(:u8) |> Nx.divide(255.0) |> Nx.to_binary() end)
     |> IO.iodata_to_binary()

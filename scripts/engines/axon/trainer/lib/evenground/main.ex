@@ -1,7 +1,7 @@
 defmodule Evenground.Main do
   @moduledoc "Train one network with Axon as docs/specification.md says and write its events (docs/protocol.md)."
 
-  alias Evenground.{Adam, Arguments, Backend, Batches, CLI, Dataset, Events, Network, Parity, Training}
+  alias Evenground.{Adam, Arguments, Backend, Batches, CLI, Events, Network, Parity, Training}
 
   @options %{"backend" => "exla", "preallocate" => false, "tf32" => false}
   @parity_options Map.merge(@options, %{"adam_epsilon" => 1.0e-7, "batch_norm_momentum" => 0.99})
@@ -28,7 +28,7 @@ defmodule Evenground.Main do
     )
 
     Events.emit(events, "load_start", [])
-    data = load(given, given.train_limit)
+    data = Batches.load(given, given.train_limit)
     Events.emit(events, "load_end", train_images: data.train_count, test_images: data.test_count)
 
     model = Network.build(given.network, data.shape, data.classes, seed: given.seed + @dropout_seed)
@@ -38,19 +38,5 @@ defmodule Evenground.Main do
     Process.sleep(round(1000 * given.linger_s))
     Events.emit(events, "linger_end", linger_s: given.linger_s)
     Events.emit(events, "end", [])
-  end
-
-  @doc "The dataset with its images scaled to float32. Raises Evenground.Error for one that is broken."
-  @spec load(map, pos_integer | nil) :: map
-  def load(given, train_limit) do
-    data = Dataset.load!(given.dataset, given.batch_size, train_limit)
-    {height, width, channels} = data.shape
-    bytes = height * width * channels
-
-    %{
-      data
-      | train_images: Batches.scaled(data.train_images, bytes),
-        test_images: Batches.scaled(data.test_images, bytes)
-    }
   end
 end

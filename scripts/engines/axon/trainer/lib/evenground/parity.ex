@@ -2,7 +2,7 @@ defmodule Evenground.Parity do
   @moduledoc "The parity test's side of Axon (docs/protocol.md): the training's own code, dropout off."
 
   alias Axon.Loop
-  alias Evenground.{Adam, Backend, Batches, Json, Main, Network, Training, Weights}
+  alias Evenground.{Adam, Backend, Batches, Json, Network, Training, Weights}
 
   # The specification's name of a weight -> Axon's.
   @renamed %{"moving_mean" => "mean", "moving_variance" => "var"}
@@ -11,7 +11,7 @@ defmodule Evenground.Parity do
   @spec run(map) :: :ok
   def run(given) do
     Backend.configure(given)
-    data = Main.load(given, given.steps * given.batch_size)
+    data = Batches.load(given, given.steps * given.batch_size)
 
     model =
       Network.build(given.network, data.shape, data.classes,
@@ -52,9 +52,8 @@ defmodule Evenground.Parity do
     {:continue, state}
   end
 
-  @doc "Weights by their canonical names, such as `norm_1.moving_mean`."
-  @spec named(Axon.ModelState.t()) :: %{String.t() => Nx.Tensor.t()}
-  def named(%Axon.ModelState{data: layers}) do
+  # Weights by their canonical names, such as `norm_1.moving_mean`.
+  defp named(%Axon.ModelState{data: layers}) do
     names = Map.new(@renamed, fn {ours, axons} -> {axons, ours} end)
 
     for {layer, weights} <- layers, layer != "dropout", {name, tensor} <- weights, into: %{} do
