@@ -28,7 +28,7 @@ from evenground.claims.write import as_json
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
 from evenground.report.sheet import save_pictures
-from evenground.report.side_by_side import ratios_drawing
+from evenground.report.side_by_side import MEASURE, ratios_drawing
 from evenground.report.style import fixed_style
 
 HELP = "a bundle, a results folder (results/native), or a machine class of results/runs"
@@ -112,41 +112,40 @@ def report(given: Sequence[Given], to: Path) -> None:
         "measures": against_first(sides, measures),
         "ratios": against_first(sides, ratios),
     }
-    note = _note(given, warnings({side.name: side.index for side in sides}, found))
+    lines = _note(given, warnings({side.name: side.index for side in sides}, found))
+    note = "\n".join(f"- {line}" for line in lines)
     for name, (heading, columns) in COMPARED.items():
         write_csv(tables[name], to / f"{name}.csv")
-        write_markdown(
-            tables[name], heading, f"{note}\n\n{columns} A dash is missing, not zero.", to / f"{name}.md"
-        )
+        write_markdown(tables[name], heading, f"{note}\n\n{columns}", to / f"{name}.md")
     with fixed_style():
         save_pictures(ratios_drawing(tables["ratios_by_machine"], [side.name for side in sides]), to)
     _show(note, tables, to)
 
 
+def _note(given: Sequence[Given], warned: Sequence[str]) -> list[str]:
+    """Warnings first, then what the sides are."""
+    letters = [*(("a: ", "b: ") if len(given) == 2 else ("a: ",)), *[""] * len(given)]
+    told = [f"{letter}{_side(one)}" for letter, one in zip(letters, given, strict=False)]
+    return [*warned, *told]
+
+
+def _side(given: Given) -> str:
+    index, now = given.side.index, "; its verdicts: none are recorded there, so judged now"
+    machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`)"
+    done = f"{len(index.finished)} of {len(index.runs)} runs"
+    return f"`{given.side.name}`, {machine}, {index.deployment}, {done}{now if given.judged_now else ''}."
+
+
 def _show(note: str, tables: dict[str, pd.DataFrame], to: Path) -> None:
+    """What matters most, and where the rest is."""
     ours = tables["ratios" if "side" not in tables["ratios"] else "ratios_by_machine"]
-    print(f"{note}\n\n{markdown_table(ours[ours['measure'] == 'training_s'])}")
+    ours = ours[ours["measure"] == MEASURE].drop(columns=["measure", "machine"], errors="ignore")
     total, *lines = in_words(tables["agreement"])
+    print(f"{note}\n\nRatios of training times:\n\n{markdown_table(ours)}")
     print("\n".join([f"{total}{', but not:' if lines else ''}", *(f"- {line}" for line in lines)]))
     print(f"{len(tables['differences'])} recorded differences: {to}/differences.md")
-    print(f"tables: {', '.join(f'{name}.md' for name in tables)}, figure: ratios.svg, all in {to}/")
-
-
-def _note(given: Sequence[Given], warned: Sequence[str]) -> str:
-    """Warnings first, then what the sides are."""
-    names = [f"{letter}: `{one.side.name}`" for letter, one in zip("ab", given, strict=False)]
-    names += [f"`{one.side.name}`" for one in given[2:]]
-    told = ". ".join(f"{name}, {_machine(one.side.index)}" for name, one in zip(names, given, strict=True))
-    now = [f"`{one.side.name}`" for one in given if one.judged_now]
-    judged = f" Judged now, for no verdicts are recorded there: {', '.join(now)}." if now else ""
-    return f"{''.join(f'{one} ' for one in warned)}{told}.{judged}"
-
-
-def _machine(index: Index) -> str:
-    done = f"{len(index.finished)} of {len(index.runs)} runs"
-    return (
-        f"{plain(index.machine.description)} (class `{index.machine.class_name}`), {index.deployment}, {done}"
-    )
+    others = ", ".join(f"{name}.md" for name in tables if name != "differences")
+    print(f"beside it: {others}, each as .csv, too, and ratios.svg")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ YES, NO, NOT_COMPARABLE = "yes", "no", "not comparable"
 TOO_FEW = "fewer than two sides could judge it"
 OTHER_RULE = "judged by other rules: the claims are not the same"
 FIRST, LAST = ("claim", "part", "instrument"), ("agree", "demonstration", "reason")
+OF = "verdict_"
 MOST_VERDICTS = 10_000
 Key = tuple[str, str, str]
 
@@ -68,17 +69,16 @@ _Sides = Mapping[str, Mapping[Key, _Verdict]]
 def agreement(verdicts: Mapping[str, Any]) -> pd.DataFrame:
     """Of the content of each side's `verdicts.json`: a row per claim part and instrument that any has.
 
-    A column for each side with its verdict (empty where it has none), between FIRST and LAST. `agree`: `yes`
+    A column `verdict_SIDE` for each (empty where it has none) stands between FIRST and LAST. `agree`: `yes`
     or `no`, and `not comparable` with the reason where fewer than two sides could judge it, or not by the
     same rule. `demonstration`: what makes verdicts demonstrations, and of which sides where not of all.
-    Raises EvengroundError for content that is no such file, and for a side named as another column is.
+    Raises EvengroundError for content that is no such file.
     """
-    taken = [name for name in verdicts if name in FIRST + LAST]
-    if taken:
-        raise EvengroundError("a side cannot have this name", taken[0], "rename its file or folder")
     sides = {name: _read(content, name) for name, content in verdicts.items()}
     keys = list(dict.fromkeys(key for rows in sides.values() for key in rows))
-    return pd.DataFrame([_row(key, sides) for key in keys], columns=[*FIRST, *sides, *LAST])
+    return pd.DataFrame(
+        [_row(key, sides) for key in keys], columns=[*FIRST, *(OF + name for name in sides), *LAST]
+    )
 
 
 def _read(content: Any, side: str) -> dict[Key, _Verdict]:
@@ -96,7 +96,7 @@ def _read(content: Any, side: str) -> dict[Key, _Verdict]:
 def _row(key: Key, sides: _Sides) -> dict[str, str]:
     given = {name: rows[key] for name, rows in sides.items() if key in rows}
     judged = {name: one for name, one in given.items() if one.verdict != UNTESTABLE}
-    shown = {name: given[name].verdict if name in given else "" for name in sides}
+    shown = {OF + name: given[name].verdict if name in given else "" for name in sides}
     agree, reason = _agree(list(judged.values()))
     told = {"agree": agree, "demonstration": _demonstration(judged), "reason": reason}
     return {**dict(zip(FIRST, key, strict=True)), **shown, **told}
@@ -126,13 +126,14 @@ def in_words(found: pd.DataFrame) -> list[str]:
     yes, no, rest = (int(counts.get(word, 0)) for word in (YES, NO, NOT_COMPARABLE))
     shown = int((found["agree"].isin([YES, NO]) & (found["demonstration"] != "")).sum())
     more = [f"{shown} of the {yes + no} with demonstrations"] if shown else []
-    more += [f"{rest} more are not comparable"] if rest else []
-    total = f"{yes} of {yes + no} verdicts agree" + (f" ({'; '.join(more)})" if more else "")
-    sides = [str(name) for name in found.columns if name not in FIRST + LAST]
+    more += [f"{rest} are not comparable"] if rest else []
+    total = f"{yes} of {yes + no} verdicts agree" if yes + no else "no two verdicts can be compared"
+    total += f" ({'; '.join(more)})" if more else ""
+    sides = [str(name).removeprefix(OF) for name in found.columns if name not in FIRST + LAST]
     return [total, *(_disagreement(row, sides) for row in found[found["agree"] == NO].to_dict("records"))]
 
 
 def _disagreement(row: Mapping[Any, str], sides: Sequence[str]) -> str:
     name = "-".join(filter(None, [row["claim"], row["part"]]))
-    verdicts = ", ".join(f"{row[side]} ({side})" for side in sides if row[side])
+    verdicts = ", ".join(f"{row[OF + side]} ({side})" for side in sides if row[OF + side])
     return f"{name}, {row['instrument']}: {verdicts}"

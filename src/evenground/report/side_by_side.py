@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from evenground.report.sheet import EDGE, LINE, TITLE_ROOM, WIDTH, Drawing, make_sheet, note_sheet
@@ -18,6 +18,10 @@ HEAD, PAD, BETWEEN, FOOT, NAMES, INDENT = 0.22, 0.05, 0.08, 0.5, 2.3, 0.12
 MEASURE = "training_s"
 # An image has at most 65536 pixels; nobody reads a figure of ten sheets of paper either.
 MOST_INCHES = 100.0
+# Within this factor 1, 2 and 5 are too few ticks.
+NARROW, STEPS = 5.0, (1, 2, 5, 10)
+# Bold words are wider than `wrapped` takes them to be.
+BOLD = 0.85
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def _layout(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[_Line], int]:
         known = mine[mine["ratio"].notna()]
         if len(known) < 2:
             continue
-        more = [_Line((f"{engine} / {baseline}, {dataset}",), top, HEAD)]
+        heading = tuple(wrapped(f"{engine} / {baseline}, {dataset}", TEXT_PT, BOLD * (NAMES - 2 * EDGE)))
+        more = [_Line(heading, top, HEAD + LINE * (len(heading) - 1))]
         for row in known.to_dict("records"):
             words = tuple(wrapped(str(row["side"]), SMALL_PT, NAMES - INDENT - 2 * EDGE))
             end = more[-1].top + more[-1].height
@@ -102,6 +107,11 @@ def _draw(axes: Axes, line: _Line, names: Sequence[str]) -> None:
 
 
 def _ticks(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+    low, high = axes.get_xlim()
+    wide = high / low > NARROW
+    axes.xaxis.set_major_locator(
+        LogLocator(base=10, subs=(1.0, 2.0, 5.0)) if wide else MaxNLocator(6, steps=STEPS)
+    )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.spines["left"].set_visible(False)
