@@ -12,6 +12,8 @@ from evenground.errors import EvengroundError
 DIGITS = 4
 MIB = 2**20
 EMPTY = "–"
+# Of a table of several sides: a column of words for each.
+VERDICT_OF = "verdict_"
 SPREAD = ("median", "min", "max")
 TEXT = (
     "code",
@@ -93,7 +95,7 @@ def markdown_table(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table; rows in bytes are shown in MiB, a missing cell as a dash."""
     rows = folded_rows(frame)
     head = [plain(name) for name in (rows[0] if rows else map(str, frame.columns))]
-    rule = ["---" if name in TEXT else "---:" for name in head]
+    rule = ["---" if name in TEXT or name.startswith(VERDICT_OF) else "---:" for name in head]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)])
 
 

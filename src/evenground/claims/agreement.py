@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
+from evenground.analysis.files import VERDICT_OF as OF
 from evenground.analysis.index import Name, Words, first_fault, printable
 from evenground.claims.instruments import Instrument
 from evenground.claims.judge import VERDICTS, Verdict
@@ -19,7 +20,6 @@ YES, NO, NOT_COMPARABLE = "yes", "no", "not comparable"
 TOO_FEW = "fewer than two sides could judge it"
 OTHER_RULE = "judged by other rules: the claims are not the same"
 FIRST, LAST = ("claim", "part", "instrument"), ("agree", "demonstration", "reason")
-OF = "verdict_"
 MOST_VERDICTS = 10_000
 Key = tuple[str, str, str]
 
