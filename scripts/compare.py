@@ -87,14 +87,19 @@ def of_class(machine: str) -> Index:
     try:
         import yaml
 
-        from evenground.config import load_experiment
         from evenground.runs.index import build_index
-        from evenground.runs.plan import make_plan
+        from evenground.runs.study import make_study
     except ImportError:
         setup = "python3 scripts/start.py setup, then: .venv/bin/python scripts/compare.py"
         raise EvengroundError("a machine class needs the workflow's environment", machine, setup) from None
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    plan = make_plan(load_experiment({**settings, "machine": machine}), ROOT)
+    parts = make_study({**settings, "machine": machine}, ROOT).parts
+    if len(parts) > 1:
+        todo = f"compare parts: {Path(parts[0].results)} and others there"
+        raise EvengroundError(
+            f"with lists, params.yaml wants {len(parts)} parts of this class", machine, todo
+        )
+    plan = parts[0].plan
     content = json.loads(json.dumps(build_index(plan.content(), ROOT)))
     return parse_index(content, ROOT, ROOT / "results/runs" / machine)
 

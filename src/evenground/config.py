@@ -271,7 +271,7 @@ def parameters_page() -> str:
     head = [
         "# Parameters",
         "",
-        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. Where a value may be a list, the",
+        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. Of what may be a list, the",
         "experiment is the cross product of all lists: [sweeps.md](sweeps.md).",
         "",
     ]

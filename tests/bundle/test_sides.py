@@ -139,3 +139,17 @@ def test_two_classes_of_one_working_copy(
     }
     for machine, seconds in own.items():
         assert times["fake_a", machine] == pytest.approx(sum(seconds) / len(seconds))
+
+
+def test_a_class_of_a_sweep_names_its_parts(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(copy.parent.parent, root)
+    settings = read_json(root / "results/native/experiment.json")
+    (root / "params.yaml").write_text(yaml.safe_dump({**settings, "batch_size": [8, 16]}))
+    here = read_index(root / "results/native/index.json").machine.class_name
+    monkeypatch.setattr(compare_script, "ROOT", root)
+    assert call(compare_script.main, here, here, "--output-dir", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "wants 2 parts of this class" in said and "results/native/parts/batch_size-8" in said
