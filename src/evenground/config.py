@@ -271,8 +271,8 @@ def parameters_page() -> str:
     head = [
         "# Parameters",
         "",
-        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. Of what may be a list, the",
-        "experiment is the cross product of all lists: [sweeps.md](sweeps.md).",
+        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. Where lists are given, the",
+        "experiment is their cross product: [sweeps.md](sweeps.md).",
         "",
     ]
     return "\n".join([*head, "| key | type | unit | default | meaning |", "|---|---|---|---|---|", *rows, ""])
