@@ -271,7 +271,7 @@ def parameters_page() -> str:
     head = [
         "# Parameters",
         "",
-        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. Where lists are given, the",
+        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. With lists, the",
         "experiment is their cross product: [sweeps.md](sweeps.md).",
         "",
     ]
