@@ -254,7 +254,7 @@ def read_index(path: Path) -> Index:
     Raises EvengroundError when the file is missing, broken, names anything twice or a run of an unknown
     dataset or engine, calls a run finished without saying where it lies, or mixes machine classes.
     """
-    return parse_index(read_json(path), _root(path), path)
+    return parse_index(read_json(path), root_of(path), path)
 
 
 def parse_index(content: Any, root: Path, where: Path) -> Index:
@@ -268,8 +268,8 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
     return index
 
 
-def _root(path: Path) -> Path:
-    """The folder that holds `results/`, however deep in it the index lies."""
+def root_of(path: Path) -> Path:
+    """The folder that holds `results/`, however deep in it an index lies: its paths start there."""
     folders = path.resolve().parents
     return next((folder.parent for folder in folders if folder.name == "results"), folders[1])
 
