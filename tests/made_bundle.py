@@ -21,7 +21,7 @@ from evenground.files import sha256_bytes, write_json
 from evenground.replay import redraw
 from evenground.report.sheet import Drawing
 from evenground.runs.index import build_index
-from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run, make_plan, write_plan
+from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, Plan, Run, make_plan, write_plan
 from working_copy import ROOT, fresh_copy
 
 LIST = "checksums.sha256"
@@ -40,16 +40,17 @@ def made_copy(root: Path) -> Path:
         if (run.engine, run.repetition) == LOST:
             write_json(root / ATTEMPTS / run.place / "1/outcome.json", _outcome(run, "out-of-memory"))
         else:
-            _write_finished(root / RUNS / run.place, run, plan)
+            write_finished(root / RUNS / run.place, run, plan)
     write_plan(plan)
-    path = root / plan.results / "index.json"
+    path = root / RESULTS / plan.experiment.deployment / "index.json"
     write_json(path, build_index(plan.content(), root))
     redraw(read_index(path), path, path.parent, read_claims(ROOT))
     return path
 
 
-def _write_finished(folder: Path, run: Run, plan: Plan) -> None:
-    seconds = 0.5 + 0.05 * run.order
+def write_finished(folder: Path, run: Run, plan: Plan, slower: float = 1.0) -> None:
+    """A recorded run whose steady part takes `slower` times 0.5 s, and 0.05 s more for each before it."""
+    seconds = slower * (0.5 + 0.05 * run.order)
     made = Made(load_s=0.4, first_batch_s=0.2, steady_s=seconds, evaluate_s=0.1, linger_s=0.2)
     names = {**asdict(run), "deployment": "native"}
     names.pop("order")

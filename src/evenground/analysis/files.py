@@ -16,8 +16,10 @@ _MAKE_AGAIN = "delete the folder it lies in and call the pipeline again"
 EMPTY = "–"
 # Below this the digits of a p-value say nothing.
 LEAST_P = 0.0001
+# Of a table of several sides: a column of words for each.
+VERDICT_OF = "verdict_"
+SPREAD = ("median", "min", "max")
 TEXT = (
-    "machine",
     "code",
     "language",
     "dataset",
@@ -55,6 +57,9 @@ TEXT = (
     "open",
     "throttled_by",
     "other_libraries",
+    "side",
+    "machine",
+    "agree",
 )
 
 
@@ -105,8 +110,8 @@ def write_markdown(frame: pd.DataFrame, title: str, notes: str, path: Path) -> N
 def markdown_table(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table; rows in bytes are shown in MiB, a missing cell as a dash."""
     rows = folded_rows(frame)
-    head = list(rows[0]) if rows else [str(name) for name in frame.columns]
-    rule = ["---" if name in TEXT else "---:" for name in head]
+    head = [plain(name) for name in (rows[0] if rows else map(str, frame.columns))]
+    rule = ["---" if name in TEXT or name.startswith(VERDICT_OF) else "---:" for name in head]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)])
 
 
@@ -130,7 +135,8 @@ def _folded(row: dict[str, str]) -> dict[str, str]:
     folded: dict[str, str] = {}
     for name, cell in row.items():
         stem, _, part = name.rpartition("_")
-        if f"{stem}_median" not in row or part not in {"median", "min", "max"}:
+        whole = all(f"{stem}_{one}" in row for one in SPREAD)
+        if not whole or part not in SPREAD:
             folded[name] = cell
         elif part == "median":
             spread = f" ({row[f'{stem}_min']} to {row[f'{stem}_max']})" if cell != EMPTY else ""
@@ -140,8 +146,8 @@ def _folded(row: dict[str, str]) -> dict[str, str]:
 
 def _scale(row: dict[object, object], name: object) -> float:
     """What a number of this row is divided by: MiB for peaks, ranges and integrals of bytes."""
-    measured = str(name).startswith(("peak", "range", "integral", "mean_curve", "median", "used"))
-    measured |= name in ("mean", "min", "max")
+    measured = str(name).startswith(("peak", "range", "integral", "mean", "median", "used"))
+    measured |= name in ("min", "max")
     return MIB if measured and row.get("unit") == "bytes" else 1.0
 
 

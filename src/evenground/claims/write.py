@@ -50,7 +50,7 @@ def write_verdicts(
     write_csv(checked, tables / "arithmetic.csv")
     write_markdown(checked, "The thesis's own arithmetic", _ARITHMETIC, tables / "arithmetic.md")
     used = index.report.stand_ins if stand_ins is None else stand_ins
-    write_json(record, _record(index, source, judged, used))
+    write_json(record, as_json(index, source, judged, used))
     return judged
 
 
@@ -110,9 +110,10 @@ def _machine(index: Index) -> str:
     )
 
 
-def _record(
+def as_json(
     index: Index, source: Source, judged: Sequence[Judged], stand_ins: Mapping[str, str]
 ) -> dict[str, Any]:
+    """What stands in `verdicts.json`."""
     return {
         "schema": 1,
         "sources": source.sha256,
