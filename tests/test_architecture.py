@@ -30,6 +30,7 @@ ROOMS = {
     "report": {"analysis"},
     "bundle": {"analysis"},
     "claims": {"analysis"},
+    "overview": {"analysis", "report"},
     "replay": {"analysis", "report", "claims"},
 }
 

@@ -24,6 +24,10 @@ HEADINGS = {
 }
 
 NOT_OF_RUNS = ("lines_of_code", "calibration")
+COUNTS = (
+    "`n`: finished runs behind a number, `n_wanted`: wanted ones, `n_invalid`, `n_warned`: flagged ones. "
+    "A dash is missing, not zero."
+)
 
 _NOTES = {
     "training_time": (
@@ -128,9 +132,7 @@ def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str,
     return (
         f"{_NOTES[name]}{absent}{said}\n\nMachine: {machine}. "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished{unfinished}. "
-        f"{_flagged(findings)}"
-        "`n`: finished runs behind a number, `n_wanted`: wanted ones, `n_invalid`, `n_warned`: flagged ones. "
-        "A dash is missing, not zero."
+        f"{_flagged(findings)}{COUNTS}"
     )
 
 

@@ -261,7 +261,7 @@ def read_index(path: Path) -> Index:
         raise EvengroundError(
             "an experiment of several parts, each with an index of its own", str(path), name_one
         )
-    return parse_index(content, _root(path), path)
+    return parse_index(content, root_of(path), path)
 
 
 def parse_index(content: Any, root: Path, where: Path) -> Index:
@@ -275,8 +275,8 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
     return index
 
 
-def _root(path: Path) -> Path:
-    """The folder that holds `results/`, however deep in it the index lies."""
+def root_of(path: Path) -> Path:
+    """The folder that holds `results/`, however deep in it an index lies: its paths start there."""
     folders = path.resolve().parents
     return next((folder.parent for folder in folders if folder.name == "results"), folders[1])
 
