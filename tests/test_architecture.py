@@ -30,7 +30,7 @@ ROOMS = {
     "report": {"analysis"},
     "bundle": {"analysis"},
     "claims": {"analysis"},
-    "overview": {"analysis", "report"},
+    "overview": {"analysis", "claims", "report"},
     "replay": {"analysis", "report", "claims"},
 }
 

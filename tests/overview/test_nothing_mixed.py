@@ -19,9 +19,11 @@ import pytest
 
 from analysis.synthetic import Made
 from evenground.analysis.files import read_cells, read_csv
+from evenground.analysis.side_by_side import Side
 from evenground.errors import EvengroundError
-from evenground.overview import write
+from evenground.overview import machines, write
 from evenground.overview.join import ALIKE, Joined, joined_tables
+from evenground.overview.machines import AGREEMENT
 from evenground.overview.parts import Parts, read_parts
 from evenground.overview.scaling import scaling
 from made_parts import draw, write_parts
@@ -58,6 +60,7 @@ BY_SAMPLING = ("range", "mean_curve_range")
 RATIO_ENDS = ("low_95", "high_95")
 PROPORTIONAL = {
     *("median", "mean", "min", "max", "low_95", "high_95", "t_s", "mean_s", "pct", "test_accuracy"),
+    *("mean_low_95", "mean_high_95"),
     *("training_s", "whole_process_s", "first_batch_s", "steady_s", "first_epoch_s", "later_epoch_s"),
     *("mean_curve_peak", "peak_median", "peak_min", "peak_max", "used_median", "used_min", "used_max"),
 }
@@ -146,7 +149,7 @@ def overview_rows(where: Path, part: tuple[str, int]) -> Iterator[tuple[str, pd.
         *sorted((where.parent / "figures").glob("*.csv")),
     ]
     for path in paths:
-        if path.stem not in ALIKE:
+        if path.stem not in (*ALIKE, AGREEMENT):
             frame = read_csv(path, ("machine", "batch_size"))
             mine = frame[(frame["machine"] == part[0]) & (frame["batch_size"] == part[1])]
             yield f"{path.parent.name}/{path.name}", mine.drop(columns=["machine", "batch_size"])
@@ -238,6 +241,24 @@ def test_a_mixed_mean_is_found(
     monkeypatch.setattr(write, name, lambda parts: mixed(over, parts))
     write.write_all(where, where.parent)
     with pytest.raises(AssertionError, match="mean is"):
+        check(where)
+
+
+def test_a_mean_over_machines_beside_each_other_is_found(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both classes' values under the name of each."""
+    shutil.copytree(made.parents[2], tmp_path / "copy")
+    where = tmp_path / "copy" / made.relative_to(made.parents[2])
+    real = machines.engines_by_machine
+
+    def mixed(sides: list[Side]) -> pd.DataFrame:
+        both = {key: [value for side in sides for value in side.values[key]] for key in sides[0].values}
+        return real([Side(side.name, side.index, both) for side in sides])
+
+    monkeypatch.setattr(machines, "engines_by_machine", mixed)
+    write.write_all(where, where.parent)
+    with pytest.raises(AssertionError, match=r"engines_by_machine\.csv"):
         check(where)
 
 

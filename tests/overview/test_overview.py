@@ -29,6 +29,7 @@ from evenground.analysis.files import read_csv
 from evenground.analysis.index import read_index
 from evenground.errors import EvengroundError
 from evenground.overview.curves import MOST_PANELS, drawings
+from evenground.overview.machines import AGREEMENT, ENGINES, RATIOS
 from evenground.overview.parts import read_parts
 from evenground.overview.scaling import scaling
 from evenground.overview.write import write_all
@@ -46,6 +47,7 @@ LOST = {
 }
 RESULTS: dict[str, Any] = {"datasets": (("digits", "Digits", "mlp"),)}
 TABLES = (
+    *("engines_by_machine", "ratios_by_machine", "agreement"),
     "scaling",
     "training_time",
     "time_ratio",
@@ -99,7 +101,8 @@ def test_every_table_of_a_part_is_joined(made: Path) -> None:
     parts = read_parts(made).parts
     names = {path.name for path in (parts[0].folder / "tables").iterdir()}
     joined = {path.name for path in (made.parent / "tables").iterdir()}
-    assert joined == names | {"scaling.csv", "scaling.md"} and len(names) > 20
+    own = {f"{name}.{form}" for name in ("scaling", ENGINES, RATIOS, AGREEMENT) for form in ("csv", "md")}
+    assert joined == names | own and len(names) > 20
 
 
 def test_the_same_input_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
@@ -227,8 +230,10 @@ def test_machines_alone_need_no_parameter(made: Path, tmp_path: Path) -> None:
     write_all(where, where.parent)
     table = read_csv(where.parent / "tables/training_time.csv")
     assert list(table.columns)[:2] == ["machine", "dataset"] and set(table["machine"]) == {A, B}
-    assert json.loads((where.parent / "figures/figures.json").read_text()) == []
-    assert not list((where.parent / "figures").glob("*.svg"))
+    (figure,) = json.loads((where.parent / "figures/figures.json").read_text())
+    assert (
+        figure["name"] == "ratios_by_machine" and (where.parent / "figures/ratios_by_machine.svg").is_file()
+    )
     assert (
         "Each row is of one machine class. Nothing is averaged"
         in (where.parent / "tables/training_time.md").read_text()

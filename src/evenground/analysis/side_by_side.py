@@ -43,7 +43,11 @@ class Side:
 
 def read_side(name: str, index: Index) -> Side:
     """Read all runs of an index. EvengroundError when one cannot be read."""
-    runs, timelines = runs_table(index), normalise(index).timelines
+    return side_of(name, index, runs_table(index), normalise(index).timelines)
+
+
+def side_of(name: str, index: Index, runs: pd.DataFrame, timelines: pd.DataFrame) -> Side:
+    """The same from the table `runs` and the frame `timelines` of an index."""
     lines = dict(iter(timelines.groupby(["dataset", "engine", "repetition"])))
     values: dict[tuple[str, str, str], list[float]] = {}
     for run in runs[runs["status"] == "finished"].itertuples():

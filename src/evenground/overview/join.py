@@ -49,6 +49,15 @@ def write_table(table: Joined, exact: Sequence[str], folder: Path) -> None:
     write_markdown(shown, table.heading, table.note, folder / f"{table.name}.md")
 
 
+def as_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame as the text of its CSV: numbers with every digit, what is missing empty."""
+    return frame.astype("object").where(frame.notna(), "").map(_text)
+
+
+def _text(value: object) -> str:
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
 def part_note(parts: Parts, leading: tuple[str, ...] | None = None) -> str:
     """What every table of the overview says: of what its rows are, and of which machines.
 

@@ -15,7 +15,7 @@ from evenground.report.page.verdicts import KINDS, claims
 
 PAGE, TEMPLATE = "report.html", "overview.html.j2"
 # In the page itself; what is longer than this is folded. The other tables are linked.
-SHOWN = ("by_machine", "agreement", "scaling", "training_time", "time_ratio")
+SHOWN = ("engines_by_machine", "ratios_by_machine", "agreement", "scaling", "training_time", "time_ratio")
 MOST_ROWS = 40
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from evenground.analysis.files import read_csv
 from evenground.analysis.side_by_side import UNITS, USES
 from evenground.analysis.statistics import contrast, summarise
-from evenground.overview.join import Joined, part_note
+from evenground.overview.join import Joined, as_cells, part_note
 from evenground.overview.parts import Part, Parts
 
 NAME, HEADING = "scaling", "Times, memory and accuracy by machine and parameter"
@@ -40,13 +40,7 @@ def scaling(parts: Parts) -> pd.DataFrame:
 
 def scaling_table(parts: Parts, frame: pd.DataFrame) -> Joined:
     """The frame as a table of the overview."""
-    cells = frame.astype("object").where(frame.notna(), "").map(_text)
-    return Joined(NAME, HEADING, f"{_NOTE}\n\n{part_note(parts)}", cells)
-
-
-def _text(value: object) -> str:
-    """A number with every digit, as the other tables have it."""
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    return Joined(NAME, HEADING, f"{_NOTE}\n\n{part_note(parts)}", as_cells(frame))
 
 
 def _rows(part: Part) -> list[dict[str, object]]:

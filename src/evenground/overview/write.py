@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from evenground.files import read_json, sha256_file, write_json
 from evenground.overview.curves import drawings
 from evenground.overview.join import joined_tables, write_table
+from evenground.overview.machines import machine_drawings, machine_tables
 from evenground.overview.page import write_overview
 from evenground.overview.parts import Parts, read_parts
 from evenground.overview.scaling import scaling, scaling_table
@@ -21,12 +23,12 @@ def write_all(where: Path, to: Path) -> Parts:
     """
     parts = read_parts(where)
     frame = scaling(parts)
-    # A further table is one more entry here; page.SHOWN says which ones the page holds.
-    tables = [*joined_tables(parts), scaling_table(parts, frame)]
+    # page.SHOWN says which of them the page holds.
+    tables = [*joined_tables(parts), *machine_tables(parts), scaling_table(parts, frame)]
     records = _records(parts)
     for table in tables:
         write_table(table, parts.leading, to / "tables")
-    write_figures(drawings(parts, frame), to / "figures")
+    write_figures(chain(drawings(parts, frame), machine_drawings(parts)), to / "figures")
     for name, content in records.items():
         write_json(to / name, content)
     write_overview(parts, [table.name for table in tables], to)
