@@ -227,13 +227,13 @@ def test_machines_alone_need_no_parameter(made: Path, tmp_path: Path) -> None:
     content = json.loads(where.read_text())
     content |= {"swept": [], "parts": [{**content["parts"][k], "settings": {}} for k in (0, 4)]}
     where.write_text(json.dumps(content))
+    (where.parent / "tables/of_before.csv").write_text("left by another experiment")
     write_all(where, where.parent)
     table = read_csv(where.parent / "tables/training_time.csv")
     assert list(table.columns)[:2] == ["machine", "dataset"] and set(table["machine"]) == {A, B}
+    assert not (where.parent / "tables/of_before.csv").exists()
     (figure,) = json.loads((where.parent / "figures/figures.json").read_text())
-    assert (
-        figure["name"] == "ratios_by_machine" and (where.parent / "figures/ratios_by_machine.svg").is_file()
-    )
+    assert figure["name"] == RATIOS and (where.parent / f"figures/{RATIOS}.svg").is_file()
     assert (
         "Each row is of one machine class. Nothing is averaged"
         in (where.parent / "tables/training_time.md").read_text()

@@ -40,51 +40,55 @@ def as_of(copy: WorkingCopy, machine: str) -> None:
         write_json(folder / "manifest.json", manifest)
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
+    copy = fresh_copy(tmp_path_factory.mktemp("sweep") / "work")
+    copy.settings |= {"warm_up_images": 0}
+    copy.calibrated()
+    return copy
+
+
 @pytest.mark.slow
 class TestASweep:
     """In this order: two values, a third one, and back to one."""
 
-    @pytest.fixture(scope="class")
-    def copy(self, tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
-        copy = fresh_copy(tmp_path_factory.mktemp("sweep") / "work")
-        copy.settings |= {"warm_up_images": 0}
-        copy.calibrated()
-        return copy
-
-    def test_two_values_are_two_parts_and_an_overview(self, copy: WorkingCopy) -> None:
-        copy.settings["batch_size"] = [4, 8]
-        said = copy.call("--cores", "2").stdout
-        assert copy.trainings() == 2 * 2 * 2
+    def test_two_values_are_two_parts_and_an_overview(self, swept: WorkingCopy) -> None:
+        swept.settings["batch_size"] = [4, 8]
+        said = swept.call("--cores", "2").stdout
+        assert swept.trainings() == 2 * 2 * 2
         assert f"report:  {RESULTS}/report.html" in said
-        rows = table(copy, "training_time")
+        rows = table(swept, "training_time")
         assert sorted({row["batch_size"] for row in rows}) == ["4", "8"]
         for size in ("4", "8"):
-            own = table(copy, "training_time", f"batch_size-{size}")
+            own = table(swept, "training_time", f"batch_size-{size}")
             assert [row for row in rows if row["batch_size"] == size] == [
                 {"batch_size": size, **row} for row in own
             ]
-        assert len(table(copy, "runs")) == 8 and {row["n"] for row in table(copy, "scaling")} == {"2"}
-        figures = [one["name"] for one in read_json(copy.root / RESULTS / "figures/figures.json")]
-        assert any(name.startswith("scaling_tiny_batch_size_training_s") for name in figures)
-        assert (copy.root / RESULTS / "complete.json").is_file()
+        scaling = [row for row in table(swept, "scaling") if row["measure"] == "training_s"]
+        assert len(table(swept, "runs")) == 8 and [row["n"] for row in scaling] == ["2"] * 4
+        figures = [one["name"] for one in read_json(swept.root / RESULTS / "figures/figures.json")]
+        assert any(name.startswith("scaling_tiny_batch_size_time") for name in figures)
+        assert (swept.root / RESULTS / "complete.json").is_file()
 
-    def test_nothing_is_done_twice(self, copy: WorkingCopy) -> None:
-        again = copy.call("--cores", "2")
-        assert "Nothing to be done" in again.stdout + again.stderr and copy.trainings() == 0
+    def test_nothing_is_done_twice(self, swept: WorkingCopy) -> None:
+        again = swept.call("--cores", "2")
+        assert "Nothing to be done" in again.stdout + again.stderr and swept.trainings() == 0
 
-    def test_a_value_more_trains_that_value_only(self, copy: WorkingCopy) -> None:
-        copy.settings["batch_size"] = [4, 8, 16]
-        copy.call("--cores", "2")
-        assert copy.trainings() == 2 * 2
-        assert {row["batch_size"] for row in table(copy, "runs")} == {"4", "8", "16"}
+    def test_a_value_more_trains_that_value_only(self, swept: WorkingCopy) -> None:
+        swept.settings["batch_size"] = [4, 8, 16]
+        swept.call("--cores", "2")
+        assert swept.trainings() == 2 * 2
+        assert {row["batch_size"] for row in table(swept, "runs")} == {"4", "8", "16"}
 
-    def test_one_value_again_needs_no_training(self, copy: WorkingCopy) -> None:
-        copy.settings["batch_size"] = 8
-        copy.call("--cores", "2")
-        assert copy.trainings() == 0
-        rows = table(copy, "training_time")
-        assert "batch_size" not in rows[0] and len(rows) == 2
-        assert json.loads((copy.root / RESULTS / "index.json").read_text())["runs"]
+    def test_one_value_again_needs_no_training(self, swept: WorkingCopy) -> None:
+        swept.settings["batch_size"] = 8
+        swept.call("--cores", "2")
+        assert swept.trainings() == 0
+        rows = table(swept, "training_time")
+        assert "batch_size" not in rows[0] and {row["n"] for row in rows} == {"2"}
+        assert not (swept.root / RESULTS / "tables/scaling.csv").exists()
+        assert not (swept.root / RESULTS / "parts.json").exists()
+        assert json.loads((swept.root / RESULTS / "index.json").read_text())["runs"]
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from evenground.analysis.captions import HEADINGS, notes
+from evenground.analysis.captions import COMPARED, HEADINGS, notes
 from evenground.analysis.files import read_csv, write_csv, write_markdown
 from evenground.analysis.index import Index
 from evenground.analysis.metrics import metrics
@@ -13,6 +13,10 @@ from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import unknown
 from evenground.analysis.tables import Frames, make_tables
 from evenground.files import write_json
+
+
+# Tables of several parts or sides: where one index is drawn, an earlier experiment left them.
+OF_SEVERAL = ("scaling", *COMPARED)
 
 
 def write_normalised(index: Index, to: Path) -> None:
@@ -31,6 +35,9 @@ def write_tables(index: Index, normalised: Path, to: Path, metrics_file: Path | 
     """Write every table as CSV and Markdown, and the main numbers as JSON; EvengroundError as by tables."""
     frames = read_frames(normalised)
     tables = make_tables(index, frames)
+    for name in OF_SEVERAL:
+        for form in ("csv", "md"):
+            (to / f"{name}.{form}").unlink(missing_ok=True)
     unknown_of = unknown(index, frames.conditions)
     for name, table in tables.items():
         write_csv(table, to / f"{name}.csv")

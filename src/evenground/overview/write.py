@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,19 @@ def write_all(where: Path, to: Path) -> Parts:
     records = _records(parts)
     for table in tables:
         write_table(table, parts.leading, to / "tables")
+    _remove_others(to / "tables", {table.name for table in tables})
     write_figures(chain(drawings(parts, frame), machine_drawings(parts)), to / "figures")
     for name, content in records.items():
         write_json(to / name, content)
     write_overview(parts, [table.name for table in tables], to)
     return parts
+
+
+def _remove_others(folder: Path, names: Set[str]) -> None:
+    """Tables that an earlier experiment left here and this one does not have."""
+    for path in (path for form in ("csv", "md") for path in folder.glob(f"*.{form}")):
+        if path.stem not in names:
+            path.unlink()
 
 
 def _records(parts: Parts) -> dict[str, Any]:

@@ -239,6 +239,9 @@ def write_study(study: Study) -> None:
     (root / study.results / PARTS).mkdir(parents=True, exist_ok=True)
     for part in study.parts:
         write_plan(part.plan, part.results)
+    listed = root / study.results / "parts.json"
     if len(study.parts) > 1:
         write_changed(root / study.results / "experiment.json", study.given)
-        write_changed(root / study.results / "parts.json", study.content())
+        write_changed(listed, study.content())
+    else:
+        listed.unlink(missing_ok=True)
