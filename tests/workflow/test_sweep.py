@@ -104,9 +104,9 @@ def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
     assert copy.trainings() == 0
     here = this_machine().name
     rows = table(copy, "training_time")
-    assert [row["machine"] for row in rows] == [here, here, OTHER, OTHER] and {row["n"] for row in rows} == {
-        "2"
-    }
+    assert list(dict.fromkeys(row["machine"] for row in rows)) == [here, OTHER] and {
+        row["n"] for row in rows
+    } == {"2"}
     for name in (here, OTHER):
         own = table(copy, "training_time", name)
         assert [row for row in rows if row["machine"] == name] == [{"machine": name, **row} for row in own]

@@ -14,7 +14,6 @@ from evenground.analysis.quality import unknown
 from evenground.analysis.tables import Frames, make_tables
 from evenground.files import write_json
 
-
 # Tables of several parts or sides: where one index is drawn, an earlier experiment left them.
 OF_SEVERAL = ("scaling", *COMPARED)
 
