@@ -1,40 +1,40 @@
-"""From the index to normalised timelines, tables, verdicts, figures and the report."""
+"""From the index of a part to its normalised timelines, tables, verdicts, figures and page."""
 
 
 rule normalise:
     input:
         code("analysis"),
-        index=f"{OUT}/index.json",
+        index="results/{part}/index.json",
     output:
         expand(
-            f"{OUT}/normalised/{{name}}.csv",
+            "results/{{part}}/normalised/{name}.csv",
             name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"],
         ),
     log:
-        "results/logs/normalise.log",
+        "results/logs/normalise/{part}.log",
     shell:
-        "{PYTHON:q} scripts/normalise.py --index {input.index:q} --output-dir {OUT}/normalised"
+        "{PYTHON:q} scripts/normalise.py --index {input.index:q} --output-dir results/{wildcards.part}/normalised"
         " 2>&1 | tee {log:q}"
 
 
 rule tables:
     input:
         code("analysis"),
-        index=f"{OUT}/index.json",
-        mean=f"{OUT}/normalised/mean.csv",
+        index="results/{part}/index.json",
+        mean="results/{part}/normalised/mean.csv",
     output:
         expand(
-            f"{OUT}/tables/{{name}}.{{form}}",
+            "results/{{part}}/tables/{name}.{form}",
             name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"]
             + ["quality", "idle_windows", "memory_after", "lines_of_code"],
             form=["csv", "md"],
         ),
-        metrics=f"{OUT}/metrics.json",
+        metrics="results/{part}/metrics.json",
     log:
-        "results/logs/tables.log",
+        "results/logs/tables/{part}.log",
     shell:
-        "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised {OUT}/normalised"
-        " --output-dir {OUT}/tables --metrics {output.metrics:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
+        " --output-dir results/{wildcards.part}/tables --metrics {output.metrics:q} 2>&1 | tee {log:q}"
 
 
 rule verdicts:
@@ -43,14 +43,14 @@ rule verdicts:
         code("analysis", "claims"),
         claims="claims.yaml",
         published="data/published/thesis-2022.csv",
-        index=f"{OUT}/index.json",
+        index="results/{part}/index.json",
     output:
-        expand(f"{OUT}/tables/{{name}}.{{form}}", name=["verdicts", "arithmetic"], form=["csv", "md"]),
-        record=f"{OUT}/verdicts.json",
+        expand("results/{{part}}/tables/{name}.{form}", name=["verdicts", "arithmetic"], form=["csv", "md"]),
+        record="results/{part}/verdicts.json",
     log:
-        "results/logs/verdicts.log",
+        "results/logs/verdicts/{part}.log",
     shell:
-        "{PYTHON:q} scripts/verdicts.py --index {input.index:q} --output-dir {OUT}/tables"
+        "{PYTHON:q} scripts/verdicts.py --index {input.index:q} --output-dir results/{wildcards.part}/tables"
         " --record {output.record:q} 2>&1 | tee {log:q}"
 
 
@@ -58,16 +58,16 @@ rule draw:
     input:
         code("analysis", "report"),
         wanted_datasets,
-        index=f"{OUT}/index.json",
-        mean=f"{OUT}/normalised/mean.csv",
-        times=f"{OUT}/tables/training_time.csv",
+        index="results/{part}/index.json",
+        mean="results/{part}/normalised/mean.csv",
+        times="results/{part}/tables/training_time.csv",
     output:
-        f"{OUT}/figures/figures.json",
+        "results/{part}/figures/figures.json",
     log:
-        "results/logs/draw.log",
+        "results/logs/draw/{part}.log",
     shell:
-        "{PYTHON:q} scripts/figures.py --index {input.index:q} --normalised {OUT}/normalised"
-        " --tables {OUT}/tables --output-dir {OUT}/figures 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/figures.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
+        " --tables results/{wildcards.part}/tables --output-dir results/{wildcards.part}/figures 2>&1 | tee {log:q}"
 
 
 rule page:
@@ -75,14 +75,14 @@ rule page:
     input:
         code("analysis", "report"),
         sorted(map(str, Path("src/evenground/report/page").glob("page.*"))),
-        f"{OUT}/tables/runs.csv",
-        f"{OUT}/figures/figures.json",
-        f"{OUT}/verdicts.json",
-        index=f"{OUT}/index.json",
+        "results/{part}/tables/runs.csv",
+        "results/{part}/figures/figures.json",
+        "results/{part}/verdicts.json",
+        index="results/{part}/index.json",
     output:
-        f"{OUT}/report.html",
+        "results/{part}/report.html",
     log:
-        "results/logs/page.log",
+        "results/logs/page/{part}.log",
     shell:
-        "{PYTHON:q} scripts/page.py --index {input.index:q} --results {OUT:q} --output {output:q}"
+        "{PYTHON:q} scripts/page.py --index {input.index:q} --results results/{wildcards.part} --output {output:q}"
         " 2>&1 | tee {log:q}"

@@ -2,12 +2,17 @@
 
 import json
 import os
+import re
 
 from evenground.call import caller
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.lines import thesis_files
 from evenground.runs.command import GPU_CHOICE
 from evenground.runs.record import source_state
+
+wildcard_constraints:
+    part="|".join(map(re.escape, STUDY.by_name)),
+
 
 # What starts and measures a training: in an image it is the image's own Python.
 RUNNER = RUNNER_PYTHON if IMAGES else PYTHON
@@ -27,12 +32,18 @@ def image_records():
 
 def wanted_environments():
     """What all engines of the experiment run in: environments in the cache, or images."""
-    return image_records() or [marker(name) for name in PLAN.environments]
+    return image_records() or [marker(name) for name in STUDY.environments]
+
+
+def environment_of(wildcards):
+    """The environment a training's engine runs in, on its class of machine."""
+    plan = part_of(wildcards).plan
+    return plan.environment(plan.engine(wildcards.engine))
 
 
 def image_of_engine(wildcards):
     """The image an engine's training runs in; None of a native one."""
-    return IMAGES.get(PLAN.environment(PLAN.engine(wildcards.engine)))
+    return IMAGES.get(environment_of(wildcards))
 
 
 def container_of(wildcards):
@@ -66,7 +77,7 @@ def wanted_datasets(wildcards=None):
 
 def interpreter(wildcards):
     """The Python of an engine's environment; none for an engine in another language."""
-    name = PLAN.environment(PLAN.engine(wildcards.engine))
+    name = environment_of(wildcards)
     if IMAGES:
         return ENGINE_PYTHON
     return f"{env_dir(name)}/bin/python" if name else ""
@@ -77,21 +88,38 @@ def place(wildcards):
     return Path(wildcards.machine, wildcards.dataset, wildcards.engine, wildcards.key, f"r{wildcards.rep}")
 
 
+def part_of(wildcards):
+    """The part that a training or anything made of its index belongs to."""
+    named = getattr(wildcards, "part", None)
+    return STUDY.by_name[named] if named else STUDY.by_place[place(wildcards)][0]
+
+
+def experiment_of(wildcards):
+    """What the training's part is, with one value of each parameter."""
+    return str(part_of(wildcards).results / "experiment.json")
+
+
 def calibrations(wildcards):
-    """The sampler's calibration on this machine, before anything is measured with it here."""
-    return [PLAN.calibration] if PLAN.machine == PLAN.here else []
+    """The sampler's calibration on that class of machine, before anything is measured with it there."""
+    plan = part_of(wildcards).plan
+    return [str(plan.calibration)] if plan.trains else []
 
 
 def attempts_to_make(wildcards):
-    """Outcomes the index waits for: of every wanted run that is not finished, on its own machine."""
-    if PLAN.machine != PLAN.here:
-        return []
-    return [f"results/attempts/{place}/{number}/outcome.json" for place, number in PLAN.todo.items()]
+    """Outcomes the part's index waits for: of every wanted run that is not finished and can be trained."""
+    plan = part_of(wildcards).plan
+    wanted = plan.todo if plan.trains else {}
+    return [f"results/attempts/{place}/{number}/outcome.json" for place, number in wanted.items()]
 
 
 def order_priority(wildcards):
-    """The earlier a run stands in the plan, the higher its priority; above all that is no training."""
-    return 1 + PLAN.runs[-1].order - PLAN.by_place[place(wildcards)].order
+    """The earlier a run is in order, the higher its priority; above all that is no training."""
+    return len(STUDY.ranks) - STUDY.ranks[place(wildcards)]
+
+
+def of_parts(name):
+    """A file of that name of each part."""
+    return [str(part.results / name) for part in STUDY.parts]
 
 
 def code(*rooms):

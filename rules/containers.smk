@@ -1,5 +1,8 @@
 """The engines' container images: built where they are missing; what Apptainer is told beside the profile."""
 
+from evenground.images import RECORDS
+from evenground.preflight.containers import recorded_digests
+
 if IMAGES:
     workflow.deployment_settings.imply_deployment_method(DeploymentMethod.APPTAINER)
     tell_apptainer()
@@ -9,7 +12,8 @@ rule image:
     output:
         str(RECORDS / "{environment}-{content,[0-9a-f]{12}}.json"),
     params:
-        recorded=lambda wildcards: recorded_digests(PLAN, wildcards.environment),
+        recorded=lambda wildcards: recorded_digests(
+            [part.plan for part in STUDY.parts], wildcards.environment),
     log:
         "results/logs/image/{environment}-{content}.log",
     threads: workflow.cores

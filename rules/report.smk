@@ -1,8 +1,5 @@
 """What `snakemake --report` shows beside the workflow: the page, verdicts and tables, figures with their captions."""
 
-import re
-
-
 report: "report/workflow.rst"
 
 

@@ -1,5 +1,7 @@
 """Trainings, one at a time in the plan's order, and the index of what became of them."""
 
+from evenground.runs.plan import CALIBRATIONS
+
 
 rule calibrate:
     """The sampler against known loads, once per machine class and version; alone, on all cores."""
@@ -23,13 +25,13 @@ rule train:
         ancient(wanted_environments()),
         ancient(wanted_datasets()),
         ancient(calibrations),
-        experiment=ancient(EXPERIMENT),
+        experiment=lambda wildcards: ancient(experiment_of(wildcards)),
     output:
         "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",
     params:
         place=place,
         python=interpreter,
-        warm_up=lambda wildcards: "yes" if place(wildcards) in PLAN.warm_ups else "no",
+        warm_up=lambda wildcards: "yes" if place(wildcards) in STUDY.warm_ups else "no",
         image=lambda wildcards: image_of_engine(wildcards).record if IMAGES else "",
         source=json.dumps(source_state(PLAN.root)),
     log:
@@ -51,11 +53,11 @@ rule index:
         ancient(calibrations),
         "data/published/thesis-code.csv",
         thesis_files(Path()),
-        plan=f"{OUT}/plan.json",
+        plan="results/{part}/plan.json",
     output:
-        f"{OUT}/index.json",
+        "results/{part}/index.json",
     log:
-        "results/logs/index.log",
+        "results/logs/index/{part}.log",
     shell:
         "{PYTHON:q} scripts/index.py --plan {input.plan:q} --output {output:q} 2>&1 | tee {log:q}"
 
@@ -63,7 +65,7 @@ rule index:
 rule complete:
     """Name the tables and figures; fail when a wanted run failed, after everything was drawn."""
     input:
-        index=f"{OUT}/index.json",
+        indexes=of_parts("index.json"),
         tables=f"{OUT}/tables/runs.csv",
         figures=f"{OUT}/figures/figures.json",
         verdicts=f"{OUT}/tables/verdicts.csv",
@@ -71,9 +73,9 @@ rule complete:
     output:
         f"{OUT}/complete.json",
     params:
-        machine="this" if PLAN.machine == PLAN.here else "another",
+        machine="this" if all(part.plan.trains for part in STUDY.parts) else "another",
     log:
         "results/logs/complete.log",
     shell:
-        "{PYTHON:q} scripts/complete.py --index {input.index:q} --figures {input.figures:q}"
+        "{PYTHON:q} scripts/complete.py --index {input.indexes:q} --figures {input.figures:q}"
         " --output {output:q} --machine {params.machine} 2>&1 | tee {log:q}"

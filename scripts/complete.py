@@ -19,31 +19,32 @@ MENDS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--index", type=Path, required=True, nargs="+", help="of every part")
     parser.add_argument("--figures", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument(
         "--machine", choices=MENDS, required=True, help="whether the runs' machine is this one"
     )
     given = parser.parse_args()
-    index = read_json(given.index)
+    indexes = [read_json(path) for path in given.index]
     names = [figure["name"] for figure in read_json(given.figures)]
     tables = given.figures.parent.parent / "tables"
     print(f"report:  {tables.parent}/report.html")
     print(f"tables:  {tables}/  figures ({len(names)}):")
     print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
-    if missed := missed_goals(index, Path()):
+    if missed := sorted({goal for index in indexes for goal in missed_goals(index, Path())}):
         print(f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): {tables}/calibration.md")
-    lost = unfinished(index)
+    lost = [run for index in indexes for run in unfinished(index)]
+    wanted = sum(len(index["runs"]) for index in indexes)
     if lost:
         first = lost[0]
         raise EvengroundError(
-            f"{len(lost)} of {len(index['runs'])} wanted runs did not finish; the first: {first['dataset']} "
+            f"{len(lost)} of {wanted} wanted runs did not finish; the first: {first['dataset']} "
             f"{first['engine']} r{first['repetition']}: {first['reason'] or 'not recorded'}",
             f"{tables}/runs.md",
             MENDS[given.machine],
         )
-    write_json(given.output, {"schema": 1, "runs": len(index["runs"]), "figures": names})
+    write_json(given.output, {"schema": 1, "runs": wanted, "figures": names})
 
 
 if __name__ == "__main__":

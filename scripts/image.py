@@ -27,7 +27,7 @@ from evenground.images import (
     take_record,
 )
 from evenground.preflight.containers import last_words
-from evenground.runs.plan import Plan
+from evenground.runs.study import Study
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
 OWN_LABELS = ("evenground.", BUILT_LABEL)
@@ -47,12 +47,12 @@ def base() -> Base:
     return base_of(Path(), Path(local) if local else None)
 
 
-def images(plan: Plan) -> list[Image]:
-    """The images that trainings of `plan` run in; none of a native plan."""
-    if plan.experiment.deployment != "apptainer":
+def images(study: Study) -> list[Image]:
+    """The images that trainings of an experiment run in; none of a native one."""
+    if study.first.experiment.deployment != "apptainer":
         return []
     begin = base()
-    return [image_of(Path(), environment, begin, image_dir()) for environment in plan.environments]
+    return [image_of(Path(), environment, begin, image_dir()) for environment in study.environments]
 
 
 def main() -> None:

@@ -40,10 +40,10 @@ def main() -> None:
     # Which engines are installed was asked when the run was planned.
     plan = make_plan(experiment, Path.cwd(), check=False)
     wanted = given.place.parts[0]
-    if wanted != plan.here:
+    if wanted != plan.here.name:
         raise EvengroundError(
             f"'{wanted}' is another machine",
-            f"this one is '{plan.here}'",
+            f"this one is '{plan.here.name}'",
             "train on that machine; in a container, let it see the GPU: --apptainer-args '--nv --cleanenv'",
         )
     run = plan.find(given.place)

@@ -21,7 +21,7 @@ from evenground.files import sha256_bytes, write_json
 from evenground.replay import redraw
 from evenground.report.sheet import Drawing
 from evenground.runs.index import build_index
-from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run, make_plan, write_plan
+from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, Plan, Run, make_plan, write_plan
 from working_copy import ROOT, fresh_copy
 
 LIST = "checksums.sha256"
@@ -42,7 +42,7 @@ def made_copy(root: Path) -> Path:
         else:
             _write_finished(root / RUNS / run.place, run, plan)
     write_plan(plan)
-    path = root / plan.results / "index.json"
+    path = root / RESULTS / plan.experiment.deployment / "index.json"
     write_json(path, build_index(plan.content(), root))
     redraw(read_index(path), path, path.parent, read_claims(ROOT))
     return path

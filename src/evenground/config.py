@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
@@ -22,7 +24,11 @@ from evenground.errors import EvengroundError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
+ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 OptionValue = bool | int | float | str
+MOST_POINTS = 1000
+# Parameters that may be lists; the experiment is then their cross product.
+SWEPT = ("epochs", "batch_size", "learning_rate", "threads", "sampling_rate_hz")
 
 
 class EngineChoice(BaseModel):
@@ -63,6 +69,26 @@ class EngineChoice(BaseModel):
         return self
 
 
+class NodeRequest(BaseModel):
+    """One kind of node of a cluster: what the scheduler is asked for, for every training on it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cores: int | None = Field(
+        default=None, ge=1, description="Cores to ask for; default: as many as `threads` names."
+    )
+    mem_mb: int | None = Field(
+        default=None, ge=1, description="Memory to ask for; default: what the scheduler gives."
+    )
+    gpus: int | None = Field(default=None, ge=1, description="GPUs to ask for; default: none.")
+    slurm_partition: str | None = Field(
+        default=None, description="Slurm's partition; default: the cluster's."
+    )
+    constraint: str | None = Field(
+        default=None, description="Features the node must have, as of Slurm's --constraint."
+    )
+
+
 def _engine_from_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -74,7 +100,7 @@ def _key(default: Any, description: str, unit: str | None = None, **bounds: Any)
 
 
 class Experiment(BaseModel):
-    """All that one call of the pipeline trains, measures and reports."""
+    """What is trained, measured and reported with one value of each parameter on one class of machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -119,7 +145,16 @@ class Experiment(BaseModel):
         "Engine or dataset of this experiment that plays a role or dataset of claims.yaml, as in "
         "{elixir: jax}: what is judged so is a demonstration.",
     )
-    machine: Name = _key("here", "`here`, or a machine class in results/runs/ whose runs are replayed.")
+    machine: ClassName = _key(
+        "here",
+        "`here` (on a cluster: the classes of its `nodes`), a machine class in results/runs/ whose runs are "
+        "replayed, or `recorded`: every class there with runs of this experiment.",
+    )
+    nodes: dict[Name, NodeRequest] = _key(
+        {},
+        "Kinds of node of a cluster, for trainings that a scheduler starts: a name of yours -> what is asked "
+        "for (`cores`, `mem_mb`, `gpus`, `slurm_partition`, `constraint`); none: trainings on this machine.",
+    )
     deployment: Literal["native", "apptainer"] = _key(
         "native",
         "How engines run: in their locked environments on this machine, or inside container images; "
@@ -170,6 +205,29 @@ class Experiment(BaseModel):
         return value
 
 
+def expand(given: Mapping[str, Any], where: str = "params.yaml") -> list[dict[str, Any]]:
+    """One configuration for each point of the cross product of all lists; the first list changes slowest.
+
+    EvengroundError for an empty list and a value that stands twice.
+    """
+    lists = {name: given[name] for name in ("machine", *SWEPT) if isinstance(given.get(name), list)}
+    if (count := math.prod(map(len, lists.values()))) > MOST_POINTS:
+        what = f"{count:,} points of {', '.join(lists)}, at most {MOST_POINTS:,} are one experiment"
+        raise EvengroundError(what, where, "shorten a list, or make two experiments")
+    for name, values in lists.items():
+        # Python takes True for 1: a truth value is left to the model, which refuses it.
+        if not values or len({repr(value) for value in values}) < len(values):
+            wrong = "names a value twice" if values else "is empty"
+            raise EvengroundError(f"the list '{name}' = {values} {wrong}", where, "give each value once")
+    points = itertools.product(*lists.values())
+    return [{**given, **dict(zip(lists, point, strict=True))} for point in points]
+
+
+def load_experiments(given: Mapping[str, Any], where: str = "params.yaml") -> list[Experiment]:
+    """Every point of the experiment, typed; EvengroundError as by `expand` and `load_experiment`."""
+    return [load_experiment(point, where) for point in expand(given, where)]
+
+
 def load_experiment(given: Mapping[str, Any], where: str = "params.yaml") -> Experiment:
     """Check `given` and return it typed; EvengroundError names the key, the value and what is allowed."""
     try:
@@ -183,7 +241,8 @@ def _explain(error: ValidationError, where: str) -> EvengroundError:
     first, more = error.errors()[0], error.error_count() - 1
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = list(Experiment.model_fields if len(first["loc"]) == 1 else EngineChoice.model_fields)
+        inner = NodeRequest if first["loc"][0] == "nodes" else EngineChoice
+        known = list(Experiment.model_fields if len(first["loc"]) == 1 else inner.model_fields)
         close = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(known)
         what, todo = f"unknown key '{key}' = {first['input']!r}", hint
@@ -198,18 +257,22 @@ def _allowed(key: str) -> str:
     return f"{key.split('.')[0]}: {field.description}" if field else ""
 
 
+_OR_LIST = ", or a list"
+
+
 def parameters_page() -> str:
     """`docs/parameters.md`: one row per key, made from the model so that it cannot go out of date."""
     schema = Experiment.model_json_schema()["properties"]
     rows = [
-        f"| `{name}` | {_type_text(shown)} | {shown.get('unit', '')} | `{_default_text(name)}` "
-        f"| {shown['description']} |"
+        f"| `{name}` | {_type_text(shown)}{_OR_LIST if name in (*SWEPT, 'machine') else ''} "
+        f"| {shown.get('unit', '')} | `{_default_text(name)}` | {shown['description']} |"
         for name, shown in schema.items()
     ]
     head = [
         "# Parameters",
         "",
-        "Written by `python scripts/parameters.py` from `src/evenground/config.py`.",
+        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. With lists the experiment is",
+        "their cross product: [sweeps.md](sweeps.md).",
         "",
     ]
     return "\n".join([*head, "| key | type | unit | default | meaning |", "|---|---|---|---|---|", *rows, ""])

@@ -131,19 +131,19 @@ def finish(plan: Plan, **recorded: Any) -> None:
 
 
 def test_the_images_of_finished_runs_are_known(plan: Plan) -> None:
-    assert containers.recorded_digests(plan, "jax") == []
+    assert containers.recorded_digests([plan], "jax") == []
     finish(plan, image={"name": "jax-1", "sha256": "a" * 64, "labels": {}})
-    assert containers.recorded_digests(plan, "jax") == ["a" * 64]
-    assert containers.recorded_digests(plan, "keras") == []
+    assert containers.recorded_digests([plan], "jax") == ["a" * 64]
+    assert containers.recorded_digests([plan], "keras") == []
 
 
 def test_the_gate_looks_at_images_only_where_something_will_be_trained(plan: Plan, image: Image) -> None:
     image.record.write_text("{}")
     with pytest.raises(EvengroundError, match=r"^(image jax: not the record|Apptainer: )"):
-        gate(plan, [image])
-    gate(plan, [])
+        gate([plan], [image])
+    gate([plan], [])
     finish(plan)
-    gate(make_plan(plan.experiment, plan.root), [image])
+    gate([make_plan(plan.experiment, plan.root)], [image])
 
 
 @pytest.mark.parametrize(("content", "said"), [(b"abd", "is changed: a.npy"), (None, "is missing: a.npy")])
@@ -151,13 +151,13 @@ def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, sai
     folder = plan.root / plan.prepared("tiny")
     write_json(folder / "dataset.json", {"arrays": {"a.npy": sha256_bytes(b"abc")}})
     (folder / "a.npy").write_bytes(b"abc")
-    gate(plan, [])
+    gate([plan], [])
     if content is None:
         (folder / "a.npy").unlink()
     else:
         (folder / "a.npy").write_bytes(content)
     with pytest.raises(EvengroundError, match=said):
-        gate(plan, [])
+        gate([plan], [])
 
 
 @pytest.mark.parametrize(
@@ -176,14 +176,14 @@ def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, sai
 def test_the_gate_trains_beside_no_harmed_run(plan: Plan, name: str, content: str | None, said: str) -> None:
     finish(plan)
     plan = make_plan(plan.experiment, plan.root)
-    gate(plan, [])
+    gate([plan], [])
     file = plan.root / RUNS / plan.runs[0].place / name
     if content is None:
         file.unlink()
     else:
         file.write_text(content)
     with pytest.raises(EvengroundError, match=said):
-        gate(make_plan(plan.experiment, plan.root), [])
+        gate([make_plan(plan.experiment, plan.root)], [])
 
 
 def test_the_gate_names_the_first_lack_in_one_line() -> None:
@@ -201,14 +201,14 @@ def test_room_for_images_that_are_not_built(
     plan: Plan, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(containers.IMAGE_BYTES, "cpu", 2**60)
-    assert "lack" in [f.state for f in containers.findings(plan, [image]) if f.what == "disk for images"]
+    assert "lack" in [f.state for f in containers.findings([plan], [image]) if f.what == "disk for images"]
     built(image)
-    assert "disk for images" not in {finding.what for finding in containers.findings(plan, [image])}
+    assert "disk for images" not in {finding.what for finding in containers.findings([plan], [image])}
 
 
 def test_preflight_of_containers_asks_for_images_and_not_for_environments(plan: Plan, image: Image) -> None:
     what = {
         finding.what
-        for finding in check(plan, Prepared({}, [image], image.file.parent), [], lambda url: False)
+        for finding in check([plan], Prepared({}, [image], image.file.parent), [], lambda url: False)
     }
     assert {"Apptainer", "image jax", "disk for images"} <= what and "environments" not in what

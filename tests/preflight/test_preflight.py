@@ -157,15 +157,15 @@ def record(plan: Plan, seconds: float, number: int) -> None:
 
 def test_time_is_estimated_from_recorded_runs_and_unknown_without(copy: WorkingCopy) -> None:
     plan = plan_of(copy, repetitions=3)
-    seen = experiment.duration(plan).seen
+    seen = experiment.duration([plan]).seen
     assert seen.startswith("6 of 6 trainings to do, an unknown time for tiny fake_a, tiny fake_b")
     first = plan.runs[0]
     record(plan, 100.0, 0)
     other = next(e.name for e in plan.engines if e.name != first.engine)
-    seen = experiment.duration(plan_of(copy, repetitions=3)).seen
+    seen = experiment.duration([plan_of(copy, repetitions=3)]).seen
     assert seen.startswith(f"5 of 6 trainings to do, about 3 min and an unknown time for tiny {other}")
     record(plan, 5.0, next(k for k, run in enumerate(plan.runs) if run.engine == other))
-    assert experiment.duration(plan_of(copy, repetitions=3)).seen == "4 of 6 trainings to do, about 4 min"
+    assert experiment.duration([plan_of(copy, repetitions=3)]).seen == "4 of 6 trainings to do, about 4 min"
     assert experiment.recorded_drivers(plan.runs, plan.root) == ["575.51.03"]
 
 
@@ -173,20 +173,20 @@ def test_when_all_is_recorded_nothing_is_to_be_trained(copy: WorkingCopy) -> Non
     plan = plan_of(copy)
     for number in range(len(plan.runs)):
         record(plan, 1.0, number)
-    assert experiment.duration(plan_of(copy)).seen == "nothing to train: 4 of 4 runs are recorded"
+    assert experiment.duration([plan_of(copy)]).seen == "nothing to train: 4 of 4 runs are recorded"
 
 
 def test_the_whole_of_it_and_one_lack_is_enough_to_fail(copy: WorkingCopy, tmp_path: Path) -> None:
-    findings = check(plan_of(copy), nothing(tmp_path), [], nobody)
+    findings = check([plan_of(copy)], nothing(tmp_path), [], nobody)
     assert passed(findings), "\n".join(finding.line() for finding in findings)
     assert {"machine", "memory", "GPU", "dataset tiny", "time"} <= {finding.what for finding in findings}
-    lacking = check(plan_of(copy, datasets=["mnist"]), nothing(tmp_path), [], nobody)
+    lacking = check([plan_of(copy, datasets=["mnist"])], nothing(tmp_path), [], nobody)
     assert not passed(lacking)
-    assert passed(check(plan_of(copy, datasets=["mnist"]), nothing(tmp_path), [], everybody))
+    assert passed(check([plan_of(copy, datasets=["mnist"])], nothing(tmp_path), [], everybody))
 
 
 def engines(plan: Plan) -> dict[str, tuple[str, str]]:
-    return {found.what: (found.state, found.seen) for found in experiment.engines(plan)}
+    return {found.what: (found.state, found.seen) for found in experiment.engines([plan])}
 
 
 def test_an_engine_that_is_not_installed_is_a_warning_with_its_reason(
@@ -195,11 +195,11 @@ def test_an_engine_that_is_not_installed_is_a_warning_with_its_reason(
     chosen = {"engines": [*copy.settings["engines"], ABSENT], "repetitions": 1}
     plan, reason = plan_of(copy, **chosen), "no Absent in .: touch fake_installed"
     assert engines(plan) == {"engine axon": ("warning", reason)}
-    assert "1 of its trainings" in experiment.engines(plan)[0].mend
-    findings = check(plan, nothing(tmp_path), [], nobody)
+    assert "1 of its trainings" in experiment.engines([plan])[0].mend
+    findings = check([plan], nothing(tmp_path), [], nobody)
     assert passed(findings) and any(found.what == "engine axon" for found in findings)
-    gate(plan, [])
-    gate(plan, [], refuse=False)
+    gate([plan], [])
+    gate([plan], [], refuse=False)
     assert capsys.readouterr().err == 2 * f"axon left out: {reason}\n"
 
 
@@ -214,7 +214,7 @@ def test_an_installed_engine_is_said_and_asked_only_for_what_is_to_be_trained(
     record(plan, 1.0, 0)
     plan = plan_of(copy, **chosen)
     assert engines(plan)["engine axon"][0] == "warning" and [run.repetition for run in plan.runs] == [1]
-    gate(plan, [], refuse=False)
+    gate([plan], [], refuse=False)
     assert capsys.readouterr().err.startswith("axon left out (its recorded runs stay): no Absent in .")
     assert engines(plan_of(copy, **{**chosen, "repetitions": 1})) == {
         "engine axon": ("ok", "not asked: all its runs are recorded")

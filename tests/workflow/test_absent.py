@@ -15,7 +15,8 @@ import pytest
 from evenground.analysis.index import read_index
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
-from evenground.runs.plan import Plan, make_plan, run_key
+from evenground.runs.keys import run_key
+from evenground.runs.plan import Plan, make_plan
 from working_copy import ABSENT, FAKES, WorkingCopy
 
 REASON = "no Absent in .: touch fake_installed"

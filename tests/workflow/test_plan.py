@@ -92,7 +92,7 @@ def test_code_that_decides_a_result_is_in_the_key(copy: WorkingCopy, path: str) 
 
 def test_preparation_code_is_in_the_key(copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(plan_of(copy))
-    monkeypatch.setattr("evenground.runs.plan.prepared_fingerprint", lambda entry: "another")
+    monkeypatch.setattr("evenground.runs.keys.prepared_fingerprint", lambda entry: "another")
     assert not set(before.values()) & set(keys(plan_of(copy)).values())
 
 
@@ -150,14 +150,6 @@ def test_a_failed_attempt_is_followed_by_the_next_number(copy: WorkingCopy) -> N
     assert plan_of(copy).todo[plan.runs[1].place] == 1
 
 
-def test_warm_up_is_before_the_first_training_of_each_engine(copy: WorkingCopy) -> None:
-    plan = plan_of(copy)
-    assert len(plan.warm_ups) == 2
-    for engine in ("fake_a", "fake_b"):
-        first = next(run for run in plan.runs if run.engine == engine)
-        assert first.place in plan.warm_ups
-
-
 def test_a_foreign_class_without_runs_is_refused(copy: WorkingCopy) -> None:
     with pytest.raises(EvengroundError, match="no wanted run is recorded for the machine class 'cray-1'"):
         plan_of(copy, machine="cray-1")
@@ -199,16 +191,6 @@ def test_the_sidecars_code_changes_every_key_and_how_it_is_calibrated_changes_no
     tree = copy.root / "src/evenground/sidecar/tree.py"
     tree.write_text(tree.read_text() + "# changed\n")
     assert not set(keys(plan_of(copy)).values()) & set(before.values())
-
-
-@pytest.mark.parametrize("deployment", ["native", "apptainer"])
-def test_no_warm_up_where_none_is_wanted_and_in_containers_one_before_every_run(
-    copy: WorkingCopy, deployment: str
-) -> None:
-    changes = {"engines": ["jax"], "deployment": deployment}
-    assert plan_of(copy, warm_up_images=0, **changes).warm_ups == frozenset()
-    plan = plan_of(copy, **changes)
-    assert len(plan.runs) == 2 and len(plan.warm_ups) == (2 if deployment == "apptainer" else 1)
 
 
 def test_an_arm_trains_on_its_datasets_only_and_moves_no_key(copy: WorkingCopy) -> None:

@@ -30,31 +30,32 @@ class Prepared:
 
 
 def check(
-    plan: Plan,
+    plans: Sequence[Plan],
     prepared: Prepared,
     mirrors: Sequence[str],
     reachable: Reachable,
 ) -> list[Finding]:
-    """Look at everything; trains nothing and changes nothing."""
+    """Look at everything; trains nothing and changes nothing. `plans` are the parts of one experiment."""
+    plan, runs = plans[0], [run for part in plans for run in part.runs]
     here, pins = this_machine(), load_pins(plan.root)
     stored = [
         (entry, Stored(plan.root / plan.raw(n), plan.root / plan.prepared(n)))
         for n, entry in plan.datasets.items()
     ]
-    local_bytes = experiment.data_bytes(stored) + experiment.results_bytes(plan)
-    driver = machine.driver(here.driver, pins.driver, experiment.recorded_drivers(plan.runs, plan.root))
+    local_bytes = experiment.data_bytes(stored) + sum(map(experiment.results_bytes, plans))
+    driver = machine.driver(here.driver, pins.driver, experiment.recorded_drivers(runs, plan.root))
     return [
         Finding("machine", "ok", f"{here.description}; class {here.name}"),
         machine.memory(psutil.virtual_memory().available),
         machine.load(os.getloadavg()[0], here.cores),
         machine.gpu(here, plan.experiment.accelerator),
         *([driver] if driver else []),
-        *experiment.engines(plan),
+        *experiment.engines(plans),
         *_environments(prepared),
-        *containers.findings(plan, prepared.images),
+        *containers.findings(plans, prepared.images),
         *(experiment.dataset(entry, where, mirrors, reachable) for entry, where in stored),
         machine.disk("disk for data and results", plan.root, local_bytes),
-        experiment.duration(plan),
+        experiment.duration(plans),
     ]
 
 

@@ -25,14 +25,14 @@ OLDEST = (1, 4)
 """Apptainer 1.4 is the first that lets a build choose how it compresses."""
 
 
-def findings(plan: Plan, images: Sequence[Image]) -> list[Finding]:
+def findings(plans: Sequence[Plan], images: Sequence[Image]) -> list[Finding]:
     """All that decides whether trainings can run in `images`; a native run lacks none of it."""
-    needed = plan.experiment.deployment == "apptainer"
+    needed = plans[0].experiment.deployment == "apptainer"
     found = [apptainer(needed)]
     if found[0].state == "ok":
         found.append(container_start(needed))
     if needed:
-        found += [image(wanted, recorded_digests(plan, wanted.environment)) for wanted in images]
+        found += [image(wanted, recorded_digests(plans, wanted.environment)) for wanted in images]
     missing = [wanted for wanted in images if not wanted.file.is_file()]
     if missing:
         needed_bytes = sum(IMAGE_BYTES[_kind(wanted.environment)] for wanted in missing)
@@ -115,11 +115,13 @@ def image(wanted: Image, recorded: Sequence[str]) -> Finding:
     return Finding(what, "warning", f"to be built ({wanted.file})", mend)
 
 
-def recorded_digests(plan: Plan, environment: str) -> list[str]:
+def recorded_digests(plans: Sequence[Plan], environment: str) -> list[str]:
     """Sha256s of the images that the finished ones among the wanted runs of an environment were made in."""
-    engines = {engine.name for engine in plan.engines if plan.environment(engine) == environment}
-    runs = [run for run in plan.runs if run.engine in engines]
-    images = (found.get("image") for found in recorded_environments(runs, plan.root))
+    runs = []
+    for plan in plans:
+        engines = {engine.name for engine in plan.engines if plan.environment(engine) == environment}
+        runs += [run for run in plan.runs if run.engine in engines]
+    images = (found.get("image") for found in recorded_environments(runs, plans[0].root))
     return sorted({str(image["sha256"]) for image in images if image})
 
 

@@ -39,16 +39,19 @@ def environments(markers: Mapping[str, Path]) -> Finding:
     return Finding("environments", "ok", f"built: {', '.join(markers) or 'none needed'}")
 
 
-def engines(plan: Plan) -> list[Finding]:
+def engines(plans: Sequence[Plan]) -> list[Finding]:
     """Of each engine that the pipeline does not install, and its arms, whether it can train here."""
-    known = {engine.name for engine in plan.left_out}
-    asked = {run.engine for run in plan.runs if run.place in plan.todo}
-    there = [e.name for e in plan.engines if plan.asks and e.file.check and e.name not in known]
-    return [*map(_left_out, plan.left_out), *(_installed(name, name in asked) for name in there)]
+    left_out: dict[str, list[LeftOut]] = {}
+    for engine in (engine for plan in plans for engine in plan.left_out):
+        left_out.setdefault(engine.name, []).append(engine)
+    asked = {run.engine for plan in plans for run in plan.runs if run.place in plan.todo}
+    there = {e.name: e for plan in plans for e in plan.engines if plan.asks and e.file.check}
+    lost = [_left_out(parts[0], sum(part.runs for part in parts)) for parts in left_out.values()]
+    return [*lost, *(_installed(name, name in asked) for name in there if name not in left_out)]
 
 
-def _left_out(engine: LeftOut) -> Finding:
-    mend = f"until then {engine.runs} of its trainings are left out; what is recorded is kept"
+def _left_out(engine: LeftOut, runs: int) -> Finding:
+    mend = f"until then {runs} of its trainings are left out; what is recorded is kept"
     return Finding(f"engine {engine.name}", "warning", engine.reason, mend)
 
 
@@ -122,29 +125,27 @@ def results_bytes(plan: Plan) -> int:
     return len(plan.todo) * RUN_BYTES
 
 
-def duration(plan: Plan) -> Finding:
+def duration(plans: Sequence[Plan]) -> Finding:
     """How long the trainings that are left will take, from recorded ones of this machine class."""
-    left = [run for run in plan.runs if run.place in plan.todo]
+    runs = sum(len(plan.runs) for plan in plans)
+    left = [(plan, run) for plan in plans for run in plan.runs if run.place in plan.todo]
     if not left:
-        return Finding(
-            "time", "ok", f"nothing to train: {len(plan.runs)} of {len(plan.runs)} runs are recorded"
-        )
-    known = {
-        pair: seconds
-        for pair in {(r.dataset, r.engine) for r in left}
-        if (seconds := _recorded_s(plan, *pair))
-    }
-    total_s = sum(known.get((run.dataset, run.engine), 0.0) for run in left)
+        return Finding("time", "ok", f"nothing to train: {runs} of {runs} runs are recorded")
+    known: dict[tuple[str, str, str], float | None] = {}
+    for plan, run in left:
+        pair = (run.machine, run.dataset, run.engine)
+        if pair not in known:
+            known[pair] = _recorded_s(plan, run.dataset, run.engine)
+    lengths = [known[run.machine, run.dataset, run.engine] for _, run in left]
+    total_s = sum(seconds for seconds in lengths if seconds)
     unknown = sorted(
-        {f"{run.dataset} {run.engine}" for run in left if (run.dataset, run.engine) not in known}
+        {f"{dataset} {engine}" for (_, dataset, engine), seconds in known.items() if not seconds}
     )
-    seen = f"{len(left)} of {len(plan.runs)} trainings to do"
-    if known:
+    seen = f"{len(left)} of {runs} trainings to do"
+    if total_s:
         seen += f", about {_minutes(total_s)}{' and' if unknown else ''}"
     if unknown:
-        seen += (
-            f"{'' if known else ','} an unknown time for {', '.join(unknown)} (not recorded on this machine)"
-        )
+        seen += f"{'' if total_s else ','} an unknown time for {', '.join(unknown)} (not recorded on this machine)"
     return Finding("time", "ok", seen)
 
 

@@ -14,23 +14,24 @@ from evenground.runs.index import check_runs
 from evenground.runs.plan import Plan
 
 
-def gate(plan: Plan, images: Sequence[Image], refuse: bool = True) -> None:
+def gate(plans: Sequence[Plan], images: Sequence[Image], refuse: bool = True) -> None:
     """Say which engines are left out; EvengroundError for what was changed or lets no training run.
 
     Data and runs that are not what was recorded come first. Containers are looked at only where something
     will be trained here: recorded runs can be drawn without. Without `refuse` nothing is looked at.
     """
-    for line in left_out(plan):
+    for line in dict.fromkeys(line for plan in plans for line in left_out(plan)):
         print(line, file=sys.stderr, flush=True)
     if not refuse:
         return
-    for name in plan.datasets:
-        folder = plan.root / plan.prepared(name)
+    first = plans[0]
+    for name in first.datasets:
+        folder = first.root / first.prepared(name)
         if (folder / "dataset.json").is_file():
             check_arrays(folder)
-    check_runs(plan)
-    if images and plan.todo and plan.machine == plan.here:
-        refuse_lacks(findings(plan, images))
+    check_runs(plans)
+    if images and any(plan.todo and plan.trains for plan in plans):
+        refuse_lacks(findings(plans, images))
 
 
 def left_out(plan: Plan) -> list[str]:

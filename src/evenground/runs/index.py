@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
     return [figure["what"] for figure in figures if figure["passed"] is False]
 
 
-def check_runs(plan: Plan) -> None:
-    """EvengroundError for a folder in `results/runs` without a manifest, then for a changed run of `plan`."""
-    folders = sorted((plan.root / RUNS).glob("*/*/*/*/r*"))
+def check_runs(plans: Sequence[Plan]) -> None:
+    """EvengroundError for a folder in `results/runs` without a manifest, then for a changed wanted run."""
+    root = plans[0].root
+    folders = sorted((root / RUNS).glob("*/*/*/*/r*"))
     halves = [str(folder) for folder in folders if not (folder / "manifest.json").is_file()]
     if halves:
         raise EvengroundError(
@@ -53,9 +55,10 @@ def check_runs(plan: Plan) -> None:
             halves[0],
             f"fetch them again, or have them trained when they are wanted: rm -r {shlex.join(halves)}",
         )
-    for run in plan.runs:
-        if run.place not in plan.todo:
-            check_run(plan.root / RUNS / run.place)
+    for plan in plans:
+        for run in plan.runs:
+            if run.place not in plan.todo:
+                check_run(root / RUNS / run.place)
 
 
 def check_run(folder: Path) -> None:

@@ -7,22 +7,23 @@ import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evenground.config import Experiment
-from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry, prepared_fingerprint
+from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
-from evenground.files import json_text, sha256_file, sha256_json, sha256_tree, write_json
-from evenground.images import CUDA, recipe
+from evenground.files import json_text, read_json, sha256_tree, write_json
+from evenground.images import CUDA
 from evenground.pins import load_pins, version_key
 from evenground.runs.installed import reasons
-from evenground.runs.machine import has_gpu, this_machine
+from evenground.runs.keys import SCHEMA, SIDECAR, Code, run_key
+from evenground.runs.machine import Machine, has_gpu, this_machine
 
-SCHEMA = 1
+HERE = "here"
 RESULTS = Path("results")
 RUNS, ATTEMPTS = RESULTS / "runs", RESULTS / "attempts"
 REGISTRY = Path("data/registry.yaml")
@@ -32,14 +33,7 @@ SHOWN = (
     *("repetitions", "epochs", "batch_size", "learning_rate", "seed", "threads", "accelerator"),
     *("sampling_rate_hz", "linger_s"),
 )
-# What every training shares and what decides its result, beside the engine's own files.
-SHARED_CODE = (
-    "src/evenground/protocol/events.py",
-    "src/evenground/protocol/events.schema.json",
-    "src/evenground/runs/command.py",
-)
-SIDECAR = "src/evenground/sidecar"
-CALIBRATIONS = RESULTS / "calibration"
+CALIBRATIONS, NODES = RESULTS / "calibration", RESULTS / "nodes"
 
 
 @dataclass(frozen=True)
@@ -72,17 +66,25 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment resolved against the registry, the engines and the machine."""
+    """One value of each parameter on one machine class, resolved against the registry and the engines."""
 
     experiment: Experiment
-    root: Path
+    code: Code = field(compare=False)
     machine: str
-    here: str
+    """The class that all runs are of."""
+    here: Machine
+    trains: bool
+    """Whether a training of this call comes to a machine of that class; else its runs are only drawn."""
     description: str
     engines: tuple[Engine, ...]
     datasets: Mapping[str, DatasetEntry]
-    runs: tuple[Run, ...]
+    runs: tuple[Run, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        """The working copy."""
+        return self.code.root
 
     @property
     def absent(self) -> list[LeftOut]:
@@ -93,7 +95,7 @@ class Plan:
     @property
     def asks(self) -> bool:
         """Whether engines are asked if they are installed: in containers the image is the installation."""
-        return self.experiment.deployment == "native" and self.machine == self.here
+        return self.experiment.deployment == "native" and self.trains and self.machine == self.here.name
 
     @cached_property
     def todo(self) -> dict[Path, int]:
@@ -103,22 +105,6 @@ class Plan:
             for run in self.runs
             if not (self.root / RUNS / run.place / "manifest.json").is_file()
         }
-
-    @cached_property
-    def warm_ups(self) -> frozenset[Path]:
-        """Places of the runs that are the first of their engine in this call; in containers, of all.
-
-        Each container mounts its image anew, and what an earlier one read is not in memory any more.
-        """
-        if self.experiment.warm_up_images == 0:
-            return frozenset()
-        if self.experiment.deployment == "apptainer":
-            return frozenset(self.todo)
-        first: dict[str, Path] = {}
-        for run in self.runs:
-            if run.place in self.todo:
-                first.setdefault(run.engine, run.place)
-        return frozenset(first.values())
 
     def engine(self, name: str) -> Engine:
         """The engine of that name."""
@@ -154,21 +140,17 @@ class Plan:
 
     def prepared(self, dataset: str) -> Path:
         """Folder of the prepared arrays, named by what decides them."""
-        return Path("data/prepared", dataset, prepared_fingerprint(self.datasets[dataset]))
+        return Path("data/prepared", dataset, self.code.prepared(self.datasets[dataset]))
 
     def raw(self, dataset: str) -> Path:
         """Folder of the files as fetched, named by their checksums."""
         return Path("data/raw", dataset, self.datasets[dataset].fingerprint())
 
-    @property
-    def results(self) -> Path:
-        """Where the index and all that follows from it stand: each deployment has its own."""
-        return RESULTS / self.experiment.deployment
-
     @cached_property
     def calibration(self) -> Path:
         """Where the sampler's calibration on this class of machine and in this deployment stands."""
-        return calibration_file(self.root, self.machine, self.experiment.deployment)
+        code = self.code.sidecar_and_calibration()
+        return _calibration(code, self.machine, self.experiment.deployment)
 
     def content(self) -> dict[str, Any]:
         """What `plan.json` says: all that the index and everything after it depends on."""
@@ -208,7 +190,10 @@ def calibration_file(root: Path, machine: str, deployment: str = "native") -> Pa
 
     A container may be refused what the machine itself grants the sampler (a cgroup, a real-time priority).
     """
-    code = sha256_tree([root / SIDECAR], root)
+    return _calibration(sha256_tree([root / SIDECAR], root), machine, deployment)
+
+
+def _calibration(code: str, machine: str, deployment: str) -> Path:
     suffix = "" if deployment == "native" else f"-{deployment}"
     return CALIBRATIONS / machine / f"{code[:12]}{suffix}.json"
 
@@ -225,30 +210,56 @@ def make_plan(experiment: Experiment, root: Path, check: bool = True) -> Plan:
     `check` asks engines with unfinished runs whether they are installed here, and leaves out those that are
     not. EvengroundError where no other is left.
     """
-    registry = load_registry(root / REGISTRY, experiment.registry)
-    datasets = {name: find_dataset(registry, name) for name in experiment.datasets}
-    engines = tuple(load_engines(experiment.engines, root))
-    machine = this_machine()
-    wanted = machine.name if experiment.machine == "here" else experiment.machine
-    description = machine.description if wanted == machine.name else wanted
-    empty = Plan(experiment, root, wanted, machine.name, description, engines, datasets, ())
-    _refuse_old_driver(empty, machine.driver)
+    (plan,) = make_plans([experiment], root)
+    refuse_foreign_training(plan)
+    return installed([plan])[0] if check else plan
+
+
+def make_plans(experiments: Sequence[Experiment], root: Path) -> list[Plan]:
+    """Resolve points of one experiment, which differ in swept parameters and the machine only."""
+    first, code = experiments[0], Code(root)
+    registry = load_registry(root / REGISTRY, first.registry)
+    datasets = {name: find_dataset(registry, name) for name in first.datasets}
+    engines, here = tuple(load_engines(first.engines, root)), this_machine()
+    classes = trainable(first, root, here)
+    plans = []
+    for point in experiments:
+        name = here.name if point.machine == HERE else point.machine
+        about = (name, here, name in classes, classes.get(name, name))
+        plans.append(_planned(Plan(point, code, *about, engines, datasets)))
+    return plans
+
+
+def _planned(empty: Plan) -> Plan:
+    _refuse_old_driver(empty)
     _refuse_no_step(empty)
-    plan = replace(empty, runs=_ordered(empty))
-    _refuse_foreign_training(plan)
-    return _installed(plan) if check and plan.asks else plan
+    return replace(empty, runs=_ordered(empty))
 
 
-def _installed(plan: Plan) -> Plan:
-    """The plan without the unfinished runs of engines that are not installed here.
+def trainable(experiment: Experiment, root: Path, here: Machine) -> dict[str, str]:
+    """Machine class -> description, of those that trainings come to: of the nodes, or of this machine."""
+    if not experiment.nodes:
+        return {here.name: here.description}
+    files = [root / NODES / f"{kind}.json" for kind in experiment.nodes]
+    found = [read_json(file) for file in files if file.is_file()]
+    return {node["class"]: node["description"] for node in found}
+
+
+def installed(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans without the unfinished runs of engines that are not installed here; each is asked once.
 
     The order of the others stays: a run has the same number whatever is installed.
     """
-    checked = [engine for engine in plan.engines if engine.file.check]
-    unfinished = {run.engine for run in plan.runs if run.place in plan.todo} if checked else set()
-    why = reasons((engine for engine in checked if engine.name in unfinished), plan.root)
-    if not why:
-        return plan
+    asked: dict[str, Engine] = {}
+    for plan in plans:
+        checked = {engine.name: engine for engine in plan.engines if plan.asks and engine.file.check}
+        unfinished = {run.engine for run in plan.runs if run.place in plan.todo} if checked else set()
+        asked |= {name: engine for name, engine in checked.items() if name in unfinished}
+    why = reasons(asked.values(), plans[0].root)
+    return [_installed(plan, why) if why and plan.asks else plan for plan in plans]
+
+
+def _installed(plan: Plan, why: Mapping[str, str]) -> Plan:
     runs = [run for run in plan.runs if run.engine not in why or run.place not in plan.todo]
     gone = why.keys() - {run.engine for run in runs}
     # An arm is compared with its engine only: without that one it is nothing.
@@ -276,7 +287,7 @@ def _without(plan: Plan, why: Mapping[str, str], gone: Set[str], runs: Sequence[
 def _ordered(plan: Plan) -> tuple[Run, ...]:
     """Randomised complete blocks: each repetition is a block of all pairs, shuffled from the seed."""
     pairs = [(d, e) for d in plan.datasets for e in plan.engines if e.datasets is None or d in e.datasets]
-    keys = {(d, e.name): run_key(plan, d, e) for d, e in pairs}
+    keys = {(d, e.name): run_key(plan, d, e, plan.code) for d, e in pairs}
     wanted = {e.name: e.repetitions or plan.experiment.repetitions for _, e in pairs}
     runs: list[Run] = []
     for repetition in range(1, max(wanted.values()) + 1):
@@ -287,66 +298,11 @@ def _ordered(plan: Plan) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def run_key(plan: Plan, dataset: str, engine: Engine) -> str:
-    """First 16 hex digits of the sha256 of all that decides a run's result and is known beforehand.
-
-    Not in it: the number of repetitions, the order, other engines and datasets, time limit, report settings.
-    """
-    given = plan.experiment
-    lock = plan.environment(engine)
-    decides = {
-        "schema": SCHEMA,
-        "parameters": {
-            name: getattr(given, name)
-            for name in ("epochs", "batch_size", "learning_rate", "threads", "accelerator", "linger_s")
-        },
-        "seed": {"base": given.seed, "rule": "base + repetition"},
-        "measurement": {"sampling_rate_hz": given.sampling_rate_hz, "warm_up_images": given.warm_up_images},
-        "network": plan.datasets[dataset].network,
-        "dataset": prepared_fingerprint(plan.datasets[dataset]),
-        "engine": {
-            "command": engine.file.command,
-            "options": engine.options,
-            "code": sha256_tree(engine.sources(plan.root), plan.root),
-            # Only where it is set: the keys of all other runs stay what they were before there was one.
-            **({} if engine.train_limit is None else {"train_limit": engine.train_limit}),
-        },
-        "shared_code": sha256_tree([plan.root / path for path in SHARED_CODE], plan.root),
-        "sidecar": sha256_tree(
-            (plan.root / SIDECAR).glob("*.py"), plan.root
-        ),  # its calibration decides nothing
-        "environment": sha256_file(_lock(plan.root, lock, engine)) if lock else None,
-        "deployment": given.deployment,
-        "image": _recipe(plan, lock, engine) if given.deployment == "apptainer" else None,
-    }
-    return sha256_json(decides)[:16]
-
-
-def _lock(root: Path, name: str, engine: Engine) -> Path:
-    path = root / "envs" / f"{name}.txt"
-    if not path.is_file():
-        raise EvengroundError(
-            f"engine '{engine.name}' wants the environment '{name}'",
-            f"no envs/{name}.txt",
-            f"write envs/{name}.in, then: python scripts/relock.py {name}",
-        )
-    return path
-
-
-def _recipe(plan: Plan, lock: str | None, engine: Engine) -> str:
-    if lock is None:
-        raise EvengroundError(
-            f"engine '{engine.name}' has no environment to put into a container",
-            f"{engine.folder}/engine.yaml",
-            "set deployment: native, or leave this engine out",
-        )
-    return recipe(plan.root, lock)
-
-
-def _refuse_old_driver(plan: Plan, driver: str | None) -> None:
+def _refuse_old_driver(plan: Plan) -> None:
     """A driver older than the engines' CUDA needs ends their trainings, or moves them to the processor."""
     on_gpu = [engine.name for engine in plan.engines if (plan.environment(engine) or "").endswith(CUDA)]
-    if driver is None or not on_gpu or plan.machine != plan.here:
+    driver = plan.here.driver
+    if driver is None or not on_gpu or plan.machine != plan.here.name:
         return
     pins = load_pins(plan.root)
     if version_key(driver) < version_key(pins.driver.minimum):
@@ -368,31 +324,34 @@ def _refuse_no_step(plan: Plan) -> None:
             )
 
 
-def _refuse_foreign_training(plan: Plan) -> None:
+def refuse_foreign_training(plan: Plan) -> None:
     """A recorded class can be replayed; what it lacks cannot be trained on another machine."""
-    if plan.machine == plan.here or len(plan.todo) < len(plan.runs):
+    if plan.trains or len(plan.todo) < len(plan.runs):
         return
     recorded = sorted(path.name for path in (plan.root / RUNS).glob("*") if path.is_dir())
     raise EvengroundError(
         f"no wanted run is recorded for the machine class '{plan.machine}' and none can be trained here",
-        f"this machine is '{plan.here}'",
+        f"this machine is '{plan.here.name}'",
         f"set machine: here, or a recorded class; there are: {', '.join(recorded) or 'none'}",
     )
 
 
-def write_plan(plan: Plan) -> None:
+def write_plan(plan: Plan, folder: Path | None = None) -> None:
     """Write `plan.json` when its content differs or a wanted run has no finished outcome.
 
     Snakemake takes a rewritten file with the same bytes for unchanged, and does not make a missing input
     of an unchanged index, so the file says when it was written; that alone is no difference.
     """
-    path = plan.root / plan.results / "plan.json"
-    content = plan.content()
+    folder = plan.root / (folder or RESULTS / plan.experiment.deployment)
+    path, content = folder / "plan.json", plan.content()
     written = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     written.pop(WRITTEN, None)
     if plan.todo or written != json.loads(json_text(content)):
         write_json(path, {**content, WRITTEN: time.time_ns()})
-    settings = plan.root / plan.results / "experiment.json"
-    chosen = plan.experiment.model_dump(mode="json")
-    if not settings.is_file() or settings.read_text(encoding="utf-8") != json_text(chosen):
-        write_json(settings, chosen)
+    write_changed(folder / "experiment.json", plan.experiment.model_dump(mode="json"))
+
+
+def write_changed(path: Path, content: Any) -> None:
+    """Write JSON only where it differs, so that nothing that follows from it is made anew."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != json_text(content):
+        write_json(path, content)

@@ -20,9 +20,10 @@ from evenground.files import read_json, sha256_file, write_json
 from evenground.images import Record
 from evenground.protocol.events import EventsError, Expected, check_events, read_events
 from evenground.runs.command import Work, pinned, variables
+from evenground.runs.keys import SCHEMA
 from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
-from evenground.runs.plan import ATTEMPTS, RUNS, SCHEMA, Plan, Run
+from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run
 from evenground.runs.record import environment_record
 from evenground.sidecar import SidecarError, Summary
 

@@ -1,0 +1,24 @@
+"""The parts of an experiment of several machine classes or values, beside each other; nothing is averaged over them."""
+
+if len(STUDY.parts) > 1:
+
+    rule overview:
+        input:
+            code("analysis", "report", "overview"),
+            of_parts("tables/runs.csv"),
+            of_parts("figures/figures.json"),
+            of_parts("verdicts.json"),
+            of_parts("report.html"),
+            of_parts("index.json"),
+            parts=f"{OUT}/parts.json",
+        output:
+            f"{OUT}/index.json",
+            f"{OUT}/metrics.json",
+            f"{OUT}/verdicts.json",
+            f"{OUT}/figures/figures.json",
+            f"{OUT}/report.html",
+            expand(OUT + "/tables/{name}.csv", name=["runs", "training_time", "verdicts", "scaling"]),
+        log:
+            "results/logs/overview.log",
+        shell:
+            "{PYTHON:q} scripts/overview.py --parts {input.parts:q} --output-dir {OUT:q} 2>&1 | tee {log:q}"

@@ -1,0 +1,38 @@
+"""The experiment, resolved before there is any rule: its parts, what they run in, and the gate before all of it."""
+
+from pathlib import Path
+
+from environment import MARKER, env_dir
+from evenground.call import caller, end_with, hold
+from evenground.errors import EvengroundError
+from evenground.preflight.gate import gate
+from evenground.runs.study import make_study, write_study
+from image import images
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+
+PYTHON = sys.executable
+
+try:
+    if workflow.is_main_process:
+        HELD = hold(Path.cwd(), unlock="--unlock" in sys.argv)
+        # Jobs at work come to their end, trainings are ended: they watch the caller too.
+        end_with(caller())
+    # Snakemake itself knows its targets only after it has read this file.
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method or "containers" in sys.argv:
+        config["deployment"] = "apptainer"
+    # Of what class nodes are is asked by a job of the same call: until then this machine stands for them.
+    asking = {"nodes": {}, "machine": "here"} if "nodes" in sys.argv else {}
+    # Whether engines are installed is asked once: what plans a single job takes it as it was.
+    STUDY = make_study({**config, **asking}, Path.cwd(), check=workflow.is_main_process)
+    PLAN = STUDY.first
+    IMAGES = {image.environment: image for image in images(STUDY)}
+    if workflow.is_main_process:
+        write_study(STUDY)
+        plans = [part.plan for part in STUDY.parts]
+        gate(plans, list(IMAGES.values()), refuse=not {"preflight", "nodes"}.intersection(sys.argv))
+except EvengroundError as error:
+    raise WorkflowError(f"error: {error}") from None
+
+OUT = str(STUDY.results)
+EXPERIMENT = f"{OUT}/experiment.json"
