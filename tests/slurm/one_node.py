@@ -178,9 +178,7 @@ def _daemon(cluster: OneNode, name: str) -> subprocess.Popen[bytes]:
     return _popen(command, cluster.folder / f"{name}.said", cluster.environ())
 
 
-def _popen(
-    command: list[str], said: Path, env: dict[str, str], **who: object
-) -> subprocess.Popen[bytes]:
+def _popen(command: list[str], said: Path, env: dict[str, str], **who: object) -> subprocess.Popen[bytes]:
     """A daemon that the kernel kills with this process, should that be killed itself."""
     libc = ctypes.CDLL(None)
     with said.open("wb") as file:

@@ -1,0 +1,99 @@
+"""What a cluster's scheduler is asked for a training; on this machine itself nothing is asked."""
+
+from evenground.runs.lost import begun
+from evenground.runs.plan import ATTEMPTS
+from evenground.runs.request import cores_to_ask, lengths_of, minutes_to_ask, request_of
+from evenground.runs.slurm import job_state
+
+# A job on a node runs under an executor that is a local one again.
+CLUSTER = workflow.non_local_exec or workflow.remote_exec
+# In an allocation of somebody's own the number would be that of all he does in it.
+JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
+CALIBRATION_MIN, SETTLING_MIN = 20, 10
+SETTLING_MB = 1000
+
+
+def node_request(machine_class):
+    """What is asked for nodes of that class."""
+    return request_of(PLAN.experiment.nodes, machine_class, PLAN.root)
+
+
+def all_cores(wildcards=None):
+    """Of this machine, or as many as the call was given: one such job at a time."""
+    return os.cpu_count() if workflow.non_local_exec else workflow.cores
+
+
+def begun_before(wildcards, number=os.environ[CALL]):
+    """The mark of an earlier job of this call that began the training and was lost; None of a calibration."""
+    if getattr(wildcards, "rep", None) is None:
+        return None
+    return begun(Path(ATTEMPTS, place(wildcards), wildcards.attempt), number)
+
+
+def settles(wildcards, attempt):
+    """Whether a job's second try only has to write down what became of the first, which takes no node."""
+    return attempt > 1 and begun_before(wildcards) is not None
+
+
+def node_cores(wildcards, attempt):
+    """Cores of a training or a calibration."""
+    if not CLUSTER:
+        return workflow.cores
+    if settles(wildcards, attempt):
+        return 1
+    return cores_to_ask(node_request(wildcards.machine).cores, most_threads(wildcards))
+
+
+def most_threads(wildcards):
+    """What the training's part wants; a calibration stands for all parts."""
+    if getattr(wildcards, "rep", None):
+        return part_of(wildcards).plan.experiment.threads
+    wanted = [part.plan.experiment.threads for part in STUDY.parts]
+    return "all" if "all" in wanted else max(wanted)
+
+
+def asked(name):
+    """The resource `name` of a node's kind, as a function for a rule; where it is None nothing is asked."""
+
+    def of_job(wildcards, attempt):
+        quiet = not CLUSTER or settles(wildcards, attempt)
+        return None if quiet else getattr(node_request(wildcards.machine), name)
+
+    return of_job
+
+
+def node_mb(wildcards, attempt):
+    """Memory of a training or a calibration; 0 asks for nothing: Snakemake takes no None here."""
+    if CLUSTER and settles(wildcards, attempt):
+        return SETTLING_MB
+    return asked("mem_mb")(wildcards, attempt) or 0
+
+
+def exclusive(wildcards, attempt):
+    """A node of its own."""
+    return "--exclusive" if CLUSTER and not settles(wildcards, attempt) else None
+
+
+def training_min(wildcards, attempt):
+    """The scheduler's time limit of a training, in minutes; 0 asks for none."""
+    if not CLUSTER:
+        return 0
+    if settles(wildcards, attempt):
+        return SETTLING_MIN
+    limit_s, warm_up = PLAN.experiment.time_limit_s, place(wildcards) in STUDY.warm_ups
+    return minutes_to_ask(lengths_of(PLAN.root, place(wildcards)), limit_s, warm_up)
+
+
+def scheduler_state(wildcards):
+    """The scheduler's word for the lost job that began this training; empty where there is none."""
+    mark = begun_before(wildcards)
+    return job_state(mark.job) if mark and mark.job else ""
+
+
+if CLUSTER and workflow.is_main_process:
+    try:
+        for part in STUDY.parts:
+            if part.plan.trains and part.plan.todo:
+                cores_to_ask(node_request(part.plan.machine).cores, part.plan.experiment.threads)
+    except EvengroundError as error:
+        raise WorkflowError(f"error: {error}") from None
