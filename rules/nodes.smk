@@ -5,8 +5,8 @@ from evenground.runs.plan import ATTEMPTS
 from evenground.runs.request import cores_to_ask, lengths_of, minutes_to_ask, request_of
 from evenground.runs.slurm import job_state
 
-# A job on a node runs under an executor that is a local one again.
-CLUSTER = workflow.non_local_exec or workflow.remote_exec
+# Which executor there will be is not known yet, but only one that hands jobs to others is given a number of them.
+CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # In an allocation of somebody's own the number would be that of all he does in it.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
 CALIBRATION_MIN, SETTLING_MIN = 20, 10
@@ -18,9 +18,9 @@ def node_request(machine_class):
     return request_of(PLAN.experiment.nodes, machine_class, PLAN.root)
 
 
-def all_cores(wildcards=None):
+def all_cores(wildcards):
     """Of this machine, or as many as the call was given: one such job at a time."""
-    return os.cpu_count() if workflow.non_local_exec else workflow.cores
+    return os.cpu_count() if CLUSTER else workflow.cores
 
 
 def begun_before(wildcards, number=os.environ[CALL]):
@@ -90,10 +90,19 @@ def scheduler_state(wildcards):
     return job_state(mark.job) if mark and mark.job else ""
 
 
+def refuse_unknown_cores():
+    """EvengroundError where the scheduler would be asked for other cores than the experiment names."""
+    given = workflow.resource_settings.cores
+    if given is not None and not workflow.dryrun:
+        what = f"--cores {given} would limit what every job asks the scheduler for"
+        raise EvengroundError(what, "profiles/slurm", "leave --cores away")
+    for part in STUDY.parts:
+        if part.plan.trains and part.plan.todo:
+            cores_to_ask(node_request(part.plan.machine).cores, part.plan.experiment.threads)
+
+
 if CLUSTER and workflow.is_main_process:
     try:
-        for part in STUDY.parts:
-            if part.plan.trains and part.plan.todo:
-                cores_to_ask(node_request(part.plan.machine).cores, part.plan.experiment.threads)
+        refuse_unknown_cores()
     except EvengroundError as error:
         raise WorkflowError(f"error: {error}") from None

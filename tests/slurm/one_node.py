@@ -22,7 +22,8 @@ from pathlib import Path
 
 START_S, STOP_S, POLL_S = 30.0, 20.0, 0.1
 PR_SET_PDEATHSIG = 1
-PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scancel", "scontrol", "squeue", "sinfo")
+DAEMONS = ("munged", "slurmctld", "slurmd")
+COMMANDS = ("srun", "sbatch", "scancel", "scontrol", "squeue", "sinfo", "sacct")
 MUNGE_USER = "munge"
 READY = "ready"
 CONF = """ClusterName=evenground
@@ -73,10 +74,12 @@ class OneNode:
     def environ(self) -> dict[str, str]:
         """Variables by which Slurm's commands find this cluster; those of another one are left out."""
         rest = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-        return {**rest, "SLURM_CONF": str(self.folder / "slurm.conf")}
+        path = os.pathsep.join([str(self.folder / "bin"), os.environ.get("PATH", "")])
+        return {**rest, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": path}
 
     def call(self, *command: str) -> str:
         """What one of Slurm's commands prints; CalledProcessError where it fails."""
+        command = (str(self.folder / "bin" / command[0]), *command[1:])
         done = subprocess.run(command, env=self.environ(), capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
@@ -107,7 +110,7 @@ def one_node(conf: Mapping[str, str] | None = None) -> Iterator[OneNode]:
 
 def why_not() -> str | None:
     """What a cluster here lacks before anything is started; None where it may work."""
-    missing = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
+    missing = [name for name in (*DAEMONS, *COMMANDS) if shutil.which(name, path=_path()) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
     if os.geteuid():
@@ -141,6 +144,7 @@ def _start(cluster: OneNode, conf: list[str]) -> list[subprocess.Popen[bytes]]:
     folder = cluster.folder
     for name in ("state", "spool"):
         (folder / name).mkdir()
+    _commands(folder)
     ports = dict(zip(("control_port", "node_port"), _free_ports(2), strict=True))
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     text = CONF.format(host=_host(), folder=folder, cores=os.cpu_count(), memory_mb=memory_mb, **ports)
@@ -157,6 +161,15 @@ def _start(cluster: OneNode, conf: list[str]) -> list[subprocess.Popen[bytes]]:
         _stop(cluster, daemons)
         raise
     return daemons
+
+
+def _commands(folder: Path) -> None:
+    """Slurm's commands for those who lost the variable: Snakemake's jobs drop most of Slurm's for theirs."""
+    (folder / "bin").mkdir()
+    for name in COMMANDS:
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {_program(name)} "$@"\n')
+        script.chmod(0o755)
 
 
 def _munge(folder: Path) -> subprocess.Popen[bytes]:
