@@ -92,10 +92,10 @@ def scheduler_state(wildcards):
 
 def refuse_unknown_cores():
     """EvengroundError where the scheduler would be asked for other cores than the experiment names."""
-    given = workflow.resource_settings.cores
-    if given is not None and not workflow.dryrun:
-        what = f"--cores {given} would limit what every job asks the scheduler for"
-        raise EvengroundError(what, "profiles/slurm", "leave --cores away")
+    # For a dry run Snakemake itself sets them.
+    if any(word.startswith(("--cores", "-c")) for word in sys.argv[1:]):
+        what = "--cores would limit what every job asks the scheduler for"
+        raise EvengroundError(what, "with --jobs", "leave --cores away")
     for part in STUDY.parts:
         if part.plan.trains and part.plan.todo:
             cores_to_ask(node_request(part.plan.machine).cores, part.plan.experiment.threads)
