@@ -145,7 +145,8 @@ def duration(plans: Sequence[Plan]) -> Finding:
     if total_s:
         seen += f", about {_minutes(total_s)}{' and' if unknown else ''}"
     if unknown:
-        seen += f"{'' if total_s else ','} an unknown time for {', '.join(unknown)} (not recorded on this machine)"
+        comma = "" if total_s else ","
+        seen += f"{comma} an unknown time for {', '.join(unknown)} (not recorded on this machine)"
     return Finding("time", "ok", seen)
 
 

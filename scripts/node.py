@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Write of what class the machine is that this runs on: asked once of each kind of node of a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from dataclasses import asdict
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.errors import cli
+from evenground.files import write_json
+from evenground.runs.machine import this_machine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="results/nodes/KIND.json")
+    given = parser.parse_args()
+    machine = this_machine()
+    about = {"class": machine.name, "description": machine.description, "host": socket.gethostname()}
+    write_json(given.output, {"schema": 1, **about, **asdict(machine)})
+    print(f"nodes of the kind '{given.output.stem}': {machine.description}; class {machine.name}")
+
+
+if __name__ == "__main__":
+    cli(main)
