@@ -20,7 +20,7 @@ rule calibrate:
         slurm_partition=asked("slurm_partition"),
         constraint=asked("constraint"),
         slurm_extra=exclusive,
-        runtime=CALIBRATION_MIN if CLUSTER else 0,
+        runtime=ALONE_MIN if CLUSTER else 0,
     container:
         any_container
     shell:
