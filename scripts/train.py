@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def why_none(given: argparse.Namespace) -> Outcome | None:
-    """The outcome of an attempt that is not made: an earlier job of the call lost it, or the machine is wrong."""
+    """The outcome of an attempt that is not made: an earlier job lost it, or the machine is another one."""
     mark = begun(Path(ATTEMPTS, given.place, str(given.attempt)), given.call) if given.call else None
     if mark:
         return outcome_of(mark, given.state)
