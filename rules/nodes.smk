@@ -12,6 +12,8 @@ from evenground.runs.slurm import job_state
 CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # In an allocation of somebody's own the number would be that of all he does in it.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
+# A job that was lost is tried once more, by the call itself: not by what runs it on its node.
+RETRIES = 1 if workflow.is_main_process else 0
 ALONE_MIN, SETTLING_MIN = 20, 10
 SETTLING_MB = 1000
 # A call that asks of what class they are is planned as if there were none.
@@ -126,7 +128,7 @@ rule node:
     log:
         "results/logs/node/{kind}.log",
     threads: node_cores
-    retries: 1
+    retries: RETRIES
     resources:
         mem_mb=node_mb,
         gpu=asked("gpus"),

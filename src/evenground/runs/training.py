@@ -21,7 +21,7 @@ from evenground.images import Record
 from evenground.protocol.events import EventsError, Expected, check_events, read_events
 from evenground.runs.command import Work, pinned, variables
 from evenground.runs.keys import SCHEMA
-from evenground.runs.lost import MARK, OUTCOME, begun, leave_mark
+from evenground.runs.lost import OUTCOME, begun, leave_mark
 from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run
@@ -210,7 +210,7 @@ def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -
         training.place.parent.mkdir(parents=True, exist_ok=True)
         made.rename(training.place)
         shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
-    _write_outcome(training.folder, ended)
+    write_json(training.folder / OUTCOME, ended)
     return outcome
 
 
@@ -219,12 +219,19 @@ def give_up(root: Path, place: Path, attempt: int, deployment: str, outcome: Out
     folder = root / ATTEMPTS / place / str(attempt)
     mark = begun(folder)
     started_ns = mark.started_unix_ns if mark else time.time_ns()
-    _write_outcome(folder, _ended(place, attempt, deployment, outcome, started_ns))
+    write_json(folder / OUTCOME, _ended(place, attempt, deployment, outcome, started_ns))
 
 
-def _write_outcome(folder: Path, ended: dict[str, Any]) -> None:
-    write_json(folder / OUTCOME, ended)
-    (folder / MARK).unlink(missing_ok=True)
+def restored(root: Path, place: Path, attempt: int) -> bool:
+    """Whether the run is finished; its outcome then stands beside the attempt again.
+
+    Snakemake removes what a failed job wrote, and a job may fail after its training is done and in its place.
+    """
+    run = root / RUNS / place
+    if not (run / "manifest.json").is_file():
+        return False
+    write_json(root / ATTEMPTS / place / str(attempt) / OUTCOME, read_json(run / OUTCOME))
+    return True
 
 
 def _ended(place: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int) -> dict[str, Any]:
