@@ -227,7 +227,7 @@ def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(cluster: OneNode,
     cluster.call("scontrol", "update", "partitionname=main", "state=down")
     try:
         with copy.begun(str(OUT / "index.json")):
-            assert wait_until(lambda: "PENDING group_data" in copy.queue(), PATIENCE_S), copy.queue()
+            assert wait_until(lambda: "PENDING rule_data" in copy.queue(), PATIENCE_S), copy.queue()
         copy.call("--cores", "2", str(OUT / "index.json"))
         copy.log()
     finally:
