@@ -277,7 +277,7 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
 
 def test_a_cluster_ends_with_all_its_jobs_when_its_user_is_killed() -> None:
     """The last one, beside nothing else: a whole cluster of its own."""
-    command = [sys.executable, one_node.__globals__["__file__"], "--", "sh", "-c"]
+    command = [sys.executable, str(Path(__file__).with_name("one_node.py")), "--", "sh", "-c"]
     inner = 'sbatch --parsable -o /dev/null --wrap "sleep 900" && echo $SLURM_CONF && sleep 900'
     with subprocess.Popen(
         [*command, inner], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
