@@ -74,7 +74,7 @@ rule page:
     """The report: verdicts, tables and figures in one file that needs nothing beside it."""
     input:
         code("analysis", "report"),
-        sorted(map(str, Path("src/evenground/report/page").glob("page.*"))),
+        files("src/evenground/report/page/page.*"),
         "results/{part}/tables/runs.csv",
         "results/{part}/figures/figures.json",
         "results/{part}/verdicts.json",

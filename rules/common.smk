@@ -125,3 +125,8 @@ def of_parts(name):
 def code(*rooms):
     """The core's modules a step is made of: a change in them makes its results anew."""
     return sorted(str(path) for room in rooms for path in Path("src/evenground", room).rglob("*.py"))
+
+
+def files(*patterns):
+    """The files that a step is made of beside modules."""
+    return sorted(str(path) for pattern in patterns for path in Path().glob(pattern))

@@ -4,12 +4,14 @@ if len(STUDY.parts) > 1:
 
     rule overview:
         input:
-            code("analysis", "report", "overview"),
+            code("analysis", "claims", "report", "overview"),
+            files("src/evenground/report/page/page.*", "src/evenground/overview/overview.*"),
             of_parts("tables/runs.csv"),
             of_parts("figures/figures.json"),
             of_parts("verdicts.json"),
             of_parts("report.html"),
             of_parts("index.json"),
+            of_parts("metrics.json"),
             parts=f"{OUT}/parts.json",
         output:
             f"{OUT}/index.json",

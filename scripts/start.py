@@ -7,7 +7,7 @@
     evenground bundle     pack recorded runs, tables and figures into one file
     evenground replay     redraw everything from such a file
     evenground adopt      take the runs of such a file over into this working copy
-    evenground compare    set two such files, or two machines, side by side
+    evenground compare    set such files, or machines, side by side, two or more
     evenground prune      throw away runs that nothing names any more
 
 What stands behind the word goes to Snakemake, to pytest or to the script of that name (each knows --help).

@@ -40,7 +40,7 @@ def made_copy(root: Path) -> Path:
         if (run.engine, run.repetition) == LOST:
             write_json(root / ATTEMPTS / run.place / "1/outcome.json", _outcome(run, "out-of-memory"))
         else:
-            _write_finished(root / RUNS / run.place, run, plan)
+            write_finished(root / RUNS / run.place, run, plan)
     write_plan(plan)
     path = root / RESULTS / plan.experiment.deployment / "index.json"
     write_json(path, build_index(plan.content(), root))
@@ -48,8 +48,9 @@ def made_copy(root: Path) -> Path:
     return path
 
 
-def _write_finished(folder: Path, run: Run, plan: Plan) -> None:
-    seconds = 0.5 + 0.05 * run.order
+def write_finished(folder: Path, run: Run, plan: Plan, slower: float = 1.0) -> None:
+    """A recorded run whose steady part takes `slower` times 0.5 s, and 0.05 s more for each before it."""
+    seconds = slower * (0.5 + 0.05 * run.order)
     made = Made(load_s=0.4, first_batch_s=0.2, steady_s=seconds, evaluate_s=0.1, linger_s=0.2)
     names = {**asdict(run), "deployment": "native"}
     names.pop("order")

@@ -30,6 +30,7 @@ ROOMS = {
     "report": {"analysis"},
     "bundle": {"analysis"},
     "claims": {"analysis"},
+    "overview": {"analysis", "claims", "report"},
     "replay": {"analysis", "report", "claims"},
 }
 

@@ -271,8 +271,8 @@ def parameters_page() -> str:
     head = [
         "# Parameters",
         "",
-        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. Where a value may be a list, the",
-        "experiment is the cross product of all lists: [sweeps.md](sweeps.md).",
+        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. With lists, the",
+        "experiment is their cross product: [sweeps.md](sweeps.md).",
         "",
     ]
     return "\n".join([*head, "| key | type | unit | default | meaning |", "|---|---|---|---|---|", *rows, ""])

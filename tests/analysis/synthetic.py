@@ -89,6 +89,9 @@ class MadeResults:
     thesis_lines: dict[str, int] | None = None
     """Lines of the thesis's trainers; None where its author's files are not at hand."""
     lost: dict[tuple[str, str, int], tuple[str, str | None]] = field(default_factory=dict)
+    grid_s: float = 0.1
+    folder: str = "results"
+    """Where the index lies; its name decides the keys of runs, as parameters do."""
 
 
 def made_run(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
@@ -124,7 +127,7 @@ def write_results(root: Path, made: MadeResults) -> Path:
             "description": "Made CPU, 2 cores, 8 GiB, " + ("Made Card" if made.gpu else "no GPU"),
         },
         "deployment": "native",
-        "report": {"grid_s": 0.1, "stand_ins": made.stand_ins},
+        "report": {"grid_s": made.grid_s, "stand_ins": made.stand_ins},
         "parameters": {
             "epochs": 3,
             "batch_size": 32,
@@ -142,7 +145,7 @@ def write_results(root: Path, made: MadeResults) -> Path:
     }
     if not made.gpu:
         index["calibration"] = write_calibration(root, machine)
-    path = root / "results" / "index.json"
+    path = root / made.folder / "index.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(index, indent=1), encoding="utf-8")
     return path
@@ -206,7 +209,8 @@ def _indexed(
     root: Path, machine: str, made: MadeResults, name: tuple[str, str, int], order: int
 ) -> dict[str, Any]:
     dataset, engine, repetition = name
-    key = hashlib.sha256(f"{dataset} {engine}".encode()).hexdigest()[:16]
+    told = f"{dataset} {engine}{made.folder.removeprefix('results')}"
+    key = hashlib.sha256(told.encode()).hexdigest()[:16]
     entry: dict[str, Any] = {"dataset": dataset, "engine": engine, "repetition": repetition}
     entry |= {"key": key, "order": order}
     if name in made.lost:

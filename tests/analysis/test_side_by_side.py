@@ -18,13 +18,15 @@ from scipy import stats
 
 from analysis.synthetic import MadeResults, write_manifest, write_results
 from analysis.test_tables import GOLDEN, compare
+from evenground.analysis.captions import COMPARED
 from evenground.analysis.differences import differences, other_work, shared_runs
-from evenground.analysis.files import write_csv
+from evenground.analysis.files import read_csv, write_csv
 from evenground.analysis.index import read_index
 from evenground.analysis.side_by_side import Side, measures, ratios, read_side
 from evenground.analysis.statistics import ratio_interval, ratio_of_ratios
 from evenground.errors import EvengroundError
 
+FIGURE = {"ratios.svg", "ratios.png"}
 COMPARE = Path(__file__).parents[2] / "scripts/compare.py"
 
 
@@ -149,14 +151,16 @@ def test_the_command_warns_and_writes(
 ) -> None:
     call(str(index_path.parent), str(gpu_index_path.parent), "--output-dir", str(tmp_path / "out"))
     said = capsys.readouterr().out
-    assert (
-        "Made CPU, 2 cores, 8 GiB, Made Card, native, 12 runs" in said and "| digits | keras | jax |" in said
-    )
+    assert "Made Card (class `made-cpu-2c-8g-made-card-abc123`), native, 12 of 12 runs" in said
+    assert "| digits | keras | jax | 0.6666 |" in said and "b_to_a" in said
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    tables = {f"{name}.{form}" for name in ("differences", "measures", "ratios") for form in ("csv", "md")}
-    assert names == tables | {"ratios.svg", "ratios.png"}
+    assert names == {f"{name}.{form}" for name in COMPARED for form in ("csv", "md")} | FIGURE
+    # The figure shows training times; the table has every measure.
+    assert len(set(read_csv(tmp_path / "out/ratios.csv")["measure"])) > 5
     call(str(index_path.parent), str(index_path.parent), "--output-dir", str(tmp_path / "same"))
-    assert "10 runs are in both" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "**10 runs are in both `results (1)` and `results (2)`" in said
+    assert "Of one class of machine: `results (1)`, `results (2)`." in said
 
 
 @pytest.mark.parametrize("source", ["nothing", "params.yaml"])

@@ -1,6 +1,7 @@
 """Open a page in headless Chromium and say, as JSON, what a reader would see of it.
 
-Called with the browser, the page and a folder for screenshots: light, dark, on a phone and as printed.
+Called with the browser, the page, a folder for screenshots (light, dark, on a phone and as printed) and the
+number of the column of the table of times to sort by.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def sorted_column(page: Page, where: str, column: int) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    browser_path, page_path, folder = sys.argv[1:]
+    browser_path, page_path, folder, column = sys.argv[1:]
     found: dict[str, object] = {"console": [], "requests": []}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
@@ -59,7 +60,7 @@ def main() -> None:
         page.goto(Path(page_path).resolve().as_uri())
         page.screenshot(path=f"{folder}/light.png", full_page=False)
         found["contrast_light"] = page.evaluate(CONTRAST)
-        found["sorting"] = sorted_column(page, "#table-training_time", 3)
+        found["sorting"] = sorted_column(page, "#table-training_time", int(column))
         found["texts"] = page.evaluate("() => document.body.innerText.length")
         found["alt"] = page.evaluate("() => [...document.images].map((image) => image.alt)")
         found["broken"] = page.evaluate(

@@ -167,7 +167,7 @@ def driven(results: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         pytest.skip("no Chromium is installed")
     folder = tmp_path_factory.mktemp("screenshots")
     script = Path(__file__).with_name("drive_browser.py")
-    command = [interpreter("browser"), str(script), BROWSER, str(results / "report.html"), str(folder)]
+    command = [interpreter("browser"), str(script), BROWSER, str(results / "report.html"), str(folder), "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

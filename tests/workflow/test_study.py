@@ -96,6 +96,7 @@ def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy
             {"epochs": list(range(1, 41)), "batch_size": list(range(1, 41))},
             r"1,600 points of epochs, batch_size",
         ),
+        ({"batch_size": [8, 100]}, r"'tiny' has 80 training images, less than one batch .*batch_size is 100"),
         ({"machine": ["here", "cray-2"]}, r"no wanted run is recorded for the machine class 'cray-2'"),
         ({"machine": "recorded"}, r"no run of this experiment is recorded, of any machine class"),
         ({"nodes": {"big": {"core": 2}}}, r"unknown key 'nodes.big.core' = 2 .*did you mean 'cores'"),

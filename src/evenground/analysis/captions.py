@@ -24,6 +24,10 @@ HEADINGS = {
 }
 
 NOT_OF_RUNS = ("lines_of_code", "calibration")
+COUNTS = (
+    "`n`: finished runs behind a number, `n_wanted`: wanted ones, `n_invalid`, `n_warned`: flagged ones. "
+    "A dash is missing, not zero."
+)
 
 _NOTES = {
     "training_time": (
@@ -79,6 +83,38 @@ _NOTES = {
     ),
 }
 
+_BESIDE = "a is the first of them, b the other one; of more than two `side` names b. "
+_DASH = " A dash is missing, not zero."
+# Tables of several experiments side by side: heading, and what the columns are.
+COMPARED = {
+    "engines_by_machine": (
+        "Engines by machine",
+        "Over the `n` finished runs of a side with a value: median, mean, and the mean's 95 % interval by "
+        f"Student's t.{_DASH}",
+    ),
+    "ratios_by_machine": (
+        "Ratios of engines by machine",
+        "`engine` over `baseline`, both of the same side: a ratio of geometric means, with its 95 % interval "
+        f"by Welch's t on logarithms.{_DASH}",
+    ),
+    "agreement": (
+        "Verdicts of the sides",
+        "Each side's own verdict on each claim, by its own runs (docs/claims.md). `not comparable`: fewer "
+        "than two sides could judge it, or not by the same rule. `demonstration`: what makes verdicts "
+        f"demonstrations, which are no test of the claim itself.{_DASH}",
+    ),
+    "differences": ("What differs", f"{_BESIDE}What is recorded of both and is not the same."),
+    "measures": (
+        "What was measured, against the first",
+        f"{_BESIDE}Medians of both; `b_to_a`: the ratio of geometric means, with its 95 % interval.{_DASH}",
+    ),
+    "ratios": (
+        "Ratios of engines, against the first",
+        f"{_BESIDE}`engine` over `baseline` on each side, and `b_to_a`, the ratio of these ratios: whether a "
+        f"comparison of engines holds on the other machine.{_DASH}",
+    ),
+}
+
 
 def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str, int]) -> str:
     """The note under the heading of table `name`: its columns, the machine, the runs finished and flagged.
@@ -96,9 +132,7 @@ def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str,
     return (
         f"{_NOTES[name]}{absent}{said}\n\nMachine: {machine}. "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished{unfinished}. "
-        f"{_flagged(findings)}"
-        "`n`: finished runs behind a number, `n_wanted`: wanted ones, `n_invalid`, `n_warned`: flagged ones. "
-        "A dash is missing, not zero."
+        f"{_flagged(findings)}{COUNTS}"
     )
 
 

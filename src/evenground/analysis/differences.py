@@ -1,7 +1,9 @@
-"""In what two recorded experiments differ: machine, work, code, libraries."""
+"""In what recorded experiments differ: machine, work, code, libraries."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -46,6 +48,28 @@ def _limits(index: Index, engines: set[str]) -> dict[str, str]:
 def shared_runs(a: Index, b: Index) -> int:
     """How many recorded runs are the same files in both."""
     return len({run.manifest_sha256 for run in a.finished} & {run.manifest_sha256 for run in b.finished})
+
+
+def warnings(indexes: Mapping[str, Index], found: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What forbids to read experiments (by their names) as measurements of one thing on several machines.
+
+    `found` has the `differences` of the first to each further one, by its name. Only the work and the runs
+    forbid it; that two are of one class of machine is told.
+    """
+    first = next(iter(indexes))
+    other = {name: "; ".join(other_work(table)) for name, table in found.items()}
+    words = [
+        f"**Not the same work, `{first}` and `{name}`: {what}.**" for name, what in other.items() if what
+    ]
+    for (a, of_a), (b, of_b) in itertools.combinations(indexes.items(), 2):
+        if shared := shared_runs(of_a, of_b):
+            told = f"{shared} {'run is' if shared == 1 else 'runs are'} in both `{a}` and `{b}`"
+            words.append(f"**{told}: no comparison of two measurements.**")
+    classes: dict[str, list[str]] = {}
+    for name, index in indexes.items():
+        classes.setdefault(index.machine.class_name, []).append(f"`{name}`")
+    same = [", ".join(names) for names in classes.values() if len(names) > 1]
+    return words + [f"Of one class of machine: {names}." for names in same]
 
 
 def _recorded(index: Index) -> dict[str, str]:

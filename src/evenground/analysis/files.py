@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,13 @@ from evenground.errors import EvengroundError
 
 DIGITS = 4
 MIB = 2**20
+_MAKE_AGAIN = "delete the folder it lies in and call the pipeline again"
 EMPTY = "–"
+# Below this the digits of a p-value say nothing.
+LEAST_P = 0.0001
+# Of a table of several sides: a column of words for each.
+VERDICT_OF = "verdict_"
+SPREAD = ("median", "min", "max")
 TEXT = (
     "code",
     "language",
@@ -50,6 +57,9 @@ TEXT = (
     "open",
     "throttled_by",
     "other_libraries",
+    "side",
+    "machine",
+    "agree",
 )
 
 
@@ -64,19 +74,31 @@ def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
 
     Raises EvengroundError when the file is missing, broken or lacks one of `columns`.
     """
-    todo = "delete the folder it lies in and call the pipeline again"
-    try:
-        frame = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(TEXT, "str"))
-    except FileNotFoundError as error:
-        raise EvengroundError("the file is missing", str(path), todo) from error
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise EvengroundError(f"broken table, {error}", str(path), todo) from error
+    frame = _read(path, float_precision="round_trip", dtype=dict.fromkeys(TEXT, "str"))
     absent = [name for name in columns if name not in frame.columns]
     if absent:
-        raise EvengroundError(f"the table has no column {', '.join(absent)}", str(path), todo)
+        raise EvengroundError(f"the table has no column {', '.join(absent)}", str(path), _MAKE_AGAIN)
     texts = [name for name in TEXT if name in frame.columns]
     frame[texts] = frame[texts].fillna("")
     return frame
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """The cells of a table as the text they are, so that writing them gives the same digits.
+
+    Raises EvengroundError when the file is missing or broken.
+    """
+    return _read(path, dtype="str", keep_default_na=False, na_filter=False)
+
+
+def _read(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, **options)
+        return frame
+    except FileNotFoundError as error:
+        raise EvengroundError("the file is missing", str(path), _MAKE_AGAIN) from error
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise EvengroundError(f"broken table, {error}", str(path), _MAKE_AGAIN) from error
 
 
 def write_markdown(frame: pd.DataFrame, title: str, notes: str, path: Path) -> None:
@@ -88,9 +110,16 @@ def write_markdown(frame: pd.DataFrame, title: str, notes: str, path: Path) -> N
 def markdown_table(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table; rows in bytes are shown in MiB, a missing cell as a dash."""
     rows = folded_rows(frame)
-    head = list(rows[0]) if rows else [str(name) for name in frame.columns]
-    rule = ["---" if name in TEXT else "---:" for name in head]
+    head = [plain(name) for name in (rows[0] if rows else map(str, frame.columns))]
+    rule = ["---" if name in TEXT or name.startswith(VERDICT_OF) else "---:" for name in head]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)])
+
+
+def readable_p(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with p-values as they are read: a very small one is said to be small."""
+    names = [name for name in ("p", "p_holm") if name in frame.columns]
+    small = {name: frame[name].map(lambda p: f"< {LEAST_P}" if p < LEAST_P else p) for name in names}
+    return frame.assign(**small)
 
 
 def folded_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
@@ -106,7 +135,8 @@ def _folded(row: dict[str, str]) -> dict[str, str]:
     folded: dict[str, str] = {}
     for name, cell in row.items():
         stem, _, part = name.rpartition("_")
-        if f"{stem}_median" not in row or part not in {"median", "min", "max"}:
+        whole = all(f"{stem}_{one}" in row for one in SPREAD)
+        if not whole or part not in SPREAD:
             folded[name] = cell
         elif part == "median":
             spread = f" ({row[f'{stem}_min']} to {row[f'{stem}_max']})" if cell != EMPTY else ""
@@ -116,7 +146,8 @@ def _folded(row: dict[str, str]) -> dict[str, str]:
 
 def _scale(row: dict[object, object], name: object) -> float:
     """What a number of this row is divided by: MiB for peaks, ranges and integrals of bytes."""
-    measured = str(name).startswith(("peak", "range", "integral", "mean_curve", "median", "used"))
+    measured = str(name).startswith(("peak", "range", "integral", "mean", "median", "used"))
+    measured |= name in ("min", "max")
     return MIB if measured and row.get("unit") == "bytes" else 1.0
 
 

@@ -21,10 +21,10 @@ def _inside(path: str) -> str:
     """A relative path that stays below the folder it starts from: an index may come from anybody."""
     if not path or Path(path).is_absolute() or ".." in Path(path).parts:
         raise ValueError("the path leads out of the folder of the index")
-    return _printable(path)
+    return printable(path)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text that cannot break a line, a table, an SVG file or a terminal."""
     if not text.isprintable() or not text.strip():
         raise ValueError("the text is blank or has a control character")
@@ -35,7 +35,7 @@ Inside = Annotated[str, Field(max_length=1000), AfterValidator(_inside)]
 # Names become parts of file names, words parts of figures.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
-Words = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+Words = Annotated[str, Field(max_length=500), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Amount = Annotated[int, Field(ge=1, le=10**9)]
 # Every pair of a dataset and an engine is drawn.
@@ -251,10 +251,17 @@ def first_fault(error: ValidationError) -> str:
 def read_index(path: Path) -> Index:
     """Read and check an index file.
 
-    Raises EvengroundError when the file is missing, broken, names anything twice or a run of an unknown
-    dataset or engine, calls a run finished without saying where it lies, or mixes machine classes.
+    Raises EvengroundError when the file is missing, broken, that of an experiment of several parts, names
+    anything twice or a run of an unknown dataset or engine, calls a run finished without saying where it
+    lies, or mixes machine classes.
     """
-    return parse_index(read_json(path), _root(path), path)
+    content = read_json(path)
+    if isinstance(content, dict) and "parts" in content and "runs" not in content:
+        name_one = "name one of its parts, as in results/native/parts/NAME"
+        raise EvengroundError(
+            "an experiment of several parts, each with an index of its own", str(path), name_one
+        )
+    return parse_index(content, root_of(path), path)
 
 
 def parse_index(content: Any, root: Path, where: Path) -> Index:
@@ -268,8 +275,8 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
     return index
 
 
-def _root(path: Path) -> Path:
-    """The folder that holds `results/`, however deep in it the index lies."""
+def root_of(path: Path) -> Path:
+    """The folder that holds `results/`, however deep in it an index lies: its paths start there."""
     folders = path.resolve().parents
     return next((folder.parent for folder in folders if folder.name == "results"), folders[1])
 

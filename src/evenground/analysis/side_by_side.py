@@ -1,9 +1,11 @@
-"""Two recorded experiments beside each other: what each measured. Nothing is averaged over the two."""
+"""Recorded experiments beside each other, two by two: what each measured. Nothing is averaged over them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -28,7 +30,7 @@ Rows = list[dict[str, object]]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its name in tables, its index, and the values by dataset, engine and measure."""
+    """One of them: its name in tables, its index, and the values by dataset, engine and measure."""
 
     name: str
     index: Index
@@ -41,7 +43,11 @@ class Side:
 
 def read_side(name: str, index: Index) -> Side:
     """Read all runs of an index. EvengroundError when one cannot be read."""
-    runs, timelines = runs_table(index), normalise(index).timelines
+    return side_of(name, index, runs_table(index), normalise(index).timelines)
+
+
+def side_of(name: str, index: Index, runs: pd.DataFrame, timelines: pd.DataFrame) -> Side:
+    """The same from the table `runs` and the frame `timelines` of an index."""
     lines = dict(iter(timelines.groupby(["dataset", "engine", "repetition"])))
     values: dict[tuple[str, str, str], list[float]] = {}
     for run in runs[runs["status"] == "finished"].itertuples():
@@ -55,13 +61,44 @@ def read_side(name: str, index: Index) -> Side:
     return Side(name, index, values)
 
 
+def side_names(sources: Sequence[str]) -> list[str]:
+    """What each source is called in tables: the last part of its path, more of it where two are alike.
+
+    Where a source is given twice, all are numbered.
+    """
+    paths = [Path(source).resolve() for source in sources]
+    distinct = list(dict.fromkeys(paths))
+    names = [_shown(path.name.removesuffix(".zip")) for path in distinct]
+    for depth in range(1, max(len(path.parts) for path in distinct)):
+        longer = [_shown("/".join(path.parts[-depth:])) for path in distinct]
+        names = [long if names.count(name) > 1 else name for name, long in zip(names, longer, strict=True)]
+    named = dict(zip(distinct, names, strict=True))
+    if len(set(names)) == len(paths):
+        return names
+    return [f"{named[path]} ({k})" for k, path in enumerate(paths, start=1)]
+
+
+def _shown(name: str) -> str:
+    """A name that cannot break a line, a table or a figure."""
+    return "".join(sign if sign.isprintable() else "?" for sign in name) or "?"
+
+
+def against_first(sides: Sequence[Side], table: Callable[[Side, Side], pd.DataFrame]) -> pd.DataFrame:
+    """`table` of the first side (a) and each further one (b); of more than two the column `side` names b."""
+    tables = {b.name: table(sides[0], b) for b in sides[1:]}
+    if len(tables) == 1:
+        return tables[sides[1].name]
+    rows = [{"side": name, **row} for name, found in tables.items() for row in found.to_dict("records")]
+    return pd.DataFrame(rows, columns=["side", *next(iter(tables.values())).columns])
+
+
 def measures(a: Side, b: Side) -> pd.DataFrame:
     """Per dataset, engine and measure: both medians, and b over a as in `statistics.ratio_interval`.
 
     What neither side has measured is left out.
     """
     rows: Rows = []
-    for dataset, engine in _both(a.index, b.index):
+    for dataset, engine in groups_of([a, b]):
         for measure, unit in UNITS.items():
             of_a, of_b = a.of(dataset, engine, measure), b.of(dataset, engine, measure)
             in_a, in_b = summarise(of_a), summarise(of_b)
@@ -69,12 +106,16 @@ def measures(a: Side, b: Side) -> pd.DataFrame:
                 named = {"dataset": dataset, "engine": engine, "measure": measure, "unit": unit}
                 shown = {"median_a": in_a.median, "median_b": in_b.median, "n_a": in_a.n, "n_b": in_b.n}
                 rows.append({**named, **shown, **_ratio("b_to_a", ratio_interval(of_a, of_b))})
-    return pd.DataFrame(rows)
+    columns = ["dataset", "engine", "measure", "unit", "median_a", "median_b", "n_a", "n_b", *_RATIO]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _both(a: Index, b: Index) -> list[tuple[str, str]]:
-    """Names of datasets and engines of either side, those of `a` first."""
-    return list(dict.fromkeys((d.name, e.name) for d, e in (*a.groups(), *b.groups())))
+def groups_of(sides: Sequence[Side]) -> list[tuple[str, str]]:
+    """Names of datasets and engines that any side has, those of the first side first."""
+    return list(dict.fromkeys((d.name, e.name) for side in sides for d, e in side.index.groups()))
+
+
+_RATIO = ("b_to_a", "low_95", "high_95", "reason")
 
 
 def _ratio(name: str, found: Ratio) -> dict[str, object]:
@@ -96,7 +137,7 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
                 named = {"dataset": dataset, "baseline": first, "engine": second, "measure": measure}
                 own = {**_short("a", in_a), **_short("b", in_b)}
                 rows.append({**named, **own, **_ratio("b_to_a", ratio_of_ratios(pairs[0], pairs[1]))})
-    return pd.DataFrame(rows, columns=[*columns, "b_to_a", "low_95", "high_95", "reason"])
+    return pd.DataFrame(rows, columns=[*columns, *_RATIO])
 
 
 def _shared_pairs(a: Index, b: Index) -> list[tuple[str, str, str]]:

@@ -142,7 +142,7 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
         for first, second in index.pairs(dataset.name):
             a, b = (group(runs, dataset.name, engine.name) for engine in (first, second))
             for measure in MEASURES:
-                found = _of_like_work(
+                found = of_like_work(
                     ratio_interval(a[measure].tolist(), b[measure].tolist()), dataset.unlike(first, second)
                 )
                 rows.append(
@@ -165,7 +165,7 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _of_like_work(found: Ratio, unlike: str) -> Ratio:
+def of_like_work(found: Ratio, unlike: str) -> Ratio:
     """The ratio, without its numbers where there is a reason why they would compare `unlike` work."""
     if not unlike:
         return found

@@ -12,7 +12,7 @@ SUFFIXES = {".json", ".jsonl", ".csv", ".md", ".svg", ".png", ".txt", ".yaml", "
 FOLDERS = {"results", "envs", "containers", "data"}
 DEEPEST = 12
 # No part can be `.`, `..` or empty, start with a dot, or hold a separator, a drive or a control character.
-_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
 
 
 def fault(name: str) -> str | None:

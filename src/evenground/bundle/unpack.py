@@ -82,8 +82,9 @@ def _shown(text: str) -> str:
 
 
 def find_index(folder: Path) -> Path:
-    """The one index of an unpacked bundle, which can be read."""
-    found = sorted(folder.glob("results/*/index.json"))
+    """The one index of an unpacked bundle, which can be read: of an experiment or of one part of it."""
+    places = ("results/*/index.json", "results/*/parts/*/index.json")
+    found = sorted(path for place in places for path in folder.glob(place))
     if len(found) != 1:
         raise EvengroundError(f"{len(found)} indexes instead of one", str(folder / "results"), OTHER)
     read_index(found[0])

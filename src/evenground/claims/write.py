@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from evenground.analysis.files import plain, write_csv, write_markdown
+from evenground.analysis.files import plain, readable_p, write_csv, write_markdown
 from evenground.analysis.index import Index
 from evenground.analysis.statistics import Estimate
 from evenground.claims.arithmetic import arithmetic
@@ -31,7 +31,6 @@ _ARITHMETIC = (
     "What the thesis derives from its own published numbers (data/published/thesis-2022.csv), computed "
     "again. `agrees`: within the rounding of the last digit stated. No run of ours is in it."
 )
-LEAST_P = 0.0001
 _WHOLE = ("n_a", "n_b", "more_runs")
 
 
@@ -46,26 +45,18 @@ def write_verdicts(
     frame = verdict_table(judged)
     write_csv(frame, tables / "verdicts.csv")
     note = f"{summary(judged)}\n\n{_COLUMNS}\n\n{_machine(index)}"
-    write_markdown(_readable(frame), "Verdicts on the claims of the thesis", note, tables / "verdicts.md")
+    write_markdown(readable_p(frame), "Verdicts on the claims of the thesis", note, tables / "verdicts.md")
     checked = arithmetic(source.numbers)
     write_csv(checked, tables / "arithmetic.csv")
     write_markdown(checked, "The thesis's own arithmetic", _ARITHMETIC, tables / "arithmetic.md")
     used = index.report.stand_ins if stand_ins is None else stand_ins
-    write_json(record, _record(index, source, judged, used))
+    write_json(record, as_json(index, source, judged, used))
     return judged
 
 
 def verdict_table(judged: Sequence[Judged]) -> pd.DataFrame:
     """One row per claim part and instrument; a missing number is NaN beside its reason."""
     return pd.DataFrame([_row(one) for one in judged]).astype(dict.fromkeys(_WHOLE, "Int64"))
-
-
-def _readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with p-values as they are read: below a ten-thousandth the digits say nothing."""
-    small = {
-        name: frame[name].map(lambda p: f"< {LEAST_P}" if p < LEAST_P else p) for name in ("p", "p_holm")
-    }
-    return frame.assign(**small)
 
 
 def _row(one: Judged) -> dict[str, object]:
@@ -119,9 +110,10 @@ def _machine(index: Index) -> str:
     )
 
 
-def _record(
+def as_json(
     index: Index, source: Source, judged: Sequence[Judged], stand_ins: Mapping[str, str]
 ) -> dict[str, Any]:
+    """What stands in `verdicts.json`."""
     return {
         "schema": 1,
         "sources": source.sha256,

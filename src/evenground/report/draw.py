@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from evenground.files import read_json, write_json
@@ -41,14 +41,19 @@ def drawings(material: Material) -> Iterator[Drawing]:
 
 
 def draw_all(material: Material, folder: Path) -> list[str]:
-    """Write every figure and `figures.json` into `folder`; the names of the figures.
+    """Write every figure of an index as by `write_figures`."""
+    return write_figures(drawings(material), folder)
+
+
+def write_figures(drawn: Iterable[Drawing], folder: Path) -> list[str]:
+    """Write figures, made one at a time under the fixed style, and `figures.json`; their names.
 
     Figures that an earlier call listed there and this one does not draw are removed.
     """
     before = _listed(folder)
     entries = []
     with fixed_style():
-        for drawing in drawings(material):
+        for drawing in drawn:
             save(drawing, folder)
             entries.append(
                 {

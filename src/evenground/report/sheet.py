@@ -131,9 +131,14 @@ def note_sheet(title: str, caption: str, words: str) -> Figure:
 
 def save(drawing: Drawing, folder: Path) -> None:
     """Write NAME.svg, NAME.png and NAME.csv; the same data gives the same bytes (no date, no version)."""
+    save_pictures(drawing, folder)
+    write_csv(drawing.data, folder / f"{drawing.name}.csv")
+
+
+def save_pictures(drawing: Drawing, folder: Path) -> None:
+    """Write only the pictures, where tables hold the data already."""
     folder.mkdir(parents=True, exist_ok=True)
     words = {"Title": drawing.title, "Description": drawing.caption}
     svg = {**words, "Date": None, "Creator": "evenground"}
     drawing.figure.savefig(folder / f"{drawing.name}.svg", metadata=svg)
     drawing.figure.savefig(folder / f"{drawing.name}.png", metadata={**words, "Software": None})
-    write_csv(drawing.data, folder / f"{drawing.name}.csv")

@@ -98,6 +98,16 @@ def engine_styles(engines: Sequence[Engine]) -> dict[str, EngineStyle]:
     return styles
 
 
+# Neighbours differ in lightness.
+_SIDES = tuple(OKABE_ITO[k] for k in (1, 3, 2, 4, 0, 5))
+
+
+def side_mark(number: int) -> tuple[str, str]:
+    """Marker and colour of a recorded experiment beside others, by its place; they repeat after six."""
+    k = number % len(_SIDES)
+    return _MARKERS[k], _SIDES[k]
+
+
 def phase_colour(phase: str) -> str:
     """Fill of a phase in the strip; epochs take turns."""
     if phase.startswith("epoch "):

@@ -315,11 +315,19 @@ def _refuse_old_driver(plan: Plan) -> None:
 
 def _refuse_no_step(plan: Plan) -> None:
     """Of fewer images than a batch not one step is made."""
+    batch_size = plan.experiment.batch_size
+    for dataset in plan.datasets.values():
+        if dataset.train_images < batch_size:
+            raise EvengroundError(
+                f"'{dataset.name}' has {dataset.train_images:,} training images, less than one batch",
+                f"batch_size is {batch_size:,}",
+                "give a smaller batch_size: a short last batch is dropped",
+            )
     for engine in plan.engines:
-        if engine.train_limit is not None and engine.train_limit < plan.experiment.batch_size:
+        if engine.train_limit is not None and engine.train_limit < batch_size:
             raise EvengroundError(
                 f"'{engine.name}' has a train_limit of {engine.train_limit}, less than one batch",
-                f"batch_size is {plan.experiment.batch_size}",
+                f"batch_size is {batch_size}",
                 "set train_limit to some batches: from the steps after the first its time is extrapolated",
             )
 

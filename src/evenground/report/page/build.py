@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from evenground.analysis.captions import HEADINGS
 from evenground.analysis.environment import read_environment
@@ -20,7 +20,7 @@ from evenground.report.page.steps import steps
 from evenground.report.page.tables import Table, page_table
 from evenground.report.page.verdicts import claims, number, summary
 
-PAGE = "page.html.j2"
+PACKAGE, PAGE = "evenground.report.page", "page.html.j2"
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,24 @@ def write_page(where: Path, results: Path, to: Path) -> None:
         "claims": judged,
         "summary": summary(judged),
         "tables": _tables(results / "tables"),
-        "figures": _figures(results / "figures"),
+        "figures": pictures(results / "figures"),
         "environments": _environments(index, runs),
         "deviations": [paragraphs(line) for line in deviations(index)],
         "steps": steps(index, runs),
     }
-    html = _environment().get_template(PAGE).render(context)
+    render(PAGE, context, to)
+
+
+def render(template: str, context: dict[str, Any], to: Path, package: str = PACKAGE) -> None:
+    """Write the page of a template of this package, or of another one that takes parts of this one's."""
+    html = _environment(package).get_template(template).render(context)
     with replacing(to) as beside:
         beside.write_text(html, encoding="utf-8")
 
 
-def _environment() -> Environment:
+def _environment(package: str) -> Environment:
     environment = Environment(
-        loader=PackageLoader("evenground.report.page", "."),
+        loader=ChoiceLoader([PackageLoader(name, ".") for name in dict.fromkeys((package, PACKAGE))]),
         autoescape=select_autoescape(default=True, default_for_string=True, disabled_extensions=()),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -83,7 +88,7 @@ def _tables(folder: Path) -> list[Table]:
     ]
 
 
-def _figures(folder: Path) -> list[Picture]:
+def pictures(folder: Path) -> list[Picture]:
     """The figures of `figures.json` whose files are there: a bundle has none with a dataset's images."""
     found = []
     for entry in read_json(folder / "figures.json"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
-from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_csv
+from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_cells, read_csv
 from evenground.errors import EvengroundError
 
 NOTHING_LAST = "~"
@@ -36,12 +37,16 @@ class Table:
     csv: str
 
 
-def page_table(folder: Path, name: str) -> Table:
-    """The table NAME of a folder of tables; EvengroundError when it is missing or broken."""
+def page_table(folder: Path, name: str, exact: Sequence[str] = ()) -> Table:
+    """The table NAME of a folder of tables; EvengroundError when it is missing or broken.
+
+    Columns named in `exact` are shown as they are: a parameter is no measurement to be rounded.
+    """
     frame = read_csv(folder / f"{name}.csv")
     frame = frame.astype({column: "Int64" for column in COUNTS if column in frame})
-    heading, note = _heading_and_note(folder / f"{name}.md")
-    shown = folded_rows(frame)
+    heading, note = heading_and_note(folder / f"{name}.md")
+    cells = read_cells(folder / f"{name}.csv")
+    shown = folded_rows(frame.assign(**{column: cells[column] for column in exact if column in cells}))
     columns = tuple(shown[0]) if shown else tuple(str(column) for column in frame.columns)
     rows = tuple(
         tuple(_cell(column, text, row) for column, text in words.items())
@@ -50,7 +55,7 @@ def page_table(folder: Path, name: str) -> Table:
     return Table(name, heading, note, columns, rows, (folder / f"{name}.csv").read_text(encoding="utf-8"))
 
 
-def _heading_and_note(path: Path) -> tuple[str, str]:
+def heading_and_note(path: Path) -> tuple[str, str]:
     """What stands over the rows of a Markdown table; EvengroundError where there is none."""
     if not path.is_file():
         raise EvengroundError("the file is missing", str(path), "call the pipeline again to make it")

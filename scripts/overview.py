@@ -1,0 +1,24 @@
+#!/usr/bin/env python3
+"""Set the parts of an experiment beside each other: joined tables, scaling curves, a page with all of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _path  # noqa: F401
+from evenground.errors import cli
+from evenground.overview.write import write_all
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", type=Path, required=True, help="parts.json of the deployment")
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder of the deployment")
+    given = parser.parse_args()
+    parts = write_all(given.parts, given.output_dir)
+    print(f"overview of {len(parts.parts)} parts: {given.output_dir}/report.html")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,93 @@
+"""Engines by machines: what each side measured, and its own ratios. Nothing is averaged over sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from evenground.analysis.index import Index
+from evenground.analysis.side_by_side import UNITS, Rows, Side, groups_of
+from evenground.analysis.statistics import Ratio, contrast, ratio_interval, summarise
+from evenground.analysis.tables import of_like_work
+
+_SIDE = ("side", "machine")
+_MEAN = ("n", "median", "mean", "mean_low_95", "mean_high_95", "reason")
+_RATIO = ("ratio", "low_95", "high_95", "df", "n_baseline", "n_engine", "reason")
+MEANS = ("dataset", "engine", "measure", "unit", *_SIDE, *_MEAN)
+RATIOS = ("dataset", "baseline", "engine", "measure", *_SIDE, *_RATIO)
+Pair = tuple[str, str, str]
+
+
+def engines_by_machine(sides: Sequence[Side]) -> pd.DataFrame:
+    """Per dataset, engine and measure a row for each side: median, mean and the mean's 95 % interval.
+
+    The interval is Student's (`statistics.contrast`), in the unit of the measure; below two runs there is a
+    reason instead. What no side has measured is left out.
+    """
+    rows: Rows = []
+    for dataset, engine in groups_of(sides):
+        for measure, unit in UNITS.items():
+            named = {"dataset": dataset, "engine": engine, "measure": measure, "unit": unit}
+            mine = [{**named, **_of(side), **_mean(side.of(dataset, engine, measure))} for side in sides]
+            rows += mine if any(row["n"] for row in mine) else []
+    return pd.DataFrame(rows, columns=MEANS)
+
+
+def _of(side: Side) -> dict[str, object]:
+    return {"side": side.name, "machine": side.index.machine.class_name}
+
+
+def _mean(values: Sequence[float]) -> dict[str, object]:
+    found, interval = summarise(values), contrast([(1.0, values)], log=False)
+    ends = {"mean_low_95": interval.low, "mean_high_95": interval.high, "reason": interval.reason}
+    return {"n": found.n, "median": found.median, "mean": found.mean, **ends}
+
+
+def ratios_by_machine(sides: Sequence[Side]) -> pd.DataFrame:
+    """Per dataset, pair of engines and measure a row for each side: the ratio within it, as in `time_ratio`.
+
+    A pair is named as the first side that compares it does. What no side can give is left out.
+    """
+    rows: Rows = []
+    for pair in _pairs(sides):
+        dataset, baseline, engine = pair
+        for measure in UNITS:
+            named = {"dataset": dataset, "baseline": baseline, "engine": engine, "measure": measure}
+            found = [_within(side, pair, measure) for side in sides]
+            if not all(math.isnan(one.ratio) for one in found):
+                rows += [{**named, **_of(s), **_row(one)} for s, one in zip(sides, found, strict=True)]
+    return pd.DataFrame(rows, columns=RATIOS)
+
+
+def _pairs(sides: Sequence[Side]) -> list[Pair]:
+    """Dataset, baseline and engine of the comparisons that any side makes, each once, whichever way round."""
+    found: dict[tuple[str, frozenset[str]], Pair] = {}
+    for side in sides:
+        for dataset in side.index.datasets:
+            for first, second in side.index.pairs(dataset.name):
+                names = frozenset((first.name, second.name))
+                found.setdefault((dataset.name, names), (dataset.name, first.name, second.name))
+    return list(found.values())
+
+
+def _within(side: Side, pair: Pair, measure: str) -> Ratio:
+    dataset, *engines = pair
+    baseline, engine = (side.of(dataset, name, measure) for name in engines)
+    return of_like_work(ratio_interval(baseline, engine), _unlike(side.index, pair))
+
+
+def _unlike(index: Index, pair: Pair) -> str:
+    """Why two engines did not do the same work in this experiment; empty where they did, or one is absent."""
+    dataset = next((d for d in index.datasets if d.name == pair[0]), None)
+    engines = {engine.name: engine for engine in index.engines}
+    if dataset is None or not engines.keys() >= set(pair[1:]):
+        return ""
+    return dataset.unlike(engines[pair[1]], engines[pair[2]])
+
+
+def _row(found: Ratio) -> dict[str, object]:
+    numbers = {"ratio": found.ratio, "low_95": found.low, "high_95": found.high, "df": found.df}
+    counts = {"n_baseline": found.n_baseline, "n_engine": found.n_other}
+    return {**numbers, **counts, "reason": found.reason}

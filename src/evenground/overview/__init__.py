@@ -1,0 +1,1 @@
+"""The parts of an experiment beside each other. Nothing here is averaged over parts."""

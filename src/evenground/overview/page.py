@@ -1,0 +1,71 @@
+"""The overview's page: what was swept, the curves, every part with a link to its own report."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evenground.overview.parts import Part, Parts, Value
+from evenground.report.page.build import pictures, render
+from evenground.report.page.tables import page_table
+from evenground.report.page.verdicts import KINDS, claims
+
+PAGE, TEMPLATE = "report.html", "overview.html.j2"
+# In the page itself; what is longer than this is folded. The other tables are linked.
+SHOWN = ("engines_by_machine", "ratios_by_machine", "agreement", "scaling", "training_time", "time_ratio")
+MOST_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """One part in the page's table of parts. `verdicts`: kind -> how many, under the right instrument."""
+
+    lead: tuple[Value, ...]
+    finished: int
+    wanted: int
+    verdicts: tuple[tuple[str, int], ...]
+    link: str
+
+
+def write_overview(parts: Parts, tables: Sequence[str], to: Path) -> None:
+    """Write `report.html` into the folder `to`, which holds the overview's tables and figures.
+
+    `tables` names all of them. Raises EvengroundError when one of its files, or a part's report, is missing.
+    """
+    context = {
+        "parts": parts,
+        "values": _values(parts),
+        "heads": (*parts.leading, "finished", "wanted", "verdicts", "report"),
+        "rows": [_row(parts, part, to) for part in parts.parts],
+        "figures": pictures(to / "figures"),
+        "tables": [page_table(to / "tables", name, parts.leading) for name in SHOWN if name in tables],
+        "others": [name for name in tables if name not in SHOWN],
+        "most_rows": MOST_ROWS,
+    }
+    render(TEMPLATE, context, to / PAGE, "evenground.overview")
+
+
+def _values(parts: Parts) -> list[tuple[str, list[Value]]]:
+    """The swept parameters with their values, in the order of the plan."""
+    return [(name, list(dict.fromkeys(part.settings[name] for part in parts.parts))) for name in parts.swept]
+
+
+def _row(parts: Parts, part: Part, to: Path) -> Row:
+    judged = [
+        one
+        for claim in claims(part.file("verdicts.json"))
+        for of in claim.parts
+        for one in of.judged
+        if one is of.right
+    ]
+    counts = Counter(one.verdict for one in judged)
+    return Row(
+        tuple(parts.lead(part).values()),
+        len(part.index.finished),
+        len(part.index.runs),
+        tuple((verdict, counts[verdict]) for verdict in KINDS if counts[verdict]),
+        Path(os.path.relpath(part.file(PAGE), to)).as_posix(),
+    )

@@ -1,0 +1,213 @@
+"""Which verdicts agree: made ones of known agreement, those of made experiments, and hostile files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import compare as script
+from analysis.test_tables import GOLDEN as _ANALYSIS
+from analysis.test_tables import compare
+from claims.made import CONTRARY, ROOT, THESIS, experiment
+from evenground.analysis.files import markdown_table, write_csv
+from evenground.analysis.index import read_index
+from evenground.claims.agreement import MOST_VERDICTS, agreement, in_words
+from evenground.claims.model import read_claims
+from evenground.claims.verdicts import judge_all
+from evenground.claims.write import as_json
+from evenground.errors import EvengroundError
+from made_bundle import call
+
+GOLDEN = _ANALYSIS.parents[1] / "claims/golden"
+RULE = {"direction": "greater", "bound": 1.0, "published": 1.3, "tolerance": 0.1, "estimator": "ratio"}
+
+
+def row(claim: str, verdict: str, **more: Any) -> dict[str, Any]:
+    """A row of verdicts.json; all else in it is left out, as nobody reads it."""
+    return {"claim": claim, "part": "", "instrument": "corrected", "verdict": verdict, **RULE, **more}
+
+
+def file(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": 1, "verdicts": list(rows)}
+
+
+def found_of(verdicts: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Claim -> whether its verdicts agree, and why that cannot be said."""
+    rows = agreement(verdicts).to_dict("records")
+    return {r["claim"]: (r["agree"], r["reason"]) for r in rows}
+
+
+def test_known_agreement() -> None:
+    """The same of all, another of one, one that could not, only one that could, one side alone."""
+    gone = "not testable here"
+    a = file(*(row(c, v) for c, v in zip("ABCDE", ["reproduced"] * 4 + ["inconclusive"], strict=True)))
+    b = file(*(row(c, v) for c, v in zip("ABCD", ["reproduced", "contradicted", gone, gone], strict=True)))
+    c = file(
+        *(row(c, v) for c, v in zip("ABCD", ["reproduced", "reproduced", "reproduced", gone], strict=True))
+    )
+    few = ("not comparable", "fewer than two sides could judge it")
+    expected = {"A": ("yes", ""), "B": ("no", ""), "C": ("yes", ""), "D": few, "E": few}
+    assert found_of({"a": a, "b": b, "c": c}) == expected
+    found = agreement({"a": a, "b": b, "c": c})
+    assert found.columns.tolist()[:7] == [
+        *("claim", "part", "instrument", "verdict_a", "verdict_b", "verdict_c", "agree")
+    ]
+    assert found.loc[4, ["verdict_a", "verdict_b", "verdict_c"]].tolist() == ["inconclusive", "", ""]
+    assert in_words(found) == [
+        "2 of 3 verdicts agree (2 are not comparable)",
+        "B, corrected: reproduced (a), contradicted (b), reproduced (c)",
+    ]
+
+
+def test_each_instrument_and_part_is_for_itself() -> None:
+    a = file(row("A", "reproduced"), row("A", "contradicted", instrument="as-published"))
+    b = file(row("A", "reproduced", part="x"), row("A", "contradicted"))
+    found = agreement({"a": a, "b": b})
+    assert found[["part", "instrument", "agree"]].to_numpy().tolist() == [
+        ["", "corrected", "no"],
+        ["", "as-published", "not comparable"],
+        ["x", "corrected", "not comparable"],
+    ]
+
+
+@pytest.mark.parametrize("change", [{"bound": 1.1}, {"direction": "less"}, {"published": None}])
+def test_verdicts_by_another_rule_are_not_compared(change: dict[str, Any]) -> None:
+    agree, reason = found_of(
+        {"a": file(row("A", "reproduced")), "b": file(row("A", "reproduced", **change))}
+    )["A"]
+    assert agree == "not comparable" and reason.startswith("judged by other rules")
+
+
+def test_demonstrations_are_told_and_counted() -> None:
+    shown = "jax as elixir; accelerator cpu instead of cuda"
+    a = file(row("A", "reproduced", demonstration=shown), row("B", "reproduced", demonstration=shown))
+    b = file(row("A", "reproduced", demonstration=shown), row("B", "reproduced"))
+    found = agreement({"a": a, "b": b, "c": b})
+    assert found["demonstration"].tolist() == [shown, f"a: {shown}; b, c: none"]
+    assert in_words(found) == ["2 of 2 verdicts agree (2 of the 2 with demonstrations)"]
+
+
+def contents(index: Path) -> Any:
+    read, source = read_index(index), read_claims(ROOT)
+    return json.loads(json.dumps(as_json(read, source, judge_all(read, source.claims), {})))
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two machines that measured what the thesis published, and one that measured the contrary."""
+    made = {"first": THESIS, "second": THESIS, "contrary": CONTRARY}
+    to = tmp_path_factory.mktemp("worlds")
+    return {
+        name: experiment(to / name, world, machine=f"made-{name}-4c-16g-made-card-abc123")
+        for name, world in made.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def verdicts(worlds: dict[str, Path]) -> dict[str, Any]:
+    return {name: contents(index) for name, index in worlds.items()}
+
+
+def test_golden(verdicts: dict[str, Any], tmp_path: Path) -> None:
+    write_csv(agreement(verdicts), tmp_path / "agreement.csv")
+    compare(tmp_path / "agreement.csv", GOLDEN / "agreement.csv")
+
+
+def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Any]) -> None:
+    same = agreement({name: verdicts[name] for name in ("first", "second")})
+    assert set(same["agree"]) == {"yes", "not comparable"} and (same["agree"] == "yes").sum() > 30
+    other = agreement({name: verdicts[name] for name in ("first", "contrary")})
+    assert (other["agree"] == "no").sum() > 30
+    told = in_words(other)
+    assert "T1, corrected: reproduced (first), contradicted (contrary)" in told
+    assert len(told) == 1 + (other["agree"] == "no").sum()
+
+
+def test_compare_takes_recorded_verdicts_and_judges_where_there_are_none(
+    worlds: dict[str, Path], verdicts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, contrary = worlds["first"], worlds["contrary"]
+    recorded = first.with_name("verdicts.json")
+    # Recorded ones are taken as they are, even where these runs would now give others.
+    recorded.write_text(json.dumps(verdicts["contrary"]))
+    assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "one") == 0
+    recorded.unlink()
+    said = capsys.readouterr().out
+    agree = agreement({"first": verdicts["contrary"], "contrary": verdicts["contrary"]})["agree"]
+    yes = int((agree == "yes").sum())
+    assert f"\n{yes} of {yes} verdicts agree" in said and said.count("so judged now") == 1
+    assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "two") == 0
+    said = capsys.readouterr().out
+    assert ", but not:\n- " in said and said.count("so judged now") == 2
+    assert "| claim | part | instrument | verdict_first/results | verdict_contrary/results | agree |" in (
+        tmp_path / "two/agreement.md"
+    ).read_text(encoding="utf-8")
+
+
+HOSTILE: dict[str, Any] = {
+    "a list": [],
+    "nothing": None,
+    "no schema": {"verdicts": []},
+    "another schema": {"schema": 2, "verdicts": []},
+    "no verdicts": {"schema": 1},
+    "a verdict of its own": file(row("A", "proven")),
+    "a number for a verdict": file(row("A", 1)),  # type: ignore[arg-type]
+    "an unknown instrument": file(row("A", "reproduced", instrument="mine")),
+    "a claim that breaks a line": file(row("A\n| B", "reproduced")),
+    "a claim without a name": file(row("", "reproduced")),
+    "an endless name": file(row("A" * 10**5, "reproduced")),
+    "a demonstration that moves the cursor": file(row("A", "reproduced", demonstration="\x1b[2J")),
+    "an endless demonstration": file(row("A", "reproduced", demonstration="a" * 10**5)),
+    "a bound in words": file(row("A", "reproduced", bound="one")),
+    "the same twice": file(row("A", "reproduced"), row("A", "contradicted")),
+    "too many": file(*(row(f"A{k}", "reproduced") for k in range(MOST_VERDICTS + 1))),
+    "lists in lists": {"schema": 1, "verdicts": [[[[]]]]},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_verdicts_are_one_line(name: str) -> None:
+    with pytest.raises(EvengroundError, match="broken verdicts") as error:
+        agreement({"good": file(row("A", "reproduced")), "evil": HOSTILE[name]})
+    assert error.value.where == "verdicts.json of evil" and str(error.value).isprintable()
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 1, "verdicts": 1}', "[" * 100_000])
+def test_a_broken_file_ends_the_command_in_one_line(
+    text: str, worlds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = worlds["first"], worlds["second"]
+    recorded = second.with_name("verdicts.json")
+    recorded.write_text(text)
+    assert call(script.main, first.parent, second.parent, "--output-dir", tmp_path / "out") == 1
+    recorded.unlink()
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
+    assert "verdicts.json" in said.err and not (tmp_path / "out").exists()
+
+
+def test_markdown_in_a_demonstration_or_a_name_stays_text() -> None:
+    evil = "[x](http://made) | <b>"
+    found = agreement({evil: file(row("A", "reproduced", demonstration=evil)), "b_median": file()})
+    lines = markdown_table(found).splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {9}
+    assert not any(sign in line.replace("\\[", "") for line in lines for sign in ("[", "<b"))
+
+
+def test_a_side_may_be_named_as_another_column() -> None:
+    found = agreement({"claim": file(row("A", "reproduced")), "agree": file(row("A", "contradicted"))})
+    assert found[["claim", "verdict_claim", "verdict_agree", "agree"]].to_numpy().tolist() == [
+        ["A", "reproduced", "contradicted", "no"]
+    ]
+    assert in_words(found)[1] == "A, corrected: reproduced (claim), contradicted (agree)"
+
+
+def test_no_verdict_at_all_is_told() -> None:
+    found = agreement({"a": file(), "b": file()})
+    assert isinstance(found, pd.DataFrame) and found.empty
+    assert in_words(found) == ["no two verdicts can be compared"]

@@ -1,0 +1,415 @@
+"""The overview of made parts: golden tables, what figures show, the page, and faults in one line.
+
+The golden files are made anew with: EVENGROUND_REGENERATE=1 python -m pytest tests/overview
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.synthetic import Made
+from analysis.test_tables import compare
+from engines.support import interpreter
+from evenground.analysis.files import read_csv
+from evenground.analysis.index import read_index
+from evenground.errors import EvengroundError
+from evenground.overview.curves import MOST_PANELS, drawings
+from evenground.overview.machines import AGREEMENT, ENGINES, RATIOS
+from evenground.overview.parts import read_parts
+from evenground.overview.scaling import scaling
+from evenground.overview.write import write_all
+from evenground.report.style import fixed_style
+from made_parts import copied_part, write_parts
+
+HERE = Path(__file__).parent
+SCRIPT = HERE.parents[1] / "scripts/overview.py"
+A, B = "a-cpu-2c-8g-nogpu-aaa111", "b-cpu-16c-64g-made-card-bbb222"
+SETTINGS = [{"batch_size": size, "threads": threads} for size in (16, 64) for threads in (1, "all")]
+LOST = {
+    # Nothing finished of an engine, and one run.
+    f"{A}_batch_size-16_threads-all": {("digits", "jax", k): ("failed", "out-of-memory") for k in (1, 2, 3)},
+    f"{B}_batch_size-64_threads-1": {("digits", "keras", 3): ("missing", None)},
+}
+RESULTS: dict[str, Any] = {"datasets": (("digits", "Digits", "mlp"),)}
+TABLES = (
+    *("engines_by_machine", "ratios_by_machine", "agreement"),
+    "scaling",
+    "training_time",
+    "time_ratio",
+    "accuracy",
+    "runs",
+    "calibration",
+    "lines_of_code",
+    "verdicts",
+)
+FIGURES = [f"scaling_digits_batch_size_{name}" for name in ("time", "memory", "vram")]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def run(machine: str, values: Mapping[str, Any], dataset: str, engine: str, repetition: int) -> Made:
+    """B is eight times as fast, a larger batch twice, and one thread takes longer than all."""
+    factor = (
+        (1 if machine == A else 1 / 8) * 32 / values["batch_size"] * (2 if values.get("threads") == 1 else 1)
+    )
+    factor *= (2 / 3 if engine == "jax" else 1) * (1 + 0.02 * (repetition - 2))
+    memory = 200 * 2**20 + values["batch_size"] * 2**20 + repetition * 2**16
+    return Made(
+        first_batch_s=0.5 * factor,
+        steady_s=1.5 * factor,
+        rss_bytes=memory,
+        vram_bytes=2 * memory,
+        gpu=machine == B,
+        accuracy=0.95 + 0.002 * repetition,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight parts and their overview; the path of parts.json. Read it, do not change it."""
+    where = write_parts(tmp_path_factory.mktemp("parts"), [A, B], SETTINGS, run, LOST, **RESULTS)
+    write_all(where, where.parent)
+    return where
+
+
+@pytest.mark.parametrize("form", ["csv", "md"])
+@pytest.mark.parametrize("name", TABLES)
+def test_golden_tables(made: Path, name: str, form: str) -> None:
+    compare(made.parent / f"tables/{name}.{form}", HERE / f"golden/tables/{name}.{form}")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_golden_data_of_figures(made: Path, name: str) -> None:
+    compare(made.parent / f"figures/{name}.csv", HERE / f"golden/figures/{name}.csv")
+
+
+def test_every_table_of_a_part_is_joined(made: Path) -> None:
+    parts = read_parts(made).parts
+    names = {path.name for path in (parts[0].folder / "tables").iterdir()}
+    joined = {path.name for path in (made.parent / "tables").iterdir()}
+    own = {f"{name}.{form}" for name in ("scaling", ENGINES, RATIOS, AGREEMENT) for form in ("csv", "md")}
+    assert joined == names | own and len(names) > 20
+
+
+def test_the_same_input_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    write_all(made, tmp_path)
+    # The link to a part's report depends on where the page lies.
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "report.html"]
+    assert len(files) > 35
+    for path in files:
+        assert path.read_bytes() == (made.parent / path.relative_to(tmp_path)).read_bytes(), path.name
+    before = (made.parent / "report.html").read_bytes()
+    write_all(made, made.parent)
+    assert (made.parent / "report.html").read_bytes() == before
+
+
+def scaled(made: Path, **where: object) -> dict[str, Any]:
+    """The one row of the table `scaling` with these values."""
+    frame = read_csv(made.parent / "tables/scaling.csv")
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    (row,) = frame.to_dict("records")
+    return row
+
+
+def test_an_interval_is_students_by_hand(made: Path) -> None:
+    row = scaled(made, machine=A, engine="keras", batch_size=16, threads="1", measure="training_s")
+    times = [8 * k for k in (0.98, 1.0, 1.02)]
+    half = stats.t.ppf(0.975, 2) * 0.16 / math.sqrt(3)
+    assert [row[k] for k in ("n", "median", "mean", "min", "max")] == pytest.approx(
+        [3, 8, 8, times[0], times[2]]
+    )
+    assert (row["low_95"], row["high_95"]) == pytest.approx((8 - half, 8 + half))
+
+
+def test_its_numbers_are_those_of_the_parts_tables(made: Path) -> None:
+    frame = read_csv(made.parent / "tables/scaling.csv")
+    found = 0
+    for part in read_parts(made).parts:
+        mine = frame[
+            (frame["machine"] == part.machine) & (frame["batch_size"] == part.settings["batch_size"])
+        ]
+        mine = mine[mine["threads"] == str(part.settings["threads"])]
+        tables = [read_csv(part.folder / f"tables/{name}.csv") for name in ("training_time", "accuracy")]
+        theirs = pd.concat(tables)
+        for row in theirs[theirs["measure"].isin(mine["measure"])].to_dict("records"):
+            same = (mine["measure"] == row["measure"]) & (mine["engine"] == row["engine"])
+            (own,) = mine[same].to_dict("records")
+            for name in ("n", "n_wanted", "median", "mean", "min", "max"):
+                assert own[name] == pytest.approx(row[name], rel=1e-12, nan_ok=True)
+                found += 1
+    assert found == 8 * 2 * 3 * 6
+
+
+def test_what_did_not_finish_or_was_not_measured_has_no_number(made: Path) -> None:
+    row = scaled(made, machine=A, engine="jax", batch_size=16, threads="all", measure="training_s")
+    assert (row["n"], row["n_wanted"]) == (0, 3) and math.isnan(row["mean"]) and math.isnan(row["low_95"])
+    frame = read_csv(made.parent / "tables/scaling.csv")
+    assert set(frame[frame["measure"] == "peak_vram_used_bytes"]["machine"]) == {B}
+    resources = frame[frame["measure"].isin(["cpu_s", "peak_rss_bytes"])]
+    assert resources[["mean", "low_95", "high_95"]].isna().all(axis=None)
+
+
+def captions(made: Path) -> dict[str, str]:
+    listed = json.loads((made.parent / "figures/figures.json").read_text())
+    assert all(set(entry) == {"name", "title", "caption", "thesis_figures"} for entry in listed)
+    return {entry["name"]: entry["caption"] for entry in listed}
+
+
+def test_figures_say_what_they_show(made: Path) -> None:
+    said = captions(made)
+    # `threads` has one number only: no curve against it.
+    assert list(said) == FIGURES
+    time_said, memory, vram = said.values()
+    assert "its 95 % interval by Student's t" in time_said and "n = 0 to 3" in time_said
+    assert "smallest to largest run" in memory and "from zero" in memory
+    assert "upright axis is logarithmic" in time_said and "that of batch size is logarithmic" in time_said
+    assert "the whole card's" in vram
+    for caption in said.values():
+        assert f"{A} is Made CPU, 2 cores, 8 GiB, no GPU; {B} is" in caption
+    svg = (made.parent / f"figures/{FIGURES[0]}.svg").read_text()
+    drawn = " ".join(re.findall(r"<!-- (.*?) -->", svg))
+    assert "threads all" in drawn and "16" in drawn and "64" in drawn
+
+
+def test_a_line_breaks_where_nothing_finished(made: Path) -> None:
+    data = read_csv(made.parent / f"figures/{FIGURES[0]}.csv")
+    lost = data[data["mean"].isna()]
+    assert lost[["machine", "engine", "batch_size", "threads"]].values.tolist() == [[A, "jax", 16, "all"]]
+
+
+def test_the_first_panels_show_every_machine_and_the_rest_is_told(tmp_path: Path) -> None:
+    where = write_parts(tmp_path, [A, B], [{"batch_size": 16, "epochs": 1}], run, repetitions=1, **RESULTS)
+    content = json.loads(where.read_text())
+    others = [{"batch_size": size, "epochs": epochs} for size in (16, 32) for epochs in range(1, 6)][1:]
+    content["parts"] += [copied_part(where, part, **values) for part in content["parts"] for values in others]
+    where.write_text(json.dumps(content))
+    parts = read_parts(where)
+    with fixed_style():
+        drawn = {one.name: one for one in drawings(parts, scaling(parts))}
+    assert len(drawn) == 6
+    one = drawn["scaling_digits_batch_size_time"]
+    shown = one.data[["machine", "epochs"]].drop_duplicates().values.tolist()
+    assert shown == [[machine, epochs] for epochs in range(1, 5) for machine in (A, B)]
+    assert f"Only the first {MOST_PANELS} of 10 panels are drawn" in one.caption
+    # One run has no interval, and no warning.
+    assert one.data["low_95"].isna().all() and "n = 1" in one.caption
+
+
+def test_a_value_of_a_parameter_is_not_rounded(tmp_path: Path) -> None:
+    rates = [{"batch_size": 16, "learning_rate": rate} for rate in (0.000012345, 0.1)]
+    where = write_parts(tmp_path, [A], rates, run, repetitions=1, **RESULTS)
+    write_all(where, where.parent)
+    texts = [(where.parent / name).read_text() for name in ("tables/time_ratio.md", "report.html")]
+    assert "| 16 | 1.2345e-05 | digits |" in texts[0] and "| 16 | 0.1 | digits |" in texts[0]
+    cell = '<td class="number" data-key="1.2345e-05">1.2345e-05</td>'
+    # The table of parts, the times, their ratios and the table of scaling.
+    assert texts[1].count(cell) == 1 + 12 + 6 + 10
+
+
+def test_machines_alone_need_no_parameter(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made.parents[2], tmp_path / "copy")
+    where = tmp_path / "copy/results/native/parts.json"
+    content = json.loads(where.read_text())
+    content |= {"swept": [], "parts": [{**content["parts"][k], "settings": {}} for k in (0, 4)]}
+    where.write_text(json.dumps(content))
+    write_all(where, where.parent)
+    table = read_csv(where.parent / "tables/training_time.csv")
+    assert list(table.columns)[:2] == ["machine", "dataset"] and set(table["machine"]) == {A, B}
+    (figure,) = json.loads((where.parent / "figures/figures.json").read_text())
+    assert (
+        figure["name"] == "ratios_by_machine" and (where.parent / "figures/ratios_by_machine.svg").is_file()
+    )
+    assert (
+        "Each row is of one machine class. Nothing is averaged"
+        in (where.parent / "tables/training_time.md").read_text()
+    )
+
+
+def test_what_is_the_same_in_all_parts_stands_once(made: Path) -> None:
+    lines = read_csv(made.parent / "tables/lines_of_code.csv")
+    assert "machine" not in lines and len(lines) == 6
+    calibration = read_csv(made.parent / "tables/calibration.csv")
+    assert set(calibration["machine"]) == {A} and "batch_size" not in calibration and len(calibration) == 4
+
+
+def test_records_are_those_of_the_parts(made: Path) -> None:
+    verdicts, metrics, index = (
+        json.loads((made.parent / f"{name}.json").read_text()) for name in ("verdicts", "metrics", "index")
+    )
+    parts = read_parts(made).parts
+    assert verdicts["schema"] == index["schema"] == 1
+    for part, listed in zip(parts, index["parts"], strict=True):
+        assert verdicts["parts"][part.name] == json.loads((part.folder / "verdicts.json").read_text())
+        assert metrics[part.name] == json.loads((part.folder / "metrics.json").read_text())
+        assert (listed["name"], listed["machine"]) == (part.name, part.machine)
+        assert listed["settings"] == part.settings
+        assert read_index(made.parents[2] / listed["index"]).machine.class_name == part.machine
+
+
+class Seen(HTMLParser):
+    """The addresses of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [str(value) for name, value in attrs if name in ("src", "href")]
+
+
+def test_the_page_links_parts_and_needs_nothing_else(made: Path) -> None:
+    html = (made.parent / "report.html").read_text()
+    seen = Seen()
+    seen.feed(html)
+    beside = [a for a in seen.addresses if not a.startswith(("data:", "#"))]
+    assert all((made.parent / address).is_file() for address in beside)
+    reports = [address for address in beside if address.endswith("report.html")]
+    assert reports == [f"parts/{part.name}/report.html" for part in read_parts(made).parts]
+    assert html.count("<img ") == len(FIGURES) and "44 of 48 wanted trainings finished" in html
+    assert "<dd>16, 64</dd>" in html and "<dd>1, all</dd>" in html
+    assert '<details id="table-scaling"><summary>' in html, "a long table is folded"
+
+
+def test_engines_that_a_machine_lacks_are_named(made: Path, tmp_path: Path) -> None:
+    where = changed(made, tmp_path / "copy", lambda content: None)
+    file = where.parent / "parts" / f"{B}_batch_size-64_threads-1" / "index.json"
+    absent = [{"name": "axon", "label": "Axon", "reason": "no <elixir>"}]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "absent": absent}))
+    write_all(where, where.parent)
+    said = f"<code>{B}</code>, native); without Axon, which is not installed there: no &lt;elixir&gt;</div>"
+    html = (where.parent / "report.html").read_text()
+    assert said in html and html.count("without Axon") == 1
+
+
+def changed(made: Path, to: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy of the list with a change, whose parts lie where they are."""
+    shutil.copytree(made.parents[2], to)
+    where = to / "results/native/parts.json"
+    content = json.loads(where.read_text())
+    change(content)
+    where.write_text(json.dumps(content))
+    return where
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["parts"][0].update(folder="../elsewhere"), r"parts\.0\.folder"),
+        (lambda c: c["parts"][0].update(folder="results/native/parts/none"), "a file is missing"),
+        (lambda c: c["parts"][0].update(machine="other"), "a machine that the list does not name"),
+        (lambda c: c["parts"][0].update(machine=B), "two parts of one machine and one value"),
+        (lambda c: c["parts"][0].update(name=c["parts"][1]["name"]), "two parts of one name"),
+        (lambda c: c["parts"][0]["settings"].update(batch_size=99), "has batch_size 16, not 99"),
+        (lambda c: c["parts"][0]["settings"].pop("threads"), "has not the values of batch_size, threads"),
+        (lambda c: c.update(parts=[]), "broken list of parts, parts"),
+        (lambda c: c.update(schema=2), "broken list of parts, schema"),
+        (lambda c: c.update(deployment="apptainer"), "has deployment native, not apptainer"),
+        (lambda c: c["machines"].append(A), "a machine named twice"),
+    ],
+)
+def test_a_broken_list_is_one_line(
+    made: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    with pytest.raises(EvengroundError, match=said):
+        read_parts(changed(made, tmp_path / "copy", change))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, None) for name in ("tables/quality.md", "report.html")),
+        *(
+            (name, text)
+            for name in ("tables/runs.csv", "verdicts.json", "metrics.json")
+            for text in (None, "")
+        ),
+        ("index.json", None),
+        ("index.json", "{}"),
+    ],
+)
+def test_a_missing_or_broken_file_of_a_part_is_one_line(
+    made: Path, tmp_path: Path, name: str, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = changed(made, tmp_path / "copy", lambda content: None)
+    file = where.parent / "parts" / f"{B}_batch_size-64_threads-1" / name
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit):
+        call("--parts", str(where), "--output-dir", str(tmp_path / "out"))
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1 and Path(name).name in said
+
+
+def call(*arguments: str) -> None:
+    before, sys.argv = sys.argv, [SCRIPT.name, *arguments]
+    try:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    finally:
+        sys.argv = before
+
+
+def test_the_script_writes_all(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("--parts", str(made), "--output-dir", str(tmp_path))
+    assert capsys.readouterr().out == f"overview of 8 parts: {tmp_path}/report.html\n"
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"tables", "figures", "verdicts.json", "metrics.json", "index.json", "report.html"}
+
+
+def test_parts_of_two_versions_are_refused(made: Path, tmp_path: Path) -> None:
+    where = changed(made, tmp_path / "copy", lambda content: None)
+    file = where.parent / "parts" / f"{B}_batch_size-64_threads-1" / "tables/quality.csv"
+    file.write_text("dataset,engine\n")
+    with pytest.raises(EvengroundError, match="other columns than that of part"):
+        write_all(where, where.parent)
+
+
+@pytest.mark.slow
+def test_a_hundred_parts_of_a_hundred_runs(tmp_path: Path) -> None:
+    where = write_parts(tmp_path, [A], [{"batch_size": 1}], run, repetitions=25)
+    content = json.loads(where.read_text())
+    (first,) = content["parts"]
+    content["parts"] += [copied_part(where, first, batch_size=size) for size in range(2, 101)]
+    where.write_text(json.dumps(content))
+    began_s = time.monotonic()
+    write_all(where, where.parent)
+    took_s = time.monotonic() - began_s
+    print(f"100 parts of 100 runs: {took_s:.1f} s")
+    assert took_s < 60
+
+
+@pytest.mark.slow
+def test_a_browser_shows_it(tmp_path: Path) -> None:
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed")
+    settings = [{"batch_size": 16}, {"batch_size": 64}]
+    where = write_parts(tmp_path, [A], settings, run, **RESULTS)
+    write_all(where, where.parent)
+    (tmp_path / "shots").mkdir()
+    script = HERE.parent / "report/drive_browser.py"
+    page = where.parent / "report.html"
+    command = [interpreter("browser"), str(script), BROWSER, str(page), str(tmp_path / "shots"), "4"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["console"] == [] and found["broken"] == 0 and found["unnamed"] == 0
+    assert [url.partition(":")[0] for url in found["requests"] if not url.startswith("data:")] == ["file"]
+    assert found["contrast_light"][0] >= 4.5 and found["contrast_dark"][0] >= 4.5
+    assert found["phone_overflow_px"] == 0
+    before, once = ([float(text) for text in found["sorting"][name]] for name in ("before", "once"))
+    assert once == sorted(before) != before

@@ -1,0 +1,130 @@
+"""Lists and several machine classes in the real Snakefile, with fake engines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from evenground.files import read_json, sha256_file, write_json
+from evenground.runs.machine import this_machine
+from working_copy import WorkingCopy, fresh_copy
+
+RESULTS = "results/native"
+OTHER = "cray-1-8c-64g-nogpu-1"
+
+
+def table(copy: WorkingCopy, name: str, part: str = "") -> list[dict[str, str]]:
+    path = copy.root / RESULTS / (f"parts/{part}/tables" if part else "tables") / f"{name}.csv"
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def as_of(copy: WorkingCopy, machine: str) -> None:
+    """Copy every recorded run as if it had been made on a machine of another class, and slower."""
+    here = copy.root / "results/runs" / this_machine().name
+    shutil.copytree(here, here.with_name(machine))
+    for folder in sorted(here.with_name(machine).glob("*/*/*/r*")):
+        for name in ("outcome.json", "environment.json"):
+            content = read_json(folder / name)
+            if name == "outcome.json":
+                content["run"]["machine"] = machine
+            else:
+                content["machine"] = {"class": machine, "description": "Cray 1, 8 cores"}
+            write_json(folder / name, content)
+        manifest = read_json(folder / "manifest.json")
+        manifest["run"]["machine"] = machine
+        manifest["files"] = {name: sha256_file(folder / name) for name in manifest["files"]}
+        write_json(folder / "manifest.json", manifest)
+
+
+@pytest.mark.slow
+class TestASweep:
+    """In this order: two values, a third one, and back to one."""
+
+    @pytest.fixture(scope="class")
+    def copy(self, tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
+        copy = fresh_copy(tmp_path_factory.mktemp("sweep") / "work")
+        copy.settings |= {"warm_up_images": 0}
+        copy.calibrated()
+        return copy
+
+    def test_two_values_are_two_parts_and_an_overview(self, copy: WorkingCopy) -> None:
+        copy.settings["batch_size"] = [4, 8]
+        said = copy.call("--cores", "2").stdout
+        assert copy.trainings() == 2 * 2 * 2
+        assert f"report:  {RESULTS}/report.html" in said
+        rows = table(copy, "training_time")
+        assert sorted({row["batch_size"] for row in rows}) == ["4", "8"]
+        for size in ("4", "8"):
+            own = table(copy, "training_time", f"batch_size-{size}")
+            assert [row for row in rows if row["batch_size"] == size] == [
+                {"batch_size": size, **row} for row in own
+            ]
+        assert len(table(copy, "runs")) == 8 and {row["n"] for row in table(copy, "scaling")} == {"2"}
+        figures = [one["name"] for one in read_json(copy.root / RESULTS / "figures/figures.json")]
+        assert any(name.startswith("scaling_tiny_batch_size_training_s") for name in figures)
+        assert (copy.root / RESULTS / "complete.json").is_file()
+
+    def test_nothing_is_done_twice(self, copy: WorkingCopy) -> None:
+        again = copy.call("--cores", "2")
+        assert "Nothing to be done" in again.stdout + again.stderr and copy.trainings() == 0
+
+    def test_a_value_more_trains_that_value_only(self, copy: WorkingCopy) -> None:
+        copy.settings["batch_size"] = [4, 8, 16]
+        copy.call("--cores", "2")
+        assert copy.trainings() == 2 * 2
+        assert {row["batch_size"] for row in table(copy, "runs")} == {"4", "8", "16"}
+
+    def test_one_value_again_needs_no_training(self, copy: WorkingCopy) -> None:
+        copy.settings["batch_size"] = 8
+        copy.call("--cores", "2")
+        assert copy.trainings() == 0
+        rows = table(copy, "training_time")
+        assert "batch_size" not in rows[0] and len(rows) == 2
+        assert json.loads((copy.root / RESULTS / "index.json").read_text())["runs"]
+
+
+@pytest.mark.slow
+def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
+    """Runs of another class were copied here: each class has its tables, and both stand beside each other."""
+    copy.settings |= {"warm_up_images": 0}
+    copy.calibrated()
+    copy.call("--cores", "2")
+    copy.trainings()
+    as_of(copy, OTHER)
+    copy.settings["machine"] = ["here", OTHER]
+    copy.call("--cores", "2")
+    assert copy.trainings() == 0
+    here = this_machine().name
+    rows = table(copy, "training_time")
+    assert [row["machine"] for row in rows] == [here, here, OTHER, OTHER] and {row["n"] for row in rows} == {
+        "2"
+    }
+    for name in (here, OTHER):
+        own = table(copy, "training_time", name)
+        assert [row for row in rows if row["machine"] == name] == [{"machine": name, **row} for row in own]
+        said = (copy.root / RESULTS / f"parts/{name}/tables/training_time.md").read_text()
+        assert ("Cray 1, 8 cores" in said) == (name == OTHER)
+    assert {row["machine"] for row in table(copy, "engines_by_machine")} == {here, OTHER}
+    assert {row["agree"] for row in table(copy, "agreement")} == {"not comparable"}
+
+
+@pytest.mark.slow
+def test_a_part_that_fails_fails_the_call_after_all_was_drawn(copy: WorkingCopy) -> None:
+    copy.settings |= {"warm_up_images": 0, "batch_size": [4]}
+    copy.calibrated()
+    copy.call("--cores", "2")
+    copy.settings["batch_size"] = [4, 8]
+    (copy.root / "fake_mode").write_text("crash")
+    failed = copy.call("--cores", "2", ok=False)
+    assert "4 of 8 wanted runs did not finish" in failed.stdout + failed.stderr
+    rows = table(copy, "runs")
+    assert {(row["batch_size"], row["status"]) for row in rows} == {("4", "finished"), ("8", "failed")}
+    assert (copy.root / RESULTS / "report.html").is_file()
+    (copy.root / "fake_mode").unlink()
+    copy.trainings()
+    copy.call("--cores", "2")
+    assert copy.trainings() == 4 and (copy.root / RESULTS / "complete.json").is_file()
