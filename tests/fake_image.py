@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from environment import MARKER
+from evenground.files import sha256_file
 
 PROGRAMS = ("bin", "sbin", "lib", "lib64")
 PLACES = ("proc", "sys", "dev", "tmp", "etc", "root", "home", "var/tmp", "usr")
@@ -23,6 +28,21 @@ From: {{ base }}
     evenground.python {{ python }}
     evenground.cuda {{ cuda_runtime }} {{ cudnn }} {{ nccl }}
 """
+
+
+def locked_engines(root: Path) -> list[dict[str, Any]]:
+    """Two fake engines with an environment, which stands in the cache of the working copy, and an image."""
+    engine, lock = root / "tests/locked", root / "envs/locked.txt"
+    shutil.copytree(root / "tests/fake_engine", engine)
+    text = (engine / "engine.yaml").read_text().replace("[python3,", '["{python}",')
+    (engine / "engine.yaml").write_text(f"{text}environment: locked\n")
+    lock.write_text("# no packages\n")
+    (root / "containers/locked.def").write_text(DEFINITION)
+    made = root / f"cache/envs/locked-{sha256_file(lock)[:12]}"
+    (made / "bin").mkdir(parents=True)
+    (made / "bin/python").symlink_to(sys.executable)
+    (made / MARKER).touch()
+    return [{"name": name, "folder": "tests/locked"} for name in ("fake_a", "fake_b")]
 
 
 def fake_base(folder: Path) -> dict[str, str]:

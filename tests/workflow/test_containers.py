@@ -19,7 +19,8 @@ from evenground.preflight import containers
 from working_copy import ROOT, WorkingCopy, copy_repository, trainings_in, wait_until
 
 OUT = Path("results/apptainer")
-NEEDED = ("bash", "sh", "env", "git", "tee", "dirname")
+# Snakemake's executor for Slurm looks for its programs with `which` at every start.
+NEEDED = ("bash", "sh", "env", "git", "tee", "dirname", "which")
 
 
 def errors(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from dvc_workspace import OUT, Workspace, new_workspace, trained
-from environment import MARKER
-from evenground.files import sha256_file
 from evenground.preflight import containers
-from fake_image import DEFINITION, fake_base
+from fake_image import fake_base, locked_engines
 
 
 @pytest.fixture(scope="module")
@@ -21,19 +17,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """As in test_dvc.py, but the engines have an environment, which stands in the cache, and a container."""
     folder = tmp_path_factory.mktemp("experiments")
     space = new_workspace(folder)
-    engine, lock = space.root / "tests/locked", space.root / "envs/locked.txt"
-    shutil.copytree(space.root / "tests/fake_engine", engine)
-    text = (engine / "engine.yaml").read_text().replace("[python3,", '["{python}",')
-    (engine / "engine.yaml").write_text(f"{text}environment: locked\n")
-    lock.write_text("# no packages\n")
-    (space.root / "containers/locked.def").write_text(DEFINITION)
-    made = space.root / f"cache/envs/locked-{sha256_file(lock)[:12]}"
-    (made / "bin").mkdir(parents=True)
-    (made / "bin/python").symlink_to(sys.executable)
-    (made / MARKER).touch()
-    space.copy.settings["engines"] = [
-        {"name": name, "folder": "tests/locked"} for name in ("fake_a", "fake_b")
-    ]
+    space.copy.settings["engines"] = locked_engines(space.root)
     space.copy.calibrated("apptainer")
     return trained(space)
 

@@ -1,0 +1,291 @@
+"""The pipeline on a real Slurm of one node: the machine's own results, and what is lost on the way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenground.preflight import containers
+from fake_image import fake_base, locked_engines
+from slurm.one_node import CannotStart, OneNode, members, one_node
+from working_copy import WorkingCopy, fresh_copy, wait_until
+
+PROFILE = ("--workflow-profile", "profiles/slurm", "--latency-wait", "10")
+# The controller is asked every so many seconds; what fails takes two rounds.
+SOON = ("--slurm-init-seconds-before-status-checks", "2")
+OUT = Path("results/native")
+PATIENCE_S = 60.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[OneNode]:
+    try:
+        with one_node() as made:
+            yield made
+    except CannotStart as reason:
+        pytest.skip(f"no Slurm here: {reason}")
+
+
+@dataclass
+class OnSlurm(WorkingCopy):
+    """A working copy whose calls hand their jobs to the cluster."""
+
+    cluster: OneNode | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def environ(self) -> dict[str, str]:
+        assert self.cluster
+        slurm = self.cluster.environ()
+        return {
+            **super().environ(),
+            **{name: slurm[name] for name in ("PATH", "SLURM_CONF")},
+            **self.variables,
+        }
+
+    def submit(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.call(*PROFILE, *SOON, *arguments, ok=ok)
+
+    @contextmanager
+    def begun(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """The same, at work beside the test; killed in the end."""
+        self.call(*PROFILE, "--dry-run", "--quiet")
+        command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", *PROFILE, *SOON]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        command += arguments
+        with subprocess.Popen(command, cwd=self.root, env=self.environ(), text=True, **pipes) as called:
+            try:
+                yield called
+            finally:
+                called.kill()
+
+    def training(self, besides: set[str]) -> str:
+        """Slurm's number of the job of the training that has begun, other than `besides`."""
+
+        def new() -> set[str]:
+            marks = (self.root / "results/attempts").rglob("started.json")
+            return {json.loads(mark.read_text())["job"] for mark in marks} - besides
+
+        assert wait_until(lambda: bool(new()), PATIENCE_S), self.queue()
+        return new().pop()
+
+    def queue(self) -> str:
+        assert self.cluster
+        return self.cluster.call("squeue", "--states=all", "-h", "-o", "%i %T %k")
+
+    def table(self) -> list[dict[str, str]]:
+        with (self.root / OUT / "tables/runs.csv").open(encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+def on_slurm(cluster: OneNode, folder: Path, **settings: Any) -> OnSlurm:
+    copy = fresh_copy(folder)
+    return OnSlurm(copy.root, {**copy.settings, **settings}, cluster)
+
+
+def run_set(root: Path) -> set[Path]:
+    return {path.parent.relative_to(root) for path in (root / "results/runs").rglob("manifest.json")}
+
+
+def columns(root: Path, out: Path = OUT) -> dict[str, str]:
+    """The head of every table."""
+    tables = (root / out / "tables").glob("*.csv")
+    return {path.name: path.read_text(encoding="utf-8").splitlines()[0] for path in tables}
+
+
+def asked_for(cluster: OneNode, rule: str) -> list[dict[str, str]]:
+    """What Slurm knows of every job of a rule, in the order of their begin."""
+    jobs = [dict(re.findall(r"(\w+)=(\S+)", line)) for line in cluster.call(*SHOW).splitlines()]
+    found = [job for job in jobs if job.get("Comment", "").startswith(f"rule_{rule}")]
+    return sorted(found, key=lambda job: (job["StartTime"], int(job["JobId"])))
+
+
+SHOW = ("scontrol", "show", "job", "--oneliner")
+
+
+def test_the_same_runs_tables_and_order_as_on_the_machine_itself(cluster: OneNode, tmp_path: Path) -> None:
+    local = fresh_copy(tmp_path / "local")
+    local.call("--cores", "2")
+    there = on_slurm(cluster, tmp_path / "there")
+    said = there.submit()
+    assert run_set(there.root) == run_set(local.root) and len(run_set(local.root)) == 4
+    assert columns(there.root) == columns(local.root) and "runs.csv" in columns(local.root)
+    # Each training is logged when it begins and when it ends: not one began before another ended.
+    assert there.log() == local.log()
+    assert "report:  results/native/report.html" in said.stdout, "the last step is made here"
+
+    jobs = asked_for(cluster, "train")
+    assert len(jobs) == 4 and {job["OverSubscribe"] for job in jobs} == {"NO"}
+    # Twice the 20 s of its time limit, for the warm-up, and ten minutes; without a warm-up once.
+    assert sorted(job["TimeLimit"] for job in jobs) == ["00:11:00"] * 4
+    index = json.loads((there.root / OUT / "index.json").read_text())["runs"]
+    wanted = [(run["engine"], str(run["repetition"])) for run in index]
+    comments = [job["Comment"].split("_tiny_")[1] for job in jobs]
+    assert [(name[:6], name.split("_")[3]) for name in comments] == wanted, "submitted in the plan's order"
+    again = there.submit()
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+@pytest.fixture(scope="module")
+def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> tuple[OnSlurm, str]:
+    copy = on_slurm(cluster, tmp_path_factory.mktemp("lost"), warm_up_images=0, time_limit_s=600.0)
+    hold = copy.root / "fake_mode"
+    hold.write_text("hold")
+    with copy.begun("--set-resources", "train:runtime=1") as called:
+        over: set[str] = set()
+        for end in (cancel, node_down, wait_for_limit):
+            job = copy.training(over)
+            end(cluster, job)
+            over.add(job)
+        hold.unlink()
+        said, _ = called.communicate(timeout=300)
+    assert called.returncode != 0, said
+    return copy, said
+
+
+class TestLost:
+    """One experiment loses three of its four trainings, each in another way, and is called again."""
+
+    def test_each_has_an_outcome_with_its_reason(self, lost: tuple[OnSlurm, str]) -> None:
+        copy, said = lost
+        found = [(row["status"], row["reason"]) for row in copy.table()]
+        reasons = ["cancelled", "node-failed", "time-limit"]
+        assert found == [*(("failed", reason) for reason in reasons), ("finished", "")], said
+        outcomes = (copy.root / "results/attempts").rglob("outcome.json")
+        details = [json.loads(path.read_text())["detail"] for path in outcomes]
+        assert sum("Slurm's job" in detail for detail in details) == 3
+
+    def test_the_rest_goes_on_and_the_call_says_what_is_missing(self, lost: tuple[OnSlurm, str]) -> None:
+        copy, said = lost
+        assert "error: 3 of 4 wanted runs did not finish" in said
+        assert (copy.root / OUT / "report.html").is_file()
+        assert (copy.root / OUT / "figures/figures.json").is_file()
+        assert not (copy.root / OUT / "complete.json").is_file()
+
+    def test_the_next_call_runs_only_what_is_missing(self, lost: tuple[OnSlurm, str]) -> None:
+        copy, _ = lost
+        copy.log()
+        copy.submit()
+        assert copy.trainings() == 3
+        assert [(row["status"], row["attempts"]) for row in copy.table()] == [
+            ("finished", number) for number in ("2", "2", "2", "1")
+        ]
+
+
+def cancel(cluster: OneNode, job: str) -> None:
+    cluster.call("scancel", job)
+    assert wait_until(lambda: not running(cluster, job), PATIENCE_S)
+
+
+def node_down(cluster: OneNode, job: str) -> None:
+    """The node is lost with the job on it, and comes back."""
+    node = f"nodename={cluster.host}"
+    cluster.call("scontrol", "update", node, "state=down", "reason=test")
+    assert wait_until(lambda: not running(cluster, job), PATIENCE_S)
+    cluster.call("scontrol", "update", node, "state=resume")
+
+
+def wait_for_limit(cluster: OneNode, job: str) -> None:
+    """Its minute passes."""
+    assert wait_until(lambda: not running(cluster, job), 150)
+
+
+def running(cluster: OneNode, job: str) -> bool:
+    return cluster.call("squeue", "-h", "-j", job, "-o", "%T") in {"RUNNING", "COMPLETING", "PENDING"}
+
+
+def test_a_call_beside_a_job_that_outlived_its_call_is_refused(cluster: OneNode, tmp_path: Path) -> None:
+    copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
+    (copy.root / "fake_mode").write_text("hold")
+    with copy.begun():
+        job = copy.training(set())
+    done = copy.submit(ok=False)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(said) == 1 and "a training of an earlier call is still at work" in said[0]
+    assert said[0].endswith(f"wait for it to end, or: scancel {job}")
+    cluster.call("scancel", "--user=root")
+    assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S)
+    (copy.root / "fake_mode").unlink()
+    copy.log()
+    copy.submit(str(OUT / "tables/runs.csv"))
+    assert [(row["status"], row["attempts"]) for row in copy.table()] == [("finished", "1")] * 2
+
+
+def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(cluster: OneNode, tmp_path: Path) -> None:
+    copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
+    cluster.call("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        with copy.begun(str(OUT / "index.json")):
+            assert wait_until(lambda: "PENDING rule_data" in copy.queue(), PATIENCE_S), copy.queue()
+        copy.call("--cores", "2", str(OUT / "index.json"))
+        copy.log()
+    finally:
+        cluster.call("scontrol", "update", "partitionname=main", "state=up")
+    assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S)
+    logs = [path.read_text() for path in (copy.root / ".snakemake/slurm_logs").rglob("*.log")]
+    assert any("error: this job is of a call that has ended" in log for log in logs)
+
+
+def test_nodes_say_of_what_class_they_are_and_are_asked_for_as_configured(
+    cluster: OneNode, tmp_path: Path
+) -> None:
+    kind = {"cores": 1, "mem_mb": 2500, "slurm_partition": "main"}
+    copy = on_slurm(cluster, tmp_path, nodes={"small": kind}, repetitions=1, warm_up_images=0)
+    done = copy.submit(ok=False)
+    assert "of what class nodes of the kind 'small' are is not known yet" in done.stdout + done.stderr
+    copy.submit("nodes")
+    assert json.loads((copy.root / "results/nodes/small.json").read_text())["host"] == cluster.host
+    copy.submit(str(OUT / "index.json"))
+    assert copy.trainings() == 2
+    (*_, job) = asked_for(cluster, "train")
+    assert job["MinMemoryNode"] == "2500M" and job["NumTasks"] == "1" and job["Partition"] == "main"
+
+
+@pytest.mark.container
+def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
+    for found in (containers.apptainer(needed=True), containers.container_start(needed=True)):
+        if found.state != "ok":
+            pytest.skip(f"{found.what}: {found.seen}")
+    copy = on_slurm(cluster, tmp_path / "copy", repetitions=1, warm_up_images=0)
+    copy.settings["engines"] = locked_engines(copy.root)
+    copy.calibrated("apptainer")
+    copy.variables = fake_base(tmp_path)
+    (copy.root / "fake_mode").write_text("hold")
+    with copy.begun("--use-singularity") as called:
+        cancel(cluster, copy.training(set()))
+        (copy.root / "fake_mode").unlink()
+        said, _ = called.communicate(timeout=300)
+    index = json.loads((copy.root / "results/apptainer/index.json").read_text())
+    assert [(run["status"], run["reason"]) for run in index["runs"]] == [
+        ("failed", "cancelled"),
+        ("finished", None),
+    ], said
+    record = json.loads((copy.root / index["runs"][1]["path"] / "environment.json").read_text())
+    assert record["deployment"] == "apptainer" and record["image"]["name"].startswith("locked-")
+
+
+def test_a_cluster_ends_with_all_its_jobs_when_its_user_is_killed() -> None:
+    """The last one, beside nothing else: a whole cluster of its own."""
+    command = [sys.executable, str(Path(__file__).with_name("one_node.py")), "--", "sh", "-c"]
+    inner = 'sbatch --parsable -o /dev/null --wrap "sleep 900" && echo $SLURM_CONF && sleep 900'
+    with subprocess.Popen(
+        [*command, inner], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as user:
+        assert user.stdout and user.stderr
+        if not user.stdout.readline().strip():
+            pytest.skip(user.stderr.read())
+        folder = Path(user.stdout.readline().strip()).parent
+        assert wait_until(lambda: len(members(folder)) > 3, 20)
+        user.kill()
+        assert wait_until(lambda: not members(folder) and not folder.exists(), 40), members(folder)

@@ -1,0 +1,117 @@
+"""Trainings of this machine that are lost: killed from outside, left by a killed call, on another machine."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evenground.call import CALL, hand_on, handed_on
+from evenground.errors import EvengroundError
+from evenground.runs.study import make_study, write_study
+from working_copy import WorkingCopy, trainings_in, wait_until
+
+TABLE = "results/native/tables/runs.csv"
+
+
+def begun(copy: WorkingCopy, *arguments: str) -> subprocess.Popen[bytes]:
+    """A call at work beside the test."""
+    (copy.root / "settings.yaml").write_text(yaml.safe_dump(copy.settings))
+    command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", "--cores", "2", *arguments]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=copy.root, env=copy.environ(), **quiet)
+
+
+def table(copy: WorkingCopy) -> list[tuple[str, str, str]]:
+    with (copy.root / TABLE).open(encoding="utf-8") as file:
+        return [(row["status"], row["reason"], row["attempts"]) for row in csv.DictReader(file)]
+
+
+def training_script(copy: WorkingCopy) -> int:
+    """The process of scripts/train.py: the sidecar and the engine are further down."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words, folder = (process / "cmdline").read_bytes().split(b"\0"), (process / "cwd").resolve()
+        except OSError:
+            continue
+        if folder == copy.root and b"scripts/train.py" in words[1:2]:
+            return int(process.name)
+    raise AssertionError("no training is at work")
+
+
+@pytest.mark.slow
+def test_a_killed_training_is_an_outcome_and_the_rest_goes_on(copy: WorkingCopy) -> None:
+    copy.settings["warm_up_images"] = 0
+    (copy.root / "fake_mode").write_text("hold")
+    call = begun(copy, TABLE)
+    assert wait_until(lambda: copy.trainings() > 0, 60)
+    os.kill(training_script(copy), signal.SIGKILL)
+    (copy.root / "fake_mode").unlink()
+    assert call.wait(timeout=120) == 0, "tables are made of what there is"
+    assert table(copy) == [("failed", "lost", "1"), *[("finished", "", "1")] * 3]
+    copy.log()
+    copy.call("--cores", "2", TABLE)
+    assert copy.trainings() == 1 and table(copy)[0] == ("finished", "", "2")
+
+
+@pytest.mark.slow
+def test_a_killed_call_loses_no_attempt(copy: WorkingCopy) -> None:
+    copy.settings |= {"warm_up_images": 0, "repetitions": 1}
+    (copy.root / "fake_mode").write_text("hold")
+    call = begun(copy)
+    assert wait_until(lambda: copy.trainings() > 0, 60)
+    call.kill()
+    call.wait()
+    assert wait_until(lambda: trainings_in(copy.root) == 0, 10)
+    assert list((copy.root / "results/attempts").rglob("started.json"))
+    (copy.root / "fake_mode").unlink()
+    copy.call("--cores", "2", TABLE)
+    assert table(copy) == [("finished", "", "1")] * 2
+
+
+def test_another_machine_is_an_outcome(copy: WorkingCopy) -> None:
+    study = make_study(copy.settings, copy.root)
+    write_study(study)
+    elsewhere = Path("cray-1-nogpu-1", *study.first.runs[0].place.parts[1:])
+    words = ["--experiment", "results/native/experiment.json", "--place", elsewhere, "--attempt", "1"]
+    command = [sys.executable, "scripts/train.py", *words, "--warm-up", "no"]
+    done = subprocess.run(command, cwd=copy.root, capture_output=True, text=True)
+    assert done.returncode == 0 and "FAILED: other-machine: 'cray-1-nogpu-1'" in done.stderr
+    ended = json.loads((copy.root / "results/attempts" / elsewhere / "1/outcome.json").read_text())
+    assert ended["reason"] == "other-machine" and study.first.machine in ended["detail"]
+    assert ended["run"]["machine"] == "cray-1-nogpu-1"
+
+
+def test_what_a_call_hands_on_is_its_plan_until_another_begins(
+    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CALL, "")
+    (copy.root / ".snakemake").mkdir()
+    study = make_study(copy.settings, copy.root)
+    number, todo = hand_on(copy.root, study), dict(study.todo)
+    again = handed_on(copy.root)
+    assert list(again.by_place) == list(study.by_place) and again.todo == todo
+    assert again.first.prepared("tiny") == study.first.prepared("tiny")
+    hand_on(copy.root, study)
+    monkeypatch.setenv(CALL, number)
+    with pytest.raises(EvengroundError, match="this job is of a call that has ended"):
+        handed_on(copy.root)
+
+
+def test_how_many_cores_a_cluster_is_asked_for_has_to_be_known(copy: WorkingCopy) -> None:
+    slurm = ("--workflow-profile", "profiles/slurm", "--dry-run")
+    copy.call(*slurm)
+    done = copy.call(*slurm, "--cores", "2", ok=False)
+    assert "error: --cores would limit what every job asks the scheduler for" in done.stdout + done.stderr
+    copy.settings["threads"] = "all"
+    done = copy.call(*slurm, ok=False)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    assert len(said) == 1 and "how many cores a training asks for on this cluster is not known" in said[0]
