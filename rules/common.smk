@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from functools import cache
 
 from evenground.call import caller
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
@@ -83,9 +84,25 @@ def interpreter(wildcards):
     return f"{env_dir(name)}/bin/python" if name else ""
 
 
+path_of = cache(Path)
+
+
 def place(wildcards):
     """Where a run stands below results/runs and results/attempts."""
-    return Path(wildcards.machine, wildcards.dataset, wildcards.engine, wildcards.key, f"r{wildcards.rep}")
+    return path_of(wildcards.machine, wildcards.dataset, wildcards.engine, wildcards.key, f"r{wildcards.rep}")
+
+
+def work(wildcards):
+    """The options of one training; all at once, as Snakemake works out each parameter of each of many jobs."""
+    its_place = place(wildcards)
+    image = image_of_engine(wildcards).record if IMAGES else ""
+    return [
+        *("--experiment", str(part_of(wildcards).results / "experiment.json")),
+        *("--place", str(its_place), "--attempt", wildcards.attempt),
+        *("--warm-up", "yes" if its_place in STUDY.warm_ups else "no"),
+        *(f"--python={interpreter(wildcards)}", f"--image={image}", f"--state={scheduler_state(wildcards)}"),
+        *OF_THIS_CALL,
+    ]
 
 
 def part_of(wildcards):
@@ -94,15 +111,14 @@ def part_of(wildcards):
     return STUDY.by_name[named] if named else STUDY.by_place[place(wildcards)][0]
 
 
-def experiment_of(wildcards):
-    """What the training's part is, with one value of each parameter."""
-    return str(part_of(wildcards).results / "experiment.json")
+def calibrations_of(part):
+    """The sampler's calibration on a part's class of machine, before anything is measured with it there."""
+    return [str(part.plan.calibration)] if part.plan.trains else []
 
 
 def calibrations(wildcards):
-    """The sampler's calibration on that class of machine, before anything is measured with it there."""
-    plan = part_of(wildcards).plan
-    return [str(plan.calibration)] if plan.trains else []
+    """The same of the part that a training or an index belongs to."""
+    return calibrations_of(part_of(wildcards))
 
 
 def attempts_to_make(wildcards):

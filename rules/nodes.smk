@@ -12,6 +12,8 @@ from evenground.runs.slurm import job_state
 CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # In an allocation of somebody's own the number would be that of all he does in it.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
+OF_THIS_CALL = ["--source", json.dumps(source_state(PLAN.root)), "--call", os.environ[CALL], f"--job={JOB}"]
+OF_THIS_CALL += ["--pipeline", *map(str, PIPELINE)]
 # A job that was lost is tried once more, by the call itself: not by what runs it on its node.
 RETRIES = 1 if workflow.is_main_process else 0
 ALONE_MIN, SETTLING_MIN = 20, 10
@@ -46,17 +48,12 @@ def settles(wildcards, attempt):
 
 def node_cores(wildcards, attempt):
     """Cores of a training, and of what is measured or asked like one."""
-    if not CLUSTER:
-        return workflow.cores
-    if settles(wildcards, attempt):
-        return 1
-    return cores_to_ask(request_for(wildcards).cores, most_threads(wildcards))
+    return 1 if settles(wildcards, attempt) else cores_to_ask(request_for(wildcards).cores, most_threads())
 
 
-def most_threads(wildcards):
-    """What the training's part wants; other jobs stand for all parts."""
-    if getattr(wildcards, "rep", None):
-        return part_of(wildcards).plan.experiment.threads
+@cache
+def most_threads():
+    """As many as any part wants: a class of machine is told by the cores that its jobs see."""
     wanted = [part.plan.experiment.threads for part in STUDY.parts]
     return "all" if "all" in wanted else max(wanted)
 
@@ -65,32 +62,40 @@ def asked(name):
     """The resource `name` of a node's kind, as a function for a rule; where it is None nothing is asked."""
 
     def of_job(wildcards, attempt):
-        quiet = not CLUSTER or settles(wildcards, attempt)
-        return None if quiet else getattr(request_for(wildcards), name)
+        return None if settles(wildcards, attempt) else getattr(request_for(wildcards), name)
 
     return of_job
 
 
 def node_mb(wildcards, attempt):
     """Memory of such a job; 0 asks for nothing: Snakemake takes no None here."""
-    if CLUSTER and settles(wildcards, attempt):
+    if settles(wildcards, attempt):
         return SETTLING_MB
     return asked("mem_mb")(wildcards, attempt) or 0
 
 
 def exclusive(wildcards, attempt):
     """A node of its own."""
-    return "--exclusive" if CLUSTER and not settles(wildcards, attempt) else None
+    return None if settles(wildcards, attempt) else "--exclusive"
 
 
 def training_min(wildcards, attempt):
-    """The scheduler's time limit of a training, in minutes; 0 asks for none."""
-    if not CLUSTER:
-        return 0
+    """The scheduler's time limit of a training, in minutes."""
     if settles(wildcards, attempt):
         return SETTLING_MIN
     limit_s, warm_up = PLAN.experiment.time_limit_s, place(wildcards) in STUDY.warm_ups
     return minutes_to_ask(lengths_of(PLAN.root, place(wildcards)), limit_s, warm_up)
+
+
+def node_of_its_own(minutes):
+    """The resources of a job that has a whole node; on this machine itself nothing is asked."""
+    if not CLUSTER:
+        return {}
+    words = {name: asked(name) for name in ("slurm_partition", "constraint")}
+    return {"mem_mb": node_mb, "gpu": asked("gpus"), "slurm_extra": exclusive, "runtime": minutes, **words}
+
+
+NODE_CORES = node_cores if CLUSTER else workflow.cores
 
 
 def scheduler_state(wildcards):
@@ -107,11 +112,11 @@ def refuse_unknown_cores():
         raise EvengroundError(what, "with --jobs", "leave --cores away")
     if "nodes" in sys.argv:
         for request in KINDS.values():
-            cores_to_ask(request.cores, most_threads(None))
+            cores_to_ask(request.cores, most_threads())
         return
     for part in STUDY.parts:
         if part.plan.trains and part.plan.todo:
-            cores_to_ask(node_request(part.plan.machine).cores, part.plan.experiment.threads)
+            cores_to_ask(node_request(part.plan.machine).cores, most_threads())
 
 
 if CLUSTER and workflow.is_main_process:
@@ -127,15 +132,10 @@ rule node:
         str(NODES / "{kind}.json"),
     log:
         "results/logs/node/{kind}.log",
-    threads: node_cores
+    threads: NODE_CORES
     retries: RETRIES
     resources:
-        mem_mb=node_mb,
-        gpu=asked("gpus"),
-        slurm_partition=asked("slurm_partition"),
-        constraint=asked("constraint"),
-        slurm_extra=exclusive,
-        runtime=ALONE_MIN if CLUSTER else 0,
+        **node_of_its_own(ALONE_MIN),
     shell:
         "{PYTHON:q} scripts/node.py --output {output:q} 2>&1 | tee {log:q}"
 

@@ -12,15 +12,10 @@ rule calibrate:
         str(CALIBRATIONS / "{machine}" / "{code}.json"),
     log:
         "results/logs/calibrate/{machine}-{code}.log",
-    threads: node_cores
+    threads: NODE_CORES
     retries: RETRIES
     resources:
-        mem_mb=node_mb,
-        gpu=asked("gpus"),
-        slurm_partition=asked("slurm_partition"),
-        constraint=asked("constraint"),
-        slurm_extra=exclusive,
-        runtime=ALONE_MIN if CLUSTER else 0,
+        **node_of_its_own(ALONE_MIN),
     container:
         any_container
     shell:
@@ -33,40 +28,24 @@ rule train:
     input:
         ancient(wanted_environments()),
         ancient(wanted_datasets()),
-        ancient(calibrations),
-        experiment=lambda wildcards: ancient(experiment_of(wildcards)),
+        ancient(calibrations if len(STUDY.machines) > 1 else calibrations_of(STUDY.parts[0])),
+        ancient(EXPERIMENT),
     output:
         "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",
     params:
-        place=place,
-        python=interpreter,
-        warm_up=lambda wildcards: "yes" if place(wildcards) in STUDY.warm_ups else "no",
-        image=lambda wildcards: image_of_engine(wildcards).record if IMAGES else "",
-        source=json.dumps(source_state(PLAN.root)),
-        call=os.environ[CALL],
-        job=JOB,
-        state=scheduler_state,
+        work=work,
     log:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
-    threads: node_cores
+    threads: NODE_CORES
     # Whatever ended a training without a word: the second try writes down what became of the first.
     retries: RETRIES
     resources:
-        mem_mb=node_mb,
-        gpu=asked("gpus"),
-        slurm_partition=asked("slurm_partition"),
-        constraint=asked("constraint"),
-        slurm_extra=exclusive,
-        runtime=training_min,
+        **node_of_its_own(training_min),
     priority: order_priority
     container:
-        container_of
+        container_of if IMAGES else None
     shell:
-        "exec {RUNNER:q} scripts/train.py --experiment {input.experiment:q} --place {params.place:q}"
-        " --attempt {wildcards.attempt:q} --python={params.python:q} --warm-up {params.warm_up:q}"
-        " --image={params.image:q} --source {params.source:q} --call {params.call:q} --job={params.job:q}"
-        " --state={params.state:q} --pipeline {PIPELINE}"
-        " 2> >(tee {log:q} >&2)"
+        "exec {RUNNER:q} scripts/train.py {params.work:q} 2> >(tee {log:q} >&2)"
 
 
 rule index:
