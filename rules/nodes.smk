@@ -91,8 +91,10 @@ def node_of_its_own(minutes):
     """The resources of a job that has a whole node; on this machine itself nothing is asked."""
     if not CLUSTER:
         return {}
-    words = {name: asked(name) for name in ("slurm_partition", "constraint")}
-    return {"mem_mb": node_mb, "gpu": asked("gpus"), "slurm_extra": exclusive, "runtime": minutes, **words}
+    # What no kind of node names is no resource at all: Snakemake works out each of each of many jobs.
+    named = {"gpus": "gpu", "slurm_partition": "slurm_partition", "constraint": "constraint"}
+    words = {word: asked(key) for key, word in named.items() if any(getattr(k, key) for k in KINDS.values())}
+    return {"mem_mb": node_mb, "slurm_extra": exclusive, "runtime": minutes, **words}
 
 
 NODE_CORES = node_cores if CLUSTER else workflow.cores
