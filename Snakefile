@@ -16,6 +16,7 @@ configfile: "params.yaml"
 
 include: "rules/study.smk"
 include: "rules/common.smk"
+include: "rules/nodes.smk"
 include: "rules/environments.smk"
 include: "rules/containers.smk"
 include: "rules/preflight.smk"
@@ -26,7 +27,7 @@ include: "rules/overview.smk"
 include: "rules/report.smk"
 
 
-localrules: all, figures, preflight, containers, data, nodes
+localrules: all, figures, preflight, containers, data, nodes, environment, image, fetch, complete
 
 
 rule all:

@@ -16,7 +16,9 @@ rule image:
             [part.plan for part in STUDY.parts], wildcards.environment),
     log:
         "results/logs/image/{environment}-{content}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        builds=1,
     shell:
         "{PYTHON:q} scripts/image.py {wildcards.environment:q} --record {output:q} --log {log:q}"
         " --recorded {params.recorded:q}"

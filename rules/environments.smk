@@ -8,6 +8,8 @@ rule environment:
         str(env_dir("uv").parent / "{environment}-{lock_hash,[0-9a-f]{12}}" / MARKER),
     log:
         "results/logs/environment/{environment}-{lock_hash}.log",
-    threads: workflow.cores
+    threads: all_cores
+    resources:
+        builds=1,
     shell:
         "{PYTHON:q} scripts/environment.py {wildcards.environment:q} 2>&1 | tee {log:q}"

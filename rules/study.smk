@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from environment import MARKER, env_dir
-from evenground.call import caller, end_with, hold
+from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
 from evenground.preflight.gate import gate
 from evenground.runs.study import make_study, write_study
@@ -23,14 +23,16 @@ try:
         config["deployment"] = "apptainer"
     # Of what class nodes are is asked by a job of the same call: until then this machine stands for them.
     asking = {"nodes": {}, "machine": "here"} if "nodes" in sys.argv else {}
-    # Whether engines are installed is asked once: what plans a single job takes it as it was.
-    STUDY = make_study({**config, **asking}, Path.cwd(), check=workflow.is_main_process)
+    # What is planned for a single job, on whatever machine, is what the call planned.
+    main = workflow.is_main_process
+    STUDY = make_study({**config, **asking}, Path.cwd()) if main else handed_on(Path.cwd())
     PLAN = STUDY.first
     IMAGES = {image.environment: image for image in images(STUDY)}
     if workflow.is_main_process:
         write_study(STUDY)
         plans = [part.plan for part in STUDY.parts]
         gate(plans, list(IMAGES.values()), refuse=not {"preflight", "nodes"}.intersection(sys.argv))
+        hand_on(Path.cwd(), STUDY)
 except EvengroundError as error:
     raise WorkflowError(f"error: {error}") from None
 

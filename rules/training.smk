@@ -12,11 +12,20 @@ rule calibrate:
         str(CALIBRATIONS / "{machine}" / "{code}.json"),
     log:
         "results/logs/calibrate/{machine}-{code}.log",
-    threads: workflow.cores
+    threads: node_cores
+    retries: 1
+    resources:
+        mem_mb=node_mb,
+        gpu=asked("gpus"),
+        slurm_partition=asked("slurm_partition"),
+        constraint=asked("constraint"),
+        slurm_extra=exclusive,
+        runtime=ALONE_MIN if CLUSTER else 0,
     container:
         any_container
     shell:
-        "exec {RUNNER:q} scripts/calibrate.py --output {output:q} --pipeline {PIPELINE} > >(tee {log:q}) 2>&1"
+        "exec {RUNNER:q} scripts/calibrate.py --output {output:q} --machine {wildcards.machine:q}"
+        " --pipeline {PIPELINE} > >(tee {log:q}) 2>&1"
 
 
 rule train:
@@ -34,16 +43,29 @@ rule train:
         warm_up=lambda wildcards: "yes" if place(wildcards) in STUDY.warm_ups else "no",
         image=lambda wildcards: image_of_engine(wildcards).record if IMAGES else "",
         source=json.dumps(source_state(PLAN.root)),
+        call=os.environ[CALL],
+        job=JOB,
+        state=scheduler_state,
     log:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
-    threads: workflow.cores
+    threads: node_cores
+    # Whatever ended a training without a word: the second try writes down what became of the first.
+    retries: 1
+    resources:
+        mem_mb=node_mb,
+        gpu=asked("gpus"),
+        slurm_partition=asked("slurm_partition"),
+        constraint=asked("constraint"),
+        slurm_extra=exclusive,
+        runtime=training_min,
     priority: order_priority
     container:
         container_of
     shell:
         "exec {RUNNER:q} scripts/train.py --experiment {input.experiment:q} --place {params.place:q}"
         " --attempt {wildcards.attempt:q} --python={params.python:q} --warm-up {params.warm_up:q}"
-        " --image={params.image:q} --source {params.source:q} --pipeline {PIPELINE}"
+        " --image={params.image:q} --source {params.source:q} --call {params.call:q} --job={params.job:q}"
+        " --state={params.state:q} --pipeline {PIPELINE}"
         " 2> >(tee {log:q} >&2)"
 
 

@@ -7,6 +7,7 @@ import argparse
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 
 import _path
 from evenground.call import end_with
-from evenground.errors import cli
+from evenground.errors import EvengroundError, cli
 from evenground.files import write_json
+from evenground.runs.machine import this_machine
 from evenground.runs.training import alone
 
 PASSED, MISSED = 0, 1
@@ -25,9 +27,17 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--machine", required=True, help="class of the machine it is to run on")
     parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     given = parser.parse_args()
     end_with(given.pipeline)
+    here = this_machine().name
+    if given.machine != here:
+        raise EvengroundError(
+            f"the sampler of '{given.machine}' cannot be calibrated on another machine",
+            f"this one, {socket.gethostname()}, is '{here}'",
+            "mend what is asked for its kind of node in `nodes`",
+        )
     given.output.parent.mkdir(parents=True, exist_ok=True)
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)
     command = [sys.executable, "-m", "evenground.sidecar", "calibrate", "--output", str(given.output)]

@@ -6,18 +6,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import sys
 import tempfile
 from pathlib import Path
 
 import _path  # noqa: F401
-from evenground.call import end_with
+from evenground.call import end_with, refuse_ended
 from evenground.config import load_experiment
-from evenground.errors import EvengroundError, cli
+from evenground.errors import cli
 from evenground.files import read_json
 from evenground.images import check_inside, read_record
-from evenground.runs.plan import make_plan
-from evenground.runs.training import Training, headline, train
+from evenground.runs.lost import begun, outcome_of
+from evenground.runs.machine import this_machine
+from evenground.runs.outcome import Outcome
+from evenground.runs.plan import ATTEMPTS, make_plan
+from evenground.runs.training import Training, give_up, headline, train
 
 
 def arguments() -> argparse.Namespace:
@@ -29,6 +33,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", choices=["yes", "no"], required=True)
     parser.add_argument("--image", default="", help="record of the container image this runs in, if any")
     parser.add_argument("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
+    parser.add_argument("--call", default="", help="number of the call of the pipeline")
+    parser.add_argument("--job", default="", help="the scheduler's number of this job, if one started it")
+    parser.add_argument("--state", default="", help="its word for the job that began this attempt, if any")
     parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     return parser.parse_args()
 
@@ -36,16 +43,17 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     end_with(given.pipeline)
+    if given.call:
+        refuse_ended(Path.cwd(), given.call)
     experiment = load_experiment(read_json(given.experiment), str(given.experiment))
+    lost = why_none(given)
+    if lost:
+        give_up(Path.cwd(), given.place, given.attempt, experiment.deployment, lost)
+        shown = " ".join([*given.place.parts[1:3], given.place.name])
+        say(shown, lost)
+        return
     # Which engines are installed was asked when the run was planned.
     plan = make_plan(experiment, Path.cwd(), check=False)
-    wanted = given.place.parts[0]
-    if wanted != plan.here.name:
-        raise EvengroundError(
-            f"'{wanted}' is another machine",
-            f"this one is '{plan.here.name}'",
-            "train on that machine; in a container, let it see the GPU: --apptainer-args '--nv --cleanenv'",
-        )
     run = plan.find(given.place)
     shown = f"[{run.order}/{len(plan.runs)}] {run.dataset} {run.engine} r{run.repetition}"
     note = " (with a warm-up before it)" if given.warm_up == "yes" else ""
@@ -57,10 +65,28 @@ def main() -> None:
         check_inside(image)
         # Snakemake makes the working copy a container's home: frameworks' caches do not belong there.
         os.environ["HOME"] = home.name
-    training = Training(plan, run, given.attempt, python, given.warm_up == "yes", image, given.source)
+    who = (given.source, given.call, given.job)
+    training = Training(plan, run, given.attempt, python, given.warm_up == "yes", image, *who)
     outcome = train(training)
     home.cleanup()
-    ended = f"FAILED: {outcome.reason}: {outcome.detail}" if outcome.reason else headline(training.place)
+    say(shown, outcome, headline(training.place) if outcome.reason is None else "")
+
+
+def why_none(given: argparse.Namespace) -> Outcome | None:
+    """The outcome of an attempt that is not made: an earlier job of the call lost it, or the machine is wrong."""
+    mark = begun(Path(ATTEMPTS, given.place, str(given.attempt)), given.call) if given.call else None
+    if mark:
+        return outcome_of(mark, given.state)
+    wanted, here = given.place.parts[0], this_machine().name
+    if wanted == here:
+        return None
+    seen = f"this one, {socket.gethostname()}, is '{here}'"
+    mend = "train on that machine; in a container, let it see the GPU: --apptainer-args '--nv --cleanenv'"
+    return Outcome("other-machine", f"'{wanted}' is another machine ({seen}): {mend}")
+
+
+def say(shown: str, outcome: Outcome, good: str = "") -> None:
+    ended = f"FAILED: {outcome.reason}: {outcome.detail}" if outcome.reason else good
     print(f"{shown}: {ended}", file=sys.stderr, flush=True)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import select
 import shutil
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 from evenground.errors import EvengroundError
-from evenground.files import writing
+from evenground.files import replacing, writing
 
 SNAKEMAKE = Path(".snakemake")
 LOCK = SNAKEMAKE / "evenground.lock"
@@ -21,6 +22,9 @@ PATIENCE_S, POLL_S = 5.0, 0.1
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # DVC sets it for the commands of its stages.
 DVC = "DVC_STAGE"
+# A call's own number, in the environment of all its jobs, and what it hands on to those on other machines.
+CALL = "EVENGROUND_CALL"
+HANDED = "evenground-{}.call"
 
 
 def hold(root: Path, patience_s: float = PATIENCE_S, unlock: bool = False) -> IO[str]:
@@ -107,3 +111,34 @@ def end_with(pids: list[int]) -> None:
 
     if watched:
         threading.Thread(target=wait, daemon=True).start()
+
+
+def hand_on(root: Path, content: Any) -> str:
+    """Begin a call: leave `content` for its jobs on other machines; returns the call's number.
+
+    They start Snakemake anew, perhaps on another class of machine and when half of the runs are there, and
+    must plan what the call planned.
+    """
+    number = os.environ[CALL] = str(time.time_ns())
+    for old in (root / SNAKEMAKE).glob(HANDED.format("*")):
+        old.unlink()
+    with replacing(_handed(root, number)) as beside:
+        beside.write_bytes(pickle.dumps(content))
+    return number
+
+
+def handed_on(root: Path) -> Any:
+    """What the call that this process is a job of handed on; EvengroundError where another has begun."""
+    number = os.environ.get(CALL, "")
+    refuse_ended(root, number)
+    return pickle.loads(_handed(root, number).read_bytes())
+
+
+def refuse_ended(root: Path, number: str) -> None:
+    """EvengroundError where the call `number` is not the latest: its job was left in a queue."""
+    if not _handed(root, number).is_file():
+        raise EvengroundError("this job is of a call that has ended", str(root), "nothing: it does nothing")
+
+
+def _handed(root: Path, number: str) -> Path:
+    return root / SNAKEMAKE / HANDED.format(number)

@@ -11,6 +11,7 @@ from evenground.images import Image
 from evenground.preflight.containers import findings
 from evenground.preflight.finding import Finding
 from evenground.runs.index import check_runs
+from evenground.runs.lost import clear
 from evenground.runs.plan import Plan
 
 
@@ -30,6 +31,8 @@ def gate(plans: Sequence[Plan], images: Sequence[Image], refuse: bool = True) ->
         if (folder / "dataset.json").is_file():
             check_arrays(folder)
     check_runs(plans)
+    for plan in plans:
+        clear(plan.root, plan.todo.items())
     if images and any(plan.todo and plan.trains for plan in plans):
         refuse_lacks(findings(plans, images))
 

@@ -38,6 +38,9 @@ class Code:
         self.recipe = cache(recipe)
         self._prepared: dict[str, str] = {}
 
+    def __reduce__(self) -> tuple[type[Code], tuple[Path]]:
+        return Code, (self.root,)
+
     def _tree(self, *paths: Path) -> str:
         return sha256_tree(paths, self.root)
 

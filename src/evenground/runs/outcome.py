@@ -10,13 +10,17 @@ from evenground.sidecar import Summary
 Reason = Literal[
     "crashed",  # the engine's process ended with a non-zero exit code
     "killed-by-signal",  # something ended it with a signal
-    "out-of-memory",  # the kernel's out-of-memory killer ended it
-    "time-limit",  # it ran longer than time_limit_s and was ended
+    "out-of-memory",  # the kernel's out-of-memory killer, or the scheduler, ended it
+    "time-limit",  # it ran longer than time_limit_s, or than the scheduler allowed, and was ended
     "broken-events",  # a line of its events file is not an event
     "incomplete-events",  # events are missing or out of order
     "wrong-work",  # it says it did other work than it was asked for
     "not-started",  # its command could not be started
     "interrupted",  # the sidecar beside it was ended before it
+    "cancelled",  # the scheduler's job was cancelled, or made way for another
+    "node-failed",  # the node went down
+    "other-machine",  # it came to a machine of another class
+    "lost",  # it began, and nothing of its end is known
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 

@@ -21,6 +21,7 @@ from evenground.images import Record
 from evenground.protocol.events import EventsError, Expected, check_events, read_events
 from evenground.runs.command import Work, pinned, variables
 from evenground.runs.keys import SCHEMA
+from evenground.runs.lost import MARK, OUTCOME, begun, leave_mark
 from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run
@@ -44,6 +45,10 @@ class Training:
     """The container image this runs in; None outside of one."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """Commit of the working copy and whether it was changed, as `record.source_state` says it."""
+    call: str = ""
+    """Number of the call of the pipeline, for the mark that it leaves."""
+    job: str = ""
+    """The scheduler's number of the job that this is; empty where none started it."""
 
     @property
     def folder(self) -> Path:
@@ -106,10 +111,11 @@ def _taken(lock: socket.socket, name: str) -> bool:
 
 def train(training: Training, lock: str = LOCK) -> Outcome:
     """Make one attempt at a run; its outcome is in `outcome.json`, a finished run stands under its place."""
+    shutil.rmtree(training.folder, ignore_errors=True)
+    made = training.folder / "run"
+    made.mkdir(parents=True)
+    leave_mark(training.folder, training.call, training.job)
     with alone(lock):
-        shutil.rmtree(training.folder, ignore_errors=True)
-        made = training.folder / "run"
-        made.mkdir(parents=True)
         record = environment_record(training.python, variables(training.work(made).threads))
         started_ns = time.time_ns()
         outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
@@ -195,33 +201,51 @@ def _judge_events(training: Training, work: Work) -> Outcome:
 
 def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
     """Write the outcome; move a finished run to its place, whole, and keep a failed one for its log."""
-    run = training.run
+    deployment = training.plan.experiment.deployment
+    ended = _ended(training.run.place, training.attempt, deployment, outcome, started_ns)
+    if outcome.reason is None:
+        write_json(made / OUTCOME, ended)
+        files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
+        write_json(made / "manifest.json", {"schema": SCHEMA, "run": ended["run"], "files": files})
+        training.place.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(training.place)
+        shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
+    _write_outcome(training.folder, ended)
+    return outcome
+
+
+def give_up(root: Path, place: Path, attempt: int, deployment: str, outcome: Outcome) -> None:
+    """Write the outcome of an attempt that was begun and lost, or is not made on this machine."""
+    folder = root / ATTEMPTS / place / str(attempt)
+    mark = begun(folder)
+    started_ns = mark.started_unix_ns if mark else time.time_ns()
+    _write_outcome(folder, _ended(place, attempt, deployment, outcome, started_ns))
+
+
+def _write_outcome(folder: Path, ended: dict[str, Any]) -> None:
+    write_json(folder / OUTCOME, ended)
+    (folder / MARK).unlink(missing_ok=True)
+
+
+def _ended(place: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int) -> dict[str, Any]:
+    machine, dataset, engine, key, repetition = place.parts
     identity = {
-        "machine": run.machine,
-        "dataset": run.dataset,
-        "engine": run.engine,
-        "key": run.key,
-        "repetition": run.repetition,
-        "deployment": training.plan.experiment.deployment,
+        "machine": machine,
+        "dataset": dataset,
+        "engine": engine,
+        "key": key,
+        "repetition": int(repetition.removeprefix("r")),
+        "deployment": deployment,
     }
-    ended = {
+    return {
         "schema": SCHEMA,
         "status": outcome.status,
         **asdict(outcome),
-        "attempt": training.attempt,
+        "attempt": attempt,
         "run": identity,
         "started_unix_ns": started_ns,
         "ended_unix_ns": time.time_ns(),
     }
-    if outcome.reason is None:
-        write_json(made / "outcome.json", ended)
-        files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
-        write_json(made / "manifest.json", {"schema": SCHEMA, "run": identity, "files": files})
-        training.place.parent.mkdir(parents=True, exist_ok=True)
-        made.rename(training.place)
-        shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
-    write_json(training.folder / "outcome.json", ended)
-    return outcome
 
 
 def _last_line(log: Path) -> str:

@@ -1,0 +1,144 @@
+"""A cluster's nodes: of what class they are, and what is asked for a training; on this machine nothing is asked."""
+
+from functools import cache
+
+from evenground.config import load_experiment
+from evenground.runs.lost import begun
+from evenground.runs.plan import ATTEMPTS, NODES
+from evenground.runs.request import cores_to_ask, lengths_of, minutes_to_ask, request_of
+from evenground.runs.slurm import job_state
+
+# Which executor there will be is not known yet, but only one that hands jobs to others is given a number of them.
+CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+# In an allocation of somebody's own the number would be that of all he does in it.
+JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
+ALONE_MIN, SETTLING_MIN = 20, 10
+SETTLING_MB = 1000
+# A call that asks of what class they are is planned as if there were none.
+KINDS = load_experiment({"nodes": config.get("nodes", {})}).nodes
+node_request = cache(lambda machine: request_of(KINDS, machine, PLAN.root))
+
+
+def request_for(wildcards):
+    """What is asked for a job that is a kind of node's or comes to a class of machine."""
+    kind = getattr(wildcards, "kind", None)
+    return KINDS[kind] if kind else node_request(wildcards.machine)
+
+
+def all_cores(wildcards):
+    """Of this machine, or as many as the call was given: one such job at a time."""
+    return os.cpu_count() if CLUSTER else workflow.cores
+
+
+def begun_before(wildcards, number=os.environ[CALL]):
+    """The mark of an earlier job of this call that began the training and was lost; None of what trains not."""
+    if getattr(wildcards, "rep", None) is None:
+        return None
+    return begun(Path(ATTEMPTS, place(wildcards), wildcards.attempt), number)
+
+
+def settles(wildcards, attempt):
+    """Whether a job's second try only has to write down what became of the first, which takes no node."""
+    return attempt > 1 and begun_before(wildcards) is not None
+
+
+def node_cores(wildcards, attempt):
+    """Cores of a training, and of what is measured or asked like one."""
+    if not CLUSTER:
+        return workflow.cores
+    if settles(wildcards, attempt):
+        return 1
+    return cores_to_ask(request_for(wildcards).cores, most_threads(wildcards))
+
+
+def most_threads(wildcards):
+    """What the training's part wants; other jobs stand for all parts."""
+    if getattr(wildcards, "rep", None):
+        return part_of(wildcards).plan.experiment.threads
+    wanted = [part.plan.experiment.threads for part in STUDY.parts]
+    return "all" if "all" in wanted else max(wanted)
+
+
+def asked(name):
+    """The resource `name` of a node's kind, as a function for a rule; where it is None nothing is asked."""
+
+    def of_job(wildcards, attempt):
+        quiet = not CLUSTER or settles(wildcards, attempt)
+        return None if quiet else getattr(request_for(wildcards), name)
+
+    return of_job
+
+
+def node_mb(wildcards, attempt):
+    """Memory of such a job; 0 asks for nothing: Snakemake takes no None here."""
+    if CLUSTER and settles(wildcards, attempt):
+        return SETTLING_MB
+    return asked("mem_mb")(wildcards, attempt) or 0
+
+
+def exclusive(wildcards, attempt):
+    """A node of its own."""
+    return "--exclusive" if CLUSTER and not settles(wildcards, attempt) else None
+
+
+def training_min(wildcards, attempt):
+    """The scheduler's time limit of a training, in minutes; 0 asks for none."""
+    if not CLUSTER:
+        return 0
+    if settles(wildcards, attempt):
+        return SETTLING_MIN
+    limit_s, warm_up = PLAN.experiment.time_limit_s, place(wildcards) in STUDY.warm_ups
+    return minutes_to_ask(lengths_of(PLAN.root, place(wildcards)), limit_s, warm_up)
+
+
+def scheduler_state(wildcards):
+    """The scheduler's word for the lost job that began this training; empty where there is none."""
+    mark = begun_before(wildcards)
+    return job_state(mark.job) if mark and mark.job else ""
+
+
+def refuse_unknown_cores():
+    """EvengroundError where the scheduler would be asked for other cores than the experiment names."""
+    # For a dry run Snakemake itself sets them.
+    if any(word.startswith(("--cores", "-c")) for word in sys.argv[1:]):
+        what = "--cores would limit what every job asks the scheduler for"
+        raise EvengroundError(what, "with --jobs", "leave --cores away")
+    if "nodes" in sys.argv:
+        for request in KINDS.values():
+            cores_to_ask(request.cores, most_threads(None))
+        return
+    for part in STUDY.parts:
+        if part.plan.trains and part.plan.todo:
+            cores_to_ask(node_request(part.plan.machine).cores, part.plan.experiment.threads)
+
+
+if CLUSTER and workflow.is_main_process:
+    try:
+        refuse_unknown_cores()
+    except EvengroundError as error:
+        raise WorkflowError(f"error: {error}") from None
+
+
+rule node:
+    """A node of each kind says of what class it is, with the cores and cards that a training gets there."""
+    output:
+        str(NODES / "{kind}.json"),
+    log:
+        "results/logs/node/{kind}.log",
+    threads: node_cores
+    retries: 1
+    resources:
+        mem_mb=node_mb,
+        gpu=asked("gpus"),
+        slurm_partition=asked("slurm_partition"),
+        constraint=asked("constraint"),
+        slurm_extra=exclusive,
+        runtime=ALONE_MIN if CLUSTER else 0,
+    shell:
+        "{PYTHON:q} scripts/node.py --output {output:q} 2>&1 | tee {log:q}"
+
+
+rule nodes:
+    """Of what class all kinds of node are, and no training."""
+    input:
+        [str(NODES / f"{kind}.json") for kind in KINDS],
