@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Submit, ask after and cancel a job of Snakemake with kubectl or aws: called by the profiles of docs/cloud.md."""
+"""Submit, ask after and cancel a job of Snakemake with kubectl or aws, for the profiles of docs/cloud.md."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import _path
 import yaml
+
+import _path
 from environment import cache_dir
 from evenground.errors import EvengroundError, cli
 from evenground.runs.cloud import (
@@ -68,8 +70,9 @@ def submit_to_aws(queue: str, definition: str, script: Path) -> str:
 
 
 def environ() -> dict[str, str]:
-    """What a job must be told: environments lie in the cache of this call, wherever its home is."""
-    return {"EVENGROUND_CACHE": str(cache_dir().absolute())}
+    """What a job must be told: this call's variables, and where its cache lies, whatever its home is."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("EVENGROUND_")}
+    return {**own, "EVENGROUND_CACHE": str(cache_dir().absolute())}
 
 
 def kubernetes_status(job: str) -> State:

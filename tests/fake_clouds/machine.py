@@ -1,4 +1,4 @@
-"""What stands behind the fake kubectl and aws: jobs as processes of this machine, in the folder FAKE_CLOUD."""
+"""Behind the fake kubectl and aws: jobs as processes of this machine, kept in the folder FAKE_CLOUD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job of Snakemake as a job of Kubernetes or of AWS Batch: what is asked for, and what a state of it means."""
+"""A job of Snakemake as a job of Kubernetes or of AWS Batch: what it asks for, what its state means."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ State = Literal["running", "success", "failed"]
 PROPERTIES = "# properties = "
 UNFILLED = "FILL-IN"
 NODE_SHARE = 0.9
-"""Of the cores of a Kubernetes node: it keeps some for itself, and a pod that asks for all is never placed."""
+"""Of a Kubernetes node's cores: it keeps some for itself, and a pod that asks for all is never placed."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,14 @@ def _labels(constraint: str) -> dict[str, str]:
 
 
 def must_be_mounted(template: Mapping[str, Any], folders: Mapping[str, Path]) -> None:
-    """EvengroundError for a folder of `folders` (what it is -> where) that lies on no volume of the template."""
+    """EvengroundError for one of `folders` (what it is -> where) that lies on no volume of the template."""
     container = template["spec"]["template"]["spec"]["containers"][0]
     mounts = [PurePath(mount["mountPath"]) for mount in container.get("volumeMounts", [])]
     for what, folder in folders.items():
         if not any(folder.is_relative_to(mount) for mount in mounts):
-            todo = f"it must lie below {' or '.join(map(str, mounts)) or 'a volume'}, the same path in every pod"
+            todo = (
+                f"it must lie below {' or '.join(map(str, mounts)) or 'a volume'}, the same path in every pod"
+            )
             raise EvengroundError(f"the {what} is not on the shared file system", str(folder), todo)
 
 
