@@ -58,11 +58,13 @@ class WorkingCopy:
 
     root: Path
     settings: dict[str, Any] = field(default_factory=dict)
+    python: str = sys.executable
+    variables: dict[str, str] = field(default_factory=dict)
 
     def call(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         """Call Snakemake; `ok` says whether it must succeed."""
         (self.root / "settings.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", *arguments]
+        command = [self.python, "-m", "snakemake", "--configfile", "settings.yaml", *arguments]
         done = subprocess.run(command, cwd=self.root, env=self.environ(), capture_output=True, text=True)
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done
@@ -82,7 +84,8 @@ class WorkingCopy:
         return path
 
     def environ(self) -> dict[str, str]:
-        return {**os.environ, "EVENGROUND_CACHE": str(self.root / "cache"), "PYTHONPATH": ""}
+        own = {"EVENGROUND_CACHE": str(self.root / "cache"), "PYTHONPATH": "", **self.variables}
+        return {**os.environ, **own}
 
     def asked(self) -> int:
         """How often an engine was asked whether it is installed, since the last time this was called."""

@@ -1,21 +1,27 @@
-"""`profiles/quick` and `profiles/slurm` replace the default profile: what all must say is held equal here."""
+"""A profile replaces the default one, so what all must say is held equal here, and all they name is there."""
 
+import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
+from snakemake.cli import get_argument_parser
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_THIS_MACHINE = {"cores"}
-"""A cluster's jobs ask for the cores that the experiment names."""
-OF_A_CLUSTER = {
-    *("executor", "jobs", "max-jobs-per-timespan", "latency-wait", "default-resources", "resources"),
-    *("groups", "group-components"),
-    *("slurm-status-command", "slurm-init-seconds-before-status-checks", "slurm-no-requeue"),
-}
+OTHERS = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml"))
+OTHERS.remove("default")
+RULES = set(
+    re.findall(r"^ *rule (\w+):", "".join(p.read_text() for p in (ROOT / "rules").glob("*.smk")), re.M)
+)
 
 
-def profile(name: str) -> dict[str, object]:
-    content: dict[str, object] = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
+def text(name: str) -> str:
+    return (ROOT / "profiles" / name / "config.yaml").read_text()
+
+
+def profile(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(text(name))
     return content
 
 
@@ -25,14 +31,34 @@ def test_quick_says_all_that_the_default_says() -> None:
     assert quick == profile("default")
 
 
-def test_slurm_says_what_the_default_says_but_for_the_cluster() -> None:
-    slurm, default = profile("slurm"), profile("default")
-    assert slurm.keys() - default.keys() == OF_A_CLUSTER and default.keys() - slurm.keys() == OF_THIS_MACHINE
-    assert {key: slurm[key] for key in default.keys() - OF_THIS_MACHINE} == {
-        key: value for key, value in default.items() if key not in OF_THIS_MACHINE
-    }
-
-
 def test_a_lost_training_is_not_made_again_by_slurm() -> None:
     slurm = profile("slurm")
     assert slurm["executor"] == "slurm" and slurm["slurm-no-requeue"] is True
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_profile_says_what_the_default_says(name: str) -> None:
+    shared, other = profile("default"), profile(name)
+    if "executor" in other:
+        # With jobs on other machines it would limit what each asks for.
+        assert shared.pop("cores") and "cores" not in other and "jobs" in other
+    assert {key: other.get(key) for key in shared} == shared
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_key_is_an_option_and_every_rule_is_there(name: str) -> None:
+    options, content = get_argument_parser()._option_string_actions, profile(name)
+    # A plugin's options begin with its name; whether it knows them is seen in a dry run.
+    unknown = [key for key in content if f"--{key}" not in options]
+    assert all(key.startswith(f"{content.get('executor')}-") for key in unknown), unknown
+    named = {item.split("=")[0] for item in content.get("groups", [])}
+    assert named <= RULES
+
+
+@pytest.mark.parametrize("name", ["kubernetes", "aws-batch"])
+def test_the_first_line_says_that_it_is_not_tried(name: str) -> None:
+    assert text(name).startswith("# Not tried: ")
+    cancel = ROOT / "profiles" / name / "cancel"
+    assert profile(name)["cluster-generic-cancel-cmd"] == str(cancel.relative_to(ROOT))
+    # Snakemake starts it as it is, without a shell.
+    assert cancel.stat().st_mode & 0o111
