@@ -27,13 +27,19 @@ include: "rules/overview.smk"
 include: "rules/report.smk"
 
 
-localrules: all, figures, preflight, containers, data, nodes, environment, image, fetch, complete
+localrules: all, runs, figures, preflight, containers, data, nodes, environment, image, fetch, complete
 
 
 rule all:
     default_target: True
     input:
         [f"{OUT}/complete.json", *shown_in_report()],
+
+
+rule runs:
+    """All trainings, and the index of what became of them."""
+    input:
+        f"{OUT}/index.json",
 
 
 rule figures:

@@ -2,6 +2,17 @@
 
 if len(STUDY.parts) > 1:
 
+    rule indexes:
+        input:
+            of_parts("index.json"),
+            parts=f"{OUT}/parts.json",
+        output:
+            f"{OUT}/index.json",
+        log:
+            "results/logs/indexes.log",
+        shell:
+            "{PYTHON:q} scripts/indexes.py --parts {input.parts:q} --output {output:q} 2>&1 | tee {log:q}"
+
     rule overview:
         input:
             code("analysis", "claims", "report", "overview"),
@@ -10,11 +21,10 @@ if len(STUDY.parts) > 1:
             of_parts("figures/figures.json"),
             of_parts("verdicts.json"),
             of_parts("report.html"),
-            of_parts("index.json"),
             of_parts("metrics.json"),
+            f"{OUT}/index.json",
             parts=f"{OUT}/parts.json",
         output:
-            f"{OUT}/index.json",
             f"{OUT}/metrics.json",
             f"{OUT}/verdicts.json",
             f"{OUT}/figures/figures.json",

@@ -28,9 +28,10 @@ from engines.support import interpreter
 from evenground.analysis.files import read_csv
 from evenground.analysis.index import read_index
 from evenground.errors import EvengroundError
+from evenground.files import sha256_file
 from evenground.overview.curves import MOST_PANELS, drawings
 from evenground.overview.machines import AGREEMENT, ENGINES, RATIOS
-from evenground.overview.parts import read_parts
+from evenground.overview.parts import indexes, read_parts
 from evenground.overview.scaling import scaling
 from evenground.overview.write import write_all
 from evenground.report.style import fixed_style
@@ -248,17 +249,18 @@ def test_what_is_the_same_in_all_parts_stands_once(made: Path) -> None:
 
 
 def test_records_are_those_of_the_parts(made: Path) -> None:
-    verdicts, metrics, index = (
-        json.loads((made.parent / f"{name}.json").read_text()) for name in ("verdicts", "metrics", "index")
+    verdicts, metrics = (
+        json.loads((made.parent / f"{name}.json").read_text()) for name in ("verdicts", "metrics")
     )
-    parts = read_parts(made).parts
+    parts, index = read_parts(made), indexes(read_parts(made))
     assert verdicts["schema"] == index["schema"] == 1
-    for part, listed in zip(parts, index["parts"], strict=True):
+    for part, listed in zip(parts.parts, index["parts"], strict=True):
         assert verdicts["parts"][part.name] == json.loads((part.folder / "verdicts.json").read_text())
         assert metrics[part.name] == json.loads((part.folder / "metrics.json").read_text())
         assert (listed["name"], listed["machine"]) == (part.name, part.machine)
         assert listed["settings"] == part.settings
-        assert read_index(made.parents[2] / listed["index"]).machine.class_name == part.machine
+        file = made.parents[2] / listed["index"]
+        assert read_index(file).machine.class_name == part.machine and listed["sha256"] == sha256_file(file)
 
 
 class Seen(HTMLParser):
@@ -368,7 +370,7 @@ def test_the_script_writes_all(made: Path, tmp_path: Path, capsys: pytest.Captur
     call("--parts", str(made), "--output-dir", str(tmp_path))
     assert capsys.readouterr().out == f"overview of 8 parts: {tmp_path}/report.html\n"
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"tables", "figures", "verdicts.json", "metrics.json", "index.json", "report.html"}
+    assert names == {"tables", "figures", "verdicts.json", "metrics.json", "report.html"}
 
 
 def test_parts_of_two_versions_are_refused(made: Path, tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ class TestInContainers:
             done = contained.call("containers")
             assert done.returncode == 0 and "building" not in done.stdout, done.stdout + done.stderr
             assert contained.record("jax").is_file() and contained.attempts() == before
-            done = contained.call("--use-singularity", "index")
+            done = contained.call("--use-singularity", "runs")
             assert done.returncode == 0 and contained.attempts() == before + 1, done.stdout + done.stderr
 
     def test_an_image_of_something_else_is_refused(self, contained: Contained, tmp_path: Path) -> None:

@@ -181,3 +181,18 @@ class TestRepro:
     @staticmethod
     def finished(space: Workspace) -> int:
         return len(list((space.root / "results/runs").rglob("manifest.json")))
+
+
+@pytest.mark.slow
+def test_a_list_is_a_sweep_for_dvc_too(tmp_path: Path) -> None:
+    """Two values, then one of them: what there is already is not trained again, and all of it is stored."""
+    space = made_workspace(tmp_path / "space")
+    epochs = space.copy.settings["epochs"]
+    assert space.repro(epochs=[epochs, epochs + 1]) == 2, "one value is there already"
+    parts = space.out / "parts"
+    assert sorted(path.name for path in parts.iterdir()) == [f"epochs-{epochs}", f"epochs-{epochs + 1}"]
+    table = (space.out / "tables/scaling.csv").read_text()
+    assert table.startswith("machine,dataset,engine,epochs,")
+    lock = (space.root / "dvc.lock").read_bytes()
+    assert space.repro() == 0 and (space.root / "dvc.lock").read_bytes() == lock
+    assert space.repro(epochs=epochs) == 0 and not (space.out / "tables/scaling.csv").exists()

@@ -109,6 +109,6 @@ class TestExperiments:
         """The runs that Snakemake made without DVC."""
         before = runs(space)
         space.copy.log()
-        space.run("snakemake", "--cores", "1", "index", "--config", f"seed={seed}")
+        space.run("snakemake", "--cores", "1", "runs", "--config", f"seed={seed}")
         assert space.copy.trainings() == 4
         return runs(space) - before

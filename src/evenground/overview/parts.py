@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -23,7 +23,7 @@ from evenground.analysis.index import (
     root_of,
 )
 from evenground.errors import EvengroundError
-from evenground.files import read_json
+from evenground.files import read_json, sha256_file
 
 RERUN = "delete it and call the pipeline again"
 # A class's name and every value in it, as a part of a path.
@@ -185,3 +185,18 @@ def _read(planned: Planned, root: Path, deployment: str) -> Part:
             what = f"the index of part {planned.name} has {name} {said[name]}, not {value}"
             raise EvengroundError(what, str(where), RERUN)
     return Part(planned, root / planned.folder, index)
+
+
+def indexes(parts: Parts) -> dict[str, Any]:
+    """The `index.json` of an experiment of several parts: where the index of each lies, and its sha256."""
+    listed = [
+        {
+            "name": part.name,
+            "machine": part.machine,
+            "settings": part.settings,
+            "index": f"{part.planned.folder}/index.json",
+            "sha256": sha256_file(part.file("index.json")),
+        }
+        for part in parts.parts
+    ]
+    return {"schema": 1, "parts": listed}

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from evenground.files import read_json, sha256_file, write_json
+from evenground.files import read_json, write_json
 from evenground.overview.curves import drawings
 from evenground.overview.join import joined_tables, write_table
 from evenground.overview.machines import machine_drawings, machine_tables
@@ -45,20 +45,9 @@ def _remove_others(folder: Path, names: Set[str]) -> None:
 
 
 def _records(parts: Parts) -> dict[str, Any]:
-    """Verdicts and metrics of every part as they are, and where its index lies."""
-    indexes = [
-        {
-            "name": part.name,
-            "machine": part.machine,
-            "settings": part.settings,
-            "index": f"{part.planned.folder}/index.json",
-            "sha256": sha256_file(part.file("index.json")),
-        }
-        for part in parts.parts
-    ]
+    """Verdicts and metrics of every part as they are."""
     verdicts = {part.name: read_json(part.file("verdicts.json")) for part in parts.parts}
     return {
         "verdicts.json": {"schema": 1, "parts": verdicts},
         "metrics.json": {part.name: read_json(part.file("metrics.json")) for part in parts.parts},
-        "index.json": {"schema": 1, "parts": indexes},
     }
