@@ -9,7 +9,6 @@ from evenground.call import caller
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.lines import thesis_files
 from evenground.runs.command import GPU_CHOICE
-from evenground.runs.record import source_state
 
 wildcard_constraints:
     part="|".join(map(re.escape, STUDY.by_name)),

@@ -12,7 +12,7 @@ from evenground.runs.slurm import job_state
 CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # In an allocation of somebody's own the number would be that of all he does in it.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
-OF_THIS_CALL = ["--source", json.dumps(source_state(PLAN.root)), "--call", os.environ[CALL], f"--job={JOB}"]
+OF_THIS_CALL = ["--source", json.dumps(SOURCE), "--call", os.environ[CALL], f"--job={JOB}"]
 OF_THIS_CALL += ["--pipeline", *map(str, PIPELINE)]
 # A job that was lost is tried once more, by the call itself: not by what runs it on its node.
 RETRIES = 1 if workflow.is_main_process else 0

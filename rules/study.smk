@@ -6,6 +6,7 @@ from environment import MARKER, env_dir
 from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
 from evenground.preflight.gate import gate
+from evenground.runs.record import source_state
 from evenground.runs.study import make_study, write_study
 from image import images
 from snakemake.exceptions import WorkflowError
@@ -25,14 +26,17 @@ try:
     asking = {"nodes": {}, "machine": "here"} if "nodes" in sys.argv else {}
     # What is planned for a single job, on whatever machine, is what the call planned.
     main = workflow.is_main_process
-    STUDY = make_study({**config, **asking}, Path.cwd()) if main else handed_on(Path.cwd())
+    if main:
+        STUDY, SOURCE = make_study({**config, **asking}, Path.cwd()), source_state(Path.cwd())
+    else:
+        STUDY, SOURCE = handed_on(Path.cwd())
     PLAN = STUDY.first
     IMAGES = {image.environment: image for image in images(STUDY)}
-    if workflow.is_main_process:
+    if main:
         write_study(STUDY)
         plans = [part.plan for part in STUDY.parts]
         gate(plans, list(IMAGES.values()), refuse=not {"preflight", "nodes"}.intersection(sys.argv))
-        hand_on(Path.cwd(), STUDY)
+        hand_on(Path.cwd(), (STUDY, SOURCE))
 except EvengroundError as error:
     raise WorkflowError(f"error: {error}") from None
 

@@ -21,6 +21,7 @@ from evenground.runs.lost import begun, outcome_of
 from evenground.runs.machine import this_machine
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import ATTEMPTS, make_plan
+from evenground.runs.study import PARTS
 from evenground.runs.training import Training, give_up, headline, restored, train
 
 
@@ -56,7 +57,9 @@ def main() -> None:
     # Which engines are installed was asked when the run was planned.
     plan = make_plan(experiment, Path.cwd(), check=False)
     run = plan.find(given.place)
-    shown = f"[{run.order}/{len(plan.runs)}] {run.dataset} {run.engine} r{run.repetition}"
+    above = given.experiment.parent
+    part = f" of {above.name}" if above.parent.name == PARTS else ""
+    shown = f"[{run.order}/{len(plan.runs)}{part}] {run.dataset} {run.engine} r{run.repetition}"
     note = " (with a warm-up before it)" if given.warm_up == "yes" else ""
     print(f"{shown}: training{note} ...", file=sys.stderr, flush=True)
     python = Path(given.python) if given.python else None

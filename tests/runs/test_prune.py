@@ -71,6 +71,20 @@ def test_an_index_and_a_plan_name_their_runs_whatever_became_of_them() -> None:
     assert places({"runs": [{**one, "machine": "m", "repetition": 1}]}, "") == {OLD}
 
 
+def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> None:
+    runs = [
+        {"machine": machine, "dataset": "d", "engine": "a", "key": key, "repetition": 1}
+        for machine, key in (("m", "k1"), ("n", "k2"))
+    ]
+    content = {"schema": 1, "parts": [{"name": run["key"], "machine": "m", "runs": [run]} for run in runs]}
+    named = {Path("m/d/a/k1/r1"), Path("n/d/a/k2/r1")}
+    assert places(content, "here") == named
+    write_json(tmp_path / "results/native/index.json", content)
+    third = {"machine": {"class": "m"}, "runs": [{**runs[0], "key": "k3", "path": None, "machine": "m"}]}
+    write_json(tmp_path / "results/native/parts/k3/plan.json", third)
+    assert places_here(tmp_path) == {*named, Path("m/d/a/k3/r1")}
+
+
 @pytest.mark.parametrize(
     "wrong", [None, {}, {"runs": [{}]}, {"runs": [{"path": "elsewhere/x"}]}, {"runs": 3}]
 )

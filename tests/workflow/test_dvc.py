@@ -195,4 +195,7 @@ def test_a_list_is_a_sweep_for_dvc_too(tmp_path: Path) -> None:
     assert table.startswith("machine,dataset,engine,epochs,")
     lock = (space.root / "dvc.lock").read_bytes()
     assert space.repro() == 0 and (space.root / "dvc.lock").read_bytes() == lock
+    space.commit()
+    listed = space.run(sys.executable, "scripts/prune.py")
+    assert "nothing to remove: every run is named" in listed
     assert space.repro(epochs=epochs) == 0 and not (space.out / "tables/scaling.csv").exists()

@@ -1,9 +1,10 @@
-"""A thousand runs: planning them, and a `dvc repro` over them when they are all there."""
+"""Many runs: planning a thousand and a sweep of ten thousand, and a `dvc repro` over those that are there."""
 
 from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from working_copy import ROOT, TINY, WorkingCopy, fresh_copy
 REPETITIONS = 250
 RUNS = 2 * 2 * REPETITIONS
 PLAN_LIMIT_S, NO_OP_LIMIT_S = 5.0, 15.0
+# Two datasets, two engines, 25 points of 100 repetitions.
+SWEEP = {"batch_size": [4, 8, 12, 16, 20], "threads": [1, 2, 3, 4, "all"], "repetitions": 100}
+SWEEP_LIMIT_S, SWEEP_LIMIT_BYTES = 20.0, 2 * 2**30
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +92,17 @@ class TestAThousandRuns:
         assert copy.trainings() == 0 and (copy.root / "dvc.lock").read_bytes() == lock
         print(f"recorded in {recorded_s:.1f} s, nothing to do in {took_s:.1f} s")
         assert took_s < NO_OP_LIMIT_S, took_s
+
+
+@pytest.mark.slow
+def test_a_sweep_of_ten_thousand_runs_is_planned_in_time_and_memory(copy: WorkingCopy) -> None:
+    swept = WorkingCopy(copy.root, {**copy.settings, **SWEEP})
+    took_s = []
+    while len(took_s) < 3 and min(took_s, default=SWEEP_LIMIT_S) >= SWEEP_LIMIT_S:
+        began_s = time.monotonic()
+        said = swept.call("--dry-run", "--cores", "1").stdout
+        took_s.append(time.monotonic() - began_s)
+        assert re.search(r"^train +10000$", said, re.M)
+    most_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(f"planned in {min(took_s):.1f} s and {most_bytes / 2**20:.0f} MiB")
+    assert min(took_s) < SWEEP_LIMIT_S and most_bytes < SWEEP_LIMIT_BYTES

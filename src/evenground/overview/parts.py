@@ -30,6 +30,7 @@ RERUN = "delete it and call the pipeline again"
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,254}$")]
 Parameter = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,63}$")]
 Value = int | float | Words
+_OF_A_RUN = ("dataset", "engine", "key", "repetition")
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,10 @@ def _read(planned: Planned, root: Path, deployment: str) -> Part:
 
 
 def indexes(parts: Parts) -> dict[str, Any]:
-    """The `index.json` of an experiment of several parts: where the index of each lies, and its sha256."""
+    """The `index.json` of an experiment of several parts: where the index of each lies, and its sha256.
+
+    It names every wanted run, so that whoever has this file alone knows which ones belong to it.
+    """
     listed = [
         {
             "name": part.name,
@@ -196,6 +200,10 @@ def indexes(parts: Parts) -> dict[str, Any]:
             "settings": part.settings,
             "index": f"{part.planned.folder}/index.json",
             "sha256": sha256_file(part.file("index.json")),
+            "runs": [
+                {"machine": part.machine, **{name: getattr(run, name) for name in _OF_A_RUN}}
+                for run in part.index.runs
+            ],
         }
         for part in parts.parts
     ]

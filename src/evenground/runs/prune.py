@@ -30,9 +30,13 @@ class Old:
 
 
 def places(content: Any, where: str) -> set[Path]:
-    """MACHINE/DATASET/ENGINE/KEY/rN of all runs that an index or a plan names; `where` it was read."""
+    """MACHINE/DATASET/ENGINE/KEY/rN of all runs that an index or a plan names; `where` it was read.
+
+    The index of an experiment of several parts names those of each.
+    """
     try:
-        return {_place(run, content) for run in content["runs"]}
+        parts = content.get("parts", [content])
+        return {_place(run, part) for part in parts for run in part["runs"]}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         raise EvengroundError(
             "not an index of runs", where, "mend it; that of a ref can be left out: --skip REF"
@@ -49,7 +53,8 @@ def places_of_text(text: str, where: str) -> set[Path]:
 
 def places_here(root: Path) -> set[Path]:
     """What the indexes and plans in the working copy itself name."""
-    files = [file for name in ("index.json", "plan.json") for file in (root / RESULTS).glob(f"*/{name}")]
+    names = [f"{part}{name}" for name in ("index.json", "plan.json") for part in ("*/", "*/parts/*/")]
+    files = [file for name in names for file in (root / RESULTS).glob(name)]
     return {place for file in files for place in places(read_json(file), str(file))}
 
 
