@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from evenground.preflight import containers
 from fake_image import fake_base, locked_engines
@@ -25,6 +27,7 @@ PROFILE = ("--workflow-profile", "profiles/slurm", "--latency-wait", "10")
 SOON = ("--slurm-init-seconds-before-status-checks", "2")
 OUT = Path("results/native")
 PATIENCE_S = 60.0
+LONG, BASE = "EVENGROUND_LONG", "EVENGROUND_CONTAINER_BASE"
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 
@@ -43,16 +46,11 @@ class OnSlurm(WorkingCopy):
     """A working copy whose calls hand their jobs to the cluster."""
 
     cluster: OneNode | None = None
-    variables: dict[str, str] = field(default_factory=dict)
 
     def environ(self) -> dict[str, str]:
         assert self.cluster
         slurm = self.cluster.environ()
-        return {
-            **super().environ(),
-            **{name: slurm[name] for name in ("PATH", "SLURM_CONF")},
-            **self.variables,
-        }
+        return {**super().environ(), **{name: slurm[name] for name in ("PATH", "SLURM_CONF")}}
 
     def submit(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
         return self.call(*PROFILE, *SOON, *arguments, ok=ok)
@@ -91,7 +89,7 @@ class OnSlurm(WorkingCopy):
 
 def on_slurm(cluster: OneNode, folder: Path, **settings: Any) -> OnSlurm:
     copy = fresh_copy(folder)
-    return OnSlurm(copy.root, {**copy.settings, **settings}, cluster)
+    return OnSlurm(copy.root, {**copy.settings, **settings}, cluster=cluster)
 
 
 def run_set(root: Path) -> set[Path]:
@@ -273,6 +271,27 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
     ], said
     record = json.loads((copy.root / index["runs"][1]["path"] / "environment.json").read_text())
     assert record["deployment"] == "apptainer" and record["image"]["name"].startswith("locked-")
+
+
+@pytest.mark.skipif(LONG not in os.environ, reason=f"takes a quarter of an hour: {LONG}=1")
+@pytest.mark.parametrize("deployment", ["native", "apptainer"])
+def test_the_quick_profile_with_the_real_engines(cluster: OneNode, tmp_path: Path, deployment: str) -> None:
+    """Keras and JAX on digits and shapes, three times each, here and through Slurm."""
+    if deployment == "apptainer" and BASE not in os.environ:
+        pytest.skip(f"no base image: containers/local_base.sh makes one, {BASE} names it")
+    contained = ["--use-singularity"] if deployment == "apptainer" else []
+    cache = os.environ.get("EVENGROUND_CACHE", str(Path.home() / ".cache/evenground"))
+    copies = [fresh_copy(tmp_path / name) for name in ("local", "there")]
+    settings = yaml.safe_load((copies[0].root / "profiles/quick/params.yaml").read_text())
+    local, there = (
+        OnSlurm(copy.root, settings, variables={"EVENGROUND_CACHE": cache}, cluster=cluster)
+        for copy in copies
+    )
+    local.call("--workflow-profile", "profiles/quick", *contained)
+    there.submit(*contained)
+    out = Path("results", deployment)
+    assert run_set(there.root) == run_set(local.root) and len(run_set(local.root)) == 12
+    assert columns(there.root, out) == columns(local.root, out) and len(columns(local.root, out)) > 10
 
 
 def test_a_cluster_ends_with_all_its_jobs_when_its_user_is_killed() -> None:
