@@ -82,10 +82,11 @@ class NodeRequest(BaseModel):
     )
     gpus: int | None = Field(default=None, ge=1, description="GPUs to ask for; default: none.")
     slurm_partition: str | None = Field(
-        default=None, description="Slurm's partition; default: the cluster's."
+        default=None, description="Slurm's partition, on AWS Batch the queue; default: the cluster's."
     )
     constraint: str | None = Field(
-        default=None, description="Features the node must have, as of Slurm's --constraint."
+        default=None,
+        description="Features the node must have, as of Slurm's --constraint; on Kubernetes labels, KEY=VALUE.",
     )
 
 
@@ -133,7 +134,8 @@ class Experiment(BaseModel):
     )
     warm_up_images: int = _key(
         3200,
-        "Size of the warm-up before an engine's first training of a call, in containers before every one; "
+        "Size of the warm-up before an engine's first training of a call, in containers and on a cluster's "
+        "`nodes` before every one; "
         "0 for none.",
         "images",
         ge=0,
