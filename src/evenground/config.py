@@ -86,7 +86,7 @@ class NodeRequest(BaseModel):
     )
     constraint: str | None = Field(
         default=None,
-        description="Features the node must have, as of Slurm's --constraint; on Kubernetes labels, KEY=VALUE.",
+        description="Features the node must have (Slurm's --constraint); on Kubernetes labels, KEY=VALUE.",
     )
 
 
