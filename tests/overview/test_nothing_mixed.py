@@ -28,6 +28,8 @@ from evenground.overview.parts import Parts, read_parts
 from evenground.overview.scaling import scaling
 from made_parts import draw, write_parts
 
+pytestmark = pytest.mark.slow
+
 A, B = "a-cpu-2c-8g-nogpu-aaa111", "b-cpu-2c-8g-nogpu-bbb222"
 FACTORS = {(A, 32): 1.0, (A, 64): 1.5, (B, 32): 100.0, (B, 64): 150.0}
 FIRST = (A, 32)

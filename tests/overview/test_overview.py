@@ -106,6 +106,7 @@ def test_every_table_of_a_part_is_joined(made: Path) -> None:
     assert joined == names | own and len(names) > 20
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(made: Path, tmp_path: Path) -> None:
     write_all(made, tmp_path)
     # The link to a part's report depends on where the page lies.
@@ -193,6 +194,7 @@ def test_a_line_breaks_where_nothing_finished(made: Path) -> None:
     assert lost[["machine", "engine", "batch_size", "threads"]].values.tolist() == [[A, "jax", 16, "all"]]
 
 
+@pytest.mark.slow
 def test_the_first_panels_show_every_machine_and_the_rest_is_told(tmp_path: Path) -> None:
     where = write_parts(tmp_path, [A, B], [{"batch_size": 16, "epochs": 1}], run, repetitions=1, **RESULTS)
     content = json.loads(where.read_text())
@@ -222,6 +224,7 @@ def test_a_value_of_a_parameter_is_not_rounded(tmp_path: Path) -> None:
     assert texts[1].count(cell) == 1 + 12 + 6 + 10
 
 
+@pytest.mark.slow
 def test_machines_alone_need_no_parameter(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made.parents[2], tmp_path / "copy")
     where = tmp_path / "copy/results/native/parts.json"
@@ -287,6 +290,7 @@ def test_the_page_links_parts_and_needs_nothing_else(made: Path) -> None:
     assert '<details id="table-scaling"><summary>' in html, "a long table is folded"
 
 
+@pytest.mark.slow
 def test_engines_that_a_machine_lacks_are_named(made: Path, tmp_path: Path) -> None:
     where = changed(made, tmp_path / "copy", lambda content: None)
     file = where.parent / "parts" / f"{B}_batch_size-64_threads-1" / "index.json"
@@ -331,6 +335,7 @@ def test_a_broken_list_is_one_line(
         read_parts(changed(made, tmp_path / "copy", change))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -366,6 +371,7 @@ def call(*arguments: str) -> None:
         sys.argv = before
 
 
+@pytest.mark.slow
 def test_the_script_writes_all(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call("--parts", str(made), "--output-dir", str(tmp_path))
     assert capsys.readouterr().out == f"overview of 8 parts: {tmp_path}/report.html\n"

@@ -106,6 +106,7 @@ def test_what_a_call_hands_on_is_its_plan_until_another_begins(
         handed_on(copy.root)
 
 
+@pytest.mark.slow
 def test_how_many_cores_a_cluster_is_asked_for_has_to_be_known(copy: WorkingCopy) -> None:
     slurm = ("--workflow-profile", "profiles/slurm", "--dry-run")
     copy.call(*slurm)
