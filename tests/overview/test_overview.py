@@ -376,7 +376,8 @@ def test_the_script_writes_all(made: Path, tmp_path: Path, capsys: pytest.Captur
     call("--parts", str(made), "--output-dir", str(tmp_path))
     assert capsys.readouterr().out == f"overview of 8 parts: {tmp_path}/report.html\n"
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"tables", "figures", "verdicts.json", "metrics.json", "report.html"}
+    folders = {"tables", "figures", "normalised"}
+    assert names == {*folders, "verdicts.json", "metrics.json", "report.html"}
 
 
 def test_parts_of_two_versions_are_refused(made: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dvc_workspace import OUT, Workspace, clone, made_workspace
+from dvc_workspace import OUT, Workspace, clone, made_workspace, new_workspace
 from working_copy import FAKES, TINY
 
 
@@ -186,9 +186,10 @@ class TestRepro:
 @pytest.mark.slow
 def test_a_list_is_a_sweep_for_dvc_too(tmp_path: Path) -> None:
     """Two values, then one of them: what there is already is not trained again, and all of it is stored."""
-    space = made_workspace(tmp_path / "space")
+    space = new_workspace(tmp_path / "space")
     epochs = space.copy.settings["epochs"]
-    assert space.repro(epochs=[epochs, epochs + 1]) == 2, "one value is there already"
+    assert space.repro(epochs=[epochs + 1, epochs]) == 4
+    assert space.repro(epochs=[epochs, epochs + 1]) == 0, "in whatever order"
     parts = space.out / "parts"
     assert sorted(path.name for path in parts.iterdir()) == [f"epochs-{epochs}", f"epochs-{epochs + 1}"]
     table = (space.out / "tables/scaling.csv").read_text()

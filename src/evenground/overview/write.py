@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Set
 from itertools import chain
 from pathlib import Path
@@ -30,6 +31,9 @@ def write_all(where: Path, to: Path) -> Parts:
     for table in tables:
         write_table(table, parts.leading, to / "tables")
     _remove_others(to / "tables", {table.name for table in tables})
+    # Each part has its own. An experiment of one part left its own here; DVC wants the folder to be there.
+    shutil.rmtree(to / "normalised", ignore_errors=True)
+    (to / "normalised").mkdir()
     write_figures(chain(drawings(parts, frame), machine_drawings(parts)), to / "figures")
     for name, content in records.items():
         write_json(to / name, content)
