@@ -15,7 +15,6 @@ import pytest
 from evenground.analysis.index import read_index
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
-from evenground.runs.keys import run_key
 from evenground.runs.plan import Plan, make_plan
 from working_copy import ABSENT, FAKES, WorkingCopy
 
@@ -109,10 +108,10 @@ def test_the_check_is_in_no_key_but_by_the_engines_files(absent: WorkingCopy) ->
     plan = plan_of(absent, check=False)
     axon = plan.engine("axon")
     other = replace(axon, file=axon.file.model_copy(update={"check": ["another"]}))
-    assert run_key(plan, "tiny", other) == run_key(plan, "tiny", axon)
+    assert plan.key("tiny", other) == plan.key("tiny", axon)
     script = absent.root / "tests/fake_absent/check.sh"
     script.write_text(script.read_text() + "# changed\n")
-    assert run_key(plan, "tiny", other) != plan.runs[[run.engine for run in plan.runs].index("axon")].key
+    assert plan.key("tiny", other) != plan.runs[[run.engine for run in plan.runs].index("axon")].key
 
 
 def rows(copy: WorkingCopy, name: str) -> list[dict[str, str]]:

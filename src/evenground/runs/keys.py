@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from evenground.config import Experiment
 from evenground.datasets.registry import DatasetEntry, prepared_fingerprint
 from evenground.engines import Engine
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file, sha256_json, sha256_tree
 from evenground.images import recipe
-
-if TYPE_CHECKING:
-    from evenground.runs.plan import Plan
 
 SCHEMA = 1
 # What every training shares and what decides its result, beside the engine's own files.
@@ -63,14 +60,13 @@ class Code:
         return self.tree(self.root / SIDECAR)
 
 
-def run_key(plan: Plan, dataset: str, engine: Engine, code: Code | None = None) -> str:
+def run_key(given: Experiment, dataset: DatasetEntry, engine: Engine, lock: str | None, code: Code) -> str:
     """First 16 hex digits of the sha256 of all that decides a run's result and is known beforehand.
 
-    Not in it: the number of repetitions, the order, other engines and datasets, time limit, report settings.
+    `lock`: the name of the engine's environment on the machine, None for none. Not in the key: the number of
+    repetitions, the order, other engines and datasets, time limit, report settings. EvengroundError where the
+    environment or what a container needs is missing.
     """
-    code = code or Code(plan.root)
-    given = plan.experiment
-    lock = plan.environment(engine)
     decides = {
         "schema": SCHEMA,
         "parameters": {
@@ -79,18 +75,18 @@ def run_key(plan: Plan, dataset: str, engine: Engine, code: Code | None = None) 
         },
         "seed": {"base": given.seed, "rule": "base + repetition"},
         "measurement": {"sampling_rate_hz": given.sampling_rate_hz, "warm_up_images": given.warm_up_images},
-        "network": plan.datasets[dataset].network,
-        "dataset": code.prepared(plan.datasets[dataset]),
+        "network": dataset.network,
+        "dataset": code.prepared(dataset),
         "engine": {
             "command": engine.file.command,
             "options": engine.options,
-            "code": code.tree(*engine.sources(plan.root)),
+            "code": code.tree(*engine.sources(code.root)),
             # Only where it is set: the keys of all other runs stay what they were before there was one.
             **({} if engine.train_limit is None else {"train_limit": engine.train_limit}),
         },
         "shared_code": code.shared(),
         "sidecar": code.sidecar(),
-        "environment": code.file(_lock(plan.root, lock, engine)) if lock else None,
+        "environment": code.file(_lock(code.root, lock, engine)) if lock else None,
         "deployment": given.deployment,
         "image": _recipe(code, lock, engine) if given.deployment == "apptainer" else None,
     }

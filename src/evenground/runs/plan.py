@@ -133,6 +133,11 @@ class Plan:
             return f"{name}{CUDA}"
         return name
 
+    def key(self, dataset: str, engine: Engine) -> str:
+        """The key of an engine's runs on a dataset."""
+        lock = self.environment(engine)
+        return run_key(self.experiment, self.datasets[dataset], engine, lock, self.code)
+
     @property
     def environments(self) -> list[str]:
         """The environments of all engines, by name; an engine in another language may have none."""
@@ -287,7 +292,7 @@ def _without(plan: Plan, why: Mapping[str, str], gone: Set[str], runs: Sequence[
 def _ordered(plan: Plan) -> tuple[Run, ...]:
     """Randomised complete blocks: each repetition is a block of all pairs, shuffled from the seed."""
     pairs = [(d, e) for d in plan.datasets for e in plan.engines if e.datasets is None or d in e.datasets]
-    keys = {(d, e.name): run_key(plan, d, e, plan.code) for d, e in pairs}
+    keys = {(d, e.name): plan.key(d, e) for d, e in pairs}
     wanted = {e.name: e.repetitions or plan.experiment.repetitions for _, e in pairs}
     runs: list[Run] = []
     for repetition in range(1, max(wanted.values()) + 1):
