@@ -125,12 +125,12 @@ def test_a_job_that_somebody_deletes_is_a_lost_training_and_the_rest_goes_on(clo
 
 def test_ending_the_call_cancels_its_jobs(cloud: WorkingCopy) -> None:
     knows_nodes(cloud)
-    cloud.settings |= {"linger_s": 15.0}
+    cloud.settings |= {"linger_s": 60.0, "time_limit_s": 90.0}
     main = started(cloud)
     assert wait_until(lambda: trainings_in(cloud.root) > 0, 90)
     main.send_signal(signal.SIGINT)
     main.wait(60)
-    assert wait_until(lambda: trainings_in(cloud.root) == 0, 10)
+    assert wait_until(lambda: trainings_in(cloud.root) == 0, 30)
 
 
 def started(copy: WorkingCopy) -> subprocess.Popen[bytes]:

@@ -25,7 +25,7 @@ from working_copy import ROOT, copy_repository
 INDEX = Path("results/native/index.json")
 SIZE = 1000
 # What DVC must find beside the runs before it keeps an experiment.
-DRAWN = ("normalised/x", "tables/x", "figures/x", "metrics.json", "verdicts.json", "report.html")
+DRAWN = ("normalised/x", "tables/x", "figures/x", "parts/x", "metrics.json", "verdicts.json", "report.html")
 OUTS = ("data/prepared/x", "results/calibration/x", *(f"results/native/{name}" for name in DRAWN))
 # Every run is called after what names it; an older commit of main names `older`, nothing `never`.
 KEPT = {"main", "side", "tagged", "signed", "tried", "stashed", "laid", "away", "tracked", "here", "planned"}
