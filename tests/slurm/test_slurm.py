@@ -272,6 +272,17 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
     record = json.loads((copy.root / index["runs"][1]["path"] / "environment.json").read_text())
     assert record["deployment"] == "apptainer" and record["image"]["name"].startswith("locked-")
 
+    copy.submit("--use-singularity")
+    local = fresh_copy(tmp_path / "local")
+    local.settings |= {name: copy.settings[name] for name in ("repetitions", "warm_up_images")}
+    local.settings["engines"] = locked_engines(local.root)
+    local.calibrated("apptainer")
+    local.variables = copy.variables
+    local.call("--cores", "2", "--use-singularity")
+    out = Path("results/apptainer")
+    assert run_set(copy.root) == run_set(local.root) and len(run_set(local.root)) == 2
+    assert columns(copy.root, out) == columns(local.root, out) and "runs.csv" in columns(local.root, out)
+
 
 @pytest.mark.skipif(LONG not in os.environ, reason=f"takes a quarter of an hour: {LONG}=1")
 @pytest.mark.parametrize("deployment", ["native", "apptainer"])
