@@ -99,7 +99,7 @@ def not_known(error: EvengroundError) -> State:
 
 
 def cancel(cloud: str, jobs: list[str]) -> None:
-    """Begin to cancel and do not wait: Snakemake gives this two seconds and then ends it."""
+    """Begin to cancel all at once and do not wait; `profiles/CLOUD/cancel` has let go of this already."""
     for job in jobs:
         namespace, _, name = job.partition("/")
         command = (
@@ -107,7 +107,7 @@ def cancel(cloud: str, jobs: list[str]) -> None:
             if cloud == "kubernetes"
             else ["aws", "batch", "terminate-job", "--job-id", job, "--reason", "the call was ended"]
         )
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        subprocess.Popen(command)
 
 
 def aws(*words: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from evenground.files import write_json
+from evenground.runs.keys import Code
 from evenground.runs.machine import this_machine
 from evenground.runs.plan import calibration_file
 
@@ -71,7 +72,7 @@ class WorkingCopy:
 
     def calibrated(self, deployment: str = "native") -> Path:
         """Let the sampler be calibrated on this machine already: measuring it would take most of a minute."""
-        path = self.root / calibration_file(self.root, this_machine().name, deployment)
+        path = self.root / calibration_file(Code(self.root), this_machine().name, deployment)
         figure = {
             "what": "made",
             "unit": "%",

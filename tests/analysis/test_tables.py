@@ -17,7 +17,15 @@ import pandas as pd
 import pytest
 
 from analysis.synthetic import MadeResults, write_results
-from evenground.analysis.files import markdown_table, read_csv, rounded, write_csv
+from evenground.analysis.files import (
+    EMPTY,
+    markdown_table,
+    read_cells,
+    read_csv,
+    rounded,
+    whole_numbers,
+    write_csv,
+)
 from evenground.analysis.resources import use_during
 from evenground.errors import EvengroundError
 
@@ -258,3 +266,11 @@ def test_a_calibration_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -
     file.unlink()
     with pytest.raises(SystemExit):
         analyse(index)
+
+
+def test_a_count_stays_whole_where_another_one_is_missing(tmp_path: Path) -> None:
+    """CSV alone gives a column with a gap back as fractions: 3 is not shown as 3.000, and 3.0 not as 3."""
+    path = tmp_path / "made.csv"
+    path.write_text("run,t_s\n3,3.0\n,1.5\n")
+    shown = markdown_table(whole_numbers(read_csv(path), read_cells(path))).splitlines()[2:]
+    assert shown == ["| 3 | 3.000 |", f"| {EMPTY} | 1.500 |"]

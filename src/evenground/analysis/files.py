@@ -91,6 +91,19 @@ def read_cells(path: Path) -> pd.DataFrame:
     return _read(path, dtype="str", keep_default_na=False, na_filter=False)
 
 
+def whole_numbers(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """What `read_csv` gave, with columns of whole numbers as such, also where one is missing.
+
+    `cells` is the same table as by `read_cells`: only the text tells 3 from 3.0.
+    """
+    columns = [
+        name
+        for name in frame.columns
+        if frame[name].dtype == "float64" and cells[name].str.fullmatch(r"(-?\d+)?").all()
+    ]
+    return frame.astype(dict.fromkeys(columns, "Int64"))
+
+
 def _read(path: Path, **options: Any) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pd.read_csv(path, **options)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from evenground.analysis.index import Index
 from evenground.analysis.side_by_side import UNITS, Rows, Side, groups_of
-from evenground.analysis.statistics import Ratio, contrast, ratio_interval, summarise
+from evenground.analysis.statistics import Ratio, mean_interval, ratio_interval, summarise
 from evenground.analysis.tables import of_like_work
 
 _SIDE = ("side", "machine")
@@ -23,8 +23,8 @@ Pair = tuple[str, str, str]
 def engines_by_machine(sides: Sequence[Side]) -> pd.DataFrame:
     """Per dataset, engine and measure a row for each side: median, mean and the mean's 95 % interval.
 
-    The interval is Student's (`statistics.contrast`), in the unit of the measure; below two runs there is a
-    reason instead. What no side has measured is left out.
+    The interval is Student's (`statistics.mean_interval`), in the unit of the measure; below two runs there
+    is a reason instead. What no side has measured is left out.
     """
     rows: Rows = []
     for dataset, engine in groups_of(sides):
@@ -40,7 +40,7 @@ def _of(side: Side) -> dict[str, object]:
 
 
 def _mean(values: Sequence[float]) -> dict[str, object]:
-    found, interval = summarise(values), contrast([(1.0, values)], log=False)
+    found, interval = summarise(values), mean_interval(values)
     ends = {"mean_low_95": interval.low, "mean_high_95": interval.high, "reason": interval.reason}
     return {"n": found.n, "median": found.median, "mean": found.mean, **ends}
 

@@ -100,6 +100,11 @@ def _ratio(found: Estimate, baseline: Sequence[Sequence[float]], other: Sequence
     return Ratio(found.value, found.low, found.high, found.df, counts[0], counts[1], reason)
 
 
+def mean_interval(values: Sequence[float]) -> Estimate:
+    """Student's interval of the mean of single runs' values; NaN is a missing value."""
+    return contrast([(1.0, values)], log=False)
+
+
 def contrast(groups: Sequence[tuple[float, Sequence[float]]], log: bool, level: float = LEVEL) -> Estimate:
     """The sum of weight times mean over `groups`, on logarithms (then as its exponential) or as it is.
 

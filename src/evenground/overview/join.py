@@ -9,7 +9,15 @@ from pathlib import Path
 import pandas as pd
 
 from evenground.analysis.captions import COUNTS, NOT_OF_RUNS
-from evenground.analysis.files import plain, read_cells, read_csv, readable_p, write_csv, write_markdown
+from evenground.analysis.files import (
+    plain,
+    read_cells,
+    read_csv,
+    readable_p,
+    whole_numbers,
+    write_csv,
+    write_markdown,
+)
 from evenground.errors import EvengroundError
 from evenground.overview.parts import Part, Parts
 from evenground.report.page.tables import heading_and_note
@@ -44,7 +52,7 @@ def write_table(table: Joined, exact: Sequence[str], folder: Path) -> None:
     """Write NAME.csv with every digit, and NAME.md rounded but in the columns `exact`."""
     path = folder / f"{table.name}.csv"
     write_csv(table.cells, path)
-    shown = readable_p(_whole(read_csv(path), table.cells))
+    shown = readable_p(whole_numbers(read_csv(path), table.cells))
     shown = shown.assign(**{name: table.cells[name] for name in exact if name in shown})
     write_markdown(shown, table.heading, table.note, folder / f"{table.name}.md")
 
@@ -131,13 +139,3 @@ def _shared(parts: Parts, name: str) -> tuple[str, str]:
         if not paragraph.startswith(_OF_ONE_PART) and all(paragraph in other for other in others)
     ]
     return found[0][0], "\n\n".join(kept)
-
-
-def _whole(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The frame with columns of whole numbers as such, also where one is missing."""
-    columns = [
-        name
-        for name in frame.columns
-        if frame[name].dtype == "float64" and cells[name].str.fullmatch(r"(-?\d+)?").all()
-    ]
-    return frame.astype(dict.fromkeys(columns, "Int64"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -21,29 +21,32 @@ from evenground.report.side_by_side import ratios_drawing
 ENGINES, RATIOS, AGREEMENT = "engines_by_machine", "ratios_by_machine", "agreement"
 
 
-def machine_tables(parts: Parts) -> list[Joined]:
-    """Engines, ratios and verdicts by machine class, each at one value of the parameters.
+def by_machine(parts: Parts) -> dict[str, pd.DataFrame]:
+    """Engines, ratios and verdicts by machine class, each at one value of the parameters: name -> frame.
 
     None of an experiment on one class. EvengroundError when a file of a part is missing or broken.
     """
     if len(parts.machines) < 2:
-        return []
+        return {}
     frames: dict[str, list[pd.DataFrame]] = {ENGINES: [], RATIOS: [], AGREEMENT: []}
     for settings, mine in _by_setting(parts):
         sides = [_side(part) for part in mine]
         verdicts = {part.machine: read_json(part.file("verdicts.json")) for part in mine}
-        # A side is called by its class here.
-        frames[ENGINES].append(_led(settings, engines_by_machine(sides).drop(columns="side")))
-        frames[RATIOS].append(_led(settings, ratios_by_machine(sides).drop(columns="side")))
+        frames[ENGINES].append(_led(settings, engines_by_machine(sides)))
+        frames[RATIOS].append(_led(settings, ratios_by_machine(sides)))
         frames[AGREEMENT].append(_led(settings, agreement(verdicts)))
+    return {name: pd.concat(found, ignore_index=True) for name, found in frames.items()}
+
+
+def machine_tables(parts: Parts, frames: Mapping[str, pd.DataFrame]) -> list[Joined]:
+    """The frames of `by_machine` as tables of the overview."""
     return [_joined(parts, name, found) for name, found in frames.items()]
 
 
-def machine_drawings(parts: Parts) -> Iterator[Drawing]:
+def machine_drawings(parts: Parts, frames: Mapping[str, pd.DataFrame]) -> Iterator[Drawing]:
     """The ratios of training times on each class, where that is one figure: without swept parameters."""
-    if len(parts.machines) > 1 and len(parts.parts) == len(parts.machines):
-        found = ratios_by_machine([_side(part) for part in parts.parts])
-        yield replace(ratios_drawing(found, parts.machines), name=RATIOS)
+    if frames and len(parts.parts) == len(parts.machines):
+        yield replace(ratios_drawing(frames[RATIOS], parts.machines), name=RATIOS)
 
 
 def _by_setting(parts: Parts) -> list[tuple[dict[str, Value], list[Part]]]:
@@ -63,9 +66,11 @@ def _led(settings: dict[str, Value], frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pd.DataFrame([settings] * len(frame), index=frame.index), frame], axis="columns")
 
 
-def _joined(parts: Parts, name: str, found: Sequence[pd.DataFrame]) -> Joined:
+def _joined(parts: Parts, name: str, found: pd.DataFrame) -> Joined:
     heading, note = COMPARED[name]
     own = note.replace("of a side", "of a class").replace("of the same side", "on the same class")
     # Rows of verdicts have all classes beside each other, the others are of one class.
     told = machines_note(parts) if name == AGREEMENT else part_note(parts)
-    return Joined(name, heading, f"{own}\n\n{told}", as_cells(pd.concat(found, ignore_index=True)))
+    # A side is called by its class here.
+    cells = as_cells(found.drop(columns="side", errors="ignore"))
+    return Joined(name, heading, f"{own}\n\n{told}", cells)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from evenground.analysis.files import read_csv
 from evenground.analysis.side_by_side import UNITS, USES
-from evenground.analysis.statistics import contrast, summarise
+from evenground.analysis.statistics import mean_interval, summarise
 from evenground.overview.join import Joined, as_cells, part_note
 from evenground.overview.parts import Part, Parts
 
@@ -68,7 +68,7 @@ def _rows(part: Part) -> list[dict[str, object]]:
 
 def _of_runs(values: Sequence[float]) -> dict[str, float]:
     """Summary of single runs' values, with Student's interval of their mean."""
-    found, interval = summarise(values), contrast([(1.0, values)], log=False)
+    found, interval = summarise(values), mean_interval(values)
     numbers = (found.median, found.mean, interval.low, interval.high, found.minimum, found.maximum)
     return {"n": found.n, **dict(zip(NUMBERS, numbers, strict=True))}
 

@@ -11,7 +11,7 @@ from typing import Any
 from evenground.files import read_json, write_json
 from evenground.overview.curves import drawings
 from evenground.overview.join import joined_tables, write_table
-from evenground.overview.machines import machine_drawings, machine_tables
+from evenground.overview.machines import by_machine, machine_drawings, machine_tables
 from evenground.overview.page import write_overview
 from evenground.overview.parts import Parts, read_parts
 from evenground.overview.scaling import scaling, scaling_table
@@ -24,9 +24,9 @@ def write_all(where: Path, to: Path) -> Parts:
     Returns the parts. Raises EvengroundError when a part or one of its files is missing or broken.
     """
     parts = read_parts(where)
-    frame = scaling(parts)
+    frame, beside = scaling(parts), by_machine(parts)
     # page.SHOWN says which of them the page holds.
-    tables = [*joined_tables(parts), *machine_tables(parts), scaling_table(parts, frame)]
+    tables = [*joined_tables(parts), *machine_tables(parts, beside), scaling_table(parts, frame)]
     records = _records(parts)
     for table in tables:
         write_table(table, parts.leading, to / "tables")
@@ -34,7 +34,7 @@ def write_all(where: Path, to: Path) -> Parts:
     # Each part has its own. An experiment of one part left its own here; DVC wants the folder to be there.
     shutil.rmtree(to / "normalised", ignore_errors=True)
     (to / "normalised").mkdir()
-    write_figures(chain(drawings(parts, frame), machine_drawings(parts)), to / "figures")
+    write_figures(chain(drawings(parts, frame), machine_drawings(parts, beside)), to / "figures")
     for name, content in records.items():
         write_json(to / name, content)
     write_overview(parts, [table.name for table in tables], to)

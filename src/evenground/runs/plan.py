@@ -16,11 +16,11 @@ from evenground.config import Experiment
 from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
-from evenground.files import json_text, read_json, sha256_tree, write_json
+from evenground.files import json_text, read_json, write_json
 from evenground.images import CUDA
 from evenground.pins import load_pins, version_key
 from evenground.runs.installed import reasons
-from evenground.runs.keys import SCHEMA, SIDECAR, Code, run_key
+from evenground.runs.keys import SCHEMA, Code, run_key
 from evenground.runs.machine import Machine, has_gpu, this_machine
 
 HERE = "here"
@@ -154,8 +154,7 @@ class Plan:
     @cached_property
     def calibration(self) -> Path:
         """Where the sampler's calibration on this class of machine and in this deployment stands."""
-        code = self.code.sidecar_and_calibration()
-        return _calibration(code, self.machine, self.experiment.deployment)
+        return calibration_file(self.code, self.machine, self.experiment.deployment)
 
     def content(self) -> dict[str, Any]:
         """What `plan.json` says: all that the index and everything after it depends on."""
@@ -190,17 +189,13 @@ class Plan:
         }
 
 
-def calibration_file(root: Path, machine: str, deployment: str = "native") -> Path:
-    """Where a calibration stands below `root`: one per machine class, version and deployment.
+def calibration_file(code: Code, machine: str, deployment: str = "native") -> Path:
+    """Where a calibration stands in a working copy: one per machine class, version and deployment.
 
     A container may be refused what the machine itself grants the sampler (a cgroup, a real-time priority).
     """
-    return _calibration(sha256_tree([root / SIDECAR], root), machine, deployment)
-
-
-def _calibration(code: str, machine: str, deployment: str) -> Path:
     suffix = "" if deployment == "native" else f"-{deployment}"
-    return CALIBRATIONS / machine / f"{code[:12]}{suffix}.json"
+    return CALIBRATIONS / machine / f"{code.sidecar_and_calibration()[:12]}{suffix}.json"
 
 
 def next_attempt(root: Path, place: Path) -> int:

@@ -172,17 +172,28 @@ def make_study(given: Mapping[str, Any], root: Path, where: str = "params.yaml",
 
 def _on_machines(points: Sequence[Experiment], root: Path) -> Iterator[Plan]:
     """A plan for each point on each machine class that it stands for."""
-    for name in dict.fromkeys(point.machine for point in points):
-        mine = [point for point in points if point.machine == name]
+    asked: list[tuple[str, Experiment]] = []
+    for word in dict.fromkeys(point.machine for point in points):
+        mine = [point for point in points if point.machine == word]
         classes = _classes(mine[0], root)
-        plans = make_plans(
-            [point.model_copy(update={"machine": one}) for one in classes for point in mine], root
+        asked += [(word, p.model_copy(update={"machine": one})) for one in classes for p in mine]
+    words, plans = [word for word, _ in asked], make_plans([point for _, point in asked], root)
+    kept = [
+        (word, plan) for word, plan in zip(words, plans, strict=True) if word != RECORDED or _has_run(plan)
+    ]
+    if RECORDED in words and RECORDED not in {word for word, _ in kept}:
+        raise EvengroundError(
+            "no run of this experiment is recorded, of any machine class",
+            str(root / RUNS),
+            "set machine: here to train, or copy recorded runs there",
         )
-        if name == RECORDED:
-            plans = _recorded(plans)
-        for plan in plans:
-            refuse_foreign_training(plan)
-            yield plan
+    for _, plan in kept:
+        refuse_foreign_training(plan)
+        yield plan
+
+
+def _has_run(plan: Plan) -> bool:
+    return len(plan.todo) < len(plan.runs)
 
 
 def _classes(point: Experiment, root: Path) -> list[str]:
@@ -199,18 +210,6 @@ def _classes(point: Experiment, root: Path) -> list[str]:
                 "ask one: the same call with the target `nodes`, once",
             )
     return list(trainable(point, root, this_machine()))
-
-
-def _recorded(plans: Sequence[Plan]) -> list[Plan]:
-    """Those of which at least one run is there; EvengroundError where that is none."""
-    found = [plan for plan in plans if len(plan.todo) < len(plan.runs)]
-    if not found:
-        raise EvengroundError(
-            "no run of this experiment is recorded, of any machine class",
-            str(plans[0].root / RUNS),
-            "set machine: here to train, or copy recorded runs there",
-        )
-    return found
 
 
 def _without_twins(plans: Iterator[Plan]) -> Iterator[Plan]:

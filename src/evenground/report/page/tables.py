@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
-from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_cells, read_csv
+from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_cells, read_csv, whole_numbers
 from evenground.errors import EvengroundError
 
 NOTHING_LAST = "~"
-# Counts of which one may be missing: CSV gives them back as numbers with a fraction.
-COUNTS = ("files", "lines", "code_lines", "comment_lines")
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,10 @@ def page_table(folder: Path, name: str, exact: Sequence[str] = ()) -> Table:
 
     Columns named in `exact` are shown as they are: a parameter is no measurement to be rounded.
     """
-    frame = read_csv(folder / f"{name}.csv")
-    frame = frame.astype({column: "Int64" for column in COUNTS if column in frame})
+    frame, cells = read_csv(folder / f"{name}.csv"), read_cells(folder / f"{name}.csv")
     heading, note = heading_and_note(folder / f"{name}.md")
-    cells = read_cells(folder / f"{name}.csv")
-    shown = folded_rows(frame.assign(**{column: cells[column] for column in exact if column in cells}))
+    as_given = {column: cells[column] for column in exact if column in cells}
+    shown = folded_rows(whole_numbers(frame, cells).assign(**as_given))
     columns = tuple(shown[0]) if shown else tuple(str(column) for column in frame.columns)
     rows = tuple(
         tuple(_cell(column, text, row) for column, text in words.items())
@@ -67,7 +64,6 @@ def _cell(column: str, text: str, row: dict[object, object]) -> Cell:
     """The cell's value decides the order; of `X median (min to max)` it is the median."""
     stem = column.removesuffix(" median (min to max)")
     value = row.get(column, row.get(f"{stem}_median"))
-    value = math.nan if value is None and column in COUNTS else value
     number = isinstance(value, int | float) and column not in TEXT
     if not number:
         # The page escapes for itself what `files.plain` did for Markdown.
