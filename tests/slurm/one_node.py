@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import pwd
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from pathlib import Path
 
 START_S, STOP_S, POLL_S = 30.0, 20.0, 0.1
 PR_SET_PDEATHSIG = 1
+CLONE_NEWNET, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x40000000, 0x8914, 0x8916, 1
 DAEMONS = ("munged", "slurmctld", "slurmd")
 COMMANDS = ("srun", "sbatch", "scancel", "scontrol", "squeue", "sinfo", "sacct")
 MUNGE_USER = "munge"
@@ -106,6 +109,37 @@ def one_node(conf: Mapping[str, str] | None = None) -> Iterator[OneNode]:
         guard.stdin.close()
         guard.wait(timeout=2 * STOP_S)
         guard.stdout.close()
+
+
+@contextmanager
+def own_network() -> Iterator[None]:
+    """In here, children of this thread have a loopback network of their own; the machine's if they may not.
+
+    No port is taken twice, and a training waits for none of the machine's others: what keeps two of those
+    apart is a name in the network (`evenground.runs.training`).
+    """
+    libc, here = ctypes.CDLL(None, use_errno=True), Path("/proc/thread-self/ns/net")
+    with here.open("rb") as before:
+        if libc.unshare(CLONE_NEWNET):
+            yield
+            return
+        try:
+            _loopback_up()
+            yield
+        finally:
+            assert libc.setns(before.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+
+def _loopback_up() -> None:
+    """`ip link set lo up`, which not every machine has, and a second address: netdevice(7).
+
+    The C library finds no name's address where 127.0.0.1 is the only one (AI_ADDRCONFIG).
+    """
+    up = struct.pack("16sh22x", b"lo", IFF_UP)
+    second = struct.pack("16sH2x4s16x", b"lo:1", socket.AF_INET, socket.inet_aton("127.0.0.2"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, SIOCSIFFLAGS, up)
+        fcntl.ioctl(control, SIOCSIFADDR, second)
 
 
 def why_not() -> str | None:

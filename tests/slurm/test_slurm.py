@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ import yaml
 
 from evenground.preflight import containers
 from fake_image import fake_base, locked_engines
-from slurm.one_node import CannotStart, OneNode, members, one_node
+from slurm.one_node import CannotStart, OneNode, members, one_node, own_network
 from working_copy import WorkingCopy, fresh_copy, wait_until
 
 PROFILE = ("--workflow-profile", "profiles/slurm", "--latency-wait", "10")
-# The controller is asked every so many seconds; what fails takes two rounds.
-SOON = ("--slurm-init-seconds-before-status-checks", "2")
+# The controller is asked so many seconds after an end, when the next job is likely to have ended too.
+SOON = ("--slurm-init-seconds-before-status-checks", "8")
 OUT = Path("results/native")
 PATIENCE_S = 60.0
 LONG, BASE = "EVENGROUND_LONG", "EVENGROUND_CONTAINER_BASE"
@@ -35,10 +35,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[OneNode]:
     try:
-        with one_node() as made:
+        with own_network(), one_node() as made:
             yield made
     except CannotStart as reason:
         pytest.skip(f"no Slurm here: {reason}")
+
+
+@pytest.fixture(autouse=True)
+def empty_queue(cluster: OneNode) -> None:
+    """What an earlier test left at work, where it failed, must not fail this one too."""
+    cluster.call("scancel", "--user=root")
+    assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S), "the queue does not empty"
 
 
 @dataclass
@@ -68,14 +75,14 @@ class OnSlurm(WorkingCopy):
             finally:
                 called.kill()
 
-    def training(self, besides: set[str]) -> str:
+    def training(self, besides: set[str], patience_s: float = PATIENCE_S) -> str:
         """Slurm's number of the job of the training that has begun, other than `besides`."""
 
         def new() -> set[str]:
             marks = (self.root / "results/attempts").rglob("started.json")
             return {json.loads(mark.read_text())["job"] for mark in marks} - besides
 
-        assert wait_until(lambda: bool(new()), PATIENCE_S), self.queue()
+        assert wait_until(lambda: bool(new()), patience_s), self.queue()
         return new().pop()
 
     def queue(self) -> str:
@@ -191,7 +198,11 @@ def node_down(cluster: OneNode, job: str) -> None:
     node = f"nodename={cluster.host}"
     cluster.call("scontrol", "update", node, "state=down", "reason=test")
     assert wait_until(lambda: not running(cluster, job), PATIENCE_S)
-    cluster.call("scontrol", "update", node, "state=resume")
+    # It may have come back by itself (ReturnToService); then Slurm refuses to resume it.
+    with suppress(subprocess.CalledProcessError):
+        cluster.call("scontrol", "update", node, "state=resume")
+    up = {"idle", "mixed", "allocated", "completing"}
+    assert wait_until(lambda: cluster.call("sinfo", "-h", "-o", "%T") in up, PATIENCE_S)
 
 
 def wait_for_limit(cluster: OneNode, job: str) -> None:
@@ -257,11 +268,11 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
             pytest.skip(f"{found.what}: {found.seen}")
     copy = on_slurm(cluster, tmp_path / "copy", repetitions=1, warm_up_images=0)
     copy.settings["engines"] = locked_engines(copy.root)
-    copy.calibrated("apptainer")
     copy.variables = fake_base(tmp_path)
     (copy.root / "fake_mode").write_text("hold")
     with copy.begun("--use-singularity") as called:
-        cancel(cluster, copy.training(set()))
+        # The sampler is calibrated first, by a job of its own.
+        cancel(cluster, copy.training(set(), 3 * PATIENCE_S))
         (copy.root / "fake_mode").unlink()
         said, _ = called.communicate(timeout=300)
     index = json.loads((copy.root / "results/apptainer/index.json").read_text())
@@ -276,8 +287,9 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
     local = fresh_copy(tmp_path / "local")
     local.settings |= {name: copy.settings[name] for name in ("repetitions", "warm_up_images")}
     local.settings["engines"] = locked_engines(local.root)
-    local.calibrated("apptainer")
     local.variables = copy.variables
+    local.call("--cores", "2", "--use-singularity", "containers")
+    local.calibrated("apptainer")
     local.call("--cores", "2", "--use-singularity")
     out = Path("results/apptainer")
     assert run_set(copy.root) == run_set(local.root) and len(run_set(local.root)) == 2
