@@ -3,7 +3,7 @@
 from functools import cache
 
 from evenground.config import load_experiment
-from evenground.runs.lost import begun
+from evenground.runs.lost import begun, mark_unbegun
 from evenground.runs.plan import ATTEMPTS, NODES
 from evenground.runs.request import cores_to_ask, lengths_of, minutes_to_ask, request_of
 from evenground.runs.slurm import job_state
@@ -43,7 +43,18 @@ def begun_before(wildcards, number=os.environ[CALL]):
 
 def settles(wildcards, attempt):
     """Whether a job's second try only has to write down what became of the first, which takes no node."""
-    return attempt > 1 and begun_before(wildcards) is not None
+    if attempt == 1 or getattr(wildcards, "rep", None) is None:
+        return False
+    return begun_before(wildcards) is not None or never_begun(*wildcards)
+
+
+@cache
+def never_begun(*wildcards, number=os.environ[CALL]):
+    """The same where the scheduler ended the first while it waited, which it remembers for some minutes."""
+    *run, rep, attempt = wildcards
+    # The executor's comment of such a job.
+    comment = "_".join(["rule_train_wildcards", *wildcards])
+    return JOB == "" and mark_unbegun(Path(ATTEMPTS, *run, f"r{rep}", attempt), number, comment)
 
 
 def node_cores(wildcards, attempt):

@@ -10,12 +10,24 @@ import pytest
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs import slurm
-from evenground.runs.lost import Mark, begun, clear, leave_mark, outcome_of
-from evenground.runs.outcome import REASONS
+from evenground.runs.lost import Mark, begun, clear, leave_mark, mark_unbegun, outcome_of
+from evenground.runs.outcome import REASONS, Outcome
 from evenground.runs.training import give_up, restored
 
 PLACE = Path("cray-1/mnist/keras/k1/r2")
+HERE = Path("/made/here")
+QUEUE = """11|rule_train_wildcards_x_1|/made/here
+8|rule_train_wildcards_x_1|/made/here
+13|rule_train_wildcards_x_1|/made/elsewhere
+14|rule_train_wildcards_y_1|/made/here
+15_2|rule_train_wildcards_x_1|/made/here
+7|rule_train_wildcards_z_1|/made/here
+slurm: no such thing
+"""
 ANSWERS = {
+    "squeue --me --states=all -h -o %i|%k|%Z": QUEUE,
+    "scontrol show job --oneliner 11": "JobId=11 JobState=CANCELLED",
+    "scontrol show job --oneliner 14": "JobId=14 JobState=FAILED",
     "scontrol show job --oneliner 7": "JobId=7 JobName=x JobState=CANCELLED Reason=None",
     "sacct -X -n -P -o State -j 8": "CANCELLED by 0\n",
     "scontrol show job --oneliner 9": "JobId=9 JobState=RUNNING",
@@ -67,7 +79,29 @@ def test_slurm_is_asked_for_the_state_and_then_its_accounting() -> None:
 
 def test_without_slurm_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert slurm.job_state("7") == ""
+    assert slurm.job_state("7") == slurm.last_job(HERE, "x") == ""
+
+
+@pytest.mark.usefixtures("answers")
+def test_the_last_job_of_a_name_is_that_of_this_folder() -> None:
+    names = [f"rule_train_wildcards_{name}_1" for name in "xyw"]
+    assert [slurm.last_job(HERE, name) for name in names] == ["11", "14", ""]
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_job_that_was_ended_while_it_waited_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike one that ended by itself, and one that nobody remembers."""
+    monkeypatch.setattr(Path, "cwd", lambda: HERE)
+    assert not any(mark_unbegun(tmp_path, "3", f"rule_train_wildcards_{name}_1") for name in "yw")
+    assert begun(tmp_path) is None
+    assert mark_unbegun(tmp_path, "3", "rule_train_wildcards_x_1")
+    mark = begun(tmp_path, "3")
+    assert mark and (mark.job, mark.host) == ("11", "")
+    said = "its job was cancelled, before it began (Slurm's job 11: CANCELLED)"
+    # Slurm may have forgotten it by now.
+    assert outcome_of(mark, "") == Outcome("cancelled", said)
 
 
 @pytest.mark.usefixtures("answers")

@@ -144,11 +144,12 @@ def test_the_same_runs_tables_and_order_as_on_the_machine_itself(cluster: OneNod
 
 @pytest.fixture(scope="module")
 def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> tuple[OnSlurm, str]:
-    copy = on_slurm(cluster, tmp_path_factory.mktemp("lost"), warm_up_images=0, time_limit_s=600.0)
+    folder = tmp_path_factory.mktemp("lost")
+    copy = on_slurm(cluster, folder, warm_up_images=0, time_limit_s=600.0, repetitions=3)
     hold = copy.root / "fake_mode"
     hold.write_text("hold")
     with copy.begun("--set-resources", "train:runtime=1") as called:
-        over: set[str] = set()
+        over = {cancel_waiting(cluster)}
         for end in (cancel, node_down, wait_for_limit):
             job = copy.training(over)
             end(cluster, job)
@@ -160,20 +161,21 @@ def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> tuple[On
 
 
 class TestLost:
-    """One experiment loses three of its four trainings, each in another way, and is called again."""
+    """One experiment loses four of its six trainings, each in another way, and is called again."""
 
     def test_each_has_an_outcome_with_its_reason(self, lost: tuple[OnSlurm, str]) -> None:
         copy, said = lost
         found = [(row["status"], row["reason"]) for row in copy.table()]
-        reasons = ["cancelled", "node-failed", "time-limit"]
-        assert found == [*(("failed", reason) for reason in reasons), ("finished", "")], said
+        reasons = ["cancelled", "node-failed", "time-limit", "", "", "cancelled"]
+        assert found == [("failed" if reason else "finished", reason) for reason in reasons], said
         outcomes = (copy.root / "results/attempts").rglob("outcome.json")
         details = [json.loads(path.read_text())["detail"] for path in outcomes]
-        assert sum("Slurm's job" in detail for detail in details) == 3
+        assert sum("Slurm's job" in detail for detail in details) == 4
+        assert sum("its job was cancelled, before it began" in detail for detail in details) == 1
 
     def test_the_rest_goes_on_and_the_call_says_what_is_missing(self, lost: tuple[OnSlurm, str]) -> None:
         copy, said = lost
-        assert "error: 3 of 4 wanted runs did not finish" in said
+        assert "error: 4 of 6 wanted runs did not finish" in said
         assert (copy.root / OUT / "report.html").is_file()
         assert (copy.root / OUT / "figures/figures.json").is_file()
         assert not (copy.root / OUT / "complete.json").is_file()
@@ -182,15 +184,29 @@ class TestLost:
         copy, _ = lost
         copy.log()
         copy.submit()
-        assert copy.trainings() == 3
+        assert copy.trainings() == 4
         assert [(row["status"], row["attempts"]) for row in copy.table()] == [
-            ("finished", number) for number in ("2", "2", "2", "1")
+            ("finished", number) for number in ("2", "2", "2", "1", "1", "2")
         ]
 
 
 def cancel(cluster: OneNode, job: str) -> None:
     cluster.call("scancel", job)
     assert wait_until(lambda: not running(cluster, job), PATIENCE_S)
+
+
+def cancel_waiting(cluster: OneNode) -> str:
+    """The last of six trainings that wait for the one node; its number."""
+
+    def trainings() -> list[str]:
+        lines = cluster.call("squeue", "-h", "-S", "i", "-o", "%i %T %k").splitlines()
+        return [line for line in lines if "rule_train" in line]
+
+    assert wait_until(lambda: len(trainings()) == 6, PATIENCE_S)
+    job, state, _ = trainings()[-1].split()
+    assert state == "PENDING"
+    cancel(cluster, job)
+    return job
 
 
 def node_down(cluster: OneNode, job: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 ANSWER_S = 30.0
 ENDED = {
@@ -28,6 +29,19 @@ def at_work(job: str) -> bool:
     """Whether a job is running, waiting or ending."""
     state = job_state(job)
     return bool(state) and state not in ENDED
+
+
+def last_job(folder: Path, comment: str) -> str:
+    """Number of this user's last job with that comment, submitted from `folder`; empty if there is none.
+
+    One that has ended is known for some minutes.
+    """
+    asked = _ask("squeue", "--me", "--states=all", "-h", "-o", "%i|%k|%Z")
+    jobs = [line.split("|", 2) for line in asked.splitlines() if line.count("|") >= 2]
+    numbers = [
+        job for job, said, place in jobs if said == comment and Path(place) == folder and job.isdigit()
+    ]
+    return max(numbers, key=int, default="")
 
 
 def _ask(*command: str) -> str:
