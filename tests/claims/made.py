@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.synthetic import Made, MadeResults, write_results
+from analysis.test_tables import call
 from evenground.analysis.index import read_index
 from evenground.claims.model import Claims, read_claims
 from evenground.claims.verdicts import Judged, judge_all
@@ -100,3 +101,10 @@ def verdicts(index: Path, stand_ins: Mapping[str, str] | None = None) -> dict[tu
     """Claim and instrument -> what became of it."""
     judged = judge_all(read_index(index), claims(), stand_ins)
     return {(one.of.claim.id, one.of.instrument): one for one in judged}
+
+
+def judge_files(index: Path, *more: str) -> Path:
+    """Call the script as the rule does; the folder of the tables."""
+    tables, record = index.parent / "tables", str(index.parent / "verdicts.json")
+    call("verdicts.py", index, "--output-dir", str(tables), "--record", record, *more)
+    return tables
