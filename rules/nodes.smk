@@ -12,7 +12,8 @@ from evenground.runs.slurm import job_state
 CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # In an allocation of somebody's own the number would be that of all he does in it.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
-OF_THIS_CALL = ["--source", json.dumps(SOURCE), "--call", os.environ[CALL], f"--job={JOB}"]
+THIS_CALL = os.environ[CALL]
+OF_THIS_CALL = ["--source", json.dumps(SOURCE), "--call", THIS_CALL, f"--job={JOB}"]
 OF_THIS_CALL += ["--pipeline", *map(str, PIPELINE)]
 # A job that was lost is tried once more, by the call itself: not by what runs it on its node.
 RETRIES = 1 if workflow.is_main_process else 0
@@ -34,27 +35,32 @@ def all_cores(wildcards):
     return os.cpu_count() if CLUSTER else workflow.cores
 
 
-def begun_before(wildcards, number=os.environ[CALL]):
+def attempt_of(wildcards):
+    """The folder of a training's attempt; None of what is no training."""
+    trains = getattr(wildcards, "rep", None) is not None
+    return Path(ATTEMPTS, place(wildcards), wildcards.attempt) if trains else None
+
+
+def begun_before(wildcards):
     """The mark of an earlier job of this call that began the training and was lost; None of what trains not."""
-    if getattr(wildcards, "rep", None) is None:
-        return None
-    return begun(Path(ATTEMPTS, place(wildcards), wildcards.attempt), number)
+    folder = attempt_of(wildcards)
+    return begun(folder, THIS_CALL) if folder else None
 
 
 def settles(wildcards, attempt):
     """Whether a job's second try only has to write down what became of the first, which takes no node."""
-    if attempt == 1 or getattr(wildcards, "rep", None) is None:
+    folder = attempt_of(wildcards) if attempt > 1 else None
+    if folder is None:
         return False
-    return begun_before(wildcards) is not None or never_begun(*wildcards)
+    # So the executor comments such a job.
+    comment = "_".join(["rule_train_wildcards", *wildcards])
+    return begun(folder, THIS_CALL) is not None or never_begun(folder, comment)
 
 
 @cache
-def never_begun(*wildcards, number=os.environ[CALL]):
+def never_begun(folder, comment):
     """The same where the scheduler ended the first while it waited, which it remembers for some minutes."""
-    *run, rep, attempt = wildcards
-    # The executor's comment of such a job.
-    comment = "_".join(["rule_train_wildcards", *wildcards])
-    return JOB == "" and mark_unbegun(Path(ATTEMPTS, *run, f"r{rep}", attempt), number, comment)
+    return workflow.is_main_process and mark_unbegun(folder, THIS_CALL, comment)
 
 
 def node_cores(wildcards, attempt):

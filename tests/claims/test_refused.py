@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from analysis.synthetic import MadeResults, write_manifest, write_results
-from claims.made import (
-    DATASETS,
-    ROOT,
-    experiment,
-    judge_files,
-    verdicts,
-)
+from claims.made import DATASETS, ROOT, experiment, judge_files, verdicts
 
 
-def spoilt(index: Path, file: str, change: str) -> None:
-    """Write another file into the first run, and let manifest and index say that it belongs there."""
+def spoilt(index: Path, file: str, change: Callable[[list[str]], list[str]]) -> None:
+    """Change the lines of a file of the first run, and let manifest and index say that it belongs there."""
     content = json.loads(index.read_text())
     run = content["runs"][0]
     folder = index.parent.parent / run["path"]
-    (folder / file).write_text(change)
+    (folder / file).write_text("\n".join(change((folder / file).read_text().splitlines())))
     recorded = json.loads((folder / "manifest.json").read_text())["run"]
     run["manifest_sha256"] = write_manifest(folder, recorded)
     index.write_text(json.dumps(content))
@@ -50,18 +45,12 @@ def test_a_run_without_events_is_named(small: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_clock_that_goes_back_is_named(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = json.loads(small.read_text())
-    folder = small.parent.parent / content["runs"][0]["path"]
-    lines = (folder / "events.jsonl").read_text().splitlines()
-    spoilt(small, "events.jsonl", "\n".join([*lines[:3], lines[6], *lines[3:]]))
+    spoilt(small, "events.jsonl", lambda lines: [*lines[:3], lines[6], *lines[3:]])
     assert "the clock goes back in line 5" in refused(small, capsys)
 
 
 def test_samples_whose_clock_stands_are_named(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = json.loads(small.read_text())
-    folder = small.parent.parent / content["runs"][0]["path"]
-    lines = (folder / "samples.csv").read_text().splitlines()
-    spoilt(small, "samples.csv", "\n".join([*lines[:4], lines[3], *lines[4:]]))
+    spoilt(small, "samples.csv", lambda lines: [*lines[:4], lines[3], *lines[4:]])
     assert "the clock does not move forward at line 5" in refused(small, capsys)
 
 

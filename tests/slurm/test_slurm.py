@@ -46,6 +46,10 @@ def cluster() -> Iterator[OneNode]:
 @pytest.fixture(autouse=True)
 def empty_queue(cluster: OneNode) -> None:
     """What an earlier test left at work, where it failed, must not fail this one too."""
+    cancel_all(cluster)
+
+
+def cancel_all(cluster: OneNode) -> None:
     cluster.call("scancel", "--user=root")
     assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S), "the queue does not empty"
 
@@ -241,8 +245,7 @@ def test_a_call_beside_a_job_that_outlived_its_call_is_refused(cluster: OneNode,
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
     assert len(said) == 1 and "a training of an earlier call is still at work" in said[0]
     assert said[0].endswith(f"wait for it to end, or: scancel {job}")
-    cluster.call("scancel", "--user=root")
-    assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S)
+    cancel_all(cluster)
     (copy.root / "fake_mode").unlink()
     copy.log()
     copy.submit(str(OUT / "tables/runs.csv"))
