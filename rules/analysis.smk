@@ -3,7 +3,7 @@
 
 rule normalise:
     input:
-        code("analysis"),
+        code("records", "analysis"),
         index="results/{part}/index.json",
     output:
         expand(
@@ -19,7 +19,7 @@ rule normalise:
 
 rule tables:
     input:
-        code("analysis"),
+        code("records", "analysis"),
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
     output:
@@ -40,7 +40,7 @@ rule tables:
 rule verdicts:
     """Every claim judged by the runs there are."""
     input:
-        code("analysis", "claims"),
+        code("records", "analysis", "claims"),
         claims="claims.yaml",
         published="data/published/thesis-2022.csv",
         index="results/{part}/index.json",
@@ -56,7 +56,7 @@ rule verdicts:
 
 rule draw:
     input:
-        code("analysis", "report"),
+        code("records", "analysis", "report"),
         wanted_datasets,
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
@@ -73,7 +73,7 @@ rule draw:
 rule page:
     """The report: verdicts, tables and figures in one file that needs nothing beside it."""
     input:
-        code("analysis", "report"),
+        code("records", "analysis", "report"),
         files("src/evenground/report/page/page.*"),
         "results/{part}/tables/runs.csv",
         "results/{part}/figures/figures.json",

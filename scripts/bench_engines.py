@@ -23,8 +23,8 @@ import environment
 from evenground.config import EngineChoice
 from evenground.engines import load_engines
 from evenground.errors import EvengroundError, cli
-from evenground.protocol.events import Expected, check_events
 from evenground.protocol.parity import Case, Tolerance, write_dataset
+from evenground.records.events import EpochEnd, Expected, check_file
 
 SHAPES = {"mlp": (28, 28, 1), "cnn": (32, 32, 3)}
 GOALS = {("mlp", "jax"): 3.0, ("cnn", "jax"): 1.0}
@@ -118,9 +118,11 @@ def train(contender: Contender, work: list[str], events: Path) -> None:
 
 def images_per_s(events: Path, contender: Contender, epochs: int) -> float:
     """Rate of the steps between the end of the first execution and the end of training."""
-    by_name = {event.name: event for event in check_events(events, Expected(epochs=epochs))}
-    steady_ns = by_name["train_end"].t_unix_ns - by_name["first_batch_end"].t_unix_ns
-    images = epochs * int(by_name["epoch_end"].fields["images"]) - contender.steps * BATCH_SIZE
+    found = check_file(events, Expected(epochs=epochs))
+    at_ns = {event.event: event.t_unix_ns for event in found}
+    steady_ns = at_ns["train_end"] - at_ns["first_batch_end"]
+    epoch_images = next(event.images for event in found if isinstance(event, EpochEnd))
+    images = epochs * epoch_images - contender.steps * BATCH_SIZE
     return images / (steady_ns / 1e9)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
-from evenground.protocol.events import Expected, check_events
+from evenground.records.events import Expected, check_file
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--linger-s", type=float)
     given = vars(parser.parse_args())
     path = given.pop("events")
-    events = check_events(path, Expected(**given))
+    events = check_file(path, Expected(**given))
     print(f"{path}: {len(events)} events, complete and in order")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from evenground.claims.verdicts import judge_all
 from evenground.claims.write import as_json
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
+from evenground.replay import set_unreadable_aside
 from evenground.report.sheet import save_pictures
 from evenground.report.side_by_side import MEASURE, ratios_drawing
 from evenground.report.style import fixed_style
@@ -62,6 +64,8 @@ def read(name: str, source: str, scratch: Path) -> Given:
     if path.is_file():
         where = unpack(path, scratch)
         with blamed_on(path, scratch):
+            for line in set_unreadable_aside(where):
+                print(line, file=sys.stderr)
             return of_index(name, read_index(where), where)
     if path.is_dir():
         own = path / "index.json"

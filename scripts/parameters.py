@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Write docs/parameters.md from the model of the experiment, the table of docs/claims.md from claims.yaml."""
+"""Write what is generated in docs/: parameters.md, the table of claims.md, the JSON Schema of events."""
 
 from _path import ROOT
 from evenground.claims.model import read_claims
 from evenground.claims.page import with_claims
 from evenground.config import parameters_page
 from evenground.errors import cli
+from evenground.files import json_text
+from evenground.records.events import json_schema
 
 
 def main() -> None:
     claims = ROOT / "docs/claims.md"
     pages = {
         ROOT / "docs/parameters.md": parameters_page(),
+        ROOT / "docs/events.schema.json": json_text(json_schema()),
         claims: with_claims(claims.read_text(encoding="utf-8"), read_claims(ROOT).claims),
     }
     for page, text in pages.items():

@@ -12,7 +12,7 @@ from evenground.analysis.index import read_index
 from evenground.bundle.unpack import blamed_on, unpack
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
-from evenground.replay import compare_tables, redraw
+from evenground.replay import compare_tables, redraw, set_unreadable_aside
 
 NAMED = 5
 
@@ -24,10 +24,13 @@ def main() -> None:
     given = parser.parse_args()
     to = given.output_dir or Path("replayed", given.bundle.stem)
     where = unpack(given.bundle, to)
-    index, results = read_index(where), where.parent
-    print(f"unpacked and checked: {len(index.finished)} runs of {index.machine.class_name}", flush=True)
+    results = where.parent
     try:
         with blamed_on(given.bundle, to):
+            aside = set_unreadable_aside(where)
+            index = read_index(where)
+            runs = f"{len(index.finished)} runs of {index.machine.class_name}"
+            print("\n".join([f"unpacked and checked: {runs}", *aside]), flush=True)
             names = redraw(index, where, to / "redrawn", read_claims(ROOT))
     except EvengroundError:
         shutil.rmtree(to)

@@ -6,6 +6,7 @@
     evenground setup      only the environment, as .venv
     evenground bundle     pack recorded runs, tables and figures into one file
     evenground replay     redraw everything from such a file
+    evenground convert    bring such a file of an older version to the formats of this one
     evenground adopt      take the runs of such a file over into this working copy
     evenground compare    set such files, or machines, side by side, two or more
     evenground prune      throw away runs that nothing names any more
@@ -28,6 +29,7 @@ COMMANDS = {
     "setup": ("workflow", []),
     "bundle": ("workflow", ["scripts/bundle.py"]),
     "replay": ("analysis", ["scripts/replay.py"]),
+    "convert": ("analysis", ["scripts/convert.py"]),
     "adopt": ("analysis", ["scripts/adopt.py"]),
     "compare": ("analysis", ["scripts/compare.py"]),
     "prune": ("workflow", ["scripts/prune.py"]),

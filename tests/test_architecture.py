@@ -16,22 +16,23 @@ SHARED = {"errors", "files"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
     "call": set(),
-    "config": set(),
+    "config": {"records"},
     "engines": {"config"},
     "lines": set(),
     "pins": set(),
     "images": {"pins"},
     "datasets": set(),
+    "records": set(),
     "protocol": set(),
     "sidecar": None,  # stands alone: not even the shared modules
-    "runs": {"config", "engines", "pins", "images", "datasets", "protocol", "sidecar"},
+    "runs": {"config", "engines", "pins", "images", "datasets", "records", "sidecar"},
     "preflight": {"pins", "images", "datasets", "runs"},
-    "analysis": set(),
-    "report": {"analysis"},
-    "bundle": {"analysis"},
-    "claims": {"analysis"},
-    "overview": {"analysis", "claims", "report"},
-    "replay": {"analysis", "report", "claims"},
+    "analysis": {"records"},
+    "report": {"analysis", "records"},
+    "bundle": {"analysis", "records"},
+    "claims": {"analysis", "records"},
+    "overview": {"analysis", "claims", "records", "report"},
+    "replay": {"analysis", "records", "report", "claims"},
 }
 
 

@@ -104,6 +104,26 @@ def test_an_empty_check_is_refused(tmp_path: Path) -> None:
         load_engines(load_experiment({"engines": [{"name": "odd", "folder": "./odd"}]}).engines, tmp_path)
 
 
+def test_an_engine_says_how_it_waits_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "odd/engine.yaml"
+    file.parent.mkdir()
+    given = load_experiment({"engines": [{"name": "odd", "folder": "./odd"}]}).engines
+    file.write_text("{label: Odd, command: [odd], wait_policy: 'sleeps at once'}")
+    assert load_engines(given, tmp_path)[0].file.wait_policy == "sleeps at once"
+    file.write_text("{label: Odd, command: [odd]}")
+    assert load_engines(given, tmp_path)[0].file.wait_policy is None
+    for broken in ('""', '"two\\nlines"', '" "'):
+        file.write_text(f"{{label: Odd, command: [odd], wait_policy: {broken}}}")
+        with pytest.raises(EvengroundError, match="ill described: wait_policy"):
+            load_engines(given, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["keras", "jax", "axon"])
+def test_our_engines_say_how_they_wait(name: str) -> None:
+    (engine,) = load_engines(load_experiment({"engines": [name]}).engines, ROOT)
+    assert engine.file.wait_policy and "Eigen" in engine.file.wait_policy
+
+
 def test_an_engine_may_be_a_name_or_a_mapping() -> None:
     read = load_experiment({"engines": ["jax", {"name": "eager", "folder": "jax", "options": {"a": 1}}]})
     assert [(choice.name, choice.folder) for choice in read.engines] == [("jax", None), ("eager", "jax")]

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from evenground.errors import EvengroundError
+from evenground.records.events import MAX_EPOCHS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -117,7 +118,7 @@ class Experiment(BaseModel):
         min_length=1,
     )
     repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=10_000)
-    epochs: int = _key(3, "Passes over the training images.", "epochs", ge=1)
+    epochs: int = _key(3, "Passes over the training images.", "epochs", ge=1, le=MAX_EPOCHS)
     batch_size: int = _key(32, "Size of an optimiser step; a short last batch is dropped.", "images", ge=1)
     learning_rate: float = _key(1e-3, "Step size of Adam.", gt=0)
     seed: int = _key(2022, "Base seed: repetition r of every engine trains with seed + r.", ge=0, lt=2**31)

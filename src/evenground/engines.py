@@ -35,6 +35,12 @@ class EngineFile(BaseModel):
     )
     environment: str | None = Field(default=None, description="Its lock is envs/NAME.txt; null for none.")
     colour: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$", description="Colour in figures.")
+    wait_policy: str | None = Field(
+        default=None,
+        max_length=500,
+        pattern=r"^\S[^\x00-\x1f\x7f-\x9f]*$",
+        description="How its runtime's threads wait for work: what spins is no idle window.",
+    )
     options: dict[str, OptionValue] = Field(default_factory=dict, description="Options with their defaults.")
     sources: list[str] = Field(
         default_factory=list, description="Paths beside its folder whose content decides its results."

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from evenground.analysis.index import Index
+from evenground.analysis.index import Index, read_index
+from evenground.analysis.runs import unreadable_runs
 from evenground.analysis.write import write_normalised, write_tables
 from evenground.claims.model import Source
 from evenground.claims.write import write_verdicts
+from evenground.files import read_json, write_json
+from evenground.records.faults import unreadable
 from evenground.report.draw import draw_all
 from evenground.report.material import read_material
 from evenground.report.page.build import write_page
@@ -45,6 +48,26 @@ def redraw(index: Index, where: Path, to: Path, source: Source) -> list[str]:
     names = draw_all(read_material(where, to / "normalised", to / "tables"), to / "figures")
     write_page(where, to, to / PAGE)
     return names
+
+
+def set_unreadable_aside(where: Path) -> list[str]:
+    """Let the index file at `where` call runs that cannot be read failed, and say which in words.
+
+    One such run never hides the others. Raises RecordError where no run can be read.
+    """
+    index = read_index(where)
+    errors = unreadable_runs(index)
+    if errors and len(errors) == len(index.finished):
+        raise next(iter(errors.values()))
+    reasons = {(run.dataset, run.engine, run.repetition): unreadable(error) for run, error in errors.items()}
+    content = read_json(where)
+    for run in content["runs"]:
+        reason = reasons.get((run["dataset"], run["engine"], run["repetition"]))
+        if reason:
+            run |= {"status": "failed", "reason": reason, "path": None, "manifest_sha256": None}
+    if errors:
+        write_json(where, content)
+    return [f"{run.name} is drawn as failed: {unreadable(error)}" for run, error in errors.items()]
 
 
 def compare_tables(published: Path, redrawn: Path) -> Comparison:

@@ -52,3 +52,23 @@ def change_run(path: Path, number: int, samples: Change | None = None, **files: 
     about = json.loads((folder / "manifest.json").read_text())["run"]
     run["manifest_sha256"] = write_manifest(folder, about)
     path.write_text(json.dumps(content))
+
+
+def set_clock_of(run: Path, when_ns: int, by_s: float) -> None:
+    """Let a recorded run be that of a machine whose clock was set by `by_s` at `when_ns` of its own time."""
+    by_ns = round(by_s * 1e9)
+
+    def moved(t_unix_ns: int) -> int:
+        return t_unix_ns + by_ns if t_unix_ns > when_ns else t_unix_ns
+
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    lines = [json.dumps({**event, "t_unix_ns": moved(event["t_unix_ns"])}) for event in events]
+    (run / "events.jsonl").write_text("\n".join(lines) + "\n")
+    head, *rows = (run / "samples.csv").read_text().splitlines()
+    for index, row in enumerate(rows):
+        unix, _, rest = row.partition(",")
+        rows[index] = f"{moved(int(unix))},{rest}"
+    (run / "samples.csv").write_text("\n".join([head, *rows]) + "\n")
+    info = json.loads((run / "samples.json").read_text())
+    info["summary"]["exited_unix_ns"] = moved(info["summary"]["exited_unix_ns"])
+    (run / "samples.json").write_text(json.dumps(info))

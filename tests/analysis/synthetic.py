@@ -17,6 +17,10 @@ T0_NS = 1_700_000_000_000_000_000
 # As in the thesis: the one engine's GPU falls idle once in the short training and twice in the long one.
 IDLE = (((1.0, 1.9),), ((1.0, 3.4), (4.5, 5.1)))
 WINDOW_S = 1 / 6
+STARTED = {"engine": "made", "versions": {}, "device": "cpu", "options": {}}
+TRAINED = {"seed": 1, "batch_size": 32, "network": "mlp", "parameters": 101770}
+# So many that any accuracy is a number of hits.
+TEST_IMAGES = 10**7
 NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
@@ -65,6 +69,8 @@ class Made:
     """Whether any column was measured."""
     idle: tuple[tuple[float, float], ...] = ()
     """When the GPU does nothing, in seconds after the start of training."""
+    cpu_idle: tuple[tuple[float, float], ...] = ()
+    """When the process uses no CPU, in seconds after the start of training."""
 
     @property
     def training_s(self) -> float:
@@ -121,7 +127,7 @@ def write_results(root: Path, made: MadeResults) -> Path:
                 name = (dataset, engine, repetition)
                 runs.append(_indexed(root, machine, made, name, len(runs) + 1))
     index = {
-        "schema": 1,
+        "schema": 2,
         "machine": {
             "class": machine,
             "description": "Made CPU, 2 cores, 8 GiB, " + ("Made Card" if made.gpu else "no GPU"),
@@ -255,9 +261,15 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
     (folder / "samples.csv").write_text(_samples(made, start_ns, launched_ns, exited_ns), encoding="utf-8")
     gpu = ("gpu_util_pct", "vram_used_bytes", "gpu_power_w")
     missing = {} if made.gpu else dict.fromkeys(gpu, NO_GPU)
-    summary = {"launched_unix_ns": launched_ns, "exited_unix_ns": exited_ns, "exit_code": 0}
+    summary = {
+        "launched_unix_ns": launched_ns,
+        "launched_mono_ns": launched_ns - T0_NS,
+        "exited_unix_ns": exited_ns,
+        "exited_mono_ns": exited_ns - T0_NS,
+        "exit_code": 0,
+    }
     info = {
-        "schema": 1,
+        "schema": 2,
         "columns": {"rss_bytes": {"period_s": 0.0}},
         "missing": missing,
         "rate_hz": 10.0,
@@ -293,9 +305,10 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
     between = [first_ns + _ns(made.steady_s * k / made.epochs) for k in range(1, made.epochs)]
     bounds = [start_ns, *between, end_ns]
     events: list[tuple[int, str, dict[str, Any]]] = [
+        (start_ns - _ns(made.load_s / 2), "start", STARTED),
         (start_ns - _ns(made.load_s / 2), "load_start", {}),
-        (start_ns - _ns(made.load_s / 4), "load_end", {}),
-        (start_ns, "train_start", {}),
+        (start_ns - _ns(made.load_s / 4), "load_end", {"train_images": 60000, "test_images": TEST_IMAGES}),
+        (start_ns, "train_start", {**TRAINED, "epochs": made.epochs}),
         (start_ns, "epoch_start", {"epoch": 1}),
         (first_ns, "first_batch_end", {"epoch": 1, "loss": 2.3}),
     ]
@@ -304,11 +317,13 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
             events.append((bounds[k - 1], "epoch_start", {"epoch": k}))
         ended = {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k, "images": 60000}
         events.append((bounds[k], "epoch_end", ended))
+    hits = round(made.accuracy * TEST_IMAGES)
+    evaluated = {"accuracy": made.accuracy, "hits": hits, "images": TEST_IMAGES}
     events += [
         (end_ns, "train_end", {}),
         (end_ns, "evaluate_start", {}),
-        (evaluated_ns, "evaluate_end", {"accuracy": made.accuracy}),
-        (lingered_ns, "linger_end", {}),
+        (evaluated_ns, "evaluate_end", evaluated),
+        (lingered_ns, "linger_end", {"linger_s": made.linger_s}),
         (lingered_ns, "end", {}),
     ]
     return [{"event": name, "t_unix_ns": t, **more} for t, name, more in events], lingered_ns + _ns(0.2)
@@ -322,6 +337,7 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
     t = np.append(np.arange(launched_ns + 10_000_000, exited_ns, _ns(made.spacing_s)), exited_ns + 2_000_000)
     since = (t - start_ns) / 1e9
     busy = np.where(since < 0, since * 0.5, np.minimum(since, made.training_s)) + made.load_s / 2
+    busy -= sum(np.clip(since, first, last) - first for first, last in made.cpu_idle)
     cpu_s = busy * made.cpu_pct / 100
     share = np.clip((since + made.load_s) / made.load_s, 0.1, 1.0)
     rows = [HEADER]
@@ -334,7 +350,7 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         cells = [
             t_ns,
             t_ns - T0_NS,
-            100_000_000,
+            10_000_000 if i == 0 else 100_000_000,
             200_000,
             0,
             float(cpu_s[i]),

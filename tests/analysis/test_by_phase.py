@@ -15,8 +15,9 @@ from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.by_phase import FRAME, PARTS, mean_by_phase, phase_means
 from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
-from evenground.analysis.runs import COUNTER, GAUGES, Process, Samples
+from evenground.analysis.runs import COUNTER, GAUGES, Samples
 from evenground.analysis.timeline import COLUMNS
+from evenground.records.times import Process
 
 S = 10**9
 T0 = 1_700_000_000 * S
@@ -137,4 +138,4 @@ def test_a_run_without_any_value_breaks_nothing(tmp_path: Path) -> None:
     assert len(normalise(read_index(index)).by_phase) == 0
     tables = tables_by_files(index)
     assert tables["quality"].empty and tables["memory_after"]["used_median"].isna().all()
-    assert (tables["idle_windows"]["reason"] != "").all() and len(tables["idle_windows"]) == 2
+    assert (tables["idle_windows"]["reason"] != "").all() and len(tables["idle_windows"]) == 4

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.remade import change_index, change_run, tables_by_files, tables_of
+from analysis.remade import change_index, change_run, set_clock_of, tables_by_files, tables_of
 from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.captions import notes
 from evenground.analysis.conditions import (
@@ -39,12 +39,14 @@ from evenground.analysis.quality import (
     quality_table,
     unknown,
 )
+from evenground.analysis.runs import read_runs
 from evenground.runs.record import installed
 
 ROOT = Path(__file__).parents[2]
 NAN = math.nan
 DIGITS = (("digits", "Digits", "mlp"),)
-GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "throttled_by": "", "other_libraries": ""}
+GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0}
+GOOD |= {"throttled_by": "", "other_libraries": "", "idle_phase": ""}
 
 
 def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
@@ -90,7 +92,7 @@ def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gat
 def test_states_are_those_of_the_contract() -> None:
     assert {gate.finding: gate.state for gate in GATES} == {
         **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
-        "load": "warned",
+        **dict.fromkeys(("load", "idle", "clock"), "warned"),
     }
 
 
@@ -181,7 +183,7 @@ def test_unfinished_runs_have_no_findings(mnist: Index) -> None:
 def test_nan_everywhere_is_unknown_and_no_finding(mnist: Index) -> None:
     known = conditions(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
     assert found(mnist, runs([9.0, 9.0]), known) == []
-    without_gpu = {"sampler": 2, "swapping": 2, "environment": 2, "load": 2}
+    without_gpu = {"sampler": 2, "swapping": 2, "environment": 2, "load": 2, "idle": 2, "clock": 2}
     assert unknown(mnist, known) == without_gpu
     on_gpu = replace(mnist, machine=replace(mnist.machine, class_name="cpu-2c-8g-card-abc"))
     assert unknown(on_gpu, known) == {**without_gpu, "throttling": 2, "foreign process": 2}
@@ -210,6 +212,10 @@ def flawed(tmp_path: Path) -> Path:
         frame.loc[10, "missed_slots"] = "4"
         frame.loc[25:30, "gpu_throttle_reasons"] = str(0x40 | 0x80 | 0x4)
         frame.loc[30, "gpu_foreign_processes"] = "2"
+        # Half a second while the GPU is idle, too.
+        frame.loc[31:36, "cpu_s"] = frame.loc[31, "cpu_s"]
+        # The clock is set when all events are written.
+        frame.loc[len(frame) - 1, "t_unix_ns"] = str(int(frame["t_unix_ns"].iloc[-1]) + 10**9)
 
     for number in range(6):
         good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
@@ -231,6 +237,7 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     assert by_name.loc["throttling", "reason"].endswith(": hardware thermal slowdown, power brake")
     assert by_name.loc["foreign process", "value"] == 2
     assert by_name.loc["load", "value"] == 1.25
+    assert by_name.loc["clock", "value"] == 1.0
     assert by_name.loc["environment", "reason"].endswith(
         ": jax 0.10.2 is missing, left-over 1 is not in it, numpy is 2.4.5, not 2.4.6"
     )
@@ -248,7 +255,8 @@ def test_every_table_counts_flagged_runs_and_changes_no_number(flawed: Path, tmp
     assert tables["runs"]["quality"].tolist() == ["invalid, warned", *[""] * 5]
     for name in ("training_time", "time_ratio"):
         numbers = before[name].columns.difference(["n_invalid", "n_warned"])
-        pd.testing.assert_frame_equal(tables[name][numbers], before[name][numbers])
+        times = before[name]["measure"] != "idle_s"
+        pd.testing.assert_frame_equal(tables[name][times][numbers], before[name][times][numbers])
 
 
 def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
@@ -285,15 +293,7 @@ def test_bits_are_those_of_nvml_that_slow_a_card_down() -> None:
 def test_steps_are_those_of_whole_batches(index_path: Path) -> None:
     index = read_index(index_path)
     assert set(normalise(index).conditions["steps"]) == {5625.0}
-    run = next(iter(index.finished))
-    assert run is not None and np.isnan(steps(_events_without_images(index), 32))
-
-
-def _events_without_images(index: Index) -> Any:
-    from evenground.analysis.runs import read_runs
-
-    events = read_runs(index)[0].events
-    return replace(events, epochs=tuple(replace(epoch, images=None) for epoch in events.epochs))
+    assert np.isnan(steps(read_runs(index)[0].events, None))
 
 
 @pytest.mark.parametrize("name", ["Ruamel.YAML", "ruamel-yaml", "ruamel__yaml", "RUAMEL._-yaml"])
@@ -339,3 +339,21 @@ def test_samples_without_the_columns_that_are_watched_still_read(tmp_path: Path)
     change_run(index, 0, lambda frame: frame.drop(columns=watched, inplace=True))
     known = normalise(read_index(index)).conditions
     assert known["missed_share"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("by_s", [0.2, -0.2, 5.0, 3600.0, -3600.0])
+def test_a_clock_set_during_training_is_found_and_changes_no_table(by_s: float, tmp_path: Path) -> None:
+    path = write_results(tmp_path, MadeResults())
+    before = tables_of(read_index(path))
+    index = read_index(path)
+    run = read_runs(index)[0]
+    middle_ns = (run.events.train_start_ns + run.events.epochs[1].end_ns) // 2
+    set_clock_of(run.folder, middle_ns, by_s)
+    change_run(path, 0)
+    after = tables_of(read_index(path))
+    (found,) = after["quality"][after["quality"]["finding"] == "clock"].to_dict("records")
+    assert (found["dataset"], found["engine"], found["repetition"]) == ("digits", "keras", 1)
+    assert (found["state"], found["value"]) == ("warned", pytest.approx(abs(by_s), abs=1e-6))
+    for name in ("time_ratio", "resources", "idle_windows", "memory_after"):
+        columns = [column for column in before[name] if column not in ("n_warned",)]
+        pd.testing.assert_frame_equal(after[name][columns], before[name][columns])

@@ -197,7 +197,7 @@ def test_one_engine_alone_has_no_ratio_but_every_other_table(tmp_path: Path) -> 
     index.write_text(json.dumps(content))
     folder = analyse(index)
     assert len(table(folder, "time_ratio")) == 0
-    assert len(table(folder, "training_time")) == 6
+    assert len(table(folder, "training_time")) == 7
 
 
 def test_csv_gives_every_bit_back(tmp_path: Path) -> None:

@@ -148,9 +148,10 @@ CASES: dict[str, Case] = {
     "manifest-huge-int": manifest(10**4000, "run", "repetition"),
     "launched-huge": info(LONG, "summary", "launched_unix_ns"),
     "exited-huge": info(LONG, "summary", "exited_unix_ns"),
-    "exited-in-years": info(2**62 - 1, "summary", "exited_unix_ns"),
+    "exited-in-years": ("events.jsonl", info(2**62 - 1, "summary", "exited_mono_ns")[1]),
+    "exited-before": info(0, "summary", "exited_mono_ns"),
     "launched-negative": info(-1, "summary", "launched_unix_ns"),
-    "launched-zero": info(0, "summary", "launched_unix_ns"),
+    "launched-later": info(10**15, "summary", "launched_mono_ns"),
     "rate-tiny": info(1e-308, "rate_hz"),
     "rate-infinite": info(float("inf"), "rate_hz"),
     "rate-nan": info(float("nan"), "rate_hz"),
@@ -196,12 +197,12 @@ CASES: dict[str, Case] = {
     "cell-minus-infinite": cell("cpu_s", "-inf"),
     "cell-minus-huge": cell("cpu_s", "-1e308"),
     "cell-digits": cell("rss_bytes", "9" * 5000),
-    "time-huge": cell("t_unix_ns", "9" * 30),
-    "time-float": cell("t_unix_ns", "1.5"),
-    "time-infinite": cell("t_unix_ns", "inf"),
-    "time-nan": cell("t_unix_ns", "nan"),
-    "time-negative": cell("t_unix_ns", "-5"),
-    "time-empty": cell("t_unix_ns", ""),
+    "time-huge": cell("t_mono_ns", "9" * 30),
+    "time-float": cell("t_mono_ns", "1.5"),
+    "time-infinite": cell("t_mono_ns", "inf"),
+    "time-nan": cell("t_mono_ns", "nan"),
+    "time-negative": cell("t_mono_ns", "-5"),
+    "time-empty": cell("t_mono_ns", ""),
     "quote-open": cell("rss_bytes", '"'),
     "csv-empty": of_run("samples.csv", lambda old: b""),
     "csv-other-columns": replaced("samples.csv", b"cpu_s", b"cpu"),
@@ -223,5 +224,8 @@ def test_hostile_content_is_refused(
     assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1 and len(said) < 1000
-    assert re.search(rf"\({blamed}|/{blamed} in|/r1 in", said) and f" in {bundle}): take another" in said
+    assert (
+        re.search(rf"\({blamed}|/{blamed}(, line \d+)? in|/r1 in", said)
+        and f" in {bundle}): take another" in said
+    )
     assert list(tmp_path.iterdir()) == [bundle]

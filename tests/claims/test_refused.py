@@ -44,14 +44,14 @@ def test_a_run_without_events_is_named(small: Path, capsys: pytest.CaptureFixtur
     assert "the file is missing" in refused(small, capsys)
 
 
-def test_a_clock_that_goes_back_is_named(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_out_of_order_are_named(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spoilt(small, "events.jsonl", lambda lines: [*lines[:3], lines[6], *lines[3:]])
-    assert "the clock goes back in line 5" in refused(small, capsys)
+    assert "'epoch_end' of epoch 1 where 'train_start' belongs" in refused(small, capsys)
 
 
 def test_samples_whose_clock_stands_are_named(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spoilt(small, "samples.csv", lambda lines: [*lines[:4], lines[3], *lines[4:]])
-    assert "the clock does not move forward at line 5" in refused(small, capsys)
+    assert "the clock does not move forward" in refused(small, capsys)
 
 
 @pytest.mark.parametrize(

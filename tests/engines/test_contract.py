@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engines.support import DUMMY, ENGINES, command, describe, finish, lacking, start, train
-from evenground.protocol.events import Event, Expected, check_events
 from evenground.protocol.parity import Case, Tolerance, write_dataset
+from evenground.records.events import Event, Expected, Start, check_file
 
 ALL = {**ENGINES, "dummy": DUMMY}
 SHAPES = {"mlp": (7, 6, 1), "cnn": (12, 11, 3)}
@@ -50,11 +50,16 @@ def trained_twice(name: str, network: str, dataset: Path, folder: Path) -> list[
     for process in [train(ALL[name], dataset, path, *work) for path in paths]:
         finish(process)
     parameters = PARAMETERS[network] if name in ENGINES else None
-    return [check_events(path, expected(network, parameters)) for path in paths]
+    return [check_file(path, expected(network, parameters)) for path in paths]
 
 
 def losses(events: list[Event]) -> list[tuple[str, Any]]:
-    return [(event.name, event.fields["loss"]) for event in events if "loss" in event.fields]
+    return [(event.event, event.loss) for event in events if hasattr(event, "loss")]
+
+
+def options_of(events: list[Event]) -> dict[str, Any]:
+    assert isinstance(events[0], Start)
+    return events[0].options
 
 
 def test_an_engine_that_is_not_installed_is_skipped_with_its_reason(tmp_path: Path) -> None:
@@ -73,11 +78,11 @@ def test_an_engine_that_is_not_installed_is_skipped_with_its_reason(tmp_path: Pa
 )
 def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: Path) -> None:
     first, second = trained_twice(name, network, datasets[network], tmp_path)
-    assert first[0].fields["options"] == describe(ALL[name]).get("options", {})
+    assert options_of(first) == describe(ALL[name]).get("options", {})
     assert losses(first) == losses(second)
     assert len(losses(first)) == EPOCHS + 1
     if name in ENGINES:
-        by_name = {event.name: event.fields for event in first}
+        by_name = {event.event: event.model_dump() for event in first}
         assert by_name["start"]["engine"] == name
         assert by_name["start"]["device"] == "cpu"
         assert len({loss for _, loss in losses(first)}) == EPOCHS + 1
@@ -93,7 +98,7 @@ def test_another_seed_is_another_run(name: str, datasets: dict[str, Path], tmp_p
         path = tmp_path / f"{seed}.jsonl"
         work = ["--network", "mlp", "--epochs", "1", "--batch-size", "8", "--seed", seed]
         finish(train(ALL[name], datasets["mlp"], path, *work))
-        seen.append(losses(check_events(path, Expected(seed=int(seed)))))
+        seen.append(losses(check_file(path, Expected(seed=int(seed)))))
     assert seen[0] != seen[1]
 
 
@@ -141,9 +146,9 @@ def test_steps_per_execution_change_no_number(datasets: dict[str, Path], tmp_pat
         path = tmp_path / f"{steps}.jsonl"
         more = ["--option", f"steps_per_execution={steps}"]
         finish(train(ALL["keras"], datasets["cnn"], path, "--network", "cnn", *WORK, *more))
-        events = check_events(path, Expected(epochs=EPOCHS))
-        assert events[0].fields["options"]["steps_per_execution"] == steps
-        seen.append([event.fields["loss"] for event in events if event.name == "epoch_end"])
+        events = check_file(path, Expected(epochs=EPOCHS))
+        assert options_of(events)["steps_per_execution"] == steps
+        seen.append([loss for name, loss in losses(events) if name == "epoch_end"])
     assert seen[0] == seen[1]
 
 
@@ -159,4 +164,4 @@ def test_keras_as_published_trains_the_networks_of_the_public_code(
     for network, parameters in published.items():
         work = ["--network", network, "--train-limit", str(LIMIT), *WORK, "--option", "as_published=true"]
         finish(train(ALL["keras"], datasets[network], tmp_path / network, *work))
-        check_events(tmp_path / network, expected(network, parameters))
+        check_file(tmp_path / network, expected(network, parameters))

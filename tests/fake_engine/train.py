@@ -17,6 +17,7 @@ for name in ("epochs", "batch-size", "seed", "train-limit"):
     parser.add_argument(f"--{name}", type=int)
 parser.add_argument("--option", action="append", default=[])
 given = parser.parse_args()
+given.events_written = 0
 if given.train_limit == 0:
     raise SystemExit("error: --train-limit must be at least 1")
 warm_up = given.train_limit is not None
@@ -32,9 +33,30 @@ def log(what: str) -> None:
         file.write(f"{time.time_ns()} {'warm-up ' if warm_up else ''}{what} {label}\n")
 
 
+def now() -> object:
+    """The time as this engine understands it."""
+    unix_ns = time.time_ns()
+    odd = {
+        "time-in-ms": unix_ns // 10**6,
+        "time-in-us": unix_ns // 1000,
+        "time-since-boot": time.monotonic_ns(),
+        "time-as-float": float(unix_ns),
+        "time-ahead": unix_ns + 3600 * 10**9,
+        "time-behind": unix_ns - 3600 * 10**9,
+        "time-jumps": unix_ns + (60 * 10**9 if given.events_written > 5 else 0),
+        "time-goes-back": unix_ns - (10**9 if given.events_written > 5 else 0),
+    }
+    return next((odd[mode] for mode in modes if mode in odd), unix_ns)
+
+
 def emit(event: str, **fields: object) -> None:
-    with Path(given.events).open("a") as file:
-        file.write(json.dumps({"event": event, "t_unix_ns": time.time_ns(), **fields}) + "\n")
+    given.events_written += 1
+    line = json.dumps({"event": event, "t_unix_ns": now(), **fields}, ensure_ascii=False)
+    if "byte-order-mark" in modes and given.events_written == 1:
+        line = "\ufeff" + line
+    with Path(given.events).open("ab") as file:
+        file.write(line.encode() + (b"\r\n" if "windows-lines" in modes else b"\n"))
+        file.write(b"\n" if "blank-lines" in modes else b"")
 
 
 log("begin")
@@ -51,7 +73,19 @@ if "hang" in modes:
     time.sleep(600)
 if "kill" in modes:
     os.kill(os.getpid(), 9)
-emit("start", engine="fake", versions={"fake": "1"}, device="cpu", options={})
+losses = {
+    "loss-huge": 1e300,
+    "loss-infinite": 1e999,
+    "loss-null": None,
+    "loss-negative": -5.0,
+    "loss-zero": 0.0,
+}
+first_loss = next((losses[mode] for mode in modes if mode in losses), 2.3)
+version = "1\u2028x\u0085y" if "odd-signs" in modes else "1"
+more = {"foo": [1, {"x": None}], "ünï": "<b>|`$"} if "more-fields" in modes else {}
+emit("start", engine="fake", versions={"fake": version}, device="cpu", options={}, **more)
+if "odd-log" in modes:
+    os.write(1, b"\xff\xfe\x00 latin1 \xe9 \x1b[31mred\x1b[0m \x07\n" * 50)
 if "broken" in modes:
     with Path(given.events).open("a") as file:
         file.write("{not json\n")
@@ -63,7 +97,7 @@ for epoch in range(1, given.epochs + 1):
     emit("epoch_start", epoch=epoch)
     time.sleep(0.02)
     if epoch == 1:
-        emit("first_batch_end", epoch=1, loss=2.3)
+        emit("first_batch_end", epoch=1, loss=first_loss)
     emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=steps * given.batch_size)
 if "stop" in modes:
     sys.exit(0)

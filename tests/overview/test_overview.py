@@ -179,7 +179,7 @@ def test_a_value_of_a_parameter_is_not_rounded(tmp_path: Path) -> None:
     assert "| 16 | 1.2345e-05 | digits |" in texts[0] and "| 16 | 0.1 | digits |" in texts[0]
     cell = '<td class="number" data-key="1.2345e-05">1.2345e-05</td>'
     # The table of parts, the times, their ratios and the table of scaling.
-    assert texts[1].count(cell) == 1 + 12 + 6 + 10
+    assert texts[1].count(cell) == 1 + 14 + 6 + 10
 
 
 @pytest.mark.slow

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from analysis.synthetic import T0_NS, Made, write_manifest, write_run
 from evenground.errors import EvengroundError
-from evenground.files import sha256_file, write_json
+from evenground.files import write_json
 from evenground.runs.index import build_index, unfinished
 from evenground.runs.plan import RUNS
 
@@ -44,8 +45,7 @@ def finish(root: Path, engine: str, number: int, digest: str | None, lock: str =
     image = {"name": "i", "sha256": digest, "labels": labels} if digest else None
     write_json(folder / "environment.json", {"machine": MACHINE, "image": image})
     write_json(folder / "outcome.json", {"attempt": 1})
-    files = {path.name: sha256_file(path) for path in folder.iterdir()}
-    write_json(folder / "manifest.json", {"files": files})
+    write_run(folder, Made(), T0_NS + 10**10, {})
 
 
 def test_each_engine_has_an_image_of_its_own(tmp_path: Path) -> None:
@@ -78,3 +78,19 @@ def test_native_and_missing_runs_have_no_image(tmp_path: Path) -> None:
 
 def test_an_index_names_no_place_of_this_machine(tmp_path: Path) -> None:
     assert build_index(plan({"a": 1}), tmp_path)["engines"] == [{"name": "a"}]
+
+
+def test_a_recorded_run_that_cannot_be_read_is_failed_and_hides_no_other(
+    tmp_path: Path,
+) -> None:
+    finish(tmp_path, "a", 1, None)
+    finish(tmp_path, "a", 2, None)
+    folder = tmp_path / RUNS / "made/tiny/a/k/r2"
+    events = (folder / "events.jsonl").read_text().replace('"loss": 2.3', '"loss": 1e300')
+    (folder / "events.jsonl").write_text(events)
+    write_manifest(folder, {})
+    first, second = build_index(plan({"a": 2}), tmp_path)["runs"]
+    assert first["status"] == "finished"
+    assert (second["status"], second["path"]) == ("failed", None)
+    assert second["reason"].startswith("unreadable: broken-events: line 6: first_batch_end.loss: ")
+    assert (folder / "manifest.json").is_file()

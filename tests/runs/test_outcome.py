@@ -9,7 +9,7 @@ import pytest
 from evenground.runs.outcome import process_outcome
 from evenground.sidecar import Summary
 
-GOOD = Summary(launched_unix_ns=1, exited_unix_ns=2, exit_code=0)
+GOOD = Summary(1, 1, 2, 2, exit_code=0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from evenground.analysis.index import parse_index
+from evenground.analysis.normalise import normalise
 from evenground.config import load_experiment
+from evenground.runs.index import build_index
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import make_plan
 from evenground.runs.training import Training, alone, train
@@ -70,6 +73,44 @@ def test_a_failure_has_its_reason_and_keeps_its_log(
     assert not training.place.exists(), "only finished runs stand under results/runs"
 
 
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("time-in-ms", "broken-events"),
+        ("time-in-us", "broken-events"),
+        ("time-since-boot", "broken-events"),
+        ("time-as-float", "broken-events"),
+        ("time-ahead", "broken-events"),
+        ("time-behind", "broken-events"),
+        ("time-jumps", "broken-events"),
+        ("time-goes-back", "broken-events"),
+        ("loss-huge", "broken-events"),
+        ("loss-infinite", "broken-events"),
+        ("loss-null", "wrong-work"),
+        ("loss-negative", "wrong-work"),
+        ("byte-order-mark", "broken-events"),
+        ("blank-lines", "broken-events"),
+        ("loss-zero", None),
+        ("odd-signs", None),
+        ("windows-lines", None),
+        ("more-fields", None),
+        ("odd-log", None),
+    ],
+)
+def test_events_are_judged_when_the_training_ends_as_they_are_read_later(
+    prepared: WorkingCopy, mode: str, reason: str | None
+) -> None:
+    """An engine in another language may be odd in many ways; what is finished can be drawn."""
+    training, outcome = attempt(prepared, mode, number=8, seed=ord(mode[0]) * 1000 + len(mode))
+    assert outcome.reason == reason, outcome.detail
+    assert "\n" not in outcome.detail
+    index = build_index(training.plan.content(), prepared.root)
+    assert index["runs"][0]["status"] == ("failed" if reason else "finished")
+    if reason is None:
+        parsed = parse_index(json.loads(json.dumps(index)), prepared.root, Path("index.json"))
+        assert len(normalise(parsed).timelines) > 0
+
+
 def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> None:
     file = prepared.root / "tests/fake_engine/engine.yaml"
     before = file.read_text()
@@ -94,6 +135,7 @@ def test_a_finished_run_is_whole_and_fits_its_manifest(prepared: WorkingCopy) ->
     assert manifest["run"]["key"] == training.run.key
     record = json.loads((training.place / "environment.json").read_text())
     assert record["swapped_pages"] is None or record["swapped_pages"] >= 0
+    assert record["waiting"] == dict.fromkeys(("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT"))
 
 
 def test_the_engines_environment_is_named_one_by_one(
@@ -101,9 +143,10 @@ def test_the_engines_environment_is_named_one_by_one(
 ) -> None:
     monkeypatch.setenv("SURPRISE", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     training, _ = attempt(prepared, "print-environment", seed=95, threads=1)
     log = (training.place / "train.log").read_text()
-    assert "SURPRISE" not in log and "OMP_NUM_THREADS=1\n" in log
+    assert "SURPRISE" not in log and "OMP_WAIT_POLICY" not in log and "OMP_NUM_THREADS=1\n" in log
 
 
 def test_threads_are_enforced_by_affinity(prepared: WorkingCopy) -> None:

@@ -28,4 +28,4 @@ def test_installed_without_dependencies_it_measures(tmp_path: Path) -> None:
     done = subprocess.run(command, env={"PYTHONPATH": str(target), "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 3
-    assert (target / "evenground" / "protocol" / "events.schema.json").is_file()
+    assert (target / "evenground" / "report" / "page" / "page.css").is_file()

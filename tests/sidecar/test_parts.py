@@ -157,10 +157,10 @@ def test_the_header_is_replaced_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("summary", "status"),
     [
-        (Summary(0, 0, exit_code=3), 3),
-        (Summary(0, 0, exit_code=0), 0),
-        (Summary(0, 0, signal=11), 139),
-        (Summary(0, 0, signal=15, timed_out=True), 124),
+        (Summary(0, 0, 0, 0, exit_code=3), 3),
+        (Summary(0, 0, 0, 0, exit_code=0), 0),
+        (Summary(0, 0, 0, 0, signal=11), 139),
+        (Summary(0, 0, 0, 0, signal=15, timed_out=True), 124),
     ],
 )
 def test_status_as_a_shell_shows_it(summary: Summary, status: int) -> None:

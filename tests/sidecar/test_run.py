@@ -130,7 +130,7 @@ def test_the_header_describes_every_column(measure: Call) -> None:
     for column in got.header["columns"].values():
         assert set(column) == {"unit", "source", "period_s"}
         assert column["unit"] and column["source"] and column["period_s"] in (0, 0.1, 1)
-    assert (got.header["schema"], got.header["rate_hz"], got.header["mode"]) == (1, 50.0, "run")
+    assert (got.header["schema"], got.header["rate_hz"], got.header["mode"]) == (2, 50.0, "run")
     assert got.header["scheduling"] in ("fifo", "slice", "slack")
     assert got.header["machine"] == {"cores": os.cpu_count(), "memory_bytes": MEMORY_BYTES}
     full = {name for name, column in COLUMNS.items() if not column.period_s} - set(GPU_COLUMNS)

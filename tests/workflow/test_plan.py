@@ -78,7 +78,7 @@ def test_an_option_changes_the_key_of_its_engine_alone(copy: WorkingCopy) -> Non
     "path",
     [
         "tests/fake_engine/train.py",
-        "src/evenground/protocol/events.py",
+        "src/evenground/records/events.py",
         "src/evenground/sidecar/__main__.py",
         "src/evenground/runs/command.py",
     ],
@@ -213,6 +213,14 @@ def test_the_plan_names_each_engines_lock(copy: WorkingCopy) -> None:
     plan = plan_of(copy)
     named = [engine["environment"] for engine in plan.content()["engines"]]
     assert named == [plan.environment(engine) for engine in plan.engines]
+
+
+def test_the_plan_says_how_each_engine_waits(copy: WorkingCopy) -> None:
+    file = copy.root / "tests/fake_engine/engine.yaml"
+    assert {engine["wait_policy"] for engine in plan_of(copy).content()["engines"]} == {None}
+    file.write_text(f"{file.read_text()}wait_policy: sleeps at once\n")
+    waits = {engine["wait_policy"] for engine in plan_of(copy).content()["engines"]}
+    assert waits == {"sleeps at once"}
 
 
 def limited(copy: WorkingCopy, limit: int | None) -> dict[str, Any]:

@@ -172,9 +172,9 @@ class Events:
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event now. Call it only after the device has finished what the event reports."""
-        t_unix_ns = time.time_ns()
+        t_unix_ns, t_mono_ns = time.time_ns(), time.monotonic_ns()
         known = {key: _json_number(value) for key, value in fields.items()}
-        line = {"event": event, "t_unix_ns": t_unix_ns, **known}
+        line = {"event": event, "t_unix_ns": t_unix_ns, "t_mono_ns": t_mono_ns, **known}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
 

@@ -7,23 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.runs import COUNTER, Floats, Ints, Process, Samples
+from evenground.analysis.runs import COUNTER, Floats, Ints, Samples
 from evenground.analysis.timeline import CARRIED_PERIODS, COLUMNS
+from evenground.records.times import Process
 
 PARTS = 10
 # Of a part of a phase, so much must lie between samples for its mean to stand.
 LEAST_COVERED = 0.5
+# The time between two phases may be microseconds, or nothing: it has no column as wide as theirs.
+BETWEEN = ("after ", "before ")
 FRAME = ("dataset", "engine", "column", "phase", "place", "n", "mean", "min", "max")
+
+
+def is_between(phase: str) -> bool:
+    """Whether a phase is the time between two main ones: after an epoch, or before the evaluation."""
+    return phase.startswith(BETWEEN)
 
 
 def phase_means(
     process: Process, samples: Samples, zero_ns: int, phases: Sequence[dict[str, object]]
 ) -> pd.DataFrame:
-    """Mean use over each part of each phase of one run, units as in the timelines: phase, place, COLUMNS.
+    """Mean use over each part of each main phase of a run, units as in the timelines: phase, place, COLUMNS.
 
     `place` is the middle of the part, in widths of a phase from the launch on; `zero_ns` is the start of
     training. A part is missing where more than half of it lies beyond five periods of any sample.
     """
+    phases = [phase for phase in phases if not is_between(str(phase["phase"]))]
     starts, ends = (np.array([float(str(p[name])) for p in phases]) for name in ("start_s", "end_s"))
     shares = np.linspace(0.0, 1.0, PARTS + 1)
     edges_s = starts[:, None] + (ends - starts)[:, None] * shares

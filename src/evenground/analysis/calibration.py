@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from evenground.analysis.index import Index, first_fault
+from evenground.analysis.index import Index
 from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes
+from evenground.records.faults import first_fault
 
 MEND = "delete it and the index, then call the pipeline again"
 

@@ -16,7 +16,7 @@ HEADINGS = {
     "resources": "Use of resources during training",
     "accuracy": "Accuracy reached",
     "memory_after": "Memory in use after the end of training",
-    "idle_windows": "When the GPU was idle during training",
+    "idle_windows": "When the CPU or the GPU was idle during training",
     "quality": "What speaks against runs",
     "runs": "Every wanted run",
     "lines_of_code": "Lines of code of the engines, and of the thesis's trainers",
@@ -34,7 +34,8 @@ _NOTES = {
         "Seconds. `training_s`: start of training to its end, compilation inside (the headline). "
         "`whole_process_s`: launch to exit, less the time it was told to linger. `first_batch_s`: start "
         "of training until the first batch is done. `steady_s`: from there to the end of training. "
-        "`first_epoch_s`: the first epoch, with compilation; `later_epoch_s`: mean of those after it."
+        "`first_epoch_s`: the first epoch, with compilation; `later_epoch_s`: mean of those after it. "
+        "`idle_s`: the part of `training_s` in which the run computed nothing (`idle_windows.md`)."
     ),
     "time_ratio": (
         "Time of `engine` over time of `baseline`: a ratio of geometric means, with its 95 % interval by"
@@ -57,17 +58,20 @@ _NOTES = {
         "before the engine). `after exit`: after its last process was gone, where there is a sample."
     ),
     "idle_windows": (
-        "Times in which at least two samples in a row read 0 % GPU use and that overlap the training; seconds"
-        " after its start. `length_s` is right to `plus_minus_s`: one sampling period and the window over "
-        "which the driver averages (`util_window_s`). `phase` holds most of it, `phases` are all it touches. "
-        "`open`: on that side the next sample is missing, it may be longer."
+        "Seconds after the start of training. `cpu`: at least 0.3 s in the training in which all processes of"
+        " the run together used less than 20 % of one core, and the GPU, where there is one, nothing. `gpu`: "
+        "at least two samples in a row read 0 % GPU use; it overlaps the training. `length_s` is right to "
+        "`plus_minus_s`: of `cpu` the time between two samples, of `gpu` that and the window over which the "
+        "driver averages (`util_window_s`). `phase` holds most of it, `phases` are all it touches. `open`: "
+        "on that side the next sample is missing, it may be longer."
     ),
     "quality": (
         "`invalid`: the run did not measure what it should have. `warned`: look at it. Neither is left out of"
         " any number. A finding without a repetition is about all runs of the engine on the dataset."
     ),
     "runs": (
-        "In the order in which they were run. Seconds as in `training_time`. `quality`: see `quality.md`."
+        "In the order in which they were run. Seconds as in `training_time`; `idle_share`: `idle_s` as share "
+        "of `training_s` (0 to 1). `quality`: see `quality.md`."
     ),
     "lines_of_code": (
         "`lines`: all of them, as the thesis counts. `code_lines`: those with code on them; "
@@ -128,6 +132,7 @@ def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str,
     absent = none if name == "calibration" and index.calibration is None else ""
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`, {index.deployment})"
     said = _unknown(index, unknown) if name == "quality" else ""
+    said += _waiting(index) if name == "idle_windows" else ""
     said += "" if name in NOT_OF_RUNS else _limited(index)
     return (
         f"{_NOTES[name]}{absent}{said}\n\nMachine: {machine}. "
@@ -156,6 +161,12 @@ def _limited(index: Index) -> str:
     words = [f"`{e.name}` ({e.train_limit:,} images)" for e in index.engines if e.train_limit is not None]
     told = "trained on the first images of a dataset only; nothing in this table is extrapolated"
     return f"\n\n**Not the whole work:** {', '.join(words)} {told}." if words else ""
+
+
+def _waiting(index: Index) -> str:
+    """How the threads of each engine wait: those that spin use the CPU, and are not seen as idle."""
+    words = [f"`{e.name}`: {plain(e.wait_policy or 'not recorded')}" for e in index.engines]
+    return f"\n\nWhat waits actively uses the CPU and is no idle window. How each waits: {'; '.join(words)}."
 
 
 def _unknown(index: Index, unknown: Mapping[str, int]) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 from evenground.analysis.environment import Environment, read_environment
 from evenground.analysis.index import Index
-from evenground.analysis.runs import Events, Floats, Run, Samples
+from evenground.analysis.runs import Floats, Run, Samples
+from evenground.records.times import Moments
 
 # Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) that say a card was slowed down
 # against its will. Not among them: idle, clocks that were set, a power cap that was set, sync boost.
@@ -28,6 +29,7 @@ SHOWN = 3
 COLUMNS = (
     *("steps", "rows", "missed_share", "swapped_pages", "throttled_share", "throttled_by"),
     *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
+    "clock_set_s",
 )
 Lock = dict[str, set[str]]
 
@@ -36,7 +38,8 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
     """The conditions of one run, named as in COLUMNS; what is not known is NaN, and then no reason is given.
 
     missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training.
-    load_per_core: mean over the minute before the run. steps: of training, over all epochs.
+    load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
+    how much the machine's clock was set during the run.
     """
     environment = read_environment(run)
     return {
@@ -45,15 +48,15 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
         **_card(run.events, samples),
         **_machine(environment),
         **_libraries(environment, lock),
+        "clock_set_s": run.times.clock.set_by_s,
     }
 
 
-def steps(events: Events, batch_size: Any) -> float:
-    """Steps of training over all epochs; NaN where the events do not name their images."""
-    images = [epoch.images for epoch in events.epochs]
-    if not isinstance(batch_size, int) or batch_size < 1 or None in images:
+def steps(events: Moments, batch_size: Any) -> float:
+    """Steps of training over all epochs; NaN where the index names no batch size."""
+    if not isinstance(batch_size, int) or batch_size < 1:
         return np.nan
-    return float(sum(count // batch_size for count in images if count is not None))
+    return float(sum(epoch.images // batch_size for epoch in events.epochs))
 
 
 def _sampling(samples: Samples) -> dict[str, object]:
@@ -61,7 +64,7 @@ def _sampling(samples: Samples) -> dict[str, object]:
     return {"rows": rows, "missed_share": missed / (rows + missed) if rows else np.nan}
 
 
-def _card(events: Events, samples: Samples) -> dict[str, object]:
+def _card(events: Moments, samples: Samples) -> dict[str, object]:
     inside = (samples.t_ns >= events.train_start_ns) & (samples.t_ns <= events.train_end_ns)
     reasons = _known(samples.columns["gpu_throttle_reasons"][inside]).astype(np.int64)
     slowed = reasons & sum(SLOWDOWNS)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
-from evenground.analysis.index import first_fault
 from evenground.analysis.runs import DELETE, Run
 from evenground.errors import EvengroundError
+from evenground.records.faults import first_fault
 
 FILE = "environment.json"
 

@@ -54,6 +54,8 @@ TEXT = (
     "quality",
     "moment",
     "phases",
+    "idle_phase",
+    "idle_reason",
     "open",
     "throttled_by",
     "other_libraries",

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json
+from evenground.records import versions
+from evenground.records.faults import first_fault
 
 RERUN = "delete it and call the pipeline again"
 
@@ -79,6 +81,7 @@ class Engine:
     `train_limit`: how many of the first images it trained on; None for all, and in indexes from before.
     `options`: those that are not its folder's defaults; in indexes from before none is known.
     `environment` is what its lock is called: `envs/NAME.txt` below the folder that holds `results/`.
+    `wait_policy`: how its runtime's threads wait for work; None where that is not recorded.
     """
 
     name: Name
@@ -87,6 +90,7 @@ class Engine:
     arm_of: Name | None = None
     train_limit: Amount | None = None
     environment: Name | None = None
+    wait_policy: Words | None = None
     options: dict[Name, bool | int | float | Words] = field(default_factory=dict)
 
 
@@ -234,18 +238,12 @@ class Index:
 
 @dataclass(frozen=True)
 class _Schema:
-    """The one version of the file this code reads."""
+    """The version of the file."""
 
-    schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
+    schema_version: Annotated[int, Field(validation_alias="schema")]
 
 
 _SCHEMA, _INDEX = TypeAdapter(_Schema), TypeAdapter(Index)
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first fault pydantic found, as `KEY: MESSAGE`."""
-    fault = error.errors()[0]
-    return f"{'.'.join(str(part) for part in fault['loc']) or 'content'}: {fault['msg']}"
 
 
 def read_index(path: Path) -> Index:
@@ -267,7 +265,10 @@ def read_index(path: Path) -> Index:
 def parse_index(content: Any, root: Path, where: Path) -> Index:
     """The content of an index file whose paths start from `root`; EvengroundError as by `read_index`."""
     try:
-        _SCHEMA.validate_python(content)
+        schema = _SCHEMA.validate_python(content).schema_version
+        if schema != versions.INDEX:
+            what = versions.other_version(schema, versions.INDEX)
+            raise EvengroundError(what, str(where), versions.CONVERT)
         index = _INDEX.validate_python({**content, "root": root})
     except ValidationError as error:
         raise EvengroundError(f"broken index, {first_fault(error)}", str(where), RERUN) from error

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-MEDIANS = (("training_time", "training_s"), ("accuracy", "test_accuracy"))
+MEDIANS = (("training_time", "training_s"), ("training_time", "idle_s"), ("accuracy", "test_accuracy"))
 
 
 def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """Dataset -> engine -> number: medians of training time and accuracy, flagged runs, peaks, the ratio.
+    """Dataset -> engine -> number: medians of times and accuracy, flagged runs, peaks, the ratio.
 
     A number that is missing is left out: null would be taken for a value.
     """
@@ -26,7 +26,7 @@ def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
         for row in _rows(tables[table]):
             if row["measure"] == measure:
                 put(row, measure, row["median"])
-            if table == "training_time" and row["n"]:
+            if measure == row["measure"] == "training_s" and row["n"]:
                 put(row, "n_invalid", row["n_invalid"])
                 put(row, "n_warned", row["n_warned"])
     for row in _rows(tables["resources"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,13 @@ from evenground.analysis import by_phase, conditions, idle, memory
 from evenground.analysis.by_phase import mean_by_phase, phase_means
 from evenground.analysis.conditions import Lock, condition_row, read_locks
 from evenground.analysis.groups import Rows
-from evenground.analysis.idle import idle_rows
+from evenground.analysis.idle import idle_of
 from evenground.analysis.index import Index
 from evenground.analysis.memory import memory_rows
-from evenground.analysis.runs import COUNTER, Events, Process, Run, read_runs
+from evenground.analysis.runs import COUNTER, Run, read_runs
 from evenground.analysis.timeline import COLUMNS, MeanTimeline, Timeline, align, mean_timeline, step_ns
 from evenground.errors import EvengroundError
+from evenground.records.times import Moments, Process
 
 # Of all runs together; they take about 4 GiB of memory.
 MOST_STEPS = 10_000_000
@@ -31,7 +33,7 @@ COLUMNS_OF = {
     "phases": (*_RUN, "phase", "start_s", "end_s"),
     "missing": (*_GROUP, "column", "n_missing", "n", "reason"),
     "by_phase": by_phase.FRAME,
-    "conditions": (*_RUN, *conditions.COLUMNS),
+    "conditions": (*_RUN, *conditions.COLUMNS, *idle.CONDITIONS),
     "idle": (*_RUN, *idle.COLUMNS),
     "memory": (*_RUN, *memory.COLUMNS),
 }
@@ -46,7 +48,8 @@ class Normalised:
     phases: dataset, engine, repetition, phase, start_s, end_s.
     missing: dataset, engine, column, n_missing, n, reason; a column some finished run lacks throughout.
     by_phase: dataset, engine, column, phase, place, n, mean, min, max (see `by_phase`).
-    conditions, idle, memory: dataset, engine, repetition, then the COLUMNS of the modules of these names.
+    conditions, idle, memory: dataset, engine, repetition, then the COLUMNS of the modules of these names;
+    conditions has those of `idle.CONDITIONS` too.
     """
 
     timelines: pd.DataFrame
@@ -92,10 +95,11 @@ def _one_run(run: Run, index: Index, lock: Lock | None) -> tuple[Timeline, pd.Da
     """Its timeline, its parts of phases, and its rows of the frames that have few rows per run."""
     samples, phases = run.samples(), phase_rows(run.events, run.process)
     line = align(run.events, run.process, samples, index.report.grid_s)
+    idled = idle_of(run, samples, phases, index.machine.has_gpu)
     rows = {
         "phases": phases,
-        "conditions": [condition_row(run, samples, index, lock)],
-        "idle": idle_rows(run, samples, phases),
+        "conditions": [{**condition_row(run, samples, index, lock), **idled.condition}],
+        "idle": idled.rows,
         "memory": memory_rows(run, samples),
     }
     return line, phase_means(run.process, samples, run.events.train_start_ns, phases), rows
@@ -112,26 +116,33 @@ def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) ->
             raise EvengroundError(what, str(run.folder), "set a larger grid_s")
 
 
-def phase_rows(events: Events, process: Process) -> Rows:
-    """What the run was doing when, in order; seconds after the start of training.
+def phase_rows(events: Moments, process: Process) -> Rows:
+    """What the run was doing when, from launch to exit without a gap; seconds after the start of training.
 
     load: launch to start of training (start of the interpreter, imports, reading, building);
-    first batch: until its result is there, compilation inside; epoch 1: the rest of that epoch.
+    first batch: until its result is there, compilation inside; epoch 1: the rest of that epoch;
+    after epoch N: until the next epoch starts, or the training ends; before evaluate: until it starts.
     """
-    first, *later = events.epochs
-    spans = [
-        ("load", process.launched_ns, events.train_start_ns),
-        ("first batch", events.train_start_ns, events.first_batch_end_ns),
-        (f"epoch {first.number}", events.first_batch_end_ns, first.end_ns),
-        *((f"epoch {epoch.number}", epoch.start_ns, epoch.end_ns) for epoch in later),
-        ("evaluate", events.evaluate_start_ns, events.evaluate_end_ns),
-        ("linger", events.evaluate_end_ns, events.linger_end_ns),
-        ("exit", events.linger_end_ns, process.exited_ns),
+    first = events.epochs[0]
+    ends = [
+        ("load", events.train_start_ns),
+        ("first batch", events.first_batch_end_ns),
+        (f"epoch {first.number}", first.end_ns),
     ]
+    for before, epoch in pairwise(events.epochs):
+        ends += [(f"after epoch {before.number}", epoch.start_ns), (f"epoch {epoch.number}", epoch.end_ns)]
+    ends += [
+        (f"after epoch {events.epochs[-1].number}", events.train_end_ns),
+        ("before evaluate", events.evaluate_start_ns),
+        ("evaluate", events.evaluate_end_ns),
+        ("linger", events.linger_end_ns),
+        ("exit", process.exited_ns),
+    ]
+    starts_ns = [process.launched_ns, *(end_ns for _, end_ns in ends)]
     zero_ns = events.train_start_ns
     return [
-        {"phase": phase, "start_s": (start - zero_ns) / 1e9, "end_s": (end - zero_ns) / 1e9}
-        for phase, start, end in spans
+        {"phase": phase, "start_s": (start_ns - zero_ns) / 1e9, "end_s": (end_ns - zero_ns) / 1e9}
+        for start_ns, (phase, end_ns) in zip(starts_ns, ends, strict=False)
     ]
 
 

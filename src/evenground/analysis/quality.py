@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.files import rounded
 from evenground.analysis.groups import INVALID, WARNED, groups
 from evenground.analysis.index import Index
 
@@ -18,8 +19,12 @@ MOST_SWAPPED_PAGES = 256
 # Trainings follow each other without a pause, and the one before still counts in this mean: alone it keeps up
 # to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core something else ran.
 MOST_LOAD_PER_CORE = 1.0
+# Less is within what runs of the same work differ by; more is worth asking what they waited for.
+MOST_IDLE = 0.02
 # A twentieth is the size of differences between engines that are worth telling.
 MOST_VARIATION = 0.05
+# Idle time explains a spread where without it the coefficient of variation is smaller by a third or more.
+EXPLAINED = 1 / 3
 # B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers" (1993): the modified z-score is
 # 0.6745 (x - median) / MAD, and above 3.5 it is an outlier. Of fewer than five runs the MAD says too little.
 MODIFIED_Z, MAD_TO_SIGMA, FEWEST_FOR_OUTLIER = 3.5, 0.6745, 5
@@ -32,6 +37,8 @@ Name = Literal[
     "foreign process",
     "environment",
     "load",
+    "idle",
+    "clock",
     "outlier",
     "spread",  # of a whole group
 ]
@@ -86,6 +93,21 @@ GATES = (
         MOST_LOAD_PER_CORE,
         "tasks per core in the minute before the run",
     ),
+    Gate(
+        "idle",
+        WARNED,
+        "idle_share",
+        MOST_IDLE,
+        "share of the training time in which the run computed nothing, and the phase with most of it",
+        "idle_phase",
+    ),
+    Gate(
+        "clock",
+        WARNED,
+        "clock_set_s",
+        0.0,
+        "seconds by which the machine's clock was set during the run; its times are the monotonic clock's",
+    ),
 )
 
 
@@ -130,7 +152,7 @@ def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) ->
     judged = runs[runs["status"] == "finished"].merge(conditions, on=["dataset", "engine", "repetition"])
     found: list[Finding] = []
     for named, group in groups(index, judged):
-        found += _of_group(group["training_s"], named)
+        found += _of_group(group["training_s"], group["idle_s"], named)
         found += _of_accuracy(index, group, named)
         found += [finding for gate in GATES for finding in _through(gate, group, named)]
         found += _outliers(group, named)
@@ -203,11 +225,21 @@ def _outliers(group: pd.DataFrame, named: Names) -> list[Finding]:
     return _through(gate, scored, named)
 
 
-def _of_group(training_s: pd.Series[float], named: Names) -> list[Finding]:
-    variation = float(training_s.std(ddof=1) / training_s.mean()) if len(training_s) > 1 else np.nan
+def _variation(values: pd.Series[float]) -> float:
+    """Coefficient of variation; NaN of fewer than two values."""
+    return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else np.nan
+
+
+def _of_group(training_s: pd.Series[float], idle_s: pd.Series[float], named: Names) -> list[Finding]:
+    """The spread of a group; where idle time makes a good part of it, the reason says so."""
+    variation = _variation(training_s)
     if not variation > MOST_VARIATION:
         return []
     why = "coefficient of variation of the group's training times"
+    # The idle time of one run that is not known makes this one not known, too.
+    rest = _variation(training_s - idle_s) if idle_s.notna().all() else np.nan
+    if rest <= (1 - EXPLAINED) * variation:
+        why += f"; {rounded(rest)} without their idle time (idle_windows.md)"
     return [
         Finding(
             **named,

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
-from evenground.analysis.index import Index, WantedRun, first_fault
+from evenground.analysis.index import Index, WantedRun
 from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes
+from evenground.records.events import MAX_UNIX_NS, Expected
+from evenground.records.faults import RecordError, first_fault
+from evenground.records.samples import AGAIN
+from evenground.records.times import SAMPLES, Moments, Process, RunTimes, read_times
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 DELETE = "delete this run's folder and call the pipeline again"
-COUNTER = "cpu_s"
-# Moments beyond it are no times in nanoseconds, and sums of them would not fit 64 bits.
-LATEST_NS = 2**62
-# Beyond it sums overflow; no training measures such a number.
-LARGEST = 1e100
-MOST_EPOCHS = 10_000
-LONGEST_REASON = 1000
+TIME, COUNTER = "t_mono_ns", "cpu_s"
+# Beyond it sums overflow; no sampler measures such a number.
+MAX_NUMBER = 1e100
 GAUGES = (
     "rss_bytes",
     "gpu_util_pct",
@@ -45,54 +43,8 @@ WATCHED = ("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes")
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One epoch; loss is the mean over its steps, accuracy the share right in training mode."""
-
-    number: int
-    start_ns: int
-    end_ns: int
-    loss: float
-    accuracy: float
-    images: int | None = None
-
-
-@dataclass(frozen=True)
-class Events:
-    """The moments of one run in Unix nanoseconds, with the accuracy on the test images (0 to 1)."""
-
-    load_start_ns: int
-    load_end_ns: int
-    train_start_ns: int
-    first_batch_end_ns: int
-    train_end_ns: int
-    evaluate_start_ns: int
-    evaluate_end_ns: int
-    linger_end_ns: int
-    epochs: tuple[Epoch, ...]
-    test_accuracy: float
-
-
-@dataclass(frozen=True)
-class Process:
-    """What `samples.json` says of the process and of the columns beside it."""
-
-    launched_ns: int
-    exited_ns: int
-    rate_hz: float
-    missing: dict[str, str]
-    periods_s: dict[str, float] = field(default_factory=dict)
-    """Columns that were read less often than there are rows."""
-    util_window_s: float | None = None
-    """What the driver averages GPU use over, the longest of all cards; None where it is not known."""
-
-    def period_s(self, column: str) -> float:
-        """Time between two values of a column."""
-        return max(1 / self.rate_hz, self.periods_s.get(column, 0.0))
-
-
-@dataclass(frozen=True)
 class Samples:
-    """The sampled columns; `t_ns` rises strictly (Unix nanoseconds), a missing cell is NaN."""
+    """The sampled columns; `t_ns` rises strictly (steady nanoseconds), a missing cell is NaN."""
 
     t_ns: Ints
     columns: dict[str, Floats]
@@ -114,33 +66,7 @@ class _Manifest:
     files: dict[str, str]
 
 
-@dataclass(frozen=True)
-class _Summary:
-    launched_unix_ns: Annotated[int, Field(ge=0, lt=LATEST_NS)]
-    exited_unix_ns: Annotated[int, Field(ge=0, lt=LATEST_NS)]
-
-
-@dataclass(frozen=True)
-class _Column:
-    period_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-
-
-@dataclass(frozen=True)
-class _Card:
-    util_window_s: Annotated[float, Field(ge=0)] | None = None
-
-
-@dataclass(frozen=True)
-class _SamplesInfo:
-    schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
-    rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
-    summary: _Summary
-    columns: dict[str, _Column]
-    missing: dict[str, str]
-    gpus: list[_Card] = field(default_factory=list)
-
-
-_MANIFEST, _SAMPLES_INFO = TypeAdapter(_Manifest), TypeAdapter(_SamplesInfo)
+_MANIFEST = TypeAdapter(_Manifest)
 
 
 @dataclass(frozen=True)
@@ -152,29 +78,24 @@ class Run:
     files: Mapping[str, str]
 
     @cached_property
-    def events(self) -> Events:
-        """`events.jsonl`; EvengroundError when it is broken or incomplete."""
-        return parse_events(self.content("events.jsonl"), self.folder / "events.jsonl")
+    def times(self) -> RunTimes:
+        """When it did what; RecordError where its events or samples cannot be read."""
+        return read_times(self.content, self.folder, Expected())
 
-    @cached_property
+    @property
+    def events(self) -> Moments:
+        """Its moments; RecordError as by `times`."""
+        return self.times.moments
+
+    @property
     def process(self) -> Process:
-        """`samples.json`; EvengroundError when it is broken."""
-        path, content = self.folder / "samples.json", self.content("samples.json")
-        try:
-            info = _SAMPLES_INFO.validate_json(content)
-        except ValidationError as error:
-            raise EvengroundError(f"broken file, {first_fault(error)}", str(path), DELETE) from error
-        launched_ns, exited_ns = info.summary.launched_unix_ns, info.summary.exited_unix_ns
-        if not launched_ns <= self.events.load_start_ns <= self.events.linger_end_ns <= exited_ns:
-            raise EvengroundError("the clock was set during the run", str(path), DELETE)
-        periods_s = {name: column.period_s for name, column in info.columns.items() if column.period_s}
-        missing = {name: _plain(reason) for name, reason in info.missing.items()}
-        window_s = max((card.util_window_s for card in info.gpus if card.util_window_s), default=None)
-        return Process(launched_ns, exited_ns, info.rate_hz, missing, periods_s, window_s)
+        """Its process; RecordError as by `times`."""
+        return self.times.process
 
     def samples(self) -> Samples:
-        """`samples.csv`, read anew at each call (it is large); EvengroundError when it is broken."""
-        return parse_samples(self.content("samples.csv"), self.folder / "samples.csv")
+        """`samples.csv`, read anew at each call (it is large); RecordError when it is broken."""
+        where = self.folder / SAMPLES
+        return parse_samples(self.content(SAMPLES), where, self.times.clock.anchor_ns)
 
     def content(self, name: str) -> bytes:
         """Bytes of one of its files; EvengroundError where they are not those of the manifest."""
@@ -222,98 +143,28 @@ def _checked_content(path: Path, sha256: str) -> bytes:
     return content
 
 
-def parse_events(content: bytes, where: Path) -> Events:
-    """Events of one finished run; EvengroundError when one is missing, broken or the clock goes back."""
-    rows = _event_rows(content, where)
-    once = {row["event"]: row for row in rows}
-    try:
-        times = {
-            f"{name}_ns": once[name]["t_unix_ns"]
-            for name in (
-                "load_start",
-                "load_end",
-                "train_start",
-                "first_batch_end",
-                "train_end",
-                "evaluate_start",
-                "evaluate_end",
-                "linger_end",
-            )
-        }
-        if list(times.values()) != sorted(times.values()):
-            raise ValueError("order of events")
-        epochs = _epochs(rows)
-        return Events(**times, epochs=epochs, test_accuracy=_number(once["evaluate_end"]["accuracy"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise EvengroundError(f"incomplete events, no usable {error}", str(where), DELETE) from error
+def parse_samples(content: bytes, where: Path, anchor_ns: int = 0) -> Samples:
+    """Sampled columns of one run; `anchor_ns` is steady time less monotonic time (`records.clock`).
 
-
-def _event_rows(content: bytes, where: Path) -> list[dict[str, Any]]:
-    """The lines as dictionaries, each with an event name and a clock that never goes back."""
-    rows: list[dict[str, Any]] = []
-    last_ns = 0
-    for number, line in enumerate(content.splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            t_ns = _whole(row["t_unix_ns"])
-            row["event"].encode()
-            if not 0 <= t_ns < LATEST_NS:
-                raise ValueError("no time in nanoseconds")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise EvengroundError(f"line {number} is no event", str(where), DELETE) from error
-        if t_ns < last_ns:
-            raise EvengroundError(f"the clock goes back in line {number}", str(where), DELETE)
-        last_ns = t_ns
-        rows.append(row)
-    return rows
-
-
-def _epochs(rows: list[dict[str, Any]]) -> tuple[Epoch, ...]:
-    """The epochs in order; KeyError when one has a start or an end only, ValueError when one is left out."""
-    starts = {_whole(row["epoch"]): row["t_unix_ns"] for row in rows if row["event"] == "epoch_start"}
-    ends = {_whole(row["epoch"]): row for row in rows if row["event"] == "epoch_end"}
-    if not starts or starts.keys() != ends.keys():
-        raise KeyError("epoch_end")
-    if sorted(ends) != list(range(1, len(ends) + 1)) or len(ends) > MOST_EPOCHS:
-        raise ValueError("numbers of epochs")
-    return tuple(
-        Epoch(
-            k,
-            starts[k],
-            end["t_unix_ns"],
-            _number(end["loss"]),
-            _number(end["accuracy"]),
-            _whole(end["images"]) if "images" in end else None,
-        )
-        for k, end in sorted(ends.items())
-    )
-
-
-def _whole(value: object) -> int:
-    """A whole number; a ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"whole number in {value!r}")
-    return value
-
-
-def _plain(reason: str) -> str:
-    """A reason as it can stand in a table or a figure."""
-    return "".join(sign if sign.isprintable() else " " for sign in reason[:LONGEST_REASON])
-
-
-def _number(value: object) -> float:
-    """A measured number; null (a loss that is no number any more) is NaN, anything else a ValueError."""
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LARGEST:
-        raise ValueError(f"number in {value!r}")
-    return float(value)
-
-
-def parse_samples(content: bytes, where: Path) -> Samples:
-    """Sampled columns of one run; EvengroundError when unreadable or when the clock goes back."""
-    needed = {"t_unix_ns", COUNTER, *GAUGES}
+    Raises RecordError `broken-samples` when they cannot be read or the monotonic clock does not move forward.
+    """
     numbers = (COUNTER, *GAUGES, *WATCHED)
+    needed = {TIME, COUNTER, *GAUGES}
+    frame = _read_columns(content, where, needed, numbers)
+    mono_ns = frame[TIME].to_numpy(np.int64)
+    columns = {name: frame[name].to_numpy(np.float64) for name in numbers}
+    if np.any((mono_ns < 0) | (mono_ns >= MAX_UNIX_NS)):
+        raise RecordError("broken-samples", "a time is out of range", where, AGAIN)
+    if any(np.any(np.abs(values) > MAX_NUMBER) for values in columns.values()):
+        raise RecordError("broken-samples", "a number is out of range", where, AGAIN)
+    if np.any(np.diff(mono_ns) <= 0):
+        line = int(np.argmax(np.diff(mono_ns) <= 0)) + 3
+        raise RecordError("broken-samples", "the clock does not move forward", where, AGAIN, line)
+    return Samples(mono_ns + anchor_ns, columns)
+
+
+def _read_columns(content: bytes, where: Path, needed: set[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """The times and `numbers` of a samples file, a column that may be absent as NaN."""
     try:
         # A time that is not finite is refused below; the cast's own warning would be a second line.
         with np.errstate(invalid="ignore"):
@@ -321,18 +172,24 @@ def parse_samples(content: bytes, where: Path) -> Samples:
                 BytesIO(content),
                 usecols=lambda name: name in needed or name in WATCHED,
                 float_precision="round_trip",
-                dtype={"t_unix_ns": "int64", **dict.fromkeys(numbers, "float64")},
+                dtype={TIME: "int64", **dict.fromkeys(numbers, "float64")},
             )
         if absent := sorted(needed - set(frame.columns)):
             raise ValueError(f"no column {', '.join(absent)}")
     except (ValueError, OverflowError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise EvengroundError(f"broken samples, {error}", str(where), DELETE) from error
-    frame = frame.reindex(columns=["t_unix_ns", *numbers])
-    t_ns = frame["t_unix_ns"].to_numpy(np.int64)
-    columns = {name: frame[name].to_numpy(np.float64) for name in numbers}
-    if np.any((t_ns < 0) | (t_ns >= LATEST_NS)) or any(np.any(np.abs(v) > LARGEST) for v in columns.values()):
-        raise EvengroundError("broken samples, a time or a number is beyond all measure", str(where), DELETE)
-    if np.any(np.diff(t_ns) <= 0):
-        row = int(np.argmax(np.diff(t_ns) <= 0)) + 3
-        raise EvengroundError(f"the clock does not move forward at line {row}", str(where), DELETE)
-    return Samples(t_ns, columns)
+        raise RecordError("broken-samples", f"broken samples, {error}", where, AGAIN) from error
+    return frame.reindex(columns=[TIME, *numbers])
+
+
+def unreadable_runs(index: Index) -> dict[WantedRun, RecordError]:
+    """The finished runs of an index whose events or samples cannot be read, and why.
+
+    Raises EvengroundError for a manifest or a file that is not the recorded one.
+    """
+    errors: dict[WantedRun, RecordError] = {}
+    for run in read_runs(index):
+        try:
+            run.samples()
+        except RecordError as error:
+            errors[run.wanted] = error
+    return errors

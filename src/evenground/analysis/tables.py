@@ -37,7 +37,7 @@ def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
     """Name to table. EvengroundError when a run named by the index cannot be read."""
     runs = runs_table(index)
     quality = quality_table(index, runs, frames.conditions)
-    runs = with_quality(runs, quality)
+    runs = with_idle(with_quality(runs, quality), frames.conditions)
     return {
         "training_time": training_time(index, runs),
         "time_ratio": time_ratio(index, runs),
@@ -68,6 +68,16 @@ def runs_table(index: Index) -> pd.DataFrame:
             numbers |= {"test_accuracy": run.events.test_accuracy, FINAL: run.events.epochs[-1].loss}
         rows.append({**row, **numbers, "quality": "", "key": wanted.key[:12]})
     return pd.DataFrame(rows)
+
+
+def with_idle(runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
+    """The table `runs` with the idle time of each run behind its times: `idle_s`, `idle_share`."""
+    keys, columns = ["dataset", "engine", "repetition"], ["idle_s", "idle_share"]
+    found = runs[keys].merge(conditions[[*keys, *columns]], on=keys, how="left")
+    whole = runs.assign(**{name: found[name].astype("float64").to_numpy() for name in columns})
+    names = [str(name) for name in runs.columns]
+    place = names.index(MEASURES[-1]) + 1
+    return whole[[*names[:place], *columns, *names[place:]]]
 
 
 def lines_of_code(index: Index) -> pd.DataFrame:
@@ -105,13 +115,17 @@ def calibration(index: Index) -> pd.DataFrame:
 
 
 def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
-    """Per dataset and engine the six times of `times.Times` in seconds, with median, mean and range."""
+    """Per dataset and engine the times of `times.Times` and the idle time in seconds: median, mean, range."""
     rows = [
-        {**named, "measure": measure, **summary(mine[measure]), **counts(mine)}
+        {**named, "measure": measure, **summary(mine[measure]), **counts(mine), "n": _known(mine[measure])}
         for named, mine in groups(index, runs)
-        for measure in MEASURES
+        for measure in (*MEASURES, "idle_s")
     ]
     return pd.DataFrame(rows)
+
+
+def _known(values: pd.Series[float]) -> int:
+    return int(values.notna().sum())
 
 
 def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:

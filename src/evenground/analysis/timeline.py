@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evenground.analysis.runs import COUNTER, GAUGES, Events, Floats, Ints, Process, Samples
+from evenground.analysis.runs import COUNTER, GAUGES, Floats, Ints, Samples
+from evenground.records.times import Moments, Process
 
 CARRIED_PERIODS = 5
 COLUMNS = ("cpu_pct", *GAUGES)
@@ -83,7 +84,7 @@ def carry_forward(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> Flo
     return result
 
 
-def align(events: Events, process: Process, samples: Samples, grid_s: float) -> Timeline:
+def align(events: Moments, process: Process, samples: Samples, grid_s: float) -> Timeline:
     """One run on the grid of `grid_s` seconds, from the launch of its process to its exit.
 
     CPU is a difference of counters; the rest is carried forward for at most five of its sampling periods.

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
-from evenground.analysis.runs import Events, Process
+from evenground.records.times import Moments, Process
 
 MEASURES = ("training_s", "whole_process_s", "first_batch_s", "steady_s", "first_epoch_s", "later_epoch_s")
 
@@ -31,7 +31,7 @@ class Times:
     later_epoch_s: float
 
 
-def run_times(events: Events, process: Process) -> Times:
+def run_times(events: Moments, process: Process) -> Times:
     """Times of one run; nanoseconds are subtracted as whole numbers before they become seconds."""
     first, *later = [(epoch.end_ns - epoch.start_ns) / 1e9 for epoch in events.epochs]
     linger_ns = events.linger_end_ns - events.evaluate_end_ns

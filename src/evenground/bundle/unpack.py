@@ -46,6 +46,19 @@ def unpack(bundle: Path, to: Path, limits: Limits | None = None) -> Path:
     kinds of files that no bundle has, links, more or larger files than `limits`, a file that is not what
     its checksum says, and an index that cannot be read.
     """
+    extract(bundle, to, limits)
+    try:
+        with blamed_on(bundle, to):
+            where = find_index(to)
+            read_index(where)
+    except EvengroundError:
+        shutil.rmtree(to)
+        raise
+    return where
+
+
+def extract(bundle: Path, to: Path, limits: Limits | None = None) -> None:
+    """Unpack a bundle of any version, checked as by `unpack` but for its index."""
     if to.exists():
         raise EvengroundError("it is there already", str(to), "delete it, or name another folder")
     beside = to.with_name(f".{to.name}.part")
@@ -55,14 +68,12 @@ def unpack(bundle: Path, to: Path, limits: Limits | None = None) -> Path:
         _extract(bundle, beside, limits or Limits())
         with blamed_on(bundle, beside):
             _read_metadata(beside / METADATA)
-            where = find_index(beside).relative_to(beside)
         beside.rename(to)
     except OSError as error:
         place = str(error.filename or bundle)
         raise EvengroundError(f"it cannot be unpacked: {error.strerror}", place, MEND) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return to / where
 
 
 @contextmanager
@@ -82,12 +93,11 @@ def _shown(text: str) -> str:
 
 
 def find_index(folder: Path) -> Path:
-    """The one index of an unpacked bundle, which can be read: of an experiment or of one part of it."""
+    """The one index of an unpacked bundle: of an experiment or of one part of it."""
     places = ("results/*/index.json", "results/*/parts/*/index.json")
     found = sorted(path for place in places for path in folder.glob(place))
     if len(found) != 1:
         raise EvengroundError(f"{len(found)} indexes instead of one", str(folder / "results"), OTHER)
-    read_index(found[0])
     return found[0]
 
 

@@ -10,10 +10,11 @@ import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from evenground.analysis.files import VERDICT_OF as OF
-from evenground.analysis.index import Name, Words, first_fault, printable
+from evenground.analysis.index import Name, Words, printable
 from evenground.claims.instruments import Instrument
 from evenground.claims.judge import VERDICTS, Verdict
 from evenground.errors import EvengroundError
+from evenground.records.faults import first_fault
 
 UNTESTABLE = VERDICTS[-1]
 YES, NO, NOT_COMPARABLE = "yes", "no", "not comparable"

@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from evenground.analysis.index import Name, first_fault
+from evenground.analysis.index import Name
 from evenground.errors import EvengroundError
+from evenground.records.faults import first_fault
 
 MEND = "mend that line; the columns are id, quantity, language, dataset, value, unit, where, note"
 

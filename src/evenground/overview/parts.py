@@ -18,12 +18,12 @@ from evenground.analysis.index import (
     Machine,
     Name,
     Words,
-    first_fault,
     read_index,
     root_of,
 )
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file
+from evenground.records.faults import first_fault
 
 RERUN = "delete it and call the pipeline again"
 # A class's name and every value in it, as a part of a path.

@@ -74,9 +74,15 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
 
 
 def compare_data(material: Material, dataset: str, resource: Resource) -> pd.DataFrame:
-    """Long: engine, run (a repetition or `mean`), t_s and the value; only values that were measured."""
-    single = material.timelines[material.timelines["dataset"] == dataset]
-    mean = material.mean[material.mean["dataset"] == dataset]
+    """Long: engine, run (a repetition or `mean`), t_s and the value, of what is drawn: not of arms.
+
+    Only values that were measured.
+    """
+    main = [engine.name for engine in material.index.main]
+    single, mean = (
+        frame[(frame["dataset"] == dataset) & frame["engine"].isin(main)]
+        for frame in (material.timelines, material.mean)
+    )
     columns = ["engine", "run", "t_s", resource.column]
     parts = [single.assign(run=single["repetition"].astype("str"))[columns], mean.assign(run=MEAN)[columns]]
     known = [part[part[resource.column].notna()] for part in parts]

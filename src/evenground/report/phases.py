@@ -26,7 +26,8 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
     title = f"{resource.title} phase by phase: {dataset.title}"
     whole_card = "The values are the whole card's. " if resource.column in GPU_COLUMNS else ""
     caption = (
-        f"{dataset.title}, {resource.title}: every phase is equally wide, however long it took; line: mean "
+        f"{dataset.title}, {resource.title}: every phase is equally wide, however long it took, and the time "
+        "between two of them (after an epoch, before the evaluation) has no column; line: mean "
         f"of the runs ({counts}), a point for each tenth of a phase; band: smallest to largest run. "
         f"{whole_card}{material.machine}"
     )
@@ -63,23 +64,23 @@ def _draw_engine(axes: Axes, data: pd.DataFrame, scale: float, style: EngineStyl
 
 def _finish(axes: Axes, data: pd.DataFrame, scale: float, label: str) -> None:
     names = dict(zip(np.floor(data["place"]).astype(int), data["phase"], strict=True))
-    last = max(names) + 1
-    for edge in range(1, last):
+    first, last = min(names), max(names) + 1
+    for edge in range(first + 1, last):
         axes.axvline(edge, color=FAINT, lw=0.6, zorder=0.5)
-    axes.set(xlim=(0, last), ylim=(0, max(1.08 * float(data["max"].max()) / scale, 1e-9)), ylabel=label)
+    axes.set(xlim=(first, last), ylim=(0, max(1.08 * float(data["max"].max()) / scale, 1e-9)), ylabel=label)
     axes.yaxis.set_label_coords(-0.085, 0.5)
     axes.grid(axis="x", visible=False)
-    shown = _shown(names, last)
+    shown = _shown(names, first, last)
     axes.set_xticks([place + 0.5 for place in shown], [names[place] for place in shown], color=INK)
     axes.tick_params(axis="x", length=0)
 
 
-def _shown(names: dict[int, str], last: int) -> list[int]:
+def _shown(names: dict[int, str], first: int, last: int) -> list[int]:
     """The phases whose names have room below the axis: as many as fit beside each other, from the left."""
-    per_phase, free_from, shown = PLOT_WIDTH / last, 0.0, []
+    per_phase, free_from, shown = PLOT_WIDTH / (last - first), 0.0, []
     for place in sorted(names):
         half = width_in(names[place], SMALL_PT) / 2
-        middle = (place + 0.5) * per_phase
+        middle = (place - first + 0.5) * per_phase
         if middle - half >= free_from and middle + half <= PLOT_WIDTH:
             shown.append(place)
             free_from = middle + half + NAME_GAP

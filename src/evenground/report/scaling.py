@@ -61,9 +61,9 @@ class Curves:
         return _wide(self.all("y"), LOG_Y)
 
     def all(self, column: str) -> list[float]:
-        """Every known value of a column of the panels' data."""
-        values = pd.concat([panel.data[column] for panel in self.panels])
-        return [float(value) for value in values if not math.isnan(value)]
+        """Every known value of a column of the panels' data, of the rows that have a mark."""
+        drawn = pd.concat([panel.data[panel.data["y"].notna()][column] for panel in self.panels])
+        return [float(value) for value in drawn if not math.isnan(value)]
 
     @property
     def engines(self) -> list[str]:
@@ -154,7 +154,7 @@ def _measure_axis(axes: Axes, curves: Curves) -> None:
 
 
 def _parameter_axis(axes: Axes, curves: Curves, width: float) -> None:
-    """Ticks at the values that were run, as many of their names as have room."""
+    """Ticks at the values with a mark, as many of their names as have room."""
     values = sorted(set(curves.all("x")))
     at = [math.log(value) for value in values] if curves.log_x else values
     # Of a part's one value alone there is no span.

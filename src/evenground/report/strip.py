@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from evenground.analysis.by_phase import is_between
 from evenground.report.sheet import PLOT_WIDTH
-from evenground.report.style import INK, MUTED, SMALL_PT, phase_colour, width_in
+from evenground.report.style import BETWEEN_HATCH, INK, MUTED, SMALL_PT, phase_colour, width_in
 
 LABEL_ROOM, STRIP_HEIGHT = 0.30, 0.16
 LABEL_GAP = 0.09
@@ -49,12 +50,21 @@ def draw_strip(axes: Axes, spans: pd.DataFrame, first_s: float, last_s: float) -
     axes.tick_params(bottom=False, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    shown = _within(spans, first_s, last_s)
+    shown, shortest_s = _within(spans, first_s, last_s), SHORTEST_SHARE * (last_s - first_s)
     for phase, start_s, end_s in shown:
-        axes.barh(
-            0.5, end_s - start_s, 1.0, left=start_s, color=phase_colour(phase), edgecolor="white", lw=0.4
-        )
-    _name(axes, _labels(shown, SHORTEST_SHARE * (last_s - first_s)), first_s, last_s)
+        _draw_phase(axes, phase, start_s, end_s, shortest_s)
+    _name(axes, _labels(shown, shortest_s), first_s, last_s)
+
+
+def _draw_phase(axes: Axes, phase: str, start_s: float, end_s: float, shortest_s: float) -> None:
+    """A phase as a grey bar; a time between phases hatched, where it is wide enough to be seen."""
+    width = end_s - start_s
+    between = is_between(phase)
+    if between and width < shortest_s:
+        return
+    (bar,) = axes.barh(0.5, width, 1.0, left=start_s, color=phase_colour(phase), edgecolor="white", lw=0.4)
+    if between:
+        bar.set(hatch=BETWEEN_HATCH, edgecolor=MUTED)
 
 
 def _within(spans: pd.DataFrame, first_s: float, last_s: float) -> list[tuple[str, float, float]]:
@@ -67,8 +77,8 @@ def _within(spans: pd.DataFrame, first_s: float, last_s: float) -> list[tuple[st
 
 
 def _labels(shown: list[tuple[str, float, float]], shortest_s: float) -> list[tuple[str, float]]:
-    """Name and middle of each phase to be named; many epochs share one name."""
-    named = [(phase, start, end) for phase, start, end in shown if end - start >= shortest_s]
+    """Name and middle of each phase to be named; many epochs share one name. The caption tells the hatch."""
+    named = [span for span in shown if span[2] - span[1] >= shortest_s and not is_between(span[0])]
     epochs = [span for span in named if span[0].startswith("epoch ")]
     if len(epochs) > MOST_EPOCHS:
         joint = f"epochs {epochs[0][0].split()[1]}–{epochs[-1][0].split()[1]}"

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from evenground.analysis.by_phase import is_between
 from evenground.analysis.index import Engine
 
 FONT = "DejaVu Sans"
@@ -29,6 +30,8 @@ PHASES = {
     "exit": "#606060",
 }
 EPOCHS = ("#bdbdbd", "#d4d4d4")
+# The times between phases are hatched on white, and tell apart from each of them in grey, too.
+BETWEEN, BETWEEN_HATCH = "#ffffff", "//////"
 
 _SETTINGS: dict[str, Any] = {
     "font.family": FONT,
@@ -110,6 +113,8 @@ def side_mark(number: int) -> tuple[str, str]:
 
 def phase_colour(phase: str) -> str:
     """Fill of a phase in the strip; epochs take turns."""
+    if is_between(phase):
+        return BETWEEN
     if phase.startswith("epoch "):
         return EPOCHS[int(phase.split()[1]) % 2]
     return PHASES[phase]

@@ -42,7 +42,8 @@ def timeline_drawing(material: Material, dataset: Dataset, engine: Engine) -> Dr
     counts = material.counts(dataset.name, engine.name)
     caption = (
         f"{dataset.title}, {engine.label}: line: mean of the runs ({counts}) up to the shortest one; "
-        "band: smallest to largest run; strip: what the runs were doing; 0 s: start of training. "
+        "band: smallest to largest run; strip: what the runs were doing, hatched between phases; "
+        "0 s: start of training. "
         f"{material.machine}{after_thesis(thesis)}"
     )
     title = f"Use of resources over time: {dataset.title}, {engine.label}"

@@ -13,6 +13,8 @@ from evenground.config import OptionValue
 GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 # Named one by one: what else stands in the caller's environment must not decide a result.
 PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", *GPU_CHOICE, "LD_LIBRARY_PATH")
+# How threads wait for work; none is passed on, so that a runtime waits as it comes.
+WAIT_VARIABLES = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

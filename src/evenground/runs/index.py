@@ -10,6 +10,10 @@ from typing import Any
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file
 from evenground.images import LOCK_LABEL
+from evenground.records import versions
+from evenground.records.events import Expected
+from evenground.records.faults import RecordError, unreadable
+from evenground.records.times import read_folder
 from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN, Plan
 
 
@@ -25,6 +29,7 @@ def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     machine = _machine(plan["machine"], runs, root)
     return {
         **content,
+        "schema": versions.INDEX,
         "calibration": _calibration(plan["calibration"], root),
         "machine": machine,
         "runs": runs,
@@ -95,19 +100,28 @@ def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
     ended = sorted((root / ATTEMPTS / place).glob("*/outcome.json"), key=lambda path: int(path.parent.name))
     shown = {name: run[name] for name in ("dataset", "engine", "repetition", "key", "order")}
     if (root / folder / "manifest.json").is_file():
-        check_run(root / folder)
-        outcome = read_json(root / folder / "outcome.json")
-        found = {
-            "status": "finished",
-            "reason": None,
-            "attempts": outcome["attempt"],
-            "path": folder.as_posix(),
-        }
-        return {**shown, **found, "manifest_sha256": sha256_file(root / folder / "manifest.json")}
+        return {**shown, **_recorded_run(folder, root)}
     last = read_json(ended[-1]) if ended else {"status": "missing", "reason": None, "attempt": 0}
     status = last["status"] if last["status"] == "failed" else "missing"
     lost = {"status": status, "reason": last["reason"], "attempts": last["attempt"], "path": None}
     return {**shown, **lost, "manifest_sha256": None}
+
+
+def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
+    """What the index says of a run that is in its place: finished, or failed where it cannot be read."""
+    check_run(root / folder)
+    found = {
+        "status": "finished",
+        "reason": None,
+        "attempts": read_json(root / folder / "outcome.json")["attempt"],
+        "path": folder.as_posix(),
+        "manifest_sha256": sha256_file(root / folder / "manifest.json"),
+    }
+    try:
+        read_folder(root / folder, Expected())
+    except RecordError as error:
+        found |= {"status": "failed", "reason": unreadable(error), "path": None, "manifest_sha256": None}
+    return found
 
 
 def _refuse_two_images(runs: list[dict[str, Any]], root: Path) -> None:

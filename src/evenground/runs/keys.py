@@ -15,8 +15,7 @@ from evenground.images import recipe
 SCHEMA = 1
 # What every training shares and what decides its result, beside the engine's own files.
 SHARED_CODE = (
-    "src/evenground/protocol/events.py",
-    "src/evenground/protocol/events.schema.json",
+    "src/evenground/records/events.py",
     "src/evenground/runs/command.py",
 )
 SIDECAR = "src/evenground/sidecar"

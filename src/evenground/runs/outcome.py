@@ -12,9 +12,11 @@ Reason = Literal[
     "killed-by-signal",  # something ended it with a signal
     "out-of-memory",  # the kernel's out-of-memory killer, or the scheduler, ended it
     "time-limit",  # it ran longer than time_limit_s, or than the scheduler allowed, and was ended
-    "broken-events",  # a line of its events file is not an event
+    "broken-events",  # a line of its events file is not an event, or its time is not one of the run
     "incomplete-events",  # events are missing or out of order
     "wrong-work",  # it says it did other work than it was asked for
+    "clock-set",  # the machine's clock was set meanwhile, and its times cannot be told
+    "broken-samples",  # what the sampler wrote cannot be read
     "not-started",  # its command could not be started
     "interrupted",  # the sidecar beside it was ended before it
     "cancelled",  # the scheduler's job was cancelled, or made way for another

@@ -173,6 +173,7 @@ class Plan:
                     },
                     "options": e.changed,
                     "environment": self.environment(e),
+                    "wait_policy": e.file.wait_policy,
                     "sources": [str(path) for path in e.sources(Path())],
                 }
                 for e in self.engines

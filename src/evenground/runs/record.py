@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evenground.runs.command import WAIT_VARIABLES
 from evenground.runs.machine import this_machine
 
 
@@ -32,6 +33,8 @@ def environment_record(python: Path | None, variables: dict[str, str]) -> dict[s
         "python": _python_version(python) if python else None,
         "libraries": libraries,
         "threads": {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")},
+        # None is the runtime's own default.
+        "waiting": {name: variables.get(name) for name in WAIT_VARIABLES},
         "gpus_visible": variables.get("CUDA_VISIBLE_DEVICES"),
         "load_average_before": list(os.getloadavg()),
     }

@@ -18,7 +18,9 @@ from typing import Any
 from evenground import sidecar
 from evenground.files import read_json, sha256_file, write_json
 from evenground.images import Record
-from evenground.protocol.events import EventsError, Expected, check_events, read_events
+from evenground.records.events import Expected
+from evenground.records.faults import RecordError
+from evenground.records.times import read_folder
 from evenground.runs.command import Work, pinned, variables
 from evenground.runs.keys import SCHEMA
 from evenground.runs.lost import OUTCOME, begun, leave_mark
@@ -193,8 +195,8 @@ def _judge_events(training: Training, work: Work) -> Outcome:
         linger_s=work.linger_s,
     )
     try:
-        check_events(work.events, expected)
-    except EventsError as error:
+        read_folder(work.events.parent, expected)
+    except RecordError as error:
         return Outcome(error.reason, str(error))
     return Outcome(None)
 
@@ -262,6 +264,6 @@ def _last_line(log: Path) -> str:
 
 def headline(folder: Path) -> str:
     """Training time and test accuracy of the finished run in `folder`, for the terminal."""
-    by_name = {event.name: event for event in read_events(folder / "events.jsonl")}
-    training_s = (by_name["train_end"].t_unix_ns - by_name["train_start"].t_unix_ns) / 1e9
-    return f"trained in {training_s:.2f} s, test accuracy {by_name['evaluate_end'].fields['accuracy']:.4f}"
+    moments = read_folder(folder, Expected()).moments
+    training_s = (moments.train_end_ns - moments.train_start_ns) / 1e9
+    return f"trained in {training_s:.2f} s, test accuracy {moments.test_accuracy:.4f}"

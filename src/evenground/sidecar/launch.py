@@ -17,7 +17,7 @@ from evenground.sidecar.marks import VARIABLE
 from evenground.sidecar.process import Command, Surroundings, send
 from evenground.sidecar.recording import NO_CGROUP, Recording, Settings
 from evenground.sidecar.summary import NOT_EXECUTABLE, NOT_FOUND, Summary
-from evenground.sidecar.timing import hurry
+from evenground.sidecar.timing import Clocks, both_clocks, hurry
 from evenground.sidecar.tree import Tree
 
 
@@ -72,12 +72,12 @@ class Launch:
         self, surroundings: Surroundings, guardian: Guardian, tree: Tree, leaf: Leaf | None
     ) -> Summary:
         own_ns, children_ns, newest = time.process_time_ns(), linux.children_cpu_ns(), tree.newest_pid()
-        asked_ns, fifo = time.time_ns(), self._options.settings.mark_fifo
+        asked, fifo = both_clocks(), self._options.settings.mark_fifo
         env = {**os.environ, VARIABLE: str(fifo.absolute())} if fifo else None
         try:
             command = Command(self._options.command, surroundings, leaf, env)
         except OSError as error:
-            return not_started(self._options.command[0], error, asked_ns)
+            return not_started(self._options.command[0], error, asked)
         tree.newest_pid_tells = tree.newest_pid() != newest
         if leaf and not command.launched.in_leaf:
             self._leaf, leaf = "the kernel does not let the command into it", None
@@ -89,7 +89,9 @@ class Launch:
         sampler = self._recording.sampler
         return Summary(
             launched_unix_ns=command.launched.unix_ns,
+            launched_mono_ns=command.launched.mono_ns,
             exited_unix_ns=command.exit.unix_ns,
+            exited_mono_ns=command.exit.mono_ns,
             exit_code=command.exit.code,
             signal=command.exit.signal,
             timed_out=timed_out,
@@ -149,12 +151,14 @@ def leaf_cpu_s(leaf: Leaf | None, before_ns: int) -> float | None:
         return None
 
 
-def not_started(name: str, error: OSError, unix_ns: int) -> Summary:
+def not_started(name: str, error: OSError, asked: Clocks) -> Summary:
     """The summary of a command that never ran: 127 when it was not found, else 126, as a shell says."""
     found = not isinstance(error, FileNotFoundError)
     return Summary(
-        launched_unix_ns=unix_ns,
-        exited_unix_ns=unix_ns,
+        launched_unix_ns=asked.unix_ns,
+        launched_mono_ns=asked.mono_ns,
+        exited_unix_ns=asked.unix_ns,
+        exited_mono_ns=asked.mono_ns,
         exit_code=NOT_EXECUTABLE if found else NOT_FOUND,
         not_started=f"{name}: {os.strerror(error.errno or 0)}" if found else f"{name}: command not found",
     )

@@ -66,7 +66,7 @@ def header(
 ) -> dict[str, Any]:
     """The content of samples.json without its summary."""
     return {
-        "schema": 1,
+        "schema": 2,
         "columns": _described(COLUMNS),
         "card_columns": _described(CARD_COLUMNS),
         "util_sample_columns": _described(UTIL_SAMPLE_COLUMNS),

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf
+from evenground.sidecar.timing import both_clocks
 
 FORWARDED: Final = (
     signal.SIGINT,
@@ -31,6 +32,7 @@ class Exit(NamedTuple):
     """When the command ended, and how: with an exit code or by a signal; the other is None."""
 
     unix_ns: int
+    mono_ns: int
     code: int | None
     signal: int | None
 
@@ -93,7 +95,7 @@ class Command:
             entered = leaf is not None and leaf.enter()
             before_ns = time.process_time_ns()
             surroundings.restore_in_child()
-            told[:] = _LAUNCHED.pack(time.time_ns(), time.monotonic_ns(), before_ns, entered)
+            told[:] = _LAUNCHED.pack(*both_clocks(), before_ns, entered)
 
         process = subprocess.Popen(argv, close_fds=False, start_new_session=True, preexec_fn=become, env=env)
         self.launched = Launched(*_LAUNCHED.unpack(told[:]))
@@ -124,7 +126,8 @@ class Command:
             if info.si_pid == self.pid:
                 by_itself = info.si_code == os.CLD_EXITED
                 code, number = (info.si_status, None) if by_itself else (None, info.si_status)
-                self.exit = Exit(time.time_ns(), code, number)
+                unix_ns, mono_ns = both_clocks()
+                self.exit = Exit(unix_ns, mono_ns, code, number)
 
     def _forward(self, number: int, from_terminal: bool) -> None:
         """A terminal signals a whole group, and so does this; a signal sent to one process goes to one."""

@@ -12,6 +12,7 @@ from evenground.sidecar.gpu_latest import ONCE
 from evenground.sidecar.machine import Machine, reason
 from evenground.sidecar.output import Cell
 from evenground.sidecar.pss import Pss
+from evenground.sidecar.timing import both_clocks
 from evenground.sidecar.tree import Tree
 
 
@@ -43,7 +44,8 @@ class Sampler:
 
     def take(self, mono_ns: int, missed_slots: int) -> list[Cell]:
         """One row in the order of COLUMNS, for the moment `mono_ns`, which is now."""
-        unix_ns = time.time_ns() - (time.monotonic_ns() - mono_ns)
+        now = both_clocks()
+        unix_ns = now.unix_ns - (now.mono_ns - mono_ns)
         of_tree = self._of_tree(mono_ns)
         of_machine = self._machine.read(mono_ns)
         of_gpu = self._of_gpu(mono_ns)

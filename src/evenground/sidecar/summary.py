@@ -13,7 +13,7 @@ NOT_FOUND: Final = 127
 
 
 class Summary(NamedTuple):
-    """Result of one run. Times in Unix nanoseconds, CPU in seconds, memory in bytes.
+    """Result of one run. Times in nanoseconds of both clocks, CPU in seconds, memory in bytes.
 
     exit_code is None when a signal ended the command, signal is None when it ended by itself;
     not_started holds the reason when it never ran. cpu_s is the kernel's total of all waited-for
@@ -27,7 +27,9 @@ class Summary(NamedTuple):
     """
 
     launched_unix_ns: int
+    launched_mono_ns: int
     exited_unix_ns: int
+    exited_mono_ns: int
     exit_code: int | None = None
     signal: int | None = None
     timed_out: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
 
@@ -12,6 +12,26 @@ FIFO_PRIORITY: Final = 2
 SLICE_NS: Final = 100_000
 LEAD_AT_MOST_NS: Final = 250_000
 LEARNT_NS: Final = 3_000
+CLOSE_NS: Final = 5_000
+TRIES: Final = 4
+
+
+class Clocks(NamedTuple):
+    """CLOCK_REALTIME and CLOCK_MONOTONIC of one moment."""
+
+    unix_ns: int
+    mono_ns: int
+
+
+def both_clocks() -> Clocks:
+    """Both clocks now, read again where the process lost its processor between the two."""
+    for _ in range(TRIES):
+        before_ns = time.monotonic_ns()
+        unix_ns = time.time_ns()
+        apart_ns = time.monotonic_ns() - before_ns
+        if apart_ns < CLOSE_NS:
+            break
+    return Clocks(unix_ns, before_ns + apart_ns // 2)
 
 
 class Slots:

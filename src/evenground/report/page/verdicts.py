@@ -11,9 +11,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from evenground.analysis.index import first_fault
 from evenground.errors import EvengroundError
 from evenground.files import read_json
+from evenground.records.faults import first_fault
 
 TICKS = 4
 INSTRUMENTS = ("corrected", "as-published")

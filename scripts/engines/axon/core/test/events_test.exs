@@ -39,17 +39,6 @@ defmodule Evenground.EventsTest do
     assert for(line <- lines(path), do: line["event"]) == ["earlier", "load_start", "load_end"]
   end
 
-  test "times never decrease, not even when the clock is set back", %{path: path} do
-    events = Events.open!(path)
-    ahead = System.os_time(:nanosecond) + 3_600_000_000_000
-    Events.emit(events, "a")
-    :atomics.put(events.last_unix_ns, 1, ahead)
-    Events.emit(events, "b")
-    Events.emit(events, "c")
-    assert [first, ^ahead, ^ahead] = for(line <- lines(path), do: line["t_unix_ns"])
-    assert first < ahead
-  end
-
   test "a thousand events in a row are in order", %{path: path} do
     events = Events.open!(path)
     for number <- 1..1000, do: Events.emit(events, "e", number: number)

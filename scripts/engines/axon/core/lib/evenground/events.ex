@@ -3,10 +3,10 @@ defmodule Evenground.Events do
 
   alias Evenground.{Error, FileError, Json}
 
-  @enforce_keys [:path, :file, :last_unix_ns]
+  @enforce_keys [:path, :file]
   defstruct @enforce_keys
 
-  @type t :: %__MODULE__{path: Path.t(), file: :file.fd(), last_unix_ns: :atomics.atomics_ref()}
+  @type t :: %__MODULE__{path: Path.t(), file: :file.fd()}
 
   @doc """
   Opens a file to append events to it; only the process that opens it can write, for the file is raw.
@@ -17,7 +17,7 @@ defmodule Evenground.Events do
   def open!(path) do
     case :file.open(path, [:append, :raw, :binary]) do
       {:ok, file} ->
-        %__MODULE__{path: path, file: file, last_unix_ns: :atomics.new(1, signed: true)}
+        %__MODULE__{path: path, file: file}
 
       {:error, reason} ->
         what = "cannot open: #{FileError.words(reason)}"
@@ -32,15 +32,9 @@ defmodule Evenground.Events do
   """
   @spec emit(t(), String.t() | atom(), keyword()) :: :ok
   def emit(%__MODULE__{} = events, name, fields \\ []) do
-    t_unix_ns = never_before_the_last(events, System.os_time(:nanosecond))
+    # As the clock stands: where it was set meanwhile, the reader sees it and corrects it.
+    t_unix_ns = System.os_time(:nanosecond)
     line = Json.encode([event: name, t_unix_ns: t_unix_ns] ++ fields)
     events.file |> :file.write([line, "\n"]) |> FileError.written!(events.path)
-  end
-
-  # The system's clock may be set back meanwhile, but the protocol wants times that never decrease.
-  defp never_before_the_last(events, now_unix_ns) do
-    time = max(now_unix_ns, :atomics.get(events.last_unix_ns, 1))
-    :atomics.put(events.last_unix_ns, 1, time)
-    time
   end
 end

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evenground.protocol.events import EventsError, Expected, check_events, read_events
+from evenground.files import json_text
+from evenground.records.events import EpochEnd, Expected, check_file, json_schema, read_file
+from evenground.records.faults import RecordError
 
 ROOT = Path(__file__).resolve().parents[2]
 Lines = list[dict[str, Any]]
@@ -49,21 +52,21 @@ def write(folder: Path, lines: Lines) -> Path:
     return path
 
 
-def fault(path: Path, expected: Expected = WORK) -> EventsError:
-    with pytest.raises(EventsError) as caught:
-        check_events(path, expected)
+def fault(path: Path, expected: Expected = WORK) -> RecordError:
+    with pytest.raises(RecordError) as caught:
+        check_file(path, expected)
     return caught.value
 
 
 def test_a_complete_file_is_read_whole(tmp_path: Path) -> None:
-    events = check_events(write(tmp_path, complete()), WORK)
-    assert [event.name for event in events] == [line["event"] for line in complete()]
-    assert events[6].fields["accuracy"] == 0.5
-    assert (events[6].line, events[6].t_unix_ns) == (7, complete()[6]["t_unix_ns"])
+    events = check_file(write(tmp_path, complete()), WORK)
+    assert [event.event for event in events] == [line["event"] for line in complete()]
+    assert isinstance(events[6], EpochEnd)
+    assert (events[6].accuracy, events[6].t_unix_ns) == (0.5, complete()[6]["t_unix_ns"])
 
 
 def test_nothing_expected_accepts_any_work(tmp_path: Path) -> None:
-    assert len(check_events(write(tmp_path, complete()), Expected())) == 14
+    assert len(check_file(write(tmp_path, complete()), Expected())) == 14
 
 
 @pytest.mark.parametrize("at", [4, 5])
@@ -71,7 +74,7 @@ def test_compile_events_may_stand_before_the_first_result(tmp_path: Path, at: in
     lines = complete()
     time_ns = lines[at - 1]["t_unix_ns"]
     pair = [{"event": name, "t_unix_ns": time_ns} for name in ("compile_start", "compile_end")]
-    assert len(check_events(write(tmp_path, lines[:at] + pair + lines[at:]), WORK)) == 16
+    assert len(check_file(write(tmp_path, lines[:at] + pair + lines[at:]), WORK)) == 16
 
 
 @pytest.mark.parametrize(("at", "names"), [
@@ -118,23 +121,32 @@ def test_no_file_is_incomplete(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"event": "end", "t_unix_', "not a JSON line"),
-        ("", "not a JSON line"),
-        ("[]", "not of type 'object'"),
-        ('{"event": "end"}', "'t_unix_ns' is a required property"),
-        ('{"event": "end", "t_unix_ns": -1}', "t_unix_ns"),
-        ('{"event": "end", "t_unix_ns": 1.5}', "t_unix_ns"),
-        ('{"event": "finish", "t_unix_ns": 1}', "'finish' is not one of"),
-        ('{"event": "epoch_start", "t_unix_ns": 1}', "'epoch' is a required property"),
-        ('{"event": "first_batch_end", "t_unix_ns": 1, "epoch": 1, "loss": NaN}', "JSON has no NaN"),
-        ('{"event": "first_batch_end", "t_unix_ns": 1, "epoch": 1, "loss": "1"}', "loss"),
-        ('{"event": "evaluate_end", "t_unix_ns": 1, "accuracy": 1.5, "hits": 1, "images": 1}', "accuracy"),
+        ('{"event": "end", "t_unix_', "Invalid JSON"),
+        ("", "Invalid JSON"),
+        ("[]", "should be an object"),
+        ('{"event": "end"}', "end.t_unix_ns: Field required"),
+        ('{"event": "end", "t_unix_ns": -1}', "end.t_unix_ns"),
+        ('{"event": "end", "t_unix_ns": 1.5}', "end.t_unix_ns"),
+        ('{"event": "end", "t_unix_ns": 1700000000000000000.0}', "end.t_unix_ns"),
+        ('{"event": "end", "t_unix_ns": true}', "end.t_unix_ns"),
+        ('{"event": "end", "t_unix_ns": 1700000000000}', "end.t_unix_ns: Input should be greater"),
+        ('{"event": "end", "t_unix_ns": 1700000000000000}', "end.t_unix_ns: Input should be greater"),
+        ('{"event": "end", "t_unix_ns": 12273613423704}', "end.t_unix_ns: Input should be greater"),
+        ('{"event": "end", "t_unix_ns": 99999999999999999999999}', "end.t_unix_ns"),
+        ('{"event": "finish", "t_unix_ns": NOW}', "'finish' found using 'event'"),
+        ('{"event": "epoch_start", "t_unix_ns": NOW}', "epoch_start.epoch: Field required"),
+        ('{"event": "epoch_start", "t_unix_ns": NOW, "epoch": 0}', "epoch_start.epoch"),
+        ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": NaN}', "finite number"),
+        ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": 1e999}', "finite number"),
+        ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": 1e300}', "less than"),
+        ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": "1"}', "valid number"),
+        ('{"event": "evaluate_end", "t_unix_ns": NOW, "accuracy": 1.5, "hits": 1, "images": 1}', "accuracy"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, text: str, said: str) -> None:
     path = write(tmp_path, complete()[:2])
     with path.open("a", encoding="utf-8") as file:
-        file.write(text + "\n")
+        file.write(text.replace("NOW", "1700000000000000009") + "\n")
     error = fault(path)
     assert error.reason == "broken-events"
     assert f"{path}, line 3" in str(error)
@@ -170,6 +182,11 @@ def change(at: int, **fields: Any) -> Callable[[Lines], None]:
         (change(3, parameters=8), 4, "parameters is 8, asked was 7"),
         (change(12, linger_s=0.4), 13, "linger_s is 0.4, asked was 0.5"),
         (change(6, images=45), 7, "images is 45, the full batches hold 40"),
+        (
+            change(8, loss=-0.5),
+            9,
+            "loss at 'epoch_end' of epoch 2 is -0.5, and a cross-entropy is never negative",
+        ),
         (change(8, loss=None), 9, "loss at 'epoch_end' of epoch 2 is not finite"),
         (change(5, loss=None), 6, "loss at 'first_batch_end' of epoch 1 is not finite"),
         (change(11, images=9), 12, "evaluated on 9 images"),
@@ -194,10 +211,39 @@ def test_other_epochs_than_asked_are_wrong_work(tmp_path: Path) -> None:
     assert "epochs is 2, asked was 3" in str(error)
 
 
-def test_a_loss_too_large_for_a_number_is_not_finite(tmp_path: Path) -> None:
+def test_a_line_may_end_as_on_windows_and_hold_any_sign(tmp_path: Path) -> None:
+    """Signs that Python takes for line breaks are none to JSON, nor to any reader of this file."""
+    lines = complete()
+    lines[0]["versions"] = {"x": "1\u2028x\u0085y"}
+    path = tmp_path / "events.jsonl"
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\r\n" for line in lines)
+    path.write_bytes(text.encode())
+    assert len(check_file(path, WORK)) == 14
+
+
+@pytest.mark.parametrize("text", ["\n", "\ufeff"], ids=["blank line", "byte order mark"])
+def test_what_is_no_line_of_json_is_broken(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, complete())
-    path.write_text(path.read_text().replace('"loss": 1.0', '"loss": 1e999'))
-    assert fault(path).reason == "wrong-work"
+    path.write_text(text + path.read_text(encoding="utf-8"), encoding="utf-8")
+    error = fault(path)
+    assert (error.reason, error.line) == ("broken-events", 1)
+
+
+def test_the_schema_in_the_docs_is_that_of_the_models() -> None:
+    assert (ROOT / "docs/events.schema.json").read_text(encoding="utf-8") == json_text(json_schema())
+
+
+@pytest.mark.parametrize("changed", ["none", "field", "name", "kind"])
+def test_other_languages_can_check_a_line_by_the_schema(changed: str) -> None:
+    line = complete()[6]
+    if changed == "field":
+        del line["loss"]
+    if changed == "name":
+        line["event"] = "epoch_over"
+    if changed == "kind":
+        line["t_unix_ns"] = str(line["t_unix_ns"])
+    validator = jsonschema.Draft202012Validator(json_schema())
+    assert validator.is_valid({**line, "more": [1]}) == (changed == "none")
 
 
 def test_a_promise_of_endless_epochs_costs_nothing(tmp_path: Path) -> None:
@@ -214,11 +260,11 @@ def test_a_promise_of_endless_epochs_costs_nothing(tmp_path: Path) -> None:
 def test_no_text_is_anything_but_events_or_a_named_fault(tmp_path: Path, text: str) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    if not text.splitlines():
-        assert read_events(path) == []
+    if not text:
+        assert read_file(path) == []
         return
-    with pytest.raises(EventsError) as caught:
-        read_events(path)
+    with pytest.raises(RecordError) as caught:
+        read_file(path)
     assert caught.value.reason == "broken-events"
 
 

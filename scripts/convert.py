@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Bring a bundle of an older version to the formats of this one: its runs are converted, all else redrawn."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from _path import ROOT
+from evenground.analysis.index import read_index
+from evenground.bundle.contents import DERIVED, collect
+from evenground.bundle.convert import convert_results
+from evenground.bundle.pack import pack
+from evenground.bundle.unpack import blamed_on, extract, find_index
+from evenground.claims.model import read_claims
+from evenground.errors import EvengroundError, cli
+from evenground.replay import redraw
+
+# What a bundle holds beside results: it is taken over as it is.
+MADE_FROM = ("envs", "containers", "data", "results/images")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="evenground convert", description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("output", type=Path, help="the new bundle; may be the old one, which it replaces")
+    args = parser.parse_args()
+    if args.output.is_dir():
+        raise EvengroundError("it is a folder", str(args.output), "name the file to write, as in runs.zip")
+    with tempfile.TemporaryDirectory(prefix="evenground-convert-") as scratch:
+        folder = Path(scratch, "bundle")
+        extract(args.bundle, folder)
+        with blamed_on(args.bundle, folder):
+            where = find_index(folder)
+            converted = convert_results(where, folder)
+            index = read_index(where)
+            clear_derived(where.parent)
+            redraw(index, where, where.parent, read_claims(ROOT))
+        given = [path for name in MADE_FROM for path in sorted((folder / name).rglob("*")) if path.is_file()]
+        pack(index, collect(index, where, given), args.output)
+    runs = f"{len(index.finished)} runs, {converted} of them converted"
+    print(f"{args.output}: {runs}; tables and figures redrawn")
+
+
+def clear_derived(results: Path) -> None:
+    """Remove the tables and figures of the older version: what this one does not make any more would stay."""
+    for name in DERIVED:
+        path = results / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,100 @@
+"""`samples.json` and the clocks of `samples.csv`, as the sidecar writes them (docs/sidecar.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evenground.records import versions
+from evenground.records.clock import Clock, Reading
+from evenground.records.events import MAX_UNIX_NS
+from evenground.records.faults import RecordError, first_fault
+
+CLOCKS = b"t_unix_ns,t_mono_ns,"
+AGAIN = "the run cannot be used: have it made again, or take it from a copy"
+
+Nanoseconds = Annotated[int, Field(ge=0, lt=MAX_UNIX_NS)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Summary(_Model):
+    """What is read of how the measured command went."""
+
+    launched_unix_ns: Nanoseconds
+    launched_mono_ns: Nanoseconds
+    exited_unix_ns: Nanoseconds
+    exited_mono_ns: Nanoseconds
+
+
+class Column(_Model):
+    """What is read of a column's description."""
+
+    period_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+
+
+class Card(_Model):
+    """What is read of a GPU's description."""
+
+    util_window_s: Annotated[float, Field(ge=0)] | None = None
+
+
+class Header(_Model):
+    """`samples.json`."""
+
+    schema_version: Literal[2] = Field(alias="schema")
+    rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
+    summary: Summary
+    columns: dict[str, Column]
+    missing: dict[str, str]
+    gpus: list[Card] = []
+
+
+class _Schema(_Model):
+    schema_version: int = Field(alias="schema")
+
+
+def parse_header(content: bytes, where: Path) -> Header:
+    """`samples.json`; RecordError `broken-samples` where it cannot be read or is of another schema."""
+    try:
+        schema = _Schema.model_validate_json(content).schema_version
+        if schema != versions.SAMPLES:
+            what = versions.other_version(schema, versions.SAMPLES)
+            raise RecordError("broken-samples", what, where, versions.CONVERT)
+        header = Header.model_validate_json(content)
+    except ValidationError as error:
+        what = f"broken file, {first_fault(error)}"
+        raise RecordError("broken-samples", what, where, AGAIN) from error
+    if header.summary.exited_mono_ns < header.summary.launched_mono_ns:
+        raise RecordError("broken-samples", "the command ended before it began", where, AGAIN)
+    return header
+
+
+def parse_clock(content: bytes, summary: Summary, where: Path) -> Clock:
+    """The clocks at the launch, in every row of `samples.csv` (`content`) and at the exit.
+
+    Raises RecordError `broken-samples` where a row has no times.
+    """
+    launched = Reading(summary.launched_unix_ns, summary.launched_mono_ns)
+    exited = Reading(summary.exited_unix_ns, summary.exited_mono_ns)
+    if not content.startswith(CLOCKS):
+        what = f"its columns do not begin with {CLOCKS.decode().rstrip(',')}"
+        raise RecordError("broken-samples", what, where, AGAIN)
+    rows = content.split(b"\n")[1:]
+    if rows and rows[-1] == b"":
+        rows.pop()
+    readings = [_reading(row, where, line) for line, row in enumerate(rows, start=2)]
+    return Clock([launched, *readings, exited])
+
+
+def _reading(row: bytes, where: Path, line: int) -> Reading:
+    unix, _, rest = row.partition(b",")
+    mono, _, _ = rest.partition(b",")
+    # `int` would allow blanks, signs and underscores.
+    if not (unix.isdigit() and mono.isdigit() and len(unix) < 20 and len(mono) < 20):
+        raise RecordError("broken-samples", "a row without its times", where, AGAIN, line)
+    return Reading(int(unix), int(mono))

@@ -1,0 +1,117 @@
+"""Bundles of older versions: refused with the way out, and converted by one command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import convert
+import replay
+from evenground.analysis.index import read_index
+from evenground.analysis.runs import read_runs
+from evenground.bundle.unpack import unpack
+from made_bundle import INDEX, Files, call, changed, files_of, mended, write_zip
+
+
+@pytest.fixture
+def older(made: Path, tmp_path: Path) -> Path:
+    """The made bundle as the version before this one wrote it."""
+    files = {name: older_header(name, content) for name, content in files_of(made).items()}
+    return write_zip(
+        changed(mended(files), INDEX, lambda index: index.update(schema=1)), tmp_path / "old.zip"
+    )
+
+
+def older_header(name: str, content: bytes) -> bytes:
+    if not name.endswith("/samples.json"):
+        return content
+    header = json.loads(content)
+    del header["summary"]["launched_mono_ns"], header["summary"]["exited_mono_ns"]
+    return json.dumps({**header, "schema": 1}).encode()
+
+
+def moments(bundle: Path, to: Path) -> list[Any]:
+    return [run.events for run in read_runs(read_index(unpack(bundle, to)))]
+
+
+def test_an_older_bundle_is_refused_with_both_schemas_and_the_command(
+    older: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(replay.main, older, "--output-dir", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "it has schema 1, this version of evenground reads schema 2" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_converted_bundle_is_replayed_with_the_same_times(
+    older: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.zip"
+    assert call(convert.main, older, new) == 0
+    assert "3 runs, 3 of them converted" in capsys.readouterr().out
+    assert call(replay.main, new, "--output-dir", tmp_path / "out") == 0
+    assert "as published, byte by byte" in capsys.readouterr().out
+    assert moments(new, tmp_path / "a") == moments(made, tmp_path / "b")
+
+
+def test_a_bundle_of_this_version_is_redrawn_in_place(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = write_zip(files_of(made), tmp_path / "same.zip")
+    assert call(convert.main, bundle, bundle) == 0
+    assert "0 of them converted" in capsys.readouterr().out
+    assert call(replay.main, bundle, "--output-dir", tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize("path", ["../../outside", "/tmp/outside", "results/../../outside", "envs"])
+def test_nothing_outside_of_the_bundle_is_written(
+    older: Path, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def elsewhere(index: Any) -> None:
+        index["runs"][0]["path"] = path
+
+    hostile = write_zip(changed(files_of(older), INDEX, elsewhere), tmp_path / "hostile.zip")
+    assert call(convert.main, hostile, tmp_path / "new.zip") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert not (tmp_path / "new.zip").exists()
+
+
+@pytest.mark.parametrize("harm", ["no rows", "no summary", "index list"])
+def test_what_cannot_be_converted_is_one_line(
+    older: Path, harm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files: Files = {}
+    for name, content in files_of(older).items():
+        files[name] = content
+        if harm == "no rows" and name.endswith("/samples.csv"):
+            files[name] = content.split(b"\n")[0] + b"\n"
+        if harm == "no summary" and name.endswith("/samples.json"):
+            files[name] = b'{"schema": 1}'
+        if harm == "index list" and name == INDEX:
+            files[name] = b"[]"
+    broken = write_zip(files if harm == "index list" else mended(files), tmp_path / "broken.zip")
+    assert call(convert.main, broken, tmp_path / "new.zip") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+
+
+def test_a_run_that_cannot_be_read_hides_no_other(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = files_of(made)
+    name = next(name for name in sorted(files) if name.endswith("/r1/events.jsonl"))
+    files[name] = files[name].replace(b'"loss": 2.3', b'"loss": 1e300')
+    broken = write_zip(mended(files), tmp_path / "broken.zip")
+    assert call(replay.main, broken, "--output-dir", tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert "unpacked and checked: 2 runs" in said.out
+    assert "is drawn as failed: unreadable: broken-events: line 6: first_batch_end.loss" in said.out
+    assert "files are not as published" in said.err
+    rows = (tmp_path / "out/redrawn/tables/runs.csv").read_text().splitlines()
+    assert sum("finished" in row for row in rows) == 2
+    assert sum("unreadable: broken-events" in row for row in rows) == 1
+    assert (tmp_path / "out/redrawn/figures/training_time.svg").is_file()
