@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from evenground.records.faults import RecordError, first_fault
 
@@ -21,9 +21,34 @@ MAX_EPOCHS = 10_000
 # Rounding of an accuracy that an engine computes in float32.
 ACCURACY_TOLERANCE = 1e-6
 
+
+def _unix_ns(value: int) -> int:
+    """Refuse what is no time of today's in nanoseconds since 1970."""
+    if not MIN_UNIX_NS <= value < MAX_UNIX_NS:
+        raise ValueError(f"{value} is no time of today's in nanoseconds since 1970")
+    return value
+
+
+def _loss(value: float) -> float:
+    """Refuse a number that no loss has."""
+    if abs(value) > MAX_LOSS:
+        raise ValueError(f"{value:g} is beyond any loss")
+    return value
+
+
+# Bounds are checked by functions, whose messages can be read, and told to the schema beside them.
+UnixNs = Annotated[
+    int,
+    AfterValidator(_unix_ns),
+    Field(json_schema_extra={"minimum": MIN_UNIX_NS, "exclusiveMaximum": MAX_UNIX_NS}),
+]
+Loss = Annotated[
+    float,
+    AfterValidator(_loss),
+    Field(json_schema_extra={"minimum": -MAX_LOSS, "maximum": MAX_LOSS}),
+]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 EpochNumber = Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
-Loss = Annotated[float, Field(ge=-MAX_LOSS, le=MAX_LOSS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -33,10 +58,8 @@ class _Event(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
-    t_unix_ns: int = Field(
-        ge=MIN_UNIX_NS,
-        lt=MAX_UNIX_NS,
-        description="nanoseconds since 1970-01-01T00:00:00Z, read after the device had finished",
+    t_unix_ns: UnixNs = Field(
+        description="nanoseconds since 1970-01-01T00:00:00Z, read after the device had finished"
     )
     t_mono_ns: Annotated[int, Field(ge=0, lt=MAX_UNIX_NS)] | None = Field(
         default=None,

@@ -44,4 +44,6 @@ def first_fault(error: ValidationError) -> str:
     """The first fault pydantic found, as `KEY: MESSAGE`."""
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"])
-    return f"{key or 'content'}: {fault['msg']}"
+    # What our own checks raise is told as they say it.
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key or 'content'}: {message}"
