@@ -43,7 +43,7 @@ data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
 model = network.build(given.network, data.shape, data.classes)
 network.compile_model(model, given.learning_rate)
 network.fit(model, data.train.images, data.train.labels, given.batch_size, given.epochs, [])
-model.predict(data.test.images, batch_size=given.batch_size, verbose=0)
+network.predict(model, data.test.images, given.batch_size)
 """,
     "jax": """
 import sys; sys.path.insert(0, "scripts/engines/jax")

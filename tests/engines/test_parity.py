@@ -95,6 +95,7 @@ def test_another_batch_norm_momentum_moves_only_statistics_and_logits(
     [
         ("keras", "jit_compile=true", "cnn"),
         ("keras", "run_eagerly=true", "odd"),
+        ("keras", "feed=arrays", "cnn"),
         ("jax", "disable_jit=true", "odd"),
         ("jax", "convolution=direct", "cnn"),
         ("jax", "convolution=direct", "odd"),

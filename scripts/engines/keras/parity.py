@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import device  # first: it chooses the backend
 import evenground_engine as protocol
+import feed
 import keras
 import network
 
@@ -26,6 +27,7 @@ class EveryLoss(keras.callbacks.Callback):
 
 def main() -> None:
     given = protocol.parity_arguments(OPTIONS)
+    through = feed.chosen(given.options)
     device.configure(given)
     data = protocol.load_dataset(given.dataset, given.batch_size, given.steps * given.batch_size)
     model = network.build(given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"])
@@ -40,9 +42,9 @@ def main() -> None:
         protocol.save_weights(given.export_weights, weights)
 
     collected = EveryLoss()
-    network.fit(model, data.train.images, data.train.labels, given.batch_size, 1, [collected])
+    network.fit(model, data.train.images, data.train.labels, given.batch_size, 1, [collected], through)
     statistics = {name: value.numpy() for name, value in weights.items() if ".moving_" in name}
-    logits = model.predict(data.test.images, verbose=0)
+    logits = network.predict(model, data.test.images, given.batch_size, through)
     protocol.write_parity(given.output, collected.losses, statistics, logits)
 
 

@@ -8,6 +8,7 @@ from argparse import Namespace
 
 import device  # first: it chooses the backend
 import evenground_engine as protocol
+import feed
 import keras
 import network
 import numpy as np
@@ -18,6 +19,7 @@ OPTIONS: dict[str, protocol.Option] = {
     "run_eagerly": False,
     "memory_growth": True,
     "tf32": False,
+    "feed": "pipeline",
     "as_published": False,
 }
 HOW = ("jit_compile", "steps_per_execution", "run_eagerly")  # the options of `compile_model`
@@ -59,9 +61,15 @@ def train(model: keras.Model, data: protocol.Dataset, given: Namespace, events: 
         network=given.network,
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
     )
-    shuffle = given.options["as_published"]
     network.fit(
-        model, data.train.images, data.train.labels, given.batch_size, given.epochs, [report], shuffle
+        model,
+        data.train.images,
+        data.train.labels,
+        given.batch_size,
+        given.epochs,
+        [report],
+        through=given.options["feed"],
+        shuffle=given.options["as_published"],
     )
     events.emit("train_end")
 
@@ -69,7 +77,7 @@ def train(model: keras.Model, data: protocol.Dataset, given: Namespace, events: 
 def evaluate(model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events) -> None:
     """Count the hits on all test images in inference mode."""
     events.emit("evaluate_start")
-    logits = model.predict(data.test.images, batch_size=given.batch_size, verbose=0)
+    logits = network.predict(model, data.test.images, given.batch_size, given.options["feed"])
     hits, images = int(np.sum(logits.argmax(axis=1) == data.test.labels)), len(logits)
     events.emit("evaluate_end", accuracy=hits / images, hits=hits, images=images)
 
@@ -78,6 +86,8 @@ def main() -> None:
     given = protocol.training_arguments(OPTIONS)
     if given.options["steps_per_execution"] < 1:
         raise protocol.EngineError("must be at least 1", "--option steps_per_execution", "its default is 1")
+    # What is used, not what was asked for, stands in the event `start`.
+    given.options["feed"] = feed.chosen(given.options)
     name = device.configure(given)
     events = protocol.Events(given.events)
     events.emit("start", engine="keras", versions=device.VERSIONS, device=name, options=given.options)

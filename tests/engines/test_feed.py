@@ -1,0 +1,173 @@
+"""Keras's feeds give the same batches, hence the same losses; and scripts/bench_feed.py measures right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from engines.support import ENGINES, ROOT, finish, interpreter, start, train
+from evenground.protocol.parity import Case, Tolerance, write_dataset
+from evenground.records.events import Event, Expected, Start, check_file
+from feed_bench.watched import IDLE_S, PERIOD_S, Sample, cost, watch
+
+Array = npt.NDArray[np.float64]
+IMAGES = np.random.default_rng(0).random((21, 3, 4, 2), dtype=np.float32)
+LABELS = np.arange(21, dtype=np.int32)
+PROBE = Path(__file__).with_name("probe_feed.py")
+SHAPES = {"mlp": (7, 6, 1), "cnn": (12, 11, 3)}
+WORK = ["--epochs", "2", "--batch-size", "8", "--seed", "7", "--linger-s", "0", "--train-limit", "45"]
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Array]:
+    """What `probe_feed.py` saw of 21 images in batches of 8, two epochs."""
+    folder = tmp_path_factory.mktemp("feed")
+    np.savez(folder / "given.npz", images=IMAGES, labels=LABELS)
+    finish(start([interpreter("keras"), str(PROBE), str(folder / "given.npz"), str(folder / "found.npz")]))
+    with np.load(folder / "found.npz") as found:
+        return dict(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("through", ["pipeline", "arrays"])
+def test_every_epoch_has_the_whole_batches_in_order(probed: dict[str, Array], through: str) -> None:
+    wanted = IMAGES[:16].reshape(2, 8, 3, 4, 2)
+    np.testing.assert_array_equal(probed[f"{through} images"], np.concatenate([wanted, wanted]))
+    np.testing.assert_array_equal(probed[f"{through} labels"], np.tile(LABELS[:16].reshape(2, 8), (2, 1)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("through", ["pipeline", "arrays"])
+def test_inference_has_the_short_last_batch_too(probed: dict[str, Array], through: str) -> None:
+    np.testing.assert_array_equal(probed[f"{through} logits"], IMAGES)
+    assert probed[f"{through} inferred"].tolist() == [8, 8, 5]
+
+
+@pytest.mark.slow
+def test_no_pipeline_is_autotuned(probed: dict[str, Array]) -> None:
+    """For the thread that tunes is what the end of an epoch waits for (docs/specification.md)."""
+    assert not probed["autotuned"].any() and len(probed["autotuned"]) == 2
+
+
+def events_of(folder: Path, dataset: Path, network: str, *options: str) -> list[Event]:
+    """The events of a training with these options of Keras."""
+    path = folder / f"{network} {' '.join(options)}.jsonl"
+    words = [word for option in options for word in ("--option", option)]
+    finish(train(ENGINES["keras"], dataset, path, "--network", network, *WORK, *words))
+    return check_file(path, Expected(epochs=2))
+
+
+def feed_of(events: list[Event]) -> object:
+    assert isinstance(events[0], Start)
+    return events[0].options["feed"]
+
+
+def numbers(events: list[Event]) -> list[tuple[str, object, object]]:
+    """Everything that the batches decide."""
+    return [(event.event, getattr(event, "loss", None), getattr(event, "accuracy", None)) for event in events]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", SHAPES)
+def test_both_feeds_give_the_same_numbers_and_events(network: str, tmp_path: Path) -> None:
+    write_dataset(Case(network, network, SHAPES[network], 12, 5, Tolerance(0, 0, 0)), tmp_path / "data")
+    pipeline = events_of(tmp_path, tmp_path / "data", network)
+    arrays = events_of(tmp_path, tmp_path / "data", network, "feed=arrays")
+    by_four = events_of(tmp_path, tmp_path / "data", network, "steps_per_execution=4")
+    assert numbers(pipeline) == numbers(arrays)
+    assert [one for one in numbers(by_four) if one[0] == "epoch_end"] == [
+        one for one in numbers(pipeline) if one[0] == "epoch_end"
+    ]
+    assert feed_of(arrays) == "arrays"
+
+
+@pytest.mark.slow
+def test_as_published_implies_arrays_and_says_so(tmp_path: Path) -> None:
+    write_dataset(Case("mlp", "mlp", SHAPES["mlp"], 12, 5, Tolerance(0, 0, 0)), tmp_path / "data")
+    events = events_of(tmp_path, tmp_path / "data", "mlp", "as_published=true", "feed=pipeline")
+    assert feed_of(events) == "arrays"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["train.py", "parity.py"])
+def test_an_unknown_feed_is_one_clear_line(script: str, tmp_path: Path) -> None:
+    words = ["--dataset", str(tmp_path), "--network", "mlp", "--batch-size", "8", "--seed", "1"]
+    words += ["--learning-rate", "0.001", "--threads", "2", "--accelerator", "cpu", "--option", "feed=queue"]
+    own = {"train.py": ["--epochs", "1", "--events"], "parity.py": ["--steps", "1", "--output"]}
+    command = [interpreter("keras"), str(ENGINES["keras"] / script), *words, *own[script]]
+    process = start([*command, str(tmp_path / "written")])
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Traceback" not in printed
+    wanted = "error: unknown feed 'queue' (--option feed): give one of: pipeline, arrays"
+    assert printed.splitlines()[-1] == wanted
+    assert not (tmp_path / "written").exists()
+
+
+def clocked(*stretches: tuple[float, float]) -> list[Sample]:
+    """Samples every 50 ms of a process that uses `share` of a core for `seconds`, stretch by stretch."""
+    samples = [Sample(100.0, 0.0)]
+    for seconds, share in stretches:
+        for _ in range(round(seconds / PERIOD_S)):
+            last = samples[-1]
+            samples.append(Sample(last.t_unix_s + PERIOD_S, last.cpu_s + PERIOD_S * share))
+    return samples
+
+
+def test_an_idle_window_is_found_where_it_is() -> None:
+    samples = clocked((2.0, 1.7), (1.0, 0.0), (1.0, 1.7))
+    spent = cost(samples, 100.5, 103.5)
+    assert spent.wall_s == pytest.approx(3.0)
+    assert spent.cpu_s == pytest.approx(2 * 1.7)
+    assert spent.idle_s == pytest.approx(1.0)
+    assert (spent.idle[0].start_s, spent.idle[0].end_s) == pytest.approx((1.5, 2.5))
+
+
+def test_a_short_silence_or_a_slow_process_is_not_idle() -> None:
+    samples = clocked((1.0, 1.0), (IDLE_S - PERIOD_S, 0.0), (1.0, 0.3))
+    assert cost(samples, 100.0, samples[-1].t_unix_s).idle == ()
+
+
+def test_idle_windows_end_with_the_stretch() -> None:
+    samples = clocked((1.0, 0.0), (1.0, 1.0), (1.0, 0.0))
+    idle = cost(samples, 100.8, 102.5).idle
+    assert len(idle) == 1 and (idle[0].start_s, idle[0].end_s) == pytest.approx((1.2, 1.7))
+
+
+def test_a_window_says_what_others_had_meanwhile() -> None:
+    quiet = clocked((1.0, 1.0), (1.0, 0.0))
+    busy = [
+        replace(one, machine_s=one.cpu_s + 1.5 * one.t_unix_s, stolen_s=0.25 * one.t_unix_s) for one in quiet
+    ]
+    (window,) = cost(busy, 100.0, 102.0).idle
+    assert (window.others_cores, window.stolen_cores) == pytest.approx((1.5, 0.25))
+
+
+def test_the_clock_of_a_real_process_is_read() -> None:
+    program = "import time\nwhile time.process_time() < 0.6: pass\ntime.sleep(0.6)"
+    process = subprocess.Popen([sys.executable, "-c", program], text=True)
+    samples = watch(process)
+    spent = cost(samples, samples[0].t_unix_s, samples[-1].t_unix_s)
+    assert 0.4 < spent.cpu_s < 0.9
+    assert spent.idle_s > 0.4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no dataset (command line): give --mlp FOLDER, --cnn FOLDER or both"),
+        (["--mlp", "no/folder"], "no dataset.json in no/folder (--mlp)"),
+        (["--mlp", "no/folder", "--rounds", "0"], "0 is too small (--rounds): give at least 1"),
+        (["--mlp", "no/folder", "--output", "no/folder/x.json"], "no folder no/folder (--output)"),
+    ],
+)
+def test_the_bench_refuses_in_one_line(words: list[str], said: str) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "bench_feed.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) == 1
