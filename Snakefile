@@ -24,10 +24,12 @@ include: "rules/data.smk"
 include: "rules/training.smk"
 include: "rules/analysis.smk"
 include: "rules/overview.smk"
+include: "rules/explain.smk"
 include: "rules/report.smk"
 
 
 localrules: all, runs, figures, preflight, containers, data, nodes, environment, image, fetch, complete
+localrules: explain_idle
 
 
 rule all:

@@ -22,6 +22,9 @@ try:
     # Snakemake itself knows its targets only after it has read this file.
     if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method or "containers" in sys.argv:
         config["deployment"] = "apptainer"
+    if "explain_idle" in sys.argv and config.get("deployment") == "apptainer":
+        refused = ("explain_idle traces native trainings only", "in containers", "leave --use-singularity away")
+        raise EvengroundError(*refused)
     # Of what class nodes are is asked by a job of the same call: until then this machine stands for them.
     asking = {"nodes": {}, "machine": "here"} if "nodes" in sys.argv else {}
     # What is planned for a single job, on whatever machine, is what the call planned.

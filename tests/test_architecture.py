@@ -33,6 +33,7 @@ ROOMS = {
     "claims": {"analysis", "records"},
     "overview": {"analysis", "claims", "records", "report"},
     "replay": {"analysis", "records", "report", "claims"},
+    "explain": {"runs", "sidecar", "analysis", "records"},
 }
 
 

@@ -62,6 +62,10 @@ TEXT = (
     "side",
     "machine",
     "agree",
+    "tracer",
+    "process",
+    "thread",
+    "frames",
 )
 
 

@@ -123,7 +123,7 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
         outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
         if outcome.reason is None:
             before = kernel_counts()
-            outcome = _attempt(training, training.work(made), made)
+            outcome = make_attempt(training, training.work(made), made)
             record["swapped_pages"] = swapped_pages(before, kernel_counts())
         write_json(made / "environment.json", {**record, **_deployment(training), "git": training.source})
         return _settle(training, made, outcome, started_ns)
@@ -145,13 +145,13 @@ def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:
     images = min(images, whole.train_limit or images)
     work = replace(whole, epochs=1, linger_s=0.0, train_limit=images)
     started_s = time.monotonic()
-    outcome = _attempt(training, work, folder)
+    outcome = make_attempt(training, work, folder)
     if outcome.reason:
         outcome = Outcome(outcome.reason, f"in the warm-up: {outcome.detail}")
     return outcome, {"images": images, "wall_s": time.monotonic() - started_s}
 
 
-def _attempt(training: Training, work: Work, folder: Path) -> Outcome:
+def make_attempt(training: Training, work: Work, folder: Path) -> Outcome:
     """Start the engine under the sidecar, wait, and judge how it ended."""
     kills_before = kernel_counts().get("oom_kill", 0)
     try:

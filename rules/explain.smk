@@ -1,0 +1,78 @@
+"""Why trainings wait: one extra training per engine and dataset below tracers, counted nowhere; natively only."""
+
+from evenground.explain.places import EXPLAINED, FOLDER, explained_file, explained_runs
+
+if "explain_idle" in sys.argv and CLUSTER:
+    todo = "leave --executor and --jobs away: snakemake --cores all explain_idle"
+    raise WorkflowError(f"error: explain_idle traces trainings on this machine only (on a cluster): {todo}")
+
+
+def trained_parts():
+    """The parts whose class of machine is this one: a recorded class is not trained here."""
+    return [part for part in STUDY.parts if part.plan.trains]
+
+
+def explained(part):
+    """The extra trainings of a part, one per engine and dataset."""
+    return [str(explained_file(part.results, run)) for run in explained_runs(part.plan)]
+
+
+def all_explained(wildcards=None):
+    """Those of all parts; a WorkflowError where none is trained here."""
+    if not trained_parts():
+        where, todo = f"'{PLAN.machine}' is another machine", "set machine: here"
+        raise WorkflowError(f"error: explain_idle makes trainings, and none is made here ({where}): {todo}")
+    return [path for part in trained_parts() for path in explained(part)]
+
+
+def place_to_explain(wildcards):
+    """The run that an extra training stands for."""
+    part = part_of(wildcards)
+    wanted = (wildcards.dataset, wildcards.engine)
+    return next(run.place for run in explained_runs(part.plan) if (run.dataset, run.engine) == wanted)
+
+
+rule explain:
+    input:
+        ancient(wanted_environments()),
+        ancient(wanted_datasets()),
+        ancient(marker("explain")),
+        experiment=ancient("results/{part}/experiment.json"),
+    output:
+        f"results/{{part}}/{FOLDER}/{{dataset}}/{{engine}}/{{key}}/{{number,[0-9]+}}/{EXPLAINED}",
+    params:
+        place=place_to_explain,
+        python=interpreter,
+        py_spy=f"{env_dir('explain')}/bin/py-spy",
+    log:
+        "results/logs/explain/{part}/{dataset}/{engine}/{key}/{number}.log",
+    threads: workflow.cores
+    shell:
+        "exec {PYTHON:q} scripts/explain_idle.py --experiment {input.experiment:q} --place {params.place:q}"
+        " --python={params.python:q} --py-spy {params.py_spy:q} --output {output:q} --pipeline {PIPELINE}"
+        " 2> >(tee {log:q} >&2)"
+
+
+rule idle_causes:
+    input:
+        code("records", "analysis", "explain"),
+        explained=lambda wildcards: explained(part_of(wildcards)),
+    output:
+        expand("results/{{part}}/{folder}/idle_causes.{form}", folder=FOLDER, form=["csv", "md"]),
+    log:
+        "results/logs/idle_causes/{part}.log",
+    shell:
+        "{PYTHON:q} scripts/idle_causes.py --explained {input.explained:q}"
+        " --output-dir $(dirname {output[0]:q}) 2>&1 | tee {log:q}"
+
+
+rule explain_idle:
+    """What the engines wait for while the CPU is idle; fail when an extra training failed, after all tables."""
+    input:
+        tables=lambda wildcards: [str(part.results / FOLDER / "idle_causes.md") for part in trained_parts()],
+        explained=all_explained,
+    log:
+        "results/logs/explain_idle.log",
+    shell:
+        "{PYTHON:q} scripts/idle_causes.py --explained {input.explained:q} --written {input.tables:q}"
+        " 2>&1 | tee {log:q}"

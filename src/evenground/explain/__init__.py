@@ -1,0 +1,1 @@
+"""Why a training waits: an extra one under tracers, and what its threads did in its idle windows."""

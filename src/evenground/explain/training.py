@@ -1,0 +1,102 @@
+"""The extra training: made as every other one, but below two tracers, in its own folder, counted nowhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evenground.explain.kernel import Recorder
+from evenground.explain.places import EXPLAINED
+from evenground.explain.tracer import Traced, read_traced
+from evenground.files import read_json, sha256_file, write_json
+from evenground.runs.machine import has_gpu
+from evenground.runs.outcome import Outcome
+from evenground.runs.plan import Run
+from evenground.runs.training import LOCK, Training, alone, make_attempt
+from evenground.sidecar import linux
+
+OUTCOME, KERNEL = "outcome.json", "kernel.json"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What is known of one extra training: which run it stands for, how it ended, what was traced."""
+
+    folder: Path
+    run: Run
+    outcome: Outcome
+    traced: Traced
+    has_gpu: bool
+    """Whether the machine that it was made on has one."""
+    files: dict[str, str]
+    """File of the training -> its sha256."""
+
+
+def explain(training: Training, folder: Path, tracer: Sequence[str], lock: str = LOCK) -> Outcome:
+    """Make the extra training of a run in `folder`, below the command `tracer`; how it ended.
+
+    `tracer` is to call `trace` with a command that calls `attempt`. This process looks at the engine's
+    threads meanwhile, holding the machine's training lock.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with alone(lock):
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        # A shell leaves a process here that copies our output to the log, until we end.
+        others = linux.children(os.getpid())
+        with subprocess.Popen(tracer) as process:
+            # Below us, not below the tracer: that may end before the engine does.
+            recorder = Recorder(os.getpid())
+            process.wait()
+            _wait_for_orphans(others)
+            recorder.stop().write(folder / KERNEL)
+    outcome = _outcome(folder)
+    content = {
+        "schema": 1,
+        "run": asdict(training.run),
+        "outcome": asdict(outcome),
+        "traced": asdict(read_traced(folder)),
+        "has_gpu": has_gpu(training.run.machine),
+        "files": _checksums(folder),
+    }
+    write_json(folder / EXPLAINED, content)
+    return outcome
+
+
+def attempt(training: Training, folder: Path) -> None:
+    """The training itself, in a process below the tracer; its outcome stands in `folder` at its end."""
+    write_json(folder / OUTCOME, asdict(make_attempt(training, training.work(folder), folder)))
+
+
+def _wait_for_orphans(others: Collection[int]) -> None:
+    """py-spy ends with the engine, the sidecar and what started it a moment later: they are ours then."""
+    while orphans := set(linux.children(os.getpid())) - set(others):
+        for pid in orphans:
+            os.waitpid(pid, 0)
+
+
+def _outcome(folder: Path) -> Outcome:
+    path = folder / OUTCOME
+    return Outcome(**read_json(path)) if path.is_file() else Outcome("lost", "it left no outcome")
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def read_explained(path: Path) -> Explained:
+    """What `explain` left in the folder of `path`; EvengroundError where it is missing or broken."""
+    content: dict[str, Any] = read_json(path)
+    return Explained(
+        folder=path.parent,
+        run=Run(**content["run"]),
+        outcome=Outcome(**content["outcome"]),
+        traced=Traced(**content["traced"]),
+        has_gpu=content["has_gpu"],
+        files=content["files"],
+    )

@@ -1,0 +1,82 @@
+"""An engine that trains nothing: it computes, and sleeps in an epoch, after one, and after the last.
+
+With the option `undumpable` the system lets no other process of its user look at it.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import time
+from pathlib import Path
+
+PR_SET_DUMPABLE = 4
+parser = argparse.ArgumentParser()
+for name in ("dataset", "network", "learning-rate", "threads", "accelerator", "linger-s", "events"):
+    parser.add_argument(f"--{name}")
+for name in ("epochs", "batch-size", "seed", "train-limit"):
+    parser.add_argument(f"--{name}", type=int)
+parser.add_argument("--option", action="append", default=[])
+given = parser.parse_args()
+described = json.loads((Path(given.dataset) / "dataset.json").read_text())
+images = described["train_images"]
+
+
+def emit(event: str, **fields: object) -> None:
+    with Path(given.events).open("a") as file:
+        file.write(json.dumps({"event": event, "t_unix_ns": time.time_ns(), **fields}) + "\n")
+
+
+def compute() -> None:
+    end_s = time.monotonic() + 0.6
+    while time.monotonic() < end_s:
+        pass
+
+
+def wait_inside() -> None:
+    time.sleep(1.0)
+
+
+def wait_between() -> None:
+    time.sleep(1.0)
+
+
+def wait_after_last() -> None:
+    time.sleep(1.0)
+
+
+def ancestors() -> list[str]:
+    """Names of the processes above this one."""
+    names, pid = [], os.getpid()
+    while pid := int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]):
+        names.append(Path(f"/proc/{pid}/comm").read_text().strip())
+    return names
+
+
+if "undumpable=true" in given.option:
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+emit("start", engine="waiting", versions={}, device="cpu", options={})
+emit("load_start")
+time.sleep(0.5)  # py-spy begins meanwhile
+emit("load_end", train_images=images, test_images=described["test_images"])
+work = {"seed": given.seed, "epochs": given.epochs, "batch_size": given.batch_size, "network": given.network}
+emit("train_start", **work, parameters=1)
+for epoch in range(1, given.epochs + 1):
+    emit("epoch_start", epoch=epoch)
+    compute()
+    if epoch == 1:
+        emit("first_batch_end", epoch=1, loss=2.3)
+        wait_inside()
+        compute()
+    trained = images - images % given.batch_size
+    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=trained)
+    if epoch < given.epochs:
+        wait_between()
+wait_after_last()
+emit("train_end")
+emit("evaluate_start")
+hits = described["test_images"] // 2
+emit("evaluate_end", accuracy=hits / described["test_images"], hits=hits, images=described["test_images"])
+emit("linger_end", linger_s=float(given.linger_s))
+emit("end")
+print("ancestors:", *ancestors())
