@@ -12,7 +12,7 @@ FIFO_PRIORITY: Final = 2
 SLICE_NS: Final = 100_000
 LEAD_AT_MOST_NS: Final = 250_000
 LEARNT_NS: Final = 3_000
-CLOSE_NS: Final = 5_000
+CLOSE_NS: Final = 20_000
 TRIES: Final = 4
 
 
