@@ -43,6 +43,7 @@ def test_an_older_bundle_is_refused_with_both_schemas_and_the_command(
     assert call(replay.main, older, "--output-dir", tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert "it has schema 1, this version of evenground reads schema 2" in said
+    assert said.endswith("): convert its bundle: ./evenground convert OLD.zip NEW.zip\n")
     assert not (tmp_path / "out").exists()
 
 

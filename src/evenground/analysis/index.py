@@ -267,8 +267,7 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
     try:
         schema = _SCHEMA.validate_python(content).schema_version
         if schema != versions.INDEX:
-            what = versions.other_version(schema, versions.INDEX)
-            raise EvengroundError(what, str(where), versions.CONVERT)
+            raise versions.OtherVersionError(schema, versions.INDEX, where)
         index = _INDEX.validate_python({**content, "root": root})
     except ValidationError as error:
         raise EvengroundError(f"broken index, {first_fault(error)}", str(where), RERUN) from error

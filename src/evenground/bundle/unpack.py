@@ -17,6 +17,7 @@ from evenground.bundle.names import fault
 from evenground.bundle.pack import CHECKSUMS
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_bytes
+from evenground.records.versions import OtherVersionError
 
 OTHER = "take another copy of it; a bundle is made by: evenground bundle"
 MEND = "make room there, or name another folder"
@@ -84,7 +85,9 @@ def blamed_on(bundle: Path, folder: Path) -> Iterator[None]:
     except EvengroundError as error:
         where, folder = Path(error.where).resolve(), folder.resolve()
         name = where.relative_to(folder).as_posix() if where.is_relative_to(folder) else error.where
-        raise EvengroundError(_shown(error.what), f"{_shown(name)} in {bundle}", OTHER) from error
+        # Another copy would be of the same version.
+        fix = error.todo if isinstance(error, OtherVersionError) else OTHER
+        raise EvengroundError(_shown(error.what), f"{_shown(name)} in {bundle}", fix) from error
 
 
 def _shown(text: str) -> str:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from evenground.errors import EvengroundError
+
 INDEX = 2
 SAMPLES = 2
 CONVERT = "convert its bundle: ./evenground convert OLD.zip NEW.zip"
+
+
+class OtherVersionError(EvengroundError):
+    """A file of another version; the text names both, and the way out."""
+
+    def __init__(self, found: int, wanted: int, where: Path) -> None:
+        super().__init__(other_version(found, wanted), str(where), CONVERT)
 
 
 def other_version(found: int, wanted: int) -> str:
