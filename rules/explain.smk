@@ -46,7 +46,7 @@ rule explain:
         py_spy=f"{env_dir('explain')}/bin/py-spy",
     log:
         "results/logs/explain/{part}/{dataset}/{engine}/{key}/{number}.log",
-    threads: workflow.cores
+    threads: all_cores
     shell:
         "exec {PYTHON:q} scripts/explain_idle.py --experiment {input.experiment:q} --place {params.place:q}"
         " --python={params.python:q} --py-spy {params.py_spy:q} --output {output:q} --pipeline {PIPELINE}"
