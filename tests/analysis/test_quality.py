@@ -357,3 +357,10 @@ def test_a_clock_set_during_training_is_found_and_changes_no_table(by_s: float, 
     for name in ("time_ratio", "resources", "idle_windows", "memory_after"):
         columns = [column for column in before[name] if column not in ("n_warned",)]
         pd.testing.assert_frame_equal(after[name][columns], before[name][columns])
+
+
+def test_a_group_that_was_idle_all_the_time_is_judged_without_a_warning(mnist: Index) -> None:
+    """Nothing is left without the idle time, and nothing is divided by it."""
+    known = conditions(3, idle_s=0.0).assign(idle_s=[1.0, 2.0, 3.0])
+    reasons = quality_table(mnist, runs([1.0, 2.0, 3.0]), known).set_index("finding")["reason"]
+    assert "without their idle time" not in reasons["spread"]

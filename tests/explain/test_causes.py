@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.synthetic import T0_NS, Made, write_run
+from analysis.synthetic import BOOT_NS, T0_NS, Made, write_run
 from analysis.test_tables import compare
 from evenground.explain.causes import HELD_STILL, NO_LOOK, NO_STACK, window_rows
 from evenground.explain.kernel import HELD, NOT_PERMITTED, RUNNING, Recording, Stretch, Wait
@@ -159,8 +159,8 @@ def explained(
     folder: Path, engine: str, made: Made, reason: str = "", outcome: Outcome | None = None
 ) -> Explained:
     """A made extra training, in which a thread sleeps and another waits for it from 1.0 s on."""
-    zero_ns = 10_000 * MS  # the monotonic clock at the start of training
-    write_run(folder, made, T0_NS + zero_ns, {})
+    zero_ns = T0_NS - BOOT_NS  # the monotonic clock at the start of training
+    write_run(folder, made, T0_NS, {})
     ticks = [zero_ns + k * 50 * MS for k in range(60)]
     sleeps = Wait(7, 7, "python3.11", "python3", "S", "hrtimer_nanosleep", "clock_nanosleep")
     waits = replace(sleeps, tid=8, thread="pool", channel="futex_do_wait", call="futex")

@@ -53,6 +53,7 @@ SAME = {
     "n",
     "integral_n",
     "place",
+    "idle_share",
     "final_train_loss",
     "published",
 }
@@ -64,6 +65,7 @@ PROPORTIONAL = {
     *("median", "mean", "min", "max", "low_95", "high_95", "t_s", "mean_s", "pct", "test_accuracy"),
     *("mean_low_95", "mean_high_95"),
     *("training_s", "whole_process_s", "first_batch_s", "steady_s", "first_epoch_s", "later_epoch_s"),
+    "idle_s",
     *("mean_curve_peak", "peak_median", "peak_min", "peak_max", "used_median", "used_min", "used_max"),
 }
 MEASURED = ("cpu_pct", "rss_bytes", "machine_used_bytes", "free_used_bytes")
@@ -78,7 +80,8 @@ def run(machine: str, values: Mapping[str, Any], dataset: str, engine: str, repe
         steady_s=7.5 * factor,
         evaluate_s=0.5 * factor,
         linger_s=factor,
-        cpu_pct=1.2 * factor,
+        # Nowhere so little that it were an idle window.
+        cpu_pct=30 * factor,
         # So much that what the machine itself holds does not count.
         rss_bytes=int(2**43 * factor),
         accuracy=0.005 * factor,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.remade import set_clock_of
-from analysis.synthetic import T0_NS, Made, write_run
+from analysis.synthetic import BOOT_NS, T0_NS, Made, write_run
 from evenground.records import versions
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
@@ -56,7 +56,7 @@ def test_a_clock_set_during_the_run_changes_no_time(
 ) -> None:
     """The process is gone 0.2 s after its last event: set back by as much then, the clock shows it twice."""
     if reads_both:
-        write_lines(run, [{**e, "t_mono_ns": e["t_unix_ns"] - T0_NS} for e in read_lines(run)])
+        write_lines(run, [{**e, "t_mono_ns": e["t_unix_ns"] - BOOT_NS} for e in read_lines(run)])
     before = read(run)
     set_clock(run, WHEN_S[when], by_s)
     if (when, by_s, reads_both) == ("at the end", -0.2, False):
@@ -92,7 +92,7 @@ def test_samples_of_a_run_whose_clock_was_set_are_on_the_steady_scale(run: Path)
 ODD: dict[str, Callable[[int, int], object]] = {
     "milliseconds": lambda t_ns, _: t_ns // 10**6,
     "microseconds": lambda t_ns, _: t_ns // 1000,
-    "since boot": lambda t_ns, _: t_ns - T0_NS,
+    "since boot": lambda t_ns, _: t_ns - BOOT_NS,
     "float": lambda t_ns, _: float(t_ns),
     "an hour ahead": lambda t_ns, _: t_ns + 3600 * 10**9,
     "an hour behind": lambda t_ns, _: t_ns - 3600 * 10**9,

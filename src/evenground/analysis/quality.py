@@ -226,8 +226,11 @@ def _outliers(group: pd.DataFrame, named: Names) -> list[Finding]:
 
 
 def _variation(values: pd.Series[float]) -> float:
-    """Coefficient of variation; NaN of fewer than two values."""
-    return float(values.std(ddof=1) / values.mean()) if len(values) > 1 else np.nan
+    """Coefficient of variation; NaN of fewer than two values, and where their mean is zero."""
+    mean = float(values.mean())
+    if len(values) < 2 or mean == 0:
+        return np.nan
+    return float(values.std(ddof=1)) / mean
 
 
 def _of_group(training_s: pd.Series[float], idle_s: pd.Series[float], named: Names) -> list[Finding]:
