@@ -67,7 +67,7 @@ def test_a_bundle_of_this_version_is_redrawn_in_place(
     assert call(replay.main, bundle, "--output-dir", tmp_path / "out") == 0
 
 
-@pytest.mark.parametrize("path", ["../../outside", "/tmp/outside", "results/../../outside", "envs"])
+@pytest.mark.parametrize("path", ["../../outside", "/outside", "results/../../outside", "envs"])
 def test_nothing_outside_of_the_bundle_is_written(
     older: Path, path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
