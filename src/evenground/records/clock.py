@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from statistics import median
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class Clock:
 
     def __init__(self, readings: Sequence[Reading]) -> None:
         """ValueError without readings."""
-        ordered = sorted(set(readings), key=lambda reading: reading.mono_ns)
+        ordered = sorted(readings, key=attrgetter("mono_ns"))
         self._readings = _without_outliers(ordered)
         self._first, self._last = ordered[0], ordered[-1]
         self.steps = _steps(self._readings)
@@ -173,11 +174,14 @@ def _without_outliers(ordered: list[Reading]) -> list[Reading]:
     """A single reading off its neighbours was interrupted between the two clocks: it takes their offset."""
     if not ordered:
         raise ValueError("no reading of the clocks")
+    offsets_ns = [unix_ns - mono_ns for unix_ns, mono_ns in ordered]
     smooth = list(ordered)
     for index in range(1, len(ordered) - 1):
-        near = [reading.offset_ns for reading in ordered[index - 1 : index + 2]]
-        mono_ns = ordered[index].mono_ns
-        smooth[index] = Reading(mono_ns + round(median(near)), mono_ns)
+        near = offsets_ns[index - 1 : index + 2]
+        # Smaller ones make no step.
+        if max(near) - min(near) > MIN_STEP_NS:
+            mono_ns = ordered[index].mono_ns
+            smooth[index] = Reading(mono_ns + round(median(near)), mono_ns)
     return smooth
 
 
