@@ -54,6 +54,13 @@ def change_run(path: Path, number: int, samples: Change | None = None, **files: 
     path.write_text(json.dumps(content))
 
 
+def say_not_seen(run: Path, *words: str) -> None:
+    """Let a recorded run be one of a sampler that says it could not see something."""
+    info = json.loads((run / "samples.json").read_text())
+    info["summary"]["not_seen"] = words
+    (run / "samples.json").write_text(json.dumps(info))
+
+
 def set_clock_of(run: Path, when_ns: int, by_s: float) -> None:
     """Let a recorded run be that of a machine whose clock was set by `by_s` at `when_ns` of its own time."""
     by_ns = round(by_s * 1e9)

@@ -269,6 +269,7 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
         "exited_unix_ns": exited_ns,
         "exited_mono_ns": exited_ns - BOOT_NS,
         "exit_code": 0,
+        "not_seen": [],
     }
     info = {
         "schema": 2,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.remade import change_index, change_run, set_clock_of, tables_by_files, tables_of
+from analysis.remade import change_index, change_run, say_not_seen, set_clock_of, tables_by_files, tables_of
 from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.captions import notes
 from evenground.analysis.conditions import (
@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 NAN = math.nan
 DIGITS = (("digits", "Digits", "mlp"),)
 GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0}
-GOOD |= {"throttled_by": "", "other_libraries": "", "idle_phase": ""}
+GOOD |= {"throttled_by": "", "other_libraries": "", "idle_phase": "", "not_seen": ""}
 
 
 def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
@@ -92,7 +92,7 @@ def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gat
 def test_states_are_those_of_the_contract() -> None:
     assert {gate.finding: gate.state for gate in GATES} == {
         **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
-        **dict.fromkeys(("load", "idle", "clock"), "warned"),
+        **dict.fromkeys(("not seen", "load", "idle", "clock"), "warned"),
     }
 
 
@@ -183,7 +183,7 @@ def test_unfinished_runs_have_no_findings(mnist: Index) -> None:
 def test_nan_everywhere_is_unknown_and_no_finding(mnist: Index) -> None:
     known = conditions(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
     assert found(mnist, runs([9.0, 9.0]), known) == []
-    without_gpu = {"sampler": 2, "swapping": 2, "environment": 2, "load": 2, "idle": 2, "clock": 2}
+    without_gpu = {gate.finding: 2 for gate in GATES if not gate.needs_gpu}
     assert unknown(mnist, known) == without_gpu
     on_gpu = replace(mnist, machine=replace(mnist.machine, class_name="cpu-2c-8g-card-abc"))
     assert unknown(on_gpu, known) == {**without_gpu, "throttling": 2, "foreign process": 2}
@@ -217,6 +217,7 @@ def flawed(tmp_path: Path) -> Path:
         # The clock is set when all events are written.
         frame.loc[len(frame) - 1, "t_unix_ns"] = str(int(frame["t_unix_ns"].iloc[-1]) + 10**9)
 
+    say_not_seen(read_runs(read_index(index))[0].folder, "cpu_s: no value in 9 of 66 rows", "it left")
     for number in range(6):
         good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
         calm = {"cores": 2, "load_average_before": [1.9, 1, 1], "swapped_pages": 0, **good}
@@ -232,6 +233,10 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     by_name = table.set_index("finding")
     assert by_name.index.tolist() == [gate.finding for gate in GATES]
     assert by_name.loc["sampler", "value"] == pytest.approx(4 / (66 + 4))
+    assert by_name.loc["not seen", ["value", "reason"]].tolist() == [
+        2,
+        "things that the sampler could not see: cpu_s: no value in 9 of 66 rows; it left",
+    ]
     assert by_name.loc["swapping", "value"] == 3000
     assert by_name.loc["throttling", "value"] == pytest.approx(6 / 30)
     assert by_name.loc["throttling", "reason"].endswith(": hardware thermal slowdown, power brake")

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTE = "sidecar: note: "
+# A user of whom nothing else runs: limits on processes count all of a user's.
+NOBODY = 54321
 BURN = """
 import os, sys, time
 def burn(cpu_s):
@@ -33,6 +37,8 @@ class Measured(NamedTuple):
     stderr: str
     rows: list[dict[str, str]]
     header: dict[str, Any]
+    notes: list[str]
+    """What this user may not do, said once on standard error; not in `stderr`, so that tests hold for all."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -65,12 +71,22 @@ class Running:
     def done(self) -> Measured:
         """Wait for the end and read both files."""
         out, err = self.process.communicate(timeout=30)
-        with (self.folder / "samples.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        header = json.loads((self.folder / "samples.json").read_text())
-        # What this user may not do is said once; the tests below hold for every user.
-        err = "".join(line for line in err.splitlines(True) if not line.startswith("sidecar: note: "))
-        return Measured(self.process.returncode, out, err, rows, header)
+        return read_measured(self.process.returncode, out, err, self.folder / "samples.csv")
+
+
+def read_measured(status: int, stdout: str, stderr: str, samples: Path) -> Measured:
+    """What a sidecar left behind whose header lies beside its samples."""
+    lines = stderr.splitlines(True)
+    with samples.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return Measured(
+        status=status,
+        stdout=stdout,
+        stderr="".join(line for line in lines if not line.startswith(NOTE)),
+        rows=rows,
+        header=json.loads(samples.with_suffix(".json").read_text()),
+        notes=[line for line in lines if line.startswith(NOTE)],
+    )
 
 
 Start = Callable[..., Running]
@@ -149,3 +165,59 @@ def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [compiler, *strict, "-shared", "-fPIC", "-o", str(folder / "libnvidia-ml.so.1"), str(source)]
     subprocess.run(words, check=True)
     return folder
+
+
+class Nobody:
+    """Runs sidecars as a user without rights, in a folder of this user's with a copy of the sidecar."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(ROOT / "src" / "evenground" / "sidecar", folder / "evenground" / "sidecar")
+        os.chown(folder, NOBODY, NOBODY)
+        folder.chmod(0o755)
+        self.python = next(filter(self._may_run, (sys.executable, "/usr/bin/python3")), None)
+        if self.python is None:
+            pytest.skip("no Python 3.11 that a user without rights may execute")
+
+    def __call__(self, command: list[str], *options: str, mount: str = "", limit: str = "") -> Measured:
+        """Measure a command, with something mounted first and below a limit of prlimit(1)."""
+        words = self.sidecar("run", "--samples", "s.csv", *options, "--", *command)
+        done = self.run(words, mount, limit)
+        return read_measured(done.returncode, done.stdout, done.stderr, self.folder / "s.csv")
+
+    def sidecar(self, *words: str) -> list[str]:
+        """The words of a call of the sidecar's."""
+        return [str(self.python), "-B", "-m", "evenground.sidecar", *words]
+
+    def run(self, words: list[str], mount: str = "", limit: str = "") -> subprocess.CompletedProcess[str]:
+        """Any command as this user."""
+        became = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        # The shell has no rights left when it looks for the program; setpriv itself still has.
+        command = [*became, "sh", "-c", 'exec "$@"', "sh", *(["prlimit", limit] if limit else []), *words]
+        if mount:
+            command = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *command]
+        env = {"PYTHONPATH": str(self.folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=60)
+
+    def _may_run(self, python: str) -> bool:
+        done = self.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"])
+        return done.returncode == 0
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[Nobody]:
+    """Sidecars of a user without rights; skips where this user may not become another."""
+    if os.getuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("becoming another user needs root and setpriv")
+    with tempfile.TemporaryDirectory() as folder:
+        yield Nobody(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def may_mount() -> None:
+    """Skips where no mount namespace may be made."""
+    if not shutil.which("unshare"):
+        pytest.skip("mounting needs unshare")
+    tried = subprocess.run(["unshare", "-m", "mount", "-t", "proc", "proc", "/proc"], capture_output=True)
+    if tried.returncode:
+        pytest.skip(f"no mount namespace here: {tried.stderr.decode(errors='replace').strip()}")

@@ -7,6 +7,7 @@ import select
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_pss_that_is_not_wanted_is_missing_with_its_reason(measure: Call) -> Non
 def test_pss_of_a_process_that_is_gone_or_another_is_none() -> None:
     with subprocess.Popen(["sleep", "30"]) as child:
         stat = read_stat(child.pid)
-        assert stat is not None and pss_bytes(child.pid) > 0
+        assert stat is not None and pss_bytes(Path(f"/proc/{child.pid}")) > 0
         assert tree_pss_bytes([(child.pid, stat.start)]) > 0
         assert tree_pss_bytes([(child.pid, stat.start + 1)]) == 0
         child.kill()

@@ -183,7 +183,7 @@ def test_a_fork_that_shows_its_pid_before_its_process_is_found_a_reading_later(
     tree.newest_pid_tells = True
     tree.read(now)
     with subprocess.Popen(["sleep", "30"]) as child, monkeypatch.context() as patch:
-        patch.setattr("evenground.sidecar.tree._leads_a_process", lambda pid: False)
+        patch.setattr("evenground.sidecar.linux.leads_a_process", lambda pid: False)
         assert tree.read(now).processes == 0
         patch.undo()
         assert tree.read(now).processes == 1

@@ -27,7 +27,16 @@ _LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(\s*;)?", re.M)
 SHOWN = 3
 
 COLUMNS = (
-    *("steps", "rows", "missed_share", "swapped_pages", "throttled_share", "throttled_by"),
+    *(
+        "steps",
+        "rows",
+        "missed_share",
+        "n_not_seen",
+        "not_seen",
+        "swapped_pages",
+        "throttled_share",
+        "throttled_by",
+    ),
     *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
     "clock_set_s",
 )
@@ -37,7 +46,8 @@ Lock = dict[str, set[str]]
 def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -> dict[str, object]:
     """The conditions of one run, named as in COLUMNS; what is not known is NaN, and then no reason is given.
 
-    missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training.
+    missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training. n_not_seen:
+    how many things the sampler says it could not see.
     load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
     how much the machine's clock was set during the run.
     """
@@ -45,6 +55,7 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
     return {
         "steps": steps(run.events, index.parameters.get("batch_size")),
         **_sampling(samples),
+        **_unseen(run.process.not_seen),
         **_card(run.events, samples),
         **_machine(environment),
         **_libraries(environment, lock),
@@ -62,6 +73,13 @@ def steps(events: Moments, batch_size: Any) -> float:
 def _sampling(samples: Samples) -> dict[str, object]:
     rows, missed = samples.t_ns.size, samples.columns["missed_slots"].sum()
     return {"rows": rows, "missed_share": missed / (rows + missed) if rows else np.nan}
+
+
+def _unseen(not_seen: tuple[str, ...] | None) -> dict[str, object]:
+    return {
+        "n_not_seen": np.nan if not_seen is None else len(not_seen),
+        "not_seen": "; ".join(not_seen or ()),
+    }
 
 
 def _card(events: Moments, samples: Samples) -> dict[str, object]:

@@ -32,6 +32,7 @@ MODIFIED_Z, MAD_TO_SIGMA, FEWEST_FOR_OUTLIER = 3.5, 0.6745, 5
 Name = Literal[
     "accuracy",
     "sampler",
+    "not seen",
     "swapping",
     "throttling",
     "foreign process",
@@ -61,6 +62,7 @@ class Gate:
 
 GATES = (
     Gate("sampler", INVALID, "missed_share", MOST_MISSED, "share of samples that the sampler lost"),
+    Gate("not seen", WARNED, "n_not_seen", 0.0, "things that the sampler could not see", "not_seen"),
     Gate(
         "swapping",
         INVALID,

@@ -29,6 +29,8 @@ class Summary(_Model):
     launched_mono_ns: Nanoseconds
     exited_unix_ns: Nanoseconds
     exited_mono_ns: Nanoseconds
+    not_seen: tuple[str, ...] | None = None
+    """What was not measured as it should be, in words; None where an older sampler did not say."""
 
 
 class Column(_Model):

@@ -69,6 +69,8 @@ class Process:
     """Columns that were read less often than there are rows."""
     util_window_s: float | None = None
     """What the driver averages GPU use over, the longest of all cards; None where it is not known."""
+    not_seen: tuple[str, ...] | None = None
+    """What the sampler could not see, in words; None where it did not say."""
 
     def period_s(self, column: str) -> float:
         """Time between two values of a column."""
@@ -162,6 +164,7 @@ def _epoch(ended: EpochEnd, at_ns: Mapping[tuple[str, int | None], int]) -> Epoc
 
 
 def _process(header: Header, clock: Clock) -> Process:
+    unseen = header.summary.not_seen
     windows_s = [card.util_window_s for card in header.gpus if card.util_window_s]
     return Process(
         launched_ns=clock.steady_ns(header.summary.launched_mono_ns),
@@ -170,6 +173,7 @@ def _process(header: Header, clock: Clock) -> Process:
         missing={name: _printable(reason) for name, reason in header.missing.items()},
         periods_s={name: column.period_s for name, column in header.columns.items() if column.period_s},
         util_window_s=max(windows_s, default=None),
+        not_seen=None if unseen is None else tuple(map(_printable, unseen)),
     )
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,6 +26,8 @@ BLIND: Final = (
     "after the last row"
 )
 LOOK_S: Final = 0.05
+COMM_BYTES: Final = 15
+"""The kernel cuts the name of a process after these (TASK_COMM_LEN)."""
 _STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -49,7 +51,7 @@ def find(name: str) -> list[int]:
     Left out are this process and children of others in the list, for these belong to their parents' tree.
     """
     found = {pid: stat for pid, stat in linux.all_stats().items() if pid != os.getpid()}
-    named = {pid for pid, stat in found.items() if stat.state not in b"ZX" and _is_named(pid, name)}
+    named = {pid for pid, stat in found.items() if not stat.ended and _is_named(pid, name)}
 
     def has_named_parent(pid: int) -> bool:
         while (stat := found.get(pid)) and stat.parent in found:
@@ -62,13 +64,39 @@ def find(name: str) -> list[int]:
 
 
 def _is_named(pid: int, name: str) -> bool:
+    """Whether a process has that name. Where the kernel's may be cut, the whole one decides."""
+    folder, wanted = Path(f"/proc/{pid}"), os.fsencode(name)
     try:
-        kernels = Path(f"/proc/{pid}/comm").read_bytes()[:-1]
-        called = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0", 1)[0]
+        kernels = (folder / "comm").read_bytes().removesuffix(b"\n")
+        words = (folder / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    wanted = os.fsencode(name)
-    return kernels == wanted[:15] or called.rpartition(b"/")[2] == wanted
+    called, *arguments = map(_last_part, words)
+    if called == wanted:
+        return True
+    if len(kernels) < COMM_BYTES:
+        return kernels == wanted
+    if not wanted.startswith(kernels):
+        return False
+    whole = _whole_name(kernels, [called, _last_part(_program(folder)), *arguments])
+    return wanted == (whole or kernels)
+
+
+def _whole_name(cut: bytes, names: list[bytes]) -> bytes | None:
+    """The first of `names` that the kernel could have cut so; a script's is its interpreter's argument."""
+    return next((name for name in names if name.startswith(cut)), None)
+
+
+def _last_part(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+def _program(folder: Path) -> bytes:
+    """Path of the program that a process runs; empty where this user may not know it."""
+    try:
+        return bytes((folder / "exe").readlink())
+    except OSError:
+        return b""
 
 
 def find_roots(options: AttachOptions) -> list[int]:
@@ -76,10 +104,7 @@ def find_roots(options: AttachOptions) -> list[int]:
     until = time.monotonic() + options.wait_s
     while True:
         if options.name is None:
-            found = [(stat.start, pid) for pid in set(options.pids) if (stat := linux.read_stat(pid))]
-            roots = [pid for _, pid in sorted(found)]  # parents before their children, as a tree is read
-            lost = sorted(set(options.pids) - set(roots))
-            what = f"no process with the id {', '.join(map(str, lost))}" if lost else ""
+            roots, what = _by_number(options.pids)
         else:
             roots = find(options.name)
             what = "" if roots else f"no process is named '{options.name}'"
@@ -90,6 +115,23 @@ def find_roots(options: AttachOptions) -> list[int]:
         time.sleep(LOOK_S)
 
 
+def _by_number(pids: Iterable[int]) -> tuple[list[int], str]:
+    """Those to measure, parents before their children, as a tree is read; what is wrong with the others."""
+    starts: list[tuple[int, int]] = []
+    faults: list[str] = []
+    for pid in sorted(set(pids)):
+        try:
+            stat = linux.read_stat(pid)
+        except PermissionError as error:
+            faults.append(f"process {pid} may not be looked at ({error.strerror}: hidepid)")
+            continue
+        if stat:
+            starts.append((stat.start, pid))
+        else:
+            faults.append(f"no process with the id {pid}")
+    return [pid for _, pid in sorted(starts)], "; ".join(faults)
+
+
 class Attach:
     """One measurement of running processes and what they start."""
 
@@ -97,6 +139,8 @@ class Attach:
         """Find the processes and create the files; NoProcess, OSError."""
         self._options = options
         self.roots = find_roots(options)
+        self.unprinted: str | None = None
+        """Why rows could not be printed; that nobody reads them any more is no fault."""
         self._recording = Recording(options.settings, "attach")
         self._recording.about["not_seen"] = BLIND
         # A signal that the caller ignores (nohup) would come all the same once it is waited for.
@@ -114,10 +158,12 @@ class Attach:
         recording = self._recording
         recording.say_how(hurry(), None)
         started_ns = time.time_ns()
-        recording.start(tree, "attached", time.monotonic_ns())
+        recording.start(tree, None, time.monotonic_ns())
         gc.freeze()
         ended = self._sample(tree, show)
-        _show(show, recording.last_row(time.monotonic_ns()))
+        last = recording.last_row(time.monotonic_ns())
+        if last:
+            self._show(show, last)
         recording.stop()
         recording.end_marks()
         sampler = recording.sampler
@@ -133,10 +179,21 @@ class Attach:
             max_pss_bytes=sampler.max_pss_bytes,
             empty_cells=sampler.empty_cells(),
             sidecar_cpu_s=time.process_time(),
-            not_seen=BLIND,
+            not_seen=(BLIND, *recording.not_seen()),
         )
         recording.close(summary._asdict())
         return summary
+
+    def _show(self, show: Callable[[Row], None], cells: list[Cell]) -> bool:
+        """Give a row to the caller; whether what is printed can still be read by somebody."""
+        try:
+            show(dict(zip(COLUMNS, cells, strict=True)))
+        except BrokenPipeError:
+            return False
+        except OSError as error:
+            self.unprinted = error.strerror
+            return False
+        return True
 
     def _sample(self, tree: Tree, show: Callable[[Row], None]) -> str:
         """Rows until something ends it; says what."""
@@ -145,7 +202,7 @@ class Attach:
         while now_ns < until_ns:
             cells = recording.row_if_due(now_ns)
             if cells:
-                if not _show(show, cells):
+                if not self._show(show, cells):
                     return "unread"
                 if tree.take_change():
                     recording.tree_changed()
@@ -158,15 +215,6 @@ class Attach:
                 return "signal"
             now_ns = recording.alarm.woke(deadline_ns) if wake_ns < until_ns else time.monotonic_ns()
         return "duration"
-
-
-def _show(show: Callable[[Row], None], cells: list[Cell]) -> bool:
-    """Give a row to the caller; whether there is still somebody who reads what is printed."""
-    try:
-        show(dict(zip(COLUMNS, cells, strict=True)))
-    except BrokenPipeError:
-        return False
-    return True
 
 
 def _newest_pid_tells(tree: Tree) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -89,14 +90,27 @@ def _removed(folder: Path) -> bool:
 
 def make_leaf() -> Leaf | str:
     """A leaf below this process's cgroup; as text the reason why there is none."""
-    here = own_cgroup(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
-    if here is None:
-        return "this machine has no cgroup v2"
     try:
+        here = own_cgroup(_text("/proc/self/mountinfo"), _text("/proc/self/cgroup"))
+        if here is None:
+            return "this machine has no cgroup v2"
         return Leaf(here / f"sidecar-{os.getpid()}-{time.monotonic_ns()}")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"it cannot be made: {reason}"
+
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+"""How the kernel writes blanks and backslashes in mountinfo (proc_pid_mountinfo(5))."""
+
+
+def _sign(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 8))
+
+
+def _text(path: str) -> str:
+    """A file of /proc as text; names in it may hold any bytes."""
+    return os.fsdecode(Path(path).read_bytes())
 
 
 def own_cgroup(mountinfo: str, cgroup: str) -> Path | None:
@@ -111,5 +125,5 @@ def own_cgroup(mountinfo: str, cgroup: str) -> Path | None:
             inside = PurePosixPath(path)
             if inside.is_relative_to(root):
                 inside = inside.relative_to(root)
-            return Path(mount.encode().decode("unicode_escape")) / str(inside).strip("/")
+            return Path(_OCTAL.sub(_sign, mount)) / str(inside).strip("/")
     return None

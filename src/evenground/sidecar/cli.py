@@ -8,11 +8,13 @@ import math
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
+from evenground.sidecar import linux
 from evenground.sidecar.launch import Launch, Options
-from evenground.sidecar.recording import Settings
+from evenground.sidecar.recording import Settings, printable, say
 from evenground.sidecar.summary import FAILED, NOT_FOUND
 
 MAX_RATE_HZ = 1000.0
@@ -24,25 +26,52 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     124: ended at its time limit; 125: the sidecar itself failed; 126 and 127: the command could not
     be started, was not found (attach: no such process); 2: wrong options.
     """
+    hold_streams()
     words = sys.argv[1:] if arguments is None else arguments
     own, command = split_command(words)
     parser = build_parser()
     chosen = parser.parse_args(own)
     if chosen.mode == "run" and not command:
         parser.error("the command is missing: put it after --")
-    if chosen.mode != "calibrate" and chosen.samples and to_settings(chosen).header == chosen.samples:
-        parser.error("--samples and --header are the same file: give one of them another name")
     if chosen.mode != "run" and command:
         parser.error(f"'{chosen.mode}' takes no command")
+    if chosen.mode != "calibrate" and chosen.samples:
+        fault = to_settings(chosen).fault()
+        if fault:
+            parser.error(fault)
+    leave(_run(chosen, command))
+
+
+def _run(chosen: argparse.Namespace, command: list[str]) -> int:
+    """Do what was asked; whatever goes wrong is one line and a status that no command is mistaken for."""
+    why = linux.other_numbers()
+    if why:
+        say(f"{why}: nothing was started")
+        return FAILED
     try:
-        status = _MODES[chosen.mode](chosen, command)
+        return _MODES[chosen.mode](chosen, command)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        complain(f"{error.strerror or error}{where}: the measurement is not complete")
-        status = FAILED
+        where = f" ({printable(error.filename)})" if error.filename else ""
+        say(f"{error.strerror or error}{where}: the measurement is not complete")
+        return FAILED
     except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
-    leave(status)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        what = f"{type(error).__name__}: {error}"
+        say(f"fault of the sidecar itself ({where}: {what}): the measurement is not complete")
+        return FAILED
+
+
+def hold_streams() -> None:
+    """Keep the numbers of standard streams that the caller closed from files that are opened here.
+
+    The command finds them closed all the same: what Python opens is closed when it is executed.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(fd)
 
 
 def launch(chosen: argparse.Namespace, command: list[str]) -> int:
@@ -58,12 +87,15 @@ def launch(chosen: argparse.Namespace, command: list[str]) -> int:
     mode = Launch(options)
     summary = mode.run()
     if summary.not_started:
-        complain(summary.not_started)
+        say(summary.not_started)
     return summary.status()
 
 
 def attach(chosen: argparse.Namespace, _: list[str]) -> int:
-    """`attach`: measure running processes; 0 whatever ended it, 127 when there are none."""
+    """`attach`: measure running processes; 0 whatever ended it, 127 when there are none.
+
+    125 where what is printed cannot be written.
+    """
     # Imported here, as below: `run` need not pay for it beside every training.
     import tempfile
 
@@ -77,11 +109,14 @@ def attach(chosen: argparse.Namespace, _: list[str]) -> int:
         try:
             mode = Attach(options)
         except NoProcess as error:
-            complain(f"{error}: start it first, or wait for it with --wait-s")
+            say(f"{error}: start it first, or wait for it with --wait-s")
             return NOT_FOUND
         summary = mode.run(printer(chosen.format, mode.vram_bytes))
     cpu = "unknown" if summary.cpu_s is None else f"{summary.cpu_s:.3f} s"
-    complain(f"{summary.ended} after {summary.rows} rows, CPU {cpu}; {summary.not_seen}")
+    say(f"{summary.ended} after {summary.rows} rows, CPU {cpu}; {'; '.join(summary.not_seen)}")
+    if mode.unprinted:
+        say(f"standard output cannot be written: {mode.unprinted}")
+        return FAILED
     return 0
 
 
@@ -101,11 +136,6 @@ def leave(status: int) -> NoReturn:
         with contextlib.suppress(OSError, AttributeError):  # closed, or never there
             stream.flush()
     os._exit(status)
-
-
-def complain(text: str) -> None:
-    """One line on standard error."""
-    print(f"sidecar: {text}", file=sys.stderr, flush=True)
 
 
 def split_command(words: list[str]) -> tuple[list[str], list[str]]:
@@ -137,7 +167,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--end-with-parent", action="store_true", help="end the command when the caller of sidecar dies"
     )
     run.add_argument(
-        "--mark-fifo", type=Path, help="make this named pipe; lines written to it are phase marks"
+        "--mark-fifo", type=file_name, help="make this named pipe; lines written to it are phase marks"
     )
     _add_attach(modes.add_parser("attach", help="measure processes that are running already"))
     calibration = modes.add_parser("calibrate", help="measure known loads against the kernel's own account")
@@ -147,16 +177,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_common(mode: argparse.ArgumentParser, samples_required: bool) -> None:
-    mode.add_argument("--samples", type=Path, required=samples_required, help="file for the rows (CSV)")
+    mode.add_argument("--samples", type=file_name, required=samples_required, help="file for the rows (CSV)")
     mode.add_argument(
-        "--header", type=Path, help="file for units, sources and summary (default: SAMPLES as .json)"
+        "--header", type=file_name, help="file for units, sources and summary (default: SAMPLES as .json)"
     )
     mode.add_argument(
         "--rate-hz", type=Positive(MAX_RATE_HZ), default=10.0, help="rows a second (default: 10)"
     )
     mode.add_argument("--no-gpu", action="store_true", help="do not ask the NVIDIA driver")
     mode.add_argument("--no-pss", action="store_true", help="do not read proportional set sizes")
-    mode.add_argument("--mark-file", type=Path, help="lines that are appended to this file are phase marks")
+    mode.add_argument(
+        "--mark-file", type=file_name, help="lines that are appended to this file are phase marks"
+    )
 
 
 def _add_attach(mode: argparse.ArgumentParser) -> None:
@@ -184,6 +216,14 @@ def to_settings(chosen: argparse.Namespace) -> Settings:
         mark_fifo=getattr(chosen, "mark_fifo", None),
         mark_file=chosen.mark_file,
     )
+
+
+def file_name(text: str) -> Path:
+    """A path that can be a file's; ArgumentTypeError where it names none."""
+    path = Path(text)
+    if path.name in ("", "..") or text.endswith(os.sep):
+        raise argparse.ArgumentTypeError(f"'{text}' names no file")
+    return path
 
 
 class Positive:

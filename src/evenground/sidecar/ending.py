@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import signal
 import time
-from typing import Final
+from collections.abc import Collection
+from typing import Final, NamedTuple
 
 from evenground.sidecar.process import Command, send
 from evenground.sidecar.tree import Tree
@@ -17,13 +18,18 @@ LOOK_S: Final = 0.02
 
 
 class Ending:
-    """Time limit and its grace: SIGTERM to the whole tree, then SIGKILL until nothing is left."""
+    """Time limit and its grace: SIGTERM to the whole tree, then SIGKILL until nothing is left.
 
-    def __init__(self, tree: Tree, limit_ns: float, grace_s: float) -> None:
+    What belongs to another user cannot be ended: the command is then waited for, as `timeout` does.
+    """
+
+    def __init__(self, tree: Tree, command: Command, limit_ns: float, grace_s: float) -> None:
         """`limit_ns` is monotonic, infinite for no limit; `grace_s` lies between the two signals."""
-        self._tree, self._grace_ns = tree, grace_s * 1e9
+        self._tree, self._command, self._grace_ns = tree, command, grace_s * 1e9
         self._limit_ns, self._kill_ns = limit_ns, math.inf
         self.timed_out = False
+        self.forbidden: set[int] = set()
+        """Processes that this user may not signal."""
 
     def next_ns(self) -> float:
         """When `check` has something to do."""
@@ -32,7 +38,7 @@ class Ending:
     def begin(self, now_ns: int) -> None:
         """Ask the tree to end; asking twice changes nothing."""
         if self._kill_ns == math.inf:
-            send(self._tree.pids(), signal.SIGTERM)
+            self._send(signal.SIGTERM)
             self._kill_ns = now_ns + self._grace_ns
 
     def check(self, now_ns: int) -> None:
@@ -42,34 +48,51 @@ class Ending:
             self.timed_out = True
             self.begin(now_ns)
         if now_ns >= self._kill_ns:
-            send(self._tree.pids(), signal.SIGKILL)
+            self._send(signal.SIGKILL)
             self._kill_ns = now_ns + AGAIN_NS
 
+    def _send(self, number: int) -> None:
+        self.forbidden |= send(_living(self._tree, self._command), number)
 
-def end_survivors(tree: Tree, command: Command, grace_s: float) -> int:
-    """End what an ended command left running; returns how many processes had to be told.
+
+def _living(tree: Tree, command: Command) -> list[int]:
+    """The processes of the tree; where they cannot be read (no descriptor left), the command alone."""
+    try:
+        return tree.pids()
+    except OSError:
+        return [] if command.exit else [command.pid]
+
+
+class Survivors(NamedTuple):
+    """How many processes outlived the command, and which of them could not be ended."""
+
+    told: int
+    left: tuple[int, ...]
+
+
+def end_survivors(tree: Tree, command: Command, grace_s: float) -> Survivors:
+    """End what an ended command left running.
 
     Helpers that leave by themselves get a moment, then SIGTERM and `grace_s` seconds, then SIGKILL.
     """
     told = 0
-    for number, patience_s in ((0, LEAVE_S), (signal.SIGTERM, grace_s), (signal.SIGKILL, KILLED_S)):
-        if not _wait_for_none(tree, command, 0.0):
-            return told
-        if number:
-            pids = tree.pids()
-            told = max(told, len(pids))
-            send(pids, number)
-        if not _wait_for_none(tree, command, patience_s):
-            return told
-    return told
+    left = _wait_for_none(tree, command, LEAVE_S)
+    for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILLED_S)):
+        if not left:
+            break
+        told = max(told, len(left))
+        forbidden = send(left, number)
+        # Nothing comes of waiting for those alone that did not even get the signal.
+        left = _wait_for_none(tree, command, patience_s, but=forbidden)
+    return Survivors(told, tuple(left))
 
 
-def _wait_for_none(tree: Tree, command: Command, patience_s: float) -> list[int]:
-    """Reap until no process is left or the patience is over; the processes that are left."""
+def _wait_for_none(tree: Tree, command: Command, patience_s: float, but: Collection[int] = ()) -> list[int]:
+    """Reap until no process but those in `but` is left or the patience is over; what is left then."""
     until = time.monotonic() + patience_s
     while True:
         command.reap()
-        left = tree.pids()
-        if not left or time.monotonic() >= until:
+        left = _living(tree, command)
+        if set(left) <= set(but) or time.monotonic() >= until:
             return left
         signal.sigtimedwait({signal.SIGCHLD}, LOOK_S)

@@ -31,10 +31,18 @@ class Guardian:
     """
 
     def __init__(self, leaf: Leaf | None, fifo: Path | None) -> None:
-        """Fork it; call while this process has one thread only, before the command is started."""
+        """Fork it; call while this process has one thread only, before the command is started.
+
+        Where there is no room for one more process, `lacking` says why there is no guardian.
+        """
         self._memory = mmap.mmap(-1, _ROOM)
+        self.pid: int | None = None
+        self.lacking: str | None = None
         reader, self._writer = os.pipe()
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError as error:
+            self.lacking = error.strerror
         if self.pid == 0:
             try:
                 _guard(reader, self._memory, leaf, fifo)
@@ -49,7 +57,12 @@ class Guardian:
         self._memory[: len(packed) + _ENTRY.size] = packed + bytes(_ENTRY.size)
 
     def dismiss(self) -> int:
-        """End it without harm to anybody, wait for it, and return the CPU nanoseconds it cost."""
+        """End it without harm to anybody, wait for it, and return the CPU nanoseconds it cost.
+
+        0 where there is none (any more).
+        """
+        if self.pid is None:
+            return 0
         before = linux.children_cpu_ns()
         # If somebody killed it, the pipe is broken and it has been reaped already.
         with contextlib.suppress(BrokenPipeError):
@@ -57,6 +70,7 @@ class Guardian:
         os.close(self._writer)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
+        self.pid = None
         return linux.children_cpu_ns() - before
 
 
@@ -85,7 +99,7 @@ def _end_all(memory: mmap.mmap) -> None:
     session, known = _recall(memory)
     for _ in range(_ROUNDS):
         stats = linux.all_stats()
-        alive = {pid: stat for pid, stat in stats.items() if stat.state not in b"ZX"}
+        alive = {pid: stat for pid, stat in stats.items() if not stat.ended}
         doomed = {
             pid for pid, stat in alive.items() if stat.session == session or known.get(pid) == stat.start
         }

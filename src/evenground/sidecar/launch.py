@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import os
 import signal
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
 from evenground.sidecar import linux
@@ -14,8 +16,8 @@ from evenground.sidecar.cgroup import Leaf, make_leaf
 from evenground.sidecar.ending import Ending, end_survivors
 from evenground.sidecar.guardian import Guardian
 from evenground.sidecar.marks import VARIABLE
-from evenground.sidecar.process import Command, Surroundings, send
-from evenground.sidecar.recording import NO_CGROUP, Recording, Settings
+from evenground.sidecar.process import Command, Surroundings, callers_environment, send
+from evenground.sidecar.recording import NO_CGROUP, Recording, Settings, printable
 from evenground.sidecar.summary import NOT_EXECUTABLE, NOT_FOUND, Summary
 from evenground.sidecar.timing import Clocks, both_clocks, hurry
 from evenground.sidecar.tree import Tree
@@ -40,13 +42,13 @@ class Launch:
         self._options = options
         self._parent = os.getppid()
         self._recording = Recording(options.settings, "run")
-        self._leaf: Leaf | str = NO_CGROUP
+        self._no_cgroup: str | None = None
 
     def run(self) -> Summary:
         """Run the command to its end and write everything; OSError when the files are not complete."""
         surroundings = Surroundings()
-        self._leaf = make_leaf() if self._options.cgroup else NO_CGROUP
-        leaf = None if isinstance(self._leaf, str) else self._leaf
+        made = make_leaf() if self._options.cgroup else NO_CGROUP
+        self._no_cgroup, leaf = (made, None) if isinstance(made, str) else (None, made)
         try:
             summary = self._run(surroundings, leaf)
         finally:
@@ -60,32 +62,38 @@ class Launch:
 
     def _run(self, surroundings: Surroundings, leaf: Leaf | None) -> Summary:
         guardian = Guardian(leaf, self._recording.made_fifo())
-        tree = Tree([os.getpid()], frozenset({guardian.pid}))
+        if guardian.lacking:
+            self._recording.lack(f"nobody ends the command when the sidecar is killed ({guardian.lacking})")
+        tree = Tree([os.getpid()], frozenset({guardian.pid} if guardian.pid else ()))
         try:
             summary = self._measure(surroundings, guardian, tree, leaf)
         finally:
-            send(tree.pids(), signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                send(tree.pids(), signal.SIGKILL)
             guardian_cpu_ns = guardian.dismiss()
-        return summary._replace(sidecar_cpu_s=guardian_cpu_ns / 1e9)
+        return summary._replace(sidecar_cpu_s=summary.sidecar_cpu_s + guardian_cpu_ns / 1e9)
 
     def _measure(
         self, surroundings: Surroundings, guardian: Guardian, tree: Tree, leaf: Leaf | None
     ) -> Summary:
         own_ns, children_ns, newest = time.process_time_ns(), linux.children_cpu_ns(), tree.newest_pid()
-        asked, fifo = both_clocks(), self._options.settings.mark_fifo
-        env = {**os.environ, VARIABLE: str(fifo.absolute())} if fifo else None
+        asked = both_clocks()
         try:
-            command = Command(self._options.command, surroundings, leaf, env)
+            command = self._start(surroundings, guardian, leaf)
         except OSError as error:
             return not_started(self._options.command[0], error, asked)
         tree.newest_pid_tells = tree.newest_pid() != newest
         if leaf and not command.launched.in_leaf:
-            self._leaf, leaf = "the kernel does not let the command into it", None
-        self._recording.say_how(hurry(), self._leaf)
-        timed_out = self._sample(command, guardian, tree)
+            self._no_cgroup, leaf = "the kernel does not let the command into it", None
+        self._recording.say_how(hurry(), self._no_cgroup)
+        ending = self._sample(command, guardian, tree, leaf)
         assert command.exit is not None
         own_ns = time.process_time_ns() - own_ns
         survivors = end_survivors(tree, command, self._options.grace_s)
+        not_seen = self._recording.not_seen() + told(ending.forbidden, survivors.left)
+        # What a cgroup knows that the tree has left is a part, which nobody asked for.
+        if self._recording.left_cgroup():
+            leaf = None
         sampler = self._recording.sampler
         return Summary(
             launched_unix_ns=command.launched.unix_ns,
@@ -94,7 +102,7 @@ class Launch:
             exited_mono_ns=command.exit.mono_ns,
             exit_code=command.exit.code,
             signal=command.exit.signal,
-            timed_out=timed_out,
+            timed_out=ending.timed_out,
             rows=sampler.rows,
             missed_slots=sampler.missed_slots,
             cpu_s=(linux.children_cpu_ns() - children_ns) / 1e9,
@@ -103,22 +111,37 @@ class Launch:
             max_rss_bytes=sampler.max_rss_bytes,
             max_pss_bytes=sampler.max_pss_bytes,
             peak_process_rss_bytes=linux.children_peak_bytes(),
-            survivors=survivors,
+            survivors=survivors.told,
+            not_ended=len(survivors.left),
+            not_seen=tuple(not_seen),
             empty_cells=sampler.empty_cells(),
-            sidecar_cpu_s=0.0,
             sidecar_sampling_cpu_s=own_ns / 1e9,
         )
 
-    def _sample(self, command: Command, guardian: Guardian, tree: Tree) -> bool:
+    def _start(self, surroundings: Surroundings, guardian: Guardian, leaf: Leaf | None) -> Command:
+        """The command in its caller's environment; OSError when it cannot be started."""
+        env = callers_environment()
+        if self._options.settings.mark_fifo:
+            env[os.fsencode(VARIABLE)] = bytes(self._options.settings.mark_fifo.absolute())
+        try:
+            return Command(self._options.command, surroundings, leaf, env)
+        except BlockingIOError as error:
+            # This user may have no further process: then the guardian's place is the command's.
+            guardian.dismiss()
+            command = Command(self._options.command, surroundings, leaf, env)
+            self._recording.lack(f"nobody ends the command when the sidecar is killed ({error.strerror})")
+            return command
+
+    def _sample(self, command: Command, guardian: Guardian, tree: Tree, leaf: Leaf | None) -> Ending:
         """Rows from now to the command's end; the last follows it and holds its exact CPU.
 
-        Returns whether the time limit was hit.
+        Returns what is known of a time limit that was hit.
         """
         recording, launched = self._recording, command.launched
-        recording.start(tree, self._leaf, launched.mono_ns, launched.cpu_ns)
+        recording.start(tree, leaf, launched.mono_ns, launched.cpu_ns)
         now_ns = time.monotonic_ns()
         limit_ns = now_ns + (self._options.time_limit_s or math.inf) * 1e9
-        ending = Ending(tree, limit_ns, self._options.grace_s)
+        ending = Ending(tree, command, limit_ns, self._options.grace_s)
         gc.freeze()  # what is there now stays: a collection need not look at it again
         while command.exit is None:
             if recording.row_if_due(now_ns) and tree.take_change():
@@ -130,7 +153,7 @@ class Launch:
             ending.check(now_ns)
         recording.last_row(time.monotonic_ns())
         recording.stop()
-        return ending.timed_out
+        return ending
 
     def _sleep(self, command: Command, ending: Ending) -> int:
         """Until the next row, the next step of an ending or the command's end; the time then."""
@@ -151,9 +174,21 @@ def leaf_cpu_s(leaf: Leaf | None, before_ns: int) -> float | None:
         return None
 
 
+def told(forbidden: Collection[int], left: Collection[int]) -> list[str]:
+    """What to say of processes that could not be signalled, or ended, in words."""
+    said = []
+    if forbidden:
+        said.append(f"processes of another user, which could not be signalled: {len(forbidden)}")
+    if left:
+        numbers = ", ".join(map(str, sorted(left)))
+        said.append(f"processes that outlived the command and could not be ended: {numbers}")
+    return said
+
+
 def not_started(name: str, error: OSError, asked: Clocks) -> Summary:
     """The summary of a command that never ran: 127 when it was not found, else 126, as a shell says."""
     found = not isinstance(error, FileNotFoundError)
+    name = printable(name)
     return Summary(
         launched_unix_ns=asked.unix_ns,
         launched_mono_ns=asked.mono_ns,

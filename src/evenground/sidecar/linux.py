@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -61,21 +62,49 @@ class Stat(NamedTuple):
     session: int
     own_ns: int
     waited_ns: int
+    threads: int
     start: int
+
+    @property
+    def first_ended(self) -> bool:
+        """Whether its first thread has ended; the others may go on with its memory and its CPU."""
+        return self.state in b"ZX"
+
+    @property
+    def ended(self) -> bool:
+        """Whether all its threads have ended; the kernel counts the first one until it was waited for."""
+        return self.first_ended and self.threads <= 1
+
+
+_STAT_FIELDS: Final = 20
 
 
 def parse_stat(raw: bytes) -> Stat:
     """Read /proc/PID/stat, whatever blanks and brackets the process name in it holds.
 
     own_ns is utime + stime, waited_ns cutime + cstime, start the clock ticks since boot (proc_pid_stat(5)).
+    ValueError where it is not as the kernel writes it.
     """
     fields = raw[raw.rindex(b")") + 2 :].split()
+    if len(fields) < _STAT_FIELDS:
+        raise ValueError("/proc/PID/stat is cut short")
     own, waited = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
-    return Stat(fields[0], int(fields[1]), int(fields[3]), own * TICK_NS, waited * TICK_NS, int(fields[19]))
+    return Stat(
+        state=fields[0],
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        own_ns=own * TICK_NS,
+        waited_ns=waited * TICK_NS,
+        threads=int(fields[17]),
+        start=int(fields[19]),
+    )
 
 
 def read_stat(pid: int) -> Stat | None:
-    """`parse_stat` of a process by its number, or None when it is gone."""
+    """`parse_stat` of a process by its number, or None when it is gone.
+
+    PermissionError where /proc is mounted with `hidepid` and the process is another user's.
+    """
     try:
         return parse_stat(Path(f"/proc/{pid}/stat").read_bytes())
     except (FileNotFoundError, ProcessLookupError):
@@ -83,20 +112,38 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def all_stats() -> dict[int, Stat]:
-    """`read_stat` of every process of this PID namespace."""
-    names = [entry.name for entry in os.scandir("/proc")]
-    found = ((int(name), read_stat(int(name))) for name in names if name.isdigit())
-    return {pid: stat for pid, stat in found if stat}
+    """`read_stat` of every process of this PID namespace that this user may look at."""
+    found: dict[int, Stat] = {}
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(PermissionError):
+            stat = read_stat(int(entry.name))
+            if stat:
+                found[int(entry.name)] = stat
+    return found
+
+
+def leads_a_process(pid: int) -> bool:
+    """Whether `pid` is a process, not a thread of one; also of one that `hidepid` hides.
+
+    The process clock tells it in one cheap call.
+    """
+    try:
+        process_cpu_ns(pid)
+    except OSError:
+        return False
+    return True
 
 
 def children(pid: int) -> list[int]:
-    """Children of all threads of `pid`; empty when it is gone.
+    """Children of all threads of `pid`; empty when it is gone, or hidden from this user.
 
     One unlucky read may leave out a child while a sibling ends (proc_pid_task(5)): read again later.
     """
     try:
         tasks = [entry.name for entry in os.scandir(f"/proc/{pid}/task")]
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
     return [child for task in tasks for child in _children_of_task(pid, task)]
 
@@ -104,7 +151,7 @@ def children(pid: int) -> list[int]:
 def _children_of_task(pid: int, task: str) -> list[int]:
     try:
         fd = os.open(f"/proc/{pid}/task/{task}/children", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
     raw = b""
     try:
@@ -125,6 +172,23 @@ def children_by_scan(pid: int) -> list[int]:
 def has_children_files() -> bool:
     """Whether this kernel lists children in /proc (CONFIG_PROC_CHILDREN)."""
     return Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+def other_numbers() -> str | None:
+    """Why /proc cannot be asked about this process's children by their numbers; None where it can.
+
+    A process in a PID namespace of its own that was left the machine's /proc would look at strangers.
+    """
+    try:
+        shown = Path("/proc/self").readlink().name
+    except OSError:
+        return "there is no /proc here, from which everything is read: mount it (mount -t proc proc /proc)"
+    if shown == str(os.getpid()):
+        return None
+    return (
+        "/proc shows the processes of another PID namespace than this one's: "
+        "mount it anew in this one (mount -t proc proc /proc; unshare --mount-proc)"
+    )
 
 
 def children_peak_bytes() -> int:

@@ -22,7 +22,10 @@ def cpu_since_boot_pct(stat: bytes) -> float:
     if len(fields) < 5 or fields[0] != b"cpu":
         raise ValueError("/proc/stat does not begin with the machine's CPU times")
     user, system, idle = int(fields[1]), int(fields[3]), int(fields[4])
-    return (user + system) * 100 / (user + system + idle)
+    total = user + system + idle
+    if total <= 0:
+        raise ValueError("/proc/stat counts no time (as gVisor's)")
+    return (user + system) * 100 / total
 
 
 def machine_used_bytes(meminfo: bytes) -> int:
@@ -30,7 +33,7 @@ def machine_used_bytes(meminfo: bytes) -> int:
 
     ValueError where one is not given.
     """
-    return _of(meminfo, b"MemTotal") - _of(meminfo, b"MemAvailable")
+    return _total(meminfo) - _of(meminfo, b"MemAvailable")
 
 
 def free_used_bytes(meminfo: bytes) -> int:
@@ -40,15 +43,23 @@ def free_used_bytes(meminfo: bytes) -> int:
     machine. ValueError where one is not given.
     """
     free = sum(_of(meminfo, name) for name in (b"MemFree", b"Buffers", b"Cached", b"SReclaimable"))
-    return _of(meminfo, b"MemTotal") - free
+    return _total(meminfo) - free
+
+
+def _total(meminfo: bytes) -> int:
+    total = _of(meminfo, b"MemTotal")
+    if total <= 0:
+        raise ValueError("/proc/meminfo knows no memory")
+    return total
 
 
 def _of(meminfo: bytes, name: bytes) -> int:
     """One line of /proc/meminfo in bytes; ValueError when it is not there."""
     _, found, rest = (b"\n" + meminfo).partition(b"\n" + name + b":")
-    if not found:
+    words = rest.split(None, 1)
+    if not found or not words:
         raise ValueError(f"/proc/meminfo has no {name.decode()}")
-    return int(rest.split(None, 1)[0]) * 1024
+    return int(words[0]) * 1024
 
 
 VALUES: Final[dict[str, tuple[str, Callable[[bytes], float]]]] = {
@@ -95,6 +106,6 @@ class Machine:
             return error
 
 
-def reason(error: OSError | ValueError) -> str:
+def reason(error: Exception) -> str:
     """An error as the reason of an empty cell, without errno numbers and paths of this machine."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

@@ -112,24 +112,34 @@ class MarkFifo:
         if self.made:
             os.mkfifo(path)
         self.path, self._marks = path, marks
+        self._lines = Lines()
         # Open for writing too: then a writer that closes is not the end, and none waits for the reader.
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self._ended, self._end = os.pipe()
         self._thread = threading.Thread(target=self._run, name="sidecar-marks", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read; RuntimeError where there is no thread for it, then `poll` does."""
         self._thread.start()
 
     def _run(self) -> None:
-        lines = Lines()
-        while True:
-            ready, _, _ = select.select([self._fd, self._ended], [], [])
-            now_unix_ns = time.time_ns()
-            if self._fd not in ready:
-                break
-            self._take(lines.add(os.read(self._fd, _LONGEST)), now_unix_ns)
-        self._take(lines.last(), now_unix_ns)
+        while self._wait(None):
+            self._read()
+        self._take(self._lines.last(), time.time_ns())
+
+    def _wait(self, patience_s: float | None) -> bool:
+        """Whether a line has come; False at the end, or when the patience is over."""
+        ready, _, _ = select.select([self._fd, self._ended], [], [], patience_s)
+        return self._fd in ready
+
+    def _read(self) -> None:
+        now_unix_ns = time.time_ns()
+        self._take(self._lines.add(os.read(self._fd, _LONGEST)), now_unix_ns)
+
+    def poll(self) -> None:
+        """Read what has come where no thread does, so that nobody who writes has to wait for long."""
+        while not self._thread.is_alive() and self._wait(0):
+            self._read()
 
     def _take(self, lines: list[bytes], now_unix_ns: int) -> None:
         for line in lines:
@@ -139,9 +149,12 @@ class MarkFifo:
         """Read what is left, end the thread and remove the pipe."""
         if self.made:
             self.path.unlink(missing_ok=True)
-        os.write(self._end, b".")
         if self._thread.is_alive():
+            os.write(self._end, b".")
             self._thread.join(1.0)
+        else:
+            self.poll()
+            self._take(self._lines.last(), time.time_ns())
 
 
 class MarkFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, UTIL_SAMPLE_COLUMN
 
 ABOUT_A_SECOND_NS = 950_000_000
 """Less than a second, so that rows that come a little early at one a second are not passed over."""
+PART = ".part"
 Cell = int | float | str | None
 
 
@@ -25,21 +27,29 @@ class SampleFile:
     def __init__(self, path: Path, columns: Iterable[str]) -> None:
         """Create or empty the file and write its first line; OSError when that fails."""
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        self._rows: list[Sequence[Cell]] = []
+        self._rows: list[list[Cell]] = []
         self._waiting = (",".join(columns) + "\n").encode()
         self._flushed_ns = 0
         self.flush()
 
-    def add(self, cells: Sequence[Cell], now_ns: int) -> None:
+    def is_due(self, now_ns: int) -> bool:
+        """Whether `add` will write at this time."""
+        return now_ns - self._flushed_ns >= ABOUT_A_SECOND_NS
+
+    def waiting(self) -> list[list[Cell]]:
+        """The rows that `flush` has not taken yet; they may still be changed."""
+        return self._rows
+
+    def add(self, cells: list[Cell], now_ns: int) -> None:
         """Append one row, in the order of the columns; it reaches the file within a second."""
         self._rows.append(cells)
-        if now_ns - self._flushed_ns >= ABOUT_A_SECOND_NS:
+        if self.is_due(now_ns):
             self._flushed_ns = now_ns
             self.flush()
 
     def add_all(self, rows: Iterable[Sequence[Cell]]) -> None:
         """Append rows and write them now; OSError as from `flush`."""
-        self._rows += rows
+        self._rows += map(list, rows)
         self.flush()
 
     def flush(self) -> None:
@@ -84,6 +94,13 @@ def _described(columns: Mapping[str, Column]) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace `path` in one step, so that a reader never sees half of it; OSError when that fails."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    part = path.with_name(path.name + PART)
+    try:
+        # Names of files and commands may hold bytes that are no text.
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
+        part.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise

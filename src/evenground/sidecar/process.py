@@ -11,6 +11,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
@@ -60,7 +61,7 @@ class Surroundings:
         ignored = {number for number in FORWARDED if signal.getsignal(number) is signal.SIG_IGN}
         self.waited_for = {signal.SIGCHLD, *FORWARDED} - ignored
         # An inherited "ignore" would make the kernel throw away the command's exit status.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._sigchld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.waited_for)
         self._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(OSError, ValueError):  # then fewer /proc files are kept open
@@ -74,19 +75,33 @@ class Surroundings:
         if os.getppid() != self._pid:
             os._exit(128 + signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
+        signal.signal(signal.SIGCHLD, self._sigchld)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+def callers_environment() -> dict[bytes, bytes]:
+    """The environment with which this process was started.
+
+    In the locale C Python sets LC_CTYPE for itself (PEP 538), which `os.environ` then has, too.
+    """
+    try:
+        entries = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return dict(os.environb)
+    pairs = (entry.partition(b"=") for entry in entries if b"=" in entry)
+    return {name: value for name, _, value in pairs}
 
 
 class Command:
     """The command, from its start to the moment it is reaped."""
 
     def __init__(
-        self, argv: Sequence[str], surroundings: Surroundings, leaf: Leaf | None, env: dict[str, str] | None
+        self, argv: Sequence[str], surroundings: Surroundings, leaf: Leaf | None, env: dict[bytes, bytes]
     ) -> None:
         """Start it in a session of its own, and in `leaf`; OSError when it cannot be started.
 
-        Standard streams and other inherited descriptors are the caller's, and so is the environment
-        where `env` is None; `pid` is also its group and its session.
+        Standard streams and other inherited descriptors are the caller's; `pid` is also its group and its
+        session.
         """
         self._signals = surroundings.waited_for
         told = mmap.mmap(-1, _LAUNCHED.size)
@@ -131,7 +146,7 @@ class Command:
 
     def _forward(self, number: int, from_terminal: bool) -> None:
         """A terminal signals a whole group, and so does this; a signal sent to one process goes to one."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             if from_terminal:
                 os.killpg(self.pid, number)
             else:
@@ -145,10 +160,19 @@ def _ended_child() -> os.waitid_result | None:
         return None
 
 
-def send(pids: Iterable[int], number: int) -> None:
-    """Send a signal to each; a process that has ended meanwhile needs none."""
+def send(pids: Iterable[int], number: int) -> set[int]:
+    """Send a signal to each; returns those that this user may not signal (another user's, as of sudo).
+
+    A process that has ended meanwhile needs none.
+    """
+    forbidden: set[int] = set()
     for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(pid, number)
             if number == signal.SIGTERM:
                 os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            continue
+        except PermissionError:
+            forbidden.add(pid)
+    return forbidden

@@ -6,14 +6,18 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from evenground.sidecar.account import LEFT, CpuAccount
 from evenground.sidecar.cgroup import Leaf
 from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_SAMPLE_COLUMNS, Missing
 from evenground.sidecar.gpu import Gpu, load_nvml
+from evenground.sidecar.machine import reason
 from evenground.sidecar.marks import MarkFifo, MarkFile, Marks
-from evenground.sidecar.output import ABOUT_A_SECOND_NS, Cell, SampleFile, header, write_json
+from evenground.sidecar.output import ABOUT_A_SECOND_NS, PART, Cell, SampleFile, header, write_json
 from evenground.sidecar.pss import Pss
 from evenground.sidecar.sampler import Sampler, Sources
 from evenground.sidecar.timing import Alarm, Slots
@@ -22,6 +26,7 @@ from evenground.sidecar.tree import Tree
 NO_GPU: Final = "switched off with --no-gpu"
 NO_PSS: Final = "switched off with --no-pss"
 NO_CGROUP: Final = "switched off with --no-cgroup"
+CPU_CELL: Final = list(COLUMNS).index("cpu_s")
 
 
 class Settings(NamedTuple):
@@ -38,6 +43,31 @@ class Settings(NamedTuple):
     def beside(self, what: str) -> Path:
         """A further file of this measurement: samples.csv -> samples.WHAT.csv."""
         return self.samples.with_suffix(f".{what}{self.samples.suffix}")
+
+    def files(self) -> dict[str, Path | None]:
+        """Every file that is written, or read meanwhile, by what it is."""
+        return {
+            "--samples": self.samples,
+            "--header": self.header,
+            "the header while it is written": self.header.with_name(self.header.name + PART),
+            "the cards' rows": self.beside("cards"),
+            "the driver's samples": self.beside("util"),
+            "the marks' rows": self.beside("marks"),
+            "--mark-fifo": self.mark_fifo,
+            "--mark-file": self.mark_file,
+        }
+
+    def fault(self) -> str | None:
+        """Why these names cannot be; None when they can. A file has one meaning, by whatever name or link."""
+        seen: dict[str, str] = {}
+        for what, path in self.files().items():
+            if path is None:
+                continue
+            real = os.path.realpath(path)
+            if real in seen:
+                return f"{seen[real]} and {what} are the same file: give one of them another name"
+            seen[real] = what
+        return None
 
 
 class Recording:
@@ -57,6 +87,10 @@ class Recording:
         self._pss: Pss | str = Pss() if settings.pss else NO_PSS
         if isinstance(self._pss, str):
             self.missing.expect("pss_bytes", self._pss)
+        self.lacks: list[str] = []
+        self._unseen: list[str] = []
+        self._lost: dict[str, int] = {}
+        self._cpu: CpuAccount | None = None
         self._zero_ns: int | None = None
         self._told = False
         self._file = SampleFile(settings.samples, COLUMNS)
@@ -84,22 +118,35 @@ class Recording:
             self.missing.expect(column, nvml)
         return nvml
 
-    def start(self, tree: Tree, leaf: Leaf | str, launched_mono_ns: int, before_leaf_ns: int = 0) -> None:
+    def start(self, tree: Tree, leaf: Leaf | None, launched_mono_ns: int, before_leaf_ns: int = 0) -> None:
         """Slot 0 is now; threads begin here, after everything was forked."""
         self._tree = tree
-        tree.clocks = isinstance(leaf, str)
-        self.about["cpu_source"] = "processes" if tree.clocks else "cgroup"
-        sources = Sources(tree, leaf, before_leaf_ns, self._pss, self._gpu)
-        self.sampler = Sampler(sources, self.missing, launched_mono_ns)
+        self._cpu = CpuAccount(tree, leaf, before_leaf_ns)
         self._zero_ns = time.monotonic_ns()
         self._slots = Slots(self._zero_ns, self.settings.rate_hz)
         self._polled_ns = self._zero_ns
-        if isinstance(self._gpu, Gpu):
-            self._gpu.start(self._zero_ns)
-        if isinstance(self._pss, Pss):
-            self._pss.start()
-        if self._fifo:
-            self._fifo.start()
+        self._start_threads(self._zero_ns)
+        self.sampler = Sampler(Sources(tree, self._cpu, self._pss, self._gpu), self.missing, launched_mono_ns)
+
+    def _start_threads(self, zero_ns: int) -> None:
+        """A thread that cannot be had costs its values, not the measurement."""
+        if isinstance(self._gpu, Gpu) and (why := _refused(partial(self._gpu.start, zero_ns))):
+            self._gpu = f"no thread to read it: {why}"
+            self._never_seen(GPU_COLUMNS, self._gpu)
+        if isinstance(self._pss, Pss) and (why := _refused(self._pss.start)):
+            self._pss = f"no thread to read it: {why}"
+            self._never_seen(("pss_bytes",), self._pss)
+        if self._fifo and (why := _refused(self._fifo.start)):
+            self.lack(f"marks are read once a second (no thread for them: {why})")
+
+    def _never_seen(self, columns: Sequence[str], why: str) -> None:
+        for column in columns:
+            self.missing.expect(column, why)
+        self._unseen.append(f"{', '.join(columns)}: {why}")
+
+    def lack(self, what: str) -> None:
+        """Say in the header what this user, or this machine, does not let the sidecar do."""
+        self.lacks.append(what)
 
     def say_how(self, scheduling: str, leaf: Leaf | str | None) -> None:
         """Record how rows are timed and CPU is counted, and tell the user once what is not permitted here.
@@ -108,33 +155,37 @@ class Recording:
         """
         self.about["scheduling"] = scheduling
         self.about["no_cgroup"] = leaf if isinstance(leaf, str) else None
-        lacks = []
         if scheduling != "fifo":
-            lacks.append(
+            self.lack(
                 f"rows may be late on a loaded machine (no SCHED_FIFO for this user, {scheduling} instead)"
             )
         if isinstance(leaf, str) and leaf != NO_CGROUP:
-            lacks.append(f"CPU is added up from the processes (no cgroup of its own: {leaf})")
-        if lacks and sys.stderr:
-            # Nobody may be listening, or the disk be full: a note must not end what it is about.
-            with contextlib.suppress(OSError):
-                print(f"sidecar: note: {'; '.join(lacks)}", file=sys.stderr, flush=True)
+            self.lack(f"CPU is added up from the processes (no cgroup of its own: {leaf})")
+        if self.lacks:
+            say(f"note: {'; '.join(self.lacks)}")
 
     def deadline_ns(self) -> int:
         """When the next row is due."""
         return self._slots.deadline_ns()
 
     def row_if_due(self, now_ns: int) -> list[Cell] | None:
-        """Take a row when its deadline has come; its cells, or None."""
+        """Take a row when its deadline has come; its cells, or None, too where it could not be taken."""
         skipped = self._slots.serve(now_ns)
         return None if skipped is None else self._row(now_ns, skipped)
 
-    def last_row(self, now_ns: int) -> list[Cell]:
+    def last_row(self, now_ns: int) -> list[Cell] | None:
         """A row that no deadline asked for: what was when everything had ended."""
-        return self._row(now_ns, self._slots.serve(now_ns) or 0)
+        return self._row(now_ns, self._slots.serve(now_ns) or 0, last=True)
 
-    def _row(self, now_ns: int, skipped: int) -> list[Cell]:
-        cells = self.sampler.take(now_ns, skipped)
+    def _row(self, now_ns: int, skipped: int, *, last: bool = False) -> list[Cell] | None:
+        try:
+            if last or self._file.is_due(now_ns):
+                self._check_account()
+            cells = self.sampler.take(now_ns, skipped)
+        except Exception as error:
+            # Whatever it is (no memory, a fault of this program): the command must not notice.
+            self._lose_row(error)
+            return None
         # While the disk is full rows wait in memory; closing the file reports those that never fit.
         with contextlib.suppress(OSError):
             self._file.add(cells, now_ns)
@@ -144,6 +195,33 @@ class Recording:
             self._polled_ns = now_ns
             self._once_a_second()
         return cells
+
+    def _check_account(self) -> None:
+        """Before rows are written: whether the CPU in them is the whole tree's."""
+        try:
+            found = self._cpu is not None and self._cpu.check()
+        except (OSError, ValueError):
+            return  # the row that comes meets the same trouble, and says so
+        if not found:
+            return
+        for cells in self._file.waiting():
+            cells[CPU_CELL] = None
+            self.missing.note("cpu_s", LEFT)
+
+    def _lose_row(self, error: Exception) -> None:
+        why = f"{type(error).__name__}: {reason(error)}"
+        self._lost[why] = self._lost.get(why, 0) + 1
+
+    def not_seen(self) -> list[str]:
+        """What was not measured as it should be, in words."""
+        lost = [f"{count} rows could not be taken: {why}" for why, count in self._lost.items()]
+        left = self.left_cgroup()
+        return [*self._unseen, *lost, *([left] if left else []), *self.sampler.not_seen()]
+
+    def left_cgroup(self) -> str | None:
+        """Why the cgroup's account is not that of the whole tree; None where it is, or there is no cgroup."""
+        left = self._cpu.left if self._cpu else None
+        return f"CPU is not the cgroup's alone: {left}" if left else None
 
     def tree_changed(self) -> None:
         """Tell the thread that reads PSS which processes the tree has now."""
@@ -155,8 +233,9 @@ class Recording:
             self._told = True
             with contextlib.suppress(OSError):
                 self.write_header(None)  # with what is known only since the start
-        if self._mark_file:
-            self._mark_file.poll()
+        for marks in (self._mark_file, self._fifo):
+            if marks:
+                marks.poll()
         if isinstance(self._gpu, Gpu) and self._cards and self._util:
             with contextlib.suppress(OSError):
                 self._cards.add_all(self._gpu.take_card_rows())
@@ -203,5 +282,30 @@ class Recording:
             "cores": os.cpu_count(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         }
-        about = {"machine": machine, "marks": self._marks.count if self._marks else None, **self.about}
+        marks = self._marks.count if self._marks else None
+        about = {"machine": machine, "marks": marks, "lacks": self.lacks, **self.about}
+        if self._cpu:
+            about["cpu_source"] = self._cpu.source
         write_json(self.settings.header, content | about | {"summary": summary})
+
+
+def say(text: str) -> None:
+    """One line on standard error, if somebody listens: what is said must not end what it is about."""
+    # Without a stream Python would print to standard output.
+    if sys.stderr:
+        with contextlib.suppress(OSError, ValueError):
+            print(f"sidecar: {text}", file=sys.stderr, flush=True)
+
+
+def printable(name: object) -> str:
+    """The name of a file or of a command as text, whatever bytes it holds."""
+    return os.fsencode(str(name)).decode("utf-8", "backslashreplace")
+
+
+def _refused(start: Callable[[], None]) -> str | None:
+    """Start a thread; why there is none for this user, None when it runs."""
+    try:
+        start()
+    except (RuntimeError, OSError, MemoryError) as error:
+        return str(error)
+    return None

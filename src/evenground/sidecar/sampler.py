@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from evenground.sidecar.cgroup import Leaf
+from evenground.sidecar.account import UNREADABLE, CpuAccount
 from evenground.sidecar.columns import COLUMNS, GPU_COLUMNS, Missing
 from evenground.sidecar.gpu import Gpu
 from evenground.sidecar.gpu_latest import ONCE
@@ -13,15 +13,16 @@ from evenground.sidecar.machine import Machine, reason
 from evenground.sidecar.output import Cell
 from evenground.sidecar.pss import Pss
 from evenground.sidecar.timing import both_clocks
-from evenground.sidecar.tree import Tree
+from evenground.sidecar.tree import HIDDEN, Tree, TreeUsage
+
+TREE_COLUMNS: Final = ("cpu_s", "rss_bytes", "processes")
 
 
 class Sources(NamedTuple):
     """Where the values come from; a text is the reason why there is no such source."""
 
     tree: Tree
-    leaf: Leaf | str
-    before_leaf_ns: int
+    cpu: CpuAccount
     pss: Pss | str
     gpu: Gpu | str
 
@@ -62,29 +63,43 @@ class Sampler:
             cells = cells | dict.fromkeys(GPU_COLUMNS, self.rows)
         return {column: cells[column] for column in COLUMNS if cells.get(column)}
 
+    def not_seen(self) -> list[str]:
+        """Which columns but those of the GPU have rows without a value that was due, and why, in words."""
+        reasons = self._missing.reasons()
+        return [
+            f"{column}: no value in {count} of {self.rows} rows: {reasons.get(column, 'unknown')}"
+            for column, count in self.empty_cells().items()
+            if column not in GPU_COLUMNS
+        ]
+
     def _of_tree(self, now_ns: int) -> list[Cell]:
         pss = self._pss()
         try:
             usage = self._sources.tree.read(now_ns)
-        except (OSError, ValueError) as error:
-            for column in ("cpu_s", "rss_bytes", "processes"):
+        except (OSError, ValueError, LookupError) as error:
+            for column in TREE_COLUMNS:
                 self._missing.note(column, f"the process tree could not be read: {reason(error)}")
             return [None, None, pss, None]
-        self.cpu_s = self._cpu_s(usage.cpu_ns)
-        self.max_rss_bytes = max(self.max_rss_bytes or 0, usage.rss_bytes)
-        self.processes = usage.processes
+        self.cpu_s = self._cpu_s(usage)
+        self.processes = usage.processes + usage.hidden
+        if usage.hidden:
+            for column in ("rss_bytes", "processes"):
+                self._missing.note(column, HIDDEN)
+            return [self.cpu_s, None, pss, None]
+        if usage.processes:
+            self.max_rss_bytes = max(self.max_rss_bytes or 0, usage.rss_bytes)
         return [self.cpu_s, usage.rss_bytes, pss, usage.processes]
 
-    def _cpu_s(self, of_processes_ns: int | None) -> float | None:
-        """From the cgroup where there is one."""
-        leaf = self._sources.leaf
-        if isinstance(leaf, str):
-            return None if of_processes_ns is None else of_processes_ns / 1e9
+    def _cpu_s(self, usage: TreeUsage) -> float | None:
         try:
-            return (leaf.cpu_ns() + self._sources.before_leaf_ns) / 1e9
+            cpu_ns = self._sources.cpu.cpu_ns(usage.cpu_ns)
         except (OSError, ValueError) as error:
-            self._missing.note("cpu_s", f"the cgroup's account could not be read: {reason(error)}")
+            self._missing.note("cpu_s", f"{UNREADABLE}: {reason(error)}")
             return None
+        if usage.hidden and usage.cpu_ns is not None:
+            self._missing.note("cpu_s", HIDDEN)
+            return None
+        return None if cpu_ns is None else cpu_ns / 1e9
 
     def _pss(self) -> int | None:
         pss = self._sources.pss

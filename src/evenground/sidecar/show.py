@@ -65,13 +65,17 @@ class Show:
 
 
 def printer(form: str | None, vram_bytes: Callable[[], int | None]) -> Callable[[Row], None]:
-    """What to do with every row: print it (`pretty` for a person, `csv` as UnixStats did), or nothing."""
+    """What to do with every row: print it (`pretty` for a person, `csv` as UnixStats did), or nothing.
+
+    OSError where standard output cannot be written.
+    """
     show = Show(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), vram_bytes)
     line = {None: lambda row: None, "pretty": show.pretty, "csv": show.unixstats}[form]
-    if form == "csv":
-        print(UNIXSTATS_HEADER, flush=True)
+    first = [UNIXSTATS_HEADER] if form == "csv" else []
 
     def one(row: Row) -> None:
+        while first:
+            print(first.pop(), flush=True)
         if text := line(row):
             print(text, flush=True)
 

@@ -20,10 +20,11 @@ class Summary(NamedTuple):
     processes of the tree; cgroup_cpu_s and cgroup_peak_bytes are its cgroup's account, None without
     one or without its memory controller. max_rss_bytes and max_pss_bytes are the largest sampled sums
     over the tree (None without a sample), peak_process_rss_bytes is the kernel's high-water mark of
-    the largest single process. survivors counts processes that outlived the command and were ended;
-    empty_cells, per column, the rows in which a value was due and is missing. sidecar_cpu_s is the
-    sidecar's own cost, interpreter start included, sidecar_sampling_cpu_s the part from the command's
-    start to its end.
+    the largest single process. survivors counts processes that outlived the command and were ended,
+    not_ended those that could not be, as they are another user's; empty_cells, per column, the rows in
+    which a value was due and is missing. not_seen says in words what was not measured as it should be.
+    sidecar_cpu_s is the sidecar's own cost, interpreter start included, sidecar_sampling_cpu_s the part
+    from the command's start to its end.
     """
 
     launched_unix_ns: int
@@ -43,6 +44,8 @@ class Summary(NamedTuple):
     max_pss_bytes: int | None = None
     peak_process_rss_bytes: int | None = None
     survivors: int = 0
+    not_ended: int = 0
+    not_seen: tuple[str, ...] = ()
     empty_cells: Mapping[str, int] = MappingProxyType({})
     sidecar_cpu_s: float = 0.0
     sidecar_sampling_cpu_s: float = 0.0
@@ -75,4 +78,4 @@ class AttachSummary(NamedTuple):
     max_pss_bytes: int | None
     empty_cells: dict[str, int]
     sidecar_cpu_s: float
-    not_seen: str
+    not_seen: tuple[str, ...]

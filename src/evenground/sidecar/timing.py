@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Final, NamedTuple
@@ -94,7 +95,8 @@ def hurry() -> str:
 
     Threads and processes that it starts do not inherit it.
     """
-    linux.prctl(linux.PR_SET_TIMERSLACK, 1)
+    with contextlib.suppress(OSError):  # not everything that calls itself Linux has it
+        linux.prctl(linux.PR_SET_TIMERSLACK, 1)
     try:
         policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
         os.sched_setscheduler(0, policy, os.sched_param(FIFO_PRIORITY))

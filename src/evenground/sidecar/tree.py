@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import resource
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
@@ -16,12 +18,17 @@ PROBE_AT_MOST: Final = 128
 _GONE: Final = (errno.ENOENT, errno.ESRCH)
 
 
+HIDDEN: Final = "a process of the tree may not be looked at (another user's, and /proc hides it: hidepid)"
+
+
 class TreeUsage(NamedTuple):
     """One reading of the whole tree; cpu_ns is None where the processes' clocks are not asked."""
 
     cpu_ns: int | None
     rss_bytes: int
     processes: int
+    hidden: int
+    """Processes of the tree that this user may not look at, in none of the others."""
 
 
 class Process:
@@ -30,24 +37,35 @@ class Process:
     def __init__(self, pid: int, keep: bool, exact_clock: bool) -> None:
         self.pid, self.kept, self._exact = pid, keep, exact_clock
         self.usage = Usage(0, 0)
+        self.ended = False
+        """Whether it is a zombie: what it used still counts, memory it has none."""
         self._files: list[KeptFile] = []
+        self._of_thread: KeptFile | None = None
         try:
             self._files += [KeptFile(f"/proc/{pid}/stat", keep)]
             self._files += [KeptFile(f"/proc/{pid}/statm", keep)]
             self.key = (pid, linux.parse_stat(self._files[0].read()).start)
-        except OSError:
+        except (OSError, ValueError):
             self.close()
             raise
 
     def read(self) -> int:
         """Take `usage` anew and return resident bytes (0 for a zombie, which has no memory)."""
+        stat = self.read_usage()
+        self.ended = stat.ended
+        if stat.ended:
+            return 0
+        return self._read_thread() if stat.first_ended else _resident_bytes(self._files[1])
+
+    def read_usage(self) -> linux.Stat:
+        """Take `usage` anew."""
         # The clock goes by pid, which could be another's by now; stat, read after it, proves it was not.
         clock = linux.process_cpu_ns(self.pid) if self._exact else None
         stat = linux.parse_stat(self._files[0].read())
         if stat.start != self.key[1]:
             raise ProcessLookupError(errno.ESRCH, "the process id was given to another process")
         self.usage = Usage(stat.own_ns if clock is None else clock, stat.waited_ns)
-        return 0 if stat.state in b"ZX" else self.read_resident()
+        return stat
 
     def read_between(self) -> int:
         """`read` while nothing was waited for since the last one: clock and memory alone.
@@ -60,13 +78,44 @@ class Process:
         return resident
 
     def read_resident(self) -> int:
-        """Resident bytes alone; OSError when gone, provided that the file is kept."""
-        return int(self._files[1].read(128).split(None, 2)[1]) * linux.PAGE_BYTES
+        """Resident bytes alone; OSError when gone, provided that the file is kept.
+
+        OSError too when it has none any more: then it, or its first thread, has just ended.
+        """
+        if self.ended:
+            return 0
+        resident = _resident_bytes(self._of_thread or self._files[1])
+        if resident == 0:
+            raise ProcessLookupError(errno.ESRCH, "it has no memory any more")
+        return resident
+
+    def _read_thread(self) -> int:
+        """Resident bytes as a thread tells them: the first one has ended, and its file says 0."""
+        if self._of_thread:
+            with contextlib.suppress(OSError):
+                resident = _resident_bytes(self._of_thread)
+                if resident:
+                    return resident
+            self._of_thread.close()
+            self._of_thread = None
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            if thread.name == str(self.pid):
+                continue
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                self._of_thread = KeptFile(f"{thread}/statm", self.kept)
+                return _resident_bytes(self._of_thread)
+        raise ProcessLookupError(errno.ESRCH, "its last thread has ended")
 
     def close(self) -> None:
         """Give the descriptors back."""
         for file in self._files:
             file.close()
+        if self._of_thread:
+            self._of_thread.close()
+
+
+def _resident_bytes(statm: KeptFile) -> int:
+    return int(statm.read(128).split(None, 2)[1]) * linux.PAGE_BYTES
 
 
 def is_gone(error: OSError) -> bool:
@@ -103,22 +152,27 @@ class Tree:
         self._subreaper = None if members else self._roots[0]
         self._walk_every_ns = walk_every_ns
         self._ledger = Ledger()
+        self._loadavg: KeptFile | None = None
         self._before_ns: int | None = None
         self._reaped_base_ns = linux.children_cpu_ns()
-        self._exact = all(map(_leads_a_process, roots))
+        self._exact = all(map(linux.leads_a_process, roots))
         self._children: Callable[[int], list[int]] = (
             linux.children if linux.has_children_files() else linux.children_by_scan
         )
-        self._loadavg = KeptFile("/proc/loadavg", keep=True)
+        self._hidden: set[int] = set()
         # The newest pid one and two readings ago: a fork under way may show its pid before its process.
         self._newest = self._newest_before = self.newest_pid()
         self._walked_ns, self._unsure = 0, True
         self._free_files = _file_limit() - RESERVED_FILES
         self._all_kept = True
 
-    def newest_pid(self) -> int:
-        """The pid the kernel gave last in this PID namespace, to a process or a thread."""
-        return int(self._loadavg.read(128).rsplit(None, 1)[-1])
+    def newest_pid(self) -> int | None:
+        """The pid the kernel gave last in this PID namespace, to a process or a thread; None: not told."""
+        try:
+            self._loadavg = self._loadavg or KeptFile("/proc/loadavg", keep=True)
+            return int(self._loadavg.read(128).rsplit(None, 1)[-1])
+        except (OSError, ValueError, IndexError):
+            return None
 
     def read(self, now_ns: int) -> TreeUsage:
         """Read every process, parents before their children (see Ledger); `now_ns` is monotonic."""
@@ -129,10 +183,14 @@ class Tree:
                 return usage
         return self._read_all(newest, now_ns)
 
-    def _nothing_new(self, newest: int, now_ns: int) -> bool:
+    def _nothing_new(self, newest: int | None, now_ns: int) -> bool:
         """Whether no process was made since the reading before last, and no walk is due."""
         still = newest == self._newest == self._newest_before and self._may_probe() and self._all_kept
-        return still and not self._unsure and now_ns - self._walked_ns < self._walk_every_ns
+        return still and not self._must_walk(now_ns)
+
+    def _must_walk(self, now_ns: int) -> bool:
+        """Whether it is time to, or a process hides: nothing else tells when that one ends."""
+        return self._unsure or bool(self._hidden) or now_ns - self._walked_ns >= self._walk_every_ns
 
     def _read_between(self) -> TreeUsage | None:
         """A cheap reading while no process came; None when one has gone, so that all must be read.
@@ -151,8 +209,8 @@ class Tree:
             return None
         return self._usage([size for size in resident if size], self._ledger.reaped_ns)
 
-    def _read_all(self, newest: int, now_ns: int) -> TreeUsage:
-        reaped = 0 if self._members else linux.children_cpu_ns() - self._reaped_base_ns
+    def _read_all(self, newest: int | None, now_ns: int) -> TreeUsage:
+        reaped = self._reaped_ns()
         resident: list[int] = []
         for process in list(self.known.values()):
             self._read_one(process, resident)
@@ -161,20 +219,38 @@ class Tree:
         return self._usage(resident, reaped)
 
     def _usage(self, resident: list[int], reaped_ns: int) -> TreeUsage:
-        if not self.clocks:
-            return TreeUsage(None, sum(resident), len(resident))
+        cpu_ns = self._account(reaped_ns) if self.clocks else None
+        return TreeUsage(cpu_ns, sum(resident), len(resident), len(self._hidden))
+
+    def _account(self, reaped_ns: int) -> int:
+        """Take the processes' usages into the ledger; CPU since the start (attached: since the first row)."""
         reading = {process.key: process.usage for process in self.known.values()}
         total_ns = self._ledger.update(reading, reaped_ns)
         if self._before_ns is None:
             self._before_ns = total_ns if self._members else 0
-        return TreeUsage(total_ns - self._before_ns, sum(resident), len(resident))
+        return total_ns - self._before_ns
 
-    def _new_processes(self, newest: int, now_ns: int) -> list[Process]:
+    def read_cpu_ns(self) -> int:
+        """CPU by the clocks of the known processes, whether rows ask for it or not; never too much."""
+        reaped_ns = self._reaped_ns()
+        for process in list(self.known.values()):
+            try:
+                process.read_usage()
+            except OSError as error:
+                if not is_gone(error):
+                    raise
+                self._forget(process)
+        return self._account(reaped_ns)
+
+    def _reaped_ns(self) -> int:
+        return 0 if self._members else linux.children_cpu_ns() - self._reaped_base_ns
+
+    def _new_processes(self, newest: int | None, now_ns: int) -> list[Process]:
         since, self._newest_before, self._newest = self._newest_before, self._newest, newest
-        walk = self._unsure or not self._may_probe() or now_ns - self._walked_ns >= self._walk_every_ns
-        if walk or not 0 <= newest - since <= PROBE_AT_MOST:
-            self._walked_ns, self._unsure = now_ns, False
-            return self._walk()
+        if newest is None or since is None or not self._may_probe() or self._must_walk(now_ns):
+            return self._walk(now_ns)
+        if not 0 <= newest - since <= PROBE_AT_MOST:
+            return self._walk(now_ns)
         return self._probe(range(since + 1, newest + 1))
 
     def _may_probe(self) -> bool:
@@ -184,26 +260,34 @@ class Tree:
         """Those of `pids` that are new processes of the tree; a parent's pid is lower than its child's."""
         found: list[Process] = []
         for pid in pids:
-            if pid in self.known or pid in self._exclude or not _leads_a_process(pid):
+            if pid in self.known or pid in self._exclude or not linux.leads_a_process(pid):
                 continue
-            stat = linux.read_stat(pid)
-            if stat and (stat.parent in self.known or stat.parent == self._subreaper):
-                found += filter(None, [self._open(pid)])
+            # One that hides is most likely a stranger's; the next walk comes to it if it is not.
+            with contextlib.suppress(PermissionError):
+                stat = linux.read_stat(pid)
+                if stat and (stat.parent in self.known or stat.parent == self._subreaper):
+                    found += filter(None, [self._open(pid)])
         return found
 
     def _read_one(self, process: Process, resident: list[int]) -> None:
         try:
             rss_bytes = process.read()
+        except PermissionError:  # it has become another user's, and /proc hides it from now on
+            self._forget(process)
+            self._unsure = True
+            return
         except OSError as error:
             if not is_gone(error):
                 raise
             self._forget(process)
             return
-        if rss_bytes:
+        if not process.ended:
             resident.append(rss_bytes)
 
-    def _walk(self) -> list[Process]:
+    def _walk(self, now_ns: int) -> list[Process]:
         """Find processes that are new; parents come before their children in the result."""
+        self._walked_ns, self._unsure = now_ns, False
+        self._hidden.clear()
         found: list[Process] = []
         queue = list(self._roots)
         if self._members:
@@ -213,7 +297,7 @@ class Tree:
             self._to_open, queue = (), list(self.known)
         seen = set(queue)
         for parent in queue:
-            for pid in self._children(parent):
+            for pid in self._children_of(parent):
                 if pid in seen or pid in self._exclude:
                     continue
                 seen.add(pid)
@@ -222,20 +306,32 @@ class Tree:
                     found.append(process)
         return found
 
+    def _children_of(self, pid: int) -> list[int]:
+        # The children of one that hides do not hide themselves where they are this user's again.
+        return linux.children_by_scan(pid) if pid in self._hidden else self._children(pid)
+
     def _open(self, pid: int) -> Process | None:
+        """One more process of the tree; None where it is gone or hides."""
         try:
             process = Process(pid, keep=self._free_files >= 2, exact_clock=self._exact)
         except OSError as error:
-            if not is_gone(error):
-                raise
-            # It ended during the walk; children it had may have moved to a parent already passed.
-            self._unsure = True
+            self._not_opened(pid, error)
             return None
         self._free_files -= 2 * process.kept
         self._all_kept = self._all_kept and process.kept
         self.known[pid] = process
         self._changed = True
         return process
+
+    def _not_opened(self, pid: int, error: OSError) -> None:
+        if not isinstance(error, PermissionError) and not is_gone(error):
+            raise error
+        # `hidepid=2` says of a process that hides that it does not exist; its clock knows better.
+        if linux.leads_a_process(pid):
+            self._hidden.add(pid)
+        else:
+            # It ended during the walk; children it had may have moved to a parent already passed.
+            self._unsure = True
 
     def _forget(self, process: Process) -> None:
         process.close()
@@ -250,25 +346,29 @@ class Tree:
         return changed
 
     def pids(self) -> list[int]:
-        """The processes below the root now, zombies left out, by a fresh walk."""
-        self._walk()
-        stats = ((process, linux.read_stat(process.pid)) for process in self.known.values())
-        return [p.pid for p, stat in stats if stat and stat.start == p.key[1] and stat.state not in b"ZX"]
+        """The processes below the root now, zombies left out, those that hide among them."""
+        queue = list(self._roots)
+        seen = {*queue, *self._exclude}
+        for parent in queue:
+            children = set(self._children_of(parent)) - seen
+            seen |= children
+            queue += sorted(children)
+        return [pid for pid in queue if pid not in self._roots and _is_alive(pid)]
 
     def close(self) -> None:
         """Give all descriptors back."""
         for process in list(self.known.values()):
             self._forget(process)
-        self._loadavg.close()
+        if self._loadavg:
+            self._loadavg.close()
 
 
-def _leads_a_process(pid: int) -> bool:
-    """Whether `pid` is a process, not a thread of one; the process clock tells it in one cheap call."""
+def _is_alive(pid: int) -> bool:
     try:
-        linux.process_cpu_ns(pid)
-    except OSError:
-        return False
-    return True
+        stat = linux.read_stat(pid)
+    except PermissionError:
+        return True
+    return linux.leads_a_process(pid) if stat is None else not stat.ended
 
 
 def _file_limit() -> int:
