@@ -124,7 +124,10 @@ class Experiment(BaseModel):
     seed: int = _key(2022, "Base seed: repetition r of every engine trains with seed + r.", ge=0, lt=2**31)
     order_seed: int = _key(1, "Seed of the order within the randomised complete blocks.", ge=0)
     threads: int | Literal["all"] = _key(
-        2, "Processor cores a training may use, enforced by CPU affinity; `all` of the machine's.", "cores"
+        2,
+        "Processor cores a training may use, enforced by CPU affinity, one hardware thread of each first; "
+        "`all` for every hardware thread of the machine: docs/cores.md.",
+        "cores",
     )
     accelerator: Literal["auto", "cpu", "cuda"] = _key(
         "auto", "Where engines compute; `auto` takes the GPU where there is one."

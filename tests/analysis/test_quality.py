@@ -38,15 +38,17 @@ from evenground.analysis.quality import (
     modified_z,
     quality_table,
     unknown,
+    why_unknown,
 )
 from evenground.analysis.runs import read_runs
+from evenground.cpus.judge import NOT_RECORDED
 from evenground.runs.record import installed
 
 ROOT = Path(__file__).parents[2]
 NAN = math.nan
 DIGITS = (("digits", "Digits", "mlp"),)
 GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0}
-GOOD |= {"throttled_by": "", "other_libraries": "", "idle_phase": "", "not_seen": ""}
+GOOD |= {gate.detail: "" for gate in GATES if gate.detail}
 
 
 def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
@@ -92,7 +94,9 @@ def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gat
 def test_states_are_those_of_the_contract() -> None:
     assert {gate.finding: gate.state for gate in GATES} == {
         **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
+        **dict.fromkeys(("cores", "cpu throttling", "cpu limit"), "invalid"),
         **dict.fromkeys(("not seen", "load", "idle", "clock"), "warned"),
+        **dict.fromkeys(("shared cores", "unlike cores", "cpu clock"), "warned"),
     }
 
 
@@ -195,6 +199,33 @@ ENVIRONMENT = {
     "load_average_before": [2.5, 1.0, 0.5],
     "swapped_pages": 3000,
     "libraries": {"Numpy": "2.4.5", "ml_dtypes": "0.6.0", "left-over": "1"},
+    "cpus": {
+        "threads_asked": 4,
+        "n_usable": 3,
+        "chosen": "0-2",
+        "n_chosen": 3,
+        "cores": 2,
+        "packages": 1,
+        "nodes": 1,
+        "kinds": 2,
+        "shared": 2,
+        "slower": 1,
+        "quota": 1.5,
+        "heat": {"core_events": 2, "core_ms": 30, "package_events": 0, "package_ms": 0},
+        "waited_periods": 7,
+        "waited_s": 0.25,
+        "settings_before": [{"cpus": "0-2", "values": {"scaling_governor": "performance"}}],
+        "settings_after": [{"cpus": "0-2", "values": {"scaling_governor": "powersave"}}],
+    },
+}
+GOOD_CPUS = {
+    "threads_asked": 2,
+    "n_usable": 2,
+    "chosen": "0-1",
+    "n_chosen": 2,
+    **dict.fromkeys(("cores", "packages", "nodes", "kinds"), 1),
+    **dict.fromkeys(("shared", "slower", "waited_periods", "waited_s"), 0),
+    "heat": dict.fromkeys(("core_events", "core_ms", "package_events", "package_ms"), 0),
 }
 LOCK = "numpy==2.4.6 \\\n    --hash=sha256:0\nml-dtypes==0.6.0 \\\n    --hash=sha256:0\njax==0.10.2\n"
 
@@ -220,7 +251,7 @@ def flawed(tmp_path: Path) -> Path:
     say_not_seen(read_runs(read_index(index))[0].folder, "cpu_s: no value in 9 of 66 rows", "it left")
     for number in range(6):
         good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
-        calm = {"cores": 2, "load_average_before": [1.9, 1, 1], "swapped_pages": 0, **good}
+        calm = {"cores": 2, "load_average_before": [1.9, 1, 1], "swapped_pages": 0, "cpus": GOOD_CPUS, **good}
         change_run(index, number, None if number else spoil, environment=calm if number else ENVIRONMENT)
     return index
 
@@ -243,6 +274,15 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     assert by_name.loc["foreign process", "value"] == 2
     assert by_name.loc["load", "value"] == 1.25
     assert by_name.loc["clock", "value"] == 1.0
+    assert by_name.loc["cores", "value"] == 2.5
+    assert by_name.loc["cores", "reason"].endswith(": 4 threads, 3 CPUs allowed, a cgroup's limit of 1.5")
+    assert by_name.loc["shared cores", "reason"].endswith(": 3 CPUs of 2 cores")
+    assert by_name.loc["unlike cores", "reason"].endswith(": 3 CPUs of 2 kinds of core")
+    assert by_name.loc["cpu throttling", "reason"].endswith(": 2 of cores in 30 ms")
+    assert by_name.loc["cpu limit", "reason"].endswith(
+        ": 0.25 s of all CPUs together, with a limit of 1.5 CPUs"
+    )
+    assert by_name.loc["cpu clock", "reason"].endswith(": scaling_governor was performance and is powersave")
     assert by_name.loc["environment", "reason"].endswith(
         ": jax 0.10.2 is missing, left-over 1 is not in it, numpy is 2.4.5, not 2.4.6"
     )
@@ -270,9 +310,19 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
     assert metrics(tables)["digits"]["keras"]["n_invalid"] == 1
     assert metrics(tables)["digits"]["jax"]["n_warned"] == 0
     for name in tables:
-        said = notes(name, index, tables["quality"], {"swapping": 3})
+        said = notes(name, index, tables["quality"], {"swapping": 3}, "kinds: a|b")
         assert "Runs flagged: **1 invalid**, 1 with a warning, see `quality.md`" in said
         assert ("Not known" in said) == (name == "quality")
+        assert ("Of the CPUs, why: kinds: a\\|b." in said) == (name == "quality")
+
+
+def test_why_cpus_are_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
+    change_run(flawed, 1, environment={"cpus": {**GOOD_CPUS, "missing": {"kinds": "none"}}})
+    change_run(flawed, 2, environment={"cpus": {**GOOD_CPUS, "missing": {"kinds": "none"}}})
+    known = normalise(read_index(flawed)).conditions
+    assert why_unknown(known) == "kinds: none"
+    several = known.assign(cpus_unknown=["a", "b", "c", "", "a", "d"])
+    assert why_unknown(several) == "a; b; and 2 more reasons in conditions.csv"
 
 
 def test_a_clean_experiment_says_that_none_is_flagged(index_path: Path) -> None:
@@ -285,7 +335,10 @@ def test_older_runs_are_unknown_and_not_zero(index_path: Path) -> None:
     index = read_index(index_path)
     known = normalise(index).conditions
     assert known[["swapped_pages", "n_other_libraries", "load_per_core"]].isna().all(axis=None)
-    assert unknown(index, known) == {"swapping": 10, "environment": 10, "load": 10}
+    older = ("swapping", "environment", "load", "cores", "cpu throttling", "cpu limit")
+    older += ("shared cores", "unlike cores", "cpu clock")
+    assert unknown(index, known) == dict.fromkeys(older, 10)
+    assert set(known["cpus_unknown"]) == {NOT_RECORDED}
 
 
 def test_bits_are_those_of_nvml_that_slow_a_card_down() -> None:

@@ -8,13 +8,20 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
+from cpus.made_system import neighbours
 from evenground.analysis.index import parse_index
 from evenground.analysis.normalise import normalise
 from evenground.config import load_experiment
+from evenground.cpus.choice import choose
+from evenground.cpus.judge import lacking_cores
+from evenground.cpus.record import CpuRecord
+from evenground.runs import command
 from evenground.runs.index import build_index
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import make_plan
@@ -154,6 +161,44 @@ def test_threads_are_enforced_by_affinity(prepared: WorkingCopy) -> None:
         pytest.skip("this machine has one core")
     training, _ = attempt(prepared, "print-environment", seed=94, threads=1)
     assert "cores=1\n" in (training.place / "train.log").read_text()
+    record = recorded_cpus(training)
+    assert (record.threads_asked, record.n_chosen, record.shared) == (1, 1, 0)
+
+
+def recorded_cpus(training: Training) -> CpuRecord:
+    content = json.loads((training.place / "environment.json").read_text())
+    return TypeAdapter(CpuRecord).validate_python(content["cpus"])
+
+
+@pytest.mark.parametrize("threads", ["all", 10_000])
+def test_more_threads_than_cores_are_recorded(prepared: WorkingCopy, threads: object) -> None:
+    """The engine gets what there is, and the record says what was asked for."""
+    training, outcome = attempt(prepared, "print-environment", seed=93, threads=threads)
+    assert outcome.reason is None
+    cores = len(os.sched_getaffinity(0))
+    log = (training.place / "train.log").read_text()
+    assert f"cores={cores}\n" in log and f"OMP_NUM_THREADS={cores}\n" in log
+    record = recorded_cpus(training)
+    assert (record.threads_asked, record.n_usable) == (None if threads == "all" else threads, cores)
+    lacking = lacking_cores(record)
+    assert lacking.size is None or (lacking.size >= 10_000 - cores) == (threads != "all")
+
+
+def test_what_is_not_known_of_the_cores_has_a_reason(prepared: WorkingCopy) -> None:
+    training, _ = attempt(prepared, seed=92)
+    record = recorded_cpus(training)
+    values = {**asdict(record.heat), "waited": record.waited_periods, "places": record.shared}
+    assert {name for name, value in values.items() if value is None} <= record.missing.keys()
+    assert all(record.missing.values())
+
+
+def test_the_command_is_bound_to_the_cores_that_were_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbours(4).write(tmp_path)
+    monkeypatch.setattr(command, "choose", lambda threads: choose(threads, tmp_path, range(8)))
+    assert command.pinned(["engine"], 3) == ["taskset", "--cpu-list", "0,2,4", "engine"]
+    assert command.pinned(["engine"], 8) == ["engine"]
 
 
 def test_two_trainings_never_run_at_once(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def test_an_option_changes_the_key_of_its_engine_alone(copy: WorkingCopy) -> Non
         "src/evenground/records/events.py",
         "src/evenground/sidecar/__main__.py",
         "src/evenground/runs/command.py",
+        "src/evenground/cpus/choice.py",
+        "src/evenground/cpus/topology.py",
     ],
 )
 def test_code_that_decides_a_result_is_in_the_key(copy: WorkingCopy, path: str) -> None:

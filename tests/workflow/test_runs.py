@@ -139,6 +139,7 @@ def test_a_run_folder_is_whole(called: Called) -> None:
         assert {path.name for path in folder.iterdir()} == names
         record = json.loads((folder / "environment.json").read_text())
         assert record["cores"] and record["memory_bytes"] and record["load_average_before"]
+        assert record["cpus"]["n_chosen"] == min(2, record["cores"]) and record["cpus"]["chosen"]
         assert socket.gethostname() not in json.dumps(record)
 
 

@@ -120,10 +120,12 @@ COMPARED = {
 }
 
 
-def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str, int]) -> str:
+def notes(
+    name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str, int], why_unknown: str = ""
+) -> str:
     """The note under the heading of table `name`: its columns, the machine, the runs finished and flagged.
 
-    `findings` is the table `quality`, `unknown` as by `quality.unknown`.
+    `findings` is the table `quality`; `unknown` and `why_unknown` as by the functions of `quality`.
     """
     lost = len(index.runs) - len(index.finished)
     where = "" if name == "runs" else ", see `runs.md`"
@@ -131,7 +133,7 @@ def notes(name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str,
     none = "\n\n**None is recorded for this class of machine.**"
     absent = none if name == "calibration" and index.calibration is None else ""
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`, {index.deployment})"
-    said = _unknown(index, unknown) if name == "quality" else ""
+    said = _unknown(index, unknown, why_unknown) if name == "quality" else ""
     said += _waiting(index) if name == "idle_windows" else ""
     said += "" if name in NOT_OF_RUNS else _limited(index)
     return (
@@ -169,7 +171,8 @@ def _waiting(index: Index) -> str:
     return f"\n\nWhat waits actively uses the CPU and is no idle window. How each waits: {'; '.join(words)}."
 
 
-def _unknown(index: Index, unknown: Mapping[str, int]) -> str:
+def _unknown(index: Index, unknown: Mapping[str, int], why: str) -> str:
     """What cannot be said, as it was not recorded or its lock is not at hand."""
     words = [f"{finding} ({count} of {len(index.finished)} runs)" for finding, count in unknown.items()]
-    return f"\n\nNot known, so neither good nor bad: {', '.join(words)}." if words else ""
+    cpus = f" Of the CPUs, why: {plain(why)}." if why else ""
+    return f"\n\nNot known, so neither good nor bad: {', '.join(words)}.{cpus}" if words else ""

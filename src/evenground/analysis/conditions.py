@@ -11,6 +11,8 @@ import numpy as np
 from evenground.analysis.environment import Environment, read_environment
 from evenground.analysis.index import Index
 from evenground.analysis.runs import Floats, Run, Samples
+from evenground.cpus.judge import FAULTS, Judged, reasons
+from evenground.cpus.record import CpuRecord
 from evenground.records.times import Moments
 
 # Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) that say a card was slowed down
@@ -39,6 +41,9 @@ COLUMNS = (
     ),
     *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
     "clock_set_s",
+    *FAULTS,
+    *(f"{name}_words" for name in FAULTS),
+    "cpus_unknown",
 )
 Lock = dict[str, set[str]]
 
@@ -49,7 +54,8 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
     missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training. n_not_seen:
     how many things the sampler says it could not see.
     load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
-    how much the machine's clock was set during the run.
+    how much the machine's clock was set during the run. Each of `cpus.judge.FAULTS`: its size, and in
+    NAME_words what was seen. cpus_unknown: why values of the CPUs are not known.
     """
     environment = read_environment(run)
     return {
@@ -59,6 +65,7 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
         **_card(run.events, samples),
         **_machine(environment),
         **_libraries(environment, lock),
+        **_cpus(environment.cpus),
         "clock_set_s": run.times.clock.set_by_s,
     }
 
@@ -106,6 +113,15 @@ def _machine(environment: Environment) -> dict[str, object]:
         "swapped_pages": np.nan if swapped is None else swapped,
         "load_per_core": load[0] / cores if load and cores else np.nan,
     }
+
+
+def _cpus(record: CpuRecord | None) -> dict[str, object]:
+    found: dict[str, object] = {"cpus_unknown": reasons(record)}
+    for name, judge in FAULTS.items():
+        judged = judge(record) if record else Judged(None)
+        found[name] = np.nan if judged.size is None else judged.size
+        found[f"{name}_words"] = judged.words if judged.size else ""
+    return found
 
 
 def _libraries(environment: Environment, lock: Lock | None) -> dict[str, object]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import TypeAdapter, ValidationError
 
 from evenground.analysis.runs import DELETE, Run
+from evenground.cpus.record import CpuRecord
 from evenground.errors import EvengroundError
 from evenground.records.faults import first_fault
 
@@ -52,6 +53,7 @@ class Environment:
     """Over 1, 5 and 15 minutes."""
     swapped_pages: int | None = None
     """Pages the machine moved between memory and disk during the attempt."""
+    cpus: CpuRecord | None = None
 
 
 _ENVIRONMENT = TypeAdapter(Environment)

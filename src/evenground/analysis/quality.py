@@ -28,6 +28,8 @@ EXPLAINED = 1 / 3
 # B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers" (1993): the modified z-score is
 # 0.6745 (x - median) / MAD, and above 3.5 it is an outlier. Of fewer than five runs the MAD says too little.
 MODIFIED_Z, MAD_TO_SIGMA, FEWEST_FOR_OUTLIER = 3.5, 0.6745, 5
+# Runs of one class of machine mostly share one.
+MOST_REASONS = 2
 
 Name = Literal[
     "accuracy",
@@ -37,9 +39,15 @@ Name = Literal[
     "throttling",
     "foreign process",
     "environment",
+    "cores",
+    "cpu throttling",
+    "cpu limit",
     "load",
     "idle",
     "clock",
+    "shared cores",
+    "unlike cores",
+    "cpu clock",
     "outlier",
     "spread",  # of a whole group
 ]
@@ -89,6 +97,30 @@ GATES = (
     ),
     Gate("environment", INVALID, "n_other_libraries", 0.0, "libraries unlike the lock's", "other_libraries"),
     Gate(
+        "cores",
+        INVALID,
+        "lacking_cores",
+        0.0,
+        "cores that were lacking for the threads asked for",
+        "lacking_cores_words",
+    ),
+    Gate(
+        "cpu throttling",
+        INVALID,
+        "heat_events",
+        0.0,
+        "times that the processor slowed itself down for heat during the run",
+        "heat_events_words",
+    ),
+    Gate(
+        "cpu limit",
+        INVALID,
+        "waited_periods",
+        0.0,
+        "periods in which a limit of the run's cgroup made it wait for CPU",
+        "waited_periods_words",
+    ),
+    Gate(
         "load",
         WARNED,
         "load_per_core",
@@ -109,6 +141,30 @@ GATES = (
         "clock_set_s",
         0.0,
         "seconds by which the machine's clock was set during the run; its times are the monotonic clock's",
+    ),
+    Gate(
+        "shared cores",
+        WARNED,
+        "shared_cores",
+        0.0,
+        "CPUs of the run that share a core with another one of it",
+        "shared_cores_words",
+    ),
+    Gate(
+        "unlike cores",
+        WARNED,
+        "unlike_cores",
+        0.0,
+        "CPUs of the run on slower cores than its others",
+        "unlike_cores_words",
+    ),
+    Gate(
+        "cpu clock",
+        WARNED,
+        "clock_limits",
+        0.0,
+        "settings that held the processor's clock down, or changed during the run",
+        "clock_limits_words",
     ),
 )
 
@@ -273,3 +329,10 @@ def unknown(index: Index, conditions: pd.DataFrame) -> dict[str, int]:
     asked = [gate for gate in GATES if index.machine.has_gpu or not gate.needs_gpu]
     counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in asked}
     return {finding: count for finding, count in counts.items() if count}
+
+
+def why_unknown(conditions: pd.DataFrame) -> str:
+    """Why values of the runs' CPUs are not known, each reason once; empty where all are."""
+    found = [str(reason) for reason in conditions["cpus_unknown"].dropna().unique() if reason]
+    more = [f"and {len(found) - MOST_REASONS} more reasons in conditions.csv"]
+    return "; ".join([*found[:MOST_REASONS], *(more if len(found) > MOST_REASONS else [])])

@@ -10,7 +10,7 @@ from evenground.analysis.files import read_csv, write_csv, write_markdown
 from evenground.analysis.index import Index
 from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import normalise
-from evenground.analysis.quality import unknown
+from evenground.analysis.quality import unknown, why_unknown
 from evenground.analysis.tables import Frames, make_tables
 from evenground.files import write_json
 
@@ -37,10 +37,10 @@ def write_tables(index: Index, normalised: Path, to: Path, metrics_file: Path | 
     for name in OF_SEVERAL:
         for form in ("csv", "md"):
             (to / f"{name}.{form}").unlink(missing_ok=True)
-    unknown_of = unknown(index, frames.conditions)
+    unknown_of, why = unknown(index, frames.conditions), why_unknown(frames.conditions)
     for name, table in tables.items():
         write_csv(table, to / f"{name}.csv")
-        said = notes(name, index, tables["quality"], unknown_of)
+        said = notes(name, index, tables["quality"], unknown_of, why)
         write_markdown(table, HEADINGS[name], said, to / f"{name}.md")
     if metrics_file:
         write_json(metrics_file, metrics(tables))

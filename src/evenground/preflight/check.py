@@ -11,7 +11,7 @@ import psutil
 
 from evenground.images import Image
 from evenground.pins import load_pins
-from evenground.preflight import containers, experiment, machine
+from evenground.preflight import containers, cpus, experiment, machine
 from evenground.preflight.experiment import Reachable, Stored
 from evenground.preflight.finding import Finding
 from evenground.runs.machine import this_machine
@@ -48,6 +48,7 @@ def check(
         Finding("machine", "ok", f"{here.description}; class {here.name}"),
         machine.memory(psutil.virtual_memory().available),
         machine.load(os.getloadavg()[0], here.cores),
+        *cpus.findings(plans),
         machine.gpu(here, plan.experiment.accelerator),
         *([driver] if driver else []),
         *experiment.engines(plans),

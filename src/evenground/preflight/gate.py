@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from evenground.cpus.judge import lacking_cores
 from evenground.datasets.storage import check_arrays
 from evenground.errors import EvengroundError
 from evenground.images import Image
 from evenground.preflight.containers import findings
+from evenground.preflight.cpus import record_of
 from evenground.preflight.finding import Finding
 from evenground.runs.index import check_runs
 from evenground.runs.lost import clear
@@ -16,10 +18,11 @@ from evenground.runs.plan import Plan
 
 
 def gate(plans: Sequence[Plan], images: Sequence[Image], refuse: bool = True) -> None:
-    """Say which engines are left out; EvengroundError for what was changed or lets no training run.
+    """Say which engines are left out, and that cores lack; EvengroundError for what lets no training run.
 
-    Data and runs that are not what was recorded come first. Containers are looked at only where something
-    will be trained here: recorded runs can be drawn without. Without `refuse` nothing is looked at.
+    Data and runs that are not what was recorded are refused first. Cores and containers are looked at only
+    where something will be trained here: recorded runs can be drawn without. Without `refuse` nothing is
+    looked at.
     """
     for line in dict.fromkeys(line for plan in plans for line in left_out(plan)):
         print(line, file=sys.stderr, flush=True)
@@ -33,6 +36,8 @@ def gate(plans: Sequence[Plan], images: Sequence[Image], refuse: bool = True) ->
     check_runs(plans)
     for plan in plans:
         clear(plan.root, plan.todo.items())
+    for line in lacking(plans):
+        print(line, file=sys.stderr, flush=True)
     if images and any(plan.todo and plan.trains for plan in plans):
         refuse_lacks(findings(plans, images))
 
@@ -42,6 +47,13 @@ def left_out(plan: Plan) -> list[str]:
     names = {engine.name for engine in plan.engines}
     beside = " (its recorded runs stay)"
     return [f"{e.name} left out{beside if e.name in names else ''}: {e.reason}" for e in plan.left_out]
+
+
+def lacking(plans: Sequence[Plan]) -> list[str]:
+    """A line for each number of threads that will be trained here, and that this machine has no cores for."""
+    here = [plan for plan in plans if plan.todo and plan.trains and plan.machine == plan.here.name]
+    found = [lacking_cores(record_of(plan.experiment.threads)) for plan in here]
+    return list(dict.fromkeys(f"too few cores: {f.words}: runs will be flagged" for f in found if f.size))
 
 
 def refuse_lacks(found: Sequence[Finding]) -> None:

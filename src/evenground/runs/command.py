@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evenground.config import OptionValue
+from evenground.cpus.choice import choose
+from evenground.cpus.sysfs import list_text
 
 # What decides which GPU is used; these go into a container too, which drops all other variables.
 GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
@@ -62,11 +64,11 @@ def _option_text(value: OptionValue) -> str:
 
 
 def pinned(command: list[str], threads: int) -> list[str]:
-    """`command` bound to the first `threads` cores of this process, so that no engine takes more."""
-    cores = sorted(os.sched_getaffinity(0))
-    if threads >= len(cores):
+    """`command` bound to the CPUs that `choose` takes for `threads`, so that no engine takes more."""
+    choice = choose(threads)
+    if choice.is_whole:
         return command
-    return ["taskset", "--cpu-list", ",".join(map(str, cores[:threads])), *command]
+    return ["taskset", "--cpu-list", list_text(choice.chosen), *command]
 
 
 def variables(threads: int) -> dict[str, str]:

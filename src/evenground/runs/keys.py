@@ -15,6 +15,9 @@ from evenground.images import recipe
 SCHEMA = 1
 # What every training shares and what decides its result, beside the engine's own files.
 SHARED_CODE = (
+    "src/evenground/cpus/choice.py",
+    "src/evenground/cpus/sysfs.py",
+    "src/evenground/cpus/topology.py",
     "src/evenground/records/events.py",
     "src/evenground/runs/command.py",
 )

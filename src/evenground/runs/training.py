@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from evenground import sidecar
+from evenground.cpus.choice import choose
+from evenground.cpus.watch import Watch
 from evenground.files import read_json, sha256_file, write_json
 from evenground.images import Record
 from evenground.records.events import Expected
@@ -65,7 +66,6 @@ class Training:
     def work(self, folder: Path) -> Work:
         """What the engine is asked to do, its events going to `folder`."""
         given = self.plan.experiment
-        cores = len(os.sched_getaffinity(0))
         engine = self.plan.engine(self.run.engine)
         return Work(
             dataset=self.plan.prepared(self.run.dataset),
@@ -74,7 +74,7 @@ class Training:
             batch_size=given.batch_size,
             learning_rate=given.learning_rate,
             seed=given.seed + self.run.repetition,
-            threads=cores if given.threads == "all" else min(given.threads, cores),
+            threads=len(choose(given.threads).chosen),
             accelerator=given.accelerator,
             linger_s=given.linger_s,
             events=folder / "events.jsonl",
@@ -122,9 +122,10 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
         started_ns = time.time_ns()
         outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
         if outcome.reason is None:
-            before = kernel_counts()
+            before, watch = kernel_counts(), Watch(choose(training.plan.experiment.threads))
             outcome = make_attempt(training, training.work(made), made)
             record["swapped_pages"] = swapped_pages(before, kernel_counts())
+            record["cpus"] = asdict(watch.end())
         write_json(made / "environment.json", {**record, **_deployment(training), "git": training.source})
         return _settle(training, made, outcome, started_ns)
 

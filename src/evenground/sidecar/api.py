@@ -47,7 +47,8 @@ def run(
     argv += ["--grace-s", repr(float(grace_s))]
     argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
     streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    return Summary(**_call([*argv, "--", *command], header, grace_s, env=env, cwd=cwd, **streams))
+    found = _call([*argv, "--", *command], header, grace_s, env=env, cwd=cwd, **streams)
+    return Summary(**_with_tuples(found, "not_seen"))
 
 
 def attach(
@@ -66,7 +67,12 @@ def attach(
     argv = ["attach", "--pid", str(pid), *_common(samples, header, rate_hz, gpu)]
     argv += [] if duration_s is None else ["--duration-s", repr(float(duration_s))]
     found = _call(argv, header, 0.0, stderr=subprocess.PIPE)
-    return AttachSummary(**(found | {"pids": tuple(found["pids"])}))
+    return AttachSummary(**_with_tuples(found, "pids", "not_seen"))
+
+
+def _with_tuples(found: dict[str, Any], *names: str) -> dict[str, Any]:
+    """JSON has lists only."""
+    return found | {name: tuple(found[name]) for name in names}
 
 
 def _common(samples: Path, header: Path, rate_hz: float, gpu: bool) -> list[str]:
