@@ -139,8 +139,8 @@ class Experiment(BaseModel):
     warm_up_images: int = _key(
         3200,
         "Size of the warm-up before an engine's first training of a call, in containers and on a cluster's "
-        "`nodes` before every one; "
-        "0 for none.",
+        "`nodes` before every one: so many images are trained and judged, at least one batch; "
+        "of an arm with a `train_limit` one batch. 0 for none.",
         "images",
         ge=0,
     )

@@ -41,6 +41,9 @@ class EngineFile(BaseModel):
         pattern=r"^\S[^\x00-\x1f\x7f-\x9f]*$",
         description="How its runtime's threads wait for work: what spins is no idle window.",
     )
+    test_limit: bool = Field(
+        default=False, description="Whether it takes --test-limit: a warm-up then judges few images, too."
+    )
     options: dict[str, OptionValue] = Field(default_factory=dict, description="Options with their defaults.")
     sources: list[str] = Field(
         default_factory=list, description="Paths beside its folder whose content decides its results."

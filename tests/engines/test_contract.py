@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engines.support import DUMMY, ENGINES, command, describe, finish, lacking, start, train
+from engines.support import DUMMY, ENGINES, command, describe, finish, interpreter, lacking, start, train
 from evenground.protocol.parity import Case, Tolerance, write_dataset
 from evenground.records.events import Event, Expected, Start, check_file
 
@@ -90,6 +92,18 @@ def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: 
         assert by_name["evaluate_end"]["hits"] > 0
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in {"dummy", "jax"} else [pytest.mark.slow]) for name in ALL]
+)
+def test_both_kinds_of_images_are_limited(name: str, datasets: dict[str, Path], tmp_path: Path) -> None:
+    """A warm-up judges as few images as it trains; a limit above what there is is none."""
+    for limit, judged in ((5, 5), (1000, 64)):
+        path = tmp_path / f"{limit}.jsonl"
+        work = ["--network", "mlp", "--train-limit", "16", "--test-limit", str(limit), *WORK]
+        finish(train(ALL[name], datasets["mlp"], path, *work))
+        check_file(path, Expected(train_images=16, test_images=judged))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_another_seed_is_another_run(name: str, datasets: dict[str, Path], tmp_path: Path) -> None:
@@ -137,6 +151,22 @@ def test_bad_input_is_one_clear_line(
 def test_an_engine_that_is_not_installed_says_why_in_one_line(name: str) -> None:
     said = lacking(ENGINES[name])
     assert said == "" or (": " in said and not said.startswith("error"))
+
+
+def test_jax_has_the_threads_that_were_asked_for_whatever_the_caller_sets() -> None:
+    """XLA reads two variables; called by hand, both may be there, and no affinity holds it."""
+    code = (
+        "import os, device, jax\n"
+        "from argparse import Namespace\n"
+        "options = {'convolution': 'auto', 'preallocate': False, 'disable_jit': False, 'tf32': False}\n"
+        "device.configure(Namespace(options=options, threads=3, accelerator='cpu'))\n"
+        "names = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]\n"
+        "print(sum(name == 'tf_XLAEigen\\n' for name in names))\n"
+    )
+    python = interpreter("jax")
+    caller = {**os.environ, "NPROC": "5", "PJRT_NPROC": "7", "PYTHONPATH": str(ENGINES["jax"])}
+    done = subprocess.run([python, "-c", code], env=caller, stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.strip() == "3"
 
 
 @pytest.mark.slow

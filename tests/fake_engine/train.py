@@ -13,7 +13,7 @@ from pathlib import Path
 parser = argparse.ArgumentParser()
 for name in ("dataset", "network", "learning-rate", "threads", "accelerator", "linger-s", "events"):
     parser.add_argument(f"--{name}")
-for name in ("epochs", "batch-size", "seed", "train-limit"):
+for name in ("epochs", "batch-size", "seed", "train-limit", "test-limit"):
     parser.add_argument(f"--{name}", type=int)
 parser.add_argument("--option", action="append", default=[])
 given = parser.parse_args()
@@ -23,6 +23,7 @@ if given.train_limit == 0:
 warm_up = given.train_limit is not None
 described = json.loads((Path(given.dataset) / "dataset.json").read_text())
 images = min(described["train_images"], given.train_limit or described["train_images"])
+test_images = min(described["test_images"], given.test_limit or described["test_images"])
 steps = images // given.batch_size
 label = f"{described['name']} {' '.join(given.option)} seed={given.seed} epochs={given.epochs}"
 modes = Path("fake_mode").read_text().split() if Path("fake_mode").is_file() else []
@@ -90,7 +91,7 @@ if "broken" in modes:
     with Path(given.events).open("a") as file:
         file.write("{not json\n")
 emit("load_start")
-emit("load_end", train_images=images, test_images=described["test_images"])
+emit("load_end", train_images=images, test_images=test_images)
 work = {"seed": given.seed, "epochs": given.epochs, "batch_size": given.batch_size, "network": given.network}
 emit("train_start", **work, parameters=1)
 for epoch in range(1, given.epochs + 1):
@@ -103,8 +104,8 @@ if "stop" in modes:
     sys.exit(0)
 emit("train_end")
 emit("evaluate_start")
-hits = described["test_images"] // 2
-emit("evaluate_end", accuracy=hits / described["test_images"], hits=hits, images=described["test_images"])
+hits = test_images // 2
+emit("evaluate_end", accuracy=hits / test_images, hits=hits, images=test_images)
 emit("linger_end", linger_s=float(given.linger_s))
 emit("end")
 log("end")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,11 @@ from evenground.cpus.choice import choose
 from evenground.cpus.judge import lacking_cores
 from evenground.cpus.record import CpuRecord
 from evenground.runs import command
+from evenground.runs.command import Work
 from evenground.runs.index import build_index
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import make_plan
-from evenground.runs.training import Training, alone, train
+from evenground.runs.training import Training, alone, make_attempt, train
 from working_copy import WorkingCopy, fresh_copy
 
 
@@ -229,11 +231,70 @@ def test_a_source_changed_during_a_call_is_refused(prepared: WorkingCopy) -> Non
     assert done.stderr.startswith("error: this run is not in the plan any more")
 
 
-@pytest.mark.parametrize(("limit", "images", "warm_up"), [(64, 64, 64), (1000, 80, 70), (None, 80, 70)])
+@pytest.mark.parametrize(
+    ("limit", "asked", "images"), [(None, 70, 70), (None, 5, 32), (32, 70, 32), (64, 3200, 32), (1000, 5, 32)]
+)
+def test_a_warm_up_judges_no_more_images_than_it_trains_and_makes_a_step(
+    prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch, limit: int | None, asked: int, images: int
+) -> None:
+    """With batches of 32. Where a step takes seconds, all test images take longer than the sample."""
+    arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
+    engines = [*prepared.settings["engines"], arm]
+    plan = make_plan(
+        load_experiment({**prepared.settings, "engines": engines, "warm_up_images": asked}), prepared.root
+    )
+    works: list[Work] = []
+
+    def attempted(_training: Training, work: Work, _folder: Path) -> Outcome:
+        works.append(work)
+        return Outcome("crashed", "only the warm-up is of interest")
+
+    monkeypatch.setattr("evenground.runs.training.make_attempt", attempted)
+    run = next(run for run in plan.runs if run.engine == "arm")
+    train(Training(plan, run, 5, None, True), f"test-{os.getpid()}")
+    (warm_up,) = works
+    assert (warm_up.epochs, warm_up.train_limit, warm_up.test_limit) == (1, images, images)
+
+
+def test_an_engine_that_does_not_say_so_is_given_no_limit_of_the_test_images(
+    prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engines from before there was one refuse an argument that they do not know."""
+    folder = prepared.root / "older"
+    shutil.copytree(prepared.root / "tests/fake_engine", folder)
+    told = (folder / "engine.yaml").read_text().replace("test_limit: true\n", "")
+    (folder / "engine.yaml").write_text(told)
+    settings = {"engines": [{"name": "older", "folder": "./older"}], "warm_up_images": 40}
+    plan = make_plan(load_experiment({**prepared.settings, **settings}), prepared.root)
+    works: list[Work] = []
+
+    def attempted(_training: Training, work: Work, _folder: Path) -> Outcome:
+        works.append(work)
+        return Outcome("crashed", "only the warm-up is of interest")
+
+    monkeypatch.setattr("evenground.runs.training.make_attempt", attempted)
+    train(Training(plan, plan.runs[0], 7, None, True), f"test-{os.getpid()}")
+    assert (works[0].train_limit, works[0].test_limit) == (40, None)
+
+
+def test_a_limit_of_the_test_images_reaches_the_engine_and_is_judged(prepared: WorkingCopy) -> None:
+    (prepared.root / "fake_mode").write_text("")
+    plan = make_plan(load_experiment(prepared.settings), prepared.root)
+    training = Training(plan, plan.runs[0], 6, None, False)
+    for limit, judged in ((8, 8), (1000, 20)):
+        folder = training.folder / str(limit)
+        folder.mkdir(parents=True)
+        outcome = make_attempt(training, replace(training.work(folder), test_limit=limit), folder)
+        assert outcome.reason is None, outcome.detail
+        events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+        assert [event["images"] for event in events if event["event"] == "evaluate_end"] == [judged]
+
+
+@pytest.mark.parametrize(("limit", "images", "warm_up"), [(64, 64, 32), (1000, 80, 32), (None, 80, 70)])
 def test_a_train_limit_reaches_the_engine_and_its_warm_up(
     prepared: WorkingCopy, limit: int | None, images: int, warm_up: int
 ) -> None:
-    """Of 80 images; the events are judged by what was asked for."""
+    """Of 80 images in batches of 32; the events are judged by what was asked for."""
     arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
     changes = {"engines": [*prepared.settings["engines"], arm], "seed": 90, "warm_up_images": 70}
     (prepared.root / "fake_mode").write_text("")

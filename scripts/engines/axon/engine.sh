@@ -1,15 +1,24 @@
 #!/bin/sh
-# Build, check or start the Elixir engine: engine.sh build|check|train|parity [ARGUMENT...]
+# Build, check or start the Elixir engine: engine.sh build|place|check|train|parity [ARGUMENT...]
 # Built code stands in one folder per state of the source: in an image below /opt/evenground/axon, else in the home
 # folder's cache, which alone of all places is the same when it is built and in a training's clean environment.
 set -eu
-word=$1
-shift
+word=${1:-}
+[ $# -eq 0 ] || shift
 LC_ALL=C.UTF-8
 export LC_ALL
 here=$(cd "$(dirname "$0")" && pwd)
-home=${EVENGROUND_AXON_HOME:-$HOME/.cache/evenground/axon}
-code=$(cd "$here" && cat core/mix.exs trainer/mix.exs core/lib/*/*.ex trainer/lib/*/*.ex | sha256sum | cut -c1-12)
+home=$(realpath -m -- "${EVENGROUND_AXON_HOME:-$HOME/.cache/evenground/axon}")
+
+# All that a build is made of, at any depth: what is not listed here is not copied, and so never built.
+sources() {
+    for folder in core trainer; do
+        find -L "$folder" \( -path "$folder/_build" -o -path "$folder/deps" -o -path "$folder/tmp" \
+            -o -path "$folder/test" -o -name '.?*' \) -prune -o -type f -print
+    done | LC_ALL=C sort
+}
+
+code=$(cd "$here" && sources | tr '\n' '\0' | xargs -0 sha256sum | sha256sum | cut -c1-12)
 place=/opt/evenground/axon/$code
 [ -f "$place/complete" ] || place=$home/$code
 
@@ -24,13 +33,35 @@ elixir_is_new_enough() {
     case $found in 0.* | 1.[0-9].* | 1.1[0-6].*) fail "Elixir $found is too old: install 1.17 or newer on Erlang/OTP 27" ;; esac
 }
 
+is_complete() {
+    [ -f "$place/complete" ] || fail "not built: sh scripts/engines/axon/engine.sh build (README.md says what it needs)"
+}
+
+# What `complete` stands for. Mix itself takes a build for another target, or without EXLA, for up to date.
+conditions() {
+    echo "XLA_TARGET=$XLA_TARGET"
+    echo "packages=${EVENGROUND_ELIXIR_SOURCES:-hex}"
+    elixir --version
+}
+
 build() {
     elixir_is_new_enough
-    mkdir -p "$place"
-    cd "$here/trainer"
-    export MIX_ENV=prod MIX_DEPS_PATH="$place/deps" MIX_BUILD_PATH="$place/build" MIX_HOME="${MIX_HOME:-$home/mix}"
     # Never found out by looking for a compiler: what is built is what was asked for.
     export XLA_TARGET="${XLA_TARGET:-cpu}"
+    if [ -n "${EVENGROUND_ELIXIR_SOURCES:-}" ]; then
+        EVENGROUND_ELIXIR_SOURCES=$(realpath -- "$EVENGROUND_ELIXIR_SOURCES") || fail "EVENGROUND_ELIXIR_SOURCES: no such folder"
+    fi
+    mkdir -p "$place"
+    rm -f "$place/complete"
+    wanted=$(conditions)
+    [ "$(cat "$place/conditions" 2>/dev/null)" = "$wanted" ] || rm -rf "$place/build"
+    echo "$wanted" >"$place/conditions"
+    # A copy is built: the lock and all else that Mix writes would be part of every run's key in the engine's folder.
+    rm -rf "$place/source"
+    mkdir "$place/source"
+    (cd "$here" && sources | tar -chf - -T -) | tar -xf - -C "$place/source"
+    cd "$place/source/trainer"
+    export MIX_ENV=prod MIX_DEPS_PATH="$place/deps" MIX_BUILD_PATH="$place/build" MIX_HOME="${MIX_HOME:-$home/mix}"
     if [ -z "${EVENGROUND_ELIXIR_SOURCES:-}" ]; then
         { mix local.hex --force --if-missing && mix local.rebar --force --if-missing && mix deps.get; } ||
             fail "Elixir's packages cannot be fetched: hex.pm and github.com must be reachable while it is built"
@@ -40,20 +71,61 @@ build() {
     echo "built: $place"
 }
 
+# The last value of argument $1 that begins with $2, without that; given as --NAME VALUE or --NAME=VALUE.
+last_given() {
+    name=$1
+    start=$2
+    last=
+    shift 2
+    while [ $# -gt 0 ]; do
+        value=
+        case $1 in
+        "$name="*) value=${1#"$name="} ;;
+        "$name")
+            [ $# -eq 1 ] || shift
+            value=$1
+            ;;
+        esac
+        case $value in "$start"?*) last=${value#"$start"} ;; esac
+        shift
+    done
+    printf '%s\n' "$last"
+}
+
+# What a process has from its first moment on, and what the engine itself can set no more.
+start() {
+    flags=
+    threads=$(last_given --threads '' "$@")
+    case $threads in
+    '' | *[!0-9]* | 0*) ;;
+    *)
+        # As many schedulers as cores to work with. XLA takes its number from here, else from the cores it may use.
+        flags="+S $threads:$threads"
+        export NPROC="$threads" PJRT_NPROC="$threads"
+        ;;
+    esac
+    case $(last_given --option keep_freed_memory= "$@") in
+    [Tt][Rr][Uu][Ee])
+        # The BEAM tells malloc to give back all above 128 KiB, and so each of XLA's buffers is mapped anew.
+        flags="$flags +MYtt 1000000 +MYtp 100000"
+        export MALLOC_MMAP_THRESHOLD_=33554432
+        ;;
+    esac
+    exec elixir ${flags:+--erl "$flags"} -pa "$place/build/lib/*/ebin" \
+        -e "Evenground.Main.$word(System.argv())" -- "$@"
+}
+
 case $word in
 build) build ;;
+place) echo "$place" ;;
 check)
     elixir_is_new_enough
-    [ -f "$place/complete" ] || fail "not built: sh scripts/engines/axon/engine.sh build (README.md says what it needs)"
-    case " $* " in *" backend=binary "*) exit ;; esac
-    [ -d "$place/build/lib/exla" ] || fail "built without EXLA: build it again with its packages, or take the option backend: binary"
+    is_complete
+    start "$@"
     ;;
 train | parity)
-    [ -f "$place/complete" ] || fail "not built: sh scripts/engines/axon/engine.sh build"
-    # As many schedulers as there are cores to work with; the rest of the BEAM stays as it comes.
-    threads=$(echo " $* " | sed -n 's/.* --threads \([0-9][0-9]*\) .*/\1/p')
-    exec elixir ${threads:+--erl "+S $threads:$threads"} -pa "$place/build/lib/*/ebin" \
-        -e "Evenground.Main.$word(System.argv())" -- "$@"
+    is_complete
+    start "$@"
     ;;
-*) fail "engine.sh: unknown word '$word': build, check, train or parity" ;;
+*) fail "engine.sh: unknown word '$word': build, place, check, train or parity" ;;
 esac

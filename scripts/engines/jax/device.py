@@ -23,7 +23,8 @@ def configure(arguments: Namespace) -> str:
         raise EngineError(
             f"unknown way '{options['convolution']}'", "--option convolution", "auto, patches, direct"
         )
-    os.environ["NPROC"] = str(arguments.threads)  # size of XLA's thread pool on the CPU
+    # The size of XLA's thread pool on the CPU; of the two names the first one counts.
+    os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(arguments.threads)
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = str(options["preallocate"]).lower()
     jax.config.update("jax_disable_jit", options["disable_jit"])
     jax.config.update("jax_default_matmul_precision", None if options["tf32"] else "float32")

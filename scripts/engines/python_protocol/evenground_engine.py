@@ -53,6 +53,7 @@ def training_arguments(
     parser.add_argument("--linger-s", type=float, default=0.0, help="stay alive so long after the work")
     parser.add_argument("--events", type=Path, required=True, help="JSON lines are appended to it")
     parser.add_argument("--train-limit", type=_count, default=None, help="train on the first N images only")
+    parser.add_argument("--test-limit", type=_count, default=None, help="judge the first N test images only")
     return _with_options(parser.parse_args(argv), options)
 
 
@@ -141,12 +142,14 @@ class Dataset:
         return height, width, channels
 
 
-def load_dataset(folder: Path, batch_size: int, train_limit: int | None = None) -> Dataset:
+def load_dataset(
+    folder: Path, batch_size: int, train_limit: int | None = None, test_limit: int | None = None
+) -> Dataset:
     """Read a prepared folder; EngineError where a file is missing or there is no full batch."""
     try:
         classes = len(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["classes"])
         train = _split(folder, "train", train_limit)
-        test = _split(folder, "test", None)
+        test = _split(folder, "test", test_limit)
     except (OSError, ValueError, KeyError) as error:
         raise EngineError(f"cannot read the dataset: {error}", str(folder), "prepare it again") from None
     if len(train.images) < batch_size:

@@ -201,7 +201,7 @@ _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="ev
 
 @dataclass(frozen=True)
 class Expected:
-    """The work an engine was asked to do; None is not checked. `train_images` is after `--train-limit`."""
+    """The work an engine was asked to do; None is not checked. The numbers of images are after the limits."""
 
     epochs: int | None = None
     batch_size: int | None = None

@@ -35,6 +35,7 @@ class Work:
     linger_s: float
     events: Path
     train_limit: int | None = None
+    test_limit: int | None = None
     options: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def arguments(self) -> list[str]:
@@ -53,6 +54,8 @@ class Work:
         }
         if self.train_limit is not None:
             given["train-limit"] = self.train_limit
+        if self.test_limit is not None:
+            given["test-limit"] = self.test_limit
         words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
         for key, value in sorted(self.options.items()):
             words += ["--option", f"{key}={_option_text(value)}"]

@@ -141,15 +141,24 @@ def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:
     """A short training of the same kind, so that the first counted one does not pay for cold files."""
     folder = training.folder / "warm_up"
     folder.mkdir()
-    images, whole = training.plan.experiment.warm_up_images, training.work(folder)
-    # Where a sample is trained, it is because more would take too long.
-    images = min(images, whole.train_limit or images)
+    whole = training.work(folder)
+    images = _warm_up_images(training.plan.experiment.warm_up_images, whole)
     work = replace(whole, epochs=1, linger_s=0.0, train_limit=images)
+    if training.plan.engine(training.run.engine).file.test_limit:
+        work = replace(work, test_limit=images)
     started_s = time.monotonic()
     outcome = make_attempt(training, work, folder)
     if outcome.reason:
         outcome = Outcome(outcome.reason, f"in the warm-up: {outcome.detail}")
     return outcome, {"images": images, "wall_s": time.monotonic() - started_s}
+
+
+def _warm_up_images(asked: int, whole: Work) -> int:
+    """How many images to train, and to judge where the engine can: never less than one batch.
+
+    Where a sample is trained, a step takes long; one step reads and compiles all that a training does.
+    """
+    return whole.batch_size if whole.train_limit is not None else max(asked, whole.batch_size)
 
 
 def make_attempt(training: Training, work: Work, folder: Path) -> Outcome:
@@ -185,14 +194,14 @@ def _run_beside_sidecar(training: Training, work: Work, folder: Path) -> Summary
 
 def _judge_events(training: Training, work: Work) -> Outcome:
     dataset = read_json(training.plan.root / work.dataset / "dataset.json")
-    images = min(dataset["train_images"], work.train_limit or dataset["train_images"])
+    train_images, test_images = dataset["train_images"], dataset["test_images"]
     expected = Expected(
         epochs=work.epochs,
         batch_size=work.batch_size,
         network=work.network,
         seed=work.seed,
-        train_images=images,
-        test_images=dataset["test_images"],
+        train_images=min(train_images, work.train_limit or train_images),
+        test_images=min(test_images, work.test_limit or test_images),
         linger_s=work.linger_s,
     )
     try:

@@ -4,6 +4,7 @@ while [ $# -gt 1 ]; do case $1 in --option) ;; *) eval "$(echo "${1#--}" | tr - 
 images() { tr -d ' \n' <"$dataset/dataset.json" | sed "s/.*\"$1_images\":\([0-9]*\).*/\1/"; }
 event() { echo "{\"event\": \"$1\", \"t_unix_ns\": $(date +%s%N)${2:+, $2}}" >>"$events"; }
 train=$(images train) test=$(images test); [ "${train_limit:-$train}" -ge "$train" ] || train=$train_limit
+[ "${test_limit:-$test}" -ge "$test" ] || test=$test_limit
 event start '"engine": "dummy", "versions": {}, "device": "cpu", "options": {}'; event load_start
 event load_end "\"train_images\": $train, \"test_images\": $test"
 event train_start "\"seed\": $seed, \"epochs\": $epochs, \"batch_size\": $batch_size, \"network\": \"$network\", \"parameters\": 1"

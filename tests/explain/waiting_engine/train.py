@@ -14,7 +14,7 @@ PR_SET_DUMPABLE = 4
 parser = argparse.ArgumentParser()
 for name in ("dataset", "network", "learning-rate", "threads", "accelerator", "linger-s", "events"):
     parser.add_argument(f"--{name}")
-for name in ("epochs", "batch-size", "seed", "train-limit"):
+for name in ("epochs", "batch-size", "seed", "train-limit", "test-limit"):
     parser.add_argument(f"--{name}", type=int)
 parser.add_argument("--option", action="append", default=[])
 given = parser.parse_args()

@@ -12,7 +12,7 @@ defmodule EvengroundTrainer.MixProject do
 
   def application, do: [extra_applications: [:logger]]
 
-  # Exact versions: docs/specification.md was checked against these.
+  # Exact versions: docs/specification.md was checked against these. What they need in turn is in mix.lock.
   defp deps(nil) do
     [
       {:nx, "== 0.13.1"},

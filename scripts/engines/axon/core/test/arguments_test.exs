@@ -31,13 +31,14 @@ defmodule Evenground.ArgumentsTest do
              linger_s: 0.0,
              events: "e.jsonl",
              train_limit: nil,
+             test_limit: nil,
              options: %{}
            }
   end
 
   test "what may be left out may be given" do
-    given = Arguments.training(@training ++ ~w(--linger-s 0.5 --train-limit 9), %{})
-    assert %{linger_s: 0.5, train_limit: 9} = given
+    given = Arguments.training(@training ++ ~w(--linger-s 0.5 --train-limit 9 --test-limit 8), %{})
+    assert %{linger_s: 0.5, train_limit: 9, test_limit: 8} = given
     assert %{linger_s: 2.0} = Arguments.training(@training ++ ~w(--linger-s 2), %{})
   end
 
@@ -108,6 +109,14 @@ defmodule Evenground.ArgumentsTest do
     end
   end
 
+  test "the check takes options and nothing else" do
+    assert Arguments.check(~w(--option feed=b), %{"feed" => "a"}) == %{options: %{"feed" => "b"}}
+
+    assert_raise Error, ~r/unknown argument '--epochs' \(command line\): give only: --option$/, fn ->
+      Arguments.check(~w(--epochs 1), %{})
+    end
+  end
+
   test "an argument without its value is refused" do
     wanted = "error: no value (--seed): give one after it"
     assert refused(@training ++ ["--seed"]) == wanted
@@ -115,7 +124,7 @@ defmodule Evenground.ArgumentsTest do
   end
 
   test "counts start at 1" do
-    for flag <- ~w(--epochs --batch-size --threads --train-limit), count <- ~w(0 -1) do
+    for flag <- ~w(--epochs --batch-size --threads --train-limit --test-limit), count <- ~w(0 -1) do
       assert refused(@training ++ [flag, count]) ==
                "error: must be at least 1, not #{count} (#{flag}): give a larger one"
     end

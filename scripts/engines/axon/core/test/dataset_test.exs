@@ -45,6 +45,13 @@ defmodule Evenground.DatasetTest do
     assert Dataset.load!(folder, 2, 99) == Dataset.load!(folder, 2)
   end
 
+  test "of the test images, too", %{tmp_dir: folder} do
+    dataset = Dataset.load!(folder, 2, nil, 1)
+    assert %{train_count: 5, test_count: 1, test_labels: <<2>>} = dataset
+    assert byte_size(dataset.test_images) == 6
+    assert Dataset.load!(folder, 2, nil, 99) == Dataset.load!(folder, 2)
+  end
+
   test "there must be a full batch, also after the limit", %{tmp_dir: folder} do
     wanted = "error: there is no full batch (--batch-size 6): give at most 5"
     assert_raise Error, wanted, fn -> Dataset.load!(folder, 6) end

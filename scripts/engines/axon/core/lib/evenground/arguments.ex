@@ -19,7 +19,8 @@ defmodule Evenground.Arguments do
                 {:epochs, :count},
                 {:linger_s, :duration, 0.0},
                 {:events, :text},
-                {:train_limit, :count, nil}
+                {:train_limit, :count, nil},
+                {:test_limit, :count, nil}
               ]
   @parity @shared ++
             [
@@ -46,6 +47,10 @@ defmodule Evenground.Arguments do
   @doc "The command line of the parity test; `defaults` and what is raised as in `training/2`."
   @spec parity([String.t()], Enumerable.t()) :: t()
   def parity(argv, defaults), do: parse(argv, @parity, defaults)
+
+  @doc "The command line of the check, which has options only; `defaults` and what is raised as in `training/2`."
+  @spec check([String.t()], Enumerable.t()) :: t()
+  def check(argv, defaults), do: parse(argv, [], defaults)
 
   defp parse(argv, specifications, defaults) do
     given = pairs(argv, ["--option" | Enum.map(specifications, &flag/1)])

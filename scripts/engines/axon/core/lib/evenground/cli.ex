@@ -18,6 +18,19 @@ defmodule Evenground.CLI do
       halt(1)
   end
 
+  @doc "Calls `fun` as `run/1` does; a mistake is said on standard output, without the word `error`."
+  @spec check(fun()) :: no_return()
+  def check(fun) when is_function(fun, 0) do
+    # Elixir logs to standard output, of which the first line is the reason.
+    :logger.set_primary_config(:level, :none)
+    fun.()
+    halt(0)
+  rescue
+    error in Error ->
+      error |> Exception.message() |> String.replace_prefix("error: ", "") |> IO.puts()
+      halt(1)
+  end
+
   # What was printed or logged asynchronously goes out first: halting drops what still waits in a process.
   defp halt(code) do
     if List.keymember?(Application.started_applications(), :logger, 0), do: Logger.flush()

@@ -28,13 +28,13 @@ defmodule Evenground.Dataset do
         }
 
   @doc """
-  Reads a prepared folder; of the training images only the first `train_limit`, `nil` for all.
+  Reads a prepared folder; of each kind of images only the first so many, `nil` for all.
 
   Raises Evenground.Error where a file is missing or broken, files disagree, or there is no full batch.
   """
-  @spec load!(Path.t(), pos_integer(), pos_integer() | nil) :: t()
-  def load!(folder, batch_size, train_limit \\ nil) do
-    case read(folder, train_limit) do
+  @spec load!(Path.t(), pos_integer(), pos_integer() | nil, pos_integer() | nil) :: t()
+  def load!(folder, batch_size, train_limit \\ nil, test_limit \\ nil) do
+    case read(folder, train_limit, test_limit) do
       {:ok, dataset} ->
         full_batch!(dataset, batch_size)
 
@@ -43,10 +43,10 @@ defmodule Evenground.Dataset do
     end
   end
 
-  defp read(folder, train_limit) do
+  defp read(folder, train_limit, test_limit) do
     with {:ok, classes} <- classes(folder),
          {:ok, train} <- split(folder, "train", train_limit, classes),
-         {:ok, test} <- split(folder, "test", nil, classes),
+         {:ok, test} <- split(folder, "test", test_limit, classes),
          :ok <- same_shape(train, test) do
       {:ok, dataset(train, test, classes)}
     end

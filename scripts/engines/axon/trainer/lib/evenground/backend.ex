@@ -1,7 +1,7 @@
 defmodule Evenground.Backend do
   @moduledoc "What tensors are computed with: EXLA on the processor or a GPU, or Nx's own binary backend."
 
-  alias Evenground.Error
+  alias Evenground.{Error, Exla}
 
   @doc "Start and choose the backend; the device as events name it. Raises Evenground.Error where it is not there."
   @spec configure(map) :: String.t()
@@ -26,10 +26,7 @@ defmodule Evenground.Backend do
 
   defp choose(%{options: %{"backend" => "exla"}} = given) do
     options = given.options
-    clients = [host: [platform: :host], cuda: [platform: :cuda, preallocate: options["preallocate"]]]
-    Application.put_env(:exla, :clients, clients)
-    start_exla()
-    client = client(given.accelerator)
+    client = Exla.start!(options["preallocate"], given.accelerator)
     Nx.default_backend({EXLA.Backend, client: client})
     # The default lets a GPU round the inputs of products to TF32.
     precision = if options["tf32"], do: :default, else: :highest
@@ -41,53 +38,20 @@ defmodule Evenground.Backend do
     Error.raise!("unknown backend '#{other}'", "--option backend", "take exla or binary")
   end
 
-  @doc "Versions of what computes, for the first event."
+  @doc "Versions of all that the engine was built with, and of what runs it, for the first event."
   @spec versions() :: keyword(String.t())
   def versions do
-    apps =
-      for app <- [:axon, :exla, :nx, :polaris],
-          version = Application.spec(app, :vsn),
-          do: {app, to_string(version)}
-
-    apps ++ [elixir: System.version(), otp: to_string(:erlang.system_info(:otp_release))]
+    packages() ++ [elixir: System.version(), otp: to_string(:erlang.system_info(:otp_release))]
   end
 
-  defp start_exla do
-    case Application.ensure_all_started(:exla) do
-      {:ok, _} ->
-        :ok
+  # What Mix resolved stands beside this code, one folder an application; most of it is nowhere pinned but in a lock.
+  defp packages do
+    built = :evenground_trainer |> :code.lib_dir() |> Path.join("../*/ebin/*.app") |> Path.wildcard()
 
-      {:error, _} ->
-        Error.raise!(
-          "EXLA is not built in",
-          "--option backend=exla",
-          "build the engine with its packages, or take backend=binary"
-        )
-    end
-  end
-
-  # By name only: the engine is compiled without EXLA where its packages cannot be had.
-  defp client(accelerator) do
-    platforms = apply(EXLA.Client, :get_supported_platforms, [])
-    cuda? = Map.get(platforms, :cuda, 0) > 0
-
-    case {accelerator, cuda?} do
-      {"cpu", _} ->
-        :host
-
-      {"auto", false} ->
-        :host
-
-      {_, true} ->
-        :cuda
-
-      {"cuda", false} ->
-        Error.raise!(
-          "EXLA sees no GPU",
-          "--accelerator cuda",
-          "take --accelerator cpu, or build with XLA_TARGET=cuda12"
-        )
-    end
+    for file <- built,
+        {:ok, [{:application, app, described}]} = :file.consult(file),
+        not String.starts_with?(to_string(app), "evenground"),
+        do: {app, to_string(described[:vsn])}
   end
 
   defp gpu_name do

@@ -8,9 +8,9 @@ defmodule Evenground.Batches do
   alias Evenground.Dataset
 
   @doc "The dataset with its images scaled to float32. Raises Evenground.Error for one that is broken."
-  @spec load(map, pos_integer | nil) :: map
-  def load(given, train_limit) do
-    data = Dataset.load!(given.dataset, given.batch_size, train_limit)
+  @spec load(map, pos_integer | nil, pos_integer | nil) :: map
+  def load(given, train_limit, test_limit \\ nil) do
+    data = Dataset.load!(given.dataset, given.batch_size, train_limit, test_limit)
     {height, width, channels} = data.shape
     bytes = height * width * channels
 

@@ -3,7 +3,8 @@ defmodule Evenground.Main do
 
   alias Evenground.{Adam, Arguments, Backend, Batches, CLI, Events, Network, Parity, Training}
 
-  @options %{"backend" => "exla", "preallocate" => false, "tf32" => false}
+  # `keep_freed_memory` is engine.sh's: a process has it from its start.
+  @options %{"backend" => "exla", "keep_freed_memory" => false, "preallocate" => false, "tf32" => false}
   @parity_options Map.merge(@options, %{"adam_epsilon" => 1.0e-7, "batch_norm_momentum" => 0.99})
   # Initial weights and dropout shall not be drawn from the same seed.
   @dropout_seed 1_000_000
@@ -15,6 +16,14 @@ defmodule Evenground.Main do
   @doc "The command `parity` of engine.sh."
   @spec parity([String.t()]) :: no_return
   def parity(argv), do: CLI.run(fn -> argv |> Arguments.parity(@parity_options) |> Parity.run() end)
+
+  @doc "The command `check` of engine.sh: whether the backend of these options starts. No GPU's memory is taken."
+  @spec check([String.t()]) :: no_return
+  def check(argv) do
+    CLI.check(fn ->
+      argv |> Arguments.check(@options) |> Map.put(:accelerator, "cpu") |> Backend.configure()
+    end)
+  end
 
   defp run(given) do
     device = Backend.configure(given)
@@ -28,7 +37,7 @@ defmodule Evenground.Main do
     )
 
     Events.emit(events, "load_start", [])
-    data = Batches.load(given, given.train_limit)
+    data = Batches.load(given, given.train_limit, given.test_limit)
     Events.emit(events, "load_end", train_images: data.train_count, test_images: data.test_count)
 
     model = Network.build(given.network, data.shape, data.classes, seed: given.seed + @dropout_seed)

@@ -1,0 +1,103 @@
+defmodule Evenground.Exla do
+  @moduledoc """
+  EXLA's application: its clients set before it starts, and why it does not.
+
+  All of it by name only: the engine is compiled without EXLA where its packages cannot be had.
+  """
+
+  alias Evenground.Error
+
+  @where "--option backend=exla"
+  @without "or take the option backend=binary"
+
+  @doc """
+  Start EXLA and the client that computes; its name, `:host` or `:cuda`.
+
+  `preallocate`: whether a GPU's memory is taken at once. Raises Evenground.Error where EXLA is not there, does not
+  start, or has no such client.
+  """
+  @spec start!(boolean(), String.t()) :: :host | :cuda
+  def start!(preallocate, accelerator) do
+    :exla |> Application.ensure_loaded() |> loaded!()
+    clients = [host: [platform: :host], cuda: [platform: :cuda, preallocate: preallocate]]
+    # Only after loading: with it come the application's own defaults, over all that was set before.
+    Application.put_env(:exla, :clients, clients)
+    Application.put_env(:exla, :preferred_clients, Keyword.keys(clients))
+    :exla |> Application.ensure_all_started() |> started!()
+    client = chosen!(accelerator, ask!(:get_supported_platforms, []))
+    # For what is computed without naming a client.
+    Application.put_env(:exla, :preferred_clients, [client])
+    ask!(:fetch!, [client])
+    client
+  end
+
+  defp loaded!(:ok), do: :ok
+
+  defp loaded!({:error, {_no_such_file, ~c"exla.app"}}) do
+    Error.raise!("EXLA is not built in", @where, "build the engine with its packages, #{@without}")
+  end
+
+  defp loaded!({:error, reason}), do: fails!(Application.format_error(reason))
+
+  defp started!({:ok, _applications}), do: :ok
+
+  defp started!({:error, {application, reason}}) do
+    fails!("#{application}: #{Application.format_error(reason)}")
+  end
+
+  defp chosen!("cpu", _platforms), do: :host
+
+  defp chosen!(accelerator, platforms) do
+    devices = Map.get(platforms, :cuda, 0)
+
+    case {accelerator, devices} do
+      {_, devices} when devices > 0 -> :cuda
+      {"auto", _} -> :host
+      {"cuda", _} -> no_gpu!()
+    end
+  end
+
+  @spec no_gpu!() :: no_return()
+  defp no_gpu! do
+    todo = "take --accelerator cpu, or build with XLA_TARGET=cuda12"
+    Error.raise!("EXLA sees no GPU", "--accelerator cuda", todo)
+  end
+
+  defp ask!(function, arguments) do
+    apply(EXLA.Client, function, arguments)
+  rescue
+    error -> fails!(Exception.message(error))
+  catch
+    :exit, reason -> fails!(Exception.format_exit(reason))
+  end
+
+  @spec fails!(String.t()) :: no_return()
+  defp fails!(text) do
+    # A module whose library was not loaded is merely "not available".
+    fault = if text =~ "EXLA.NIF", do: library_fault()
+    what = "EXLA does not start: #{fault || without_trace(text)}"
+    Error.raise!(what, @where, "mend that and build again, #{@without}")
+  end
+
+  # Why a module's library was not loaded, Erlang tells that module alone. A library that can be loaded is then refused
+  # to this module, whose own it is not: such an answer is no fault.
+  defp library_fault do
+    with folder when is_list(folder) <- :code.priv_dir(:exla),
+         {:error, {_kind, text}} <- :erlang.load_nif(:filename.join(folder, ~c"libexla"), 0),
+         fault = List.to_string(text),
+         false <- fault =~ "does not match calling module" do
+      fault
+    else
+      _ -> nil
+    end
+  end
+
+  # A line of a stack trace begins with its application or its file.
+  defp without_trace(text) do
+    text
+    |> String.split("\n", trim: true)
+    |> Enum.map(&String.trim/1)
+    |> Enum.reject(&(&1 =~ ~r/^\(\w+ [\d.]+\) |^\S+\.(ex|exs|erl):\d+: /))
+    |> Enum.join(" ")
+  end
+end
