@@ -174,9 +174,10 @@ def account(tree: FakeTree, leaf: FakeLeaf | None, before_ns: int = 0) -> CpuAcc
 def test_less_than_the_clocks_differ_by_is_no_leaving() -> None:
     second, tree = 10**9, FakeTree(0, 0)
     checked = account(FakeTree(second + 5_999_000, second + 6_001_000), FakeLeaf(second, second))
-    assert not checked.check() and checked.source == "cgroup"
-    assert checked.check() and checked.left == LEFT and checked.source == "cgroup and processes"
-    assert not checked.check(), "once is enough"
+    assert checked.check() is None and checked.source == "cgroup"
+    assert checked.check() == second + 6_001_000
+    assert checked.left == LEFT and checked.source == "cgroup and processes"
+    assert checked.check() is None, "once is enough"
     assert account(tree, None).source == "processes" and tree.clocks
 
 

@@ -52,21 +52,21 @@ class CpuAccount:
             return of_processes_ns
         return of_leaf_ns if of_processes_ns is None else max(of_leaf_ns, of_processes_ns)
 
-    def check(self) -> bool:
-        """Ask the processes' clocks; whether CPU was found that was used outside of the cgroup.
+    def check(self) -> int | None:
+        """Ask the processes' clocks; CPU so far where some of it was used outside of the cgroup, else None.
 
         Rows since the last check are then wrong, and the clocks are asked for every row from now on.
         """
         if self._leaf is None or self.left:
-            return False
+            return None
         of_processes_ns = self._tree.read_cpu_ns()
         # Read after the clocks: it can only be ahead of them, unless something is not in it.
         of_leaf_ns = self._leaf.cpu_ns() + self._before_ns
         outside_ns = of_processes_ns - of_leaf_ns
         if outside_ns <= MAX_OUTSIDE_NS + MAX_OUTSIDE_SHARE * of_leaf_ns:
-            return False
+            return None
         self._leave(LEFT)
-        return True
+        return of_processes_ns
 
     def _leave(self, why: str) -> None:
         self.left = self.left or why

@@ -179,9 +179,9 @@ class Recording:
 
     def _row(self, now_ns: int, skipped: int, *, last: bool = False) -> list[Cell] | None:
         try:
-            if last or self._file.is_due(now_ns):
-                self._check_account()
             cells = self.sampler.take(now_ns, skipped)
+            if last or self._file.is_due(now_ns):
+                self._check_account(cells)
         except Exception as error:
             # Whatever it is (no memory, a fault of this program): the command must not notice.
             self._lose_row(error)
@@ -196,14 +196,15 @@ class Recording:
             self._once_a_second()
         return cells
 
-    def _check_account(self) -> None:
-        """Before rows are written: whether the CPU in them is the whole tree's."""
+    def _check_account(self, newest: list[Cell]) -> None:
+        """Before rows are written: whether the CPU in them is the whole tree's; `newest` is made right."""
         try:
-            found = self._cpu is not None and self._cpu.check()
+            cpu_ns = self._cpu.check() if self._cpu else None
         except (OSError, ValueError):
-            return  # the row that comes meets the same trouble, and says so
-        if not found:
+            return  # each row meets the same trouble, and says so
+        if cpu_ns is None:
             return
+        newest[CPU_CELL] = cpu_ns / 1e9
         for cells in self._file.waiting():
             cells[CPU_CELL] = None
             self.missing.note("cpu_s", LEFT)

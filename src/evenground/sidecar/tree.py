@@ -82,10 +82,8 @@ class Process:
 
         OSError too when it has none any more: then it, or its first thread, has just ended.
         """
-        if self.ended:
-            return 0
         resident = _resident_bytes(self._of_thread or self._files[1])
-        if resident == 0:
+        if resident == 0 and not self.ended:
             raise ProcessLookupError(errno.ESRCH, "it has no memory any more")
         return resident
 
@@ -96,15 +94,20 @@ class Process:
                 resident = _resident_bytes(self._of_thread)
                 if resident:
                     return resident
-            self._of_thread.close()
-            self._of_thread = None
         for thread in Path(f"/proc/{self.pid}/task").iterdir():
-            if thread.name == str(self.pid):
-                continue
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                self._of_thread = KeptFile(f"{thread}/statm", self.kept)
-                return _resident_bytes(self._of_thread)
-        raise ProcessLookupError(errno.ESRCH, "its last thread has ended")
+                file = KeptFile(f"{thread}/statm", self.kept)
+                resident = _resident_bytes(file)
+                if resident:
+                    self._follow(file)
+                    return resident
+                file.close()
+        return 0  # the last of them has just ended
+
+    def _follow(self, file: KeptFile) -> None:
+        if self._of_thread:
+            self._of_thread.close()
+        self._of_thread = file
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -281,7 +284,8 @@ class Tree:
                 raise
             self._forget(process)
             return
-        if not process.ended:
+        # One without memory is a zombie, or just ends.
+        if rss_bytes:
             resident.append(rss_bytes)
 
     def _walk(self, now_ns: int) -> list[Process]:
