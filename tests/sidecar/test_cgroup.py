@@ -146,7 +146,7 @@ time.sleep(60)
     wait_for(lambda: not leaves(parent, running.process.pid))
 
 
-def test_a_user_without_rights_is_told_once_and_measured_all_the_same(as_nobody: Call) -> None:
+def test_a_user_without_rights_is_told_once_and_measured_all_the_same(as_nobody: Any) -> None:
     got = as_nobody(["sleep", "1.3"])
     assert (got.status, got.stdout, len(got.notes)) == (0, "", 1)
     assert "no SCHED_FIFO for this user" in got.notes[0] and "no cgroup of its own" in got.notes[0]

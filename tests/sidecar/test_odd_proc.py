@@ -78,7 +78,7 @@ def test_no_memory_known_is_none_used(meminfo: bytes) -> None:
 
 
 @pytest.mark.parametrize("hides", [1, 2])
-def test_processes_of_others_that_hide_do_no_harm(hides: int, as_nobody: Call, may_mount: None) -> None:
+def test_processes_of_others_that_hide_do_no_harm(hides: int, as_nobody: Any, may_mount: None) -> None:
     busy = 'for k in $(seq 40); do /bin/true; sleep 0.02; done & "$@"'
     mount = f"{HIDES.format(hides)} && set -- sh -c '{busy}' sh \"$@\""
     got = as_nobody(["sleep", "1"], mount=mount)
@@ -87,9 +87,9 @@ def test_processes_of_others_that_hide_do_no_harm(hides: int, as_nobody: Call, m
 
 
 @pytest.mark.parametrize("hides", [1, 2])
-def test_what_may_not_be_looked_at_is_said(hides: int, as_nobody: Call, may_mount: None) -> None:
-    attach = as_nobody.sidecar("attach", "--duration-s", "0.3")  # type: ignore[attr-defined]
-    run = as_nobody.run  # type: ignore[attr-defined]
+def test_what_may_not_be_looked_at_is_said(hides: int, as_nobody: Any, may_mount: None) -> None:
+    attach = as_nobody.sidecar("attach", "--duration-s", "0.3")
+    run = as_nobody.run
     one = run([*attach, "--pid", "1"], HIDES.format(hides))
     assert one.returncode == 127 and len(one.stderr.splitlines()) == 1
     assert ("hidepid" in one.stderr) == (hides == 1), "with 2 the kernel denies that it exists"
@@ -99,11 +99,11 @@ def test_what_may_not_be_looked_at_is_said(hides: int, as_nobody: Call, may_moun
 
 @pytest.mark.parametrize("hides", [1, 2])
 def test_the_guardian_ends_what_it_may_see(
-    hides: int, as_nobody: Call, may_mount: None, wait_for: Call
+    hides: int, as_nobody: Any, may_mount: None, wait_for: Call
 ) -> None:
-    words = as_nobody.sidecar("run", "--samples", "s.csv", "--")  # type: ignore[attr-defined]
+    words = as_nobody.sidecar("run", "--samples", "s.csv", "--")
     text = '"$@" sh -c "setsid sleep 76.5 & wait" & sleep 1; kill -9 $!'
-    as_nobody.run(["sh", "-c", text, "sh", *words], HIDES.format(hides))  # type: ignore[attr-defined]
+    as_nobody.run(["sh", "-c", text, "sh", *words], HIDES.format(hides))
     wait_for(lambda: not _called(b"76.5"))
 
 

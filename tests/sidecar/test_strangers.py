@@ -29,29 +29,29 @@ int main(int argc, char **argv) {
 
 
 @pytest.fixture
-def as_root(as_nobody: Call) -> str:
+def as_root(as_nobody: Any) -> str:
     """A program that becomes root, sleeps for so many milliseconds, and ends with 3."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if not compiler:
         pytest.skip("no C compiler on this machine")
-    folder: Path = as_nobody.folder  # type: ignore[attr-defined]
+    folder: Path = as_nobody.folder
     source, program = folder / "as_root.c", folder / "as_root"
     source.write_text(BECOMES_ROOT)
     subprocess.run([compiler, "-o", str(program), str(source)], check=True)
     program.chmod(0o4755)
-    if as_nobody.run([str(program)]).returncode != 3:  # type: ignore[attr-defined]
+    if as_nobody.run([str(program)]).returncode != 3:
         pytest.skip("this file system lets no program become another user")
     return str(program)
 
 
-def test_a_command_that_cannot_be_ended_is_measured_to_its_end(as_nobody: Call, as_root: str) -> None:
+def test_a_command_that_cannot_be_ended_is_measured_to_its_end(as_nobody: Any, as_root: str) -> None:
     got = as_nobody([as_root, "2000"], "--time-limit-s", "0.5", "--grace-s", "0.2")
     assert got.status == 124 and got.summary["timed_out"] and got.summary["exit_code"] == 3
     assert len(got.rows) >= 20 and all(row["rss_bytes"] and row["cpu_s"] for row in got.rows)
     assert "processes of another user, which could not be signalled: 1" in got.summary["not_seen"]
 
 
-def test_one_that_outlives_the_command_is_counted_and_named(as_nobody: Call, as_root: str) -> None:
+def test_one_that_outlives_the_command_is_counted_and_named(as_nobody: Any, as_root: str) -> None:
     began = time.monotonic()
     got = as_nobody(
         ["sh", "-c", f"{as_root} 6000 >/dev/null 2>&1 & echo $!; sleep 0.4; exit 7"], "--grace-s", "0.3"
@@ -63,10 +63,10 @@ def test_one_that_outlives_the_command_is_counted_and_named(as_nobody: Call, as_
     os.kill(int(got.stdout), signal.SIGKILL)
 
 
-def test_a_signal_that_it_does_not_take_ends_nothing(as_nobody: Call, as_root: str) -> None:
-    words = as_nobody.sidecar("run", "--samples", "s.csv", "--", as_root, "1200")  # type: ignore[attr-defined]
+def test_a_signal_that_it_does_not_take_ends_nothing(as_nobody: Any, as_root: str) -> None:
+    words = as_nobody.sidecar("run", "--samples", "s.csv", "--", as_root, "1200")
     text = '"$@" & sleep 0.6; kill -TERM $!; wait $!'
-    assert as_nobody.run(["sh", "-c", text, "sh", *words]).returncode == 3  # type: ignore[attr-defined]
+    assert as_nobody.run(["sh", "-c", text, "sh", *words]).returncode == 3
 
 
 def test_send_goes_on_behind_what_may_not_be_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +90,9 @@ LITTLE = "import time; print(1, flush=True); time.sleep(0.4); print(2)"
 # As many processes and threads as this user may have; the sidecar itself is one of them.
 @pytest.mark.parametrize(("most", "lacks_guardian"), [(3, False), (2, True)])
 def test_without_room_for_threads_and_helpers_the_command_runs_all_the_same(
-    most: int, lacks_guardian: bool, as_nobody: Call
+    most: int, lacks_guardian: bool, as_nobody: Any
 ) -> None:
-    got = as_nobody([as_nobody.python, "-c", LITTLE], "--no-gpu", limit=f"--nproc={most}")  # type: ignore[attr-defined]
+    got = as_nobody([as_nobody.python, "-c", LITTLE], "--no-gpu", limit=f"--nproc={most}")
     assert (got.status, got.stdout) == (0, "1\n2\n")
     reason = "no thread to read it: can't start new thread"
     assert got.header["missing"]["pss_bytes"] == reason
@@ -101,11 +101,11 @@ def test_without_room_for_threads_and_helpers_the_command_runs_all_the_same(
     assert all(row["cpu_s"] for row in got.rows)
 
 
-def test_marks_are_read_without_a_thread_too(as_nobody: Call) -> None:
+def test_marks_are_read_without_a_thread_too(as_nobody: Any) -> None:
     text = 'for k in 1 2 3; do echo "mark $k" > "$SIDECAR_MARKS"; done'
     got = as_nobody(["sh", "-c", text], "--no-gpu", "--mark-fifo", "fifo", limit="--nproc=3")
     assert got.status == 0
-    marks = (as_nobody.folder / "s.marks.csv").read_text()  # type: ignore[attr-defined]
+    marks = (as_nobody.folder / "s.marks.csv").read_text()
     assert [line.split(",")[1] for line in marks.splitlines()[1:]] == ["mark 1", "mark 2", "mark 3"]
     assert any("marks are read once a second" in lack for lack in got.header["lacks"])
 

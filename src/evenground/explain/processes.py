@@ -21,7 +21,10 @@ def engine_processes(above: int) -> list[int]:
     while waiting:
         pid = waiting.pop(0)
         waiting += linux.children(pid)
-        stat = linux.read_stat(pid)
+        try:
+            stat = linux.read_stat(pid)
+        except PermissionError:  # `hidepid`, of another user's: no tracer may look at it either
+            continue
         if stat and stat.session != top.session and (stat.parent in engine or _is_itself(pid, stat.parent)):
             engine.append(pid)
     return engine
