@@ -8,7 +8,8 @@ rule fetch:
     output:
         "data/raw/{dataset}/{fingerprint}/fetched.json",
     params:
-        mirrors=PLAN.experiment.mirrors,
+        # As a function: Snakemake takes what stands in braces in a text for a wildcard.
+        mirrors=lambda wildcards: PLAN.experiment.mirrors,
     log:
         "results/logs/fetch/{dataset}-{fingerprint}.log",
     shell:

@@ -1,24 +1,32 @@
 """The experiment, resolved before there is any rule: its parts, what they run in, and the gate before all of it."""
 
+import os
 from pathlib import Path
 
-from environment import MARKER, env_dir
+from environment import MARKER, cache_dir, env_dir, forget_broken
 from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
 from evenground.preflight.gate import gate
 from evenground.runs.record import source_state
 from evenground.runs.study import make_study, write_study
 from image import images
+from site_settings import steers_python
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 PYTHON = sys.executable
+# What is set for the caller's Python stays the caller's: no step and no engine sees it.
+for name in filter(steers_python, list(os.environ)):
+    del os.environ[name]
 
 try:
     if workflow.is_main_process:
         HELD = hold(Path.cwd(), unlock="--unlock" in sys.argv)
         # Jobs at work come to their end, trainings are ended: they watch the caller too.
         end_with(caller())
+    if set("{}").intersection(str(cache_dir())):
+        refused = ("Snakemake takes what stands in braces for a wildcard", str(cache_dir()))
+        raise EvengroundError(*refused, "point EVENGROUND_CACHE to a folder without braces in its path")
     # Snakemake itself knows its targets only after it has read this file.
     if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method or "containers" in sys.argv:
         config["deployment"] = "apptainer"
@@ -39,6 +47,10 @@ try:
         write_study(STUDY)
         plans = [part.plan for part in STUDY.parts]
         gate(plans, list(IMAGES.values()), refuse=not {"preflight", "nodes"}.intersection(sys.argv))
+        if any(part.plan.todo and part.plan.trains for part in STUDY.parts) and not IMAGES:
+            forget_broken(STUDY.environments)
+        if "explain_idle" in sys.argv:
+            forget_broken(["explain"])
         hand_on(Path.cwd(), (STUDY, SOURCE))
 except EvengroundError as error:
     raise WorkflowError(f"error: {error}") from None

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import _path  # noqa: F401
+import site_settings
 from environment import cache_dir
 from evenground.errors import EvengroundError, cli
 from evenground.images import (
@@ -113,7 +114,7 @@ def build(image: Image, begin: Base, log: Path) -> None:
     command = ["apptainer", "build", "--force", "--mksquashfs-args", COMPRESSION, *words]
     command += [str(partial), str(definition(image.environment))]
     # The system's folder for passing files may be small and in memory; an image is unpacked there.
-    env = {"APPTAINER_TMPDIR": str(image.file.parent), **os.environ}
+    env = {"APPTAINER_TMPDIR": str(image.file.parent), **site_settings.for_image(os.environ)}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
         status = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from environment import ROOT, build, run
+from environment import ROOT, run_uv
 
 OPTIONS = [
     "--quiet",
@@ -23,9 +23,9 @@ OPTIONS = [
 
 def main() -> None:
     names = sys.argv[1:] or sorted(path.stem for path in (ROOT / "envs").glob("*.in"))
-    uv = str(build("uv") / "bin" / "uv")
     for name in names:
-        run([uv, "pip", "compile", *OPTIONS, f"envs/{name}.in", "--output-file", f"envs/{name}.txt"])
+        words = ["pip", "compile", *OPTIONS, f"envs/{name}.in", "--output-file", f"envs/{name}.txt"]
+        run_uv(f"lock envs/{name}.in", words)
         print(f"locked envs/{name}.txt")
 
 

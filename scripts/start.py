@@ -20,7 +20,10 @@ import os
 import sys
 from pathlib import Path
 
-from environment import ROOT, build
+# Where Python is told to leave a script's folder out (PYTHONSAFEPATH), its neighbours are found all the same.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import site_settings
+from environment import ROOT, build, cli, with_cache
 
 # Word -> environment and command; a script works in the folder it is called from.
 COMMANDS = {
@@ -39,6 +42,7 @@ COMMANDS = {
 def main() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036  (the caller's Python, not the project's)
         raise SystemExit(f"error: Python {sys.version.split()[0]} is too old: 3.11 or newer is needed")
+    start_alone()
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         raise SystemExit(__doc__)
     environment, command = COMMANDS[sys.argv[1]]
@@ -51,7 +55,15 @@ def main() -> None:
     else:
         command = [str(ROOT / command[0])]
     python = str(folder / "bin" / "python")
-    os.execv(python, [python, *command, *sys.argv[2:]])
+    env = with_cache(site_settings.without_python(os.environ))
+    os.execve(python, [python, *command, *sys.argv[2:]], env)
+
+
+def start_alone() -> None:
+    """Begin anew where variables steer this Python, as PYTHONPATH does: they are for others."""
+    if not sys.flags.isolated and any(map(site_settings.steers_python, os.environ)):
+        env = site_settings.without_python(os.environ)
+        os.execve(sys.executable, [sys.executable, "-I", *sys.argv], env)
 
 
 def link_venv(folder: Path) -> None:
@@ -59,10 +71,13 @@ def link_venv(folder: Path) -> None:
     link = ROOT / ".venv"
     if link.exists() and not link.is_symlink():
         raise SystemExit(f"error: {link.name} is a folder of yours: move it away, or use {folder} as it is")
-    link.unlink(missing_ok=True)
-    link.symlink_to(folder)
+    try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder)
+    except OSError as error:
+        raise SystemExit(f"error: cannot write ({link}): {error.strerror}: use {folder} as it is") from None
     print("ready: . .venv/bin/activate")
 
 
 if __name__ == "__main__":
-    main()
+    cli(main)

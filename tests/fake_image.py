@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from environment import MARKER
-from evenground.files import sha256_file
+from environment import MARKER, folder_name
 
 PROGRAMS = ("bin", "sbin", "lib", "lib64")
 PLACES = ("proc", "sys", "dev", "tmp", "etc", "root", "home", "var/tmp", "usr")
@@ -38,10 +37,10 @@ def locked_engines(root: Path) -> list[dict[str, Any]]:
     (engine / "engine.yaml").write_text(f"{text}environment: locked\n")
     lock.write_text("# no packages\n")
     (root / "containers/locked.def").write_text(DEFINITION)
-    made = root / f"cache/envs/locked-{sha256_file(lock)[:12]}"
+    made = root / "cache/envs" / folder_name(lock)
     (made / "bin").mkdir(parents=True)
     (made / "bin/python").symlink_to(sys.executable)
-    (made / MARKER).touch()
+    (made / MARKER).write_text('{"packages": {}}')
     return [{"name": name, "folder": "tests/locked"} for name in ("fake_a", "fake_b")]
 
 

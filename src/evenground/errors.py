@@ -19,6 +19,11 @@ class EvengroundError(Exception):
         self.what, self.where, self.todo = what, where, todo
 
 
+def words_of(error: OSError) -> str:
+    """What went wrong, without the path; Python raises some such errors itself, and those have no number."""
+    return error.strerror or " ".join(map(str, error.args)) or type(error).__name__
+
+
 def cli(main: Callable[[], None]) -> None:
     """Run `main`; turn an EvengroundError or a full disk into one line on standard error and exit code 1."""
     try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evenground.errors import DISK_FULL, MAKE_ROOM, EvengroundError
+from evenground.errors import DISK_FULL, MAKE_ROOM, EvengroundError, words_of
 
 _LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", "_build", "deps"}
 
@@ -56,7 +56,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise EvengroundError("disk is full", str(path), MAKE_ROOM) from error
-        what = f"cannot write: {error.strerror or error}"
+        what = f"cannot write: {words_of(error)}"
         raise EvengroundError(what, str(path), "check the folder and its permissions") from error
 
 

@@ -36,7 +36,8 @@ def made_copy(to: Path, *engines: object) -> WorkingCopy:
     environment = to / "cache/envs" / env_dir("explain").name
     (environment / "bin").mkdir(parents=True)
     (environment / "bin/py-spy").symlink_to(py_spy())
-    (environment / MARKER).touch()
+    (environment / "bin/python").symlink_to(sys.executable)
+    (environment / MARKER).write_text('{"packages": {}}')
     return copy
 
 

@@ -80,7 +80,8 @@ def test_py_spy_sees_where_the_engine_sleeps_and_when(tmp_path: Path) -> None:
     asleep = [stack for stack in stacks if any(frame.name == "wait_for_it" for frame in stack.frames)]
     assert asleep, "a stack of the sleep"
     innermost = [str(frame) for frame in asleep[0].frames]
-    assert "nanosleep" in innermost[0] or "select" in innermost[0], innermost
+    # The C library's own frame above it has a name on some systems only.
+    assert any("nanosleep" in frame or "select" in frame for frame in innermost[:2]), innermost
     assert any(name.startswith("wait_for_it (") and name.endswith("engine.py:5)") for name in innermost)
     # A stack is dated when it has been read, and stands until the next one is: at most a few periods later.
     assert asleep[0].start_ns >= began_ns - 20_000_000

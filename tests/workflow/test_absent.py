@@ -15,6 +15,7 @@ import pytest
 from evenground.analysis.index import read_index
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
+from evenground.runs.installed import newest_pythons, too_new_for
 from evenground.runs.plan import Plan, make_plan
 from working_copy import ABSENT, FAKES, WorkingCopy
 
@@ -74,6 +75,26 @@ def test_recorded_runs_of_it_stay_wanted(absent: WorkingCopy) -> None:
     finish(whole, *(k for k, run in enumerate(whole.runs) if run.engine != "fake_a" and k != first))
     absent.asked()
     assert plan_of(absent).runs == whole.runs and absent.asked() == 0, "all is recorded: nobody is asked"
+
+
+def test_an_engine_without_packages_for_this_python_is_left_out_like_one(
+    absent: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {"keras", "keras-cuda"} <= newest_pythons(absent.root).keys()
+    choices = ["keras", "jax", {"name": "keras_jit", "folder": "keras", "arm_of": "keras"}]
+    assert names(plan_of(absent, engines=choices)) == ["keras", "jax", "keras_jit"]
+    monkeypatch.setattr("evenground.runs.installed.sys.version_info", (3, 99, 0, "final", 0))
+    plan = plan_of(absent, engines=choices)
+    why = "its packages are published up to Python 3.13, this is 3.99: call with an older one"
+    assert names(plan) == ["jax"] and {(one.name, one.reason) for one in plan.left_out} == {
+        *(("keras", why), ("keras_jit", why))
+    }
+    assert names(plan_of(absent, engines=["keras"], deployment="apptainer")) == ["keras"]
+
+
+def test_every_bound_of_python_is_one_of_an_environment(absent: WorkingCopy) -> None:
+    for name, newest in newest_pythons(absent.root).items():
+        assert (absent.root / f"envs/{name}.txt").is_file() and not too_new_for(newest)
 
 
 def test_an_arm_of_another_folder_goes_with_its_engine(absent: WorkingCopy) -> None:

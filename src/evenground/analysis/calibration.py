@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Index
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, words_of
 from evenground.files import sha256_bytes
 from evenground.records.faults import first_fault
 
@@ -42,7 +42,9 @@ def read_calibration(index: Index) -> list[Figure]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EvengroundError(f"the calibration cannot be read: {error.strerror}", str(path), MEND) from error
+        raise EvengroundError(
+            f"the calibration cannot be read: {words_of(error)}", str(path), MEND
+        ) from error
     if sha256_bytes(content) != index.calibration.sha256:
         raise EvengroundError("the calibration is not the one that the index recorded", str(path), MEND)
     try:

@@ -20,11 +20,15 @@ class Git:
 
     commit: str | None = None
     dirty: bool | None = None
+    reason: str | None = None
+    """Why there is no commit."""
 
     @property
     def words(self) -> str:
         """The commit as it is shown."""
-        return f"{(self.commit or 'unknown')[:12]}{' with changes' if self.dirty else ''}"
+        if self.commit is None:
+            return f"unknown ({self.reason})" if self.reason else "unknown"
+        return f"{self.commit[:12]}{' with changes' if self.dirty else ''}"
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from warnings import catch_warnings
 
 from evenground.analysis.index import read_index
 from evenground.bundle.crate import METADATA
 from evenground.bundle.names import fault
 from evenground.bundle.pack import CHECKSUMS
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, words_of
 from evenground.files import read_json, sha256_bytes
 from evenground.records.versions import OtherVersionError
 
@@ -28,6 +29,8 @@ SHOWN = 200
 BROKEN = (
     *(zipfile.BadZipFile, zlib.error, EOFError),
     *(NotImplementedError, RuntimeError, ValueError, OverflowError),
+    # Since 3.13 it only warns of entries that lie over each other.
+    UserWarning,
 )
 
 
@@ -72,7 +75,7 @@ def extract(bundle: Path, to: Path, limits: Limits | None = None) -> None:
         beside.rename(to)
     except OSError as error:
         place = str(error.filename or bundle)
-        raise EvengroundError(f"it cannot be unpacked: {error.strerror}", place, MEND) from error
+        raise EvengroundError(f"it cannot be unpacked: {words_of(error)}", place, MEND) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -122,7 +125,7 @@ def _refuse_more(bundle: Path, *counts: tuple[str, int, int]) -> None:
 
 def _extract(bundle: Path, to: Path, limits: Limits) -> None:
     try:
-        with zipfile.ZipFile(bundle) as archive:
+        with catch_warnings(action="error", category=UserWarning), zipfile.ZipFile(bundle) as archive:
             entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
             sizes = [entry.file_size for entry in entries]
             largest, total = max(sizes, default=0), sum(sizes)

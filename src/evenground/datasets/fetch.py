@@ -22,7 +22,7 @@ from evenground.datasets.storage import (
     store_json,
     writing,
 )
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, words_of
 
 MIRRORS_VARIABLE = "EVENGROUND_MIRRORS"
 KEPT = "kept"
@@ -136,7 +136,7 @@ def _from_folder(path: Path, target: Path, file: RemoteFile) -> None:
     try:
         original = path.open("rb")
     except OSError as error:
-        raise HostFailed(f"cannot be read: {error.strerror}") from error
+        raise HostFailed(f"cannot be read: {words_of(error)}") from error
     try:
         with original, writing(part), part.open("wb") as copy:
             require_space(target.parent, path.stat().st_size)

@@ -12,13 +12,32 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+import yaml
+
 from evenground.engines import Engine
 from evenground.runs.command import variables
 
+PYTHONS = Path("envs/pythons.yaml")
 LIMIT_S = 20.0
 MOST_CHARACTERS = 300
 MOST_BYTES = 2**16
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def newest_pythons(root: Path) -> dict[str, str]:
+    """Environment -> the newest Python that its packages are published for; all others have no such bound."""
+    path = root / PYTHONS
+    found: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def too_new_for(newest: str | None) -> str:
+    """Why this Python makes no environment whose packages go up to `newest`; empty where it does."""
+    here = sys.version_info[:2]
+    if newest is None or here <= tuple(map(int, newest.split("."))):
+        return ""
+    mine = ".".join(map(str, here))
+    return f"its packages are published up to Python {newest}, this is {mine}: call with an older one"
 
 
 def reasons(engines: Iterable[Engine], root: Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ from evenground.errors import EvengroundError
 from evenground.files import json_text, read_json, write_json
 from evenground.images import CUDA
 from evenground.pins import load_pins, version_key
-from evenground.runs.installed import reasons
+from evenground.runs.installed import newest_pythons, reasons, too_new_for
 from evenground.runs.keys import SCHEMA, Code, run_key
 from evenground.runs.machine import Machine, has_gpu, this_machine
 
@@ -251,12 +251,18 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
 
     The order of the others stays: a run has the same number whatever is installed.
     """
-    asked: dict[str, Engine] = {}
+    root = plans[0].root
+    newest, asked, why = newest_pythons(root), dict[str, Engine](), dict[str, str]()
     for plan in plans:
-        checked = {engine.name: engine for engine in plan.engines if plan.asks and engine.file.check}
-        unfinished = {run.engine for run in plan.runs if run.place in plan.todo} if checked else set()
-        asked |= {name: engine for name, engine in checked.items() if name in unfinished}
-    why = reasons(asked.values(), plans[0].root)
+        too_new = {e.name: too_new_for(newest.get(plan.environment(e) or "")) for e in plan.engines}
+        doubtful = [e for e in plan.engines if plan.asks and (e.file.check or too_new[e.name])]
+        unfinished = {run.engine for run in plan.runs if run.place in plan.todo} if doubtful else set()
+        for engine in doubtful:
+            if engine.name in unfinished and too_new[engine.name]:
+                why[engine.name] = too_new[engine.name]
+            elif engine.name in unfinished:
+                asked[engine.name] = engine
+    why |= reasons(asked.values(), root)
     return [_installed(plan, why) if why and plan.asks else plan for plan in plans]
 
 

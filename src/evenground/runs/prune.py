@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, words_of
 from evenground.files import read_json
 from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS
 
@@ -161,7 +161,7 @@ def remove(root: Path, old: Collection[Old]) -> None:
             _remove_empty(root / top)
         except OSError as error:
             raise EvengroundError(
-                f"cannot be removed: {error.strerror or error}",
+                f"cannot be removed: {words_of(error)}",
                 str(error.filename or aside),
                 "mend that and call again",
             ) from None

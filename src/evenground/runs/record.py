@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evenground.runs.command import WAIT_VARIABLES
+from evenground.runs.git import LIMIT_S, git, why_none_of_its_own
 from evenground.runs.machine import this_machine
 
 
@@ -64,10 +65,26 @@ def _os_name() -> str | None:
 
 
 def source_state(root: Path) -> dict[str, Any]:
-    """Commit of the working copy and whether files it tracks were changed; None outside of one."""
-    commit = _answer(["git", "-C", str(root), "rev-parse", "HEAD"])
-    status = _answer(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+    """Commit of the working copy and whether files it tracks were changed; None with the reason of none.
+
+    The commit is what a reader would take for the source of the run: none is better than another tree's.
+    """
+    reason = why_none_of_its_own(root)
+    if reason:
+        return {"commit": None, "dirty": None, "reason": reason}
+    commit = _git_says(root, "rev-parse", "--verify", "HEAD^{commit}")
+    changed = _git_says(root, "status", "--porcelain", "--untracked-files=no")
+    if not commit or changed is None:
+        return {"commit": None, "dirty": None, "reason": "git names no commit of it"}
+    return {"commit": commit, "dirty": bool(changed)}
+
+
+def _git_says(root: Path, *arguments: str) -> str | None:
+    try:
+        done = git(root, *arguments, limit_s=LIMIT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return None if done.returncode else done.stdout.strip()
 
 
 def _answer(command: list[str]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from evenground.errors import EvengroundError
+from evenground.runs.git import git
 from evenground.runs.plan import RESULTS
 
 INDEXES = tuple((RESULTS / name / "index.json").as_posix() for name in ("native", "apptainer"))
@@ -102,9 +102,8 @@ def _locked(text: str, refs: list[str]) -> list[str]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape")
+        done = git(root, *arguments)
     except OSError as error:
         said, code = str(error.strerror), 1
     else:
