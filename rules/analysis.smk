@@ -4,22 +4,25 @@
 rule normalise:
     input:
         code("records", "analysis"),
+        again("normalise"),
         index="results/{part}/index.json",
     output:
         expand(
             "results/{{part}}/normalised/{name}.csv",
             name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"],
         ),
+        made=made("normalise"),
     log:
         "results/logs/normalise/{part}.log",
     shell:
         "{PYTHON:q} scripts/normalise.py --index {input.index:q} --output-dir results/{wildcards.part}/normalised"
-        " 2>&1 | tee {log:q}"
+        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
 
 
 rule tables:
     input:
         code("records", "analysis"),
+        again("tables"),
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
     output:
@@ -30,44 +33,51 @@ rule tables:
             form=["csv", "md"],
         ),
         metrics="results/{part}/metrics.json",
+        made=made("tables"),
     log:
         "results/logs/tables/{part}.log",
     shell:
         "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
-        " --output-dir results/{wildcards.part}/tables --metrics {output.metrics:q} 2>&1 | tee {log:q}"
+        " --output-dir results/{wildcards.part}/tables --metrics {output.metrics:q}"
+        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
 
 
 rule verdicts:
     """Every claim judged by the runs there are."""
     input:
         code("records", "analysis", "claims"),
+        again("verdicts"),
         claims="claims.yaml",
         published="data/published/thesis-2022.csv",
         index="results/{part}/index.json",
     output:
         expand("results/{{part}}/tables/{name}.{form}", name=["verdicts", "arithmetic"], form=["csv", "md"]),
         record="results/{part}/verdicts.json",
+        made=made("verdicts"),
     log:
         "results/logs/verdicts/{part}.log",
     shell:
         "{PYTHON:q} scripts/verdicts.py --index {input.index:q} --output-dir results/{wildcards.part}/tables"
-        " --record {output.record:q} 2>&1 | tee {log:q}"
+        " --record {output.record:q} --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
 
 
 rule draw:
     input:
         code("records", "analysis", "report"),
+        again("draw"),
         wanted_datasets,
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
         times="results/{part}/tables/training_time.csv",
     output:
         "results/{part}/figures/figures.json",
+        made=made("draw"),
     log:
         "results/logs/draw/{part}.log",
     shell:
         "{PYTHON:q} scripts/figures.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
-        " --tables results/{wildcards.part}/tables --output-dir results/{wildcards.part}/figures 2>&1 | tee {log:q}"
+        " --tables results/{wildcards.part}/tables --output-dir results/{wildcards.part}/figures"
+        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
 
 
 rule page:
@@ -75,14 +85,16 @@ rule page:
     input:
         code("records", "analysis", "report"),
         files("src/evenground/report/page/page.*"),
+        again("page"),
         "results/{part}/tables/runs.csv",
         "results/{part}/figures/figures.json",
         "results/{part}/verdicts.json",
         index="results/{part}/index.json",
     output:
-        "results/{part}/report.html",
+        page="results/{part}/report.html",
+        made=made("page"),
     log:
         "results/logs/page/{part}.log",
     shell:
-        "{PYTHON:q} scripts/page.py --index {input.index:q} --results results/{wildcards.part} --output {output:q}"
-        " 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/page.py --index {input.index:q} --results results/{wildcards.part} --output {output.page:q}"
+        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"

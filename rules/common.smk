@@ -8,7 +8,9 @@ from functools import cache
 from evenground.call import caller
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.lines import thesis_files
+from evenground.made import again_of, record_of
 from evenground.runs.command import GPU_CHOICE
+from evenground.runs.links import folders_elsewhere
 
 wildcard_constraints:
     part="|".join(map(re.escape, STUDY.by_name)),
@@ -61,10 +63,9 @@ def tell_apptainer():
     """Let the choice of GPUs into containers, and what lies outside of the working copy: links, engines."""
     chosen = {name: os.environ[name] for name in GPU_CHOICE if name in os.environ}
     os.environ |= {f"APPTAINERENV_{name}": value for name, value in chosen.items()}
-    folders = [Path(name) for name in ("data", "results")]
-    folders += [path for folder in folders for path in sorted(folder.glob("*"))]
-    folders += [path for engine in PLAN.engines for path in engine.sources(PLAN.root)]
-    outside = {str(path.resolve()) for path in folders if not path.resolve().is_relative_to(PLAN.root.resolve())}
+    sources = [path.resolve() for engine in PLAN.engines for path in engine.sources(PLAN.root)]
+    outside = {str(path) for path in sources if not path.is_relative_to(PLAN.root.resolve())}
+    outside |= {*folders_elsewhere(PLAN.root)}
     given = os.environ.get("APPTAINER_BIND")
     if outside:
         os.environ["APPTAINER_BIND"] = ",".join([*([given] if given else []), *sorted(outside)])
@@ -135,6 +136,16 @@ def order_priority(wildcards):
 def of_parts(name):
     """A file of that name of each part."""
     return [str(part.results / name) for part in STUDY.parts]
+
+
+def made(step):
+    """The record of what a step of a part made, and of what."""
+    return str(record_of(Path("results/{part}"), step))
+
+
+def again(step):
+    """The file that is new when a step of a part has to be made again."""
+    return str(again_of(Path("results/{part}"), step))
 
 
 def code(*rooms):

@@ -56,14 +56,16 @@ rule explain:
 rule idle_causes:
     input:
         code("records", "analysis", "explain"),
+        again("idle_causes"),
         explained=lambda wildcards: explained(part_of(wildcards)),
     output:
         expand("results/{{part}}/{folder}/idle_causes.{form}", folder=FOLDER, form=["csv", "md"]),
+        made=made("idle_causes"),
     log:
         "results/logs/idle_causes/{part}.log",
     shell:
         "{PYTHON:q} scripts/idle_causes.py --explained {input.explained:q}"
-        " --output-dir $(dirname {output[0]:q}) 2>&1 | tee {log:q}"
+        " --output-dir $(dirname {output[0]:q}) --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
 
 
 rule explain_idle:

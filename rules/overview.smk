@@ -5,13 +5,16 @@ if len(STUDY.parts) > 1:
     rule indexes:
         input:
             of_parts("index.json"),
+            str(again_of(STUDY.results, "indexes")),
             parts=f"{OUT}/parts.json",
         output:
-            f"{OUT}/index.json",
+            index=f"{OUT}/index.json",
+            made=str(record_of(STUDY.results, "indexes")),
         log:
             "results/logs/indexes.log",
         shell:
-            "{PYTHON:q} scripts/indexes.py --parts {input.parts:q} --output {output:q} 2>&1 | tee {log:q}"
+            "{PYTHON:q} scripts/indexes.py --parts {input.parts:q} --output {output.index:q}"
+            " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
 
     rule overview:
         input:
@@ -23,6 +26,7 @@ if len(STUDY.parts) > 1:
             of_parts("report.html"),
             of_parts("metrics.json"),
             f"{OUT}/index.json",
+            str(again_of(STUDY.results, "overview")),
             parts=f"{OUT}/parts.json",
         output:
             f"{OUT}/metrics.json",
@@ -30,7 +34,9 @@ if len(STUDY.parts) > 1:
             f"{OUT}/figures/figures.json",
             f"{OUT}/report.html",
             expand(OUT + "/tables/{name}.csv", name=["runs", "training_time", "verdicts", "scaling"]),
+            made=str(record_of(STUDY.results, "overview")),
         log:
             "results/logs/overview.log",
         shell:
-            "{PYTHON:q} scripts/overview.py --parts {input.parts:q} --output-dir {OUT:q} 2>&1 | tee {log:q}"
+            "{PYTHON:q} scripts/overview.py --parts {input.parts:q} --output-dir {OUT:q}"
+            " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"

@@ -6,7 +6,11 @@ from pathlib import Path
 from environment import MARKER, cache_dir, env_dir, forget_broken
 from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
+from evenground.files import drop_lost_links, free
+from evenground.made import STEPS, STEPS_OF_WHOLE, begin_again
 from evenground.preflight.gate import gate
+from evenground.runs.links import refuse_lost_links, refuse_outside_of_dvc
+from evenground.runs.plan import CALIBRATIONS
 from evenground.runs.record import source_state
 from evenground.runs.study import make_study, write_study
 from image import images
@@ -18,6 +22,18 @@ PYTHON = sys.executable
 # What is set for the caller's Python stays the caller's: no step and no engine sees it.
 for name in filter(steers_python, list(os.environ)):
     del os.environ[name]
+
+
+def chains_of_parts():
+    """The steps from the index of each part to its page, in order."""
+    more = ["idle_causes"] if "explain_idle" in sys.argv else []
+    return [[(part.results, step) for step in (*STEPS, *more)] for part in STUDY.parts]
+
+
+def chain_of_whole():
+    """The steps that set the parts beside each other; none of an experiment of one part."""
+    return [(STUDY.results, step) for step in STEPS_OF_WHOLE] if len(STUDY.parts) > 1 else []
+
 
 try:
     if workflow.is_main_process:
@@ -38,12 +54,15 @@ try:
     # What is planned for a single job, on whatever machine, is what the call planned.
     main = workflow.is_main_process
     if main:
+        refuse_lost_links(Path.cwd())
         STUDY, SOURCE = make_study({**config, **asking}, Path.cwd()), source_state(Path.cwd())
     else:
         STUDY, SOURCE = handed_on(Path.cwd())
     PLAN = STUDY.first
     IMAGES = {image.environment: image for image in images(STUDY)}
     if main:
+        if caller():
+            refuse_outside_of_dvc(Path.cwd(), STUDY.results)
         write_study(STUDY)
         plans = [part.plan for part in STUDY.parts]
         gate(plans, list(IMAGES.values()), refuse=not {"preflight", "nodes"}.intersection(sys.argv))
@@ -52,6 +71,12 @@ try:
         if "explain_idle" in sys.argv:
             forget_broken(["explain"])
         hand_on(Path.cwd(), (STUDY, SOURCE))
+        for line in begin_again(chains_of_parts(), chain_of_whole(), STUDY.results / "complete.json"):
+            print(line, file=sys.stderr, flush=True)
+        # Snakemake can replace no file that is read-only, as DVC's hard links are, nor a link that leads nowhere.
+        free(Path.cwd() / STUDY.results)
+        for folder in (STUDY.results, CALIBRATIONS, Path("data/prepared")):
+            drop_lost_links(Path.cwd() / folder)
 except EvengroundError as error:
     raise WorkflowError(f"error: {error}") from None
 

@@ -52,15 +52,17 @@ rule index:
     input:
         attempts_to_make,
         ancient(calibrations),
-        "data/published/thesis-code.csv",
-        thesis_files(Path()),
+        again("index"),
+        lines=["data/published/thesis-code.csv", *thesis_files(Path())],
         plan="results/{part}/plan.json",
     output:
-        "results/{part}/index.json",
+        index="results/{part}/index.json",
+        made=made("index"),
     log:
         "results/logs/index/{part}.log",
     shell:
-        "{PYTHON:q} scripts/index.py --plan {input.plan:q} --output {output:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/index.py --plan {input.plan:q} --output {output.index:q}"
+        " --made {output.made:q} --of {input.lines:q} 2>&1 | tee {log:q}"
 
 
 rule complete:
@@ -71,6 +73,7 @@ rule complete:
         figures=f"{OUT}/figures/figures.json",
         verdicts=f"{OUT}/tables/verdicts.csv",
         report=f"{OUT}/report.html",
+        records=[str(record_of(*step)) for chain in (*chains_of_parts(), chain_of_whole()) for step in chain],
     output:
         f"{OUT}/complete.json",
     params:
@@ -78,5 +81,5 @@ rule complete:
     log:
         "results/logs/complete.log",
     shell:
-        "{PYTHON:q} scripts/complete.py --index {input.indexes:q} --figures {input.figures:q}"
+        "{PYTHON:q} scripts/complete.py --index {input.indexes:q} --figures {input.figures:q} --records {input.records:q}"
         " --output {output:q} --machine {params.machine} 2>&1 | tee {log:q}"

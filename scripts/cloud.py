@@ -25,6 +25,7 @@ from evenground.runs.cloud import (
     must_be_mounted,
     read_job,
 )
+from evenground.runs.links import folders_elsewhere
 
 
 def main() -> None:
@@ -57,7 +58,10 @@ def submit_to_kubernetes(template: Path, script: Path) -> str:
     """Create the job; its id here is NAMESPACE/NAME."""
     content = yaml.safe_load(template.read_text(encoding="utf-8"))
     must_be_filled_in(content, str(template))
-    must_be_mounted(content, {"working copy": _path.ROOT, "cache": cache_dir().absolute()})
+    places = {"working copy": _path.ROOT, "cache": cache_dir().absolute()}
+    for folder in folders_elsewhere(_path.ROOT):
+        places[f"folder {folder}, which a link in results or data leads to,"] = Path(folder)
+    must_be_mounted(content, places)
     manifest = kubernetes_job(content, read_job(script), environ())
     told("kubectl", "create", "-f", "-", input=json.dumps(manifest))
     return f"{manifest['metadata'].get('namespace', 'default')}/{manifest['metadata']['name']}"

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json, write_json
+from evenground.made import Digests, fault
 from evenground.runs.index import missed_goals, unfinished
 
 MENDS = {
@@ -21,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True, nargs="+", help="of every part")
     parser.add_argument("--figures", type=Path, required=True)
+    parser.add_argument("--records", type=Path, nargs="*", default=[], help="what each step made")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument(
         "--machine", choices=MENDS, required=True, help="whether the runs' machine is this one"
@@ -32,6 +35,7 @@ def main() -> None:
     print(f"report:  {tables.parent}/report.html")
     print(f"tables:  {tables}/  figures ({len(names)}):")
     print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
+    refuse_faults(given.records)
     if missed := sorted({goal for index in indexes for goal in missed_goals(index, Path())}):
         print(f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): {tables}/calibration.md")
     lost = [run for index in indexes for run in unfinished(index)]
@@ -45,6 +49,15 @@ def main() -> None:
             MENDS[given.machine],
         )
     write_json(given.output, {"schema": 1, "runs": wanted, "figures": names})
+
+
+def refuse_faults(records: Sequence[Path]) -> None:
+    """EvengroundError for a result that went missing, or was changed, while the call was at work."""
+    digests = Digests()
+    for why in (fault(record, digests) for record in records):
+        if why is not None:
+            what = f"not everything is as it was drawn: {why or 'a step left no record'}"
+            raise EvengroundError(what, "results", "call again: it is made again")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
+from evenground.made import add_arguments, recorded
 from evenground.report.draw import draw_all
 from evenground.report.material import read_material
 
@@ -18,8 +19,10 @@ def main() -> None:
     parser.add_argument("--normalised", type=Path, required=True, help="folder written by normalise.py")
     parser.add_argument("--tables", type=Path, required=True, help="folder written by tables.py")
     parser.add_argument("--output-dir", type=Path, required=True)
+    add_arguments(parser)
     given = parser.parse_args()
-    names = draw_all(read_material(given.index, given.normalised, given.tables), given.output_dir)
+    with recorded(given):
+        names = draw_all(read_material(given.index, given.normalised, given.tables), given.output_dir)
     print(f"drew {len(names)} figures: {given.output_dir}")
 
 

@@ -12,6 +12,7 @@ import _path  # noqa: F401
 from evenground.errors import EvengroundError, cli
 from evenground.explain.table import write_table
 from evenground.explain.training import Explained, read_explained
+from evenground.made import add_arguments, recorded
 
 
 def main() -> None:
@@ -20,10 +21,13 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--output-dir", type=Path, help="write the table there")
     what.add_argument("--written", type=Path, nargs="+", help="the tables that were written of them")
+    add_arguments(parser)
     given = parser.parse_args()
     explained = [read_explained(path) for path in given.explained]
     if given.output_dir:
-        write_table(explained, given.output_dir)
+        of = [one.folder / name for one in explained for name in one.files]
+        with recorded(given, of):
+            write_table(explained, given.output_dir)
     else:
         conclude(explained, given.written)
 

@@ -73,7 +73,7 @@ def main() -> None:
         raise EvengroundError(
             f"the image of '{image.environment}' was not built from this definition, pins, files and base",
             str(image.file),
-            "delete it to have it built, or copy in the one that the pipeline built at this commit",
+            "move it away to have it built, or copy in the one that the pipeline built at this commit",
         )
     record = take_record(image.file, labels)
     check_digest(image, record.sha256, given.recorded)
@@ -150,7 +150,7 @@ def labels_of(image: Image) -> dict[str, str]:
         raise EvengroundError(
             f"the image of '{image.environment}' is truncated, or Apptainer cannot run it",
             str(image.file),
-            "delete it to have it built, or copy it in again",
+            "move it away to have it built, or copy it in again",
         )
     found = json.loads(answer)["data"]["attributes"]["labels"]
     return {name: value for name, value in sorted(found.items()) if name.startswith(OWN_LABELS)}

@@ -10,16 +10,22 @@ import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.files import read_json, write_json
 from evenground.lines import count_lines
-from evenground.runs.index import build_index
+from evenground.made import add_arguments, recorded
+from evenground.runs.index import MANIFEST, build_index
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    add_arguments(parser)
     given = parser.parse_args()
     plan = read_json(given.plan)
-    write_json(given.output, {**build_index(plan, Path()), "lines": count_lines(plan["engines"], Path())})
+    index = build_index(plan, Path())
+    # Another run in the place of one, or another calibration, is another index.
+    manifests = [Path(run["path"], MANIFEST) for run in index["runs"] if run["path"]]
+    with recorded(given, [*manifests, Path(plan["calibration"])]):
+        write_json(given.output, {**index, "lines": count_lines(plan["engines"], Path())})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.files import write_json
+from evenground.made import add_arguments, recorded
 from evenground.overview.parts import indexes, read_parts
 
 
@@ -16,8 +17,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", type=Path, required=True, help="parts.json of the deployment")
     parser.add_argument("--output", type=Path, required=True)
+    add_arguments(parser)
     given = parser.parse_args()
-    write_json(given.output, indexes(read_parts(given.parts)))
+    with recorded(given):
+        write_json(given.output, indexes(read_parts(given.parts)))
 
 
 if __name__ == "__main__":

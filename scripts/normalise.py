@@ -10,15 +10,18 @@ import _path  # noqa: F401
 from evenground.analysis.index import read_index
 from evenground.analysis.write import write_normalised
 from evenground.errors import cli
+from evenground.made import add_arguments, recorded
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
     parser.add_argument("--output-dir", type=Path, required=True)
+    add_arguments(parser)
     given = parser.parse_args()
-    index = read_index(given.index)
-    write_normalised(index, given.output_dir)
+    with recorded(given):
+        index = read_index(given.index)
+        write_normalised(index, given.output_dir)
     print(f"normalised {len(index.finished)} of {len(index.runs)} wanted runs: {given.output_dir}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
+from evenground.made import add_arguments, recorded
 from evenground.overview.write import write_all
 
 
@@ -15,8 +16,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", type=Path, required=True, help="parts.json of the deployment")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the deployment")
+    add_arguments(parser)
     given = parser.parse_args()
-    parts = write_all(given.parts, given.output_dir)
+    with recorded(given):
+        parts = write_all(given.parts, given.output_dir)
     print(f"overview of {len(parts.parts)} parts: {given.output_dir}/report.html")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
+from evenground.made import add_arguments, recorded
 from evenground.report.page.build import write_page
 
 
@@ -16,8 +17,10 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
     parser.add_argument("--results", type=Path, required=True, help="folder with tables, figures, verdicts")
     parser.add_argument("--output", type=Path, required=True)
+    add_arguments(parser)
     given = parser.parse_args()
-    write_page(given.index, given.results, given.output)
+    with recorded(given):
+        write_page(given.index, given.results, given.output)
     print(f"report: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)")
 
 

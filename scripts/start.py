@@ -10,6 +10,7 @@
     evenground adopt      take the runs of such a file over into this working copy
     evenground compare    set such files, or machines, side by side, two or more
     evenground prune      throw away runs that nothing names any more
+    evenground aside      set runs or files aside that are in the way; nothing is deleted
 
 What stands behind the word goes to Snakemake, to pytest or to the script of that name (each knows --help).
 """
@@ -36,6 +37,7 @@ COMMANDS = {
     "adopt": ("analysis", ["scripts/adopt.py"]),
     "compare": ("analysis", ["scripts/compare.py"]),
     "prune": ("workflow", ["scripts/prune.py"]),
+    "aside": ("workflow", ["scripts/aside.py"]),
 }
 
 

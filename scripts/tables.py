@@ -10,6 +10,7 @@ import _path  # noqa: F401
 from evenground.analysis.index import read_index
 from evenground.analysis.write import write_tables
 from evenground.errors import cli
+from evenground.made import add_arguments, recorded
 
 
 def main() -> None:
@@ -18,9 +19,11 @@ def main() -> None:
     parser.add_argument("--normalised", type=Path, required=True, help="folder written by normalise.py")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, help="file for the main numbers, as JSON")
+    add_arguments(parser)
     given = parser.parse_args()
-    index = read_index(given.index)
-    write_tables(index, given.normalised, given.output_dir, given.metrics)
+    with recorded(given):
+        index = read_index(given.index)
+        write_tables(index, given.normalised, given.output_dir, given.metrics)
     print(f"tables of {len(index.finished)} of {len(index.runs)} wanted runs: {given.output_dir}")
 
 

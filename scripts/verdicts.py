@@ -11,6 +11,7 @@ from evenground.analysis.index import read_index
 from evenground.claims.model import read_claims
 from evenground.claims.write import summary, write_verdicts
 from evenground.errors import EvengroundError, cli
+from evenground.made import add_arguments, recorded
 
 
 def main() -> None:
@@ -24,11 +25,11 @@ def main() -> None:
     parser.add_argument(
         "--stand-in", action="append", metavar="ROLE=NAME", help="in place of those of the index; repeatable"
     )
+    add_arguments(parser)
     given = parser.parse_args()
-    source = read_claims(ROOT, given.claims.resolve())
-    judged = write_verdicts(
-        read_index(given.index), source, given.output_dir, given.record, stand_ins(given.stand_in)
-    )
+    with recorded(given):
+        index, source = read_index(given.index), read_claims(ROOT, given.claims.resolve())
+        judged = write_verdicts(index, source, given.output_dir, given.record, stand_ins(given.stand_in))
     print(summary(judged).replace("**", "").replace("\n\n", "\n"))
     print(f"verdicts: {given.output_dir}/verdicts.md, behind them: {given.record}")
 

@@ -19,6 +19,7 @@ ROOMS = {
     "config": {"records"},
     "engines": {"config"},
     "lines": set(),
+    "made": set(),
     "pins": set(),
     "cpus": set(),
     "images": {"pins"},
@@ -128,3 +129,26 @@ def test_locks_have_hashes_and_no_addresses() -> None:
         assert len(re.findall(r"==[^\n]*\\\n\s+--hash=sha256:", text)) == len(pins), (
             f"{lock.name}: a pin has no hash"
         )
+
+
+# Words of a program that is called, and a download that is fetched again.
+NO_ADVICE = {"delete", "delete that file and fetch again, or correct the registry entry"}
+
+
+def sentences(path: Path) -> list[str]:
+    """Every text of a module that is no documentation."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, documented)]
+    alone = {id(part.value) for body in bodies for part in body if isinstance(part, ast.Expr)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in alone]
+    return [node.value for node in texts if isinstance(node.value, str)]
+
+
+@pytest.mark.parametrize(
+    "path", [*modules(), *sorted((ROOT / "scripts").rglob("*.py"))], ids=lambda p: p.name
+)
+def test_no_message_advises_to_delete_anything(path: Path) -> None:
+    """What is in the way is set aside or moved away: a run takes hours, and may be a good one."""
+    advice = re.compile(r"\b(delete|rm -rf?|erase) ?\b")
+    assert not [text for text in sentences(path) if advice.search(text) and text not in NO_ADVICE]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -22,6 +24,11 @@ class EvengroundError(Exception):
 def words_of(error: OSError) -> str:
     """What went wrong, without the path; Python raises some such errors itself, and those have no number."""
     return error.strerror or " ".join(map(str, error.args)) or type(error).__name__
+
+
+def set_aside(*paths: Path | str, then: str = "call the pipeline again") -> str:
+    """What a message says of files or folders that are in the way: they are moved, and nothing is lost."""
+    return f"set it aside, which loses nothing, and {then}: ./evenground aside {shlex.join(map(str, paths))}"
 
 
 def cli(main: Callable[[], None]) -> None:

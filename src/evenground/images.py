@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, write_json
 from evenground.pins import PINS, load_pins
 
@@ -153,9 +153,7 @@ def read_record(path: Path) -> Record:
     try:
         return Record(**content)
     except TypeError:
-        raise EvengroundError(
-            "not the record of an image", str(path), "delete it and call the pipeline again"
-        ) from None
+        raise EvengroundError("not the record of an image", str(path), set_aside(path)) from None
 
 
 def check_image(image: Image, record: Record) -> None:
@@ -163,7 +161,7 @@ def check_image(image: Image, record: Record) -> None:
 
     EvengroundError for a missing, a truncated and a different file.
     """
-    anew = f"put the recorded file there, or delete it and {image.record} to build it anew"
+    anew = f"put the recorded file there; to build it anew, move it and {image.record} away"
     what = f"the image of '{image.environment}'"
     if not image.file.is_file():
         raise EvengroundError(f"{what} is missing", str(image.file), anew)
@@ -201,5 +199,5 @@ def check_digest(image: Image, digest: str | None, recorded: Collection[str]) ->
     raise EvengroundError(
         f"the image of '{image.environment}' {seen}, finished runs were made in {made}",
         str(image.file),
-        "put that image there, or delete those runs to have them made anew",
+        "put that image there; to make those runs anew, set them aside: ./evenground aside RUN ...",
     )

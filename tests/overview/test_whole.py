@@ -52,7 +52,7 @@ def changed(made: Path, to: Path, change: Callable[[dict[str, Any]], object]) ->
     ("change", "said"),
     [
         (lambda c: c["parts"][0].update(folder="../elsewhere"), r"parts\.0\.folder"),
-        (lambda c: c["parts"][0].update(folder="results/native/parts/none"), "a file is missing"),
+        (lambda c: c["parts"][0].update(folder="results/native/parts/none"), "the file is missing"),
         (lambda c: c["parts"][0].update(machine="other"), "a machine that the list does not name"),
         (lambda c: c["parts"][0].update(machine=B), "two parts of one machine and one value"),
         (lambda c: c["parts"][0].update(name=c["parts"][1]["name"]), "two parts of one name"),

@@ -163,13 +163,25 @@ def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, sai
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("manifest.json", None, r"^1 of 2 run folders are not whole: .* \((.*)\): .*: rm -r \1$"),
-        ("manifest.json", "{", r"was changed: manifest.json, environment.json \((.*)\): .*: rm -r \1$"),
-        ("environment.json", "{}", r"was changed: environment.json \((.*)\): .* trained again: rm -r \1$"),
+        (
+            "manifest.json",
+            None,
+            r"^1 of 2 run folders are not whole: no manifest.json \((.*)\): .*: ./evenground aside \1$",
+        ),
+        (
+            "manifest.json",
+            "{",
+            r"was changed: manifest.json, environment.json \((.*)\): .*: ./evenground aside \1$",
+        ),
+        (
+            "environment.json",
+            "{}",
+            r"was changed: environment.json \((.*)\): .* trained again: ./evenground aside \1$",
+        ),
         (
             "a note.txt",
             "",
-            r"was changed: a note.txt \((.*)\): delete what is not its own: rm -r '\1/a note.txt'$",
+            r"was changed: a note.txt \((.*)\): set it aside, .*: ./evenground aside '\1/a note.txt'$",
         ),
     ],
 )

@@ -24,7 +24,7 @@ from evenground.analysis.index import Dataset, Engine
 from evenground.errors import EvengroundError
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_data, compare_drawing
-from evenground.report.draw import draw_all, drawings
+from evenground.report.draw import FORMS, draw_all, drawings
 from evenground.report.material import RESOURCES, Material, byte_scale
 from evenground.report.phases import phases_drawing
 from evenground.report.samples import choose, samples_drawing
@@ -207,6 +207,7 @@ def test_bars_show_every_finished_run_and_its_mean(drawn_without: Path) -> None:
 
 def test_figures_of_an_engine_no_longer_wanted_are_removed(without_gpu: Path, tmp_path: Path) -> None:
     stale = ["timeline_digits_elixir.svg", "timeline_digits_elixir.png"]
+    stale += [f"unlisted.{form}" for form in FORMS]
     for name in [*stale, "my_own.svg"]:
         (tmp_path / name).write_text("old")
     (tmp_path / "figures.json").write_text(json.dumps([{"name": "timeline_digits_elixir"}, {"name": "../x"}]))

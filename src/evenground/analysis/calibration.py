@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Index
-from evenground.errors import EvengroundError, words_of
-from evenground.files import sha256_bytes
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import sha256_bytes, unreadable
 from evenground.records.faults import first_fault
 
-MEND = "delete it and the index, then call the pipeline again"
+MEND = "call the pipeline again: it measures what is missing and draws anew"
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ def read_calibration(index: Index) -> list[Figure]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EvengroundError(
-            f"the calibration cannot be read: {words_of(error)}", str(path), MEND
-        ) from error
+        what = f"the calibration cannot be read: {unreadable(path, error)}"
+        raise EvengroundError(what, str(path), MEND) from error
     if sha256_bytes(content) != index.calibration.sha256:
         raise EvengroundError("the calibration is not the one that the index recorded", str(path), MEND)
     try:
         return list(TypeAdapter(_File).validate_json(content).figures.values())
     except ValidationError as error:
-        raise EvengroundError(f"broken calibration, {first_fault(error)}", str(path), MEND) from error
+        raise EvengroundError(
+            f"broken calibration, {first_fault(error)}", str(path), set_aside(path)
+        ) from error

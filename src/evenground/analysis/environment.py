@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
-from evenground.analysis.runs import DELETE, Run
+from evenground.analysis.runs import Run, restore_run
 from evenground.cpus.record import CpuRecord
 from evenground.errors import EvengroundError
 from evenground.records.faults import first_fault
@@ -70,5 +70,5 @@ def read_environment(run: Run) -> Environment:
     try:
         return _ENVIRONMENT.validate_json(run.content(FILE))
     except ValidationError as error:
-        where = str(run.folder / FILE)
-        raise EvengroundError(f"broken file, {first_fault(error)}", where, DELETE) from error
+        what, where = f"broken file, {first_fault(error)}", str(run.folder / FILE)
+        raise EvengroundError(what, where, restore_run(run.folder)) from error

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import replacing, unreadable, write_text
 
 DIGITS = 4
 MIB = 2**20
-_MAKE_AGAIN = "delete the folder it lies in and call the pipeline again"
 EMPTY = "–"
 # Below this the digits of a p-value say nothing.
 LEAST_P = 0.0001
@@ -71,8 +71,8 @@ TEXT = (
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame so that reading it gives every bit back; a missing number is an empty cell."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n")
+    with replacing(path) as beside:
+        frame.to_csv(beside, index=False, lineterminator="\n")
 
 
 def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     frame = _read(path, float_precision="round_trip", dtype=dict.fromkeys(TEXT, "str"))
     absent = [name for name in columns if name not in frame.columns]
     if absent:
-        raise EvengroundError(f"the table has no column {', '.join(absent)}", str(path), _MAKE_AGAIN)
+        raise EvengroundError(f"the table has no column {', '.join(absent)}", str(path), set_aside(path))
     texts = [name for name in TEXT if name in frame.columns]
     frame[texts] = frame[texts].fillna("")
     return frame
@@ -114,16 +114,16 @@ def _read(path: Path, **options: Any) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pd.read_csv(path, **options)
         return frame
-    except FileNotFoundError as error:
-        raise EvengroundError("the file is missing", str(path), _MAKE_AGAIN) from error
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise EvengroundError(f"broken table, {error}", str(path), _MAKE_AGAIN) from error
+    except OSError as error:
+        todo = "call the pipeline again to make it"
+        raise EvengroundError(unreadable(path, error), str(path), todo) from error
+    except (ValueError, pd.errors.ParserError) as error:
+        raise EvengroundError(f"broken table, {error}", str(path), set_aside(path)) from error
 
 
 def write_markdown(frame: pd.DataFrame, title: str, notes: str, path: Path) -> None:
     """Write a titled Markdown table with the same rows as the CSV, numbers rounded to four digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"# {title}\n\n{notes}\n\n{markdown_table(frame)}", encoding="utf-8")
+    write_text(path, f"# {title}\n\n{notes}\n\n{markdown_table(frame)}")
 
 
 def markdown_table(frame: pd.DataFrame) -> str:

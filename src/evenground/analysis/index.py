@@ -11,12 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from evenground.errors import EvengroundError
-from evenground.files import read_json
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import absolute, read_json, real
 from evenground.records import versions
 from evenground.records.faults import first_fault
-
-RERUN = "delete it and call the pipeline again"
 
 
 def _inside(path: str) -> str:
@@ -270,15 +268,20 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
             raise versions.OtherVersionError(schema, versions.INDEX, where)
         index = _INDEX.validate_python({**content, "root": root})
     except ValidationError as error:
-        raise EvengroundError(f"broken index, {first_fault(error)}", str(where), RERUN) from error
+        raise EvengroundError(f"broken index, {first_fault(error)}", str(where), set_aside(where)) from error
     _check(index, where)
     return index
 
 
 def root_of(path: Path) -> Path:
-    """The folder that holds `results/`, however deep in it an index lies: its paths start there."""
-    folders = path.resolve().parents
-    return next((folder.parent for folder in folders if folder.name == "results"), folders[1])
+    """The folder that holds `results/`, however deep in it an index lies: its paths start there.
+
+    What the way to the index is called counts first: `results`, a folder in it and the index itself may be
+    links, to folders of other names or into a cache. Then comes where its folder really lies.
+    """
+    ways = (absolute(path), real(path.parent) / path.name)
+    tops = (folder.parent for way in ways for folder in way.parents if folder.name == "results")
+    return next(tops, ways[0].parents[1])
 
 
 def _check(index: Index, path: Path) -> None:
@@ -286,7 +289,9 @@ def _check(index: Index, path: Path) -> None:
     datasets, engines = {d.name for d in index.datasets}, {e.name for e in index.engines}
     named = engines | {e.name for e in index.absent}
     if len(datasets) < len(index.datasets) or len(named) < len(index.engines) + len(index.absent):
-        raise EvengroundError("broken index, a dataset or an engine stands there twice", str(path), RERUN)
+        raise EvengroundError(
+            "broken index, a dataset or an engine stands there twice", str(path), set_aside(path)
+        )
     twice = Counter((run.dataset, run.engine, run.repetition) for run in index.runs)
     for run in index.runs:
         fault = None
@@ -297,12 +302,12 @@ def _check(index: Index, path: Path) -> None:
         elif run.status == "finished" and (run.path is None or run.manifest_sha256 is None):
             fault = "is finished but has no folder or no manifest checksum"
         if fault:
-            raise EvengroundError(f"broken index, run {run.name} {fault}", str(path), RERUN)
+            raise EvengroundError(f"broken index, run {run.name} {fault}", str(path), set_aside(path))
     main = {engine.name for engine in index.main}
     for engine in index.engines:
         if engine.arm_of is not None and engine.arm_of not in main:
             what = f"broken index, '{engine.name}' is an arm of '{engine.arm_of}', which is no engine of it"
-            raise EvengroundError(what, str(path), RERUN)
+            raise EvengroundError(what, str(path), set_aside(path))
     _one_class(index, path)
 
 

@@ -15,8 +15,8 @@ import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Index, WantedRun
-from evenground.errors import EvengroundError
-from evenground.files import sha256_bytes
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import sha256_bytes, unreadable
 from evenground.records.events import MAX_UNIX_NS, Expected
 from evenground.records.faults import RecordError, first_fault
 from evenground.records.samples import AGAIN
@@ -25,7 +25,6 @@ from evenground.records.times import SAMPLES, Moments, Process, RunTimes, read_t
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-DELETE = "delete this run's folder and call the pipeline again"
 TIME, COUNTER = "t_mono_ns", "cpu_s"
 # Beyond it sums overflow; no sampler measures such a number.
 MAX_NUMBER = 1e100
@@ -100,8 +99,15 @@ class Run:
     def content(self, name: str) -> bytes:
         """Bytes of one of its files; EvengroundError where they are not those of the manifest."""
         if name not in self.files:
-            raise EvengroundError(f"the manifest does not list {name}", str(self.folder), DELETE)
+            raise EvengroundError(
+                f"the manifest does not list {name}", str(self.folder), restore_run(self.folder)
+            )
         return _checked_content(self.folder / name, self.files[name])
+
+
+def restore_run(folder: Path) -> str:
+    """What to do about a run whose files are not what its manifest says."""
+    return f"restore it (as by dvc checkout results/runs), or {set_aside(folder)}"
 
 
 def read_runs(index: Index) -> list[Run]:
@@ -117,7 +123,8 @@ def _open_run(index: Index, wanted: WantedRun) -> Run:
     try:
         manifest = _MANIFEST.validate_json(content)
     except ValidationError as error:
-        raise EvengroundError(f"broken manifest, {first_fault(error)}", str(path), DELETE) from error
+        what = f"broken manifest, {first_fault(error)}"
+        raise EvengroundError(what, str(path), restore_run(folder)) from error
     found = manifest.run
     if found.machine != index.machine.class_name:
         raise EvengroundError(
@@ -127,7 +134,8 @@ def _open_run(index: Index, wanted: WantedRun) -> Run:
         )
     same = (wanted.dataset, wanted.engine, wanted.key, wanted.repetition)
     if (found.dataset, found.engine, found.key, found.repetition) != same:
-        raise EvengroundError(f"the manifest describes another run than {wanted.name}", str(path), DELETE)
+        what = f"the manifest describes another run than {wanted.name}"
+        raise EvengroundError(what, str(path), restore_run(folder))
     return Run(wanted, folder, manifest.files)
 
 
@@ -136,10 +144,10 @@ def _checked_content(path: Path, sha256: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        what = "the file is missing" if isinstance(error, FileNotFoundError) else f"cannot read it: {error}"
-        raise EvengroundError(what, str(path), DELETE) from error
+        raise EvengroundError(unreadable(path, error), str(path), restore_run(path.parent)) from error
     if sha256_bytes(content) != sha256:
-        raise EvengroundError("the file is not the one recorded when the run ended", str(path), DELETE)
+        what = "the file is not the one recorded when the run ended"
+        raise EvengroundError(what, str(path), restore_run(path.parent))
     return content
 
 

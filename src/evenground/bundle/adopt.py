@@ -9,8 +9,8 @@ from pathlib import Path
 from evenground.analysis.calibration import read_calibration
 from evenground.analysis.index import Index
 from evenground.analysis.runs import Run, read_runs
-from evenground.errors import EvengroundError
-from evenground.files import read_json, write_json
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import move, read_json, replacing, write_json
 
 RUNS, CALIBRATIONS = ("results", "runs"), ("results", "calibration")
 MANIFEST = "manifest.json"
@@ -41,9 +41,9 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
         _copy_run(run, root)
     if index.calibration:
         to = root / index.calibration.path
-        to.parent.mkdir(parents=True, exist_ok=True)
         if not to.exists():
-            shutil.copyfile(index.root / index.calibration.path, to)
+            with replacing(to) as beside:
+                shutil.copyfile(index.root / index.calibration.path, beside)
     settings = {**read_json(where.with_name("experiment.json")), "machine": index.machine.class_name}
     configuration = root / "results/adopted" / f"{name}.json"
     write_json(configuration, settings)
@@ -60,7 +60,7 @@ def _is_new(run: Run, root: Path) -> bool:
         raise EvengroundError(
             "another run stands at the place of one of the bundle",
             str(run.wanted.path),
-            "keep one of them: delete the folder to take the bundle's",
+            f"to take the bundle's, {set_aside(str(run.wanted.path), then='adopt again')}",
         )
     return not there.is_file()
 
@@ -80,5 +80,4 @@ def _copy_run(run: Run, root: Path) -> None:
     beside.mkdir(parents=True)
     for name in (*run.files, MANIFEST):
         shutil.copyfile(run.folder / name, beside / name)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside.rename(to)
+    move(beside, to)

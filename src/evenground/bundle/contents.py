@@ -8,6 +8,7 @@ from pathlib import Path
 from evenground.analysis.index import Index
 from evenground.bundle.names import fault
 from evenground.errors import EvengroundError
+from evenground.files import name_below
 
 # What follows from the runs, beside the index; the normalised timelines are made anew by a replay.
 DERIVED = ("metrics.json", "verdicts.json", "tables", "figures")
@@ -28,11 +29,19 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
     derived = [file for name in DERIVED for file in _files(results / name) if not holds_images(file)]
     calibration = [root / index.calibration.path] if index.calibration else []
     files = [where, results / SETTINGS, *derived, *calibration, *runs, *given]
-    named = {file.resolve().relative_to(root.resolve()).as_posix(): file for file in files}
+    named = {_name(file, root): file for file in files}
     for name in named:
         if found := fault(name):
             raise EvengroundError(found, str(root / name), "move it away")
     return named
+
+
+def _name(file: Path, root: Path) -> str:
+    """What a file is called in the bundle: its place in the working copy, whatever is a link there."""
+    name = name_below(file, root)
+    if name is None:
+        raise EvengroundError("it does not lie in the folder of the index", str(file), f"copy it into {root}")
+    return name
 
 
 def holds_images(file: Path) -> bool:

@@ -64,7 +64,7 @@ def unpack(bundle: Path, to: Path, limits: Limits | None = None) -> Path:
 def extract(bundle: Path, to: Path, limits: Limits | None = None) -> None:
     """Unpack a bundle of any version, checked as by `unpack` but for its index."""
     if to.exists():
-        raise EvengroundError("it is there already", str(to), "delete it, or name another folder")
+        raise EvengroundError("it is there already", str(to), "move it away, or name another folder")
     beside = to.with_name(f".{to.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:

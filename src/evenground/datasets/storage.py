@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evenground.datasets.registry import RemoteFile
-from evenground.errors import MAKE_ROOM, EvengroundError
+from evenground.errors import MAKE_ROOM, EvengroundError, set_aside
 from evenground.files import json_text, read_json, sha256_file
 from evenground.files import writing as writing
 
@@ -72,5 +72,5 @@ def check_arrays(folder: Path) -> None:
             raise EvengroundError(
                 f"a prepared array is {'changed' if path.is_file() else 'missing'}: {name}",
                 str(folder),
-                "delete that folder to have it prepared anew",
+                set_aside(folder, then="call again to have it prepared anew"),
             )

@@ -18,7 +18,16 @@ def explained_runs(plan: Plan) -> Iterator[Run]:
 
 
 def explained_file(results: Path, run: Run) -> Path:
-    """What its extra training leaves behind, below the part's folder `results`: a failed one is made anew."""
+    """What its extra training leaves behind, below the part's folder `results`.
+
+    One that failed, or that somebody deleted a file of, is made anew under the next number, and stays.
+    """
     folder = results / FOLDER / run.dataset / run.engine / run.key
-    failed = [path for path in folder.glob(f"*/{EXPLAINED}") if Outcome(**read_json(path)["outcome"]).reason]
-    return folder / str(max((int(path.parent.name) for path in failed), default=0) + 1) / EXPLAINED
+    spent = [path for path in folder.glob(f"*/{EXPLAINED}") if _is_spent(path)]
+    return folder / str(max((int(path.parent.name) for path in spent), default=0) + 1) / EXPLAINED
+
+
+def _is_spent(path: Path) -> bool:
+    content = read_json(path)
+    whole = all((path.parent / name).is_file() for name in content["files"])
+    return not whole or Outcome(**content["outcome"]).reason is not None

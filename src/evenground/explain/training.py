@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from evenground.explain.kernel import Recorder
 from evenground.explain.places import EXPLAINED
 from evenground.explain.tracer import Traced, read_traced
-from evenground.files import read_json, sha256_file, write_json
+from evenground.files import empty_folder, read_json, sha256_file, write_json
 from evenground.runs.machine import has_gpu
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import Run
@@ -43,8 +42,7 @@ def explain(training: Training, folder: Path, tracer: Sequence[str], lock: str =
     `tracer` is to call `trace` with a command that calls `attempt`. This process looks at the engine's
     threads meanwhile, holding the machine's training lock.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    empty_folder(folder)
     with alone(lock):
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         # A shell leaves a process here that copies our output to the log, until we end.

@@ -21,11 +21,10 @@ from evenground.analysis.index import (
     read_index,
     root_of,
 )
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json, sha256_file
 from evenground.records.faults import first_fault
 
-RERUN = "delete it and call the pipeline again"
 # A class's name and every value in it, as a part of a path.
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,254}$")]
 Parameter = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,63}$")]
@@ -143,7 +142,9 @@ def read_parts(path: Path) -> Parts:
     try:
         content = _FILE.validate_python(read_json(path))
     except ValidationError as error:
-        raise EvengroundError(f"broken list of parts, {first_fault(error)}", str(path), RERUN) from error
+        raise EvengroundError(
+            f"broken list of parts, {first_fault(error)}", str(path), set_aside(path)
+        ) from error
     _check(content, path)
     root = root_of(path)
     parts = tuple(_read(planned, root, content.deployment) for planned in content.parts)
@@ -161,7 +162,7 @@ def _check(content: _File, path: Path) -> None:
     ):
         faults += [what] if _twice(names) else []
     for fault in filter(None, faults):
-        raise EvengroundError(f"broken list of parts, {fault}", str(path), RERUN)
+        raise EvengroundError(f"broken list of parts, {fault}", str(path), set_aside(path))
 
 
 def _twice(names: Sequence[object]) -> bool:
@@ -184,7 +185,7 @@ def _read(planned: Planned, root: Path, deployment: str) -> Part:
     for name, value in {"machine": planned.machine, "deployment": deployment, **planned.settings}.items():
         if name in said and said[name] != value:
             what = f"the index of part {planned.name} has {name} {said[name]}, not {value}"
-            raise EvengroundError(what, str(where), RERUN)
+            raise EvengroundError(what, str(where), set_aside(where))
     return Part(planned, root / planned.folder, index)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Set
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from evenground.files import read_json, write_json
+from evenground.files import empty_folder, read_json, write_json
 from evenground.overview.curves import drawings
 from evenground.overview.join import joined_tables, write_table
 from evenground.overview.machines import by_machine, machine_drawings, machine_tables
@@ -32,8 +31,7 @@ def write_all(where: Path, to: Path) -> Parts:
         write_table(table, parts.leading, to / "tables")
     _remove_others(to / "tables", {table.name for table in tables})
     # Each part has its own. An experiment of one part left its own here; DVC wants the folder to be there.
-    shutil.rmtree(to / "normalised", ignore_errors=True)
-    (to / "normalised").mkdir()
+    empty_folder(to / "normalised")
     write_figures(chain(drawings(parts, frame), machine_drawings(parts, beside)), to / "figures")
     for name, content in records.items():
         write_json(to / name, content)

@@ -48,9 +48,10 @@ def draw_all(material: Material, folder: Path) -> list[str]:
 def write_figures(drawn: Iterable[Drawing], folder: Path) -> list[str]:
     """Write figures, made one at a time under the fixed style, and `figures.json`; their names.
 
-    Figures that an earlier call listed there and this one does not draw are removed.
+    Figures that an earlier call listed or left there in all forms, and this one does not draw, are removed.
     """
-    before = _listed(folder)
+    # Snakemake has removed the list, which is an output, before a figure is drawn.
+    before = _listed(folder) | _in_all_forms(folder)
     entries = []
     with fixed_style():
         for drawing in drawn:
@@ -69,6 +70,12 @@ def write_figures(drawn: Iterable[Drawing], folder: Path) -> list[str]:
             (folder / f"{name}.{form}").unlink(missing_ok=True)
     write_json(folder / LIST, entries)
     return names
+
+
+def _in_all_forms(folder: Path) -> set[str]:
+    """Names of which there are picture and data: as no file of anybody else."""
+    stems = [{path.stem for path in folder.glob(f"*.{form}")} for form in FORMS]
+    return set.intersection(*stems)
 
 
 def _listed(folder: Path) -> set[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from evenground.analysis.index import Dataset
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json
 from evenground.report.material import Material, after_thesis, thesis_number
 from evenground.report.sheet import EDGE, TITLE_ROOM, WIDTH, Drawing, make_sheet, note_sheet
@@ -98,7 +98,7 @@ def choose(labels: npt.NDArray[np.uint8], classes: int) -> list[Cell]:
 
 def _arrays(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], list[str]]:
     """Training images (N,H,W,C), labels (N,) and class names of a prepared folder."""
-    todo = "delete this folder and call the pipeline again"
+    todo = set_aside(folder, then="call the pipeline again to have it prepared anew")
     try:
         images = np.load(folder / "train_images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "train_labels.npy", allow_pickle=False)

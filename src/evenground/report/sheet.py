@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evenground.analysis.files import write_csv
+from evenground.files import replacing
 from evenground.report.style import (
     INK,
     MUTED,
@@ -137,8 +138,8 @@ def save(drawing: Drawing, folder: Path) -> None:
 
 def save_pictures(drawing: Drawing, folder: Path) -> None:
     """Write only the pictures, where tables hold the data already."""
-    folder.mkdir(parents=True, exist_ok=True)
     words = {"Title": drawing.title, "Description": drawing.caption}
     svg = {**words, "Date": None, "Creator": "evenground"}
-    drawing.figure.savefig(folder / f"{drawing.name}.svg", metadata=svg)
-    drawing.figure.savefig(folder / f"{drawing.name}.png", metadata={**words, "Software": None})
+    for form, metadata in (("svg", svg), ("png", {**words, "Software": None})):
+        with replacing(folder / f"{drawing.name}.{form}") as beside:
+            drawing.figure.savefig(beside, format=form, metadata=metadata)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evenground.errors import EvengroundError
-from evenground.files import read_json, sha256_file
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import BRING_BACK, broken_link, read_json, sha256_file
 from evenground.images import LOCK_LABEL
 from evenground.records import versions
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError, unreadable
 from evenground.records.times import read_folder
 from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN, Plan
+
+MANIFEST = "manifest.json"
+FETCH = "have it back as it was recorded: dvc checkout results/runs, or dvc pull"
 
 
 def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -50,44 +53,59 @@ def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
 
 
 def check_runs(plans: Sequence[Plan]) -> None:
-    """EvengroundError for a folder in `results/runs` without a manifest, then for a changed wanted run."""
+    """EvengroundError for a folder in `results/runs` that lacks a file, then for a changed wanted run."""
     root = plans[0].root
-    folders = sorted((root / RUNS).glob("*/*/*/*/r*"))
-    halves = [str(folder) for folder in folders if not (folder / "manifest.json").is_file()]
-    if halves:
-        raise EvengroundError(
-            f"{len(halves)} of {len(folders)} run folders are not whole: no manifest.json",
-            halves[0],
-            f"fetch them again, or have them trained when they are wanted: rm -r {shlex.join(halves)}",
-        )
+    folders = [path for path in (root / RUNS).glob("*/*/*/*/r*") if re.fullmatch(r"r\d+", path.name)]
+    _refuse_halves(sorted(folders))
     for plan in plans:
         for run in plan.runs:
             if run.place not in plan.todo:
                 check_run(root / RUNS / run.place)
 
 
+def _refuse_halves(folders: Sequence[Path]) -> None:
+    """Runs that nobody wants now are looked at, too: DVC would store what is left of them as whole."""
+    lacking = {folder: lost for folder in folders if (lost := _lost_file(folder))}
+    if not lacking:
+        return
+    first, lost = next(iter(lacking.items()))
+    link = broken_link(first / lost)
+    why = f"{lost} is a link that leads nowhere" if link else f"no {lost}"
+    again = set_aside(*lacking, then="have what is wanted trained again")
+    raise EvengroundError(
+        f"{len(lacking)} of {len(folders)} run folders are not whole: {why}",
+        str(link or first),
+        f"{BRING_BACK if link else FETCH}; or {again}",
+    )
+
+
+def _lost_file(folder: Path) -> str | None:
+    """The first file of a recorded run that is not there; its content is not looked at."""
+    names = _recorded(folder) if (folder / MANIFEST).is_file() else {}
+    return next((name for name in (MANIFEST, *names) if not (folder / name).is_file()), None)
+
+
 def check_run(folder: Path) -> None:
     """Compare a run's files with its manifest; EvengroundError for a changed, missing or stray one."""
     recorded = _recorded(folder)
-    found = {path.name for path in folder.iterdir()} - {"manifest.json"}
+    found = {path.name for path in folder.iterdir()} - {MANIFEST}
     stray = sorted(found - recorded.keys())
     changed = [name for name, digest in recorded.items() if _digest(folder / name) != digest]
-    if changed or stray:
-        why = "restore it, or have it trained again" if changed else "delete what is not its own"
-        which = [str(folder)] if changed else [str(folder / name) for name in stray]
-        raise EvengroundError(
-            f"a recorded run was changed: {', '.join(changed + stray)}",
-            str(folder),
-            f"{why}: rm -r {shlex.join(which)}",
-        )
+    if not changed and not stray:
+        return
+    what = f"a recorded run was changed: {', '.join(changed + stray)}"
+    if changed:
+        again = set_aside(folder, then="have it trained again")
+        raise EvengroundError(what, str(folder), f"{FETCH}; or {again}")
+    raise EvengroundError(what, str(folder), set_aside(*(folder / name for name in stray)))
 
 
 def _recorded(folder: Path) -> dict[str, str | None]:
     """The digests in a run's manifest; a broken manifest is no digest of its own."""
     try:
-        return dict(read_json(folder / "manifest.json")["files"])
+        return dict(read_json(folder / MANIFEST)["files"])
     except (EvengroundError, KeyError, TypeError, ValueError):
-        return {"manifest.json": ""}
+        return {MANIFEST: ""}
 
 
 def _digest(file: Path) -> str | None:
@@ -99,7 +117,7 @@ def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
     folder = RUNS / place
     ended = sorted((root / ATTEMPTS / place).glob("*/outcome.json"), key=lambda path: int(path.parent.name))
     shown = {name: run[name] for name in ("dataset", "engine", "repetition", "key", "order")}
-    if (root / folder / "manifest.json").is_file():
+    if (root / folder / MANIFEST).is_file():
         return {**shown, **_recorded_run(folder, root)}
     last = read_json(ended[-1]) if ended else {"status": "missing", "reason": None, "attempt": 0}
     status = last["status"] if last["status"] == "failed" else "missing"
@@ -115,7 +133,7 @@ def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
         "reason": None,
         "attempts": read_json(root / folder / "outcome.json")["attempt"],
         "path": folder.as_posix(),
-        "manifest_sha256": sha256_file(root / folder / "manifest.json"),
+        "manifest_sha256": sha256_file(root / folder / MANIFEST),
     }
     try:
         read_folder(root / folder, Expected())
@@ -140,7 +158,7 @@ def _refuse_two_images(runs: list[dict[str, Any]], root: Path) -> None:
                 f"runs of '{run['engine']}' were made in two images: sha256:{other['sha256'][:12]} "
                 f"({other['path']}) and sha256:{image['sha256'][:12]}",
                 run["path"],
-                "delete the runs of one of them",
+                f"set those of one of them aside, which loses nothing: ./evenground aside {run['path']} ...",
             )
 
 

@@ -359,14 +359,25 @@ def write_plan(plan: Plan, folder: Path | None = None) -> None:
     """
     folder = plan.root / (folder or RESULTS / plan.experiment.deployment)
     path, content = folder / "plan.json", plan.content()
-    written = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    written.pop(WRITTEN, None)
-    if plan.todo or written != json.loads(json_text(content)):
+    if plan.todo or _written(path) != json.loads(json_text(content)):
         write_json(path, {**content, WRITTEN: time.time_ns()})
     write_changed(folder / "experiment.json", plan.experiment.model_dump(mode="json"))
 
 
+def _written(path: Path) -> Any:
+    """The plan that was written before, without its time; None where there is none, or a broken one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return (
+        {name: value for name, value in content.items() if name != WRITTEN}
+        if isinstance(content, dict)
+        else None
+    )
+
+
 def write_changed(path: Path, content: Any) -> None:
     """Write JSON only where it differs, so that nothing that follows from it is made anew."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != json_text(content):
+    if not path.is_file() or path.read_bytes() != json_text(content).encode():
         write_json(path, content)

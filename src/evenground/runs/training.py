@@ -17,7 +17,7 @@ from typing import Any
 from evenground import sidecar
 from evenground.cpus.choice import choose
 from evenground.cpus.watch import Watch
-from evenground.files import read_json, sha256_file, write_json
+from evenground.files import empty_folder, move, read_json, sha256_file, write_json
 from evenground.images import Record
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
@@ -113,9 +113,9 @@ def _taken(lock: socket.socket, name: str) -> bool:
 
 def train(training: Training, lock: str = LOCK) -> Outcome:
     """Make one attempt at a run; its outcome is in `outcome.json`, a finished run stands under its place."""
-    shutil.rmtree(training.folder, ignore_errors=True)
+    empty_folder(training.folder)
     made = training.folder / "run"
-    made.mkdir(parents=True)
+    made.mkdir()
     leave_mark(training.folder, training.call, training.job)
     with alone(lock):
         record = environment_record(training.python, variables(training.work(made).threads))
@@ -219,8 +219,7 @@ def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -
         write_json(made / OUTCOME, ended)
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
         write_json(made / "manifest.json", {"schema": SCHEMA, "run": ended["run"], "files": files})
-        training.place.parent.mkdir(parents=True, exist_ok=True)
-        made.rename(training.place)
+        move(made, training.place)
         shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
     write_json(training.folder / OUTCOME, ended)
     return outcome

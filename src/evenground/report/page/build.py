@@ -13,7 +13,7 @@ from evenground.analysis.captions import HEADINGS
 from evenground.analysis.environment import read_environment
 from evenground.analysis.index import Index, WantedRun, read_index
 from evenground.analysis.runs import Run, read_runs
-from evenground.files import read_json, replacing
+from evenground.files import read_json, write_text
 from evenground.report.page.deviations import deviations
 from evenground.report.page.prose import paragraphs
 from evenground.report.page.steps import steps
@@ -59,8 +59,7 @@ def write_page(where: Path, results: Path, to: Path) -> None:
 def render(template: str, context: dict[str, Any], to: Path, package: str = PACKAGE) -> None:
     """Write the page of a template of this package, or of another one that takes parts of this one's."""
     html = _environment(package).get_template(template).render(context)
-    with replacing(to) as beside:
-        beside.write_text(html, encoding="utf-8")
+    write_text(to, html)
 
 
 def _environment(package: str) -> Environment:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from evenground.errors import EvengroundError
+from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json
 from evenground.records.faults import first_fault
 
@@ -198,8 +198,8 @@ def claims(path: Path) -> list[Claim]:
     try:
         rows = _FILE.validate_python(read_json(path)).verdicts
     except ValidationError as error:
-        todo = "delete it and call the pipeline again"
-        raise EvengroundError(f"broken verdicts, {first_fault(error)}", str(path), todo) from error
+        what = f"broken verdicts, {first_fault(error)}"
+        raise EvengroundError(what, str(path), set_aside(path)) from error
     found = []
     for name in dict.fromkeys(row.claim for row in rows):
         mine = [row for row in rows if row.claim == name]

@@ -1,0 +1,123 @@
+"""The record of what a step made: what is missing, changed or of other sources is made again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evenground.files import write_json, write_text
+from evenground.made import Digests, again_of, begin_again, fault, record_of, recorded
+
+Harm = Callable[[Path], object]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(step: str, of: list[Path], *names: str) -> Path:
+    """Let a step of a part write files of these names, and its record."""
+    results = Path("results/native")
+    for path in of:
+        if not path.exists():
+            write_text(path, "source")
+    given = argparse.Namespace(made=record_of(results, step), of=of)
+    with recorded(given):
+        for name in names:
+            write_text(results / name, f"made by {step}")
+    return given.made
+
+
+def test_what_is_as_it_was_left_is_whole() -> None:
+    record = make("tables", [Path("index.json")], "tables/a.csv", "metrics.json")
+    assert fault(record, Digests()) is None
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (
+            lambda root: (root / "results/native/tables/a.csv").unlink(),
+            "results/native/tables/a.csv is missing",
+        ),
+        (
+            lambda root: shutil.rmtree(root / "results/native/tables"),
+            "results/native/tables/a.csv is missing",
+        ),
+        (lambda root: (root / "results/native/tables/a.csv").write_text("x"), "a.csv is not what it was"),
+        (lambda root: (root / "claims.yaml").unlink(), "claims.yaml is missing"),
+        (lambda root: (root / "results/native/made/tables.json").unlink(), ""),
+        (lambda root: (root / "results/native/made/tables.json").write_text("[1]"), ""),
+        (lambda root: (root / "results/native/made/tables.json").write_text("{"), ""),
+    ],
+)
+def test_what_is_missing_or_changed_is_named(here: Path, harm: Harm, said: str) -> None:
+    record = make("tables", [Path("claims.yaml")], "tables/a.csv")
+    harm(here)
+    assert str(fault(record, Digests())).endswith(said) and fault(record, Digests()) is not None
+
+
+def test_a_source_with_an_older_time_is_another_source(here: Path) -> None:
+    """As a file that was moved back in place: Snakemake compares times alone."""
+    record = make("verdicts", [Path("claims.yaml")], "verdicts.json")
+    (here / "claims.yaml").write_text("others")
+    os.utime(here / "claims.yaml", (1, 1))
+    assert fault(record, Digests()) == "claims.yaml is not what it was"
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_file_that_became_a_link_to_the_same_content_is_whole(here: Path, link: Harm) -> None:
+    record = make("tables", [Path("index.json")], "tables/a.csv")
+    table, cache = here / "results/native/tables/a.csv", here / "cache"
+    table.rename(cache)
+    link(cache, table)  # type: ignore[call-arg]
+    assert fault(record, Digests()) is None
+    if table.is_symlink():
+        cache.unlink()
+        assert str(fault(record, Digests())).endswith("a.csv is missing")
+
+
+def test_prepared_data_may_go_to_make_room(here: Path) -> None:
+    prepared = Path("data/prepared/tiny/0/dataset.json")
+    record = make("draw", [prepared], "figures/a.svg")
+    prepared.unlink()
+    assert fault(record, Digests()) is None
+
+
+def written(*steps: str) -> set[str]:
+    """Those of the steps of a part that are to be made again."""
+    return {step for step in steps if again_of(Path("results/native"), step).exists()}
+
+
+def test_all_that_follows_is_made_again_and_complete_stands_no_more(here: Path) -> None:
+    steps, native = ("index", "tables", "page"), Path("results/native")
+    for step in steps:
+        make(step, [], f"{step}.csv")
+    chain, complete = [(native, step) for step in steps], native / "complete.json"
+    write_json(complete, {})
+    assert begin_again([chain], [], complete) == []
+    assert not written(*steps) and complete.exists()
+    (native / "tables.csv").unlink()
+    said = ["made again, with what follows: results/native/tables.csv is missing"]
+    assert begin_again([chain], [], complete) == said
+    assert written(*steps) == {"tables", "page"} and not complete.exists()
+
+
+def test_what_sets_parts_beside_each_other_follows_from_each(here: Path) -> None:
+    native, part = Path("results/native"), Path("results/native/parts/a")
+    make("overview", [], "report.html")
+    whole, complete = [(native, "overview")], native / "complete.json"
+    begin_again([[(part, "page")]], whole, complete)
+    assert written("overview") and again_of(part, "page").exists()
+
+
+def test_nothing_is_said_of_what_was_never_made() -> None:
+    assert begin_again([[(Path("results/native"), "index")]], [], Path("complete.json")) == []
+    assert written("index")
