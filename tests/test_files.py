@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from evenground.analysis.files import write_csv, write_markdown
-from evenground.errors import EvengroundError, cli
+from evenground.errors import EvengroundError, cli, words_of
 from evenground.files import (
     broken_link,
     drop_lost_links,
@@ -56,6 +56,15 @@ def test_a_full_disk_is_one_line_and_leaves_no_part(
         assert ended.value.code == 1
         assert capsys.readouterr().err.startswith("error: disk is full (") and read_json(path) == {"a": 1}
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "b.csv"]
+
+
+def test_an_error_of_pythons_own_keeps_its_words() -> None:
+    assert words_of(OSError(errno.EACCES, "Permission denied", "/x")) == "Permission denied"
+    own = OSError("Cannot call rmtree on a symbolic link")
+    # As `shutil` does since 3.13: the text of the whole is then "[Errno None] None: '/x'".
+    own.filename = "/x"
+    assert words_of(own) == "Cannot call rmtree on a symbolic link"
+    assert words_of(TimeoutError()) == "TimeoutError"
 
 
 def test_broken_json_is_one_line(tmp_path: Path) -> None:

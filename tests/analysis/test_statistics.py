@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evenground.analysis.statistics import ratio_interval, summarise
+from evenground.analysis.statistics import added, ratio_interval, summarise
 
 
 def test_summary_of_known_values() -> None:
     found = summarise([3.0, 1.0, 2.0, math.nan, 10.0])
     assert (found.median, found.mean, found.minimum, found.maximum, found.n) == (2.5, 4.0, 1.0, 10.0, 4)
+
+
+def test_a_sum_is_the_same_to_the_last_bit_under_every_python() -> None:
+    assert added([0.1] * 10) == 0.9999999999999999 and added([]) == 0.0
+    assert added([1e16, 1.0, -1e16]) == 0.0, "that is what `sum` gives before 3.12, and 1.0 since"
 
 
 def test_summary_of_nothing_is_missing_not_zero() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from evenground.analysis.statistics import added
 from evenground.claims.published import Number
 
 Values = Mapping[str, float]
@@ -47,7 +48,7 @@ def _shorter(above: str, below: str) -> Callable[[Values], float]:
 
 def _mean_shorter(value: Values) -> float:
     parts = [_shorter(f"time-{d}-python", f"time-{d}-elixir")(value) for d in ("mnist", "cifar10")]
-    return sum(parts) / len(parts)
+    return added(parts) / len(parts)
 
 
 def _softmax(value: Values) -> float:
@@ -55,7 +56,7 @@ def _softmax(value: Values) -> float:
 
 
 def _zero_s(value: Values) -> float:
-    return sum(value[f"gpu-zero-to-{k}-cifar10"] - value[f"gpu-zero-from-{k}-cifar10"] for k in (1, 2))
+    return added(value[f"gpu-zero-to-{k}-cifar10"] - value[f"gpu-zero-from-{k}-cifar10"] for k in (1, 2))
 
 
 CHECKS: tuple[Derived | Order, ...] = (

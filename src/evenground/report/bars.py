@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from evenground.analysis.index import Dataset
+from evenground.analysis.statistics import added
 from evenground.report.material import Material
 from evenground.report.sheet import (
     EDGE,
@@ -66,7 +67,7 @@ def _draw(axes: Axes, material: Material, dataset: Dataset, data: pd.DataFrame, 
                 x, 0.04 * largest, "no finished\nrun", ha="center", va="bottom", size=SMALL_PT, color=MUTED
             )
             continue
-        mean = sum(times) / len(times)
+        mean = added(times) / len(times)
         axes.bar(
             x, mean, 0.6, color=tint(style.colour, 0.35), hatch=style.hatch, edgecolor=style.colour, lw=1.0
         )
