@@ -26,6 +26,7 @@ include: "rules/analysis.smk"
 include: "rules/overview.smk"
 include: "rules/explain.smk"
 include: "rules/report.smk"
+include: "rules/closing.smk"
 
 
 localrules: all, runs, figures, preflight, containers, data, nodes, environment, image, fetch, complete

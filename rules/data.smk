@@ -2,20 +2,17 @@
 
 
 rule fetch:
+    # Mirrors, which may hold a password, are in the experiment's file: a command that fails is printed.
     input:
         registry=ancient("data/registry.yaml"),
         experiment=ancient(EXPERIMENT),
     output:
         "data/raw/{dataset}/{fingerprint}/fetched.json",
-    params:
-        # As a function: Snakemake takes what stands in braces in a text for a wildcard.
-        mirrors=lambda wildcards: PLAN.experiment.mirrors,
     log:
         "results/logs/fetch/{dataset}-{fingerprint}.log",
     shell:
         "{PYTHON:q} scripts/fetch.py --registry {input.registry:q} --extra-registry {input.experiment:q}"
-        " --dataset {wildcards.dataset:q} --output-dir $(dirname {output:q})"
-        " --mirror {params.mirrors:q} 2>&1 | tee {log:q}"
+        " --dataset {wildcards.dataset:q} --output-dir $(dirname {output:q}) 2>&1 | tee {log:q}"
 
 
 rule prepare:

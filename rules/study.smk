@@ -12,6 +12,7 @@ from evenground.preflight.gate import gate
 from evenground.runs.links import refuse_lost_links, refuse_outside_of_dvc
 from evenground.runs.plan import CALIBRATIONS
 from evenground.runs.record import source_state
+from evenground.runs.repeat import COMMAND, command_of
 from evenground.runs.study import make_study, write_study
 from image import images
 from site_settings import steers_python
@@ -64,6 +65,8 @@ try:
         if caller():
             refuse_outside_of_dvc(Path.cwd(), STUDY.results)
         write_study(STUDY)
+        # For the page, which is made by a process of this one's.
+        os.environ[COMMAND] = command_of(sys.argv, Path.cwd())
         plans = [part.plan for part in STUDY.parts]
         gate(plans, list(IMAGES.values()), refuse=not {"preflight", "nodes"}.intersection(sys.argv))
         if any(part.plan.todo and part.plan.trains for part in STUDY.parts) and not IMAGES:

@@ -39,7 +39,7 @@ import sys; sys.path.insert(0, "scripts/engines/keras")
 import device, evenground_engine as protocol, network, train
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
+data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
 model = network.build(given.network, data.shape, data.classes)
 network.compile_model(model, given.learning_rate)
 network.fit(model, data.train.images, data.train.labels, given.batch_size, given.epochs, [])
@@ -52,7 +52,7 @@ from network import Network, initialise
 from training import make_step, new_state, predict
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
+data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
 network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))
 step, state = make_step(network, given.learning_rate), new_state(*initialise(network, given.seed), given.seed)
 size = given.batch_size
@@ -91,7 +91,7 @@ import sys; sys.path.insert(0, "scripts/engines/keras")
 import device, evenground_engine as protocol, network, train
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
+data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
 model = network.build(given.network, data.shape, data.classes)
 network.compile_model(model, given.learning_rate)
 events = protocol.Events(given.events)
@@ -106,7 +106,7 @@ from network import Network, initialise
 from training import make_step, new_state
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit)
+data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
 network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))
 step, state = make_step(network, given.learning_rate), new_state(*initialise(network, given.seed), given.seed)
 events, size = protocol.Events(given.events), given.batch_size

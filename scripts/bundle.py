@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from _path import ROOT
 from evenground.analysis.index import Index, read_index
-from evenground.bundle.contents import MAKE, collect
+from evenground.bundle.contents import MAKE, SETTINGS, collect
 from evenground.bundle.pack import pack
 from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError, cli
-from evenground.files import read_json
+from evenground.files import read_json, write_json
 from evenground.replay import compare_tables, redraw
 from evenground.runs.index import check_run
 from evenground.runs.plan import REGISTRY, Plan, make_plan
@@ -36,15 +37,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:
         redraw(index, where, Path(folder), read_claims(ROOT))
         found = compare_tables(given.results, Path(folder))
-    if wrong := found.differing + found.new:
-        where = f"{given.results}/{wrong[0]}"
-        raise EvengroundError("tables or figures are not those of the runs", where, MAKE)
-    pack(index, files, given.output)
+        if wrong := found.differing + found.new:
+            where = f"{given.results}/{wrong[0]}"
+            raise EvengroundError("tables or figures are not those of the runs", where, MAKE)
+        pack(index, without_mirrors(files, Path(folder)), given.output)
     lost = len(index.runs) - len(index.finished)
     print(
         f"{given.output}: {len(index.finished)} runs of {index.machine.class_name}"
         f"{f', {lost} did not finish' if lost else ''}; {given.output.stat().st_size / 1e6:.1f} MB"
     )
+
+
+def without_mirrors(files: Mapping[str, Path], scratch: Path) -> dict[str, Path]:
+    """The files with settings that name no mirror: those are one user's places, and may hold a login."""
+    bare = scratch / SETTINGS
+    (name,) = (name for name in files if Path(name).name == SETTINGS)
+    write_json(bare, {**read_json(files[name]), "mirrors": []})
+    return {**files, name: bare}
 
 
 def refuse_changed(index: Index, plan: Plan, where: Path) -> None:

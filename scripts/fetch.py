@@ -9,7 +9,7 @@ from pathlib import Path
 import _path  # noqa: F401
 from evenground.datasets.download import Policy
 from evenground.datasets.fetch import MIRRORS_VARIABLE, all_mirrors, fetch_dataset
-from evenground.datasets.options import chosen_dataset, dataset_parser
+from evenground.datasets.options import chosen_dataset, configured_mirrors, dataset_parser
 from evenground.errors import cli
 
 
@@ -25,8 +25,8 @@ def parse() -> argparse.Namespace:
         nargs="*",
         default=[],
         metavar="PLACE",
-        help=f"folder or https address holding DATASET/FILE; any number, tried before {MIRRORS_VARIABLE}"
-        " (the same, separated by commas) and before the registry's addresses",
+        help="folder or https address holding DATASET/FILE; any number, tried before 'mirrors' of the"
+        f" configuration, {MIRRORS_VARIABLE} (the same, separated by commas) and the registry's addresses",
     )
     parser.add_argument(
         "--timeout-s", type=float, default=Policy.timeout_s, metavar="S", help="seconds of silence"
@@ -45,7 +45,8 @@ def main() -> None:
     given = parse()
     entry = chosen_dataset(given)
     policy = Policy(given.timeout_s, given.retries, given.backoff_s)
-    fetched = fetch_dataset(entry, given.output_dir, all_mirrors(given.mirror), policy)
+    mirrors = all_mirrors([*given.mirror, *configured_mirrors(given)])
+    fetched = fetch_dataset(entry, given.output_dir, mirrors, policy)
     total_bytes = sum(file["bytes"] for file in fetched["files"].values())
     print(f"{entry.name}: {len(fetched['files'])} files, {total_bytes} bytes, all verified")
 

@@ -19,6 +19,7 @@ from evenground.bundle.unpack import unpack
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
 from evenground.replay import redraw
+from evenground.runs.repeat import DVC_COMMAND
 
 STAGES = ("data", "train", "report", "complete")
 
@@ -31,7 +32,8 @@ def main() -> None:
         copy = Path(scratch, "copy")
         copy_tracked_files(copy)
         where = lay_out(args.bundle, Path(scratch, "bundle"), copy)
-        redraw(read_index(where), where, where.parent, read_claims(ROOT))
+        # What the lock names is what DVC would make.
+        redraw(read_index(where), where, where.parent, read_claims(ROOT), DVC_COMMAND)
         lock(copy)
         shutil.copyfile(copy / "dvc.lock", ROOT / "dvc.lock")
     print(f"dvc.lock names what this version draws of {args.bundle.name}")

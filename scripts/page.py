@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.made import add_arguments, recorded
 from evenground.report.page.build import write_page
+from evenground.runs.repeat import COMMAND
 
 
 def main() -> None:
@@ -20,7 +22,7 @@ def main() -> None:
     add_arguments(parser)
     given = parser.parse_args()
     with recorded(given):
-        write_page(given.index, given.results, given.output)
+        write_page(given.index, given.results, given.output, os.environ.get(COMMAND))
     print(f"report: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)")
 
 

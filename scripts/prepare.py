@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.datasets.options import chosen_dataset, dataset_parser
-from evenground.datasets.prepare import prepare_dataset
+from evenground.datasets.prepare import empty_class_lines, prepare_dataset
 from evenground.errors import cli
 
 
@@ -27,6 +28,8 @@ def main() -> None:
     given = parse()
     entry = chosen_dataset(given)
     record = prepare_dataset(entry, given.raw_dir, given.output_dir)
+    for line in empty_class_lines(record):
+        print(f"warning: {line}: do labels and `classes` fit?", file=sys.stderr, flush=True)
     print(f"{entry.name}: {record['train_images']} training and {record['test_images']} test images")
 
 

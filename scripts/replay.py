@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 from _path import ROOT
@@ -23,6 +25,7 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, help="default: replayed/NAME_OF_THE_BUNDLE")
     given = parser.parse_args()
     to = given.output_dir or Path("replayed", given.bundle.stem)
+    command = shlex.join(["./evenground", "replay", *sys.argv[1:]])
     where = unpack(given.bundle, to)
     results = where.parent
     try:
@@ -31,7 +34,7 @@ def main() -> None:
             index = read_index(where)
             runs = f"{len(index.finished)} runs of {index.machine.class_name}"
             print("\n".join([f"unpacked and checked: {runs}", *aside]), flush=True)
-            names = redraw(index, where, to / "redrawn", read_claims(ROOT))
+            names = redraw(index, where, to / "redrawn", read_claims(ROOT), redrawn_by=command)
     except EvengroundError:
         shutil.rmtree(to)
         raise

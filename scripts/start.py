@@ -18,6 +18,7 @@ What stands behind the word goes to Snakemake, to pytest or to the script of tha
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -56,6 +57,9 @@ def main() -> None:
         os.chdir(ROOT)
     else:
         command = [str(ROOT / command[0])]
+    if sys.argv[1] == "quick":
+        # The page says it under "Do it again".
+        os.environ["EVENGROUND_COMMAND"] = shlex.join(["./evenground", *sys.argv[1:]])
     python = str(folder / "bin" / "python")
     env = with_cache(site_settings.without_python(os.environ))
     os.execve(python, [python, *command, *sys.argv[2:]], env)

@@ -16,19 +16,34 @@ SHARED = {"errors", "files"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
     "call": set(),
-    "config": {"records"},
+    "addresses": set(),
+    "networks": set(),
+    "config": {"addresses", "records"},
     "engines": {"config"},
     "lines": set(),
     "made": set(),
     "pins": set(),
     "cpus": set(),
     "images": {"pins"},
-    "datasets": set(),
+    "datasets": {"addresses", "networks"},
     "records": set(),
     "protocol": set(),
     "sidecar": None,  # stands alone: not even the shared modules
-    "runs": {"config", "cpus", "engines", "pins", "images", "datasets", "records", "sidecar"},
-    "preflight": {"cpus", "pins", "images", "datasets", "runs"},
+    "runs": {
+        *(
+            "addresses",
+            "call",
+            "config",
+            "cpus",
+            "engines",
+            "pins",
+            "images",
+            "datasets",
+            "records",
+            "sidecar",
+        )
+    },
+    "preflight": {"addresses", "cpus", "pins", "images", "datasets", "runs"},
     "analysis": {"cpus", "records"},
     "report": {"analysis", "records"},
     "bundle": {"analysis", "records"},

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from evenground.addresses import shown_in
 from evenground.errors import EvengroundError
 from evenground.records.events import MAX_EPOCHS
 
@@ -251,10 +252,11 @@ def _explain(error: ValidationError, where: str) -> EvengroundError:
         known = list(Experiment.model_fields if len(first["loc"]) == 1 else inner.model_fields)
         close = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(known)
-        what, todo = f"unknown key '{key}' = {first['input']!r}", hint
+        what, todo = f"unknown key '{key}' = {shown_in(repr(first['input']))}", hint
     else:
         message = first["msg"].removeprefix("Value error, ")
-        what, todo = f"'{key}' = {first['input']!r} is not allowed", f"{message}. {_allowed(key)}"
+        value = shown_in(repr(first["input"]))
+        what, todo = f"'{key}' = {value} is not allowed", f"{message}. {_allowed(key)}"
     return EvengroundError(what, where, todo + (f" (and {more} more)" if more else ""))
 
 

@@ -36,17 +36,25 @@ class Comparison:
         return self.other + self.lost
 
 
-def redraw(index: Index, where: Path, to: Path, source: Source) -> list[str]:
+def redraw(
+    index: Index,
+    where: Path,
+    to: Path,
+    source: Source,
+    command: str | None = None,
+    redrawn_by: str | None = None,
+) -> list[str]:
     """Write all that follows from the index file at `where` into the folder `to`.
 
     Normalised frames, tables, metrics, figures, the verdicts on the claims of `source`, and the page with all
-    of it. Returns the names of the figures. Raises EvengroundError when a run cannot be read.
+    of it, which says that `command` had it made, or the replay `redrawn_by`. Returns the names of the
+    figures. Raises EvengroundError when a run cannot be read.
     """
     write_normalised(index, to / "normalised")
     write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
     write_verdicts(index, source, to / "tables", to / "verdicts.json")
     names = draw_all(read_material(where, to / "normalised", to / "tables"), to / "figures")
-    write_page(where, to, to / PAGE)
+    write_page(where, to, to / PAGE, command, redrawn_by)
     return names
 
 

@@ -66,6 +66,14 @@ def test_all_that_was_recorded_is_in_it(made: Path, copy: Path) -> None:
     assert all(files[name] == (root / name).read_bytes() for name in files.keys() - OTHERS)
 
 
+def test_a_mirror_and_its_login_are_given_to_nobody(again: Path, tmp_path: Path, made: Path) -> None:
+    settings = read_json(again / "experiment.json")
+    settings["mirrors"] = ["https://user:secret@host/m"]
+    (again / "experiment.json").write_text(json.dumps(settings))
+    assert call(script.main, tmp_path / "again.zip", "--results", again) == 0
+    assert (tmp_path / "again.zip").read_bytes() == made.read_bytes()
+
+
 def test_every_file_has_its_checksum(made: Path) -> None:
     files = files_of(made)
     lines = [line.split("  ") for line in files[LIST].decode().splitlines()]

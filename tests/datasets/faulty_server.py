@@ -18,7 +18,9 @@ class Site:
 
     Faults: "ok", an HTTP status, "cut" (breaks off half way), "cut-unannounced" (the same without a length),
     "no-length", "no-range", "other-range", "wrong" (other bytes, same length), "long" (more than there is),
-    "stall", "encoded" (claims Content-Encoding: gzip), "away" (redirects to plain http on another machine).
+    "stall", "encoded" (claims Content-Encoding: gzip), "away" (redirects to plain http on another machine),
+    "to:ADDRESS" (redirects there), "pause:WHEN" (HTTP 503, Retry-After), "page" (HTTP 200 with HTML),
+    "claims:LENGTH" (a Content-Length of that text), "not-http" (a line that is none of HTTP's), "hang-up".
     """
 
     base: str = ""
@@ -51,12 +53,27 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if isinstance(fault, int):
                 self.send_error(fault)
             elif fault == "away":
-                self.send_response(302)
-                self.send_header("Location", "http://example.invalid/file")
-                self.send_header("Content-Length", "0")
+                self.empty(302, Location="http://example.invalid/file?token=secret")
+            elif fault.startswith("to:"):
+                self.empty(302, Location=fault.removeprefix("to:"))
+            elif fault.startswith("pause:"):
+                self.empty(503, **{"Retry-After": fault.removeprefix("pause:")})
+            elif fault == "page":
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
+                self.send(b"<html>please log in</html>")
+            elif fault in ("not-http", "hang-up"):
+                self.send(b"220 a mail server\r\n" if fault == "not-http" else b"")
+                self.close_connection = True
             else:
                 self.answer(fault, asked, site.bodies[self.path])
+
+        def empty(self, status: int, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": "0"}.items():
+                self.send_header(name, value)
+            self.end_headers()
 
         def answer(self, fault: str, asked: str | None, body: bytes) -> None:
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and fault != "no-range" else 0
@@ -71,7 +88,9 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if start:
                 first = start + (fault == "other-range")
                 self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
-            if fault not in ("no-length", "cut-unannounced", "long"):
+            if fault.startswith("claims:"):
+                self.send_header("Content-Length", fault.removeprefix("claims:"))
+            elif fault not in ("no-length", "cut-unannounced", "long"):
                 self.send_header("Content-Length", str(len(part)))
             if fault == "encoded":
                 self.send_header("Content-Encoding", "gzip")

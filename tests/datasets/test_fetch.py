@@ -232,12 +232,6 @@ def test_mirrors_come_from_options_then_from_the_environment() -> None:
     assert all_mirrors(["/first", "/first"], {}) == ["/first"]
 
 
-@pytest.mark.parametrize("place", ["http://a.example/m", "ftp://a.example/m"])
-def test_a_mirror_without_https_is_refused(place: str) -> None:
-    with pytest.raises(EvengroundError, match="https"):
-        all_mirrors([place], {})
-
-
 def test_a_generated_dataset_has_nothing_to_fetch(tmp_path: Path) -> None:
     fetched = fetch_dataset(load_registry(REGISTRY)["shapes"], tmp_path, [], QUICK)
     assert fetched == {"schema": 1, "dataset": "shapes", "files": {}}
@@ -270,7 +264,12 @@ def four_files(site: Site, fault: str | int) -> dict[str, Any]:
     )
     site.faults["/test_labels"] = [fault]
     return raw_entry(
-        [{"role": file["name"], **file} for file in listed], format="idx", height=5, width=4, channels=1
+        [{"role": file["name"], **file} for file in listed],
+        format="idx",
+        network="mlp",
+        height=5,
+        width=4,
+        channels=1,
     )
 
 

@@ -56,6 +56,45 @@ def members(coarse: bool = False) -> dict[str, bytes]:
     return {**records, "../outside": b"evil"}
 
 
+def test_transposed_pictures_are_turned(tmp_path: Path) -> None:
+    """As in EMNIST's files: sizes and pixels are column by column there."""
+    files = small_idx()
+    turned = {
+        name: gzip.compress(idx_bytes(pictures(count, 5, 4, seed=seed).transpose(0, 2, 1).copy()))
+        for name, count, seed in (("train_images", TRAIN, 0), ("test_images", TEST, 1))
+    }
+    entry, other = typed(idx_entry(files)), typed({**idx_entry(files | turned), "transposed": True})
+    arrays = read_arrays(entry, store_idx(tmp_path / "raw", files))
+    same = read_arrays(other, store_idx(tmp_path / "turned", files | turned))
+    assert same.train_images.shape == (TRAIN, 5, 4, 1)
+    assert all(np.array_equal(*pair) for pair in zip(same, arrays, strict=True))
+    assert typed({**idx_entry(files), "transposed": True}).fingerprint() != entry.fingerprint()
+
+
+def test_classes_without_pictures_are_named_by_split(scripts: Scripts) -> None:
+    """Labels that start at 1, as in EMNIST's letters: the first class is empty, and one of 3 test classes."""
+    files = small_idx() | {
+        "train_labels": gzip.compress(idx_bytes(np.array([1, 2, 3, 1, 2, 3, 1], np.uint8))),
+        "test_labels": gzip.compress(idx_bytes(np.array([1, 2, 2], np.uint8))),
+    }
+    store_idx(scripts.folder / "raw", files)
+    done = scripts.prepare(idx_entry(files) | {"classes": ["none", "a", "b", "c"]})
+    assert done.code == 0
+    assert [line.partition(": do labels")[0] for line in done.stderr.splitlines()] == [
+        "warning: dataset 'small' has no training picture of 1 of 4 classes: 'none'",
+        "warning: dataset 'small' has no test picture of 2 of 4 classes: 'none', 'c'",
+    ]
+
+
+def test_of_many_classes_without_pictures_the_first_are_named(scripts: Scripts) -> None:
+    files = small_idx()
+    store_idx(scripts.folder / "raw", files)
+    done = scripts.prepare(idx_entry(files) | {"classes": [f"c{k}" for k in range(26)]})
+    assert (
+        "no training picture of 19 of 26 classes: 'c7'," in done.stderr and "'c16' and 9 more" in done.stderr
+    )
+
+
 def store_archive(folder: Path, content: bytes) -> Path:
     """The archive under its registered name."""
     folder.mkdir(exist_ok=True)
@@ -87,6 +126,7 @@ def test_idx_comes_out_as_it_went_in(tmp_path: Path) -> None:
         "train_images": TRAIN,
         "test_images": TEST,
         "licence": "none",
+        "empty_classes": {"training": ["c7", "c8", "c9"], "test": [f"c{k}" for k in range(3, 10)]},
         "arrays": {
             name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest()
             for name in sorted(FILES - {"dataset.json"}, reverse=True)
@@ -237,7 +277,7 @@ def test_a_damaged_idx_file_is_one_line_and_loses_nothing(scripts: Scripts, dama
     bad = good | {role: spoil(good)}
     store_idx(scripts.folder / "raw", bad)
     line = scripts.prepare(idx_entry(bad)).error()
-    assert expected in line and IDX_NAMES[role] in line and "fetch again" in line
+    assert expected in line and IDX_NAMES[role] in line and "to have it fetched again" in line
     assert {path.name: path.read_bytes() for path in (scripts.folder / "prepared").iterdir()} == before
 
 
@@ -284,6 +324,35 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.parametrize("named", ["./{}", "././{}", ".//{}"])
+def test_members_with_a_leading_dot_are_those_without(tmp_path: Path, named: str) -> None:
+    """As `tar -C folder -czf a.tar.gz .` makes them; the registry takes both, too."""
+    plain, dotted = tar_bytes(members()), tar_bytes({named.format(k): v for k, v in members().items()})
+    raw = archive_entry(dotted)
+    (file,) = raw["files"]
+    expected = read_arrays(typed(archive_entry(plain)), store_archive(tmp_path / "plain", plain))
+    seen = [typed(raw)]
+    file["train_members"] = [named.format(name) for name in file["train_members"]]
+    seen.append(typed(raw))
+    assert seen[0] == seen[1]
+    for entry in seen:
+        arrays = read_arrays(entry, store_archive(tmp_path / "dotted", dotted))
+        assert all(np.array_equal(*pair) for pair in zip(arrays, expected, strict=True))
+
+
+@pytest.mark.parametrize("named", ["/{}", "../{}", "d/../{}", "./../{}"])
+def test_members_that_lead_out_are_no_members(tmp_path: Path, named: str) -> None:
+    content = tar_bytes({named.format(key): value for key, value in members().items()})
+    with pytest.raises(EvengroundError, match=r"archive has no member d/train_1\.bin"):
+        read_arrays(typed(archive_entry(content)), store_archive(tmp_path, content))
+
+
+def test_a_member_with_and_without_the_dot_is_doubled(tmp_path: Path) -> None:
+    content = tar_bytes({**members(), "./d/test.bin": cifar_records(TEST)})
+    with pytest.raises(EvengroundError, match=r"d/test\.bin is doubled"):
+        read_arrays(typed(archive_entry(content)), store_archive(tmp_path, content))
+
+
 @pytest.mark.parametrize("damage", ARCHIVES)
 def test_a_damaged_cifar_archive_is_one_line(scripts: Scripts, damage: str) -> None:
     make, expected, changes = ARCHIVES[damage]
@@ -294,16 +363,24 @@ def test_a_damaged_cifar_archive_is_one_line(scripts: Scripts, damage: str) -> N
     assert not (scripts.folder / "prepared").exists()
 
 
-def test_a_doubled_member_and_a_link_are_refused(tmp_path: Path) -> None:
-    for kind in ("doubled", "link"):
+def test_a_doubled_member_a_link_and_a_sparse_file_are_refused(tmp_path: Path) -> None:
+    for kind in ("doubled", "link", "hard link", "pipe", "sparse"):
         stream = io.BytesIO()
         with tarfile.open(fileobj=stream, mode="w:gz") as archive:
             for name, body in [*members().items(), ("d/test.bin", cifar_records(TEST))]:
                 info = tarfile.TarInfo(name)
                 if kind == "link" and name == "d/test.bin":
                     info.type, info.linkname, body = tarfile.SYMTYPE, "/etc/passwd", b""
+                if kind == "hard link" and name == "d/test.bin":
+                    info.type, info.linkname, body = tarfile.LNKTYPE, "d/train_1.bin", b""
+                if kind == "pipe" and name == "d/test.bin":
+                    info.type, body = tarfile.FIFOTYPE, b""
+                if kind == "sparse" and name == "d/test.bin":
+                    info.pax_headers = {"GNU.sparse.map": f"0,{len(body)}", "GNU.sparse.size": str(len(body))}
                 info.size = len(body)
                 archive.addfile(info, io.BytesIO(body))
+                if kind != "doubled" and name == "d/train_2.bin":
+                    break
         content = stream.getvalue()
         with pytest.raises(EvengroundError, match=r"d/test\.bin is doubled or no regular file"):
             read_arrays(typed(archive_entry(content)), store_archive(tmp_path, content))

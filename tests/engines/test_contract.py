@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engines.support import DUMMY, ENGINES, command, describe, finish, interpreter, lacking, start, train
@@ -121,6 +123,8 @@ FAULTS = {
     "cuda": (["--accelerator", "cuda"], "--accelerator cuda"),
     "batch": (["--batch-size", "61"], "no full batch"),
     "dataset": (["--dataset", "no/such/folder"], "no/such/folder"),
+    "small": (["--network", "cnn"], "pictures of 7x6 pixels are too small for network 'cnn'"),
+    "label": (["--dataset", "COPY"], "label 10, but 10 classes"),
 }
 
 
@@ -136,6 +140,9 @@ def test_bad_input_is_one_clear_line(
     name: str, fault: str, datasets: dict[str, Path], tmp_path: Path
 ) -> None:
     given, said = FAULTS[fault]
+    copied = shutil.copytree(datasets["mlp"], tmp_path / "label")
+    np.save(copied / "train_labels.npy", np.full(60, 10, np.uint8))
+    given = [str(copied) if word == "COPY" else word for word in given]
     base = ["--dataset", str(datasets["mlp"]), "--network", "mlp", "--events", str(tmp_path / "events.jsonl")]
     base += ["--learning-rate", "0.001", "--threads", "2", "--accelerator", "cpu", *WORK]
     process = start([*command(ALL[name]), *base, *given])

@@ -66,6 +66,9 @@ if "print-environment" in modes:
     print(f"cores={len(os.sched_getaffinity(0))}")
 if "lazy" in modes:
     given.epochs -= 1
+if "crash-oddly" in modes:
+    os.write(2, b"\x1b[31mthe fake\x07 engine\xff\x1b[0m was\tred\r 1 %\r 2 %\r\n \x00\n")
+    sys.exit(3)
 if "crash" in modes:
     sys.exit("the fake engine was told to crash")
 while "hold" in modes and Path("fake_mode").is_file():
@@ -85,6 +88,11 @@ first_loss = next((losses[mode] for mode in modes if mode in losses), 2.3)
 version = "1\u2028x\u0085y" if "odd-signs" in modes else "1"
 more = {"foo": [1, {"x": None}], "ünï": "<b>|`$"} if "more-fields" in modes else {}
 emit("start", engine="fake", versions={"fake": version}, device="cpu", options={}, **more)
+if "chatty" in modes:
+    sys.stderr.write("warning\n" * 100000)
+if "progress" in modes:
+    for step in range(20000):
+        os.write(1, (b"p %d\r" % step) * 200)
 if "odd-log" in modes:
     os.write(1, b"\xff\xfe\x00 latin1 \xe9 \x1b[31mred\x1b[0m \x07\n" * 50)
 if "broken" in modes:

@@ -114,7 +114,7 @@ def test_hosts_are_asked_only_for_what_is_not_there(tmp_path: Path) -> None:
 
     (tmp_path / "fetched.json").touch()
     assert experiment.dataset(mnist(), Stored(tmp_path, tmp_path / "p"), [], not_asked).seen == "fetched"
-    (tmp_path / "dataset.json").touch()
+    (tmp_path / "dataset.json").write_text("{}")
     assert experiment.dataset(mnist(), Stored(tmp_path / "r", tmp_path), [], not_asked).seen == "prepared"
     digits = load_registry(ROOT / "data" / "registry.yaml")["digits"]
     assert experiment.dataset(digits, Stored(tmp_path / "r", tmp_path / "p"), [], not_asked).state == "ok"
@@ -122,9 +122,28 @@ def test_hosts_are_asked_only_for_what_is_not_there(tmp_path: Path) -> None:
 
 def test_a_host_that_answers_and_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(experiment, "HTTPS_PORT", server.getsockname()[1])
-        assert answers("https://127.0.0.1/x")
-    assert not answers("https://127.0.0.1/x")
+        here = f"https://user:word@127.0.0.1:{server.getsockname()[1]}/x"
+        assert answers(here)
+        monkeypatch.setenv("https_proxy", here.replace("https://", "http://"))
+        assert answers("https://mirror.example/x"), "what answers is the proxy"
+    assert not answers(here)
+
+
+@pytest.mark.parametrize("wrong", ["https://[mirror/x", "https://localhost:99999/x", "ftp://localhost/x"])
+def test_an_address_that_cannot_be_asked_answers_nothing(wrong: str) -> None:
+    assert not answers(wrong)
+
+
+def test_a_mirror_that_cannot_be_looked_into_has_nothing(tmp_path: Path) -> None:
+    mirrors = ["~nobody-of-this-name/m", "x" * 5000, "https://[mirror/x"]
+    assert experiment.dataset(mnist(), Stored(tmp_path, tmp_path), mirrors, nobody).state == "lack"
+
+
+def test_a_class_without_pictures_is_a_warning_that_names_it(tmp_path: Path) -> None:
+    prepared = {"name": "mnist", "classes": ["0", "1"], "empty_classes": {"training": [], "test": ["1"]}}
+    (tmp_path / "dataset.json").write_text(json.dumps(prepared))
+    found = experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [], nobody)
+    assert found.state == "warning" and "no test picture of 1 of 2 classes: '1'" in found.seen
 
 
 def test_environments_that_are_not_built_cost_disk_and_want_the_index(tmp_path: Path) -> None:
@@ -201,6 +220,20 @@ def test_an_engine_that_is_not_installed_is_a_warning_with_its_reason(
     gate([plan], [])
     gate([plan], [], refuse=False)
     assert capsys.readouterr().err == 2 * f"axon left out: {reason}\n"
+
+
+def test_every_call_names_classes_without_pictures(
+    copy: WorkingCopy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_of(copy)
+    prepared = copy.root / plan.prepared("tiny")
+    prepared.mkdir(parents=True)
+    empty = {"training": [], "test": ["class 3"]}
+    about = {"name": "tiny", "classes": ["class 2", "class 3"], "arrays": {}, "empty_classes": empty}
+    (prepared / "dataset.json").write_text(json.dumps(about))
+    gate([plan], [])
+    said = "dataset 'tiny' has no test picture of 1 of 2 classes: 'class 3'\n"
+    assert capsys.readouterr().err == said
 
 
 def test_an_installed_engine_is_said_and_asked_only_for_what_is_to_be_trained(

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,25 @@ def seen(html: str) -> Seen:
     found.feed(html)
     assert not found.open
     return found
+
+
+def again(html: str) -> list[str]:
+    """The commands under "Do it again"."""
+    section = html.split('<section id="again">')[1].split("</section>")[0]
+    return [unescape(found) for found in re.findall(r"<td><code>(.*?)</code></td>", section)]
+
+
+def test_the_command_that_made_it_is_the_one_to_do_it_again(results: Path, tmp_path: Path) -> None:
+    command = "snakemake --cores 2 --configfile 'my <odd> file.yaml' --config epochs=5 all"
+    write_page(results / "index.json", results, tmp_path / "page.html", command)
+    assert again((tmp_path / "page.html").read_text()) == [command, "./evenground replay BUNDLE.zip"]
+
+
+def test_a_replay_of_runs_whose_command_is_not_recorded_says_its_own(results: Path, tmp_path: Path) -> None:
+    replay = "./evenground replay a.zip"
+    write_page(results / "index.json", results, tmp_path / "page.html", redrawn_by=replay)
+    html = (tmp_path / "page.html").read_text()
+    assert again(html) == [replay] and "<td>not recorded</td>" in html
 
 
 def test_it_needs_nothing_beside_it(html: str) -> None:

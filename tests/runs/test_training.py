@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from evenground.cpus.record import CpuRecord
 from evenground.runs import command
 from evenground.runs.command import Work
 from evenground.runs.index import build_index
+from evenground.runs.log import HEAD_BYTES, TAIL_BYTES
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import make_plan
 from evenground.runs.training import Training, alone, make_attempt, train
@@ -63,6 +65,7 @@ def attempt(
     ("mode", "reason", "detail"),
     [
         ("crash", "crashed", "the fake engine was told to crash"),
+        ("crash-oddly", "crashed", "last line: 2 %"),
         ("kill", "killed-by-signal", "signal 9"),
         ("broken", "broken-events", "line 2"),
         ("stop", "incomplete-events", "they stop before"),
@@ -104,6 +107,8 @@ def test_a_failure_has_its_reason_and_keeps_its_log(
         ("windows-lines", None),
         ("more-fields", None),
         ("odd-log", None),
+        ("chatty", None),
+        ("progress", None),
     ],
 )
 def test_events_are_judged_when_the_training_ends_as_they_are_read_later(
@@ -118,6 +123,20 @@ def test_events_are_judged_when_the_training_ends_as_they_are_read_later(
     if reason is None:
         parsed = parse_index(json.loads(json.dumps(index)), prepared.root, Path("index.json"))
         assert len(normalise(parsed).timelines) > 0
+
+
+@pytest.mark.parametrize(("mode", "written_bytes"), [("chatty", 800_000), ("progress", 29_778_000)])
+def test_a_chatty_engines_log_is_bounded_and_says_what_was_cut(
+    prepared: WorkingCopy, mode: str, written_bytes: int
+) -> None:
+    training, outcome = attempt(prepared, mode, seed=93)
+    assert outcome.reason is None
+    content = (training.place / "train.log").read_bytes()
+    (cut,) = re.findall(rb"\n\[evenground: ([\d,]+) of ([\d,]+) bytes are cut out here; [^\n]+\]\n", content)
+    cut_bytes, all_bytes = (int(number.replace(b",", b"")) for number in cut)
+    assert all_bytes == written_bytes and cut_bytes == written_bytes - HEAD_BYTES - TAIL_BYTES
+    assert len(content) < HEAD_BYTES + TAIL_BYTES + 200
+    shutil.rmtree(training.place)
 
 
 def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> None:

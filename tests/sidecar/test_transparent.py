@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,34 @@ def test_an_ignored_hangup_stays_ignored(start: Call, python: Call, tmp_path: Pa
     assert running.done().stdout == "True\n"
 
 
+def take_terminal() -> None:
+    """Let the terminal on standard input be the session's own."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Both ends of a terminal, the user's and the command's; skips where none can be had."""
+    try:
+        ends = pty.openpty()
+    except OSError as error:
+        pytest.skip(f"there is no terminal to be had here: {error.strerror}")
+    try:
+        probe = {"stdin": ends[1], "start_new_session": True, "preexec_fn": take_terminal}
+        subprocess.run(["true"], check=True, **probe)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"a terminal cannot be made a session's own here: {error}")
+    else:
+        yield ends
+    finally:
+        os.close(ends[0])
+        os.close(ends[1])
+
+
 def test_ctrl_c_in_a_terminal_reaches_the_whole_group(
-    start: Call, python: Call, tmp_path: Path, wait_for: Call
+    start: Call, python: Call, tmp_path: Path, wait_for: Call, terminal: tuple[int, int]
 ) -> None:
-    terminal, inside = pty.openpty()
+    outside, inside = terminal
     ready = tmp_path / "ready"
     text = "child = os.fork()\n" + HANDLER.replace('"w"', '"a"').replace(
         'open(sys.argv[1], "a").close()', 'open(sys.argv[1], "a").write("x")'
@@ -102,13 +126,11 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group(
         python(text, ready, int(signal.SIGINT)),
         stdin=inside,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )
     wait_for(lambda: ready.exists() and ready.read_text() == "xx")
-    os.write(terminal, b"\x03")
+    os.write(outside, b"\x03")
     assert running.done().stdout == "got 2\ngot 2\n"
-    os.close(terminal)
-    os.close(inside)
 
 
 def test_the_command_has_the_callers_mask_limits_and_streams(measure: Call, python: Call) -> None:

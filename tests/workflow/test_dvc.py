@@ -46,7 +46,11 @@ class TestRepro:
             path = cloned.root / OUT / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         cloned.run("snakemake", "--cores", "1", "figures")
-        assert cloned.copy.trainings() == 0 and cloned.tracked() == space.tracked()
+        page, redrawn, expected = f"{OUT}/report.html", cloned.tracked(), space.tracked()
+        # The page says which command made it.
+        assert b"<code>snakemake --cores 1 figures</code>" in redrawn[page]
+        redrawn[page] = redrawn[page].replace(b"snakemake --cores 1 figures", b"dvc repro")
+        assert cloned.copy.trainings() == 0 and redrawn == expected
 
     def test_a_bundle_stands_in_for_the_pull(self, space: Workspace, tmp_path: Path) -> None:
         bundle = str(tmp_path / "runs.zip")

@@ -204,6 +204,11 @@ def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: Work
     done = copy.call("--cores", "2", "all", ok=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: 1 of 1")]
     assert len(said) == 1 and "crashed" in said[0]
+    last = done.stderr.splitlines()[-2:]
+    assert last[0] == "1 of 1 wanted runs did not finish:", "after Snakemake's own words"
+    assert last[1].startswith("  tiny fake_a r1: crashed: exit code 1; last line: the fake engine was told")
+    log = copy.root / last[1].rpartition("(")[2].rstrip(")")
+    assert "the fake engine was told to crash" in log.read_text()
     assert (copy.root / "results/native/figures/figures.json").is_file(), "it draws before it fails"
     assert [(row["status"], row["reason"], row["attempts"]) for row in table(copy)] == [
         ("failed", "crashed", "1")
@@ -212,7 +217,9 @@ def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: Work
     assert list((copy.root / "results/attempts").rglob("train.log")), "its log is kept"
 
     (copy.root / "fake_mode").unlink()
-    copy.call("--cores", "2", "all")
+    assert "did not finish" not in copy.call("--cores", "2", "all").stderr
+    page = (copy.root / "results/native/report.html").read_text()
+    assert "<code>snakemake --configfile settings.yaml --cores 2 all</code>" in page, "under: Do it again"
     assert [(row["status"], row["attempts"]) for row in table(copy)] == [("finished", "2")]
     nothing = copy.call("--cores", "2", "--dry-run")
     assert "Nothing to be done" in nothing.stdout + nothing.stderr

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from datasets.small_data import idx_entry, small_idx
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs.machine import this_machine
@@ -18,6 +19,7 @@ from evenground.runs.study import Study, make_study, write_study
 from working_copy import WorkingCopy
 
 OTHER = "cray-1-nogpu-1"
+SMALL = idx_entry(small_idx()) | {"network": "cnn", "height": 9, "width": 32}
 
 
 def study_of(copy: WorkingCopy, **changes: Any) -> Study:
@@ -96,6 +98,7 @@ def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy
             {"epochs": list(range(1, 41)), "batch_size": list(range(1, 41))},
             r"1,600 points of epochs, batch_size",
         ),
+        ({"registry": {"tiny": SMALL}}, r"pictures of 9x32 pixels are too small for network 'cnn'"),
         ({"batch_size": [8, 100]}, r"'tiny' has 80 training images, less than one batch .*batch_size is 100"),
         ({"machine": ["here", "cray-2"]}, r"no wanted run is recorded for the machine class 'cray-2'"),
         ({"machine": "recorded"}, r"no run of this experiment is recorded, of any machine class"),

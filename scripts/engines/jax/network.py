@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from evenground.networks import side_left_px
+
 Arrays = dict[str, jax.Array]
 HostArrays = dict[str, np.ndarray]
 
@@ -40,7 +42,7 @@ def initialise(network: Network, seed: int) -> tuple[HostArrays, HostArrays]:
         kernels = {"dense_1": (height * width * channels, 128), "dense_2": (128, network.classes)}
         norms = {}
     else:
-        rows, columns = (((size - 2) // 2 - 2) // 2 for size in (height, width))
+        rows, columns = (side_left_px(network.name, size_px) for size_px in (height, width))
         kernels = {
             "conv_1": (3, 3, channels, 32),
             "conv_2": (3, 3, 32, 64),

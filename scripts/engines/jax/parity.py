@@ -17,7 +17,7 @@ def main() -> None:
     given = protocol.parity_arguments(OPTIONS)
     device.configure(given)
     batch_size, options = given.batch_size, given.options
-    data = protocol.load_dataset(given.dataset, batch_size, given.steps * batch_size)
+    data = protocol.load_dataset(given.dataset, given.network, batch_size, given.steps * batch_size)
     network = Network(
         given.network,
         data.shape,

@@ -52,7 +52,8 @@ def main() -> None:
     events = protocol.Events(given.events)
     events.emit("start", engine="jax", versions=device.VERSIONS, device=name, options=given.options)
     events.emit("load_start")
-    data = protocol.load_dataset(given.dataset, given.batch_size, given.train_limit, given.test_limit)
+    limits = (given.train_limit, given.test_limit)
+    data = protocol.load_dataset(given.dataset, given.network, given.batch_size, *limits)
     events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
 
     network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))

@@ -29,7 +29,8 @@ def main() -> None:
     given = protocol.parity_arguments(OPTIONS)
     through = feed.chosen(given.options)
     device.configure(given)
-    data = protocol.load_dataset(given.dataset, given.batch_size, given.steps * given.batch_size)
+    images = given.steps * given.batch_size
+    data = protocol.load_dataset(given.dataset, given.network, given.batch_size, images)
     model = network.build(given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"])
     how = {key: given.options[key] for key in train.HOW}
     network.compile_model(model, given.learning_rate, given.options["adam_epsilon"], **how)

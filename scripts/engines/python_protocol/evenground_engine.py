@@ -1,6 +1,7 @@
 """The engine protocol (docs/protocol.md) for engines written in Python: command line, data, events.
 
-Needs the standard library and numpy only, so that it works in every engine's environment.
+Needs the standard library and numpy only, so that it works in every engine's environment; of the core it
+reads what the networks leave of a picture.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from typing import Any
 
 import numpy as np
 
-NETWORKS = ("mlp", "cnn")
+sys.path.append(str(Path(__file__).resolve().parents[3] / "src"))
+
+from evenground.networks import NETWORKS, smallest_side_px, too_small
+
 ACCELERATORS = ("auto", "cpu", "cuda")
 Option = bool | int | float | str
 
@@ -143,25 +147,54 @@ class Dataset:
 
 
 def load_dataset(
-    folder: Path, batch_size: int, train_limit: int | None = None, test_limit: int | None = None
+    folder: Path, network: str, batch_size: int, train_limit: int | None = None, test_limit: int | None = None
 ) -> Dataset:
-    """Read a prepared folder; EngineError where a file is missing or there is no full batch."""
+    """Read a prepared folder for a network.
+
+    EngineError where a file is missing or broken, files disagree, the network cannot take pictures of this
+    size, or there is no full batch.
+    """
     try:
         classes = len(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["classes"])
-        train = _split(folder, "train", train_limit)
-        test = _split(folder, "test", test_limit)
-    except (OSError, ValueError, KeyError) as error:
+        train = _split(folder, "train", classes, train_limit)
+        test = _split(folder, "test", classes, test_limit)
+        if train.images.shape[1:] != test.images.shape[1:]:
+            raise ValueError(f"pictures of {train.images.shape[1:]} and of {test.images.shape[1:]}")
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise EngineError(f"cannot read the dataset: {error}", str(folder), "prepare it again") from None
+    dataset = Dataset(train, test, classes)
+    _refuse_small(dataset, folder, network)
     if len(train.images) < batch_size:
         todo = f"give at most {len(train.images)}"
         raise EngineError("there is no full batch", f"--batch-size {batch_size}", todo)
-    return Dataset(train, test, classes)
+    return dataset
 
 
-def _split(folder: Path, name: str, limit: int | None) -> Split:
-    pixels = np.load(folder / f"{name}_images.npy", allow_pickle=False)[:limit]
-    labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)[:limit]
+def _refuse_small(dataset: Dataset, folder: Path, network: str) -> None:
+    height, width, _ = dataset.shape
+    if what := too_small(network, height, width):
+        smallest = smallest_side_px(network)
+        raise EngineError(what, str(folder), f"give pictures of {smallest}x{smallest} or more")
+
+
+def _split(folder: Path, name: str, classes: int, limit: int | None) -> Split:
+    """The first `limit` images and labels of a split; ValueError where its arrays are broken."""
+    pixels = _array(folder / f"{name}_images.npy", 4)[:limit]
+    labels = _array(folder / f"{name}_labels.npy", 1)[:limit]
+    if len(pixels) != len(labels):
+        raise ValueError(f"{name}: {len(pixels)} images, {len(labels)} labels")
+    if labels.max() >= classes:
+        raise ValueError(f"{name}_labels.npy: label {labels.max()}, but {classes} classes")
     return Split(np.divide(pixels, np.float32(255), dtype=np.float32), labels.astype(np.int32))
+
+
+def _array(path: Path, dimensions: int) -> np.ndarray:
+    array = np.load(path, allow_pickle=False)
+    if array.dtype != np.uint8 or array.ndim != dimensions:
+        raise ValueError(f"{path.name}: {array.dtype} {array.shape}, not uint8 of {dimensions} dimensions")
+    if array.size == 0:
+        raise ValueError(f"{path.name}: it is empty")
+    return array
 
 
 # ---------------------------------------------------------------------- events

@@ -6,22 +6,31 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
 
+from evenground.addresses import fault_of, host_of
+from evenground.datasets.faults import (
+    TRANSFER_ERRORS,
+    HostFailed,
+    PassingFault,
+    Refused,
+    fault_in,
+    of_status,
+)
 from evenground.datasets.progress import Progress
-from evenground.datasets.registry import RemoteFile, allowed_url
-from evenground.datasets.storage import MEBIBYTE, mismatch, require_space, writing
+from evenground.datasets.registry import RemoteFile
+from evenground.datasets.storage import MEBIBYTE, free_bytes, mismatch, require_space, writing
 from evenground.errors import EvengroundError
 
 CHUNK_BYTES = 64 * 1024
 WORTHWHILE_BYTES = MEBIBYTE
-PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+# A host that asks for a longer pause is left for the next one.
+LONGEST_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,6 @@ class Policy:
             )
 
 
-class HostFailed(Exception):
-    """This address will not give the file: try the next one."""
-
-
-class _PassingFault(Exception):
-    """Something that may work a little later, at the same address."""
-
-
 class _StartOver(Exception):
     """What lies in the part file cannot be continued here."""
 
@@ -60,8 +61,8 @@ class _HttpsOrLoopback(HTTPAdapter):
     """Refuses plain http to other machines, redirects included."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        if not allowed_url(request.url or ""):
-            raise requests.exceptions.InvalidSchema(f"plain http is refused: {request.url}")
+        if fault_of(request.url or ""):
+            raise Refused(f"plain http is refused: {host_of(request.url or '')}")
         return super().send(request, *args, **kwargs)
 
 
@@ -90,20 +91,17 @@ def download(
     while True:
         try:
             return _attempt(url, part, file, policy, session)
-        except _PassingFault as fault:
+        except PassingFault as fault:
             progressed = _size(part) - furthest >= WORTHWHILE_BYTES
             furthest = max(furthest, _size(part))
             failures = 1 if progressed else failures + 1
             if failures > policy.retries:
                 raise HostFailed(str(fault)) from fault
-            delay_s = policy.backoff_s * 2 ** (failures - 1)
+            if fault.wait_s > LONGEST_PAUSE_S:
+                raise HostFailed(f"{fault}, and asks to wait {fault.wait_s:.0f} s") from fault
+            delay_s = max(policy.backoff_s * 2 ** (failures - 1), fault.wait_s)
             tell(f"{host_of(url)}: {fault}; next attempt in {delay_s:g} s ({failures} of {policy.retries})")
             time.sleep(delay_s)
-
-
-def host_of(url: str) -> str:
-    """Host name of an address, without its port."""
-    return urlsplit(url).hostname or url
 
 
 def _size(part: Path) -> int:
@@ -130,29 +128,40 @@ def _attempt(url: str, part: Path, file: RemoteFile, policy: Policy, session: re
 
 
 def _request(url: str, part: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
+    """Ask for what `part` lacks and store it; every fault of the source is a HostFailed or a PassingFault."""
     offset = _size(part)
     headers = {"Range": f"bytes={offset}-"} if offset else {}
+    received_bytes = None
     try:
         with session.get(url, headers=headers, stream=True, timeout=policy.timeout_s) as response:
             if response.status_code == 416 and _complete_at(response, offset):
                 return
             start = _first_byte(response, offset)
             total = _total_bytes(response, start)
-            if file.bytes is not None and total is not None and total != file.bytes:
-                part.unlink(missing_ok=True)
-                raise HostFailed(f"offers {total} bytes instead of {file.bytes}")
+            _refuse_other(response, part, total, file)
             require_space(part.parent, max(0, (total or file.bytes or 0) - offset))
+            received_bytes = start
             _store(response, part, start, total, file)
-    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError) as error:
-        raise _PassingFault(f"nothing came for {policy.timeout_s:g} s") from error
-    except (requests.exceptions.SSLError, requests.exceptions.InvalidSchema) as error:
-        raise HostFailed(str(error)) from error
-    except requests.exceptions.ConnectionError as error:
-        raise _PassingFault("no connection") from error
-    except urllib3.exceptions.HTTPError as error:
-        raise _PassingFault(f"broke off after {_size(part)} bytes") from error
-    except requests.exceptions.RequestException as error:
-        raise HostFailed(str(error)) from error
+    except TRANSFER_ERRORS as error:
+        received_bytes = None if received_bytes is None else _size(part)
+        raise fault_in(error, policy.timeout_s, received_bytes) from error
+
+
+def _refuse_other(response: requests.Response, part: Path, total: int | None, file: RemoteFile) -> None:
+    """HostFailed for what cannot be the file by its length alone."""
+    if total is not None and total == file.bytes:
+        return
+    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise HostFailed("answers with a web page in place of the file")
+    if total is None:
+        return
+    if file.bytes is not None:
+        with writing(part):
+            part.unlink(missing_ok=True)
+        raise HostFailed(f"offers {total} bytes instead of {file.bytes}")
+    # Of a size that nobody has confirmed this says nothing about the disk: others may have a smaller file.
+    if total - _size(part) > free_bytes(part.parent):
+        raise HostFailed(f"offers {total} bytes, more than the disk has room for")
 
 
 def _complete_at(response: requests.Response, offset: int) -> bool:
@@ -172,14 +181,27 @@ def _first_byte(response: requests.Response, offset: int) -> int:
         raise _StartOver("answers another range than asked")
     if status == 416:
         raise _StartOver("refuses to continue the file (HTTP 416)")
-    if status in PASSING_STATUS:
-        raise _PassingFault(f"HTTP {status}")
-    raise HostFailed(f"HTTP {status}")
+    fault = of_status(status)
+    if isinstance(fault, PassingFault):
+        fault.wait_s = _pause_s(response)
+    raise fault
+
+
+def _pause_s(response: requests.Response) -> float:
+    """How long a host asks to be left alone, by seconds or by a date; 0 where it does not say."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}", asked, re.ASCII):
+        return float(asked)
+    try:
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 def _total_bytes(response: requests.Response, start: int) -> int | None:
+    """Length of the whole file as the host says it; None where it says nothing that can be one."""
     length = response.headers.get("Content-Length", "")
-    return start + int(length) if length.isdigit() else None
+    return start + int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None
 
 
 def _store(response: requests.Response, part: Path, start: int, total: int | None, file: RemoteFile) -> None:
@@ -187,8 +209,8 @@ def _store(response: requests.Response, part: Path, start: int, total: int | Non
     position = start
     with writing(part):
         stream = part.open("r+b" if start else "wb")
-    with stream, Progress(file.name, total or file.bytes, start) as progress:
         stream.seek(start)
+    with stream, Progress(file.name, total or file.bytes, start) as progress:
         # Not decoded: a host that sends these .gz files as "Content-Encoding: gzip" must not unpack them.
         for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
             position += len(chunk)
@@ -199,4 +221,4 @@ def _store(response: requests.Response, part: Path, start: int, total: int | Non
                 stream.flush()
             progress.advance(len(chunk))
     if file.bytes is not None and position < file.bytes:
-        raise _PassingFault(f"ended after {position} of {file.bytes} bytes")
+        raise PassingFault(f"ended after {position} of {file.bytes} bytes")

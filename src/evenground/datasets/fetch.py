@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import requests
 
-from evenground.datasets.download import HostFailed, Policy, download, host_of, open_session
+from evenground.addresses import fault_of, host_of, inside, is_address, shown
+from evenground.datasets.download import Policy, download, open_session
+from evenground.datasets.faults import HostFailed
 from evenground.datasets.progress import say
-from evenground.datasets.registry import DatasetEntry, RemoteFile, allowed_url
+from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.datasets.storage import (
+    MEBIBYTE,
     make_folder,
     mismatch,
     put_in_place,
@@ -22,24 +25,20 @@ from evenground.datasets.storage import (
     store_json,
     writing,
 )
-from evenground.errors import EvengroundError, words_of
+from evenground.errors import EvengroundError
 
 MIRRORS_VARIABLE = "EVENGROUND_MIRRORS"
 KEPT = "kept"
+COPIED_BYTES = MEBIBYTE
 
 
 def all_mirrors(given: Iterable[str], environment: Mapping[str, str] = os.environ) -> list[str]:
     """Mirrors in the order they are tried: `given`, then EVENGROUND_MIRRORS (separated by commas).
 
     A mirror is a folder or an https address; a comma because both ':' and ' ' occur inside of those.
-    Raises EvengroundError for an address that is neither https nor on this machine.
     """
     listed = environment.get(MIRRORS_VARIABLE, "").split(",")
-    mirrors = [mirror.strip() for mirror in [*given, *listed] if mirror.strip()]
-    for mirror in mirrors:
-        if _is_url(mirror) and not allowed_url(mirror):
-            raise EvengroundError("a mirror must be a folder or an https:// address", mirror, "use https")
-    return list(dict.fromkeys(mirrors))
+    return list(dict.fromkeys(mirror.strip() for mirror in [*given, *listed] if mirror.strip()))
 
 
 def fetch_dataset(
@@ -92,20 +91,14 @@ def _fetch_file(
         with writing(target):
             target.unlink()
     reasons: list[str] = []
-    for place in [*mirrors, *file.urls]:
-        is_mirror = place in mirrors
-        where = "/".join([place.rstrip("/"), dataset, file.name]) if is_mirror else place
-        label = f"mirror {place}" if is_mirror else host_of(place)
+    for source in _sources_of(dataset, file, mirrors):
         try:
-            if _is_url(place):
-                _from_url(where, target, file, policy, session)
-            else:
-                _from_folder(Path(where).expanduser(), target, file)
+            _from(source, target, file, policy, session)
         except HostFailed as reason:
-            reasons.append(f"{label}: {reason}")
+            reasons.append(f"{source.label}: {reason}")
             say(f"{file.name}: {reasons[-1]}")
         else:
-            return "mirror" if is_mirror else host_of(place)
+            return source.recorded
     raise EvengroundError(
         f"dataset '{dataset}': no source gave {file.name}",
         "; ".join(reasons) or "it has no address and no mirror was given",
@@ -114,37 +107,90 @@ def _fetch_file(
     )
 
 
-def _is_url(mirror: str) -> bool:
-    return "://" in mirror
+@dataclass(frozen=True)
+class Source:
+    """One place that may have a file. Only `place` may hold a password."""
+
+    place: str
+    """Address or path of the file itself."""
+    label: str
+    recorded: str
+    """What `fetched.json` says of a file from here."""
+
+
+def _sources_of(dataset: str, file: RemoteFile, mirrors: Sequence[str]) -> Iterator[Source]:
+    """The places in the order in which they are tried."""
+    for mirror in mirrors:
+        join = inside if is_address(mirror) else os.path.join
+        yield Source(join(mirror, dataset, file.name), f"mirror {shown(mirror)}", "mirror")
+    for url in file.urls:
+        yield Source(url, host_of(url), host_of(url))
+
+
+def _from(source: Source, target: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
+    """Store the verified file of one source in `target`; HostFailed for every fault of that source."""
+    if not is_address(source.place):
+        _from_folder(source.place, target, file)
+        return
+    if fault := fault_of(source.place):
+        raise HostFailed(fault)
+    say(f"{file.name}: from {host_of(source.place)}")
+    download(source.place, _part_of(target), file, policy, session, say)
+    put_in_place(_part_of(target), target)
 
 
 def _part_of(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
-def _from_url(url: str, target: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
-    say(f"{file.name}: from {host_of(url)}")
-    download(url, _part_of(target), file, policy, session, say)
-    put_in_place(_part_of(target), target)
-
-
-def _from_folder(path: Path, target: Path, file: RemoteFile) -> None:
+def _from_folder(place: str, target: Path, file: RemoteFile) -> None:
     """Copy and verify a mirror's file; a name of its own keeps it from spoiling a half finished download."""
-    if not path.is_file():
-        raise HostFailed("not there")
     part = target.with_name(target.name + ".copy.part")
     try:
-        original = path.open("rb")
-    except OSError as error:
-        raise HostFailed(f"cannot be read: {words_of(error)}") from error
-    try:
-        with original, writing(part), part.open("wb") as copy:
-            require_space(target.parent, path.stat().st_size)
-            shutil.copyfileobj(original, copy)
+        with _opened(place) as original:
+            size_bytes = os.fstat(original.fileno()).st_size
+            if file.bytes is not None and size_bytes != file.bytes:
+                raise HostFailed(f"{size_bytes} bytes instead of {file.bytes}")
+            require_space(target.parent, size_bytes)
+            _copy(original, part)
         problem = mismatch(part, file)
         if problem is not None:
             raise HostFailed(problem)
         put_in_place(part, target)
     finally:
         part.unlink(missing_ok=True)
-    _part_of(target).unlink(missing_ok=True)
+    with writing(target):
+        _part_of(target).unlink(missing_ok=True)
+
+
+def _opened(place: str) -> IO[bytes]:
+    """The file, to be read; HostFailed where there is none or it may not be read."""
+    try:
+        path = Path(place).expanduser()
+        if path.is_file():
+            return path.open("rb")
+    except OSError as error:
+        raise HostFailed(f"cannot be read: {error.strerror}") from error
+    except (RuntimeError, ValueError) as error:
+        raise HostFailed(f"no path of a folder: {error}") from error
+    first = Path(place).parts[0]
+    looks_like_a_host = "." in first.strip(".") and not Path(first).exists()
+    raise HostFailed(f"not there{' (an address begins with https://)' if looks_like_a_host else ''}")
+
+
+def _copy(original: IO[bytes], part: Path) -> None:
+    """Copy to the disk; a mirror that breaks off is the mirror's fault, a full disk is not."""
+    with writing(part):
+        copy = part.open("wb")
+    with copy:
+        while chunk := _next_chunk(original):
+            with writing(part):
+                copy.write(chunk)
+                copy.flush()
+
+
+def _next_chunk(original: IO[bytes]) -> bytes:
+    try:
+        return original.read(COPIED_BYTES)
+    except OSError as error:
+        raise HostFailed(f"cannot be read: {error.strerror}") from error

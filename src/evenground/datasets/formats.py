@@ -15,7 +15,8 @@ from typing import IO, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from evenground.errors import EvengroundError
+from evenground.datasets.registry import plain_member
+from evenground.errors import EvengroundError, set_aside
 
 Bytes = NDArray[np.uint8]
 
@@ -35,7 +36,9 @@ class Arrays(NamedTuple):
 
 def damaged(what: str, path: Path) -> EvengroundError:
     """The error for a raw file whose content is not what its format says."""
-    return EvengroundError(what, str(path), "delete that file and fetch again, or correct the registry entry")
+    again = set_aside(path.with_name("fetched.json"))
+    todo = f"correct the registry entry, or, to have it fetched again, {again}"
+    return EvengroundError(what, str(path), todo)
 
 
 @contextmanager
@@ -124,13 +127,16 @@ def _members(path: Path, names: Sequence[str], limit_bytes: int) -> dict[str, by
     found: dict[str, bytes] = {}
     with _readable(path), tarfile.open(path, "r:gz") as archive:
         for info in archive:
-            if info.name not in names:
+            # Archives made with `tar -C folder .` call their members `./a/b`.
+            name = plain_member(info.name)
+            if name not in names:
                 continue
-            if info.name in found or not info.isreg():
-                raise damaged(f"archive member {info.name} is doubled or no regular file", path)
+            # A sparse file may claim any size; tarfile calls it regular, too.
+            if name in found or not info.isreg() or info.issparse():
+                raise damaged(f"archive member {name} is doubled or no regular file", path)
             if info.size + sum(map(len, found.values())) > limit_bytes:
-                raise damaged(f"archive member {info.name} is too long: {info.size} bytes", path)
-            found[info.name] = _whole(archive, info, path)
+                raise damaged(f"archive member {name} is too long: {info.size} bytes", path)
+            found[name] = _whole(archive, info, path)
     missing = [name for name in names if name not in found]
     if missing:
         raise damaged(f"archive has no member {missing[0]}", path)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evenground.datasets.registry import DatasetEntry, find_dataset, load_extra, load_registry
+from evenground.datasets.registry import (
+    DatasetEntry,
+    find_dataset,
+    load_extra,
+    load_registry,
+    read_mapping,
+)
+from evenground.errors import EvengroundError
 
 
 def dataset_parser(description: str | None) -> argparse.ArgumentParser:
@@ -26,3 +33,15 @@ def chosen_dataset(given: argparse.Namespace) -> DatasetEntry:
     """The entry that the options name; EvengroundError for a broken registry or an unknown name."""
     extra = load_extra(given.extra_registry) if given.extra_registry else {}
     return find_dataset(load_registry(given.registry, extra), given.dataset)
+
+
+def configured_mirrors(given: argparse.Namespace) -> list[str]:
+    """`mirrors` of the configuration that --extra-registry names; a command line could be read by all."""
+    if not given.extra_registry:
+        return []
+    mirrors = read_mapping(given.extra_registry).get("mirrors", [])
+    if not isinstance(mirrors, list) or not all(isinstance(mirror, str) for mirror in mirrors):
+        raise EvengroundError(
+            "'mirrors' is no list of places", str(given.extra_registry), "write 'mirrors: [PLACE, ...]'"
+        )
+    return mirrors

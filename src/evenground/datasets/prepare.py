@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from evenground.datasets.storage import (
 from evenground.errors import EvengroundError
 
 RECORD = "dataset.json"
+# Of the classes without pictures so many are named.
+MOST_NAMED = 10
 
 
 def read_arrays(entry: DatasetEntry, raw: Path) -> Arrays:
@@ -49,13 +52,14 @@ def read_arrays(entry: DatasetEntry, raw: Path) -> Arrays:
 
 def _idx(entry: DatasetEntry, raw: Path) -> Arrays:
     path = {file.role: raw / file.name for file in entry.files}
-    picture = (entry.height, entry.width)
+    picture = (entry.width, entry.height) if entry.transposed else (entry.height, entry.width)
     halves: list[Bytes] = []
     for images, labels, count in (
         (path["train_images"], path["train_labels"], entry.train_images),
         (path["test_images"], path["test_labels"], entry.test_images),
     ):
-        halves.append(read_idx(images, (count, *picture))[..., None])
+        pictures = read_idx(images, (count, *picture))
+        halves.append((pictures.transpose(0, 2, 1) if entry.transposed else pictures)[..., None])
         halves.append(read_idx(labels, (count,)))
         check_labels(halves[-1], len(entry.classes), labels)
     return Arrays(*halves)
@@ -89,7 +93,7 @@ def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, A
         checksums = {
             f"{name}.npy": _save(beside / f"{name}.npy", array) for name, array in arrays._asdict().items()
         }
-        record = _record(entry, checksums)
+        record = {**_record(entry, checksums), "empty_classes": _empty_classes(entry, arrays)}
         with writing(folder / RECORD):
             (folder / RECORD).unlink(missing_ok=True)
         for name in checksums:
@@ -127,3 +131,28 @@ def _record(entry: DatasetEntry, checksums: dict[str, str]) -> dict[str, Any]:
         "licence": entry.licence,
         "arrays": checksums,
     }
+
+
+def _empty_classes(entry: DatasetEntry, arrays: Arrays) -> dict[str, list[str]]:
+    """Split -> the classes of which it has no picture."""
+    splits = {"training": arrays.train_labels, "test": arrays.test_labels}
+    there = {split: set(labels.tolist()) for split, labels in splits.items()}
+    return {
+        split: [name for label, name in enumerate(entry.classes) if label not in labels]
+        for split, labels in there.items()
+    }
+
+
+def empty_class_lines(record: Mapping[str, Any]) -> list[str]:
+    """A line for each split of a prepared dataset that lacks pictures of some class; `record` is its RECORD.
+
+    Such data can be trained on, but labels that start at 1, or a list of other classes, look just so.
+    """
+    lines = []
+    for split, names in record.get("empty_classes", {}).items():
+        if names:
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            named = ", ".join(f"'{name}'" for name in names[:MOST_NAMED])
+            of_all = f"{len(names)} of {len(record['classes'])} classes"
+            lines.append(f"dataset '{record['name']}' has no {split} picture of {of_all}: {named}{more}")
+    return lines

@@ -7,16 +7,24 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
+from evenground.addresses import fault_of, shown, shown_in
 from evenground.errors import EvengroundError
 from evenground.files import sha256_json, sha256_tree
+from evenground.networks import smallest_side_px, too_small
 
 FINGERPRINT_HEX = 12
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
 CODE_THAT_DECIDES_ARRAYS = ("formats.py", "generate.py", "prepare.py")
 
@@ -31,12 +39,15 @@ def described(description: str, unit: str = "none", **constraints: Any) -> Any:
     return Field(description=description, json_schema_extra={"unit": unit}, **constraints)
 
 
-def allowed_url(url: str) -> bool:
-    """Whether `url` may be downloaded from: https, or plain http on this machine's own loopback."""
-    parts = urlsplit(url)
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    )
+def plain_member(name: str) -> str:
+    """A member's name as archives made with a leading `./` have it and as others do: `./a//b` is `a/b`.
+
+    What leads out of an archive (`/a`, `../a`) stays so.
+    """
+    return str(PurePosixPath(name))
+
+
+Member = Annotated[str, AfterValidator(plain_member)]
 
 
 class Strict(BaseModel):
@@ -52,10 +63,10 @@ class RemoteFile(Strict):
     role: Literal["train_images", "train_labels", "test_images", "test_labels"] | None = described(
         "What an IDX file holds; not for archives", default=None
     )
-    train_members: tuple[str, ...] = described(
+    train_members: tuple[Member, ...] = described(
         "Members of an archive that hold training records, in order", default=()
     )
-    test_members: tuple[str, ...] = described(
+    test_members: tuple[Member, ...] = described(
         "Members of an archive that hold test records, in order", default=()
     )
     urls: tuple[str, ...] = described("Addresses tried in this order (https); may be empty: mirrors only")
@@ -65,11 +76,11 @@ class RemoteFile(Strict):
     @model_validator(mode="after")
     def _safe(self) -> RemoteFile:
         for url in self.urls:
-            if not allowed_url(url):
-                raise ValueError(f"'{url}' is not an https:// address")
+            if fault_of(url):
+                raise ValueError(f"'{shown(url)}' is not an https:// address")
         for member in self.train_members + self.test_members:
             path = PurePosixPath(member)
-            if path.is_absolute() or ".." in path.parts or str(path) != member:
+            if path.is_absolute() or ".." in path.parts or not path.parts:
                 raise ValueError(f"'{member}' is not a plain path inside an archive")
         if self.name == "fetched.json" or self.name.endswith(".part"):
             raise ValueError(f"the name '{self.name}' is taken by the fetch step")
@@ -120,6 +131,10 @@ class DatasetEntry(Strict):
     height: int = described("Height of a picture", "pixels", ge=1, le=4096)
     width: int = described("Width of a picture", "pixels", ge=1, le=4096)
     channels: int = described("Colour channels of a picture", "channels", ge=1, le=4)
+    transposed: bool = described(
+        "Whether the files hold each picture column by column, as EMNIST's do; format 'idx' only",
+        default=False,
+    )
     train_images: int = described("Number of training pictures", "images", ge=1)
     test_images: int = described("Number of test pictures", "images", ge=1)
     files: tuple[RemoteFile, ...] = described("Files to fetch; none for a generated dataset", default=())
@@ -133,6 +148,11 @@ class DatasetEntry(Strict):
         for generator in ("digits", "shapes"):
             if (getattr(self, generator) is not None) != (self.format == generator):
                 raise ValueError(f"the key '{generator}' goes with format '{generator}' and with no other")
+        if self.transposed and self.format != "idx":
+            raise ValueError("the key 'transposed' goes with format 'idx' and with no other")
+        if what := too_small(self.network, self.height, self.width):
+            smallest_px = smallest_side_px(self.network)
+            raise ValueError(f"{what}, which takes {smallest_px}x{smallest_px} or more")
         if self.format in ("digits", "shapes"):
             self._check_generated()
         else:
@@ -186,6 +206,9 @@ class DatasetEntry(Strict):
                 "shapes",
             },
         )
+        # Files that were fetched before there was this key keep their folder.
+        if self.transposed:
+            deciding["transposed"] = True
         deciding["files"] = sorted(
             (file.model_dump(mode="json", exclude={"urls", "bytes"}) for file in self.files),
             key=lambda file: str(file["name"]),
@@ -278,5 +301,5 @@ def _first_problem(name: object, error: ValidationError) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = shown_in(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

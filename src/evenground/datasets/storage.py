@@ -27,13 +27,18 @@ def mismatch(path: Path, file: RemoteFile) -> str | None:
 
 def require_space(folder: Path, need_bytes: int) -> None:
     """EvengroundError if the disk of `folder` has less than `need_bytes` bytes free."""
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     if free < need_bytes:
         raise EvengroundError(
             f"disk is full: {need_bytes / MEBIBYTE:.1f} MiB needed, {free / MEBIBYTE:.1f} MiB free",
             str(folder),
             MAKE_ROOM,
         )
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that the disk of `folder` has free."""
+    return shutil.disk_usage(folder).free
 
 
 def make_folder(folder: Path) -> None:

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evenground.datasets.download import host_of
+import requests
+
+from evenground.addresses import fault_of, host_of, is_address, split
+from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.files import read_json
 from evenground.preflight.finding import Finding
@@ -19,7 +22,7 @@ ENVIRONMENT_BYTES = {"cpu": 2 * GIB, "cuda": 7 * GIB}
 """About what one engine's packages take, and the download beside them."""
 RUN_BYTES = 2**20
 CONNECT_S = 3.0
-HTTPS_PORT = 443
+PORTS = {"https": 443, "http": 80}
 Reachable = Callable[[str], bool]
 
 
@@ -68,8 +71,10 @@ def environment_bytes(markers: Mapping[str, Path]) -> int:
 def dataset(entry: DatasetEntry, stored: Stored, mirrors: Sequence[str], reachable: Reachable) -> Finding:
     """Whether a dataset is there, or from where it can be had."""
     what = f"dataset {entry.name}"
-    if (stored.prepared / "dataset.json").is_file():
-        return Finding(what, "ok", "prepared")
+    if (stored.prepared / RECORD).is_file():
+        lines = empty_class_lines(read_json(stored.prepared / RECORD))
+        mend = "see whether labels and `classes` fit"
+        return Finding(what, "warning", "; ".join(lines), mend) if lines else Finding(what, "ok", "prepared")
     if not entry.files:
         return Finding(what, "ok", "generated here")
     if (stored.raw / "fetched.json").is_file():
@@ -91,19 +96,34 @@ def _place_of(
     if (raw / file.name).is_file():
         return "kept"
     for mirror in mirrors:
-        if "://" in mirror:
+        if is_address(mirror):
             if reachable(mirror):
                 return mirror
-        elif (Path(mirror).expanduser() / name / file.name).is_file():
+        elif _is_in(mirror, name, file.name):
             return mirror
     return next((url for url in file.urls if reachable(url)), None)
 
 
-def answers(url: str) -> bool:
-    """Whether the host of an address takes a connection within seconds; asks nothing of it."""
+def _is_in(folder: str, *names: str) -> bool:
+    """Whether a mirror's folder has a file; a folder that cannot be looked into has none."""
     try:
-        socket.create_connection((host_of(url), HTTPS_PORT), timeout=CONNECT_S).close()
-    except OSError:
+        return Path(folder).expanduser().joinpath(*names).is_file()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def answers(url: str) -> bool:
+    """Whether the host of an address, or its proxy, takes a connection within seconds; asks nothing of it."""
+    if fault_of(url):
+        return False
+    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
+    parts = split(proxy if proxy and is_address(proxy) else url)
+    if parts is None or parts.hostname is None:
+        return False
+    try:
+        port = parts.port or PORTS.get(parts.scheme, PORTS["https"])
+        socket.create_connection((parts.hostname, port), timeout=CONNECT_S).close()
+    except (OSError, ValueError):
         return False
     return True
 
@@ -112,7 +132,7 @@ def data_bytes(entries: Iterable[tuple[DatasetEntry, Stored]]) -> int:
     """Disk that files and arrays of datasets which are not prepared yet will take."""
     total = 0
     for entry, stored in entries:
-        if not (stored.prepared / "dataset.json").is_file():
+        if not (stored.prepared / RECORD).is_file():
             picture = entry.height * entry.width * entry.channels
             total += (entry.train_images + entry.test_images) * picture + sum(
                 f.bytes or 0 for f in entry.files

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from evenground.cpus.judge import lacking_cores
+from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.storage import check_arrays
 from evenground.errors import EvengroundError
+from evenground.files import read_json
 from evenground.images import Image
 from evenground.preflight.containers import findings
 from evenground.preflight.cpus import record_of
@@ -31,8 +33,10 @@ def gate(plans: Sequence[Plan], images: Sequence[Image], refuse: bool = True) ->
     first = plans[0]
     for name in first.datasets:
         folder = first.root / first.prepared(name)
-        if (folder / "dataset.json").is_file():
+        if (folder / RECORD).is_file():
             check_arrays(folder)
+            for line in empty_class_lines(read_json(folder / RECORD)):
+                print(line, file=sys.stderr, flush=True)
     check_runs(plans)
     for plan in plans:
         clear(plan.root, plan.todo.items())

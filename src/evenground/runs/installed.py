@@ -108,9 +108,14 @@ def one_line(text: str, root: Path) -> str:
     """
     lines = (_printable(line) for line in ESCAPES.sub("", text).splitlines())
     first = next(filter(None, lines), "")
+    return without_paths(first, root)[:MOST_CHARACTERS].strip()
+
+
+def without_paths(text: str, root: Path) -> str:
+    """The text with `.` for the working copy and `~` for the home folder."""
     for path, name in _places(root):
-        first = re.sub(rf"{re.escape(path)}(?![\w-])", name, first)
-    return first[:MOST_CHARACTERS].strip()
+        text = re.sub(rf"{re.escape(path)}(?![\w-])", name, text)
+    return text
 
 
 def _printable(line: str) -> str:

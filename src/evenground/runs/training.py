@@ -24,6 +24,7 @@ from evenground.records.faults import RecordError
 from evenground.records.times import read_folder
 from evenground.runs.command import Work, pinned, variables
 from evenground.runs.keys import SCHEMA
+from evenground.runs.log import bounded, last_line
 from evenground.runs.lost import OUTCOME, begun, leave_mark
 from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
@@ -32,6 +33,7 @@ from evenground.runs.record import environment_record
 from evenground.sidecar import SidecarError, Summary
 
 LOCK = "evenground-training"
+LOG = "train.log"
 LOCK_POLL_S = 0.2
 
 
@@ -170,14 +172,14 @@ def make_attempt(training: Training, work: Work, folder: Path) -> Outcome:
         return Outcome("interrupted", str(error))
     outcome = process_outcome(summary, kernel_counts().get("oom_kill", 0) - kills_before)
     if outcome.reason in {"crashed", "killed-by-signal"}:
-        return Outcome(outcome.reason, f"{outcome.detail}; last line: {_last_line(folder / 'train.log')}")
+        return Outcome(outcome.reason, f"{outcome.detail}; last line: {last_line(folder / LOG)}")
     return outcome if outcome.reason else _judge_events(training, work)
 
 
 def _run_beside_sidecar(training: Training, work: Work, folder: Path) -> Summary:
     given = training.plan.experiment
     engine = training.plan.engine(training.run.engine)
-    with (folder / "train.log").open("wb") as log:
+    with bounded(folder / LOG) as log:
         return sidecar.run(
             pinned([*engine.command(str(training.python)), *work.arguments()], work.threads),
             samples=folder / "samples.csv",
@@ -264,11 +266,6 @@ def _ended(place: Path, attempt: int, deployment: str, outcome: Outcome, started
         "started_unix_ns": started_ns,
         "ended_unix_ns": time.time_ns(),
     }
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "nothing")
 
 
 def headline(folder: Path) -> str:

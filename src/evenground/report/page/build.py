@@ -34,11 +34,13 @@ class Picture:
     csv: str
 
 
-def write_page(where: Path, results: Path, to: Path) -> None:
+def write_page(
+    where: Path, results: Path, to: Path, command: str | None = None, redrawn_by: str | None = None
+) -> None:
     """Write the page of the index file at `where` to the file `to`.
 
-    `results` is the folder with its tables, figures and verdicts. Raises EvengroundError when one of them,
-    the index or a run is missing or broken.
+    `results` is the folder with its tables, figures and verdicts; `command` had all of it made, `redrawn_by`
+    is that of a replay. Raises EvengroundError when one of them, the index or a run is missing or broken.
     """
     index = read_index(where)
     runs = {run.wanted: run for run in read_runs(index)}
@@ -51,7 +53,7 @@ def write_page(where: Path, results: Path, to: Path) -> None:
         "figures": pictures(results / "figures"),
         "environments": _environments(index, runs),
         "deviations": [paragraphs(line) for line in deviations(index)],
-        "steps": steps(index, runs),
+        "steps": steps(index, runs, command, redrawn_by),
     }
     render(PAGE, context, to)
 

@@ -5,12 +5,13 @@ defmodule Evenground.Batches do
   Slicing tensors one by one is slow on EXLA's backend, so a batch is cut from a binary and then made a tensor.
   """
 
-  alias Evenground.Dataset
+  alias Evenground.{Dataset, Windows}
 
-  @doc "The dataset with its images scaled to float32. Raises Evenground.Error for one that is broken."
+  @doc "The dataset with its images scaled to float32. Raises Evenground.Error for one that is broken or too small."
   @spec load(map, pos_integer | nil, pos_integer | nil) :: map
   def load(given, train_limit, test_limit \\ nil) do
     data = Dataset.load!(given.dataset, given.batch_size, train_limit, test_limit)
+    Windows.check!(given.network, data.shape, given.dataset)
     {height, width, channels} = data.shape
     bytes = height * width * channels
 

@@ -1,0 +1,23 @@
+"""The last words of a call: each failed run, when Snakemake has said all of its own."""
+
+import atexit
+
+from evenground.runs.closing import closing_lines
+
+
+def name_failed_runs():
+    """Print them when this process ends: Snakemake's own error text comes after its hooks."""
+    log = Path("results/logs/complete.log")
+    # A call's number is the time of its start.
+    judged = log.is_file() and log.stat().st_mtime_ns > int(os.environ[CALL])
+    lines = closing_lines(STUDY, judged)
+    if lines and workflow.is_main_process:
+        atexit.register(print, *lines, sep="\n", file=sys.stderr, flush=True)
+
+
+onsuccess:
+    name_failed_runs()
+
+
+onerror:
+    name_failed_runs()

@@ -1,0 +1,29 @@
+defmodule Evenground.Windows do
+  @moduledoc "How much of a picture the networks leave, as src/evenground/networks.py says it for the pipeline."
+
+  alias Evenground.Error
+
+  # Size and stride, in pixels, of what slides over a picture without padding, in order.
+  @windows %{"mlp" => [], "cnn" => [{3, 1}, {2, 2}, {3, 1}, {2, 2}]}
+
+  @doc "The smallest height and width of which one pixel is left."
+  @spec smallest_side(String.t()) :: pos_integer()
+  def smallest_side(network) do
+    @windows
+    |> Map.fetch!(network)
+    |> List.foldr(1, fn {size, stride}, side -> (side - 1) * stride + size end)
+  end
+
+  @doc "Raises Evenground.Error where a network cannot take images of `shape` {H, W, C}."
+  @spec check!(String.t(), {pos_integer(), pos_integer(), pos_integer()}, Path.t()) :: :ok
+  def check!(network, {height, width, _channels}, folder) do
+    smallest = smallest_side(network)
+
+    if min(height, width) < smallest do
+      what = "pictures of #{height}x#{width} pixels are too small for network '#{network}'"
+      Error.raise!(what, folder, "give pictures of #{smallest}x#{smallest} or more")
+    end
+
+    :ok
+  end
+end

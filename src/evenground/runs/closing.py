@@ -1,0 +1,86 @@
+"""The last words of a call: which runs failed, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evenground.errors import EvengroundError
+from evenground.files import read_json
+from evenground.runs.index import unfinished
+from evenground.runs.lost import OUTCOME
+from evenground.runs.plan import ATTEMPTS
+from evenground.runs.study import Part, Study
+from evenground.runs.training import LOG
+
+# Of an outcome's detail so much is shown.
+SHOWN_CHARACTERS = 200
+
+
+def closing_lines(study: Study, judged: bool) -> list[str]:
+    """What to say at a call's end: nothing where no training of it failed.
+
+    With `judged` the call came to its last step, which looks at all wanted runs: then those are named, too,
+    that failed in an earlier call or cannot be read any more, and those without any attempt are counted.
+    """
+    failed = dict(_of_this_call(study))
+    missing = 0
+    for part in study.parts if judged else ():
+        for run in _not_finished(part):
+            place = _place(part, run)
+            if run["status"] == "missing":
+                missing += 1
+            elif place not in failed:
+                failed[place] = _words(study, place, run["attempts"]) or str(run["reason"])
+    if not failed and not missing:
+        return []
+    ranked = sorted(failed, key=lambda place: study.ranks.get(place, 0))
+    lines = [f"  {_name(study, place)}: {failed[place]}" for place in ranked]
+    more = [f"  {missing} more were not trained"] if missing else []
+    return [f"{len(failed) + missing} of {len(study.by_place)} wanted runs did not finish:", *lines, *more]
+
+
+def _of_this_call(study: Study) -> Iterator[tuple[Path, str]]:
+    """Place and words of each training of this call that failed."""
+    for place, attempt in study.todo.items():
+        if words := _words(study, place, attempt):
+            yield place, words
+
+
+def _words(study: Study, place: Path, attempt: int) -> str:
+    """How an attempt failed, and where its log is; empty where it did not fail."""
+    folder = ATTEMPTS / place / str(attempt)
+    try:
+        ended = read_json(study.first.root / folder / OUTCOME)
+    except EvengroundError:
+        return ""
+    if ended["status"] != "failed":
+        return ""
+    detail = " ".join(str(ended["detail"]).split())[:SHOWN_CHARACTERS]
+    # A failed warm-up has a log of its own.
+    logs = [folder / made / LOG for made in ("run", "warm_up")]
+    there = [str(log) for log in logs if (study.first.root / log).is_file()]
+    return f"{ended['reason']}: {detail} ({there[0] if there else folder})"
+
+
+def _not_finished(part: Part) -> list[dict[str, Any]]:
+    """The unfinished runs in the index of a part; none where it has no index."""
+    try:
+        return unfinished(read_json(part.plan.root / part.results / "index.json"))
+    except EvengroundError:
+        return []
+
+
+def _place(part: Part, run: dict[str, Any]) -> Path:
+    names = (part.plan.machine, run["dataset"], run["engine"], run["key"], f"r{run['repetition']}")
+    return Path(*names)
+
+
+def _name(study: Study, place: Path) -> str:
+    """The run in words; of several parts with the part's name."""
+    _, dataset, engine, _, repetition = place.parts
+    named = f"{dataset} {engine} {repetition}"
+    if len(study.parts) == 1 or place not in study.by_place:
+        return named
+    return f"{named} of {Path(study.by_place[place][0].name).name}"

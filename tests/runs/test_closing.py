@@ -1,0 +1,97 @@
+"""The last words of a call: every failed run by name, in one line each, and nothing where none failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenground.files import write_json
+from evenground.runs.closing import closing_lines
+from evenground.runs.plan import ATTEMPTS
+from evenground.runs.study import Study, make_study
+from working_copy import WorkingCopy, fresh_copy
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> WorkingCopy:
+    return fresh_copy(tmp_path / "copy")
+
+
+def study_of(copy: WorkingCopy, **changes: Any) -> Study:
+    """A study as it is when its call begins: what is to be done is looked up then."""
+    study = make_study({**copy.settings, **changes}, copy.root)
+    assert study.todo
+    return study
+
+
+def ended(study: Study, place: Path, reason: str | None, detail: str = "", attempt: int = 1) -> None:
+    """Let an attempt have come to this outcome."""
+    folder = study.first.root / ATTEMPTS / place / str(attempt)
+    status = "failed" if reason else "finished"
+    write_json(folder / "outcome.json", {"status": status, "reason": reason, "detail": detail})
+    (folder / "run").mkdir()
+    (folder / "run" / "train.log").write_text("log")
+
+
+def indexed(study: Study, **status: str) -> None:
+    """The index of an experiment of one part: `r1="failed"` for the runs of that repetition."""
+    runs = [
+        {
+            **{name: getattr(run, name) for name in ("dataset", "engine", "key", "repetition")},
+            "status": status[f"r{run.repetition}"],
+            "reason": "broken-events" if status[f"r{run.repetition}"] == "failed" else None,
+            "attempts": 1,
+        }
+        for run in study.first.runs
+    ]
+    write_json(study.first.root / study.results / "index.json", {"runs": runs})
+
+
+def test_a_call_without_failures_has_no_last_words(copy: WorkingCopy) -> None:
+    study = study_of(copy)
+    assert closing_lines(study, judged=True) == []
+    for place in study.by_place:
+        ended(study, place, None)
+    indexed(study, r1="finished", r2="finished")
+    assert closing_lines(study, judged=False) == closing_lines(study, judged=True) == []
+
+
+def test_each_failed_run_has_its_line_in_the_order_of_the_trainings(copy: WorkingCopy) -> None:
+    study = study_of(copy)
+    places = list(study.by_place)
+    for place in reversed(places[:3]):
+        ended(study, place, "crashed", f"exit code 3;\nlast line: {'x' * 500}")
+    lines = closing_lines(study, judged=False)
+    assert lines[0] == "3 of 4 wanted runs did not finish:" and len(lines) == 4
+    for place, line in zip(places, lines[1:], strict=False):
+        log = ATTEMPTS / place / "1" / "run" / "train.log"
+        assert line.startswith(f"  tiny {place.parts[2]} {place.name}: crashed: exit code 3; last line: xxx")
+        assert line.endswith(f"x ({log})") and len(line) < 400
+
+
+def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(copy: WorkingCopy) -> None:
+    earlier = study_of(copy)
+    for place in earlier.by_place:
+        if place.name == "r1":
+            ended(earlier, place, "time-limit", "it ran past time_limit_s")
+    study = study_of(copy)
+    assert set(study.todo.values()) == {1, 2}
+    indexed(study, r1="failed", r2="missing")
+    assert closing_lines(study, judged=False) == [], "no training of this call failed"
+    lines = closing_lines(study, judged=True)
+    assert lines[0] == "4 of 4 wanted runs did not finish:" and lines[-1] == "  2 more were not trained"
+    assert len(lines) == 4 and all(
+        "r1: time-limit: it ran past time_limit_s (" in line for line in lines[1:3]
+    )
+
+
+def test_of_several_parts_a_run_says_its_own(copy: WorkingCopy) -> None:
+    study = study_of(copy, batch_size=[8, 16], repetitions=1)
+    for place in study.by_place:
+        ended(study, place, "lost")
+    lines = closing_lines(study, judged=False)
+    assert sorted(line.split(":")[0] for line in lines[1:]) == sorted(
+        f"  tiny {engine} r1 of batch_size-{size}" for engine in ("fake_a", "fake_b") for size in (8, 16)
+    )
