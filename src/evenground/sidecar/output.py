@@ -29,23 +29,15 @@ class SampleFile:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
         self._rows: list[list[Cell]] = []
         self._waiting = (",".join(columns) + "\n").encode()
-        self._flushed_ns = 0
         self.flush()
-
-    def is_due(self, now_ns: int) -> bool:
-        """Whether `add` will write at this time."""
-        return now_ns - self._flushed_ns >= ABOUT_A_SECOND_NS
 
     def waiting(self) -> list[list[Cell]]:
         """The rows that `flush` has not taken yet; they may still be changed."""
         return self._rows
 
-    def add(self, cells: list[Cell], now_ns: int) -> None:
-        """Append one row, in the order of the columns; it reaches the file within a second."""
+    def add(self, cells: list[Cell]) -> None:
+        """Append one row, in the order of the columns; `flush` brings it into the file."""
         self._rows.append(cells)
-        if self.is_due(now_ns):
-            self._flushed_ns = now_ns
-            self.flush()
 
     def add_all(self, rows: Iterable[Sequence[Cell]]) -> None:
         """Append rows and write them now; OSError as from `flush`."""

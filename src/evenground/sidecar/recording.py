@@ -92,7 +92,7 @@ class Recording:
         self._lost: dict[str, int] = {}
         self._cpu: CpuAccount | None = None
         self._zero_ns: int | None = None
-        self._told = False
+        self._turns = 0
         self._file = SampleFile(settings.samples, COLUMNS)
         self._cards = self._util = None
         if isinstance(self._gpu, Gpu):
@@ -124,7 +124,7 @@ class Recording:
         self._cpu = CpuAccount(tree, leaf, before_leaf_ns)
         self._zero_ns = time.monotonic_ns()
         self._slots = Slots(self._zero_ns, self.settings.rate_hz)
-        self._polled_ns = self._zero_ns
+        self._polled_ns = 0  # the first row is written at once
         self._start_threads(self._zero_ns)
         self.sampler = Sampler(Sources(tree, self._cpu, self._pss, self._gpu), self.missing, launched_mono_ns)
 
@@ -175,37 +175,35 @@ class Recording:
 
     def last_row(self, now_ns: int) -> list[Cell] | None:
         """A row that no deadline asked for: what was when everything had ended."""
-        return self._row(now_ns, self._slots.serve(now_ns) or 0, last=True)
+        return self._row(now_ns, self._slots.serve(now_ns) or 0)
 
-    def _row(self, now_ns: int, skipped: int, *, last: bool = False) -> list[Cell] | None:
+    def _row(self, now_ns: int, skipped: int) -> list[Cell] | None:
         try:
             cells = self.sampler.take(now_ns, skipped)
-            if last or self._file.is_due(now_ns):
-                self._check_account(cells)
+            self._file.add(cells)
+            if isinstance(self._pss, Pss):
+                self._pss.row_done(now_ns)
+            if now_ns - self._polled_ns >= ABOUT_A_SECOND_NS:
+                self._polled_ns = now_ns
+                self._once_a_second()
         except Exception as error:
             # Whatever it is (no memory, a fault of this program): the command must not notice.
             self._lose_row(error)
             return None
-        # While the disk is full rows wait in memory; closing the file reports those that never fit.
-        with contextlib.suppress(OSError):
-            self._file.add(cells, now_ns)
-        if isinstance(self._pss, Pss):
-            self._pss.row_done(now_ns)
-        if now_ns - self._polled_ns >= ABOUT_A_SECOND_NS:
-            self._polled_ns = now_ns
-            self._once_a_second()
         return cells
 
-    def _check_account(self, newest: list[Cell]) -> None:
-        """Before rows are written: whether the CPU in them is the whole tree's; `newest` is made right."""
+    def _check_account(self) -> None:
+        """Before rows are written: whether the CPU in them is the whole tree's; the newest is made right."""
+        rows = self._file.waiting()
         try:
-            cpu_ns = self._cpu.check() if self._cpu else None
+            cpu_ns = self._cpu.check() if self._cpu and rows else None
         except (OSError, ValueError):
             return  # each row meets the same trouble, and says so
         if cpu_ns is None:
             return
+        *wrong, newest = rows
         newest[CPU_CELL] = cpu_ns / 1e9
-        for cells in self._file.waiting():
+        for cells in wrong:
             cells[CPU_CELL] = None
             self.missing.note("cpu_s", LEFT)
 
@@ -230,8 +228,12 @@ class Recording:
             self._pss.know([process.key for process in self._tree.known.values()])
 
     def _once_a_second(self) -> None:
-        if not self._told:
-            self._told = True
+        self._check_account()
+        # While the disk is full rows wait in memory; closing the file reports those that never fit.
+        with contextlib.suppress(OSError):
+            self._file.flush()
+        self._turns += 1
+        if self._turns == 2:
             with contextlib.suppress(OSError):
                 self.write_header(None)  # with what is known only since the start
         for marks in (self._mark_file, self._fifo):

@@ -40,11 +40,11 @@ class Process:
         self.ended = False
         """Whether it is a zombie: what it used still counts, memory it has none."""
         self._files: list[KeptFile] = []
-        self._of_thread: KeptFile | None = None
         try:
             self._files += [KeptFile(f"/proc/{pid}/stat", keep)]
             self._files += [KeptFile(f"/proc/{pid}/statm", keep)]
-            self.key = (pid, linux.parse_stat(self._files[0].read()).start)
+            self._stat, self._memory = self._files
+            self.key = (pid, linux.parse_stat(self._stat.read()).start)
         except (OSError, ValueError):
             self.close()
             raise
@@ -55,17 +55,24 @@ class Process:
         self.ended = stat.ended
         if stat.ended:
             return 0
-        return self._read_thread() if stat.first_ended else _resident_bytes(self._files[1])
+        return self._read_thread() if stat.first_ended else _resident_bytes(self._memory)
 
     def read_usage(self) -> linux.Stat:
         """Take `usage` anew."""
         # The clock goes by pid, which could be another's by now; stat, read after it, proves it was not.
         clock = linux.process_cpu_ns(self.pid) if self._exact else None
-        stat = linux.parse_stat(self._files[0].read())
+        stat = linux.parse_stat(self._stat.read())
         if stat.start != self.key[1]:
             raise ProcessLookupError(errno.ESRCH, "the process id was given to another process")
         self.usage = Usage(stat.own_ns if clock is None else clock, stat.waited_ns)
         return stat
+
+    def read_clock(self) -> None:
+        """Take `usage` anew where its memory has just been read: that this is the process is known then."""
+        if self._exact:
+            self.usage = Usage(linux.process_cpu_ns(self.pid), self.usage.waited_ns)
+        else:
+            self.read_usage()
 
     def read_between(self) -> int:
         """`read` while nothing was waited for since the last one: clock and memory alone.
@@ -82,18 +89,17 @@ class Process:
 
         OSError too when it has none any more: then it, or its first thread, has just ended.
         """
-        resident = _resident_bytes(self._of_thread or self._files[1])
-        if resident == 0 and not self.ended:
-            raise ProcessLookupError(errno.ESRCH, "it has no memory any more")
-        return resident
+        resident = _resident_bytes(self._memory)
+        if resident or self.ended:
+            return resident
+        raise ProcessLookupError(errno.ESRCH, "it has no memory any more")
 
     def _read_thread(self) -> int:
         """Resident bytes as a thread tells them: the first one has ended, and its file says 0."""
-        if self._of_thread:
-            with contextlib.suppress(OSError):
-                resident = _resident_bytes(self._of_thread)
-                if resident:
-                    return resident
+        with contextlib.suppress(OSError):  # that of the thread which told it before
+            resident = _resident_bytes(self._memory)
+            if resident:
+                return resident
         for thread in Path(f"/proc/{self.pid}/task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 file = KeptFile(f"{thread}/statm", self.kept)
@@ -105,16 +111,14 @@ class Process:
         return 0  # the last of them has just ended
 
     def _follow(self, file: KeptFile) -> None:
-        if self._of_thread:
-            self._of_thread.close()
-        self._of_thread = file
+        self._memory.close()
+        self._memory = file
+        self._files[1] = file
 
     def close(self) -> None:
         """Give the descriptors back."""
         for file in self._files:
             file.close()
-        if self._of_thread:
-            self._of_thread.close()
 
 
 def _resident_bytes(statm: KeptFile) -> int:
@@ -188,8 +192,8 @@ class Tree:
 
     def _nothing_new(self, newest: int | None, now_ns: int) -> bool:
         """Whether no process was made since the reading before last, and no walk is due."""
-        still = newest == self._newest == self._newest_before and self._may_probe() and self._all_kept
-        return still and not self._must_walk(now_ns)
+        still = newest == self._newest == self._newest_before and self._all_kept
+        return still and newest is not None and self._may_probe() and not self._must_walk(now_ns)
 
     def _must_walk(self, now_ns: int) -> bool:
         """Whether it is time to, or a process hides: nothing else tells when that one ends."""
@@ -234,15 +238,11 @@ class Tree:
         return total_ns - self._before_ns
 
     def read_cpu_ns(self) -> int:
-        """CPU by the clocks of the known processes, whether rows ask for it or not; never too much."""
+        """CPU by the clocks of the known processes, asked right after a row was read; never too much."""
         reaped_ns = self._reaped_ns()
-        for process in list(self.known.values()):
-            try:
-                process.read_usage()
-            except OSError as error:
-                if not is_gone(error):
-                    raise
-                self._forget(process)
+        for process in self.known.values():
+            with contextlib.suppress(OSError):  # it has just ended; the next row sees to it
+                process.read_clock()
         return self._account(reaped_ns)
 
     def _reaped_ns(self) -> int:
