@@ -161,7 +161,7 @@ def test_a_few_broken_bundles(
     files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evenground.replay.draw_all", lambda material, folder: [])
-    monkeypatch.setattr("evenground.replay.write_page", lambda where, results, to: None)
+    monkeypatch.setattr("evenground.replay.write_page", lambda *_: None)
     done = fuzz(files, tmp_path, capsys, seed=0, rounds=40)
     assert 0 < sum(done) < 20
 

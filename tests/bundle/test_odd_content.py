@@ -81,7 +81,7 @@ def test_files_elsewhere_are_not_looked_for_and_no_samples_are_missing_values(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evenground.replay.draw_all", lambda material, folder: [])
-    monkeypatch.setattr("evenground.replay.write_page", lambda where, results, to: None)
+    monkeypatch.setattr("evenground.replay.write_page", lambda *_: None)
     new = {n: c.splitlines()[0] + b"\n" if n.endswith("/samples.csv") else c for n, c in files.items()}
     for name in [name for name in files if name.endswith("/manifest.json")]:
         content = json.loads(files[name])
