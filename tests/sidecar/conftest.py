@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from evenground.sidecar.cgroup import make_leaf, own_cgroup
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = "sidecar: note: "
 # A user of whom nothing else runs: limits on processes count all of a user's.
@@ -221,3 +223,15 @@ def may_mount() -> None:
     tried = subprocess.run(["unshare", "-m", "mount", "-t", "proc", "proc", "/proc"], capture_output=True)
     if tried.returncode:
         pytest.skip(f"no mount namespace here: {tried.stderr.decode(errors='replace').strip()}")
+
+
+@pytest.fixture
+def parent() -> Path:
+    """The folder in which sidecars make their leaves; skips where they may not."""
+    leaf = make_leaf()
+    if isinstance(leaf, str):
+        pytest.skip(f"no cgroup v2 leaf here: {leaf}")
+    leaf.remove()
+    here = own_cgroup(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
+    assert here is not None
+    return here

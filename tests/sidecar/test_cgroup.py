@@ -78,18 +78,6 @@ def test_where_none_may_be_made_the_reason_says_so(monkeypatch: pytest.MonkeyPat
     assert make_leaf() == "this machine has no cgroup v2"
 
 
-@pytest.fixture
-def parent() -> Path:
-    """The folder in which sidecars make their leaves; skips where they may not."""
-    leaf = make_leaf()
-    if isinstance(leaf, str):
-        pytest.skip(f"no cgroup v2 leaf here: {leaf}")
-    leaf.remove()
-    here = own_cgroup(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
-    assert here is not None
-    return here
-
-
 def leaves(parent: Path, pid: int) -> list[Path]:
     return list(parent.glob(f"sidecar-{pid}-*"))
 

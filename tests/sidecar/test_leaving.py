@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from evenground.sidecar.account import LEFT, CpuAccount
-from evenground.sidecar.cgroup import make_leaf, own_cgroup
 
 Call = Callable[..., Any]
 # Beside one hundredth: what runs between two lines of a log, and between a row's two readings.
@@ -73,17 +72,11 @@ log(1.2, 'a')
 
 
 @pytest.fixture
-def groups() -> Iterator[tuple[Path, Path]]:
-    """The folder of this process's cgroup and another cgroup in it; skips where there may be none."""
-    leaf = make_leaf()
-    if isinstance(leaf, str):
-        pytest.skip(f"no cgroup v2 leaf here: {leaf}")
-    leaf.remove()
-    here = own_cgroup(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
-    assert here is not None
-    elsewhere = here / f"elsewhere-{os.getpid()}"
+def groups(parent: Path) -> Iterator[tuple[Path, Path]]:
+    """The folder in which sidecars make their cgroups, and another cgroup in it."""
+    elsewhere = parent / f"elsewhere-{os.getpid()}"
     elsewhere.mkdir()
-    yield here, elsewhere
+    yield parent, elsewhere
     elsewhere.rmdir()
 
 
