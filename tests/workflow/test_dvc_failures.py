@@ -84,11 +84,12 @@ class Held:
 
     def pid(self, what: str) -> int:
         ends = {"engine": b"fake_engine/train.py", "train.py": b"scripts/train.py", "snakemake": b"snakemake"}
-        (found,) = (
-            pid
+        # Commands of an environment start its Python with an option.
+        scripts = {
+            pid: next((word for word in words[1:] if not word.startswith(b"-")), b"")
             for pid, words in processes(self.root).items()
-            if len(words) > 1 and words[1].endswith(ends[what])
-        )
+        }
+        (found,) = (pid for pid, script in scripts.items() if script.endswith(ends[what]))
         return found
 
     def ended(self) -> str:
