@@ -60,7 +60,7 @@ class SampleFile:
 
 
 def _line(cells: Sequence[Cell]) -> str:
-    return ",".join("" if cell is None else str(cell) for cell in cells) + "\n"
+    return ",".join(["" if cell is None else str(cell) for cell in cells]) + "\n"
 
 
 def header(
