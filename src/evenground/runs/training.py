@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evenground import sidecar
-from evenground.cpus.choice import choose
+from evenground.cpus.choice import Choice, choose
 from evenground.cpus.watch import Watch
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
 from evenground.images import Record
@@ -65,6 +66,11 @@ class Training:
         """Where the finished run belongs."""
         return self.plan.root / RUNS / self.run.place
 
+    @cached_property
+    def cpus(self) -> Choice:
+        """The CPUs it gets, read of the machine once: all its parts are told the same."""
+        return choose(self.plan.experiment.threads)
+
     def work(self, folder: Path) -> Work:
         """What the engine is asked to do, its events going to `folder`."""
         given = self.plan.experiment
@@ -76,7 +82,7 @@ class Training:
             batch_size=given.batch_size,
             learning_rate=given.learning_rate,
             seed=given.seed + self.run.repetition,
-            threads=len(choose(given.threads).chosen),
+            threads=len(self.cpus.chosen),
             accelerator=given.accelerator,
             linger_s=given.linger_s,
             events=folder / "events.jsonl",
@@ -124,7 +130,7 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
         started_ns = time.time_ns()
         outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
         if outcome.reason is None:
-            before, watch = kernel_counts(), Watch(choose(training.plan.experiment.threads))
+            before, watch = kernel_counts(), Watch(training.cpus)
             outcome = make_attempt(training, training.work(made), made)
             record["swapped_pages"] = swapped_pages(before, kernel_counts())
             record["cpus"] = asdict(watch.end())
