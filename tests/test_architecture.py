@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "src" / "evenground"
 ENGINES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "optax"}
-SHARED = {"errors", "files"}
+SHARED = {"errors", "files", "judged"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
     "call": set(),
@@ -24,6 +24,7 @@ ROOMS = {
     "made": set(),
     "pins": set(),
     "cpus": set(),
+    "surroundings": set(),
     "images": {"pins"},
     "datasets": {"addresses", "networks"},
     "records": set(),
@@ -41,10 +42,11 @@ ROOMS = {
             "datasets",
             "records",
             "sidecar",
+            "surroundings",
         )
     },
-    "preflight": {"addresses", "cpus", "pins", "images", "datasets", "runs"},
-    "analysis": {"cpus", "records"},
+    "preflight": {"addresses", "cpus", "pins", "images", "datasets", "runs", "surroundings"},
+    "analysis": {"cpus", "records", "surroundings"},
     "report": {"analysis", "records"},
     "bundle": {"analysis", "records"},
     "claims": {"analysis", "records"},

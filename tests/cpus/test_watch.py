@@ -26,11 +26,9 @@ from evenground.cpus.choice import choose
 from evenground.cpus.heat import NOT_COUNTED
 from evenground.cpus.judge import (
     FAULTS,
-    NOT_RECORDED,
     clock_limits,
     heat_events,
     lacking_cores,
-    reasons,
     shared_cores,
     unlike_cores,
     waited_periods,
@@ -38,6 +36,7 @@ from evenground.cpus.judge import (
 from evenground.cpus.record import CpuRecord
 from evenground.cpus.sysfs import CPUS, parse_cpus
 from evenground.cpus.watch import Watch
+from evenground.judged import NOT_RECORDED, reasons
 
 Change = Callable[[Path], Any]
 STEADY = {

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 from evenground.cpus.frequency import NEEDED, changed, held_down
 from evenground.cpus.record import CpuRecord
+from evenground.judged import Judged, unless_missing
 
-NOT_RECORDED = "not recorded, as in runs before there was a record of them"
 FREQUENCY = ("frequency", *NEEDED)
-
-
-class Judged(NamedTuple):
-    """How large a fault is, 0 for none and None where it is not known, and what was seen."""
-
-    size: float | None
-    words: str = ""
 
 
 def lacking_cores(record: CpuRecord) -> Judged:
@@ -30,7 +21,7 @@ def lacking_cores(record: CpuRecord) -> Judged:
     size = max(0.0, threads - (usable if quota is None else min(usable, quota)))
     limit = "" if quota is None else f", a cgroup's limit of {quota:.4g}"
     words = f"{threads} threads, {usable} CPUs allowed{limit}"
-    return _unless_missing(record, ("quota",), size, words)
+    return unless_missing(record, ("quota",), size, words)
 
 
 def shared_cores(record: CpuRecord) -> Judged:
@@ -53,7 +44,7 @@ def heat_events(record: CpuRecord) -> Judged:
         for name, (events, time_ms) in parts.items()
         if events
     ]
-    return _unless_missing(record, ("core_events", "package_events"), size, ", ".join(words))
+    return unless_missing(record, ("core_events", "package_events"), size, ", ".join(words))
 
 
 def waited_periods(record: CpuRecord) -> Judged:
@@ -68,13 +59,7 @@ def clock_limits(record: CpuRecord) -> Judged:
     """Settings that hold the clock of a CPU down, and those that changed meanwhile."""
     limits = dict.fromkeys([*held_down(record.settings_before), *held_down(record.settings_after)])
     words = [*limits, *changed(record.settings_before, record.settings_after)]
-    return _unless_missing(record, FREQUENCY, len(words), "; ".join(words))
-
-
-def _unless_missing(record: CpuRecord, needed: tuple[str, ...], size: float, words: str) -> Judged:
-    """Nothing found is no finding only where all that was needed is known."""
-    known = size > 0 or not any(name in record.missing for name in needed)
-    return Judged(size if known else None, words)
+    return unless_missing(record, FREQUENCY, len(words), "; ".join(words))
 
 
 FAULTS: Mapping[str, Callable[[CpuRecord], Judged]] = {
@@ -82,14 +67,3 @@ FAULTS: Mapping[str, Callable[[CpuRecord], Judged]] = {
     for judge in (lacking_cores, shared_cores, unlike_cores, heat_events, waited_periods, clock_limits)
 }
 """Name of a fault -> what judges it."""
-
-
-def reasons(record: CpuRecord | None, of: Collection[str] | None = None) -> str:
-    """Why values of a record are not known, each reason once with its values; `of` these, None for all."""
-    if record is None:
-        return NOT_RECORDED
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, reason in record.missing.items():
-        if of is None or name in of:
-            names[reason].append(name)
-    return "; ".join(f"{', '.join(values)}: {reason}" for reason, values in names.items())

@@ -10,13 +10,13 @@ from evenground.cpus.judge import (
     FREQUENCY,
     clock_limits,
     lacking_cores,
-    reasons,
     shared_cores,
     unlike_cores,
 )
 from evenground.cpus.record import CpuRecord
 from evenground.cpus.sysfs import SYSTEM
 from evenground.cpus.watch import Watch
+from evenground.judged import reasons
 from evenground.preflight.finding import Finding
 from evenground.runs.plan import Plan
 
