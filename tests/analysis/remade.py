@@ -17,6 +17,16 @@ from evenground.analysis.tables import Frames, make_tables
 from evenground.analysis.write import read_frames, write_normalised
 
 Change = Callable[[pd.DataFrame], Any]
+CALM = {
+    "image": None,
+    "variables": {"PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "0"},
+    "mounts": [],
+    "mapped": {"environment": 131, "system": 12},
+    "foreign": [],
+    "cold_start": False,
+    "missing": {},
+}
+"""Surroundings of a run that nothing speaks against."""
 
 
 def tables_of(index: Index) -> dict[str, pd.DataFrame]:
@@ -52,6 +62,12 @@ def change_run(path: Path, number: int, samples: Change | None = None, **files: 
     about = json.loads((folder / "manifest.json").read_text())["run"]
     run["manifest_sha256"] = write_manifest(folder, about)
     path.write_text(json.dumps(content))
+
+
+def surround(path: Path, number: int, in_image: bool = False, **changes: Any) -> None:
+    """Let the run of that place in the index have calm surroundings, but for `changes`."""
+    image = {"name": "made", "sha256": "0" * 64} if in_image else None
+    change_run(path, number, environment={"image": image, "surroundings": {**CALM, **changes}})
 
 
 def say_not_seen(run: Path, *words: str) -> None:

@@ -355,6 +355,6 @@ def test_unknown_idle_time_is_counted_with_the_other_gates(tmp_path: Path) -> No
 def test_the_note_lists_how_each_engine_waits(waited: Path) -> None:
     index = read_index(waited)
     engines = (replace(index.engines[0], wait_policy="sleeps at once"), index.engines[1])
-    said = notes("idle_windows", replace(index, engines=engines), tables_of(index)["quality"], {})
+    said = notes("idle_windows", replace(index, engines=engines), tables_of(index)["quality"], {}, {})
     assert "`keras`: sleeps at once" in said and "`jax`: not recorded" in said
     assert "waits actively" in said

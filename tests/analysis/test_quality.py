@@ -14,10 +14,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.remade import change_index, change_run, say_not_seen, set_clock_of, tables_by_files, tables_of
+from analysis.remade import (
+    CALM,
+    change_index,
+    change_run,
+    say_not_seen,
+    set_clock_of,
+    tables_by_files,
+    tables_of,
+)
 from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.captions import notes
 from evenground.analysis.conditions import (
+    COMPARED,
     SLOWDOWNS,
     other_libraries,
     parse_lock,
@@ -41,7 +50,7 @@ from evenground.analysis.quality import (
     why_unknown,
 )
 from evenground.analysis.runs import read_runs
-from evenground.cpus.judge import NOT_RECORDED
+from evenground.judged import NOT_RECORDED
 from evenground.runs.record import installed
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +58,7 @@ NAN = math.nan
 DIGITS = (("digits", "Digits", "mlp"),)
 GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0}
 GOOD |= {gate.detail: "" for gate in GATES if gate.detail}
+GOOD |= dict.fromkeys(COMPARED.values(), "[]")
 
 
 def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
@@ -94,9 +104,9 @@ def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gat
 def test_states_are_those_of_the_contract() -> None:
     assert {gate.finding: gate.state for gate in GATES} == {
         **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
-        **dict.fromkeys(("cores", "cpu throttling", "cpu limit"), "invalid"),
+        **dict.fromkeys(("cores", "cpu throttling", "cpu limit", "foreign code"), "invalid"),
         **dict.fromkeys(("not seen", "load", "idle", "clock"), "warned"),
-        **dict.fromkeys(("shared cores", "unlike cores", "cpu clock"), "warned"),
+        **dict.fromkeys(("shared cores", "unlike cores", "cpu clock", "mounts", "cold start"), "warned"),
     }
 
 
@@ -186,8 +196,9 @@ def test_unfinished_runs_have_no_findings(mnist: Index) -> None:
 
 def test_nan_everywhere_is_unknown_and_no_finding(mnist: Index) -> None:
     known = conditions(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
+    known = known.assign(**dict.fromkeys(COMPARED.values(), ""))
     assert found(mnist, runs([9.0, 9.0]), known) == []
-    without_gpu = {gate.finding: 2 for gate in GATES if not gate.needs_gpu}
+    without_gpu = {gate.finding: 2 for gate in GATES if not gate.needs_gpu} | {"surroundings": 2}
     assert unknown(mnist, known) == without_gpu
     on_gpu = replace(mnist, machine=replace(mnist.machine, class_name="cpu-2c-8g-card-abc"))
     assert unknown(on_gpu, known) == {**without_gpu, "throttling": 2, "foreign process": 2}
@@ -216,6 +227,13 @@ ENVIRONMENT = {
         "waited_s": 0.25,
         "settings_before": [{"cpus": "0-2", "values": {"scaling_governor": "performance"}}],
         "settings_after": [{"cpus": "0-2", "values": {"scaling_governor": "powersave"}}],
+    },
+    "surroundings": {
+        "image": None,
+        "variables": {"PATH": "/site/bin:/usr/bin:/bin"},
+        "mounts": ["/usr"],
+        "foreign": ["/site/lib/a.so", "/site/lib/b.so", "/site/lib/c.so", "/site/lib/d.so"],
+        "cold_start": True,
     },
 }
 GOOD_CPUS = {
@@ -252,6 +270,7 @@ def flawed(tmp_path: Path) -> Path:
     for number in range(6):
         good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
         calm = {"cores": 2, "load_average_before": [1.9, 1, 1], "swapped_pages": 0, "cpus": GOOD_CPUS, **good}
+        calm["surroundings"] = CALM
         change_run(index, number, None if number else spoil, environment=calm if number else ENVIRONMENT)
     return index
 
@@ -259,10 +278,11 @@ def flawed(tmp_path: Path) -> Path:
 def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     table = tables_by_files(flawed)["quality"]
     assert table[["dataset", "engine", "repetition"]].drop_duplicates().values.tolist() == [
-        ["digits", "keras", 1]
+        ["digits", "keras", pd.NA],
+        ["digits", "keras", 1],
     ]
     by_name = table.set_index("finding")
-    assert by_name.index.tolist() == [gate.finding for gate in GATES]
+    assert by_name.index.tolist() == ["surroundings", *(gate.finding for gate in GATES)]
     assert by_name.loc["sampler", "value"] == pytest.approx(4 / (66 + 4))
     assert by_name.loc["not seen", ["value", "reason"]].tolist() == [
         2,
@@ -283,6 +303,15 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
         ": 0.25 s of all CPUs together, with a limit of 1.5 CPUs"
     )
     assert by_name.loc["cpu clock", "reason"].endswith(": scaling_governor was performance and is powersave")
+    assert by_name.loc["foreign code", "value"] == 4
+    assert by_name.loc["foreign code", "reason"].endswith(
+        ": /site/lib/a.so, /site/lib/b.so, /site/lib/c.so and 1 more"
+    )
+    assert by_name.loc["mounts", "reason"].endswith(": /usr")
+    assert by_name.loc["cold start", "reason"] == (
+        "the run had no warm-up before it, and started cold: it was the first of its engine"
+    )
+    assert by_name.loc["surroundings", "reason"].endswith(": PATH: /site/bin (1 run); mounts: /usr (1 run)")
     assert by_name.loc["environment", "reason"].endswith(
         ": jax 0.10.2 is missing, left-over 1 is not in it, numpy is 2.4.5, not 2.4.6"
     )
@@ -310,25 +339,37 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
     assert metrics(tables)["digits"]["keras"]["n_invalid"] == 1
     assert metrics(tables)["digits"]["jax"]["n_warned"] == 0
     for name in tables:
-        said = notes(name, index, tables["quality"], {"swapping": 3}, "kinds: a|b")
-        assert "Runs flagged: **1 invalid**, 1 with a warning, see `quality.md`" in said
+        whys = {"CPUs": "kinds: a|b", "surroundings": "mounts: c"}
+        said = notes(name, index, tables["quality"], {"swapping": 3}, whys)
+        flagged = "Runs flagged: **1 invalid**, 1 with a warning; groups flagged: 1, see `quality.md`"
+        assert flagged in said
         assert ("Not known" in said) == (name == "quality")
-        assert ("Of the CPUs, why: kinds: a\\|b." in said) == (name == "quality")
+        why = "Of the CPUs, why: kinds: a\\|b. Of the surroundings, why: mounts: c."
+        assert (why in said) == (name == "quality")
 
 
-def test_why_cpus_are_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
-    change_run(flawed, 1, environment={"cpus": {**GOOD_CPUS, "missing": {"kinds": "none"}}})
-    change_run(flawed, 2, environment={"cpus": {**GOOD_CPUS, "missing": {"kinds": "none"}}})
+def test_a_group_that_is_flagged_twice_is_one(mnist: Index) -> None:
+    known = conditions(3, compared_mounts='["/usr"]')
+    table = quality_table(mnist, runs([9.0, 10.0, 11.0]), known)
+    assert table["finding"].tolist() == ["spread", "surroundings"]
+    assert "groups flagged: 1, " in notes("runs", mnist, table, {}, {})
+
+
+def test_why_it_is_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
+    for number in (1, 2):
+        unknown_of = {"cpus": {**GOOD_CPUS, "missing": {"kinds": "none"}}}
+        unknown_of["surroundings"] = {**CALM, "foreign": None, "missing": {"mapped": "it ended"}}
+        change_run(flawed, number, environment=unknown_of)
     known = normalise(read_index(flawed)).conditions
-    assert why_unknown(known) == "kinds: none"
-    several = known.assign(cpus_unknown=["a", "b", "c", "", "a", "d"])
-    assert why_unknown(several) == "a; b; and 2 more reasons in conditions.csv"
+    assert why_unknown(known) == {"CPUs": "kinds: none", "surroundings": "mapped: it ended"}
+    several = known.assign(cpus_unknown=["a", "b", "c", "", "a", "d"], surroundings_unknown="")
+    assert why_unknown(several) == {"CPUs": "a; b; and 2 more reasons in conditions.csv"}
 
 
 def test_a_clean_experiment_says_that_none_is_flagged(index_path: Path) -> None:
     index = read_index(index_path)
     tables = tables_of(index)
-    assert "Runs flagged: none. " in notes("runs", index, tables["quality"], {})
+    assert "Runs flagged: none. " in notes("runs", index, tables["quality"], {}, {})
 
 
 def test_older_runs_are_unknown_and_not_zero(index_path: Path) -> None:
@@ -337,8 +378,9 @@ def test_older_runs_are_unknown_and_not_zero(index_path: Path) -> None:
     assert known[["swapped_pages", "n_other_libraries", "load_per_core"]].isna().all(axis=None)
     older = ("swapping", "environment", "load", "cores", "cpu throttling", "cpu limit")
     older += ("shared cores", "unlike cores", "cpu clock")
+    older += ("foreign code", "mounts", "cold start", "surroundings")
     assert unknown(index, known) == dict.fromkeys(older, 10)
-    assert set(known["cpus_unknown"]) == {NOT_RECORDED}
+    assert set(known["cpus_unknown"]) == set(known["surroundings_unknown"]) == {NOT_RECORDED}
 
 
 def test_bits_are_those_of_nvml_that_slow_a_card_down() -> None:
@@ -388,7 +430,8 @@ def test_a_lock_that_is_not_at_hand_is_unknown(flawed: Path) -> None:
     index = read_index(flawed)
     assert read_locks(index) == {}
     table = tables_of(index)["quality"]
-    assert "environment" not in set(table["finding"]) and len(table) == len(GATES) - 1
+    own = table[table["repetition"].notna()]
+    assert "environment" not in set(table["finding"]) and len(own) == len(GATES) - 1
 
 
 def test_samples_without_the_columns_that_are_watched_still_read(tmp_path: Path) -> None:

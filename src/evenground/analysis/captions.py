@@ -121,7 +121,11 @@ COMPARED = {
 
 
 def notes(
-    name: str, index: Index, findings: pd.DataFrame, unknown: Mapping[str, int], why_unknown: str = ""
+    name: str,
+    index: Index,
+    findings: pd.DataFrame,
+    unknown: Mapping[str, int],
+    why_unknown: Mapping[str, str],
 ) -> str:
     """The note under the heading of table `name`: its columns, the machine, the runs finished and flagged.
 
@@ -153,9 +157,9 @@ def _flagged(findings: pd.DataFrame) -> str:
     parts = [f"**{counts[INVALID]} invalid**"] if INVALID in counts else []
     parts += [f"{counts[WARNED]} with a warning"] if WARNED in counts else []
     runs = f"Runs flagged: {', '.join(parts) or 'none'}"
-    groups = len(findings) - len(own)
-    spread = f"; groups flagged: {groups}" if groups else ""
-    return f"{runs}{spread}{', see `quality.md`; they count like any other' if len(findings) else ''}. "
+    groups = len(findings[findings["repetition"].isna()][["dataset", "engine"]].drop_duplicates())
+    also = f"; groups flagged: {groups}" if groups else ""
+    return f"{runs}{also}{', see `quality.md`; they count like any other' if len(findings) else ''}. "
 
 
 def _limited(index: Index) -> str:
@@ -171,8 +175,8 @@ def _waiting(index: Index) -> str:
     return f"\n\nWhat waits actively uses the CPU and is no idle window. How each waits: {'; '.join(words)}."
 
 
-def _unknown(index: Index, unknown: Mapping[str, int], why: str) -> str:
+def _unknown(index: Index, unknown: Mapping[str, int], why_unknown: Mapping[str, str]) -> str:
     """What cannot be said, as it was not recorded or its lock is not at hand."""
     words = [f"{finding} ({count} of {len(index.finished)} runs)" for finding, count in unknown.items()]
-    cpus = f" Of the CPUs, why: {plain(why)}." if why else ""
-    return f"\n\nNot known, so neither good nor bad: {', '.join(words)}.{cpus}" if words else ""
+    whys = "".join(f" Of the {part}, why: {plain(why)}." for part, why in why_unknown.items())
+    return f"\n\nNot known, so neither good nor bad: {', '.join(words)}.{whys}" if words else ""

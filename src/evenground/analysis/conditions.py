@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from evenground.analysis.environment import Environment, read_environment
 from evenground.analysis.index import Index
 from evenground.analysis.runs import Floats, Run, Samples
-from evenground.cpus.judge import FAULTS, Judged, reasons
-from evenground.cpus.record import CpuRecord
+from evenground.cpus import judge as cpus
+from evenground.judged import Judged, Record, reasons
 from evenground.records.times import Moments
+from evenground.surroundings import judge as surroundings
 
 # Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) that say a card was slowed down
 # against its will. Not among them: idle, clocks that were set, a power cap that was set, sync boost.
@@ -27,6 +30,13 @@ SLOWDOWNS = {
 OF_VENV = {"pip", "setuptools"}
 _LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(\s*;)?", re.M)
 SHOWN = 3
+
+FAULTS = (*cpus.FAULTS, *surroundings.FAULTS)
+UNKNOWN = {"CPUs": "cpus_unknown", "surroundings": "surroundings_unknown"}
+"""Part of a run's record -> column with the reasons why values of it are not known."""
+COMPARED = {name: f"compared_{name}" for name in surroundings.COMPARED}
+"""What runs of a group should have in common -> column: a list in JSON, empty where it is not known."""
+Recorded = TypeVar("Recorded", bound=Record)
 
 COLUMNS = (
     *(
@@ -43,9 +53,11 @@ COLUMNS = (
     "clock_set_s",
     *FAULTS,
     *(f"{name}_words" for name in FAULTS),
-    "cpus_unknown",
+    *UNKNOWN.values(),
+    *COMPARED.values(),
 )
 Lock = dict[str, set[str]]
+Judges = Mapping[str, Callable[[Recorded], Judged]]
 
 
 def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -> dict[str, object]:
@@ -54,8 +66,8 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
     missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training. n_not_seen:
     how many things the sampler says it could not see.
     load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
-    how much the machine's clock was set during the run. Each of `cpus.judge.FAULTS`: its size, and in
-    NAME_words what was seen. cpus_unknown: why values of the CPUs are not known.
+    how much the machine's clock was set during the run. Each of FAULTS: its size, and in NAME_words what was
+    seen. For the columns of UNKNOWN and COMPARED see there.
     """
     environment = read_environment(run)
     return {
@@ -65,7 +77,11 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
         **_card(run.events, samples),
         **_machine(environment),
         **_libraries(environment, lock),
-        **_cpus(environment.cpus),
+        **_judged(cpus.FAULTS, environment.cpus),
+        **_judged(surroundings.FAULTS, environment.surroundings),
+        UNKNOWN["CPUs"]: reasons(environment.cpus),
+        UNKNOWN["surroundings"]: reasons(environment.surroundings),
+        **_compared(environment),
         "clock_set_s": run.times.clock.set_by_s,
     }
 
@@ -115,13 +131,21 @@ def _machine(environment: Environment) -> dict[str, object]:
     }
 
 
-def _cpus(record: CpuRecord | None) -> dict[str, object]:
-    found: dict[str, object] = {"cpus_unknown": reasons(record)}
-    for name, judge in FAULTS.items():
+def _judged(judges: Judges[Recorded], record: Recorded | None) -> dict[str, object]:
+    """Size and words of each fault of a part of the record."""
+    found: dict[str, object] = {}
+    for name, judge in judges.items():
         judged = judge(record) if record else Judged(None)
         found[name] = np.nan if judged.size is None else judged.size
         found[f"{name}_words"] = judged.words if judged.size else ""
     return found
+
+
+def _compared(environment: Environment) -> dict[str, object]:
+    record = environment.surroundings
+    known = surroundings.compared(record, environment.image is not None) if record else {}
+    # JSON tells an empty list from none, and has no control characters.
+    return {column: json.dumps(known[name]) if name in known else "" for name, column in COMPARED.items()}
 
 
 def _libraries(environment: Environment, lock: Lock | None) -> dict[str, object]:

@@ -10,6 +10,7 @@ from evenground.analysis.runs import Run, restore_run
 from evenground.cpus.record import CpuRecord
 from evenground.errors import EvengroundError
 from evenground.records.faults import first_fault
+from evenground.surroundings.record import SurroundingsRecord
 
 FILE = "environment.json"
 
@@ -58,6 +59,7 @@ class Environment:
     swapped_pages: int | None = None
     """Pages the machine moved between memory and disk during the attempt."""
     cpus: CpuRecord | None = None
+    surroundings: SurroundingsRecord | None = None
 
 
 _ENVIRONMENT = TypeAdapter(Environment)

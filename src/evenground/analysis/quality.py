@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.conditions import COMPARED, UNKNOWN
 from evenground.analysis.files import rounded
 from evenground.analysis.groups import INVALID, WARNED, groups
 from evenground.analysis.index import Index
+from evenground.surroundings.judge import differences
 
 # Beyond this the mean of a curve, a peak or an idle window may lie in what was not seen.
 MOST_MISSED = 0.02
@@ -39,6 +42,9 @@ Name = Literal[
     "throttling",
     "foreign process",
     "environment",
+    "foreign code",
+    "mounts",
+    "cold start",
     "cores",
     "cpu throttling",
     "cpu limit",
@@ -49,7 +55,8 @@ Name = Literal[
     "unlike cores",
     "cpu clock",
     "outlier",
-    "spread",  # of a whole group
+    "spread",  # of a whole group, as the next one
+    "surroundings",
 ]
 Names = dict[str, str]
 
@@ -96,6 +103,30 @@ GATES = (
         needs_gpu=True,
     ),
     Gate("environment", INVALID, "n_other_libraries", 0.0, "libraries unlike the lock's", "other_libraries"),
+    Gate(
+        "foreign code",
+        INVALID,
+        "foreign_code",
+        0.0,
+        "files that the run executed code of, and that belong neither to its environment nor to the system",
+        "foreign_code_words",
+    ),
+    Gate(
+        "mounts",
+        WARNED,
+        "image_mounts",
+        0.0,
+        "places in the image that something of the machine was mounted over",
+        "image_mounts_words",
+    ),
+    Gate(
+        "cold start",
+        WARNED,
+        "cold_start",
+        0.0,
+        "the run had no warm-up before it, and started cold",
+        "cold_start_words",
+    ),
     Gate(
         "cores",
         INVALID,
@@ -210,7 +241,8 @@ def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) ->
     judged = runs[runs["status"] == "finished"].merge(conditions, on=["dataset", "engine", "repetition"])
     found: list[Finding] = []
     for named, group in groups(index, judged):
-        found += _of_group(group["training_s"], group["idle_s"], named)
+        found += _spread(group["training_s"], group["idle_s"], named)
+        found += _surroundings(group[[*COMPARED.values()]], named)
         found += _of_accuracy(index, group, named)
         found += [finding for gate in GATES for finding in _through(gate, group, named)]
         found += _outliers(group, named)
@@ -291,7 +323,7 @@ def _variation(values: pd.Series[float]) -> float:
     return float(values.std(ddof=1)) / mean
 
 
-def _of_group(training_s: pd.Series[float], idle_s: pd.Series[float], named: Names) -> list[Finding]:
+def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], named: Names) -> list[Finding]:
     """The spread of a group; where idle time makes a good part of it, the reason says so."""
     variation = _variation(training_s)
     if not variation > MOST_VARIATION:
@@ -301,17 +333,32 @@ def _of_group(training_s: pd.Series[float], idle_s: pd.Series[float], named: Nam
     rest = _variation(training_s - idle_s) if idle_s.notna().all() else np.nan
     if rest <= (1 - EXPLAINED) * variation:
         why += f"; {rounded(rest)} without their idle time (idle_windows.md)"
-    return [
-        Finding(
-            **named,
-            repetition=None,
-            state=WARNED,
-            finding="spread",
-            value=variation,
-            limit=MOST_VARIATION,
-            reason=why,
-        )
+    return [_of_group(named, "spread", variation, MOST_VARIATION, why)]
+
+
+def _surroundings(compared: pd.DataFrame, named: Names) -> list[Finding]:
+    """In how many things around the engine the runs of a group differ, and how."""
+    rows = compared.to_dict("records")
+    runs = [
+        {name: json.loads(row[column]) for name, column in COMPARED.items() if row[column]} for row in rows
     ]
+    found = differences(runs)
+    if not found:
+        return []
+    why = f"things around the engine that differ between the group's runs: {'; '.join(found)}"
+    return [_of_group(named, "surroundings", float(len(found)), 0.0, why)]
+
+
+def _of_group(named: Names, finding: Name, value: float, limit: float, reason: str) -> Finding:
+    return Finding(
+        **named,
+        repetition=None,
+        state=WARNED,
+        finding=finding,
+        value=value,
+        limit=limit,
+        reason=reason,
+    )
 
 
 def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
@@ -328,11 +375,18 @@ def unknown(index: Index, conditions: pd.DataFrame) -> dict[str, int]:
     """Finding -> runs of which it cannot be said; only where there are any."""
     asked = [gate for gate in GATES if index.machine.has_gpu or not gate.needs_gpu]
     counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in asked}
+    counts["surroundings"] = int((conditions[[*COMPARED.values()]] == "").any(axis="columns").sum())
     return {finding: count for finding, count in counts.items() if count}
 
 
-def why_unknown(conditions: pd.DataFrame) -> str:
-    """Why values of the runs' CPUs are not known, each reason once; empty where all are."""
-    found = [str(reason) for reason in conditions["cpus_unknown"].dropna().unique() if reason]
+def why_unknown(conditions: pd.DataFrame) -> dict[str, str]:
+    """Part of the runs' records -> why values of it are not known, each reason once; empty where all are."""
+    whys = {part: _whys(conditions[column]) for part, column in UNKNOWN.items()}
+    return {part: why for part, why in whys.items() if why}
+
+
+def _whys(column: pd.Series[str]) -> str:
+    """The first reasons of a column, and how many more there are."""
+    found = [str(reason) for reason in column.dropna().unique() if reason]
     more = [f"and {len(found) - MOST_REASONS} more reasons in conditions.csv"]
     return "; ".join([*found[:MOST_REASONS], *(more if len(found) > MOST_REASONS else [])])
