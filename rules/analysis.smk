@@ -3,7 +3,7 @@
 
 rule normalise:
     input:
-        code("records", "analysis"),
+        code(*ANALYSIS),
         again("normalise"),
         index="results/{part}/index.json",
     output:
@@ -21,7 +21,7 @@ rule normalise:
 
 rule tables:
     input:
-        code("records", "analysis"),
+        code(*ANALYSIS),
         again("tables"),
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
@@ -45,7 +45,7 @@ rule tables:
 rule verdicts:
     """Every claim judged by the runs there are."""
     input:
-        code("records", "analysis", "claims"),
+        code(*ANALYSIS, "claims"),
         again("verdicts"),
         claims="claims.yaml",
         published="data/published/thesis-2022.csv",
@@ -63,7 +63,7 @@ rule verdicts:
 
 rule draw:
     input:
-        code("records", "analysis", "report"),
+        code(*ANALYSIS, "report"),
         again("draw"),
         wanted_datasets,
         index="results/{part}/index.json",
@@ -83,7 +83,7 @@ rule draw:
 rule page:
     """The report: verdicts, tables and figures in one file that needs nothing beside it."""
     input:
-        code("records", "analysis", "report"),
+        code(*ANALYSIS, "report"),
         files("src/evenground/report/page/page.*"),
         again("page"),
         "results/{part}/tables/runs.csv",

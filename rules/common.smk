@@ -148,9 +148,13 @@ def again(step):
     return str(again_of(Path("results/{part}"), step))
 
 
+# What reads and judges recorded runs, whole rooms and single modules.
+ANALYSIS = ("cpus", "judged", "records", "surroundings", "analysis")
+
+
 def code(*rooms):
     """The core's modules a step is made of: a change in them makes its results anew."""
-    return sorted(str(path) for room in rooms for path in Path("src/evenground", room).rglob("*.py"))
+    return files(*(f"src/evenground/{room}{rest}" for room in rooms for rest in (".py", "/**/*.py")))
 
 
 def files(*patterns):

@@ -55,7 +55,7 @@ rule explain:
 
 rule idle_causes:
     input:
-        code("records", "analysis", "explain"),
+        code(*ANALYSIS, "explain"),
         again("idle_causes"),
         explained=lambda wildcards: explained(part_of(wildcards)),
     output:

@@ -18,7 +18,7 @@ if len(STUDY.parts) > 1:
 
     rule overview:
         input:
-            code("records", "analysis", "claims", "report", "overview"),
+            code(*ANALYSIS, "claims", "report", "overview"),
             files("src/evenground/report/page/page.*", "src/evenground/overview/overview.*"),
             of_parts("tables/runs.csv"),
             of_parts("figures/figures.json"),

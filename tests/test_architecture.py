@@ -115,6 +115,15 @@ def test_the_snakefile_is_a_table_of_contents() -> None:
             assert "shell:" not in rule[1] or "log:" in rule[1], f"{path.name}: rule {rule[0]} has no log"
 
 
+def test_a_change_of_what_judges_runs_makes_their_tables_anew() -> None:
+    """The steps, and DVC's stage, are made of the analysis and of every room it takes a part from."""
+    (named,) = re.findall(r"^ANALYSIS = (\(.*\))$", (ROOT / "rules/common.smk").read_text(), re.M)
+    needed = {"analysis", "judged"} | (ROOMS["analysis"] or set())
+    assert set(ast.literal_eval(named)) == needed
+    deps = re.findall(r"^ +- src/evenground/(\w+)", (ROOT / "dvc.yaml").read_text(), re.M)
+    assert needed <= set(deps)
+
+
 def tracked() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
