@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ import _path
 from environment import build
 from evenground.analysis.statistics import contrast
 from evenground.config import EngineChoice
+from evenground.cpus.choice import choose
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError, cli
 from evenground.records.events import EpochEnd, Expected, check_file
-from evenground.runs.command import Work, pinned, variables
+from evenground.runs.command import Work, variables
 from feed_bench.watched import Cost, Sample, Window, cost, watch
 
 BATCH_SIZE = 32
@@ -180,11 +183,17 @@ def train_bare(name: str, task: Task, python: Path) -> Training:
 
 def run(name: str, command: list[str], threads: int) -> tuple[list[Sample], str]:
     """Samples of the command's CPU clock and what it printed."""
-    command = pinned(command, threads)
+    bind = partial(os.sched_setaffinity, 0, choose(threads).chosen)
     # Into files, for a pipe that nobody empties would stop the command.
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
-            command, cwd=_path.ROOT, env=variables(threads), stdout=out, stderr=err, text=True
+            command,
+            cwd=_path.ROOT,
+            env=variables(threads),
+            stdout=out,
+            stderr=err,
+            text=True,
+            preexec_fn=bind,
         )
         samples = watch(process)
         status = process.wait()

@@ -28,10 +28,12 @@ from scipy import stats
 import _path
 from environment import build
 from evenground.config import EngineChoice
+from evenground.cpus.choice import choose
+from evenground.cpus.sysfs import list_text
 from evenground.engines import Engine, load_engines
 from evenground.errors import cli
 from evenground.files import read_json
-from evenground.runs.command import Work, pinned, variables
+from evenground.runs.command import Work, variables
 
 BARE = {
     "keras": """
@@ -155,9 +157,10 @@ def interpreter(engine: Engine) -> str:
     return str(build(engine.file.environment or "workflow") / "bin" / "python")
 
 
-def beside_sidecar(command: list[str], rate_hz: float, scratch: Path) -> list[str]:
-    """`command` with a sidecar; its summary will stand in `samples.json`."""
+def beside_sidecar(command: list[str], threads: int, rate_hz: float, scratch: Path) -> list[str]:
+    """`command` with a sidecar, on the CPUs of a training; its summary will stand in `samples.json`."""
     options = ["run", "--rate-hz", repr(rate_hz), "--samples", str(scratch / "samples.csv")]
+    options += ["--cpus", list_text(choose(threads).chosen)]
     return [sys.executable, "-I", "-c", SIDECAR, *options, "--", *command]
 
 
@@ -174,8 +177,8 @@ def inside(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
             repr(seconds),
             str(scratch / "pairs"),
         ]
-        command = pinned([*words, *work.arguments()], work.threads)
-        cost_of(beside_sidecar(command, rate_hz, scratch), variables(work.threads))
+        command = [*words, *work.arguments()]
+        cost_of(beside_sidecar(command, work.threads, rate_hz, scratch), variables(work.threads))
         pairs = read_json(scratch / "pairs")
         summary = read_json(scratch / "samples.json")["summary"]
         bare = cost_of(whole(engine, replace(work, epochs=epochs, train_limit=None)), variables(work.threads))
@@ -202,14 +205,15 @@ def interval_pct(ratios: list[float]) -> tuple[float, float, float]:
 
 
 def whole(engine: Engine, work: Work) -> list[str]:
-    """Command line of the bare training."""
-    return pinned([interpreter(engine), "-c", BARE[engine.name], *work.arguments()], work.threads)
+    """Command line of the bare training, which binds itself to the same CPUs."""
+    bind = f"import os; os.sched_setaffinity(0, {choose(work.threads).chosen})\n"
+    return [interpreter(engine), "-c", bind + BARE[engine.name], *work.arguments()]
 
 
 def commands(engine: Engine, work: Work, rate_hz: float, scratch: Path) -> tuple[list[str], list[str]]:
     """Command lines of the bare training and of the same one under the harness."""
-    trained = pinned([*engine.command(interpreter(engine)), *work.arguments()], work.threads)
-    return whole(engine, work), beside_sidecar(trained, rate_hz, scratch)
+    trained = [*engine.command(interpreter(engine)), *work.arguments()]
+    return whole(engine, work), beside_sidecar(trained, work.threads, rate_hz, scratch)
 
 
 def measure(engine: Engine, work: Work, rounds: int, rate_hz: float) -> None:

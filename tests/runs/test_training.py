@@ -23,13 +23,13 @@ from evenground.config import load_experiment
 from evenground.cpus.choice import choose
 from evenground.cpus.judge import lacking_cores
 from evenground.cpus.record import CpuRecord
-from evenground.runs import command
 from evenground.runs.command import Work
 from evenground.runs.index import build_index
 from evenground.runs.log import HEAD_BYTES, TAIL_BYTES
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import make_plan
 from evenground.runs.training import Training, alone, make_attempt, train
+from evenground.sidecar import SidecarError
 from working_copy import WorkingCopy, fresh_copy
 
 
@@ -177,9 +177,15 @@ def test_the_engines_environment_is_named_one_by_one(
     assert "SURPRISE" not in log and "OMP_WAIT_POLICY" not in log and "OMP_NUM_THREADS=1\n" in log
 
 
-def test_threads_are_enforced_by_affinity(prepared: WorkingCopy) -> None:
+def test_threads_are_enforced_by_affinity(prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever program of the PATH calls itself what usually binds one."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this machine has one core")
+    program = prepared.root / "programs" / "taskset"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 9\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     training, _ = attempt(prepared, "print-environment", seed=94, threads=1)
     assert "cores=1\n" in (training.place / "train.log").read_text()
     record = recorded_cpus(training)
@@ -213,13 +219,39 @@ def test_what_is_not_known_of_the_cores_has_a_reason(prepared: WorkingCopy) -> N
     assert all(record.missing.values())
 
 
+@pytest.mark.parametrize(("threads", "bound"), [(3, (0, 2, 4)), (8, None)])
 def test_the_command_is_bound_to_the_cores_that_were_chosen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: WorkingCopy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    bound: tuple[int, ...] | None,
 ) -> None:
+    """And to none where it may have all of them."""
     neighbours(4).write(tmp_path)
-    monkeypatch.setattr(command, "choose", lambda threads: choose(threads, tmp_path, range(8)))
-    assert command.pinned(["engine"], 3) == ["taskset", "--cpu-list", "0,2,4", "engine"]
-    assert command.pinned(["engine"], 8) == ["engine"]
+    told: list[dict[str, object]] = []
+
+    def run(command: list[str], **options: object) -> None:
+        told.append(options)
+        raise SidecarError("only the options are of interest")
+
+    monkeypatch.setattr("evenground.runs.training.choose", lambda n: choose(n, tmp_path, range(8)))
+    monkeypatch.setattr("evenground.sidecar.run", run)
+    plan = make_plan(load_experiment({**prepared.settings, "threads": threads}), prepared.root)
+    training = Training(plan, plan.runs[0], 3, None, False)
+    make_attempt(training, training.work(tmp_path), tmp_path)
+    assert [options["cpus"] for options in told] == [bound]
+
+
+def test_cpus_that_the_kernel_does_not_give_are_a_failure_with_its_reason(
+    prepared: WorkingCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = replace(choose(1), usable=(0, 60_000), chosen=(60_000,))
+    monkeypatch.setattr("evenground.runs.training.choose", lambda threads: gone)
+    plan = make_plan(load_experiment(prepared.settings), prepared.root)
+    training = Training(plan, plan.runs[0], 4, None, False)
+    outcome = make_attempt(training, training.work(tmp_path), tmp_path)
+    assert outcome.reason == "not-started" and "cannot be bound to CPUs 60000" in outcome.detail
 
 
 def test_two_trainings_never_run_at_once(tmp_path: Path) -> None:

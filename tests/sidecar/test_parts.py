@@ -181,6 +181,8 @@ def test_status_as_a_shell_shows_it(summary: Summary, status: int) -> None:
         (["run", "--samples", "s.csv", "--time-limit-s", "inf", "--", "true"], "'inf' is not a number"),
         (["run", "--", "true"], "--samples"),
         (["run", "--samples", "s.json", "--", "true"], "are the same file"),
+        (["run", "--samples", "s.csv", "--cpus", "3-1", "--", "true"], "is no list of CPUs"),
+        (["attach", "--pid", "1", "--cpus", "0"], "unrecognized arguments: --cpus"),
         (["attach", "--pid", "1", "--", "true"], "'attach' takes no command"),
     ],
 )

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evenground.config import OptionValue
-from evenground.cpus.choice import choose
-from evenground.cpus.sysfs import list_text
 
 # What decides which GPU is used; these go into a container too, which drops all other variables.
 GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
@@ -64,14 +62,6 @@ class Work:
 
 def _option_text(value: OptionValue) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def pinned(command: list[str], threads: int) -> list[str]:
-    """`command` bound to the CPUs that `choose` takes for `threads`, so that no engine takes more."""
-    choice = choose(threads)
-    if choice.is_whole:
-        return command
-    return ["taskset", "--cpu-list", list_text(choice.chosen), *command]
 
 
 def variables(threads: int) -> dict[str, str]:

@@ -23,7 +23,7 @@ from evenground.images import Record
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
 from evenground.records.times import read_folder
-from evenground.runs.command import Work, pinned, variables
+from evenground.runs.command import Work, variables
 from evenground.runs.keys import SCHEMA
 from evenground.runs.log import bounded, last_line
 from evenground.runs.lost import OUTCOME, begun, leave_mark
@@ -187,11 +187,12 @@ def _run_beside_sidecar(training: Training, work: Work, folder: Path) -> Summary
     engine = training.plan.engine(training.run.engine)
     with bounded(folder / LOG) as log:
         return sidecar.run(
-            pinned([*engine.command(str(training.python)), *work.arguments()], work.threads),
+            [*engine.command(str(training.python)), *work.arguments()],
             samples=folder / "samples.csv",
             header=folder / "samples.json",
             rate_hz=given.sampling_rate_hz,
             time_limit_s=given.time_limit_s,
+            cpus=None if training.cpus.is_whole else training.cpus.chosen,
             env=variables(work.threads),
             cwd=training.plan.root,
             stdin=subprocess.DEVNULL,

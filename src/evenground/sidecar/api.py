@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from evenground.sidecar.cpus import list_text
 from evenground.sidecar.summary import AttachSummary, Summary
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -30,6 +31,7 @@ def run(
     time_limit_s: float | None = None,
     grace_s: float = 5.0,
     gpu: bool = True,
+    cpus: Collection[int] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: Stream = None,
@@ -38,14 +40,15 @@ def run(
 ) -> Summary:
     """Run `command` with a sidecar beside it, write both files, and return how it went.
 
-    Streams, environment and working folder are the command's, as for subprocess.Popen; relative
-    output paths are the caller's. A command that fails, hits its limit or cannot be started is no
-    error but stands in the summary. When this process dies, or an exception such as
-    KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
+    Streams, environment and working folder are the command's, as for subprocess.Popen; it alone is
+    bound to `cpus` (None: to none). Relative output paths are the caller's. A command that fails, hits
+    its limit or cannot be started is no error but stands in the summary. When this process dies, or an
+    exception such as KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
     """
     argv = ["run", "--end-with-parent", *_common(samples, header, rate_hz, gpu)]
     argv += ["--grace-s", repr(float(grace_s))]
     argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
+    argv += [] if cpus is None else [f"--cpus={list_text(cpus)}"]
     streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     found = _call([*argv, "--", *command], header, grace_s, env=env, cwd=cwd, **streams)
     return Summary(**_with_tuples(found, "not_seen"))

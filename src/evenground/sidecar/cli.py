@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from evenground.sidecar import linux
+from evenground.sidecar.cpus import parse_cpus
 from evenground.sidecar.launch import Launch, Options
 from evenground.sidecar.recording import Settings, printable, say
 from evenground.sidecar.summary import FAILED, NOT_FOUND
@@ -84,6 +85,7 @@ def launch(chosen: argparse.Namespace, command: list[str]) -> int:
         grace_s=chosen.grace_s,
         end_with_parent=chosen.end_with_parent,
         cgroup=not chosen.no_cgroup,
+        cpus=chosen.cpus,
     )
     mode = Launch(options)
     summary = mode.run()
@@ -163,6 +165,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--grace-s", type=Positive(), default=5.0, help="seconds between SIGTERM and SIGKILL (default: 5)"
     )
+    run.add_argument("--cpus", type=cpu_list, metavar="LIST", help="bind the command to these, such as 0-3,8")
     run.add_argument("--no-cgroup", action="store_true", help="make no cgroup for the command")
     run.add_argument(
         "--end-with-parent", action="store_true", help="end the command when the caller of sidecar dies"
@@ -225,6 +228,14 @@ def file_name(text: str) -> Path:
     if path.name in ("", "..") or text.endswith(os.sep):
         raise argparse.ArgumentTypeError(f"'{text}' names no file")
     return path
+
+
+def cpu_list(text: str) -> frozenset[int]:
+    """The CPUs of a list; ArgumentTypeError where it is none."""
+    try:
+        return parse_cpus(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class Positive:

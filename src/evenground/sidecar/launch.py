@@ -32,6 +32,7 @@ class Options(NamedTuple):
     grace_s: float = 5.0
     end_with_parent: bool = False
     cgroup: bool = True
+    cpus: frozenset[int] | None = None
 
 
 class Launch:
@@ -123,12 +124,13 @@ class Launch:
         env = callers_environment()
         if self._options.settings.mark_fifo:
             env[os.fsencode(VARIABLE)] = bytes(self._options.settings.mark_fifo.absolute())
+        words, cpus = self._options.command, self._options.cpus
         try:
-            return Command(self._options.command, surroundings, leaf, env)
+            return Command(words, surroundings, leaf, env, cpus)
         except BlockingIOError as error:
             # This user may have no further process: then the guardian's place is the command's.
             guardian.dismiss()
-            command = Command(self._options.command, surroundings, leaf, env)
+            command = Command(words, surroundings, leaf, env, cpus)
             self._recording.lack(f"nobody ends the command when the sidecar is killed ({error.strerror})")
             return command
 
@@ -195,5 +197,5 @@ def not_started(name: str, error: OSError, asked: Clocks) -> Summary:
         exited_unix_ns=asked.unix_ns,
         exited_mono_ns=asked.mono_ns,
         exit_code=NOT_EXECUTABLE if found else NOT_FOUND,
-        not_started=f"{name}: {os.strerror(error.errno or 0)}" if found else f"{name}: command not found",
+        not_started=f"{name}: {error.strerror or error}" if found else f"{name}: command not found",
     )

@@ -9,6 +9,7 @@ import os
 import resource
 import struct
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -46,6 +47,15 @@ def process_cpu_ns(pid: int) -> int:
     answers for zombies, and fails with EINVAL for a thread that does not lead its process.
     """
     return time.clock_gettime_ns((~pid << 3) | 2)
+
+
+def bind(cpus: Collection[int]) -> bool:
+    """Bind this process to just these CPUs; whether the kernel did, which silently leaves out some."""
+    try:
+        os.sched_setaffinity(0, cpus)
+    except OSError:
+        return False
+    return os.sched_getaffinity(0) == set(cpus)
 
 
 def children_cpu_ns() -> int:

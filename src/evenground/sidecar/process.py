@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import resource
@@ -10,12 +11,13 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf
+from evenground.sidecar.cpus import list_text
 from evenground.sidecar.timing import both_clocks
 
 FORWARDED: Final = (
@@ -27,6 +29,7 @@ FORWARDED: Final = (
     signal.SIGUSR2,
 )
 SI_KERNEL: Final = 0x80
+_MOST_SHOWN: Final = 60
 
 
 class Exit(NamedTuple):
@@ -41,16 +44,30 @@ class Exit(NamedTuple):
 class Launched(NamedTuple):
     """The last thing that the command's process did before it became the command, by its own clocks.
 
-    cpu_ns is what it had used before the cgroup counted; in_leaf, whether the kernel let it into one.
+    cpu_ns is what it had used before the cgroup counted; in_leaf, whether the kernel let it into one;
+    unbound, whether the kernel kept it from the CPUs it should have: then it has not become the command.
     """
 
     unix_ns: int
     mono_ns: int
     cpu_ns: int
     in_leaf: bool
+    unbound: bool
 
 
-_LAUNCHED: Final = struct.Struct("=qqq?")
+_LAUNCHED: Final = struct.Struct("=qqq??")
+
+
+class NotBound(OSError):
+    """The kernel does not give the command all CPUs that it was to be bound to."""
+
+    def __init__(self, cpus: Collection[int]) -> None:
+        shown = list_text(cpus)
+        if len(shown) > _MOST_SHOWN:
+            shown = f"{shown[:_MOST_SHOWN]}..."
+        super().__init__(
+            errno.EINVAL, f"cannot be bound to CPUs {shown}: not all are this process's to use, give others"
+        )
 
 
 class Surroundings:
@@ -96,9 +113,14 @@ class Command:
     """The command, from its start to the moment it is reaped."""
 
     def __init__(
-        self, argv: Sequence[str], surroundings: Surroundings, leaf: Leaf | None, env: dict[bytes, bytes]
+        self,
+        argv: Sequence[str],
+        surroundings: Surroundings,
+        leaf: Leaf | None,
+        env: dict[bytes, bytes],
+        cpus: Collection[int] | None = None,
     ) -> None:
-        """Start it in a session of its own, and in `leaf`; OSError when it cannot be started.
+        """Start it in a session of its own, in `leaf`, bound to `cpus`; OSError when it cannot be started.
 
         Standard streams and other inherited descriptors are the caller's; `pid` is also its group and its
         session.
@@ -109,10 +131,21 @@ class Command:
         def become() -> None:
             entered = leaf is not None and leaf.enter()
             before_ns = time.process_time_ns()
+            # Only now: entering a cgroup that has CPUs of its own sets them anew.
+            unbound = cpus is not None and not linux.bind(cpus)
             surroundings.restore_in_child()
-            told[:] = _LAUNCHED.pack(*both_clocks(), before_ns, entered)
+            told[:] = _LAUNCHED.pack(*both_clocks(), before_ns, entered, unbound)
+            if unbound:
+                raise ChildProcessError("not bound")  # Popen reaps it, and says no more than that it failed
 
-        process = subprocess.Popen(argv, close_fds=False, start_new_session=True, preexec_fn=become, env=env)
+        try:
+            process = subprocess.Popen(
+                argv, close_fds=False, start_new_session=True, preexec_fn=become, env=env
+            )
+        except subprocess.SubprocessError:
+            if cpus is not None and Launched(*_LAUNCHED.unpack(told[:])).unbound:
+                raise NotBound(cpus) from None
+            raise
         self.launched = Launched(*_LAUNCHED.unpack(told[:]))
         # Children are reaped here; Popen must neither wait for this one nor complain that nobody did.
         process.returncode = 0
