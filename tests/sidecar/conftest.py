@@ -31,6 +31,17 @@ def burn(cpu_s):
 """
 
 
+BECOMES_ROOT = """
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  if (setgid(0) || setuid(0)) return 1;
+  usleep(argc > 1 ? atoi(argv[1]) * 1000 : 0);
+  return 3;
+}
+"""
+
+
 class Measured(NamedTuple):
     """What one sidecar left behind; `rows` maps column names to the cells as text."""
 
@@ -213,6 +224,22 @@ def as_nobody() -> Iterator[Nobody]:
         pytest.skip("becoming another user needs root and setpriv")
     with tempfile.TemporaryDirectory() as folder:
         yield Nobody(Path(folder))
+
+
+@pytest.fixture
+def as_root(as_nobody: Nobody) -> str:
+    """A program that becomes root, sleeps for so many milliseconds, and ends with 3."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        pytest.skip("no C compiler on this machine")
+    folder = as_nobody.folder
+    source, program = folder / "as_root.c", folder / "as_root"
+    source.write_text(BECOMES_ROOT)
+    subprocess.run([compiler, "-o", str(program), str(source)], check=True)
+    program.chmod(0o4755)
+    if as_nobody.run([str(program)]).returncode != 3:
+        pytest.skip("this file system lets no program become another user")
+    return str(program)
 
 
 @pytest.fixture(scope="session")

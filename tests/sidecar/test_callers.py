@@ -88,6 +88,8 @@ def test_what_names_no_file_is_refused(name: str, tmp_path: Path) -> None:
         ["--mark-fifo", "s.json"],
         ["--mark-file", "s.json.part"],
         ["--mark-file", "m", "--mark-fifo", "m"],
+        ["--mapped", "s.csv"],
+        ["--mapped", "m", "--mark-file", "m.part"],
     ],
 )
 def test_files_that_name_each_other_are_refused(options: list[str], tmp_path: Path) -> None:

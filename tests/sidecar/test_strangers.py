@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,31 +16,6 @@ import pytest
 from evenground.sidecar.process import send
 
 Call = Callable[..., Any]
-BECOMES_ROOT = """
-#include <stdlib.h>
-#include <unistd.h>
-int main(int argc, char **argv) {
-  if (setgid(0) || setuid(0)) return 1;
-  usleep(argc > 1 ? atoi(argv[1]) * 1000 : 0);
-  return 3;
-}
-"""
-
-
-@pytest.fixture
-def as_root(as_nobody: Any) -> str:
-    """A program that becomes root, sleeps for so many milliseconds, and ends with 3."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        pytest.skip("no C compiler on this machine")
-    folder: Path = as_nobody.folder
-    source, program = folder / "as_root.c", folder / "as_root"
-    source.write_text(BECOMES_ROOT)
-    subprocess.run([compiler, "-o", str(program), str(source)], check=True)
-    program.chmod(0o4755)
-    if as_nobody.run([str(program)]).returncode != 3:
-        pytest.skip("this file system lets no program become another user")
-    return str(program)
 
 
 def test_a_command_that_cannot_be_ended_is_measured_to_its_end(as_nobody: Any, as_root: str) -> None:

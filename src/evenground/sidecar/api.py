@@ -32,6 +32,7 @@ def run(
     grace_s: float = 5.0,
     gpu: bool = True,
     cpus: Collection[int] | None = None,
+    mapped: Path | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: Stream = None,
@@ -41,13 +42,15 @@ def run(
     """Run `command` with a sidecar beside it, write both files, and return how it went.
 
     Streams, environment and working folder are the command's, as for subprocess.Popen; it alone is
-    bound to `cpus` (None: to none). Relative output paths are the caller's. A command that fails, hits
-    its limit or cannot be started is no error but stands in the summary. When this process dies, or an
-    exception such as KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
+    bound to `cpus` (None: to none). `mapped` gets the names of all files that are mapped as code.
+    Relative output paths are the caller's. A command that fails, hits its limit or cannot be started is
+    no error but stands in the summary. When this process dies, or an exception such as
+    KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
     """
     argv = ["run", "--end-with-parent", *_common(samples, header, rate_hz, gpu)]
     argv += ["--grace-s", repr(float(grace_s))]
     argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
+    argv += [] if mapped is None else ["--mapped", str(mapped.absolute())]
     argv += [] if cpus is None else [f"--cpus={list_text(cpus)}"]
     streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     found = _call([*argv, "--", *command], header, grace_s, env=env, cwd=cwd, **streams)

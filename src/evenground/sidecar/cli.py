@@ -166,6 +166,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--grace-s", type=Positive(), default=5.0, help="seconds between SIGTERM and SIGKILL (default: 5)"
     )
     run.add_argument("--cpus", type=cpu_list, metavar="LIST", help="bind the command to these, such as 0-3,8")
+    run.add_argument(
+        "--mapped",
+        type=file_name,
+        metavar="FILE",
+        help="file for the names of all files mapped as code (JSON)",
+    )
     run.add_argument("--no-cgroup", action="store_true", help="make no cgroup for the command")
     run.add_argument(
         "--end-with-parent", action="store_true", help="end the command when the caller of sidecar dies"
@@ -219,6 +225,7 @@ def to_settings(chosen: argparse.Namespace) -> Settings:
         pss=not chosen.no_pss,
         mark_fifo=getattr(chosen, "mark_fifo", None),
         mark_file=chosen.mark_file,
+        mapped=getattr(chosen, "mapped", None),
     )
 
 

@@ -84,10 +84,15 @@ def _described(columns: Mapping[str, Column]) -> dict[str, Any]:
     return {name: column._asdict() for name, column in columns.items()}
 
 
+def being_written(path: Path) -> Path:
+    """Where a file that `write_json` replaces is until it is whole."""
+    return path.with_name(path.name + PART)
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace `path` in one step, so that a reader never sees half of it; OSError when that fails."""
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    part = path.with_name(path.name + PART)
+    part = being_written(path)
     try:
         # Names of files and commands may hold bytes that are no text.
         part.write_text(text, encoding="utf-8", errors="backslashreplace")

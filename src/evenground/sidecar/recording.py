@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evenground.sidecar.account import LEFT, CpuAccount
 from evenground.sidecar.cgroup import Leaf
@@ -17,11 +17,14 @@ from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_
 from evenground.sidecar.gpu import Gpu, load_nvml
 from evenground.sidecar.machine import reason
 from evenground.sidecar.marks import MarkFifo, MarkFile, Marks
-from evenground.sidecar.output import ABOUT_A_SECOND_NS, PART, Cell, SampleFile, header, write_json
+from evenground.sidecar.output import ABOUT_A_SECOND_NS, Cell, SampleFile, being_written, header, write_json
 from evenground.sidecar.pss import Pss
 from evenground.sidecar.sampler import Sampler, Sources
 from evenground.sidecar.timing import Alarm, Slots
-from evenground.sidecar.tree import Tree
+from evenground.sidecar.tree import HIDDEN, Tree
+
+if TYPE_CHECKING:
+    from evenground.sidecar.mapped import Mapped
 
 NO_GPU: Final = "switched off with --no-gpu"
 NO_PSS: Final = "switched off with --no-pss"
@@ -39,6 +42,7 @@ class Settings(NamedTuple):
     pss: bool = True
     mark_fifo: Path | None = None
     mark_file: Path | None = None
+    mapped: Path | None = None
 
     def beside(self, what: str) -> Path:
         """A further file of this measurement: samples.csv -> samples.WHAT.csv."""
@@ -49,12 +53,14 @@ class Settings(NamedTuple):
         return {
             "--samples": self.samples,
             "--header": self.header,
-            "the header while it is written": self.header.with_name(self.header.name + PART),
+            "the header while it is written": being_written(self.header),
             "the cards' rows": self.beside("cards"),
             "the driver's samples": self.beside("util"),
             "the marks' rows": self.beside("marks"),
             "--mark-fifo": self.mark_fifo,
             "--mark-file": self.mark_file,
+            "--mapped": self.mapped,
+            "the file of --mapped while it is written": being_written(self.mapped) if self.mapped else None,
         }
 
     def fault(self) -> str | None:
@@ -87,6 +93,7 @@ class Recording:
         self._pss: Pss | str = Pss() if settings.pss else NO_PSS
         if isinstance(self._pss, str):
             self.missing.expect("pss_bytes", self._pss)
+        self._mapped = self._new_mapped()
         self.lacks: list[str] = []
         self._unseen: list[str] = []
         self._lost: dict[str, int] = {}
@@ -98,6 +105,8 @@ class Recording:
         if isinstance(self._gpu, Gpu):
             self._cards = SampleFile(settings.beside("cards"), CARD_COLUMNS)
             self._util = SampleFile(settings.beside("util"), UTIL_SAMPLE_COLUMNS)
+        if self._mapped and settings.mapped:
+            write_json(settings.mapped, self._mapped.unfinished())
         self.write_header(None)
         self._open_marks()
 
@@ -109,6 +118,14 @@ class Recording:
             self._mark_file = MarkFile(given.mark_file, self._marks)
         if given.mark_fifo and self._marks:
             self._fifo = MarkFifo(given.mark_fifo, self._marks)
+
+    def _new_mapped(self) -> Mapped | None:
+        if not self.settings.mapped:
+            return None
+        # Imported here: who does not want it need not pay for it beside every training.
+        from evenground.sidecar.mapped import Mapped
+
+        return Mapped(Slots(0, self.settings.rate_hz).period_ns)
 
     def _find_gpu(self) -> Gpu | str:
         nvml = load_nvml() if self.settings.gpu else NO_GPU
@@ -138,6 +155,8 @@ class Recording:
             self._never_seen(("pss_bytes",), self._pss)
         if self._fifo and (why := _refused(self._fifo.start)):
             self.lack(f"marks are read once a second (no thread for them: {why})")
+        if self._mapped and (why := _refused(partial(self._mapped.start, zero_ns))):
+            self._mapped.trouble.append(f"no thread to read them: {why}")
 
     def _never_seen(self, columns: Sequence[str], why: str) -> None:
         for column in columns:
@@ -183,6 +202,8 @@ class Recording:
             self._file.add(cells)
             if isinstance(self._pss, Pss):
                 self._pss.row_done(now_ns)
+            if self._mapped:
+                self._mapped.row_done(now_ns)
             if now_ns - self._polled_ns >= ABOUT_A_SECOND_NS:
                 self._polled_ns = now_ns
                 self._once_a_second()
@@ -223,9 +244,12 @@ class Recording:
         return f"CPU is not the cgroup's alone: {left}" if left else None
 
     def tree_changed(self) -> None:
-        """Tell the thread that reads PSS which processes the tree has now."""
+        """Tell the threads that read PSS and maps which processes the tree has now."""
+        keys = [process.key for process in self._tree.known.values()]
         if isinstance(self._pss, Pss):
-            self._pss.know([process.key for process in self._tree.known.values()])
+            self._pss.know(keys)
+        if self._mapped:
+            self._mapped.know(keys)
 
     def _once_a_second(self) -> None:
         self._check_account()
@@ -245,11 +269,14 @@ class Recording:
                 self._util.add_all(self._gpu.take_util_samples())
 
     def stop(self) -> None:
-        """Stop the threads of the driver and of PSS, and take what they still have."""
+        """Stop the threads of the driver, of PSS and of maps, and take what they still have."""
         if isinstance(self._gpu, Gpu):
             self._gpu.stop()
         if isinstance(self._pss, Pss):
             self._pss.stop()
+        if self._mapped:
+            self._mapped.stop()
+            self._mapped.trouble += [HIDDEN] if self._tree.hid else []
         self._once_a_second()
 
     def made_fifo(self) -> Path | None:
@@ -268,6 +295,8 @@ class Recording:
         for file in (self._marks, self._file, self._cards, self._util):
             if file:
                 file.close()
+        if self._mapped and self.settings.mapped:
+            write_json(self.settings.mapped, self._mapped.content())
         self.write_header(summary)
 
     def vram_bytes(self) -> int | None:

@@ -167,6 +167,8 @@ class Tree:
             linux.children if linux.has_children_files() else linux.children_by_scan
         )
         self._hidden: set[int] = set()
+        self.hid = False
+        """Whether a process of it was ever one that this user may not look at."""
         # The newest pid one and two readings ago: a fork under way may show its pid before its process.
         self._newest = self._newest_before = self.newest_pid()
         self._walked_ns, self._unsure = 0, True
@@ -333,6 +335,7 @@ class Tree:
         # `hidepid=2` says of a process that hides that it does not exist; its clock knows better.
         if linux.leads_a_process(pid):
             self._hidden.add(pid)
+            self.hid = True
         else:
             # It ended during the walk; children it had may have moved to a parent already passed.
             self._unsure = True
