@@ -62,6 +62,21 @@ def test_pss_of_a_process_that_is_gone_or_another_is_none() -> None:
     assert tree_pss_bytes([(child.pid, stat.start)]) == 0
 
 
+def test_one_that_hides_behind_its_absence_is_no_process_without_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As `hidepid=2` shows one that has become another user's since it was found."""
+
+    def hides(folder: Path) -> int:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("evenground.sidecar.pss.pss_bytes", hides)
+    monkeypatch.setattr("evenground.sidecar.linux.read_stat", lambda pid: None)
+    with pytest.raises(PermissionError):
+        tree_pss_bytes([(os.getpid(), 0)])
+    assert tree_pss_bytes([(2**22 + 1, 0)]) == 0, "there is no such number"
+
+
 def test_a_reading_that_is_not_permitted_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(processes: object) -> int:
         raise PermissionError(13, "Permission denied")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
+import os
 import re
 import threading
 import time
@@ -33,7 +35,10 @@ def pss_bytes(folder: Path) -> int:
 
 
 def tree_pss_bytes(processes: Processes) -> int:
-    """Sum over (pid, start time); one that has ended, or whose pid is another's now, has none left."""
+    """Sum over (pid, start time); one that has ended, or whose pid is another's now, has none left.
+
+    PermissionError where one has become another user's, and /proc hides it.
+    """
     return sum(_of_process(pid, start) for pid, start in processes)
 
 
@@ -43,6 +48,9 @@ def _of_process(pid: int, start: int) -> int:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         value = pss_bytes(folder)
     stat = linux.read_stat(pid)
+    # `hidepid=2` says of a process that hides that it does not exist; its clock knows better.
+    if stat is None and linux.leads_a_process(pid):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if stat is None or stat.start != start or stat.ended:
         return 0
     return _of_a_thread(folder) if value is None else value
