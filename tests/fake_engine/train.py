@@ -69,6 +69,9 @@ if "lazy" in modes:
 if "crash-oddly" in modes:
     os.write(2, b"\x1b[31mthe fake\x07 engine\xff\x1b[0m was\tred\r 1 %\r 2 %\r\n \x00\n")
     sys.exit(3)
+if "lose-data" in modes:
+    (Path(given.dataset) / "train_images.npy").unlink()
+    raise SystemExit("the fake engine cannot read its data")
 if "crash" in modes:
     sys.exit("the fake engine was told to crash")
 while "hold" in modes and Path("fake_mode").is_file():

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -146,6 +148,65 @@ def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> N
     _, outcome = attempt(prepared, seed=98)
     file.write_text(before)
     assert outcome.reason == "not-started"
+
+
+@pytest.mark.parametrize("warm_up_images", [0, 32])
+@pytest.mark.parametrize(
+    ("name", "to", "said"),
+    [
+        ("test_labels.npy", None, "the file is missing"),
+        ("train_images.npy", "/no/such/disk/array", "link to /no/such/disk/array, which is not there"),
+        ("train_labels.npy", "/", "cannot read it: Is a directory"),
+        ("train_images.npy", "/proc/self/mem", "cannot read it: "),
+        ("train_images.npy", "/dev/null", "0 bytes are seen of an array of unknown size"),
+        ("dataset.json", "/no/such/disk/record", "link to /no/such/disk/record, which is not there"),
+    ],
+)
+def test_data_that_cannot_be_seen_is_no_crash_and_no_engine_is_started(
+    prepared: WorkingCopy, name: str, to: str | None, said: str, warm_up_images: int
+) -> None:
+    """As in a container that sees a dataset's folder, and not where links in it lead."""
+    prepared.log()
+    with in_place_of(prepared, name, to) as file:
+        training, outcome = attempt(prepared, seed=95, warm_up_images=warm_up_images)
+    assert outcome.reason == "data-not-seen" and "\n" not in outcome.detail
+    assert "its data cannot be seen from where it runs: " in outcome.detail
+    assert said in outcome.detail and str(file) in outcome.detail and "mount its disk there" in outcome.detail
+    assert not prepared.log() and not training.place.exists()
+    assert json.loads((training.folder / "outcome.json").read_text())["reason"] == "data-not-seen"
+
+
+@contextmanager
+def in_place_of(copy: WorkingCopy, name: str, to: str | None) -> Iterator[Path]:
+    """A link in place of a file of the prepared dataset, or nothing; the file is back afterwards."""
+    (folder,) = (copy.root / "data/prepared/tiny").iterdir()
+    file, aside = folder / name, copy.root / "aside"
+    file.rename(aside)
+    if to:
+        file.symlink_to(to)
+    try:
+        yield file
+    finally:
+        aside.replace(file)
+
+
+def test_less_of_an_array_than_there_is_is_no_crash(prepared: WorkingCopy, tmp_path: Path) -> None:
+    (array,) = prepared.root.glob("data/prepared/tiny/*/train_images.npy")
+    content = array.read_bytes()
+    (tmp_path / "less").write_bytes(content[:-1])
+    with in_place_of(prepared, array.name, str(tmp_path / "less")):
+        _, outcome = attempt(prepared, seed=94)
+    size = len(content)
+    assert outcome.reason == "data-not-seen"
+    assert f"{size - 1} bytes are seen of an array of {size} (" in outcome.detail
+
+
+def test_an_engine_whose_data_vanish_while_it_trains_did_not_crash(prepared: WorkingCopy) -> None:
+    (array,) = prepared.root.glob("data/prepared/tiny/*/train_images.npy")
+    content = array.read_bytes()
+    _, outcome = attempt(prepared, "lose-data", seed=92)
+    array.write_bytes(content)
+    assert outcome.reason == "data-not-seen" and f"the file is missing ({array})" in outcome.detail
 
 
 def test_a_failed_warm_up_fails_the_attempt_before_it_trains(prepared: WorkingCopy) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +12,13 @@ from typing import Any
 
 from evenground.datasets.registry import RemoteFile
 from evenground.errors import MAKE_ROOM, EvengroundError, set_aside
-from evenground.files import json_text, read_json, sha256_file
+from evenground.files import json_text, read_json, sha256_file, unreadable
 from evenground.files import writing as writing
 
 MEBIBYTE = 2**20
+SHOW = "let what trains see it: mount its disk there; in a container, bind its folder (APPTAINER_BIND)"
+# How an array's file begins, as `prepare` writes it: its header's length and the array's shape, in bytes.
+HEADER = re.compile(rb"\x93NUMPY\x01\x00(..)[^(]*'shape': \(([\d, ]+)\)", re.DOTALL)
 
 
 def mismatch(path: Path, file: RemoteFile) -> str | None:
@@ -79,3 +84,41 @@ def check_arrays(folder: Path) -> None:
                 str(folder),
                 set_aside(folder, then="call again to have it prepared anew"),
             )
+
+
+def require_seen(folder: Path) -> None:
+    """EvengroundError where a prepared dataset cannot be read from where this process is; it names the file.
+
+    Read are its record and both ends of each array: a container may see the folder, but not what a link in it
+    leads to, and a node less of a file than there is.
+    """
+    record = folder / "dataset.json"
+    try:
+        for name in read_json(record)["arrays"]:
+            _require_whole(folder / name)
+    except EvengroundError as error:
+        raise EvengroundError(error.what, error.where, SHOW) from None
+
+
+def _require_whole(path: Path) -> None:
+    try:
+        seen, whole = _lengths(path)
+    except OSError as error:
+        raise EvengroundError(unreadable(path, error), str(path), SHOW) from None
+    if seen != whole:
+        raise EvengroundError(
+            f"{seen} bytes are seen of an array of {whole or 'unknown size'}", str(path), SHOW
+        )
+
+
+def _lengths(path: Path) -> tuple[int, int | None]:
+    """Bytes of an array's file up to its last one, which is read, and by its header; None without one."""
+    with path.open("rb") as file:
+        found = HEADER.match(file.read(256))
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(end - 1, 0))
+        file.read(1)
+    if not found:
+        return end, None
+    values = math.prod(int(size) for size in found[2].replace(b",", b" ").split())
+    return end, 10 + int.from_bytes(found[1], "little") + values

@@ -21,6 +21,7 @@ Reason = Literal[
     "interrupted",  # the sidecar beside it was ended before it
     "cancelled",  # the scheduler's job was cancelled, or made way for another
     "node-failed",  # the node went down
+    "data-not-seen",  # its data cannot be read from where it runs
     "other-machine",  # it came to a machine of another class
     "lost",  # it began, and nothing of its end is known
 ]

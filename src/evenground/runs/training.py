@@ -18,6 +18,8 @@ from typing import Any
 from evenground import sidecar
 from evenground.cpus.choice import Choice, choose
 from evenground.cpus.watch import Watch
+from evenground.datasets.storage import require_seen
+from evenground.errors import EvengroundError
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
 from evenground.images import Record
 from evenground.records.events import Expected
@@ -171,6 +173,8 @@ def _warm_up_images(asked: int, whole: Work) -> int:
 
 def make_attempt(training: Training, work: Work, folder: Path) -> Outcome:
     """Start the engine under the sidecar, wait, and judge how it ended."""
+    if unseen := _unseen(training, work):
+        return unseen
     kills_before = kernel_counts().get("oom_kill", 0)
     try:
         summary = _run_beside_sidecar(training, work, folder)
@@ -178,8 +182,20 @@ def make_attempt(training: Training, work: Work, folder: Path) -> Outcome:
         return Outcome("interrupted", str(error))
     outcome = process_outcome(summary, kernel_counts().get("oom_kill", 0) - kills_before)
     if outcome.reason in {"crashed", "killed-by-signal"}:
+        # Its disk may have gone meanwhile.
+        if unseen := _unseen(training, work):
+            return unseen
         return Outcome(outcome.reason, f"{outcome.detail}; last line: {last_line(folder / LOG)}")
     return outcome if outcome.reason else _judge_events(training, work)
+
+
+def _unseen(training: Training, work: Work) -> Outcome | None:
+    """The outcome where the prepared data cannot be read from here; an engine would only crash."""
+    try:
+        require_seen(training.plan.root / work.dataset)
+    except EvengroundError as error:
+        return Outcome("data-not-seen", f"its data cannot be seen from where it runs: {error}")
+    return None
 
 
 def _run_beside_sidecar(training: Training, work: Work, folder: Path) -> Summary:
