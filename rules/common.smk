@@ -9,8 +9,7 @@ from evenground.call import caller
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.lines import thesis_files
 from evenground.made import again_of, record_of
-from evenground.runs.command import GPU_CHOICE
-from evenground.runs.links import folders_elsewhere
+from evenground.runs.variables import of_a_step, programs_of
 
 wildcard_constraints:
     part="|".join(map(re.escape, STUDY.by_name)),
@@ -18,6 +17,10 @@ wildcard_constraints:
 
 # What starts and measures a training: in an image it is the image's own Python.
 RUNNER = RUNNER_PYTHON if IMAGES else PYTHON
+# With nothing of the caller's environment, nor of an image's: a training's own is given whole.
+CLEAN = "/usr/bin/env -i"
+# What Apptainer calls the image that it runs; natively there is none.
+CONTAINER = '--container="${APPTAINER_CONTAINER:-}"'
 # A training ends with the first of these processes; in a container its parent is Apptainer.
 PIPELINE = [os.getpid(), *caller()]
 
@@ -59,18 +62,6 @@ def any_container(wildcards):
     return next((str(image.file) for image in IMAGES.values()), None)
 
 
-def tell_apptainer():
-    """Let the choice of GPUs into containers, and what lies outside of the working copy: links, engines."""
-    chosen = {name: os.environ[name] for name in GPU_CHOICE if name in os.environ}
-    os.environ |= {f"APPTAINERENV_{name}": value for name, value in chosen.items()}
-    sources = [path.resolve() for engine in PLAN.engines for path in engine.sources(PLAN.root)]
-    outside = {str(path) for path in sources if not path.is_relative_to(PLAN.root.resolve())}
-    outside |= {*folders_elsewhere(PLAN.root)}
-    given = os.environ.get("APPTAINER_BIND")
-    if outside:
-        os.environ["APPTAINER_BIND"] = ",".join([*([given] if given else []), *sorted(outside)])
-
-
 def wanted_datasets(wildcards=None):
     """The prepared datasets of the experiment."""
     return [f"{PLAN.prepared(name)}/dataset.json" for name in PLAN.datasets]
@@ -82,6 +73,13 @@ def interpreter(wildcards):
     if IMAGES:
         return ENGINE_PYTHON
     return f"{env_dir(name)}/bin/python" if name else ""
+
+
+@cache
+def variables(engine=None):
+    """The whole environment of a step that trains the engine, or measures without one, as words of `env`."""
+    programs = programs_of(PLAN.engine(engine)) if engine else []
+    return [f"{name}={value}" for name, value in of_a_step(programs, bool(IMAGES)).items()]
 
 
 path_of = cache(Path)
@@ -100,6 +98,7 @@ def work(wildcards):
         *("--experiment", str(part_of(wildcards).results / "experiment.json")),
         *("--place", str(its_place), "--attempt", wildcards.attempt),
         *("--warm-up", "yes" if its_place in STUDY.warm_ups else "no"),
+        *("--cold-start", "yes" if its_place in STUDY.cold_starts else "no"),
         *(f"--python={interpreter(wildcards)}", f"--image={image}", f"--state={scheduler_state(wildcards)}"),
         *OF_THIS_CALL,
     ]

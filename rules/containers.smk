@@ -3,10 +3,6 @@
 from evenground.images import RECORDS
 from evenground.preflight.containers import recorded_digests
 
-if IMAGES:
-    workflow.deployment_settings.imply_deployment_method(DeploymentMethod.APPTAINER)
-    tell_apptainer()
-
 
 rule image:
     output:
@@ -14,6 +10,7 @@ rule image:
     params:
         recorded=lambda wildcards: recorded_digests(
             [part.plan for part in STUDY.parts], wildcards.environment),
+        told=TOLD.text() if TOLD else "",
     log:
         "results/logs/image/{environment}-{content}.log",
     threads: all_cores
@@ -21,7 +18,7 @@ rule image:
         builds=1,
     shell:
         "{PYTHON:q} scripts/image.py {wildcards.environment:q} --record {output:q} --log {log:q}"
-        " --recorded {params.recorded:q}"
+        " --experiment {EXPERIMENT:q} --told={params.told:q} --recorded {params.recorded:q}"
 
 
 rule containers:

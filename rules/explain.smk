@@ -43,12 +43,14 @@ rule explain:
     params:
         place=place_to_explain,
         python=interpreter,
+        variables=lambda wildcards: variables(wildcards.engine),
         py_spy=f"{env_dir('explain')}/bin/py-spy",
     log:
         "results/logs/explain/{part}/{dataset}/{engine}/{key}/{number}.log",
     threads: all_cores
     shell:
-        "exec {PYTHON:q} scripts/explain_idle.py --experiment {input.experiment:q} --place {params.place:q}"
+        "exec {CLEAN} {params.variables:q} {PYTHON:q} -s scripts/explain_idle.py"
+        " --experiment {input.experiment:q} --place {params.place:q}"
         " --python={params.python:q} --py-spy {params.py_spy:q} --output {output:q} --pipeline {PIPELINE}"
         " 2> >(tee {log:q} >&2)"
 

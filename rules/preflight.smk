@@ -6,5 +6,8 @@ rule preflight:
         experiment=ancient(EXPERIMENT),
     log:
         "results/logs/preflight.log",
+    params:
+        told=TOLD.text() if TOLD else "",
     shell:
-        "{PYTHON:q} scripts/preflight.py --experiment {input.experiment:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/preflight.py --experiment {input.experiment:q} --told={params.told:q}"
+        " 2>&1 | tee {log:q}"

@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
+from contain import call_of
 from environment import MARKER, cache_dir, env_dir, forget_broken
+from evenground.apptainer import Told, refuse, tell, with_always
 from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
 from evenground.files import drop_lost_links, free
 from evenground.made import STEPS, STEPS_OF_WHOLE, begin_again
 from evenground.preflight.gate import gate
-from evenground.runs.links import refuse_lost_links, refuse_outside_of_dvc
+from evenground.runs.links import folders_elsewhere, refuse_lost_links, refuse_outside_of_dvc
 from evenground.runs.plan import CALIBRATIONS
 from evenground.runs.record import source_state
 from evenground.runs.repeat import COMMAND, command_of
@@ -23,6 +25,24 @@ PYTHON = sys.executable
 # What is set for the caller's Python stays the caller's: no step and no engine sees it.
 for name in filter(steers_python, list(os.environ)):
     del os.environ[name]
+
+
+def tell_apptainer():
+    """What Apptainer is told in this call: binds for all that lies outside, and no variable of a site's.
+
+    Snakemake gives its jobs the environment and the arguments as they stand after this.
+    """
+    workflow.deployment_settings.imply_deployment_method(DeploymentMethod.APPTAINER)
+    arguments = with_always(workflow.deployment_settings.apptainer_args)
+    workflow.deployment_settings.apptainer_args = arguments
+    sources = [path.resolve() for engine in PLAN.engines for path in engine.sources(PLAN.root)]
+    outside = {str(path) for path in sources if not path.is_relative_to(PLAN.root.resolve())}
+    ours = sorted(outside.union(folders_elsewhere(PLAN.root)))
+    refuse(arguments, os.getcwd())
+    tell(os.environ, ours, os.getcwd())
+    # Only the call itself asks about them: a job on another machine knows no other folders.
+    bound = [str(path) for path in workflow.runtime_paths] if workflow.is_main_process else []
+    return Told(arguments, bound, ours)
 
 
 def chains_of_parts():
@@ -61,6 +81,7 @@ try:
         STUDY, SOURCE = handed_on(Path.cwd())
     PLAN = STUDY.first
     IMAGES = {image.environment: image for image in images(STUDY)}
+    TOLD = tell_apptainer() if IMAGES else None
     if main:
         if caller():
             refuse_outside_of_dvc(Path.cwd(), STUDY.results)
@@ -68,7 +89,8 @@ try:
         # For the page, which is made by a process of this one's.
         os.environ[COMMAND] = command_of(sys.argv, Path.cwd())
         plans = [part.plan for part in STUDY.parts]
-        gate(plans, list(IMAGES.values()), refuse=not {"preflight", "nodes"}.intersection(sys.argv))
+        looks_only = {"preflight", "nodes"}.intersection(sys.argv)
+        gate(plans, list(IMAGES.values()), TOLD and call_of(TOLD), refuse=not looks_only)
         if any(part.plan.todo and part.plan.trains for part in STUDY.parts) and not IMAGES:
             forget_broken(STUDY.environments)
         if "explain_idle" in sys.argv:

@@ -16,10 +16,13 @@ rule calibrate:
     retries: RETRIES
     resources:
         **node_of_its_own(ALONE_MIN),
+    params:
+        variables=variables(),
     container:
         any_container
     shell:
-        "exec {RUNNER:q} scripts/calibrate.py --output {output:q} --machine {wildcards.machine:q}"
+        "exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/calibrate.py"
+        " --output {output:q} --machine {wildcards.machine:q}"
         " --pipeline {PIPELINE} > >(tee {log:q}) 2>&1"
 
 
@@ -34,6 +37,7 @@ rule train:
         "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",
     params:
         work=work,
+        variables=lambda wildcards: variables(wildcards.engine),
     log:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
     threads: NODE_CORES
@@ -45,7 +49,8 @@ rule train:
     container:
         container_of if IMAGES else None
     shell:
-        "exec {RUNNER:q} scripts/train.py {params.work:q} 2> >(tee {log:q} >&2)"
+        "exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/train.py"
+        " {params.work:q} {CONTAINER} 2> >(tee {log:q} >&2)"
 
 
 rule index:

@@ -27,12 +27,15 @@ from evenground.cpus.choice import choose
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError, cli
 from evenground.records.events import EpochEnd, Expected, check_file
-from evenground.runs.command import Work, variables
+from evenground.runs.command import Work
+from evenground.runs.variables import of_an_engine
 from feed_bench.watched import Cost, Sample, Window, cost, watch
 
 BATCH_SIZE = 32
 LEARNING_RATE = 0.001
 SEED = 1
+# No home folder of its own: what is timed here reads and writes nothing there.
+HOME = Path(tempfile.gettempdir())
 BARE = _path.ROOT / "scripts" / "feed_bench" / "bare.py"
 
 ARRAYS, PIPELINE, BARE_FIT, BARE_STEPS = "arrays", "pipeline", "bare fit", "bare steps"
@@ -189,7 +192,7 @@ def run(name: str, command: list[str], threads: int) -> tuple[list[Sample], str]
         process = subprocess.Popen(
             command,
             cwd=_path.ROOT,
-            env=variables(threads),
+            env=of_an_engine(threads, HOME),
             stdout=out,
             stderr=err,
             text=True,

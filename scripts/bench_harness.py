@@ -33,7 +33,8 @@ from evenground.cpus.sysfs import list_text
 from evenground.engines import Engine, load_engines
 from evenground.errors import cli
 from evenground.files import read_json
-from evenground.runs.command import Work, variables
+from evenground.runs.command import Work
+from evenground.runs.variables import of_an_engine
 
 BARE = {
     "keras": """
@@ -130,6 +131,8 @@ EPOCH_IMAGES = {
     ("keras", "cnn"): 1_600,
     ("jax", "cnn"): 2_400,
 }
+# No home folder of its own: what is timed here reads and writes nothing there.
+HOME = Path(tempfile.gettempdir())
 SIDECAR = "import sys; sys.path.insert(0, 'src'); import evenground.sidecar.__main__"
 
 
@@ -178,10 +181,12 @@ def inside(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
             str(scratch / "pairs"),
         ]
         command = [*words, *work.arguments()]
-        cost_of(beside_sidecar(command, work.threads, rate_hz, scratch), variables(work.threads))
+        cost_of(beside_sidecar(command, work.threads, rate_hz, scratch), of_an_engine(work.threads, HOME))
         pairs = read_json(scratch / "pairs")
         summary = read_json(scratch / "samples.json")["summary"]
-        bare = cost_of(whole(engine, replace(work, epochs=epochs, train_limit=None)), variables(work.threads))
+        bare = cost_of(
+            whole(engine, replace(work, epochs=epochs, train_limit=None)), of_an_engine(work.threads, HOME)
+        )
     job = interval_pct([pair["on"][0] / pair["off"][0] for pair in pairs])
     both = interval_pct([(pair["on"][0] + pair["on"][1]) / pair["off"][0] for pair in pairs])
     wall = interval_pct([pair["on"][2] / pair["off"][2] for pair in pairs])
@@ -223,11 +228,11 @@ def measure(engine: Engine, work: Work, rounds: int, rate_hz: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = replace(work, events=Path(folder) / "events.jsonl", options=engine.options)
         bare, harness = commands(engine, work, rate_hz, Path(folder))
-        cost_of(bare, variables(work.threads))
+        cost_of(bare, of_an_engine(work.threads, HOME))
         for number in range(rounds):
             pair = {}
             for name in ("bare", "harness") if number % 2 == 0 else ("harness", "bare"):
-                pair[name] = cost_of(bare if name == "bare" else harness, variables(work.threads))
+                pair[name] = cost_of(bare if name == "bare" else harness, of_an_engine(work.threads, HOME))
             costs.append((pair["bare"], pair["harness"]))
             summary = read_json(Path(folder) / "samples.json")["summary"]
             shares_pct.append(100 * summary["sidecar_cpu_s"] / summary["cpu_s"])

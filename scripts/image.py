@@ -12,12 +12,17 @@ from pathlib import Path
 
 import _path  # noqa: F401
 import site_settings
+from contain import call_of
 from environment import cache_dir
+from evenground.apptainer import Told
 from evenground.errors import EvengroundError, cli
+from evenground.files import read_json
 from evenground.images import (
     BASE_LABEL,
     BUILT_LABEL,
+    ELSEWHERE,
     RECIPE_LABEL,
+    RUNNER_PYTHON,
     Base,
     Image,
     base_of,
@@ -25,14 +30,27 @@ from evenground.images import (
     check_digest,
     definition,
     image_of,
+    is_there,
     take_record,
 )
-from evenground.preflight.containers import last_words
-from evenground.runs.study import Study
+from evenground.preflight.call import Call
+from evenground.preflight.gate import refuse_lacks
+from evenground.preflight.probe import probe, wanted_of
+from evenground.preflight.words import last_words, why_not_started
+from evenground.runs.study import Study, make_study
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
 OWN_LABELS = ("evenground.", BUILT_LABEL)
 MINOR_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+# All files of the image itself: what is mounted in it is none of it.
+UNPACKED = """
+import os
+total = 0
+for above, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if not os.path.ismount(os.path.join(above, name))]
+    total += sum(os.lstat(os.path.join(above, name)).st_blocks * 512 for name in names)
+print(total)
+"""
 # Half the time of the default; the image is a tenth larger and every Apptainer can mount it.
 COMPRESSION = "-comp gzip -Xcompression-level 1"
 
@@ -62,22 +80,28 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="results/images/NAME.json, written last")
     parser.add_argument("--log", type=Path, required=True, help="what the build prints")
     parser.add_argument("--recorded", nargs="*", default=[], help="sha256 of the image of finished runs")
+    parser.add_argument("--experiment", type=Path, help="experiment.json of the deployment")
+    parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
     given = parser.parse_args()
     begin = base()
     image = image_of(Path(), given.environment, begin, image_dir())
-    if not image.file.is_file():
+    if not is_there(image):
         check_digest(image, None, given.recorded)
         make(image, begin, given.log)
-    labels = labels_of(image)
+    call = call_of(Told.of(given.told)) if given.told else None
+    labels = labels_of(image, call)
     if (labels.get(RECIPE_LABEL), labels.get(BASE_LABEL)) != (image.recipe, begin.identity):
         raise EvengroundError(
             f"the image of '{image.environment}' was not built from this definition, pins, files and base",
             str(image.file),
             "move it away to have it built, or copy in the one that the pipeline built at this commit",
         )
-    record = take_record(image.file, labels)
+    record = take_record(image.file, labels, unpacked_bytes(image))
     check_digest(image, record.sha256, given.recorded)
     record.write(given.record)
+    if call:
+        study = make_study(read_json(given.experiment), Path.cwd(), str(given.experiment))
+        refuse_lacks([probe(image, wanted_of([part.plan for part in study.parts]), call)])
     print(
         f"image of '{image.environment}': {record.bytes / 1e6:.0f} MB, sha256:{record.sha256[:12]}",
         flush=True,
@@ -96,7 +120,7 @@ def make(image: Image, begin: Base, log: Path) -> None:
         raise EvengroundError(
             f"the image of '{image.environment}' cannot be made: {error}",
             str(image.file.parent),
-            "point EVENGROUND_CACHE to a folder that can be written",
+            ELSEWHERE,
         ) from error
 
 
@@ -142,27 +166,34 @@ def as_root() -> list[str]:
     return ["unshare", "--map-root-user"] if os.geteuid() == 0 and not whole else []
 
 
-def labels_of(image: Image) -> dict[str, str]:
-    """The image's own labels; EvengroundError for a file that is no image, or half of one."""
-    answer = ask(["inspect", "--json", "--labels", str(image.file)])
-    whole = answer is not None and ask(["exec", "--cleanenv", str(image.file), "true"]) is not None
-    if answer is None or not whole:
+def labels_of(image: Image, call: Call | None) -> dict[str, str]:
+    """The image's own labels; EvengroundError for a file that is no image, or that cannot be run."""
+    told = run(["inspect", "--json", "--labels", str(image.file)])
+    started = told if told.returncode else run(["exec", "--cleanenv", str(image.file), "true"])
+    if started.returncode:
+        seen, mend = why_not_started(started.stderr, image, call)
         raise EvengroundError(
-            f"the image of '{image.environment}' is truncated, or Apptainer cannot run it",
-            str(image.file),
-            "move it away to have it built, or copy it in again",
+            f"the image of '{image.environment}' cannot be run: {seen}", str(image.file), mend
         )
-    found = json.loads(answer)["data"]["attributes"]["labels"]
+    found = json.loads(told.stdout)["data"]["attributes"]["labels"]
     return {name: value for name, value in sorted(found.items()) if name.startswith(OWN_LABELS)}
+
+
+def unpacked_bytes(image: Image) -> int | None:
+    """What the image takes where it is unpacked; None where it cannot be asked."""
+    answer = ask(["exec", "--cleanenv", str(image.file), RUNNER_PYTHON, "-I", "-c", UNPACKED])
+    return int(answer) if answer else None
 
 
 def ask(words: list[str]) -> str | None:
     """What Apptainer prints; None when it fails."""
-    try:
-        done = subprocess.run(["apptainer", *words], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    done = run(words)
+    return None if done.returncode else done.stdout.strip()
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """Call Apptainer, which the gate has found."""
+    return subprocess.run(["apptainer", *words], capture_output=True, text=True, errors="replace")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401
+from contain import call_of
 from environment import MARKER, cache_dir, env_dir
+from evenground.apptainer import Told
 from evenground.datasets.fetch import all_mirrors
 from evenground.errors import cli
 from evenground.files import read_json
@@ -19,20 +21,21 @@ from evenground.runs.study import Study, make_study
 from image import images
 
 
-def prepared(study: Study) -> Prepared:
+def prepared(study: Study, told: str) -> Prepared:
     """Where the experiment's environments stand, or under `deployment: apptainer` its images."""
     wanted = images(study)
     markers = {} if wanted else {name: env_dir(name) / MARKER for name in study.environments}
-    return Prepared(markers, wanted, cache_dir())
+    return Prepared(markers, wanted, cache_dir(), call_of(Told.of(told)) if told else None)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", type=Path, required=True, help="experiment.json of the deployment")
+    parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
     given = parser.parse_args()
     study = make_study(read_json(given.experiment), Path.cwd(), str(given.experiment))
     plans = [part.plan for part in study.parts]
-    findings = check(plans, prepared(study), all_mirrors(study.first.experiment.mirrors), answers)
+    findings = check(plans, prepared(study, given.told), all_mirrors(study.first.experiment.mirrors), answers)
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -32,6 +30,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--attempt", type=int, required=True)
     parser.add_argument("--python", default="", help="interpreter of the engine's environment, if it has one")
     parser.add_argument("--warm-up", choices=["yes", "no"], required=True)
+    parser.add_argument(
+        "--cold-start", choices=["yes", "no"], default="no", help="whether it lacks a warm-up"
+    )
+    parser.add_argument("--container", default="", help="what Apptainer calls the image, if any")
     parser.add_argument("--image", default="", help="record of the container image this runs in, if any")
     parser.add_argument("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
     parser.add_argument("--call", default="", help="number of the call of the pipeline")
@@ -64,15 +66,22 @@ def main() -> None:
     print(f"{shown}: training{note} ...", file=sys.stderr, flush=True)
     python = Path(given.python) if given.python else None
     image = read_record(Path(given.image)) if given.image else None
-    home = tempfile.TemporaryDirectory(prefix="evenground-home-")
     if image:
         check_inside(image)
-        # Snakemake makes the working copy a container's home: frameworks' caches do not belong there.
-        os.environ["HOME"] = home.name
-    who = (given.source, given.call, given.job)
-    training = Training(plan, run, given.attempt, python, given.warm_up == "yes", image, *who)
+    training = Training(
+        plan=plan,
+        run=run,
+        attempt=given.attempt,
+        python=python,
+        warm_up=given.warm_up == "yes",
+        cold_start=given.cold_start == "yes",
+        image=image,
+        container=given.container,
+        source=given.source,
+        call=given.call,
+        job=given.job,
+    )
     outcome = train(training)
-    home.cleanup()
     say(shown, outcome, headline(training.place) if outcome.reason is None else "")
 
 
@@ -85,7 +94,7 @@ def why_none(given: argparse.Namespace) -> Outcome | None:
     if wanted == here:
         return None
     seen = f"this one, {socket.gethostname()}, is '{here}'"
-    mend = "train on that machine; in a container, let it see the GPU: --apptainer-args '--nv --cleanenv'"
+    mend = "train on that machine; a container must see the same cores and GPUs as what is outside of it"
     return Outcome("other-machine", f"'{wanted}' is another machine ({seen}): {mend}")
 
 

@@ -17,6 +17,7 @@ SHARED = {"errors", "files", "judged"}
 ROOMS = {
     "call": set(),
     "addresses": set(),
+    "apptainer": set(),
     "networks": set(),
     "config": {"addresses", "records"},
     "engines": {"config"},
@@ -45,7 +46,7 @@ ROOMS = {
             "surroundings",
         )
     },
-    "preflight": {"addresses", "cpus", "pins", "images", "datasets", "runs", "surroundings"},
+    "preflight": {"addresses", "apptainer", "cpus", "pins", "images", "datasets", "runs", "surroundings"},
     "analysis": {"cpus", "records", "surroundings"},
     "report": {"analysis", "records"},
     "bundle": {"analysis", "records"},

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,19 @@ class WorkingCopy:
     python: str = sys.executable
     variables: dict[str, str] = field(default_factory=dict)
 
-    def call(self, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        """Call Snakemake; `ok` says whether it must succeed."""
+    def call(
+        self, *arguments: str, ok: bool = True, within: Sequence[str] = (), entered: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Call Snakemake; `ok` says whether it must succeed.
+
+        `within`: a command that starts it; `entered`: the path by which the caller came here.
+        """
         (self.root / "settings.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [self.python, "-m", "snakemake", "--configfile", "settings.yaml", *arguments]
-        done = subprocess.run(command, cwd=self.root, env=self.environ(), capture_output=True, text=True)
+        command = [*within, self.python, "-m", "snakemake", "--configfile", "settings.yaml", *arguments]
+        folder, environ = entered or self.root, self.environ()
+        if entered:
+            environ["PWD"] = str(entered)
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done
 

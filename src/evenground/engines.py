@@ -33,6 +33,10 @@ class EngineFile(BaseModel):
         description="Command line that exits 0 where the engine can train natively, or prints one line: "
         "what is missing and what to do.",
     )
+    programs: list[str] = Field(
+        default_factory=list,
+        description="Programs it calls that are not the system's: the caller's PATH is searched for them.",
+    )
     environment: str | None = Field(default=None, description="Its lock is envs/NAME.txt; null for none.")
     colour: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$", description="Colour in figures.")
     wait_policy: str | None = Field(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evenground.errors import EvengroundError, set_aside
+from evenground.errors import EvengroundError, set_aside, words_of
 from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, write_json
 from evenground.pins import PINS, load_pins
 
@@ -21,6 +23,8 @@ RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
 RECIPE_LABEL, BASE_LABEL, LOCK_LABEL = "evenground.recipe", "evenground.base", "evenground.lock"
 BUILT_LABEL = "org.label-schema.build-date"
 LABELS_INSIDE = Path("/.singularity.d/labels.json")
+ELSEWHERE = "point EVENGROUND_CACHE to a folder that can be written"
+READABLE = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of his own"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Record:
     bytes: int
     mtime_ns: int
     labels: dict[str, str]
+    unpacked_bytes: int | None = None
+    """What its files take where Apptainer unpacks it; None where that was not known."""
     schema: int = 1
 
     def write(self, path: Path) -> None:
@@ -141,10 +147,17 @@ def build_arguments(root: Path, image: Image, base: Base, python: str) -> dict[s
     }
 
 
-def take_record(image: Path, labels: Mapping[str, str]) -> Record:
+def take_record(image: Path, labels: Mapping[str, str], unpacked_bytes: int | None = None) -> Record:
     """The record of the image file as it is now."""
     seen = image.stat()
-    return Record(image.stem, sha256_file(image), seen.st_size, seen.st_mtime_ns, dict(labels))
+    return Record(
+        name=image.stem,
+        sha256=sha256_file(image),
+        bytes=seen.st_size,
+        mtime_ns=seen.st_mtime_ns,
+        labels=dict(labels),
+        unpacked_bytes=unpacked_bytes,
+    )
 
 
 def read_record(path: Path) -> Record:
@@ -156,15 +169,33 @@ def read_record(path: Path) -> Record:
         raise EvengroundError("not the record of an image", str(path), set_aside(path)) from None
 
 
+def is_there(image: Image) -> bool:
+    """Whether there is a file; EvengroundError where this user may not look."""
+    try:
+        return stat.S_ISREG(image.file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        what = f"the image of '{image.environment}' cannot be looked at: {words_of(error)}"
+        raise EvengroundError(what, str(image.file), READABLE) from None
+
+
+def is_recorded(image: Image) -> bool:
+    """Whether the file is there and this working copy has a record of it."""
+    return is_there(image) and image.record.is_file()
+
+
 def check_image(image: Image, record: Record) -> None:
     """Refuse an image file that is not the recorded one; its content is read only where size or time differ.
 
-    EvengroundError for a missing, a truncated and a different file.
+    EvengroundError for a missing, an unreadable, a truncated and a different file.
     """
     anew = f"put the recorded file there; to build it anew, move it and {image.record} away"
     what = f"the image of '{image.environment}'"
-    if not image.file.is_file():
+    if not is_there(image):
         raise EvengroundError(f"{what} is missing", str(image.file), anew)
+    if not os.access(image.file, os.R_OK):
+        raise EvengroundError(f"{what} may not be read", str(image.file), READABLE)
     seen = image.file.stat()
     if seen.st_size < record.bytes:
         cut = f"{what} is truncated: {seen.st_size:,} of {record.bytes:,} bytes"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from evenground.files import sha256_tree
 from evenground.images import (
     Base,
     Image,
+    Record,
     base_of,
     build_arguments,
     check_digest,
@@ -22,12 +25,16 @@ from evenground.images import (
     copied_in,
     definition,
     image_of,
+    is_recorded,
+    is_there,
     read_record,
     recipe,
     take_record,
 )
+from ordinary_user import open_folder, ordinary_user
 
 ROOT = Path(__file__).resolve().parents[2]
+RECORD = Record("jax-1", "a" * 64, 4, 1, {})
 BASE = Base("docker", "some/base:1", "some/base:1", "3.12")
 
 
@@ -184,6 +191,8 @@ def test_an_image_that_is_the_recorded_one_passes_also_when_only_its_time_change
     [
         (None, r"the image of 'jax' is missing \("),
         (b"abc", r"the image of 'jax' is truncated: 3 of 4 bytes \("),
+        (b"", r"the image of 'jax' is truncated: 0 of 4 bytes \("),
+        (b"abcde", r"the image of 'jax' is sha256:[0-9a-f]{12}, recorded is sha256:88d4266fd4e6 \("),
         (b"abce", r"the image of 'jax' is sha256:[0-9a-f]{12}, recorded is sha256:88d4266fd4e6 \("),
     ],
 )
@@ -194,6 +203,63 @@ def test_another_image_is_refused(image: Image, content: bytes | None, said: str
         os.utime(image.file, (1, 1))
     with pytest.raises(EvengroundError, match=said):
         check_image(image, read_record(image.record))
+
+
+def recorded(folder: Path) -> Image:
+    """The same in a folder of its own; its record is elsewhere."""
+    made = Image("jax", "abc", folder / "images/jax-1.sif", folder / "jax-1.json")
+    made.file.parent.mkdir()
+    made.file.write_bytes(b"abcd")
+    take_record(made.file, {}).write(made.record)
+    return made
+
+
+def test_a_file_that_may_not_be_read_is_neither_missing_nor_truncated() -> None:
+    with open_folder() as folder:
+        image = recorded(folder)
+        record = read_record(image.record)
+        image.file.chmod(0)
+        with (
+            ordinary_user(),
+            pytest.raises(EvengroundError, match=r"^the image of 'jax' may not be read \(.*: let this user"),
+        ):
+            check_image(image, record)
+        image.file.chmod(0o644)
+        with ordinary_user():
+            check_image(image, record)
+
+
+@pytest.mark.parametrize("looks", [is_there, is_recorded, lambda image: check_image(image, RECORD)])
+def test_a_file_in_a_folder_that_may_not_be_entered(looks: Callable[[Image], object]) -> None:
+    with open_folder() as folder:
+        image = recorded(folder)
+        image.file.parent.chmod(0)
+        said = r"^the image of 'jax' cannot be looked at: Permission denied \(.*: let this user read it"
+        with ordinary_user(), pytest.raises(EvengroundError, match=said):
+            looks(image)
+
+
+def test_what_is_there_and_on_record(image: Image, tmp_path: Path) -> None:
+    assert is_there(image) and is_recorded(image)
+    image.record.unlink()
+    assert is_there(image) and not is_recorded(image)
+    image.file.unlink()
+    assert not is_there(image)
+    assert not is_there(replace(image, file=image.file / "below"))
+    image.file.mkdir()
+    assert not is_there(image), "a folder is no image"
+    image.file.rmdir()
+    image.file.symlink_to(tmp_path / "nowhere")
+    assert not is_there(image)
+
+
+def test_what_an_image_takes_unpacked_is_on_record_where_it_is_known(image: Image) -> None:
+    assert read_record(image.record).unpacked_bytes is None
+    take_record(image.file, {}, 123).write(image.record)
+    assert read_record(image.record).unpacked_bytes == 123
+    old = '{"name": "jax-1", "sha256": "a", "bytes": 4, "mtime_ns": 1, "labels": {}}'
+    image.record.write_text(old)
+    assert read_record(image.record).unpacked_bytes is None
 
 
 def test_a_record_that_is_none_is_one_clear_line(image: Image) -> None:

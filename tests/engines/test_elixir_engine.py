@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from engines.support import ROOT
 from evenground.files import sha256_tree
 from evenground.protocol.parity import Case, Tolerance, write_dataset
 from evenground.records.events import Expected, Start, check_file
-from evenground.runs.command import variables
+from evenground.runs.variables import of_an_engine
 
 ENGINE = ROOT / "scripts" / "engines" / "axon"
 SOURCES = os.environ.get("EVENGROUND_ELIXIR_SOURCES", "")
@@ -81,13 +82,15 @@ preferred = Application.fetch_env!(:exla, :preferred_clients)
 IO.inspect({device =~ "cuda:", clients[:cuda], preferred, Nx.default_backend()})
 """
 
+# Of a training, where Elixir is in a folder of the caller's PATH or of the system's.
+VARIABLES = of_an_engine(1, Path(tempfile.gettempdir()), ["elixir", "erl", "mix"])
 needs_elixir = pytest.mark.skipif(not shutil.which("elixirc"), reason="Elixir is not installed")
 
 
 def engine(folder: Path, *words: str, status: int = 0, **more: str) -> str:
     """What engine.sh prints of that copy of the engine, started with the environment of a training."""
     home = {"EVENGROUND_AXON_HOME": str(folder.parent / "home"), "MIX_HOME": str(folder.parent / "mix")}
-    return printed(["sh", str(folder / "engine.sh"), *words], {**variables(1), **home, **more}, status)
+    return printed(["sh", str(folder / "engine.sh"), *words], {**VARIABLES, **home, **more}, status)
 
 
 def printed(words: list[str], environment: Mapping[str, str], status: int = 0) -> str:
@@ -263,7 +266,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compiled(folder: Path, text: str) -> None:
     folder.mkdir(parents=True)
     (folder.parent / "modules.ex").write_text(text)
-    printed(["elixirc", "-o", str(folder), str(folder.parent / "modules.ex")], variables(1))
+    printed(["elixirc", "-o", str(folder), str(folder.parent / "modules.ex")], VARIABLES)
 
 
 def process_of(folder: Path, *words: str, **more: str) -> dict[str, str]:
@@ -348,7 +351,7 @@ def with_exla(built: Path, stand_in: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("preallocate", ["false", "true"])
 def test_the_clients_have_the_option_although_exla_brings_its_own(with_exla: Path, preallocate: str) -> None:
     code = Path(engine(with_exla, "place").strip()) / "build/lib/*/ebin"
-    said = printed(["elixir", "-pa", str(code), "-e", CONFIGURE, preallocate], variables(1))
+    said = printed(["elixir", "-pa", str(code), "-e", CONFIGURE, preallocate], VARIABLES)
     client = f"[platform: :cuda, preallocate: {preallocate}]"
     assert " ".join(said.split()) == f"{{true, {client}, [:cuda], {{EXLA.Backend, [client: :cuda]}}}}"
 

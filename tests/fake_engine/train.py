@@ -60,10 +60,30 @@ def emit(event: str, **fields: object) -> None:
         file.write(b"\n" if "blank-lines" in modes else b"")
 
 
+def look_around() -> None:
+    """All that a site or a caller could have put around it, and time for the sampler to look, too."""
+    maps = {
+        line.split(maxsplit=5)[5] for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line
+    }
+    mounts = {line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    seen = {
+        "variables": dict(os.environ),
+        "mapped": sorted(maps),
+        "mounts": sorted(mounts),
+        "affinity": sorted(os.sched_getaffinity(0)),
+        "cwd": str(Path.cwd()),
+    }
+    with Path("looked.jsonl").open("a") as file:
+        file.write(json.dumps(seen) + "\n")
+    time.sleep(0.6)
+
+
 log("begin")
 if "print-environment" in modes:
     print(*(f"{name}={value}" for name, value in os.environ.items()), sep="\n")
     print(f"cores={len(os.sched_getaffinity(0))}")
+if "look-around" in modes and not warm_up:
+    look_around()
 if "lazy" in modes:
     given.epochs -= 1
 if "crash-oddly" in modes:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evenground.apptainer import Told
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes, sha256_file, write_json
 from evenground.images import Image, take_record
 from evenground.preflight import containers
+from evenground.preflight.call import Call
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
 from evenground.preflight.gate import gate, refuse_lacks
 from evenground.runs.plan import RUNS, Plan, make_plan
+from ordinary_user import open_folder, ordinary_user
 from working_copy import fresh_copy
 
 GIB = 2**30
@@ -107,9 +111,84 @@ def test_a_truncated_or_vanished_image_is_a_lack(image: Image) -> None:
     assert found.state == "lack" and "is missing" in found.seen and str(image.record) in found.mend
 
 
-def test_a_path_that_snakemake_refuses_is_said(tmp_path: Path) -> None:
-    found = containers.image(Image("jax", "abc", tmp_path / "my images" / "jax.sif", tmp_path / "r"), [])
-    assert found.state == "lack" and "blank" in found.seen and "EVENGROUND_CACHE" in found.mend
+def test_half_a_file_that_is_not_on_record_is_looked_at_later(image: Image) -> None:
+    """Nobody knows how long it should be: Apptainer will say that it is none."""
+    built(image)
+    image.record.unlink()
+    image.file.write_bytes(b"im")
+    found = containers.image(image, [])
+    assert found.state == "ok" and "truncated" not in found.seen
+
+
+@pytest.mark.parametrize(
+    ("closed", "seen"),
+    [
+        ("images/jax-1.sif", "the image of 'jax' may not be read ("),
+        ("images", "the image of 'jax' cannot be looked at: Permission denied ("),
+    ],
+)
+def test_an_image_that_may_not_be_read_is_a_lack(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, closed: str, seen: str
+) -> None:
+    """Also in preflight's list, which goes on."""
+    monkeypatch.setattr(containers, "recorded_digests", lambda plans, environment: [])
+    with open_folder() as folder:
+        image = Image("jax", "abc", folder / "images/jax-1.sif", folder / "jax-1.json")
+        built(image)
+        (folder / closed).chmod(0)
+        with ordinary_user():
+            found = containers.image(image, [])
+            listed = containers.findings([plan], [image])
+    assert found.state == "lack" and found.seen.startswith(seen)
+    assert found.mend.startswith("let this user read it (chmod a+rX), or point EVENGROUND_CACHE to")
+    assert found in listed and "disk for images" not in {finding.what for finding in listed}
+
+
+def cannot_be_made(image: Image, where: Path) -> bool:
+    """Whether just that is said of an image."""
+    found = containers.image(image, [])
+    assert found.mend == "point EVENGROUND_CACHE to a folder that can be written" or found.state != "lack"
+    return found.seen == f"no image can be made: nothing can be written there ({where})"
+
+
+def test_a_cache_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        image = Image("jax", "abc", tmp_path / name / "cache/images/jax-1.sif", tmp_path / "r")
+        assert cannot_be_made(image, tmp_path / name)
+    assert not cannot_be_made(Image("jax", "abc", tmp_path / "cache/jax-1.sif", tmp_path / "r"), tmp_path)
+
+
+def test_a_cache_in_a_folder_without_write_access() -> None:
+    with open_folder() as folder:
+        image = Image("jax", "abc", folder / "cache/images/jax-1.sif", folder / "jax-1.json")
+        folder.chmod(0o555)
+        with ordinary_user():
+            assert cannot_be_made(image, folder)
+        folder.chmod(0o777)
+        with ordinary_user():
+            assert not cannot_be_made(image, folder)
+        folder.chmod(0o755)
+        built(image := replace(image, file=folder / "jax-1.sif"))
+        folder.chmod(0o555)
+        with ordinary_user():
+            assert containers.image(image, []).state == "ok", "nothing has to be made"
+
+
+@pytest.mark.parametrize("name", ["my images", "a:b", "a,b", "it's", 'say "x"', "a$b", "a;b", "#1"])
+def test_a_path_that_a_shell_or_apptainer_takes_for_something_else_is_said(tmp_path: Path, name: str) -> None:
+    found = containers.image(Image("jax", "abc", tmp_path / name / "jax.sif", tmp_path / "r"), [])
+    odd = next(letter for letter in name if not letter.isalnum())
+    assert (
+        found.state == "lack" and f"its path has {odd!r}" in found.seen and "EVENGROUND_CACHE" in found.mend
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "Größe-1_2.3", "a+b@c=d%e"])
+def test_a_path_of_letters_and_harmless_signs_is_taken(tmp_path: Path, name: str) -> None:
+    found = containers.image(Image("jax", "abc", tmp_path / name / "jax.sif", tmp_path / "r"), [])
+    assert found.state == "warning" and found.seen.startswith("to be built")
 
 
 @pytest.fixture
@@ -207,6 +286,59 @@ def test_the_gate_names_the_first_lack_in_one_line() -> None:
     with pytest.raises(EvengroundError, match=r"^b: gone \(deployment: apptainer\): fetch it$"):
         refuse_lacks(found)
     refuse_lacks(found[:1])
+
+
+def test_the_gate_says_what_will_flag_every_run(capsys: pytest.CaptureFixture[str]) -> None:
+    refuse_lacks([Finding("container of jax", "warning", "mounted over: /usr", "bind nothing there")])
+    assert capsys.readouterr().err == "container of jax: mounted over: /usr: bind nothing there\n"
+    refuse_lacks([Finding("image jax", "warning", "to be built"), Finding("container of jax", "ok", "fine")])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The environments whose image was started, where Apptainer is there and all are fine."""
+    seen: list[str] = []
+
+    def look(image: Image, wanted: object, call: object) -> Finding:
+        seen.append(image.environment)
+        return Finding(f"container of {image.environment}", "ok", "fine")
+
+    monkeypatch.setattr(containers, "probe", look)
+    monkeypatch.setattr(containers, "apptainer", lambda needed: Finding("Apptainer", "ok", "1.4"))
+    start = Finding("container start", "ok", "allowed")
+    monkeypatch.setattr(containers, "container_start", lambda needed: start)
+    return seen
+
+
+CALL = Call(lambda image, command: command, Told("", [], []), {})
+
+
+def test_images_on_record_are_started_and_others_are_not(plan: Plan, image: Image, probed: list[str]) -> None:
+    other = Image("keras", "abc", image.file.with_name("keras-1.sif"), image.record.with_name("keras-1.json"))
+    built(image)
+    found = [finding.what for finding in containers.findings([plan], [image, other], CALL)]
+    assert probed == ["jax"]
+    assert found == [
+        "Apptainer",
+        "image jax",
+        "image keras",
+        "container of jax",
+        "container start",
+        "disk for images",
+    ]
+    found = [finding.what for finding in containers.findings([plan], [image], CALL)]
+    assert found == ["Apptainer", "image jax", "container of jax"], "started is started"
+    probed.clear()
+    assert "container start" in {finding.what for finding in containers.findings([plan], [image])}
+    assert probed == [], "without being told how it is called"
+
+
+def test_where_something_lacks_no_image_is_started(plan: Plan, image: Image, probed: list[str]) -> None:
+    other = replace(image, environment="keras", file=image.file.with_name("keras 1.sif"))
+    built(image)
+    assert [f.state for f in containers.findings([plan], [other, image], CALL)][:2] == ["ok", "lack"]
+    assert probed == []
 
 
 def test_room_for_images_that_are_not_built(

@@ -300,7 +300,7 @@ def test_the_command_is_bound_to_the_cores_that_were_chosen(
     monkeypatch.setattr("evenground.sidecar.run", run)
     plan = make_plan(load_experiment({**prepared.settings, "threads": threads}), prepared.root)
     training = Training(plan, plan.runs[0], 3, None, False)
-    make_attempt(training, training.work(tmp_path), tmp_path)
+    make_attempt(training, training.work(tmp_path), tmp_path, tmp_path)
     assert [options["cpus"] for options in told] == [bound]
 
 
@@ -311,7 +311,7 @@ def test_cpus_that_the_kernel_does_not_give_are_a_failure_with_its_reason(
     monkeypatch.setattr("evenground.runs.training.choose", lambda threads: gone)
     plan = make_plan(load_experiment(prepared.settings), prepared.root)
     training = Training(plan, plan.runs[0], 4, None, False)
-    outcome = make_attempt(training, training.work(tmp_path), tmp_path)
+    outcome = make_attempt(training, training.work(tmp_path), tmp_path, tmp_path)
     assert outcome.reason == "not-started" and "cannot be bound to CPUs 60000" in outcome.detail
 
 
@@ -357,7 +357,7 @@ def test_a_warm_up_judges_no_more_images_than_it_trains_and_makes_a_step(
     )
     works: list[Work] = []
 
-    def attempted(_training: Training, work: Work, _folder: Path) -> Outcome:
+    def attempted(_training: Training, work: Work, *_: Path) -> Outcome:
         works.append(work)
         return Outcome("crashed", "only the warm-up is of interest")
 
@@ -380,7 +380,7 @@ def test_an_engine_that_does_not_say_so_is_given_no_limit_of_the_test_images(
     plan = make_plan(load_experiment({**prepared.settings, **settings}), prepared.root)
     works: list[Work] = []
 
-    def attempted(_training: Training, work: Work, _folder: Path) -> Outcome:
+    def attempted(_training: Training, work: Work, *_: Path) -> Outcome:
         works.append(work)
         return Outcome("crashed", "only the warm-up is of interest")
 
@@ -396,7 +396,7 @@ def test_a_limit_of_the_test_images_reaches_the_engine_and_is_judged(prepared: W
     for limit, judged in ((8, 8), (1000, 20)):
         folder = training.folder / str(limit)
         folder.mkdir(parents=True)
-        outcome = make_attempt(training, replace(training.work(folder), test_limit=limit), folder)
+        outcome = make_attempt(training, replace(training.work(folder), test_limit=limit), folder, folder)
         assert outcome.reason is None, outcome.detail
         events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
         assert [event["images"] for event in events if event["event"] == "evaluate_end"] == [judged]

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Build, check or start the Elixir engine: engine.sh build|place|check|train|parity [ARGUMENT...]
-# Built code stands in one folder per state of the source: in an image below /opt/evenground/axon, else in the home
-# folder's cache, which alone of all places is the same when it is built and in a training's clean environment.
+# Built code stands in one folder per state of the source: in an image below /opt/evenground/axon, else in the
+# pipeline's cache, which alone of all places is the same when it is built and in a training's clean environment.
 set -eu
 word=${1:-}
 [ $# -eq 0 ] || shift
 LC_ALL=C.UTF-8
 export LC_ALL
 here=$(cd "$(dirname "$0")" && pwd)
-home=$(realpath -m -- "${EVENGROUND_AXON_HOME:-$HOME/.cache/evenground/axon}")
+cache=${EVENGROUND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/evenground}
+home=$(realpath -m -- "${EVENGROUND_AXON_HOME:-$cache/axon}")
 
 # All that a build is made of, at any depth: what is not listed here is not copied, and so never built.
 sources() {

@@ -17,6 +17,7 @@ from evenground.runs.machine import has_gpu
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import Run
 from evenground.runs.training import LOCK, Training, alone, make_attempt
+from evenground.runs.variables import home_folder
 from evenground.sidecar import linux
 
 OUTCOME, KERNEL = "outcome.json", "kernel.json"
@@ -68,7 +69,9 @@ def explain(training: Training, folder: Path, tracer: Sequence[str], lock: str =
 
 def attempt(training: Training, folder: Path) -> None:
     """The training itself, in a process below the tracer; its outcome stands in `folder` at its end."""
-    write_json(folder / OUTCOME, asdict(make_attempt(training, training.work(folder), folder)))
+    with home_folder(LOCK) as home:
+        outcome = make_attempt(training, training.work(folder), folder, home)
+    write_json(folder / OUTCOME, asdict(outcome))
 
 
 def _wait_for_orphans(others: Collection[int]) -> None:

@@ -12,6 +12,7 @@ import psutil
 from evenground.images import Image
 from evenground.pins import load_pins
 from evenground.preflight import containers, cpus, experiment, machine
+from evenground.preflight.call import Call
 from evenground.preflight.experiment import Reachable, Stored
 from evenground.preflight.finding import Finding
 from evenground.runs.machine import this_machine
@@ -27,6 +28,8 @@ class Prepared:
     images: Sequence[Image]
     cache: Path
     """The folder the environments are built in."""
+    call: Call | None = None
+    """How Apptainer is called for a training."""
 
 
 def check(
@@ -53,7 +56,7 @@ def check(
         *([driver] if driver else []),
         *experiment.engines(plans),
         *_environments(prepared),
-        *containers.findings(plans, prepared.images),
+        *containers.findings(plans, prepared.images, prepared.call),
         *(experiment.dataset(entry, where, mirrors, reachable) for entry, where in stored),
         machine.disk("disk for data and results", plan.root, local_bytes),
         experiment.duration(plans),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,10 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evenground.errors import EvengroundError
-from evenground.images import CUDA, Image, check_digest, check_image, read_record
+from evenground.images import (
+    CUDA,
+    ELSEWHERE,
+    Image,
+    check_digest,
+    check_image,
+    is_recorded,
+    is_there,
+    read_record,
+)
 from evenground.preflight import machine
+from evenground.preflight.call import Call
 from evenground.preflight.experiment import recorded_environments
 from evenground.preflight.finding import Finding, State
+from evenground.preflight.probe import probe, wanted_of
+from evenground.preflight.words import last_words
 from evenground.runs.plan import Plan
 
 GIB = 2**30
@@ -21,19 +34,31 @@ IMAGE_BYTES = {"cpu": 4 * GIB, "cuda": 20 * GIB}
 """About what building one image takes: downloads, unpacked packages and the image itself."""
 HOST_PROGRAMS = ("bin", "sbin", "lib", "lib64", "usr")
 START_S = 60.0
+# Snakemake gives the path of an image to a shell as it is.
+ODD = re.compile(r"[^\w@%+=./-]")
 OLDEST = (1, 4)
 """Apptainer 1.4 is the first that lets a build choose how it compresses."""
 
 
-def findings(plans: Sequence[Plan], images: Sequence[Image]) -> list[Finding]:
-    """All that decides whether trainings can run in `images`; a native run lacks none of it."""
+def findings(plans: Sequence[Plan], images: Sequence[Image], call: Call | None = None) -> list[Finding]:
+    """All that decides whether trainings can run in `images`; a native run lacks none of it.
+
+    With `call` each image that is there and on record is started as for a training.
+    """
     needed = plans[0].experiment.deployment == "apptainer"
     found = [apptainer(needed)]
-    if found[0].state == "ok":
-        found.append(container_start(needed))
+    starts = found[0].state == "ok"
+    looked = [image(wanted, recorded_digests(plans, wanted.environment)) for wanted in images]
     if needed:
-        found += [image(wanted, recorded_digests(plans, wanted.environment)) for wanted in images]
-    missing = [wanted for wanted in images if not wanted.file.is_file()]
+        found += looked
+    # Of an image that cannot be used, nothing more is asked.
+    usable = [wanted for wanted, of_it in zip(images, looked, strict=True) if of_it.state != "lack"]
+    there = [wanted for wanted in usable if is_recorded(wanted)] if call else []
+    if starts and call and all(finding.state != "lack" for finding in found):
+        found += [probe(wanted, wanted_of(plans), call) for wanted in there]
+    if starts and len(there) < max(len(images), 1):
+        found.append(container_start(needed))
+    missing = [wanted for wanted in usable if not is_there(wanted)]
     if missing:
         needed_bytes = sum(IMAGE_BYTES[_kind(wanted.environment)] for wanted in missing)
         found.append(machine.disk("disk for images", missing[0].file.parent, needed_bytes))
@@ -86,33 +111,36 @@ def container_start(needed: bool, program: str = "apptainer") -> Finding:
     )
 
 
-def last_words(said: str) -> str:
-    """The line of Apptainer's output that says most: its first error, else its last line."""
-    plain = re.sub(r"\x1b\[\d*m", "", said).splitlines()
-    lines = [" ".join(line.split()) for line in plain if line.strip()]
-    errors = [line for line in lines if line.lower().startswith(("error", "fatal"))]
-    return (errors or lines[-1:] or ["it says nothing"])[0][:300]
-
-
 def image(wanted: Image, recorded: Sequence[str]) -> Finding:
     """Whether an engine's image is there and is the one that its finished runs were made in."""
     what = f"image {wanted.environment}"
     try:
-        if " " in str(wanted.file):
-            raise EvengroundError("the path has a blank", str(wanted.file), "set EVENGROUND_CACHE to another")
+        _refuse_place(wanted)
         known = read_record(wanted.record) if wanted.record.is_file() else None
         if known:
             check_image(wanted, known)
-        if known or not wanted.file.is_file():
+        if known or not is_there(wanted):
             check_digest(wanted, known.sha256 if known else None, recorded)
     except EvengroundError as error:
         return Finding(what, "lack", f"{error.what} ({error.where})", error.todo)
     if known:
         return Finding(what, "ok", f"sha256:{known.sha256[:12]} ({wanted.file})")
-    if wanted.file.is_file():
+    if is_there(wanted):
         return Finding(what, "ok", f"there, to be looked at ({wanted.file})")
     mend = "the base image and the package index must be reachable once"
     return Finding(what, "warning", f"to be built ({wanted.file})", mend)
+
+
+def _refuse_place(wanted: Image) -> None:
+    """EvengroundError for a path that cannot be told to Apptainer, or where no image can be made."""
+    if found := ODD.search(str(wanted.file)):
+        what = f"its path has {found[0]!r}, which a shell or Apptainer takes for something else"
+        raise EvengroundError(what, str(wanted.file), "point EVENGROUND_CACHE to a folder of a plainer path")
+    if is_there(wanted):
+        return
+    folder = next(folder for folder in wanted.file.parents if os.path.lexists(folder))
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise EvengroundError("no image can be made: nothing can be written there", str(folder), ELSEWHERE)
 
 
 def recorded_digests(plans: Sequence[Plan], environment: str) -> list[str]:

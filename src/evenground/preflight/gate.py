@@ -11,16 +11,22 @@ from evenground.datasets.storage import check_arrays
 from evenground.errors import EvengroundError
 from evenground.files import read_json
 from evenground.images import Image
+from evenground.preflight.call import Call
 from evenground.preflight.containers import findings
 from evenground.preflight.cpus import record_of
 from evenground.preflight.finding import Finding
+from evenground.preflight.probe import PROBED
 from evenground.runs.index import check_runs
 from evenground.runs.lost import clear
 from evenground.runs.plan import Plan
 
 
-def gate(plans: Sequence[Plan], images: Sequence[Image], refuse: bool = True) -> None:
+def gate(
+    plans: Sequence[Plan], images: Sequence[Image], call: Call | None = None, refuse: bool = True
+) -> None:
     """Say which engines are left out, and that cores lack; EvengroundError for what lets no training run.
+
+    `call`: how Apptainer is called for a training in one of `images`.
 
     Data and runs that are not what was recorded are refused first. Cores and containers are looked at only
     where something will be trained here: recorded runs can be drawn without. Without `refuse` nothing is
@@ -43,7 +49,7 @@ def gate(plans: Sequence[Plan], images: Sequence[Image], refuse: bool = True) ->
     for line in lacking(plans):
         print(line, file=sys.stderr, flush=True)
     if images and any(plan.todo and plan.trains for plan in plans):
-        refuse_lacks(findings(plans, images))
+        refuse_lacks(findings(plans, images, call))
 
 
 def left_out(plan: Plan) -> list[str]:
@@ -61,7 +67,9 @@ def lacking(plans: Sequence[Plan]) -> list[str]:
 
 
 def refuse_lacks(found: Sequence[Finding]) -> None:
-    """EvengroundError for the first of the findings that lets no training run."""
+    """EvengroundError for the first of the findings that lets no training run; what flags runs is said."""
     for finding in found:
+        if finding.state == "warning" and finding.what.startswith(PROBED):
+            print(f"{finding.what}: {finding.seen}: {finding.mend}", file=sys.stderr, flush=True)
         if finding.state == "lack":
             raise EvengroundError(f"{finding.what}: {finding.seen}", "deployment: apptainer", finding.mend)

@@ -1,21 +1,12 @@
-"""The command line and the environment variables an engine is started with. Part of every run's key."""
+"""The command line an engine is started with. Part of every run's key."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from evenground.config import OptionValue
-
-# What decides which GPU is used; these go into a container too, which drops all other variables.
-GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
-# Named one by one: what else stands in the caller's environment must not decide a result.
-PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", *GPU_CHOICE, "LD_LIBRARY_PATH")
-# How threads wait for work; none is passed on, so that a runtime waits as it comes.
-WAIT_VARIABLES = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -62,10 +53,3 @@ class Work:
 
 def _option_text(value: OptionValue) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def variables(threads: int) -> dict[str, str]:
-    """The whole environment of an engine's process."""
-    passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    fixed = {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    return {**passed, **fixed, **{name: str(threads) for name in THREAD_VARIABLES}}

@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
 import yaml
 
 from evenground.engines import Engine
-from evenground.runs.command import variables
+from evenground.runs.variables import of_an_engine, programs_of
 
 PYTHONS = Path("envs/pythons.yaml")
 LIMIT_S = 20.0
@@ -48,17 +48,24 @@ def reasons(engines: Iterable[Engine], root: Path) -> dict[str, str]:
         # The engine's own environment may not be built yet: what the pipeline installs is not checked.
         command = tuple(engine.check(sys.executable))
         if command and command not in answers:
-            answers[command] = ask(command, root)
+            answers[command] = ask(command, root, programs_of(engine))
         if answers.get(command):
             found[engine.name] = answers[command]
     return found
 
 
-def ask(command: tuple[str, ...], root: Path) -> str:
+def ask(command: tuple[str, ...], root: Path, programs: Sequence[str] = ()) -> str:
     """Why a check fails, in one printable line without this machine's paths; empty where it passes."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    # A home folder of its own: a training of another call may be at work in the one of trainings.
+    with (
+        tempfile.TemporaryDirectory(prefix="evenground-check-") as home,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        Path(home, "tmp").mkdir()
+        env = of_an_engine(1, Path(home), programs)
         try:
-            process = _start(command, root, out, err)
+            process = _start(command, root, env, out, err)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else None
             return one_line(f"its check cannot be started: {command[0]}: {why or error}", root)
@@ -71,12 +78,14 @@ def ask(command: tuple[str, ...], root: Path) -> str:
     return said or f"its check ends with exit code {status} and does not say why"
 
 
-def _start(command: tuple[str, ...], root: Path, out: IO[bytes], err: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start it with the variables of a training; files, for a pipe stays open as long as any child of it."""
+def _start(
+    command: tuple[str, ...], root: Path, env: dict[str, str], out: IO[bytes], err: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start it, as a training is, with `env` only; files, for a pipe stays open for its children, too."""
     return subprocess.Popen(
         command,
         cwd=root,
-        env=variables(1),
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=err,
@@ -125,6 +134,7 @@ def _printable(line: str) -> str:
 def _places(root: Path) -> list[tuple[str, str]]:
     """Paths that say whose machine this is, and what stands for them; the longest first."""
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails where there is none
-    named = [(root, "."), (root.resolve(), "."), (home, "~"), (home.resolve(), "~")]
+    # In a container the working copy is the home folder, and is called by its own name.
+    named = [(home, "~"), (home.resolve(), "~"), (root, "."), (root.resolve(), ".")]
     found = {str(path): name for path, name in named if path.is_absolute() and path != Path("/")}
     return sorted(found.items(), key=lambda place: -len(place[0]))

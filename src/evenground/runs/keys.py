@@ -20,6 +20,7 @@ SHARED_CODE = (
     "src/evenground/cpus/topology.py",
     "src/evenground/records/events.py",
     "src/evenground/runs/command.py",
+    "src/evenground/runs/variables.py",
 )
 SIDECAR = "src/evenground/sidecar"
 

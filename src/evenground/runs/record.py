@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evenground.runs.command import WAIT_VARIABLES
 from evenground.runs.git import LIMIT_S, git, why_none_of_its_own
 from evenground.runs.machine import this_machine
+from evenground.runs.variables import WAIT_VARIABLES
 
 
 def environment_record(python: Path | None, variables: dict[str, str]) -> dict[str, Any]:

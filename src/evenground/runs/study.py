@@ -103,16 +103,24 @@ class Study:
         """Place of each wanted run -> how many are trained before it."""
         return {place: rank for rank, place in enumerate(self.by_place)}
 
-    @cached_property
+    @property
     def warm_ups(self) -> frozenset[Path]:
+        """Places of the runs that have a warm-up before them."""
+        return self._cold if self.first.experiment.warm_up_images else frozenset()
+
+    @property
+    def cold_starts(self) -> frozenset[Path]:
+        """Places of the runs that lack one."""
+        return self._cold - self.warm_ups
+
+    @cached_property
+    def _cold(self) -> frozenset[Path]:
         """Places of the runs that are the first of their engine in this call; of all where each starts cold.
 
         Each container mounts its image anew, and what an earlier one read is not in memory any more; on a
         cluster each training may come to another node.
         """
         given = self.first.experiment
-        if given.warm_up_images == 0:
-            return frozenset()
         if given.deployment == "apptainer" or given.nodes:
             return frozenset(self.todo)
         first: dict[str, Path] = {}

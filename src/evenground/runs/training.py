@@ -25,7 +25,7 @@ from evenground.images import Record
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
 from evenground.records.times import read_folder
-from evenground.runs.command import Work, variables
+from evenground.runs.command import Work
 from evenground.runs.keys import SCHEMA
 from evenground.runs.log import bounded, last_line
 from evenground.runs.lost import OUTCOME, begun, leave_mark
@@ -33,10 +33,13 @@ from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run
 from evenground.runs.record import environment_record
+from evenground.runs.surroundings import surroundings_of
+from evenground.runs.variables import home_folder, of_an_engine, programs_of
 from evenground.sidecar import SidecarError, Summary
 
 LOCK = "evenground-training"
 LOG = "train.log"
+MAPPED = "mapped.json"
 LOCK_POLL_S = 0.2
 
 
@@ -49,8 +52,12 @@ class Training:
     attempt: int
     python: Path | None
     warm_up: bool
+    cold_start: bool = False
+    """Whether it starts cold, for want of a warm-up."""
     image: Record | None = None
     """The container image this runs in; None outside of one."""
+    container: str = ""
+    """What Apptainer calls it: the file that it mounted, or a folder that it unpacked it to."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """Commit of the working copy and whether it was changed, as `record.source_state` says it."""
     call: str = ""
@@ -72,6 +79,16 @@ class Training:
     def cpus(self) -> Choice:
         """The CPUs it gets, read of the machine once: all its parts are told the same."""
         return choose(self.plan.experiment.threads)
+
+    @property
+    def command(self) -> list[str]:
+        """The engine's own command."""
+        return self.plan.engine(self.run.engine).command(str(self.python))
+
+    def variables(self, home: Path) -> dict[str, str]:
+        """The whole environment of its engine."""
+        programs = programs_of(self.plan.engine(self.run.engine))
+        return of_an_engine(len(self.cpus.chosen), home, programs, in_image=self.image is not None)
 
     def work(self, folder: Path) -> Work:
         """What the engine is asked to do, its events going to `folder`."""
@@ -127,15 +144,17 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
     made = training.folder / "run"
     made.mkdir()
     leave_mark(training.folder, training.call, training.job)
-    with alone(lock):
-        record = environment_record(training.python, variables(training.work(made).threads))
+    with alone(lock), home_folder(lock) as home:
+        record = environment_record(training.python, training.variables(home))
         started_ns = time.time_ns()
-        outcome, record["warm_up"] = _warm_up(training) if training.warm_up else (Outcome(None), None)
+        outcome, record["warm_up"] = _warm_up(training, home) if training.warm_up else (Outcome(None), None)
         if outcome.reason is None:
+            mapped = training.folder / MAPPED
             before, watch = kernel_counts(), Watch(training.cpus)
-            outcome = make_attempt(training, training.work(made), made)
+            outcome = make_attempt(training, training.work(made), made, home, mapped)
             record["swapped_pages"] = swapped_pages(before, kernel_counts())
             record["cpus"] = asdict(watch.end())
+            record["surroundings"] = asdict(surroundings_of(training, home, mapped))
         write_json(made / "environment.json", {**record, **_deployment(training), "git": training.source})
         return _settle(training, made, outcome, started_ns)
 
@@ -147,7 +166,7 @@ def _deployment(training: Training) -> dict[str, Any]:
     return {"deployment": training.plan.experiment.deployment, "image": seen}
 
 
-def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:
+def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
     """A short training of the same kind, so that the first counted one does not pay for cold files."""
     folder = training.folder / "warm_up"
     folder.mkdir()
@@ -157,7 +176,7 @@ def _warm_up(training: Training) -> tuple[Outcome, dict[str, Any]]:
     if training.plan.engine(training.run.engine).file.test_limit:
         work = replace(work, test_limit=images)
     started_s = time.monotonic()
-    outcome = make_attempt(training, work, folder)
+    outcome = make_attempt(training, work, folder, home)
     if outcome.reason:
         outcome = Outcome(outcome.reason, f"in the warm-up: {outcome.detail}")
     return outcome, {"images": images, "wall_s": time.monotonic() - started_s}
@@ -171,13 +190,18 @@ def _warm_up_images(asked: int, whole: Work) -> int:
     return whole.batch_size if whole.train_limit is not None else max(asked, whole.batch_size)
 
 
-def make_attempt(training: Training, work: Work, folder: Path) -> Outcome:
-    """Start the engine under the sidecar, wait, and judge how it ended."""
+def make_attempt(
+    training: Training, work: Work, folder: Path, home: Path, mapped: Path | None = None
+) -> Outcome:
+    """Start the engine under the sidecar, with its own home folder; wait, and judge how it ended.
+
+    `mapped`: where the sampler writes which files were mapped as code.
+    """
     if unseen := _unseen(training, work):
         return unseen
     kills_before = kernel_counts().get("oom_kill", 0)
     try:
-        summary = _run_beside_sidecar(training, work, folder)
+        summary = _run_beside_sidecar(training, work, folder, home, mapped)
     except SidecarError as error:
         return Outcome("interrupted", str(error))
     outcome = process_outcome(summary, kernel_counts().get("oom_kill", 0) - kills_before)
@@ -198,18 +222,20 @@ def _unseen(training: Training, work: Work) -> Outcome | None:
     return None
 
 
-def _run_beside_sidecar(training: Training, work: Work, folder: Path) -> Summary:
+def _run_beside_sidecar(
+    training: Training, work: Work, folder: Path, home: Path, mapped: Path | None
+) -> Summary:
     given = training.plan.experiment
-    engine = training.plan.engine(training.run.engine)
     with bounded(folder / LOG) as log:
         return sidecar.run(
-            [*engine.command(str(training.python)), *work.arguments()],
+            [*training.command, *work.arguments()],
             samples=folder / "samples.csv",
             header=folder / "samples.json",
+            mapped=mapped,
             rate_hz=given.sampling_rate_hz,
             time_limit_s=given.time_limit_s,
             cpus=None if training.cpus.is_whole else training.cpus.chosen,
-            env=variables(work.threads),
+            env=training.variables(home),
             cwd=training.plan.root,
             stdin=subprocess.DEVNULL,
             stdout=log,

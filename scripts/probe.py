@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Say, as JSON, what is seen from where this runs: the gate calls it in each image, as trainings are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import _path
+from evenground.errors import EvengroundError, cli
+from evenground.images import check_inside, read_record
+from evenground.preflight.inside import look
+from evenground.surroundings.mounts import foreign_mounts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", nargs="*", default=[], help="files and folders to be seen")
+    parser.add_argument("--folders", nargs="*", default=[], help="folders to be written to")
+    parser.add_argument("--token", required=True, help="part of the name of the files that are left there")
+    parser.add_argument("--python", default="", help="the engine's interpreter")
+    parser.add_argument("--image", type=Path, help="record of the image this runs in")
+    parser.add_argument("--ours", nargs="*", default=[], help="what the pipeline itself binds")
+    parser.add_argument("--container", default="", help="what Apptainer calls the image")
+    given = parser.parse_args()
+    seen = look(given.files, given.folders, given.token, given.python)
+    if given.image:
+        seen = replace(seen, replaced=replaced(given.image))
+    try:
+        mounts = foreign_mounts(_path.ROOT, given.ours)
+    except OSError:
+        # Then /proc is missing, which the gate finds by itself.
+        mounts = []
+    print(json.dumps(asdict(replace(seen, container=given.container, mounts=mounts))))
+
+
+def replaced(record: Path) -> str:
+    """Why this is not the recorded image; empty where it is."""
+    try:
+        check_inside(read_record(record))
+    except EvengroundError as error:
+        return str(error)
+    return ""
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,133 @@
+"""What a training ran in beside its own environment, read where and when it ran."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from evenground.errors import EvengroundError
+from evenground.files import read_json, real
+from evenground.runs.installed import without_paths
+from evenground.runs.links import folders_elsewhere
+from evenground.runs.variables import CACHE, CAN_DIFFER, programs_of
+from evenground.surroundings.mapped import Places, image_places, native_places, sorted_out
+from evenground.surroundings.mounts import foreign_mounts, read_mounts
+from evenground.surroundings.record import SurroundingsRecord, Variable
+
+if TYPE_CHECKING:
+    from evenground.runs.training import Training
+
+COPY, HOME = "working copy", "home folder"
+
+
+def surroundings_of(training: Training, home: Path, mapped: Path) -> SurroundingsRecord:
+    """The record of a training that has just ended; `mapped` is the sampler's list of mapped files."""
+    root, missing = training.plan.root, dict[str, str]()
+    mounts = _mounts(training, missing)
+    counts, foreign = _mapped(training, home, mapped, missing)
+    return SurroundingsRecord(
+        image=_image(training, missing),
+        variables=_variables(training, home),
+        mounts=None if mounts is None else [_shown(place, root) for place in mounts],
+        mapped=counts,
+        foreign=None if foreign is None else [_shown(path, root) for path in foreign],
+        cold_start=training.cold_start,
+        missing=missing,
+    )
+
+
+def _shown(path: str, root: Path) -> str:
+    """A path without whose machine it is; of a name that is no UTF-8 the bytes in words."""
+    return without_paths(os.fsencode(path).decode("utf-8", "backslashreplace"), root)
+
+
+def _variables(training: Training, home: Path) -> dict[Variable, str]:
+    given = training.variables(home)
+    return {name: _shown(given[name], training.plan.root) for name in CAN_DIFFER if name in given}
+
+
+def _image(training: Training, missing: dict[str, str]) -> Literal["mounted", "unpacked"] | None:
+    """`mounted` or `unpacked`; None natively, and where Apptainer does not say."""
+    if training.image is None:
+        return None
+    if not training.container:
+        missing["image"] = "Apptainer does not say what it runs"
+        return None
+    return "mounted" if training.container.endswith(".sif") else "unpacked"
+
+
+def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
+    if training.image is None:
+        return []
+    try:
+        return foreign_mounts(training.plan.root, bound(training))
+    except OSError as error:
+        missing["mounts"] = f"the mounts cannot be read: {error.strerror}"
+        return None
+
+
+def _mapped(
+    training: Training, home: Path, mapped: Path, missing: dict[str, str]
+) -> tuple[dict[str, int] | None, list[str] | None]:
+    try:
+        content = read_json(mapped)
+        places = _places(training, home)
+    except EvengroundError as error:
+        missing["mapped"] = f"the sampler left no list of them: {error.what}"
+        return None, None
+    except OSError as error:
+        missing["mapped"] = f"the mounts cannot be read: {error.strerror}"
+        return None, None
+    if content["missing"]:
+        missing["mapped"] = content["missing"]
+    if not content["files"]:
+        return None, None
+    return sorted_out(content["files"], places)
+
+
+def bound(training: Training) -> list[str]:
+    """What lies outside of the working copy and belongs to the training."""
+    root = training.plan.root
+    sources = training.plan.engine(training.run.engine).sources(root)
+    outside = [str(real(path)) for path in sources if not real(path).is_relative_to(real(root))]
+    return [*outside, *folders_elsewhere(root)]
+
+
+def _places(training: Training, home: Path) -> Places:
+    """Where code of the engine may lie, and what is there."""
+    own = {str(real(training.plan.root)): COPY, str(real(home)): HOME}
+    own |= dict.fromkeys(bound(training), COPY)
+    if training.image is not None:
+        return image_places(own, read_mounts())
+    return native_places({**_of_pythons(training), **_of_programs(training, home), **own})
+
+
+def _of_pythons(training: Training) -> Places:
+    """The engine's environment and the Python that it was made with."""
+    python = training.python or Path(sys.executable)
+    installation = str(real(python).parent.parent)
+    return {installation: "Python", str(real(python.absolute().parent.parent)): "environment"}
+
+
+def _of_programs(training: Training, home: Path) -> Places:
+    """What an engine calls and the pipeline does not install, and what it built in the cache."""
+    variables = training.variables(home)
+    found = {str(real(Path(variables[CACHE]))): "cache"} if CACHE in variables else {}
+    return {**found, **_folders_of_programs(training, variables)}
+
+
+def _folders_of_programs(training: Training, variables: Mapping[str, str]) -> Places:
+    programs = programs_of(training.plan.engine(training.run.engine))
+    places = [shutil.which(program, path=variables["PATH"]) for program in programs]
+    return {str(_installation(real(Path(place)))): "programs" for place in places if place}
+
+
+def _installation(program: Path) -> Path:
+    """Of `/opt/elixir/bin/elixir` all that lies in `/opt/elixir`; never a whole home folder, or the disk."""
+    above = program.parent.parent
+    is_whole = above in (Path("/"), Path(os.path.expanduser("~")))  # noqa: PTH111 - there may be none
+    return above if program.parent.name == "bin" and not is_whole else program.parent

@@ -1,0 +1,42 @@
+"""Whose code a process mapped: each file by where it lies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from evenground.surroundings.mounts import Mount, is_below, over_image
+
+# Where a system has its own libraries; what an administrator adds by hand (/usr/local, /opt) is none of them.
+OF_SYSTEMS = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/nix/store", "/gnu/store")
+NOT_OF_SYSTEMS = ("/usr/local",)
+DRIVER = "/.singularity.d/libs"
+
+Places = Mapping[str, str]
+"""Folder -> what lies there, in words; the longest folder holds. Without words it is foreign."""
+
+
+def native_places(own: Places) -> Places:
+    """Where a native engine's code may lie: `own` folders of the run, and the system's."""
+    system = dict.fromkeys(OF_SYSTEMS, "system")
+    # A Python in /usr/local is the run's own; one in /usr is the system's.
+    return {**dict.fromkeys(NOT_OF_SYSTEMS, ""), **own, **system}
+
+
+def image_places(own: Places, mounts: Sequence[Mount]) -> Places:
+    """The same in an image: all that is mounted over it is foreign, but for `own` folders and the driver."""
+    mounted = [mount.point for mount in over_image(mounts) if not is_below(mount.point, DRIVER)]
+    return {**dict.fromkeys(mounted, ""), "/": "image", DRIVER: "driver", **own}
+
+
+def sorted_out(files: Sequence[str], places: Places) -> tuple[dict[str, int], list[str]]:
+    """How many of `files` lie where, and those that are foreign."""
+    of_each = {path: _place_of(path, places) for path in files}
+    counts = Counter(place for place in of_each.values() if place)
+    foreign = [path for path, place in of_each.items() if not place]
+    return dict(sorted(counts.items())), sorted(foreign)
+
+
+def _place_of(path: str, places: Places) -> str:
+    folders = [folder for folder in places if is_below(path, folder)]
+    return places[max(folders, key=len)] if folders else ""

@@ -1,0 +1,98 @@
+"""What is mounted in a container where the image has its own files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MOUNTINFO = Path("/proc/self/mountinfo")
+# Where images keep programs and settings; what a site mounts elsewhere no program looks for.
+OF_IMAGES = (
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/usr",
+    "/opt",
+    "/etc",
+    "/.singularity.d",
+)
+# What Apptainer mounts there in every container: names of users and hosts, the time zone, its own folder.
+_OF_APPTAINER = re.compile(
+    r"/etc/(hosts|hostname|localtime|resolv\.conf|passwd|group)|/\.singularity\.d/.*"
+    # And of `--nv`: the driver's programs, by its nvliblist.conf.
+    r"|/usr/s?bin/nvidia-[a-z-]+"
+)
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+# A folder that every image has and nobody mounts.
+_SURELY_OF_IMAGE = "/.singularity.d/actions"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of mountinfo: what of which file system is seen where."""
+
+    device: str
+    """`major:minor`."""
+    root: str
+    """Folder or file of the file system."""
+    point: str
+
+
+def read_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
+    """Every mount that this process sees, in order; OSError where there is no such file."""
+    lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return [_mount(line.split(" ")) for line in lines]
+
+
+def _mount(fields: Sequence[str]) -> Mount:
+    return Mount(device=fields[2], root=_unescaped(fields[3]), point=_unescaped(fields[4]))
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)
+
+
+def over_image(mounts: Sequence[Mount]) -> list[Mount]:
+    """The mounts of a container that show something else than its image.
+
+    Where Apptainer can lay nothing over an image it mounts each of the image's folders by itself.
+    """
+    image = max(
+        (mount for mount in mounts if is_below(_SURELY_OF_IMAGE, mount.point)),
+        key=lambda mount: len(mount.point),
+        default=Mount("", "", ""),
+    )
+    beginning = image.root.removesuffix(image.point)
+    return [
+        mount
+        for mount in mounts
+        if mount.point != "/" and (mount.device, mount.root) != (image.device, beginning + mount.point)
+    ]
+
+
+def foreign_mounts(copy: Path, ours: Collection[str], mountinfo: Path = MOUNTINFO) -> list[str]:
+    """Mount points in the image's folders and in the working copy that neither Apptainer nor we made.
+
+    `ours`: what the pipeline binds beside the working copy. OSError as by `read_mounts`.
+    """
+    places = (*OF_IMAGES, str(copy))
+    known = {str(copy), *ours}
+    points = [mount.point for mount in over_image(read_mounts(mountinfo))]
+    return sorted(set(_foreign(points, places, known)))
+
+
+def _foreign(points: Collection[str], places: Collection[str], known: Collection[str]) -> Iterator[str]:
+    for point in points:
+        is_inside = any(is_below(point, place) for place in places)
+        if is_inside and point not in known and not _OF_APPTAINER.fullmatch(point):
+            yield point
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether `path` is the folder or lies in it; both are taken as they are written."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

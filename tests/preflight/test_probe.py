@@ -1,0 +1,343 @@
+"""The gate's probe: whatever is not inside as it is outside is named, with the mend, before any training."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evenground.apptainer import Told
+from evenground.config import load_experiment
+from evenground.images import Image
+from evenground.preflight import inside, probe
+from evenground.preflight.call import Call
+from evenground.preflight.finding import Finding
+from evenground.preflight.inside import Seen, left, look
+from evenground.preflight.probe import wanted_of
+from evenground.runs.plan import ATTEMPTS, RUNS, Plan, make_plan
+from surroundings.mountinfo import NO_LAYER, OVERLAID, OVERLAY, UNDERLAY, WRITABLE_TMPFS, written
+from working_copy import fresh_copy
+
+# Of this machine some is seen that no container has; the rest of the answer stays.
+AS_IN_A_CONTAINER = {"image": "", "mounts": [], "container": "/cache/jax-1.sif"}
+CHANGES = "import json, sys; print(json.dumps(json.loads(sys.stdin.read()) | json.loads(sys.argv[1])))"
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    copy = fresh_copy(tmp_path_factory.mktemp("probed"))
+    return make_plan(load_experiment(copy.settings), copy.root)
+
+
+@pytest.fixture
+def probed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finding]:
+    """Runs the probe on this machine itself: `line` is the shell line, `seen` is other in the answer."""
+    monkeypatch.chdir(plan.root)
+    for name in ("RUNNER_PYTHON", "ENGINE_PYTHON"):
+        monkeypatch.setattr(probe, name, sys.executable)
+    image = Image("jax", "abc", plan.root / "jax-1.sif", plan.root / "jax-1.json")
+
+    def run(line: str = "{command}", arguments: str = "", **seen: object) -> Finding:
+        answer = shlex.join([sys.executable, "-c", CHANGES, json.dumps({**AS_IN_A_CONTAINER, **seen})])
+
+        def whole(file: Path, command: str) -> str:
+            assert file == image.file
+            return line.replace("{command}", f"( {command} ) | {answer}")
+
+        call = Call(whole, Told(arguments, [], []), dict(os.environ))
+        return probe.probe(image, wanted_of([plan]), call)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(plan: Plan) -> object:
+    """Nothing is left behind in the folders that are tried."""
+    yield
+    folders = [plan.root / folder for folder in (RUNS, ATTEMPTS, "results/logs")]
+    assert all(folder.is_dir() and not list(folder.iterdir()) for folder in folders if folder.exists())
+
+
+def test_what_is_as_outside_passes(probed: Callable[..., Finding]) -> None:
+    before = set(Path("/tmp").glob(".evenground-*"))
+    assert probed() == Finding("container of jax", "ok", "sees what is outside of it, and nothing else")
+    assert set(Path("/tmp").glob(".evenground-*")) <= before
+
+
+def test_what_a_sites_programs_print_is_no_answer(probed: Callable[..., Finding]) -> None:
+    assert probed("echo welcome; echo; {command}; echo goodbye; echo maintenance >&2").state == "ok"
+
+
+def test_it_begins_elsewhere(probed: Callable[..., Finding], plan: Plan) -> None:
+    found = probed("cd /; {command}")
+    assert found.state == "lack" and found.seen == f"it begins there in /, not in {plan.root}"
+    assert "mount home = yes" in found.mend
+    assert probed("cd /; {command}", "--pwd /").mend == "leave --pwd out of --apptainer-args"
+
+
+def test_a_folder_is_another_one(probed: Callable[..., Finding], plan: Plan) -> None:
+    """What is written to it is not there afterwards."""
+    runs = plan.root / RUNS
+    found = probed(f"{{command}}; rm {runs}/.evenground-*")
+    assert found.state == "lack"
+    assert found.seen == f"what is written there to {runs} does not reach it: it is another folder"
+    mend = probed(f"{{command}}; rm {runs}/.evenground-*", f"--bind /srv:{runs}").mend
+    assert mend == f"leave --bind /srv:{runs} out of --apptainer-args"
+
+
+def test_a_folder_cannot_be_written(probed: Callable[..., Finding], plan: Plan) -> None:
+    folders = {str(plan.root / RUNS): "Read-only file system"}
+    seen = probed(folders=folders).seen
+    assert seen.endswith(f"{RUNS} does not reach it: Read-only file system")
+
+
+def test_a_file_is_another_one(probed: Callable[..., Finding], plan: Plan) -> None:
+    file = str(plan.root / "Snakefile")
+    found = probed(files={file: "No such file or directory"})
+    assert found.seen.startswith(
+        f"{file} is not seen there as it is outside: No such file or directory, not "
+    )
+    assert found.mend.startswith("bind nothing over it; ")
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"),
+    [
+        (
+            "echo 'FATAL:   configuration disallows users from running SIF containers' >&2; exit 255",
+            "FATAL: configuration disallows users from running SIF containers",
+        ),
+        ("echo 'Could not locate the container application: x'; exit 1", "Could not locate the container"),
+        ("exit 9", "it says nothing"),
+        ("true", "it says nothing"),
+        ("echo '<html>'", "<html>"),
+    ],
+)
+def test_a_container_that_does_not_start(probed: Callable[..., Finding], line: str, seen: str) -> None:
+    found = probed(line)
+    assert found.state == "lack" and found.seen.startswith(seen) and found.mend
+
+
+def test_one_that_does_not_answer(probed: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "LIMIT_S", 0.3)
+    found = probed("exec sleep 10")
+    assert found.state == "lack" and "did not answer" in found.seen
+
+
+def test_what_will_flag_every_run_is_said_now(probed: Callable[..., Finding]) -> None:
+    found = probed(mounts=["/usr", "/opt/a", "/opt/b", "/opt/c"], container="/tmp/rootfs-1/root")
+    assert found.state == "warning"
+    assert found.seen == (
+        "mounted over files of the image or of the working copy: /usr, /opt/a, /opt/b; "
+        "the image is unpacked before every training, which keeps a disk busy"
+    )
+    assert found.mend == "bind nothing there, or runs are flagged; install squashfuse, and it is mounted"
+    found = probed(arguments="--unsquash", container="/tmp/rootfs-1/root")
+    assert found.mend == "leave --unsquash out of --apptainer-args"
+
+
+def test_all_that_a_training_reads_and_writes_is_looked_at(plan: Plan) -> None:
+    folder = plan.root / plan.prepared("tiny")
+    folder.mkdir(parents=True)
+    try:
+        assert not [path for path in wanted_of([plan]).files if path.startswith(str(folder))]
+        for name in ("dataset.json", "train_images.npy"):
+            (folder / name).touch()
+        wanted = wanted_of([plan, plan])
+    finally:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+    files = ["Snakefile", "src/evenground", "results", "tests/fake_engine"]
+    assert {str(plan.root / name) for name in files} <= set(wanted.files)
+    assert {str(folder / name) for name in ("dataset.json", "train_images.npy")} <= set(wanted.files)
+    assert len(set(wanted.files)) == len(wanted.files)
+    assert {str(plan.root / RUNS), str(plan.root / ATTEMPTS), "/tmp"} <= set(wanted.folders)
+
+
+# Without Apptainer and without a process: what is named of made answers, and in which order.
+PLAIN = Seen(
+    cwd="/copy",
+    process_table="pid:[1]",
+    network="net:[1]",
+    user="1000",
+    machine="m-2c",
+    image="",
+    files={"/copy/Snakefile": "10 bytes, 1", "/dev/null": "there"},
+    folders={"/copy/results/runs": "", "/tmp": ""},
+    python="",
+)
+OTHER: dict[str, dict[str, object]] = {
+    "it runs there as user 0, outside as 1000": {"user": "0"},
+    "the machine's processes are not seen there: No such file or directory": {
+        "process_table": "No such file or directory"
+    },
+    "it has a network of its own there, and the lock of trainings is not seen": {"network": "net:[2]"},
+    "it begins there in /tmp, not in /copy": {"cwd": "/tmp"},
+    "the image is not used as it is: /opt/evenground can be written": {
+        "image": "/opt/evenground can be written"
+    },
+    "/copy/Snakefile is not seen there as it is outside: 9 bytes, 1, not 10 bytes, 1": {
+        "files": {"/copy/Snakefile": "9 bytes, 1", "/dev/null": "there"}
+    },
+    "what is written there to /copy/results/runs does not reach it: Read-only file system": {
+        "folders": {"/copy/results/runs": "Read-only file system", "/tmp": ""}
+    },
+    "the engine's Python does not start there: Exec format error": {"python": "Exec format error"},
+    "it is not the recorded image: replaced": {"replaced": "replaced"},
+    "the machine is 'm-1c' there, outside 'm-2c'": {"machine": "m-1c"},
+}
+
+
+def named(seen: Seen, *lost: str) -> list[str]:
+    """The differences of what is seen from what is seen outside."""
+    return [found.seen for found in probe._differences(seen, PLAIN, lost)]
+
+
+def test_what_is_the_same_differs_in_nothing() -> None:
+    assert named(PLAIN) == []
+    assert named(replace(PLAIN, mounts=["/usr"], container="/tmp/rootfs-1/root")) == []
+
+
+@pytest.mark.parametrize("wanted", OTHER)
+def test_each_difference_is_named(wanted: str) -> None:
+    assert named(replace(PLAIN, **OTHER[wanted])) == [wanted]  # type: ignore[arg-type]
+
+
+def test_what_explains_others_comes_first() -> None:
+    changes = {name: value for change in OTHER.values() for name, value in change.items()}
+    assert named(replace(PLAIN, **changes)) == list(OTHER)  # type: ignore[arg-type]
+
+
+def test_a_file_that_was_left_must_be_found_outside() -> None:
+    assert named(PLAIN, "/tmp") == ["what is written there to /tmp does not reach it: it is another folder"]
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "environ", "mend"),
+    [
+        ({"user": "0"}, "--fakeroot", {}, "leave --fakeroot out of --apptainer-args"),
+        ({"user": "0"}, "", {}, "whoever keeps Apptainer here can change it (apptainer.conf)"),
+        ({"process_table": "pid:[2]"}, "", {"SINGULARITY_CONTAINALL": "1"}, "unset SINGULARITY_CONTAINALL"),
+        ({"process_table": "none"}, "", {"APPTAINER_NO_MOUNT": "sys,proc"}, "unset APPTAINER_NO_MOUNT"),
+        (
+            {"process_table": "none"},
+            "--no-mount tmp",
+            {},
+            "add /proc to APPTAINER_BIND; whoever keeps Apptainer here can change it "
+            "(apptainer.conf: mount proc = yes)",
+        ),
+        ({"network": "net:[2]"}, "", {"APPTAINER_NETNS_PATH": "/n"}, "unset APPTAINER_NETNS_PATH"),
+        ({"cwd": "/"}, "--no-home", {"APPTAINER_PWD": "/"}, "unset APPTAINER_PWD and leave --no-home out of"),
+        ({"image": "odd"}, "--writable-tmpfs", {}, "leave --writable-tmpfs out of --apptainer-args"),
+        (
+            {"folders": {"/tmp": "no"}},
+            "",
+            {},
+            "add /tmp to APPTAINER_BIND; whoever keeps Apptainer here can change it "
+            "(apptainer.conf: mount tmp = yes)",
+        ),
+        ({"folders": {"/tmp": "no"}}, "", {"APPTAINER_BIND": "/s:/tmp,/d"}, "take /s:/tmp out of"),
+        (
+            {"folders": {"/copy/results/runs": "no"}},
+            "",
+            {"APPTAINER_BIND": "/copy:/copy:ro,/copy2"},
+            "take /copy:/copy:ro out of APPTAINER_BIND",
+        ),
+        ({"files": {"/copy/Snakefile": "no"}}, "-B /s:/copy", {}, "leave -B /s:/copy out of"),
+        ({"files": {"/dev/null": "no"}}, "", {"APPTAINER_NO_MOUNT": "dev"}, "unset APPTAINER_NO_MOUNT"),
+        ({"python": "no"}, "", {"APPTAINER_BIND": "/s:/opt"}, "take /s:/opt out of APPTAINER_BIND"),
+        ({"python": "no"}, "", {}, "nothing may lie over /opt/evenground: "),
+        ({"replaced": "it"}, "", {}, "call again"),
+        ({"machine": "m"}, "--no-nv", {}, "leave --no-nv out of --apptainer-args"),
+        ({"machine": "m"}, "", {"APPTAINER_CPUSET_CPUS": "0"}, "unset APPTAINER_CPUSET_CPUS"),
+        ({"machine": "m"}, "", {}, "let it see the same cores and GPUs"),
+    ],
+)
+def test_the_mend_names_who_told_it_so(
+    change: dict[str, object], arguments: str, environ: dict[str, str], mend: str
+) -> None:
+    (found,) = probe._differences(replace(PLAIN, **change), PLAIN, [])  # type: ignore[arg-type]
+    call = Call(lambda image, command: command, Told(arguments, [], []), environ)
+    assert probe._mend(found, call).startswith(mend)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (OVERLAY, ""),
+        (UNDERLAY, ""),
+        (NO_LAYER, ""),
+        (OVERLAID, "layers over it: 0"),
+    ],
+)
+def test_an_image_is_seen_through_apptainers_own_layers_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, seen: str
+) -> None:
+    monkeypatch.setattr(inside, "MOUNTINFO", written(text, tmp_path))
+    monkeypatch.setattr(inside, "OF_ENGINE", str(tmp_path / "none"))
+    assert look([], [], "").image == seen
+
+
+def test_an_image_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside, "MOUNTINFO", written(WRITABLE_TMPFS, tmp_path))
+    monkeypatch.setattr(inside, "OF_ENGINE", str(tmp_path))
+    assert look([], [], "").image == f"{tmp_path} can be written"
+    monkeypatch.setattr(inside, "MOUNTINFO", tmp_path / "none")
+    assert look([], [], "").image == "No such file or directory"
+
+
+def test_what_is_seen_of_files_and_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("abc")
+    os.utime(tmp_path / "file", ns=(5, 5))
+    files = [str(tmp_path / "file"), str(tmp_path / "none"), "/dev/null"]
+    seen = look(files, [str(tmp_path), str(tmp_path / "none"), "/dev/null"], "t0")
+    assert list(seen.files.values()) == ["3 bytes, 5", "No such file or directory", "there"]
+    assert list(seen.folders.values()) == ["", "No such file or directory", "Not a directory"]
+    assert left(tmp_path, "t0").read_text() == "t0"
+    assert look([], [str(tmp_path)], "t0").folders == {str(tmp_path): "File exists"}
+    assert (seen.cwd, seen.user) == (str(Path.cwd()), str(os.getuid()))
+    assert seen.process_table.startswith("pid:[") and seen.network.startswith("net:[")
+
+
+@pytest.mark.parametrize(
+    ("python", "seen"),
+    [
+        (sys.executable, ""),
+        ("/none/python", "No such file or directory"),
+        ("/dev/null", "Permission denied"),
+        ("/bin/false", "exit code 1"),
+        ("{folder}/odd", "odd: lib.so.1 is missing"),
+    ],
+)
+def test_an_engines_python_that_does_not_start(tmp_path: Path, python: str, seen: str) -> None:
+    (tmp_path / "odd").write_text("#!/bin/sh\necho 'odd: lib.so.1\n is missing' >&2\nexit 127\n")
+    (tmp_path / "odd").chmod(0o755)
+    assert look([], [], "", python.format(folder=tmp_path)).python == seen
+
+
+def test_in_another_namespace_the_processes_are_others(may_unshare: None) -> None:
+    """`/proc` of the machine in a PID namespace of its own shows the processes of another."""
+    code = "import sys; from evenground.preflight.inside import look; print(look([], [], '').process_table)"
+    env = {"PYTHONPATH": str(Path(inside.__file__).parents[2])}
+    words = ["unshare", "--pid", "--fork", sys.executable, "-c", code]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "/proc shows the processes of another namespace\n"
+
+
+@pytest.fixture
+def may_unshare() -> None:
+    """Skips where no PID namespace may be made."""
+    if not shutil.which("unshare"):
+        pytest.skip("a PID namespace needs unshare")
+    tried = subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"no PID namespace here: {tried.stderr.strip()}")

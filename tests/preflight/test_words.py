@@ -1,0 +1,477 @@
+"""What Apptainer 1.4.5 says where a container does not start: one line, and the mend that mends."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from evenground.apptainer import Told, mount_of
+from evenground.images import Image, take_record
+from evenground.preflight import words
+from evenground.preflight.call import Call
+from evenground.preflight.words import MOST_CHARACTERS, last_words, why_not_started
+
+COPY = Path.cwd()
+# What it says to an ordinary user in every call, where squashfuse is not installed.
+AS_USER = """\
+INFO:    squashfuse not found, will not be able to mount SIF or other squashfs files
+INFO:    fuse2fs not found, will not be able to mount EXT3 filesystems
+INFO:    gocryptfs not found, will not be able to use gocryptfs
+INFO:    Converting SIF file to temporary sandbox...
+"""
+HARMLESS = """\
+WARNING: passwd file doesn't exist in container, not updating
+WARNING: group file doesn't exist in container, not updating
+WARNING: Skipping mount /etc/hosts [binds]: /etc/hosts doesn't exist in container
+WARNING: Skipping mount /var/lib/apptainer/mnt/session/tmp [tmp]: /tmp doesn't exist in container
+WARNING: Error changing the container working directory. Using '/' instead: chdir /copy: no such file \
+or directory
+"""
+UNPACKING = "FATAL:   while extracting /i.sif: root filesystem extraction failed: extract command failed: "
+
+
+def unpacking(cause: str, status: int = 255) -> str:
+    """What it says where the image could not be unpacked."""
+    return f"{AS_USER}{UNPACKING}{HARMLESS}{cause}\n: exit status {status}\n"
+
+
+NESTED_BINDS = f"""\
+{AS_USER}{UNPACKING}WARNING: Ignoring /tmp/rootfs-1109420009 bind mount: user bind control disabled by \
+system administrator
+WARNING: Ignoring /usr/bin/unsquashfs bind mount: user bind control disabled by system administrator
+{HARMLESS}FATAL:   permission denied
+: exit status 255
+"""
+NAMESPACES = f"""\
+{AS_USER}{UNPACKING}INFO   : A system administrator may need to enable user namespaces, install
+INFO   :   apptainer-suid, or compile with ./mconfig --with-suid
+ERROR  : Failed to create user namespace: maximum number of user namespaces exceeded, check \
+/proc/sys/user/max_user_namespaces
+: exit status 1
+"""
+FULL = f"""\
+{AS_USER}{UNPACKING}{HARMLESS}
+Write on output file failed because No space left on device
+
+FATAL ERROR: writer: failed to write file /image/root/.singularity.d/actions/shell
+Parallel unsquashfs: Using 2 processors
+29 inodes (16 blocks) to write
+
+: exit status 1
+"""
+DAMAGED = unpacking(
+    "read_filesystem_tables: xattr id table start too large in super block\n"
+    "FATAL ERROR: File system corruption detected",
+    1,
+)
+NO_BIND = """\
+WARNING: skipping mount of /nowhere9: stat /nowhere9: no such file or directory
+FATAL:   container creation failed: mount hook function failure: mount /nowhere9->{to} error: while mounting \
+/nowhere9: mount source /nowhere9 doesn't exist
+"""
+NO_LAYER = """\
+WARNING: No layer in use (overlay or underlay), check your configuration, Apptainer can't create /mnt \
+destination automatically without overlay or underlay
+FATAL:   container creation failed: mount hook function failure: mount \
+/var/lib/apptainer/mnt/session/mnt->/mnt \
+error: while mounting /var/lib/apptainer/mnt/session/mnt: destination /mnt doesn't exist in container
+"""
+NO_NETWORK = """\
+ERROR:   could not delete networks: plugin type="portmap" failed (delete): failed to find plugin "portmap"
+FATAL:   container creation failed: plugin type="bridge" failed (add): failed to find plugin "bridge" in \
+path [/usr/lib/cni]
+"""
+OPEN = "FATAL:   While checking container encryption: could not open image /i.sif: "
+CREATION = "FATAL:   container creation failed: "
+SQUASHFUSE = (
+    f"{CREATION}image driver mount failure: image driver squashfuse_ll instance exited with error: "
+    "squashfuse_ll exited: fuse: failed to open /dev/fuse: Permission denied"
+)
+
+
+class Case(NamedTuple):
+    """What was said, a part of the words that are chosen, and of the mend."""
+
+    said: str
+    words: str
+    mend: str
+
+
+OF_THE_SETTINGS = [
+    Case(
+        "FATAL:   configuration disallows users from running unencrypted SIF containers",
+        "FATAL: configuration disallows users from running unencrypted SIF containers",
+        "(apptainer.conf: allow container); else run natively",
+    ),
+    Case(
+        unpacking("FATAL:   configuration disallows users from running sandbox containers"),
+        "FATAL: configuration disallows users from running sandbox containers",
+        "(apptainer.conf: allow container); else run natively",
+    ),
+    Case(
+        unpacking("FATAL:   apptainer image is not in an allowed configured path"),
+        "FATAL: apptainer image is not in an allowed configured path",
+        "point EVENGROUND_CACHE to a folder that is allowed; ",
+    ),
+    Case(
+        "FATAL:   failed to resolve path /nowhere: lstat /nowhere: no such file or directory",
+        "failed to resolve path /nowhere",
+        "apptainer.conf: limit container paths)",
+    ),
+    Case(
+        "FATAL:   apptainer image is not owned by required group(s)",
+        "is not owned by required group(s)",
+        "apptainer.conf: limit container owners, groups)",
+    ),
+    Case(
+        "FATAL:   failed to retrieve user information for nobody2: user: unknown user nobody2",
+        "unknown user nobody2",
+        "apptainer.conf: limit container owners, groups)",
+    ),
+    Case(
+        f"{CREATION}not mounting user requested home: user bind control is disallowed",
+        "not mounting user requested home",
+        "apptainer.conf: user bind control = yes)",
+    ),
+    Case(NESTED_BINDS, "FATAL: permission denied", "apptainer.conf: user bind control = yes)"),
+    Case(NO_LAYER, "destination /mnt doesn't exist in container", "apptainer.conf: enable overlay = yes)"),
+    Case(
+        "FATAL:   Unprivileged installation found, user namepace needed but not allowed by configuration.",
+        "user namepace needed but not allowed",
+        "apptainer.conf: allow user ns = yes)",
+    ),
+    Case(
+        f"{CREATION}while mounting image /proc/self/fd/3: failed to find loop device: could not attach image "
+        "file to loop device: failed to attach loop device: no loop devices available",
+        "no loop devices available",
+        "apptainer.conf: max loop devices), or have the image unpacked: APPTAINER_UNSQUASH=1",
+    ),
+    Case(
+        NO_BIND.format(to="/nowhere9"),
+        "mount source /nowhere9 doesn't exist",
+        "make /nowhere9, or add it to APPTAINER_NO_MOUNT; ",
+    ),
+]
+OF_THE_MACHINE = [
+    Case(NAMESPACES, "ERROR : Failed to create user namespace: maximum", "sysctl user.max_user_namespaces="),
+    Case(
+        "FATAL:   Couldn't determine user account information: user: unknown userid 12345",
+        "unknown userid 12345",
+        "this user needs an entry in the passwd database",
+    ),
+    Case(
+        f"{AS_USER}FATAL:   while extracting /i.sif: could not create temporary sandbox: stat /none: no such "
+        "file or directory",
+        "could not create temporary sandbox: stat /none",
+        "set APPTAINER_TMPDIR to a folder that exists and can be written",
+    ),
+    Case(
+        SQUASHFUSE, "failed to open /dev/fuse", "let this user open /dev/fuse, or have the image unpacked: "
+    ),
+]
+OF_THE_FILE = [
+    Case(f"{OPEN}/i.sif is not readable by the current user, check permissions", "is not readable", "chmod"),
+    Case(f"{OPEN}failed to retrieve path for /i.sif: lstat /i.sif: permission denied", "lstat", "chmod a+rX"),
+    *(
+        Case(f"{AS_USER}{OPEN}{why}", why, "copy it in again; to have it built, move it and ")
+        for why in (
+            "failed to retrieve path for /i.sif: lstat /i.sif: no such file or directory",
+            "reading descriptors: unexpected EOF",
+            "while checking system partition header: failed to read SIF partition at offset 36864: EOF",
+            "image format not recognized",
+        )
+    ),
+    Case(
+        "FATAL:   Failed to open image /i.sif: reading descriptors: unexpected EOF",
+        "Failed to open image",
+        "copy it in again; ",
+    ),
+    Case(DAMAGED, "FATAL ERROR: File system corruption detected", "copy it in again; "),
+    Case(
+        f"{CREATION}while mounting image /proc/self/fd/3: failed to mount squashfs filesystem: input/output "
+        "error",
+        "failed to mount squashfs filesystem",
+        "copy it in again; ",
+    ),
+    Case(
+        f"{CREATION}while mounting image /proc/self/fd/3: kernel reported a bad superblock for squashfs "
+        "image partition, possible causes are that your kernel doesn't support the compression algorithm",
+        "bad superblock",
+        "copy it in again; ",
+    ),
+]
+OF_THE_INSIDE = [
+    Case(
+        "/usr/bin/env: '/opt/evenground/runner/bin/python': No such file or directory",
+        "/usr/bin/env: '/opt/evenground/runner/bin/python': No such file",
+        "nothing may lie over /opt/evenground: move what is bound there, or the working copy",
+    ),
+    Case(
+        f"{HARMLESS}/opt/python3: can't open file '/copy/scripts/probe.py': [Errno 2] No such file",
+        "can't open file '/copy/scripts/probe.py'",
+        "bind nothing over the working copy; ",
+    ),
+    Case(
+        'FATAL:   "bash": executable file not found in $PATH',
+        '"bash": executable file not found',
+        "bind nothing over the programs of the image",
+    ),
+]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    return Image("jax", "abc", tmp_path / "jax-1.sif", tmp_path / "jax-1.json")
+
+
+def call(arguments: str = "", ours: tuple[str, ...] = (), **environ: str) -> Call:
+    """A call in which Apptainer is told this."""
+    return Call(lambda image, command: command, Told(arguments, [], list(ours)), environ)
+
+
+@pytest.mark.parametrize("case", [*OF_THE_SETTINGS, *OF_THE_MACHINE, *OF_THE_FILE, *OF_THE_INSIDE])
+def test_its_own_words_and_the_mend(image: Image, case: Case) -> None:
+    for given in (call(), None):
+        seen, mend = why_not_started(case.said, image, given)
+        assert case.words in seen and case.mend in mend
+        assert "\n" not in seen and not seen.startswith(("INFO", "WARNING"))
+
+
+@pytest.mark.parametrize(
+    ("said", "arguments", "environ", "mend"),
+    [
+        (
+            "FATAL:   could not use fakeroot: no mapping entry found in /etc/subuid for root",
+            "--nv",
+            {"APPTAINER_FAKEROOT": "1"},
+            "unset APPTAINER_FAKEROOT",
+        ),
+        (NO_NETWORK, "--net --nv", {}, "leave --net out of --apptainer-args"),
+        (
+            f"{AS_USER}{CREATION}network requires root or a suid installation with /etc/subuid --fakeroot",
+            "",
+            {"SINGULARITY_NET": "1"},
+            "unset SINGULARITY_NET",
+        ),
+        (
+            "FATAL:   no SIF writable overlay partition found in /i.sif",
+            "-w",
+            {},
+            "leave -w out of --apptainer-args",
+        ),
+        (NO_LAYER, "", {"APPTAINER_WRITABLE": "1"}, "unset APPTAINER_WRITABLE"),
+        (
+            "FATAL:   while loading overlay images: failed to open overlay image /none: failed to retrieve "
+            "path for /none: lstat /none: no such file or directory",
+            "--overlay /none",
+            {},
+            "leave --overlay out of --apptainer-args",
+        ),
+        (
+            f"{CREATION}while applying cgroups config: cannot use cgroups - cannot use systemd cgroups "
+            "manager, systemd not running as init on this host",
+            "--cpus 1",
+            {},
+            "leave --cpus out of --apptainer-args",
+        ),
+        (
+            "FATAL:   cpus value must be in range 0.01 - 2",
+            "",
+            {"APPTAINER_CPU_SHARES": "100"},
+            "unset APPTAINER_CPU_SHARES",
+        ),
+        (
+            f'{CREATION}exec: "nvidia-container-cli": executable file not found in $PATH',
+            "--nvccli",
+            {},
+            "leave --nvccli out of --apptainer-args",
+        ),
+        (
+            "FATAL:   While initializing: couldn't parse configuration file /none: open /none: no such file",
+            "",
+            {"APPTAINER_CONFIG_FILE": "/none"},
+            "unset APPTAINER_CONFIG_FILE",
+        ),
+        (
+            "FATAL:   Could not configure --keep-privs: --keep-privs requires root privileges",
+            "--keep-privs",
+            {},
+            "leave --keep-privs out of --apptainer-args",
+        ),
+        (
+            "FATAL:   while setting environment: while processing /none: could not read environment file",
+            "--env-file=/none",
+            {},
+            "leave --env-file=/none out of --apptainer-args",
+        ),
+        ("Could not locate the container application: x", "", {"APPTAINER_APP": "x"}, "unset APPTAINER_APP"),
+        (
+            "FATAL:   While parsing environment variables: while updating flags from environment: \n"
+            'unable to set flag pid to value 2: strconv.ParseBool: parsing "2": invalid syntax',
+            "",
+            {"APPTAINER_PID": "2"},
+            "unset APPTAINER_PID",
+        ),
+        (
+            "/python: can't open file '/copy/scripts/probe.py': [Errno 2] No such file or directory",
+            "--no-home",
+            {"APPTAINER_SCRATCH": "/home"},
+            "unset APPTAINER_SCRATCH and leave --no-home out of --apptainer-args",
+        ),
+        (
+            "/usr/bin/env: '/opt/evenground/runner/bin/python': No such file or directory",
+            "",
+            {"APPTAINER_SCRATCH": "/opt/evenground"},
+            "unset APPTAINER_SCRATCH",
+        ),
+    ],
+)
+def test_who_told_it_so_is_named(
+    image: Image, said: str, arguments: str, environ: dict[str, str], mend: str
+) -> None:
+    assert why_not_started(said, image, call(arguments, **environ))[1] == mend
+    # What is turned off, or is no flag of this kind, is not.
+    other = why_not_started(said, image, call("--nv --cleanenv", APPTAINER_NV="1", APPTAINER_NET="0"))[1]
+    assert mend not in other
+
+
+def test_a_value_of_a_flag_that_nobody_gave_is_still_told(image: Image) -> None:
+    said = 'unable to set flag pid to value 2: strconv.ParseBool: parsing "2": invalid syntax'
+    assert why_not_started(said, image, None)[1] == "set the variable of --pid to 1 or 0"
+
+
+@pytest.mark.parametrize("flag", ["flag: --bogus", "shorthand flag: 'x' in -x"])
+def test_a_flag_that_it_does_not_know(image: Image, flag: str) -> None:
+    seen, mend = why_not_started(f'Error for command "exec": unknown {flag}\n', image, call())
+    assert seen == f"Apptainer knows no {flag.partition(': ')[2]}" and "--apptainer-args" in mend
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "mend"),
+    [
+        ("", {"APPTAINER_BIND": "/usr,/nowhere9"}, "take /nowhere9 out of APPTAINER_BIND"),
+        ("", {"APPTAINER_BIND": "/nowhere9:/d:ro,/usr"}, "take /nowhere9:/d:ro out of APPTAINER_BIND"),
+        ("--bind /nowhere9:/d", {}, "leave --bind /nowhere9:/d out of --apptainer-args"),
+        ("-B /usr,/nowhere9", {}, "leave -B /usr,/nowhere9 out of --apptainer-args"),
+        ("--bind=/nowhere9", {}, "leave --bind=/nowhere9 out of --apptainer-args"),
+        ("--mount type=bind,src=/nowhere9,dst=/d", {}, "leave --mount out of --apptainer-args"),
+        ("", {"APPTAINER_CONTAINLIBS": "/nowhere9"}, "unset APPTAINER_CONTAINLIBS"),
+        # Bound by the settings: the site's own binds of other things are not why.
+        ("", {"APPTAINER_BIND": "/nowhere,/nowhere9/x"}, "make /nowhere9, or add it to APPTAINER_NO_MOUNT"),
+    ],
+)
+def test_who_binds_what_is_not_there(
+    image: Image, arguments: str, environ: dict[str, str], mend: str
+) -> None:
+    said = NO_BIND.format(to="/d")
+    assert why_not_started(said, image, call(arguments, **environ))[1].startswith(mend)
+
+
+def test_who_binds_what_this_user_may_not_see(image: Image) -> None:
+    said = (
+        f"{AS_USER}WARNING: skipping mount of /a b: stat /a b: permission denied\n"
+        "INFO:    Try appending ':ro' to your overlay image or using '--fakeroot'\n"
+        f"{CREATION}mount hook function failure: mount /a b->/x error: while mounting /a b: while getting "
+        "stat for /a b: stat /a b: permission denied\n"
+    )
+    seen, mend = why_not_started(said, image, call(APPTAINER_BIND="/usr,/a b:/x"))
+    assert "while getting stat for /a b" in seen and mend == "take /a b:/x out of APPTAINER_BIND"
+
+
+@pytest.mark.parametrize(
+    ("said", "meets", "other"),
+    [
+        ('FATAL:   "bash": executable file not found in $PATH', "/site:/usr", "/site:/mnt"),
+        (
+            "/usr/bin/env: '/opt/evenground/runner/bin/python': No such file or directory",
+            "/site:/opt",
+            "/opt:/site",
+        ),
+        (
+            "/python: can't open file '/copy/scripts/probe.py': [Errno 2] No such file or directory",
+            f"/site:{COPY}/scripts",
+            f"{COPY}2",
+        ),
+    ],
+)
+def test_a_bind_over_what_is_not_found_is_named(image: Image, said: str, meets: str, other: str) -> None:
+    both = call(f"--bind {meets}", APPTAINER_BIND=f"{meets},{other}")
+    wanted = f"take {meets} out of APPTAINER_BIND and leave --bind {meets} out of --apptainer-args"
+    assert why_not_started(said, image, both)[1] == wanted
+
+
+def test_what_the_pipeline_binds_is_never_why(image: Image) -> None:
+    ours = (f"{COPY}/data/a,b", f"{COPY}/x:y")
+    mounts = "\n".join(map(mount_of, ours))
+    told = call(ours=ours, APPTAINER_BIND="/usr", APPTAINER_MOUNT=mounts)
+    assert told.binds_at(str(COPY)) == [] and told.who_says("mount") == ""
+    assert why_not_started("FATAL: odd", image, told)[1].endswith("set for it here: APPTAINER_BIND")
+    told = call(ours=ours, APPTAINER_MOUNT=f"type=bind,src=/s,dst=/d\n{mounts}")
+    assert told.who_says("mount") == "unset APPTAINER_MOUNT"
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on a disk with a mebibyte left; all others have more."""
+    small, real = tmp_path / "small", shutil.disk_usage
+    small.mkdir()
+    usage = {str(small): real("/")._replace(free=2**20)}
+    monkeypatch.setattr(words.shutil, "disk_usage", lambda path: usage.get(path, real("/")))
+    return small
+
+
+@pytest.mark.parametrize("name", ["APPTAINER_TMPDIR", "SINGULARITY_TMPDIR", "TMPDIR"])
+def test_where_there_is_no_room_to_unpack_both_sizes_are_told(image: Image, small: Path, name: str) -> None:
+    environ = {"TMPDIR": "/", name: str(small)}
+    begin = "no room to unpack the image: it takes"
+    assert why_not_started(FULL, image, call(**environ)) == (
+        f"{begin} more, {small} has 1.00 MiB free",
+        "set APPTAINER_TMPDIR to a folder with room, or install squashfuse, and it is mounted",
+    )
+    image.file.write_bytes(b"image")
+    take_record(image.file, {}).write(image.record)
+    assert why_not_started(FULL, image, call(**environ))[0] == f"{begin} more, {small} has 1.00 MiB free"
+    take_record(image.file, {}, 5 * 2**30 // 2).write(image.record)
+    assert why_not_started(FULL, image, call(**environ))[0] == f"{begin} 2.5 GiB, {small} has 1.00 MiB free"
+
+
+def test_apptainers_own_folder_comes_before_the_systems(image: Image, small: Path) -> None:
+    seen, _ = why_not_started(FULL, image, call(TMPDIR="/", APPTAINER_TMPDIR=str(small)))
+    assert f"{small} has" in seen
+    seen, _ = why_not_started(FULL, image, call())
+    assert "/tmp has" in seen
+    quota = FULL.replace("No space left on device", "Disk quota exceeded")
+    seen, _ = why_not_started(quota, image, call(APPTAINER_TMPDIR="/none"))
+    assert seen.endswith("/none has 0.00 MiB free")
+
+
+def test_words_that_nobody_knows_fall_back_and_name_what_is_set(image: Image) -> None:
+    said = f"{AS_USER}{HARMLESS}FATAL:   the moon is full\n"
+    told = call("--bind /srv", SINGULARITY_QUIET="1", APPTAINER_BIND="/usr", PATH="/bin")
+    assert why_not_started(said, image, told) == (
+        "FATAL: the moon is full",
+        "mend what it says, or run natively, without --use-singularity; "
+        "set for it here: APPTAINER_BIND, SINGULARITY_QUIET",
+    )
+    assert why_not_started(said, image, None)[1].endswith("without --use-singularity")
+    assert why_not_started(said, image, call())[1].endswith("without --use-singularity")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("", "it says nothing"),
+        ("\n \n", "it says nothing"),
+        ("WARNING: only this\n", "it says nothing"),
+        ("a\nb\n", "b"),
+        ("\x1b[31mFATAL:  \x1b[0m red\n\x1b[1;33mERROR:\x1b[0m more\n", "FATAL: red"),
+        ("ERROR  : first\nINFO   : ask\n", "ERROR : first"),
+        ("x" * 999, "x" * MOST_CHARACTERS),
+        (f"{UNPACKING}\x1b[33mWARNING:\x1b[0m odd\nits cause\n: exit status 1\n", "its cause"),
+    ],
+)
+def test_the_line_that_says_most(said: str, words: str) -> None:
+    assert last_words(said) == words

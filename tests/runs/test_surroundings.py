@@ -1,0 +1,129 @@
+"""A training's record of its surroundings: what of it is known, and the reason where it is not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from evenground.config import load_experiment
+from evenground.images import Record
+from evenground.runs import surroundings
+from evenground.runs.plan import make_plan
+from evenground.runs.surroundings import surroundings_of
+from evenground.runs.training import Training
+from evenground.surroundings.mounts import foreign_mounts, read_mounts
+from evenground.surroundings.record import SurroundingsRecord
+from surroundings.mountinfo import OVERLAY, bound, written
+from working_copy import fresh_copy
+
+IMAGE = Record("jax-1", "a" * 64, 1, 1, {})
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A native training of a working copy."""
+    copy = fresh_copy(tmp_path_factory.mktemp("copy"))
+    plan = make_plan(load_experiment({**copy.settings, "repetitions": 1}), copy.root)
+    return Training(plan, plan.runs[0], 1, None, warm_up=False)
+
+
+def record(training: Training, folder: Path, *files: Path | str, missing: str = "") -> SurroundingsRecord:
+    """The record, where the engine mapped these files."""
+    mapped = folder / "mapped.json"
+    found = {"files": [str(file) for file in files], "missing": missing}
+    mapped.write_text(json.dumps(found))
+    return surroundings_of(training, folder / "home", mapped)
+
+
+def test_natively_there_is_no_image_and_nothing_is_mounted_over_one(plain: Training, tmp_path: Path) -> None:
+    found = record(plain, tmp_path, "/usr/lib/libc.so.6", tmp_path / "lib/x.so")
+    assert (found.image, found.mounts, found.cold_start, found.missing) == (None, [], False, {})
+    assert found.mapped == {"system": 1} and found.foreign == [f"{tmp_path}/lib/x.so"]
+    assert found.variables and "PATH" in found.variables and "HOME" not in found.variables
+    assert record(replace(plain, cold_start=True), tmp_path).cold_start is True
+
+
+def test_no_path_of_the_working_copy_is_told(plain: Training, tmp_path: Path) -> None:
+    outside = plain.plan.root.with_name("elsewhere") / "x.so"
+    found = record(plain, tmp_path, plain.plan.root / "scripts/x.so", outside)
+    assert found.mapped == {"working copy": 1} and found.foreign == [str(outside)]
+    assert f"{plain.plan.root}/" not in json.dumps(found.foreign)
+
+
+def test_what_the_run_has_behind_links_is_not_foreign(
+    plain: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel says where a file really lies, and a cache on another disk is reached by a link."""
+    real = tmp_path / "disk/cache"
+    (real / "envs/jax/bin").mkdir(parents=True)
+    (real / "envs/jax/bin/python").symlink_to(sys.executable)
+    (tmp_path / "cache").symlink_to(real)
+    (tmp_path / "disk/home").mkdir()
+    (tmp_path / "home").symlink_to("disk/home")
+    monkeypatch.setenv("EVENGROUND_CACHE", str(tmp_path / "cache"))
+    training = replace(plain, python=tmp_path / "cache/envs/jax/bin/python")
+    files = [real / "envs/jax/lib/x.so", real / "axon/xla.so", tmp_path / "disk/home/x.so"]
+    found = record(training, tmp_path, *files, Path(sys.executable).resolve())
+    assert found.foreign == []
+    assert found.mapped == {"Python": 1, "cache": 1, "environment": 1, "home folder": 1}
+
+
+def see(mountinfo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this be what is mounted."""
+    for reads in (foreign_mounts, read_mounts):
+        monkeypatch.setattr(surroundings, reads.__name__, partial(reads, mountinfo=mountinfo))
+
+
+@pytest.fixture
+def contained(plain: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
+    """The same in an image, with /usr bound over it."""
+    see(written(OVERLAY + bound("/usr"), tmp_path), monkeypatch)
+    return replace(plain, image=IMAGE, container="/cache/images/jax-1.sif")
+
+
+def test_in_an_image_what_is_bound_over_it_is_foreign(contained: Training, tmp_path: Path) -> None:
+    found = record(contained, tmp_path, "/usr/lib/x.so", "/opt/evenground/engine/bin/python3.12")
+    assert (found.image, found.mounts, found.missing) == ("mounted", ["/usr"], {})
+    assert found.mapped == {"image": 1} and found.foreign == ["/usr/lib/x.so"]
+
+
+@pytest.mark.parametrize(
+    ("container", "image", "reason"),
+    [
+        ("/cache/images/jax-1.sif", "mounted", {}),
+        ("/tmp/rootfs-123/root", "unpacked", {}),
+        ("", None, {"image": "Apptainer does not say what it runs"}),
+    ],
+)
+def test_how_the_image_was_made_readable(
+    contained: Training, tmp_path: Path, container: str, image: str | None, reason: dict[str, str]
+) -> None:
+    found = record(replace(contained, container=container), tmp_path, "/bin/sh")
+    assert found.image == image and found.missing == reason
+
+
+def test_without_proc_nothing_is_known_of_mounts(
+    contained: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see(tmp_path / "none", monkeypatch)
+    found = record(contained, tmp_path, "/bin/sh")
+    assert found.mounts is None and found.mapped is None and found.foreign is None
+    assert found.missing["mounts"] == "the mounts cannot be read: No such file or directory"
+    assert "No such file" in found.missing["mapped"]
+
+
+def test_what_the_sampler_could_not_see_has_its_reason(plain: Training, tmp_path: Path) -> None:
+    found = record(plain, tmp_path, missing="no process lived until it was looked at")
+    assert (found.mapped, found.foreign) == (None, None)
+    assert found.missing == {"mapped": "no process lived until it was looked at"}
+    found = record(plain, tmp_path, "/bin/sh", missing="some were another user's")
+    assert (found.mapped, found.foreign) == ({"system": 1}, [])
+    assert found.missing == {"mapped": "some were another user's"}
+    (tmp_path / "mapped.json").unlink()
+    found = surroundings_of(plain, tmp_path / "home", tmp_path / "mapped.json")
+    assert found.mapped is None and found.missing["mapped"].startswith("the sampler left no list of them: ")
