@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from environment import MARKER, folder_name
+from evenground.preflight import containers
 
 PROGRAMS = ("bin", "sbin", "lib", "lib64")
 PLACES = ("proc", "sys", "dev", "tmp", "etc", "root", "home", "var/tmp", "usr")
@@ -27,6 +28,14 @@ From: {{ base }}
     evenground.python {{ python }}
     evenground.cuda {{ cuda_runtime }} {{ cudnn }} {{ nccl }}
 """
+
+
+def why_no_container() -> str | None:
+    """Why no container can be run here; None where it can."""
+    for found in (containers.apptainer(needed=True), containers.container_start(needed=True)):
+        if found.state != "ok":
+            return f"{found.what}: {found.seen}"
+    return None
 
 
 def locked_engines(root: Path) -> list[dict[str, Any]]:

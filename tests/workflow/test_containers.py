@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from evenground.files import sha256_file
-from evenground.preflight import containers
+from fake_image import why_no_container
 from working_copy import ROOT, WorkingCopy, copy_repository, trainings_in, wait_until
 
 OUT = Path("results/apptainer")
@@ -107,9 +107,8 @@ class Contained:
 
 def why_not() -> str | None:
     """The reason why containers cannot be built and run here; None where they can."""
-    for found in (containers.apptainer(needed=True), containers.container_start(needed=True)):
-        if found.state != "ok":
-            return f"{found.what}: {found.seen}"
+    if reason := why_no_container():
+        return reason
     if os.geteuid() or shutil.which("mmdebstrap") is None:
         return "the base image needs root and mmdebstrap"
     return None

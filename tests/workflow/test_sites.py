@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from dvc_workspace import new_workspace
-from evenground.preflight import containers
-from fake_image import fake_base, locked_engines
 from sites import ARGUMENTS, let_look, looked, read_looked, records, site
-from working_copy import WorkingCopy, fresh_copy
+from working_copy import WorkingCopy
 
 
 def seen_by_engines(copy: WorkingCopy, *arguments: str) -> list[object]:
@@ -45,29 +43,6 @@ def test_under_dvc_an_engine_finds_nothing_of_a_site(tmp_path: Path) -> None:
     let_look(space.copy)
     assert space.repro(seed=2) == 2
     assert read_looked(space.copy) == bare
-
-
-def why_not() -> str | None:
-    """Why no container can be run here; None where it can."""
-    for found in (containers.apptainer(needed=True), containers.container_start(needed=True)):
-        if found.state != "ok":
-            return f"{found.what}: {found.seen}"
-    return None
-
-
-@pytest.fixture(scope="module")
-def contained(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
-    """A working copy whose two made engines run in images."""
-    if reason := why_not():
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("contained")
-    copy = fresh_copy(folder / "copy")
-    copy.settings |= {"engines": locked_engines(copy.root)[:1], "repetitions": 1}
-    copy.calibrated("apptainer")
-    copy.variables = fake_base(folder / "base")
-    # In a call that makes an image the sampler is calibrated anew, which takes half a minute.
-    copy.call("--cores", "1", "containers")
-    return copy
 
 
 @pytest.mark.slow

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from evenground.preflight import containers
-from fake_image import fake_base, locked_engines
+from fake_image import locked_engines, why_no_container
 from sites import looked, records, untrained
 from working_copy import WorkingCopy, fresh_copy
 
@@ -134,28 +133,6 @@ MENDED = {
 }
 
 
-def why_not() -> str | None:
-    """Why no container can be run here; None where it can."""
-    for found in (containers.apptainer(needed=True), containers.container_start(needed=True)):
-        if found.state != "ok":
-            return f"{found.what}: {found.seen}"
-    return None
-
-
-@pytest.fixture(scope="module")
-def contained(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
-    """A working copy whose one made engine has its image; nothing is trained yet."""
-    if reason := why_not():
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("situations")
-    copy = fresh_copy(folder / "copy")
-    copy.settings |= {"engines": locked_engines(copy.root)[:1], "repetitions": 1}
-    copy.calibrated("apptainer")
-    copy.variables = fake_base(folder / "base")
-    copy.call("--cores", "1", "containers")
-    return copy
-
-
 @pytest.fixture
 def copy(contained: WorkingCopy) -> Iterator[WorkingCopy]:
     """The same for each test, with its own variables and settings."""
@@ -263,7 +240,7 @@ def test_right_after_the_mend(copy: WorkingCopy, told: tuple[list[str], list[str
 
 
 def test_a_colon_in_the_path_of_the_working_copy(tmp_path: Path) -> None:
-    if reason := why_not():
+    if reason := why_no_container():
         pytest.skip(reason)
     copy = fresh_copy(tmp_path / "a:b")
     copy.settings |= {"engines": locked_engines(copy.root)[:1]}
