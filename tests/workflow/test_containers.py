@@ -236,7 +236,7 @@ class TestInContainers:
         before = contained.attempts()
         with contained.one_run_missing():
             said = errors(contained.call("--use-singularity", within=nobody))
-        assert len(said) == 1 and said[0].startswith("error: container start: refused: ERROR")
+        assert len(said) == 1 and said[0].startswith("error: container of jax: ERROR : ")
         assert "user namespace" in said[0] and contained.attempts() == before
 
     def test_a_truncated_image_is_refused_before_any_training(self, contained: Contained) -> None:
