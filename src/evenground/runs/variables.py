@@ -8,7 +8,7 @@ import stat
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import get_args
 
@@ -114,19 +114,33 @@ def home_folder(name: str) -> Iterator[Path]:
     try:
         home.mkdir(mode=0o700, exist_ok=True)
         ours = _is_ours(home)
+        if ours:
+            _let_remove(home)
+            empty_folder(home)
     except OSError:
         ours = False
     if not ours:
         # Somebody else's, or a file system that cannot be written: then a name that nobody has.
         home = Path(tempfile.mkdtemp(prefix=f"{name}-"))
-    empty_folder(home)
     (home / "tmp").mkdir()
     try:
         yield home
     finally:
+        _let_remove(home)
         shutil.rmtree(home, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:
     seen = folder.lstat()
     return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid()
+
+
+def _let_remove(folder: Path) -> None:
+    """Let what is in it be removed: some programs make folders of theirs read-only, as Go's module cache."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+    for above, names, _ in os.walk(folder):
+        for inner in (Path(above, name) for name in names):
+            if not inner.is_symlink():
+                with suppress(OSError):
+                    inner.chmod(0o700)
