@@ -13,7 +13,7 @@ from evenground.errors import EvengroundError
 from evenground.files import read_json, real
 from evenground.runs.installed import without_paths
 from evenground.runs.links import folders_elsewhere
-from evenground.runs.variables import CACHE, CAN_DIFFER, programs_of
+from evenground.runs.variables import CACHE, CAN_DIFFER, DRIVER, programs_of
 from evenground.surroundings.mapped import Places, image_places, native_places, sorted_out
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
 from evenground.surroundings.record import SurroundingsRecord, Variable
@@ -117,7 +117,14 @@ def _of_programs(training: Training, home: Path) -> Places:
     """What an engine calls and the pipeline does not install, and what it built in the cache."""
     variables = training.variables(home)
     found = {str(real(Path(variables[CACHE]))): "cache"} if CACHE in variables else {}
-    return {**found, **_folders_of_programs(training, variables)}
+    return {**found, **_folders_of_driver(variables), **_folders_of_programs(training, variables)}
+
+
+def _folders_of_driver(variables: Mapping[str, str]) -> Places:
+    """Where the driver's libraries lie, if nothing but the variable says so."""
+    folders = [Path(folder) for folder in variables.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
+    found = [folder for folder in folders if any((folder / library).is_file() for library in DRIVER)]
+    return {str(real(folder)): "driver" for folder in found}
 
 
 def _folders_of_programs(training: Training, variables: Mapping[str, str]) -> Places:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -22,6 +25,8 @@ CACHE = "EVENGROUND_CACHE"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where a definition puts links to CUDA's libraries, if it does, and where `--nv` puts the driver's.
 IMAGE_LIBRARIES = ("/opt/evenground/cuda", "/.singularity.d/libs")
+# NVIDIA's driver: the engine's library, and the one that says which GPUs there are.
+DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
 # How threads wait for work; none is given, so that a runtime waits as it comes.
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -44,7 +49,7 @@ def of_a_step(
     """
     kept = {name: given[name] for name in GPU_CHOICE if name in given}
     found = {**FIXED, **kept, "PATH": os.pathsep.join(_path(programs, in_image, given))}
-    libraries = IMAGE_LIBRARIES if in_image else _of_this_python(given)
+    libraries = IMAGE_LIBRARIES if in_image else _needed_folders(given)
     if libraries:
         found["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
     if not in_image:
@@ -89,17 +94,34 @@ def _path(programs: Sequence[str], in_image: bool, given: Mapping[str, str]) -> 
     return list(dict.fromkeys([*(folder for folder in folders if folder not in SYSTEM_PATH), *SYSTEM_PATH]))
 
 
-def _of_this_python(given: Mapping[str, str]) -> list[str]:
-    """Of the caller's LD_LIBRARY_PATH the folder of this Python's own library, without which it cannot start.
+def _needed_folders(given: Mapping[str, str]) -> list[str]:
+    """Of the caller's LD_LIBRARY_PATH the folders without which this Python or the driver is not found.
 
-    So it is where a cluster's module has a Python that does not know where its library lies.
+    So it is where a cluster's module has a Python that does not know where its library lies, or a cloud's
+    node keeps the driver where no other program looks.
     """
-    library = sysconfig.get_config_var("INSTSONAME")
-    if not library or not sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        return []
     folders = given.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     whole = [folder for folder in folders if Path(folder).is_absolute()]
-    return [folder for folder in whole if Path(folder, library).is_file()][:1]
+    found = []
+    for library in (*_of_this_python(), *DRIVER):
+        places = [folder for folder in whole if Path(folder, library).is_file()]
+        if places and not _is_found(library):
+            found.append(places[0])
+    return list(dict.fromkeys(found))
+
+
+def _of_this_python() -> list[str]:
+    """Its own library, if it has one."""
+    library = sysconfig.get_config_var("INSTSONAME")
+    return [library] if library and sysconfig.get_config_var("Py_ENABLE_SHARED") else []
+
+
+@cache
+def _is_found(library: str) -> bool:
+    """Whether it is found without any variable; without its own library this Python does not start."""
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+    command = [sys.executable, "-I", "-S", "-c", code, library]
+    return subprocess.run(command, env={}, capture_output=True).returncode == 0
 
 
 @contextmanager
