@@ -54,6 +54,12 @@ def test_ours_come_last_and_once(given: str) -> None:
     assert with_always(told) == told
 
 
+def test_no_library_for_inside_either() -> None:
+    environ = {"APPTAINER_CONTAINLIBS": "/site/libz.so.1", "SINGULARITY_CONTAINLIBS": "/site/libz.so.1"}
+    tell(environ, [], COPY)
+    assert environ == {"PWD": COPY}
+
+
 def test_nothing_for_inside_and_no_lost_image() -> None:
     environ = {
         "APPTAINERENV_A": "1",

@@ -58,6 +58,8 @@ def tell(environ: dict[str, str], folders: Iterable[str], cwd: str) -> None:
     for name in NAMES:
         # With it Apptainer deletes an image file that it has unpacked.
         environ.pop(f"{name}_DISABLE_CACHE", None)
+        # A site's libraries, beside the driver's: where an engine looks for its own first.
+        environ.pop(f"{name}_CONTAINLIBS", None)
     binds = _taken(environ, ("BIND", "BINDPATH"))
     mounts = _taken(environ, ("MOUNT",))
     # A second reading of the Snakefile, in a job, finds ours there.

@@ -62,7 +62,15 @@ def test_a_python_in_usr_local_is_the_runs_own_and_so_is_what_it_is_asked_to_use
 @pytest.mark.parametrize("way", WAYS)
 def test_in_an_image_all_is_the_images_but_what_is_mounted_over_it(tmp_path: Path, way: str) -> None:
     own = {COPY: "working copy", "/tmp/evenground-training-1000": "home folder", "/opt/mine": "working copy"}
-    text = WAYS[way] + bound("/usr") + bound("/scratch") + bound("/opt/mine") + bound("/usr/local")
+    of_a_site = "/.singularity.d/libs/libz.so.1"
+    text = (
+        WAYS[way]
+        + bound("/usr")
+        + bound(of_a_site)
+        + bound("/scratch")
+        + bound("/opt/mine")
+        + bound("/usr/local")
+    )
     places = image_places(own, read_mounts(written(text, tmp_path)))
     files = {
         "/opt/evenground/engine/bin/python3.12": "image",
@@ -73,7 +81,7 @@ def test_in_an_image_all_is_the_images_but_what_is_mounted_over_it(tmp_path: Pat
         "/opt/mine/native.so": "working copy",
         "/tmp/evenground-training-1000/x.so": "home folder",
     }
-    foreign = ["/scratch/x.so", "/tmp/x.so", "/usr/lib/libc.so.6", "/usr/local/lib/x.so"]
+    foreign = [of_a_site, "/scratch/x.so", "/tmp/x.so", "/usr/lib/libc.so.6", "/usr/local/lib/x.so"]
     counts, found = sorted_out([*files, *foreign], places)
     assert found == foreign
     assert counts == {"driver": 1, "home folder": 1, "image": 3, "working copy": 2}

@@ -44,21 +44,40 @@ def test_ours_are_not_foreign_but_what_is_bound_into_them_is(tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.parametrize("place", ["/etc/hosts", "/etc/passwd", "/etc/localtime", "/.singularity.d/env"])
+@pytest.mark.parametrize("place", ["/etc/hosts", "/etc/passwd", "/etc/localtime", "/.singularity.d/libs"])
 def test_what_apptainer_mounts_is_known_by_name(tmp_path: Path, place: str) -> None:
     assert foreign(OVERLAY + bound(place), tmp_path) == []
-    assert foreign(OVERLAY + bound(f"{place}-not"), tmp_path) == (
-        [] if place.startswith("/.singularity.d/") else [f"{place}-not"]
-    )
+    assert foreign(OVERLAY + bound(f"{place}-not"), tmp_path) == [f"{place}-not"]
+
+
+LIBRARIES = "/.singularity.d/libs"
 
 
 @pytest.mark.parametrize(
-    ("program", "is_drivers"),
-    [("nvidia-smi", True), ("nvidia-cuda-mps-server", True), ("python3", False), ("nvidia", False)],
+    ("place", "is_drivers"),
+    [
+        ("/usr/bin/nvidia-smi", True),
+        ("/usr/bin/nvidia-cuda-mps-server", True),
+        ("/usr/bin/python3", False),
+        ("/usr/bin/nvidia", False),
+        ("/usr/share/glvnd/egl_vendor.d/10_nvidia.json", True),
+        ("/usr/share/vulkan/implicit_layer.d/nvidia_layers.json", True),
+        ("/usr/share/egl/egl_external_platform.d/15_nvidia_gbm.json", True),
+        ("/usr/share/nvidia/nvoptix.bin", True),
+        ("/usr/share/glvnd/egl_vendor.d", False),
+        (f"{LIBRARIES}/libcuda.so.1", True),
+        (f"{LIBRARIES}/libnvidia-ml.so.550.54.14", True),
+        (f"{LIBRARIES}/libGLESv2_nvidia.so", True),
+        (f"{LIBRARIES}/libcudart.so.12", False),
+        (f"{LIBRARIES}/libcudnn.so.9", False),
+        (f"{LIBRARIES}/libz.so.1", False),
+        ("/.singularity.d/env", False),
+    ],
 )
-def test_of_programs_only_the_drivers_are_expected(tmp_path: Path, program: str, is_drivers: bool) -> None:
-    found = foreign(OVERLAY + bound(f"/usr/bin/{program}"), tmp_path)
-    assert found == ([] if is_drivers else [f"/usr/bin/{program}"])
+def test_of_programs_libraries_and_settings_only_the_drivers_are_expected(
+    tmp_path: Path, place: str, is_drivers: bool
+) -> None:
+    assert foreign(OVERLAY + bound(place), tmp_path) == ([] if is_drivers else [place])
 
 
 def test_a_place_is_named_once_and_in_order(tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from evenground.surroundings.mounts import Mount, is_below, over_image
+from evenground.surroundings.mounts import DRIVER, Mount, is_below, is_expected, over_image
 
 # Where a system has its own libraries; what an administrator adds by hand (/usr/local, /opt) is none of them.
 OF_SYSTEMS = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/nix/store", "/gnu/store")
 NOT_OF_SYSTEMS = ("/usr/local",)
-DRIVER = "/.singularity.d/libs"
 
 Places = Mapping[str, str]
 """Folder -> what lies there, in words; the longest folder holds. Without words it is foreign."""
@@ -25,7 +24,7 @@ def native_places(own: Places) -> Places:
 
 def image_places(own: Places, mounts: Sequence[Mount]) -> Places:
     """The same in an image: all that is mounted over it is foreign, but for `own` folders and the driver."""
-    mounted = [mount.point for mount in over_image(mounts) if not is_below(mount.point, DRIVER)]
+    mounted = [mount.point for mount in over_image(mounts) if not is_expected(mount.point)]
     return {**dict.fromkeys(mounted, ""), "/": "image", DRIVER: "driver", **own}
 
 

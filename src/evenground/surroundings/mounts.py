@@ -21,11 +21,21 @@ OF_IMAGES = (
     "/etc",
     "/.singularity.d",
 )
+# Where `--nv` puts the driver's libraries, which an engine is told to look in.
+DRIVER = "/.singularity.d/libs"
 # What Apptainer mounts there in every container: names of users and hosts, the time zone, its own folder.
 _OF_APPTAINER = re.compile(
-    r"/etc/(hosts|hostname|localtime|resolv\.conf|passwd|group)|/\.singularity\.d/.*"
-    # And of `--nv`: the driver's programs, by its nvliblist.conf.
-    r"|/usr/s?bin/nvidia-[a-z-]+"
+    r"/etc/(hosts|hostname|localtime|resolv\.conf|passwd|group)|/\.singularity\.d(/libs)?"
+)
+# And of `--nv`: the driver's programs, libraries and settings, by its nvliblist.conf.
+_LIBRARIES = (
+    r"lib(cuda|cudadebugger|E?GL\w*|glx|OpenGL|OpenCL|nvcuvid|nvoptix|nvidia-[\w-]+|vdpau_nvidia)"
+    r"|nvidia_drv|tls_test_"
+)
+_OF_DRIVER = re.compile(
+    r"/usr/s?bin/nvidia-[a-z-]+"
+    r"|/usr/share/(glvnd|vulkan|egl|nvidia)/.*nv(idia|optix)[\w.]*"
+    rf"|{re.escape(DRIVER)}/({_LIBRARIES})\.so[\d.]*"
 )
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 # A folder that every image has and nobody mounts.
@@ -89,8 +99,13 @@ def foreign_mounts(copy: Path, ours: Collection[str], mountinfo: Path = MOUNTINF
 def _foreign(points: Collection[str], places: Collection[str], known: Collection[str]) -> Iterator[str]:
     for point in points:
         is_inside = any(is_below(point, place) for place in places)
-        if is_inside and point not in known and not _OF_APPTAINER.fullmatch(point):
+        if is_inside and point not in known and not is_expected(point):
             yield point
+
+
+def is_expected(point: str) -> bool:
+    """Whether Apptainer mounts something there by itself, with `--nv`."""
+    return bool(_OF_APPTAINER.fullmatch(point) or _OF_DRIVER.fullmatch(point))
 
 
 def is_below(path: str, folder: str) -> bool:
