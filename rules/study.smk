@@ -17,14 +17,15 @@ from evenground.runs.record import source_state
 from evenground.runs.repeat import COMMAND, command_of
 from evenground.runs.study import make_study, write_study
 from image import images
-from site_settings import steers_python
+from site_settings import steers_python, steers_shell
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 PYTHON = sys.executable
-# What is set for the caller's Python stays the caller's: no step and no engine sees it.
-for name in filter(steers_python, list(os.environ)):
-    del os.environ[name]
+# What is set for the caller's Python and shell stays the caller's: no step and no engine sees it.
+for name in list(os.environ):
+    if steers_python(name) or steers_shell(name):
+        del os.environ[name]
 
 
 def tell_apptainer():

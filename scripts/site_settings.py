@@ -21,6 +21,9 @@ HARMLESS = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 OTHER_ENVIRONMENTS = {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
 OTHER_ENVIRONMENTS |= {"__PYVENV_LAUNCHER__", "DESTDIR"}
 
+# What a shell reads and obeys before the command that it is given; functions come as `BASH_FUNC_NAME%%`.
+SHELL = {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT"}
+
 # Keys of pip: an index, how it is reached, and where downloads are kept.
 PIP_KEYS = {"index-url", "pypi-url", "extra-index-url", "no-index", "find-links"}
 PIP_KEYS |= {"trusted-host", "cert", "client-cert", "proxy", "keyring-provider"}
@@ -44,6 +47,11 @@ UV_PREFIXES = ("UV_INDEX_", "UV_HTTP_", "UV_REQUEST_")
 def steers_python(name: str) -> bool:
     """Whether the variable `name` decides what a Python finds, or how it runs."""
     return name.startswith("PYTHON") and name not in HARMLESS
+
+
+def steers_shell(name: str) -> bool:
+    """Whether the variable `name` decides what a shell does beside the command that it is given."""
+    return name in SHELL or name.startswith("BASH_FUNC_")
 
 
 def without_python(given: Mapping[str, str]) -> dict[str, str]:

@@ -36,6 +36,9 @@ VARIABLES = {
     "APPTAINERENV_PREPEND_PATH": "{site}/bin",
     "SINGULARITYENV_LD_PRELOAD": "{site}/lib/libsite.so",
     "APPTAINER_ENV_FILE": "{site}/env",
+    "APPTAINER_CONTAINLIBS": "{site}/lib/libsite.so",
+    "BASH_ENV": "{site}/shell",
+    "BASH_FUNC_tee%%": "() {{ echo tee >>{site}/called; }}",
     "SINGULARITY_BIND": "{site}:/site",
 }
 ARGUMENTS = (
@@ -65,6 +68,7 @@ def site(folder: Path) -> dict[str, str]:
     (folder / "python/sitecustomize.py").write_text("import os\nos.environ['SITE'] = 'was here'\n")
     (folder / "keras/keras.json").write_text('{"floatx": "float16"}')
     (folder / "env").write_text("SITE_FILE=was-here\n")
+    (folder / "shell").write_text("ulimit -c 0 -n 1000\n")
     (folder / "profile/config.yaml").write_text(PROFILE.format(site=folder))
     path = os.environ["PATH"]
     return {name: value.format(site=folder, path=path) for name, value in VARIABLES.items()}

@@ -56,6 +56,13 @@ HOW_TO_REACH = {
 }
 
 
+def test_what_steers_a_shell_is_known() -> None:
+    for name in ("BASH_ENV", "ENV", "SHELLOPTS", "BASH_FUNC_module%%", "BASH_FUNC_tee()"):
+        assert site_settings.steers_shell(name), name
+    for name in ("SHELL", "BASH", "ENVIRONMENT", "PATH", "BASHRC"):
+        assert not site_settings.steers_shell(name), name
+
+
 def test_what_steers_python_and_its_tools_is_left_out_and_how_to_reach_an_index_is_not() -> None:
     given = {**STEERING, **OF_TOOLS, **HOW_TO_REACH, "PYTHONUNBUFFERED": "1"}
     assert site_settings.for_tools(given) == {**HOW_TO_REACH, "PYTHONUNBUFFERED": "1"}

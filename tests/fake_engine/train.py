@@ -72,6 +72,7 @@ def look_around() -> None:
         "mounts": sorted(mounts),
         "affinity": sorted(os.sched_getaffinity(0)),
         "cwd": str(Path.cwd()),
+        "limits": Path("/proc/self/limits").read_text(),
     }
     with Path("looked.jsonl").open("a") as file:
         file.write(json.dumps(seen) + "\n")
