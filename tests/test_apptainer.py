@@ -140,6 +140,8 @@ def test_a_sites_bind_is_read_as_apptainer_does(bind: str, source: str, target: 
         ("", "/home/{a}", r"^the working copy has '\{' in its path, where Snakemake looks .*: move it"),
         ("--bind /a --disable-cache --nv", COPY, r"^Apptainer deletes an image .*: leave it out$"),
         ("--disable-cache=true", COPY, r"^Apptainer deletes an image .*: leave it out$"),
+        ("--bind /a -- --nv", COPY, r"^what stands behind -- does not reach Apptainer .*: leave it out$"),
+        ("--bind /a #b --nv", COPY, r"^what stands behind #b does not reach Apptainer .*: leave it out$"),
         ("--bind '/a --nv", COPY, r"^a shell cannot read it: No closing quotation \(--apptainer-args\): "),
     ],
 )
@@ -168,6 +170,9 @@ def test_what_nothing_is_started_with(arguments: str, cwd: str, said: str) -> No
         ({"APPTAINER_NO_MOUNT": "tmp"}, "", ["no-mount"], ["unset APPTAINER_NO_MOUNT"]),
         ({}, "--nv --pid --cleanenv", ["pid"], ["leave --pid out of --apptainer-args"]),
         ({}, "-p -C", ["pid", "containall"], [f"leave {x} out of --apptainer-args" for x in ("-p", "-C")]),
+        ({}, "-eC", ["containall"], ["leave -eC out of --apptainer-args"]),
+        ({}, "-B/srv:/Cp -x", ["containall", "pid"], []),
+        ({}, "-p=false", ["pid"], []),
         ({}, "-S /tmp", ["scratch"], ["leave -S out of --apptainer-args"]),
         ({}, "--pwd /tmp", ["pwd"], ["leave --pwd out of --apptainer-args"]),
         ({}, "--pwd=/tmp", ["pwd"], ["leave --pwd=/tmp out of --apptainer-args"]),
@@ -188,11 +193,14 @@ def test_who_told_a_flag(environ: dict[str, str], arguments: str, flags: list[st
     assert who_says(flags, environ, arguments) == said
 
 
-def test_options_in_both_forms() -> None:
-    found = options_in("--bind /a,/b -B=/c --nv word --env 'A=b c'")
+def test_options_in_all_forms() -> None:
+    found = options_in("--bind /a,/b -B=/c -B/d -eB /e --nv word --env 'A=b c'")
     assert [(option.name, option.value) for option in found] == [
         ("bind", "/a,/b"),
         ("bind", "/c"),
+        ("bind", "/d"),
+        ("cleanenv", "/e"),
+        ("bind", "/e"),
         ("nv", "word"),
         ("env", "A=b c"),
     ]

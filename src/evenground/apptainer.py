@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
@@ -16,18 +16,23 @@ ALWAYS = ("--nv", "--cleanenv")
 # It obeys its variables under its older name, too.
 NAMES = ("APPTAINER", "SINGULARITY")
 SHORT = {
-    "-B": "bind",
-    "-C": "containall",
-    "-S": "scratch",
-    "-W": "workdir",
-    "-c": "contain",
-    "-f": "fakeroot",
-    "-n": "net",
-    "-o": "overlay",
-    "-p": "pid",
-    "-u": "userns",
-    "-w": "writable",
+    "B": "bind",
+    "C": "containall",
+    "H": "home",
+    "S": "scratch",
+    "W": "workdir",
+    "c": "contain",
+    "e": "cleanenv",
+    "f": "fakeroot",
+    "i": "ipc",
+    "n": "net",
+    "o": "overlay",
+    "p": "pid",
+    "u": "userns",
+    "w": "writable",
 }
+# Of these, what stands behind the letter is the value.
+VALUED = {"bind", "home", "overlay", "scratch", "workdir"}
 # Variables that are called otherwise than their flag.
 OTHER_NAMES = {"overlayimage": "overlay", "scratchdir": "scratch", "appname": "app"}
 OFF = {"", "0", "f", "false"}
@@ -110,6 +115,10 @@ def refuse(arguments: str, cwd: str) -> None:
     except ValueError as error:
         what = f"a shell cannot read it: {error}"
         raise EvengroundError(what, "--apptainer-args", "close what is open there") from None
+    for word in shlex.split(arguments):
+        if word == "--" or word.startswith("#"):
+            what = f"what stands behind {word} does not reach Apptainer as an option"
+            raise EvengroundError(what, "--apptainer-args", "leave it out")
     if any(option.name == "disable-cache" for option in given):
         what = "Apptainer deletes an image that it has unpacked where it is told --disable-cache"
         raise EvengroundError(what, "--apptainer-args", "leave it out")
@@ -137,18 +146,28 @@ class Option:
 def options_in(arguments: str) -> list[Option]:
     """The options among the caller's arguments; ValueError for what no shell can read."""
     words = shlex.split(arguments)
-    found = (_option(word, after) for word, after in pairwise([*words, ""]))
-    return [option for option in found if option]
+    return [option for word, after in pairwise([*words, ""]) for option in _options(word, after)]
 
 
-def _option(word: str, after: str) -> Option | None:
-    begin, is_joined, joined = word.partition("=")
-    if begin not in SHORT and not begin.startswith("--"):
-        return None
-    name = SHORT.get(begin, begin.removeprefix("--"))
-    if is_joined:
-        return Option(name, joined, word, word)
-    return Option(name, after, word, f"{word} {after}".strip())
+def _options(word: str, after: str) -> Iterator[Option]:
+    """Of a word: a long option, or short ones behind one another."""
+    if word.startswith("--"):
+        begin, is_joined, joined = word.partition("=")
+        value, whole = (joined, word) if is_joined else (after, f"{word} {after}".strip())
+        yield Option(begin.removeprefix("--"), value, word, whole)
+    elif word.startswith("-"):
+        yield from _short_ones(word, after)
+
+
+def _short_ones(word: str, after: str) -> Iterator[Option]:
+    for place, letter in enumerate(word[1:], start=2):
+        name, rest = SHORT.get(letter, ""), word[place:]
+        if name in VALUED or rest.startswith("="):
+            value = rest.removeprefix("=")
+            yield Option(name, value or after, word, word if value else f"{word} {after}".strip())
+            return
+        if name:
+            yield Option(name, after, word, f"{word} {after}".strip())
 
 
 def who_says(flags: Sequence[str], environ: Mapping[str, str], arguments: str) -> list[str]:

@@ -34,8 +34,12 @@ class Call:
         return {**others, "APPTAINER_MOUNT": "\n".join(rest)} if rest else others
 
     def binds_at(self, path: str) -> list[str]:
-        """What to do about each bind of a site's or the caller's that meets `path`, in words."""
-        return self._binds(lambda bind: self._meets(bind, path))
+        """What to do about each bind of a site's or the caller's that meets `path`, in words.
+
+        Of a place behind a link, also one that meets where it really lies.
+        """
+        places = {path, os.path.realpath(path)}
+        return self._binds(lambda bind: any(self._meets(bind, place) for place in places))
 
     def who_binds(self, source: str) -> list[str]:
         """What to do about each of a site's or the caller's that binds `source`, wherever to, in words."""

@@ -22,7 +22,18 @@ NAMESPACES = (
     "or install Apptainer with setuid"
 )
 TEMPORARY = "set APPTAINER_TMPDIR to a folder that exists and can be written"
-NOT_SEEN = ("no-mount", "contain", "containall", "compat", "no-home", "workdir", "scratch", "overlay")
+NOT_SEEN = (
+    "no-mount",
+    "contain",
+    "containall",
+    "compat",
+    "no-home",
+    "cwd",
+    "pwd",
+    "workdir",
+    "scratch",
+    "overlay",
+)
 # Where it unpacks: the first that is set.
 TEMPORARY_FOLDERS = ("APPTAINER_TMPDIR", "SINGULARITY_TMPDIR", "TMPDIR")
 _UNPACKING = "extract command failed:"
