@@ -100,6 +100,7 @@ def work(wildcards):
         *("--warm-up", "yes" if its_place in STUDY.warm_ups else "no"),
         *("--cold-start", "yes" if its_place in STUDY.cold_starts else "no"),
         *(f"--python={interpreter(wildcards)}", f"--image={image}", f"--state={scheduler_state(wildcards)}"),
+        *("--mounted", *(TOLD.mounted if TOLD else [])),
         *OF_THIS_CALL,
     ]
 

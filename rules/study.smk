@@ -16,6 +16,7 @@ from evenground.runs.plan import CALIBRATIONS
 from evenground.runs.record import source_state
 from evenground.runs.repeat import COMMAND, command_of
 from evenground.runs.study import make_study, write_study
+from evenground.surroundings.mounts import mounted_below
 from image import images
 from site_settings import steers_python, steers_shell
 from snakemake.exceptions import WorkflowError
@@ -43,7 +44,7 @@ def tell_apptainer():
     tell(os.environ, ours, os.getcwd())
     # Only the call itself asks about them: a job on another machine knows no other folders.
     bound = [str(path) for path in workflow.runtime_paths] if workflow.is_main_process else []
-    return Told(arguments, bound, ours)
+    return Told(arguments, bound, ours, mounted_below(PLAN.root.resolve()))
 
 
 def chains_of_parts():

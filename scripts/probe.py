@@ -12,7 +12,7 @@ import _path
 from evenground.errors import EvengroundError, cli
 from evenground.images import check_inside, read_record
 from evenground.preflight.inside import look
-from evenground.surroundings.mounts import foreign_mounts
+from evenground.surroundings.mounts import foreign_mounts, is_below
 
 
 def main() -> None:
@@ -25,14 +25,15 @@ def main() -> None:
     parser.add_argument("--ours", nargs="*", default=[], help="what the pipeline itself binds")
     parser.add_argument("--container", default="", help="what Apptainer calls the image")
     given = parser.parse_args()
-    seen = look(given.files, given.folders, given.token, given.python)
-    if given.image:
-        seen = replace(seen, replaced=replaced(given.image))
     try:
         mounts = foreign_mounts(_path.ROOT, given.ours)
     except OSError:
         # Then /proc is missing, which the gate finds by itself.
         mounts = []
+    in_copy = [place for place in mounts if is_below(place, str(_path.ROOT))]
+    seen = look([*given.files, *in_copy], given.folders, given.token, given.python)
+    if given.image:
+        seen = replace(seen, replaced=replaced(given.image))
     print(json.dumps(asdict(replace(seen, container=given.container, mounts=mounts))))
 
 

@@ -35,6 +35,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--container", default="", help="what Apptainer calls the image, if any")
     parser.add_argument("--image", default="", help="record of the container image this runs in, if any")
+    parser.add_argument(
+        "--mounted", nargs="*", default=[], help="where the machine has disks mounted in the working copy"
+    )
     parser.add_argument("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
     parser.add_argument("--call", default="", help="number of the call of the pipeline")
     parser.add_argument("--job", default="", help="the scheduler's number of this job, if one started it")
@@ -77,6 +80,7 @@ def main() -> None:
         cold_start=given.cold_start == "yes",
         image=image,
         container=given.container,
+        mounted=given.mounted,
         source=given.source,
         call=given.call,
         job=given.job,

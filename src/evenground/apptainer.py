@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
 from evenground.errors import EvengroundError
@@ -210,6 +210,8 @@ class Told:
     """Folders of Snakemake's own that it binds."""
     ours: list[str]
     """What lies outside of the working copy and is bound for trainings."""
+    mounted: list[str] = field(default_factory=list)
+    """Where the machine itself has something mounted below the working copy, as it is seen inside."""
 
     def text(self) -> str:
         """For a script's command line."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from evenground.config import load_experiment
+from evenground.errors import EvengroundError
 from evenground.images import Record
 from evenground.runs import surroundings
 from evenground.runs.plan import make_plan
@@ -90,6 +91,29 @@ def test_in_an_image_what_is_bound_over_it_is_foreign(contained: Training, tmp_p
     found = record(contained, tmp_path, "/usr/lib/x.so", "/opt/evenground/engine/bin/python3.12")
     assert (found.image, found.mounts, found.missing) == ("mounted", ["/usr"], {})
     assert found.mapped == {"image": 1} and found.foreign == ["/usr/lib/x.so"]
+
+
+def test_a_disk_that_the_machine_has_in_the_working_copy_belongs_to_it(
+    plain: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = f"{plain.plan.root}/results"
+    see(written(OVERLAY + bound(disk), tmp_path), monkeypatch)
+    here = replace(plain, image=IMAGE, container="/cache/images/jax-1.sif")
+    assert record(here, tmp_path, f"{disk}/x.so").mounts == ["./results"]
+    found = record(replace(here, mounted=[disk]), tmp_path, f"{disk}/x.so")
+    assert (found.mounts, found.mapped, found.foreign) == ([], {"working copy": 1}, [])
+
+
+def test_a_finished_training_is_not_lost_for_a_link_that_changed_meanwhile(
+    contained: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misled(root: Path) -> list[str]:
+        raise EvengroundError("a container looks for /x there", "data/x", "make it another link")
+
+    monkeypatch.setattr(surroundings, "folders_elsewhere", misled)
+    found = record(contained, tmp_path, "/bin/sh")
+    assert found.mounts is None and found.mapped is None
+    assert found.missing["mounts"].startswith("what is bound for it cannot be told: a container looks")
 
 
 @pytest.mark.parametrize(

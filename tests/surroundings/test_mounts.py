@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from evenground.surroundings.mounts import Mount, foreign_mounts, is_below, over_image, read_mounts
+from evenground.surroundings.mounts import (
+    Mount,
+    foreign_mounts,
+    is_below,
+    mounted_below,
+    over_image,
+    read_mounts,
+)
 from surroundings.mountinfo import COPY, OVERLAY, UNDERLAY, WAYS, bound, written
 
 
@@ -78,6 +85,14 @@ def test_of_programs_libraries_and_settings_only_the_drivers_are_expected(
     tmp_path: Path, place: str, is_drivers: bool
 ) -> None:
     assert foreign(OVERLAY + bound(place), tmp_path) == ([] if is_drivers else [place])
+
+
+def test_a_disk_that_the_machine_has_in_the_copy_is_not_foreign(tmp_path: Path) -> None:
+    disks = [f"{COPY}/data", f"{COPY}/results/runs"]
+    outside = bound("/") + bound(COPY) + bound(f"{COPY}2/data") + "".join(map(bound, reversed(disks)))
+    assert mounted_below(Path(COPY), written(outside, tmp_path)) == disks
+    inside = OVERLAY + "".join(map(bound, disks))
+    assert foreign(inside, tmp_path, *disks) == [] and foreign(inside, tmp_path) == disks
 
 
 def test_a_place_is_named_once_and_in_order(tmp_path: Path) -> None:

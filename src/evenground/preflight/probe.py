@@ -72,7 +72,6 @@ def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
     for folder in map(Path, wanted.folders):
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    outside = look(wanted.files, [], token)
     try:
         done = _run(image, wanted, call, token)
         lost = [folder for folder in wanted.folders if not left(Path(folder), token).is_file()]
@@ -89,6 +88,7 @@ def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
         said = done.stdout if last_words(done.stderr) == NOTHING else done.stderr
         seen, mend = why_not_started(said, image, call)
         return Finding(what, "lack", seen, mend)
+    outside = look(list(inside.files), [], token)
     for found in _differences(inside, outside, lost):
         return Finding(what, "lack", found.seen, _mend(found, call))
     return _as_it_is(what, inside, call)
@@ -126,7 +126,15 @@ def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.Com
     variables = [f"{name}={value}" for name, value in of_a_step([], True, call.environ).items()]
     words = ["/usr/bin/env", "-i", *variables, RUNNER_PYTHON, "-s", str(Path.cwd() / PROBE)]
     words += ["--token", token, "--python", ENGINE_PYTHON]
-    words += ["--files", *wanted.files, "--folders", *wanted.folders, "--ours", *call.told.ours]
+    words += [
+        "--files",
+        *wanted.files,
+        "--folders",
+        *wanted.folders,
+        "--ours",
+        *call.told.ours,
+        *call.told.mounted,
+    ]
     if image.record.is_file():
         words += ["--image", str(image.record.absolute())]
     command = f'exec {shlex.join(words)} --container="${{APPTAINER_CONTAINER:-}}"'

@@ -65,9 +65,11 @@ def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
         return []
     try:
         return foreign_mounts(training.plan.root, bound(training))
+    except EvengroundError as error:
+        missing["mounts"] = f"what is bound for it cannot be told: {error.what}"
     except OSError as error:
         missing["mounts"] = f"the mounts cannot be read: {error.strerror}"
-        return None
+    return None
 
 
 def _mapped(
@@ -90,11 +92,11 @@ def _mapped(
 
 
 def bound(training: Training) -> list[str]:
-    """What lies outside of the working copy and belongs to the training."""
+    """What lies outside of the working copy, or on another disk in it, and belongs to the training."""
     root = training.plan.root
     sources = training.plan.engine(training.run.engine).sources(root)
     outside = [str(real(path)) for path in sources if not real(path).is_relative_to(real(root))]
-    return [*outside, *folders_elsewhere(root)]
+    return [*outside, *folders_elsewhere(root), *training.mounted]
 
 
 def _places(training: Training, home: Path) -> Places:

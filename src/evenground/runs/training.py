@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -58,6 +58,8 @@ class Training:
     """The container image this runs in; None outside of one."""
     container: str = ""
     """What Apptainer calls it: the file that it mounted, or a folder that it unpacked it to."""
+    mounted: Sequence[str] = ()
+    """Where the machine itself has something mounted below the working copy."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """Commit of the working copy and whether it was changed, as `record.source_state` says it."""
     call: str = ""

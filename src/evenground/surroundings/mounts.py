@@ -88,7 +88,8 @@ def over_image(mounts: Sequence[Mount]) -> list[Mount]:
 def foreign_mounts(copy: Path, ours: Collection[str], mountinfo: Path = MOUNTINFO) -> list[str]:
     """Mount points in the image's folders and in the working copy that neither Apptainer nor we made.
 
-    `ours`: what the pipeline binds beside the working copy. OSError as by `read_mounts`.
+    `ours`: what the pipeline binds beside the working copy, and what the machine itself mounts in that.
+    OSError as by `read_mounts`.
     """
     places = (*OF_IMAGES, str(copy))
     known = {str(copy), *ours}
@@ -101,6 +102,12 @@ def _foreign(points: Collection[str], places: Collection[str], known: Collection
         is_inside = any(is_below(point, place) for place in places)
         if is_inside and point not in known and not is_expected(point):
             yield point
+
+
+def mounted_below(folder: Path, mountinfo: Path = MOUNTINFO) -> list[str]:
+    """Where something is mounted in a folder, as a disk for its data; OSError as by `read_mounts`."""
+    points = {mount.point for mount in read_mounts(mountinfo)} - {str(folder)}
+    return sorted(point for point in points if is_below(point, str(folder)))
 
 
 def is_expected(point: str) -> bool:
