@@ -5,12 +5,21 @@ from __future__ import annotations
 import shutil
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from evenground.runs.surroundings import _folders_of_driver
 from evenground.runs.variables import DRIVER, _is_found, of_a_step
+
+
+@pytest.fixture(autouse=True)
+def _asked_anew() -> Iterator[None]:
+    """What one test found is not another's."""
+    _is_found.cache_clear()
+    yield
+    _is_found.cache_clear()
 
 
 def kept(*folders: Path) -> str | None:
@@ -44,6 +53,17 @@ def test_a_driver_that_nothing_else_finds_is_still_found(
     }
     monkeypatch.setattr("evenground.runs.variables._is_found", lambda name: True)
     assert kept(*folders) is None
+
+
+def test_a_python_that_would_take_anothers_library_still_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sysconfig, "get_config_var", {"INSTSONAME": "libc.so.6", "Py_ENABLE_SHARED": 1}.get)
+    (tmp_path / "libc.so.6").touch()
+    assert kept(tmp_path) is None
+    monkeypatch.setattr(sys, "version", "3.11.0 (a build of a site's)")
+    _is_found.cache_clear()
+    assert kept(tmp_path) == str(tmp_path)
 
 
 def test_a_library_of_the_systems_is_found_and_another_one_not() -> None:

@@ -118,10 +118,14 @@ def _of_this_python() -> list[str]:
 
 @cache
 def _is_found(library: str) -> bool:
-    """Whether it is found without any variable; without its own library this Python does not start."""
-    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+    """Whether this Python finds it without any variable.
+
+    Without its own library it does not start, or with that of another Python, of the same minor version.
+    """
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print(sys.version)"
     command = [sys.executable, "-I", "-S", "-c", code, library]
-    return subprocess.run(command, env={}, capture_output=True).returncode == 0
+    done = subprocess.run(command, env={}, capture_output=True, text=True)
+    return done.returncode == 0 and done.stdout.strip() == sys.version
 
 
 @contextmanager
