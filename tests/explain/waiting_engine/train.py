@@ -7,6 +7,7 @@ import argparse
 import ctypes
 import json
 import os
+import threading  # noqa: F401 - where it is imported, as in every framework, py-spy knows threads by name
 import time
 from pathlib import Path
 
