@@ -29,6 +29,10 @@ for name in list(os.environ):
         del os.environ[name]
 
 
+# Calls that only say something, or only free the folder.
+WITHOUT_JOBS = {"-n", "--dry-run", "--dryrun", "--unlock", "-l", "--list-rules", "--list", "-S", "--summary"}
+
+
 def tell_apptainer():
     """What Apptainer is told in this call: binds for all that lies outside, and no variable of a site's.
 
@@ -92,7 +96,9 @@ try:
         os.environ[COMMAND] = command_of(sys.argv, Path.cwd())
         plans = [part.plan for part in STUDY.parts]
         looks_only = {"preflight", "nodes"}.intersection(sys.argv)
-        gate(plans, list(IMAGES.values()), TOLD and call_of(TOLD), refuse=not looks_only)
+        # No container is started by a call that runs no job: another working copy may be training.
+        starts = TOLD and not WITHOUT_JOBS.intersection(sys.argv)
+        gate(plans, list(IMAGES.values()), call_of(TOLD) if starts else None, refuse=not looks_only)
         if any(part.plan.todo and part.plan.trains for part in STUDY.parts) and not IMAGES:
             forget_broken(STUDY.environments)
         if "explain_idle" in sys.argv:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 from snakemake.deployment.singularity import Singularity, shellcmd
@@ -19,4 +21,5 @@ def call_of(told: Told) -> Call:
         bound = [Path(folder) for folder in told.bound]
         return str(shellcmd(str(image), command, bind=bound, args=told.arguments, shell_executable="bash"))
 
-    return Call(line, told)
+    # Where Snakemake lets its jobs keep passing files, whatever the caller's variable says.
+    return Call(line, told, {**os.environ, "TMPDIR": tempfile.gettempdir()})

@@ -20,6 +20,7 @@ Change = Callable[[pd.DataFrame], Any]
 CALM = {
     "image": None,
     "variables": {"PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "0"},
+    "process": {"nice": "0", "policy": "other", "stack (bytes)": "8388608"},
     "mounts": [],
     "mapped": {"environment": 131, "system": 12},
     "foreign": [],

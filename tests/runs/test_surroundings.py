@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -151,3 +154,23 @@ def test_what_the_sampler_could_not_see_has_its_reason(plain: Training, tmp_path
     (tmp_path / "mapped.json").unlink()
     found = surroundings_of(plain, tmp_path / "home", tmp_path / "mapped.json")
     assert found.mapped is None and found.missing["mapped"].startswith("the sampler left no list of them: ")
+
+
+def test_what_a_shell_hands_down_is_recorded() -> None:
+    code = (
+        "import json; from evenground.runs.surroundings import handed_down; print(json.dumps(handed_down()))"
+    )
+    words = f"ulimit -s 4096 -n 200; exec {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
+    command = ["nice", "-n", "5", "bash", "-c", words]
+    source = Path(surroundings.__file__).parents[2]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(source)}, capture_output=True, check=True
+    )
+    found = json.loads(done.stdout)
+    nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 5)
+    assert (found["nice"], found["stack (bytes)"], found["open files"]) == (
+        str(nice),
+        str(4096 * 1024),
+        "200",
+    )
+    assert found["policy"] == "other"

@@ -30,6 +30,7 @@ FULL = {
         "CUDA_VISIBLE_DEVICES": "0",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
     },
+    "process": {"nice": "0", "policy": "other"},
     "mounts": ["/usr"],
     "mapped": {"image": 131, "working copy": 1, "driver": 4},
     "foreign": ["/site/lib/libsite.so"],
@@ -147,6 +148,9 @@ def test_differences_name_what_only_some_have() -> None:
     assert unlike(path("/a"), loaded) == [
         "LD_LIBRARY_PATH: /a (1 run), /b (1 run), /c (1 run) and 2 more",
     ]
+    nice = read(process={"nice": "10", "policy": "other"})
+    assert unlike(read(), read(), nice) == ["process: nice 0 (2 runs), nice 10 (1 run)"]
+    assert unlike(read(process=None), read(), read()) == [], "what is not known is no difference"
     both = read(image="unpacked", mounts=[])
     assert [one.split(":")[0] for one in unlike(read(), both)] == ["image", "mounts"]
 

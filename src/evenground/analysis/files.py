@@ -66,6 +66,7 @@ TEXT = (
     "compared_image",
     "compared_PATH",
     "compared_LD_LIBRARY_PATH",
+    "compared_process",
     "compared_mounts",
     "side",
     "machine",

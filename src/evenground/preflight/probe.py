@@ -139,15 +139,23 @@ def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.Com
         words += ["--image", str(image.record.absolute())]
     command = f'exec {shlex.join(words)} --container="${{APPTAINER_CONTAINER:-}}"'
     line = call.line(image.file, f"set -euo pipefail; {command}")
-    return subprocess.run(
+    with subprocess.Popen(
         ["bash", "-c", line],
         env=dict(call.environ),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        timeout=LIMIT_S,
-    )
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=LIMIT_S)
+        except BaseException:
+            # Killed at once, Apptainer would leave the image behind that it has unpacked.
+            process.terminate()
+            process.wait(LIMIT_S)
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def _differences(inside: Seen, outside: Seen, lost: Collection[str]) -> Iterator[Difference]:

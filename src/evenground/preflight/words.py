@@ -136,8 +136,7 @@ def why_not_started(said: str, image: Image, call: Call | None) -> tuple[str, st
         if re.search(known.said, matter, re.I):
             return words, _mend(known, call)
     if _BROKEN.search(matter):
-        anew = f"copy it in again; to have it built, move it and {image.record} away"
-        return words, anew
+        return words, f"copy it in again; to have it built, move it and {image.record}, if there, away"
     return words, _ask(call)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,15 @@ from evenground.surroundings.record import SurroundingsRecord, Variable
 if TYPE_CHECKING:
     from evenground.runs.training import Training
 
+POLICIES = {os.SCHED_OTHER: "other", os.SCHED_BATCH: "batch", os.SCHED_IDLE: "idle"}
+POLICIES |= {os.SCHED_FIFO: "fifo", os.SCHED_RR: "round robin"}
+LIMITS = {
+    "stack (bytes)": resource.RLIMIT_STACK,
+    "locked memory (bytes)": resource.RLIMIT_MEMLOCK,
+    "address space (bytes)": resource.RLIMIT_AS,
+    "open files": resource.RLIMIT_NOFILE,
+    "processes": resource.RLIMIT_NPROC,
+}
 COPY, HOME = "working copy", "home folder"
 
 
@@ -32,6 +42,7 @@ def surroundings_of(training: Training, home: Path, mapped: Path) -> Surrounding
     return SurroundingsRecord(
         image=_image(training, missing),
         variables=_variables(training, home),
+        process=handed_down(),
         mounts=None if mounts is None else [_shown(place, root) for place in mounts],
         mapped=counts,
         foreign=None if foreign is None else [_shown(path, root) for path in foreign],
@@ -48,6 +59,20 @@ def _shown(path: str, root: Path) -> str:
 def _variables(training: Training, home: Path) -> dict[Variable, str]:
     given = training.variables(home)
     return {name: _shown(given[name], training.plan.root) for name in CAN_DIFFER if name in given}
+
+
+def handed_down() -> dict[str, str]:
+    """What a caller's shell or a scheduler hands down to every process: it can change times."""
+    policy = os.sched_getscheduler(0)
+    limits = {name: resource.getrlimit(number)[0] for name, number in LIMITS.items()}
+    words = {
+        name: "unlimited" if limit == resource.RLIM_INFINITY else str(limit) for name, limit in limits.items()
+    }
+    return {
+        "nice": str(os.getpriority(os.PRIO_PROCESS, 0)),
+        "policy": POLICIES.get(policy, str(policy)),
+        **words,
+    }
 
 
 def _image(training: Training, missing: dict[str, str]) -> Literal["mounted", "unpacked"] | None:

@@ -15,7 +15,7 @@ COLD = {
     "mounted": "its image was just mounted",
     "unpacked": "its image was just unpacked",
 }
-COMPARED = ("image", "PATH", "LD_LIBRARY_PATH", "mounts")
+COMPARED = ("image", "PATH", "LD_LIBRARY_PATH", "process", "mounts")
 """What runs of one engine should have in common. Which GPUs are seen is the scheduler's to say."""
 NO_IMAGE = "none"
 Compared = Mapping[str, Sequence[str]]
@@ -49,16 +49,21 @@ FAULTS: Mapping[str, Callable[[SurroundingsRecord], Judged]] = {
 
 
 def compared(record: SurroundingsRecord, in_image: bool) -> Compared:
-    """What is known of COMPARED: of paths their folders in order, of mounts the places."""
+    """What is known of COMPARED: of paths their folders in order, of the rest single facts."""
     image = record.image or (None if in_image else NO_IMAGE)
     mounts = None if record.mounts is None else sorted(set(record.mounts))
     values = {
         "image": None if image is None else [image],
         "PATH": _folders(record, "PATH"),
         "LD_LIBRARY_PATH": _folders(record, "LD_LIBRARY_PATH"),
+        "process": _facts(record.process),
         "mounts": mounts,
     }
     return {name: value for name, value in values.items() if value is not None and name not in record.missing}
+
+
+def _facts(process: Mapping[str, str] | None) -> Sequence[str] | None:
+    return None if process is None else [f"{name} {value}" for name, value in sorted(process.items())]
 
 
 def _folders(record: SurroundingsRecord, name: Variable) -> Sequence[str] | None:

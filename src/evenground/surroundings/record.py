@@ -33,6 +33,8 @@ class SurroundingsRecord:
     """How Apptainer made the image readable: mounted, or unpacked to a folder for this one training."""
     variables: dict[Variable, Text] | None = None
     """Variables of the engine; one that is not set is not in it."""
+    process: Annotated[dict[Short, Short], Field(max_length=64)] | None = None
+    """What its process was handed down: niceness, scheduling policy, limits; each in words."""
     mounts: Places | None = None
     """Mount points in the image's own folders that are neither Apptainer's nor the pipeline's."""
     mapped: Annotated[dict[Short, Count], Field(max_length=64)] | None = None
