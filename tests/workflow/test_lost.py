@@ -42,7 +42,7 @@ def training_script(copy: WorkingCopy) -> int:
             words, folder = (process / "cmdline").read_bytes().split(b"\0"), (process / "cwd").resolve()
         except OSError:
             continue
-        if folder == copy.root and b"scripts/train.py" in words[1:2]:
+        if folder == copy.root and b"scripts/train.py" in words[1:3]:
             return int(process.name)
     raise AssertionError("no training is at work")
 

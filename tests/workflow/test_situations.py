@@ -297,7 +297,7 @@ def test_half_an_image(copy: WorkingCopy) -> None:
         assert "the image of 'locked' cannot be run: FATAL: " in line
         assert (
             "unexpected EOF" in line
-            and f"to have it built, move it and {record.relative_to(copy.root)} away" in line
+            and f"to have it built, move it and {record.relative_to(copy.root)}, if there, away" in line
         )
 
 
