@@ -11,7 +11,7 @@ from evenground.errors import EvengroundError
 from evenground.files import drop_lost_links, free
 from evenground.made import STEPS, STEPS_OF_WHOLE, begin_again
 from evenground.preflight.gate import gate
-from evenground.runs.links import folders_elsewhere, refuse_lost_links, refuse_outside_of_dvc
+from evenground.runs.links import folders_elsewhere, outside_of, refuse_lost_links, refuse_outside_of_dvc
 from evenground.runs.plan import CALIBRATIONS
 from evenground.runs.record import source_state
 from evenground.runs.repeat import COMMAND, command_of
@@ -41,9 +41,8 @@ def tell_apptainer():
     workflow.deployment_settings.imply_deployment_method(DeploymentMethod.APPTAINER)
     arguments = with_always(workflow.deployment_settings.apptainer_args)
     workflow.deployment_settings.apptainer_args = arguments
-    sources = [path.resolve() for engine in PLAN.engines for path in engine.sources(PLAN.root)]
-    outside = {str(path) for path in sources if not path.is_relative_to(PLAN.root.resolve())}
-    ours = sorted(outside.union(folders_elsewhere(PLAN.root)))
+    sources = [path for engine in PLAN.engines for path in engine.sources(PLAN.root)]
+    ours = sorted({*outside_of(PLAN.root, sources), *folders_elsewhere(PLAN.root)})
     refuse(arguments, os.getcwd())
     tell(os.environ, ours, os.getcwd())
     # Only the call itself asks about them: a job on another machine knows no other folders.

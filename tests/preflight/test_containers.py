@@ -289,7 +289,8 @@ def test_the_gate_names_the_first_lack_in_one_line() -> None:
 
 
 def test_the_gate_says_what_will_flag_every_run(capsys: pytest.CaptureFixture[str]) -> None:
-    refuse_lacks([Finding("container of jax", "warning", "mounted over: /usr", "bind nothing there")])
+    seen, mend = "mounted over: /usr", "bind nothing there"
+    refuse_lacks([Finding("container of jax", "warning", seen, mend, flags_runs=True)])
     assert capsys.readouterr().err == "container of jax: mounted over: /usr: bind nothing there\n"
     refuse_lacks([Finding("image jax", "warning", "to be built"), Finding("container of jax", "ok", "fine")])
     assert capsys.readouterr().err == ""

@@ -55,7 +55,8 @@ def findings(plans: Sequence[Plan], images: Sequence[Image], call: Call | None =
     usable = [wanted for wanted, of_it in zip(images, looked, strict=True) if of_it.state != "lack"]
     there = [wanted for wanted in usable if is_recorded(wanted)] if call else []
     if starts and call and all(finding.state != "lack" for finding in found):
-        found += [probe(wanted, wanted_of(plans), call) for wanted in there]
+        of_trainings = wanted_of(plans)
+        found += [probe(wanted, of_trainings, call) for wanted in there]
     if starts and len(there) < max(len(images), 1):
         found.append(container_start(needed))
     missing = [wanted for wanted in usable if not is_there(wanted)]

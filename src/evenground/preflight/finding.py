@@ -17,6 +17,8 @@ class Finding:
     state: State
     seen: str
     mend: str = ""
+    flags_runs: bool = False
+    """Whether what was seen will be a finding of every run, so that the gate says it, too."""
 
     def line(self) -> str:
         """For a terminal."""

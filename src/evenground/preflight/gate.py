@@ -15,7 +15,6 @@ from evenground.preflight.call import Call
 from evenground.preflight.containers import findings
 from evenground.preflight.cpus import record_of
 from evenground.preflight.finding import Finding
-from evenground.preflight.probe import PROBED
 from evenground.runs.index import check_runs
 from evenground.runs.lost import clear
 from evenground.runs.plan import Plan
@@ -69,7 +68,7 @@ def lacking(plans: Sequence[Plan]) -> list[str]:
 def refuse_lacks(found: Sequence[Finding]) -> None:
     """EvengroundError for the first of the findings that lets no training run; what flags runs is said."""
     for finding in found:
-        if finding.state == "warning" and finding.what.startswith(PROBED):
+        if finding.flags_runs:
             print(f"{finding.what}: {finding.seen}: {finding.mend}", file=sys.stderr, flush=True)
         if finding.state == "lack":
             raise EvengroundError(f"{finding.what}: {finding.seen}", "deployment: apptainer", finding.mend)

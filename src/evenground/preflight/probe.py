@@ -16,7 +16,7 @@ from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON, Image
 from evenground.preflight.call import Call
 from evenground.preflight.finding import Finding
 from evenground.preflight.inside import OF_ENGINE, Seen, left, look
-from evenground.preflight.words import KEEPER, NOTHING, last_words, why_not_started
+from evenground.preflight.words import KEEPER, NOTHING, NOTHING_OVER, last_words, why_not_started
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan
 from evenground.runs.variables import of_a_step
 
@@ -27,7 +27,6 @@ OF_THE_KERNEL = ("/dev/null", "/dev/shm", "/sys/devices/system/cpu")
 NO_TMP = f"add /tmp to APPTAINER_BIND; {KEEPER}: mount tmp = yes)"
 HIDING = ("contain", "containall", "compat", "no-home", "workdir", "scratch", "mount")
 PROBE = "scripts/probe.py"
-PROBED = "container of"
 LIMIT_S = 600.0
 """An image that is unpacked takes its time."""
 
@@ -67,7 +66,7 @@ def wanted_of(plans: Sequence[Plan]) -> Wanted:
 
 def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
     """Run the probe in the image's file; a lack names the first thing that is not as it is outside."""
-    what = f"{PROBED} {image.environment}"
+    what = f"container of {image.environment}"
     token = secrets.token_hex(8)
     for folder in map(Path, wanted.folders):
         with writing(folder):
@@ -117,7 +116,7 @@ def _as_it_is(what: str, inside: Seen, call: Call) -> Finding:
         told.append(("the image is unpacked before every training, which keeps a disk busy", who))
     if told:
         seen, mend = ("; ".join(texts) for texts in zip(*told, strict=True))
-        return Finding(what, "warning", seen, mend)
+        return Finding(what, "warning", seen, mend, flags_runs=True)
     return Finding(what, "ok", "sees what is outside of it, and nothing else")
 
 
@@ -195,7 +194,7 @@ def _differences(inside: Seen, outside: Seen, lost: Collection[str]) -> Iterator
         yield Difference(
             f"the engine's Python does not start there: {inside.python}",
             ("scratch", "containlibs"),
-            "nothing may lie over /opt/evenground: move what is bound there, or the working copy",
+            NOTHING_OVER,
             OF_ENGINE,
         )
     if inside.replaced:

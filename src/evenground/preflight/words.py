@@ -21,6 +21,7 @@ NAMESPACES = (
     "allow user namespaces (sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1), "
     "or install Apptainer with setuid"
 )
+NOTHING_OVER = f"nothing may lie over {OF_ENGINE}: move what is bound there, or the working copy"
 TEMPORARY = "set APPTAINER_TMPDIR to a folder that exists and can be written"
 NOT_SEEN = (
     "no-mount",
@@ -102,7 +103,7 @@ KNOWN = (
     Known(
         re.escape(RUNNER_PYTHON),
         ("scratch", "overlay"),
-        "nothing may lie over /opt/evenground: move what is bound there, or the working copy",
+        NOTHING_OVER,
         OF_ENGINE,
     ),
     Known(

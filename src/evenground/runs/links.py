@@ -79,6 +79,13 @@ def refuse_outside_of_dvc(root: Path, out: Path) -> None:
             raise EvengroundError(what, str(root / folder), todo)
 
 
+def outside_of(root: Path, paths: Iterable[Path]) -> list[str]:
+    """Where those of the paths really lie that are not in the working copy, each once."""
+    home = real(root)
+    places = {real(path) for path in paths}
+    return sorted(str(place) for place in places if not place.is_relative_to(home))
+
+
 def folders_elsewhere(root: Path) -> list[str]:
     """Where links below `results` and `data` lead out of the working copy: of a file, its folder there.
 

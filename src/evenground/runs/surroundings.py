@@ -6,18 +6,18 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json, real
 from evenground.runs.installed import without_paths
-from evenground.runs.links import folders_elsewhere
+from evenground.runs.links import folders_elsewhere, outside_of
 from evenground.runs.variables import CACHE, CAN_DIFFER, DRIVER, programs_of
 from evenground.surroundings.mapped import Places, image_places, native_places, sorted_out
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
-from evenground.surroundings.record import SurroundingsRecord, Variable
+from evenground.surroundings.record import SurroundingsRecord
 
 if TYPE_CHECKING:
     from evenground.runs.training import Training
@@ -37,11 +37,12 @@ COPY, HOME = "working copy", "home folder"
 def surroundings_of(training: Training, home: Path, mapped: Path) -> SurroundingsRecord:
     """The record of a training that has just ended; `mapped` is the sampler's list of mapped files."""
     root, missing = training.plan.root, dict[str, str]()
-    mounts = _mounts(training, missing)
-    counts, foreign = _mapped(training, home, mapped, missing)
+    given, ours = training.variables(home), _bound(training)
+    mounts = _mounts(training, ours, missing)
+    counts, foreign = _mapped(training, home, mapped, given, ours, missing)
     return SurroundingsRecord(
         image=_image(training, missing),
-        variables=_variables(training, home),
+        variables={name: _shown(given[name], root) for name in CAN_DIFFER if name in given},
         process=handed_down(),
         mounts=None if mounts is None else [_shown(place, root) for place in mounts],
         mapped=counts,
@@ -54,11 +55,6 @@ def surroundings_of(training: Training, home: Path, mapped: Path) -> Surrounding
 def _shown(path: str, root: Path) -> str:
     """A path without whose machine it is; of a name that is no UTF-8 the bytes in words."""
     return without_paths(os.fsencode(path).decode("utf-8", "backslashreplace"), root)
-
-
-def _variables(training: Training, home: Path) -> dict[Variable, str]:
-    given = training.variables(home)
-    return {name: _shown(given[name], training.plan.root) for name in CAN_DIFFER if name in given}
 
 
 def handed_down() -> dict[str, str]:
@@ -85,24 +81,33 @@ def _image(training: Training, missing: dict[str, str]) -> Literal["mounted", "u
     return "mounted" if training.container.endswith(".sif") else "unpacked"
 
 
-def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
+def _mounts(training: Training, ours: list[str] | str, missing: dict[str, str]) -> list[str] | None:
     if training.image is None:
         return []
+    if isinstance(ours, str):
+        missing["mounts"] = ours
+        return None
     try:
-        return foreign_mounts(training.plan.root, bound(training))
-    except EvengroundError as error:
-        missing["mounts"] = f"what is bound for it cannot be told: {error.what}"
+        return foreign_mounts(training.plan.root, ours)
     except OSError as error:
         missing["mounts"] = f"the mounts cannot be read: {error.strerror}"
     return None
 
 
 def _mapped(
-    training: Training, home: Path, mapped: Path, missing: dict[str, str]
+    training: Training,
+    home: Path,
+    mapped: Path,
+    given: Mapping[str, str],
+    ours: list[str] | str,
+    missing: dict[str, str],
 ) -> tuple[dict[str, int] | None, list[str] | None]:
+    if isinstance(ours, str):
+        missing["mapped"] = ours
+        return None, None
     try:
         content = read_json(mapped)
-        places = _places(training, home)
+        places = _places(training, home, given, ours)
     except EvengroundError as error:
         missing["mapped"] = f"the sampler left no list of them: {error.what}"
         return None, None
@@ -116,21 +121,23 @@ def _mapped(
     return sorted_out(content["files"], places)
 
 
-def bound(training: Training) -> list[str]:
-    """What lies outside of the working copy, or on another disk in it, and belongs to the training."""
+def _bound(training: Training) -> list[str] | str:
+    """What belongs to it outside of the working copy, or on a disk in it; or why that cannot be told."""
     root = training.plan.root
     sources = training.plan.engine(training.run.engine).sources(root)
-    outside = [str(real(path)) for path in sources if not real(path).is_relative_to(real(root))]
-    return [*outside, *folders_elsewhere(root), *training.mounted]
+    try:
+        return [*outside_of(root, sources), *folders_elsewhere(root), *training.mounted]
+    except EvengroundError as error:
+        return f"what is bound for it cannot be told: {error.what}"
 
 
-def _places(training: Training, home: Path) -> Places:
-    """Where code of the engine may lie, and what is there."""
+def _places(training: Training, home: Path, given: Mapping[str, str], ours: Sequence[str]) -> Places:
+    """Where code of the engine may lie, and what is there; `given` are its variables."""
     own = {str(real(training.plan.root)): COPY, str(real(home)): HOME}
-    own |= dict.fromkeys(bound(training), COPY)
+    own |= dict.fromkeys(ours, COPY)
     if training.image is not None:
         return image_places(own, read_mounts())
-    return native_places({**_of_pythons(training), **_of_programs(training, home), **own})
+    return native_places({**_of_pythons(training), **_of_programs(training, given), **own})
 
 
 def _of_pythons(training: Training) -> Places:
@@ -140,9 +147,8 @@ def _of_pythons(training: Training) -> Places:
     return {installation: "Python", str(real(python.absolute().parent.parent)): "environment"}
 
 
-def _of_programs(training: Training, home: Path) -> Places:
+def _of_programs(training: Training, variables: Mapping[str, str]) -> Places:
     """What an engine calls and the pipeline does not install, and what it built in the cache."""
-    variables = training.variables(home)
     found = {str(real(Path(variables[CACHE]))): "cache"} if CACHE in variables else {}
     return {**found, **_folders_of_driver(variables), **_folders_of_programs(training, variables)}
 

@@ -17,6 +17,7 @@ from typing import get_args
 
 from evenground.engines import Engine
 from evenground.files import empty_folder
+from evenground.surroundings.mounts import DRIVER as DRIVER_IN_IMAGE
 from evenground.surroundings.record import Variable
 
 # The caller's, and the only ones: which GPU is used, and where what the pipeline or an engine built is kept.
@@ -24,7 +25,7 @@ GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 CACHE = "EVENGROUND_CACHE"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where a definition puts links to CUDA's libraries, if it does, and where `--nv` puts the driver's.
-IMAGE_LIBRARIES = ("/opt/evenground/cuda", "/.singularity.d/libs")
+IMAGE_LIBRARIES = ("/opt/evenground/cuda", DRIVER_IN_IMAGE)
 # NVIDIA's driver: the engine's library, and the one that says which GPUs there are.
 DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
 # How threads wait for work; none is given, so that a runtime waits as it comes.
