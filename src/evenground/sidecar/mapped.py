@@ -9,11 +9,12 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from evenground.sidecar import linux
+from evenground.sidecar.between import BetweenRows
 from evenground.sidecar.machine import reason
 from evenground.sidecar.procfile import KeptFile
 
@@ -41,7 +42,6 @@ _MEMORY = re.compile(rb"/(memfd:.*|dev/zero|SYSV[0-9a-f]{8}|anon_hugepage|\[aio\
 _CODE_SIZE = re.compile(rb"^VmExe:.*\nVmLib:.*$", re.M)
 _DELETED: Final = b" (deleted)"
 _CHUNK: Final = 1 << 14
-Processes = Sequence[tuple[int, int]]
 
 
 def code_files(maps: bytes) -> set[bytes]:
@@ -100,16 +100,13 @@ def code_size(folder: Path) -> bytes | None:
     return None
 
 
-class Mapped:
+class Mapped(BetweenRows):
     """Looks in a thread of its own, early at first, then at most once a second and within the budget."""
 
     def __init__(self, row_period_ns: int) -> None:
+        super().__init__(due_ns=math.inf)
         self._patience_ns = 1.5 * row_period_ns if row_period_ns <= OFTEN_NS else 0.0
-        self._processes: Processes = ()
-        self._due_ns: float = math.inf
         self._zero_ns, self._spent_ns, self._looks = 0, 0, 0
-        self._wanted = threading.Event()
-        self._stopped = False
         self._files: set[bytes] = set()
         self._seen: dict[tuple[int, int], tuple[bytes | None, int]] = {}
         """Processes whose map was read: their code's size then, and when."""
@@ -123,21 +120,6 @@ class Mapped:
         """Begin; the first look comes a tenth of a second after `zero_ns`, which is now."""
         self._nothing, self._zero_ns = TOO_SHORT, zero_ns
         threading.Thread(target=self._run, name="sidecar-mapped", daemon=True).start()
-
-    def know(self, processes: Processes) -> None:
-        """The (pid, start time) of the tree as it is now."""
-        self._processes = processes
-
-    def row_done(self, now_ns: int) -> None:
-        """Call after a row: a look that is due begins then."""
-        if now_ns >= self._due_ns:
-            self._due_ns = math.inf  # until this one is done
-            self._wanted.set()
-
-    def stop(self) -> None:
-        """Let the thread end."""
-        self._stopped = True
-        self._wanted.set()
 
     def content(self) -> dict[str, Any]:
         """What the file says, as of now. A byte that is no text is a surrogate (PEP 383)."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import math
 import os
 import re
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from evenground.sidecar import linux
+from evenground.sidecar.between import BetweenRows, Processes
 from evenground.sidecar.machine import reason
 
 PERIOD_NS: Final = 1_000_000_000
 BUDGET: Final = 0.001
 """Most CPU seconds a second that reading may cost; above it, readings come less often."""
 _PSS = re.compile(rb"^Pss:\s*(\d+) kB", re.M)
-Processes = Sequence[tuple[int, int]]
 
 
 def pss_bytes(folder: Path) -> int:
@@ -65,14 +63,11 @@ def _of_a_thread(folder: Path) -> int:
     return 0
 
 
-class Pss:
+class Pss(BetweenRows):
     """Reads in a thread of its own, at most once a second and within the budget; a row takes what is new."""
 
     def __init__(self) -> None:
-        self._processes: Processes = ()
-        self._due_ns: float = time.monotonic_ns() + PERIOD_NS
-        self._wanted = threading.Event()
-        self._stopped = False
+        super().__init__(due_ns=time.monotonic_ns() + PERIOD_NS)
         self._new: int | str | None = None
 
     def start(self) -> None:
@@ -83,21 +78,6 @@ class Pss:
         """What was read since the last call: bytes, or the reason of a failure; None when nothing was."""
         new, self._new = self._new, None
         return new
-
-    def know(self, processes: Processes) -> None:
-        """The (pid, start time) of the tree as it is now."""
-        self._processes = processes
-
-    def row_done(self, now_ns: int) -> None:
-        """Call after a row: a reading that is due begins then, when the next row is farthest away."""
-        if now_ns >= self._due_ns:
-            self._due_ns = math.inf  # until this one is done
-            self._wanted.set()
-
-    def stop(self) -> None:
-        """Let the thread end."""
-        self._stopped = True
-        self._wanted.set()
 
     def _run(self) -> None:
         while self._wanted.wait() and not self._stopped:
