@@ -14,9 +14,9 @@ from pathlib import Path
 
 from evenground.errors import words_of
 from evenground.runs.machine import this_machine
+from evenground.surroundings.mounts import MOUNTINFO, root_options
 
 PYTHON_S = 20.0
-MOUNTINFO = Path("/proc/self/mountinfo")
 # Apptainer's own: mount points that the image lacks, and the image.
 LAYERS = {"overlay-lowerdir", "rootfs"}
 OF_ENGINE = "/opt/evenground"
@@ -84,10 +84,8 @@ def _network() -> str:
 
 def _image() -> str:
     """An image is seen as it is where Apptainer lays only its own folder for mount points over it."""
-    lines = MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    root = [line for line in lines if line.split(" ")[4] == "/"][-1]
-    options = dict(word.partition("=")[::2] for word in root.split(" ")[-1].split(","))
-    layers = {Path(layer).name for layer in options.get("lowerdir", "").split(":")} - {""}
+    lower = root_options(MOUNTINFO).get("lowerdir", "")
+    layers = {Path(layer).name for layer in lower.split(":")} - {""}
     more = sorted(layers - LAYERS)
     if more:
         return f"layers over it: {', '.join(more)}"

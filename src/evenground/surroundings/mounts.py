@@ -55,8 +55,18 @@ class Mount:
 
 def read_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
     """Every mount that this process sees, in order; OSError where there is no such file."""
+    return [_mount(fields) for fields in _lines(mountinfo)]
+
+
+def root_options(mountinfo: Path = MOUNTINFO) -> dict[str, str]:
+    """How the file system that is seen at `/` was mounted; OSError as by `read_mounts`."""
+    root = [fields for fields in _lines(mountinfo) if fields[4] == "/"][-1]
+    return dict(word.partition("=")[::2] for word in root[-1].split(","))
+
+
+def _lines(mountinfo: Path) -> list[list[str]]:
     lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return [_mount(line.split(" ")) for line in lines]
+    return [line.split(" ") for line in lines]
 
 
 def _mount(fields: Sequence[str]) -> Mount:
