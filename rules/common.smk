@@ -149,7 +149,7 @@ def again(step):
 
 
 # What reads and judges recorded runs, whole rooms and single modules.
-ANALYSIS = ("cpus", "judged", "records", "surroundings", "analysis")
+ANALYSIS = ("cpus", "gpus", "judged", "records", "surroundings", "analysis")
 
 
 def code(*rooms):

@@ -25,6 +25,7 @@ ROOMS = {
     "made": set(),
     "pins": set(),
     "cpus": set(),
+    "gpus": {"sidecar"},
     "surroundings": set(),
     "images": {"pins"},
     "datasets": {"addresses", "networks"},
@@ -41,13 +42,16 @@ ROOMS = {
             "pins",
             "images",
             "datasets",
+            "gpus",
             "records",
             "sidecar",
             "surroundings",
         )
     },
-    "preflight": {"addresses", "apptainer", "cpus", "pins", "images", "datasets", "runs", "surroundings"},
-    "analysis": {"cpus", "records", "surroundings"},
+    "preflight": {
+        *("addresses", "apptainer", "cpus", "gpus", "pins", "images", "datasets", "runs", "surroundings")
+    },
+    "analysis": {"cpus", "gpus", "records", "surroundings"},
     "report": {"analysis", "records"},
     "bundle": {"analysis", "records"},
     "claims": {"analysis", "records"},
