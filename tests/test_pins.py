@@ -55,9 +55,41 @@ def test_versions_compare_as_numbers(older: str, newer: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("card", "keras", "jax"),
+    [
+        ("6.1", None, None),
+        ("7.0", None, None),
+        ("7.5", "native", "native"),
+        ("8.0", "native", "native"),
+        ("8.6", "native", "native"),
+        ("9.0", "ptx", "native"),
+        ("10.0", "ptx", "native"),
+        ("10.3", "ptx", "native"),
+        ("11.0", "ptx", None),
+        ("12.1", "ptx", "native"),
+        ("13.0", "ptx", "ptx"),
+    ],
+)
+def test_how_a_card_is_served_by_an_engines_locked_libraries(
+    pins: Pins, card: str, keras: str | None, jax: str | None
+) -> None:
+    assert pins.engines["keras"].capabilities.way(card) == keras
+    assert pins.engines["jax"].capabilities.way(card) == pins.engines["axon"].capabilities.way(card) == jax
+
+
+def test_ptx_needs_a_newer_driver_than_code_that_is_there(pins: Pins) -> None:
+    for engine in pins.engines.values():
+        needed = engine.capabilities.driver
+        assert needed["native"] == pins.driver.minimum
+        assert version_key(needed["ptx"]) > version_key(pins.driver.minimum)
+
+
+@pytest.mark.parametrize(
     ("change", "complaint"),
     [
         (("cudnn: 9.28.0.42", "cudnn: new"), "'cudnn'"),
+        (('ptx: "9.0"', "ptx: 9.0"), "'engines.keras.capabilities.ptx'"),
+        (('ptx: "9.0"', "ptx: null"), "'engines.keras.capabilities': "),
         (("digest: null", "digest: latest"), "'base.digest'"),
         (("nccl:", "nickel:"), "'nccl'"),
         (("base:", "base: ["), "broken YAML"),

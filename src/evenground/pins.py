@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from evenground.errors import EvengroundError
 
@@ -21,6 +21,10 @@ LIBRARIES = {
 }
 _LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.M)
 Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+(\.\d+)+$")]
+# Quoted in the file: YAML takes 10.0 and 9.10 for numbers.
+Capability = Annotated[str, Field(strict=True, pattern=r"^\d+\.\d+$")]
+Way = Literal["native", "ptx"]
+"""How a card is served: by code of its own, or by PTX that the driver compiles when it is first used."""
 
 
 class _Strict(BaseModel):
@@ -43,11 +47,43 @@ class Driver(_Strict):
     recommended: Version
 
 
+class Capabilities(_Strict):
+    """The cards, by compute capability, that an engine's locked libraries serve."""
+
+    native: tuple[Capability, ...] = Field(min_length=1)
+    """The lowest card of each generation that has code of its own, which later ones of it run, too."""
+    ptx: Capability | None
+    """The lowest card that can be served by PTX; None where there is no PTX."""
+    driver: dict[Way, Version]
+    """The oldest driver for each way."""
+
+    @model_validator(mode="after")
+    def _has_every_driver(self) -> Capabilities:
+        wanted: set[Way] = {"native"} if self.ptx is None else {"native", "ptx"}
+        if self.driver.keys() != wanted:
+            raise ValueError(f"driver must have exactly: {', '.join(sorted(wanted))}")
+        return self
+
+    def way(self, card: str) -> Way | None:
+        """How a card of that compute capability, `8.6`, is served; None where it is not."""
+        if any(_same_generation(card, lowest) for lowest in self.native):
+            return "native"
+        by_ptx = self.ptx is not None and version_key(card) >= version_key(self.ptx)
+        return "ptx" if by_ptx else None
+
+
+def _same_generation(card: str, lowest: str) -> bool:
+    """Whether code made for `lowest` runs on `card`: the same major version, and not an earlier card."""
+    wanted, made_for = version_key(card), version_key(lowest)
+    return wanted[0] == made_for[0] and wanted >= made_for
+
+
 class PinnedEngine(_Strict):
-    """The lock of an engine's CUDA environment and what it must hold."""
+    """The lock of an engine's CUDA environment, what it must hold, and the cards that it serves."""
 
     lock: str
     packages: dict[str, Version]
+    capabilities: Capabilities
 
 
 class Pins(_Strict):
