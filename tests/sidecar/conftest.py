@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
@@ -18,6 +17,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from evenground.sidecar.cgroup import make_leaf, own_cgroup
+from stand_in_driver import cuda_here, nvml_here, stand_in, stand_in_libraries
+
+__all__ = ["cuda_here", "nvml_here", "stand_in", "stand_in_libraries"]
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = "sidecar: note: "
@@ -165,19 +167,9 @@ def alive() -> Callable[[int], bool]:
 
 
 @pytest.fixture(scope="session")
-def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder that holds the fake libnvidia-ml.so.1, for LD_LIBRARY_PATH."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("no C compiler on this machine")
-    if importlib.util.find_spec("pynvml") is None:
-        pytest.skip("nvidia-ml-py is not installed")
-    folder = tmp_path_factory.mktemp("nvml")
-    source = Path(__file__).with_name("fake_nvml.c")
-    strict = ["-Wall", "-Wextra", "-Werror"]
-    words = [compiler, *strict, "-shared", "-fPIC", "-o", str(folder / "libnvidia-ml.so.1"), str(source)]
-    subprocess.run(words, check=True)
-    return folder
+def nvml_library(stand_in_libraries: Path) -> Path:
+    """Folder that holds the stand-in libnvidia-ml.so.1, for LD_LIBRARY_PATH."""
+    return stand_in_libraries
 
 
 class Nobody:

@@ -19,6 +19,7 @@ from evenground.sidecar.gpu import reading_period_ns
 from evenground.sidecar.gpu_card import Energy
 from evenground.sidecar.gpu_latest import NOT_YET, ONCE
 from evenground.sidecar.gpu_processes import MAY_HIDE, NO_MEMORY, STRANGE_PID, Listed
+from stand_in_driver import uuid
 
 Steps = list[tuple[float, str]]
 ONE_OF_EACH = "compute-pid-1.0 PID\ncompute-pid-2.1 PARENT\n"
@@ -183,7 +184,7 @@ def test_buffered_utilisation_keeps_the_drivers_time_stamps(plain: Got, base_us:
 
 
 def test_the_header_says_what_a_card_is(plain: Got) -> None:
-    about = {"index": 1, "name": "Fake Card", "uuid": "GPU-1", "memory_total_bytes": 8000, "mig": []}
+    about = {"index": 1, "name": "Fake Card", "uuid": uuid(1), "mig": [], "memory_total_bytes": 8_000_000_000}
     assert plain.cards[1] == about | {"util_window_s": 0.25, "missing": {}}
 
 
@@ -331,11 +332,14 @@ def test_somebody_elses_card_does_not_count(read: Read) -> None:
 
 
 def test_mig_instances_have_rows_of_their_own(read: Read) -> None:
-    own = "compute-pid-1.2 PID\ncompute-used-1.2 40\ncompute-pid-1.4 PID\ncompute-used-1.4 2\n"
-    got = read("mig", own + "used.2 111\nused.4 222\nfail.MemoryInfo_v2.4 13\n")
+    own = (
+        "compute-pid-1.0/mig0 PID\ncompute-used-1.0/mig0 40\n"
+        "compute-pid-1.0/mig2 PID\ncompute-used-1.0/mig2 2\n"
+    )
+    got = read("mig", own + "used.0/mig0 111\nused.0/mig2 222\nfail.MemoryInfo_v2.0/mig2 13\n")
     assert [(it["card"], it["name"], it["uuid"]) for it in got.cards[0]["mig"]] == [
-        ("0/mig0", "Fake Card MIG 1g.5gb", "MIG-2"),
-        ("0/mig2", "Fake Card MIG 1g.5gb", "MIG-4"),
+        ("0/mig0", "Fake Card MIG 1g.5gb", uuid(0, 0)),
+        ("0/mig2", "Fake Card MIG 1g.5gb", uuid(0, 2)),
     ]
     assert got.cards[1]["mig"] == []
     memory = {(row["vram_used_bytes"], row["vram_reserved_bytes"]) for row in got.rows("0/mig0")}
