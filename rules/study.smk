@@ -12,6 +12,8 @@ from evenground.files import drop_lost_links, free
 from evenground.made import STEPS, STEPS_OF_WHOLE, begin_again
 from evenground.preflight.gate import gate
 from evenground.runs.links import folders_elsewhere, outside_of, refuse_lost_links, refuse_outside_of_dvc
+from evenground.runs.machine import hold as hold_card
+from evenground.runs.machine import this_machine
 from evenground.runs.plan import CALIBRATIONS
 from evenground.runs.record import source_state
 from evenground.runs.repeat import COMMAND, command_of
@@ -85,6 +87,11 @@ try:
     else:
         STUDY, SOURCE = handed_on(Path.cwd())
     PLAN = STUDY.first
+    # On a cluster each node has its own cards, and its job chooses there.
+    if main and not PLAN.experiment.nodes:
+        hold_card(PLAN.here)
+    elif not main:
+        hold_card(this_machine(PLAN.experiment.gpu))
     IMAGES = {image.environment: image for image in images(STUDY)}
     TOLD = tell_apptainer() if IMAGES else None
     if main:

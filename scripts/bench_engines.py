@@ -56,7 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, help="trained on per epoch; default: 30000 (mlp), 6400 (cnn)")
     parser.add_argument("--dataset", type=Path, help="a prepared folder; default: generated images")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--accelerator", choices=["auto", "cpu", "cuda"], default="cpu")
+    parser.add_argument("--accelerator", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--output", type=Path, help="write every figure to this JSON file")
     return parser.parse_args()
 

@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     given = parser.parse_args()
     end_with(given.pipeline)
-    here = this_machine().name
+    machine = this_machine()
+    here = machine.name
     if given.machine != here:
         raise EvengroundError(
             f"the sampler of '{given.machine}' cannot be calibrated on another machine",
@@ -41,6 +42,8 @@ def main() -> None:
     given.output.parent.mkdir(parents=True, exist_ok=True)
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)
     command = [sys.executable, "-m", "evenground.sidecar", "calibrate", "--output", str(given.output)]
+    if machine.choice.chosen:
+        command += ["--gpu", machine.choice.chosen.uuid]
     env = {**os.environ, "PYTHONPATH": str(_path.ROOT / "src")}
     with alone():
         status = subprocess.run(command, env=env, preexec_fn=end_with_this_script).returncode

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import socket
-from dataclasses import asdict
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -20,7 +19,7 @@ def main() -> None:
     given = parser.parse_args()
     machine = this_machine()
     about = {"class": machine.name, "description": machine.description, "host": socket.gethostname()}
-    write_json(given.output, {"schema": 1, **about, **asdict(machine)})
+    write_json(given.output, {"schema": 1, **about, **machine.facts})
     print(f"nodes of the kind '{given.output.stem}': {machine.description}; class {machine.name}")
 
 

@@ -94,10 +94,12 @@ def why_none(given: argparse.Namespace) -> Outcome | None:
     mark = begun(Path(ATTEMPTS, given.place, str(given.attempt)), given.call) if given.call else None
     if mark:
         return outcome_of(mark, given.state)
-    wanted, here = given.place.parts[0], this_machine().name
-    if wanted == here:
+    wanted, here = given.place.parts[0], this_machine()
+    if wanted == here.name:
         return None
-    seen = f"this one, {socket.gethostname()}, is '{here}'"
+    seen = f"this one, {socket.gethostname()}, is '{here.name}'"
+    if here.choice.fault:
+        seen += f": {here.choice.fault}"
     mend = "train on that machine; a container must see the same cores and GPUs as what is outside of it"
     return Outcome("other-machine", f"'{wanted}' is another machine ({seen}): {mend}")
 

@@ -59,10 +59,14 @@ def stand_in_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no C compiler on this machine")
     if importlib.util.find_spec("pynvml") is None:
         pytest.skip("nvidia-ml-py is not installed")
-    folder = tmp_path_factory.mktemp("driver")
+    return build(tmp_path_factory.mktemp("driver"), compiler)
+
+
+def build(folder: Path, compiler: str = "cc", *more: str) -> Path:
+    """Build both libraries in `folder`, with `more` words for the compiler."""
     for library, source in LIBRARIES.items():
-        words = [compiler, *STRICT, "-shared", "-fPIC", "-o", str(folder / library), str(SOURCES / source)]
-        subprocess.run(words, check=True)
+        words = [compiler, *STRICT, *more, "-shared", "-fPIC", "-o", str(folder / library)]
+        subprocess.run([*words, str(SOURCES / source)], check=True)
     return folder
 
 

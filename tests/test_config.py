@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
     ("change", "message"),
     [
         ({"epoch": 3}, r"unknown key 'epoch' = 3 \(here\.yaml\): did you mean 'epochs'"),
-        ({"gpus": 1}, r"unknown key 'gpus' = 1 .*the keys are datasets, engines"),
+        ({"zzz": 1}, r"unknown key 'zzz' = 1 .*the keys are datasets, engines"),
+        ({"gpu": "first"}, r"'gpu' = 'first' is not allowed .*`auto`"),
+        ({"gpu": True}, r"'gpu' = True is not allowed"),
+        ({"gpu": "0,1"}, r"'gpu' = '0,1' is not allowed"),
         ({"epochs": 0}, r"'epochs' = 0 is not allowed .*greater than or equal to 1.*Passes over"),
         ({"epochs": "many"}, r"'epochs' = 'many' is not allowed .*valid integer"),
         ({"threads": 0}, r"'threads' = 0 is not allowed .*at least 1, or 'all'"),
@@ -90,11 +93,18 @@ def test_every_key_is_described() -> None:
     assert all(field.description for field in Experiment.model_fields.values())
 
 
+def test_an_index_of_a_card_may_be_written_as_a_number() -> None:
+    assert [load_experiment({"gpu": gpu}).gpu for gpu in (1, "1", "auto", "GPU-8932f937")] == [
+        *("1", "1", "auto", "GPU-8932f937")
+    ]
+
+
 def test_a_check_is_a_command_line_and_names_the_engines_folder() -> None:
     (engine,) = load_engines(load_experiment({"engines": [ABSENT]}).engines, ROOT)
-    assert engine.check("python3") == ["sh", "tests/fake_absent/check.sh", "--option", "speed=1"]
+    asked = engine.check("python3", "cuda")
+    assert asked == ["sh", "tests/fake_absent/check.sh", "--option", "speed=1", "--accelerator", "cuda"]
     (without,) = load_engines(load_experiment({"engines": ["keras"]}).engines, ROOT)
-    assert without.check("python3") == []
+    assert without.check("python3", "cpu") == []
 
 
 def test_an_empty_check_is_refused(tmp_path: Path) -> None:

@@ -78,9 +78,10 @@ class WorkingCopy:
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done
 
-    def calibrated(self, deployment: str = "native") -> Path:
+    def calibrated(self, deployment: str = "native", machine: str = "") -> Path:
         """Let the sampler be calibrated on this machine already: measuring it would take most of a minute."""
-        path = self.root / calibration_file(Code(self.root), this_machine().name, deployment)
+        machine = machine or this_machine().name
+        path = self.root / calibration_file(Code(self.root), machine, deployment)
         figure = {
             "what": "made",
             "unit": "%",

@@ -27,6 +27,7 @@ from evenground.records.events import MAX_EPOCHS
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+GPU = r"^(auto|[0-9]{1,4}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9A-Za-z/-]{1,100})$"
 OptionValue = bool | int | float | str
 MOST_POINTS = 1000
 # Parameters that may be lists; the experiment is then their cross product.
@@ -92,6 +93,11 @@ class NodeRequest(BaseModel):
     )
 
 
+def _gpu_text(value: Any) -> Any:
+    """YAML has a number where an index is written."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _engine_from_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -131,7 +137,13 @@ class Experiment(BaseModel):
         "cores",
     )
     accelerator: Literal["auto", "cpu", "cuda"] = _key(
-        "auto", "Where engines compute; `auto` takes the GPU where there is one."
+        "auto", "Where engines compute; `auto` takes the GPU where there is one. docs/gpu.md."
+    )
+    gpu: Annotated[str, BeforeValidator(_gpu_text), Field(pattern=GPU)] = _key(
+        "auto",
+        "The one card of this machine that all trainings get: `auto` (what CUDA_VISIBLE_DEVICES names, else "
+        "the idle card with the most free memory), an index of nvidia-smi's, or the UUID of a card or of a "
+        "MIG instance.",
     )
     sampling_rate_hz: float = _key(10.0, "Samples the sidecar takes each second.", "Hz", gt=0, le=1000)
     linger_s: float = _key(

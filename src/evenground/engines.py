@@ -49,6 +49,10 @@ class EngineFile(BaseModel):
         default=False, description="Whether it takes --test-limit: a warm-up then judges few images, too."
     )
     options: dict[str, OptionValue] = Field(default_factory=dict, description="Options with their defaults.")
+    processor_only: dict[str, list[OptionValue]] = Field(
+        default_factory=dict,
+        description="Option -> values with which it has no GPU: `accelerator: auto` is then the processor.",
+    )
     sources: list[str] = Field(
         default_factory=list, description="Paths beside its folder whose content decides its results."
     )
@@ -82,6 +86,14 @@ class Engine:
         """The options that are not its folder's defaults."""
         return {name: value for name, value in self.options.items() if value != self.file.options[name]}
 
+    @property
+    def has_no_gpu(self) -> str:
+        """The option with which it computes on the processor only, in words; empty where it can use a GPU."""
+        for name, values in self.file.processor_only.items():
+            if self.options.get(name) in values:
+                return f"{name}: {self.options[name]}"
+        return ""
+
     def sources(self, root: Path) -> list[Path]:
         """All that decides what this engine computes: its folder and what it names beside it."""
         return [root / self.folder, *(root / source for source in self.file.sources)]
@@ -90,16 +102,16 @@ class Engine:
         """Its command line, with `python` the interpreter of its environment."""
         return self._filled(self.file.command, python)
 
-    def check(self, python: str) -> list[str]:
+    def check(self, python: str, accelerator: str) -> list[str]:
         """The command line that says whether it is installed; none where the pipeline installs it all.
 
-        The engine's options follow, for what is installed may do for some of them only.
+        The engine's options and where it is to compute follow: what is installed may do for some only.
         """
         if not self.file.check:
             return []
         texts = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in self.options.items()}
         given = [word for key, text in sorted(texts.items()) for word in ("--option", f"{key}={text}")]
-        return [*self._filled(self.file.check, python), *given]
+        return [*self._filled(self.file.check, python), *given, "--accelerator", accelerator]
 
     def _filled(self, words: list[str], python: str) -> list[str]:
         return [word.format(python=python, folder=str(self.folder)) for word in words]

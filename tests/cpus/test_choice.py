@@ -74,6 +74,27 @@ def test_numa_nodes_of_one_package_are_kept_apart(tmp_path: Path) -> None:
     assert choice.differ_in(lambda place: place.node) == 1
 
 
+@pytest.mark.parametrize(
+    ("threads", "near", "cpus"),
+    [
+        (2, range(4), "0-1"),
+        (2, range(4, 8), "4-5"),  # those near the card, though the first package would hold them
+        (4, range(4, 8), "4-7"),
+        (6, range(4, 8), "0-1,4-7"),
+        (2, range(40, 44), "0-1"),  # none of them is ours
+    ],
+)
+def test_cpus_near_the_card_come_first(tmp_path: Path, threads: int, near: range, cpus: str) -> None:
+    machine = Machine([(cpu,) for cpu in range(8)], package_of={cpu: cpu // 4 for cpu in range(8)})
+    found = choose(threads, machine.write(tmp_path), range(8), near)
+    assert list_text(found.chosen) == cpus
+
+
+def test_a_core_near_the_card_is_not_shared_while_a_far_one_is_free(tmp_path: Path) -> None:
+    machine = Machine([(0, 1), (2, 3)], package_of={0: 0, 1: 0, 2: 1, 3: 1})
+    assert list_text(choose(2, machine.write(tmp_path), range(4), (2, 3)).chosen) == "0,2"
+
+
 def test_core_numbers_that_repeat_in_each_package_are_different_cores(tmp_path: Path) -> None:
     """An older kernel that lists no siblings: cores are told by package, die and number."""
     machine = Machine([(0,), (1,), (2,), (3,)], package_of={2: 1, 3: 1}, siblings="")

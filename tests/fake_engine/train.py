@@ -20,6 +20,8 @@ given = parser.parse_args()
 given.events_written = 0
 if given.train_limit == 0:
     raise SystemExit("error: --train-limit must be at least 1")
+if given.accelerator not in ("cpu", "cuda"):
+    raise SystemExit("error: --accelerator must be cpu or cuda: an engine is told where it computes")
 warm_up = given.train_limit is not None
 described = json.loads((Path(given.dataset) / "dataset.json").read_text())
 images = min(described["train_images"], given.train_limit or described["train_images"])
@@ -111,7 +113,10 @@ losses = {
 first_loss = next((losses[mode] for mode in modes if mode in losses), 2.3)
 version = "1\u2028x\u0085y" if "odd-signs" in modes else "1"
 more = {"foo": [1, {"x": None}], "ünï": "<b>|`$"} if "more-fields" in modes else {}
-emit("start", engine="fake", versions={"fake": version}, device="cpu", options={}, **more)
+device = "cuda:Fake Card" if given.accelerator == "cuda" and "on-cpu" not in modes else "cpu"
+if "no-gpu-memory" in modes:
+    sys.exit("2026-01-01 RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4.2GiB.\nlast words")
+emit("start", engine="fake", versions={"fake": version}, device=device, options={}, **more)
 if "chatty" in modes:
     sys.stderr.write("warning\n" * 100000)
 if "progress" in modes:

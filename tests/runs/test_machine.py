@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evenground.runs.machine import Gpu, Machine, has_gpu, kernel_counts, swapped_pages, this_machine
+from evenground.gpus.choice import Choice, Chosen
+from evenground.gpus.look import Card
+from evenground.runs.machine import Machine, has_gpu, hold, kernel_counts, swapped_pages, this_machine
 
 PLAIN = Machine("Intel(R) Core(TM) i5-3570 CPU @ 3.40GHz", 4, 16 * 2**30 - 12345)
 
@@ -21,7 +23,7 @@ def test_the_name_is_readable_and_a_folder_name() -> None:
         {"cpu_model": "Intel(R) Core(TM) i5-3570 CPU @ 3.60GHz"},
         {"cores": 2},
         {"memory_bytes": 8 * 2**30},
-        {"gpus": (Gpu("NVIDIA GeForce RTX 3060 Ti", 8 * 2**30),)},
+        {"gpu": "NVIDIA GeForce RTX 3060 Ti"},
         {"driver": "470.103.01"},
     ],
 )
@@ -34,9 +36,24 @@ def test_a_little_less_memory_is_the_same_class() -> None:
 
 
 def test_a_gpu_is_in_the_name_and_in_the_words() -> None:
-    machine = replace(PLAIN, gpus=(Gpu("NVIDIA GeForce RTX 3060 Ti", 8 * 2**30),), driver="470.103.01")
+    machine = replace(PLAIN, gpu="NVIDIA GeForce RTX 3060 Ti", driver="470.103.01")
     assert has_gpu(machine.name) and "nvidia-geforce-rtx-3060-ti" in machine.name
     assert machine.description.endswith("NVIDIA GeForce RTX 3060 Ti, driver 470.103.01")
+
+
+def test_a_slice_of_a_card_is_another_class_than_the_card() -> None:
+    whole = replace(PLAIN, gpu="NVIDIA H100 80GB HBM3")
+    slices = [replace(PLAIN, gpu=f"NVIDIA H100 80GB HBM3 MIG {kind}") for kind in ("1g.10gb", "7g.80gb")]
+    assert len({machine.name for machine in (whole, *slices)}) == 3
+
+
+def test_the_chosen_card_is_named_to_what_is_started() -> None:
+    chosen = Chosen(Card(index=3, name="NVIDIA A100", uuid="GPU-3"))
+    environ = {"CUDA_VISIBLE_DEVICES": "3"}
+    hold(replace(PLAIN, choice=Choice(chosen)), environ)
+    assert environ == {"CUDA_VISIBLE_DEVICES": "GPU-3"}
+    hold(PLAIN, environ := {"CUDA_VISIBLE_DEVICES": ""})
+    assert environ == {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def test_this_machine_is_stable() -> None:

@@ -18,7 +18,7 @@ from evenground.errors import EvengroundError
 from evenground.images import Record
 from evenground.runs import surroundings
 from evenground.runs.plan import make_plan
-from evenground.runs.surroundings import surroundings_of
+from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.training import Training
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
 from evenground.surroundings.record import SurroundingsRecord
@@ -41,7 +41,7 @@ def record(training: Training, folder: Path, *files: Path | str, missing: str = 
     mapped = folder / "mapped.json"
     found = {"files": [str(file) for file in files], "missing": missing}
     mapped.write_text(json.dumps(found))
-    return surroundings_of(training, folder / "home", mapped)
+    return surroundings_of(training, folder / "home", mapped_files(training, folder / "home", mapped))
 
 
 def test_natively_there_is_no_image_and_nothing_is_mounted_over_one(plain: Training, tmp_path: Path) -> None:
@@ -152,7 +152,8 @@ def test_what_the_sampler_could_not_see_has_its_reason(plain: Training, tmp_path
     assert (found.mapped, found.foreign) == ({"system": 1}, [])
     assert found.missing == {"mapped": "some were another user's"}
     (tmp_path / "mapped.json").unlink()
-    found = surroundings_of(plain, tmp_path / "home", tmp_path / "mapped.json")
+    files = mapped_files(plain, tmp_path / "home", tmp_path / "mapped.json")
+    found = surroundings_of(plain, tmp_path / "home", files)
     assert found.mapped is None and found.missing["mapped"].startswith("the sampler left no list of them: ")
 
 

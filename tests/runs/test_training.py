@@ -296,7 +296,7 @@ def test_the_command_is_bound_to_the_cores_that_were_chosen(
         told.append(options)
         raise SidecarError("only the options are of interest")
 
-    monkeypatch.setattr("evenground.runs.training.choose", lambda n: choose(n, tmp_path, range(8)))
+    monkeypatch.setattr("evenground.runs.training.choose", lambda n, near: choose(n, tmp_path, range(8)))
     monkeypatch.setattr("evenground.sidecar.run", run)
     plan = make_plan(load_experiment({**prepared.settings, "threads": threads}), prepared.root)
     training = Training(plan, plan.runs[0], 3, None, False)
@@ -308,7 +308,7 @@ def test_cpus_that_the_kernel_does_not_give_are_a_failure_with_its_reason(
     prepared: WorkingCopy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = replace(choose(1), usable=(0, 60_000), chosen=(60_000,))
-    monkeypatch.setattr("evenground.runs.training.choose", lambda threads: gone)
+    monkeypatch.setattr("evenground.runs.training.choose", lambda threads, near: gone)
     plan = make_plan(load_experiment(prepared.settings), prepared.root)
     training = Training(plan, plan.runs[0], 4, None, False)
     outcome = make_attempt(training, training.work(tmp_path), tmp_path, tmp_path)

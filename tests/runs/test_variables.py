@@ -68,10 +68,29 @@ def plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("plain_python")
 def test_natively_nothing_of_the_callers_gets_through_but_the_choice_of_gpus_and_the_cache() -> None:
-    chosen = {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    given = {**ODD, **chosen, "PATH": "/site/bin", "EVENGROUND_CACHE": "/cache"}
+    chosen = {"CUDA_VISIBLE_DEVICES": "GPU-1", "CUDA_MPS_PIPE_DIRECTORY": "/run/mps"}
+    given = {
+        **ODD,
+        **chosen,
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "PATH": "/site/bin",
+        "EVENGROUND_CACHE": "/cache",
+    }
     wanted = {**FIXED, **chosen, "PATH": SYSTEM, "EVENGROUND_CACHE": "/cache"}
     assert of_a_step([], False, given) == wanted
+
+
+def test_an_engine_sees_the_chosen_card_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its card's driver compiles outlives the home folder, which is new for each training."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    on_card = of_an_engine(2, tmp_path, accelerator="cuda")
+    assert on_card["CUDA_VISIBLE_DEVICES"] == "GPU-1"
+    kept = Path(on_card["CUDA_CACHE_PATH"])
+    assert kept.is_dir() and not kept.is_relative_to(tmp_path) and kept.stat().st_mode & 0o77 == 0
+    beside = of_an_engine(2, tmp_path, accelerator="cpu")
+    assert beside["CUDA_VISIBLE_DEVICES"] == "" and "CUDA_CACHE_PATH" not in beside
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert "CUDA_VISIBLE_DEVICES" not in of_an_engine(2, tmp_path, accelerator="cpu")
 
 
 def test_in_an_image_its_own_programs_and_libraries_are_found_and_no_cache() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evenground.surroundings.mapped import image_places, native_places, sorted_out
+from evenground.surroundings.mapped import image_places, native_places, places_of, sorted_out
 from evenground.surroundings.mounts import read_mounts
 from surroundings.mountinfo import COPY, WAYS, bound, written
 
@@ -38,7 +38,7 @@ def test_natively_each_file_is_the_systems_the_runs_or_foreign() -> None:
         "/tmp/x.so",
         "/usr/local/lib/libopenblas.so",
     ]
-    counts, found = sorted_out([*reversed(foreign), *files], native_places(OWN))
+    counts, found = sorted_out(places_of([*reversed(foreign), *files], native_places(OWN)))
     assert found == foreign
     assert counts == {
         "Python": 1,
@@ -53,10 +53,10 @@ def test_natively_each_file_is_the_systems_the_runs_or_foreign() -> None:
 
 def test_a_python_in_usr_local_is_the_runs_own_and_so_is_what_it_is_asked_to_use() -> None:
     own = native_places({**OWN, "/usr/local": "Python"})
-    assert sorted_out(["/usr/local/lib/libpython3.so"], own) == ({"Python": 1}, [])
+    assert sorted_out(places_of(["/usr/local/lib/libpython3.so"], own)) == ({"Python": 1}, [])
     own = native_places({**OWN, "/usr/local/lib/elixir": "programs"})
     files = ["/usr/local/lib/elixir/bin/x.so", "/usr/local/lib/other.so"]
-    assert sorted_out(files, own) == ({"programs": 1}, ["/usr/local/lib/other.so"])
+    assert sorted_out(places_of(files, own)) == ({"programs": 1}, ["/usr/local/lib/other.so"])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -82,10 +82,10 @@ def test_in_an_image_all_is_the_images_but_what_is_mounted_over_it(tmp_path: Pat
         "/tmp/evenground-training-1000/x.so": "home folder",
     }
     foreign = [of_a_site, "/scratch/x.so", "/tmp/x.so", "/usr/lib/libc.so.6", "/usr/local/lib/x.so"]
-    counts, found = sorted_out([*files, *foreign], places)
+    counts, found = sorted_out(places_of([*files, *foreign], places))
     assert found == foreign
     assert counts == {"driver": 1, "home folder": 1, "image": 3, "working copy": 2}
 
 
 def test_of_no_file_nothing_is_known_to_be_foreign() -> None:
-    assert sorted_out([], native_places({})) == ({}, [])
+    assert sorted_out(places_of([], native_places({}))) == ({}, [])

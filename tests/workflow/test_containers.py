@@ -157,7 +157,8 @@ class TestInContainers:
             assert record["image"]["sha256"] == digests[run["engine"]]
             assert record["image"]["labels"]["evenground.lock"] == run["engine"]
             assert run["engine"] in record["libraries"], "the image's packages, not this machine's"
-            assert record["gpus_visible"] == "0,1", "the choice of GPUs passes a clean environment"
+            variables = record["surroundings"]["variables"]
+            assert variables["CUDA_VISIBLE_DEVICES"] == "", "an engine told cpu sees no card"
             assert str(contained.root) not in json.dumps(record)
 
     def test_the_sampler_sees_the_training_from_inside(self, contained: Contained) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
+from evenground.gpus.choice import Choice, Chosen
+from evenground.gpus.look import Card, Look
+from evenground.runs.machine import Machine, this_machine
 from evenground.runs.plan import Plan, make_plan, write_plan
+from evenground.runs.training import Training
 from working_copy import WorkingCopy
 
 
@@ -31,7 +36,6 @@ def keys(plan: Plan) -> dict[tuple[str, str], str]:
         {"learning_rate": 0.01},
         {"seed": 7},
         {"threads": 1},
-        {"accelerator": "cpu"},
         {"linger_s": 1.0},
         {"sampling_rate_hz": 20.0},
         {"warm_up_images": 0},
@@ -54,10 +58,61 @@ def test_a_parameter_that_reaches_the_engine_changes_every_key(
         {"stand_ins": {"elixir": "fake_a"}},
         {"time_limit_s": 9.0},
         {"mirrors": ["/nowhere"]},
+        {"gpu": "1"},
+        # There is no GPU here: the same work.
+        {"accelerator": "cpu"},
     ],
 )
 def test_what_decides_no_result_changes_no_key(copy: WorkingCopy, change: dict[str, Any]) -> None:
     assert keys(plan_of(copy)) == keys(plan_of(copy, **change))
+
+
+@pytest.fixture
+def with_card(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """This machine, as if it had a GPU."""
+    chosen = Chosen(Card(index=0, name="NVIDIA A100", uuid="GPU-1", near_cpus=(1,)))
+    machine = replace(
+        this_machine(), gpu=chosen.model, driver="580.95.05", look=Look((chosen.card,)), choice=Choice(chosen)
+    )
+    monkeypatch.setattr("evenground.runs.plan.this_machine", lambda gpu: machine)
+    return machine
+
+
+@pytest.mark.usefixtures("with_card")
+def test_on_a_machine_with_a_gpu_auto_is_cuda_and_never_told_to_an_engine(copy: WorkingCopy) -> None:
+    plan = plan_of(copy)
+    assert plan.accelerator == "cuda" and plan.content()["parameters"]["accelerator"] == "cuda"
+    assert "nvidia-a100" in plan.machine
+    assert keys(plan) == keys(plan_of(copy, accelerator="cuda"))
+    assert not set(keys(plan).values()) & set(keys(plan_of(copy, accelerator="cpu")).values())
+    work = Training(plan, plan.runs[0], 1, None, warm_up=False).work(copy.root)
+    assert work.accelerator == "cuda"
+
+
+@pytest.mark.usefixtures("with_card")
+def test_an_arm_that_has_no_gpu_trains_on_the_processor_and_is_refused_where_cuda_is_asked(
+    copy: WorkingCopy,
+) -> None:
+    described = copy.root / "tests/fake_engine/engine.yaml"
+    described.write_text(described.read_text() + "processor_only: {speed: [2, 3]}\n")
+    first, _ = copy.settings["engines"]
+    engines = [first, {**first, "name": "slow", "arm_of": "fake_a", "options": {"speed": 2}}]
+    plan = plan_of(copy, engines=engines)
+    told = {name: plan.accelerator_of(plan.engine(name)) for name in ("fake_a", "slow")}
+    assert told == {"fake_a": "cuda", "slow": "cpu"}
+    with pytest.raises(EvengroundError, match="'slow' computes on the processor only, with speed: 2"):
+        plan_of(copy, engines=engines, accelerator="cuda")
+
+
+def test_cores_near_the_card_are_taken_first(
+    copy: WorkingCopy, with_card: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("evenground.runs.training.choose", lambda threads, near: asked.append(near))
+    for accelerator in ("cuda", "cpu"):
+        plan = plan_of(copy, accelerator=accelerator)
+        _ = Training(plan, plan.runs[0], 1, None, warm_up=False).cpus
+    assert asked == [(1,), ()]
 
 
 def test_other_engines_and_datasets_change_no_key(copy: WorkingCopy) -> None:

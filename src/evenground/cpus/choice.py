@@ -63,11 +63,17 @@ class Choice:
         return sum(kind > min(kinds) for kind in kinds)
 
 
-def choose(threads: Threads, system: Path = SYSTEM, allowed: Collection[int] | None = None) -> Choice:
+def choose(
+    threads: Threads,
+    system: Path = SYSTEM,
+    allowed: Collection[int] | None = None,
+    near: Collection[int] = (),
+) -> Choice:
     """The CPUs for a training with so many threads, or one on every CPU.
 
-    `allowed`: the CPUs that may be used; None for those of this process. Fewer are chosen where there are not
-    enough; it is for the caller to say so. The same machine gives the same choice each time.
+    `allowed`: the CPUs that may be used; None for those of this process. `near`: those near the card that it
+    computes on, if any. Fewer are chosen where there are not enough; it is for the caller to say so. The same
+    machine gives the same choice each time.
     """
     allowed = os.sched_getaffinity(0) if allowed is None else allowed
     usable = sorted(cpu for cpu in allowed if is_online(cpu, system)) or sorted(allowed)
@@ -75,7 +81,7 @@ def choose(threads: Threads, system: Path = SYSTEM, allowed: Collection[int] | N
     wanted = len(usable) if asked is None else min(asked, len(usable))
     topology = read_topology(usable, system)
     # Those whose place is not known come last; where none is known, these are the first ones.
-    order = [*arranged(topology.places, wanted), *sorted(topology.lost)]
+    order = [*arranged(topology.places, wanted, near), *sorted(topology.lost)]
     chosen = tuple(sorted(order[:wanted]))
     return Choice(asked, tuple(usable), chosen, topology.places, _missing(topology, chosen))
 
@@ -91,12 +97,14 @@ def _missing(topology: Topology, chosen: Sequence[int]) -> dict[str, str]:
     return missing
 
 
-def arranged(places: Mapping[int, Place], wanted: int) -> list[int]:
+def arranged(places: Mapping[int, Place], wanted: int, near: Collection[int] = ()) -> list[int]:
     """All CPUs of `places`, the best for `wanted` threads first.
 
     First one CPU of each core, then a second of each, and so on: two threads of one core are slower than two
-    of two. Within a turn the fastest kind of core, then as few packages and NUMA nodes as can be.
+    of two. Within a turn the fastest kind of core, then those `near` the card if they are enough, then as few
+    packages and NUMA nodes as can be.
     """
+    levels = (_is_far(frozenset(near)), _package(places), _node(places))
     of_cores: dict[Core, list[int]] = defaultdict(list)
     for cpu in sorted(places):
         of_cores[places[cpu].core].append(cpu)
@@ -105,8 +113,13 @@ def arranged(places: Mapping[int, Place], wanted: int) -> list[int]:
         ones = [cpus[turn] for cpus in of_cores.values() if turn < len(cpus)]
         for kind in sorted({places[cpu].kind for cpu in ones}):
             alike = [cpu for cpu in ones if places[cpu].kind == kind]
-            order += _close(alike, wanted - len(order), (_package(places), _node(places)))
+            order += _close(alike, wanted - len(order), levels)
     return order
+
+
+def _is_far(near: Collection[int]) -> Callable[[int], int]:
+    """All CPUs are one group where none is near."""
+    return lambda cpu: int(cpu not in near)
 
 
 def _package(places: Mapping[int, Place]) -> Callable[[int], int]:

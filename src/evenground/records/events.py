@@ -82,6 +82,11 @@ class Start(_Event):
     device: str = Field(pattern=r"^(cpu|cuda:.+)$", max_length=1000)
     options: dict[str, Any] = Field(description="every option of the engine as it took effect")
 
+    @property
+    def accelerator(self) -> str:
+        """What its device is one of."""
+        return self.device.partition(":")[0]
+
 
 class LoadStart(_Event):
     """Before the arrays are read."""
@@ -211,6 +216,7 @@ class Expected:
     test_images: int | None = None
     parameters: int | None = None
     linger_s: float | None = None
+    accelerator: Literal["cpu", "cuda"] | None = None
 
 
 def json_schema() -> dict[str, Any]:

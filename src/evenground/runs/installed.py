@@ -15,6 +15,7 @@ from typing import IO
 import yaml
 
 from evenground.engines import Engine
+from evenground.gpus.record import Accelerator
 from evenground.runs.variables import of_an_engine, programs_of
 
 PYTHONS = Path("envs/pythons.yaml")
@@ -40,13 +41,13 @@ def too_new_for(newest: str | None) -> str:
     return f"its packages are published up to Python {newest}, this is {mine}: call with an older one"
 
 
-def reasons(engines: Iterable[Engine], root: Path) -> dict[str, str]:
-    """Name -> why it cannot train here, of those whose check fails; arms that share a check ask once."""
+def reasons(engines: Iterable[tuple[Engine, Accelerator]], root: Path) -> dict[str, str]:
+    """Name -> why it cannot train there, of those whose check fails; arms that share a check ask once."""
     answers: dict[tuple[str, ...], str] = {}
     found = {}
-    for engine in engines:
+    for engine, accelerator in engines:
         # The engine's own environment may not be built yet: what the pipeline installs is not checked.
-        command = tuple(engine.check(sys.executable))
+        command = tuple(engine.check(sys.executable, accelerator))
         if command and command not in answers:
             answers[command] = ask(command, root, programs_of(engine))
         if answers.get(command):

@@ -10,6 +10,7 @@ from evenground.datasets.registry import DatasetEntry, prepared_fingerprint
 from evenground.engines import Engine
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file, sha256_json, sha256_tree
+from evenground.gpus.record import Accelerator
 from evenground.images import recipe
 
 SCHEMA = 1
@@ -63,18 +64,28 @@ class Code:
         return self.tree(self.root / SIDECAR)
 
 
-def run_key(given: Experiment, dataset: DatasetEntry, engine: Engine, lock: str | None, code: Code) -> str:
+def run_key(
+    given: Experiment,
+    dataset: DatasetEntry,
+    engine: Engine,
+    accelerator: Accelerator,
+    lock: str | None,
+    code: Code,
+) -> str:
     """First 16 hex digits of the sha256 of all that decides a run's result and is known beforehand.
 
-    `lock`: the name of the engine's environment on the machine, None for none. Not in the key: the number of
-    repetitions, the order, other engines and datasets, time limit, report settings. EvengroundError where the
-    environment or what a container needs is missing.
+    `accelerator`: where the engine computes. `lock`: the name of its environment there, None for none. Not in
+    the key: the number of repetitions, the order, other engines and datasets, which one of equal cards, time
+    limit, report settings. EvengroundError where the environment or what a container needs is missing.
     """
     decides = {
         "schema": SCHEMA,
         "parameters": {
-            name: getattr(given, name)
-            for name in ("epochs", "batch_size", "learning_rate", "threads", "accelerator", "linger_s")
+            **{
+                name: getattr(given, name)
+                for name in ("epochs", "batch_size", "learning_rate", "threads", "linger_s")
+            },
+            "accelerator": accelerator,
         },
         "seed": {"base": given.seed, "rule": "base + repetition"},
         "measurement": {"sampling_rate_hz": given.sampling_rate_hz, "warm_up_images": given.warm_up_images},

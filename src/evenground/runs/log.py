@@ -20,6 +20,8 @@ from evenground.runs.installed import ESCAPES
 HEAD_BYTES, TAIL_BYTES = 64 * 1024, 192 * 1024
 LOOK_EVERY_S = 1.0
 SHOWN_CHARACTERS = 300
+# What XLA, TensorFlow, PyTorch and CUDA itself say when a card has no memory left.
+NO_GPU_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|CUDA_ERROR_OUT_OF_MEMORY|CUDA out of memory|OutOfMemoryError")
 # Of linux/falloc.h: the blocks are freed, the file keeps its length.
 KEEP_SIZE, PUNCH_HOLE = 1, 2
 
@@ -77,10 +79,19 @@ def cut(path: Path) -> None:
 
 def last_line(path: Path) -> str:
     """The last line of a log that says something, printable and short; `nothing` where there is none."""
+    lines = (_printable(line) for line in reversed(_lines(path)))
+    return next(filter(None, lines), "nothing")
+
+
+def line_with(path: Path, words: re.Pattern[str]) -> str:
+    """The first line of a log with one of `words`, printable and short; empty where there is none."""
+    return next((_printable(line) for line in _lines(path) if words.search(line)), "")
+
+
+def _lines(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     # What draws a bar goes back to the line's beginning.
-    lines = (_printable(line) for line in reversed(re.split(r"[\r\n]+", ESCAPES.sub("", text))))
-    return next(filter(None, lines), "nothing")
+    return re.split(r"[\r\n]+", ESCAPES.sub("", text))
 
 
 def _printable(line: str) -> str:

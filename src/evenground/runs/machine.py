@@ -6,19 +6,16 @@ import hashlib
 import os
 import platform
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from evenground.gpus.choice import AUTO, VISIBLE, Choice, choose
+from evenground.gpus.look import Look, look
 
 NO_GPU = "nogpu"
 SWAPPED = {"pswpin", "pswpout"}
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One graphics card as its driver describes it."""
-
-    name: str
-    memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -28,26 +25,36 @@ class Machine:
     cpu_model: str
     cores: int
     memory_bytes: int
-    gpus: tuple[Gpu, ...] = ()
+    gpu: str | None = None
+    """Model of the one card that is chosen, of a MIG instance with its profile."""
     driver: str | None = None
+    """NVIDIA's, where a card is chosen."""
+    look: Look = field(default=Look(), compare=False)
+    """All that the driver says; beside the two above nothing of it makes a class."""
+    choice: Choice = field(default=Choice(), compare=False)
 
     @property
     def name(self) -> str:
-        """The class as a folder name: `CPU-CORES-MEMORY-GPU-HASH`; the hash is over all fields."""
+        """The class as a folder name: `CPU-CORES-MEMORY-GPU-HASH`; the hash is over all of them."""
         memory_gib = round(self.memory_bytes / 2**30)
-        gpu = "-".join(sorted({_slug(gpu.name) for gpu in self.gpus})) or NO_GPU
-        exact = repr((self.cpu_model, self.cores, memory_gib, [g.name for g in self.gpus], self.driver))
+        models = [self.gpu] if self.gpu else []
+        gpu = _slug(self.gpu) if self.gpu else NO_GPU
+        exact = repr((self.cpu_model, self.cores, memory_gib, models, self.driver))
         digest = hashlib.sha256(exact.encode()).hexdigest()[:6]
         return f"{_slug(self.cpu_model)}-{self.cores}c-{memory_gib}g-{gpu}-{digest}"
 
     @property
     def description(self) -> str:
         """The class in words, for captions."""
-        cards = ", ".join(gpu.name for gpu in self.gpus) or "no GPU"
         driver = f", driver {self.driver}" if self.driver else ""
-        return (
-            f"{self.cpu_model}, {self.cores} cores, {round(self.memory_bytes / 2**30)} GiB, {cards}{driver}"
-        )
+        memory = f"{round(self.memory_bytes / 2**30)} GiB"
+        return f"{self.cpu_model}, {self.cores} cores, {memory}, {self.gpu or 'no GPU'}{driver}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What makes the class, by name."""
+        names = ("cpu_model", "cores", "memory_bytes", "gpu", "driver")
+        return {name: getattr(self, name) for name in names}
 
 
 def has_gpu(machine_class: str) -> bool:
@@ -55,10 +62,26 @@ def has_gpu(machine_class: str) -> bool:
     return f"-{NO_GPU}-" not in machine_class
 
 
-def this_machine() -> Machine:
-    """The machine this process runs on."""
-    gpus, driver = _gpus()
-    return Machine(_cpu_model(), len(os.sched_getaffinity(0)), _memory_bytes(), gpus, driver)
+def this_machine(gpu: str = AUTO, given: Mapping[str, str] = os.environ) -> Machine:
+    """The machine this process runs on, with the card that `gpu` and the variables in `given` name."""
+    found = look()
+    choice = choose(found, gpu, given)
+    chosen = choice.chosen
+    return Machine(
+        cpu_model=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=_memory_bytes(),
+        gpu=chosen.model if chosen else None,
+        driver=found.driver if chosen else None,
+        look=found,
+        choice=choice,
+    )
+
+
+def hold(machine: Machine, environ: MutableMapping[str, str] = os.environ) -> None:
+    """Name the chosen card to all that this process starts: from now on it is chosen."""
+    if machine.choice.chosen:
+        environ[VISIBLE] = machine.choice.chosen.uuid
 
 
 def kernel_counts(vmstat: Path = Path("/proc/vmstat")) -> dict[str, int]:
@@ -89,28 +112,3 @@ def _cpu_model() -> str:
 
 def _memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    """Graphics cards and driver version through NVML; none where there is no driver."""
-    try:
-        import pynvml
-    except ImportError:
-        return (), None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return (), None
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        cards = tuple(
-            Gpu(_text(pynvml.nvmlDeviceGetName(h)), int(pynvml.nvmlDeviceGetMemoryInfo(h).total))
-            for h in handles
-        )
-        return cards, _text(pynvml.nvmlSystemGetDriverVersion())
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

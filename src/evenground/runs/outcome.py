@@ -11,6 +11,7 @@ Reason = Literal[
     "crashed",  # the engine's process ended with a non-zero exit code
     "killed-by-signal",  # something ended it with a signal
     "out-of-memory",  # the kernel's out-of-memory killer, or the scheduler, ended it
+    "gpu-out-of-memory",  # the engine itself says that the card has no memory left for it
     "time-limit",  # it ran longer than time_limit_s, or than the scheduler allowed, and was ended
     "broken-events",  # a line of its events file is not an event, or its time is not one of the run
     "incomplete-events",  # events are missing or out of order

@@ -17,8 +17,8 @@ from evenground.datasets.registry import DatasetEntry, find_dataset, load_regist
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, read_json, write_json
+from evenground.gpus.record import Accelerator
 from evenground.images import CUDA
-from evenground.pins import load_pins, version_key
 from evenground.runs.installed import newest_pythons, reasons, too_new_for
 from evenground.runs.keys import SCHEMA, Code, run_key
 from evenground.runs.machine import Machine, has_gpu, this_machine
@@ -125,10 +125,22 @@ class Plan:
             )
         return self.by_place[place]
 
+    @property
+    def accelerator(self) -> Accelerator:
+        """Where engines compute that can compute on a GPU."""
+        asked = self.experiment.accelerator
+        if asked == "auto":
+            return "cuda" if has_gpu(self.machine) else "cpu"
+        return asked
+
+    def accelerator_of(self, engine: Engine) -> Accelerator:
+        """Where this engine computes: it is told so, and never left to find out."""
+        return "cpu" if engine.has_no_gpu else self.accelerator
+
     def environment(self, engine: Engine) -> str | None:
         """Name of the engine's lock: its CUDA variant where it will compute on a GPU."""
-        name, wanted = engine.file.environment, self.experiment.accelerator
-        on_gpu = wanted == "cuda" or (wanted == "auto" and has_gpu(self.machine))
+        name = engine.file.environment
+        on_gpu = self.accelerator_of(engine) == "cuda"
         if name and on_gpu and (self.root / "envs" / f"{name}{CUDA}.txt").is_file():
             return f"{name}{CUDA}"
         return name
@@ -136,7 +148,14 @@ class Plan:
     def key(self, dataset: str, engine: Engine) -> str:
         """The key of an engine's runs on a dataset."""
         lock = self.environment(engine)
-        return run_key(self.experiment, self.datasets[dataset], engine, lock, self.code)
+        return run_key(
+            given=self.experiment,
+            dataset=self.datasets[dataset],
+            engine=engine,
+            accelerator=self.accelerator_of(engine),
+            lock=lock,
+            code=self.code,
+        )
 
     @property
     def environments(self) -> list[str]:
@@ -164,7 +183,10 @@ class Plan:
             "calibration": self.calibration.as_posix(),
             "deployment": self.experiment.deployment,
             "report": {"grid_s": self.experiment.grid_s, "stand_ins": self.experiment.stand_ins},
-            "parameters": self.experiment.model_dump(mode="json", include=set(SHOWN)),
+            "parameters": {
+                **self.experiment.model_dump(mode="json", include=set(SHOWN)),
+                "accelerator": self.accelerator,
+            },
             "engines": [
                 {
                     **{
@@ -221,7 +243,7 @@ def make_plans(experiments: Sequence[Experiment], root: Path) -> list[Plan]:
     first, code = experiments[0], Code(root)
     registry = load_registry(root / REGISTRY, first.registry)
     datasets = {name: find_dataset(registry, name) for name in first.datasets}
-    engines, here = tuple(load_engines(first.engines, root)), this_machine()
+    engines, here = tuple(load_engines(first.engines, root)), this_machine(first.gpu)
     classes = trainable(first, root, here)
     plans = []
     for point in experiments:
@@ -232,7 +254,7 @@ def make_plans(experiments: Sequence[Experiment], root: Path) -> list[Plan]:
 
 
 def _planned(empty: Plan) -> Plan:
-    _refuse_old_driver(empty)
+    _refuse_no_gpu_of_its_own(empty)
     _refuse_no_step(empty)
     return replace(empty, runs=_ordered(empty))
 
@@ -262,7 +284,7 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
                 why[engine.name] = too_new[engine.name]
             elif engine.name in unfinished:
                 asked[engine.name] = engine
-    why |= reasons(asked.values(), root)
+    why |= reasons([(engine, plans[0].accelerator_of(engine)) for engine in asked.values()], root)
     return [_installed(plan, why) if why and plan.asks else plan for plan in plans]
 
 
@@ -305,19 +327,17 @@ def _ordered(plan: Plan) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def _refuse_old_driver(plan: Plan) -> None:
-    """A driver older than the engines' CUDA needs ends their trainings, or moves them to the processor."""
-    on_gpu = [engine.name for engine in plan.engines if (plan.environment(engine) or "").endswith(CUDA)]
-    driver = plan.here.driver
-    if driver is None or not on_gpu or plan.machine != plan.here.name:
+def _refuse_no_gpu_of_its_own(plan: Plan) -> None:
+    """An engine that was asked to compute on a GPU, with an option that has none."""
+    if plan.experiment.accelerator != "cuda":
         return
-    pins = load_pins(plan.root)
-    if version_key(driver) < version_key(pins.driver.minimum):
-        raise EvengroundError(
-            f"NVIDIA's driver {driver} is too old for CUDA {pins.cuda_runtime}",
-            f"engine '{on_gpu[0]}' on this machine's GPU",
-            f"install driver {pins.driver.minimum} or newer, or set accelerator: cpu",
-        )
+    for engine in plan.engines:
+        if engine.has_no_gpu:
+            raise EvengroundError(
+                f"'{engine.name}' computes on the processor only, with {engine.has_no_gpu}",
+                "accelerator: cuda",
+                "set accelerator: auto, and it trains there beside the others, or leave it out",
+            )
 
 
 def _refuse_no_step(plan: Plan) -> None:

@@ -6,18 +6,16 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from evenground.runs.git import LIMIT_S, git, why_none_of_its_own
-from evenground.runs.machine import this_machine
+from evenground.runs.machine import Machine
 from evenground.runs.variables import WAIT_VARIABLES
 
 
-def environment_record(python: Path | None, variables: dict[str, str]) -> dict[str, Any]:
+def environment_record(machine: Machine, python: Path | None, variables: dict[str, str]) -> dict[str, Any]:
     """What is known before a training starts; a value that is not known is None."""
-    machine = this_machine()
     libraries = installed(python) if python else {}
     return {
         "schema": 1,
@@ -25,7 +23,6 @@ def environment_record(python: Path | None, variables: dict[str, str]) -> dict[s
         "cpu_model": machine.cpu_model,
         "cores": machine.cores,
         "memory_bytes": machine.memory_bytes,
-        "gpu": [asdict(gpu) for gpu in machine.gpus],
         "driver": machine.driver,
         "cuda": _first(libraries, "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime"),
         "cudnn": _first(libraries, "nvidia-cudnn-cu12", "nvidia-cudnn"),
@@ -36,7 +33,6 @@ def environment_record(python: Path | None, variables: dict[str, str]) -> dict[s
         "threads": {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")},
         # None is the runtime's own default.
         "waiting": {name: variables.get(name) for name in WAIT_VARIABLES},
-        "gpus_visible": variables.get("CUDA_VISIBLE_DEVICES"),
         "load_average_before": list(os.getloadavg()),
     }
 

@@ -217,7 +217,7 @@ def _classes(point: Experiment, root: Path) -> list[str]:
                 f"no {NODES}/{kind}.json",
                 "ask one: the same call with the target `nodes`, once",
             )
-    return list(trainable(point, root, this_machine()))
+    return list(trainable(point, root, this_machine(point.gpu)))
 
 
 def _without_twins(plans: Iterator[Plan]) -> Iterator[Plan]:

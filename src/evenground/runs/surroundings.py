@@ -8,14 +8,15 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json, real
+from evenground.gpus.choice import VISIBLE
 from evenground.runs.installed import without_paths
 from evenground.runs.links import folders_elsewhere, outside_of
 from evenground.runs.variables import CACHE, CAN_DIFFER, DRIVER, programs_of
-from evenground.surroundings.mapped import Places, image_places, native_places, sorted_out
+from evenground.surroundings.mapped import Places, image_places, native_places, places_of, sorted_out
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
 from evenground.surroundings.record import SurroundingsRecord
 
@@ -34,15 +35,26 @@ LIMITS = {
 COPY, HOME = "working copy", "home folder"
 
 
-def surroundings_of(training: Training, home: Path, mapped: Path) -> SurroundingsRecord:
-    """The record of a training that has just ended; `mapped` is the sampler's list of mapped files."""
+class Files(NamedTuple):
+    """The files that a training mapped as code."""
+
+    places: dict[str, str] | None
+    """File -> where it lies, in words, and nothing where it is foreign; None where that is not known."""
+    missing: str = ""
+    """Why they are not all known."""
+
+
+def surroundings_of(training: Training, home: Path, files: Files) -> SurroundingsRecord:
+    """The record of a training that has just ended."""
     root, missing = training.plan.root, dict[str, str]()
-    given, ours = training.variables(home), _bound(training)
-    mounts = _mounts(training, ours, missing)
-    counts, foreign = _mapped(training, home, mapped, given, ours, missing)
+    given = training.variables(home)
+    mounts = _mounts(training, _bound(training), missing)
+    counts, foreign = (None, None) if files.places is None else sorted_out(files.places)
+    if files.missing:
+        missing["mapped"] = files.missing
     return SurroundingsRecord(
         image=_image(training, missing),
-        variables={name: _shown(given[name], root) for name in CAN_DIFFER if name in given},
+        variables={name: _variable(name, given, root) for name in CAN_DIFFER if name in given},
         process=handed_down(),
         mounts=None if mounts is None else [_shown(place, root) for place in mounts],
         mapped=counts,
@@ -50,6 +62,31 @@ def surroundings_of(training: Training, home: Path, mapped: Path) -> Surrounding
         cold_start=training.cold_start,
         missing=missing,
     )
+
+
+def mapped_files(training: Training, home: Path, mapped: Path) -> Files:
+    """Where each file lies that the training mapped as code; `mapped` is the sampler's list of them."""
+    ours = _bound(training)
+    if isinstance(ours, str):
+        return Files(None, ours)
+    try:
+        content = read_json(mapped)
+        places = _places(training, home, training.variables(home), ours)
+    except EvengroundError as error:
+        return Files(None, f"the sampler left no list of them: {error.what}")
+    except OSError as error:
+        return Files(None, f"the mounts cannot be read: {error.strerror}")
+    missing = content["missing"] or ""
+    if not content["files"]:
+        return Files(None, missing)
+    return Files(places_of(content["files"], places), missing)
+
+
+def _variable(name: str, given: Mapping[str, str], root: Path) -> str:
+    """A variable as it is recorded: which card it names stands elsewhere, and does not leave this machine."""
+    if name == VISIBLE and given[name]:
+        return "the chosen card"
+    return _shown(given[name], root)
 
 
 def _shown(path: str, root: Path) -> str:
@@ -92,33 +129,6 @@ def _mounts(training: Training, ours: list[str] | str, missing: dict[str, str]) 
     except OSError as error:
         missing["mounts"] = f"the mounts cannot be read: {error.strerror}"
     return None
-
-
-def _mapped(
-    training: Training,
-    home: Path,
-    mapped: Path,
-    given: Mapping[str, str],
-    ours: list[str] | str,
-    missing: dict[str, str],
-) -> tuple[dict[str, int] | None, list[str] | None]:
-    if isinstance(ours, str):
-        missing["mapped"] = ours
-        return None, None
-    try:
-        content = read_json(mapped)
-        places = _places(training, home, given, ours)
-    except EvengroundError as error:
-        missing["mapped"] = f"the sampler left no list of them: {error.what}"
-        return None, None
-    except OSError as error:
-        missing["mapped"] = f"the mounts cannot be read: {error.strerror}"
-        return None, None
-    if content["missing"]:
-        missing["mapped"] = content["missing"]
-    if not content["files"]:
-        return None, None
-    return sorted_out(content["files"], places)
 
 
 def _bound(training: Training) -> list[str] | str:

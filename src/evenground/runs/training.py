@@ -21,19 +21,21 @@ from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
 from evenground.errors import EvengroundError
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
+from evenground.gpus.record import Accelerator
 from evenground.images import Record
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
 from evenground.records.times import read_folder
 from evenground.runs.command import Work
+from evenground.runs.gpu import gpu_record
 from evenground.runs.keys import SCHEMA
-from evenground.runs.log import bounded, last_line
+from evenground.runs.log import NO_GPU_MEMORY, bounded, last_line, line_with
 from evenground.runs.lost import OUTCOME, begun, leave_mark
 from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run
 from evenground.runs.record import environment_record
-from evenground.runs.surroundings import surroundings_of
+from evenground.runs.surroundings import Files, mapped_files, surroundings_of
 from evenground.runs.variables import home_folder, of_an_engine, programs_of
 from evenground.sidecar import SidecarError, Summary
 
@@ -80,7 +82,20 @@ class Training:
     @cached_property
     def cpus(self) -> Choice:
         """The CPUs it gets, read of the machine once: all its parts are told the same."""
-        return choose(self.plan.experiment.threads)
+        chosen = self.plan.here.choice.chosen if self.accelerator == "cuda" else None
+        near = chosen.card.near_cpus if chosen else None
+        return choose(self.plan.experiment.threads, near=near or ())
+
+    @property
+    def accelerator(self) -> Accelerator:
+        """Where its engine is told to compute."""
+        return self.plan.accelerator_of(self.plan.engine(self.run.engine))
+
+    @property
+    def card(self) -> str | None:
+        """UUID of the card that it gets, or that is beside it; None where the machine has none."""
+        chosen = self.plan.here.choice.chosen
+        return chosen.uuid if chosen else None
 
     @property
     def command(self) -> list[str]:
@@ -89,8 +104,13 @@ class Training:
 
     def variables(self, home: Path) -> dict[str, str]:
         """The whole environment of its engine."""
-        programs = programs_of(self.plan.engine(self.run.engine))
-        return of_an_engine(len(self.cpus.chosen), home, programs, in_image=self.image is not None)
+        return of_an_engine(
+            threads=len(self.cpus.chosen),
+            home=home,
+            programs=programs_of(self.plan.engine(self.run.engine)),
+            in_image=self.image is not None,
+            accelerator=self.accelerator,
+        )
 
     def work(self, folder: Path) -> Work:
         """What the engine is asked to do, its events going to `folder`."""
@@ -104,7 +124,7 @@ class Training:
             learning_rate=given.learning_rate,
             seed=given.seed + self.run.repetition,
             threads=len(self.cpus.chosen),
-            accelerator=given.accelerator,
+            accelerator=self.accelerator,
             linger_s=given.linger_s,
             events=folder / "events.jsonl",
             train_limit=engine.train_limit,
@@ -147,7 +167,8 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
     made.mkdir()
     leave_mark(training.folder, training.call, training.job)
     with alone(lock), home_folder(lock) as home:
-        record = environment_record(training.python, training.variables(home))
+        here = training.plan.here
+        record = environment_record(here, training.python, training.variables(home))
         started_ns = time.time_ns()
         outcome, record["warm_up"] = _warm_up(training, home) if training.warm_up else (Outcome(None), None)
         if outcome.reason is None:
@@ -156,9 +177,18 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
             outcome = make_attempt(training, training.work(made), made, home, mapped)
             record["swapped_pages"] = swapped_pages(before, kernel_counts())
             record["cpus"] = asdict(watch.end())
-            record["surroundings"] = asdict(surroundings_of(training, home, mapped))
+            files = mapped_files(training, home, mapped)
+            record["surroundings"] = asdict(surroundings_of(training, home, files))
+            record["gpu"] = _of_gpu(training, files)
         write_json(made / "environment.json", {**record, **_deployment(training), "git": training.source})
         return _settle(training, made, outcome, started_ns)
+
+
+def _of_gpu(training: Training, files: Files) -> dict[str, Any] | None:
+    """The record of its card; None where there is none."""
+    places = files.missing if files.places is None else files.places
+    record = gpu_record(training.plan.here, training.accelerator, places, training.plan.root)
+    return asdict(record) if record else None
 
 
 def _deployment(training: Training) -> dict[str, Any]:
@@ -211,8 +241,16 @@ def make_attempt(
         # Its disk may have gone meanwhile.
         if unseen := _unseen(training, work):
             return unseen
-        return Outcome(outcome.reason, f"{outcome.detail}; last line: {last_line(folder / LOG)}")
+        return said_by_engine(outcome, folder / LOG)
     return outcome if outcome.reason else _judge_events(training, work)
+
+
+def said_by_engine(outcome: Outcome, log: Path) -> Outcome:
+    """A crash with the last line of its log; one for want of the card's memory has a reason of its own."""
+    detail = f"{outcome.detail}; last line: {last_line(log)}"
+    if outcome.reason == "crashed" and (line := line_with(log, NO_GPU_MEMORY)):
+        return Outcome("gpu-out-of-memory", f"{outcome.detail}; it says: {line}")
+    return Outcome(outcome.reason, detail)
 
 
 def _unseen(training: Training, work: Work) -> Outcome | None:
@@ -237,6 +275,7 @@ def _run_beside_sidecar(
             rate_hz=given.sampling_rate_hz,
             time_limit_s=given.time_limit_s,
             cpus=None if training.cpus.is_whole else training.cpus.chosen,
+            card=training.card,
             env=training.variables(home),
             cwd=training.plan.root,
             stdin=subprocess.DEVNULL,
@@ -256,6 +295,7 @@ def _judge_events(training: Training, work: Work) -> Outcome:
         train_images=min(train_images, work.train_limit or train_images),
         test_images=min(test_images, work.test_limit or test_images),
         linger_s=work.linger_s,
+        accelerator=training.accelerator,
     )
     try:
         read_folder(work.events.parent, expected)

@@ -17,11 +17,14 @@ from typing import get_args
 
 from evenground.engines import Engine
 from evenground.files import empty_folder
+from evenground.gpus.choice import VISIBLE
+from evenground.gpus.record import Accelerator
 from evenground.surroundings.mounts import DRIVER as DRIVER_IN_IMAGE
 from evenground.surroundings.record import Variable
 
-# The caller's, and the only ones: which GPU is used, and where what the pipeline or an engine built is kept.
-GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+# The caller's, and the only ones: the chosen card, how a server that shares it is reached, and where what the
+# pipeline or an engine built is kept.
+SHARED_CARD = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
 CACHE = "EVENGROUND_CACHE"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where a definition puts links to CUDA's libraries, if it does, and where `--nv` puts the driver's.
@@ -30,6 +33,9 @@ IMAGE_LIBRARIES = ("/opt/evenground/cuda", DRIVER_IN_IMAGE)
 DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
 # How threads wait for work; none is given, so that a runtime waits as it comes.
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
+# CUDA's own names, and the most that it can keep.
+KERNELS, KERNELS_SIZE = "CUDA_CACHE_PATH", "CUDA_CACHE_MAXSIZE"
+MAX_KERNELS_BYTES = str(2**32)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 FIXED = {
     "LANG": "C.UTF-8",
@@ -48,7 +54,7 @@ def of_a_step(
 
     `programs`: names of what an engine calls beside the system's own programs.
     """
-    kept = {name: given[name] for name in GPU_CHOICE if name in given}
+    kept = {name: given[name] for name in (VISIBLE, *SHARED_CARD) if name in given}
     found = {**FIXED, **kept, "PATH": os.pathsep.join(_path(programs, in_image, given))}
     libraries = IMAGE_LIBRARIES if in_image else _needed_folders(given)
     if libraries:
@@ -75,7 +81,11 @@ def programs_of(engine: Engine) -> list[str]:
 
 
 def of_an_engine(
-    threads: int, home: Path, programs: Sequence[str] = (), in_image: bool = False
+    threads: int,
+    home: Path,
+    programs: Sequence[str] = (),
+    in_image: bool = False,
+    accelerator: Accelerator = "cpu",
 ) -> dict[str, str]:
     """The whole environment of an engine's process; `home` is its home folder, also for passing files.
 
@@ -83,7 +93,32 @@ def of_an_engine(
     """
     of_threads = {name: str(threads) for name in THREAD_VARIABLES}
     folders = {"HOME": str(home), "TMPDIR": str(home / "tmp")}
-    return {**of_a_step(programs, in_image), **folders, **of_threads}
+    found = {**of_a_step(programs, in_image), **folders, **of_threads}
+    return {**found, **_of_card(found, accelerator)}
+
+
+def _of_card(given: Mapping[str, str], accelerator: Accelerator) -> dict[str, str]:
+    """What CUDA is told in an engine: its card and where kernels are kept, or that there is no card."""
+    if VISIBLE not in given:
+        return {}
+    if accelerator == "cpu":
+        return {VISIBLE: ""}
+    kept = kernel_folder()
+    return {KERNELS: str(kept), KERNELS_SIZE: MAX_KERNELS_BYTES} if kept else {}
+
+
+def kernel_folder() -> Path | None:
+    """Where the driver keeps the kernels that it compiles; None where nothing can be kept there.
+
+    For a card newer than a library the driver compiles all of its kernels at their first use, for minutes.
+    With the home folder, which is new for each training, each would pay for that; so only a warm-up does.
+    """
+    folder = Path("/tmp", f"evenground-kernels-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder if _is_ours(folder) else None
+    except OSError:
+        return None
 
 
 def _path(programs: Sequence[str], in_image: bool, given: Mapping[str, str]) -> list[str]:

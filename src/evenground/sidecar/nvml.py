@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
@@ -133,17 +132,25 @@ class Driver:
 
     def processes(self, handle: Any) -> list[OnCard]:
         """Those that compute and those that draw; one that does both stands in both lists."""
-        listed = self._processes(handle, "Compute")
-        with contextlib.suppress(self.nvml.NVMLError_NotSupported):  # a card that cannot draw
-            listed += self._processes(handle, "Graphics")
+        return self.computing(handle) + self.drawing(handle)
+
+    def computing(self, handle: Any) -> list[OnCard]:
+        """Processes that compute on the card."""
+        return self._processes(handle, "Compute")
+
+    def drawing(self, handle: Any) -> list[OnCard]:
+        """Processes that draw on it; none where it cannot draw."""
+        try:
+            return self._processes(handle, "Graphics")
+        except self.nvml.NVMLError_NotSupported:
+            return []
+
+    def _processes(self, handle: Any, kind: str) -> list[OnCard]:
+        name = f"nvmlDeviceGet{kind}RunningProcesses"
         return [
             OnCard(int(entry.pid), (entry.gpuInstanceId, entry.computeInstanceId), entry.usedGpuMemory)
-            for entry in listed
+            for entry in self.newest((f"{name}_v3", f"{name}_v2"), handle)
         ]
-
-    def _processes(self, handle: Any, kind: str) -> list[Any]:
-        name = f"nvmlDeviceGet{kind}RunningProcesses"
-        return list(self.newest((f"{name}_v3", f"{name}_v2"), handle))
 
     def util_samples(self, handle: Any, after_us: int) -> list[tuple[int, float]]:
         """What the driver has buffered since the time stamp `after_us`: time stamp and percent, in order."""
@@ -174,8 +181,17 @@ class Driver:
 
     def name(self, handle: Any) -> str:
         """The product's; of a MIG instance with its profile."""
-        return str(self.call("nvmlDeviceGetName", handle))
+        return self.text("nvmlDeviceGetName", handle)
 
     def uuid(self, handle: Any) -> str:
         """Of a card or a MIG instance, as in CUDA_VISIBLE_DEVICES."""
-        return str(self.call("nvmlDeviceGetUUID", handle))
+        return self.text("nvmlDeviceGetUUID", handle)
+
+    def text(self, name: str, *arguments: Any) -> str:
+        """What a function answers that gives text; bytes that are no UTF-8 are shown as such."""
+        self.calling = name
+        function = getattr(self.nvml, name)
+        # The module's own wrapper decodes, and fails where it cannot.
+        answer = getattr(function, "__wrapped__", function)(*arguments)
+        self.answered_ns = time.monotonic_ns()
+        return answer.decode("utf-8", "backslashreplace") if isinstance(answer, bytes) else str(answer)

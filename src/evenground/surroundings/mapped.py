@@ -28,9 +28,13 @@ def image_places(own: Places, mounts: Sequence[Mount]) -> Places:
     return {**dict.fromkeys(mounted, ""), "/": "image", DRIVER: "driver", **own}
 
 
-def sorted_out(files: Sequence[str], places: Places) -> tuple[dict[str, int], list[str]]:
-    """How many of `files` lie where, and those that are foreign."""
-    of_each = {path: _place_of(path, places) for path in files}
+def places_of(files: Sequence[str], places: Places) -> dict[str, str]:
+    """Where each of `files` lies, in words; nothing for one that is foreign."""
+    return {path: _place_of(path, places) for path in files}
+
+
+def sorted_out(of_each: Mapping[str, str]) -> tuple[dict[str, int], list[str]]:
+    """How many files lie where, and those that are foreign; `of_each` as `places_of` says it."""
     counts = Counter(place for place in of_each.values() if place)
     foreign = [path for path, place in of_each.items() if not place]
     return dict(sorted(counts.items())), sorted(foreign)

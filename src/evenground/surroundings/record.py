@@ -18,7 +18,14 @@ Text = Annotated[str, Field(max_length=2**17)]
 Place = Annotated[str, Field(max_length=2**14)]
 # Linux maps at most 65,530 ranges into a process.
 Places = Annotated[list[Place], Field(max_length=2**16)]
-Variable = Literal["PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"]
+Variable = Literal[
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_MPS_PIPE_DIRECTORY",
+    "CUDA_MPS_LOG_DIRECTORY",
+]
 
 
 @dataclass(frozen=True)
