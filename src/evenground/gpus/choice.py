@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evenground.gpus.look import MIG_IN_NAME, Card, Instance, Look
@@ -14,7 +14,11 @@ ORDER = "CUDA_DEVICE_ORDER"
 BY_PCI = "PCI_BUS_ID"
 # What CUDA, and those who set it, take for "no card".
 NO_CARD = ("", "-1", "NoDevFiles", "none", "void")
+INDEX = re.compile("[0-9]{1,9}")
 OLD_MIG = re.compile(r"MIG-(GPU-[0-9a-f-]+)/\d+/\d+")
+NO_RIGHT = "this user, or this job of a scheduler, may not use it"
+ASK_FOR_ONE = "ask for one (Slurm: --gres=gpu:1; else access to /dev/nvidia*), or set accelerator: cpu"
+MEND_DRIVER = "mend NVIDIA's driver (nvidia-smi has to answer)"
 NAME_ONE = "name one card by its UUID (nvidia-smi -L lists them), or hide all with CUDA_VISIBLE_DEVICES="
 
 
@@ -74,15 +78,19 @@ def choose(look: Look, gpu: str = AUTO, given: Mapping[str, str] | None = None) 
     bus.
     """
     given = given or {}
+    if gpu == AUTO and _hides_all(given):
+        return Choice()
     if look.fault:
-        return Choice(None, look.fault, "mend NVIDIA's driver (nvidia-smi has to answer)")
+        return Choice(None, look.fault, MEND_DRIVER)
     by_caller = _of_variable(look, given) if VISIBLE in given else None
     if gpu == AUTO:
-        return by_caller or _best(look)
+        return _best(look) if by_caller is None else _only(by_caller, given)
     by_key = _of_key(look, gpu)
     if by_caller is None or by_key.chosen is None:
         return by_key
-    if by_caller.chosen and by_caller.chosen.uuid == by_key.chosen.uuid:
+    if by_caller and by_caller[0].fault:
+        return by_caller[0]
+    if by_key.chosen.uuid in [choice.chosen.uuid for choice in by_caller if choice.chosen]:
         return by_key
     what = f"gpu: {gpu} is not the card of {VISIBLE}={given[VISIBLE]}"
     return Choice(None, what, "set one of the two only")
@@ -103,11 +111,14 @@ def _best(look: Look) -> Choice:
     found = candidates(look)
     if found:
         return Choice(min(found, key=_order))
-    cards = {card.index: _why_not(card) for card in look.cards} | dict(look.lost)
-    if not cards:
+    if look.forbidden and not look.cards and not look.lost:
+        indices = ", ".join(map(str, look.forbidden))
+        return Choice(None, f"no card can be used: card {indices}: {NO_RIGHT}", ASK_FOR_ONE)
+    why = {card.index: _why_not(card) for card in look.cards} | dict(look.lost)
+    if not why:
         return Choice()
-    words = "; ".join(f"card {index}: {why}" for index, why in sorted(cards.items()))
-    return Choice(None, f"no card can be used: {words}", "mend NVIDIA's driver (nvidia-smi has to answer)")
+    words = "; ".join(f"card {index}: {reason}" for index, reason in sorted(why.items()))
+    return Choice(None, f"no card can be used: {words}", MEND_DRIVER)
 
 
 def _order(one: Chosen) -> tuple[bool, int, str, int]:
@@ -122,7 +133,7 @@ def _why_not(card: Card) -> str:
 
 
 def _of_key(look: Look, gpu: str) -> Choice:
-    if gpu.isdigit():
+    if INDEX.fullmatch(gpu):
         return _of_index(look, int(gpu), f"gpu: {gpu}")
     return _of_uuid(look, gpu, f"gpu: {gpu}")
 
@@ -133,7 +144,7 @@ def _of_index(look: Look, index: int, who: str) -> Choice:
     if card is not None:
         return _of_card(card, who)
     if index in look.forbidden:
-        return Choice(None, f"{who}: this user may not use that card", NAME_ONE)
+        return Choice(None, f"{who}: {NO_RIGHT}", ASK_FOR_ONE)
     if index in look.lost:
         return Choice(None, f"{who}: {look.lost[index]}", "mend the card, or name another one")
     return Choice(None, f"{who}: there is no such card; there are: {_known(look)}", NAME_ONE)
@@ -168,15 +179,15 @@ def _of_uuid(look: Look, uuid: str, who: str) -> Choice:
     return Choice(None, f"{who}: there is no such card; there are: {_known(look)}", NAME_ONE)
 
 
-def _of_variable(look: Look, given: Mapping[str, str]) -> Choice:
-    """The one card that CUDA_VISIBLE_DEVICES names, in any of its forms."""
-    text = given[VISIBLE]
-    words = [word.strip() for word in text.split(",")]
-    if words[0] in NO_CARD:
-        return Choice()
-    if not look.cards and not look.lost:
-        # No engine would see one either.
-        return Choice()
+def _of_variable(look: Look, given: Mapping[str, str]) -> list[Choice]:
+    """The cards that CUDA_VISIBLE_DEVICES names, in any of its forms; where the first is none, why not."""
+    if _hides_all(given):
+        return []
+    if not look.cards:
+        # No engine would see one either: there is none, or it is said why none can be used.
+        none = _best(look)
+        return [none] if none.fault else []
+    words = [word.strip() for word in given[VISIBLE].split(",")]
     found = [_of_word(look, words[0], given)]
     for word in words[1:]:
         of_word = _of_word(look, word, given)
@@ -184,15 +195,27 @@ def _of_variable(look: Look, given: Mapping[str, str]) -> Choice:
         if word in NO_CARD or of_word.chosen is None:
             break
         found.append(of_word)
-    if len(found) == 1:
-        return found[0]
-    what = f"{VISIBLE}={text} names {len(found)} cards, and one training is on one"
+    return found
+
+
+def _only(named: Sequence[Choice], given: Mapping[str, str]) -> Choice:
+    """The one that the caller named."""
+    if not named:
+        return Choice()
+    if len(named) == 1:
+        return named[0]
+    what = f"{VISIBLE}={given[VISIBLE]} names {len(named)} cards, and one training is on one"
     return Choice(None, what, "name one of them, there or with the key `gpu`")
+
+
+def _hides_all(given: Mapping[str, str]) -> bool:
+    """Whether the caller's variable lets nobody see a card."""
+    return VISIBLE in given and given[VISIBLE].split(",")[0].strip() in NO_CARD
 
 
 def _of_word(look: Look, word: str, given: Mapping[str, str]) -> Choice:
     who = f"{VISIBLE}={given[VISIBLE]}"
-    if not word.isdigit():
+    if not INDEX.fullmatch(word):
         return _of_uuid(look, word, who)
     cards = sorted(look.cards, key=lambda card: (card.pci or "", card.index))
     if given.get(ORDER) != BY_PCI and len({card.name for card in cards}) > 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evenground.sidecar.cpus import list_text
-from evenground.sidecar.gpu import load_nvml
+from evenground.sidecar.gpu import LIBRARY, load_nvml
 from evenground.sidecar.nvml import Driver, OnCard, Reason
 
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
@@ -18,11 +20,7 @@ KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 LIMIT_S = 60.0
 COMPUTE_MODES = ("default", "exclusive thread", "prohibited", "exclusive process")
 MIG_IN_NAME = " MIG "
-# Beyond these a driver says that it does not know, as with 2^32 - 1.
-MAX_POWER_MW = 100_000_000
-MAX_MEMORY_BYTES = 2**50
-MAX_CLOCK_MHZ = 100_000
-MAX_CAPABILITY = 99
+UUID = re.compile(r"(GPU|MIG)-[\w/-]+", re.ASCII)
 Value = TypeVar("Value")
 
 
@@ -89,9 +87,11 @@ class Look:
 
 def look(limit_s: float = LIMIT_S) -> Look:
     """Ask the driver about every card; nothing that it answers, and no silence, is an exception here."""
+    if not has_library():
+        return Look()
     nvml = load_nvml()
     if isinstance(nvml, str):
-        return Look()
+        return Look(driver=kernel_version(), fault=nvml)
     driver = Driver(nvml)
     found: list[Look] = []
     asking = threading.Thread(target=lambda: found.append(_look(driver)), name="nvml", daemon=True)
@@ -101,6 +101,15 @@ def look(limit_s: float = LIMIT_S) -> Look:
         return found[0]
     silent = f"NVIDIA's driver did not answer {driver.calling} for {limit_s:g} s"
     return Look(driver=kernel_version(), fault=silent)
+
+
+def has_library(library: str = LIBRARY) -> bool:
+    """Whether there is a driver's library that can be asked: without one nobody sees a card."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def kernel_version(file: Path = KERNEL_DRIVER) -> str | None:
@@ -125,7 +134,7 @@ def _look(driver: Driver) -> Look:
 
 def _cards(driver: Driver) -> Look:
     version = driver.ask(driver.text, "nvmlSystemGetDriverVersion")
-    known = kernel_version() if isinstance(version, Reason) else version
+    known = kernel_version() if isinstance(version, Reason) else printable(version)
     count = driver.ask(driver.call, "nvmlDeviceGetCount")
     if isinstance(count, Reason):
         return Look(driver=known, fault=str(count))
@@ -135,12 +144,11 @@ def _cards(driver: Driver) -> Look:
     for index in range(count):
         try:
             handle = driver.call("nvmlDeviceGetHandleByIndex", index)
+            cards.append(_card(driver, index, handle))
         except driver.nvml.NVMLError_NoPermission:
             forbidden.append(index)
         except Exception as error:
             lost[index] = f"NVML: {driver.calling}: {error}"
-        else:
-            cards.append(_card(driver, index, handle))
     return Look(tuple(cards), known, None, tuple(forbidden), lost)
 
 
@@ -159,25 +167,19 @@ class _Questions:
             return None
         return answer
 
-    def number(self, name: str, top: int, function: str, *more: Any) -> int | None:
-        """The same of a function of NVML that gives a whole number; one above `top` cannot be."""
+    def number(self, name: str, function: str, *more: Any) -> int | None:
+        """The same of a function of NVML that gives a whole number."""
         answer = self.ask(name, lambda handle: self.driver.call(function, handle, *more))
-        if answer is None:
-            return None
-        number = int(answer)
-        if number > top:
-            self.missing[name] = f"NVML: {function}: it says {number}, which cannot be"
-            return None
-        return number
+        return None if answer is None else int(answer)
 
     def yes(self, name: str, function: str) -> bool | None:
         """The same of one that is on or off."""
-        answer = self.number(name, 1, function)
+        answer = self.number(name, function)
         return None if answer is None else bool(answer)
 
     def watts(self, name: str, function: str) -> float | None:
         """The same of one that gives milliwatts."""
-        answer = self.number(name, MAX_POWER_MW, function)
+        answer = self.number(name, function)
         return None if answer is None else answer / 1000
 
 
@@ -185,17 +187,18 @@ def _card(driver: Driver, index: int, handle: Any) -> Card:
     it = _Questions(driver, handle)
     total_bytes, free_bytes = _memory(it)
     computing, drawing = _processes(it)
+    capability = it.ask("capability", lambda h: driver.call("nvmlDeviceGetCudaComputeCapability", h))
     ecc = it.ask("ecc", lambda h: driver.call("nvmlDeviceGetEccMode", h))
     handles = it.ask("mig", driver.instances) or {}
     return Card(
         index=index,
-        name=it.ask("name", driver.name),
-        uuid=it.ask("uuid", driver.uuid),
+        name=_name(it),
+        uuid=_uuid(it),
         pci=it.ask("pci", lambda h: _text(driver.call("nvmlDeviceGetPciInfo", h).busId)),
         memory_bytes=total_bytes,
         free_bytes=free_bytes,
-        capability=_capability(it),
-        ecc=ecc[0] == driver.nvml.NVML_FEATURE_ENABLED if ecc else None,
+        capability=f"{capability[0]}.{capability[1]}" if capability else None,
+        ecc=bool(ecc[0]) if ecc else None,
         power_limit_w=it.watts("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit"),
         power_default_w=it.watts("power_default_w", "nvmlDeviceGetPowerManagementDefaultLimit"),
         clocks=_clocks(it),
@@ -214,11 +217,11 @@ def _card(driver: Driver, index: int, handle: Any) -> Card:
 def _instance(driver: Driver, handle: Any) -> Instance:
     it = _Questions(driver, handle)
     total_bytes, free_bytes = _memory(it)
-    name = it.ask("name", driver.name)
+    name = _name(it)
     computing, _ = _processes(it)
     return Instance(
         name=name,
-        uuid=it.ask("uuid", driver.uuid),
+        uuid=_uuid(it),
         profile=name.partition(MIG_IN_NAME)[2] or None if name else None,
         memory_bytes=total_bytes,
         free_bytes=free_bytes,
@@ -227,13 +230,24 @@ def _instance(driver: Driver, handle: Any) -> Instance:
     )
 
 
+def _name(it: _Questions) -> str | None:
+    name = it.ask("name", it.driver.name)
+    return printable(name) if name else None
+
+
+def _uuid(it: _Questions) -> str | None:
+    """It goes into CUDA_VISIBLE_DEVICES, where a comma or a blank would part it."""
+    uuid = it.ask("uuid", it.driver.uuid)
+    if uuid is None or UUID.fullmatch(uuid):
+        return uuid
+    it.missing["uuid"] = f"NVML: nvmlDeviceGetUUID: it gives {uuid!r}, which is no UUID"
+    return None
+
+
 def _memory(it: _Questions) -> tuple[int | None, int | None]:
     """Bytes in all and free. Of a card that shares the machine's memory the driver tells neither."""
     memory = it.ask("memory_bytes", it.driver.memory)
     if memory is None:
-        return None, None
-    if memory.total_bytes > MAX_MEMORY_BYTES:
-        it.missing["memory_bytes"] = f"NVML: it says {memory.total_bytes} bytes, which cannot be"
         return None, None
     return memory.total_bytes, max(0, memory.total_bytes - memory.used_bytes)
 
@@ -253,27 +267,18 @@ def _processes(it: _Questions) -> tuple[tuple[OnCard, ...] | None, tuple[OnCard,
 def _clocks(it: _Questions) -> Mapping[str, str] | None:
     """Clocks that somebody asked for, and the highest there are, in MHz."""
     nvml = it.driver.nvml
-    asked = it.number("clocks", MAX_CLOCK_MHZ, "nvmlDeviceGetApplicationsClock", nvml.NVML_CLOCK_SM)
-    highest = it.number("clocks", MAX_CLOCK_MHZ, "nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM)
+    asked = it.number("clocks", "nvmlDeviceGetApplicationsClock", nvml.NVML_CLOCK_SM)
+    highest = it.number("clocks", "nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM)
     found = {"application SM (MHz)": asked, "highest SM (MHz)": highest}
     known = {name: str(mhz) for name, mhz in found.items() if mhz is not None}
     return known or None
 
 
 def _compute_mode(it: _Questions) -> str | None:
-    mode = it.number("compute_mode", len(COMPUTE_MODES) - 1, "nvmlDeviceGetComputeMode")
-    return None if mode is None else COMPUTE_MODES[mode]
-
-
-def _capability(it: _Questions) -> str | None:
-    answer = it.ask("capability", lambda h: it.driver.call("nvmlDeviceGetCudaComputeCapability", h))
-    if answer is None:
+    mode = it.number("compute_mode", "nvmlDeviceGetComputeMode")
+    if mode is None:
         return None
-    major, minor = answer
-    if max(major, minor) > MAX_CAPABILITY:
-        it.missing["capability"] = f"NVML: it says {major}.{minor}, which cannot be"
-        return None
-    return f"{major}.{minor}"
+    return COMPUTE_MODES[mode] if mode < len(COMPUTE_MODES) else f"mode {mode}"
 
 
 def _near_cpus(it: _Questions) -> tuple[int, ...] | None:
@@ -298,7 +303,13 @@ def _is_mig(driver: Driver, handle: Any) -> bool:
 
 
 def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return printable(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value))
+
+
+def printable(text: str) -> str:
+    """The text with what would steer a terminal shown as such."""
+    letters = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return "".join(letters)
 
 
 def near_text(card: Card) -> str | None:
