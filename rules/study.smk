@@ -102,9 +102,10 @@ try:
         os.environ[COMMAND] = command_of(sys.argv, Path.cwd())
         plans = [part.plan for part in STUDY.parts]
         looks_only = {"preflight", "nodes"}.intersection(sys.argv)
-        # No container is started by a call that runs no job: another working copy may be training.
-        starts = TOLD and not WITHOUT_JOBS.intersection(sys.argv)
-        gate(plans, list(IMAGES.values()), call_of(TOLD) if starts else None, refuse=not looks_only)
+        # A call that runs no job starts no container and uses no GPU: another working copy may be training.
+        starts = not WITHOUT_JOBS.intersection(sys.argv)
+        call = call_of(TOLD) if TOLD and starts else None
+        gate(plans, list(IMAGES.values()), call, refuse=not looks_only, starts=starts)
         if any(part.plan.todo and part.plan.trains for part in STUDY.parts) and not IMAGES:
             forget_broken(STUDY.environments)
         if "explain_idle" in sys.argv:

@@ -17,6 +17,7 @@ from evenground.files import read_json
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import answers
 from evenground.preflight.finding import passed
+from evenground.runs.machine import hold
 from evenground.runs.study import Study, make_study
 from image import images
 
@@ -35,6 +36,8 @@ def main() -> None:
     given = parser.parse_args()
     study = make_study(read_json(given.experiment), Path.cwd(), str(given.experiment))
     plans = [part.plan for part in study.parts]
+    if not study.first.experiment.nodes:
+        hold(study.first.here)
     findings = check(plans, prepared(study, given.told), all_mirrors(study.first.experiment.mirrors), answers)
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)

@@ -49,7 +49,8 @@ ROOMS = {
         )
     },
     "preflight": {
-        *("addresses", "apptainer", "cpus", "gpus", "pins", "images", "datasets", "runs", "surroundings")
+        *("addresses", "apptainer", "cpus", "engines", "gpus", "pins", "images", "datasets", "runs"),
+        "surroundings",
     },
     "analysis": {"cpus", "gpus", "records", "surroundings"},
     "report": {"analysis", "records"},

@@ -17,7 +17,7 @@ from evenground.preflight import containers
 from evenground.preflight.call import Call
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
-from evenground.preflight.gate import gate, refuse_lacks
+from evenground.preflight.gate import gate, refuse_lacks, say_what_flags
 from evenground.runs.plan import RUNS, Plan, make_plan
 from ordinary_user import open_folder, ordinary_user
 from working_copy import fresh_copy
@@ -284,15 +284,17 @@ def test_the_gate_names_the_first_lack_in_one_line() -> None:
         Finding("c", "lack", "too"),
     ]
     with pytest.raises(EvengroundError, match=r"^b: gone \(deployment: apptainer\): fetch it$"):
-        refuse_lacks(found)
-    refuse_lacks(found[:1])
+        refuse_lacks(found, "deployment: apptainer")
+    refuse_lacks(found[:1], "deployment: apptainer")
 
 
 def test_the_gate_says_what_will_flag_every_run(capsys: pytest.CaptureFixture[str]) -> None:
     seen, mend = "mounted over: /usr", "bind nothing there"
-    refuse_lacks([Finding("container of jax", "warning", seen, mend, flags_runs=True)])
+    say_what_flags([Finding("container of jax", "warning", seen, mend, flags_runs=True)])
     assert capsys.readouterr().err == "container of jax: mounted over: /usr: bind nothing there\n"
-    refuse_lacks([Finding("image jax", "warning", "to be built"), Finding("container of jax", "ok", "fine")])
+    say_what_flags(
+        [Finding("image jax", "warning", "to be built"), Finding("container of jax", "ok", "fine")]
+    )
     assert capsys.readouterr().err == ""
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +11,17 @@ import pytest
 
 from evenground.config import load_experiment
 from evenground.datasets.registry import DatasetEntry, load_registry
-from evenground.errors import EvengroundError
-from evenground.pins import Driver
 from evenground.preflight import experiment, machine
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import Stored, answers
 from evenground.preflight.finding import Finding, passed
 from evenground.preflight.gate import gate
-from evenground.runs.machine import Gpu, Machine
 from evenground.runs.plan import RUNS, Plan, make_plan
+from stand_in_driver import StandIn, uuid
 from working_copy import ABSENT, WorkingCopy, fresh_copy
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
-WANTED = Driver(minimum="525.60.13", recommended="575.51.03")
-CARD = Machine("Made CPU", 2, 8 * GIB, (Gpu("Made Card", 8 * GIB),), "575.51.03")
-BARE = Machine("Made CPU", 2, 8 * GIB)
 
 
 def nobody(url: str) -> bool:
@@ -57,35 +50,6 @@ def test_a_busy_machine_is_said(average: float, state: str) -> None:
 @pytest.mark.parametrize(("needed", "state"), [(1, "ok"), (2**60, "lack")])
 def test_disk_also_below_a_folder_that_is_not_there_yet(needed: int, state: str, tmp_path: Path) -> None:
     assert machine.disk("disk", tmp_path / "not" / "there", needed).state == state
-
-
-@pytest.mark.parametrize(
-    ("here", "accelerator", "state", "seen"),
-    [
-        (BARE, "cuda", "lack", "none"),
-        (BARE, "auto", "ok", "compute on the processor"),
-        (CARD, "auto", "ok", "Made Card (8 GiB)"),
-        (CARD, "cpu", "ok", "not used"),
-    ],
-)
-def test_the_accelerator_that_is_asked_for(here: Machine, accelerator: str, state: str, seen: str) -> None:
-    found = machine.gpu(here, accelerator)
-    assert found.state == state and seen in found.seen
-
-
-@pytest.mark.parametrize(
-    ("driver", "recorded", "state"),
-    [
-        ("470.103.01", [], "lack"),
-        ("525.60.13", [], "ok"),
-        ("580.1.2", ["575.51.03"], "warning"),
-        ("580.1.2", ["580.1.2"], "ok"),
-    ],
-)
-def test_the_driver_against_pins_and_records(driver: str, recorded: list[str], state: str) -> None:
-    found = machine.driver(driver, WANTED, recorded)
-    assert found is not None and found.state == state
-    assert machine.driver(None, WANTED) is None
 
 
 def mnist() -> DatasetEntry:
@@ -259,19 +223,6 @@ def test_a_finding_is_one_line_with_its_mend() -> None:
     assert Finding("disk", "ok", "9 GiB free").line() == " ok  disk: 9 GiB free"
 
 
-def test_a_driver_too_old_is_refused_before_anything_is_trained(
-    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = replace(CARD, driver="470.103.01")
-    monkeypatch.setattr("evenground.runs.plan.this_machine", lambda: old)
-    shutil.copytree(ROOT / "scripts" / "engines", copy.root / "scripts" / "engines", dirs_exist_ok=True)
-    with pytest.raises(EvengroundError, match=r"driver 470\.103\.01 is too old .*525\.60\.13"):
-        plan_of(copy, engines=["jax"])
-    assert plan_of(copy, engines=["jax"], accelerator="cpu").runs, "on the processor any driver will do"
-    monkeypatch.setattr("evenground.runs.plan.this_machine", lambda: CARD)
-    assert plan_of(copy, engines=["jax"]).runs
-
-
 def test_from_the_command_line(copy: WorkingCopy) -> None:
     done = copy.call("--cores", "1", "preflight")
     said = [line for line in done.stdout.splitlines() if line.startswith((" ok", "  !", " NO"))]
@@ -280,3 +231,18 @@ def test_from_the_command_line(copy: WorkingCopy) -> None:
     copy.settings["mirrors"] = ["https://localhost:9"]
     done = copy.call("--cores", "1", "preflight", ok=False)
     assert " NO  dataset mnist: nobody has" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_gpu_from_the_command_line(copy: WorkingCopy, stand_in: StandIn) -> None:
+    copy.variables = stand_in.env()
+    said = copy.call("--cores", "1", "preflight").stdout
+    assert f" ok  GPU: Fake Card, card 0 of 2, {uuid(0)}, " in said
+    assert " ok  CUDA: a context on the card, and a MiB written and read there" in said
+    stand_in.answers("fail.InitWithFlags 18\n")
+    said = copy.call("--cores", "1", "preflight", ok=False).stdout
+    assert " NO  GPU: NVML: nvmlInit: " in said and " CUDA: " not in said
+    done = copy.call("--cores", "1", ok=False)
+    refused = [line for line in done.stderr.splitlines() if "error: GPU: NVML: nvmlInit: " in line]
+    assert len(refused) == 1 and "(accelerator: auto): restart this machine" in refused[0]
+    assert "Traceback" not in done.stderr and not copy.trainings()

@@ -78,7 +78,7 @@ def choose(look: Look, gpu: str = AUTO, given: Mapping[str, str] | None = None) 
     bus.
     """
     given = given or {}
-    if gpu == AUTO and _hides_all(given):
+    if gpu == AUTO and hides_all(given):
         return Choice()
     if look.fault:
         return Choice(None, look.fault, MEND_DRIVER)
@@ -181,7 +181,7 @@ def _of_uuid(look: Look, uuid: str, who: str) -> Choice:
 
 def _of_variable(look: Look, given: Mapping[str, str]) -> list[Choice]:
     """The cards that CUDA_VISIBLE_DEVICES names, in any of its forms; where the first is none, why not."""
-    if _hides_all(given):
+    if hides_all(given):
         return []
     if not look.cards:
         # No engine would see one either: there is none, or it is said why none can be used.
@@ -208,7 +208,7 @@ def _only(named: Sequence[Choice], given: Mapping[str, str]) -> Choice:
     return Choice(None, what, "name one of them, there or with the key `gpu`")
 
 
-def _hides_all(given: Mapping[str, str]) -> bool:
+def hides_all(given: Mapping[str, str]) -> bool:
     """Whether the caller's variable lets nobody see a card."""
     return VISIBLE in given and given[VISIBLE].split(",")[0].strip() in NO_CARD
 

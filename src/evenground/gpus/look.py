@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from evenground.sidecar.cpus import list_text
 from evenground.sidecar.gpu import LIBRARY, load_nvml
-from evenground.sidecar.nvml import Driver, OnCard, Reason
+from evenground.sidecar.nvml import Driver, Reason
+from evenground.sidecar.nvml import OnCard as OnCard
 
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 # Of a driver that hangs, nvmlInit never comes back; with cold cards it takes seconds.

@@ -11,11 +11,10 @@ import psutil
 
 from evenground.images import Image
 from evenground.pins import load_pins
-from evenground.preflight import containers, cpus, experiment, machine
+from evenground.preflight import containers, cpus, experiment, gpu, machine
 from evenground.preflight.call import Call
 from evenground.preflight.experiment import Reachable, Stored
-from evenground.preflight.finding import Finding
-from evenground.runs.machine import this_machine
+from evenground.preflight.finding import Finding, passed
 from evenground.runs.plan import Plan
 
 
@@ -40,20 +39,18 @@ def check(
 ) -> list[Finding]:
     """Look at everything; trains nothing and changes nothing. `plans` are the parts of one experiment."""
     plan, runs = plans[0], [run for part in plans for run in part.runs]
-    here, pins = this_machine(), load_pins(plan.root)
+    here, recorded = plan.here, experiment.recorded_drivers(runs, plan.root)
     stored = [
         (entry, Stored(plan.root / plan.raw(n), plan.root / plan.prepared(n)))
         for n, entry in plan.datasets.items()
     ]
     local_bytes = experiment.data_bytes(stored) + sum(map(experiment.results_bytes, plans))
-    driver = machine.driver(here.driver, pins.driver, experiment.recorded_drivers(runs, plan.root))
     return [
         Finding("machine", "ok", f"{here.description}; class {here.name}"),
         machine.memory(psutil.virtual_memory().available),
         machine.load(os.getloadavg()[0], here.cores),
         *cpus.findings(plans),
-        machine.gpu(here, plan.experiment.accelerator),
-        *([driver] if driver else []),
+        *_gpu(gpu.findings(plans, load_pins(plan.root), recorded), plans),
         *experiment.engines(plans),
         *_environments(prepared),
         *containers.findings(plans, prepared.images, prepared.call),
@@ -61,6 +58,11 @@ def check(
         machine.disk("disk for data and results", plan.root, local_bytes),
         experiment.duration(plans),
     ]
+
+
+def _gpu(found: list[Finding], plans: Sequence[Plan]) -> list[Finding]:
+    """CUDA is tried only where nothing speaks against it."""
+    return [*found, *gpu.context(plans)] if passed(found) else found
 
 
 def _environments(prepared: Prepared) -> list[Finding]:

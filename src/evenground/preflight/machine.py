@@ -1,15 +1,12 @@
-"""What the machine itself has: processor, memory, disk, GPU and driver."""
+"""What the machine itself has: processor, memory, disk."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
-from evenground.pins import Driver, version_key
 from evenground.preflight.finding import Finding
-from evenground.runs.machine import Machine
 
 GIB = 2**30
 MEMORY_AT_LEAST_BYTES = 4 * GIB
@@ -44,32 +41,6 @@ def disk(what: str, folder: Path, needed_bytes: int) -> Finding:
     if free < needed_bytes:
         return Finding(what, "lack", seen, "make room, or point EVENGROUND_CACHE to another disk")
     return Finding(what, "ok", seen)
-
-
-def gpu(machine: Machine, accelerator: str) -> Finding:
-    """Whether the accelerator asked for is there."""
-    cards = ", ".join(f"{card.name} ({card.memory_bytes / GIB:.0f} GiB)" for card in machine.gpus)
-    if accelerator == "cuda" and not machine.gpus:
-        return Finding("GPU", "lack", "none", "set accelerator: auto or cpu, or install NVIDIA's driver")
-    if accelerator == "cpu":
-        return Finding("GPU", "ok", f"{cards or 'none'}; not used (accelerator: cpu)")
-    return Finding("GPU", "ok", cards or "none: engines compute on the processor")
-
-
-def driver(found: str | None, wanted: Driver, recorded: Sequence[str] = ()) -> Finding | None:
-    """The driver against its pins and against those of recorded runs; None where there is none."""
-    if found is None:
-        return None
-    if version_key(found) < version_key(wanted.minimum):
-        return Finding(
-            "driver", "lack", found, f"install {wanted.minimum} or newer ({wanted.recommended} is tried)"
-        )
-    others = sorted(set(recorded) - {found})
-    if others:
-        return Finding(
-            "driver", "warning", found, f"recorded runs had {', '.join(others)}: a class of its own"
-        )
-    return Finding("driver", "ok", found)
 
 
 def ask(command: list[str]) -> str | None:
