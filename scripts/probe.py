@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, help="record of the image this runs in")
     parser.add_argument("--ours", nargs="*", default=[], help="what the pipeline itself binds")
     parser.add_argument("--container", default="", help="what Apptainer calls the image")
+    parser.add_argument("--card", default="", help="UUID of the card on which CUDA is tried")
     given = parser.parse_args()
     try:
         mounts = foreign_mounts(_path.ROOT, given.ours)
@@ -31,7 +32,7 @@ def main() -> None:
         # Then /proc is missing, which the gate finds by itself.
         mounts = []
     in_copy = [place for place in mounts if is_below(place, str(_path.ROOT))]
-    seen = look([*given.files, *in_copy], given.folders, given.token, given.python)
+    seen = look([*given.files, *in_copy], given.folders, given.token, given.python, given.card)
     if given.image:
         seen = replace(seen, replaced=replaced(given.image))
     print(json.dumps(asdict(replace(seen, container=given.container, mounts=mounts))))

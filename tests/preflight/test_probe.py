@@ -16,16 +16,23 @@ import pytest
 
 from evenground.apptainer import Told
 from evenground.config import load_experiment
+from evenground.gpus.look import Look
 from evenground.images import Image
 from evenground.preflight import inside, probe
 from evenground.preflight.call import Call
 from evenground.preflight.finding import Finding
 from evenground.preflight.inside import Seen, left, look
 from evenground.preflight.probe import wanted_of
+from evenground.preflight.trial import Trial, digits_of
+from evenground.runs import variables
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan, make_plan
+from made_gpus import PLAIN as MADE
+from made_gpus import UUID, Planned, planned
+from stand_in_driver import StandIn, uuid
 from surroundings.mountinfo import NO_LAYER, OVERLAID, OVERLAY, UNDERLAY, WRITABLE_TMPFS, written
 from working_copy import fresh_copy
 
+__all__ = ["planned"]
 # Of this machine some is seen that no container has; the rest of the answer stays.
 AS_IN_A_CONTAINER = {"image": "", "mounts": [], "container": "/cache/jax-1.sif"}
 CHANGES = "import json, sys; print(json.dumps(json.loads(sys.stdin.read()) | json.loads(sys.argv[1])))"
@@ -322,6 +329,90 @@ def test_an_engines_python_that_does_not_start(tmp_path: Path, python: str, seen
     (tmp_path / "odd").write_text("#!/bin/sh\necho 'odd: lib.so.1\n is missing' >&2\nexit 127\n")
     (tmp_path / "odd").chmod(0o755)
     assert look([], [], "", python.format(folder=tmp_path)).python == seen
+
+
+NO_CUDA = "CUDA does not work there: "
+NO_NV = "leave --no-nv out of --apptainer-args"
+
+
+@pytest.mark.parametrize(
+    ("trial", "arguments", "environ", "seen", "mend"),
+    [
+        (Trial(error="libcuda.so.1: cannot open"), "--no-nv", {}, "libcuda.so.1: cannot open", NO_NV),
+        (
+            Trial(error="libcuda.so.1: cannot open"),
+            "",
+            {},
+            "libcuda.so.1: cannot open",
+            "let `ldconfig -p` outside list libcuda.so.1, where --nv looks for it; ",
+        ),
+        (
+            Trial("cuInit", "CUDA_ERROR_UNKNOWN", has_devices=False),
+            "",
+            {"APPTAINER_NO_MOUNT": "dev"},
+            "cuInit: CUDA_ERROR_UNKNOWN, and /dev/nvidia-uvm is missing",
+            "unset APPTAINER_NO_MOUNT",
+        ),
+        (
+            Trial("cuInit", "CUDA_ERROR_UNKNOWN", has_devices=False),
+            "",
+            {},
+            "cuInit: CUDA_ERROR_UNKNOWN, and /dev/nvidia-uvm is missing",
+            "as root: nvidia-modprobe -u -c=0, or run any program of CUDA once; ",
+        ),
+        (
+            Trial("cuInit", "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE"),
+            "",
+            {},
+            "cuInit: CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE",
+            "take that libcuda.so.1 out of the loader's path",
+        ),
+        (Trial(devices=2), "", {}, f"CUDA sees 2 cards with CUDA_VISIBLE_DEVICES={UUID}", "mend NVIDIA's"),
+    ],
+)
+def test_what_does_not_let_cuda_work_there_comes_before_the_machine(
+    trial: Trial, arguments: str, environ: dict[str, str], seen: str, mend: str
+) -> None:
+    inside = replace(PLAIN, trial=trial, machine="m-nogpu")
+    first, last = probe._differences(inside, PLAIN, [], UUID)
+    assert first.seen == f"{NO_CUDA}{seen}" and last.seen.startswith("the machine is 'm-nogpu' there")
+    call = Call(lambda image, command: command, Told(arguments, [], []), environ)
+    assert probe._mend(first, call).startswith(mend)
+
+
+def test_where_cuda_works_nothing_differs() -> None:
+    works = replace(PLAIN, trial=Trial(devices=1, digits=digits_of(UUID)))
+    assert list(probe._differences(works, PLAIN, [], UUID)) == []
+
+
+def test_cuda_is_tried_in_the_images_of_engines_that_compute_on_the_card(planned: Planned) -> None:
+    wanted = wanted_of(planned(MADE, engines=["jax"], deployment="apptainer"))
+    assert wanted.card_of("jax-cuda") == UUID and wanted.card_of("keras") == ""
+    on_cpu = wanted_of(planned(MADE, engines=["jax"], deployment="apptainer", accelerator="cpu"))
+    assert on_cpu.card_of("jax-cuda") == ""
+    assert wanted_of(planned(Look(), engines=["jax"])).card_of("jax-cuda") == ""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_cuda_is_tried_with_the_environment_of_a_step(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, tmp_path: Path, fails: bool
+) -> None:
+    """In the image the driver lies where --nv puts it; here the stand-in lies there."""
+    monkeypatch.chdir(plan.root)
+    for name in ("RUNNER_PYTHON", "ENGINE_PYTHON"):
+        monkeypatch.setattr(probe, name, sys.executable)
+    monkeypatch.setattr(variables, "IMAGE_LIBRARIES", (str(stand_in.libraries),))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "not this one")
+    card = uuid(1, 0) if fails else uuid(1)
+    wanted = replace(wanted_of([plan]), card=card, on_card={"jax"})
+    image = Image("jax", "abc", plan.root / "jax-1.sif", plan.root / "jax-1.json")
+    as_here = {**AS_IN_A_CONTAINER, "machine": look([], [], "").machine}
+    answer = shlex.join([sys.executable, "-c", CHANGES, json.dumps(as_here)])
+    call = Call(lambda file, command: f"( {command} ) | {answer}", Told("", [], []), dict(os.environ))
+    found = probe.probe(image, wanted, call)
+    assert found.state == ("lack" if fails else "ok"), found
+    if fails:
+        assert found.seen.startswith(f"{NO_CUDA}cuInit: CUDA_ERROR_NO_DEVICE")
 
 
 def test_in_another_namespace_the_processes_are_others(may_unshare: None) -> None:

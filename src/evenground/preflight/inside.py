@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from evenground.errors import words_of
+from evenground.preflight.trial import Trial, try_card
 from evenground.runs.machine import this_machine
 from evenground.surroundings.mounts import MOUNTINFO, root_options
 
@@ -47,10 +48,15 @@ class Seen:
     """What Apptainer says that it runs: an image file that it mounted, or a folder that it unpacked it to."""
     mounts: list[str] = field(default_factory=list)
     """Mount points in folders of the image, and in the working copy, that neither Apptainer nor we made."""
+    trial: Trial | None = None
+    """What came of trying CUDA there; None where no engine is to compute on a GPU in it."""
 
 
-def look(files: Sequence[str], folders: Sequence[str], token: str, python: str = "") -> Seen:
-    """Look at everything; in each of `folders` a file is left whose name has the `token`."""
+def look(files: Sequence[str], folders: Sequence[str], token: str, python: str = "", card: str = "") -> Seen:
+    """Look at everything; in each of `folders` a file is left whose name has the `token`.
+
+    `card`: UUID of the one on which CUDA is tried; empty for none.
+    """
     return Seen(
         cwd=_asked(os.getcwd),
         image=_asked(_image),
@@ -61,6 +67,7 @@ def look(files: Sequence[str], folders: Sequence[str], token: str, python: str =
         files={path: _asked(partial(_size_and_time, path)) for path in files},
         folders={folder: _written(Path(folder), token) for folder in folders},
         python=_started(python) if python else "",
+        trial=try_card(card, os.environ) if card else None,
     )
 
 

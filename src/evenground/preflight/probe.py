@@ -12,10 +12,13 @@ from pathlib import Path
 
 from evenground.datasets.prepare import RECORD
 from evenground.files import writing
+from evenground.gpus.choice import VISIBLE
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON, Image
 from evenground.preflight.call import Call
 from evenground.preflight.finding import Finding
+from evenground.preflight.gpu import trained
 from evenground.preflight.inside import OF_ENGINE, Seen, left, look
+from evenground.preflight.trial import Trial, fault_of
 from evenground.preflight.words import KEEPER, NOTHING, NOTHING_OVER, last_words, why_not_started
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan
 from evenground.runs.variables import of_a_step
@@ -26,6 +29,10 @@ TMP = "/tmp"
 OF_THE_KERNEL = ("/dev/null", "/dev/shm", "/sys/devices/system/cpu")
 NO_TMP = f"add /tmp to APPTAINER_BIND; {KEEPER}: mount tmp = yes)"
 HIDING = ("contain", "containall", "compat", "no-home", "workdir", "scratch", "mount")
+NO_DRIVER = ("nvccli", "no-nv", "nv-off")
+FIND_DRIVER = (
+    f"let `ldconfig -p` outside list libcuda.so.1, where --nv looks for it; {KEEPER}, nvliblist.conf)"
+)
 PROBE = "scripts/probe.py"
 LIMIT_S = 600.0
 """An image that is unpacked takes its time."""
@@ -37,6 +44,14 @@ class Wanted:
 
     files: Sequence[str]
     folders: Sequence[str]
+    card: str = ""
+    """UUID of the card that its engine gets; empty where none computes on a GPU."""
+    on_card: Collection[str] = ()
+    """The environments whose engines compute there."""
+
+    def card_of(self, environment: str) -> str:
+        """The card that engines of an environment get."""
+        return self.card if environment in self.on_card else ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,14 @@ def wanted_of(plans: Sequence[Plan]) -> Wanted:
     records = [str(root / folder / RECORD) for folder in prepared if (root / folder / RECORD).is_file()]
     own = [str(root / name) for name in OWN_FILES]
     written = [str(root / folder) for folder in (RUNS, ATTEMPTS, LOGS)]
-    return Wanted([*own, *sorted(sources), *records, *arrays, *OF_THE_KERNEL], [*written, TMP])
+    on_card = {plan.environment(engine) or "" for plan, engine in trained(plans)}
+    chosen = plans[0].here.choice.chosen
+    return Wanted(
+        files=[*own, *sorted(sources), *records, *arrays, *OF_THE_KERNEL],
+        folders=[*written, TMP],
+        card=chosen.uuid if chosen else "",
+        on_card=on_card,
+    )
 
 
 def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
@@ -88,7 +110,7 @@ def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
         seen, mend = why_not_started(said, image, call)
         return Finding(what, "lack", seen, mend)
     outside = look(list(inside.files), [], token)
-    for found in _differences(inside, outside, lost):
+    for found in _differences(inside, outside, lost, wanted.card_of(image.environment)):
         return Finding(what, "lack", found.seen, _mend(found, call))
     return _as_it_is(what, inside, call)
 
@@ -96,7 +118,11 @@ def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
 def _answer(stdout: str) -> Seen | None:
     """What the probe printed; None where it printed nothing, beside whatever a site's programs print."""
     lines = [line for line in stdout.splitlines() if line.startswith("{")]
-    return Seen(**json.loads(lines[-1])) if lines else None
+    if not lines:
+        return None
+    content = json.loads(lines[-1])
+    trial = content.pop("trial", None)
+    return Seen(**content, trial=Trial(**trial) if trial else None)
 
 
 def _mend(found: Difference, call: Call) -> str:
@@ -122,9 +148,11 @@ def _as_it_is(what: str, inside: Seen, call: Call) -> Finding:
 
 def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.CompletedProcess[str]:
     """As a training's rule does: the image's own Python, with the whole environment of a step."""
-    variables = [f"{name}={value}" for name, value in of_a_step([], True, call.environ).items()]
+    card = wanted.card_of(image.environment)
+    environ = {**call.environ, VISIBLE: card} if card else call.environ
+    variables = [f"{name}={value}" for name, value in of_a_step([], True, environ).items()]
     words = ["/usr/bin/env", "-i", *variables, RUNNER_PYTHON, "-s", str(Path.cwd() / PROBE)]
-    words += ["--token", token, "--python", ENGINE_PYTHON]
+    words += ["--token", token, "--python", ENGINE_PYTHON, f"--card={card}"]
     words += [
         "--files",
         *wanted.files,
@@ -157,7 +185,7 @@ def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.Com
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def _differences(inside: Seen, outside: Seen, lost: Collection[str]) -> Iterator[Difference]:
+def _differences(inside: Seen, outside: Seen, lost: Collection[str], card: str = "") -> Iterator[Difference]:
     """What is not as it is outside; first what explains other differences."""
     if inside.user != outside.user:
         yield Difference(
@@ -199,12 +227,28 @@ def _differences(inside: Seen, outside: Seen, lost: Collection[str]) -> Iterator
         )
     if inside.replaced:
         yield Difference(f"it is not the recorded image: {inside.replaced}", (), "call again")
+    if inside.trial:
+        yield from _of_card(inside.trial, card)
     if inside.machine != outside.machine:
         yield Difference(
             f"the machine is '{inside.machine}' there, outside '{outside.machine}'",
-            ("cpuset-cpus", "nvccli", "no-nv", "nv-off"),
+            ("cpuset-cpus", *NO_DRIVER),
             "let it see the same cores and GPUs",
         )
+
+
+def _of_card(trial: Trial, card: str) -> Iterator[Difference]:
+    """Why CUDA does not work there; it was tried outside before."""
+    fault = fault_of(trial, card)
+    if fault is None:
+        return
+    seen = f"CUDA does not work there: {fault.seen}"
+    if fault.is_of_library:
+        yield Difference(seen, NO_DRIVER, FIND_DRIVER)
+    elif not trial.has_devices:
+        yield Difference(seen, (*HIDING, "no-mount=dev"), f"{fault.mend}; {KEEPER}: mount dev = yes)", "/dev")
+    else:
+        yield Difference(seen, NO_DRIVER, fault.mend)
 
 
 def _of_paths(inside: Seen, outside: Seen, lost: Collection[str]) -> Iterator[Difference]:
