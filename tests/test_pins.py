@@ -77,6 +77,13 @@ def test_how_a_card_is_served_by_an_engines_locked_libraries(
     assert pins.engines["jax"].capabilities.way(card) == pins.engines["axon"].capabilities.way(card) == jax
 
 
+def test_exla_finds_the_nvshmem_that_its_xla_is_linked_to(locks: dict[str, str]) -> None:
+    """To nvshmem_transport_ibrc.so.3, which the wheels have up to 3.4.5; that of 3.8.0 has .so.7."""
+    for name in ("axon-cuda", "jax-cuda"):
+        found = locked_versions(locks[name])["nvidia-nvshmem-cu12"]
+        assert version_key("3.3") <= version_key(found) < version_key("3.5"), name
+
+
 def test_ptx_needs_a_newer_driver_than_code_that_is_there(pins: Pins) -> None:
     for engine in pins.engines.values():
         needed = engine.capabilities.driver
