@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from engines.support import ROOT
 from evenground.files import sha256_tree
 from evenground.protocol.parity import Case, Tolerance, write_dataset
 from evenground.records.events import Expected, Start, check_file
-from evenground.runs.variables import of_an_engine
+from evenground.runs.variables import IMAGE_LIBRARIES, SYSTEM_PATH, of_an_engine
 
 ENGINE = ROOT / "scripts" / "engines" / "axon"
 SOURCES = os.environ.get("EVENGROUND_ELIXIR_SOURCES", "")
@@ -76,7 +77,7 @@ end
 """
 CONFIGURE = """
 options = %{"backend" => "exla", "preallocate" => hd(System.argv()) == "true", "tf32" => false}
-device = Evenground.Backend.configure(%{options: options, accelerator: "auto"})
+device = Evenground.Backend.configure(%{options: options, accelerator: "cuda"})
 clients = Application.fetch_env!(:exla, :clients)
 preferred = Application.fetch_env!(:exla, :preferred_clients)
 IO.inspect({device =~ "cuda:", clients[:cuda], preferred, Nx.default_backend()})
@@ -230,11 +231,26 @@ def test_a_build_that_fails_is_not_complete_and_neither_is_the_one_before_it(
     assert said.startswith("not built: sh scripts/engines/axon/engine.sh build")
 
 
-def test_a_build_for_another_target_keeps_nothing_of_the_one_before(own: Path, fakes: dict[str, str]) -> None:
-    place = Path(engine(own, "place").strip())
+def test_builds_for_two_targets_stand_beside_each_other(own: Path, fakes: dict[str, str]) -> None:
     for target in ("cpu", "cuda12", "cuda12"):
+        place = Path(engine(own, "place", XLA_TARGET=target).strip())
         engine(own, "build", XLA_TARGET=target, **fakes)
         assert [path.name for path in (place / "build/lib").iterdir()] == [target]
+    assert len({engine(own, "place", XLA_TARGET=target) for target in ("cpu", "cuda12")}) == 2
+    assert (
+        engine(own, "build", XLA_TARGET="rocm", status=1, **fakes)
+        == "error: XLA_TARGET=rocm: cpu or cuda12\n"
+    )
+
+
+def test_other_packages_are_built_anew(own: Path, fakes: dict[str, str], tmp_path: Path) -> None:
+    place = Path(engine(own, "place").strip())
+    engine(own, "build", **fakes)
+    (place / "build/of-hex").touch()
+    engine(own, "build", **fakes)
+    assert (place / "build/of-hex").exists()
+    engine(own, "build", EVENGROUND_ELIXIR_SOURCES=str(tmp_path), **fakes)
+    assert not (place / "build/of-hex").exists()
 
 
 def test_the_lock_pins_all_packages_but_the_one_whose_checksum_is_not_published() -> None:
@@ -248,6 +264,158 @@ def test_the_lock_pins_all_packages_but_the_one_whose_checksum_is_not_published(
     assert {name: locked[name] for name in wanted if name in locked} == {
         name: version for name, version in wanted.items() if name in locked
     }
+
+
+# ------------------------------------------------ which build, and CUDA from the wheels of an environment
+
+HOW = "sh scripts/engines/axon/engine.sh build"
+# What an engine is started with, by name.
+SAYS = """#!/bin/sh
+[ "$1" != --short-version ] || { echo 1.18.3; exit; }
+for name in LD_LIBRARY_PATH XLA_FLAGS; do eval "echo $name=\\$$name"; done
+for word in "$@"; do case $word in */build/*) echo "place=${word%/build/*}" ;; esac; done
+"""
+
+
+def wheels_in(environment: Path) -> Path:
+    """An environment with the wheels of CUDA as they lie in it; their folder."""
+    wheels = environment / "lib/python3.12/site-packages/nvidia"
+    for name in (
+        "cuda_nvcc/bin/ptxas",
+        "cuda_nvcc/nvvm/libdevice/libdevice.10.bc",
+        "cuda_nvcc/nvvm/lib64/libnvvm.so",
+        "cudnn/lib/libcudnn.so.9",
+        "cudnn/include/cudnn.h",
+        "nvshmem/lib/nvshmem_transport_ibrc.so.3",
+    ):
+        (wheels / name).parent.mkdir(parents=True, exist_ok=True)
+        (wheels / name).touch()
+    (wheels / "cuda_nvcc/bin/ptxas").chmod(0o755)
+    (environment / "bin").mkdir()
+    (environment / "bin/python").symlink_to(sys.executable)
+    return wheels
+
+
+def built_for(own: Path, *targets: str) -> None:
+    for target in targets:
+        place = Path(engine(own, "place", XLA_TARGET=target).strip())
+        place.mkdir(parents=True)
+        (place / "complete").touch()
+
+
+@pytest.fixture
+def says(fakes: dict[str, str]) -> dict[str, str]:
+    """An environment in which `elixir` says what it was started with."""
+    (Path(fakes["PATH"].split(":")[0]) / "elixir").write_text(SAYS)
+    return {"PATH": fakes["PATH"]}
+
+
+def said_by(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def test_a_build_for_the_processor_is_refused_where_a_gpu_shall_compute(
+    own: Path, says: dict[str, str]
+) -> None:
+    assert engine(own, "check", "--accelerator", "cuda", status=1, **says) == (
+        f"not built: XLA_TARGET=cuda12 {HOW} (README.md says what it needs)\n"
+    )
+    built_for(own, "cpu")
+    assert said_by(engine(own, "check", "--accelerator=cpu", **says))["place"].endswith("-cpu")
+    refused = "built for the processor only, and a GPU shall compute: XLA_TARGET=cuda12"
+    wanted = f"{refused} {HOW}, or set accelerator: cpu\n"
+    assert engine(own, "check", "--option", "a=b", "--accelerator", "cuda", status=1, **says) == wanted
+    assert engine(own, "train", "--accelerator", "cuda", status=1, **says) == f"error: {wanted}"
+
+
+@pytest.mark.parametrize(
+    ("built", "accelerator", "taken"),
+    [
+        (["cuda12"], "cpu", "cuda12"),
+        (["cuda12"], "cuda", "cuda12"),
+        (["cpu", "cuda12"], "cpu", "cpu"),
+        (["cpu", "cuda12"], "cuda", "cuda12"),
+    ],
+)
+def test_a_build_for_cuda_does_for_both(
+    own: Path, says: dict[str, str], built: list[str], accelerator: str, taken: str
+) -> None:
+    built_for(own, *built)
+    said = said_by(engine(own, "train", "--accelerator", accelerator, "--threads", "1", **says))
+    assert said["place"].endswith(f"-{taken}")
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
+def test_libraries_libdevice_and_ptxas_come_from_the_environment(
+    own: Path, says: dict[str, str], tmp_path: Path, accelerator: str
+) -> None:
+    """XLA tries <data dir>/nvvm/libdevice and <data dir>/bin before anything else."""
+    environment = tmp_path / "an environment"
+    wheels = wheels_in(environment)
+    built_for(own, "cuda12")
+    words = ["--python", str(environment / "bin/python"), "train", "--accelerator", accelerator]
+    said = said_by(engine(own, *words, LD_LIBRARY_PATH="/driver", **says))
+    libraries = said["LD_LIBRARY_PATH"].split(":")
+    assert libraries == [str(wheels / "cudnn/lib"), str(wheels / "nvshmem/lib"), "/driver"]
+    given = re.fullmatch(r'--xla_gpu_cuda_data_dir="(.*)"', said["XLA_FLAGS"])
+    assert given
+    assert Path(given[1], "nvvm/libdevice/libdevice.10.bc").is_file()
+    assert os.access(Path(given[1], "bin/ptxas"), os.X_OK)
+
+
+def test_a_build_for_the_processor_is_told_nothing_of_cuda(
+    own: Path, says: dict[str, str], tmp_path: Path
+) -> None:
+    wheels_in(tmp_path / "environment")
+    built_for(own, "cpu")
+    words = ["--python", str(tmp_path / "environment/bin/python"), "train", "--accelerator", "cpu"]
+    said = said_by(engine(own, *words, **says))
+    assert said["XLA_FLAGS"] == said["LD_LIBRARY_PATH"] == ""
+
+
+def test_a_check_tries_exla_only_where_cudas_libraries_are_made(tmp_path: Path, says: dict[str, str]) -> None:
+    """It comes before the environment, and is called with a Python that is not of it."""
+    root = tmp_path / "copy"
+    own = Path(shutil.copytree(ENGINE, root / "scripts/engines/axon"))
+    for name in ("scripts/environment.py", "scripts/site_settings.py", "envs/axon-cuda.txt"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    built_for(own, "cuda12")
+    cache = {"EVENGROUND_CACHE": str(tmp_path / "cache")}
+    words = ["--python", sys.executable, "check", "--accelerator", "cuda"]
+    assert engine(own, *words, **says, **cache) == ""
+    where = [sys.executable, str(root / "scripts/environment.py"), "axon-cuda", "--where"]
+    environment = Path(printed(where, {**os.environ, **cache}).strip())
+    wheels = wheels_in(environment)
+    assert engine(own, *words, **says, **cache) == "", "half an environment is none"
+    (environment / "evenground-complete").touch()
+    said = said_by(engine(own, *words, **says, **cache))
+    assert said["LD_LIBRARY_PATH"].startswith(f"{wheels}/cudnn/lib:")
+
+
+def test_in_an_image_xla_finds_libdevice_and_ptxas_without_any_variable(tmp_path: Path) -> None:
+    """By the lines of the definition itself, in a made root: a training's environment is made anew."""
+    wheels = wheels_in(tmp_path / "opt/evenground/engine")
+    shutil.copytree(ENGINE, tmp_path / "opt/evenground/source")
+    text = (ROOT / "containers/axon.def").read_text()
+    lines = re.search(r"^    \. /opt/evenground/source/cuda\.sh\n(    .*\n){2}", text, re.M)
+    assert lines and "link_cuda" in lines[0]
+    # All that is named by its place in the image lies in the made root.
+    script = (
+        lines[0]
+        .replace("/opt/", f"{tmp_path}/opt/")
+        .replace('link_cuda "$wheels" ""', f'link_cuda "$wheels" "{tmp_path}"')
+    )
+    printed(["sh", "-euc", script], {"PATH": os.environ["PATH"]})
+    roots = [tmp_path / name for name in ("usr/local/cuda", "opt/cuda")]
+    found = [root for root in roots if (root / "nvvm/libdevice/libdevice.10.bc").is_file()]
+    assert found == [tmp_path / "opt/cuda"]
+    assert os.access(found[0] / "bin/ptxas", os.X_OK)
+    on_path = [f"{tmp_path}{folder}" for folder in SYSTEM_PATH]
+    assert shutil.which("ptxas", path=":".join(on_path)) == str(tmp_path / "usr/local/bin/ptxas")
+    linked = {path.name for path in (tmp_path / IMAGE_LIBRARIES[0].lstrip("/")).iterdir()}
+    assert linked == {"libcudnn.so.9", "nvshmem_transport_ibrc.so.3"}
+    assert wheels in (tmp_path / "opt/cuda").resolve().parents
 
 
 # ------------------------------------------------------------------------------ the process of a training

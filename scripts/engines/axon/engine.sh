@@ -1,15 +1,25 @@
 #!/bin/sh
-# Build, check or start the Elixir engine: engine.sh build|place|check|train|parity [ARGUMENT...]
-# Built code stands in one folder per state of the source: in an image below /opt/evenground/axon, else in the
-# pipeline's cache, which alone of all places is the same when it is built and in a training's clean environment.
+# Build, check or start the Elixir engine: engine.sh [--python PYTHON] build|place|check|train|parity [ARGUMENT...]
+# PYTHON is that of the engine's environment, whose wheels a build for CUDA needs.
+# Built code stands in one folder per state of the source and target (XLA_TARGET, cpu or cuda12): in an image below
+# /opt/evenground/axon, else in the pipeline's cache, which alone of all places is the same when it is built and in a
+# training's clean environment.
 set -eu
+python=
+if [ "${1:-}" = --python ]; then
+    python=${2:-}
+    shift 2
+fi
 word=${1:-}
 [ $# -eq 0 ] || shift
 LC_ALL=C.UTF-8
 export LC_ALL
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/cuda.sh"
 cache=${EVENGROUND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/evenground}
 home=$(realpath -m -- "${EVENGROUND_AXON_HOME:-$cache/axon}")
+# How it is built natively, as this file's messages say it.
+how="sh scripts/engines/axon/engine.sh build"
 
 # All that a build is made of, at any depth: what is not listed here is not copied, and so never built.
 sources() {
@@ -20,8 +30,6 @@ sources() {
 }
 
 code=$(cd "$here" && sources | tr '\n' '\0' | xargs -0 sha256sum | sha256sum | cut -c1-12)
-place=/opt/evenground/axon/$code
-[ -f "$place/complete" ] || place=$home/$code
 
 fail() {
     [ "$word" = check ] && echo "$1" || echo "error: $1" >&2
@@ -34,21 +42,32 @@ elixir_is_new_enough() {
     case $found in 0.* | 1.[0-9].* | 1.1[0-6].*) fail "Elixir $found is too old: install 1.17 or newer on Erlang/OTP 27" ;; esac
 }
 
-is_complete() {
-    [ -f "$place/complete" ] || fail "not built: sh scripts/engines/axon/engine.sh build (README.md says what it needs)"
+# Set `target` and `place` to a build that does what is asked for, `cpu` or `cuda`.
+find_build() {
+    # One for CUDA computes on the processor, too.
+    case $1 in cuda) fitting=cuda12 ;; *) fitting="cpu cuda12" ;; esac
+    for target in $fitting; do
+        for above in /opt/evenground/axon "$home"; do
+            place=$above/$code-$target
+            [ ! -f "$place/complete" ] || return 0
+        done
+    done
+    [ "$1" = cuda ] || fail "not built: $how (README.md says what it needs)"
+    [ ! -f "$home/$code-cpu/complete" ] ||
+        fail "built for the processor only, and a GPU shall compute: XLA_TARGET=cuda12 $how, or set accelerator: cpu"
+    fail "not built: XLA_TARGET=cuda12 $how (README.md says what it needs)"
 }
 
-# What `complete` stands for. Mix itself takes a build for another target, or without EXLA, for up to date.
+# What `complete` stands for. Mix itself takes a build without EXLA for up to date.
 conditions() {
-    echo "XLA_TARGET=$XLA_TARGET"
     echo "packages=${EVENGROUND_ELIXIR_SOURCES:-hex}"
     elixir --version
 }
 
 build() {
     elixir_is_new_enough
-    # Never found out by looking for a compiler: what is built is what was asked for.
-    export XLA_TARGET="${XLA_TARGET:-cpu}"
+    # Never found out by looking for nvcc, neither by XLA nor by EXLA: what is built is what was asked for.
+    export XLA_TARGET="$target" EXLA_CPU_ONLY=true
     if [ -n "${EVENGROUND_ELIXIR_SOURCES:-}" ]; then
         EVENGROUND_ELIXIR_SOURCES=$(realpath -- "$EVENGROUND_ELIXIR_SOURCES") || fail "EVENGROUND_ELIXIR_SOURCES: no such folder"
     fi
@@ -93,6 +112,24 @@ last_given() {
     printf '%s\n' "$last"
 }
 
+# The wheels of CUDA: of the given environment, or of the one that the pipeline makes for a GPU, if that is complete.
+find_wheels() {
+    [ -n "$python" ] || return 0
+    found=$(cuda_wheels "$(dirname "$(dirname "$python")")")
+    if [ -z "$found" ]; then
+        environment=$("$python" -I "$here/../../environment.py" axon-cuda --where)
+        [ ! -f "$environment/evenground-complete" ] || found=$(cuda_wheels "$environment")
+    fi
+    printf '%s' "$found"
+}
+
+# Let the loader and XLA find CUDA in the wheels, whatever this machine has of it beside the driver.
+use_wheels() {
+    [ -n "$1" ] || return 0
+    export LD_LIBRARY_PATH="$(cuda_libraries "$1")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+    export XLA_FLAGS="${XLA_FLAGS:+$XLA_FLAGS }--xla_gpu_cuda_data_dir=\"$(cuda_root "$1")\""
+}
+
 # What a process has from its first moment on, and what the engine itself can set no more.
 start() {
     flags=
@@ -116,16 +153,23 @@ start() {
         -e "Evenground.Main.$word(System.argv())" -- "$@"
 }
 
+target=${XLA_TARGET:-cpu}
+place=$home/$code-$target
 case $word in
-build) build ;;
-place) echo "$place" ;;
-check)
-    elixir_is_new_enough
-    is_complete
-    start "$@"
+build)
+    case $target in cpu | cuda12) ;; *) fail "XLA_TARGET=$target: cpu or cuda12" ;; esac
+    build
     ;;
-train | parity)
-    is_complete
+place) echo "$place" ;;
+check | train | parity)
+    [ "$word" != check ] || elixir_is_new_enough
+    accelerator=$(last_given --accelerator '' "$@")
+    find_build "$accelerator"
+    wheels=
+    [ "$target" = cpu ] || wheels=$(find_wheels)
+    # A check can come before the environment with CUDA's libraries is made: then they are not there to be tried.
+    if [ "$word" = check ] && [ "$accelerator" = cuda ] && [ -z "$wheels" ]; then exit 0; fi
+    use_wheels "$wheels"
     start "$@"
     ;;
 *) fail "engine.sh: unknown word '$word': build, place, check, train or parity" ;;

@@ -109,10 +109,12 @@ defmodule Evenground.ArgumentsTest do
     end
   end
 
-  test "the check takes options and nothing else" do
-    assert Arguments.check(~w(--option feed=b), %{"feed" => "a"}) == %{options: %{"feed" => "b"}}
+  test "the check takes options, the accelerator and nothing else" do
+    wanted = %{options: %{"feed" => "b"}, accelerator: "cpu"}
+    assert Arguments.check(~w(--option feed=b), %{"feed" => "a"}) == wanted
+    assert Arguments.check(~w(--accelerator cuda), %{}).accelerator == "cuda"
 
-    assert_raise Error, ~r/unknown argument '--epochs' \(command line\): give only: --option$/, fn ->
+    assert_raise Error, ~r/unknown argument '--epochs' \(command line\): give only: --option, --accel/, fn ->
       Arguments.check(~w(--epochs 1), %{})
     end
   end
@@ -161,7 +163,10 @@ defmodule Evenground.ArgumentsTest do
   test "only the networks and accelerators of the protocol" do
     assert refused(@training ++ ~w(--network rnn)) == "error: unknown 'rnn' (--network): give mlp or cnn"
 
-    assert refused(@training ++ ~w(--accelerator tpu)) ==
-             "error: unknown 'tpu' (--accelerator): give auto or cpu or cuda"
+    # `auto` is the pipeline's: it tells an engine what that comes to.
+    for name <- ~w(tpu auto) do
+      assert refused(@training ++ ["--accelerator", name]) ==
+               "error: unknown '#{name}' (--accelerator): give cpu or cuda"
+    end
   end
 end

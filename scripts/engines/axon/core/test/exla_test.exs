@@ -60,7 +60,7 @@ defmodule Evenground.ExlaTest do
 
   test "a GPU's memory is not taken at once, though the application brings its own clients", context do
     built(context.tmp_dir, @works, "%{host: 1, cuda: 1}")
-    assert Exla.start!(false, "auto") == :cuda
+    assert Exla.start!(false, "cuda") == :cuda
     assert client_options(:cuda) == [platform: :cuda, preallocate: false]
     assert Application.fetch_env!(:exla, :preferred_clients) == [:cuda]
   end
@@ -87,11 +87,17 @@ defmodule Evenground.ExlaTest do
     assert Application.fetch_env!(:exla, :preferred_clients) == [:host]
   end
 
-  test "without a GPU the processor computes, or it is an error", context do
+  test "a build for CUDA that sees no GPU computes on the processor only where that is asked for", context do
     built(context.tmp_dir, @works, "%{host: 1, cuda: 0}")
-    assert Exla.start!(false, "auto") == :host
     assert Exla.start!(false, "cpu") == :host
-    assert refused(false, "cuda") =~ "error: EXLA sees no GPU (--accelerator cuda): take --accelerator cpu"
+    assert refused(false, "cuda") =~ "error: EXLA sees no GPU (--accelerator cuda): see what nvidia-smi -L"
+  end
+
+  test "a build for the processor says that it is one", context do
+    built(context.tmp_dir, @works, "%{host: 1}")
+
+    assert refused(false, "cuda") =~
+             "error: this EXLA is built for the processor only (--accelerator cuda): build it with XLA_TARGET=cuda12 sh"
   end
 
   test "where EXLA is not there, that is the reason" do
@@ -127,13 +133,23 @@ defmodule Evenground.ExlaTest do
     refute said =~ "undefined"
   end
 
+  for library <- ~w(libcudnn.so.9 libnccl.so.2 nvshmem_transport_ibrc.so.3 libnvrtc-builtins.so.12.9) do
+    test "where #{library} of CUDA is not found, it is told where it is", context do
+      fault = "'#{unquote(library)}: cannot open shared object file: No such file or directory'"
+      built(context.tmp_dir, ~s|raise "Failed to load NIF library: #{fault}"|, "%{host: 1}")
+      said = refused(false, "cpu")
+      assert said =~ "'#{unquote(library)}: cannot open shared object file"
+      assert said =~ "it is built for CUDA, whose libraries are in the environment axon-cuda"
+    end
+  end
+
   test "what XLA says of its platforms is told", context do
     built(context.tmp_dir, @works, ~s|raise "no driver"|)
-    assert refused(false, "auto") =~ "error: EXLA does not start: no driver (--option backend=exla)"
+    assert refused(false, "cuda") =~ "error: EXLA does not start: no driver (--option backend=exla)"
   end
 
   test "what ends XLA's own process is told", context do
     built(context.tmp_dir, @works, ~s|exit({%RuntimeError{message: "no memory"}, []})|)
-    assert refused(false, "auto") =~ ~r/EXLA does not start: .*no memory/
+    assert refused(false, "cuda") =~ ~r/EXLA does not start: .*no memory/
   end
 end

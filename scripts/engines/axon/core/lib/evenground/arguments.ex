@@ -5,6 +5,7 @@ defmodule Evenground.Arguments do
   alias Evenground.Error
 
   # name, kind, and the default of those that may be left out
+  @accelerator {:one_of, ["cpu", "cuda"]}
   @shared [
     {:dataset, :text},
     {:network, {:one_of, ["mlp", "cnn"]}},
@@ -12,7 +13,7 @@ defmodule Evenground.Arguments do
     {:learning_rate, :positive},
     {:seed, :integer},
     {:threads, :count},
-    {:accelerator, {:one_of, ["auto", "cpu", "cuda"]}}
+    {:accelerator, @accelerator}
   ]
   @training @shared ++
               [
@@ -29,6 +30,7 @@ defmodule Evenground.Arguments do
               {:weights, :text, nil},
               {:export_weights, :text, nil}
             ]
+  @check [{:accelerator, @accelerator, "cpu"}]
 
   @typedoc "Every argument by its name, and under `:options` all options of the engine by theirs."
   @type t :: %{
@@ -48,9 +50,9 @@ defmodule Evenground.Arguments do
   @spec parity([String.t()], Enumerable.t()) :: t()
   def parity(argv, defaults), do: parse(argv, @parity, defaults)
 
-  @doc "The command line of the check, which has options only; `defaults` and what is raised as in `training/2`."
+  @doc "The command line of the check; `defaults` and what is raised as in `training/2`."
   @spec check([String.t()], Enumerable.t()) :: t()
-  def check(argv, defaults), do: parse(argv, [], defaults)
+  def check(argv, defaults), do: parse(argv, @check, defaults)
 
   defp parse(argv, specifications, defaults) do
     given = pairs(argv, ["--option" | Enum.map(specifications, &flag/1)])

@@ -9,6 +9,9 @@ defmodule Evenground.Exla do
 
   @where "--option backend=exla"
   @without "or take the option backend=binary"
+  @for_cuda "build it with XLA_TARGET=cuda12 sh scripts/engines/axon/engine.sh build, or take --accelerator cpu"
+  # Of a build for CUDA: its libraries, all of NVIDIA's wheels.
+  @cuda_library ~r/\b(libcu|libnv|libnccl|nvshmem)[^\s:']*: cannot open shared object file/
 
   @doc """
   Start EXLA and the client that computes; its name, `:host` or `:cuda`.
@@ -46,21 +49,16 @@ defmodule Evenground.Exla do
   end
 
   defp chosen!("cpu", _platforms), do: :host
+  defp chosen!("cuda", %{cuda: devices}) when devices > 0, do: :cuda
 
-  defp chosen!(accelerator, platforms) do
-    devices = Map.get(platforms, :cuda, 0)
-
-    case {accelerator, devices} do
-      {_, devices} when devices > 0 -> :cuda
-      {"auto", _} -> :host
-      {"cuda", _} -> no_gpu!()
-    end
+  # A build for CUDA names the platform, also where it has no device.
+  defp chosen!("cuda", %{cuda: _none}) do
+    todo = "see what nvidia-smi -L and CUDA_VISIBLE_DEVICES say, or take --accelerator cpu"
+    Error.raise!("EXLA sees no GPU", "--accelerator cuda", todo)
   end
 
-  @spec no_gpu!() :: no_return()
-  defp no_gpu! do
-    todo = "take --accelerator cpu, or build with XLA_TARGET=cuda12"
-    Error.raise!("EXLA sees no GPU", "--accelerator cuda", todo)
+  defp chosen!("cuda", _platforms) do
+    Error.raise!("this EXLA is built for the processor only", "--accelerator cuda", @for_cuda)
   end
 
   defp ask!(function, arguments) do
@@ -75,8 +73,16 @@ defmodule Evenground.Exla do
   defp fails!(text) do
     # A module whose library was not loaded is merely "not available".
     fault = if text =~ "EXLA.NIF", do: library_fault()
-    what = "EXLA does not start: #{fault || without_trace(text)}"
-    Error.raise!(what, @where, "mend that and build again, #{@without}")
+    said = fault || without_trace(text)
+    Error.raise!("EXLA does not start: #{said}", @where, "#{mend(said)}, #{@without}")
+  end
+
+  defp mend(said) do
+    if said =~ @cuda_library,
+      do:
+        "it is built for CUDA, whose libraries are in the environment axon-cuda (engine.sh --python): " <>
+          "build it with XLA_TARGET=cpu where there is no GPU",
+      else: "mend that and build again"
   end
 
   # Why a module's library was not loaded, Erlang tells that module alone. A library that can be loaded is then refused

@@ -1,7 +1,7 @@
 defmodule Evenground.Backend do
   @moduledoc "What tensors are computed with: EXLA on the processor or a GPU, or Nx's own binary backend."
 
-  alias Evenground.{Error, Exla}
+  alias Evenground.{Card, Error, Exla}
 
   @doc "Start and choose the backend; the device as events name it. Raises Evenground.Error where it is not there."
   @spec configure(map) :: String.t()
@@ -55,11 +55,22 @@ defmodule Evenground.Backend do
   end
 
   defp gpu_name do
-    case System.cmd("nvidia-smi", ["--query-gpu=name", "--format=csv,noheader"], stderr_to_stdout: true) do
-      {names, 0} -> names |> String.split("\n") |> hd()
-      _ -> "GPU"
+    case listed() do
+      {:ok, name} ->
+        name
+
+      {:error, reason} ->
+        IO.puts(:stderr, "the GPU's name is not known: #{reason}")
+        "GPU"
+    end
+  end
+
+  defp listed do
+    case System.cmd("nvidia-smi", ["-L"], stderr_to_stdout: true) do
+      {text, 0} -> Card.name(System.get_env("CUDA_VISIBLE_DEVICES"), text)
+      {text, status} -> {:error, "nvidia-smi -L ends with #{status}: #{String.trim(text)}"}
     end
   rescue
-    ErlangError -> "GPU"
+    error in ErlangError -> {:error, "nvidia-smi: #{Exception.message(error)}"}
   end
 end

@@ -17,11 +17,26 @@ defmodule Evenground.Main do
   @spec parity([String.t()]) :: no_return
   def parity(argv), do: CLI.run(fn -> argv |> Arguments.parity(@parity_options) |> Parity.run() end)
 
-  @doc "The command `check` of engine.sh: whether the backend of these options starts. No GPU's memory is taken."
+  @doc """
+  The command `check` of engine.sh: whether the backend of these options starts.
+
+  On the processor, whatever the accelerator: no GPU's memory is taken, and preflight looks at GPUs itself.
+  """
   @spec check([String.t()]) :: no_return
   def check(argv) do
     CLI.check(fn ->
       argv |> Arguments.check(@options) |> Map.put(:accelerator, "cpu") |> Backend.configure()
+    end)
+  end
+
+  @doc "Whether EXLA loads and compiles, on the processor: for the test of an image."
+  @spec probe() :: no_return
+  def probe do
+    CLI.run(fn ->
+      Backend.configure(%{options: @options, accelerator: "cpu"})
+      found = Nx.Defn.jit_apply(&Nx.exp/1, [Nx.tensor(1.0)]) |> Nx.to_number()
+      if abs(found - :math.exp(1)) > 1.0e-5, do: raise("EXLA says that exp(1) is #{found}")
+      IO.puts("EXLA compiles and computes")
     end)
   end
 
