@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A base image without any registry of pictures: Debian with Python, from Debian's packages. Needs root,
-# mmdebstrap and Apptainer. It takes over this machine's certificates and pip settings, so that a build on it
+# A base image without any registry of pictures, from Debian's packages: as NVIDIA's base it has no Python, which comes
+# with an engine's image. Needs root, mmdebstrap and Apptainer. It takes over this machine's certificates and pip settings, so that a build on it
 # finds packages where this machine does.
 #   containers/local_base.sh base.sif [SUITE]     bookworm (Debian 12) unless told; trixie (13) has the Elixir that Nx needs
 set -euo pipefail
@@ -11,7 +11,7 @@ done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
-mmdebstrap --quiet --variant=minbase --mode=root --include=ca-certificates,python3,python3-venv "${2:-bookworm}" "$root"
+mmdebstrap --quiet --variant=minbase --mode=root --include=ca-certificates "${2:-bookworm}" "$root"
 for file in /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
     if [ -f "$file" ]; then cp -L "$file" "$root$file"; fi
 done

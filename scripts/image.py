@@ -41,7 +41,6 @@ from evenground.runs.study import Study, make_study
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
 OWN_LABELS = ("evenground.", BUILT_LABEL)
-MINOR_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 # All files of the image itself: what is mounted in it is none of it.
 UNPACKED = """
 import os
@@ -126,17 +125,12 @@ def make(image: Image, begin: Base, log: Path) -> None:
 
 def build(image: Image, begin: Base, log: Path) -> None:
     """Build the image under a passing name, then give it its own: no half image is ever taken for whole."""
-    python = begin.python or ask(["exec", begin.reference, "python3", "-c", MINOR_VERSION])
-    if python is None:
-        raise EvengroundError(
-            "no python3 runs in the base image", begin.reference, "build it with containers/local_base.sh"
-        )
     print(f"building the image of '{image.environment}' (once per recipe; {log}) ...", flush=True)
     partial = image.file.with_suffix(".part")
-    given = build_arguments(Path(), image, begin, python)
+    given = build_arguments(Path(), image, begin)
     words = [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
     command = ["apptainer", "build", "--force", "--mksquashfs-args", COMPRESSION, *words]
-    command += [str(partial), str(definition(image.environment))]
+    command += [str(partial), str(definition(Path(), image.environment))]
     # The system's folder for passing files may be small and in memory; an image is unpacked there.
     env = {"APPTAINER_TMPDIR": str(image.file.parent), **site_settings.for_image(os.environ)}
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,11 @@ from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, w
 from evenground.pins import PINS, load_pins
 
 CONTAINERS = Path("containers")
+# Of every environment that has no definition of its own.
+FOR_PYTHON = CONTAINERS / "python.def"
 RECORDS = Path("results/images")
 CUDA = "-cuda"
+ANY_PYTHON = "any"
 # Where a definition puts the two Pythons of an image.
 ENGINE_PYTHON = "/opt/evenground/engine/bin/python"
 RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
@@ -34,8 +37,8 @@ class Base:
     bootstrap: str
     reference: str
     identity: str
-    python: str | None
-    """Minor version, `3.12`; None where only the image itself knows it."""
+    python: str
+    """Minor version, `3.12`; `any` takes what the image or its packages have."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,10 @@ class Image:
     record: Path
 
 
-def definition(environment: str) -> Path:
-    """The definition file of an engine's environment, the same for its CUDA variant."""
-    return CONTAINERS / f"{environment.removesuffix(CUDA)}.def"
+def definition(root: Path, environment: str) -> Path:
+    """The definition file of an environment and its CUDA variant: its own, or that of all of Python's."""
+    own = CONTAINERS / f"{environment.removesuffix(CUDA)}.def"
+    return own if (root / own).is_file() else FOR_PYTHON
 
 
 def recipe(root: Path, environment: str) -> str:
@@ -76,21 +80,15 @@ def recipe(root: Path, environment: str) -> str:
 
     Definition, pins and every file it copies in: locks, and the code of an engine that is compiled there. The
     image's own digest is not known before it is built and a second build has another. EvengroundError where
-    the environment has no definition, or what that copies in is missing.
+    what the definition copies in is missing.
     """
-    if not (root / definition(environment)).is_file():
-        raise EvengroundError(
-            f"the environment '{environment}' has no container",
-            f"no {definition(environment)}",
-            "write that definition, or set deployment: native",
-        )
-    paths = [definition(environment), PINS, *copied_in(root, environment)]
+    paths = [definition(root, environment), PINS, *copied_in(root, environment)]
     return sha256_tree([root / path for path in paths], root)
 
 
 def copied_in(root: Path, environment: str) -> list[Path]:
     """What the definition copies in from the repository; EvengroundError for what is not there."""
-    where = definition(environment)
+    where = definition(root, environment)
     text = re.sub(r"\{\{\s*lock\s*\}\}", environment, (root / where).read_text(encoding="utf-8"))
     found, copies = [], False
     for words in filter(None, map(str.split, text.splitlines())):
@@ -115,7 +113,7 @@ def base_of(root: Path, local: Path | None) -> Base:
                 str(local),
                 "build it (containers/local_base.sh), or unset EVENGROUND_CONTAINER_BASE",
             )
-        return Base("localimage", str(local), f"sha256:{sha256_file(local)}", None)
+        return Base("localimage", str(local), f"sha256:{sha256_file(local)}", ANY_PYTHON)
     pinned = load_pins(root).base
     tagged = f"{pinned.image}:{pinned.tag}"
     if not pinned.digest:
@@ -131,7 +129,7 @@ def image_of(root: Path, environment: str, base: Base, folder: Path) -> Image:
     return Image(environment, wanted, folder / f"{name}.sif", RECORDS / f"{name}.json")
 
 
-def build_arguments(root: Path, image: Image, base: Base, python: str) -> dict[str, str]:
+def build_arguments(root: Path, image: Image, base: Base) -> dict[str, str]:
     """What the definition's arguments are for this image; CUDA's are `none` without CUDA."""
     pins = load_pins(root)
     cuda = image.environment.endswith(CUDA)
@@ -140,7 +138,7 @@ def build_arguments(root: Path, image: Image, base: Base, python: str) -> dict[s
         "bootstrap": base.bootstrap,
         "base": base.reference,
         "base_id": base.identity,
-        "python": python,
+        "python": base.python,
         "lock": image.environment,
         **libraries,
         "recipe": image.recipe,

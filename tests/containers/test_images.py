@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from evenground.errors import EvengroundError
-from evenground.files import sha256_tree
 from evenground.images import (
     Base,
     Image,
@@ -43,30 +42,25 @@ def copy(tmp_path: Path) -> Path:
     """The parts of the repository that decide an image."""
     for part in ("containers", "envs"):
         shutil.copytree(ROOT / part, tmp_path / part)
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/whole.py", tmp_path / "scripts")
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    "part", ["containers/jax.def", "containers/pins.yaml", "envs/jax.txt", "envs/runner.txt"]
+    "part",
+    ["containers/python.def", "containers/pins.yaml", "envs/jax.txt", "envs/runner.txt", "scripts/whole.py"],
 )
 def test_definition_pins_and_what_it_copies_in_decide_an_image_and_nothing_else(
     copy: Path, part: str
 ) -> None:
     before = recipe(copy, "jax")
-    (copy / "containers/keras.def").write_text("changed")
+    (copy / "containers/axon.def").write_text("changed")
     (copy / "envs/keras.txt").write_text("changed")
     assert recipe(copy, "jax") == before
     (copy / part).write_text((copy / part).read_text() + "# changed\n")
     assert recipe(copy, "jax") != before
     assert image_of(copy, "jax", BASE, copy).recipe == recipe(copy, "jax")
-
-
-@pytest.mark.parametrize("environment", ["keras", "jax", "keras-cuda", "jax-cuda"])
-def test_images_of_before_are_still_the_wanted_ones(environment: str) -> None:
-    """Definition, pins and both locks, as it was computed when no definition copied in anything else."""
-    locks = [ROOT / "envs" / f"{name}.txt" for name in (environment, "runner")]
-    files = [ROOT / definition(environment), ROOT / "containers/pins.yaml", *locks]
-    assert recipe(ROOT, environment) == sha256_tree(files, ROOT)
 
 
 COMPILED = """\
@@ -117,9 +111,17 @@ def test_what_a_definition_copies_in_must_be_there(compiled: Path) -> None:
         recipe(compiled, "axon")
 
 
-def test_the_cuda_variant_is_another_image_of_the_same_definition(copy: Path) -> None:
-    assert definition("jax-cuda") == definition("jax")
-    assert recipe(copy, "jax-cuda") != recipe(copy, "jax")
+def test_engines_of_python_and_their_cuda_variants_are_images_of_one_definition(copy: Path) -> None:
+    environments = ("jax", "jax-cuda", "keras", "keras-cuda")
+    assert {definition(copy, name) for name in environments} == {Path("containers/python.def")}
+    assert len({recipe(copy, name) for name in environments}) == 4
+
+
+def test_a_definition_of_its_own_comes_before_everybodys(copy: Path) -> None:
+    before = recipe(copy, "jax")
+    (copy / "containers/jax.def").write_text(COMPILED.replace("    engines/axon /opt/axon\n", ""))
+    assert definition(copy, "jax-cuda") == Path("containers/jax.def")
+    assert recipe(copy, "jax") != before
 
 
 def test_another_base_is_another_file_of_the_same_recipe(copy: Path) -> None:
@@ -128,16 +130,18 @@ def test_another_base_is_another_file_of_the_same_recipe(copy: Path) -> None:
     assert first.file != other.file and first.record != other.record and first.recipe == other.recipe
 
 
-def test_an_environment_without_a_definition_is_one_clear_line(copy: Path) -> None:
-    with pytest.raises(EvengroundError, match=r"'uv' has no container \(no containers/uv\.def\)"):
-        recipe(copy, "uv")
+def test_an_environment_without_a_lock_is_one_clear_line(copy: Path) -> None:
+    with pytest.raises(
+        EvengroundError, match=r"'torch' copies .* \(containers/python\.def: envs/torch\.in\)"
+    ):
+        recipe(copy, "torch")
 
 
 @pytest.mark.parametrize("environment", ["keras", "keras-cuda", "jax", "jax-cuda"])
 def test_every_argument_is_one_of_the_definition(copy: Path, environment: str) -> None:
     """Apptainer refuses a value for an argument that a definition does not have."""
-    given = build_arguments(copy, image_of(copy, environment, BASE, copy), BASE, "3.12")
-    wanted = set(re.findall(r"\{\{ (\w+) \}\}", (copy / definition(environment)).read_text()))
+    given = build_arguments(copy, image_of(copy, environment, BASE, copy), BASE)
+    wanted = set(re.findall(r"\{\{ (\w+) \}\}", (copy / definition(copy, environment)).read_text()))
     assert given.keys() == wanted
     assert (given["cudnn"] == "none") == (not environment.endswith("-cuda"))
     assert given["lock"] == environment and (copy / "envs" / f"{given['lock']}.txt").is_file()
@@ -148,6 +152,7 @@ def test_a_local_base_is_known_by_its_content(copy: Path) -> None:
     base = base_of(copy, copy / "base.sif")
     assert (base.bootstrap, base.reference) == ("localimage", str(copy / "base.sif"))
     assert base.identity.startswith("sha256:") and str(copy) not in base.identity
+    assert base.python == "any", "what its packages have, for it may have none itself"
     with pytest.raises(EvengroundError, match=r"base image is missing .*local_base\.sh"):
         base_of(copy, copy / "none.sif")
 
