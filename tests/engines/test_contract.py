@@ -121,6 +121,7 @@ def test_another_seed_is_another_run(name: str, datasets: dict[str, Path], tmp_p
 FAULTS = {
     "unknown-option": (["--option", "no_such=1"], "unknown option 'no_such=1'"),
     "cuda": (["--accelerator", "cuda"], "--accelerator cuda"),
+    "auto": (["--accelerator", "auto"], "'auto'"),
     "batch": (["--batch-size", "61"], "no full batch"),
     "dataset": (["--dataset", "no/such/folder"], "no/such/folder"),
     "small": (["--network", "cnn"], "pictures of 7x6 pixels are too small for network 'cnn'"),

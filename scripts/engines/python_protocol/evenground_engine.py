@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -22,8 +23,10 @@ sys.path.append(str(Path(__file__).resolve().parents[3] / "src"))
 
 from evenground.networks import NETWORKS, smallest_side_px, too_small
 
-ACCELERATORS = ("auto", "cpu", "cuda")
+ACCELERATORS = ("cpu", "cuda")
+REASON_CHARACTERS = 600
 Option = bool | int | float | str
+Gpu = TypeVar("Gpu")
 
 
 class EngineError(Exception):
@@ -71,8 +74,13 @@ def parity_arguments(options: Mapping[str, Option], argv: Sequence[str] | None =
     return _with_options(parser.parse_args(argv), options)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise EngineError(message, "command line", "docs/protocol.md has every option")
+
+
 def _shared_arguments(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser = _Parser(description=description, allow_abbrev=False)
     parser.add_argument("--dataset", type=Path, required=True, help="prepared folder")
     parser.add_argument("--network", choices=NETWORKS, required=True)
     parser.add_argument("--batch-size", type=_count, required=True)
@@ -118,6 +126,28 @@ def _typed(key: str, text: str, default: Option) -> Option:
         raise EngineError(
             f"'{text}' is not {wanted}", f"--option {key}", f"its default is {default}"
         ) from None
+
+
+# --------------------------------------------------------------------- devices
+
+
+def hide_gpus() -> None:
+    """Let no library of this process find a GPU, so that none makes a context on one."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def one_gpu(framework: str, found: Sequence[Gpu], why_none: Callable[[], str]) -> Gpu:
+    """The one GPU that a framework sees; EngineError where it sees none or several.
+
+    `why_none` is asked for the framework's own words where there is none.
+    """
+    if not found:
+        what = f"{framework} finds no GPU: {why_none()[:REASON_CHARACTERS]}"
+        raise EngineError(what, "--accelerator cuda", "fix that, or take --accelerator cpu")
+    if len(found) > 1:
+        todo = "set CUDA_VISIBLE_DEVICES to the UUID of one, as nvidia-smi -L lists them"
+        raise EngineError(f"{framework} sees {len(found)} GPUs", "--accelerator cuda", todo)
+    return found[0]
 
 
 # ------------------------------------------------------------------------ data
