@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -53,6 +55,22 @@ def test_inference_has_the_short_last_batch_too(probed: dict[str, Array], throug
 def test_no_pipeline_is_autotuned(probed: dict[str, Array]) -> None:
     """For the thread that tunes is what the end of an epoch waits for (docs/specification.md)."""
     assert not probed["autotuned"].any() and len(probed["autotuned"]) == 2
+
+
+@pytest.mark.slow
+def test_only_arrays_put_the_images_where_it_computes() -> None:
+    """64 images of 8x8 float32, and beside them in `fit` as many labels."""
+    script = Path(__file__).with_name("probe_placement.py")
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [interpreter("keras"), str(script)]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    assert json.loads(done.stdout) == {
+        "pipeline fit": 0,
+        "pipeline predict": 0,
+        "arrays fit": 64 * 8 * 8 * 4 + 64 * 4,
+        "arrays predict": 64 * 8 * 8 * 4,
+        "iterators": ["CPU:0", "CPU:0"],
+    }
 
 
 def events_of(folder: Path, dataset: Path, network: str, *options: str) -> list[Event]:

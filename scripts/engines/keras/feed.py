@@ -14,6 +14,8 @@ from evenground_engine import EngineError, Option
 FEEDS = ("pipeline", "arrays")
 # The next batch is cut while the step computes; more of them were no faster.
 PREFETCHED_BATCHES = 2
+# TensorFlow would put the whole split on the card, and cut the batches on the host all the same.
+HOST = "CPU:0"
 
 
 def chosen(options: Mapping[str, Option]) -> str:
@@ -32,16 +34,16 @@ def training_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) ->
     # One element of the dataset is one batch: a single copy, instead of a gather or one copy per image.
     batches = images[:whole].reshape(steps, batch_size, *images.shape[1:])
     wanted = labels[:whole].reshape(steps, batch_size)
-    with tf.device("CPU:0"):
+    with tf.device(HOST):
         pipeline = tf.data.Dataset.from_tensor_slices((batches, wanted))
-    return untuned(pipeline.prefetch(PREFETCHED_BATCHES))
+        return untuned(pipeline.prefetch(PREFETCHED_BATCHES))
 
 
 def inference_batches(images: np.ndarray, batch_size: int) -> tf.data.Dataset:
     """All images in batches (batch,H,W,C), the short last one too."""
-    with tf.device("CPU:0"):
+    with tf.device(HOST):
         pipeline = tf.data.Dataset.from_tensor_slices(images)
-    return untuned(pipeline.batch(batch_size).prefetch(PREFETCHED_BATCHES))
+        return untuned(pipeline.batch(batch_size).prefetch(PREFETCHED_BATCHES))
 
 
 def untuned(pipeline: tf.data.Dataset) -> tf.data.Dataset:
