@@ -23,7 +23,7 @@ import environment
 from evenground.config import EngineChoice
 from evenground.engines import load_engines
 from evenground.errors import EvengroundError, cli
-from evenground.protocol.parity import Case, Tolerance, write_dataset
+from evenground.protocol.parity import Case, write_dataset
 from evenground.records.events import EpochEnd, Expected, check_file
 
 SHAPES = {"mlp": (28, 28, 1), "cnn": (32, 32, 3)}
@@ -77,7 +77,7 @@ def interleaved(given: argparse.Namespace, network: str, scratch: Path) -> dict[
     images = given.images or {"mlp": 30_000, "cnn": 6_400}[network]
     dataset = given.dataset or scratch / network
     if not given.dataset:
-        write_dataset(Case(network, network, SHAPES[network], images, 1, Tolerance(0, 0, 0)), dataset)
+        write_dataset(Case(network, network, SHAPES[network], images, 1), dataset)
     found: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
     for number in range(given.rounds):
         for contender in CONTENDERS:

@@ -11,8 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.support import DUMMY, ENGINES, command, describe, finish, interpreter, lacking, start, train
-from evenground.protocol.parity import Case, Tolerance, write_dataset
+from engines.support import (
+    ACCELERATOR,
+    DUMMY,
+    ENGINES,
+    command,
+    describe,
+    finish,
+    interpreter,
+    lacking,
+    start,
+    train,
+)
+from evenground.protocol.parity import Case, write_dataset
 from evenground.records.events import Event, Expected, Start, check_file
 
 ALL = {**ENGINES, "dummy": DUMMY}
@@ -22,6 +33,8 @@ PARAMETERS = {
     "cnn": (27 * 32 + 32) + 2 * 32 + (288 * 64 + 64) + 2 * 64 + (1 * 1 * 64 * 64 + 64) + (64 * 10 + 10),
 }
 EPOCHS, BATCH_SIZE, SEED, LIMIT = 2, 8, 7, 45
+# Two runs of one seed: on a GPU sums are in the order in which threads arrive (docs/specification.md).
+SAME_SEED = {"cpu": 0.0, "cuda": 1e-2}[ACCELERATOR]
 WORK = ["--epochs", str(EPOCHS), "--batch-size", str(BATCH_SIZE), "--seed", str(SEED), "--linger-s", "0.1"]
 
 
@@ -30,7 +43,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A prepared dataset of 60 training and 64 test images for each network."""
     folder = tmp_path_factory.mktemp("datasets")
     for network, shape in SHAPES.items():
-        write_dataset(Case(network, network, shape, 12, 5, Tolerance(0, 0, 0)), folder / network)
+        write_dataset(Case(network, network, shape, 12, 5), folder / network)
     return {network: folder / network for network in SHAPES}
 
 
@@ -61,6 +74,10 @@ def losses(events: list[Event]) -> list[tuple[str, Any]]:
     return [(event.event, event.loss) for event in events if hasattr(event, "loss")]
 
 
+def numbers(events: list[Event]) -> list[Any]:
+    return [loss for _, loss in losses(events)]
+
+
 def options_of(events: list[Event]) -> dict[str, Any]:
     assert isinstance(events[0], Start)
     return events[0].options
@@ -83,12 +100,12 @@ def test_an_engine_that_is_not_installed_is_skipped_with_its_reason(tmp_path: Pa
 def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: Path) -> None:
     first, second = trained_twice(name, network, datasets[network], tmp_path)
     assert options_of(first) == describe(ALL[name]).get("options", {})
-    assert losses(first) == losses(second)
+    assert numbers(second) == pytest.approx(numbers(first), rel=SAME_SEED, abs=0)
     assert len(losses(first)) == EPOCHS + 1
     if name in ENGINES:
         by_name = {event.event: event.model_dump() for event in first}
         assert by_name["start"]["engine"] == name
-        assert by_name["start"]["device"] == "cpu"
+        assert by_name["start"]["device"].startswith(ACCELERATOR)
         assert len({loss for _, loss in losses(first)}) == EPOCHS + 1
         assert losses(first)[-1][1] < losses(first)[0][1]
         assert by_name["evaluate_end"]["hits"] > 0
@@ -146,7 +163,7 @@ def test_bad_input_is_one_clear_line(
     given = [str(copied) if word == "COPY" else word for word in given]
     base = ["--dataset", str(datasets["mlp"]), "--network", "mlp", "--events", str(tmp_path / "events.jsonl")]
     base += ["--learning-rate", "0.001", "--threads", "2", "--accelerator", "cpu", *WORK]
-    process = start([*command(ALL[name]), *base, *given])
+    process = start([*command(ALL[name]), *base, *given], CUDA_VISIBLE_DEVICES="")
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     lines = [line for line in printed.splitlines() if line.startswith("error: ")]
@@ -187,7 +204,7 @@ def test_steps_per_execution_change_no_number(datasets: dict[str, Path], tmp_pat
         events = check_file(path, Expected(epochs=EPOCHS))
         assert options_of(events)["steps_per_execution"] == steps
         seen.append([loss for name, loss in losses(events) if name == "epoch_end"])
-    assert seen[0] == seen[1]
+    assert seen[0] == pytest.approx(seen[1], rel=SAME_SEED, abs=0)
 
 
 @pytest.mark.slow

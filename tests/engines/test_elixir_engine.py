@@ -21,7 +21,7 @@ import pytest
 
 from engines.support import ROOT
 from evenground.files import sha256_tree
-from evenground.protocol.parity import Case, Tolerance, write_dataset
+from evenground.protocol.parity import Case, write_dataset
 from evenground.records.events import Expected, Start, check_file
 from evenground.runs.variables import IMAGE_LIBRARIES, SYSTEM_PATH, of_an_engine
 
@@ -548,7 +548,7 @@ def test_a_source_that_changed_after_the_build_is_not_built(built: Path, tmp_pat
 
 
 def test_a_training_on_the_binary_backend_names_every_package(built: Path, tmp_path: Path) -> None:
-    write_dataset(Case("mlp", "mlp", (7, 6, 1), 12, 5, Tolerance(0, 0, 0)), tmp_path / "data")
+    write_dataset(Case("mlp", "mlp", (7, 6, 1), 12, 5), tmp_path / "data")
     events = tmp_path / "events.jsonl"
     words = ["--dataset", str(tmp_path / "data"), "--network", "mlp", "--epochs", "1", "--batch-size", "8"]
     words += ["--learning-rate", "0.001", "--seed", "1", "--threads", "1", "--accelerator", "cpu"]

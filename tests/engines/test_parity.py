@@ -8,8 +8,28 @@ from typing import Any
 
 import pytest
 
-from engines.support import ENGINES, REFERENCE, describe, finish, lacking, parity, read
-from evenground.protocol.parity import CASES, Case, Tolerance, differences, disagreements, write_dataset
+from engines.support import (
+    ACCELERATOR,
+    ENGINES,
+    REFERENCE,
+    describe,
+    finish,
+    interpreter,
+    lacking,
+    parity,
+    read,
+    start,
+    tolerance,
+)
+from evenground.protocol.parity import (
+    CASES,
+    TOLERANCES,
+    Case,
+    Tolerance,
+    differences,
+    disagreements,
+    write_dataset,
+)
 
 # Every framework is imported, several times over.
 pytestmark = pytest.mark.slow
@@ -22,6 +42,9 @@ OTHERS = [
 ]
 # What is compared beside the specification itself: one default changed, and the case that has to show it.
 MUTATIONS = {"adam_epsilon=1e-8": "mlp", "batch_norm_momentum=0.9": "cnn"}
+# How many times the tolerance a changed default moves the results at least.
+MOVES = {"cpu": 10, "cuda": 3}[ACCELERATOR]
+PROBE = Path(__file__).with_name("probe_products.py")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +89,7 @@ def test_parity_with_the_reference(
 ) -> None:
     differing = found[engine, case.name, ""]
     print(f"{engine}, {case.name}: {differing}")
-    assert not disagreements(differing, case.tolerance), differing
+    assert not disagreements(differing, tolerance(case.name)), differing
 
 
 @pytest.mark.parametrize("engine", OTHERS)
@@ -75,18 +98,18 @@ def test_another_adam_epsilon_moves_the_losses(
 ) -> None:
     differing = found[engine, "mlp", "adam_epsilon=1e-8"]
     print(f"{engine}: {differing}")
-    assert differing.loss > 10 * BY_NAME["mlp"].tolerance.loss
+    assert differing.loss > MOVES * tolerance("mlp").loss
 
 
 @pytest.mark.parametrize("engine", OTHERS)
 def test_another_batch_norm_momentum_moves_only_statistics_and_logits(
     found: dict[tuple[str, str, str], Tolerance], engine: str
 ) -> None:
-    differing, allowed = found[engine, "cnn", "batch_norm_momentum=0.9"], BY_NAME["cnn"].tolerance
+    differing, allowed = found[engine, "cnn", "batch_norm_momentum=0.9"], tolerance("cnn")
     print(f"{engine}: {differing}")
     assert differing.loss <= allowed.loss
     assert differing.statistics > 100 * allowed.statistics
-    assert differing.logits > 10 * allowed.logits
+    assert differing.logits > MOVES * allowed.logits
 
 
 @pytest.mark.slow
@@ -103,7 +126,65 @@ def test_another_batch_norm_momentum_moves_only_statistics_and_logits(
 )
 def test_options_change_how_not_what(reference: Path, engine: str, option: str, case: str) -> None:
     differing = compare(reference, engine, BY_NAME[case], option)
-    assert not disagreements(differing, BY_NAME[case].tolerance), differing
+    assert not disagreements(differing, tolerance(case)), differing
+
+
+def emulated(reference: Path, case: str, kind: str) -> Tolerance:
+    """How far JAX on the processor moves with products of another kind, of `probe_products.py`."""
+    folder, results = reference / case, []
+    given = ["--dataset", str(folder / "dataset"), "--weights", str(folder / "weights"), "--threads", "2"]
+    scripts = [[str(PROBE), kind], [str(ENGINES["jax"] / "parity.py")]]
+    for number, script in enumerate(scripts):
+        output = folder / f"{kind}-{number}.json"
+        words = [*script, *given, *BY_NAME[case].arguments(), "--accelerator", "cpu", "--output", str(output)]
+        finish(start([interpreter("jax"), *words]))
+        results.append(read(output))
+    return differences(*results)
+
+
+@pytest.mark.parametrize("case", BY_NAME)
+def test_what_a_gpu_may_differ_by_is_above_rounding_and_below_tf32(reference: Path, case: str) -> None:
+    allowed = TOLERANCES["cuda"][case]
+    noisy, tf32 = emulated(reference, case, "3e-7"), emulated(reference, case, "tf32")
+    print(f"{case}: noise {noisy}, TF32 {tf32}")
+    assert not disagreements(noisy, allowed)
+    assert tf32.loss > 10 * allowed.loss and tf32.logits > 2 * allowed.logits
+
+
+@pytest.fixture
+def on_a_gpu() -> None:
+    """Skips where the tests are not asked to compute on one."""
+    if ACCELERATOR != "cuda":
+        pytest.skip("set EVENGROUND_TEST_ACCELERATOR=cuda on a machine with an NVIDIA GPU")
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("on_a_gpu")
+@pytest.mark.parametrize("case", BY_NAME)
+def test_the_reference_gives_the_processors_numbers_on_a_gpu(reference: Path, case: str) -> None:
+    folder = reference / case
+    given = [*BY_NAME[case].arguments(), "--weights", str(folder / "weights")]
+    output = folder / "on-the-processor.json"
+    finish(parity(ENGINES[REFERENCE], folder / "dataset", output, *given, accelerator="cpu"))
+    differing = differences(read(output), read(folder / "result.json"))
+    print(f"{case}: {differing}")
+    assert not disagreements(differing, tolerance(case)), differing
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("on_a_gpu")
+@pytest.mark.parametrize("case", ["mlp", "cnn"])
+@pytest.mark.parametrize("engine", [REFERENCE, *OTHERS])
+def test_tf32_is_seen_where_it_is_asked_for(reference: Path, engine: str, case: str) -> None:
+    """Else the test of full float32 would show nothing. Cards before Ampere have no TF32."""
+    pynvml = pytest.importorskip("pynvml")
+    pynvml.nvmlInit()
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(pynvml.nvmlDeviceGetHandleByIndex(0))
+    if major < 8:
+        pytest.skip(f"a card of compute capability {major}.{minor} has no TF32")
+    differing = compare(reference, engine, BY_NAME[case], "tf32=true")
+    print(f"{engine}, {case}: {differing}")
+    assert differing.loss > tolerance(case).loss
 
 
 def result(**changed: Any) -> dict[str, Any]:
