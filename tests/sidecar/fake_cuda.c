@@ -131,10 +131,9 @@ int cuDeviceGetName(char *name, int length, int device) {
   snprintf(name, (size_t)length, "%s", own);
   return OK;
 }
-int cuDeviceGetUuid_v2(unsigned char *bytes, int device) {
+static void bytes_of(const int *handle, unsigned char *bytes) {
   char uuid[TEXT];
-  FAILS("DeviceGetUuid_v2");
-  uuid_of(handle_of(device), uuid, sizeof uuid);
+  uuid_of(handle, uuid, sizeof uuid);
   memset(bytes, 0, 16);
   const char *digit = uuid + 4;
   for (int i = 0; i < 16 && *digit; i++) {
@@ -144,6 +143,16 @@ int cuDeviceGetUuid_v2(unsigned char *bytes, int device) {
     bytes[i] = (unsigned char)byte;
     digit += strlen(digit) >= 2 ? 2 : 1;
   }
+}
+int cuDeviceGetUuid_v2(unsigned char *bytes, int device) {
+  FAILS("DeviceGetUuid_v2");
+  bytes_of(handle_of(device), bytes);
+  return OK;
+}
+/* Of an instance that of its card. */
+int cuDeviceGetUuid(unsigned char *bytes, int device) {
+  FAILS("DeviceGetUuid");
+  bytes_of(handle_of(card_of(handle_of(device))), bytes);
   return OK;
 }
 int cuDeviceGetPCIBusId(char *bus, int length, int device) {

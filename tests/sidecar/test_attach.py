@@ -240,15 +240,25 @@ def made_row(**values: float | None) -> dict[str, Any]:
 
 
 def test_unixstats_values_are_its_estimators_in_percent() -> None:
-    show = Show(16 * 2**30, lambda: 8 * 2**30)
-    row = made_row(cpu_since_boot_pct=4.31735, free_used_bytes=2**30, gpu_util_pct=3.0, vram_used_bytes=2**29)
-    assert show.unixstats(row) == "0;4,31735;6,25;3;6,25"
-    assert show.unixstats(row | {"t_mono_ns": 5 * 10**9 + 130_000_000}) == "0,13;4,31735;6,25;3;6,25"
+    show = Show(16 * 2**30)
+    row = made_row(cpu_since_boot_pct=4.31735, free_used_bytes=2**30, gpu_util_pct=3.0)
+    of_card = {"vram_used_bytes": 2**33, "vram_tree_bytes": 399.05 * 2**20}
+    assert show.unixstats(row | of_card) == "0;4,31735;6,25;3;5"
     assert show.unixstats(row | {"cpu_since_boot_pct": None}) is None
 
 
+def test_unixstats_memory_of_the_card_stands_until_the_next_reading_and_not_longer() -> None:
+    show = Show(16 * 2**30)
+    row = made_row(cpu_since_boot_pct=4.0)
+    printed = []
+    for tenths, tree_bytes in ((0, None), (1, 79.81 * 2**20), (2, None), (12, 0), (20, None), (38, None)):
+        at_ns = 5 * 10**9 + tenths * 10**8
+        printed.append(show.unixstats(row | {"t_mono_ns": at_ns, "vram_tree_bytes": tree_bytes}))
+    assert [line.split(";")[-1] for line in printed if line] == ["", "1", "1", "0", "0", ""]
+
+
 def test_pretty_shows_use_now_and_what_is_missing() -> None:
-    show = Show(16 * 2**30, lambda: None)
+    show = Show(16 * 2**30)
     first = show.pretty(made_row(cpu_s=1.0, rss_bytes=100 * 2**20))
     assert first == "Elapsed Time: 0.0 s    CPU: -    RAM: 100.0 MiB    GPU: -    Graphic RAM: -"
     second = show.pretty(made_row(cpu_s=1.15, rss_bytes=None, t_mono_ns=5 * 10**9 + 10**8))

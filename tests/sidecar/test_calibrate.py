@@ -202,13 +202,15 @@ def test_a_short_loads_account_misses_too_much_of_its_end() -> None:
     assert [one.name for one in experiments.totals(seen)] == ["cpu_total_kernel"]
 
 
-def gpu_seen(rise: float, util: float, gpus: int = 1) -> Observed:
+def gpu_seen(rise: float, util: float, gpus: int = 1, desktop: int = 0) -> Observed:
     """A second each: before, ballast held, spinning."""
     rows = [
         {
             "t_mono_ns": str(k * S // 10),
             "vram_used_bytes": str(1000 + rise * (k >= 11)),
             "gpu_util_pct": str(util if k > 20 else 0.0),
+            "gpu_foreign_processes": "0",
+            "gpu_desktop_processes": str(desktop),
         }
         for k in TENTHS
     ]
@@ -272,7 +274,9 @@ def test_without_a_cuda_driver_the_gpu_load_says_so(tmp_path: Path) -> None:
     if gpu_load.no_cuda() is None:
         pytest.skip("there is a CUDA driver here")
     truth = tmp_path / "truth.json"
-    subprocess.run([sys.executable, "-I", "-S", gpu_load.__file__, str(truth), "0.1"], check=True)
+    subprocess.run(
+        [sys.executable, "-I", "-S", gpu_load.__file__, "load", str(truth), "0.1", "GPU"], check=True
+    )
     assert "libcuda" in json.loads(truth.read_text())["error"]
 
 

@@ -17,13 +17,14 @@ import pytest
 from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_SAMPLE_COLUMNS
 from evenground.sidecar.gpu import reading_period_ns
 from evenground.sidecar.gpu_card import Energy
-from evenground.sidecar.gpu_latest import NOT_YET, ONCE
+from evenground.sidecar.gpu_latest import AGE, NOT_YET, ONCE
 from evenground.sidecar.gpu_processes import MAY_HIDE, NO_MEMORY, STRANGE_PID, Listed
 from stand_in_driver import uuid
 
 Steps = list[tuple[float, str]]
 ONE_OF_EACH = "compute-pid-1.0 PID\ncompute-pid-2.1 PARENT\n"
 SECOND_US = 1_000_000
+OF_CARDS = [column for column in GPU_COLUMNS if column != AGE]
 
 
 class Got:
@@ -264,21 +265,29 @@ def test_a_process_with_a_number_of_elsewhere_is_not_called_foreign(pid: int, re
         assert got.values(column) == [] and got.reasons(column) == {STRANGE_PID}
 
 
+def computing(
+    used_bytes: dict[int, int | None], strange: frozenset[int] = frozenset(), all_seen: bool = True
+) -> Listed:
+    """Processes none of which draws."""
+    return Listed(used_bytes, frozenset(used_bytes), frozenset(), strange, frozenset(), all_seen)
+
+
 def test_whose_processes_they_are() -> None:
     tree = frozenset({1, 2})
-    assert Listed({1: 10, 2: 5, 3: 7}, frozenset(), True).tree_bytes(tree) == 15
-    assert Listed({1: 10, 2: 5, 3: 7}, frozenset(), True).foreign(tree) == 1
-    assert Listed({3: None}, frozenset(), True).tree_bytes(tree) == 0
-    assert Listed({1: 10, 2: None}, frozenset(), True).tree_bytes(tree) == NO_MEMORY
+    assert computing({1: 10, 2: 5, 3: 7}).tree_bytes(tree) == 15
+    assert computing({1: 10, 2: 5, 3: 7}).foreign(tree) == 1
+    assert computing({3: None}).tree_bytes(tree) == 0
+    assert computing({1: 10, 2: None}).tree_bytes(tree) == NO_MEMORY
     # One of the tree that has just ended is still the tree's.
-    assert Listed({1: 10}, frozenset({1}), True).tree_bytes(tree) == 10
+    assert computing({1: 10}, strange=frozenset({1})).tree_bytes(tree) == 10
 
 
 def test_in_a_container_an_empty_list_is_no_zero() -> None:
-    empty = Listed({}, frozenset(), False)
+    empty, some = computing({}, all_seen=False), computing({1: 10, 3: 7}, all_seen=False)
     assert empty.tree_bytes(frozenset({1})) == empty.foreign(frozenset({1})) == MAY_HIDE
-    assert Listed({1: 10, 3: 7}, frozenset(), False).tree_bytes(frozenset({1})) == 10
-    assert Listed({1: 10, 3: 7}, frozenset(), False).foreign(frozenset({1})) == 1
+    assert empty.desktop(frozenset({1})) == empty.desktop_bytes(frozenset({1})) == MAY_HIDE
+    assert some.tree_bytes(frozenset({1})) == 10
+    assert some.foreign(frozenset({1})) == 1
 
 
 @pytest.mark.slow
@@ -304,13 +313,13 @@ def test_a_counter_that_falls_gives_no_energy_any_more(read: Read) -> None:
         isinstance(got.reads[-1]["gpu_energy_j"], str) and "the counter fell" in got.reads[-1]["gpu_energy_j"]
     )
     energy = Energy()
-    assert [energy.since_first_j(mj) for mj in (500, 500, 2500)] == [0, 0, 2]
+    assert [energy.since_first_j(mj, 0) for mj in (500, 500, 2500)] == [0, 0, 2]
 
 
 @pytest.mark.parametrize("lost", ["fail.1 15\n", "fail.HandleByIndex_v2.1 15\n"])
 def test_a_lost_card_of_two_takes_the_sum_but_not_the_other_card(lost: str, read: Read) -> None:
     got = read(steps=lost)
-    for column in GPU_COLUMNS:
+    for column in OF_CARDS:
         assert got.values(column) == []
         assert all("GPU is lost (card 1)" in reason for reason in got.reasons(column)), column
     assert {row["util_pct"] for row in got.rows("0")} == {40}

@@ -31,6 +31,7 @@ def run(
     time_limit_s: float | None = None,
     grace_s: float = 5.0,
     gpu: bool = True,
+    card: str | None = None,
     cpus: Collection[int] | None = None,
     mapped: Path | None = None,
     card: str | None = None,
@@ -42,13 +43,14 @@ def run(
 ) -> Summary:
     """Run `command` with a sidecar beside it, write both files, and return how it went.
 
-    Streams, environment and working folder are the command's, as for subprocess.Popen; it alone is
-    bound to `cpus` (None: to none). `mapped` gets the names of all files that are mapped as code.
+    `card` is the UUID of the card or MIG instance that alone counts (None: all cards). Streams,
+    environment and working folder are the command's, as for subprocess.Popen; it alone is bound to `cpus`
+    (None: to none). `mapped` gets the names of all files that are mapped as code.
     Relative output paths are the caller's. A command that fails, hits its limit or cannot be started is
     no error but stands in the summary. When this process dies, or an exception such as
     KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
     """
-    argv = ["run", "--end-with-parent", *_common(samples, header, rate_hz, gpu)]
+    argv = ["run", "--end-with-parent", *_common(samples, header, rate_hz, gpu, card)]
     argv += ["--grace-s", repr(float(grace_s))]
     argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
     argv += [] if mapped is None else ["--mapped", str(mapped.absolute())]
@@ -67,12 +69,13 @@ def attach(
     rate_hz: float = 10.0,
     duration_s: float | None = None,
     gpu: bool = True,
+    card: str | None = None,
 ) -> AttachSummary:
     """Measure a running process and what it starts until it ends, or for `duration_s` seconds.
 
-    SidecarError when there is no such process or no summary.
+    `card` as for `run`. SidecarError when there is no such process or card, or no summary.
     """
-    argv = ["attach", "--pid", str(pid), *_common(samples, header, rate_hz, gpu)]
+    argv = ["attach", "--pid", str(pid), *_common(samples, header, rate_hz, gpu, card)]
     argv += [] if duration_s is None else ["--duration-s", repr(float(duration_s))]
     found = _call(argv, header, 0.0, stderr=subprocess.PIPE)
     return AttachSummary(**_with_tuples(found, "pids", "not_seen"))
@@ -83,9 +86,12 @@ def _with_tuples(found: dict[str, Any], *names: str) -> dict[str, Any]:
     return found | {name: tuple(found[name]) for name in names}
 
 
-def _common(samples: Path, header: Path, rate_hz: float, gpu: bool) -> list[str]:
+def _common(samples: Path, header: Path, rate_hz: float, gpu: bool, card: str | None) -> list[str]:
     argv = ["--samples", str(samples.absolute()), "--header", str(header.absolute())]
-    return [*argv, "--rate-hz", repr(float(rate_hz)), *([] if gpu else ["--no-gpu"])]
+    argv += ["--rate-hz", repr(float(rate_hz))]
+    if not gpu:
+        return [*argv, "--no-gpu"]
+    return argv if card is None else [*argv, f"--gpu={card}"]
 
 
 def _call(argv: list[str], header: Path, grace_s: float, **popen: Any) -> dict[str, Any]:

@@ -146,17 +146,17 @@ class Attach:
         # A signal that the caller ignores (nohup) would come all the same once it is waited for.
         self._stops = {number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN}
 
-    def vram_bytes(self) -> int | None:
-        """Memory of all cards, None where it is not known."""
-        return self._recording.vram_bytes()
-
     def run(self, show: Callable[[Row], None] = lambda row: None) -> AttachSummary:
-        """Measure to the end, giving every row to `show`; OSError when the files are not complete."""
+        """Measure to the end, giving every row to `show`; OSError when the files are not complete.
+
+        NoSuchCard, before anything is measured, where the card that alone counts is not there.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, self._stops)
         tree = Tree(self.roots, frozenset({os.getpid()}), members=True)
         tree.newest_pid_tells = _newest_pid_tells(tree)
         recording = self._recording
         recording.say_how(hurry(), None)
+        self._wait_for_card()
         started_ns = time.time_ns()
         recording.start(tree, None, time.monotonic_ns())
         gc.freeze()
@@ -183,6 +183,14 @@ class Attach:
         )
         recording.close(summary._asdict())
         return summary
+
+    def _wait_for_card(self) -> None:
+        """Until it is known whether the card that alone counts is there, or something ends this."""
+        if self._options.settings.card is None:
+            return
+        self._recording.open_gpu()
+        while self._recording.awaits_gpu() and not signal.sigpending() & self._stops:
+            time.sleep(LOOK_S)
 
     def _show(self, show: Callable[[Row], None], cells: list[Cell]) -> bool:
         """Give a row to the caller; whether what is printed can still be read by somebody."""

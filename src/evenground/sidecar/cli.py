@@ -13,11 +13,13 @@ from typing import NoReturn
 
 from evenground.sidecar import linux
 from evenground.sidecar.cpus import parse_cpus
+from evenground.sidecar.gpu_counted import NoSuchCard
 from evenground.sidecar.launch import Launch, Options
 from evenground.sidecar.recording import Settings, printable, say
 from evenground.sidecar.summary import FAILED, NOT_FOUND
 
 MAX_RATE_HZ = 1000.0
+GPU_WAIT_S = 15.0
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -50,6 +52,9 @@ def _run(chosen: argparse.Namespace, command: list[str]) -> int:
         return FAILED
     try:
         return _MODES[chosen.mode](chosen, command)
+    except NoSuchCard as error:
+        say(f"{error}: nothing was started")
+        return FAILED
     except OSError as error:
         where = f" ({printable(error.filename)})" if error.filename else ""
         say(f"{error.strerror or error}{where}: the measurement is not complete")
@@ -114,7 +119,7 @@ def attach(chosen: argparse.Namespace, _: list[str]) -> int:
         except NoProcess as error:
             say(f"{error}: start it first, or wait for it with --wait-s")
             return NOT_FOUND
-        summary = mode.run(printer(chosen.format, mode.vram_bytes))
+        summary = mode.run(printer(chosen.format))
     cpu = "unknown" if summary.cpu_s is None else f"{summary.cpu_s:.3f} s"
     say(f"{summary.ended} after {summary.rows} rows, CPU {cpu}; {'; '.join(summary.not_seen)}")
     if mode.unprinted:
@@ -127,7 +132,7 @@ def calibrate(chosen: argparse.Namespace, _: list[str]) -> int:
     """`calibrate`: known loads against the kernel's truth; 0 when every figure passes, else 1."""
     from evenground.sidecar.calibration.calibrate import calibrate_command
 
-    return calibrate_command(chosen.output, chosen.quick)
+    return calibrate_command(chosen.output, chosen.quick, chosen.gpu)
 
 
 _MODES = {"run": launch, "attach": attach, "calibrate": calibrate}
@@ -179,9 +184,17 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--mark-fifo", type=file_name, help="make this named pipe; lines written to it are phase marks"
     )
+    run.add_argument(
+        "--gpu-wait-s",
+        type=Positive(or_zero=True),
+        default=GPU_WAIT_S,
+        metavar="X",
+        help=f"seconds to wait for the NVIDIA driver before the start (default: {GPU_WAIT_S:g})",
+    )
     _add_attach(modes.add_parser("attach", help="measure processes that are running already"))
     calibration = modes.add_parser("calibrate", help="measure known loads against the kernel's own account")
     calibration.add_argument("--output", type=Path, help="file for the figures (JSON)")
+    _add_gpu(calibration)
     calibration.add_argument("--quick", action="store_true", help="fewer and shorter loads")
     return parser
 
@@ -194,10 +207,18 @@ def _add_common(mode: argparse.ArgumentParser, samples_required: bool) -> None:
     mode.add_argument(
         "--rate-hz", type=Positive(MAX_RATE_HZ), default=10.0, help="rows a second (default: 10)"
     )
-    mode.add_argument("--no-gpu", action="store_true", help="do not ask the NVIDIA driver")
+    gpu = mode.add_mutually_exclusive_group()
+    gpu.add_argument("--no-gpu", action="store_true", help="do not ask the NVIDIA driver")
+    _add_gpu(gpu)
     mode.add_argument("--no-pss", action="store_true", help="do not read proportional set sizes")
     mode.add_argument(
         "--mark-file", type=file_name, help="lines that are appended to this file are phase marks"
+    )
+
+
+def _add_gpu(mode: argparse._ActionsContainer) -> None:
+    mode.add_argument(
+        "--gpu", metavar="UUID", help="the card or MIG instance that alone counts (default: all cards)"
     )
 
 
@@ -226,6 +247,8 @@ def to_settings(chosen: argparse.Namespace) -> Settings:
         mark_fifo=getattr(chosen, "mark_fifo", None),
         mark_file=chosen.mark_file,
         mapped=getattr(chosen, "mapped", None),
+        card=chosen.gpu,
+        gpu_wait_s=getattr(chosen, "gpu_wait_s", GPU_WAIT_S),
     )
 
 
@@ -246,10 +269,10 @@ def cpu_list(text: str) -> frozenset[int]:
 
 
 class Positive:
-    """A number above zero, and at most `top`."""
+    """A number above zero, or zero, too, and at most `top`."""
 
-    def __init__(self, top: float = math.inf) -> None:
-        self._top = top
+    def __init__(self, top: float = math.inf, or_zero: bool = False) -> None:
+        self._top, self._or_zero = top, or_zero
 
     def __call__(self, text: str) -> float:
         """The number; ArgumentTypeError when it is none, or out of range."""
@@ -257,7 +280,8 @@ class Positive:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (0 < value <= self._top and value < math.inf):
+        least = "0 or above" if self._or_zero else "above 0"
+        if not (0 <= value <= self._top and value < math.inf and (value or self._or_zero)):
             limit = f" and at most {self._top:g}" if self._top < math.inf else ""
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0{limit}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number {least}{limit}")
         return value

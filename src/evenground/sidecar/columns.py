@@ -24,6 +24,7 @@ _THROTTLE: Final = (
     "nvmlDeviceGetCurrentClocksEventReasons (older drivers: ...ThrottleReasons): nvmlClocksEventReason* of "
     "nvml.h; not each of them slows a card down, 1 says that it is idle"
 )
+_OVER: Final = "of the card or MIG instance of --gpu; else"
 _TEMPERATURE: Final = "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
 COLUMNS: Final[dict[str, Column]] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when the row's reading began, since 1970-01-01 UTC"),
@@ -68,15 +69,16 @@ COLUMNS: Final[dict[str, Column]] = {
     ),
     "gpu_util_pct": Column(
         "%",
-        f"{_UTILISATION}; mean over the machine's cards",
+        f"{_UTILISATION}; {_OVER} mean over the machine's cards",
     ),
     "vram_used_bytes": Column(
         "B",
-        "nvmlDeviceGetMemoryInfo_v2, sum over the machine's whole cards, all processes; of a driver that has "
-        "only version 1 (vram_reserved_bytes is empty then) it includes the driver's reserve",
+        f"nvmlDeviceGetMemoryInfo_v2, all processes, {_OVER} sum over the machine's whole cards; of a driver "
+        "that has only version 1 (vram_reserved_bytes is empty then) it includes the driver's reserve",
     ),
     "vram_reserved_bytes": Column(
-        "B", "reserved of nvmlDeviceGetMemoryInfo_v2, sum over the cards: kept by driver and firmware"
+        "B",
+        f"reserved of nvmlDeviceGetMemoryInfo_v2, {_OVER} sum over the cards: kept by driver and firmware",
     ),
     "vram_tree_bytes": Column(
         "B",
@@ -86,43 +88,60 @@ COLUMNS: Final[dict[str, Column]] = {
     ),
     "gpu_foreign_processes": Column(
         "1",
-        "processes in the lists of nvmlDeviceGetComputeRunningProcesses and ...Graphics... of all cards that "
+        f"processes in the list of nvmlDeviceGetComputeRunningProcesses, {_OVER} of all cards, that are not "
+        "of the command's tree; a server of NVIDIA's MPS is none",
+        period_s=GPU_SLOW_PERIOD_S,
+    ),
+    "gpu_desktop_processes": Column(
+        "1",
+        f"processes in the list of nvmlDeviceGetGraphicsRunningProcesses alone, {_OVER} of all cards, that "
         "are not of the command's tree",
         period_s=GPU_SLOW_PERIOD_S,
     ),
+    "gpu_desktop_bytes": Column(
+        "B", "usedGpuMemory of the processes that gpu_desktop_processes counts", period_s=GPU_SLOW_PERIOD_S
+    ),
     "gpu_power_w": Column(
         "W",
-        "nvmlDeviceGetPowerUsage, sum over the machine's cards; averaged by the driver over up to 1 s",
+        f"nvmlDeviceGetPowerUsage, {_OVER} sum over the machine's cards; averaged by the driver over up to "
+        "1 s",
     ),
     "gpu_power_instant_w": Column(
-        "W", "nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT), sum over the cards; not averaged"
+        "W", f"nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT), {_OVER} sum over the cards; not averaged"
     ),
     "gpu_energy_j": Column(
         "J",
-        "nvmlDeviceGetTotalEnergyConsumption minus its first reading, sum over the cards: a counter",
+        f"nvmlDeviceGetTotalEnergyConsumption minus its first reading, {_OVER} sum over the cards: a counter",
     ),
-    "gpu_sm_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_SM), mean over the cards"),
-    "gpu_mem_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_MEM), mean over the cards"),
+    "gpu_sm_clock_mhz": Column("MHz", f"nvmlDeviceGetClockInfo(NVML_CLOCK_SM), {_OVER} mean over the cards"),
+    "gpu_mem_clock_mhz": Column(
+        "MHz", f"nvmlDeviceGetClockInfo(NVML_CLOCK_MEM), {_OVER} mean over the cards"
+    ),
     "gpu_throttle_reasons": Column(
         "bit mask",
-        f"{_THROTTLE}; or-ed over the cards",
+        f"{_THROTTLE}; {_OVER} or-ed over the cards",
     ),
     "gpu_temp_c": Column(
         "°C",
-        f"{_TEMPERATURE}; of the hottest card",
+        f"{_TEMPERATURE}; {_OVER} of the hottest card",
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "pcie_tx_bytes_per_s": Column(
         "B/s",
-        "nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_TX_BYTES) * 1000, sum over the cards: sent by the card "
-        "during the 20 ms of the call",
+        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_TX_BYTES) * 1000, {_OVER} sum over the cards: sent by "
+        "the card during the 20 ms of the call",
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "pcie_rx_bytes_per_s": Column(
         "B/s",
-        "nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_RX_BYTES) * 1000, sum over the cards: received by the "
-        "card during the 20 ms of the call",
+        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_RX_BYTES) * 1000, {_OVER} sum over the cards: received "
+        "by the card during the 20 ms of the call",
         period_s=GPU_SLOW_PERIOD_S,
+    ),
+    "gpu_age_s": Column(
+        "s",
+        "age of the reading of the driver behind the row's GPU values that have no period_s: rows with the "
+        "same t_mono_ns - age repeat one reading",
     ),
 }
 GPU_COLUMNS: Final = tuple(COLUMNS)[list(COLUMNS).index("gpu_util_pct") :]

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Concatenate, Final, NamedTuple
 
 from evenground.sidecar.columns import CARD_COLUMNS
-from evenground.sidecar.nvml import Asked, Driver, Memory, OnCard, Reading, Reason, Value
+from evenground.sidecar.gpu_processes import Lists
+from evenground.sidecar.nvml import (
+    MOST_BYTES,
+    MOST_W,
+    Asked,
+    Driver,
+    Implausible,
+    Memory,
+    Reading,
+    Reason,
+    Value,
+)
 
 KEPT_DISTANCES: Final = 1000
+LATE_S: Final = 2.0
+"""A counter of energy may lag behind the time by so much."""
 VALUE_COLUMNS: Final = tuple(CARD_COLUMNS)[2:]
 CardRow = tuple[float | str | None, ...]
 """In the order of CARD_COLUMNS."""
@@ -25,22 +39,35 @@ class Instance(NamedTuple):
     about: dict[str, Any]
 
 
+class Taken(NamedTuple):
+    """What a card told at one moment: its values by the names of CARD_COLUMNS, and its instances' memory."""
+
+    values: dict[str, Reading]
+    instances: dict[str, dict[str, Reading]]
+
+
 class Energy:
     """Joules since the first reading of a counter that never falls."""
 
     def __init__(self) -> None:
         self._first_mj: int | None = None
-        self._last_mj = 0
+        self._last_mj = self._last_ns = 0
         self._fell = False
 
-    def since_first_j(self, counter_mj: int) -> float:
-        """ValueError once the counter has fallen, and from then on: nobody knows what it left out."""
-        first_mj = self._first_mj = counter_mj if self._first_mj is None else self._first_mj
+    def since_first_j(self, counter_mj: int, now_ns: int) -> float:
+        """ValueError once the counter has fallen, and from then on: nobody knows what it left out.
+
+        Implausible where it has risen by more than any card can draw; the next reading may be right again.
+        """
+        if self._first_mj is None:
+            self._first_mj, self._last_mj, self._last_ns = counter_mj, counter_mj, now_ns
         self._fell = self._fell or counter_mj < self._last_mj
         if self._fell:
             raise ValueError("the counter fell, as when a card is reset")
-        self._last_mj = counter_mj
-        return (counter_mj - first_mj) / 1000
+        if counter_mj - self._last_mj > 1000 * MOST_W * ((now_ns - self._last_ns) / 1e9 + LATE_S):
+            raise Implausible(f"the counter rose by {(counter_mj - self._last_mj) / 1000:g} J at once")
+        self._last_mj, self._last_ns = counter_mj, now_ns
+        return (counter_mj - self._first_mj) / 1000
 
 
 class Card:
@@ -56,8 +83,25 @@ class Card:
         self._newest_us = 0
         self._distances_us: deque[int] = deque(maxlen=KEPT_DISTANCES)
         self._window_s: Reading = Reason("the driver has not buffered two samples yet")
-        self._about = {"index": index, **self._facts(handle, "")}
-        self._instances = self._find_instances()
+        self._about: dict[str, Any] = {"index": index, **self._facts(handle, "")}
+        self.instances = self._find_instances()
+
+    @property
+    def uuid(self) -> str | None:
+        """None where the driver does not tell it."""
+        uuid: str | None = self._about["uuid"]
+        return uuid
+
+    @property
+    def hidden_uuid(self) -> str | None:
+        """Why its UUID, or one of its instances', is not known; None where all are."""
+        reasons = (why for name, why in self._missing.items() if name == "mig" or name.endswith("uuid"))
+        return next(reasons, None)
+
+    @property
+    def named(self) -> str:
+        """Its UUID and its name for a message, as far as they are known."""
+        return f"{self.uuid or f'card {self.text}'} ({self._about['name'] or 'no name'})"
 
     def about(self) -> dict[str, Any]:
         """What the header says of the card."""
@@ -65,17 +109,17 @@ class Card:
         reason = {"util_window_reason": window_s} if isinstance(window_s, Reason) else {}
         return {
             **self._about,
-            "mig": [instance.about for instance in self._instances],
+            "mig": [instance.about for instance in self.instances],
             "util_window_s": None if reason else window_s,
             **reason,
             "missing": dict(self._missing),
         }
 
-    def read(self) -> dict[str, Reading]:
+    def read(self) -> Taken:
         """The values of every row."""
         driver = self._driver
         util = self._ask(driver.utilisation_pct)
-        return {
+        values = {
             "util_pct": util if isinstance(util, Reason) else util[0],
             "mem_util_pct": util if isinstance(util, Reason) else util[1],
             **_columns(self._ask(driver.memory)),
@@ -86,15 +130,15 @@ class Card:
             "mem_clock_mhz": self._ask(driver.clock_mhz, "MEM"),
             "throttle_reasons": self._ask(driver.throttle_reasons),
         }
+        instances = {one.card: _columns(self._ask_of(one.handle, driver.memory)) for one in self.instances}
+        return Taken(values, instances)
 
-    def rows(self, unix_ns: int, values: dict[str, Reading]) -> list[CardRow]:
-        """`values` as a row, and a row for each MIG instance, which has nothing but memory."""
+    def rows(self, unix_ns: int, taken: Taken) -> list[CardRow]:
+        """What was read as a row, and a row for each MIG instance, which has nothing but memory."""
         temp_c, self._new_temp_c = self._new_temp_c, None
-        rows = [self._row(unix_ns, self.text, values if temp_c is None else values | {"temp_c": temp_c})]
-        for card, handle, _ in self._instances:
-            memory = _columns(self._ask_of(handle, self._driver.memory))
-            rows.append(self._row(unix_ns, card, memory))
-        return rows
+        of_card = taken.values if temp_c is None else taken.values | {"temp_c": temp_c}
+        of_instances = [self._row(unix_ns, card, memory) for card, memory in taken.instances.items()]
+        return [self._row(unix_ns, self.text, of_card), *of_instances]
 
     def temp_c(self) -> Reading:
         """Temperature; it goes into the card's next row too."""
@@ -105,15 +149,35 @@ class Card:
         """`direction` is TX or RX."""
         return self._ask(self._driver.pcie_bytes_per_s, direction)
 
-    def processes(self) -> list[list[OnCard]] | Reason:
-        """Those of each MIG instance, where there are any: the list of the whole card needs more rights."""
-        found: list[list[OnCard]] = []
-        for handle in [instance.handle for instance in self._instances] or [self._handle]:
-            entries = self._ask_of(handle, self._driver.processes)
-            if isinstance(entries, Reason):
-                return entries
-            found.append(entries)
-        return found
+    def energy_mj(self) -> int | Reason:
+        """The counter itself."""
+        return self._ask(self._driver.energy_mj)
+
+    def power_w(self) -> Reading:
+        """As the driver reads or averages it."""
+        return self._ask(self._driver.power_w)
+
+    def used_bytes(self, instance: Instance | None) -> Reading:
+        """Memory that is used of the card, or of one of its instances."""
+        handle = instance.handle if instance else self._handle
+        memory = self._ask_of(handle, self._driver.memory)
+        return memory if isinstance(memory, Reason) else memory.used_bytes
+
+    def processes(self, instance: Instance | None) -> Lists:
+        """The lists of one instance; of a whole card those of each of its instances, or its own."""
+        parts = [instance] if instance else self.instances
+        if parts:
+            lists = [self._lists(one.handle, one.about["memory_total_bytes"]) for one in parts]
+        else:
+            lists = [self._lists(self._handle, self._about["memory_total_bytes"])]
+        return Lists.together(lists)
+
+    def _lists(self, handle: Any, total_bytes: int | None) -> Lists:
+        most = MOST_BYTES if total_bytes is None else total_bytes
+        compute, graphics = (
+            self._ask_of(handle, self._driver.processes, kind, most) for kind in ("Compute", "Graphics")
+        )
+        return Lists(compute, graphics)
 
     def util_samples(self, since_us: int) -> list[UtilSample]:
         """What the driver has buffered since this was asked last, as far as it is of `since_us` or later."""
@@ -133,7 +197,7 @@ class Card:
             self._window_s = _median(self._distances_us) / 1e6
 
     def _energy_j(self, handle: Any) -> float:
-        return self._energy.since_first_j(self._driver.energy_mj(handle))
+        return self._energy.since_first_j(self._driver.energy_mj(handle), time.monotonic_ns())
 
     def _find_instances(self) -> list[Instance]:
         handles = self._ask(self._driver.instances)

@@ -8,6 +8,7 @@ from typing import Final
 from evenground.sidecar.columns import COLUMNS
 from evenground.sidecar.nvml import Driver, Reading, Reason
 
+AGE: Final = "gpu_age_s"
 STALE_PERIODS: Final = 5
 STALE_AT_LEAST_NS: Final = 250_000_000
 NOT_YET: Final = Reason("the NVIDIA driver has not answered yet")
@@ -21,10 +22,12 @@ class Latest:
 
     def __init__(self, driver: Driver, period_ns: int) -> None:
         """`period_ns` is the time between two readings of the driver."""
-        self._driver, self._period_ns = driver, period_ns
+        self._driver, self.period_ns = driver, period_ns
         self._values: dict[str, tuple[int, Reading | Judged]] = {}
         self._taken_ns: dict[str, int] = {}
         self.began_ns = 0
+        self.read_ns = 0
+        """When the newest reading began of which all columns without a period are; monotonic."""
 
     def put(self, column: str, at_ns: int, value: Reading | Judged) -> None:
         """A reading that began at monotonic time `at_ns`."""
@@ -32,13 +35,15 @@ class Latest:
 
     def take(self, column: str, now_ns: int, tree: frozenset[int]) -> Reading:
         """The value for a row, or the reason why there is none; what is read slowly is given out once."""
+        if column == AGE and self.read_ns:
+            return self._unless_old((now_ns - self.read_ns) / 1e9, self.read_ns, now_ns, self.period_ns)
         if column not in self._values:
-            return self._unless_old(NOT_YET, self.began_ns, now_ns, self._period_ns)
+            return self._unless_old(NOT_YET, self.began_ns, now_ns, self.period_ns)
         at_ns, value = self._values[column]
-        period_ns = max(self._period_ns, int(COLUMNS[column].period_s * 1e9))
+        period_ns = max(self.period_ns, int(COLUMNS[column].period_s * 1e9))
         if COLUMNS[column].period_s and not isinstance(value, Reason):
             if self._taken_ns.get(column) == at_ns:
-                return self._unless_old(ONCE, self._driver.answered_ns, now_ns, self._period_ns)
+                return self._unless_old(ONCE, self._driver.answered_ns, now_ns, self.period_ns)
             self._taken_ns[column] = at_ns
         return self._unless_old(value(tree) if callable(value) else value, at_ns, now_ns, period_ns)
 

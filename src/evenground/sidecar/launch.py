@@ -9,18 +9,21 @@ import os
 import signal
 import time
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf, make_leaf
 from evenground.sidecar.ending import Ending, end_survivors
+from evenground.sidecar.gpu_counted import NoSuchCard
 from evenground.sidecar.guardian import Guardian
 from evenground.sidecar.marks import VARIABLE
 from evenground.sidecar.process import Command, Surroundings, callers_environment, send
-from evenground.sidecar.recording import NO_CGROUP, Recording, Settings, printable
+from evenground.sidecar.recording import NO_CGROUP, RUN, Recording, Settings, printable
 from evenground.sidecar.summary import NOT_EXECUTABLE, NOT_FOUND, Summary
 from evenground.sidecar.timing import Clocks, both_clocks, hurry
 from evenground.sidecar.tree import Tree
+
+LOOK_S: Final = 0.02
 
 
 class Options(NamedTuple):
@@ -42,7 +45,7 @@ class Launch:
         """Create the output files; OSError when that is impossible, and nothing was started then."""
         self._options = options
         self._parent = os.getppid()
-        self._recording = Recording(options.settings, "run")
+        self._recording = Recording(options.settings, RUN)
         self._no_cgroup: str | None = None
 
     def run(self) -> Summary:
@@ -78,12 +81,14 @@ class Launch:
         self, surroundings: Surroundings, guardian: Guardian, tree: Tree, leaf: Leaf | None
     ) -> Summary:
         own_ns, children_ns, newest = time.process_time_ns(), linux.children_cpu_ns(), tree.newest_pid()
-        asked = both_clocks()
         try:
-            command = self._start(surroundings, guardian, leaf)
+            command = self._held(surroundings, guardian, leaf)
+            tree.newest_pid_tells = tree.newest_pid() != newest
+            if ended := self._wait_for_gpu(command, surroundings):
+                return ended_early(ended, both_clocks())
+            command.launch()
         except OSError as error:
-            return not_started(self._options.command[0], error, asked)
-        tree.newest_pid_tells = tree.newest_pid() != newest
+            return not_started(self._options.command[0], error, both_clocks())
         if leaf and not command.launched.in_leaf:
             self._no_cgroup, leaf = "the kernel does not let the command into it", None
         self._recording.say_how(hurry(), self._no_cgroup)
@@ -119,8 +124,8 @@ class Launch:
             sidecar_sampling_cpu_s=own_ns / 1e9,
         )
 
-    def _start(self, surroundings: Surroundings, guardian: Guardian, leaf: Leaf | None) -> Command:
-        """The command in its caller's environment; OSError when it cannot be started."""
+    def _held(self, surroundings: Surroundings, guardian: Guardian, leaf: Leaf | None) -> Command:
+        """The command before its launch, in its caller's environment; OSError when there is no room."""
         env = callers_environment()
         if self._options.settings.mark_fifo:
             env[os.fsencode(VARIABLE)] = bytes(self._options.settings.mark_fifo.absolute())
@@ -133,6 +138,28 @@ class Launch:
             command = Command(words, surroundings, leaf, env, cpus)
             self._recording.lack(f"nobody ends the command when the sidecar is killed ({error.strerror})")
             return command
+
+    def _wait_for_gpu(self, command: Command, surroundings: Surroundings) -> int | None:
+        """Let the GPU's baseline be taken before the command is started.
+
+        Returns the signal that ends the sidecar meanwhile; the command is dropped then, and so it is where
+        NoSuchCard is raised.
+        """
+        ended = None
+        try:
+            self._recording.open_gpu()
+            while self._recording.awaits_gpu() and ended is None:
+                ended = surroundings.told_to_end(LOOK_S)
+                if self._options.end_with_parent and os.getppid() != self._parent:
+                    ended = signal.SIGTERM
+        except NoSuchCard:
+            command.drop()
+            raise
+        if ended is None:
+            self._recording.end_gpu_baseline()
+        else:
+            command.drop()
+        return ended
 
     def _sample(self, command: Command, guardian: Guardian, tree: Tree, leaf: Leaf | None) -> Ending:
         """Rows from now to the command's end; the last follows it and holds its exact CPU.
@@ -185,6 +212,18 @@ def told(forbidden: Collection[int], left: Collection[int]) -> list[str]:
         numbers = ", ".join(map(str, sorted(left)))
         said.append(f"processes that outlived the command and could not be ended: {numbers}")
     return said
+
+
+def ended_early(number: int, now: Clocks) -> Summary:
+    """The summary of a command that was still to be started when a signal ended the sidecar."""
+    return Summary(
+        launched_unix_ns=now.unix_ns,
+        launched_mono_ns=now.mono_ns,
+        exited_unix_ns=now.unix_ns,
+        exited_mono_ns=now.mono_ns,
+        signal=number,
+        not_started=f"ended by {signal.Signals(number).name} before the command was started",
+    )
 
 
 def not_started(name: str, error: OSError, asked: Clocks) -> Summary:

@@ -1,7 +1,8 @@
-"""The calls to the NVIDIA driver: each returns a value in its unit, or raises NVMLError."""
+"""The calls to the NVIDIA driver: each returns a value in its unit, or raises NVMLError or Implausible."""
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
@@ -11,17 +12,32 @@ class Reason(str):
     """The text that says why there is no value."""
 
 
+class Implausible(ValueError):
+    """A number that cannot be: how a driver writes "not known", or garbage. The text says what it is not."""
+
+
 Reading = float | Reason
 Asked = ParamSpec("Asked")
 Value = TypeVar("Value")
+Number = TypeVar("Number", int, float)
 VALUE_FIELDS: Final = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Members of the union nvmlValue_t in the order of the constants NVML_VALUE_TYPE_*."""
+MOST_W: Final = 10_000.0
+MOST_MHZ: Final = 100_000
+MOST_BYTES: Final = 2**50
+MOST_BYTES_PER_S: Final = 10**12
+MOST_MJ: Final = 2**63
+TEMPERATURES_C: Final = (-100, 200)
+ALL_BITS: Final = 2**32 - 1
+MOST_CARDS: Final = 1024
+MOST_INSTANCES: Final = 64
+MOST_PROCESSES: Final = 100_000
 
 
 class Memory(NamedTuple):
     """Memory of a card or a MIG instance."""
 
-    used_bytes: int
+    used_bytes: Reading
     reserved_bytes: Reading
     total_bytes: int
 
@@ -32,6 +48,19 @@ class OnCard(NamedTuple):
     pid: int
     instance: tuple[int, int]
     used_bytes: int | None
+    """None where the driver does not tell it, or tells more than there is."""
+
+
+class LongEntry(ctypes.Structure):
+    """An entry of the `_v3` lists of processes in the drivers 535.43 to 535.98 alone."""
+
+    _fields_ = (
+        ("pid", ctypes.c_uint),
+        ("usedGpuMemory", ctypes.c_ulonglong),
+        ("gpuInstanceId", ctypes.c_uint),
+        ("computeInstanceId", ctypes.c_uint),
+        ("usedGpuCcProtectedMemory", ctypes.c_ulonglong),
+    )
 
 
 class Driver:
@@ -44,6 +73,7 @@ class Driver:
         self.answered_ns = 0
         """Monotonic time at which the last call came back."""
         self._unknown: set[str] = set()
+        self._long_entries: bool | None = None
 
     def ask(
         self, function: Callable[Asked, Value], *given: Asked.args, **named: Asked.kwargs
@@ -52,7 +82,11 @@ class Driver:
         try:
             return function(*given, **named)
         except Exception as error:
-            return Reason(f"NVML: {self.calling}: {error}")
+            return self.why(error)
+
+    def why(self, error: Exception) -> Reason:
+        """The reason that an error of the newest call is."""
+        return Reason(f"NVML: {self.calling}: {str(error) or type(error).__name__}")
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call one function of the module by its name."""
@@ -72,10 +106,14 @@ class Driver:
                     self._unknown.add(name)
         return self.call(names[-1], *arguments)
 
-    def utilisation_pct(self, handle: Any) -> tuple[int, int]:
+    def card_count(self) -> int:
+        """Of the machine, also of those that this user may not open."""
+        return within(int(self.call("nvmlDeviceGetCount")), 0, MOST_CARDS, "number of cards")
+
+    def utilisation_pct(self, handle: Any) -> tuple[Reading, Reading]:
         """Share of time in which the card computed, and in which its memory was read or written."""
         rates = self.call("nvmlDeviceGetUtilizationRates", handle)
-        return rates.gpu, rates.memory
+        return self._part(rates.gpu, 100, "share in %"), self._part(rates.memory, 100, "share in %")
 
     def memory(self, handle: Any) -> Memory:
         """Version 2 leaves the driver's reserve out of `used`, as nvidia-smi does; old drivers lack it."""
@@ -83,13 +121,13 @@ class Driver:
         too_old = (nvml.NVML_ERROR_FUNCTION_NOT_FOUND, nvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)
         try:
             new = self.call(name, handle, nvml.nvmlMemory_v2)
-            return Memory(new.used, new.reserved, new.total)
+            return self._memory(new.total, new.used, new.reserved)
         except nvml.NVMLError as error:
             if error.value not in (*too_old, nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_INVALID_ARGUMENT):
                 raise
             reason = Reason(f"NVML: {name}_v2: {error}")
         old = self.call(name, handle)
-        return Memory(old.used, reason, old.total)
+        return self._memory(old.total, old.used, reason)
 
     def memory_total_bytes(self, handle: Any) -> int:
         """Of a card or a MIG instance."""
@@ -97,7 +135,7 @@ class Driver:
 
     def power_w(self, handle: Any) -> float:
         """Averaged by the driver, or not, as the card's kind has it."""
-        return float(self.call("nvmlDeviceGetPowerUsage", handle)) / 1000
+        return _watts(float(self.call("nvmlDeviceGetPowerUsage", handle)) / 1000)
 
     def power_instant_w(self, handle: Any) -> float:
         """Not averaged; the field's own return code counts, the call's tells nothing of it."""
@@ -105,51 +143,53 @@ class Driver:
         (answer,) = self.call("nvmlDeviceGetFieldValues", handle, [field])
         if answer.nvmlReturn != self.nvml.NVML_SUCCESS:
             raise self.nvml.NVMLError(answer.nvmlReturn)
-        return float(getattr(answer.value, VALUE_FIELDS[answer.valueType])) / 1000
+        return _watts(float(getattr(answer.value, _field_of(answer.valueType))) / 1000)
 
     def energy_mj(self, handle: Any) -> int:
         """Since the driver was loaded."""
-        return int(self.call("nvmlDeviceGetTotalEnergyConsumption", handle))
+        counter_mj = int(self.call("nvmlDeviceGetTotalEnergyConsumption", handle))
+        return within(counter_mj, 0, MOST_MJ, "energy in mJ")
 
     def clock_mhz(self, handle: Any, kind: str) -> int:
         """`kind` is SM or MEM."""
-        return int(self.call("nvmlDeviceGetClockInfo", handle, getattr(self.nvml, f"NVML_CLOCK_{kind}")))
+        mhz = int(self.call("nvmlDeviceGetClockInfo", handle, getattr(self.nvml, f"NVML_CLOCK_{kind}")))
+        return within(mhz, 0, MOST_MHZ, "clock in MHz")
 
     def throttle_reasons(self, handle: Any) -> int:
         """A bit mask."""
         new, old = "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
-        return int(self.newest((new, old), handle))
+        return within(int(self.newest((new, old), handle)), 0, ALL_BITS - 1, "mask of reasons")
 
     def temperature_c(self, handle: Any) -> int:
         """Of the chip."""
         names = ("nvmlDeviceGetTemperatureV", "nvmlDeviceGetTemperature")
-        return int(self.newest(names, handle, self.nvml.NVML_TEMPERATURE_GPU))
+        celsius = int(self.newest(names, handle, self.nvml.NVML_TEMPERATURE_GPU))
+        return within(celsius, *TEMPERATURES_C, "temperature in °C")
 
     def pcie_bytes_per_s(self, handle: Any, direction: str) -> int:
         """`direction` is TX or RX. The driver counts for 20 ms and answers then."""
         counter = getattr(self.nvml, f"NVML_PCIE_UTIL_{direction}_BYTES")
-        return int(self.call("nvmlDeviceGetPcieThroughput", handle, counter)) * 1000
+        bytes_per_s = int(self.call("nvmlDeviceGetPcieThroughput", handle, counter)) * 1000
+        return within(bytes_per_s, 0, MOST_BYTES_PER_S, "throughput in B/s")
 
-    def processes(self, handle: Any) -> list[OnCard]:
-        """Those that compute and those that draw; one that does both stands in both lists."""
-        return self.computing(handle) + self.drawing(handle)
+    def processes(self, handle: Any, kind: str, total_bytes: int) -> list[OnCard]:
+        """Those that compute (`kind` Compute) or draw (Graphics) on something with so much memory.
 
-    def computing(self, handle: Any) -> list[OnCard]:
-        """Processes that compute on the card."""
-        return self._processes(handle, "Compute")
-
-    def drawing(self, handle: Any) -> list[OnCard]:
-        """Processes that draw on it; none where it cannot draw."""
+        None draws on a card that cannot.
+        """
         try:
-            return self._processes(handle, "Graphics")
+            listed = self._processes(handle, kind)
         except self.nvml.NVMLError_NotSupported:
-            return []
-
-    def _processes(self, handle: Any, kind: str) -> list[OnCard]:
-        name = f"nvmlDeviceGet{kind}RunningProcesses"
+            if kind == "Graphics":
+                return []
+            raise
         return [
-            OnCard(int(entry.pid), (entry.gpuInstanceId, entry.computeInstanceId), entry.usedGpuMemory)
-            for entry in self.newest((f"{name}_v3", f"{name}_v2"), handle)
+            OnCard(
+                int(entry.pid),
+                (entry.gpuInstanceId, entry.computeInstanceId),
+                _at_most(entry.usedGpuMemory, total_bytes),
+            )
+            for entry in listed
         ]
 
     def util_samples(self, handle: Any, after_us: int) -> list[tuple[int, float]]:
@@ -159,39 +199,121 @@ class Driver:
             kind, samples = self.call("nvmlDeviceGetSamples", handle, kind_of_sample, after_us)
         except self.nvml.NVMLError_NotFound:  # none since then
             return []
-        field = VALUE_FIELDS[kind]
+        field = _field_of(kind)
         pairs = [(int(sample.timeStamp), float(getattr(sample.sampleValue, field))) for sample in samples]
-        return sorted(pair for pair in pairs if pair[0] > after_us)
+        return sorted((at_us, pct) for at_us, pct in pairs if at_us > after_us and 0 <= pct <= 100)
 
     def instances(self, handle: Any) -> dict[int, Any]:
-        """Handles of the MIG instances by their index; none where MIG is off or unknown to the card."""
+        """Handles of the MIG instances by their index, or the reason why one has none.
+
+        None where MIG is off or unknown to the card; those that this user may not open are left out.
+        """
         nvml = self.nvml
         try:
             mode, _ = self.call("nvmlDeviceGetMigMode", handle)
         except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):
             return {}
-        found: dict[int, Any] = {}
-        if mode == nvml.NVML_DEVICE_MIG_ENABLE:
-            for index in range(self.call("nvmlDeviceGetMaxMigDeviceCount", handle)):
-                try:
-                    found[index] = self.call("nvmlDeviceGetMigDeviceHandleByIndex", handle, index)
-                except nvml.NVMLError_NotFound:  # indices have holes
-                    continue
-        return found
+        if mode != nvml.NVML_DEVICE_MIG_ENABLE:
+            return {}
+        most = int(self.call("nvmlDeviceGetMaxMigDeviceCount", handle))
+        indices = range(within(most, 0, MOST_INSTANCES, "number of MIG instances"))
+        found = {index: self._instance(handle, index) for index in indices}
+        return {index: instance for index, instance in found.items() if instance is not None}
 
     def name(self, handle: Any) -> str:
         """The product's; of a MIG instance with its profile."""
-        return self.text("nvmlDeviceGetName", handle)
+        return self._text("nvmlDeviceGetName", handle)
 
     def uuid(self, handle: Any) -> str:
         """Of a card or a MIG instance, as in CUDA_VISIBLE_DEVICES."""
-        return self.text("nvmlDeviceGetUUID", handle)
+        return self._text("nvmlDeviceGetUUID", handle)
 
-    def text(self, name: str, *arguments: Any) -> str:
-        """What a function answers that gives text; bytes that are no UTF-8 are shown as such."""
-        self.calling = name
-        function = getattr(self.nvml, name)
-        # The module's own wrapper decodes, and fails where it cannot.
-        answer = getattr(function, "__wrapped__", function)(*arguments)
+    def _text(self, name: str, handle: Any) -> str:
+        """Text of the driver's; bytes of it that are none are shown as such."""
+        try:
+            return str(self.call(name, handle))
+        except UnicodeDecodeError as error:
+            return bytes(error.object).decode("utf-8", "backslashreplace")
+
+    def _instance(self, handle: Any, index: int) -> Any:
+        nvml = self.nvml
+        try:
+            return self.call("nvmlDeviceGetMigDeviceHandleByIndex", handle, index)
+        except (nvml.NVMLError_NotFound, nvml.NVMLError_NoPermission):  # indices have holes
+            return None
+        except nvml.NVMLError as error:
+            return self.why(error)
+
+    def _memory(self, total: int, used: int, reserved: int | Reason) -> Memory:
+        total = within(int(total), 1, MOST_BYTES, "size of a memory in B")
+        part = "part of its memory in B"
+        return Memory(
+            self._part(used, total, part),
+            reserved if isinstance(reserved, Reason) else self._part(reserved, total, part),
+            total,
+        )
+
+    def _part(self, value: int, most: int, what: str) -> Reading:
+        return self.ask(within, int(value), 0, int(most), what)
+
+    def _processes(self, handle: Any, kind: str) -> list[Any]:
+        name = f"nvmlDeviceGet{kind}RunningProcesses"
+        if self._has_long_entries(handle):
+            return self._list_long(f"{name}_v3", handle)
+        return list(self.newest((f"{name}_v3", f"{name}_v2"), handle))
+
+    def _has_long_entries(self, handle: Any) -> bool:
+        """Whether entries have 32 bytes: such a driver has the one of these functions and not the other."""
+        if self._long_entries is None:
+            version = getattr(self.nvml, "nvmlProcessDetailList_v1", 0)
+            protects = self._has("nvmlDeviceGetConfComputeMemSizeInfo", handle)
+            details = self._has("nvmlDeviceGetRunningProcessDetailList", handle, version, 0)
+            self._long_entries = protects and not details
+        return self._long_entries
+
+    def _has(self, name: str, *arguments: Any) -> bool:
+        """Whether the driver has a function, whatever it answers (and the module makes of that)."""
+        if not hasattr(self.nvml, name):
+            return False
+        try:
+            self.call(name, *arguments)
+        except self.nvml.NVMLError_FunctionNotFound:
+            return False
+        except Exception:
+            return True
+        return True
+
+    def _list_long(self, name: str, handle: Any) -> list[Any]:
+        """What the module does for a list, with the longer entries."""
+        nvml, count = self.nvml, ctypes.c_uint(0)
+        self.calling, function = name, getattr(self.nvml.nvmlLib, name)
+        status = function(handle, ctypes.byref(count), None)
+        if status == nvml.NVML_ERROR_INSUFFICIENT_SIZE:
+            room = 2 * within(count.value, 0, MOST_PROCESSES, "number of processes") + 5
+            count, entries = ctypes.c_uint(room), (LongEntry * room)()
+            status = function(handle, ctypes.byref(count), entries)
+            if status == nvml.NVML_SUCCESS:
+                return list(entries[: count.value])
         self.answered_ns = time.monotonic_ns()
-        return answer.decode("utf-8", "backslashreplace") if isinstance(answer, bytes) else str(answer)
+        if status != nvml.NVML_SUCCESS:
+            raise nvml.NVMLError(status)
+        return []
+
+
+def within(value: Number, least: float, most: float, what: str) -> Number:
+    """`value` where it lies between the two; Implausible where it does not, or is no number."""
+    if not least <= value <= most:
+        raise Implausible(f"answered {value:.15g}, which is no {what}")
+    return value
+
+
+def _watts(power_w: float) -> float:
+    return within(power_w, 0.0, MOST_W, "power in W")
+
+
+def _at_most(used: int | None, total_bytes: int) -> int | None:
+    return None if used is None or used > total_bytes else int(used)
+
+
+def _field_of(kind: int) -> str:
+    return VALUE_FIELDS[within(int(kind), 0, len(VALUE_FIELDS) - 1, "type of a value")]

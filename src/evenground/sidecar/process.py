@@ -9,11 +9,10 @@ import os
 import resource
 import signal
 import struct
-import subprocess
 import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf
@@ -56,6 +55,9 @@ class Launched(NamedTuple):
 
 
 _LAUNCHED: Final = struct.Struct("=qqq??")
+_GO: Final = b"."
+PYTHONS_OWN: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+"""What Python ignores for itself."""
 
 
 class NotBound(OSError):
@@ -86,6 +88,11 @@ class Surroundings:
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         self._pid = os.getpid()
 
+    def told_to_end(self, patience_s: float) -> int | None:
+        """Wait so long for a signal that would end a command; its number, None where none came."""
+        info = signal.sigtimedwait(self.waited_for - {signal.SIGCHLD}, patience_s)
+        return info.si_signo if info else None
+
     def restore_in_child(self) -> None:
         """Called in the command's process before it becomes the command: dies with the sidecar."""
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -93,6 +100,8 @@ class Surroundings:
             os._exit(128 + signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
         signal.signal(signal.SIGCHLD, self._sigchld)
+        for number in PYTHONS_OWN:
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
 
@@ -110,7 +119,7 @@ def callers_environment() -> dict[bytes, bytes]:
 
 
 class Command:
-    """The command, from its start to the moment it is reaped."""
+    """The command, from the process that will become it to the moment it is reaped."""
 
     def __init__(
         self,
@@ -120,37 +129,83 @@ class Command:
         env: dict[bytes, bytes],
         cpus: Collection[int] | None = None,
     ) -> None:
-        """Start it in a session of its own, in `leaf`, bound to `cpus`; OSError when it cannot be started.
+        """Make its process, in a session of its own; there it waits, until `launch` makes it the command.
 
-        Standard streams and other inherited descriptors are the caller's; `pid` is also its group and its
-        session.
+        So it is forked while there is one thread, and before the NVIDIA driver is opened, whatever is waited
+        for then. `leaf` and `cpus` are where it will run. Standard streams and other inherited descriptors
+        are the caller's; `pid` is also its group and its session. OSError when there is no room for it.
         """
         self._signals = surroundings.waited_for
-        told = mmap.mmap(-1, _LAUNCHED.size)
+        self._cpus = cpus
+        self._told = mmap.mmap(-1, _LAUNCHED.size)
+        self.launched: Launched
+        self.exit: Exit | None = None
+        word, self._word = os.pipe()
+        self._fault, fault = os.pipe()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for descriptor in (word, self._word, self._fault, fault):
+                os.close(descriptor)
+            raise
+        if self.pid == 0:
+            os.close(self._word)  # else the end of the sidecar would not be seen
+            os.close(self._fault)
+            self._become(argv, surroundings, leaf, env, word, fault)
+        os.close(word)
+        os.close(fault)
 
-        def become() -> None:
+    def launch(self) -> None:
+        """Let it become the command, and note when; OSError when it cannot."""
+        now = both_clocks()
+        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile: how it ended tells so
+            os.write(self._word, _GO)
+        os.close(self._word)
+        with os.fdopen(self._fault, "rb") as file:
+            fault = file.read()
+        launched = Launched(*_LAUNCHED.unpack(self._told[:]))
+        self.launched = launched if launched.unix_ns else Launched(*now, 0, False, False)
+        if not fault:
+            return
+        os.waitpid(self.pid, 0)
+        if self._cpus is not None and launched.unbound:
+            raise NotBound(self._cpus)
+        raise OSError(int(fault), os.strerror(int(fault)))
+
+    def drop(self) -> None:
+        """End the process that waits; nothing was executed."""
+        os.close(self._word)
+        os.close(self._fault)
+        os.waitpid(self.pid, 0)
+
+    def _become(
+        self,
+        argv: Sequence[str],
+        surroundings: Surroundings,
+        leaf: Leaf | None,
+        env: dict[bytes, bytes],
+        word: int,
+        fault: int,
+    ) -> NoReturn:
+        """In the command's process: wait for the word, be set up, be executed. Never comes back."""
+        number = errno.EINVAL
+        try:
+            os.setsid()
+            if os.read(word, 1) != _GO:
+                os._exit(0)
             entered = leaf is not None and leaf.enter()
             before_ns = time.process_time_ns()
             # Only now: entering a cgroup that has CPUs of its own sets them anew.
-            unbound = cpus is not None and not linux.bind(cpus)
+            unbound = self._cpus is not None and not linux.bind(self._cpus)
             surroundings.restore_in_child()
-            told[:] = _LAUNCHED.pack(*both_clocks(), before_ns, entered, unbound)
-            if unbound:
-                raise ChildProcessError("not bound")  # Popen reaps it, and says no more than that it failed
-
-        try:
-            process = subprocess.Popen(
-                argv, close_fds=False, start_new_session=True, preexec_fn=become, env=env
-            )
-        except subprocess.SubprocessError:
-            if cpus is not None and Launched(*_LAUNCHED.unpack(told[:])).unbound:
-                raise NotBound(cpus) from None
-            raise
-        self.launched = Launched(*_LAUNCHED.unpack(told[:]))
-        # Children are reaped here; Popen must neither wait for this one nor complain that nobody did.
-        process.returncode = 0
-        self.pid = process.pid
-        self.exit: Exit | None = None
+            self._told[:] = _LAUNCHED.pack(*both_clocks(), before_ns, entered, unbound)
+            if not unbound:
+                os.execvpe(argv[0], list(argv), env)
+        except OSError as error:
+            number = error.errno or number
+        finally:
+            os.write(fault, str(number).encode())
+            os._exit(1)
 
     def wait_until(self, wake_ns: float) -> bool:
         """Sleep until monotonic `wake_ns` or the command's end, pass signals on, reap orphans.

@@ -26,6 +26,7 @@ from evenground.sidecar.tree import HIDDEN, Tree
 if TYPE_CHECKING:
     from evenground.sidecar.mapped import Mapped
 
+RUN: Final = "run"
 NO_GPU: Final = "switched off with --no-gpu"
 NO_PSS: Final = "switched off with --no-pss"
 NO_CGROUP: Final = "switched off with --no-cgroup"
@@ -43,6 +44,10 @@ class Settings(NamedTuple):
     mark_fifo: Path | None = None
     mark_file: Path | None = None
     mapped: Path | None = None
+    card: str | None = None
+    """UUID of the card or MIG instance that alone counts; None: all cards."""
+    gpu_wait_s: float = 0.0
+    """How long to wait for the first answer of the NVIDIA driver before anything is measured."""
 
     def beside(self, what: str) -> Path:
         """A further file of this measurement: samples.csv -> samples.WHAT.csv."""
@@ -83,7 +88,7 @@ class Recording:
         """Create all output files; OSError when that is impossible."""
         self.settings = settings
         self.missing = Missing()
-        self.about: dict[str, Any] = {"mode": mode}
+        self.about: dict[str, Any] = {"mode": mode, "gpu_baseline": None}
         """What the header says beside columns and summary: scheduling, cpu_source ..."""
         self._marks: Marks | None = None
         self._fifo: MarkFifo | None = None
@@ -130,13 +135,16 @@ class Recording:
     def _find_gpu(self) -> Gpu | str:
         nvml = load_nvml() if self.settings.gpu else NO_GPU
         if not isinstance(nvml, str):
-            return Gpu(nvml, Slots(0, self.settings.rate_hz).period_ns)
+            given = self.settings
+            period_ns = Slots(0, given.rate_hz).period_ns
+            watched = self.about["mode"] == RUN and given.gpu_wait_s > 0
+            return Gpu(nvml, period_ns, given.card, watched)
         for column in GPU_COLUMNS:
             self.missing.expect(column, nvml)
         return nvml
 
     def start(self, tree: Tree, leaf: Leaf | None, launched_mono_ns: int, before_leaf_ns: int = 0) -> None:
-        """Slot 0 is now; threads begin here, after everything was forked."""
+        """Slot 0 is now; threads begin here, but that of the GPU, after everything was forked."""
         self._tree = tree
         self._cpu = CpuAccount(tree, leaf, before_leaf_ns)
         self._zero_ns = time.monotonic_ns()
@@ -145,11 +153,32 @@ class Recording:
         self._start_threads(self._zero_ns)
         self.sampler = Sampler(Sources(tree, self._cpu, self._pss, self._gpu), self.missing, launched_mono_ns)
 
+    def open_gpu(self) -> None:
+        """Begin to read the GPU before anything is measured; call after everything was forked."""
+        if isinstance(self._gpu, Gpu) and (why := _refused(self._gpu.open)):
+            self._no_thread_for_gpu(why)
+
+    def awaits_gpu(self) -> bool:
+        """Whether the start should wait for the GPU; NoSuchCard where the card that counts is not there."""
+        if not isinstance(self._gpu, Gpu):
+            return False
+        if self._gpu.refused:
+            raise self._gpu.refused
+        return self._gpu.is_awaited(self.settings.gpu_wait_s)
+
+    def end_gpu_baseline(self) -> None:
+        """The command is about to be started: what is known of the GPU by now stands."""
+        if isinstance(self._gpu, Gpu) and self.settings.gpu_wait_s:
+            self.about["gpu_baseline"] = self._gpu.baseline()
+
+    def _no_thread_for_gpu(self, why: str) -> None:
+        self._gpu = f"no thread to read it: {why}"
+        self._never_seen(GPU_COLUMNS, self._gpu)
+
     def _start_threads(self, zero_ns: int) -> None:
         """A thread that cannot be had costs its values, not the measurement."""
         if isinstance(self._gpu, Gpu) and (why := _refused(partial(self._gpu.start, zero_ns))):
-            self._gpu = f"no thread to read it: {why}"
-            self._never_seen(GPU_COLUMNS, self._gpu)
+            self._no_thread_for_gpu(why)
         if isinstance(self._pss, Pss) and (why := _refused(self._pss.start)):
             self._pss = f"no thread to read it: {why}"
             self._never_seen(("pss_bytes",), self._pss)
@@ -299,23 +328,17 @@ class Recording:
             write_json(self.settings.mapped, self._mapped.content())
         self.write_header(summary)
 
-    def vram_bytes(self) -> int | None:
-        """Memory of all cards together; None without a card, or before the driver has answered."""
-        cards = self._gpu.cards if isinstance(self._gpu, Gpu) else []
-        sizes = [card.get("memory_total_bytes") for card in cards]
-        known = [size for size in sizes if isinstance(size, int)]
-        return sum(known) if known and len(known) == len(sizes) else None
-
     def write_header(self, summary: dict[str, Any] | None) -> None:
         """samples.json as it stands now."""
         cards = self._gpu.cards if isinstance(self._gpu, Gpu) else []
+        card = self._gpu.card if isinstance(self._gpu, Gpu) else None
         content = header(self.settings.rate_hz, self.missing, self._zero_ns, cards)
         machine = {
             "cores": os.cpu_count(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         }
         marks = self._marks.count if self._marks else None
-        about = {"machine": machine, "marks": marks, "lacks": self.lacks, **self.about}
+        about = {"gpu_card": card, "machine": machine, "marks": marks, "lacks": self.lacks, **self.about}
         if self._cpu:
             about["cpu_source"] = self._cpu.source
         write_json(self.settings.header, content | about | {"summary": summary})

@@ -10,14 +10,19 @@ from evenground.sidecar.output import Cell
 
 Row = dict[str, Cell]
 UNIXSTATS_HEADER: Final = "time(s);cpu;ram;gpu;graphic ram"
+UNIXSTATS_VRAM_BYTES: Final = 7981 * 2**20
+"""What UnixStats took for the size of every card's memory."""
+KEPT_S: Final = 2.5
+"""Memory of the processes comes once a second; so long its value stands."""
 
 
 class Show:
     """Turns rows into lines; times count from the first row."""
 
-    def __init__(self, memory_bytes: int, vram_bytes: Callable[[], int | None]) -> None:
-        """Sizes of the machine's memory and of its cards', the second asked at each row."""
-        self._memory_bytes, self._vram_bytes = memory_bytes, vram_bytes
+    def __init__(self, memory_bytes: int) -> None:
+        """Size of the machine's memory."""
+        self._memory_bytes = memory_bytes
+        self._vram: tuple[float, Cell] | None = None
         self._first_ns: int | None = None
         self._before: tuple[float, float] | None = None
 
@@ -25,8 +30,9 @@ class Show:
         """`time(s);cpu;ram;gpu;graphic ram` with UnixStats's estimators, in percent, with decimal comma.
 
         cpu is the machine's mean since boot, ram `free`'s used over total, gpu the whole card, graphic ram
-        the whole card's memory. Unlike there, the time is when the row was read and a missing value is
-        empty, not 0. None for a row between two readings of the machine (above ten rows a second).
+        the processes' memory on the card over 7981 MiB, whatever the card has. Unlike there, the time is
+        when the row was read and a missing value is empty, not 0. None for a row between two readings of the
+        machine (above ten rows a second).
         """
         if row["cpu_since_boot_pct"] is None:
             return None
@@ -35,7 +41,7 @@ class Show:
             row["cpu_since_boot_pct"],
             _percent(row["free_used_bytes"], self._memory_bytes),
             row["gpu_util_pct"],
-            _percent(row["vram_used_bytes"], self._vram_bytes()),
+            _percent(self._tree_vram_bytes(row), UNIXSTATS_VRAM_BYTES),
         )
         return ";".join("" if value is None else f"{value:.6g}".replace(".", ",") for value in values)
 
@@ -49,6 +55,13 @@ class Show:
             f"Graphic RAM: {_said(row['vram_used_bytes'], 'MiB', 2**20)}",
         )
         return "    ".join(parts)
+
+    def _tree_vram_bytes(self, row: Row) -> Cell:
+        """The newest value, unless it is too old."""
+        now_s = self._time_s(row)
+        if row["vram_tree_bytes"] is not None:
+            self._vram = now_s, row["vram_tree_bytes"]
+        return self._vram[1] if self._vram and now_s - self._vram[0] <= KEPT_S else None
 
     def _time_s(self, row: Row) -> float:
         now_ns = int(row["t_mono_ns"] or 0)
@@ -64,12 +77,12 @@ class Show:
         return 100 * (cpu_s - before[1]) / (now_s - before[0]) if before else None
 
 
-def printer(form: str | None, vram_bytes: Callable[[], int | None]) -> Callable[[Row], None]:
+def printer(form: str | None) -> Callable[[Row], None]:
     """What to do with every row: print it (`pretty` for a person, `csv` as UnixStats did), or nothing.
 
     OSError where standard output cannot be written.
     """
-    show = Show(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), vram_bytes)
+    show = Show(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     line = {None: lambda row: None, "pretty": show.pretty, "csv": show.unixstats}[form]
     first = [UNIXSTATS_HEADER] if form == "csv" else []
 

@@ -69,18 +69,24 @@ class Calibration(NamedTuple):
 
 
 def calibrate(
-    load_s: float = LOAD_S, *, quick: bool = False, options: Sequence[str] = (), folder: Path | None = None
+    load_s: float = LOAD_S,
+    *,
+    quick: bool = False,
+    options: Sequence[str] = (),
+    folder: Path | None = None,
+    card: str | None = None,
 ) -> Calibration:
     """Run every known load beside a sidecar of its own, about `load_s` seconds each, and judge the rows.
 
     `quick` leaves out some; `options` are further ones of `sidecar run`; files go to `folder`, by default a
-    temporary one. CalibrationError or OSError when a load or its sidecar fails.
+    temporary one. `card` is the UUID of the card or MIG instance to load; None: the one that CUDA counts
+    first. CalibrationError or OSError when a load or its sidecar fails.
     """
     began_s = time.monotonic()
     figures: list[Figure] = []
     reasons: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sidecar-calibrate-", dir=folder) as scratch:
-        lab = Laboratory(Path(scratch), options)
+        lab = Laboratory(Path(scratch), options, card=card)
         for experiment in EXPERIMENTS:
             if quick and experiment in LEFT_OUT_WHEN_QUICK:
                 names = LEFT_OUT_WHEN_QUICK[experiment]
@@ -101,13 +107,13 @@ def machine() -> dict[str, str | int]:
     return {"cpus": experiments.cores(), "kernel_release": os.uname().release, "clock": clock}
 
 
-def calibrate_command(output: Path | None, quick: bool) -> int:
+def calibrate_command(output: Path | None, quick: bool, card: str | None = None) -> int:
     """Calibrate, print the table, write JSON to `output`; the exit status.
 
     0: every figure that can be measured here passes; 1: one fails; 125: the calibration itself failed.
     """
     try:
-        done = calibrate(QUICK_LOAD_S if quick else LOAD_S, quick=quick)
+        done = calibrate(QUICK_LOAD_S if quick else LOAD_S, quick=quick, card=card)
         print(table(done.figures), flush=True)
         if output:
             write_json(output, done.as_json())

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -74,9 +74,19 @@ class Observed(NamedTuple):
 class Laboratory:
     """Runs known loads, beside a sidecar or alone, in one folder that it may fill."""
 
-    def __init__(self, folder: Path, options: Sequence[str] = (), prefix: Sequence[str] = ()) -> None:
-        """`options` are further ones of `sidecar run`; `prefix` is a command that starts another."""
-        self._folder, self._options, self._prefix = folder, options, prefix
+    def __init__(
+        self,
+        folder: Path,
+        options: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+        card: str | None = None,
+    ) -> None:
+        """`options` are further ones of `sidecar run`; `prefix` is a command that starts another.
+
+        `card` is the UUID of the card or MIG instance to load; None: the one that CUDA counts first.
+        """
+        self._folder, self._options, self._prefix = folder, tuple(options), prefix
+        self._card = card
         self.modes: dict[str, str] = {}
         """How the last sidecar worked: `scheduling` and `cpu_source` of its header."""
 
@@ -84,10 +94,12 @@ class Laboratory:
         """Run a load with a sidecar beside it; CalibrationError when one of the two fails."""
         return self.observe(load, load_words(load, self._truth, numbers), rate_hz)
 
-    def observe(self, load: str, words: Sequence[str], rate_hz: float = 10.0) -> Observed:
+    def observe(
+        self, load: str, words: Sequence[str], rate_hz: float = 10.0, options: Sequence[str] = ()
+    ) -> Observed:
         """As `beside`, for a program that writes its truth to this laboratory's file."""
         samples = self._folder / "samples.csv"
-        _run(load, [*self._prefix, *sidecar_words(words, samples, rate_hz, self._options)])
+        _run(load, [*self._prefix, *sidecar_words(words, samples, rate_hz, [*self._options, *options])])
         seen = read_observed(samples, self._truth)
         self.modes = {
             key: str(seen.header[key]) for key in ("scheduling", "cpu_source") if key in seen.header
@@ -100,9 +112,16 @@ class Laboratory:
         return read_truth(self._truth)
 
     def on_gpu(self, seconds: float) -> Observed:
-        """The GPU load beside a sidecar; NotHere when the driver refuses."""
-        words = [sys.executable, "-I", "-S", gpu_load.__file__, str(self._truth), repr(seconds)]
-        return self.observe("gpu_load", words)
+        """The GPU load beside a sidecar, both on one card; NotHere when the driver refuses."""
+        card = self._card or self._first_card()
+        words = [sys.executable, "-I", "-S", gpu_load.__file__, "load", str(self._truth), repr(seconds), card]
+        return self.observe("gpu_load", words, options=[f"--gpu={card}"])
+
+    def _first_card(self) -> str:
+        """UUID of what CUDA counts first; NotHere when the driver refuses."""
+        words = [sys.executable, "-I", "-S", gpu_load.__file__, "first", str(self._truth)]
+        _run("gpu_load", words)
+        return str(read_truth(self._truth)["uuid"])
 
     @contextlib.contextmanager
     def all_cores_loaded(self) -> Iterator[None]:
@@ -151,8 +170,11 @@ def load_words(load: str, truth: Path, numbers: dict[str, float]) -> list[str]:
 def sidecar_words(
     command: Sequence[str], samples: Path, rate_hz: float, options: Sequence[str] = ()
 ) -> list[str]:
-    """The command line of a sidecar beside `command`; its header stands beside the samples."""
-    words = ["run", "--end-with-parent", "--samples", str(samples)]
+    """The command line of a sidecar beside `command`; its header stands beside the samples.
+
+    A known load has no use for the GPU's baseline, which takes a second.
+    """
+    words = ["run", "--end-with-parent", "--gpu-wait-s", "0", "--samples", str(samples)]
     words += ["--header", str(samples.with_suffix(".json")), "--rate-hz", repr(rate_hz)]
     return sidecar_command([*words, *options, "--", *command])
 
@@ -353,7 +375,7 @@ def own_cpu(lab: Laboratory, load_s: float) -> list[Figure]:
 
 
 def gpu(lab: Laboratory, phase_s: float = GPU_PHASE_S) -> list[Figure]:
-    """Memory ballast and spinning on the first card; whatever goes wrong is the reason of both figures."""
+    """Memory ballast and spinning on one card; whatever goes wrong is the reason of both figures."""
     try:
         if reason := gpu_load.no_cuda():
             raise NotHere(reason)
@@ -366,7 +388,7 @@ def gpu(lab: Laboratory, phase_s: float = GPU_PHASE_S) -> list[Figure]:
 def gpu_figures(seen: Observed) -> list[Figure]:
     """Judge the GPU load; NotHere when the driver knows no card."""
     if not seen.header["gpus"]:
-        raise NotHere(seen.header["missing"].get("gpu_util_pct", "the NVIDIA driver knows no card"))
+        raise NotHere(seen.header["missing"].get("gpu_util_pct", "the NVIDIA driver gives this user no card"))
     truth, vram, util = seen.truth, seen.series("vram_used_bytes"), seen.series("gpu_util_pct")
     half_ns = (truth["spin_ns"][0] + truth["spin_ns"][1]) // 2
 
@@ -374,10 +396,31 @@ def gpu_figures(seen: Observed) -> list[Figure]:
         levels = [_median(judge.between(vram, *truth[phase])) for phase in ("before_ns", "held_ns")]
         return abs(judge.error_pct(levels[1] - levels[0], truth["ballast_bytes"]))
 
+    def use_pct() -> float:
+        return _median(judge.between(util, half_ns, truth["spin_ns"][1]))
+
     return [
-        figure("gpu_vram", rise_error_pct),
-        figure("gpu_util", lambda: _median(judge.between(util, half_ns, truth["spin_ns"][1]))),
+        _undisturbed(seen, _of_gpu(seen, "gpu_vram", "vram_used_bytes", rise_error_pct)),
+        _of_gpu(seen, "gpu_util", "gpu_util_pct", use_pct),
     ]
+
+
+def _of_gpu(seen: Observed, name: str, column: str, measure: Callable[[], float]) -> Figure:
+    """The figure; what the driver does not tell of this card (a MIG instance's use) is left out."""
+    missing = seen.header["missing"].get(column)
+    return left_out(name, missing) if missing and not seen.series(column) else figure(name, measure)
+
+
+def _undisturbed(seen: Observed, judged: Figure) -> Figure:
+    """A missed goal is no fault of the sampler's where others hold memory on the card, too."""
+    columns = {"gpu_foreign_processes": "compute", "gpu_desktop_processes": "draw"}
+    others = {
+        does: max((count for _, count in seen.series(name)), default=0) for name, does in columns.items()
+    }
+    told = [f"{count:.0f} {does}" for does, count in others.items() if count]
+    if judged.passed is False and told:
+        return left_out(judged.name, f"other processes use the card as well: {', '.join(told)}")
+    return judged
 
 
 def _median(series: judge.Series) -> float:

@@ -1,7 +1,8 @@
 """A known load on an NVIDIA GPU, through the CUDA driver alone: memory ballast, then spinning.
 
-Started by file name, `python -I -S gpu_load.py TRUTH_FILE SECONDS`, standing alone as `loads.py` does. The
-truth is one JSON object: the ballast's bytes and the monotonic moments of each phase, or `error`.
+Started by file name, `python -I -S gpu_load.py load TRUTH_FILE SECONDS UUID`, standing alone as `loads.py`
+does, it loads that card or MIG instance. The truth is one JSON object: the ballast's bytes and the monotonic
+moments of each phase, or `error`. `gpu_load.py first TRUTH_FILE` writes the `uuid` of what CUDA counts first.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 LIBRARY: Final = "libcuda.so.1"
 BALLAST_BYTES: Final = 256 * 2**20
@@ -32,16 +35,23 @@ def no_cuda() -> str | None:
 
 
 class Card:
-    """The first card, with a context of its own; memory of `BALLAST_BYTES` can be taken and written."""
+    """The first card that is seen. In a context, memory of BALLAST_BYTES can be taken and written."""
 
     def __init__(self, library: Any) -> None:
         """`library` is the CUDA driver, or something with the same functions."""
         self._library = library
-        self._memory = ctypes.c_uint64()
-        device, self._context = ctypes.c_int(), ctypes.c_void_p()
+        self._memory, self._context, self._device = ctypes.c_uint64(), ctypes.c_void_p(), ctypes.c_int()
         self._call("cuInit", ctypes.c_uint(0))
-        self._call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(0))
-        self._call("cuCtxCreate_v2", ctypes.byref(self._context), ctypes.c_uint(0), device)
+        self._call("cuDeviceGet", ctypes.byref(self._device), ctypes.c_int(0))
+
+    def uuid(self) -> str:
+        """As in CUDA_VISIBLE_DEVICES. Of a MIG instance the older call tells the UUID of its card."""
+        own, whole = self._uuid("cuDeviceGetUuid_v2"), self._uuid("cuDeviceGetUuid")
+        return f"{'GPU' if own == whole else 'MIG'}-{own}"
+
+    def open(self) -> None:
+        """Make the context."""
+        self._call("cuCtxCreate_v2", ctypes.byref(self._context), ctypes.c_uint(0), self._device)
 
     def take(self) -> None:
         """Take the ballast."""
@@ -59,6 +69,11 @@ class Card:
         self._call("cuMemFree_v2", self._memory)
         self._call("cuCtxDestroy_v2", self._context)
 
+    def _uuid(self, name: str) -> UUID:
+        found = (ctypes.c_ubyte * 16)()
+        self._call(name, found, self._device)
+        return UUID(bytes=bytes(found))
+
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, name)(*arguments)
         if status:
@@ -67,6 +82,7 @@ class Card:
 
 def measure(card: Card, seconds: float) -> dict[str, Any]:
     """The phases' moments: context alone, ballast held, spinning; each lasts `seconds`."""
+    card.open()
     moments = [time.monotonic_ns()]
     time.sleep(seconds)
     moments.append(time.monotonic_ns())
@@ -85,10 +101,24 @@ def measure(card: Card, seconds: float) -> dict[str, Any]:
     }
 
 
-def main(truth: str, seconds: str) -> None:
-    """Run the load and write its truth."""
+def first() -> dict[str, Any]:
+    """The UUID of the card or MIG instance that CUDA counts first."""
+    return {"uuid": Card(ctypes.CDLL(LIBRARY)).uuid()}
+
+
+def load(seconds: str, uuid: str) -> dict[str, Any]:
+    """The phases on that card or MIG instance."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = uuid
+    return measure(Card(ctypes.CDLL(LIBRARY)), float(seconds))
+
+
+DOES: Final[dict[str, Callable[..., dict[str, Any]]]] = {"first": first, "load": load}
+
+
+def main(what: str, truth: str, *given: str) -> None:
+    """Do it and write its truth."""
     try:
-        content = measure(Card(ctypes.CDLL(LIBRARY)), float(seconds))
+        content = DOES[what](*given)
     except (AttributeError, CudaError, OSError) as error:
         content = {"error": str(error)}
     Path(truth).write_text(json.dumps(content), encoding="utf-8")
