@@ -13,6 +13,8 @@ from evenground.records.events import MAX_UNIX_NS
 from evenground.records.faults import RecordError, first_fault
 
 CLOCKS = b"t_unix_ns,t_mono_ns,"
+NEWER_COLUMNS = ("gpu_desktop_processes", "gpu_desktop_bytes", "gpu_age_s")
+OLDER = "an older sampler took these samples, which did not record it"
 AGAIN = "the run cannot be used: have it made again, or take it from a copy"
 
 Nanoseconds = Annotated[int, Field(ge=0, lt=MAX_UNIX_NS)]
@@ -42,6 +44,7 @@ class Column(_Model):
 class Card(_Model):
     """What is read of a GPU's description."""
 
+    index: int | None = None
     util_window_s: Annotated[float, Field(ge=0)] | None = None
 
 
@@ -54,6 +57,15 @@ class Header(_Model):
     columns: dict[str, Column]
     missing: dict[str, str]
     gpus: list[Card] = []
+    gpu_card: str | None = None
+    """The card or MIG instance (0/mig1) that alone counts; None: all do."""
+
+    def counted(self) -> list[Card]:
+        """The cards that the columns are of."""
+        if self.gpu_card is None:
+            return self.gpus
+        index, _, _ = self.gpu_card.partition("/")
+        return [card for card in self.gpus if str(card.index) == index]
 
 
 class _Schema(_Model):
@@ -73,7 +85,8 @@ def parse_header(content: bytes, where: Path) -> Header:
         raise RecordError("broken-samples", what, where, AGAIN) from error
     if header.summary.exited_mono_ns < header.summary.launched_mono_ns:
         raise RecordError("broken-samples", "the command ended before it began", where, AGAIN)
-    return header
+    older = {name: OLDER for name in NEWER_COLUMNS if name not in header.columns}
+    return header.model_copy(update={"missing": older | header.missing})
 
 
 def parse_clock(content: bytes, summary: Summary, where: Path) -> Clock:

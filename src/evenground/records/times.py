@@ -68,7 +68,7 @@ class Process:
     periods_s: dict[str, float] = field(default_factory=dict)
     """Columns that were read less often than there are rows."""
     util_window_s: float | None = None
-    """What the driver averages GPU use over, the longest of all cards; None where it is not known."""
+    """What the driver averages GPU use over, the longest of the cards that count; None: not known."""
     not_seen: tuple[str, ...] | None = None
     """What the sampler could not see, in words; None where it did not say."""
 
@@ -165,7 +165,7 @@ def _epoch(ended: EpochEnd, at_ns: Mapping[tuple[str, int | None], int]) -> Epoc
 
 def _process(header: Header, clock: Clock) -> Process:
     unseen = header.summary.not_seen
-    windows_s = [card.util_window_s for card in header.gpus if card.util_window_s]
+    windows_s = [card.util_window_s for card in header.counted() if card.util_window_s]
     return Process(
         launched_ns=clock.steady_ns(header.summary.launched_mono_ns),
         exited_ns=clock.steady_ns(header.summary.exited_mono_ns),
