@@ -172,7 +172,7 @@ class Driver:
         bytes_per_s = int(self.call("nvmlDeviceGetPcieThroughput", handle, counter)) * 1000
         return within(bytes_per_s, 0, MOST_BYTES_PER_S, "throughput in B/s")
 
-    def processes(self, handle: Any, kind: str, total_bytes: int) -> list[OnCard]:
+    def processes(self, handle: Any, kind: str, total_bytes: int = MOST_BYTES) -> list[OnCard]:
         """Those that compute (`kind` Compute) or draw (Graphics) on something with so much memory.
 
         None draws on a card that cannot.
@@ -222,16 +222,16 @@ class Driver:
 
     def name(self, handle: Any) -> str:
         """The product's; of a MIG instance with its profile."""
-        return self._text("nvmlDeviceGetName", handle)
+        return self.text("nvmlDeviceGetName", handle)
 
     def uuid(self, handle: Any) -> str:
         """Of a card or a MIG instance, as in CUDA_VISIBLE_DEVICES."""
-        return self._text("nvmlDeviceGetUUID", handle)
+        return self.text("nvmlDeviceGetUUID", handle)
 
-    def _text(self, name: str, handle: Any) -> str:
-        """Text of the driver's; bytes of it that are none are shown as such."""
+    def text(self, name: str, *arguments: Any) -> str:
+        """What a function answers that gives text; bytes that are no UTF-8 are shown as such."""
         try:
-            return str(self.call(name, handle))
+            return str(self.call(name, *arguments))
         except UnicodeDecodeError as error:
             return bytes(error.object).decode("utf-8", "backslashreplace")
 
