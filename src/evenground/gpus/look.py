@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from evenground.sidecar.cpus import list_text
 from evenground.sidecar.gpu import LIBRARY, load_nvml
-from evenground.sidecar.nvml import Driver, Reason
+from evenground.sidecar.nvml import MOST_MHZ, MOST_W, Driver, Reason
 from evenground.sidecar.nvml import OnCard as OnCard
 
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
@@ -21,6 +21,7 @@ KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
 LIMIT_S = 60.0
 COMPUTE_MODES = ("default", "exclusive thread", "prohibited", "exclusive process")
 MIG_IN_NAME = " MIG "
+MAX_CAPABILITY = 99
 UUID = re.compile(r"(GPU|MIG)-[\w/-]+", re.ASCII)
 Value = TypeVar("Value")
 
@@ -136,7 +137,7 @@ def _look(driver: Driver) -> Look:
 def _cards(driver: Driver) -> Look:
     version = driver.ask(driver.text, "nvmlSystemGetDriverVersion")
     known = kernel_version() if isinstance(version, Reason) else printable(version)
-    count = driver.ask(driver.call, "nvmlDeviceGetCount")
+    count = driver.ask(driver.card_count)
     if isinstance(count, Reason):
         return Look(driver=known, fault=str(count))
     cards: list[Card] = []
@@ -162,25 +163,32 @@ class _Questions:
 
     def ask(self, name: str, question: Callable[..., Value], *more: Any) -> Value | None:
         """The answer of the driver for the value `name`."""
-        answer = self.driver.ask(question, self.handle, *more)
+        lost = isinstance(self.handle, Reason)
+        answer = self.handle if lost else self.driver.ask(question, self.handle, *more)
         if isinstance(answer, Reason):
             self.missing[name] = str(answer)
             return None
         return answer
 
-    def number(self, name: str, function: str, *more: Any) -> int | None:
-        """The same of a function of NVML that gives a whole number."""
+    def number(self, name: str, top: int, function: str, *more: Any) -> int | None:
+        """The same of a function of NVML that gives a whole number; one above `top` cannot be."""
         answer = self.ask(name, lambda handle: self.driver.call(function, handle, *more))
-        return None if answer is None else int(answer)
+        if answer is None:
+            return None
+        number = int(answer)
+        if number > top:
+            self.missing[name] = f"NVML: {function} answered {number}, which cannot be"
+            return None
+        return number
 
     def yes(self, name: str, function: str) -> bool | None:
         """The same of one that is on or off."""
-        answer = self.number(name, function)
+        answer = self.number(name, 1, function)
         return None if answer is None else bool(answer)
 
     def watts(self, name: str, function: str) -> float | None:
         """The same of one that gives milliwatts."""
-        answer = self.number(name, function)
+        answer = self.number(name, int(MOST_W * 1000), function)
         return None if answer is None else answer / 1000
 
 
@@ -188,9 +196,8 @@ def _card(driver: Driver, index: int, handle: Any) -> Card:
     it = _Questions(driver, handle)
     total_bytes, free_bytes = _memory(it)
     computing, drawing = _processes(it)
-    capability = it.ask("capability", lambda h: driver.call("nvmlDeviceGetCudaComputeCapability", h))
     ecc = it.ask("ecc", lambda h: driver.call("nvmlDeviceGetEccMode", h))
-    handles = it.ask("mig", driver.instances) or {}
+    instances = it.ask("mig", driver.instances) or {}
     return Card(
         index=index,
         name=_name(it),
@@ -198,8 +205,8 @@ def _card(driver: Driver, index: int, handle: Any) -> Card:
         pci=it.ask("pci", lambda h: _text(driver.call("nvmlDeviceGetPciInfo", h).busId)),
         memory_bytes=total_bytes,
         free_bytes=free_bytes,
-        capability=f"{capability[0]}.{capability[1]}" if capability else None,
-        ecc=bool(ecc[0]) if ecc else None,
+        capability=_capability(it),
+        ecc=ecc[0] == driver.nvml.NVML_FEATURE_ENABLED if ecc else None,
         power_limit_w=it.watts("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit"),
         power_default_w=it.watts("power_default_w", "nvmlDeviceGetPowerManagementDefaultLimit"),
         clocks=_clocks(it),
@@ -209,13 +216,14 @@ def _card(driver: Driver, index: int, handle: Any) -> Card:
         near_cpus=_near_cpus(it),
         computing=computing,
         drawing=drawing,
-        instances=tuple(_instance(driver, handle) for handle in handles.values()),
-        is_mig=bool(handles) or _is_mig(driver, handle),
+        instances=tuple(_instance(driver, instance) for instance in instances.values()),
+        is_mig=bool(instances) or _is_mig(driver, handle),
         missing=it.missing,
     )
 
 
 def _instance(driver: Driver, handle: Any) -> Instance:
+    """`handle` is the driver's, or the reason why it gives none."""
     it = _Questions(driver, handle)
     total_bytes, free_bytes = _memory(it)
     name = _name(it)
@@ -250,15 +258,19 @@ def _memory(it: _Questions) -> tuple[int | None, int | None]:
     memory = it.ask("memory_bytes", it.driver.memory)
     if memory is None:
         return None, None
-    return memory.total_bytes, max(0, memory.total_bytes - memory.used_bytes)
+    used_bytes = memory.used_bytes
+    if isinstance(used_bytes, Reason):
+        it.missing["free_bytes"] = str(used_bytes)
+        return memory.total_bytes, None
+    return memory.total_bytes, memory.total_bytes - int(used_bytes)
 
 
 def _processes(it: _Questions) -> tuple[tuple[OnCard, ...] | None, tuple[OnCard, ...] | None]:
     """Those that compute, and those that only draw."""
-    computing = it.ask("computing", it.driver.computing)
+    computing = it.ask("computing", it.driver.processes, "Compute")
     if computing is None:
         return None, None
-    drawing = it.ask("drawing", it.driver.drawing)
+    drawing = it.ask("drawing", it.driver.processes, "Graphics")
     if drawing is None:
         return tuple(computing), None
     pids = {entry.pid for entry in computing}
@@ -268,18 +280,27 @@ def _processes(it: _Questions) -> tuple[tuple[OnCard, ...] | None, tuple[OnCard,
 def _clocks(it: _Questions) -> Mapping[str, str] | None:
     """Clocks that somebody asked for, and the highest there are, in MHz."""
     nvml = it.driver.nvml
-    asked = it.number("clocks", "nvmlDeviceGetApplicationsClock", nvml.NVML_CLOCK_SM)
-    highest = it.number("clocks", "nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM)
+    asked = it.number("clocks", MOST_MHZ, "nvmlDeviceGetApplicationsClock", nvml.NVML_CLOCK_SM)
+    highest = it.number("clocks", MOST_MHZ, "nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM)
     found = {"application SM (MHz)": asked, "highest SM (MHz)": highest}
     known = {name: str(mhz) for name, mhz in found.items() if mhz is not None}
     return known or None
 
 
 def _compute_mode(it: _Questions) -> str | None:
-    mode = it.number("compute_mode", "nvmlDeviceGetComputeMode")
-    if mode is None:
+    mode = it.number("compute_mode", len(COMPUTE_MODES) - 1, "nvmlDeviceGetComputeMode")
+    return None if mode is None else COMPUTE_MODES[mode]
+
+
+def _capability(it: _Questions) -> str | None:
+    answer = it.ask("capability", lambda h: it.driver.call("nvmlDeviceGetCudaComputeCapability", h))
+    if answer is None:
         return None
-    return COMPUTE_MODES[mode] if mode < len(COMPUTE_MODES) else f"mode {mode}"
+    major, minor = answer
+    if max(major, minor) > MAX_CAPABILITY:
+        it.missing["capability"] = f"NVML: it says {major}.{minor}, which cannot be"
+        return None
+    return f"{major}.{minor}"
 
 
 def _near_cpus(it: _Questions) -> tuple[int, ...] | None:

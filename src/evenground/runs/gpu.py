@@ -33,7 +33,7 @@ def gpu_record(
         return None
     card = chosen.card
     missing = {**card.missing, **(chosen.instance.missing if chosen.instance else {})}
-    for name in ("computing", "drawing"):
+    for name in ("computing", "drawing", "free_bytes"):
         missing.pop(name, None)
     libraries = None
     if isinstance(places, str) or places is None:

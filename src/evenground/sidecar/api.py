@@ -34,7 +34,6 @@ def run(
     card: str | None = None,
     cpus: Collection[int] | None = None,
     mapped: Path | None = None,
-    card: str | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: Stream = None,
@@ -54,7 +53,6 @@ def run(
     argv += ["--grace-s", repr(float(grace_s))]
     argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
     argv += [] if mapped is None else ["--mapped", str(mapped.absolute())]
-    argv += [] if card is None else ["--gpu", card]
     argv += [] if cpus is None else [f"--cpus={list_text(cpus)}"]
     streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     found = _call([*argv, "--", *command], header, grace_s, env=env, cwd=cwd, **streams)

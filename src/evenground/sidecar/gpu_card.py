@@ -130,7 +130,7 @@ class Card:
             "mem_clock_mhz": self._ask(driver.clock_mhz, "MEM"),
             "throttle_reasons": self._ask(driver.throttle_reasons),
         }
-        instances = {one.card: _columns(self._ask_of(one.handle, driver.memory)) for one in self.instances}
+        instances = {one.card: _columns(driver.ask(driver.memory, one.handle)) for one in self.instances}
         return Taken(values, instances)
 
     def rows(self, unix_ns: int, taken: Taken) -> list[CardRow]:
@@ -160,7 +160,7 @@ class Card:
     def used_bytes(self, instance: Instance | None) -> Reading:
         """Memory that is used of the card, or of one of its instances."""
         handle = instance.handle if instance else self._handle
-        memory = self._ask_of(handle, self._driver.memory)
+        memory = self._driver.ask(self._driver.memory, handle)
         return memory if isinstance(memory, Reason) else memory.used_bytes
 
     def processes(self, instance: Instance | None) -> Lists:
@@ -175,7 +175,7 @@ class Card:
     def _lists(self, handle: Any, total_bytes: int | None) -> Lists:
         most = MOST_BYTES if total_bytes is None else total_bytes
         compute, graphics = (
-            self._ask_of(handle, self._driver.processes, kind, most) for kind in ("Compute", "Graphics")
+            self._driver.ask(self._driver.processes, handle, kind, most) for kind in ("Compute", "Graphics")
         )
         return Lists(compute, graphics)
 
@@ -210,10 +210,10 @@ class Card:
     def _facts(self, handle: Any, of: str) -> dict[str, Any]:
         driver = self._driver
         return {
-            "name": self._known(f"{of}name", self._ask_of(handle, driver.name)),
-            "uuid": self._known(f"{of}uuid", self._ask_of(handle, driver.uuid)),
+            "name": self._known(f"{of}name", driver.ask(driver.name, handle)),
+            "uuid": self._known(f"{of}uuid", driver.ask(driver.uuid, handle)),
             "memory_total_bytes": self._known(
-                f"{of}memory_total_bytes", self._ask_of(handle, driver.memory_total_bytes)
+                f"{of}memory_total_bytes", driver.ask(driver.memory_total_bytes, handle)
             ),
         }
 
@@ -236,16 +236,7 @@ class Card:
     def _ask(
         self, call: Callable[Concatenate[Any, Asked], Value], *more: Asked.args, **named: Asked.kwargs
     ) -> Value | Reason:
-        return self._ask_of(self._handle, call, *more, **named)
-
-    def _ask_of(
-        self,
-        handle: Any,
-        call: Callable[Concatenate[Any, Asked], Value],
-        *more: Asked.args,
-        **named: Asked.kwargs,
-    ) -> Value | Reason:
-        return handle if isinstance(handle, Reason) else self._driver.ask(call, handle, *more, **named)
+        return self._driver.ask(call, self._handle, *more, **named)
 
 
 def _columns(memory: Memory | Reason) -> dict[str, Reading]:

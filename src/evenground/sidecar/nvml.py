@@ -78,7 +78,13 @@ class Driver:
     def ask(
         self, function: Callable[Asked, Value], *given: Asked.args, **named: Asked.kwargs
     ) -> Value | Reason:
-        """What `function` returns, or the reason why it fails. Nothing that one call does ends the others."""
+        """What `function` returns, or the reason why it fails. Nothing that one call does ends the others.
+
+        In the place of a handle may stand the reason why there is none.
+        """
+        for one in given:
+            if isinstance(one, Reason):
+                return one
         try:
             return function(*given, **named)
         except Exception as error:
