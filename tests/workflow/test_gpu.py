@@ -152,7 +152,7 @@ def test_a_card_that_cannot_be_used_is_passed_over(site: Site, answers: str, uti
 @pytest.mark.slow
 def test_a_training_on_the_processor_where_cuda_was_planned_is_never_a_finished_run(site: Site) -> None:
     (site.copy.root / "fake_mode").write_text("on-cpu")
-    said = site.call(EIGHT, ok=False)
+    said = site.call(EIGHT)
     assert "accelerator is cpu, asked was cuda" in said
     assert not list((site.copy.root / "results/runs").rglob("manifest.json"))
     (row,) = site.table()
@@ -162,5 +162,5 @@ def test_a_training_on_the_processor_where_cuda_was_planned_is_never_a_finished_
 @pytest.mark.slow
 def test_a_card_without_memory_left_is_a_reason_of_its_own(site: Site) -> None:
     (site.copy.root / "fake_mode").write_text("no-gpu-memory")
-    said = site.call(EIGHT, ok=False)
+    said = site.call(EIGHT)
     assert "gpu-out-of-memory" in said and "RESOURCE_EXHAUSTED" in said
