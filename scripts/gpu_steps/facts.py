@@ -1,0 +1,195 @@
+"""What machine and card this is, as the driver, CUDA and the core say it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gpu_steps.bench import MIB, ROOT, Bench, last_line, mib
+from gpu_steps.report import Failed, Skip
+
+NOBODY = 65534
+CLASS = """
+import json
+from evenground.runs.machine import this_machine
+found = this_machine()
+print(json.dumps([found.name, found.description]))
+"""
+# What CUDA calls the first card that it sees, and how many it sees.
+SEEN_BY_CUDA = """
+import ctypes
+from evenground.sidecar.calibration import gpu_load
+cuda, count = ctypes.CDLL(gpu_load.LIBRARY), ctypes.c_int()
+uuid = gpu_load.Card(cuda).uuid()
+assert cuda.cuDeviceGetCount(ctypes.byref(count)) == 0
+print(count.value, uuid)
+"""
+
+
+def facts(bench: Bench) -> None:
+    """The driver, the card that was asked for by UUID, its beginning, or index, and its settings."""
+    nvml = _driver(bench)
+    handles = _handles(bench, nvml)
+    index, handle = _chosen(nvml, handles, bench.gpu)
+    card = _identity(nvml, index, handle)
+    (bench.folder / "card.json").write_text(json.dumps(card))
+    bench.report.row(
+        "the chosen card", f"{index}: {card['name']}, {card['uuid']}, {mib(card['total_bytes'])}"
+    )
+    bench.report.row("its compute capability", card["capability"])
+    for asked, value in _settings(nvml, handle).items():
+        bench.report.row(asked, value)
+
+
+def _driver(bench: Bench) -> Any:
+    try:
+        import pynvml
+    except ImportError:
+        raise Skip("the Python package nvidia-ml-py is not installed for this Python") from None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise Failed(f"nvmlInit: {error}") from None
+    cuda = pynvml.nvmlSystemGetCudaDriverVersion()
+    version = pynvml.nvmlSystemGetDriverVersion()
+    bench.report.row("NVIDIA driver", f"{version}, CUDA {cuda // 1000}.{cuda % 1000 // 10}")
+    return pynvml
+
+
+def _handles(bench: Bench, nvml: Any) -> dict[int, Any]:
+    """The handles of the cards that this user may ask, by their index."""
+    found, refused = {}, []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        try:
+            found[index] = nvml.nvmlDeviceGetHandleByIndex(index)
+        except nvml.NVMLError as error:
+            refused.append(f"{index}: {error}")
+    names = [str(nvml.nvmlDeviceGetName(handle)) for handle in found.values()]
+    bench.report.row("cards", "; ".join([*names, *refused]) or "none")
+    if not found:
+        raise Skip("the driver gives no card")
+    return found
+
+
+def _chosen(nvml: Any, handles: dict[int, Any], wanted: str) -> tuple[int, Any]:
+    for index, handle in handles.items():
+        names = str(index), nvml.nvmlDeviceGetUUID(handle)
+        if not wanted or wanted == names[0] or (len(wanted) > 4 and names[1].startswith(wanted)):
+            return index, handle
+    raise Failed(f"no card '{wanted}' (--gpu): give an index or a UUID, as nvidia-smi -L lists them")
+
+
+def _identity(nvml: Any, index: int, handle: Any) -> dict[str, Any]:
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return {
+        "index": index,
+        "uuid": str(nvml.nvmlDeviceGetUUID(handle)),
+        "name": str(nvml.nvmlDeviceGetName(handle)),
+        "total_bytes": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "capability": f"{major}.{minor}",
+    }
+
+
+def _settings(nvml: Any, handle: Any) -> dict[str, str]:
+    """How the card is set, each with the driver's reason where it does not say."""
+    asks: dict[str, Callable[[], str]] = {
+        "memory used and reserved": lambda: _memory(nvml, handle),
+        "power limit, default": lambda: _power(nvml, handle),
+        "persistence mode": lambda: _on(nvml.nvmlDeviceGetPersistenceMode(handle)),
+        "compute mode (0: default)": lambda: str(nvml.nvmlDeviceGetComputeMode(handle)),
+        "ECC": lambda: _on(nvml.nvmlDeviceGetEccMode(handle)[0]),
+        "MIG": lambda: _on(nvml.nvmlDeviceGetMigMode(handle)[0]),
+        "a screen is lit by it": lambda: _on(nvml.nvmlDeviceGetDisplayActive(handle)),
+        "SM clock now, at most": lambda: _clocks(nvml, handle),
+        "processes that compute, that draw": lambda: _processes(nvml, handle),
+    }
+    found = {}
+    for asked, ask in asks.items():
+        try:
+            found[asked] = ask()
+        except (nvml.NVMLError, AttributeError) as error:
+            found[asked] = f"not told: {error}"
+    return found
+
+
+def _on(mode: int) -> str:
+    return "on" if mode else "off"
+
+
+def _memory(nvml: Any, handle: Any) -> str:
+    info = nvml.nvmlDeviceGetMemoryInfo(handle, nvml.nvmlMemory_v2)
+    return f"{mib(info.used)}, {mib(info.reserved)}"
+
+
+def _power(nvml: Any, handle: Any) -> str:
+    limit_mw = nvml.nvmlDeviceGetPowerManagementLimit(handle)
+    default_mw = nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle)
+    return f"{limit_mw / 1000:.0f} W, {default_mw / 1000:.0f} W"
+
+
+def _clocks(nvml: Any, handle: Any) -> str:
+    now_mhz = nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
+    return f"{now_mhz} MHz, {nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)} MHz"
+
+
+def _processes(nvml: Any, handle: Any) -> str:
+    computing = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    return f"{len(computing)}, {len(nvml.nvmlDeviceGetGraphicsRunningProcesses(handle))}"
+
+
+def core(bench: Bench) -> None:
+    """The machine's class as the core names it, as this user and as one without rights (B2, S8)."""
+    bench.report.attempt("the core's machine class", _class, bench)
+    bench.report.attempt("the same as nobody", _class_as_nobody, bench)
+
+
+def _class(bench: Bench) -> None:
+    said = bench.run([bench.pythons["core"], "-c", CLASS], PYTHONPATH=str(ROOT / "src"))
+    name, description = json.loads(last_line(said))
+    whole = bool(bench.card) == ("-nogpu-" not in name)
+    bench.report.row("the core's machine class", f"{name}: {description}", "the card, if there is one", whole)
+
+
+def _class_as_nobody(bench: Bench) -> None:
+    if os.getuid() != 0:
+        raise Skip("becoming nobody needs root")
+    shutil.copytree(ROOT / "src", bench.folder / "src")
+    for path in (bench.folder.parent.parent, bench.folder.parent, bench.folder):
+        path.chmod(0o755)
+    env = bench.env(PYTHONPATH=str(bench.folder / "src"), HOME="/", TMPDIR="/tmp")
+    command = [bench.pythons["core"], "-c", CLASS]
+    try:
+        done = subprocess.run(
+            command, env=env, cwd="/", user=NOBODY, group=NOBODY, extra_groups=[],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+    except PermissionError:
+        raise Skip("nobody may not execute the interpreter") from None
+    if done.returncode:
+        raise Failed(last_line(done.stderr))
+    bench.report.row("the same as nobody", json.loads(last_line(done.stdout))[0], "no traceback")
+
+
+def uuid(bench: Bench) -> None:
+    """CUDA sees the one card that CUDA_VISIBLE_DEVICES names by its UUID, as NVML calls it (S2)."""
+    said = bench.run([sys.executable, "-c", SEEN_BY_CUDA], 30.0, PYTHONPATH=str(ROOT / "src"))
+    count, seen = last_line(said).split()
+    same = (count, seen) == ("1", bench.uuid)
+    bench.report.row("cards that CUDA sees, UUID of the first", f"{count}, {seen}", "1, NVML's", same)
+    with bench.load("context", 20.0):
+        used = [_used_bytes(bench)]
+    used.append(_used_bytes(bench))
+    bench.report.row("memory of a context that does nothing", f"{(used[0] - used[1]) / MIB:,.0f} MiB")
+
+
+def _used_bytes(bench: Bench) -> int:
+    import pynvml
+
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByUUID(bench.uuid)
+    return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
