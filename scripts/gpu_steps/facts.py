@@ -7,13 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from gpu_steps.bench import MIB, ROOT, Bench, last_line, mib
 from gpu_steps.report import Failed, Skip
 
 NOBODY = 65534
+SHORTEST_UUID = 4
 CLASS = """
 import json
 from evenground.runs.machine import this_machine
@@ -31,18 +34,28 @@ print(count.value, uuid)
 """
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A card, or a MIG instance of one, that engines could be given."""
+
+    label: str
+    """Index of the card, with that of the instance: `0`, `0/mig1`."""
+    uuid: str
+    handle: Any
+    card: Any
+    """Handle of the whole card."""
+
+
 def facts(bench: Bench) -> None:
     """The driver, the card that was asked for by UUID, its beginning, or index, and its settings."""
     nvml = _driver(bench)
-    handles = _handles(bench, nvml)
-    index, handle = _chosen(nvml, handles, bench.gpu)
-    card = _identity(nvml, index, handle)
+    chosen = _chosen(nvml, _handles(bench, nvml), bench.gpu)
+    card = _identity(nvml, chosen)
     (bench.folder / "card.json").write_text(json.dumps(card))
-    bench.report.row(
-        "the chosen card", f"{index}: {card['name']}, {card['uuid']}, {mib(card['total_bytes'])}"
-    )
+    figure = f"{chosen.label}: {card['name']}, {card['uuid']}, {mib(card['total_bytes'])}"
+    bench.report.row("the chosen card", figure)
     bench.report.row("its compute capability", card["capability"])
-    for asked, value in _settings(nvml, handle).items():
+    for asked, value in _settings(nvml, chosen.card).items():
         bench.report.row(asked, value)
 
 
@@ -76,21 +89,40 @@ def _handles(bench: Bench, nvml: Any) -> dict[int, Any]:
     return found
 
 
-def _chosen(nvml: Any, handles: dict[int, Any], wanted: str) -> tuple[int, Any]:
-    for index, handle in handles.items():
-        names = str(index), nvml.nvmlDeviceGetUUID(handle)
-        if not wanted or wanted == names[0] or (len(wanted) > 4 and names[1].startswith(wanted)):
-            return index, handle
-    raise Failed(f"no card '{wanted}' (--gpu): give an index or a UUID, as nvidia-smi -L lists them")
+def _chosen(nvml: Any, handles: dict[int, Any], wanted: str) -> Candidate:
+    found = [one for index, card in handles.items() for one in _candidates(nvml, str(index), card)]
+    for one in found:
+        if wanted in ("", one.label) or (len(wanted) > SHORTEST_UUID and one.uuid.startswith(wanted)):
+            return one
+    known = ", ".join(one.label for one in found)
+    raise Failed(f"no card '{wanted}' (--gpu): give one of {known}, or a UUID as nvidia-smi -L lists them")
 
 
-def _identity(nvml: Any, index: int, handle: Any) -> dict[str, Any]:
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+def _candidates(nvml: Any, index: str, card: Any) -> Iterator[Candidate]:
+    """The card itself; its instances where it is cut up."""
+    instances = list(_instances(nvml, index, card))
+    yield from instances or [Candidate(index, str(nvml.nvmlDeviceGetUUID(card)), card, card)]
+
+
+def _instances(nvml: Any, index: str, card: Any) -> Iterator[Candidate]:
+    try:
+        mode, _ = nvml.nvmlDeviceGetMigMode(card)
+        places = nvml.nvmlDeviceGetMaxMigDeviceCount(card) if mode else 0
+    except nvml.NVMLError:
+        return
+    for place in range(places):
+        with suppress(nvml.NVMLError_NotFound):
+            handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, place)
+            yield Candidate(f"{index}/mig{place}", str(nvml.nvmlDeviceGetUUID(handle)), handle, card)
+
+
+def _identity(nvml: Any, chosen: Candidate) -> dict[str, Any]:
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(chosen.card)
     return {
-        "index": index,
-        "uuid": str(nvml.nvmlDeviceGetUUID(handle)),
-        "name": str(nvml.nvmlDeviceGetName(handle)),
-        "total_bytes": int(nvml.nvmlDeviceGetMemoryInfo(handle).total),
+        "label": chosen.label,
+        "uuid": chosen.uuid,
+        "name": str(nvml.nvmlDeviceGetName(chosen.handle)),
+        "total_bytes": int(nvml.nvmlDeviceGetMemoryInfo(chosen.handle).total),
         "capability": f"{major}.{minor}",
     }
 

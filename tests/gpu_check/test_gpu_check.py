@@ -84,6 +84,14 @@ def test_the_card_that_is_asked_for_is_taken(stand_in: StandIn, tmp_path: Path) 
     assert "no card '5'" in json.dumps(found["rows"])
 
 
+def test_of_a_card_that_is_cut_up_an_instance_is_taken(stand_in: StandIn, tmp_path: Path) -> None:
+    for wanted, label, instance in (("", "0/mig0", 0), ("0/mig2", "0/mig2", 2), (uuid(0, 2), "0/mig2", 2)):
+        found = check(tmp_path, "--steps", "uuid", "--gpu", wanted, **stand_in.env("mig"))
+        figure = verdicts(found, "facts")["the chosen card"][1]
+        assert figure.startswith(f"{label}: ") and uuid(0, instance)[:12] in figure
+        assert verdicts(found, "uuid")["cards that CUDA sees, UUID of the first"][0] == "ok"
+
+
 def test_a_driver_that_hangs_is_left_behind(stand_in: StandIn, tmp_path: Path) -> None:
     began_s = time.monotonic()
     words = ["--steps", "uuid,calls", "--step-limit-s", "2"]
