@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Build one locked Python environment in the cache, or say where it is. Standard library only.
+"""Build one locked Python environment in the cache, or say where it is.
+
+Standard library only, and so is what it imports.
 
 An environment is a pure function of its lock and of Python's minor version: it stands at
 ``CACHE/envs/NAME-HASH`` where HASH is the start of the sha256 of ``envs/NAME.txt`` and that version. So a
@@ -25,7 +27,9 @@ from pathlib import Path
 
 # Where Python is told to leave a script's folder out (PYTHONSAFEPATH), its neighbours are found all the same.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import _path  # noqa: F401
 import site_settings
+from evenground.disk import bytes_of_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKER = "evenground-complete"
@@ -79,7 +83,7 @@ def build(name: str) -> Path:
     folder = env_dir(name)
     if not fault(folder):
         return folder
-    need_free_space(folder)
+    need_free_space(folder, bytes_of_environment(name))
     with alone(folder):
         # Another call may have built it meanwhile.
         found = fault(folder)
@@ -217,7 +221,7 @@ def isolate_commands(folder: Path) -> None:
             path.write_bytes(content.replace(b' "$0" "$@"', b' -I "$0" "$@"', 1))
 
 
-def need_free_space(folder: Path, at_least_bytes: int = 3 * 2**30) -> None:
+def need_free_space(folder: Path, at_least_bytes: int) -> None:
     """Refuse to start a build that the disk cannot hold, or in a folder that cannot be written."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -23,10 +23,12 @@ from evenground.images import (
     ELSEWHERE,
     RECIPE_LABEL,
     RUNNER_PYTHON,
+    TEMPORARY,
     Base,
     Image,
     base_of,
     build_arguments,
+    building_folder,
     check_digest,
     definition,
     image_of,
@@ -131,8 +133,7 @@ def build(image: Image, begin: Base, log: Path) -> None:
     words = [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
     command = ["apptainer", "build", "--force", "--mksquashfs-args", COMPRESSION, *words]
     command += [str(partial), str(definition(Path(), image.environment))]
-    # The system's folder for passing files may be small and in memory; an image is unpacked there.
-    env = {"APPTAINER_TMPDIR": str(image.file.parent), **site_settings.for_image(os.environ)}
+    env = {**site_settings.for_image(os.environ), TEMPORARY: str(building_folder(image))}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
         status = subprocess.run(

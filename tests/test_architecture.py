@@ -16,6 +16,7 @@ SHARED = {"errors", "files", "judged"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
     "call": set(),
+    "disk": set(),
     "addresses": set(),
     "apptainer": set(),
     "networks": set(),
@@ -49,7 +50,7 @@ ROOMS = {
         )
     },
     "preflight": {
-        *("addresses", "apptainer", "cpus", "engines", "gpus", "pins", "images", "datasets", "runs"),
+        *("addresses", "apptainer", "cpus", "disk", "engines", "gpus", "pins", "images", "datasets", "runs"),
         "surroundings",
     },
     "analysis": {"cpus", "gpus", "records", "surroundings"},

@@ -16,6 +16,7 @@ import pytest
 import environment
 import site_settings
 from environment import MARKER, ROOT, fault, isolate_commands
+from evenground.preflight.experiment import environment_bytes
 
 Variables = dict[str, str]
 INDEX = "https://name:word@mirror.example/simple"
@@ -258,7 +259,9 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "envs/two.txt").write_text("one==1.0 \\\n    --hash=sha256:1\ntwo==1.0 ; x\nthree==3 ; y\n")
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setenv("EVENGROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(environment, "need_free_space", lambda folder: folder.parent.mkdir(parents=True))
+    monkeypatch.setattr(
+        environment, "need_free_space", lambda folder, least: folder.parent.mkdir(parents=True)
+    )
     return environment.env_dir("two")
 
 
@@ -279,6 +282,24 @@ def installing(monkeypatch: pytest.MonkeyPatch, broken: str = "", damaged: str =
     return called
 
 
+def test_the_room_it_needs_is_the_room_that_preflight_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENGROUND_CACHE", str(tmp_path))
+    asked: dict[str, int] = {}
+    for name in ("jax", "jax-cuda"):
+
+        def need(folder: Path, least: int, name: str = name) -> None:
+            asked[name] = least
+            raise SystemExit
+
+        monkeypatch.setattr(environment, "need_free_space", need)
+        with pytest.raises(SystemExit):
+            environment.build(name)
+    assert asked == {name: environment_bytes({name: tmp_path / "none"}) for name in asked}
+    assert asked["jax-cuda"] > asked["jax"]
+
+
 def test_it_is_built_once_and_a_broken_one_anew(
     named: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,7 +308,7 @@ def test_it_is_built_once_and_a_broken_one_anew(
     assert json.loads((named / MARKER).read_text()) == {"packages": {"one": "1.0", "two": "1.0"}}
     (site,) = named.glob("lib/python3*/site-packages")
     (site / "one/__init__.py").unlink()
-    monkeypatch.setattr(environment, "need_free_space", lambda folder: None)
+    monkeypatch.setattr(environment, "need_free_space", lambda folder, least: None)
     capsys.readouterr()
     environment.build("two")
     assert called == ["two", "two"] and fault(named) == ""

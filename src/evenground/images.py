@@ -26,6 +26,7 @@ RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
 RECIPE_LABEL, BASE_LABEL, LOCK_LABEL = "evenground.recipe", "evenground.base", "evenground.lock"
 BUILT_LABEL = "org.label-schema.build-date"
 LABELS_INSIDE = Path("/.singularity.d/labels.json")
+TEMPORARY = "APPTAINER_TMPDIR"
 ELSEWHERE = "point EVENGROUND_CACHE to a folder that can be written"
 READABLE = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of his own"
 
@@ -143,6 +144,14 @@ def build_arguments(root: Path, image: Image, base: Base) -> dict[str, str]:
         **libraries,
         "recipe": image.recipe,
     }
+
+
+def building_folder(image: Image, given: Mapping[str, str] = os.environ) -> Path:
+    """Where Apptainer unpacks what it builds: APPTAINER_TMPDIR, else beside the image.
+
+    The system's folder for passing files may be small and in memory.
+    """
+    return Path(given.get(TEMPORARY) or image.file.parent).absolute()
 
 
 def take_record(image: Path, labels: Mapping[str, str], unpacked_bytes: int | None = None) -> Record:

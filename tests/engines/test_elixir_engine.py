@@ -377,9 +377,10 @@ def test_a_check_tries_exla_only_where_cudas_libraries_are_made(tmp_path: Path, 
     """It comes before the environment, and is called with a Python that is not of it."""
     root = tmp_path / "copy"
     own = Path(shutil.copytree(ENGINE, root / "scripts/engines/axon"))
-    for name in ("scripts/environment.py", "scripts/site_settings.py", "envs/axon-cuda.txt"):
-        (root / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, root / name)
+    for name in ("environment", "site_settings", "_path"):
+        shutil.copy(ROOT / f"scripts/{name}.py", root / "scripts")
+    for name in ("src", "envs"):
+        (root / name).symlink_to(ROOT / name)
     built_for(own, "cuda12")
     cache = {"EVENGROUND_CACHE": str(tmp_path / "cache")}
     words = ["--python", sys.executable, "check", "--accelerator", "cuda"]

@@ -12,12 +12,13 @@ from evenground.apptainer import Told
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes, sha256_file, write_json
-from evenground.images import Image, take_record
+from evenground.images import Image, building_folder, take_record
 from evenground.preflight import containers
 from evenground.preflight.call import Call
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
 from evenground.preflight.gate import gate, refuse_lacks, say_what_flags
+from evenground.preflight.namespaces import how_to_allow
 from evenground.runs.plan import RUNS, Plan, make_plan
 from ordinary_user import open_folder, ordinary_user
 from working_copy import fresh_copy
@@ -59,6 +60,25 @@ def test_a_container_that_does_not_start_says_apptainers_last_words(tmp_path: Pa
     assert found.state == "lack" and found.seen == "refused: ERROR : no namespace"
     assert "user.max_user_namespaces" in found.mend
     assert containers.container_start(needed=False, program=refusing).state == "warning"
+
+
+@pytest.mark.parametrize(
+    ("setting", "mend"),
+    [
+        (None, "allow user namespaces (sysctl user.max_user_namespaces="),
+        ("0\n", "allow user namespaces (sysctl user.max_user_namespaces="),
+        ("1\n", "Ubuntu gives programs without an AppArmor profile no user namespace"),
+    ],
+)
+def test_where_ubuntu_refuses_namespaces_the_mend_is_apparmors(
+    tmp_path: Path, setting: str | None, mend: str
+) -> None:
+    """There the usual two settings are right already and change nothing."""
+    if setting:
+        (tmp_path / "restricted").write_text(setting)
+    said = how_to_allow(tmp_path / "restricted")
+    assert said.startswith(mend)
+    assert ("ppa:apptainer/ppa" in said) == (setting == "1\n")
 
 
 def test_the_container_that_is_tried_is_whole(tmp_path: Path) -> None:
@@ -351,6 +371,36 @@ def test_room_for_images_that_are_not_built(
     assert "lack" in [f.state for f in containers.findings([plan], [image]) if f.what == "disk for images"]
     built(image)
     assert "disk for images" not in {finding.what for finding in containers.findings([plan], [image])}
+
+
+MOUNTS = "1 0 8:1 / / rw - {} /dev/sda1 rw"
+OVER_A_NETWORK = ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "fuse.sshfs", "fuse.glusterfs"]
+
+
+@pytest.mark.parametrize(
+    "kind", [*OVER_A_NETWORK, "ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuse.fuse-overlayfs"]
+)
+def test_a_build_over_a_network_is_told_to_go_elsewhere(image: Image, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "mountinfo").write_text(MOUNTS.format(kind))
+    found = containers.room([image], tmp_path / "images/later", tmp_path / "mountinfo")
+    warned = [finding for finding in found if finding.what == "folder for building images"]
+    assert len(warned) == (kind in OVER_A_NETWORK)
+    for finding in warned:
+        assert finding.state == "warning" and f"({kind})" in finding.seen
+        assert finding.mend.startswith("set APPTAINER_TMPDIR to a folder on a disk of this machine")
+
+
+def test_room_is_looked_for_where_apptainer_is_told_to_build(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert building_folder(image, {}) == image.file.parent
+    assert building_folder(image, {"APPTAINER_TMPDIR": str(tmp_path)}) == tmp_path
+    monkeypatch.setitem(containers.IMAGE_BYTES, "cpu", 2**60)
+    found = containers.room([image], tmp_path / "elsewhere")
+    assert [(f.what, f.state) for f in found[:2]] == [
+        ("disk for images", "lack"),
+        ("disk for building images", "lack"),
+    ]
 
 
 def test_preflight_of_containers_asks_for_images_and_not_for_environments(plan: Plan, image: Image) -> None:

@@ -10,6 +10,7 @@ from evenground.surroundings.mounts import (
     Mount,
     foreign_mounts,
     is_below,
+    kind_at,
     mounted_below,
     over_image,
     read_mounts,
@@ -103,8 +104,27 @@ def test_a_place_is_named_once_and_in_order(tmp_path: Path) -> None:
 def test_signs_that_the_kernel_escapes_are_read(tmp_path: Path) -> None:
     text = bound(r"/opt/a\040b\011c\134d\012e", source=r"/srv/ü\0401")
     (mount,) = read_mounts(written(text, tmp_path))
-    assert mount == Mount("254:0", "/srv/ü 1", "/opt/a b\tc\\d\ne")
+    assert mount == Mount("254:0", "/srv/ü 1", "/opt/a b\tc\\d\ne", "ext4")
     assert foreign(OVERLAY + text, tmp_path) == ["/opt/a b\tc\\d\ne"]
+
+
+def test_the_file_system_of_a_path_is_the_one_that_is_mounted_there_last(tmp_path: Path) -> None:
+    lines = [
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+        "2 1 0:50 / /home rw shared:3 master:4 - nfs4 server:/home rw",
+    ]
+    lines += ["3 2 8:2 / /home/ana/disk rw - xfs /dev/sdb rw", "4 1 0:51 / /work rw - autofs auto rw"]
+    lines += ["5 4 0:52 / /work rw - lustre server:/work rw"]
+    (tmp_path / "mountinfo").write_text("\n".join(lines))
+    wanted = {
+        "/": "ext4",
+        "/homes/x": "ext4",
+        "/home/ana": "nfs4",
+        "/home/ana/disk/x": "xfs",
+        "/work": "lustre",
+    }
+    for path, kind in wanted.items():
+        assert kind_at(Path(path), tmp_path / "mountinfo") == kind, path
 
 
 def test_names_that_are_no_text_are_read(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from evenground.errors import EvengroundError
 from evenground.images import (
     CUDA,
     ELSEWHERE,
+    TEMPORARY,
     Image,
+    building_folder,
     check_digest,
     check_image,
     is_recorded,
@@ -25,9 +27,11 @@ from evenground.preflight import machine
 from evenground.preflight.call import Call
 from evenground.preflight.experiment import recorded_environments
 from evenground.preflight.finding import Finding, State
+from evenground.preflight.namespaces import how_to_allow
 from evenground.preflight.probe import probe, wanted_of
 from evenground.preflight.words import last_words
 from evenground.runs.plan import Plan
+from evenground.surroundings.mounts import MOUNTINFO, kind_at
 
 GIB = 2**30
 IMAGE_BYTES = {"cpu": 4 * GIB, "cuda": 20 * GIB}
@@ -36,6 +40,11 @@ HOST_PROGRAMS = ("bin", "sbin", "lib", "lib64", "usr")
 START_S = 60.0
 # Snakemake gives the path of an image to a shell as it is.
 ODD = re.compile(r"[^\w@%+=./-]")
+# Owners and attributes of an image's files cannot be kept there, or only root may keep them.
+OVER_NETWORK = re.compile(
+    r"nfs\d?|lustre|gpfs|beegfs|fhgfs\w*|ceph|cifs|smb\w*|9p|afs|panfs|wekafs|orangefs|pvfs2"
+    r"|fuse\.(sshfs|ceph\w*|glusterfs|beegfs|juicefs|lustre|s3fs|gcsfuse|rclone)"
+)
 OLDEST = (1, 4)
 """Apptainer 1.4 is the first that lets a build choose how it compresses."""
 
@@ -61,8 +70,27 @@ def findings(plans: Sequence[Plan], images: Sequence[Image], call: Call | None =
         found.append(container_start(needed))
     missing = [wanted for wanted in usable if not is_there(wanted)]
     if missing:
-        needed_bytes = sum(IMAGE_BYTES[_kind(wanted.environment)] for wanted in missing)
-        found.append(machine.disk("disk for images", missing[0].file.parent, needed_bytes))
+        found += room(missing, building_folder(missing[0]))
+    return found
+
+
+def room(missing: Sequence[Image], building: Path, mountinfo: Path = MOUNTINFO) -> list[Finding]:
+    """Whether images can be built and kept; `building` is where Apptainer unpacks them, one at a time."""
+    sizes = [IMAGE_BYTES[_kind(wanted.environment)] for wanted in missing]
+    kept = missing[0].file.parent
+    found = [machine.disk("disk for images", kept, sum(sizes))]
+    if building != kept:
+        found.append(machine.disk("disk for building images", building, max(sizes)))
+    place = next(folder for folder in (building, *building.parents) if folder.exists()).resolve()
+    try:
+        kind = kind_at(place, mountinfo)
+    except OSError:
+        return found
+    if OVER_NETWORK.fullmatch(kind):
+        seen = f"{building} is on a network's file system ({kind}), where builds by users mostly fail"
+        needed = f"about {max(sizes) / GIB:.0f} GiB"
+        mend = f"set {TEMPORARY} to a folder on a disk of this machine with {needed} free"
+        found.append(Finding("folder for building images", "warning", seen, mend))
     return found
 
 
@@ -100,16 +128,9 @@ def container_start(needed: bool, program: str = "apptainer") -> Finding:
             said, status = done.stderr, done.returncode
     if status == 0:
         return Finding("container start", "ok", "allowed")
-    mend = (
-        "allow user namespaces (sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1), "
-        "or install Apptainer with setuid"
-    )
-    return Finding(
-        "container start",
-        "lack" if needed else "warning",
-        f"refused: {last_words(said)}",
-        _mend(mend, needed),
-    )
+    state: State = "lack" if needed else "warning"
+    mend = _mend(how_to_allow(), needed)
+    return Finding("container start", state, f"refused: {last_words(said)}", mend)
 
 
 def image(wanted: Image, recorded: Sequence[str]) -> Finding:

@@ -13,13 +13,11 @@ import requests
 from evenground.addresses import fault_of, host_of, is_address, split
 from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.registry import DatasetEntry, RemoteFile
+from evenground.disk import bytes_of_environment
 from evenground.files import read_json
 from evenground.preflight.finding import Finding
 from evenground.runs.plan import RUNS, LeftOut, Plan, Run
 
-GIB = 2**30
-ENVIRONMENT_BYTES = {"cpu": 2 * GIB, "cuda": 7 * GIB}
-"""About what one engine's packages take, and the download beside them."""
 RUN_BYTES = 2**20
 CONNECT_S = 3.0
 PORTS = {"https": 443, "http": 80}
@@ -65,7 +63,7 @@ def _installed(name: str, asked: bool) -> Finding:
 def environment_bytes(markers: Mapping[str, Path]) -> int:
     """Disk that environments which are not built yet will take."""
     missing = [name for name, marker in markers.items() if not marker.is_file()]
-    return sum(ENVIRONMENT_BYTES["cuda" if name.endswith("-cuda") else "cpu"] for name in missing)
+    return sum(map(bytes_of_environment, missing))
 
 
 def dataset(entry: DatasetEntry, stored: Stored, mirrors: Sequence[str], reachable: Reachable) -> Finding:

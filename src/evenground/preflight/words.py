@@ -12,15 +12,12 @@ from pathlib import Path
 from evenground.images import READABLE, RUNNER_PYTHON, Image, read_record
 from evenground.preflight.call import Call
 from evenground.preflight.inside import OF_ENGINE
+from evenground.preflight.namespaces import how_to_allow
 
 GIB = 2**30
 MOST_CHARACTERS = 300
 NOTHING = "it says nothing"
 KEEPER = "whoever keeps Apptainer here can change it (apptainer.conf"
-NAMESPACES = (
-    "allow user namespaces (sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1), "
-    "or install Apptainer with setuid"
-)
 NOTHING_OVER = f"nothing may lie over {OF_ENGINE}: move what is bound there, or the working copy"
 TEMPORARY = "set APPTAINER_TMPDIR to a folder that exists and can be written"
 NOT_SEEN = (
@@ -70,7 +67,7 @@ KNOWN = (
     Known("is not owned by required|user information for", mend=f"{KEEPER}: limit container owners, groups)"),
     Known("user bind control|user requested home", mend=f"{KEEPER}: user bind control = yes)"),
     Known("namepace needed but not allowed", mend=f"{KEEPER}: allow user ns = yes)"),
-    Known("user namespace", mend=NAMESPACES),
+    Known("user namespace", mend=how_to_allow()),
     Known("could not use fakeroot", ("fakeroot",)),
     Known("unknown userid|user account information", mend="this user needs an entry in the passwd database"),
     Known("could not create temporary sandbox", mend=TEMPORARY),

@@ -51,6 +51,8 @@ class Mount:
     root: str
     """Folder or file of the file system."""
     point: str
+    kind: str = ""
+    """Type of the file system, as `ext4` or `nfs4`."""
 
 
 def read_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
@@ -70,7 +72,9 @@ def _lines(mountinfo: Path) -> list[list[str]]:
 
 
 def _mount(fields: Sequence[str]) -> Mount:
-    return Mount(device=fields[2], root=_unescaped(fields[3]), point=_unescaped(fields[4]))
+    # Fields that not every line has end with a hyphen.
+    kind = fields[fields.index("-") + 1]
+    return Mount(device=fields[2], root=_unescaped(fields[3]), point=_unescaped(fields[4]), kind=kind)
 
 
 def _unescaped(text: str) -> str:
@@ -118,6 +122,14 @@ def mounted_below(folder: Path, mountinfo: Path = MOUNTINFO) -> list[str]:
     """Where something is mounted in a folder, as a disk for its data; OSError as by `read_mounts`."""
     points = {mount.point for mount in read_mounts(mountinfo)} - {str(folder)}
     return sorted(point for point in points if is_below(point, str(folder)))
+
+
+def kind_at(folder: Path, mountinfo: Path = MOUNTINFO) -> str:
+    """The type of the file system that a path without links lies on; OSError as by `read_mounts`."""
+    above = [mount for mount in read_mounts(mountinfo) if is_below(str(folder), mount.point)]
+    longest = max((len(mount.point) for mount in above), default=0)
+    # Of several at one place the last one is seen.
+    return next((mount.kind for mount in reversed(above) if len(mount.point) == longest), "")
 
 
 def is_expected(point: str) -> bool:
