@@ -21,6 +21,7 @@ from evenground.images import (
     BASE_LABEL,
     BUILT_LABEL,
     ELSEWHERE,
+    PULLED_LABELS,
     RECIPE_LABEL,
     RUNNER_PYTHON,
     TEMPORARY,
@@ -33,6 +34,7 @@ from evenground.images import (
     definition,
     image_of,
     is_there,
+    refused_base,
     take_record,
 )
 from evenground.preflight.call import Call
@@ -42,7 +44,7 @@ from evenground.preflight.words import last_words, why_not_started
 from evenground.runs.study import Study, make_study
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
-OWN_LABELS = ("evenground.", BUILT_LABEL)
+OWN_LABELS = ("evenground.", BUILT_LABEL, PULLED_LABELS)
 # All files of the image itself: what is mounted in it is none of it.
 UNPACKED = """
 import os
@@ -141,7 +143,10 @@ def build(image: Image, begin: Base, log: Path) -> None:
         ).returncode
     if status:
         partial.unlink(missing_ok=True)
-        said = last_words(log.read_text(errors="replace"))
+        printed = log.read_text(errors="replace")
+        if refused := refused_base(begin, printed):
+            raise refused
+        said = last_words(printed)
         raise EvengroundError(
             f"the image of '{image.environment}' could not be built: {said}", str(log), "see there"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from evenground.errors import EvengroundError, set_aside, words_of
 from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, write_json
-from evenground.pins import PINS, load_pins
+from evenground.pins import LIBRARIES, PINS, load_pins
 
 CONTAINERS = Path("containers")
 # Of every environment that has no definition of its own.
@@ -25,6 +25,9 @@ ENGINE_PYTHON = "/opt/evenground/engine/bin/python"
 RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
 RECIPE_LABEL, BASE_LABEL, LOCK_LABEL = "evenground.recipe", "evenground.base", "evenground.lock"
 BUILT_LABEL = "org.label-schema.build-date"
+# Name and digest of what was pulled: only newer Apptainers write them.
+PULLED_LABELS = "org.opencontainers.image.base."
+NO_MANIFEST = re.compile(r"manifest[ _](unknown|invalid)|name[ _]unknown", re.I)
 LABELS_INSIDE = Path("/.singularity.d/labels.json")
 TEMPORARY = "APPTAINER_TMPDIR"
 ELSEWHERE = "point EVENGROUND_CACHE to a folder that can be written"
@@ -79,12 +82,20 @@ def definition(root: Path, environment: str) -> Path:
 def recipe(root: Path, environment: str) -> str:
     """Hexadecimal sha256 of all that decides an image and stands in the repository.
 
-    Definition, pins and every file it copies in: locks, and the code of an engine that is compiled there. The
-    image's own digest is not known before it is built and a second build has another. EvengroundError where
-    what the definition copies in is missing.
+    Definition, pinned libraries and every file it copies in: locks, and the code of an engine that is
+    compiled there. The image's own digest is not known before it is built and a second build has another.
+    EvengroundError where what the definition copies in is missing.
     """
-    paths = [definition(root, environment), PINS, *copied_in(root, environment)]
-    return sha256_tree([root / path for path in paths], root)
+    paths = [definition(root, environment), *copied_in(root, environment)]
+    files = sha256_tree([root / path for path in paths], root)
+    return sha256_json([files, _libraries(root, environment)])
+
+
+def _libraries(root: Path, environment: str) -> dict[str, str]:
+    """CUDA's pinned libraries, as a definition calls them; `none` without CUDA."""
+    pins = load_pins(root)
+    on_gpu = environment.endswith(CUDA)
+    return {name: getattr(pins, name) if on_gpu else "none" for name in LIBRARIES}
 
 
 def copied_in(root: Path, environment: str) -> list[Path]:
@@ -123,6 +134,14 @@ def base_of(root: Path, local: Path | None) -> Base:
     return Base("docker", f"{pinned.image}@{pinned.digest}", f"{tagged}@{pinned.digest}", pinned.python)
 
 
+def refused_base(base: Base, said: str) -> EvengroundError | None:
+    """Why a build failed that ended with the words `said`: the registry does not have the pinned digest."""
+    if base.bootstrap != "docker" or "@" not in base.reference or not NO_MANIFEST.search(said):
+        return None
+    what = f"the registry does not have the base image of that digest: {base.identity}"
+    return EvengroundError(what, str(PINS), "set base.digest: null there to build by the tag alone")
+
+
 def image_of(root: Path, environment: str, base: Base, folder: Path) -> Image:
     """The image of `environment` in `folder`, one file per recipe and base."""
     wanted = recipe(root, environment)
@@ -131,17 +150,14 @@ def image_of(root: Path, environment: str, base: Base, folder: Path) -> Image:
 
 
 def build_arguments(root: Path, image: Image, base: Base) -> dict[str, str]:
-    """What the definition's arguments are for this image; CUDA's are `none` without CUDA."""
-    pins = load_pins(root)
-    cuda = image.environment.endswith(CUDA)
-    libraries = {name: getattr(pins, name) if cuda else "none" for name in ("cuda_runtime", "cudnn", "nccl")}
+    """What the definition's arguments are for this image."""
     return {
         "bootstrap": base.bootstrap,
         "base": base.reference,
         "base_id": base.identity,
         "python": base.python,
         "lock": image.environment,
-        **libraries,
+        **_libraries(root, image.environment),
         "recipe": image.recipe,
     }
 

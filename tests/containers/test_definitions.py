@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,36 @@ def test_the_environments_are_looked_at_when_it_is_built(path: Path) -> None:
     assert "whole.py list" in section(text, "test") and "engine runner" in section(text, "test")
     for kind in ("in", "txt"):
         assert f"    envs/{{{{ lock }}}}.{kind} /opt/evenground/engine.{kind}\n" in section(text, "files")
+
+
+def test_elixirs_archives_are_checked(tmp_path: Path) -> None:
+    """By the lines of the definition, against the publisher's list of builds; `curl` stands in."""
+    post = section((ROOT / "containers/axon.def").read_text(encoding="utf-8"), "post")
+    lines = re.search(r" *curl -fsSL .*OTP-\$otp.*\n(.*\n)*?.*elixir\.zip\" \| sha256sum --check\n", post)
+    assert lines
+    otp, zipped = tmp_path / "otp.tar.gz", tmp_path / "elixir.zip"
+    (tmp_path / "curl").write_text(
+        '#!/bin/sh\ncase $2 in *builds.txt) cat "$LIST" ;; *) echo "$2" | tee "$4" ;; esac\n'
+    )
+    (tmp_path / "curl").chmod(0o755)
+    given = f"builds=B releases=R otp=27.3.4.2 elixir=1 elixir_sha256={digest_of('R/v1/elixir-otp-27.zip')}\n"
+    script = given + lines[0].replace("/opt/otp.tar.gz", str(otp)).replace("/opt/elixir.zip", str(zipped))
+    listed = {
+        f"OTP-27.3.4.2 abc 2025-07-01T00:00:00Z {digest_of('B/OTP-27.3.4.2.tar.gz')}": (0, "otp.tar.gz: OK"),
+        f"OTP-27.3.4.2 abc 2025-07-01T00:00:00Z {'0' * 64}": (1, "otp.tar.gz: FAILED"),
+        "OTP-27.3.4.2 abc 2025-07-01T00:00:00Z": (0, "not checked, for its publisher lists no sha256: "),
+        f"OTP-27.3.4.21 abc 2025-07-01T00:00:00Z {'0' * 64}": (0, "not checked, for its publisher"),
+    }
+    for line, (status, said) in listed.items():
+        (tmp_path / "builds.txt").write_text(f"OTP-26 a b {'1' * 64}\n{line}\n")
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LIST": str(tmp_path / "builds.txt")}
+        done = subprocess.run(["sh", "-euc", script], env=env, capture_output=True, text=True)
+        assert (done.returncode, said in done.stdout) == (status, True), done.stdout + done.stderr
+        assert ("elixir.zip: OK" in done.stdout) == (status == 0)
+    wrong = script.replace("elixir_sha256=", "elixir_sha256=0")
+    assert subprocess.run(["sh", "-euc", wrong], env=env, capture_output=True).returncode == 1
+
+
+def digest_of(address: str) -> str:
+    """Sha256 of what the stand-in for `curl` delivers."""
+    return hashlib.sha256(f"{address}\n".encode()).hexdigest()

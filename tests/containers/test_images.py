@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import image as image_script
 from evenground.errors import EvengroundError
 from evenground.images import (
     Base,
@@ -28,8 +30,10 @@ from evenground.images import (
     is_there,
     read_record,
     recipe,
+    refused_base,
     take_record,
 )
+from evenground.pins import load_pins
 from ordinary_user import open_folder, ordinary_user
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,12 +52,9 @@ def copy(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "part",
-    ["containers/python.def", "containers/pins.yaml", "envs/jax.txt", "envs/runner.txt", "scripts/whole.py"],
+    "part", ["containers/python.def", "envs/jax.txt", "envs/runner.txt", "scripts/whole.py"]
 )
-def test_definition_pins_and_what_it_copies_in_decide_an_image_and_nothing_else(
-    copy: Path, part: str
-) -> None:
+def test_definition_and_what_it_copies_in_decide_an_image_and_nothing_else(copy: Path, part: str) -> None:
     before = recipe(copy, "jax")
     (copy / "containers/axon.def").write_text("changed")
     (copy / "envs/keras.txt").write_text("changed")
@@ -61,6 +62,16 @@ def test_definition_pins_and_what_it_copies_in_decide_an_image_and_nothing_else(
     (copy / part).write_text((copy / part).read_text() + "# changed\n")
     assert recipe(copy, "jax") != before
     assert image_of(copy, "jax", BASE, copy).recipe == recipe(copy, "jax")
+
+
+def test_of_the_pins_only_the_libraries_decide_an_image_and_only_one_with_cuda(copy: Path) -> None:
+    pins = copy / "containers/pins.yaml"
+    before = {name: recipe(copy, name) for name in ("jax", "jax-cuda")}
+    pins.write_text(pins.read_text().replace("575.51.03", "575.51.04") + "# changed\n")
+    assert {name: recipe(copy, name) for name in before} == before
+    pins.write_text(pins.read_text().replace("nccl: 2.32.3", "nccl: 2.32.4"))
+    after = {name: recipe(copy, name) for name in before}
+    assert after["jax"] == before["jax"] and after["jax-cuda"] != before["jax-cuda"]
 
 
 COMPILED = """\
@@ -160,11 +171,65 @@ def test_a_local_base_is_known_by_its_content(copy: Path) -> None:
 def test_a_digest_in_the_pins_is_what_is_pulled(copy: Path) -> None:
     """Apptainer refuses a reference with a tag and a digest."""
     pins = copy / "containers/pins.yaml"
-    digest = f"sha256:{'a' * 64}"
-    tagged = base_of(copy, None).identity
-    pins.write_text(re.sub(r"digest: null", f"digest: {digest}", pins.read_text()))
+    digest = load_pins(copy).base.digest
     base = base_of(copy, None)
-    assert base.reference == f"nvidia/cuda@{digest}" and base.identity == f"{tagged}@{digest}"
+    assert base.reference == f"nvidia/cuda@{digest}"
+    assert base.identity == f"nvidia/cuda:12.9.1-base-ubuntu24.04@{digest}"
+    pins.write_text(pins.read_text().replace(f"digest: {digest}", "digest: null"))
+    tagged = base_of(copy, None)
+    assert tagged.reference == tagged.identity == "nvidia/cuda:12.9.1-base-ubuntu24.04"
+    assert image_of(copy, "jax", base, copy).file != image_of(copy, "jax", tagged, copy).file
+
+
+# What Apptainer 1.4 and older ones say.
+REFUSALS = [
+    "FATAL: conveyor failed to get: GET https://index.docker.io/v2/a: MANIFEST_UNKNOWN: manifest unknown",
+    "FATAL: reading manifest sha256:29e5 in docker.io/nvidia/cuda: manifest unknown",
+]
+
+
+@pytest.mark.parametrize("said", REFUSALS)
+def test_a_registry_without_the_digest_is_told_with_tag_and_setting(copy: Path, said: str) -> None:
+    base = base_of(copy, None)
+    error = refused_base(base, f"INFO: Starting build...\n{said}\n")
+    assert error and "\n" not in str(error)
+    for word in (load_pins(copy).base.digest, "12.9.1-base-ubuntu24.04", "set base.digest: null"):
+        assert str(word) in str(error)
+    assert refused_base(base, "FATAL: dial tcp: lookup index.docker.io: no such host") is None
+    assert refused_base(BASE, said) is None, "there is no digest to leave out"
+
+
+def apptainer(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Let a shell script stand for Apptainer."""
+    (folder / "bin").mkdir()
+    (folder / "bin/apptainer").write_text(f"#!/bin/sh\n{text}\n")
+    (folder / "bin/apptainer").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+
+
+def test_a_build_whose_base_is_refused_ends_with_that_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apptainer(tmp_path, monkeypatch, f"echo '{REFUSALS[0]}' >&2; exit 255")
+    monkeypatch.setattr(image_script, "as_root", list)
+    monkeypatch.chdir(ROOT)
+    base = base_of(ROOT, None)
+    with pytest.raises(EvengroundError, match=r"does not have the base image of that digest: nvidia/cuda:12"):
+        image_script.build(image_of(ROOT, "jax", base, tmp_path), base, tmp_path / "log")
+
+
+def test_the_digest_that_was_pulled_is_on_record_where_apptainer_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulled = {
+        "org.opencontainers.image.base.name": "docker.io/nvidia/cuda:12",
+        "org.opencontainers.image.base.digest": "sha256:5d2e",
+    }
+    labels = {**pulled, "evenground.lock": "jax", "org.label-schema.build-arch": "amd64"}
+    told = json.dumps({"data": {"attributes": {"labels": labels}}})
+    apptainer(tmp_path, monkeypatch, f"[ $1 = exec ] || echo '{told}'")
+    found = image_script.labels_of(Image("jax", "abc", tmp_path / "jax.sif", tmp_path / "jax.json"), None)
+    assert found == {**pulled, "evenground.lock": "jax"}
 
 
 def test_a_replaced_image_is_seen_from_inside(image: Image, tmp_path: Path) -> None:
