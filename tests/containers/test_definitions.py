@@ -111,6 +111,40 @@ def test_elixirs_archives_are_checked(tmp_path: Path) -> None:
     assert subprocess.run(["sh", "-euc", wrong], env=env, capture_output=True).returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("linked", "status", "said"),
+    [
+        (
+            "libcudnn.so.9 => /opt/evenground/cuda/libcudnn.so.9 (0x7)",
+            0,
+            "computed 'Evenground.Main.probe()'",
+        ),
+        ("libcuda.so.1 => not found", 0, "EXLA is not tried: where this is built there is no driver"),
+        ("nvshmem_transport_ibrc.so.3 => not found", 1, "not found: nvshmem_transport_ibrc.so.3"),
+        ("libcuda.so.1 => not found\n\tlibnccl.so.2 => not found", 1, "not found: libcuda.so.1 libnccl.so.2"),
+        (None, 0, "EXLA is not built in: this image has the binary backend only"),
+    ],
+)
+def test_exla_is_loaded_when_its_image_is_built(
+    tmp_path: Path, linked: str | None, status: int, said: str
+) -> None:
+    """By the lines of the definition; a driver is the machine's, and may lack where an image is built."""
+    test = section((ROOT / "containers/axon.def").read_text(encoding="utf-8"), "test")
+    lines = re.search(r" *exla=\$\(echo .*\n(.*\n)*?    fi\n", test)
+    assert lines
+    built = tmp_path / "axon/abc-cuda12/build/lib"
+    built.mkdir(parents=True)
+    if linked:
+        (built / "exla/priv").mkdir(parents=True)
+    for name, text in (("ldd", f"printf '\\t{linked}\\n'"), ("elixir", """echo "computed '$4'" """)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    script = lines[0].replace("/opt/evenground/axon", str(tmp_path / "axon"))
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-euc", script], env=env, capture_output=True, text=True)
+    assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
+
+
 def digest_of(address: str) -> str:
     """Sha256 of what the stand-in for `curl` delivers."""
     return hashlib.sha256(f"{address}\n".encode()).hexdigest()

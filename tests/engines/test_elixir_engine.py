@@ -522,7 +522,9 @@ def test_the_clients_have_the_option_although_exla_brings_its_own(with_exla: Pat
     code = Path(engine(with_exla, "place").strip()) / "build/lib/*/ebin"
     said = printed(["elixir", "-pa", str(code), "-e", CONFIGURE, preallocate], VARIABLES)
     client = f"[platform: :cuda, preallocate: {preallocate}]"
-    assert " ".join(said.split()) == f"{{true, {client}, [:cuda], {{EXLA.Backend, [client: :cuda]}}}}"
+    wanted = f"{{true, {client}, [:cuda], {{EXLA.Backend, [client: :cuda]}}}}"
+    # Before it there may be why the card, which is not there, has no name.
+    assert " ".join(said.split()).endswith(wanted)
 
 
 def test_the_check_sees_what_is_there(built: Path) -> None:

@@ -143,6 +143,14 @@ defmodule Evenground.ExlaTest do
     end
   end
 
+  test "the driver's own library is none of those", context do
+    fault = "'libcuda.so.1: cannot open shared object file: No such file or directory'"
+    built(context.tmp_dir, ~s|raise "Failed to load NIF library: #{fault}"|, "%{host: 1}")
+    said = refused(false, "cpu")
+    assert said =~ "it is built for CUDA and needs NVIDIA's driver: build it with XLA_TARGET=cpu"
+    refute said =~ "axon-cuda"
+  end
+
   test "what XLA says of its platforms is told", context do
     built(context.tmp_dir, @works, ~s|raise "no driver"|)
     assert refused(false, "cuda") =~ "error: EXLA does not start: no driver (--option backend=exla)"

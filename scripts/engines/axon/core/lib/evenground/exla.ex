@@ -10,7 +10,8 @@ defmodule Evenground.Exla do
   @where "--option backend=exla"
   @without "or take the option backend=binary"
   @for_cuda "build it with XLA_TARGET=cuda12 sh scripts/engines/axon/engine.sh build, or take --accelerator cpu"
-  # Of a build for CUDA: its libraries, all of NVIDIA's wheels.
+  # Of a build for CUDA: the driver's library, and those of NVIDIA's wheels.
+  @driver ~r/\blibcuda\.so[^\s:']*: cannot open shared object file/
   @cuda_library ~r/\b(libcu|libnv|libnccl|nvshmem)[^\s:']*: cannot open shared object file/
 
   @doc """
@@ -78,11 +79,17 @@ defmodule Evenground.Exla do
   end
 
   defp mend(said) do
-    if said =~ @cuda_library,
-      do:
+    cond do
+      said =~ @driver ->
+        "it is built for CUDA and needs NVIDIA's driver: build it with XLA_TARGET=cpu where there is no GPU"
+
+      said =~ @cuda_library ->
         "it is built for CUDA, whose libraries are in the environment axon-cuda (engine.sh --python): " <>
-          "build it with XLA_TARGET=cpu where there is no GPU",
-      else: "mend that and build again"
+          "build it with XLA_TARGET=cpu where there is no GPU"
+
+      true ->
+        "mend that and build again"
+    end
   end
 
   # Why a module's library was not loaded, Erlang tells that module alone. A library that can be loaded is then refused
