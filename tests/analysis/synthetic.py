@@ -19,7 +19,10 @@ BOOT_NS = T0_NS - 10**13
 # As in the thesis: the one engine's GPU falls idle once in the short training and twice in the long one.
 IDLE = (((1.0, 1.9),), ((1.0, 3.4), (4.5, 5.1)))
 WINDOW_S = 1 / 6
-STARTED = {"engine": "made", "versions": {}, "device": "cpu", "options": {}}
+STARTED = {"engine": "made", "versions": {}, "options": {}}
+CARD = "Made Card"
+# Ten rows a second, and what the sampler reads once a second.
+SLOW_ROWS = 10
 TRAINED = {"seed": 1, "batch_size": 32, "network": "mlp", "parameters": 101770}
 # So many that any accuracy is a number of hits.
 TEST_IMAGES = 10**7
@@ -27,7 +30,7 @@ NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
     "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,gpu_throttle_reasons,"
-    "gpu_foreign_processes"
+    "gpu_foreign_processes,vram_tree_bytes"
 )
 ENGINES = [
     {"name": "keras", "label": "Keras", "colour": "#E69F00"},
@@ -51,6 +54,8 @@ class Made:
     rss_bytes: int = 400 * 2**20
     accuracy: float = 0.96
     gpu: bool = False
+    device: str | None = None
+    """What its engine says it computed on; None for the card where there is one."""
     spacing_s: float = 0.1
     """Time between two samples, whatever rate was asked for."""
     since_boot_rise_pct: float = 0.0
@@ -132,7 +137,7 @@ def write_results(root: Path, made: MadeResults) -> Path:
         "schema": 2,
         "machine": {
             "class": machine,
-            "description": "Made CPU, 2 cores, 8 GiB, " + ("Made Card" if made.gpu else "no GPU"),
+            "description": "Made CPU, 2 cores, 8 GiB, " + (CARD if made.gpu else "no GPU"),
         },
         "deployment": "native",
         "report": {"grid_s": made.grid_s, "stand_ins": made.stand_ins},
@@ -277,7 +282,7 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
         "missing": missing,
         "rate_hz": 10.0,
         "summary": summary,
-        "gpus": [{"name": "Made Card", "util_window_s": WINDOW_S}] if made.gpu else [],
+        "gpus": [{"name": CARD, "util_window_s": WINDOW_S}] if made.gpu else [],
     }
     (folder / "samples.json").write_text(json.dumps(info), encoding="utf-8")
     return write_manifest(folder, run)
@@ -308,7 +313,7 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
     between = [first_ns + _ns(made.steady_s * k / made.epochs) for k in range(1, made.epochs)]
     bounds = [start_ns, *between, end_ns]
     events: list[tuple[int, str, dict[str, Any]]] = [
-        (start_ns - _ns(made.load_s / 2), "start", STARTED),
+        (start_ns - _ns(made.load_s / 2), "start", {**STARTED, "device": _device(made)}),
         (start_ns - _ns(made.load_s / 2), "load_start", {}),
         (start_ns - _ns(made.load_s / 4), "load_end", {"train_images": 60000, "test_images": TEST_IMAGES}),
         (start_ns, "train_start", {**TRAINED, "epochs": made.epochs}),
@@ -330,6 +335,10 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
         (lingered_ns, "end", {}),
     ]
     return [{"event": name, "t_unix_ns": t, **more} for t, name, more in events], lingered_ns + _ns(0.2)
+
+
+def _device(made: Made) -> str:
+    return made.device or (f"cuda:{CARD}" if made.gpu else "cpu")
 
 
 def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str:
@@ -366,8 +375,9 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         held = made.vram_end if since[i] > made.training_s / 2 else 1.0
         vram = made.vram_bytes * (0.1 if gone else float(share[i]) * left * held)
         card = [_gpu_pct(made, float(since[i])), int(vram), 120.5 if training else 30.0, 4]
-        told = "0" if i % 10 == 0 else ""
-        gpu = [*(repr(cell) for cell in card), told] if made.gpu else [""] * 5
+        own = 0 if gone or _device(made) == "cpu" else int(vram)
+        slow = ["0", repr(own)] if i % SLOW_ROWS == 0 or gone else ["", ""]
+        gpu = [*(repr(cell) for cell in card), *slow] if made.gpu else [""] * 6
         row = [*(repr(cell) for cell in cells), *gpu]
         rows.append(",".join(row if made.columns else [*row[:5], *[""] * (len(row) - 5)]))
     return "\n".join(rows) + "\n"

@@ -349,7 +349,7 @@ def test_without_values_of_the_gpu_it_is_not_known(tmp_path: Path) -> None:
 def test_unknown_idle_time_is_counted_with_the_other_gates(tmp_path: Path) -> None:
     index = gpu_results(tmp_path)
     change_run(index, 0, lambda frame: frame.__setitem__("gpu_util_pct", ""))
-    assert unknown(read_index(index), normalise(read_index(index)).conditions)["idle"] == 1
+    assert unknown(normalise(read_index(index)).conditions)["idle"] == 1
 
 
 def test_the_note_lists_how_each_engine_waits(waited: Path) -> None:

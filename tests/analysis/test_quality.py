@@ -49,14 +49,14 @@ from evenground.analysis.quality import (
     unknown,
     why_unknown,
 )
-from evenground.analysis.runs import read_runs
+from evenground.analysis.runs import WATCHED, read_runs
 from evenground.judged import NOT_RECORDED
 from evenground.runs.record import installed
 
 ROOT = Path(__file__).parents[2]
 NAN = math.nan
 DIGITS = (("digits", "Digits", "mlp"),)
-GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0}
+GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0, "processor_only": 0.0}
 GOOD |= {gate.detail: "" for gate in GATES if gate.detail}
 GOOD |= dict.fromkeys(COMPARED.values(), "[]")
 
@@ -64,7 +64,8 @@ GOOD |= dict.fromkeys(COMPARED.values(), "[]")
 def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
     """The table `runs` of one group, as far as the gates read it."""
     frame = pd.DataFrame({"repetition": range(1, len(training_s) + 1), "training_s": training_s})
-    return frame.assign(dataset=dataset, engine="keras", status="finished", test_accuracy=accuracy)
+    named = {"dataset": dataset, "engine": "keras", "status": "finished", "device": "cpu"}
+    return frame.assign(**named, test_accuracy=accuracy)
 
 
 def conditions(n: int, dataset: str = "mnist", **changes: Any) -> pd.DataFrame:
@@ -104,7 +105,7 @@ def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gat
 def test_states_are_those_of_the_contract() -> None:
     assert {gate.finding: gate.state for gate in GATES} == {
         **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
-        **dict.fromkeys(("cores", "cpu throttling", "cpu limit", "foreign code"), "invalid"),
+        **dict.fromkeys(("cores", "cpu throttling", "cpu limit", "foreign code", "off the card"), "invalid"),
         **dict.fromkeys(("not seen", "load", "idle", "clock"), "warned"),
         **dict.fromkeys(("shared cores", "unlike cores", "cpu clock", "mounts", "cold start"), "warned"),
     }
@@ -198,11 +199,8 @@ def test_nan_everywhere_is_unknown_and_no_finding(mnist: Index) -> None:
     known = conditions(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
     known = known.assign(**dict.fromkeys(COMPARED.values(), ""))
     assert found(mnist, runs([9.0, 9.0]), known) == []
-    without_gpu = {gate.finding: 2 for gate in GATES if not gate.needs_gpu} | {"surroundings": 2}
-    assert unknown(mnist, known) == without_gpu
-    on_gpu = replace(mnist, machine=replace(mnist.machine, class_name="cpu-2c-8g-card-abc"))
-    assert unknown(on_gpu, known) == {**without_gpu, "throttling": 2, "foreign process": 2}
-    assert unknown(mnist, conditions(2)) == {}
+    assert unknown(known) == {gate.finding: 2 for gate in GATES} | {"surroundings": 2}
+    assert unknown(conditions(2)) == {}
 
 
 ENVIRONMENT = {
@@ -261,6 +259,7 @@ def flawed(tmp_path: Path) -> Path:
         frame.loc[10, "missed_slots"] = "4"
         frame.loc[25:30, "gpu_throttle_reasons"] = str(0x40 | 0x80 | 0x4)
         frame.loc[30, "gpu_foreign_processes"] = "2"
+        frame.loc[frame["vram_tree_bytes"].notna(), "vram_tree_bytes"] = "0"
         # Half a second while the GPU is idle, too.
         frame.loc[31:36, "cpu_s"] = frame.loc[31, "cpu_s"]
         # The clock is set when all events are written.
@@ -379,7 +378,7 @@ def test_older_runs_are_unknown_and_not_zero(index_path: Path) -> None:
     older = ("swapping", "environment", "load", "cores", "cpu throttling", "cpu limit")
     older += ("shared cores", "unlike cores", "cpu clock")
     older += ("foreign code", "mounts", "cold start", "surroundings")
-    assert unknown(index, known) == dict.fromkeys(older, 10)
+    assert unknown(known) == dict.fromkeys(older, 10)
     assert set(known["cpus_unknown"]) == set(known["surroundings_unknown"]) == {NOT_RECORDED}
 
 
@@ -436,8 +435,7 @@ def test_a_lock_that_is_not_at_hand_is_unknown(flawed: Path) -> None:
 
 def test_samples_without_the_columns_that_are_watched_still_read(tmp_path: Path) -> None:
     index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1))
-    watched = ["missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes"]
-    change_run(index, 0, lambda frame: frame.drop(columns=watched, inplace=True))
+    change_run(index, 0, lambda frame: frame.drop(columns=[*WATCHED], inplace=True, errors="ignore"))
     known = normalise(read_index(index)).conditions
     assert known["missed_share"].isna().tolist() == [True, False]
 

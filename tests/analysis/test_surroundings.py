@@ -53,7 +53,7 @@ def found(index: Path, name: str) -> list[dict[str, Any]]:
 
 def not_known(index: Path) -> dict[str, int]:
     known = normalise(read_index(index)).conditions
-    counts = unknown(read_index(index), known)
+    counts = unknown(known)
     return {name: counts[name] for name in NAMES if name in counts}
 
 

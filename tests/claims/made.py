@@ -59,6 +59,11 @@ def changed(world: World, **fields: Any) -> World:
     return {name: replace(made, **fields) if name[1] == "axon" else made for name, made in world.items()}
 
 
+def on(world: World, device: str) -> World:
+    """The world with every training on this device."""
+    return {name: replace(made, device=device) for name, made in world.items()}
+
+
 def noisy(world: World, spread: float, dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
     """The run of the world, with a known noise on its time and its memory."""
     # Five repetitions whose mean is that of the world, with another order for each group.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.synthetic import Made
+from analysis.remade import change_run
+from analysis.synthetic import CARD, Made
 from analysis.test_tables import compare
 from claims.made import (
     CONTRARY,
     DATASETS,
+    FACTS,
     ROOT,
     THESIS,
     THESIS_MACHINE,
@@ -22,6 +25,8 @@ from claims.made import (
     claims,
     experiment,
     judge_files,
+    noisy,
+    on,
     verdicts,
 )
 from evenground.claims.arithmetic import arithmetic
@@ -149,9 +154,19 @@ def test_no_effect_says_that_no_number_of_runs_would_do(tmp_path: Path) -> None:
     assert "more than 1000 runs a group" in found.reason
 
 
+ON_CPU = replace(THESIS["mnist", "keras"], device="cpu")
 NOT_TESTABLE = {
     "no GPU": ({"gpu": False}, "G1-mnist", "no GPU"),
-    "on the processor": ({"parameters": {"accelerator": "cpu"}}, "V1-mnist", "no GPU: trainings on cpu"),
+    "on the processor": (
+        {"make": functools.partial(noisy, on(THESIS, "cpu"), 0.02)},
+        "V1-mnist",
+        "no GPU: trainings of axon on mnist computed on cpu",
+    ),
+    "one on the processor": (
+        {"make": functools.partial(noisy, {**THESIS, ("mnist", "keras"): ON_CPU}, 0.02)},
+        "V1-mnist",
+        "no GPU: trainings of keras on mnist computed on cpu",
+    ),
     "no Elixir": ({"engines": ("keras",)}, "T1", "engine absent: axon"),
     "no arm": ({}, "X1", "arm absent: axon_binary"),
     "no CIFAR-10": ({"datasets": DATASETS[:1]}, "T2", "no finished runs: cifar10 is no dataset"),
@@ -220,7 +235,8 @@ def test_nothing_measured_leaves_the_times(tmp_path: Path) -> None:
 
 def test_the_reason_of_a_missing_column_is_the_recorded_one(tmp_path: Path) -> None:
     settings = {"gpu": False, "machine": "made-card", "datasets": DATASETS[:1], "repetitions": 2}
-    found = verdicts(experiment(tmp_path, **settings))["G1-mnist", "corrected"]
+    world = on(THESIS, f"cuda:{CARD}")
+    found = verdicts(experiment(tmp_path, world, **settings))["G1-mnist", "corrected"]
     assert found.reason.startswith("column not measured: gpu_util_pct of axon on mnist: no NVIDIA driver")
 
 
@@ -241,8 +257,6 @@ OTHER_NAMES = (("mnist", "MNIST", "mlp"), ("shapes", "Shapes", "cnn"))
 
 
 def stand_in_world(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
-    from claims.made import noisy
-
     names = {"shapes": "cifar10", "jax": "axon"}
     return noisy(THESIS, 0.02, names.get(dataset, dataset), names.get(engine, engine), repetition, gpu)
 
@@ -268,7 +282,6 @@ def test_stand_ins_give_demonstrations_which_count_for_nothing(tmp_path: Path) -
     [
         ({"epochs": 5}, "epochs 5 instead of 3"),
         ({"batch_size": 64, "learning_rate": 0.001}, "batch_size 64 instead of 32"),
-        ({"accelerator": "cpu"}, "accelerator cpu instead of cuda"),
     ],
 )
 def test_another_protocol_gives_demonstrations(
@@ -277,6 +290,51 @@ def test_another_protocol_gives_demonstrations(
     small = {"parameters": parameters, "datasets": DATASETS[:1], "repetitions": 3}
     found = verdicts(experiment(tmp_path, **small))["T1", "corrected"]
     assert (found.verdict, found.demonstration) == ("reproduced", words)
+
+
+def test_the_device_is_taken_from_the_engines_own_word(tmp_path: Path) -> None:
+    """Neither a machine with a GPU nor what was asked for makes a training one on the GPU."""
+    small = {"datasets": DATASETS[:1], "repetitions": 3, "parameters": {"accelerator": "cuda"}}
+    found = verdicts(experiment(tmp_path / "a", on(THESIS, "cpu"), **small))
+    assert found["T1", "corrected"].demonstration == "accelerator cpu instead of cuda"
+    assert found["G1-mnist", "corrected"].verdict == VERDICTS[-1]
+    fallen = {**THESIS, ("mnist", "axon"): replace(THESIS["mnist", "axon"], device="cpu")}
+    found = verdicts(experiment(tmp_path / "b", fallen, **small))
+    assert found["T1", "corrected"].demonstration == "accelerator cpu and cuda instead of cuda"
+    assert found["C1-mnist-python", "corrected"].demonstration == "", "that one computed on the GPU"
+
+
+def test_a_few_runs_on_the_processor_are_counted(tmp_path: Path) -> None:
+    def second(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
+        made = noisy(THESIS, 0.02, dataset, engine, repetition, gpu)
+        return replace(made, device="cpu") if (engine, repetition) == ("axon", 2) else made
+
+    small = {"datasets": DATASETS[:1], "repetitions": 3}
+    found = verdicts(experiment(tmp_path, make=second, **small))["G2-mnist", "corrected"]
+    assert found.reason == "no GPU: 1 of 3 trainings of axon on mnist computed on cpu"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"), [("auto", ""), ("cpu", "accelerator cpu and cuda instead of cuda")]
+)
+def test_an_arm_without_a_gpu_by_design_is_judged_by_its_own_device(
+    tmp_path: Path, asked: str, words: str
+) -> None:
+    """Elixir without its compiler computes on the processor, in the thesis and here."""
+    world = {
+        **THESIS,
+        ("mnist", "axon_binary"): replace(THESIS["mnist", "axon"], steady_s=99.0, device="cpu"),
+    }
+    settings = {"datasets": DATASETS[:1], "engines": ("keras", "axon", "axon_binary"), "repetitions": 2}
+    index = experiment(tmp_path, world, parameters={"accelerator": asked}, **settings)
+    content = json.loads(index.read_text())
+    content["engines"][2]["arm_of"] = "axon"
+    index.write_text(json.dumps(content))
+    for number, run in enumerate(content["runs"]):
+        told = "cpu" if run["engine"] == "axon_binary" else "cuda"
+        change_run(index, number, environment={**FACTS, "gpu": {"accelerator": told}})
+    found = verdicts(index)["X1", "corrected"]
+    assert (found.verdict, found.demonstration) == ("direction only", words)
 
 
 def test_an_engine_with_other_options_gives_demonstrations(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def explained(
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     run = Run("made", "digits", engine, "0123", 1, 1)
     traced = Traced(None, reason) if reason else Traced(zero_ns)
-    return Explained(folder, run, outcome or Outcome(None), traced, has_gpu=False, files=files)
+    return Explained(folder, run, outcome or Outcome(None), traced, files=files)
 
 
 @pytest.mark.parametrize("form", ["csv", "md"])

@@ -39,7 +39,8 @@ _NOTES = {
     ),
     "time_ratio": (
         "Time of `engine` over time of `baseline`: a ratio of geometric means, with its 95 % interval by"
-        " Welch's t on logarithms. Above 1, `engine` takes longer."
+        " Welch's t on logarithms. Above 1, `engine` takes longer. `reason` names devices that are not "
+        "the same."
     ),
     "resources": (
         "Between start and end of training. `peak` and `range` (largest less smallest value) of each run"
@@ -70,8 +71,9 @@ _NOTES = {
         " any number. A finding without a repetition is about all runs of the engine on the dataset."
     ),
     "runs": (
-        "In the order in which they were run. Seconds as in `training_time`; `idle_share`: `idle_s` as share "
-        "of `training_s` (0 to 1). `quality`: see `quality.md`."
+        "In the order in which they were run. `device`: what the engine says it computed on. Seconds as in "
+        "`training_time`; `idle_share`: `idle_s` as share of `training_s` (0 to 1). `quality`: see "
+        "`quality.md`."
     ),
     "lines_of_code": (
         "`lines`: all of them, as the thesis counts. `code_lines`: those with code on them; "
@@ -126,10 +128,12 @@ def notes(
     findings: pd.DataFrame,
     unknown: Mapping[str, int],
     why_unknown: Mapping[str, str],
+    devices: str = "",
 ) -> str:
     """The note under the heading of table `name`: its columns, the machine, the runs finished and flagged.
 
-    `findings` is the table `quality`; `unknown` and `why_unknown` as by the functions of `quality`.
+    `findings` is the table `quality`; `unknown` and `why_unknown` as by the functions of `quality`, `devices`
+    as by `devices.unlike_in`.
     """
     lost = len(index.runs) - len(index.finished)
     where = "" if name == "runs" else ", see `runs.md`"
@@ -139,7 +143,7 @@ def notes(
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`, {index.deployment})"
     said = _unknown(index, unknown, why_unknown) if name == "quality" else ""
     said += _waiting(index) if name == "idle_windows" else ""
-    said += "" if name in NOT_OF_RUNS else _limited(index)
+    said += "" if name in NOT_OF_RUNS else _limited(index) + _computed_on(devices)
     return (
         f"{_NOTES[name]}{absent}{said}\n\nMachine: {machine}. "
         f"{len(index.finished)} of {len(index.runs)} wanted runs finished{unfinished}. "
@@ -167,6 +171,11 @@ def _limited(index: Index) -> str:
     words = [f"`{e.name}` ({e.train_limit:,} images)" for e in index.engines if e.train_limit is not None]
     told = "trained on the first images of a dataset only; nothing in this table is extrapolated"
     return f"\n\n**Not the whole work:** {', '.join(words)} {told}." if words else ""
+
+
+def _computed_on(devices: str) -> str:
+    """That engines computed on unlike devices, and which."""
+    return f"\n\n**Computed on unlike devices:** {plain(devices)}." if devices else ""
 
 
 def _waiting(index: Index) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from evenground.analysis.devices import kind_of, processor_only
 from evenground.analysis.environment import Environment, read_environment
 from evenground.analysis.index import Index
 from evenground.analysis.runs import Floats, Run, Samples
@@ -50,7 +51,7 @@ COLUMNS = (
         "throttled_by",
     ),
     *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
-    "clock_set_s",
+    *("clock_set_s", "off_card", "processor_only"),
     *FAULTS,
     *(f"{name}_words" for name in FAULTS),
     *UNKNOWN.values(),
@@ -67,14 +68,16 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
     how many things the sampler says it could not see.
     load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
     how much the machine's clock was set during the run. Each of FAULTS: its size, and in NAME_words what was
-    seen. For the columns of UNKNOWN and COMPARED see there.
+    seen. off_card: 1 where a training on a GPU held no memory of the card. processor_only: 1 for an arm
+    without a GPU by design. For the columns of UNKNOWN and COMPARED see there.
     """
     environment = read_environment(run)
     return {
         "steps": steps(run.events, index.parameters.get("batch_size")),
         **_sampling(samples),
         **_unseen(run.process.not_seen),
-        **_card(run.events, samples),
+        **_card(run, samples),
+        "processor_only": float(processor_only(run, index)),
         **_machine(environment),
         **_libraries(environment, lock),
         **_judged(cpus.FAULTS, environment.cpus),
@@ -105,22 +108,39 @@ def _unseen(not_seen: tuple[str, ...] | None) -> dict[str, object]:
     }
 
 
-def _card(events: Moments, samples: Samples) -> dict[str, object]:
+def _card(run: Run, samples: Samples) -> dict[str, object]:
+    """What the sampler saw of the card. Nothing of it speaks against a training on the processor."""
+    events = run.events
     inside = (samples.t_ns >= events.train_start_ns) & (samples.t_ns <= events.train_end_ns)
-    reasons = _known(samples.columns["gpu_throttle_reasons"][inside]).astype(np.int64)
-    slowed = reasons & sum(SLOWDOWNS)
+    during = {name: _known(values[inside]) for name, values in samples.columns.items()}
+    seen = {"gpu_samples": during["gpu_util_pct"].size}
+    if kind_of(run.device) == "cpu":
+        return {**seen, "throttled_share": 0.0, "throttled_by": "", "foreign_processes": 0.0, "off_card": 0.0}
+    held = _largest(during["vram_tree_bytes"])
+    return {
+        **seen,
+        **_throttled(during["gpu_throttle_reasons"]),
+        "foreign_processes": _largest(_known(samples.columns["gpu_foreign_processes"])),
+        "off_card": np.nan if np.isnan(held) else float(held == 0),
+    }
+
+
+def _throttled(reasons: Floats) -> dict[str, object]:
+    """Share of samples in which the card was slowed down against its will, and by what."""
+    slowed = reasons.astype(np.int64) & sum(SLOWDOWNS)
     bits = int(np.bitwise_or.reduce(slowed)) if slowed.size else 0
-    foreign = _known(samples.columns["gpu_foreign_processes"])
     return {
         "throttled_share": float(np.mean(slowed != 0)) if slowed.size else np.nan,
         "throttled_by": ", ".join(name for bit, name in SLOWDOWNS.items() if bits & bit),
-        "foreign_processes": float(foreign.max()) if foreign.size else np.nan,
-        "gpu_samples": _known(samples.columns["gpu_util_pct"][inside]).size,
     }
 
 
 def _known(values: Floats) -> Floats:
     return values[~np.isnan(values)]
+
+
+def _largest(known: Floats) -> float:
+    return float(known.max()) if known.size else np.nan
 
 
 def _machine(environment: Environment) -> dict[str, object]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from evenground.analysis.runs import Run, restore_run
 from evenground.cpus.record import CpuRecord
 from evenground.errors import EvengroundError
+from evenground.gpus.record import GpuRecord
 from evenground.records.faults import first_fault
 from evenground.surroundings.record import SurroundingsRecord
 
 FILE = "environment.json"
+
+
+def _recorded(gpu: Any) -> Any:
+    """Runs from before there was a record have a list of the machine's cards, or an empty one."""
+    return None if isinstance(gpu, list) else gpu
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Environment:
     """Pages the machine moved between memory and disk during the attempt."""
     cpus: CpuRecord | None = None
     surroundings: SurroundingsRecord | None = None
+    gpu: Annotated[GpuRecord | None, BeforeValidator(_recorded)] = None
+    """The card of the training; None without one, and of runs from before there was a record."""
 
 
 _ENVIRONMENT = TypeAdapter(Environment)

@@ -29,6 +29,7 @@ TEXT = (
     "phase",
     "reason",
     "status",
+    "device",
     "key",
     "measure",
     "resource",

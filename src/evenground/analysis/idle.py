@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.devices import kind_of
 from evenground.analysis.groups import Rows, group, groups
 from evenground.analysis.idle_gpu import COLUMN, GpuWindow, gpu_windows, period_s, unseen
 from evenground.analysis.index import Index
@@ -167,12 +168,13 @@ def without_gpu(windows: Sequence[Window], gpu: Sequence[GpuWindow]) -> list[Win
     return [window for window in both if window.length_s >= LEAST_S]
 
 
-def idle_of(run: Run, samples: Samples, phases: Rows, has_gpu: bool) -> Idle:
-    """What one run idled; `phases` as by `normalise.phase_rows`, `has_gpu`: whether its machine has one."""
+def idle_of(run: Run, samples: Samples, phases: Rows) -> Idle:
+    """What one run idled; `phases` as by `normalise.phase_rows`."""
     spans = [(str(p["phase"]), float(str(p["start_s"])), float(str(p["end_s"]))) for p in phases]
     span_ns = (run.events.train_start_ns, run.events.train_end_ns)
     gpu = gpu_windows(run.process, samples)
-    windows, reason = _cpu_idle(run.process, samples, *span_ns, gpu if has_gpu else None)
+    waits_for = gpu if kind_of(run.device) == "cuda" else None
+    windows, reason = _cpu_idle(run.process, samples, *span_ns, waits_for)
     rows = [_cpu_row(samples, window, gpu, span_ns[0], spans) for window in windows]
     rows += gpu_rows(run.process, gpu, *span_ns, spans)
     return Idle(rows, _condition(windows, reason, *span_ns, spans))
@@ -181,7 +183,7 @@ def idle_of(run: Run, samples: Samples, phases: Rows, has_gpu: bool) -> Idle:
 def _cpu_idle(
     process: Process, samples: Samples, start_ns: int, end_ns: int, gpu: Sequence[GpuWindow] | None
 ) -> tuple[list[Window], str]:
-    """Windows with neither CPU nor GPU (None: there is none) in use, or none and why they are not known."""
+    """Windows with neither CPU nor GPU (None: it used none) in use, or none and why they are not known."""
     if not covers(samples, start_ns, end_ns):
         return [], process.missing.get(COUNTER, NOT_COVERED)
     windows = cpu_windows(samples, start_ns, end_ns)

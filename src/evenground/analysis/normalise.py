@@ -95,7 +95,7 @@ def _one_run(run: Run, index: Index, lock: Lock | None) -> tuple[Timeline, pd.Da
     """Its timeline, its parts of phases, and its rows of the frames that have few rows per run."""
     samples, phases = run.samples(), phase_rows(run.events, run.process)
     line = align(run.events, run.process, samples, index.report.grid_s)
-    idled = idle_of(run, samples, phases, index.machine.has_gpu)
+    idled = idle_of(run, samples, phases)
     rows = {
         "phases": phases,
         "conditions": [{**condition_row(run, samples, index, lock), **idled.condition}],

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from evenground.analysis.conditions import COMPARED, UNKNOWN
+from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.files import rounded
 from evenground.analysis.groups import INVALID, WARNED, groups
 from evenground.analysis.index import Index
@@ -41,6 +42,7 @@ Name = Literal[
     "swapping",
     "throttling",
     "foreign process",
+    "off the card",
     "environment",
     "foreign code",
     "mounts",
@@ -57,6 +59,7 @@ Name = Literal[
     "outlier",
     "spread",  # of a whole group, as the next one
     "surroundings",
+    "device",
 ]
 Names = dict[str, str]
 
@@ -72,7 +75,6 @@ class Gate:
     reason: str
     detail: str = ""
     """Column whose words are added to the reason."""
-    needs_gpu: bool = False
 
 
 GATES = (
@@ -92,15 +94,14 @@ GATES = (
         0.0,
         "share of samples during training in which a GPU was slowed down",
         "throttled_by",
-        needs_gpu=True,
     ),
+    Gate("foreign process", INVALID, "foreign_processes", 0.0, "processes of others on a GPU at once"),
     Gate(
-        "foreign process",
+        "off the card",
         INVALID,
-        "foreign_processes",
+        "off_card",
         0.0,
-        "processes of others on a GPU at once",
-        needs_gpu=True,
+        "the engine says that it computed on a GPU, and held no memory of it during the training",
     ),
     Gate("environment", INVALID, "n_other_libraries", 0.0, "libraries unlike the lock's", "other_libraries"),
     Gate(
@@ -243,6 +244,7 @@ def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) ->
     for named, group in groups(index, judged):
         found += _spread(group["training_s"], group["idle_s"], named)
         found += _surroundings(group[[*COMPARED.values()]], named)
+        found += _devices(index, judged, named)
         found += _of_accuracy(index, group, named)
         found += [finding for gate in GATES for finding in _through(gate, group, named)]
         found += _outliers(group, named)
@@ -349,11 +351,35 @@ def _surroundings(compared: pd.DataFrame, named: Names) -> list[Finding]:
     return [_of_group(named, "surroundings", float(len(found)), 0.0, why)]
 
 
-def _of_group(named: Names, finding: Name, value: float, limit: float, reason: str) -> Finding:
+def _devices(index: Index, judged: pd.DataFrame, named: Names) -> list[Finding]:
+    """Whether the group and those that it is compared with computed on unlike devices.
+
+    Main engines are compared with each other, an arm with its engine: but one without a GPU by design.
+    """
+    engine = next(engine for engine in index.engines if engine.name == named["engine"])
+    if engine.arm_of is None:
+        compared = [*index.main]
+    else:
+        mine = judged[(judged["dataset"] == named["dataset"]) & (judged["engine"] == engine.name)]
+        by_design = bool(len(mine)) and bool(mine["processor_only"].all())
+        base = [] if by_design else [one for one in index.main if one.name == engine.arm_of]
+        compared = [*base, engine]
+    devices = devices_of(judged, named["dataset"], compared)
+    words = unlike(devices) if engine.name in devices else ""
+    if not words:
+        return []
+    n = len({one for own in devices.values() for one in own})
+    why = f"devices that were computed on in one comparison: {words}"
+    return [_of_group(named, "device", float(n), 1.0, why, INVALID)]
+
+
+def _of_group(
+    named: Names, finding: Name, value: float, limit: float, reason: str, state: str = WARNED
+) -> Finding:
     return Finding(
         **named,
         repetition=None,
-        state=WARNED,
+        state=state,
         finding=finding,
         value=value,
         limit=limit,
@@ -371,10 +397,9 @@ def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(quality=[", ".join(sorted(states.get(key, ()))) for key in keys])
 
 
-def unknown(index: Index, conditions: pd.DataFrame) -> dict[str, int]:
+def unknown(conditions: pd.DataFrame) -> dict[str, int]:
     """Finding -> runs of which it cannot be said; only where there are any."""
-    asked = [gate for gate in GATES if index.machine.has_gpu or not gate.needs_gpu]
-    counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in asked}
+    counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in GATES}
     counts["surroundings"] = int((conditions[[*COMPARED.values()]] == "").any(axis="columns").sum())
     return {finding: count for finding, count in counts.items() if count}
 

@@ -38,7 +38,7 @@ GAUGES = (
     "cpu_since_boot_pct",
 )
 # What a sampler may not have written, because it is older or has no GPU.
-WATCHED = ("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes")
+WATCHED = ("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes", "vram_tree_bytes")
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ class Run:
     def process(self) -> Process:
         """Its process; RecordError as by `times`."""
         return self.times.process
+
+    @property
+    def device(self) -> str:
+        """What its engine says it computed on; RecordError as by `times`."""
+        return self.times.device
 
     def samples(self) -> Samples:
         """`samples.csv`, read anew at each call (it is large); RecordError when it is broken."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evenground.analysis.calibration import read_calibration
+from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.groups import Rows, counts, flagged, group, groups, summary
 from evenground.analysis.idle import idle_table
 from evenground.analysis.index import Index
@@ -62,6 +63,7 @@ def runs_table(index: Index) -> pd.DataFrame:
             for name in ("order", "dataset", "engine", "repetition", "status", "reason", "attempts")
         }
         run = measured.get(wanted)
+        row["device"] = run.device if run else ""
         numbers: dict[str, float] = dict.fromkeys((*MEASURES, "test_accuracy", FINAL), np.nan)
         if run:
             numbers = asdict(run_times(run.events, run.process))
@@ -133,7 +135,8 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
 
     The baseline of a pair is the engine that stands first in the configuration, of an arm its engine.
     The ratio is one of geometric means, its interval Welch's t on logarithms (`statistics.ratio_interval`).
-    Where one of the two trained on the first images only there is none, but the reason.
+    Where one of the two trained on the first images only there is none, but the reason; where they computed
+    on unlike devices the reason says so beside it.
     """
     columns = [
         "dataset",
@@ -155,6 +158,7 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     for dataset in index.datasets:
         for first, second in index.pairs(dataset.name):
             a, b = (group(runs, dataset.name, engine.name) for engine in (first, second))
+            devices = unlike(devices_of(runs, dataset.name, (first, second)))
             for measure in MEASURES:
                 found = of_like_work(
                     ratio_interval(a[measure].tolist(), b[measure].tolist()), dataset.unlike(first, second)
@@ -173,7 +177,7 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
                         "n_engine": found.n_other,
                         "n_wanted": max(len(a), len(b)),
                         **flagged(pd.concat([a, b])),
-                        "reason": found.reason,
+                        "reason": "; ".join(filter(None, (found.reason, devices))),
                     }
                 )
     return pd.DataFrame(rows, columns=columns)

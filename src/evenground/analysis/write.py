@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from evenground.analysis.captions import COMPARED, HEADINGS, notes
+from evenground.analysis.devices import unlike_in
 from evenground.analysis.files import read_csv, write_csv, write_markdown
 from evenground.analysis.index import Index
 from evenground.analysis.metrics import metrics
@@ -37,10 +38,11 @@ def write_tables(index: Index, normalised: Path, to: Path, metrics_file: Path | 
     for name in OF_SEVERAL:
         for form in ("csv", "md"):
             (to / f"{name}.{form}").unlink(missing_ok=True)
-    unknown_of, why = unknown(index, frames.conditions), why_unknown(frames.conditions)
+    unknown_of, why = unknown(frames.conditions), why_unknown(frames.conditions)
+    devices = unlike_in(index, tables["runs"])
     for name, table in tables.items():
         write_csv(table, to / f"{name}.csv")
-        said = notes(name, index, tables["quality"], unknown_of, why)
+        said = notes(name, index, tables["quality"], unknown_of, why, devices)
         write_markdown(table, HEADINGS[name], said, to / f"{name}.md")
     if metrics_file:
         write_json(metrics_file, metrics(tables))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -10,6 +10,9 @@ from evenground.analysis.index import Index
 from evenground.claims.estimators import Arguments
 from evenground.claims.model import Claim, Claims
 from evenground.errors import EvengroundError
+
+# The parameter that is not taken by what was asked for: engines say what they computed on.
+ACCELERATOR = "accelerator"
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,11 @@ class Cast:
         """The dataset of the index that stands for one of the claims."""
         return self.stand_ins.get(name, name)
 
-    def demonstration(self, given: Arguments) -> str:
+    def demonstration(self, given: Arguments, computed_on: Collection[str]) -> str:
         """What makes a verdict a demonstration: stand-ins, and another protocol than the claimed one.
 
-        So do options that are not an engine's usual ones; of an arm they are what it is for.
+        So do options that are not an engine's usual ones; of an arm they are what it is for. `computed_on`:
+        kinds of devices of the runs behind it, but for arms without a GPU by design.
         """
         usual = {role: self.claims.roles[role] for role in given.roles} | {n: n for n in given.datasets}
         acting = {name: self.stand_ins.get(name, own) for name, own in usual.items()}
@@ -42,33 +46,24 @@ class Cast:
             if engine.name in acting.values()
             for name, value in engine.options.items()
         ]
-        return "; ".join([*words, *changed, *self._other_protocol()])
+        return "; ".join([*words, *changed, *self._other_protocol(computed_on)])
 
-    @property
-    def accelerator(self) -> str:
-        """Where the trainings computed: cpu or cuda."""
-        asked = self.index.parameters.get("accelerator", "auto")
-        here = "cuda" if self.index.machine.has_gpu else "cpu"
-        return here if asked == "auto" else str(asked)
-
-    def _other_protocol(self) -> list[str]:
-        ours = {**self.index.parameters, "accelerator": self.accelerator}
-        return [
-            f"{name} {ours[name]} instead of {value}"
-            for name, value in self.claims.protocol.items()
-            if name in ours and ours[name] != value
+    def _other_protocol(self, computed_on: Collection[str]) -> list[str]:
+        claimed, asked = self.claims.protocol, self.index.parameters
+        words = [
+            f"{name} {asked[name]} instead of {value}"
+            for name, value in claimed.items()
+            if name != ACCELERATOR and name in asked and asked[name] != value
         ]
+        if ACCELERATOR in claimed and set(computed_on) - {claimed[ACCELERATOR]}:
+            devices = " and ".join(sorted(computed_on))
+            words.append(f"{ACCELERATOR} {devices} instead of {claimed[ACCELERATOR]}")
+        return words
 
     def lacks(self, claim: Claim) -> str:
         """Why the experiment cannot judge the claim, before any run is read; empty where it may."""
         if claim.arguments is None:
             return f"column not measured: {claim.untestable}"
-        if claim.needs.gpu and not self.index.machine.has_gpu:
-            return "no GPU"
-        if claim.needs.accelerator not in {None, self.accelerator}:
-            return (
-                f"no {'GPU' if self.accelerator == 'cpu' else 'processor'}: trainings on {self.accelerator}"
-            )
         return self._absent(claim.arguments, claim.needs.arm)
 
     def _absent(self, given: Arguments, arm: str | None) -> str:

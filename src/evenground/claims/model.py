@@ -32,9 +32,9 @@ class Needs(BaseModel):
 
     model_config = _STRICT
 
-    gpu: bool = Field(default=False, description="A machine with a GPU.")
     accelerator: Literal["cpu", "cuda"] | None = Field(
-        default=None, description="Where the trainings must have computed; null for anywhere."
+        default=None,
+        description="What its runs must have computed on, as their engines said; null for anything.",
     )
     arm: Name | None = Field(default=None, description="A role of it that is an arm of another engine.")
 

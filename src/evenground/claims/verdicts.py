@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from evenground.analysis.devices import kind_of, processor_only
 from evenground.analysis.index import Index, ThesisLines
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.statistics import NOTHING, TOO_FEW, Estimate
@@ -40,7 +41,8 @@ class Estimated:
     """A claim under an instrument, before its family is known: an estimate, or what it `lacks`.
 
     `used` has the runs of every group (role and dataset of the claim), `counted` the trainers whose lines
-    were counted, `extrapolated` in words what stands for more than was trained.
+    were counted, `extrapolated` in words what stands for more than was trained, `computed_on` the kinds of
+    devices of the runs, but for arms without a GPU by design.
     """
 
     claim: Claim
@@ -50,6 +52,7 @@ class Estimated:
     used: Mapping[Group, Sequence[Used]] = field(default_factory=dict)
     counted: tuple[ThesisLines, ...] = ()
     extrapolated: tuple[str, ...] = ()
+    computed_on: frozenset[str] = frozenset()
 
     @property
     def p(self) -> float:
@@ -129,18 +132,40 @@ def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Materia
         return Estimated(claim, instrument, lacks)
     estimator, given = claim.test
     used = material.used(given, instrument)
+    found_on = _computed_on(used, cast.index)
+    if lacks := _off_device(used, claim, cast):
+        return Estimated(claim, instrument, lacks, computed_on=found_on)
     for (role, dataset), runs in used.items():
         if not runs:
             lacks = f"no finished runs: {cast.engine(role)} on {cast.dataset(dataset)}"
-            return Estimated(claim, instrument, lacks, None, used)
+            return Estimated(claim, instrument, lacks, None, used, computed_on=found_on)
     samples = _samples(used, cast)
     if lacks := _too_little(samples, given.taken(instrument)):
-        return Estimated(claim, instrument, lacks, None, used)
+        return Estimated(claim, instrument, lacks, None, used, computed_on=found_on)
     values = {group: [one.value for one in runs] for group, runs in used.items()}
     found = ESTIMATORS[estimator](given, values)
     lacks = _lacks(found, given, instrument, used, cast) if found.reason else ""
     words = tuple(f"{engine} extrapolated from {sample.words}" for engine, sample in samples)
-    return Estimated(claim, instrument, lacks, found, used, extrapolated=words)
+    return Estimated(claim, instrument, lacks, found, used, extrapolated=words, computed_on=found_on)
+
+
+def _off_device(used: Mapping[Group, Sequence[Used]], claim: Claim, cast: Cast) -> str:
+    """Which runs did not compute on what the claim needs; empty where all did."""
+    needed = claim.needs.accelerator
+    for (role, dataset), runs in used.items():
+        others = [one for one in runs if kind_of(one.run.device) != needed]
+        if needed and others:
+            few = f"{len(others)} of {len(runs)} " if len(others) < len(runs) else ""
+            lacking = "GPU" if needed == "cuda" else "processor"
+            where = f"{cast.engine(role)} on {cast.dataset(dataset)}"
+            return f"no {lacking}: {few}trainings of {where} computed on {others[0].run.device}"
+    return ""
+
+
+def _computed_on(used: Mapping[Group, Sequence[Used]], index: Index) -> frozenset[str]:
+    """Kinds of devices of the runs, but for arms without a GPU by design."""
+    runs = [one.run for group in used.values() for one in group]
+    return frozenset(kind_of(run.device) for run in runs if not processor_only(run, index))
 
 
 def _samples(used: Mapping[Group, Sequence[Used]], cast: Cast) -> list[tuple[str, Sample]]:
@@ -195,7 +220,8 @@ def _family(one: Estimated, estimated: Sequence[Estimated]) -> dict[str, float]:
 
 
 def _judged(one: Estimated, family: Mapping[str, float], cast: Cast, own_machine: bool) -> Judged:
-    demonstration = cast.demonstration(one.claim.arguments) if one.claim.arguments else ""
+    given = one.claim.arguments
+    demonstration = cast.demonstration(given, one.computed_on) if given else ""
     if one.lacks or one.found is None:
         return Judged(one, "not testable here", _told(one, one.lacks), demonstration)
     tested = sum(not math.isnan(p) for p in family.values())

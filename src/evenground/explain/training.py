@@ -13,7 +13,6 @@ from evenground.explain.kernel import Recorder
 from evenground.explain.places import EXPLAINED
 from evenground.explain.tracer import Traced, read_traced
 from evenground.files import empty_folder, read_json, sha256_file, write_json
-from evenground.runs.machine import has_gpu
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import Run
 from evenground.runs.training import LOCK, Training, alone, make_attempt
@@ -31,8 +30,6 @@ class Explained:
     run: Run
     outcome: Outcome
     traced: Traced
-    has_gpu: bool
-    """Whether the machine that it was made on has one."""
     files: dict[str, str]
     """File of the training -> its sha256."""
 
@@ -60,7 +57,6 @@ def explain(training: Training, folder: Path, tracer: Sequence[str], lock: str =
         "run": asdict(training.run),
         "outcome": asdict(outcome),
         "traced": asdict(read_traced(folder)),
-        "has_gpu": has_gpu(training.run.machine),
         "files": _checksums(folder),
     }
     write_json(folder / EXPLAINED, content)
@@ -98,6 +94,5 @@ def read_explained(path: Path) -> Explained:
         run=Run(**content["run"]),
         outcome=Outcome(**content["outcome"]),
         traced=Traced(**content["traced"]),
-        has_gpu=content["has_gpu"],
         files=content["files"],
     )

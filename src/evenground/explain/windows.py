@@ -38,7 +38,7 @@ def windows_of(explained: Explained) -> Windows:
     """The idle windows of a finished extra training; EvengroundError when its files cannot be read."""
     run = Run(_wanted(explained), explained.folder, explained.files)
     samples = run.samples()
-    idle = idle_of(run, samples, phase_rows(run.events, run.process), explained.has_gpu)
+    idle = idle_of(run, samples, phase_rows(run.events, run.process))
     rows = [row for row in idle.rows if row["resource"] == CPU]
     return Windows(tuple(_on_monotonic(run, rows)), str(idle.condition["idle_reason"] or NONE))
 

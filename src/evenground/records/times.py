@@ -15,6 +15,7 @@ from evenground.records.events import (
     EvaluateEnd,
     Event,
     Expected,
+    Start,
     check_order,
     check_work,
     parse_events,
@@ -84,6 +85,8 @@ class RunTimes:
     moments: Moments
     process: Process
     clock: Clock
+    device: str
+    """What the engine computed on by its own word: `cpu` or `cuda:NAME`."""
 
 
 def read_folder(folder: Path, expected: Expected) -> RunTimes:
@@ -102,7 +105,8 @@ def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected
     clock = parse_clock(content(SAMPLES), header.summary, folder / SAMPLES)
     times_ns = _placed(events, clock, folder / EVENTS)
     check_work(events, expected, folder / EVENTS)
-    return RunTimes(_moments(events, times_ns), _process(header, clock), clock)
+    device = next(event.device for event in events if isinstance(event, Start))
+    return RunTimes(_moments(events, times_ns), _process(header, clock), clock, _printable(device))
 
 
 def _content(path: Path) -> bytes:
@@ -177,6 +181,6 @@ def _process(header: Header, clock: Clock) -> Process:
     )
 
 
-def _printable(reason: str) -> str:
-    """A reason as it can stand in a table or a figure."""
-    return "".join(sign if sign.isprintable() else " " for sign in reason[:MAX_REASON])
+def _printable(text: str) -> str:
+    """Text of a run as it can stand in a table or a figure."""
+    return "".join(sign if sign.isprintable() else " " for sign in text[:MAX_REASON])

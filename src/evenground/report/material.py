@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evenground.analysis.devices import unlike_in
 from evenground.analysis.files import read_csv
 from evenground.analysis.index import Dataset, Index, read_index
 from evenground.report.style import EngineStyle, engine_styles
@@ -65,8 +66,10 @@ class Material:
 
     @property
     def machine(self) -> str:
-        """The machine as the last sentences of every caption."""
-        return f"Machine: {self.index.machine.description} ({self.index.deployment})."
+        """The machine, and unlike devices if there are any, as the last sentences of every caption."""
+        devices = unlike_in(self.index, self.runs)
+        unlike = f" Computed on unlike devices: {devices}." if devices else ""
+        return f"Machine: {self.index.machine.description} ({self.index.deployment}).{unlike}"
 
     def why_empty(self, column: str, dataset: str, engines: list[str]) -> str:
         """What an empty panel of `column` says: that there is no GPU, else the reasons on record."""
@@ -91,7 +94,7 @@ def read_material(index: Path, normalised: Path, tables: Path) -> Material:
         read_csv(normalised / "phases.csv", (*GROUP, "repetition", "phase", "start_s", "end_s")),
         read_csv(normalised / "missing.csv", (*GROUP, "column", "reason")),
         read_csv(normalised / "by_phase.csv", (*GROUP, "column", "phase", "place", "mean", "min", "max")),
-        read_csv(tables / "runs.csv", (*GROUP, "repetition", "status", "training_s")),
+        read_csv(tables / "runs.csv", (*GROUP, "repetition", "status", "device", "training_s")),
     )
 
 
