@@ -70,6 +70,8 @@ class Made:
     gpu_zero_s: float = 0.0
     """Time without GPU use before the end of training."""
     vram_bytes: int = 2**31
+    vram_before_bytes: int = 200 * 2**20
+    """What others hold of the card's memory before the launch, during the run and after it."""
     vram_end: float = 1.0
     """Share of its GPU memory that the process holds from the middle of its training on."""
     columns: bool = True
@@ -278,7 +280,7 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
     }
     info = {
         "schema": 2,
-        "columns": {"rss_bytes": {"period_s": 0.0}},
+        "columns": {"rss_bytes": {"period_s": 0.0}, "vram_tree_bytes": {"period_s": 1.0}},
         "missing": missing,
         "rate_hz": 10.0,
         "summary": summary,
@@ -373,9 +375,9 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
             2**30 + used,
         ]
         held = made.vram_end if since[i] > made.training_s / 2 else 1.0
-        vram = made.vram_bytes * (0.1 if gone else float(share[i]) * left * held)
-        card = [_gpu_pct(made, float(since[i])), int(vram), 120.5 if training else 30.0, 4]
-        own = 0 if gone or _device(made) == "cpu" else int(vram)
+        own = 0 if gone or _device(made) == "cpu" else int(made.vram_bytes * float(share[i]) * left * held)
+        vram = made.vram_before_bytes + own
+        card = [_gpu_pct(made, float(since[i])), vram, 120.5 if training else 30.0, 4]
         slow = ["0", repr(own)] if i % SLOW_ROWS == 0 or gone else ["", ""]
         gpu = [*(repr(cell) for cell in card), *slow] if made.gpu else [""] * 6
         row = [*(repr(cell) for cell in cells), *gpu]

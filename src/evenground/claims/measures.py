@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from evenground.analysis.runs import Floats
-from evenground.claims.instruments import Trace, first_known
+from evenground.claims.instruments import FROM_LAUNCH, Trace, first_known
 
 # A mean over a window that lacks more than a tenth of its samples is none.
 KNOWN_SHARE = 0.9
@@ -72,7 +72,8 @@ def kept(trace: Trace, resource: str) -> float:
     """
     if trace.linger_end_s - trace.evaluate_end_s < SHORTEST_LINGER_S:
         return np.nan
-    first, end = first_known(trace.columns[resource]), _at(trace, resource, trace.train_end_s)
+    first = 0.0 if resource in FROM_LAUNCH else first_known(trace.columns[resource])
+    end = _at(trace, resource, trace.train_end_s)
     taken = end - first
     return (_at(trace, resource, trace.linger_end_s) - first) / taken if taken > 0 else np.nan
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,12 +29,13 @@ Group = tuple[str, str]
 class Used:
     """A run behind a verdict, and its value in the claim's unit; NaN where it has none.
 
-    `sample` says from what it is extrapolated, if it is.
+    `sample` says from what it is extrapolated, if it is; `remark` what has to be said of how it came about.
     """
 
     run: Run
     value: float
     sample: Sample | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Estimated:
     """A claim under an instrument, before its family is known: an estimate, or what it `lacks`.
 
     `used` has the runs of every group (role and dataset of the claim), `counted` the trainers whose lines
-    were counted, `extrapolated` in words what stands for more than was trained, `computed_on` the kinds of
-    devices of the runs, but for arms without a GPU by design.
+    were counted, `remarks` in words what stands for more than was trained, and how values came about,
+    `computed_on` the kinds of devices of the runs, but for arms without a GPU by design.
     """
 
     claim: Claim
@@ -51,7 +53,7 @@ class Estimated:
     found: Estimate | None = None
     used: Mapping[Group, Sequence[Used]] = field(default_factory=dict)
     counted: tuple[ThesisLines, ...] = ()
-    extrapolated: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     computed_on: frozenset[str] = frozenset()
 
     @property
@@ -105,8 +107,9 @@ class Material:
             player = (self.cast.dataset(dataset), self.cast.engine(role))
             for number, run in enumerate(self.runs):
                 if (run.wanted.dataset, run.wanted.engine) == player:
-                    trace = self.trace(instrument, number)
-                    used.append(Used(run, take(measure, trace, given.resource or ""), trace.sample))
+                    trace, resource = self.trace(instrument, number), given.resource or ""
+                    value = take(measure, trace, resource)
+                    used.append(Used(run, value, trace.sample, trace.remarks.get(resource, "")))
         return found
 
 
@@ -145,8 +148,9 @@ def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Materia
     values = {group: [one.value for one in runs] for group, runs in used.items()}
     found = ESTIMATORS[estimator](given, values)
     lacks = _lacks(found, given, instrument, used, cast) if found.reason else ""
-    words = tuple(f"{engine} extrapolated from {sample.words}" for engine, sample in samples)
-    return Estimated(claim, instrument, lacks, found, used, extrapolated=words, computed_on=found_on)
+    words = [f"{engine} extrapolated from {sample.words}" for engine, sample in samples]
+    remarks = (*words, *_remarks(used, cast))
+    return Estimated(claim, instrument, lacks, found, used, remarks=remarks, computed_on=found_on)
 
 
 def _off_device(used: Mapping[Group, Sequence[Used]], claim: Claim, cast: Cast) -> str:
@@ -166,6 +170,16 @@ def _computed_on(used: Mapping[Group, Sequence[Used]], index: Index) -> frozense
     """Kinds of devices of the runs, but for arms without a GPU by design."""
     runs = [one.run for group in used.values() for one in group]
     return frozenset(kind_of(run.device) for run in runs if not processor_only(run, index))
+
+
+def _remarks(used: Mapping[Group, Sequence[Used]], cast: Cast) -> list[str]:
+    """What has to be said of the runs of each group, and of how many of them."""
+    words = []
+    for (role, dataset), runs in used.items():
+        counts = Counter(one.remark for one in runs if one.remark)
+        where = f"{cast.engine(role)} on {cast.dataset(dataset)}"
+        words += [f"{where}: {remark} ({n} of {len(runs)} runs)" for remark, n in counts.items()]
+    return words
 
 
 def _samples(used: Mapping[Group, Sequence[Used]], cast: Cast) -> list[tuple[str, Sample]]:
@@ -238,5 +252,5 @@ def _judged(one: Estimated, family: Mapping[str, float], cast: Cast, own_machine
 
 
 def _told(one: Estimated, reason: str) -> str:
-    """The reason, and what of the estimate was not measured but extrapolated."""
-    return "; ".join(filter(None, [reason, *one.extrapolated]))
+    """The reason, and what has to be said of the values behind the estimate."""
+    return "; ".join(filter(None, [reason, *one.remarks]))
