@@ -23,6 +23,8 @@ STARTED = {"engine": "made", "versions": {}, "options": {}}
 CARD = "Made Card"
 # Ten rows a second, and what the sampler reads once a second.
 SLOW_ROWS = 10
+# The card is read so long before each row.
+LEAD_S = 0.02
 TRAINED = {"seed": 1, "batch_size": 32, "network": "mlp", "parameters": 101770}
 # So many that any accuracy is a number of hits.
 TEST_IMAGES = 10**7
@@ -30,7 +32,7 @@ NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
     "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,gpu_throttle_reasons,"
-    "gpu_foreign_processes,vram_tree_bytes"
+    "gpu_foreign_processes,vram_tree_bytes,gpu_age_s"
 )
 ENGINES = [
     {"name": "keras", "label": "Keras", "colour": "#E69F00"},
@@ -58,6 +60,8 @@ class Made:
     """What its engine says it computed on; None for the card where there is one."""
     spacing_s: float = 0.1
     """Time between two samples, whatever rate was asked for."""
+    reading_s: float | None = None
+    """Time between two readings of the card, which the rows between repeat; None for one before each row."""
     since_boot_rise_pct: float = 0.0
     """How much the mean since boot rises from the launch to the exit."""
     used_bytes: int | None = None
@@ -377,12 +381,18 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         held = made.vram_end if since[i] > made.training_s / 2 else 1.0
         own = 0 if gone or _device(made) == "cpu" else int(made.vram_bytes * float(share[i]) * left * held)
         vram = made.vram_before_bytes + own
-        card = [_gpu_pct(made, float(since[i])), vram, 120.5 if training else 30.0, 4]
+        age_s = _age_s(made, float(since[i]))
+        card = [_gpu_pct(made, float(since[i]) - age_s), vram, 120.5 if training else 30.0, 4]
         slow = ["0", repr(own)] if i % SLOW_ROWS == 0 or gone else ["", ""]
-        gpu = [*(repr(cell) for cell in card), *slow] if made.gpu else [""] * 6
+        gpu = [*(repr(cell) for cell in card), *slow, repr(age_s)] if made.gpu else [""] * 7
         row = [*(repr(cell) for cell in cells), *gpu]
         rows.append(",".join(row if made.columns else [*row[:5], *[""] * (len(row) - 5)]))
     return "\n".join(rows) + "\n"
+
+
+def _age_s(made: Made, since_s: float) -> float:
+    """How long before a row its card was read."""
+    return LEAD_S if made.reading_s is None else (since_s + made.load_s) % made.reading_s
 
 
 def _gpu_pct(made: Made, since_s: float) -> int:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import IDLE, WINDOW_S, MadeResults, write_results
 from evenground.analysis.idle import NONE, gpu_rows
-from evenground.analysis.idle_gpu import FARTHEST, Span, gpu_windows, unseen, zero_spans
+from evenground.analysis.idle_gpu import FARTHEST, Span, gpu_windows, period_s, unseen, zero_spans
 from evenground.analysis.runs import Samples
 from evenground.records.times import Process
 
@@ -37,7 +37,8 @@ def process(window_s: float | None = 0.0) -> Process:
 
 
 def samples(t_s: np.ndarray, values: np.ndarray) -> Samples:
-    return Samples(T0 + np.round(t_s * S).astype(np.int64), {"gpu_util_pct": values.astype(np.float64)})
+    columns = {"gpu_util_pct": values.astype(np.float64), "gpu_age_s": np.full(t_s.shape, np.nan)}
+    return Samples(T0 + np.round(t_s * S).astype(np.int64), columns)
 
 
 def found(t_s: np.ndarray, values: np.ndarray, window_s: float | None = 0.0) -> pd.DataFrame:
@@ -47,7 +48,8 @@ def found(t_s: np.ndarray, values: np.ndarray, window_s: float | None = 0.0) -> 
 def rows(recorded: Process, values: Samples) -> pd.DataFrame:
     """The windows of a training of ten seconds."""
     windows = gpu_windows(recorded, values)
-    return pd.DataFrame(gpu_rows(recorded, windows, T0, T0 + 10 * S, PHASES))
+    period = period_s(recorded, values)
+    return pd.DataFrame(gpu_rows(recorded, windows, period, T0, T0 + 10 * S, PHASES))
 
 
 def spans(values: list[float], t: list[int] | None = None) -> list[Span]:

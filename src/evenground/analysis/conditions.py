@@ -13,6 +13,7 @@ import numpy as np
 from evenground.analysis.devices import kind_of, processor_only
 from evenground.analysis.environment import Environment, read_environment
 from evenground.analysis.index import Index
+from evenground.analysis.readings import are_first
 from evenground.analysis.runs import Floats, Run, Samples
 from evenground.cpus import judge as cpus
 from evenground.judged import Judged, Record, reasons
@@ -112,14 +113,14 @@ def _card(run: Run, samples: Samples) -> dict[str, object]:
     """What the sampler saw of the card. Nothing of it speaks against a training on the processor."""
     events = run.events
     inside = (samples.t_ns >= events.train_start_ns) & (samples.t_ns <= events.train_end_ns)
-    during = {name: _known(values[inside]) for name, values in samples.columns.items()}
-    seen = {"gpu_samples": during["gpu_util_pct"].size}
+    read = inside & are_first(samples)
+    seen = {"gpu_samples": _known(samples.columns["gpu_util_pct"][read]).size}
     if kind_of(run.device) == "cpu":
         return {**seen, "throttled_share": 0.0, "throttled_by": "", "foreign_processes": 0.0, "off_card": 0.0}
-    held = _largest(during["vram_tree_bytes"])
+    held = _largest(_known(samples.columns["vram_tree_bytes"][inside]))
     return {
         **seen,
-        **_throttled(during["gpu_throttle_reasons"]),
+        **_throttled(_known(samples.columns["gpu_throttle_reasons"][read])),
         "foreign_processes": _largest(_known(samples.columns["gpu_foreign_processes"])),
         "off_card": np.nan if np.isnan(held) else float(held == 0),
     }

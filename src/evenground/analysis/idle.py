@@ -176,7 +176,7 @@ def idle_of(run: Run, samples: Samples, phases: Rows) -> Idle:
     waits_for = gpu if kind_of(run.device) == "cuda" else None
     windows, reason = _cpu_idle(run.process, samples, *span_ns, waits_for)
     rows = [_cpu_row(samples, window, gpu, span_ns[0], spans) for window in windows]
-    rows += gpu_rows(run.process, gpu, *span_ns, spans)
+    rows += gpu_rows(run.process, gpu, period_s(run.process, samples), *span_ns, spans)
     return Idle(rows, _condition(windows, reason, *span_ns, spans))
 
 
@@ -226,12 +226,20 @@ def _cpu_row(
 
 
 def gpu_rows(
-    process: Process, windows: Sequence[GpuWindow], start_ns: int, end_ns: int, phases: Phases
+    process: Process,
+    windows: Sequence[GpuWindow],
+    period: float,
+    start_ns: int,
+    end_ns: int,
+    phases: Phases,
 ) -> Rows:
-    """One row per window of the GPU that surely overlaps the training; seconds after its start."""
+    """One row per window of the GPU that surely overlaps the training; seconds after its start.
+
+    `period`: time between two values in seconds, as by `idle_gpu.period_s`.
+    """
     driver_s = process.util_window_s
     # Nearer to its edges than that, a window may as well lie outside of the training.
-    least_s = (period_s(process) + (driver_s or 0.0)) / 2
+    least_s = (period + (driver_s or 0.0)) / 2
     training_s = (end_ns - start_ns) / 1e9
     rows: Rows = []
     for window in windows:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evenground.analysis.readings import distance_s, once
 from evenground.analysis.runs import Floats, Ints, Samples
 from evenground.records.times import Process
 
 COLUMN = "gpu_util_pct"
-# The sampler asks the driver at most twenty times a second (docs/sidecar.md); rows between repeat the value.
+# The sampler asks the driver at most twenty times a second (docs/sidecar.md), and less often where the driver
+# is slow; rows between repeat the value.
 DRIVER_PERIOD_S = 0.05
 # One zero alone may be a moment shorter than the driver's own window.
 FEWEST = 2
@@ -40,9 +42,9 @@ class GpuWindow:
     """On which sides it may go on, as the next value there is missing."""
 
 
-def period_s(process: Process) -> float:
+def period_s(process: Process, samples: Samples) -> float:
     """Time between two values of the GPU's use that can differ."""
-    return max(process.period_s(COLUMN), DRIVER_PERIOD_S)
+    return max(process.period_s(COLUMN), DRIVER_PERIOD_S, distance_s(samples))
 
 
 def zero_spans(t_ns: Ints, values: Floats, farthest_ns: float) -> list[Span]:
@@ -71,15 +73,16 @@ def gpu_windows(process: Process, samples: Samples) -> list[GpuWindow]:
     a - w, and was busy again between b - w and b + p. The window's edges are the middles, so that its
     length is b - a + p + w, right to p + w. Where w is not known it counts as zero.
     """
-    period, driver_s = period_s(process), process.util_window_s or 0.0
+    period, driver_s = period_s(process, samples), process.util_window_s or 0.0
+    t_ns, values = once(samples, COLUMN)
     earlier_ns = round((period / 2 + 1.5 * driver_s) * 1e9)
     later_ns = round((period / 2 - driver_s / 2) * 1e9)
     found = []
-    for span in zero_spans(samples.t_ns, samples.columns[COLUMN], FARTHEST * period * 1e9):
+    for span in zero_spans(t_ns, values, FARTHEST * period * 1e9):
         sides = (("before", span.closed_before), ("after", span.closed_after))
         window = GpuWindow(
-            start_ns=int(samples.t_ns[span.first]) - earlier_ns,
-            end_ns=int(samples.t_ns[span.last]) + later_ns,
+            start_ns=int(t_ns[span.first]) - earlier_ns,
+            end_ns=int(t_ns[span.last]) + later_ns,
             plus_minus_s=period + driver_s,
             samples=span.last - span.first + 1,
             open=" and ".join(side for side, closed in sides if not closed),
@@ -90,9 +93,10 @@ def gpu_windows(process: Process, samples: Samples) -> list[GpuWindow]:
 
 def unseen(process: Process, samples: Samples, start_ns: int, end_ns: int) -> bool:
     """Whether the GPU's use is not known for a part of the time between two moments."""
-    known_ns = samples.t_ns[~np.isnan(samples.columns[COLUMN])]
+    t_ns, values = once(samples, COLUMN)
+    known_ns = t_ns[~np.isnan(values)]
     first = int(np.searchsorted(known_ns, start_ns, side="right")) - 1
     last = int(np.searchsorted(known_ns, end_ns, side="left"))
     if first < 0 or last >= known_ns.size:
         return True
-    return bool(np.any(np.diff(known_ns[first : last + 1]) > FARTHEST * period_s(process) * 1e9))
+    return bool(np.any(np.diff(known_ns[first : last + 1]) > FARTHEST * period_s(process, samples) * 1e9))

@@ -38,7 +38,10 @@ GAUGES = (
     "cpu_since_boot_pct",
 )
 # What a sampler may not have written, because it is older or has no GPU.
-WATCHED = ("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes", "vram_tree_bytes")
+WATCHED = (
+    *("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes", "vram_tree_bytes"),
+    "gpu_age_s",
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evenground.analysis.environment import read_environment
+from evenground.analysis.readings import are_first, are_told, once
 from evenground.analysis.runs import Floats, Ints, Run, Samples
 from evenground.analysis.timeline import CARRIED_PERIODS, align, carry_forward, step_ns
 from evenground.claims.extrapolation import Sample
@@ -63,6 +64,8 @@ class Trace:
     linger_end_s: float
     sample: Sample | None = field(default=None, kw_only=True)
     """Where the training was one on the first images only."""
+    counted: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict, kw_only=True)
+    """Resource -> times and values of its samples (M,), where rows repeat them: each once."""
     remarks: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """Resource -> what has to be said of how its values came about."""
 
@@ -72,7 +75,8 @@ def corrected(run: Run, grid_s: float) -> Trace:
 
     Clock time. CPU is the difference of a counter over the step that ends at `t_s`.
     """
-    line = align(run.events, run.process, run.samples(), grid_s)
+    samples = run.samples()
+    line = align(run.events, run.process, samples, grid_s)
     machine = read_environment(run)
     vram = line.columns["vram_used_bytes"]
     columns = {
@@ -83,7 +87,11 @@ def corrected(run: Run, grid_s: float) -> Trace:
     }
     step_s = step_ns(grid_s) / 1e9
     t_s = np.asarray(line.step * step_s, np.float64)
-    return _trace(run, t_s, columns, step_s, _clock(run))
+    trace = _trace(run, t_s, columns, step_s, _clock(run))
+    if not are_told(samples):
+        return trace
+    read_ns, use = once(samples, "gpu_util_pct")
+    return replace(trace, counted={"gpu": ((read_ns - run.events.train_start_ns) / 1e9, use)})
 
 
 def as_published(run: Run, grid_s: float) -> Trace:
@@ -109,8 +117,10 @@ def as_published(run: Run, grid_s: float) -> Trace:
     def numbered(t_ns: int) -> float:
         return (int(np.searchsorted(samples.t_ns, t_ns, side="right")) - 1 - zero) / rate_hz
 
+    first = are_first(samples) | silent
+    counted = {"gpu": (t_s[first], of_card["gpu"][first])} if are_told(samples) else {}
     trace = _trace(run, t_s, {**columns, **of_card}, 1 / rate_hz, numbered)
-    return replace(trace, remarks=remarks)
+    return replace(trace, counted=counted, remarks=remarks)
 
 
 def own_vram_bytes(samples: Samples, process: Process) -> Floats:

@@ -60,9 +60,18 @@ def peak_at(trace: Trace, resource: str) -> float:
 
 
 def zero_s(trace: Trace, resource: str) -> float:
-    """Seconds without any use between the first batch's result and the end of training."""
+    """Seconds without any use between the first batch's result and the end of training.
+
+    Each sample stands for as long as every other: where rows repeat one, for its part of that time.
+    """
     values = _window(trace, resource, trace.first_batch_s, trace.train_end_s)
-    return float(np.sum(values == 0) * trace.step_s) if _enough(values) else np.nan
+    if not _enough(values):
+        return np.nan
+    if resource not in trace.counted:
+        return float(np.sum(values == 0) * trace.step_s)
+    t_s, counted = trace.counted[resource]
+    mine = counted[(t_s > trace.first_batch_s + ROUNDING_S) & (t_s <= trace.train_end_s + ROUNDING_S)]
+    return float(np.mean(mine == 0) * (trace.train_end_s - trace.first_batch_s)) if mine.size else np.nan
 
 
 def kept(trace: Trace, resource: str) -> float:
