@@ -71,6 +71,14 @@ def surround(path: Path, number: int, in_image: bool = False, **changes: Any) ->
     change_run(path, number, environment={"image": image, "surroundings": {**CALM, **changes}})
 
 
+def say_of_baseline(run: Path, baseline: dict[str, Any] | None) -> None:
+    """Let a recorded run be one of a sampler that says this of the card before the launch; None: nothing."""
+    info = json.loads((run / "samples.json").read_text())
+    info.pop("gpu_baseline", None)
+    info |= {} if baseline is None else {"gpu_baseline": baseline}
+    (run / "samples.json").write_text(json.dumps(info))
+
+
 def say_not_seen(run: Path, *words: str) -> None:
     """Let a recorded run be one of a sampler that says it could not see something."""
     info = json.loads((run / "samples.json").read_text())

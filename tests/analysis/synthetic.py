@@ -25,6 +25,8 @@ CARD = "Made Card"
 SLOW_ROWS = 10
 # The card is read so long before each row.
 LEAD_S = 0.02
+# What the card draws.
+IDLE_W, BUSY_W = 30.0, 120.5
 TRAINED = {"seed": 1, "batch_size": 32, "network": "mlp", "parameters": 101770}
 # So many that any accuracy is a number of hits.
 TEST_IMAGES = 10**7
@@ -76,6 +78,8 @@ class Made:
     vram_bytes: int = 2**31
     vram_before_bytes: int = 200 * 2**20
     """What others hold of the card's memory before the launch, during the run and after it."""
+    baseline: bool = True
+    """Whether the card was looked at before the launch."""
     vram_end: float = 1.0
     """Share of its GPU memory that the process holds from the middle of its training on."""
     columns: bool = True
@@ -288,6 +292,7 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
         "missing": missing,
         "rate_hz": 10.0,
         "summary": summary,
+        "gpu_baseline": _baseline(made) if made.gpu and made.baseline else None,
         "gpus": [{"name": CARD, "util_window_s": WINDOW_S}] if made.gpu else [],
     }
     (folder / "samples.json").write_text(json.dumps(info), encoding="utf-8")
@@ -382,12 +387,18 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         own = 0 if gone or _device(made) == "cpu" else int(made.vram_bytes * float(share[i]) * left * held)
         vram = made.vram_before_bytes + own
         age_s = _age_s(made, float(since[i]))
-        card = [_gpu_pct(made, float(since[i]) - age_s), vram, 120.5 if training else 30.0, 4]
+        card = [_gpu_pct(made, float(since[i]) - age_s), vram, BUSY_W if training else IDLE_W, 4]
         slow = ["0", repr(own)] if i % SLOW_ROWS == 0 or gone else ["", ""]
         gpu = [*(repr(cell) for cell in card), *slow, repr(age_s)] if made.gpu else [""] * 7
         row = [*(repr(cell) for cell in cells), *gpu]
         rows.append(",".join(row if made.columns else [*row[:5], *[""] * (len(row) - 5)]))
     return "\n".join(rows) + "\n"
+
+
+def _baseline(made: Made) -> dict[str, Any]:
+    """What the sampler says of the card before the launch."""
+    known = {"vram_used_bytes": made.vram_before_bytes, "power_w": IDLE_W, "power_from": "counter"}
+    return {"read_mono_ns": 1, "seconds": 1.0, **known, "missing": {}}
 
 
 def _age_s(made: Made, since_s: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from analysis.remade import change_run
 from analysis.synthetic import Made, MadeResults, write_results
 from claims.made import THESIS, changed, experiment, verdicts
 from evenground.analysis.index import read_index
+from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.runs import Run, read_runs
 from evenground.claims.instruments import (
+    AFTER_LAUNCH,
     CARD_BYTES,
     MOST_SLOW,
     SILENT,
@@ -54,6 +57,30 @@ def test_vram_as_published_is_the_processes_own_over_the_card_of_the_thesis(tmp_
     assert CARD_BYTES == 7981 * MIB
     assert peak(trace, "vram") == pytest.approx(100 * 300 / 7981)
     assert peak(trace, "vram") != pytest.approx(100 * 1000 / 7981, rel=0.5), "not what the card holds"
+
+
+def test_vram_is_what_the_card_holds_more_than_before_the_launch(tmp_path: Path) -> None:
+    """Its first samples are lost, and the engine has its context by then: the 300 MiB are its own."""
+    run = run_of(tmp_path, lambda frame: frame.drop(frame.index[:19], inplace=True))
+    trace = corrected(run, 0.1)
+    assert peak(trace, "vram") == 300 * MIB and kept(trace, "vram") == 1.0 and trace.remarks == {}
+
+
+def test_of_a_run_without_a_look_before_the_launch_the_first_value_is_taken(tmp_path: Path) -> None:
+    run = run_of(tmp_path, lambda frame: frame.drop(frame.index[:10], inplace=True), baseline=False)
+    trace = corrected(run, 0.1)
+    assert peak(trace, "vram") == pytest.approx(150 * MIB, rel=0.1)
+    assert trace.remarks == {"vram": f"{AFTER_LAUNCH} ({NO_BASELINE})"}
+
+
+def test_a_verdict_says_so_of_older_runs(tmp_path: Path) -> None:
+    world = {name: replace(made, baseline=False) for name, made in THESIS.items()}
+    found = verdicts(experiment(tmp_path, world, datasets=(("mnist", "MNIST", "mlp"),), repetitions=3))
+    assert found["V3-mnist", "corrected"].reason.endswith(
+        f"axon on mnist: {AFTER_LAUNCH} ({NO_BASELINE}) (3 of 3 runs); "
+        f"keras on mnist: {AFTER_LAUNCH} ({NO_BASELINE}) (3 of 3 runs)"
+    )
+    assert AFTER_LAUNCH not in found["V3-mnist", "as-published"].reason
 
 
 def test_the_last_value_stands_between_two_that_the_driver_gave(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ _NOTES = {
         "What is in use at each moment, as median, smallest and largest over the runs, and as share (0 to 1)"
         " of the largest value of the same run, from launch to exit. `rss_bytes`: the engine's processes; "
         "`vram_used_bytes`, `machine_used_bytes`: the whole card and machine, whatever uses them (`launch`: "
-        "before the engine). `after exit`: after its last process was gone, where there is a sample."
+        "before the engine; of the card it was read before the launch, or `reason` says so). `after exit`: "
+        "after its last process was gone, where there is a sample."
     ),
     "idle_windows": (
         "Seconds after the start of training. `cpu`: at least 0.3 s in the training in which all processes of"

@@ -54,6 +54,7 @@ TEXT = (
     "finding",
     "quality",
     "moment",
+    "launch_remark",
     "phases",
     "idle_phase",
     "idle_reason",

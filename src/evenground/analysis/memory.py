@@ -10,8 +10,8 @@ from evenground.analysis.index import Index
 from evenground.analysis.runs import Floats, Run, Samples
 from evenground.analysis.statistics import summarise
 from evenground.analysis.timeline import CARRIED_PERIODS, carry_forward
+from evenground.records.times import Process
 
-RESOURCES = ("rss_bytes", "vram_used_bytes", "machine_used_bytes")
 # Column -> what it is called in the table.
 MOMENTS = {
     "at_launch": "launch",
@@ -19,12 +19,19 @@ MOMENTS = {
     "at_linger_end": "end of linger",
     "after_exit": "after exit",
 }
-COLUMNS = ("column", *MOMENTS, "peak")
+COLUMNS = ("column", *MOMENTS, "peak", "launch_remark")
 UNSAMPLED = "no sample then"
+VRAM = "vram_used_bytes"
+RESOURCES = ("rss_bytes", VRAM, "machine_used_bytes")
+NO_BASELINE = "nothing was read before the launch"
+FIRST = "the first value after it"
 
 
 def memory_rows(run: Run, samples: Samples) -> Rows:
-    """Per resource its value in bytes at each moment, and the largest of the whole run; NaN is missing."""
+    """Per resource its value in bytes at each moment, and the largest of the whole run; NaN is missing.
+
+    What the card held at the launch was read before it; `launch_remark` says where it was not.
+    """
     events = run.events
     gone = samples.t_ns >= run.process.exited_ns
     # A process that has left its memory and waits to be collected is gone too.
@@ -36,10 +43,31 @@ def memory_rows(run: Run, samples: Samples) -> Rows:
         at_train_end, at_linger_end = carry_forward(samples.t_ns, values, ends, limit_ns).tolist()
         known = ~np.isnan(values)
         soon = known & (samples.t_ns <= run.process.launched_ns + limit_ns)
-        at = {"at_launch": _one(values[soon][:1]), "at_train_end": at_train_end}
-        at |= {"at_linger_end": at_linger_end, "after_exit": _one(values[known & gone][-1:])}
-        rows.append({"column": name, **at, "peak": float(values[known].max()) if known.any() else np.nan})
+        first = _one(values[soon][:1])
+        at_launch, remark = _vram_before(run.process, first) if name == VRAM else (first, "")
+        row = {"column": name, "at_launch": at_launch, "at_train_end": at_train_end}
+        row |= {"at_linger_end": at_linger_end, "after_exit": _one(values[known & gone][-1:])}
+        row |= {"peak": float(values[known].max()) if known.any() else np.nan, "launch_remark": remark}
+        rows.append(row)
     return rows
+
+
+def vram_before(process: Process) -> tuple[float, str]:
+    """What the card held before the launch in bytes, or NaN and why that is not known."""
+    found = process.gpu_baseline
+    if found is None:
+        return np.nan, NO_BASELINE
+    if found.vram_used_bytes is None:
+        return np.nan, found.missing.get(VRAM, NO_BASELINE)
+    return float(found.vram_used_bytes), ""
+
+
+def _vram_before(process: Process, first: float) -> tuple[float, str]:
+    """The same, or in its place the first value after the launch, which is said; NaN has no remark."""
+    before, why = vram_before(process)
+    if not why:
+        return before, ""
+    return first, "" if np.isnan(first) else f"{FIRST}: {why}"
 
 
 def _one(values: Floats) -> float:
@@ -60,9 +88,18 @@ def memory_table(
                 row = {**named, "resource": name, "unit": "bytes", "moment": moment}
                 used = _summary("used", values[column])
                 lacks = values[column].isna().any() or values.empty
-                why = reasons.get(name, UNSAMPLED) if lacks else ""
-                rows.append({**row, **used, **_shares(values, column), **_wanted(wanted), "reason": why})
+                why = [reasons.get(name, UNSAMPLED)] if lacks else []
+                why += _remarks(values) if column == "at_launch" else []
+                told = {**_shares(values, column), **_wanted(wanted), "reason": "; ".join(why)}
+                rows.append({**row, **used, **told})
     return pd.DataFrame(rows)
+
+
+def _remarks(values: pd.DataFrame) -> list[str]:
+    """What is to be said of values at the launch, and of how many runs where not of all."""
+    counts = values["launch_remark"].value_counts()
+    few = {remark: f" ({n} of {len(values)} runs)" if n < len(values) else "" for remark, n in counts.items()}
+    return [f"{remark}{where}" for remark, where in few.items() if remark]
 
 
 def _shares(values: pd.DataFrame, column: str) -> dict[str, object]:

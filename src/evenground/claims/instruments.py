@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evenground.analysis.environment import read_environment
+from evenground.analysis.memory import vram_before
 from evenground.analysis.readings import are_first, are_told, once
 from evenground.analysis.runs import Floats, Ints, Run, Samples
 from evenground.analysis.timeline import CARRIED_PERIODS, align, carry_forward, step_ns
@@ -43,6 +44,7 @@ CARD_BYTES = 7981 * 2**20
 MOST_SLOW = 30
 # A sample took longer than its period where the next one came so many periods after it.
 LATE = 1.5
+AFTER_LAUNCH = "counted from the first value after the launch"
 SILENT = f"0 was written after {MOST_SLOW} slow samples, as UnixStats did"
 
 
@@ -73,25 +75,28 @@ class Trace:
 def corrected(run: Run, grid_s: float) -> Trace:
     """CPU and RAM of the process tree, GPU of the card, VRAM as what the card holds more than at the launch.
 
+    What it held then was read before the launch; of a run without that it is the first value after it.
     Clock time. CPU is the difference of a counter over the step that ends at `t_s`.
     """
     samples = run.samples()
     line = align(run.events, run.process, samples, grid_s)
     machine = read_environment(run)
     vram = line.columns["vram_used_bytes"]
+    before, why = vram_before(run.process)
     columns = {
         "cpu": line.columns["cpu_pct"] / _known(machine.cores),
         "ram": line.columns["rss_bytes"] * 100 / _known(machine.memory_bytes),
         "gpu": line.columns["gpu_util_pct"],
-        "vram": vram - first_known(vram),
+        "vram": vram - (first_known(vram) if why else before),
     }
     step_s = step_ns(grid_s) / 1e9
     t_s = np.asarray(line.step * step_s, np.float64)
     trace = _trace(run, t_s, columns, step_s, _clock(run))
-    if not are_told(samples):
-        return trace
+    remarks = {"vram": f"{AFTER_LAUNCH} ({why})"} if why and not np.isnan(vram).all() else {}
     read_ns, use = once(samples, "gpu_util_pct")
-    return replace(trace, counted={"gpu": ((read_ns - run.events.train_start_ns) / 1e9, use)})
+    in_s = (read_ns - run.events.train_start_ns) / 1e9
+    counted = {"gpu": (in_s, use)} if are_told(samples) else {}
+    return replace(trace, counted=counted, remarks=remarks)
 
 
 def as_published(run: Run, grid_s: float) -> Trace:

@@ -48,6 +48,16 @@ class Card(_Model):
     util_window_s: Annotated[float, Field(ge=0)] | None = None
 
 
+class Baseline(_Model):
+    """What the card of the training held and drew before the command was started; None is not known."""
+
+    vram_used_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    power_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    power_from: Literal["counter", "reading"] | None = None
+    """By the card's counter of energy, or by the driver's own figure."""
+    missing: dict[str, str] = {}
+
+
 class Header(_Model):
     """`samples.json`."""
 
@@ -59,6 +69,7 @@ class Header(_Model):
     gpus: list[Card] = []
     gpu_card: str | None = None
     """The card or MIG instance (0/mig1) that alone counts; None: all do."""
+    gpu_baseline: Baseline | None = None
 
     def counted(self) -> list[Card]:
         """The cards that the columns are of."""

@@ -21,7 +21,7 @@ from evenground.records.events import (
     parse_events,
 )
 from evenground.records.faults import Reason, RecordError
-from evenground.records.samples import Header, parse_clock, parse_header
+from evenground.records.samples import Baseline, Header, parse_clock, parse_header
 
 EVENTS, SAMPLES, HEADER = "events.jsonl", "samples.csv", "samples.json"
 MAX_REASON = 1000
@@ -72,6 +72,8 @@ class Process:
     """What the driver averages GPU use over, the longest of the cards that count; None: not known."""
     not_seen: tuple[str, ...] | None = None
     """What the sampler could not see, in words; None where it did not say."""
+    gpu_baseline: Baseline | None = None
+    """What the card held and drew before the launch; None where nobody asked, as in older runs."""
 
     def period_s(self, column: str) -> float:
         """Time between two values of a column."""
@@ -174,11 +176,21 @@ def _process(header: Header, clock: Clock) -> Process:
         launched_ns=clock.steady_ns(header.summary.launched_mono_ns),
         exited_ns=clock.steady_ns(header.summary.exited_mono_ns),
         rate_hz=header.rate_hz,
-        missing={name: _printable(reason) for name, reason in header.missing.items()},
+        missing=_all_printable(header.missing),
         periods_s={name: column.period_s for name, column in header.columns.items() if column.period_s},
         util_window_s=max(windows_s, default=None),
         not_seen=None if unseen is None else tuple(map(_printable, unseen)),
+        gpu_baseline=_baseline(header),
     )
+
+
+def _baseline(header: Header) -> Baseline | None:
+    found = header.gpu_baseline
+    return found and found.model_copy(update={"missing": _all_printable(found.missing)})
+
+
+def _all_printable(reasons: Mapping[str, str]) -> dict[str, str]:
+    return {name: _printable(reason) for name, reason in reasons.items()}
 
 
 def _printable(text: str) -> str:
