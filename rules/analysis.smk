@@ -9,7 +9,8 @@ rule normalise:
     output:
         expand(
             "results/{{part}}/normalised/{name}.csv",
-            name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"],
+            name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"]
+            + ["energy"],
         ),
         made=made("normalise"),
     log:
@@ -28,7 +29,7 @@ rule tables:
     output:
         expand(
             "results/{{part}}/tables/{name}.{form}",
-            name=["training_time", "time_ratio", "resources", "accuracy", "runs", "calibration"]
+            name=["training_time", "time_ratio", "resources", "energy", "accuracy", "runs", "calibration"]
             + ["quality", "idle_windows", "memory_after", "lines_of_code"],
             form=["csv", "md"],
         ),

@@ -34,7 +34,7 @@ NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
     "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,gpu_throttle_reasons,"
-    "gpu_foreign_processes,vram_tree_bytes,gpu_age_s"
+    "gpu_foreign_processes,vram_tree_bytes,gpu_age_s,gpu_energy_j"
 )
 ENGINES = [
     {"name": "keras", "label": "Keras", "colour": "#E69F00"},
@@ -64,6 +64,8 @@ class Made:
     """Time between two samples, whatever rate was asked for."""
     reading_s: float | None = None
     """Time between two readings of the card, which the rows between repeat; None for one before each row."""
+    power_mean_s: float = 0.0
+    """What the driver's power is a mean over, until the reading; 0 for the power of that moment."""
     since_boot_rise_pct: float = 0.0
     """How much the mean since boot rises from the launch to the exit."""
     used_bytes: int | None = None
@@ -366,7 +368,6 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
     rows = [HEADER]
     for i, t_ns in enumerate(t.tolist()):
         gone = t_ns > exited_ns
-        training = 0 <= since[i] <= made.training_s
         left = 0.0 if gone else made.kept if since[i] > made.training_s else 1.0
         rss = int(made.rss_bytes * share[i] * left)
         used = rss if made.used_bytes is None else int(made.used_bytes * share[i] * left)
@@ -387,9 +388,11 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         own = 0 if gone or _device(made) == "cpu" else int(made.vram_bytes * float(share[i]) * left * held)
         vram = made.vram_before_bytes + own
         age_s = _age_s(made, float(since[i]))
-        card = [_gpu_pct(made, float(since[i]) - age_s), vram, BUSY_W if training else IDLE_W, 4]
+        read_s = float(since[i]) - age_s
+        card = [_gpu_pct(made, read_s), vram, _power_w(made, read_s), 4]
+        counter = [repr(age_s), repr(_energy_j(made, read_s))]
         slow = ["0", repr(own)] if i % SLOW_ROWS == 0 or gone else ["", ""]
-        gpu = [*(repr(cell) for cell in card), *slow, repr(age_s)] if made.gpu else [""] * 7
+        gpu = [*(repr(cell) for cell in card), *slow, *counter] if made.gpu else [""] * 8
         row = [*(repr(cell) for cell in cells), *gpu]
         rows.append(",".join(row if made.columns else [*row[:5], *[""] * (len(row) - 5)]))
     return "\n".join(rows) + "\n"
@@ -399,6 +402,20 @@ def _baseline(made: Made) -> dict[str, Any]:
     """What the sampler says of the card before the launch."""
     known = {"vram_used_bytes": made.vram_before_bytes, "power_w": IDLE_W, "power_from": "counter"}
     return {"read_mono_ns": 1, "seconds": 1.0, **known, "missing": {}}
+
+
+def _energy_j(made: Made, since_s: float) -> float:
+    """The card's counter: it draws IDLE_W, and BUSY_W while the training runs."""
+    busy_s = min(max(since_s, 0.0), made.training_s)
+    return IDLE_W * (since_s + made.load_s) + (BUSY_W - IDLE_W) * busy_s
+
+
+def _power_w(made: Made, since_s: float) -> float:
+    """Power as the driver tells it at a moment after the start of training."""
+    if not made.power_mean_s:
+        return BUSY_W if 0 <= since_s <= made.training_s else IDLE_W
+    before_j = _energy_j(made, since_s - made.power_mean_s)
+    return (_energy_j(made, since_s) - before_j) / made.power_mean_s
 
 
 def _age_s(made: Made, since_s: float) -> float:

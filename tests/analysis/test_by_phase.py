@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.remade import change_run, tables_by_files
-from analysis.synthetic import MadeResults, write_results
+from analysis.synthetic import Made, MadeResults, made_run, write_results
 from evenground.analysis.by_phase import FRAME, PARTS, mean_by_phase, phase_means
 from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
@@ -128,7 +130,10 @@ def test_made_runs_have_every_phase_once_per_group(index_path: Path) -> None:
 
 
 def test_a_run_without_any_value_breaks_nothing(tmp_path: Path) -> None:
-    made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, gpu=True)
+    def make(*names: Any) -> Made:
+        return replace(made_run(*names), baseline=False)
+
+    made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, gpu=True, make=make)
     index = write_results(tmp_path, made)
     numbers = [COUNTER, *GAUGES]
     change_run(index, 0, lambda frame: frame.__setitem__(numbers, ""))

@@ -14,6 +14,7 @@ HEADINGS = {
     "training_time": "Time per dataset and engine",
     "time_ratio": "Ratio of times between engines",
     "resources": "Use of resources during training",
+    "energy": "Energy of the GPU during training",
     "accuracy": "Accuracy reached",
     "memory_after": "Memory in use after the end of training",
     "idle_windows": "When the CPU or the GPU was idle during training",
@@ -45,8 +46,15 @@ _NOTES = {
     "resources": (
         "Between start and end of training. `peak` and `range` (largest less smallest value) of each run"
         " as median, smallest and largest over the runs; `mean_curve_*` of the curve averaged over the "
-        "runs, up to the shortest training. `integral`: CPU seconds, joules, or unit times seconds. CPU "
-        "is in percent of one core; GPU, VRAM and power are the whole card's."
+        "runs, up to the shortest training. `integral`: CPU seconds, or unit times seconds. CPU is in "
+        "percent of one core; GPU, VRAM and power are the whole card's. Power is the driver's mean over up "
+        "to a second, and its integral no measure of a short training's energy: that is in `energy.md`."
+    ),
+    "energy": (
+        "Of the whole card, as median, smallest and largest over the runs. `energy_j`: joules from start to "
+        "end of training, by the card's own counter. `baseline_w`: watts that it drew before the launch "
+        "(`baseline_from`: by the counter, or the driver's reading). `net_j`: energy less that power for as "
+        "long as the training took. `j_per_image`, `net_j_per_image`: each over the images trained on."
     ),
     "accuracy": (
         "`test_accuracy`: share of test images recognised, after training. `final_train_loss`: mean loss"
@@ -73,8 +81,8 @@ _NOTES = {
     ),
     "runs": (
         "In the order in which they were run. `device`: what the engine says it computed on. Seconds as in "
-        "`training_time`; `idle_share`: `idle_s` as share of `training_s` (0 to 1). `quality`: see "
-        "`quality.md`."
+        "`training_time`; `idle_share`: `idle_s` as share of `training_s` (0 to 1). `gpu_energy_j`, "
+        "`gpu_net_energy_j`: see `energy.md`; `quality`: see `quality.md`."
     ),
     "lines_of_code": (
         "`lines`: all of them, as the thesis counts. `code_lines`: those with code on them; "

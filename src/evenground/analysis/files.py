@@ -55,6 +55,8 @@ TEXT = (
     "quality",
     "moment",
     "launch_remark",
+    "baseline_from",
+    "energy_reason",
     "phases",
     "idle_phase",
     "idle_reason",

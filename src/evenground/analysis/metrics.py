@@ -12,7 +12,7 @@ MEDIANS = (("training_time", "training_s"), ("training_time", "idle_s"), ("accur
 
 
 def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """Dataset -> engine -> number: medians of times and accuracy, flagged runs, peaks, the ratio.
+    """Dataset -> engine -> number: medians of times, accuracy and energy, flagged runs, peaks, the ratio.
 
     A number that is missing is left out: null would be taken for a value.
     """
@@ -31,6 +31,9 @@ def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
                 put(row, "n_warned", row["n_warned"])
     for row in _rows(tables["resources"]):
         put(row, f"peak_{row['resource']}", row["peak_median"])
+    for row in _rows(tables["energy"]):
+        put(row, "gpu_energy_j", row["energy_j_median"])
+        put(row, "gpu_net_energy_j", row["net_j_median"])
     for row in _rows(tables["time_ratio"]):
         if row["measure"] == "training_s":
             put(row, f"training_s_to_{row['baseline']}", row["ratio"])

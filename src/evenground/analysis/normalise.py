@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from evenground.analysis import by_phase, conditions, idle, memory
+from evenground.analysis import by_phase, conditions, energy, idle, memory
 from evenground.analysis.by_phase import mean_by_phase, phase_means
 from evenground.analysis.conditions import Lock, condition_row, read_locks
+from evenground.analysis.energy import energy_row
 from evenground.analysis.groups import Rows
 from evenground.analysis.idle import idle_of
 from evenground.analysis.index import Index
@@ -36,6 +37,7 @@ COLUMNS_OF = {
     "conditions": (*_RUN, *conditions.COLUMNS, *idle.CONDITIONS),
     "idle": (*_RUN, *idle.COLUMNS),
     "memory": (*_RUN, *memory.COLUMNS),
+    "energy": (*_RUN, *energy.COLUMNS),
 }
 
 
@@ -48,7 +50,7 @@ class Normalised:
     phases: dataset, engine, repetition, phase, start_s, end_s.
     missing: dataset, engine, column, n_missing, n, reason; a column some finished run lacks throughout.
     by_phase: dataset, engine, column, phase, place, n, mean, min, max (see `by_phase`).
-    conditions, idle, memory: dataset, engine, repetition, then the COLUMNS of the modules of these names;
+    conditions, idle, memory, energy: dataset, engine, repetition, then the COLUMNS of the modules so named;
     conditions has those of `idle.CONDITIONS` too.
     """
 
@@ -60,6 +62,7 @@ class Normalised:
     conditions: pd.DataFrame
     idle: pd.DataFrame
     memory: pd.DataFrame
+    energy: pd.DataFrame
 
 
 def normalise(index: Index) -> Normalised:
@@ -70,7 +73,8 @@ def normalise(index: Index) -> Normalised:
     _refuse_endless(grouped, index.report.grid_s)
     locks = read_locks(index)
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in ("timelines", "mean", "by_phase")}
-    rows: dict[str, Rows] = {name: [] for name in ("phases", "missing", "conditions", "idle", "memory")}
+    few = ("phases", "missing", "conditions", "idle", "memory", "energy")
+    rows: dict[str, Rows] = {name: [] for name in few}
     for (dataset, engine), runs in grouped.items():
         named = {"dataset": dataset, "engine": engine}
         lines, parts = [], []
@@ -101,6 +105,7 @@ def _one_run(run: Run, index: Index, lock: Lock | None) -> tuple[Timeline, pd.Da
         "conditions": [{**condition_row(run, samples, index, lock), **idled.condition}],
         "idle": idled.rows,
         "memory": memory_rows(run, samples),
+        "energy": [energy_row(run, samples)],
     }
     return line, phase_means(run.process, samples, run.events.train_start_ns, phases), rows
 

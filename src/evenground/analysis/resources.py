@@ -24,7 +24,7 @@ UNITS = {
 # Unit of the integral, and what the resource's own unit times seconds is divided by to give it.
 INTEGRALS = {
     "cpu_pct": ("CPU-s", 100.0),
-    "gpu_power_w": ("J", 1.0),
+    "gpu_power_w": ("W·s", 1.0),
     "gpu_util_pct": ("%·s", 1.0),
     "cpu_since_boot_pct": ("%·s", 1.0),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evenground.analysis.energy import ENERGY, NET, with_energy
 from evenground.analysis.index import Index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.resources import use_of
@@ -16,15 +17,16 @@ from evenground.analysis.statistics import Ratio, ratio_interval, ratio_of_ratio
 from evenground.analysis.tables import runs_table
 from evenground.analysis.times import MEASURES
 
-# Measure -> its unit; of a resource also the column and which of its figures.
+# Measure -> its unit; of a resource also the column and which of its figures. Energy is the card's counter's.
 TIMES = {**dict.fromkeys(MEASURES, "s"), "test_accuracy": "1"}
 USES = {
     "cpu_s": ("s", "cpu_pct", "integral"),
     "peak_rss_bytes": ("bytes", "rss_bytes", "peak"),
     "peak_vram_used_bytes": ("bytes", "vram_used_bytes", "peak"),
-    "gpu_energy_j": ("J", "gpu_power_w", "integral"),
 }
-UNITS = TIMES | {name: unit for name, (unit, _, _) in USES.items()}
+ENERGIES = {ENERGY: "J", NET: "J"}
+OF_RUNS = TIMES | ENERGIES
+UNITS = TIMES | {name: unit for name, (unit, _, _) in USES.items()} | ENERGIES
 Rows = list[dict[str, object]]
 
 
@@ -43,17 +45,18 @@ class Side:
 
 def read_side(name: str, index: Index) -> Side:
     """Read all runs of an index. EvengroundError when one cannot be read."""
-    return side_of(name, index, runs_table(index), normalise(index).timelines)
+    frames = normalise(index)
+    return side_of(name, index, with_energy(runs_table(index), frames.energy), frames.timelines)
 
 
 def side_of(name: str, index: Index, runs: pd.DataFrame, timelines: pd.DataFrame) -> Side:
-    """The same from the table `runs` and the frame `timelines` of an index."""
+    """The same from the table `runs`, with its energies, and the frame `timelines` of an index."""
     lines = dict(iter(timelines.groupby(["dataset", "engine", "repetition"])))
     values: dict[tuple[str, str, str], list[float]] = {}
     for run in runs[runs["status"] == "finished"].itertuples():
         key = (str(run.dataset), str(run.engine))
         mine = lines[(*key, run.repetition)]
-        for measure in TIMES:
+        for measure in OF_RUNS:
             values.setdefault((*key, measure), []).append(float(getattr(run, measure)))
         for measure, (_, column, figure) in USES.items():
             use = use_of(mine, column, float(str(run.training_s)), index.report.grid_s)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from evenground.analysis.calibration import read_calibration
 from evenground.analysis.devices import devices_of, unlike
+from evenground.analysis.energy import energy_table, with_energy
 from evenground.analysis.groups import Rows, counts, flagged, group, groups, summary
 from evenground.analysis.idle import idle_table
 from evenground.analysis.index import Index
@@ -32,17 +33,19 @@ class Frames:
     conditions: pd.DataFrame
     idle: pd.DataFrame
     memory: pd.DataFrame
+    energy: pd.DataFrame
 
 
 def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
     """Name to table. EvengroundError when a run named by the index cannot be read."""
     runs = runs_table(index)
     quality = quality_table(index, runs, frames.conditions)
-    runs = with_idle(with_quality(runs, quality), frames.conditions)
+    runs = with_energy(with_idle(with_quality(runs, quality), frames.conditions), frames.energy)
     return {
         "training_time": training_time(index, runs),
         "time_ratio": time_ratio(index, runs),
         "resources": resources(index, runs, frames),
+        "energy": energy_table(index, runs, frames.energy),
         "accuracy": accuracy(index, runs),
         "memory_after": memory_table(index, runs, frames.memory, frames.missing),
         "idle_windows": idle_table(index, runs, frames.idle, frames.conditions, frames.missing),
