@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+# Of a list the first few are told, and of a long text its end: of a path that has the file.
+SHOWN, LONGEST = 3, 200
+SAME_PARTS = "the same in another order"
+Compared = Mapping[str, Sequence[str]]
+"""What runs should have in common -> the parts of it that a run has."""
 NOT_RECORDED = "not recorded, as in runs before there was a record of them"
 
 
@@ -39,3 +44,39 @@ def reasons(record: Record | None, of: Collection[str] | None = None) -> str:
         if of is None or name in of:
             names[reason].append(name)
     return "; ".join(f"{', '.join(values)}: {reason}" for reason, values in names.items())
+
+
+def differences(names: Iterable[str], runs: Sequence[Compared], reordered: str = SAME_PARTS) -> list[str]:
+    """In words, each of `names` that is not the same in all runs of which it is known.
+
+    `reordered`: what is said of the same parts in another order.
+    """
+    known = {name: [run[name] for run in runs if name in run] for name in names}
+    return [
+        f"{name}: {_unlike(values, reordered)}"
+        for name, values in known.items()
+        if len(set(map(tuple, values))) > 1
+    ]
+
+
+def _unlike(values: Sequence[Sequence[str]], reordered: str) -> str:
+    """What only some of the values have, and how many of them do."""
+    counts = Counter(part for value in values for part in value)
+    partly = [f"{shown(part)} ({_runs(n)})" for part, n in counts.items() if n < len(values)]
+    return first(partly) if partly else reordered
+
+
+def _runs(n: int) -> str:
+    return "1 run" if n == 1 else f"{n} runs"
+
+
+def first(words: Sequence[str]) -> str:
+    """The first of some words, and how many more there are."""
+    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more
+
+
+def shown(text: str) -> str:
+    """A path, or another text of a record, as it can be shown: in one line and not too long."""
+    line = "".join(sign if sign.isprintable() else "?" for sign in text[-LONGEST:])
+    return line if len(text) <= LONGEST else f"…{line}"

@@ -34,12 +34,35 @@ NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
     "machine_used_bytes,free_used_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,gpu_throttle_reasons,"
-    "gpu_foreign_processes,vram_tree_bytes,gpu_age_s,gpu_energy_j"
+    "gpu_foreign_processes,vram_tree_bytes,"
+    "gpu_desktop_processes,gpu_desktop_bytes,gpu_age_s,gpu_energy_j"
 )
 ENGINES = [
     {"name": "keras", "label": "Keras", "colour": "#E69F00"},
     {"name": "jax", "label": "JAX", "colour": "#0072B2"},
 ]
+
+GPU_RECORD: dict[str, Any] = {
+    "accelerator": "cuda",
+    "name": CARD,
+    "uuid": "GPU-11111111-2222-3333-4444-555555555555",
+    "mig": None,
+    "pci": "00000000:65:00.0",
+    "memory_bytes": 8 * 2**30,
+    "capability": "8.6",
+    "ecc": False,
+    "power_limit_w": 200.0,
+    "power_default_w": 200.0,
+    "clocks": {"application SM (MHz)": "1800", "highest SM (MHz)": "1800"},
+    "persistence": True,
+    "compute_mode": "default",
+    "display": False,
+    "cards": 1,
+    "near_cpus": "0-1",
+    "libraries": {"libcudnn.so.9": "environment"},
+    "missing": {},
+}
+"""A card that nothing speaks against, as `environment.json` has it."""
 
 NAMED = {engine["name"]: engine for engine in ENGINES}
 
@@ -80,6 +103,8 @@ class Made:
     vram_bytes: int = 2**31
     vram_before_bytes: int = 200 * 2**20
     """What others hold of the card's memory before the launch, during the run and after it."""
+    desktop: int = 0
+    """How many processes of others draw on the card."""
     baseline: bool = True
     """Whether the card was looked at before the launch."""
     vram_end: float = 1.0
@@ -107,7 +132,7 @@ class MadeResults:
     make: Callable[[str, str, int, bool], Made] | None = None
     """Dataset, engine, repetition and whether there is a GPU -> the run; None for `made_run`."""
     environment: dict[str, Any] | None = None
-    """What environment.json says; None for no such file."""
+    """What environment.json says, beside the card of a machine with one; None for nothing more."""
     stand_ins: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     machine: str | None = None
@@ -251,9 +276,12 @@ def _indexed(
         }
     path = f"results/runs/{machine}/{dataset}/{engine}/{key}/r{repetition}"
     start_ns = T0_NS + order * 60 * 10**9 + 34_567_891
+    environment = {"gpu": GPU_RECORD} if made.gpu else None
     if made.environment is not None:
+        environment = {**(environment or {}), **made.environment}
+    if environment is not None:
         (root / path).mkdir(parents=True)
-        (root / path / "environment.json").write_text(json.dumps(made.environment))
+        (root / path / "environment.json").write_text(json.dumps(environment))
     sha256 = write_run(
         root / path,
         (made.make or made_run)(dataset, engine, repetition, made.gpu),
@@ -391,8 +419,9 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         read_s = float(since[i]) - age_s
         card = [_gpu_pct(made, read_s), vram, _power_w(made, read_s), 4]
         counter = [repr(age_s), repr(_energy_j(made, read_s))]
-        slow = ["0", repr(own)] if i % SLOW_ROWS == 0 or gone else ["", ""]
-        gpu = [*(repr(cell) for cell in card), *slow, *counter] if made.gpu else [""] * 8
+        others = [0, own, made.desktop, made.desktop * made.vram_before_bytes]
+        slow = [repr(one) if i % SLOW_ROWS == 0 or gone else "" for one in others]
+        gpu = [*(repr(cell) for cell in card), *slow, *counter] if made.gpu else [""] * 10
         row = [*(repr(cell) for cell in cells), *gpu]
         rows.append(",".join(row if made.columns else [*row[:5], *[""] * (len(row) - 5)]))
     return "\n".join(rows) + "\n"

@@ -23,9 +23,10 @@ from analysis.remade import (
     tables_by_files,
     tables_of,
 )
-from analysis.synthetic import MadeResults, write_results
+from analysis.synthetic import GPU_RECORD, MadeResults, write_results
 from evenground.analysis.captions import notes
 from evenground.analysis.conditions import (
+    CARD_COMPARED,
     COMPARED,
     SLOWDOWNS,
     other_libraries,
@@ -50,6 +51,7 @@ from evenground.analysis.quality import (
     why_unknown,
 )
 from evenground.analysis.runs import WATCHED, read_runs
+from evenground.gpus.judge import ASKED, HIGHEST
 from evenground.judged import NOT_RECORDED
 from evenground.runs.record import installed
 
@@ -58,7 +60,7 @@ NAN = math.nan
 DIGITS = (("digits", "Digits", "mlp"),)
 GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0, "processor_only": 0.0}
 GOOD |= {gate.detail: "" for gate in GATES if gate.detail}
-GOOD |= dict.fromkeys(COMPARED.values(), "[]")
+GOOD |= {**dict.fromkeys(COMPARED.values(), "[]"), CARD_COMPARED: "{}"}
 
 
 def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
@@ -106,7 +108,8 @@ def test_states_are_those_of_the_contract() -> None:
     assert {gate.finding: gate.state for gate in GATES} == {
         **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
         **dict.fromkeys(("cores", "cpu throttling", "cpu limit", "foreign code", "off the card"), "invalid"),
-        **dict.fromkeys(("not seen", "load", "idle", "clock"), "warned"),
+        **dict.fromkeys(("not seen", "load", "idle", "clock", "desktop"), "warned"),
+        **dict.fromkeys(("gpu power limit", "gpu clock", "gpu persistence"), "warned"),
         **dict.fromkeys(("shared cores", "unlike cores", "cpu clock", "mounts", "cold start"), "warned"),
     }
 
@@ -197,9 +200,9 @@ def test_unfinished_runs_have_no_findings(mnist: Index) -> None:
 
 def test_nan_everywhere_is_unknown_and_no_finding(mnist: Index) -> None:
     known = conditions(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
-    known = known.assign(**dict.fromkeys(COMPARED.values(), ""))
+    known = known.assign(**dict.fromkeys((*COMPARED.values(), CARD_COMPARED), ""))
     assert found(mnist, runs([9.0, 9.0]), known) == []
-    assert unknown(known) == {gate.finding: 2 for gate in GATES} | {"surroundings": 2}
+    assert unknown(known) == {gate.finding: 2 for gate in GATES} | {"card": 2, "surroundings": 2}
     assert unknown(conditions(2)) == {}
 
 
@@ -233,6 +236,12 @@ ENVIRONMENT = {
         "foreign": ["/site/lib/a.so", "/site/lib/b.so", "/site/lib/c.so", "/site/lib/d.so"],
         "cold_start": True,
     },
+    "gpu": {
+        **GPU_RECORD,
+        "power_limit_w": 150.5,
+        "clocks": {ASKED: "1500", HIGHEST: "1800"},
+        "persistence": False,
+    },
 }
 GOOD_CPUS = {
     "threads_asked": 2,
@@ -259,6 +268,7 @@ def flawed(tmp_path: Path) -> Path:
         frame.loc[10, "missed_slots"] = "4"
         frame.loc[25:30, "gpu_throttle_reasons"] = str(0x40 | 0x80 | 0x4)
         frame.loc[30, "gpu_foreign_processes"] = "2"
+        frame.loc[30, ["gpu_desktop_processes", "gpu_desktop_bytes"]] = ["3", str(300 * 2**20)]
         frame.loc[frame["vram_tree_bytes"].notna(), "vram_tree_bytes"] = "0"
         # Half a second while the GPU is idle, too.
         frame.loc[31:36, "cpu_s"] = frame.loc[31, "cpu_s"]
@@ -269,7 +279,7 @@ def flawed(tmp_path: Path) -> Path:
     for number in range(6):
         good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
         calm = {"cores": 2, "load_average_before": [1.9, 1, 1], "swapped_pages": 0, "cpus": GOOD_CPUS, **good}
-        calm["surroundings"] = CALM
+        calm |= {"surroundings": CALM, "gpu": GPU_RECORD}
         change_run(index, number, None if number else spoil, environment=calm if number else ENVIRONMENT)
     return index
 
@@ -281,7 +291,7 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
         ["digits", "keras", 1],
     ]
     by_name = table.set_index("finding")
-    assert by_name.index.tolist() == ["surroundings", *(gate.finding for gate in GATES)]
+    assert by_name.index.tolist() == ["surroundings", "card", *(gate.finding for gate in GATES)]
     assert by_name.loc["sampler", "value"] == pytest.approx(4 / (66 + 4))
     assert by_name.loc["not seen", ["value", "reason"]].tolist() == [
         2,
@@ -291,6 +301,20 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     assert by_name.loc["throttling", "value"] == pytest.approx(6 / 30)
     assert by_name.loc["throttling", "reason"].endswith(": hardware thermal slowdown, power brake")
     assert by_name.loc["foreign process", "value"] == 2
+    assert by_name.loc["desktop", ["value", "reason"]].tolist() == [
+        3,
+        "processes of others that drew on the run's card at once, as a desktop's do: they held up to 300 MiB",
+    ]
+    assert by_name.loc["gpu power limit", ["value", "reason"]].tolist() == [
+        49.5,
+        "watts by which the card's power was limited: 150.5 W of 200 W",
+    ]
+    assert by_name.loc["gpu clock", "reason"].endswith(": 1500 MHz of 1800 MHz")
+    assert by_name.loc["gpu persistence", "reason"].endswith("persistence mode is off")
+    assert by_name.loc["card", "reason"].endswith(
+        ": power limit: 150.5 W (1 run), 200 W (2 runs); clocks: application SM (MHz) 1500 (1 run), "
+        "application SM (MHz) 1800 (2 runs); persistence: off (1 run), on (2 runs)"
+    )
     assert by_name.loc["load", "value"] == 1.25
     assert by_name.loc["clock", "value"] == 1.0
     assert by_name.loc["cores", "value"] == 2.5
@@ -358,10 +382,13 @@ def test_why_it_is_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
     for number in (1, 2):
         unknown_of = {"cpus": {**GOOD_CPUS, "missing": {"kinds": "none"}}}
         unknown_of["surroundings"] = {**CALM, "foreign": None, "missing": {"mapped": "it ended"}}
+        unknown_of["gpu"] = {**GPU_RECORD, "ecc": None, "missing": {"ecc": "no such thing", "clocks": "hung"}}
         change_run(flawed, number, environment=unknown_of)
     known = normalise(read_index(flawed)).conditions
-    assert why_unknown(known) == {"CPUs": "kinds: none", "surroundings": "mapped: it ended"}
-    several = known.assign(cpus_unknown=["a", "b", "c", "", "a", "d"], surroundings_unknown="")
+    whys = {"CPUs": "kinds: none", "surroundings": "mapped: it ended", "GPU": "clocks: hung"}
+    assert why_unknown(known) == whys, "ECC is asked by no gate"
+    others = dict.fromkeys(("surroundings_unknown", "gpu_unknown"), "")
+    several = known.assign(cpus_unknown=["a", "b", "c", "", "a", "d"], **others)
     assert why_unknown(several) == {"CPUs": "a; b; and 2 more reasons in conditions.csv"}
 
 

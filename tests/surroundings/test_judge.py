@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from evenground.judged import NOT_RECORDED, Judged, reasons
+from evenground.judged import LONGEST, NOT_RECORDED, Judged, reasons
 from evenground.surroundings.judge import (
     FAULTS,
-    LONGEST,
     cold_start,
     compared,
     differences,

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from evenground.analysis.index import Index
 from evenground.analysis.readings import are_first
 from evenground.analysis.runs import Floats, Run, Samples
 from evenground.cpus import judge as cpus
-from evenground.judged import Judged, Record, reasons
-from evenground.records.times import Moments
+from evenground.gpus import judge as gpus
+from evenground.gpus.record import GpuRecord
+from evenground.judged import NOT_RECORDED, Judged, Record, reasons
+from evenground.records.times import Moments, Process
 from evenground.surroundings import judge as surroundings
 
 # Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) that say a card was slowed down
@@ -33,11 +35,17 @@ OF_VENV = {"pip", "setuptools"}
 _LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(\s*;)?", re.M)
 SHOWN = 3
 
-FAULTS = (*cpus.FAULTS, *surroundings.FAULTS)
-UNKNOWN = {"CPUs": "cpus_unknown", "surroundings": "surroundings_unknown"}
+FAULTS = (*cpus.FAULTS, *surroundings.FAULTS, *gpus.FAULTS)
+UNKNOWN = {"CPUs": "cpus_unknown", "surroundings": "surroundings_unknown", "GPU": "gpu_unknown"}
 """Part of a run's record -> column with the reasons why values of it are not known."""
 COMPARED = {name: f"compared_{name}" for name in surroundings.COMPARED}
 """What runs of a group should have in common -> column: a list in JSON, empty where it is not known."""
+CARD_COMPARED = "compared_card"
+"""The same of their card, all in one object; empty where nothing was recorded."""
+# What the gates ask the sampler of a card.
+ASKED = ("gpu_throttle_reasons", "gpu_foreign_processes", "gpu_desktop_processes", "vram_tree_bytes")
+NOT_SAID = "no value, and no reason given"
+MIB = 2**20
 Recorded = TypeVar("Recorded", bound=Record)
 
 COLUMNS = (
@@ -52,11 +60,12 @@ COLUMNS = (
         "throttled_by",
     ),
     *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
-    *("clock_set_s", "off_card", "processor_only"),
+    *("clock_set_s", "off_card", "desktop_processes", "desktop_words", "processor_only"),
     *FAULTS,
     *(f"{name}_words" for name in FAULTS),
     *UNKNOWN.values(),
     *COMPARED.values(),
+    CARD_COMPARED,
 )
 Lock = dict[str, set[str]]
 Judges = Mapping[str, Callable[[Recorded], Judged]]
@@ -66,7 +75,7 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
     """The conditions of one run, named as in COLUMNS; what is not known is NaN, and then no reason is given.
 
     missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training. n_not_seen:
-    how many things the sampler says it could not see.
+    how many things the sampler says it could not see. foreign_processes, desktop_processes: at once.
     load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
     how much the machine's clock was set during the run. Each of FAULTS: its size, and in NAME_words what was
     seen. off_card: 1 where a training on a GPU held no memory of the card. processor_only: 1 for an arm
@@ -77,7 +86,7 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
         "steps": steps(run.events, index.parameters.get("batch_size")),
         **_sampling(samples),
         **_unseen(run.process.not_seen),
-        **_card(run, samples),
+        **_card(run, samples, environment.gpu),
         "processor_only": float(processor_only(run, index)),
         **_machine(environment),
         **_libraries(environment, lock),
@@ -109,21 +118,58 @@ def _unseen(not_seen: tuple[str, ...] | None) -> dict[str, object]:
     }
 
 
-def _card(run: Run, samples: Samples) -> dict[str, object]:
-    """What the sampler saw of the card. Nothing of it speaks against a training on the processor."""
+class _Lacking(NamedTuple):
+    """Values of the card that are not known."""
+
+    missing: Mapping[str, str]
+
+
+# Nothing of the card speaks against a training on the processor.
+ON_PROCESSOR: Mapping[str, object] = {
+    **dict.fromkeys(("throttled_share", "foreign_processes", "desktop_processes", "off_card"), 0.0),
+    **dict.fromkeys(("throttled_by", "desktop_words", UNKNOWN["GPU"]), ""),
+    **dict.fromkeys(gpus.FAULTS, 0.0),
+    **{f"{name}_words": "" for name in gpus.FAULTS},
+    CARD_COMPARED: "{}",
+}
+
+
+def _card(run: Run, samples: Samples, record: GpuRecord | None) -> dict[str, object]:
+    """What the sampler saw of the card, and how it was set."""
     events = run.events
     inside = (samples.t_ns >= events.train_start_ns) & (samples.t_ns <= events.train_end_ns)
     read = inside & are_first(samples)
     seen = {"gpu_samples": _known(samples.columns["gpu_util_pct"][read]).size}
     if kind_of(run.device) == "cpu":
-        return {**seen, "throttled_share": 0.0, "throttled_by": "", "foreign_processes": 0.0, "off_card": 0.0}
-    held = _largest(_known(samples.columns["vram_tree_bytes"][inside]))
+        return {**seen, **ON_PROCESSOR}
+    held = _largest(samples.columns["vram_tree_bytes"][inside])
     return {
         **seen,
         **_throttled(_known(samples.columns["gpu_throttle_reasons"][read])),
-        "foreign_processes": _largest(_known(samples.columns["gpu_foreign_processes"])),
+        "foreign_processes": _largest(samples.columns["gpu_foreign_processes"]),
+        **_desktop(samples),
         "off_card": np.nan if np.isnan(held) else float(held == 0),
+        **_judged(gpus.FAULTS, record),
+        UNKNOWN["GPU"]: reasons(_lacking(run.process, samples, record)),
+        CARD_COMPARED: json.dumps(gpus.compared(record)) if record else "",
     }
+
+
+def _desktop(samples: Samples) -> dict[str, object]:
+    """How many processes at once only drew on the card, and how much of its memory they held."""
+    n = _largest(samples.columns["gpu_desktop_processes"])
+    held = _largest(samples.columns["gpu_desktop_bytes"])
+    words = "their memory is not known" if np.isnan(held) else f"they held up to {held / MIB:.0f} MiB"
+    return {"desktop_processes": n, "desktop_words": words if n > 0 else ""}
+
+
+def _lacking(process: Process, samples: Samples, record: GpuRecord | None) -> _Lacking:
+    """What the gates need to know of the card and do not, with the reasons."""
+    unseen = [name for name in ASKED if np.isnan(samples.columns[name]).all()]
+    missing = {name: process.missing.get(name, NOT_SAID) for name in unseen}
+    if record is None:
+        return _Lacking({**missing, "how it was set": NOT_RECORDED})
+    return _Lacking({**missing, **{n: why for n, why in record.missing.items() if n in gpus.NEEDED}})
 
 
 def _throttled(reasons: Floats) -> dict[str, object]:
@@ -140,7 +186,8 @@ def _known(values: Floats) -> Floats:
     return values[~np.isnan(values)]
 
 
-def _largest(known: Floats) -> float:
+def _largest(values: Floats) -> float:
+    known = _known(values)
     return float(known.max()) if known.size else np.nan
 
 

@@ -10,7 +10,9 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from evenground.analysis.runs import Run, restore_run
 from evenground.cpus.record import CpuRecord
 from evenground.errors import EvengroundError
+from evenground.gpus import judge as gpus
 from evenground.gpus.record import GpuRecord
+from evenground.judged import shown
 from evenground.records.faults import first_fault
 from evenground.surroundings.record import SurroundingsRecord
 
@@ -69,6 +71,12 @@ class Environment:
     surroundings: SurroundingsRecord | None = None
     gpu: Annotated[GpuRecord | None, BeforeValidator(_recorded)] = None
     """The card of the training; None without one, and of runs from before there was a record."""
+
+    @property
+    def card(self) -> dict[str, str]:
+        """What is known of its card, by name and as it is shown; which one of equal cards is not."""
+        known = gpus.compared(self.gpu) if self.gpu else {}
+        return {name: ", ".join(map(shown, parts)) for name, parts in known.items() if name != gpus.CARD}
 
 
 _ENVIRONMENT = TypeAdapter(Environment)

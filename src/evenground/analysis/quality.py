@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.conditions import COMPARED, UNKNOWN
+from evenground.analysis.conditions import CARD_COMPARED, COMPARED, UNKNOWN
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.files import rounded
 from evenground.analysis.groups import INVALID, WARNED, groups
 from evenground.analysis.index import Index
+from evenground.gpus import judge as gpus
 from evenground.surroundings.judge import differences
 
 # Beyond this the mean of a curve, a peak or an idle window may lie in what was not seen.
@@ -42,6 +43,7 @@ Name = Literal[
     "swapping",
     "throttling",
     "foreign process",
+    "desktop",
     "off the card",
     "environment",
     "foreign code",
@@ -56,9 +58,13 @@ Name = Literal[
     "shared cores",
     "unlike cores",
     "cpu clock",
+    "gpu power limit",
+    "gpu clock",
+    "gpu persistence",
     "outlier",
     "spread",  # of a whole group, as the next one
     "surroundings",
+    "card",
     "device",
 ]
 Names = dict[str, str]
@@ -95,7 +101,21 @@ GATES = (
         "share of samples during training in which a GPU was slowed down",
         "throttled_by",
     ),
-    Gate("foreign process", INVALID, "foreign_processes", 0.0, "processes of others on a GPU at once"),
+    Gate(
+        "foreign process",
+        INVALID,
+        "foreign_processes",
+        0.0,
+        "processes of others that computed on the run's card at once",
+    ),
+    Gate(
+        "desktop",
+        WARNED,
+        "desktop_processes",
+        0.0,
+        "processes of others that drew on the run's card at once, as a desktop's do",
+        "desktop_words",
+    ),
     Gate(
         "off the card",
         INVALID,
@@ -198,6 +218,29 @@ GATES = (
         "settings that held the processor's clock down, or changed during the run",
         "clock_limits_words",
     ),
+    Gate(
+        "gpu power limit",
+        WARNED,
+        "power_limit",
+        0.0,
+        "watts by which the card's power was limited",
+        "power_limit_words",
+    ),
+    Gate(
+        "gpu clock",
+        WARNED,
+        "gpu_clocks",
+        0.0,
+        "MHz by which the card's clock was set below its highest",
+        "gpu_clocks_words",
+    ),
+    Gate(
+        "gpu persistence",
+        WARNED,
+        "no_persistence",
+        0.0,
+        "the card's driver starts anew for each training: persistence mode is off",
+    ),
 )
 
 
@@ -244,6 +287,7 @@ def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) ->
     for named, group in groups(index, judged):
         found += _spread(group["training_s"], group["idle_s"], named)
         found += _surroundings(group[[*COMPARED.values()]], named)
+        found += _cards(group[CARD_COMPARED], named)
         found += _devices(index, judged, named)
         found += _of_accuracy(index, group, named)
         found += [finding for gate in GATES for finding in _through(gate, group, named)]
@@ -351,6 +395,15 @@ def _surroundings(compared: pd.DataFrame, named: Names) -> list[Finding]:
     return [_of_group(named, "surroundings", float(len(found)), 0.0, why)]
 
 
+def _cards(compared: pd.Series[str], named: Names) -> list[Finding]:
+    """In how many things the cards of a group's runs, or their settings, differ, and how."""
+    found = gpus.differences([json.loads(cell) for cell in compared if cell])
+    if not found:
+        return []
+    why = f"things about the card that differ between the group's runs: {'; '.join(found)}"
+    return [_of_group(named, "card", float(len(found)), 0.0, why)]
+
+
 def _devices(index: Index, judged: pd.DataFrame, named: Names) -> list[Finding]:
     """Whether the group and those that it is compared with computed on unlike devices.
 
@@ -400,6 +453,7 @@ def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
 def unknown(conditions: pd.DataFrame) -> dict[str, int]:
     """Finding -> runs of which it cannot be said; only where there are any."""
     counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in GATES}
+    counts["card"] = int((conditions[CARD_COMPARED] == "").sum())
     counts["surroundings"] = int((conditions[[*COMPARED.values()]] == "").any(axis="columns").sum())
     return {finding: count for finding, count in counts.items() if count}
 

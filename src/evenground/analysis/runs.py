@@ -40,7 +40,7 @@ GAUGES = (
 # What a sampler may not have written, because it is older or has no GPU.
 WATCHED = (
     *("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes", "vram_tree_bytes"),
-    *("gpu_age_s", "gpu_energy_j"),
+    *("gpu_age_s", "gpu_energy_j", "gpu_desktop_processes", "gpu_desktop_bytes"),
 )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from evenground.judged import Judged, unless_missing
+from evenground import judged
+from evenground.judged import Compared, Judged, unless_missing
 from evenground.surroundings.record import SurroundingsRecord, Variable
 
-# Of a list the first few are told, and of a long path its end, which has the file.
-SHOWN, LONGEST = 3, 200
 COLD = {
     None: "it was the first of its engine",
     "mounted": "its image was just mounted",
@@ -18,7 +16,6 @@ COLD = {
 COMPARED = ("image", "PATH", "LD_LIBRARY_PATH", "process", "mounts")
 """What runs of one engine should have in common. Which GPUs are seen is the scheduler's to say."""
 NO_IMAGE = "none"
-Compared = Mapping[str, Sequence[str]]
 
 
 def foreign_code(record: SurroundingsRecord) -> Judged:
@@ -77,34 +74,8 @@ def _folders(record: SurroundingsRecord, name: Variable) -> Sequence[str] | None
 
 def differences(runs: Sequence[Compared]) -> list[str]:
     """In words, each of COMPARED that is not the same in all runs of which it is known."""
-    known = {name: [run[name] for run in runs if name in run] for name in COMPARED}
-    return [
-        f"{name}: {_unlike(values)}" for name, values in known.items() if len(set(map(tuple, values))) > 1
-    ]
-
-
-def _unlike(values: Sequence[Sequence[str]]) -> str:
-    """What only some of the values have, and how many of them do."""
-    counts = Counter(part for value in values for part in value)
-    partly = [f"{_shown(part)} ({_runs(n)})" for part, n in counts.items() if n < len(values)]
-    return _first(partly) if partly else "the same folders in another order"
-
-
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
+    return judged.differences(COMPARED, runs, "the same folders in another order")
 
 
 def _few(paths: Iterable[str]) -> str:
-    return _first([_shown(path) for path in paths])
-
-
-def _first(words: Sequence[str]) -> str:
-    """The first of some words, and how many more there are."""
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
-
-
-def _shown(path: str) -> str:
-    """A path as it can be shown: in one line and not too long."""
-    line = "".join(sign if sign.isprintable() else "?" for sign in path[-LONGEST:])
-    return line if len(path) <= LONGEST else f"…{line}"
+    return judged.first([judged.shown(path) for path in paths])
