@@ -10,8 +10,9 @@ from pathlib import Path
 
 from _path import ROOT
 from evenground.analysis.index import Index, read_index
-from evenground.bundle.contents import MAKE, SETTINGS, collect
+from evenground.bundle.contents import MAKE, SETTINGS, collect, laid_out
 from evenground.bundle.pack import pack
+from evenground.bundle.uuids import lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError, cli
@@ -40,12 +41,22 @@ def main() -> None:
         if wrong := found.differing + found.new:
             where = f"{given.results}/{wrong[0]}"
             raise EvengroundError("tables or figures are not those of the runs", where, MAKE)
+        if name_a_card(files):
+            index, files = without_uuids(files, Path(folder, "bare"))
         pack(index, without_mirrors(files, Path(folder)), given.output)
     lost = len(index.runs) - len(index.finished)
     print(
         f"{given.output}: {len(index.finished)} runs of {index.machine.class_name}"
         f"{f', {lost} did not finish' if lost else ''}; {given.output.stat().st_size / 1e6:.1f} MB"
     )
+
+
+def without_uuids(files: Mapping[str, Path], scratch: Path) -> tuple[Index, dict[str, Path]]:
+    """Index and files with no UUID of a card, laid out in `scratch`; tables and figures are drawn anew."""
+    where = lay_out(files, scratch)
+    index = read_index(where)
+    redraw(index, where, where.parent, read_claims(ROOT))
+    return index, collect(index, where, laid_out(scratch))
 
 
 def without_mirrors(files: Mapping[str, Path], scratch: Path) -> dict[str, Path]:

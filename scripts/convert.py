@@ -10,16 +10,14 @@ from pathlib import Path
 
 from _path import ROOT
 from evenground.analysis.index import read_index
-from evenground.bundle.contents import DERIVED, collect
+from evenground.bundle.contents import DERIVED, collect, laid_out
 from evenground.bundle.convert import convert_results
 from evenground.bundle.pack import pack
 from evenground.bundle.unpack import blamed_on, extract, find_index
+from evenground.bundle.uuids import lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
 from evenground.replay import redraw
-
-# What a bundle holds beside results: it is taken over as it is.
-MADE_FROM = ("envs", "containers", "data", "results/images")
 
 
 def main() -> None:
@@ -35,13 +33,22 @@ def main() -> None:
         with blamed_on(args.bundle, folder):
             where = find_index(folder)
             converted = convert_results(where, folder)
+            if name_a_card(found := all_files(folder)):
+                folder = Path(scratch, "bare")
+                where = lay_out(found, folder)
             index = read_index(where)
             clear_derived(where.parent)
             redraw(index, where, where.parent, read_claims(ROOT))
-        given = [path for name in MADE_FROM for path in sorted((folder / name).rglob("*")) if path.is_file()]
-        pack(index, collect(index, where, given), args.output)
+        # What is beside the results is taken over as it is.
+        pack(index, collect(index, where, laid_out(folder)), args.output)
     runs = f"{len(index.finished)} runs, {converted} of them converted"
     print(f"{args.output}: {runs}; tables and figures redrawn")
+
+
+def all_files(folder: Path) -> dict[str, Path]:
+    """Name -> file of everything in an unpacked bundle."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def clear_derived(results: Path) -> None:

@@ -47,7 +47,8 @@ def _limits(index: Index, engines: set[str]) -> dict[str, str]:
 
 def shared_runs(a: Index, b: Index) -> int:
     """How many recorded runs are the same files in both."""
-    return len({run.manifest_sha256 for run in a.finished} & {run.manifest_sha256 for run in b.finished})
+    in_a, in_b = ({run.recorded_as or run.manifest_sha256 for run in index.finished} for index in (a, b))
+    return len(in_a & in_b)
 
 
 def warnings(indexes: Mapping[str, Index], found: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -166,7 +166,10 @@ class CodeLines:
 
 @dataclass(frozen=True)
 class WantedRun:
-    """One run the configuration asks for; `path` is None unless it finished."""
+    """One run the configuration asks for; `path` is None unless it finished.
+
+    `recorded_as`: checksum of its manifest as it was recorded, where a bundle left something of it out.
+    """
 
     dataset: str
     engine: str
@@ -178,6 +181,7 @@ class WantedRun:
     attempts: Count = 0
     path: Inside | None = None
     manifest_sha256: str | None = None
+    recorded_as: str | None = None
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from evenground.analysis.calibration import read_calibration
 from evenground.analysis.index import Index
 from evenground.analysis.runs import Run, read_runs
 from evenground.errors import EvengroundError, set_aside
-from evenground.files import move, read_json, replacing, write_json
+from evenground.files import move, read_json, replacing, sha256_file, write_json
 
 RUNS, CALIBRATIONS = ("results", "runs"), ("results", "calibration")
 MANIFEST = "manifest.json"
@@ -56,7 +56,8 @@ def _is_new(run: Run, root: Path) -> bool:
     for name in run.files:
         run.content(name)
     there = root / str(run.wanted.path) / MANIFEST
-    if there.is_file() and there.read_bytes() != (run.folder / MANIFEST).read_bytes():
+    same = {run.wanted.manifest_sha256, run.wanted.recorded_as}
+    if there.is_file() and sha256_file(there) not in same:
         raise EvengroundError(
             "another run stands at the place of one of the bundle",
             str(run.wanted.path),

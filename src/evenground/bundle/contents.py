@@ -13,6 +13,8 @@ from evenground.files import name_below
 # What follows from the runs, beside the index; the normalised timelines are made anew by a replay.
 DERIVED = ("metrics.json", "verdicts.json", "tables", "figures")
 SETTINGS = "experiment.json"
+# What a bundle holds beside results.
+MADE_FROM = ("envs", "containers", "data", "results/images")
 MAKE = "make it first: snakemake --cores all figures"
 
 
@@ -34,6 +36,11 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
         if found := fault(name):
             raise EvengroundError(found, str(root / name), "move it away")
     return named
+
+
+def laid_out(folder: Path) -> list[Path]:
+    """The files of MADE_FROM of a bundle that is laid out in `folder`."""
+    return [path for name in MADE_FROM for path in sorted((folder / name).rglob("*")) if path.is_file()]
 
 
 def _name(file: Path, root: Path) -> str:
