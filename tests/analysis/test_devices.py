@@ -13,6 +13,8 @@ from analysis.remade import change_index, change_run, tables_by_files, tables_of
 from analysis.synthetic import CARD, Made, MadeResults, made_run, write_results
 from evenground.analysis.devices import kind_of, unlike, unlike_in
 from evenground.analysis.index import read_index
+from evenground.analysis.machines import ratios_by_machine
+from evenground.analysis.side_by_side import ratios, read_side
 from evenground.analysis.write import write_normalised, write_tables
 from evenground.report.material import read_material
 
@@ -166,3 +168,15 @@ def test_a_name_breaks_out_of_no_table_and_no_figure(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in text.splitlines()) and "<script>" not in text
     material = read_material(index, tmp_path / "normalised", tmp_path / "tables")
     assert material.machine.isprintable()
+
+
+def test_experiments_side_by_side_name_unlike_devices_of_a_ratio(tmp_path: Path) -> None:
+    apart = read_side("a", read_index(results(tmp_path / "a", keras=ON_CARD, jax="cpu")))
+    alike = read_side("b", read_index(results(tmp_path / "b", keras=ON_CARD, jax=ON_CARD)))
+    words = f"keras on {ON_CARD}, jax on cpu"
+    found = ratios_by_machine([apart, alike])
+    found = found[found["measure"] == "training_s"]
+    assert set(found[found["side"] == "a"]["reason"]) == {words}
+    assert set(found[found["side"] == "b"]["reason"]) == {""}
+    both = ratios(alike, apart)
+    assert set(both[both["measure"] == "training_s"]["reason"]) == {f"a: {words}"}

@@ -11,6 +11,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +260,7 @@ def test_a_mean_over_machines_beside_each_other_is_found(
 
     def mixed(sides: list[Side]) -> pd.DataFrame:
         both = {key: [value for side in sides for value in side.values[key]] for key in sides[0].values}
-        return real([Side(side.name, side.index, both) for side in sides])
+        return real([replace(side, values=both) for side in sides])
 
     monkeypatch.setattr(machines, "engines_by_machine", mixed)
     write.write_all(where, where.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -75,7 +76,9 @@ def _pairs(sides: Sequence[Side]) -> list[Pair]:
 def _within(side: Side, pair: Pair, measure: str) -> Ratio:
     dataset, *engines = pair
     baseline, engine = (side.of(dataset, name, measure) for name in engines)
-    return of_like_work(ratio_interval(baseline, engine), _unlike(side.index, pair))
+    found = of_like_work(ratio_interval(baseline, engine), _unlike(side.index, pair))
+    devices = side.unlike_devices(dataset, engines)
+    return replace(found, reason="; ".join(filter(None, (found.reason, devices))))
 
 
 def _unlike(index: Index, pair: Pair) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import ENERGY, NET, with_energy
 from evenground.analysis.index import Index
 from evenground.analysis.normalise import normalise
@@ -32,15 +33,21 @@ Rows = list[dict[str, object]]
 
 @dataclass(frozen=True)
 class Side:
-    """One of them: its name in tables, its index, and the values by dataset, engine and measure."""
+    """One of them: its name in tables, its index, the table `runs`, values by dataset, engine and measure."""
 
     name: str
     index: Index
     values: dict[tuple[str, str, str], list[float]]
+    runs: pd.DataFrame
 
     def of(self, dataset: str, engine: str, measure: str) -> list[float]:
         """Values over repetitions; none of what this side does not have."""
         return self.values.get((dataset, engine, measure), [])
+
+    def unlike_devices(self, dataset: str, engines: Sequence[str]) -> str:
+        """In words, what these engines computed on, where that is not the same device; else nothing."""
+        chosen = [engine for engine in self.index.engines if engine.name in engines]
+        return unlike(devices_of(self.runs, dataset, chosen))
 
 
 def read_side(name: str, index: Index) -> Side:
@@ -61,7 +68,7 @@ def side_of(name: str, index: Index, runs: pd.DataFrame, timelines: pd.DataFrame
         for measure, (_, column, figure) in USES.items():
             use = use_of(mine, column, float(str(run.training_s)), index.report.grid_s)
             values.setdefault((*key, measure), []).append(getattr(use, figure))
-    return Side(name, index, values)
+    return Side(name, index, values, runs)
 
 
 def side_names(sources: Sequence[str]) -> list[str]:
@@ -139,7 +146,11 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
             if not (math.isnan(in_a.ratio) and math.isnan(in_b.ratio)):
                 named = {"dataset": dataset, "baseline": first, "engine": second, "measure": measure}
                 own = {**_short("a", in_a), **_short("b", in_b)}
-                rows.append({**named, **own, **_ratio("b_to_a", ratio_of_ratios(pairs[0], pairs[1]))})
+                of_both = _ratio("b_to_a", ratio_of_ratios(pairs[0], pairs[1]))
+                devices = {side.name: side.unlike_devices(dataset, (first, second)) for side in (a, b)}
+                told = [f"{name}: {words}" for name, words in devices.items() if words]
+                of_both["reason"] = "; ".join(filter(None, (str(of_both["reason"]), *told)))
+                rows.append({**named, **own, **of_both})
     return pd.DataFrame(rows, columns=[*columns, *_RATIO])
 
 
