@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ from evenground.analysis.files import (
 )
 from evenground.analysis.resources import use_during
 from evenground.errors import EvengroundError
+from evenground.runs.outcome import REASONS
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -274,3 +276,10 @@ def test_a_count_stays_whole_where_another_one_is_missing(tmp_path: Path) -> Non
     path.write_text("run,t_s\n3,3.0\n,1.5\n")
     shown = markdown_table(whole_numbers(read_csv(path), read_cells(path))).splitlines()[2:]
     assert shown == ["| 3 | 3.000 |", f"| {EMPTY} | 1.500 |"]
+
+
+def test_every_reason_why_a_run_did_not_finish_is_explained() -> None:
+    text = (SCRIPTS.parent / "docs/tables-and-figures.md").read_text(encoding="utf-8")
+    first_cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("|")]
+    explained = {name for cell in first_cells for name in re.findall(r"`([a-z-]+)`", cell)}
+    assert {*REASONS, "gpu-out-of-memory"} <= explained

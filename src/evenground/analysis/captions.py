@@ -69,20 +69,21 @@ _NOTES = {
     ),
     "idle_windows": (
         "Seconds after the start of training. `cpu`: at least 0.3 s in the training in which all processes of"
-        " the run together used less than 20 % of one core, and the GPU, where there is one, nothing. `gpu`: "
-        "at least two samples in a row read 0 % GPU use; it overlaps the training. `length_s` is right to "
-        "`plus_minus_s`: of `cpu` the time between two samples, of `gpu` that and the window over which the "
-        "driver averages (`util_window_s`). `phase` holds most of it, `phases` are all it touches. `open`: "
-        "on that side the next sample is missing, it may be longer."
+        " the run together used less than 20 % of one core, and its GPU, where it computed on one, nothing. "
+        "`gpu`: at least two readings in a row of 0 % GPU use; it overlaps the training. `length_s` is right "
+        "to `plus_minus_s`: of `cpu` the time between two samples, of `gpu` that and the window over which "
+        "the driver averages (`util_window_s`). `phase` holds most of it, `phases` are all it touches. "
+        "`open`: on that side the next sample is missing, it may be longer."
     ),
     "quality": (
         "`invalid`: the run did not measure what it should have. `warned`: look at it. Neither is left out of"
         " any number. A finding without a repetition is about all runs of the engine on the dataset."
     ),
     "runs": (
-        "In the order in which they were run. `device`: what the engine says it computed on. Seconds as in "
-        "`training_time`; `idle_share`: `idle_s` as share of `training_s` (0 to 1). `gpu_energy_j`, "
-        "`gpu_net_energy_j`: see `energy.md`; `quality`: see `quality.md`."
+        "In the order in which they were run. `reason`: why one did not finish (docs/tables-and-figures.md). "
+        "`device`: what the engine says it computed on. Seconds as in `training_time`; `idle_share`: "
+        "`idle_s` as share of `training_s` (0 to 1). `gpu_energy_j`, `gpu_net_energy_j`: "
+        "see `energy.md`; `quality`: see `quality.md`."
     ),
     "lines_of_code": (
         "`lines`: all of them, as the thesis counts. `code_lines`: those with code on them; "
