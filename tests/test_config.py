@@ -107,6 +107,16 @@ def test_a_check_is_a_command_line_and_names_the_engines_folder() -> None:
     assert without.check("python3", "cpu") == []
 
 
+def test_elixirs_binary_backend_has_no_gpu() -> None:
+    arm = {"name": "binary", "folder": "axon", "arm_of": "axon", "options": {"backend": "binary"}}
+    engines = load_engines(load_experiment({"engines": ["axon", arm, "jax"]}).engines, ROOT)
+    assert {engine.name: engine.has_no_gpu for engine in engines} == {
+        "axon": "",
+        "binary": "backend: binary",
+        "jax": "",
+    }
+
+
 def test_an_empty_check_is_refused(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/engine.yaml").write_text("{label: Odd, command: [odd], check: []}")
