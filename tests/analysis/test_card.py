@@ -180,7 +180,7 @@ def test_the_page_and_a_comparison_name_the_card_and_its_settings(index: Path, t
     redraw(read_index(index), index, index.parent, read_claims(ROOT))
     page = (index.parent / "report.html").read_text(encoding="utf-8")
     assert "name Made Card; MIG instance none; memory 8192 MiB; capability 8.6; ECC off" in page
-    assert "It was told to compute on cuda." in page
+    assert "The engine was told to compute on cuda." in page
     other = write_results(tmp_path / "b", MADE)
     for number in range(3):
         set_card(other, number, ecc=True, uuid=OTHER)

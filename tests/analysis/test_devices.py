@@ -69,7 +69,7 @@ def test_engines_on_unlike_devices_are_a_finding_and_every_table_and_figure_says
         ("keras", "invalid", 2, 1),
         ("jax", "invalid", 2, 1),
     ]
-    words = f"keras on {ON_CARD}, jax on cpu"
+    words = f"keras on {ON_CARD}; jax on cpu"
     assert {row["reason"] for row in rows} == {f"devices that were computed on in one comparison: {words}"}
     ratios = tables_by_files(index)["time_ratio"]
     assert set(ratios["reason"]) == {words} and ratios["ratio"].notna().all()
@@ -96,7 +96,7 @@ def test_one_run_that_fell_back_is_enough(tmp_path: Path) -> None:
         return replace(made_run(dataset, engine, repetition, gpu), device="cpu" if fell else None)
 
     index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=3, gpu=True, make=make))
-    assert findings(index, "device")[0]["reason"].endswith(f": keras on {ON_CARD}, jax on {ON_CARD} and cpu")
+    assert findings(index, "device")[0]["reason"].endswith(f": keras on {ON_CARD}; jax on {ON_CARD} and cpu")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_an_arm_without_a_gpu_by_design_is_compared_by_its_own_device(
     """The engine itself is not to blame for its arm, nor is an arm that was never to use the GPU."""
     index = arm(results(tmp_path, keras=ON_CARD, jax="cpu"), told, accelerator=asked)
     assert [row["engine"] for row in findings(index, "device")] == found
-    assert set(tables_by_files(index)["time_ratio"]["reason"]) == {f"keras on {ON_CARD}, jax on cpu"}
+    assert set(tables_by_files(index)["time_ratio"]["reason"]) == {f"keras on {ON_CARD}; jax on cpu"}
 
 
 def test_a_training_off_the_card_is_invalid(gpu_index_path: Path, tmp_path: Path) -> None:
@@ -159,6 +159,13 @@ def test_a_name_of_any_card_is_a_card() -> None:
     assert unlike({}) == unlike({"a": ("cpu",), "b": ("cpu",)}) == ""
 
 
+def test_of_many_engines_the_first_are_named() -> None:
+    many = {f"engine{k}": (ON_CARD,) for k in range(12)}
+    assert unlike({**many, "engine3": ("cpu",)}) == (
+        f"engine0, engine1, engine2 and 8 more on {ON_CARD}; engine3 on cpu"
+    )
+
+
 def test_a_name_breaks_out_of_no_table_and_no_figure(tmp_path: Path) -> None:
     odd = "cuda:a|b\x1b[2J <script> " + "x" * 900
     index = results(tmp_path, keras=odd, jax="cpu")
@@ -173,7 +180,7 @@ def test_a_name_breaks_out_of_no_table_and_no_figure(tmp_path: Path) -> None:
 def test_experiments_side_by_side_name_unlike_devices_of_a_ratio(tmp_path: Path) -> None:
     apart = read_side("a", read_index(results(tmp_path / "a", keras=ON_CARD, jax="cpu")))
     alike = read_side("b", read_index(results(tmp_path / "b", keras=ON_CARD, jax=ON_CARD)))
-    words = f"keras on {ON_CARD}, jax on cpu"
+    words = f"keras on {ON_CARD}; jax on cpu"
     found = ratios_by_machine([apart, alike])
     found = found[found["measure"] == "training_s"]
     assert set(found[found["side"] == "a"]["reason"]) == {words}

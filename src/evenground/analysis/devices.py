@@ -10,6 +10,7 @@ import pandas as pd
 from evenground.analysis.environment import read_environment
 from evenground.analysis.index import Engine, Index
 from evenground.analysis.runs import Run
+from evenground.judged import first
 
 Kind = Literal["cpu", "cuda"]
 Devices = Mapping[str, tuple[str, ...]]
@@ -36,10 +37,13 @@ def devices_of(runs: pd.DataFrame, dataset: str, engines: Sequence[Engine]) -> D
 
 
 def unlike(devices: Devices) -> str:
-    """In words, what each engine computed on; empty where all computed on the same device."""
+    """In words, which engines computed on what; empty where all computed on the same device."""
     if len({one for mine in devices.values() for one in mine}) < 2:
         return ""
-    return ", ".join(f"{name} on {' and '.join(mine)}" for name, mine in devices.items())
+    named: dict[tuple[str, ...], list[str]] = {}
+    for name, mine in devices.items():
+        named.setdefault(mine, []).append(name)
+    return "; ".join(f"{first(names)} on {' and '.join(mine)}" for mine, names in named.items())
 
 
 def unlike_in(index: Index, runs: pd.DataFrame) -> str:

@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 
 from evenground.analysis.index import Dataset
 from evenground.report.material import (
-    GPU_COLUMNS,
     Material,
     Resource,
     after_thesis,
     axis_scale,
+    of_card,
     thesis_number,
 )
 from evenground.report.sheet import (
@@ -44,10 +44,9 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
         f"{engine.label} {material.counts(dataset.name, engine.name)}" for engine in material.index.main
     )
     thesis = thesis_number(dataset, resource.thesis)
-    whole_card = " The values are the whole card's." if resource.column in GPU_COLUMNS else ""
     explained = (
         f": thin lines: single runs; bold line: their mean up to the shortest ({counts}); "
-        f"marks: mean end of training; 0 s: start of training.{whole_card}"
+        f"marks: mean end of training; 0 s: start of training.{of_card(resource.column)}"
     )
     caption = (
         f"{dataset.title}, {resource.title}{explained if present else f' ({counts}).'} "

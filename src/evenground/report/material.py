@@ -14,7 +14,8 @@ from evenground.report.style import EngineStyle, engine_styles
 
 NO_RUN = "no finished run"
 NO_GPU = "no GPU on this machine"
-GPU_COLUMNS = ("gpu_util_pct", "vram_used_bytes", "gpu_power_w")
+POWER = "gpu_power_w"
+GPU_COLUMNS = ("gpu_util_pct", "vram_used_bytes", POWER)
 # What the thesis's own instrument shows.
 AS_PUBLISHED = ("cpu_since_boot_pct", "free_used_bytes")
 GROUP = ("dataset", "engine")
@@ -38,7 +39,7 @@ RESOURCES = (
     Resource("memory", "rss_bytes", "Memory", "bytes", (15, 16)),
     Resource("gpu", "gpu_util_pct", "GPU", "%", (17, 18)),
     Resource("vram", "vram_used_bytes", "VRAM", "bytes", (19, 20)),
-    Resource("power", "gpu_power_w", "GPU power", "W", ()),
+    Resource("power", POWER, "GPU power", "W", ()),
 )
 
 
@@ -96,6 +97,14 @@ def read_material(index: Path, normalised: Path, tables: Path) -> Material:
         read_csv(normalised / "by_phase.csv", (*GROUP, "column", "phase", "place", "mean", "min", "max")),
         read_csv(tables / "runs.csv", (*GROUP, "repetition", "status", "device", "training_s")),
     )
+
+
+def of_card(column: str) -> str:
+    """What a caption says of values of the card; nothing of other resources."""
+    if column not in GPU_COLUMNS:
+        return ""
+    mean = ", each the driver's mean over up to a second" if column == POWER else ""
+    return f" The values are the whole card's{mean}."
 
 
 def thesis_number(dataset: Dataset, first_and_second: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from evenground.analysis.index import Dataset
-from evenground.report.material import GPU_COLUMNS, Material, Resource, axis_scale
+from evenground.report.material import Material, Resource, axis_scale, of_card
 from evenground.report.sheet import PLOT_WIDTH, TITLE_ROOM, Drawing, add_legend, legend_room, make_sheet
 from evenground.report.style import FAINT, INK, SMALL_PT, EngineStyle, width_in
 
@@ -24,12 +24,11 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
         return None
     counts = ", ".join(f"{e.label} {material.counts(dataset.name, e.name)}" for e in material.index.main)
     title = f"{resource.title} phase by phase: {dataset.title}"
-    whole_card = "The values are the whole card's. " if resource.column in GPU_COLUMNS else ""
     caption = (
         f"{dataset.title}, {resource.title}: every phase is equally wide, however long it took, and the time "
         "between two of them (after an epoch, before the evaluation) has no column; line: mean "
-        f"of the runs ({counts}), a point for each tenth of a phase; band: smallest to largest run. "
-        f"{whole_card}{material.machine}"
+        f"of the runs ({counts}), a point for each tenth of a phase; band: smallest to largest run."
+        f"{of_card(resource.column)} {material.machine}"
     )
     styles = [material.styles[engine.name] for engine in engines]
     labels = [style.label for style in styles]
