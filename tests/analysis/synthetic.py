@@ -53,7 +53,7 @@ GPU_RECORD: dict[str, Any] = {
     "ecc": False,
     "power_limit_w": 200.0,
     "power_default_w": 200.0,
-    "clocks": {"application SM (MHz)": "1800", "highest SM (MHz)": "1800"},
+    "clocks": {"application SM (MHz)": "1800", "usual application SM (MHz)": "1800"},
     "persistence": True,
     "compute_mode": "default",
     "display": False,

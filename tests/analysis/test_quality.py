@@ -51,7 +51,7 @@ from evenground.analysis.quality import (
     why_unknown,
 )
 from evenground.analysis.runs import WATCHED, read_runs
-from evenground.gpus.judge import ASKED, HIGHEST
+from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK
 from evenground.judged import NOT_RECORDED
 from evenground.runs.record import installed
 
@@ -239,7 +239,7 @@ ENVIRONMENT = {
     "gpu": {
         **GPU_RECORD,
         "power_limit_w": 150.5,
-        "clocks": {ASKED: "1500", HIGHEST: "1800"},
+        "clocks": {SET_CLOCK: "1500", USUAL_CLOCK: "1800"},
         "persistence": False,
     },
 }
@@ -309,7 +309,7 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
         49.5,
         "watts by which the card's power was limited: 150.5 W of 200 W",
     ]
-    assert by_name.loc["gpu clock", "reason"].endswith(": 1500 MHz of 1800 MHz")
+    assert by_name.loc["gpu clock", "reason"].endswith(": 1500 MHz, usually 1800 MHz")
     assert by_name.loc["gpu persistence", "reason"].endswith("persistence mode is off")
     assert by_name.loc["card", "reason"].endswith(
         ": power limit: 150.5 W (1 run), 200 W (2 runs); clocks: application SM (MHz) 1500 (1 run), "

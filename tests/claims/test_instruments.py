@@ -28,6 +28,7 @@ from evenground.claims.instruments import (
     own_vram_bytes,
 )
 from evenground.claims.measures import end_to_peak, kept, peak
+from evenground.sidecar.show import UNIXSTATS_VRAM_BYTES
 
 MIB = 2**20
 DIGITS = (("digits", "Digits", "mlp"),)
@@ -166,3 +167,8 @@ def test_a_verdict_names_the_zeros_as_a_possible_cause(tmp_path: Path) -> None:
     assert theirs.verdict == "direction only"
     assert theirs.reason.endswith(f"axon on cifar10: {SILENT} (3 of 3 runs)")
     assert SILENT not in found["C1-cifar10-elixir", "as-published"].reason
+
+
+def test_the_sampler_itself_takes_the_same_memory_for_all_of_the_card() -> None:
+    """It stands alone, so that the number of the thesis's sampler stands there, too."""
+    assert CARD_BYTES == UNIXSTATS_VRAM_BYTES

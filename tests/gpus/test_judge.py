@@ -10,17 +10,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from analysis.synthetic import GPU_RECORD
 from evenground.gpus.judge import (
-    ASKED,
     COMPARED,
     FAULTS,
-    HIGHEST,
     compared,
     differences,
     gpu_clocks,
     no_persistence,
     power_limit,
 )
-from evenground.gpus.record import GpuRecord
+from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK, GpuRecord
 from evenground.judged import Judged
 
 RECORD = TypeAdapter(GpuRecord)
@@ -51,9 +49,17 @@ def test_a_power_limit_below_the_cards_own_is_a_fault_and_one_above_is_none() ->
     assert power_limit(read(power_default_w=None)).size is None
 
 
-def test_a_clock_that_was_set_below_the_highest_is_a_fault() -> None:
-    assert gpu_clocks(read(clocks={ASKED: "1200", HIGHEST: "1800"})) == Judged(600, "1200 MHz of 1800 MHz")
-    for clocks in (None, {}, {HIGHEST: "1800"}, {ASKED: "fast", HIGHEST: "1800"}, {ASKED: "1200"}):
+def test_a_clock_that_was_set_below_the_usual_one_is_a_fault() -> None:
+    assert gpu_clocks(read(clocks={SET_CLOCK: "1200", USUAL_CLOCK: "1800"})) == Judged(
+        600, "1200 MHz, usually 1800 MHz"
+    )
+    for clocks in (
+        None,
+        {},
+        {USUAL_CLOCK: "1800"},
+        {SET_CLOCK: "fast", USUAL_CLOCK: "1800"},
+        {SET_CLOCK: "1200"},
+    ):
         assert gpu_clocks(read(clocks=clocks)).size is None
 
 

@@ -231,7 +231,7 @@ GATES = (
         WARNED,
         "gpu_clocks",
         0.0,
-        "MHz by which the card's clock was set below its highest",
+        "MHz by which the card's clock was set below its usual one",
         "gpu_clocks_words",
     ),
     Gate(

@@ -6,11 +6,9 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from evenground import judged
-from evenground.gpus.record import GpuRecord
+from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK, GpuRecord
 from evenground.judged import Compared, Judged
 
-# Of `clocks`: what somebody asked for, and the highest there is, in MHz.
-ASKED, HIGHEST = "application SM (MHz)", "highest SM (MHz)"
 CARD = "card"
 COMPARED = (
     *(CARD, "position", "name", "MIG instance", "memory", "capability", "ECC", "power limit", "clocks"),
@@ -30,12 +28,15 @@ def power_limit(record: GpuRecord) -> Judged:
 
 
 def gpu_clocks(record: GpuRecord) -> Judged:
-    """MHz by which the clock that programs get was set below the highest one."""
+    """MHz by which the clock that programs get was set below the one that the card comes with.
+
+    Not below the highest one: many cards come with less, and raise it by themselves under load.
+    """
     clocks = record.clocks or {}
-    asked, highest = (_mhz(clocks.get(name)) for name in (ASKED, HIGHEST))
-    if asked is None or highest is None:
+    set_mhz, usual_mhz = (_mhz(clocks.get(name)) for name in (SET_CLOCK, USUAL_CLOCK))
+    if set_mhz is None or usual_mhz is None:
         return Judged(None)
-    return Judged(max(0.0, float(highest - asked)), f"{asked} MHz of {highest} MHz")
+    return Judged(max(0.0, float(usual_mhz - set_mhz)), f"{set_mhz} MHz, usually {usual_mhz} MHz")
 
 
 def no_persistence(record: GpuRecord) -> Judged:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from evenground.gpus.record import HIGHEST_CLOCK, SET_CLOCK, USUAL_CLOCK
 from evenground.sidecar.cpus import list_text
 from evenground.sidecar.gpu import LIBRARY, load_nvml
 from evenground.sidecar.nvml import MOST_MHZ, MOST_W, Driver, Reason
@@ -278,11 +279,14 @@ def _processes(it: _Questions) -> tuple[tuple[OnCard, ...] | None, tuple[OnCard,
 
 
 def _clocks(it: _Questions) -> Mapping[str, str] | None:
-    """Clocks that somebody asked for, and the highest there are, in MHz."""
-    nvml = it.driver.nvml
-    asked = it.number("clocks", MOST_MHZ, "nvmlDeviceGetApplicationsClock", nvml.NVML_CLOCK_SM)
-    highest = it.number("clocks", MOST_MHZ, "nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM)
-    found = {"application SM (MHz)": asked, "highest SM (MHz)": highest}
+    """Clocks that somebody set, that the card comes with, and the highest there are, in MHz."""
+    functions = {
+        SET_CLOCK: "nvmlDeviceGetApplicationsClock",
+        USUAL_CLOCK: "nvmlDeviceGetDefaultApplicationsClock",
+        HIGHEST_CLOCK: "nvmlDeviceGetMaxClockInfo",
+    }
+    kind = it.driver.nvml.NVML_CLOCK_SM
+    found = {name: it.number("clocks", MOST_MHZ, function, kind) for name, function in functions.items()}
     known = {name: str(mhz) for name, mhz in found.items() if mhz is not None}
     return known or None
 

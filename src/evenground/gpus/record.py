@@ -14,6 +14,9 @@ YesOrNo = Annotated[bool, Field(strict=True)]
 Short = Annotated[str, Field(max_length=200)]
 Reason = Annotated[str, Field(max_length=1000)]
 Accelerator = Literal["cpu", "cuda"]
+# Of `clocks`, all of the SM: what somebody set, what that is on a card as it comes, and the highest there is.
+SET_CLOCK, USUAL_CLOCK = "application SM (MHz)", "usual application SM (MHz)"
+HIGHEST_CLOCK = "highest SM (MHz)"
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class GpuRecord:
     power_default_w: Watts | None = None
     """The limit in force and the one that the card comes with."""
     clocks: dict[Short, Short] | None = None
-    """Clocks that were asked for: of applications, and a cap that was set; each in words."""
+    """SET_CLOCK, USUAL_CLOCK and HIGHEST_CLOCK, as far as they are known; each in words."""
     persistence: YesOrNo | None = None
     """Whether the driver stays loaded while nobody uses the card."""
     compute_mode: Short | None = None
