@@ -156,7 +156,7 @@ rule node:
     resources:
         **node_of_its_own(ALONE_MIN),
     shell:
-        "{PYTHON:q} scripts/node.py --output {output:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/node.py --output {output:q} --gpu {PLAN.experiment.gpu:q} 2>&1 | tee {log:q}"
 
 
 rule nodes:

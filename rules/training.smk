@@ -22,7 +22,7 @@ rule calibrate:
         any_container
     shell:
         "exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/calibrate.py"
-        " --output {output:q} --machine {wildcards.machine:q}"
+        " --output {output:q} --machine {wildcards.machine:q} --gpu {PLAN.experiment.gpu:q}"
         " --pipeline {PIPELINE} > >(tee {log:q}) 2>&1"
 
 

@@ -17,6 +17,7 @@ import _path
 from evenground.call import end_with
 from evenground.errors import EvengroundError, cli
 from evenground.files import write_json
+from evenground.gpus.choice import AUTO
 from evenground.runs.machine import this_machine
 from evenground.runs.training import alone
 
@@ -28,16 +29,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--machine", required=True, help="class of the machine it is to run on")
+    parser.add_argument("--gpu", default=AUTO, help="`gpu` of the experiment")
     parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     given = parser.parse_args()
     end_with(given.pipeline)
-    machine = this_machine()
+    machine = this_machine(given.gpu)
     here = machine.name
     if given.machine != here:
         raise EvengroundError(
             f"the sampler of '{given.machine}' cannot be calibrated on another machine",
-            f"this one, {socket.gethostname()}, is '{here}'",
-            "mend what is asked for its kind of node in `nodes`",
+            f"this one, {socket.gethostname()}, is '{here}': {machine.choice.fault or machine.description}",
+            machine.choice.fix or "mend what is asked for its kind of node in `nodes`",
         )
     given.output.parent.mkdir(parents=True, exist_ok=True)
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)

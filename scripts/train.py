@@ -16,7 +16,7 @@ from evenground.errors import cli
 from evenground.files import read_json
 from evenground.images import check_inside, read_record
 from evenground.runs.lost import begun, outcome_of
-from evenground.runs.machine import this_machine
+from evenground.runs.machine import Machine, this_machine
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import ATTEMPTS, make_plan
 from evenground.runs.study import PARTS
@@ -54,13 +54,15 @@ def main() -> None:
     if restored(Path.cwd(), given.place, given.attempt):
         return
     experiment = load_experiment(read_json(given.experiment), str(given.experiment))
-    lost = why_none(given)
+    # Asked once: another answer to a second question could be a training on another card.
+    here = this_machine(experiment.gpu)
+    lost = why_none(given, here)
     if lost:
         give_up(Path.cwd(), given.place, given.attempt, experiment.deployment, lost)
         say(" ".join([*given.place.parts[1:3], given.place.name]), lost)
         return
     # Which engines are installed was asked when the run was planned.
-    plan = make_plan(experiment, Path.cwd(), check=False)
+    plan = make_plan(experiment, Path.cwd(), check=False, here=here)
     run = plan.find(given.place)
     above = given.experiment.parent
     part = f" of {above.name}" if above.parent.name == PARTS else ""
@@ -89,18 +91,18 @@ def main() -> None:
     say(shown, outcome, headline(training.place) if outcome.reason is None else "")
 
 
-def why_none(given: argparse.Namespace) -> Outcome | None:
+def why_none(given: argparse.Namespace, here: Machine) -> Outcome | None:
     """The outcome of an attempt that is not made: an earlier job lost it, or the machine is another one."""
     mark = begun(Path(ATTEMPTS, given.place, str(given.attempt)), given.call) if given.call else None
     if mark:
         return outcome_of(mark, given.state)
-    wanted, here = given.place.parts[0], this_machine()
+    wanted = given.place.parts[0]
     if wanted == here.name:
         return None
-    seen = f"this one, {socket.gethostname()}, is '{here.name}'"
-    if here.choice.fault:
-        seen += f": {here.choice.fault}"
+    seen = f"this one, {socket.gethostname()}, is '{here.name}', {here.description}"
     mend = "train on that machine; a container must see the same cores and GPUs as what is outside of it"
+    if here.choice.fault:
+        seen, mend = f"{seen}: {here.choice.fault}", f"{here.choice.fix}; or {mend}"
     return Outcome("other-machine", f"'{wanted}' is another machine ({seen}): {mend}")
 
 

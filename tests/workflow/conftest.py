@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from fake_image import fake_base, locked_engines, why_no_container
+from stand_in_driver import stand_in, stand_in_libraries
 from working_copy import WorkingCopy, fresh_copy
+
+__all__ = ["stand_in", "stand_in_libraries"]
 
 
 @pytest.fixture

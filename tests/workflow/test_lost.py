@@ -15,9 +15,14 @@ import pytest
 import yaml
 
 from evenground.call import CALL, hand_on, handed_on
+from evenground.config import load_experiment
 from evenground.errors import EvengroundError
+from evenground.files import write_json
+from evenground.gpus.choice import VISIBLE
+from evenground.runs.plan import NODES, make_plan
 from evenground.runs.study import make_study, write_study
-from working_copy import WorkingCopy, trainings_in, wait_until
+from stand_in_driver import StandIn
+from working_copy import ROOT, WorkingCopy, trainings_in, wait_until
 
 TABLE = "results/native/tables/runs.csv"
 
@@ -88,6 +93,28 @@ def test_another_machine_is_an_outcome(copy: WorkingCopy) -> None:
     ended = json.loads((copy.root / "results/attempts" / elsewhere / "1/outcome.json").read_text())
     assert ended["reason"] == "other-machine" and study.first.machine in ended["detail"]
     assert ended["run"]["machine"] == "cray-1-nogpu-1"
+
+
+def test_a_node_without_the_card_that_is_named_trains_on_no_other(
+    copy: WorkingCopy, stand_in: StandIn
+) -> None:
+    """No card is held there, and none is chosen beside the key `gpu`."""
+    stand_in.answers("cards 2\n")
+    environ = {name: value for name, value in os.environ.items() if name != VISIBLE} | stand_in.env()
+    code = "from evenground.runs.machine import this_machine; print(this_machine().name)"
+    command = [sys.executable, "-c", code]
+    asked = subprocess.run(
+        command, env={**environ, "PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
+    )
+    wanted = asked.stdout.strip()
+    given = {**copy.settings, "gpu": "5", "machine": wanted, "nodes": {"some": {}}}
+    write_json(copy.root / "one.json", given)
+    write_json(copy.root / NODES / "some.json", {"class": wanted, "description": "a node"})
+    place = make_plan(load_experiment(given), copy.root, check=False).runs[0].place
+    words = ["--experiment", "one.json", "--place", place, "--attempt", "1", "--warm-up", "no"]
+    subprocess.run([sys.executable, "scripts/train.py", *words], cwd=copy.root, env=environ, check=True)
+    ended = json.loads((copy.root / "results/attempts" / place / "1/outcome.json").read_text())
+    assert ended["reason"] == "other-machine" and "gpu: 5: there is no such card" in ended["detail"]
 
 
 def test_what_a_call_hands_on_is_its_plan_until_another_begins(

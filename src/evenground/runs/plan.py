@@ -227,23 +227,23 @@ def next_attempt(root: Path, place: Path) -> int:
     return max(ended, default=0) + 1
 
 
-def make_plan(experiment: Experiment, root: Path, check: bool = True) -> Plan:
+def make_plan(experiment: Experiment, root: Path, check: bool = True, here: Machine | None = None) -> Plan:
     """Resolve `experiment`; EvengroundError for an unknown dataset, engine or machine.
 
     `check` asks engines with unfinished runs whether they are installed here, and leaves out those that are
-    not. EvengroundError where no other is left.
+    not. EvengroundError where no other is left. `here`: this machine, where it has been looked at already.
     """
-    (plan,) = make_plans([experiment], root)
+    (plan,) = make_plans([experiment], root, here)
     refuse_foreign_training(plan)
     return installed([plan])[0] if check else plan
 
 
-def make_plans(experiments: Sequence[Experiment], root: Path) -> list[Plan]:
+def make_plans(experiments: Sequence[Experiment], root: Path, here: Machine | None = None) -> list[Plan]:
     """Resolve points of one experiment, which differ in swept parameters and the machine only."""
     first, code = experiments[0], Code(root)
     registry = load_registry(root / REGISTRY, first.registry)
     datasets = {name: find_dataset(registry, name) for name in first.datasets}
-    engines, here = tuple(load_engines(first.engines, root)), this_machine(first.gpu)
+    engines, here = tuple(load_engines(first.engines, root)), here or this_machine(first.gpu)
     classes = trainable(first, root, here)
     plans = []
     for point in experiments:
