@@ -136,6 +136,16 @@ def test_a_broken_driver_is_not_no_gpu(site: Site) -> None:
     site.call(BROKEN, accelerator="cpu")
     (run,) = site.runs()
     assert device_of(run) == "cpu" and record_of(run)["gpu"] is None
+    assert json.loads((run / "samples.json").read_text())["gpu_baseline"] is None
+
+
+@pytest.mark.slow
+def test_cards_that_the_caller_hides_are_not_read_beside_a_training(site: Site) -> None:
+    site.call(EIGHT, visible="")
+    (run,) = site.runs()
+    assert device_of(run) == "cpu" and "-nogpu-" in str(run)
+    header = json.loads((run / "samples.json").read_text())
+    assert column(run, "gpu_util_pct") == set() and header["gpu_baseline"] is None
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
 from evenground.errors import EvengroundError
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
+from evenground.gpus.look import has_library
 from evenground.gpus.record import Accelerator
 from evenground.images import Record
 from evenground.records.events import Expected
@@ -235,7 +236,7 @@ def make_attempt(
     try:
         summary = _run_beside_sidecar(training, work, folder, home, mapped)
     except SidecarError as error:
-        return Outcome("interrupted", str(error))
+        return Outcome("interrupted", f"{error}; last line: {last_line(folder / LOG)}")
     outcome = process_outcome(summary, kernel_counts().get("oom_kill", 0) - kills_before)
     if outcome.reason in {"crashed", "killed-by-signal"}:
         # Its disk may have gone meanwhile.
@@ -275,6 +276,8 @@ def _run_beside_sidecar(
             rate_hz=given.sampling_rate_hz,
             time_limit_s=given.time_limit_s,
             cpus=None if training.cpus.is_whole else training.cpus.chosen,
+            # Where no card is chosen, nobody's is read; without a driver the sidecar says so itself.
+            gpu=training.card is not None or not has_library(),
             card=training.card,
             env=training.variables(home),
             cwd=training.plan.root,
