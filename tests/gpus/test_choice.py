@@ -27,6 +27,7 @@ def instance(uuid: str | None, free_bytes: int = GIB) -> Instance:
 
 CUT = Look((replace(H100, is_mig=True, instances=(instance(MIG_A), instance(MIG_B, 2 * GIB))), T400))
 CUT_IN_ONE = Look((replace(H100, is_mig=True, instances=(instance(MIG_A), instance(None))),))
+GONE = {"uuid": "NVML: GPU is lost"}
 UNCUT = Look((replace(H100, is_mig=True),))
 
 
@@ -63,6 +64,8 @@ def uuid_of(choice: Choice) -> str | None:
         (MIXED, "NoDevFiles", None),
         (Look(), "0", None),
         (Look(), "GPU-1,GPU-2", None),
+        # The position of the only card, as on a board that shares memory, says nothing.
+        (Look((replace(H100, pci=None),)), "0", A),
     ],
 )
 def test_what_the_callers_variable_names(look: Look, visible: str, wanted: str | None) -> None:
@@ -86,6 +89,11 @@ def test_what_the_callers_variable_names(look: Look, visible: str, wanted: str |
         (UNCUT, "0", "it is in MIG mode, and has no instance"),
         (Look(forbidden=(0,)), "0", "this user, or this job of a scheduler, may not use it"),
         (Look(lost={0: "NVML: GPU is lost"}), "0", "card 0: NVML: GPU is lost"),
+        # CUDA's 1 could be the lost card, or the first behind it.
+        (Look((H100, replace(H100, index=1, uuid=None, pci=None, missing=GONE))), "1", "is not clear"),
+        (Look(EIGHT.cards[1:], lost={0: "NVML: GPU is lost"}), "1", "is not clear"),
+        (Look((H100,), lost={1: "NVML: GPU is lost"}), B, "not to be used: card 1: NVML: GPU is lost"),
+        (Look((replace(H100, uuid=None, missing=GONE),)), A, "not to be used: card 0: NVML: GPU is lost"),
     ],
 )
 def test_what_the_callers_variable_cannot_name(look: Look, visible: str, why: str) -> None:

@@ -114,11 +114,15 @@ def _best(look: Look) -> Choice:
     if look.forbidden and not look.cards and not look.lost:
         indices = ", ".join(map(str, look.forbidden))
         return Choice(None, f"no card can be used: card {indices}: {NO_RIGHT}", ASK_FOR_ONE)
-    why = {card.index: _why_not(card) for card in look.cards} | dict(look.lost)
-    if not why:
-        return Choice()
-    words = "; ".join(f"card {index}: {reason}" for index, reason in sorted(why.items()))
-    return Choice(None, f"no card can be used: {words}", MEND_DRIVER)
+    why = _unusable(look)
+    return Choice(None, f"no card can be used: {why}", MEND_DRIVER) if why else Choice()
+
+
+def _unusable(look: Look) -> str:
+    """The cards that cannot be chosen, and why, in words; those that may not be used are not among them."""
+    usable = {one.card.index for one in candidates(look)}
+    why = {card.index: _why_not(card) for card in look.cards if card.index not in usable} | dict(look.lost)
+    return "; ".join(f"card {index}: {reason}" for index, reason in sorted(why.items()))
 
 
 def _order(one: Chosen) -> tuple[bool, int, str, int]:
@@ -222,6 +226,10 @@ def _of_word(look: Look, word: str, given: Mapping[str, str]) -> Choice:
         what = f"{who}: CUDA counts the fastest card first, nvidia-smi by the bus, and the cards are unlike"
         return Choice(None, what, f"set {ORDER}={BY_PCI} beside it, or give the UUID")
     number = int(word)
+    hidden = look.lost or any(card.pci is None for card in cards)
+    if hidden and len(cards) + len(look.lost) > 1:
+        what = f"{who}: where CUDA counts a card that cannot be asked is not clear: {_known(look)}"
+        return Choice(None, what, "give the UUID of a card (nvidia-smi -L lists them)")
     if number >= len(cards):
         return Choice(None, f"{who}: there is no such card; there are: {_known(look)}", NAME_ONE)
     return _of_card(cards[number], who)
@@ -229,4 +237,6 @@ def _of_word(look: Look, word: str, given: Mapping[str, str]) -> Choice:
 
 def _known(look: Look) -> str:
     """What can be chosen, in words."""
-    return ", ".join(f"{one.card.index} {one.uuid}" for one in candidates(look)) or "none"
+    usable = ", ".join(f"{one.card.index} {one.uuid}" for one in candidates(look)) or "none"
+    why = _unusable(look)
+    return f"{usable}; not to be used: {why}" if why else usable
