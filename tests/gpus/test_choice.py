@@ -156,6 +156,11 @@ def test_auto_says_why_no_card_can_be_used(look: Look, why: str) -> None:
     assert choice.chosen is None and why in str(choice.fault) and choice.fix
 
 
+def test_where_all_cards_are_cut_up_into_nothing_the_driver_is_whole() -> None:
+    assert choose(UNCUT).fix.startswith("as administrator: nvidia-smi mig -cgi")
+    assert choose(replace(UNCUT, lost={1: "NVML: GPU is lost"})).fix.startswith("mend NVIDIA's driver")
+
+
 def test_without_a_card_nothing_is_at_fault() -> None:
     assert choose(Look()) == Choice()
 

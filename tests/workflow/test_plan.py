@@ -15,9 +15,10 @@ from evenground.errors import EvengroundError
 from evenground.gpus.choice import Choice, Chosen
 from evenground.gpus.look import Card, Look
 from evenground.runs.machine import Machine, this_machine
-from evenground.runs.plan import Plan, make_plan, write_plan
+from evenground.runs.plan import Plan, make_plan, make_plans, write_plan
+from evenground.runs.study import make_study
 from evenground.runs.training import Training
-from working_copy import WorkingCopy
+from working_copy import ABSENT, WorkingCopy
 
 
 def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
@@ -102,6 +103,26 @@ def test_an_arm_that_has_no_gpu_trains_on_the_processor_and_is_refused_where_cud
     assert told == {"fake_a": "cuda", "slow": "cpu"}
     with pytest.raises(EvengroundError, match="'slow' computes on the processor only, with speed: 2"):
         plan_of(copy, engines=engines, accelerator="cuda")
+
+
+@pytest.mark.parametrize(("accelerator", "told"), [("auto", "cuda GPU-1"), ("cpu", "cpu none")])
+def test_a_check_sees_the_card_that_a_training_would_see(
+    copy: WorkingCopy, with_card: Machine, accelerator: str, told: str
+) -> None:
+    check = copy.root / "tests/fake_absent/check.sh"
+    check.write_text('echo "$* ${CUDA_VISIBLE_DEVICES:-none}"; exit 1')
+    engines = [copy.settings["engines"][0], ABSENT]
+    # A class without a GPU stands before this machine: there it would be told otherwise.
+    given = {**copy.settings, "engines": engines, "accelerator": accelerator}
+    elsewhere = load_experiment({**given, "machine": "cray-1-nogpu-1"})
+    (run, *_) = make_plans([elsewhere], copy.root)[0].runs
+    (copy.root / "results/runs" / run.place).mkdir(parents=True)
+    (copy.root / "results/runs" / run.place / "manifest.json").write_text("{}")
+    study = make_study({**given, "machine": ["cray-1-nogpu-1", "here"]}, copy.root)
+    assert study.parts[-1].plan.machine == with_card.name
+    assert [left.reason for left in study.parts[-1].plan.left_out] == [
+        f"--option speed=1 --accelerator {told}"
+    ]
 
 
 def test_cores_near_the_card_are_taken_first(

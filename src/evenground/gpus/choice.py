@@ -19,6 +19,7 @@ OLD_MIG = re.compile(r"MIG-(GPU-[0-9a-f-]+)/\d+/\d+")
 NO_RIGHT = "this user, or this job of a scheduler, may not use it"
 ASK_FOR_ONE = "ask for one (Slurm: --gres=gpu:1; else access to /dev/nvidia*), or set accelerator: cpu"
 MEND_DRIVER = "mend NVIDIA's driver (nvidia-smi has to answer)"
+MAKE_INSTANCE = "as administrator: nvidia-smi mig -cgi PROFILE -C makes one, nvidia-smi -mig 0 ends MIG mode"
 NAME_ONE = "name one card by its UUID (nvidia-smi -L lists them), or hide all with CUDA_VISIBLE_DEVICES="
 
 
@@ -115,7 +116,9 @@ def _best(look: Look) -> Choice:
         indices = ", ".join(map(str, look.forbidden))
         return Choice(None, f"no card can be used: card {indices}: {NO_RIGHT}", ASK_FOR_ONE)
     why = _unusable(look)
-    return Choice(None, f"no card can be used: {why}", MEND_DRIVER) if why else Choice()
+    cut_up = not look.lost and all(card.is_mig for card in look.cards)
+    fix = MAKE_INSTANCE if cut_up else MEND_DRIVER
+    return Choice(None, f"no card can be used: {why}", fix) if why else Choice()
 
 
 def _unusable(look: Look) -> str:

@@ -15,6 +15,7 @@ from typing import IO
 import yaml
 
 from evenground.engines import Engine
+from evenground.gpus.choice import VISIBLE
 from evenground.gpus.record import Accelerator
 from evenground.runs.variables import of_an_engine, programs_of
 
@@ -41,22 +42,33 @@ def too_new_for(newest: str | None) -> str:
     return f"its packages are published up to Python {newest}, this is {mine}: call with an older one"
 
 
-def reasons(engines: Iterable[tuple[Engine, Accelerator]], root: Path) -> dict[str, str]:
-    """Name -> why it cannot train there, of those whose check fails; arms that share a check ask once."""
+def reasons(
+    engines: Iterable[tuple[Engine, Accelerator]], root: Path, card: str | None = None
+) -> dict[str, str]:
+    """Name -> why it cannot train there, of those whose check fails; arms that share a check ask once.
+
+    `card`: UUID of the one that trainings get.
+    """
     answers: dict[tuple[str, ...], str] = {}
     found = {}
     for engine, accelerator in engines:
         # The engine's own environment may not be built yet: what the pipeline installs is not checked.
         command = tuple(engine.check(sys.executable, accelerator))
         if command and command not in answers:
-            answers[command] = ask(command, root, programs_of(engine))
+            visible = card if accelerator == "cuda" else "" if card else None
+            answers[command] = ask(command, root, programs_of(engine), visible)
         if answers.get(command):
             found[engine.name] = answers[command]
     return found
 
 
-def ask(command: tuple[str, ...], root: Path, programs: Sequence[str] = ()) -> str:
-    """Why a check fails, in one printable line without this machine's paths; empty where it passes."""
+def ask(
+    command: tuple[str, ...], root: Path, programs: Sequence[str] = (), visible: str | None = None
+) -> str:
+    """Why a check fails, in one printable line without this machine's paths; empty where it passes.
+
+    `visible`: the card that it sees, as a training would; empty: none of those that there are.
+    """
     # A home folder of its own: a training of another call may be at work in the one of trainings.
     with (
         tempfile.TemporaryDirectory(prefix="evenground-check-") as home,
@@ -65,6 +77,8 @@ def ask(command: tuple[str, ...], root: Path, programs: Sequence[str] = ()) -> s
     ):
         Path(home, "tmp").mkdir()
         env = of_an_engine(1, Path(home), programs)
+        if visible is not None:
+            env[VISIBLE] = visible
         try:
             process = _start(command, root, env, out, err)
         except (OSError, ValueError) as error:

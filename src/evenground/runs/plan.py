@@ -274,7 +274,7 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
     The order of the others stays: a run has the same number whatever is installed.
     """
     root = plans[0].root
-    newest, asked, why = newest_pythons(root), dict[str, Engine](), dict[str, str]()
+    newest, asked, why = newest_pythons(root), dict[str, tuple[Engine, Accelerator]](), dict[str, str]()
     for plan in plans:
         too_new = {e.name: too_new_for(newest.get(plan.environment(e) or "")) for e in plan.engines}
         doubtful = [e for e in plan.engines if plan.asks and (e.file.check or too_new[e.name])]
@@ -283,8 +283,10 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
             if engine.name in unfinished and too_new[engine.name]:
                 why[engine.name] = too_new[engine.name]
             elif engine.name in unfinished:
-                asked[engine.name] = engine
-    why |= reasons([(engine, plans[0].accelerator_of(engine)) for engine in asked.values()], root)
+                # Of the plan that asks: one of another class of machine may compute elsewhere.
+                asked[engine.name] = engine, plan.accelerator_of(engine)
+    chosen = plans[0].here.choice.chosen
+    why |= reasons(asked.values(), root, chosen.uuid if chosen else None)
     return [_installed(plan, why) if why and plan.asks else plan for plan in plans]
 
 
