@@ -38,7 +38,7 @@ from evenground.images import (
     take_record,
 )
 from evenground.preflight.call import Call
-from evenground.preflight.gate import refuse_lacks
+from evenground.preflight.gate import refuse_lacks, say_what_flags
 from evenground.preflight.probe import probe, wanted_of
 from evenground.preflight.words import last_words, why_not_started
 from evenground.runs.study import Study, make_study
@@ -104,7 +104,9 @@ def main() -> None:
     record.write(given.record)
     if call:
         study = make_study(read_json(given.experiment), Path.cwd(), str(given.experiment))
-        refuse_lacks([probe(image, wanted_of([part.plan for part in study.parts]), call)])
+        found = [probe(image, wanted_of([part.plan for part in study.parts]), call)]
+        say_what_flags(found)
+        refuse_lacks(found, "deployment: apptainer")
     print(
         f"image of '{image.environment}': {record.bytes / 1e6:.0f} MB, sha256:{record.sha256[:12]}",
         flush=True,
