@@ -24,9 +24,9 @@ Call = Callable[..., Any]
 def measure_gpu(measure: Call, nvml_library: Path) -> Call:
     """Measures a short sleep with the fake driver in one of its moods."""
 
-    def measurer(mood: str, seconds: float = 0.8) -> Any:
+    def measurer(mood: str, seconds: float = 0.8, *options: str) -> Any:
         env = {"LD_LIBRARY_PATH": str(nvml_library), "FAKE_NVML": mood}
-        return measure(["sleep", str(seconds)], env=env)
+        return measure(["sleep", str(seconds)], *options, env=env)
 
     return measurer
 
@@ -116,7 +116,7 @@ def test_a_call_that_hangs_delays_no_row_and_no_end(measure_gpu: Call) -> None:
 
 
 def test_a_driver_that_hangs_from_the_start(measure_gpu: Call) -> None:
-    got = measure_gpu("hang-init", 0.9)
+    got = measure_gpu("hang-init", 0.9, "--gpu-wait-s=1")
     assert "did not answer nvmlInit for over 0.5 s" in got.header["missing"]["gpu_power_w"]
     assert got.summary["rows"] >= 9
 
