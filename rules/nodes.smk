@@ -8,8 +8,6 @@ from evenground.runs.plan import ATTEMPTS, NODES
 from evenground.runs.request import cores_to_ask, lengths_of, minutes_to_ask, request_of
 from evenground.runs.slurm import job_state
 
-# Which executor there will be is not known yet, but only one that hands jobs to others is given a number of them.
-CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # In an allocation of somebody's own the number would be that of all he does in it.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
 THIS_CALL = os.environ[CALL]

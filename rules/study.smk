@@ -31,6 +31,8 @@ for name in list(os.environ):
         del os.environ[name]
 
 
+# Which executor there will be is not known yet, but only one that hands jobs to others is given a number of them.
+CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # Calls that only say something, or only free the folder.
 WITHOUT_JOBS = {"-n", "--dry-run", "--dryrun", "--unlock", "-l", "--list-rules", "--list", "-S", "--summary"}
 
@@ -87,8 +89,8 @@ try:
     else:
         STUDY, SOURCE = handed_on(Path.cwd())
     PLAN = STUDY.first
-    # On a cluster each node has its own cards, and its job chooses there.
-    if main and not PLAN.experiment.nodes:
+    # On a cluster each node has its own cards, also one of this machine's class, and its job chooses there.
+    if main and not CLUSTER:
         hold_card(PLAN.here)
     elif not main:
         hold_card(this_machine(PLAN.experiment.gpu))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stand_in_driver import build, uuid
-from working_copy import WorkingCopy, fresh_copy
+from working_copy import WorkingCopy, fresh_copy, wait_until
 
 H100 = "NVIDIA H100 80GB HBM3"
 EIGHT = "cards 8\n" + "".join(f"name.{n} {H100}\nused.{n} {1000 + n}\nutil.{n} {10 * n}\n" for n in range(8))
@@ -157,6 +159,31 @@ def test_a_card_that_cannot_be_used_is_passed_over(site: Site, answers: str, uti
     assert record_of(run)["gpu"]["uuid"] == uuid(1) and column(run, "gpu_util_pct") == {util_pct}
     (row,) = site.table()
     assert row["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_jobs_of_a_cluster_are_not_given_the_card_of_the_machine_that_submits_them(
+    site: Site, tmp_path: Path
+) -> None:
+    """Without `nodes` they are of its class, but their cards are others."""
+    site.answers.write_text(EIGHT)
+    site.copy.calibrated(machine=site.machine("auto"))
+    commands, seen, copy = tmp_path / "bin", tmp_path / "seen", site.copy
+    commands.mkdir()
+    for name in ("sacct", "sacctmgr", "sbatch", "scontrol", "sinfo", "squeue", "sshare"):
+        said = f'echo "card=$CUDA_VISIBLE_DEVICES" >> {seen}; exit 1' if name == "sbatch" else "exit 0"
+        (commands / name).write_text(f"#!/bin/sh\n{said}\n")
+        (commands / name).chmod(0o755)
+    copy.variables |= {"PATH": f"{commands}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "3"}
+    copy.settings["threads"] = 1
+    (copy.root / "settings.yaml").write_text(yaml.safe_dump(copy.settings))
+    command = [copy.python, "-m", "snakemake", "--configfile", "settings.yaml"]
+    command += ["--workflow-profile", "profiles/slurm", "runs"]
+    command += ["--default-resources", "slurm_account=some", "slurm_partition=some", "mem_mb=100"]
+    with subprocess.Popen(command, cwd=copy.root, env=copy.environ()) as called:
+        wait_until(seen.is_file, 60)
+        called.kill()
+    assert set(seen.read_text().split()) == {"card=3"}
 
 
 @pytest.mark.slow
