@@ -145,9 +145,9 @@ def readings(got: Any) -> list[int]:
 
 def test_a_reading_that_is_slower_than_the_rows_is_seen_to_repeat(measure: Call, stand_in: StandIn) -> None:
     stand_in.answers(f"{QUICK}cards 8\nhang.PowerUsage 30\n")
-    got = measure(["sleep", "1.5"], *AT_ONCE, env=stand_in.env())
+    got = measure(["sleep", "2"], *AT_ONCE, env=stand_in.env())
     at_ns = readings(got)
-    assert len(at_ns) >= 10 and len(set(at_ns)) <= 0.6 * len(at_ns)
+    assert len(at_ns) >= 8 and len(set(at_ns)) <= 0.6 * len(at_ns)
     assert max(got.column("gpu_age_s")) > 0.2
 
 

@@ -164,8 +164,7 @@ class _Questions:
 
     def ask(self, name: str, question: Callable[..., Value], *more: Any) -> Value | None:
         """The answer of the driver for the value `name`."""
-        lost = isinstance(self.handle, Reason)
-        answer = self.handle if lost else self.driver.ask(question, self.handle, *more)
+        answer = self.driver.ask(question, self.handle, *more)
         if isinstance(answer, Reason):
             self.missing[name] = str(answer)
             return None
