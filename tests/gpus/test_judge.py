@@ -46,6 +46,7 @@ def test_of_an_empty_record_nothing_is_known() -> None:
 def test_a_power_limit_below_the_cards_own_is_a_fault_and_one_above_is_none() -> None:
     assert power_limit(read(power_limit_w=150.5)) == Judged(49.5, "150.5 W of 200 W")
     assert power_limit(read(power_limit_w=250)).size == 0
+    assert power_limit(read(power_limit_w=199.9)).size == 0, "a card's own rounding"
     assert power_limit(read(power_default_w=None)).size is None
 
 
@@ -65,6 +66,7 @@ def test_a_clock_that_was_set_below_the_usual_one_is_a_fault() -> None:
 
 def test_a_driver_that_is_not_kept_loaded_is_a_fault() -> None:
     assert [no_persistence(read(persistence=one)).size for one in (True, False, None)] == [0, 1, None]
+    assert no_persistence(read(persistence=False, display=True)).size == 0, "a desktop keeps it loaded"
 
 
 def test_alike_cards_do_not_differ() -> None:

@@ -9,6 +9,7 @@ from evenground import judged
 from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK, GpuRecord
 from evenground.judged import Compared, Judged
 
+POWER_SLACK = 0.99
 CARD = "card"
 COMPARED = (
     *(CARD, "position", "name", "MIG instance", "memory", "capability", "ECC", "power limit", "clocks"),
@@ -24,7 +25,12 @@ def power_limit(record: GpuRecord) -> Judged:
     limit_w, default_w = record.power_limit_w, record.power_default_w
     if limit_w is None or default_w is None:
         return Judged(None)
-    return Judged(max(0.0, default_w - limit_w), f"{limit_w:g} W of {default_w:g} W")
+    return Judged(watts_lost(limit_w, default_w), f"{limit_w:g} W of {default_w:g} W")
+
+
+def watts_lost(limit_w: float, default_w: float) -> float:
+    """How far the limit in force is below the usual one; some cards have them a few milliwatts apart."""
+    return default_w - limit_w if limit_w < POWER_SLACK * default_w else 0.0
 
 
 def gpu_clocks(record: GpuRecord) -> Judged:
@@ -40,8 +46,13 @@ def gpu_clocks(record: GpuRecord) -> Judged:
 
 
 def no_persistence(record: GpuRecord) -> Judged:
-    """Whether the driver leaves the card between two trainings, and starts it anew for each."""
-    return Judged(None if record.persistence is None else float(not record.persistence))
+    """Whether the driver leaves the card between two trainings, and starts it anew for each.
+
+    Where a screen is lit by the card, the desktop keeps the driver there.
+    """
+    if record.persistence is None:
+        return Judged(None)
+    return Judged(float(not record.persistence and not record.display))
 
 
 FAULTS: Mapping[str, Callable[[GpuRecord], Judged]] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evenground.gpus.choice import Chosen
+from evenground.gpus.judge import watts_lost
 from evenground.gpus.look import Card, OnCard, near_text
 from evenground.judged import reasons
 from evenground.preflight.finding import Finding
@@ -18,7 +19,6 @@ FREE_AT_LEAST_BYTES = 2 * GIB
 """An engine's context, the libraries' workspaces, a dataset as float32 and the networks take less."""
 MPS = "nvidia-cuda-mps"
 """Names of its server and its control, which the kernel cuts here."""
-POWER_SLACK = 0.99
 NAMED = 3
 # What a kind of card, or a driver, simply has not.
 LACKING = ("Not Supported", "Function Not Found")
@@ -147,7 +147,7 @@ def _settings(chosen: Chosen) -> Iterator[Finding]:
         seen = "off: the driver starts the card anew for each training"
         yield Finding("GPU persistence", "warning", seen, "as administrator: nvidia-smi -pm 1")
     limit_w, default_w = card.power_limit_w, card.power_default_w
-    if limit_w is not None and default_w is not None and limit_w < POWER_SLACK * default_w:
+    if limit_w is not None and default_w is not None and watts_lost(limit_w, default_w):
         mend = f"as administrator: nvidia-smi -i {card.index} -pl {default_w:g}"
         yield Finding("GPU power limit", "warning", f"{limit_w:g} W, of {default_w:g} W by default", mend)
 
@@ -162,11 +162,8 @@ def _not_known(chosen: Chosen) -> Iterator[Finding]:
         yield Finding("GPU values", "warning" if failed else "ok", f"not known: {reasons(one)}", mend)
 
 
-def _of_instance(chosen: Chosen) -> Mapping[str, str]:
-    return chosen.instance.missing if chosen.instance else {}
-
-
 def has_failed(reason: str) -> bool:
+    """Whether the driver failed, and the card does not just lack such a value."""
     return not reason.endswith(LACKING)
 
 
