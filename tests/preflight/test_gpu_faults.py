@@ -74,6 +74,25 @@ def test_every_error_at_every_call(here: Any, stand_in: StandIn, planned: Planne
             assert lines(plan)[0].what == "GPU", (call, code)
 
 
+ONE_CARD = "cards 1\n"
+EIGHT_UNLIKE = "cards 8\n" + "".join(f"name.{card} Fake Card of kind {card % 3}\n" for card in range(8))
+
+
+@pytest.mark.parametrize(("cards", "last"), [(ONE_CARD, 0), (EIGHT_UNLIKE, 7)], ids=["one", "eight unlike"])
+def test_errors_of_one_card_of_a_machine_leave_the_others(
+    here: Any, stand_in: StandIn, planned: Planned, cards: str, last: int
+) -> None:
+    (plan,) = planned(PLAIN)
+    calls = calls_of(here, stand_in)
+    stand_in.answers(cards)
+    plain = look()
+    for call in calls:
+        for code in (3, 15, 999):
+            stand_in.answers(f"{cards}fail.{call}.{last} {code}\n")
+            assert look().cards[:last] == plain.cards[:last], (call, code)
+            assert lines(plan)[0].what == "GPU", (call, code)
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_a_value_that_fails_has_its_reason_and_no_other(here: Any, stand_in: StandIn, code: int) -> None:
     stand_in.answers(f"cards 1\nfail.PowerManagementDefaultLimit {code}\n")
@@ -131,7 +150,7 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
     ),
     "one-lost": (
         {"env": {"FAKE_NVML": "one-lost"}},
-        ("GPU 1", "warning", "does not tell "),
+        ("GPU 1", "warning", "NVML: nvmlDeviceGetUUID: GPU is lost"),
     ),
     "forbidden": (
         {"env": {"FAKE_NVML": "forbidden"}},
@@ -171,6 +190,7 @@ def test_each_situation_from_the_field_has_its_finding(stand_in: StandIn, tmp_pa
     done = subprocess.run(words, cwd=copy.root, env=env, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert max(len(one[3]) for one in said) < 250
     for name, (_, (what, state, seen)) in NAMED.items():
         (found,) = [one for one in said if one[:2] == [name, what]]
         assert found[2] == state and found[3].startswith(seen), found

@@ -146,12 +146,17 @@ def _cards(driver: Driver) -> Look:
     lost: dict[int, str] = {}
     for index in range(count):
         try:
-            handle = driver.call("nvmlDeviceGetHandleByIndex", index)
-            cards.append(_card(driver, index, handle))
+            card = _card(driver, index, driver.call("nvmlDeviceGetHandleByIndex", index))
         except driver.nvml.NVMLError_NoPermission:
             forbidden.append(index)
         except Exception as error:
             lost[index] = f"NVML: {driver.calling}: {error}"
+        else:
+            if card.uuid is None and card.name is None:
+                # A handle is given for a card that has fallen off the bus, too.
+                lost[index] = card.missing["uuid"]
+            else:
+                cards.append(card)
     return Look(tuple(cards), known, None, tuple(forbidden), lost)
 
 
