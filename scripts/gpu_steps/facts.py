@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gpu_steps.bench import MIB, ROOT, Bench, last_line, mib
@@ -190,21 +192,32 @@ def _class(bench: Bench) -> None:
 def _class_as_nobody(bench: Bench) -> None:
     if os.getuid() != 0:
         raise Skip("becoming nobody needs root")
-    shutil.copytree(ROOT / "src", bench.folder / "src")
-    for path in (bench.folder.parent.parent, bench.folder.parent, bench.folder):
-        path.chmod(0o755)
-    env = bench.env(PYTHONPATH=str(bench.folder / "src"), HOME="/", TMPDIR="/tmp")
-    command = [bench.pythons["core"], "-c", CLASS]
-    try:
-        done = subprocess.run(
-            command, env=env, cwd="/", user=NOBODY, group=NOBODY, extra_groups=[],
-            capture_output=True, text=True, timeout=30,
-        )  # fmt: skip
-    except PermissionError:
-        raise Skip("nobody may not execute the interpreter") from None
+    # A folder that everybody may read, in the one that everybody may enter: no other is changed.
+    with tempfile.TemporaryDirectory(prefix="gpu-check-nobody-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        shutil.copytree(ROOT / "src", Path(folder, "src"))
+        done = _said_to_nobody(bench, folder)
     if done.returncode:
         raise Failed(last_line(done.stderr))
     bench.report.row("the same as nobody", json.loads(last_line(done.stdout))[0], "no traceback")
+
+
+def _said_to_nobody(bench: Bench, folder: str) -> subprocess.CompletedProcess[str]:
+    """The machine's class in the words of a user without rights, by the core's copy in `folder`."""
+    try:
+        return subprocess.run(
+            [bench.pythons["core"], "-c", CLASS],
+            env=bench.env(PYTHONPATH=f"{folder}/src", HOME="/", TMPDIR="/tmp"),
+            cwd="/",
+            user=NOBODY,
+            group=NOBODY,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    except PermissionError:
+        raise Skip("nobody may not execute the interpreter") from None
 
 
 def uuid(bench: Bench) -> None:

@@ -75,6 +75,18 @@ def test_a_card_is_described_and_tried(stand_in: StandIn, tmp_path: Path) -> Non
     assert not re.search(uuid(0), json.dumps(found))
 
 
+def test_no_folder_of_the_machine_is_changed(stand_in: StandIn, tmp_path: Path) -> None:
+    """Though a user without rights has to read what is asked."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    modes = [(folder, folder.stat().st_mode) for folder in (shared, Path("/tmp"))]
+    found = check(tmp_path, "--steps", "core", TMPDIR=str(shared), **stand_in.env())
+    said = verdicts(found, "core")["the same as nobody"]
+    assert said[0] == "ok" or said[1].endswith(("needs root", "may not execute the interpreter"))
+    assert [(folder, folder.stat().st_mode) for folder, _ in modes] == modes
+
+
 def test_the_card_that_is_asked_for_is_taken(stand_in: StandIn, tmp_path: Path) -> None:
     for wanted in ("1", uuid(1), uuid(1)[:10]):
         found = check(tmp_path, "--steps", "uuid", "--gpu", wanted, **stand_in.env())

@@ -69,10 +69,10 @@ class TestRepro:
         (runs,), (calibration,) = (
             (cloned.root / "results" / name).iterdir() for name in ("runs", "calibration")
         )
-        runs.rename(runs.with_name("elsewhere"))
+        runs.rename(runs.with_name("elsewhere-nogpu-1"))
         # Both classes have one: measuring it here takes most of a minute.
-        shutil.copytree(calibration, calibration.with_name("elsewhere"))
-        assert cloned.repro(machine="elsewhere") == 0
+        shutil.copytree(calibration, calibration.with_name("elsewhere-nogpu-1"))
+        assert cloned.repro(machine="elsewhere-nogpu-1") == 0
         assert {run["status"] for run in cloned.table()} == {"finished"}
         said = cloned.repro_says(ok=False, repetitions=2)
         assert (
