@@ -48,6 +48,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     return copy
 
 
+def counts_of_times(rows: list[dict[str, str]]) -> set[str]:
+    """How many runs are behind each training time; idle time may not be known of a run on a busy machine."""
+    return {row["n"] for row in rows if row["measure"] == "training_s"}
+
+
 @pytest.mark.slow
 class TestASweep:
     """In this order: two values, a third one, and back to one."""
@@ -85,7 +90,7 @@ class TestASweep:
         swept.call("--cores", "2")
         assert swept.trainings() == 0
         rows = table(swept, "training_time")
-        assert "batch_size" not in rows[0] and {row["n"] for row in rows} == {"2"}
+        assert "batch_size" not in rows[0] and counts_of_times(rows) == {"2"}
         assert not (swept.root / RESULTS / "tables/scaling.csv").exists()
         assert not (swept.root / RESULTS / "parts.json").exists()
         assert json.loads((swept.root / RESULTS / "index.json").read_text())["runs"]
@@ -104,9 +109,8 @@ def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
     assert copy.trainings() == 0
     here = this_machine().name
     rows = table(copy, "training_time")
-    assert list(dict.fromkeys(row["machine"] for row in rows)) == [here, OTHER] and {
-        row["n"] for row in rows
-    } == {"2"}
+    assert list(dict.fromkeys(row["machine"] for row in rows)) == [here, OTHER]
+    assert counts_of_times(rows) == {"2"}
     for name in (here, OTHER):
         own = table(copy, "training_time", name)
         assert [row for row in rows if row["machine"] == name] == [{"machine": name, **row} for row in own]
