@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
+from evenground.sidecar.show import UNIXSTATS_VRAM_BYTES
 from gpu_steps.bench import LOADS, MIB, ROOT, Bench, Measured, last_line, median, mib
 from gpu_steps.report import Failed, Skip
 
@@ -31,8 +32,7 @@ COMPARED = {
     "gpu_mem_clock_mhz": (30.0, 0.05),
     "gpu_temp_c": (3.0, 0.0),
 }
-# What UnixStats divides by: the memory of the thesis's card.
-UNIXSTATS_MIB = 7981
+UNIXSTATS_MIB = UNIXSTATS_VRAM_BYTES // MIB
 SPIN_S = 3.0
 ENERGY_AT_MOST = 0.05
 T = TypeVar("T")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from evenground.gpus import look as looking
-from evenground.gpus.look import Card, Look, has_library, look
+from evenground.gpus.look import Card, Look, look
+from evenground.sidecar.gpu import has_library
 from stand_in_driver import StandIn, uuid
 
 

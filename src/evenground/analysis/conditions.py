@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from evenground.analysis.devices import kind_of, processor_only
+from evenground.analysis.devices import processor_only
 from evenground.analysis.environment import Environment, read_environment
 from evenground.analysis.index import Index
 from evenground.analysis.readings import are_first
@@ -19,6 +19,7 @@ from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
 from evenground.gpus.record import GpuRecord
 from evenground.judged import NOT_RECORDED, Judged, Record, reasons
+from evenground.records.events import kind_of
 from evenground.records.times import Moments, Process
 from evenground.surroundings import judge as surroundings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import pandas as pd
 
@@ -12,13 +11,7 @@ from evenground.analysis.index import Engine, Index
 from evenground.analysis.runs import Run
 from evenground.judged import first
 
-Kind = Literal["cpu", "cuda"]
 Devices = Mapping[str, tuple[str, ...]]
-
-
-def kind_of(device: str) -> Kind:
-    """`cuda:NAME` is a card, whatever its name."""
-    return "cuda" if device.startswith("cuda:") else "cpu"
 
 
 def processor_only(run: Run, index: Index) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.devices import kind_of
 from evenground.analysis.groups import Rows, flagged, group, groups
 from evenground.analysis.index import Index
 from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.readings import once
 from evenground.analysis.runs import Floats, Ints, Run, Samples
 from evenground.analysis.statistics import summarise
+from evenground.records.events import kind_of
 from evenground.records.times import Process
 
 COUNTER = "gpu_energy_j"

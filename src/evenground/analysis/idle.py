@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.devices import kind_of
 from evenground.analysis.groups import Rows, group, groups
 from evenground.analysis.idle_gpu import COLUMN, GpuWindow, gpu_windows, period_s, unseen
 from evenground.analysis.index import Index
 from evenground.analysis.runs import COUNTER, Floats, Ints, Run, Samples
+from evenground.records.events import kind_of
 from evenground.records.times import Process
 
 CPU, GPU = "cpu", "gpu"

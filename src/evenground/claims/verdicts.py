@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from evenground.analysis.devices import kind_of, processor_only
+from evenground.analysis.devices import processor_only
 from evenground.analysis.index import Index, ThesisLines
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.statistics import NOTHING, TOO_FEW, Estimate
@@ -21,6 +21,7 @@ from evenground.claims.instruments import SOURCES, TRACES, Instrument, Trace
 from evenground.claims.judge import Verdict, judge, words_for_more
 from evenground.claims.measures import TIMES, take
 from evenground.claims.model import Claim, Claims, Code
+from evenground.records.events import kind_of
 
 Group = tuple[str, str]
 

@@ -31,9 +31,14 @@ class Chosen:
     instance: Instance | None = None
 
     @property
+    def part(self) -> Card | Instance:
+        """What an engine sees as a card."""
+        return self.instance or self.card
+
+    @property
     def uuid(self) -> str:
         """Its name in CUDA_VISIBLE_DEVICES."""
-        found = self.instance.uuid if self.instance else self.card.uuid
+        found = self.part.uuid
         assert found is not None, "what has no UUID is not chosen"
         return found
 
@@ -48,18 +53,17 @@ class Chosen:
     @property
     def memory_bytes(self) -> int | None:
         """All that an engine can have."""
-        return self.instance.memory_bytes if self.instance else self.card.memory_bytes
+        return self.part.memory_bytes
 
     @property
     def free_bytes(self) -> int | None:
         """What nobody holds."""
-        return self.instance.free_bytes if self.instance else self.card.free_bytes
+        return self.part.free_bytes
 
     @property
     def is_idle(self) -> bool:
         """Whether nobody computes there; what is not known counts as idle."""
-        computing = self.instance.computing if self.instance else self.card.computing
-        return not computing
+        return not self.part.computing
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import threading
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 from evenground.gpus.record import HIGHEST_CLOCK, SET_CLOCK, USUAL_CLOCK
 from evenground.sidecar.cpus import list_text
-from evenground.sidecar.gpu import LIBRARY, load_nvml
+from evenground.sidecar.gpu import has_library, load_nvml
 from evenground.sidecar.nvml import MOST_MHZ, MOST_W, Driver, Reason
 from evenground.sidecar.nvml import OnCard as OnCard
 
@@ -104,15 +103,6 @@ def look(limit_s: float = LIMIT_S) -> Look:
         return found[0]
     silent = f"NVIDIA's driver did not answer {driver.calling} for {limit_s:g} s"
     return Look(driver=kernel_version(), fault=silent)
-
-
-def has_library(library: str = LIBRARY) -> bool:
-    """Whether there is a driver's library that can be asked: without one nobody sees a card."""
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
 
 
 def kernel_version(file: Path = KERNEL_DRIVER) -> str | None:
@@ -222,7 +212,8 @@ def _card(driver: Driver, index: int, handle: Any) -> Card:
         computing=computing,
         drawing=drawing,
         instances=tuple(_instance(driver, instance) for instance in instances.values()),
-        is_mig=bool(instances) or _is_mig(driver, handle),
+        # A card may be cut up into no instance that this user may see.
+        is_mig=bool(instances) or driver.ask(driver.is_cut_up, handle) is True,
         missing=it.missing,
     )
 
@@ -324,12 +315,6 @@ def _near_cpus(it: _Questions) -> tuple[int, ...] | None:
         it.missing["near_cpus"] = "NVML: nvmlDeviceGetCpuAffinity: it names no CPU"
         return None
     return tuple(numbers)
-
-
-def _is_mig(driver: Driver, handle: Any) -> bool:
-    """Whether it is cut up, though into no instance that this user may see."""
-    answer = driver.ask(driver.call, "nvmlDeviceGetMigMode", handle)
-    return not isinstance(answer, Reason) and answer[0] == driver.nvml.NVML_DEVICE_MIG_ENABLE
 
 
 def _text(value: str | bytes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from evenground.engines import Engine
-from evenground.gpus.choice import VISIBLE, Chosen, hides_all
+from evenground.gpus.choice import NO_RIGHT, VISIBLE, Chosen, hides_all
 from evenground.gpus.look import kernel_version
 from evenground.judged import reasons
 from evenground.pins import Driver, PinnedEngine, Pins, version_key
@@ -222,8 +222,7 @@ def others(here: Machine) -> list[Finding]:
     found = {index: Finding(f"GPU {index}", "warning", why, MEND_CARD) for index, why in look.lost.items()}
     if look.forbidden:
         indices = ", ".join(map(str, look.forbidden))
-        words = "this user, or this job of a scheduler, may not use it"
-        found[look.forbidden[0]] = Finding(f"GPU {indices}", "ok", words)
+        found[look.forbidden[0]] = Finding(f"GPU {indices}", "ok", NO_RIGHT)
     for card in look.cards:
         failed = {name: reason for name, reason in card.missing.items() if has_failed(reason)}
         if failed and not (chosen and chosen.card is card):

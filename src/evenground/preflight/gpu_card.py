@@ -100,7 +100,7 @@ def is_served_by_mps(proc: Path) -> bool:
 
 
 def _computing(chosen: Chosen, system: System) -> Iterator[Finding]:
-    listed = (chosen.instance.computing if chosen.instance else chosen.card.computing) or ()
+    listed = chosen.part.computing or ()
     there = [entry for entry in listed if not _name(entry, system).startswith(MPS)]
     if there:
         known = [entry.used_bytes for entry in there if entry.used_bytes]

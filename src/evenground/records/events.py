@@ -73,6 +73,11 @@ class _Event(BaseModel):
         return self.event, getattr(self, "epoch", None)  # type: ignore[attr-defined]
 
 
+def kind_of(device: str) -> Literal["cpu", "cuda"]:
+    """`cuda:NAME` is a card, whatever its name."""
+    return "cuda" if device.startswith("cuda:") else "cpu"
+
+
 class Start(_Event):
     """The framework is loaded."""
 
@@ -85,7 +90,7 @@ class Start(_Event):
     @property
     def accelerator(self) -> str:
         """What its device is one of."""
-        return self.device.partition(":")[0]
+        return kind_of(self.device)
 
 
 class LoadStart(_Event):

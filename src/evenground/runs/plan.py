@@ -261,8 +261,11 @@ def _planned(empty: Plan) -> Plan:
 
 def trainable(experiment: Experiment, root: Path, here: Machine) -> dict[str, str]:
     """Machine class -> description, of those that trainings come to: of the nodes, or of this machine."""
-    if not experiment.nodes:
-        return {here.name: here.description}
+    return classes_of_nodes(experiment, root) if experiment.nodes else {here.name: here.description}
+
+
+def classes_of_nodes(experiment: Experiment, root: Path) -> dict[str, str]:
+    """Machine class -> description, of the cluster's nodes that were asked."""
     files = [root / NODES / f"{kind}.json" for kind in experiment.nodes]
     found = [read_json(file) for file in files if file.is_file()]
     return {node["class"]: node["description"] for node in found}

@@ -12,7 +12,6 @@ from typing import Any
 from evenground.config import SWEPT, Experiment, load_experiments
 from evenground.errors import EvengroundError
 from evenground.runs.keys import SCHEMA
-from evenground.runs.machine import this_machine
 from evenground.runs.plan import (
     HERE,
     NODES,
@@ -20,10 +19,10 @@ from evenground.runs.plan import (
     RUNS,
     Plan,
     Run,
+    classes_of_nodes,
     installed,
     make_plans,
     refuse_foreign_training,
-    trainable,
     write_changed,
     write_plan,
 )
@@ -217,7 +216,7 @@ def _classes(point: Experiment, root: Path) -> list[str]:
                 f"no {NODES}/{kind}.json",
                 "ask one: the same call with the target `nodes`, once",
             )
-    return list(trainable(point, root, this_machine(point.gpu)))
+    return list(classes_of_nodes(point, root))
 
 
 def _without_twins(plans: Iterator[Plan]) -> Iterator[Plan]:

@@ -21,7 +21,6 @@ from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
 from evenground.errors import EvengroundError
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
-from evenground.gpus.look import has_library
 from evenground.gpus.record import Accelerator
 from evenground.images import Record
 from evenground.records.events import Expected
@@ -39,6 +38,7 @@ from evenground.runs.record import environment_record
 from evenground.runs.surroundings import Files, mapped_files, surroundings_of
 from evenground.runs.variables import home_folder, of_an_engine, programs_of
 from evenground.sidecar import SidecarError, Summary
+from evenground.sidecar.gpu import has_library
 
 LOCK = "evenground-training"
 LOG = "train.log"

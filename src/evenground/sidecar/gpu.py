@@ -28,15 +28,22 @@ LONG_CALL_NS: Final = 25_000_000
 BASELINE_AT_MOST_S: Final = WINDOW_S + 2.0
 
 
+def has_library(library: str = LIBRARY) -> bool:
+    """Whether there is a driver's library that can be asked: without one nobody sees a card."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
 def load_nvml() -> Any:
     """The module `pynvml`; text with the reason where the driver's library or the module is missing.
 
     Without the library nothing is imported: the import costs 0.1 s of CPU that a machine without a
     GPU need not pay.
     """
-    try:
-        ctypes.CDLL(LIBRARY)
-    except OSError:
+    if not has_library():
         return f"no NVIDIA driver library on this machine ({LIBRARY})"
     if sys.flags.no_site:
         site.main()  # as `sidecar_command` starts it: installed packages are looked for only where needed

@@ -209,17 +209,21 @@ class Driver:
         pairs = [(int(sample.timeStamp), float(getattr(sample.sampleValue, field))) for sample in samples]
         return sorted((at_us, pct) for at_us, pct in pairs if at_us > after_us and 0 <= pct <= 100)
 
+    def is_cut_up(self, handle: Any) -> bool:
+        """Whether the card is in MIG mode; one that has no such mode is not."""
+        nvml = self.nvml
+        try:
+            mode, _ = self.call("nvmlDeviceGetMigMode", handle)
+        except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):
+            return False
+        return bool(mode == nvml.NVML_DEVICE_MIG_ENABLE)
+
     def instances(self, handle: Any) -> dict[int, Any]:
         """Handles of the MIG instances by their index, or the reason why one has none.
 
         None where MIG is off or unknown to the card; those that this user may not open are left out.
         """
-        nvml = self.nvml
-        try:
-            mode, _ = self.call("nvmlDeviceGetMigMode", handle)
-        except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):
-            return {}
-        if mode != nvml.NVML_DEVICE_MIG_ENABLE:
+        if not self.is_cut_up(handle):
             return {}
         most = int(self.call("nvmlDeviceGetMaxMigDeviceCount", handle))
         indices = range(within(most, 0, MOST_INSTANCES, "number of MIG instances"))
