@@ -10,7 +10,7 @@ rule normalise:
         expand(
             "results/{{part}}/normalised/{name}.csv",
             name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"]
-            + ["energy"],
+            + ["energy", "measures"],
         ),
         made=made("normalise"),
     log:
@@ -29,7 +29,7 @@ rule tables:
     output:
         expand(
             "results/{{part}}/tables/{name}.{form}",
-            name=["training_time", "time_ratio", "resources", "energy", "accuracy", "runs", "calibration"]
+            name=["training_time", "time_ratio", "blocks", "resources", "energy", "accuracy", "runs", "calibration"]
             + ["quality", "idle_windows", "memory_after", "lines_of_code"],
             form=["csv", "md"],
         ),
@@ -51,6 +51,8 @@ rule verdicts:
         claims="claims.yaml",
         published="data/published/thesis-2022.csv",
         index="results/{part}/index.json",
+        measures="results/{part}/normalised/measures.csv",
+        quality="results/{part}/tables/quality.csv",
     output:
         expand("results/{{part}}/tables/{name}.{form}", name=["verdicts", "arithmetic"], form=["csv", "md"]),
         record="results/{part}/verdicts.json",
@@ -58,8 +60,8 @@ rule verdicts:
     log:
         "results/logs/verdicts/{part}.log",
     shell:
-        "{PYTHON:q} scripts/verdicts.py --index {input.index:q} --output-dir results/{wildcards.part}/tables"
-        " --record {output.record:q} --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+        "{PYTHON:q} scripts/verdicts.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
+        " --quality {input.quality:q} --output-dir results/{wildcards.part}/tables --record {output.record:q} --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
 
 
 rule draw:

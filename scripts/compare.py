@@ -20,6 +20,7 @@ from evenground.analysis.differences import differences, warnings
 from evenground.analysis.files import markdown_table, plain, write_csv, write_markdown
 from evenground.analysis.index import Index, parse_index, read_index
 from evenground.analysis.machines import engines_by_machine, ratios_by_machine
+from evenground.analysis.measured import measure
 from evenground.analysis.side_by_side import Side, against_first, measures, ratios, read_side, side_names
 from evenground.bundle.unpack import blamed_on, find_index, unpack
 from evenground.claims.agreement import agreement, in_words
@@ -82,7 +83,7 @@ def of_index(name: str, index: Index, where: Path | None) -> Given:
     if recorded and recorded.is_file():
         return Given(read_side(name, index), read_json(recorded), judged_now=False)
     source, acting = read_claims(ROOT), index.report.stand_ins
-    judged = as_json(index, source, judge_all(index, source.claims), acting)
+    judged = as_json(index, source, judge_all(index, measure(index), source.claims), acting)
     return Given(read_side(name, index), judged, judged_now=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from analysis.synthetic import Made, MadeResults, write_results
 from evenground.analysis.index import read_index
+from evenground.analysis.measured import read_measured
 from evenground.analysis.write import write_normalised, write_tables
 from evenground.claims.model import read_claims
 from evenground.claims.write import write_verdicts
@@ -80,7 +81,8 @@ def draw(where: Path, figures: bool) -> None:
         return
     write_normalised(index, to / "normalised")
     write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
-    write_verdicts(index, source, to / "tables", to / "verdicts.json")
+    measured = read_measured(index, to / "normalised", to / "tables/quality.csv")
+    write_verdicts(index, measured, source, tables=to / "tables", record=to / "verdicts.json")
     (to / "figures").mkdir()
     (to / "figures/figures.json").write_text("[]")
     write_page(where, to, to / "report.html")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from evenground.config import Experiment, load_experiment, parameters_page
+from evenground.analysis.statistics import MIN_PAIRS
+from evenground.config import MIN_LOOK, Experiment, load_experiment, parameters_page
 from evenground.engines import load_engines
 from evenground.errors import EvengroundError
 from working_copy import ABSENT
@@ -56,12 +57,35 @@ ROOT = Path(__file__).resolve().parents[1]
             r"'engines.1.train_limit' = 0 is not allowed .*greater than or equal to 1",
         ),
         ({"epochs": 0, "seed": -1}, r"\(and 1 more\)"),
+        ({"looks": [5, 5]}, r"'looks' = \[5, 5\] .*each number must be larger than the one before it"),
+        ({"looks": [10, 5]}, r"each number must be larger than the one before it"),
+        ({"looks": [3, 5]}, r"3 repetitions give no interval, 4 do"),
+        ({"looks": [5, 20_000]}, r"20,000 repetitions are more than 10,000"),
+        ({"looks": [*range(5, 16)]}, r"11 looks are more than 10"),
+        (
+            {"looks": [5, 10], "repetitions": 7},
+            r"`repetitions` is 7, planned are 5, 10: set it to one of these",
+        ),
+        ({"looks": "precise"}, r"'looks' = 'precise' .*a list of whole numbers, or 'precision'"),
+        ({"looks": [5, True]}, r"must be a list of whole numbers, or 'precision'"),
+        ({"looks": 5}, r"must be a list of whole numbers, or 'precision'"),
     ],
 )
 def test_refused_in_one_line(change: dict[str, Any], message: str) -> None:
     with pytest.raises(EvengroundError, match=message) as caught:
         load_experiment(change, "here.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("looks", [[], [5], [4, 5, 100], "precision"])
+def test_looks_are_a_plan_that_holds_the_repetitions(looks: list[int] | str) -> None:
+    assert load_experiment({"looks": looks}).looks == looks
+
+
+def test_the_fewest_repetitions_of_a_look_are_the_fewest_with_an_interval() -> None:
+    assert MIN_LOOK == MIN_PAIRS
+    quick = yaml.safe_load((ROOT / "profiles/quick/params.yaml").read_text())
+    assert quick["repetitions"] >= MIN_LOOK
 
 
 def test_params_yaml_has_every_key_in_the_models_order() -> None:

@@ -30,6 +30,10 @@ ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 GPU = r"^(auto|[0-9]{1,4}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9A-Za-z/-]{1,100})$"
 OptionValue = bool | int | float | str
 MOST_POINTS = 1000
+# Of fewer repetitions there is no interval of pairs (analysis/statistics.py).
+MIN_LOOK, MAX_LOOKS = 4, 10
+MAX_REPETITIONS = 10_000
+PRECISION = "precision"
 # Parameters that may be lists; the experiment is then their cross product.
 SWEPT = ("epochs", "batch_size", "learning_rate", "threads", "sampling_rate_hz")
 
@@ -53,7 +57,10 @@ class EngineChoice(BaseModel):
     )
     datasets: list[Name] | None = Field(default=None, description="What it trains on; default: all.")
     repetitions: int | None = Field(
-        default=None, ge=1, le=10_000, description="Its own number of trainings; default: the experiment's."
+        default=None,
+        ge=1,
+        le=MAX_REPETITIONS,
+        description="Its own number of trainings; default: the experiment's.",
     )
     train_limit: int | None = Field(
         default=None,
@@ -98,6 +105,24 @@ def _gpu_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _fault_of_looks(looks: list[int], repetitions: int | None) -> str:
+    """What is wrong with planned looks; empty where nothing is. `repetitions`: None where they are wrong."""
+    if not looks:
+        return ""
+    if any(later <= look for look, later in itertools.pairwise(looks)):
+        return "each number must be larger than the one before it"
+    if looks[0] < MIN_LOOK:
+        return f"{looks[0]} repetitions give no interval, {MIN_LOOK} do"
+    if looks[-1] > MAX_REPETITIONS:
+        return f"{looks[-1]:,} repetitions are more than {MAX_REPETITIONS:,}"
+    if len(looks) > MAX_LOOKS:
+        return f"{len(looks)} looks are more than {MAX_LOOKS}"
+    if repetitions is not None and repetitions not in looks:
+        planned = ", ".join(map(str, looks))
+        return f"`repetitions` is {repetitions}, planned are {planned}: set it to one of these"
+    return ""
+
+
 def _engine_from_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
@@ -124,7 +149,13 @@ class Experiment(BaseModel):
         "first so many images, and claims extrapolate its time.",
         min_length=1,
     )
-    repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=10_000)
+    repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=MAX_REPETITIONS)
+    looks: list[int] | Literal["precision"] = _key(
+        [],
+        "Numbers of repetitions at which verdicts are read, planned before the first training; `repetitions` "
+        "is one of them. Or `precision`: verdicts are given once their intervals are as short as the claims' "
+        "tolerances, however many runs that takes. `[]`: one look, at `repetitions`. docs/repetitions.md.",
+    )
     epochs: int = _key(3, "Passes over the training images.", "epochs", ge=1, le=MAX_EPOCHS)
     batch_size: int = _key(32, "Size of an optimiser step; a short last batch is dropped.", "images", ge=1)
     learning_rate: float = _key(1e-3, "Step size of Adam.", gt=0)
@@ -191,6 +222,17 @@ class Experiment(BaseModel):
     def _at_least_one(cls, value: Any) -> Any:
         if value != "all" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError("must be a whole number of at least 1, or 'all'")
+        return value
+
+    @field_validator("looks", mode="before")
+    @classmethod
+    def _looks(cls, value: Any, given: ValidationInfo) -> Any:
+        if value == PRECISION:
+            return value
+        if not isinstance(value, list) or any(type(look) is not int for look in value):
+            raise ValueError(f"must be a list of whole numbers, or '{PRECISION}'")
+        if fault := _fault_of_looks(value, given.data.get("repetitions")):
+            raise ValueError(fault)
         return value
 
     @field_validator("datasets", "engines")

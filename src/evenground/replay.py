@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evenground.analysis.index import Index, read_index
+from evenground.analysis.measured import read_measured
 from evenground.analysis.runs import unreadable_runs
 from evenground.analysis.write import write_normalised, write_tables
 from evenground.claims.model import Source
@@ -52,7 +53,8 @@ def redraw(
     """
     write_normalised(index, to / "normalised")
     write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
-    write_verdicts(index, source, to / "tables", to / "verdicts.json")
+    measured = read_measured(index, to / "normalised", to / "tables" / "quality.csv")
+    write_verdicts(index, measured, source, to / "tables", to / "verdicts.json")
     names = draw_all(read_material(where, to / "normalised", to / "tables"), to / "figures")
     write_page(where, to, to / PAGE, command, redrawn_by)
     return names

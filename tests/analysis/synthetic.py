@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,9 @@ class Made:
     linger_s: float = 1.0
     epochs: int = 3
     cpu_pct: float = 150.0
+    """CPU use while it trains, in percent of one core."""
+    cores: int | None = 2
+    """Of the machine, as the sampler says; None where it does not."""
     rss_bytes: int = 400 * 2**20
     accuracy: float = 0.96
     gpu: bool = False
@@ -93,6 +96,8 @@ class Made:
     """How much the mean since boot rises from the launch to the exit."""
     used_bytes: int | None = None
     """How much the machine's memory rises; None for as much as that of the process."""
+    up_s: float | None = None
+    """How long the machine had been up at the launch; None: for all runs since one moment."""
     kept: float = 1.0
     """Share of its memory that the process holds after its training."""
     gpu_pct: int = 60
@@ -132,7 +137,10 @@ class MadeResults:
     make: Callable[[str, str, int, bool], Made] | None = None
     """Dataset, engine, repetition and whether there is a GPU -> the run; None for `made_run`."""
     environment: dict[str, Any] | None = None
-    """What environment.json says, beside the card of a machine with one; None for nothing more."""
+    """What environment.json says, beside the card of a machine with one; None for nothing more.
+
+    Where it says how many cores there are, the sampler says the same.
+    """
     stand_ins: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     machine: str | None = None
@@ -282,9 +290,12 @@ def _indexed(
     if environment is not None:
         (root / path).mkdir(parents=True)
         (root / path / "environment.json").write_text(json.dumps(environment))
+    run = (made.make or made_run)(dataset, engine, repetition, made.gpu)
+    if made.environment is not None and "cores" in made.environment:
+        run = replace(run, cores=made.environment["cores"])
     sha256 = write_run(
         root / path,
-        (made.make or made_run)(dataset, engine, repetition, made.gpu),
+        run,
         start_ns,
         {
             "machine": machine,
@@ -310,17 +321,19 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
     missing = {} if made.gpu else dict.fromkeys(gpu, NO_GPU)
     summary = {
         "launched_unix_ns": launched_ns,
-        "launched_mono_ns": launched_ns - BOOT_NS,
+        "launched_mono_ns": launched_ns - boot_ns(made, launched_ns),
         "exited_unix_ns": exited_ns,
-        "exited_mono_ns": exited_ns - BOOT_NS,
+        "exited_mono_ns": exited_ns - boot_ns(made, launched_ns),
         "exit_code": 0,
         "not_seen": [],
+        "peak_process_rss_bytes": made.rss_bytes,
     }
     info = {
         "schema": 2,
         "columns": {"rss_bytes": {"period_s": 0.0}, "vram_tree_bytes": {"period_s": 1.0}},
         "missing": missing,
         "rate_hz": 10.0,
+        "machine": {"cores": made.cores},
         "summary": summary,
         "gpu_baseline": _baseline(made) if made.gpu and made.baseline else None,
         "gpus": [{"name": CARD, "util_window_s": WINDOW_S}] if made.gpu else [],
@@ -339,6 +352,11 @@ def write_manifest(folder: Path, run: dict[str, Any]) -> str:
     manifest = json.dumps({"schema": 1, "run": run, "files": files}).encode()
     (folder / "manifest.json").write_bytes(manifest)
     return hashlib.sha256(manifest).hexdigest()
+
+
+def boot_ns(made: Made, launched_ns: int) -> int:
+    """When the machine was started."""
+    return BOOT_NS if made.up_s is None else launched_ns - _ns(made.up_s)
 
 
 def _ns(seconds: float) -> int:
@@ -401,7 +419,7 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
         used = rss if made.used_bytes is None else int(made.used_bytes * share[i] * left)
         cells = [
             t_ns,
-            t_ns - BOOT_NS,
+            t_ns - boot_ns(made, launched_ns),
             10_000_000 if i == 0 else 100_000_000,
             200_000,
             0,

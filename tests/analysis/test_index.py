@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from analysis.remade import tables_of
 from analysis.synthetic import MACHINE, MadeResults, write_manifest, write_results
 from evenground.analysis.index import Absent, read_index
 from evenground.analysis.runs import Run, parse_samples, read_runs, unreadable_runs
-from evenground.analysis.tables import runs_table, time_ratio
 from evenground.errors import EvengroundError
 
 SMALL = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
@@ -238,7 +238,7 @@ def test_an_arm_is_compared_with_its_engine_only(tmp_path: Path) -> None:
     assert [(d.name, e.name) for d, e in index.groups() if e.name == "eager"] == [("shapes", "eager")]
     named = {d.name: [(a.name, b.name) for a, b in index.pairs(d.name)] for d in index.datasets}
     assert named == {"digits": [("keras", "jax")], "shapes": [("keras", "jax"), ("jax", "eager")]}
-    ratios = time_ratio(index, runs_table(index))
+    ratios = tables_of(index)["time_ratio"]
     assert set(ratios["engine"]) == {"jax", "eager"}
     assert set(ratios[ratios["engine"] == "eager"]["reason"]) == {"no finished run"}
 

@@ -41,11 +41,10 @@ from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import (
     BANDS,
     GATES,
-    MODIFIED_Z,
+    MOST_EXPLAINED,
     Band,
     Gate,
     band_of,
-    modified_z,
     quality_table,
     unknown,
     why_unknown,
@@ -58,7 +57,12 @@ from evenground.runs.record import installed
 ROOT = Path(__file__).parents[2]
 NAN = math.nan
 DIGITS = (("digits", "Digits", "mlp"),)
-GOOD = {gate.column: 0.0 for gate in GATES} | {"steps": 5625, "idle_s": 0.0, "processor_only": 0.0}
+GOOD = {gate.column: 0.0 for gate in GATES} | {
+    "steps": 5625,
+    "idle_s": 0.0,
+    "processor_only": 0.0,
+    "device": "cpu",
+}
 GOOD |= {gate.detail: "" for gate in GATES if gate.detail}
 GOOD |= {**dict.fromkeys(COMPARED.values(), "[]"), CARD_COMPARED: "{}"}
 
@@ -164,32 +168,41 @@ def test_bands_cover_at_least_the_protocols_steps() -> None:
         assert band.steps == 3 * (images[dataset] // 32) and 0 < band.low < band.high < 1
 
 
-def test_spread_is_of_the_group(mnist: Index) -> None:
-    assert found(mnist, runs([10.0, 10.9]), conditions(2)) == [(pd.NA, "warned", "spread")]
-    assert found(mnist, runs([10.0, 10.6]), conditions(2)) == []
-    assert found(mnist, runs([10.0]), conditions(1)) == []
-    row = quality_table(mnist, runs([9.0, 10.0, 11.0]), conditions(3)).iloc[0]
-    assert row["value"] == pytest.approx(0.1) and row["limit"] == 0.05
+def idle(*idle_s: float) -> pd.DataFrame:
+    return conditions(len(idle_s)).assign(idle_s=idle_s)
 
 
-def test_modified_z_is_that_of_iglewicz_and_hoaglin() -> None:
-    # By hand: median 2.45, distances from it 0.05 0.05 0.15 0.15 0.15 0.15 0.35 0.35 5.75 5.85.
-    values = pd.Series([2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3])
-    assert modified_z(values).tolist() == pytest.approx([0.6745 * (x - 2.45) / 0.15 for x in values])
+def test_a_spread_by_itself_is_no_finding(mnist: Index) -> None:
+    """`cv` in `training_time` has it; one run that differs from four alike ones is none either."""
+    assert found(mnist, runs([9.0, 10.0, 15.0]), conditions(3)) == []
+    assert found(mnist, runs([10.0, 10.02, 9.98, 10.01, 17.0]), conditions(5)) == []
 
 
-def test_an_outlier_is_found_among_five_and_not_among_four(mnist: Index) -> None:
-    usual = [10.0, 10.02, 9.98, 10.01]
-    assert found(mnist, runs([*usual, 10.2]), conditions(5)) == [(5, "warned", "outlier")]
-    assert found(mnist, runs([*usual[:3], 10.2]), conditions(4)) == []
-    assert found(mnist, runs([*usual, 10.03]), conditions(5)) == []
-    fast = quality_table(mnist, runs([*usual, 9.8]), conditions(5)).iloc[0]
-    assert fast["value"] > MODIFIED_Z, "one that is too fast is an outlier too"
+def test_a_spread_that_idle_time_explains_is_a_finding_of_the_group(mnist: Index) -> None:
+    """Without the wait of the third run the times are 10, 10.1 and 10.2 s."""
+    table = quality_table(mnist, runs([10.0, 10.1, 15.2]), idle(0.0, 0.0, 5.0))
+    (row,) = table.to_dict("records")
+    assert (row["finding"], row["state"]) == ("spread", "warned") and pd.isna(row["repetition"])
+    whole, rest = (np.std(times, ddof=1) / np.mean(times) for times in ([10, 10.1, 15.2], [10, 10.1, 10.2]))
+    assert row["value"] == pytest.approx(1 - rest / whole) and row["limit"] == MOST_EXPLAINED
+    assert "coefficient of variation 0.2527, without it 0.009901" in row["reason"]
 
 
-def test_equal_times_have_no_outlier(mnist: Index) -> None:
-    assert modified_z(pd.Series([1.0, 1.0, 1.0, 1.0, 1.04])).isna().all()
-    assert found(mnist, runs([1.0, 1.0, 1.0, 1.0, 1.04]), conditions(5)) == []
+@pytest.mark.parametrize(
+    ("times", "idle_s"),
+    [
+        ([10.0, 12.0, 15.2], (0.0, 0.0, 2.0)),
+        # Idle time of a hundredth explains nothing worth telling.
+        ([10.0, 10.0, 10.1], (0.0, 0.0, 0.1)),
+        # Not known of one run.
+        ([10.0, 10.1, 15.2], (NAN, 0.0, 5.0)),
+        ([10.0], (5.0,)),
+    ],
+)
+def test_idle_time_that_explains_little_or_is_not_known_is_none(
+    mnist: Index, times: list[float], idle_s: tuple[float, ...]
+) -> None:
+    assert found(mnist, runs(times), idle(*idle_s)) == []
 
 
 def test_unfinished_runs_have_no_findings(mnist: Index) -> None:
@@ -340,7 +353,7 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     )
 
 
-def test_every_table_counts_flagged_runs_and_changes_no_number(flawed: Path, tmp_path: Path) -> None:
+def test_every_table_counts_flagged_runs_and_leaves_times_as_they_are(flawed: Path, tmp_path: Path) -> None:
     plain_index = write_results(tmp_path / "plain", MadeResults(datasets=DIGITS, gpu=True))
     tables, before = tables_by_files(flawed), tables_by_files(plain_index)
     for name in ("training_time", "accuracy", "resources", "memory_after"):
@@ -350,10 +363,18 @@ def test_every_table_counts_flagged_runs_and_changes_no_number(flawed: Path, tmp
         assert (rows[rows["engine"] == "jax"][["n_invalid", "n_warned"]] == 0).all(axis=None), name
     assert set(tables["time_ratio"]["n_invalid"]) == {1}
     assert tables["runs"]["quality"].tolist() == ["invalid, warned", *[""] * 5]
-    for name in ("training_time", "time_ratio"):
-        numbers = before[name].columns.difference(["n_invalid", "n_warned"])
-        times = before[name]["measure"] != "idle_s"
-        pd.testing.assert_frame_equal(tables[name][times][numbers], before[name][times][numbers])
+    numbers = before["training_time"].columns.difference(["n_invalid", "n_warned"])
+    times = before["training_time"]["measure"] != "idle_s"
+    pd.testing.assert_frame_equal(
+        tables["training_time"][times][numbers], before["training_time"][times][numbers]
+    )
+
+
+def test_an_invalid_run_is_in_no_ratio(flawed: Path, tmp_path: Path) -> None:
+    plain_index = write_results(tmp_path / "plain", MadeResults(datasets=DIGITS, gpu=True))
+    ratios, before = (tables_by_files(path)["time_ratio"] for path in (flawed, plain_index))
+    assert set(before["n_pairs"]) == {3} and set(ratios["n_pairs"]) == {2}
+    assert ratios["reason"].str.contains(r"repetition 1: keras is invalid \(").all()
 
 
 def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
@@ -373,7 +394,7 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
 
 def test_a_group_that_is_flagged_twice_is_one(mnist: Index) -> None:
     known = conditions(3, compared_mounts='["/usr"]')
-    table = quality_table(mnist, runs([9.0, 10.0, 11.0]), known)
+    table = quality_table(mnist, runs([10.0, 10.1, 15.2]), known.assign(idle_s=[0.0, 0.0, 5.0]))
     assert table["finding"].tolist() == ["spread", "surroundings"]
     assert "groups flagged: 1, " in notes("runs", mnist, table, {}, {})
 
@@ -487,6 +508,4 @@ def test_a_clock_set_during_training_is_found_and_changes_no_table(by_s: float, 
 
 def test_a_group_that_was_idle_all_the_time_is_judged_without_a_warning(mnist: Index) -> None:
     """Nothing is left without the idle time, and nothing is divided by it."""
-    known = conditions(3, idle_s=0.0).assign(idle_s=[1.0, 2.0, 3.0])
-    reasons = quality_table(mnist, runs([1.0, 2.0, 3.0]), known).set_index("finding")["reason"]
-    assert "without their idle time" not in reasons["spread"]
+    assert found(mnist, runs([1.0, 2.0, 3.0]), idle(1.0, 2.0, 3.0)) == []

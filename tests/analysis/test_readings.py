@@ -13,11 +13,12 @@ import pytest
 from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import Made, MadeResults, write_results
 from evenground.analysis.index import read_index
+from evenground.analysis.instruments import TRACES
+from evenground.analysis.measures import zero_s
 from evenground.analysis.normalise import normalise
 from evenground.analysis.readings import are_first, distance_s, once
 from evenground.analysis.runs import Run, read_runs
-from evenground.claims.instruments import TRACES
-from evenground.claims.measures import zero_s
+from evenground.analysis.seen import see
 
 # 2 s of loading, 0.5 s for the first batch and 2.5 s after it; ten rows a second, a reading every 0.25 s.
 READING_S = 0.25
@@ -99,17 +100,17 @@ def test_time_without_use_is_that_of_readings(tmp_path: Path, instrument: Any) -
     index, older = results(tmp_path / "a"), results(tmp_path / "b")
     change_run(index, 0, one_zero)
     change_run(older, 0, as_an_older_sampler(one_zero))
-    ours, theirs = (zero_s(TRACES[instrument](run_of(path), 0.1), "gpu") for path in (index, older))
+    ours, theirs = (zero_s(TRACES[instrument](see(run_of(path), 0.1)), "gpu") for path in (index, older))
     assert ours == pytest.approx(READING_S, rel=0.1) and theirs == pytest.approx(0.3)
     whole = run_of(results(tmp_path / "c", gpu_zero_s=1.0))
-    assert zero_s(TRACES[instrument](whole, 0.1), "gpu") == pytest.approx(1.0, abs=READING_S)
+    assert zero_s(TRACES[instrument](see(whole, 0.1)), "gpu") == pytest.approx(1.0, abs=READING_S)
 
 
 @pytest.mark.parametrize("instrument", BOTH)
 def test_where_each_row_is_a_reading_nothing_changes(tmp_path: Path, instrument: Any) -> None:
     index, older = (results(tmp_path / name, reading_s=None, gpu_zero_s=0.9) for name in "ab")
     change_run(older, 0, as_an_older_sampler(lambda frame: None))
-    ours, theirs = (zero_s(TRACES[instrument](run_of(path), 0.1), "gpu") for path in (index, older))
+    ours, theirs = (zero_s(TRACES[instrument](see(run_of(path), 0.1)), "gpu") for path in (index, older))
     assert [ours, theirs] == pytest.approx([0.9, 0.9], abs=0.11)
 
 

@@ -6,15 +6,12 @@ The golden files are made anew as those of test_tables.py.
 from __future__ import annotations
 
 import json
-import math
 import runpy
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 from analysis.synthetic import MadeResults, write_manifest, write_results
 from analysis.test_tables import GOLDEN, compare
@@ -23,7 +20,7 @@ from evenground.analysis.differences import differences, other_work, shared_runs
 from evenground.analysis.files import read_csv, write_csv
 from evenground.analysis.index import read_index
 from evenground.analysis.side_by_side import Side, measures, ratios, read_side
-from evenground.analysis.statistics import ratio_interval, ratio_of_ratios
+from evenground.analysis.statistics import pair_ratio, ratio_interval
 from evenground.errors import EvengroundError
 
 FIGURE = {"ratios.svg", "ratios.png"}
@@ -50,57 +47,37 @@ def test_what_only_one_side_measured_is_there_with_a_reason(sides: tuple[Side, S
     found = measures(*sides)
     vram = found[(found["measure"] == "peak_vram_used_bytes") & (found["dataset"] == "digits")]
     assert vram["n_a"].tolist() == [0, 0] and (vram["n_b"] == 3).all() and vram["median_a"].isna().all()
-    assert set(vram["reason"]) == {"no finished run"}
+    assert set(vram["reason"]) == {"no value"}
 
 
-def test_a_side_against_itself_is_one(sides: tuple[Side, Side]) -> None:
-    b = sides[1]
-    found = ratios(b, b)
+def test_a_side_against_itself_is_one(blocks_path: Path) -> None:
+    side = read_side("a", read_index(blocks_path))
+    found = ratios(side, side)
     assert len(found) and found["b_to_a"].tolist() == pytest.approx([1.0] * len(found))
-    assert (found["low_95"] <= 1).all() and (found["high_95"] >= 1).all()
+    times = found[found["measure"] == "training_s"]
+    assert (times["low_95"] < 1).all() and (times["high_95"] > 1).all()
 
 
-def test_ratio_of_ratios_is_the_quotient_and_turns_round() -> None:
-    a, b = ([1.0, 1.1, 1.2], [2.0, 2.2]), ([3.0, 3.3], [5.0, 5.1, 5.6])
-    there, back = ratio_of_ratios(a, b), ratio_of_ratios(b, a)
-    assert there.ratio == pytest.approx(ratio_interval(*b).ratio / ratio_interval(*a).ratio)
-    assert (1 / there.ratio, 1 / there.high, 1 / there.low) == pytest.approx(
-        (back.ratio, back.low, back.high)
-    )
-    assert (there.n_baseline, there.n_other, there.reason) == (2, 2, "")
+def test_ratios_of_a_side_are_of_its_pairs_and_say_what_was_dropped(blocks_path: Path) -> None:
+    side = read_side("a", read_index(blocks_path))
+    found = ratios(side, side).query("measure == 'training_s'").set_index("dataset")
+    dropped = "repetition 3: jax is invalid (sampler)"
+    assert found.loc["digits", "reason"] == f"a: {dropped}; a: {dropped}"
+    others = {number: (1 + 0.01 * k) for number, k in zip((1, 2, 4, 5, 6), (1, 1, 4, 11, 10), strict=True)}
+    base = {number: (1 + 0.01 * k) for number, k in zip((1, 2, 4, 5, 6), (0, 3, 7, 5, 12), strict=True)}
+    paired = pair_ratio(base, others)
+    expected = [2 / 3 * value for value in (paired.ratio, paired.low, paired.high)]
+    assert found.loc["digits", ["ratio_a", "low_a", "high_a"]].tolist() == pytest.approx(expected, rel=1e-6)
 
 
-def test_ratio_of_ratios_with_known_variances() -> None:
-    """By hand: four groups of two, logarithms +-s around their mean, so each variance is 2 s^2."""
-    s = (0.1, 0.2, 0.3, 0.4)
-    groups = [[math.exp(k), math.exp(-k)] for k in s]
-    found = ratio_of_ratios((groups[0], groups[1]), (groups[2], groups[3]))
-    parts = [2 * k**2 / 2 for k in s]
-    df = sum(parts) ** 2 / sum(v**2 for v in parts)
-    half = stats.t.ppf(0.975, df) * math.sqrt(sum(parts))
-    assert (found.ratio, found.df) == pytest.approx((1.0, df))
-    assert (found.low, found.high) == pytest.approx((math.exp(-half), math.exp(half)))
-
-
-def test_ratio_of_ratios_covers_the_truth_as_often_as_it_says() -> None:
-    generator = np.random.default_rng(5)
-    held = 0
-    for _ in range(1000):
-        groups = [
-            list(np.exp(generator.normal(m, s, 5))) for m, s in ((0, 0.1), (1, 0.3), (2, 0.1), (3.5, 0.2))
-        ]
-        found = ratio_of_ratios((groups[0], groups[1]), (groups[2], groups[3]))
-        held += found.low <= math.exp(0.5) <= found.high
-    assert 0.93 <= held / 1000 <= 0.975
-
-
-@pytest.mark.parametrize(
-    ("b", "reason"),
-    [(([], [1.0, 2.0]), "no finished run"), (([1.0], [1.0, 2.0]), "fewer than two runs")],
-)
-def test_ratio_of_ratios_without_values_has_a_reason(b: Any, reason: str) -> None:
-    found = ratio_of_ratios(([1.0, 1.1], [2.0, 2.1]), b)
-    assert found.reason == reason and math.isnan(found.low)
+def test_runs_of_two_sources_are_not_paired(blocks_path: Path) -> None:
+    """The engine's five valid runs of a side against the same: Welch's interval of five and five runs."""
+    side = read_side("a", read_index(blocks_path))
+    found = measures(side, side).query("measure == 'training_s' and dataset == 'digits'").set_index("engine")
+    valid = [*side.arm("digits", "jax", "training_s").valid]
+    interval = ratio_interval(valid, valid)
+    assert len(valid) == 5 and found.loc["jax", "n_a"] == 6
+    assert found.loc["jax", ["low_95", "high_95"]].tolist() == pytest.approx([interval.low, interval.high])
 
 
 def changed(index: Path, **parameters: Any) -> Path:
@@ -152,7 +129,7 @@ def test_the_command_warns_and_writes(
     call(str(index_path.parent), str(gpu_index_path.parent), "--output-dir", str(tmp_path / "out"))
     said = capsys.readouterr().out
     assert "Made Card (class `made-cpu-2c-8g-made-card-abc123`), native, 12 of 12 runs" in said
-    assert "| digits | keras | jax | 0.6666 |" in said and "b_to_a" in said
+    assert "| digits | keras | jax | 0.6667 |" in said and "b_to_a" in said
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{name}.{form}" for name in COMPARED for form in ("csv", "md")} | FIGURE
     # The figure shows training times; the table has every measure.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evenground.analysis.statistics import added, ratio_interval, summarise
+from evenground.analysis.statistics import NO_SPREAD, added, pair_ratio, ratio_interval, summarise
 
 
 def test_summary_of_known_values() -> None:
@@ -39,17 +39,31 @@ def test_ratio_agrees_with_scipys_welch_interval() -> None:
 
 
 def test_ratio_turned_round_is_the_inverse() -> None:
-    there, back = ratio_interval([1.0, 1.2, 1.1], [2.0, 2.3]), ratio_interval([2.0, 2.3], [1.0, 1.2, 1.1])
+    there, back = (
+        ratio_interval([1.0, 1.2, 1.1], [2.0, 2.3, 2.1]),
+        ratio_interval([2.0, 2.3, 2.1], [1.0, 1.2, 1.1]),
+    )
     assert (1 / there.ratio, 1 / there.high, 1 / there.low) == pytest.approx(
         (back.ratio, back.low, back.high)
     )
 
 
-def test_one_run_has_a_ratio_but_no_interval() -> None:
-    found = ratio_interval([2.0], [3.0, 3.1])
-    assert found.ratio == pytest.approx(math.sqrt(3.0 * 3.1) / 2)
+@pytest.mark.parametrize(
+    ("baseline", "reason"),
+    [([2.0], "too few runs"), ([2.0, 2.1], "too few runs: 2, an interval takes 3 runs a side")],
+)
+def test_too_few_runs_have_a_ratio_but_no_interval(baseline: list[float], reason: str) -> None:
+    found = ratio_interval(baseline, [3.0, 3.1, 3.2])
+    assert found.ratio == pytest.approx(stats.gmean([3.0, 3.1, 3.2]) / stats.gmean(baseline))
     assert math.isnan(found.low) and math.isnan(found.high)
-    assert found.reason == "fewer than two runs"
+    assert found.reason == reason
+
+
+def test_three_pairs_have_a_ratio_but_no_interval() -> None:
+    found = pair_ratio({1: 1.0, 2: 1.1, 3: 1.2}, {1: 2.0, 2: 2.1, 3: 2.2, 4: 2.3})
+    assert found.ratio == pytest.approx(stats.gmean([2.0, 2.1 / 1.1, 2.2 / 1.2]))
+    assert math.isnan(found.low) and found.n_baseline == found.n_other == 3
+    assert found.reason == "too few runs: 3, an interval takes 4 pairs"
 
 
 @pytest.mark.parametrize(
@@ -68,13 +82,13 @@ def test_ratio_that_cannot_be_had_is_missing_with_a_reason(
     assert found.reason == reason
 
 
-def test_no_variance_gives_the_point_and_one_sided_variance_an_interval() -> None:
-    point = ratio_interval([2.0, 2.0, 2.0], [3.0, 3.0])
-    assert (point.low, point.ratio, point.high) == pytest.approx((1.5, 1.5, 1.5))
-    assert math.isnan(point.df)
-    one = ratio_interval([2.0, 2.0, 2.0], [3.0, 3.3])
+def test_no_variance_gives_no_interval_and_one_sided_variance_does() -> None:
+    point = ratio_interval([2.0, 2.0, 2.0], [3.0, 3.0, 3.0])
+    assert point.ratio == pytest.approx(1.5) and math.isnan(point.low)
+    assert point.reason == NO_SPREAD
+    one = ratio_interval([2.0, 2.0, 2.0], [3.0, 3.3, 3.1])
     assert one.low < one.ratio < one.high
-    assert one.df == pytest.approx(1.0)
+    assert one.df == pytest.approx(2.0)
 
 
 def coverage(n: int, sigma_a: float, sigma_b: float, trials: int) -> float:

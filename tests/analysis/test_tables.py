@@ -11,6 +11,7 @@ import os
 import re
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,19 @@ from evenground.analysis.files import (
     whole_numbers,
     write_csv,
 )
-from evenground.analysis.resources import use_during
+from evenground.analysis.index import read_index
+from evenground.analysis.normalise import normalise
+from evenground.analysis.resources import Training, Use, use_during, use_of
+from evenground.analysis.side_by_side import Recorded, side_of
+from evenground.analysis.tables import Frames, make_tables
+from evenground.analysis.timeline import NO_CORES
 from evenground.errors import EvengroundError
 from evenground.runs.outcome import REASONS
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NORMALISED = ("mean", "phases", "missing", "conditions", "memory", "energy")
-TABLES = ("training_time", "time_ratio", "resources", "energy", "accuracy", "runs", "calibration")
+TABLES = ("training_time", "time_ratio", "blocks", "resources", "energy", "accuracy", "runs", "calibration")
 TABLES += ("quality", "idle_windows", "memory_after", "lines_of_code")
 FILES = [f"normalised/{name}.csv" for name in NORMALISED]
 FILES += [f"tables/{name}.{form}" for name in TABLES for form in ("csv", "md")]
@@ -44,6 +50,8 @@ GPU_FILES += [
     for name in ("resources", "energy", "quality", "idle_windows", "memory_after", "runs")
     for form in ("csv", "md")
 ]
+
+BLOCK_FILES = [f"tables/{name}.{form}" for name in ("time_ratio", "blocks") for form in ("csv", "md")]
 
 
 def call(script: str, index: Path, *arguments: str) -> None:
@@ -56,9 +64,9 @@ def call(script: str, index: Path, *arguments: str) -> None:
         sys.argv = before
 
 
-def analyse(index: Path) -> Path:
-    """Write `normalised/` and `tables/` beside the index; the folder that holds both."""
-    out = index.parent
+def analyse(index: Path, out: Path | None = None) -> Path:
+    """Write `normalised/` and `tables/` beside the index, or elsewhere; the folder that holds both."""
+    out = out or index.parent
     call("normalise.py", index, "--output-dir", str(out / "normalised"))
     call("tables.py", index, "--normalised", str(out / "normalised"), "--output-dir", str(out / "tables"))
     return out
@@ -72,6 +80,11 @@ def without_gpu(index_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def with_gpu(gpu_index_path: Path) -> Path:
     return analyse(gpu_index_path)
+
+
+@pytest.fixture(scope="module")
+def in_blocks(blocks_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return analyse(blocks_path, tmp_path_factory.mktemp("in-blocks"))
 
 
 def compare(found: Path, golden: Path) -> None:
@@ -88,6 +101,11 @@ def compare(found: Path, golden: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_golden_without_gpu_and_with_lost_runs(without_gpu: Path, name: str) -> None:
     compare(without_gpu / name, GOLDEN / "without_gpu" / name)
+
+
+@pytest.mark.parametrize("name", BLOCK_FILES)
+def test_golden_of_six_blocks(in_blocks: Path, name: str) -> None:
+    compare(in_blocks / name, GOLDEN / "blocks" / name)
 
 
 @pytest.mark.parametrize("name", GPU_FILES)
@@ -112,11 +130,31 @@ def test_times_are_those_the_runs_were_made_with(without_gpu: Path) -> None:
     assert rows.loc["whole_process_s", "min"] == pytest.approx(5.5)
 
 
-def test_ratio_is_two_thirds_and_its_interval_holds_it(with_gpu: Path) -> None:
+def test_ratio_is_two_thirds_and_three_pairs_have_no_interval(with_gpu: Path) -> None:
     rows = table(with_gpu, "time_ratio", measure="training_s")
     assert rows[["baseline", "engine"]].drop_duplicates().values.tolist() == [["keras", "jax"]]
     assert rows["ratio"].tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert set(rows["n_pairs"]) == {3} and rows[["low_95", "high_95"]].isna().all(axis=None)
+    assert (rows["reason"] != "").all()
+
+
+def test_an_interval_of_pairs_holds_what_the_runs_were_made_with(in_blocks: Path) -> None:
+    rows = table(in_blocks, "time_ratio", measure="training_s").set_index("dataset")
+    assert rows["n_pairs"].to_dict() == {"digits": 5, "shapes": 5}
     assert ((rows["low_95"] < 2 / 3) & (rows["high_95"] > 2 / 3)).all()
+    assert rows["reason"].to_dict() == {
+        "digits": "repetition 3: jax is invalid (sampler)",
+        "shapes": "repetition 6: no finished run of keras",
+    }
+
+
+def test_the_spread_of_times_stands_beside_their_means(in_blocks: Path) -> None:
+    rows = table(in_blocks, "training_time", dataset="digits", engine="jax").set_index("measure")
+    times = 2 * (1 + np.array([0.01, 0.01, 0.06, 0.04, 0.11, 0.10]))
+    found = rows.loc["training_s", ["mean", "geometric_mean", "cv"]].tolist()
+    expected = [times.mean(), np.exp(np.log(times).mean()), times.std(ddof=1) / times.mean()]
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert rows.loc["idle_s", ["geometric_mean", "cv"]].isna().all(), "zero in every run"
 
 
 def test_lost_runs_stay_visible(without_gpu: Path) -> None:
@@ -148,6 +186,8 @@ def test_integrals_are_those_the_runs_were_made_with(with_gpu: Path) -> None:
     assert rows.loc["cpu_pct", "integral_min"] == pytest.approx(4.5, abs=0.15)
     assert rows.loc["gpu_power_w", "integral_min"] == pytest.approx(120.5 * 3, rel=0.03)
     assert rows.loc["rss_bytes", "peak_median"] == 450 * 2**20
+    # One core and a half of two.
+    assert rows.loc["cpu_pct", ["peak_median", "p95_median"]].tolist() == pytest.approx([75, 75])
     assert rows.loc["gpu_util_pct", "range_median"] == 60
 
 
@@ -157,13 +197,73 @@ T_S = np.arange(-3, 11) * 0.1
 def test_use_counts_the_training_only() -> None:
     values = np.where((T_S > 0.0) & (T_S < 0.85), 2.0, 9.0)
     use = use_during(T_S, values, 0.75, 0.1, over_step=True)
-    assert (use.peak, use.range) == (2.0, 0.0)
+    assert (use.peak, use.p95, use.range) == (2.0, 2.0, 0.0)
     assert use.integral == pytest.approx(2.0 * 0.75)
 
 
 def test_momentary_values_count_from_the_start_of_training() -> None:
     use = use_during(T_S, np.where(T_S < 0.05, 1.0, 4.0), 0.75, 0.1, over_step=False)
     assert (use.peak, use.range) == (4.0, 3.0)
+
+
+def test_every_step_weighs_the_same_in_the_percentile() -> None:
+    t_s = np.arange(0, 101) * 0.1
+    values = np.where(np.arange(101) < 96, np.arange(101) / 100, 50.0)
+    use = use_during(t_s, values, 10.0, 0.1, over_step=False)
+    assert (use.peak, use.p95) == (50.0, pytest.approx(0.95))
+
+
+def trained_use(values: np.ndarray, name: str, **known: float) -> Use:
+    frame = pd.DataFrame({"t_s": T_S, name: values})
+    return use_of(frame, name, Training(0.75, **known), 0.1)
+
+
+def test_the_peak_of_memory_is_the_larger_of_sample_and_kernels_mark() -> None:
+    values = np.full(T_S.shape, 100.0)
+    assert trained_use(values, "rss_bytes", kernel_peak_bytes=130.0).peak == 130.0
+    assert trained_use(values, "rss_bytes", kernel_peak_bytes=70.0).peak == 100.0
+    assert trained_use(values, "rss_bytes").peak == 100.0
+    assert trained_use(values, "rss_bytes", kernel_peak_bytes=130.0).p95 == 100.0
+    assert trained_use(values, "machine_used_bytes", kernel_peak_bytes=130.0).peak == 100.0
+
+
+def test_the_kernels_mark_reaches_tables_and_sides(index_path: Path) -> None:
+    index = read_index(index_path)
+    known = normalise(index)
+    marks = known.conditions["repetition"].map({1: 900.0, 2: 800.0, 3: 1.0}) * 2**20
+    marked = replace(known, conditions=known.conditions.assign(kernel_peak_rss_bytes=marks))
+    frames = Frames(*(getattr(marked, name) for name in Frames.__annotations__))
+    tables = make_tables(index, frames)
+    rows = tables["resources"].set_index(["dataset", "engine", "resource"])
+    keras = rows.loc[("digits", "keras", "rss_bytes")]
+    peaks = [450.0 * 2**20, 800.0 * 2**20, 900.0 * 2**20]
+    assert keras[["peak_min", "peak_median", "peak_max"]].tolist() == peaks and keras["reason"] == ""
+    recorded = Recorded(tables["runs"], marked.timelines, marked.conditions, tables["quality"])
+    assert sorted(side_of("a", index, recorded).of("digits", "keras", "peak_rss_bytes")) == peaks
+
+
+def test_a_peak_without_the_kernels_mark_says_so(index_path: Path) -> None:
+    index = read_index(index_path)
+    known = normalise(index)
+    marks = [np.nan, *[2.0**30] * (len(known.conditions) - 1)]
+    frames = replace(known, conditions=known.conditions.assign(kernel_peak_rss_bytes=marks))
+    tables = make_tables(index, Frames(*(getattr(frames, name) for name in Frames.__annotations__)))
+    rows = tables["resources"].query("resource == 'rss_bytes'")["reason"].tolist()
+    few = "peak: largest sample only, as the kernel's mark is not known (1 of 3 runs)"
+    assert rows == [few, "", "", ""]
+
+
+def test_cpu_seconds_are_the_counters_whatever_the_cores() -> None:
+    half = np.full(T_S.shape, 50.0)
+    assert trained_use(half, "cpu_pct", cores=4.0).integral == pytest.approx(2 * 0.75)
+    assert math.isnan(trained_use(half, "cpu_pct").integral)
+
+
+def test_unknown_cores_leave_cpu_missing_with_the_reason(tmp_path: Path) -> None:
+    index = write_results(tmp_path, MadeResults(repetitions=1, environment={"cores": None}))
+    rows = table(analyse(index), "resources", resource="cpu_pct")
+    assert rows[["peak_median", "integral_median"]].isna().all(axis=None) and set(rows["n"]) == {0}
+    assert set(rows["reason"]) == {NO_CORES}
 
 
 def test_integral_with_a_gap_is_missing_and_peak_is_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,17 @@ from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
 from evenground.analysis.timeline import (
     COLUMNS,
+    NO_CORES,
+    NO_REASON,
     Timeline,
     align,
     carry_forward,
     cpu_percent,
     grid_steps,
     mean_timeline,
+    why_missing,
 )
+from evenground.records.times import Process
 
 MS = 1_000_000
 GRID = 100 * MS
@@ -42,7 +47,7 @@ def test_integral_of_cpu_is_the_counters_difference(
     t_ns = np.cumsum(np.array(steps, np.int64)) + 10**18
     cpu_s = np.cumsum(np.array(data.draw(st.lists(spent, min_size=len(steps), max_size=len(steps)))))
     at_ns = grid_over(t_ns, shift)
-    percent = cpu_percent(t_ns, cpu_s, at_ns, GRID)
+    percent = cpu_percent(t_ns, cpu_s, at_ns, GRID, 1)
     known = np.flatnonzero(~np.isnan(percent))
     if not known.size:
         assert t_ns[-1] - t_ns[0] < 2 * GRID
@@ -59,7 +64,7 @@ def test_integral_of_cpu_is_the_counters_difference(
 def test_constant_stays_constant(steps: list[int], level: float, shift: int) -> None:
     t_ns = np.cumsum(np.array(steps, np.int64)) + 10**18
     at_ns = grid_over(t_ns, shift)
-    percent = cpu_percent(t_ns, (t_ns - t_ns[0]) / 1e9 * level / 100, at_ns, GRID)
+    percent = cpu_percent(t_ns, (t_ns - t_ns[0]) / 1e9 * level / 100, at_ns, GRID, 1)
     assert np.allclose(percent[~np.isnan(percent)], level, atol=1e-6)
     carried = carry_forward(t_ns, np.full(t_ns.shape, level), at_ns, LIMIT)
     assert set(carried[~np.isnan(carried)]) <= {level}
@@ -102,25 +107,43 @@ def test_late_sample_stands_at_its_real_time() -> None:
     assert carry_forward(on_time, memory, on_time, LIMIT).tolist() == [1, 1, 1, 5, 5]
     assert carry_forward(late, memory, on_time, LIMIT).tolist() == [1, 1, 1, 1, 5]
     cpu_s = late / 1e9
-    assert np.allclose(cpu_percent(late, cpu_s, on_time[1:], GRID), 100.0)
+    assert np.allclose(cpu_percent(late, cpu_s, on_time[1:], GRID, 1), 100.0)
 
 
 def test_cpu_in_a_gap_keeps_its_mean() -> None:
     t_ns = np.array([0, 1000], np.int64) * MS
-    percent = cpu_percent(t_ns, np.array([0.0, 1.5]), np.arange(100, 1100, 100, dtype=np.int64) * MS, GRID)
+    percent = cpu_percent(t_ns, np.array([0.0, 1.5]), np.arange(100, 1100, 100, dtype=np.int64) * MS, GRID, 1)
     assert np.allclose(percent, 150.0)
 
 
 def test_counter_that_falls_is_never_negative_use() -> None:
     t_ns = np.arange(5, dtype=np.int64) * GRID
-    percent = cpu_percent(t_ns, np.array([0.0, 0.1, 0.05, 0.15, 0.25]), t_ns[1:], GRID)
+    percent = cpu_percent(t_ns, np.array([0.0, 0.1, 0.05, 0.15, 0.25]), t_ns[1:], GRID, 1)
     assert np.allclose(percent, [100, 0, 100, 100])
+
+
+def test_cpu_is_in_percent_of_all_cores() -> None:
+    t_ns = np.arange(5, dtype=np.int64) * GRID
+    cpu_s = 1.5 * t_ns / 1e9
+    assert np.allclose(cpu_percent(t_ns, cpu_s, t_ns[1:], GRID, 2), 75.0)
+    assert np.allclose(cpu_percent(t_ns, cpu_s, t_ns[1:], GRID, 4), 37.5)
+
+
+def test_cpu_of_a_machine_of_unknown_cores_is_missing_with_the_reason() -> None:
+    t_ns = np.arange(5, dtype=np.int64) * GRID
+    assert np.isnan(cpu_percent(t_ns, t_ns / 1e9, t_ns, GRID, None)).all()
+    unknown = Process(0, 10**9, 10.0, {"gpu_util_pct": "no GPU"})
+    assert why_missing(unknown, "cpu_pct") == NO_CORES
+    assert why_missing(unknown, "gpu_util_pct") == "no GPU"
+    assert why_missing(unknown, "rss_bytes") == NO_REASON
+    unseen = replace(unknown, cores=2, missing={"cpu_s": "the kernel does not say"})
+    assert why_missing(unseen, "cpu_pct") == "the kernel does not say"
 
 
 def test_counter_without_a_value_is_missing() -> None:
     t_ns = np.arange(3, dtype=np.int64) * GRID
-    assert np.isnan(cpu_percent(t_ns, np.full(3, np.nan), t_ns, GRID)).all()
-    assert np.isnan(cpu_percent(t_ns[:0], np.zeros(0), t_ns, GRID)).all()
+    assert np.isnan(cpu_percent(t_ns, np.full(3, np.nan), t_ns, GRID, 1)).all()
+    assert np.isnan(cpu_percent(t_ns[:0], np.zeros(0), t_ns, GRID, 1)).all()
     assert np.isnan(carry_forward(t_ns[:0], np.zeros(0), t_ns, LIMIT)).all()
 
 
@@ -176,6 +199,7 @@ def test_made_run_on_any_grid_uses_the_cpu_it_was_made_with(tmp_path_factory, gr
     t_s = line.step * grid_s
     inside = (t_s - grid_s >= 0.1) & (t_s <= 2.9)
     assert inside.any()
-    assert np.allclose(line.columns["cpu_pct"][inside], 150.0)
+    # One core and a half of two.
+    assert np.allclose(line.columns["cpu_pct"][inside], 75.0)
     assert t_s[0] >= -2.0 and t_s[0] < -2.0 + grid_s
     assert isinstance(run.folder, Path)

@@ -51,7 +51,7 @@ def test_odd_words_break_no_table_and_no_figure(
     assert "no table to compare with" in (said := capsys.readouterr().err) and len(said) < 1000
     redrawn = tmp_path / "out" / "redrawn"
     figures, tables = sorted(redrawn.glob("figures/*.svg")), sorted(redrawn.glob("tables/*.md"))
-    assert (len(figures), len(tables)) == (12, 13)
+    assert (len(figures), len(tables)) == (12, 14)
     for path in figures:
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
         assert not tags & {"script", "image", "a", "foreignObject"}, path.name
@@ -90,7 +90,7 @@ def test_files_elsewhere_are_not_looked_for_and_no_samples_are_missing_values(
     bundle = write_zip(mended(new), tmp_path / "bundle.zip")
     assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
     table = (tmp_path / "out" / "redrawn" / "tables" / "resources.md").read_text()
-    assert re.search(r"\| tiny \| fake_a \| 2 \| \d \| \d \| rss_bytes \| MiB \| 0 \|", table)
+    assert re.search(r"\| tiny \| fake_a \| 2 \| \d \| \d \| machine_used_bytes \| MiB \| 0 \|", table)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.zip", "out"}
 
 

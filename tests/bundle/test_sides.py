@@ -55,7 +55,7 @@ def test_a_part_is_replayed(
 ) -> None:
     monkeypatch.setattr("evenground.report.draw.save", save_data)
     assert call(replay_script.main, bundle, "--output-dir", tmp_path / "out") == 0
-    assert "as published, byte by byte: 39 tables and files" in capsys.readouterr().out
+    assert "as published, byte by byte: 41 tables and files" in capsys.readouterr().out
 
 
 def test_a_part_is_adopted(bundle: Path, part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_hostile_verdicts_of_a_bundle_are_one_line(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def change(content: dict[str, list[dict[str, str]]]) -> None:
-        content["verdicts"][0]["verdict"] = "proven\x1b[2J"
+        content["verdicts"][0]["reading"] = "proven\x1b[2J"
 
     evil = write_zip(changed(files_of(made), "results/native/verdicts.json", change), tmp_path / "evil.zip")
     assert call(compare_script.main, made, evil, "--output-dir", tmp_path / "out") == 1

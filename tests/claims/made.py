@@ -11,19 +11,21 @@ from typing import Any
 from analysis.synthetic import Made, MadeResults, write_results
 from analysis.test_tables import call
 from evenground.analysis.index import read_index
+from evenground.analysis.measured import measure
 from evenground.claims.model import Claims, read_claims
 from evenground.claims.verdicts import Judged, judge_all
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASETS = (("mnist", "MNIST", "mlp"), ("cifar10", "CIFAR-10", "cnn"))
 THESIS_MACHINE = "intel-core-i5-3570-4c-16g-nvidia-geforce-rtx-3060-ti-abc123"
-FACTS = {"cores": 4, "memory_bytes": 16 * 2**30}
+# Eight cores, so that a CPU that is little used (3 % of them) is not idle (a fifth of one).
+FACTS = {"cores": 8, "memory_bytes": 16 * 2**30}
 GIB = 2**30
 World = Mapping[tuple[str, str], Made]
 
 
 def run(training_s: float, ram_pct: float, gpu: tuple[int, int], vram_pct: float, **more: Any) -> Made:
-    """A fifth of the published time; memory in percent of 16 and 8 GB; the CPU at 2 % of four cores."""
+    """A fifth of the published time; memory in percent of 16 and 8 GB; on a machine that was just started."""
     return Made(
         first_batch_s=1.0,
         steady_s=training_s / 5 - 1.0,
@@ -32,7 +34,7 @@ def run(training_s: float, ram_pct: float, gpu: tuple[int, int], vram_pct: float
         gpu_pct=gpu[1],
         vram_bytes=int(vram_pct / 100 * 8 * GIB),
         gpu=True,
-        **{"cpu_pct": 8.0, "since_boot_rise_pct": 1.0, "linger_s": 2.0, **more},
+        **{"cpu_pct": 24.0, "since_boot_rise_pct": 1.0, "linger_s": 2.0, "up_s": 20.0, **more},
     )
 
 
@@ -72,6 +74,7 @@ def noisy(world: World, spread: float, dataset: str, engine: str, repetition: in
     made = world[dataset, engine]
     return replace(
         made,
+        accuracy=0.96 if dataset == "mnist" else 0.6,
         gpu=gpu,
         first_batch_s=made.first_batch_s * factor,
         steady_s=made.steady_s * factor,
@@ -82,7 +85,7 @@ def noisy(world: World, spread: float, dataset: str, engine: str, repetition: in
     )
 
 
-def experiment(to: Path, world: World = THESIS, spread: float = 0.02, **settings: Any) -> Path:
+def experiment(to: Path, world: World = THESIS, spread: float = 0.01, **settings: Any) -> Path:
     """Write the results of a world; the path of the index. `settings` are those of `MadeResults`."""
     given = {
         "datasets": DATASETS,
@@ -104,7 +107,8 @@ def claims() -> Claims:
 
 def verdicts(index: Path, stand_ins: Mapping[str, str] | None = None) -> dict[tuple[str, str], Judged]:
     """Claim and instrument -> what became of it."""
-    judged = judge_all(read_index(index), claims(), stand_ins)
+    read = read_index(index)
+    judged = judge_all(read, measure(read), claims(), stand_ins)
     return {(one.of.claim.id, one.of.instrument): one for one in judged}
 
 

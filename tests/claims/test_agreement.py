@@ -15,6 +15,7 @@ from analysis.test_tables import compare
 from claims.made import CONTRARY, ROOT, THESIS, experiment
 from evenground.analysis.files import markdown_table, write_csv
 from evenground.analysis.index import read_index
+from evenground.analysis.measured import measure
 from evenground.claims.agreement import MOST_VERDICTS, agreement, in_words
 from evenground.claims.model import read_claims
 from evenground.claims.verdicts import judge_all
@@ -23,16 +24,18 @@ from evenground.errors import EvengroundError
 from made_bundle import call
 
 GOLDEN = _ANALYSIS.parents[1] / "claims/golden"
-RULE = {"direction": "greater", "bound": 1.0, "published": 1.3, "tolerance": 0.1, "estimator": "ratio"}
+RULE = {"direction": "greater", "bound": 1.0, "published": 1.3, "tolerance": 0.1}
+RULE |= {"confidence": 0.95, "estimator": "ratio"}
 
 
-def row(claim: str, verdict: str, **more: Any) -> dict[str, Any]:
+def row(claim: str, reading: str, **more: Any) -> dict[str, Any]:
     """A row of verdicts.json; all else in it is left out, as nobody reads it."""
-    return {"claim": claim, "part": "", "instrument": "corrected", "verdict": verdict, **RULE, **more}
+    said = {"instrument": "corrected", "verdict": reading, "reading": reading}
+    return {"claim": claim, "part": "", **said, **RULE, **more}
 
 
 def file(*rows: dict[str, Any]) -> dict[str, Any]:
-    return {"schema": 1, "verdicts": list(rows)}
+    return {"schema": 2, "verdicts": list(rows)}
 
 
 def found_of(verdicts: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -43,9 +46,11 @@ def found_of(verdicts: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def test_known_agreement() -> None:
     """The same of all, another of one, one that could not, only one that could, one side alone."""
-    gone = "not testable here"
+    gone, few_runs = "cannot be tested here", "too few runs"
     a = file(*(row(c, v) for c, v in zip("ABCDE", ["reproduced"] * 4 + ["inconclusive"], strict=True)))
-    b = file(*(row(c, v) for c, v in zip("ABCD", ["reproduced", "contradicted", gone, gone], strict=True)))
+    b = file(
+        *(row(c, v) for c, v in zip("ABCD", ["reproduced", "contradicted", gone, few_runs], strict=True))
+    )
     c = file(
         *(row(c, v) for c, v in zip("ABCD", ["reproduced", "reproduced", "reproduced", gone], strict=True))
     )
@@ -58,7 +63,7 @@ def test_known_agreement() -> None:
     ]
     assert found.loc[4, ["verdict_a", "verdict_b", "verdict_c"]].tolist() == ["inconclusive", "", ""]
     assert in_words(found) == [
-        "2 of 3 verdicts agree (2 are not comparable)",
+        "verdicts: 2 of 3 agree, 2 are not comparable",
         "B, corrected: reproduced (a), contradicted (b), reproduced (c)",
     ]
 
@@ -74,7 +79,16 @@ def test_each_instrument_and_part_is_for_itself() -> None:
     ]
 
 
-@pytest.mark.parametrize("change", [{"bound": 1.1}, {"direction": "less"}, {"published": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bound": 1.1},
+        {"direction": "less"},
+        {"published": None},
+        {"tolerance": 0.25},
+        {"confidence": 0.982},
+    ],
+)
 def test_verdicts_by_another_rule_are_not_compared(change: dict[str, Any]) -> None:
     agree, reason = found_of(
         {"a": file(row("A", "reproduced")), "b": file(row("A", "reproduced", **change))}
@@ -88,12 +102,39 @@ def test_demonstrations_are_told_and_counted() -> None:
     b = file(row("A", "reproduced", demonstration=shown), row("B", "reproduced"))
     found = agreement({"a": a, "b": b, "c": b})
     assert found["demonstration"].tolist() == [shown, f"a: {shown}; b, c: none"]
-    assert in_words(found) == ["2 of 2 verdicts agree (2 of the 2 with demonstrations)"]
+    assert in_words(found) == ["verdicts: 2 of 2 agree"]
+
+
+def test_only_verdicts_are_counted_as_verdicts() -> None:
+    kinds = {"A": "verdict", "B": "demonstration", "C": "instrument"}
+    side = file(*(row(name, "reproduced", kind=kind) for name, kind in kinds.items()))
+    found = agreement({"a": side, "b": side})
+    assert found["kind"].tolist() == [*kinds.values()]
+    assert in_words(found) == [
+        "verdicts: 1 of 1 agree; demonstrations and the thesis's instrument: 2 of 2 agree"
+    ]
+
+
+def test_what_is_open_on_all_sides_does_not_agree() -> None:
+    a, b = file(row("A", "inconclusive")), file(row("A", "depends on a known cause"))
+    found = agreement({"a": a, "b": b})
+    assert found["agree"].tolist() == ["all open"]
+    assert in_words(found) == ["verdicts: no two can be compared, 1 are open on all sides"]
+
+
+def test_verdicts_agree_by_what_is_read_and_are_shown_in_their_own_words() -> None:
+    """A demonstration and a verdict may read the same, though only one of them is a test of the claim."""
+    shown = row("A", "contradicted", verdict="would read: contradicted", demonstration="jax as elixir")
+    found = agreement({"a": file(shown), "b": file(row("A", "contradicted"))})
+    assert found[["verdict_a", "verdict_b", "agree"]].to_numpy().tolist() == [
+        ["would read: contradicted", "contradicted", "yes"]
+    ]
+    assert in_words(found) == ["verdicts: 1 of 1 agree"]
 
 
 def contents(index: Path) -> Any:
     read, source = read_index(index), read_claims(ROOT)
-    return json.loads(json.dumps(as_json(read, source, judge_all(read, source.claims), {})))
+    return json.loads(json.dumps(as_json(read, source, judge_all(read, measure(read), source.claims), {})))
 
 
 @pytest.fixture(scope="module")
@@ -119,11 +160,11 @@ def test_golden(verdicts: dict[str, Any], tmp_path: Path) -> None:
 
 def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Any]) -> None:
     same = agreement({name: verdicts[name] for name in ("first", "second")})
-    assert set(same["agree"]) == {"yes", "not comparable"} and (same["agree"] == "yes").sum() > 30
+    assert set(same["agree"]) == {"yes", "all open", "not comparable"} and (same["agree"] == "yes").sum() > 30
     other = agreement({name: verdicts[name] for name in ("first", "contrary")})
     assert (other["agree"] == "no").sum() > 30
     told = in_words(other)
-    assert "T1, corrected: reproduced (first), contradicted (contrary)" in told
+    assert "G1-mnist, corrected: reproduced (first), contradicted (contrary)" in told
     assert len(told) == 1 + (other["agree"] == "no").sum()
 
 
@@ -137,9 +178,9 @@ def test_compare_takes_recorded_verdicts_and_judges_where_there_are_none(
     assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "one") == 0
     recorded.unlink()
     said = capsys.readouterr().out
-    agree = agreement({"first": verdicts["contrary"], "contrary": verdicts["contrary"]})["agree"]
-    yes = int((agree == "yes").sum())
-    assert f"\n{yes} of {yes} verdicts agree" in said and said.count("so judged now") == 1
+    agree = agreement({"first": verdicts["contrary"], "contrary": verdicts["contrary"]})
+    yes = int(((agree["agree"] == "yes") & (agree["kind"] == "verdict")).sum())
+    assert f"\nverdicts: {yes} of {yes} agree" in said and said.count("so judged now") == 1
     assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "two") == 0
     said = capsys.readouterr().out
     assert ", but not:\n- " in said and said.count("so judged now") == 2
@@ -152,10 +193,11 @@ HOSTILE: dict[str, Any] = {
     "a list": [],
     "nothing": None,
     "no schema": {"verdicts": []},
-    "another schema": {"schema": 2, "verdicts": []},
-    "no verdicts": {"schema": 1},
+    "another schema": {"schema": 1, "verdicts": []},
+    "no verdicts": {"schema": 2},
     "a verdict of its own": file(row("A", "proven")),
     "a number for a verdict": file(row("A", 1)),  # type: ignore[arg-type]
+    "words that move the cursor": file(row("A", "reproduced", verdict="\x1b[2J")),
     "an unknown instrument": file(row("A", "reproduced", instrument="mine")),
     "a claim that breaks a line": file(row("A\n| B", "reproduced")),
     "a claim without a name": file(row("", "reproduced")),
@@ -165,19 +207,19 @@ HOSTILE: dict[str, Any] = {
     "a bound in words": file(row("A", "reproduced", bound="one")),
     "the same twice": file(row("A", "reproduced"), row("A", "contradicted")),
     "too many": file(*(row(f"A{k}", "reproduced") for k in range(MOST_VERDICTS + 1))),
-    "lists in lists": {"schema": 1, "verdicts": [[[[]]]]},
+    "lists in lists": {"schema": 2, "verdicts": [[[[]]]]},
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_verdicts_are_one_line(name: str) -> None:
-    with pytest.raises(EvengroundError, match="broken verdicts") as error:
+    with pytest.raises(EvengroundError, match=r"broken verdicts|verdicts of version") as error:
         agreement({"good": file(row("A", "reproduced")), "evil": HOSTILE[name]})
     assert error.value.where == "verdicts.json of evil" and str(error.value).isprintable()
     assert len(str(error.value)) < 500
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 1, "verdicts": 1}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 2, "verdicts": 1}', "[" * 100_000])
 def test_a_broken_file_ends_the_command_in_one_line(
     text: str, worlds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -195,7 +237,7 @@ def test_markdown_in_a_demonstration_or_a_name_stays_text() -> None:
     evil = "[x](http://made) | <b>"
     found = agreement({evil: file(row("A", "reproduced", demonstration=evil)), "b_median": file()})
     lines = markdown_table(found).splitlines()
-    assert {line.replace("\\|", "").count("|") for line in lines} == {9}
+    assert {line.replace("\\|", "").count("|") for line in lines} == {10}
     assert not any(sign in line.replace("\\[", "") for line in lines for sign in ("[", "<b"))
 
 
@@ -210,4 +252,4 @@ def test_a_side_may_be_named_as_another_column() -> None:
 def test_no_verdict_at_all_is_told() -> None:
     found = agreement({"a": file(), "b": file()})
     assert isinstance(found, pd.DataFrame) and found.empty
-    assert in_words(found) == ["no two verdicts can be compared"]
+    assert in_words(found) == ["verdicts: no two can be compared"]

@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.synthetic import MadeResults, write_manifest, write_results
 from claims.made import DATASETS, ROOT, experiment, judge_files, verdicts
+from evenground.analysis.index import read_index
+from evenground.analysis.write import write_normalised, write_tables
 
 
 def spoilt(index: Path, file: str, change: Callable[[list[str]], list[str]]) -> None:
@@ -72,6 +75,67 @@ def test_unknown_stand_ins_are_refused(
     assert words in refused(small, capsys, "--stand-in", given)
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index with the frames and tables of its runs beside it. Read it, do not change it."""
+    index = experiment(tmp_path_factory.mktemp("drawn"), datasets=DATASETS[:1], repetitions=2)
+    read = read_index(index)
+    write_normalised(read, index.parent / "normalised")
+    write_tables(read, index.parent / "normalised", index.parent / "tables")
+    return index
+
+
+def spoil(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    change(pd.read_csv(path, dtype="str", keep_default_na=False)).to_csv(path, index=False)
+
+
+SPOILT = {
+    "a run fewer": ("normalised/conditions.csv", lambda t: t.iloc[1:]),
+    "measures of a run fewer": ("normalised/measures.csv", lambda t: t[t["repetition"] != "1"]),
+    "a row twice": ("normalised/measures.csv", lambda t: pd.concat([t, t.iloc[:1]])),
+    "a run twice": ("normalised/conditions.csv", lambda t: pd.concat([t, t.iloc[:1]])),
+    "an infinite value": ("normalised/measures.csv", lambda t: t.assign(value="inf")),
+    "an infinite resolution": ("normalised/measures.csv", lambda t: t.assign(resolution="inf")),
+    "words for a number": ("normalised/measures.csv", lambda t: t.assign(value="many")),
+    "half a repetition": ("normalised/measures.csv", lambda t: t.assign(repetition="1.5")),
+    "words for a time": ("normalised/conditions.csv", lambda t: t.assign(launched_s="noon")),
+    "words for a truth": ("normalised/conditions.csv", lambda t: t.assign(processor_only="yes")),
+    "no column": ("normalised/measures.csv", lambda t: t.drop(columns="resolution")),
+    "an unknown state": ("tables/quality.csv", lambda t: t.assign(state="odd")),
+    "a finding about no run": ("tables/quality.csv", lambda t: t.assign(repetition="9")),
+    "words for a repetition": ("tables/quality.csv", lambda t: t.assign(repetition="first")),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_damaged_table_is_one_line(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    shutil.copytree(drawn.parents[1], tmp_path / "copy")
+    results = tmp_path / "copy" / drawn.parent.name
+    file, change = SPOILT[name]
+    if file.startswith("tables"):
+        one = "dataset,engine,repetition,state,finding,value,limit,reason\nmnist,keras,1,warned,load,2,1,x\n"
+        (results / file).write_text(one)
+    spoil(results / file, change)
+    tables = ("--normalised", str(results / "normalised"), "--quality", str(results / "tables/quality.csv"))
+    said = refused(results / "index.json", capsys, *tables)
+    assert Path(file).name in said
+
+
+def test_the_tables_of_the_earlier_steps_give_the_same_verdicts(drawn: Path, tmp_path: Path) -> None:
+    tables = drawn.parent / "tables"
+    given = ("--normalised", str(drawn.parent / "normalised"), "--quality", str(tables / "quality.csv"))
+    judge_files(drawn, *given)
+    from_files = (tables / "verdicts.csv").read_text()
+    judge_files(drawn)
+    assert (tables / "verdicts.csv").read_text() == from_files
+
+
+def test_one_table_without_the_other_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give both, or neither" in refused(small, capsys, "--normalised", "x")
+
+
 def test_a_claims_file_of_ones_own(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = tmp_path / "own.yaml"
     shutil.copy(ROOT / "claims.yaml", own)
@@ -81,7 +145,7 @@ def test_a_claims_file_of_ones_own(small: Path, tmp_path: Path, capsys: pytest.C
 
 
 def test_runs_without_an_environment_are_judged_by_what_they_have(tmp_path: Path) -> None:
-    index = write_results(tmp_path, MadeResults(datasets=DATASETS[:1], gpu=True))
+    index = write_results(tmp_path, MadeResults(datasets=DATASETS[:1], gpu=True, repetitions=4))
     found = verdicts(index, {"elixir": "jax"})
     assert found["T1", "corrected"].verdict == "contradicted"
-    assert found["R1-mnist", "corrected"].reason.startswith("column not measured: rss_bytes")
+    assert found["R1-mnist", "corrected"].reason.startswith("the size of the machine's memory")

@@ -9,6 +9,7 @@ import pytest
 
 from claims.made import DATASETS, ROOT, experiment
 from evenground.analysis.index import read_index
+from evenground.analysis.measured import measure
 from evenground.claims.model import read_claims
 from evenground.claims.write import write_verdicts
 from evenground.replay import compare_tables, redraw
@@ -22,10 +23,12 @@ NAMES = {
 @pytest.fixture
 def drawn(tmp_path: Path) -> tuple[Path, Path]:
     """Verdicts of the same runs, written twice."""
-    index = read_index(experiment(tmp_path / "made", datasets=DATASETS[:1], repetitions=2))
+    index = read_index(experiment(tmp_path / "made", datasets=DATASETS[:1], repetitions=4))
     folders = (tmp_path / "published", tmp_path / "redrawn")
     for to in folders:
-        write_verdicts(index, read_claims(ROOT), to / "tables", to / "verdicts.json")
+        write_verdicts(
+            index, measure(index), read_claims(ROOT), tables=to / "tables", record=to / "verdicts.json"
+        )
     return folders
 
 

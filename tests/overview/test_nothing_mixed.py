@@ -56,7 +56,15 @@ SAME = {
     "place",
     "idle_share",
     "final_train_loss",
+    "cv",
+    "cores",
+    # Of verdicts: what was published, and how it is judged.
     "published",
+    "published_low",
+    "published_high",
+    "published_n",
+    "tolerance",
+    "confidence",
 }
 SAME_STARTS = ("n_", "share_")
 # How far two samples are apart decides these, whatever the run.
@@ -64,10 +72,11 @@ BY_SAMPLING = ("range", "mean_curve_range")
 RATIO_ENDS = ("low_95", "high_95")
 PROPORTIONAL = {
     *("median", "mean", "min", "max", "low_95", "high_95", "t_s", "mean_s", "pct", "test_accuracy"),
-    *("mean_low_95", "mean_high_95"),
+    *("mean_low_95", "mean_high_95", "geometric_mean"),
     *("training_s", "whole_process_s", "first_batch_s", "steady_s", "first_epoch_s", "later_epoch_s"),
     "idle_s",
     *("mean_curve_peak", "peak_median", "peak_min", "peak_max", "used_median", "used_min", "used_max"),
+    *("p95_median", "p95_min", "p95_max"),
 }
 MEASURED = ("cpu_pct", "rss_bytes", "machine_used_bytes", "free_used_bytes")
 
@@ -259,7 +268,10 @@ def test_a_mean_over_machines_beside_each_other_is_found(
     real = machines.engines_by_machine
 
     def mixed(sides: list[Side]) -> pd.DataFrame:
-        both = {key: [value for side in sides for value in side.values[key]] for key in sides[0].values}
+        both = {
+            key: dict(enumerate(value for side in sides for value in side.values[key].values()))
+            for key in sides[0].values
+        }
         return real([replace(side, values=both) for side in sides])
 
     monkeypatch.setattr(machines, "engines_by_machine", mixed)

@@ -246,3 +246,21 @@ def test_the_page_links_parts_and_needs_nothing_else(made: Path) -> None:
     assert html.count("<img ") == len(FIGURES) and "44 of 48 wanted trainings finished" in html
     assert "<dd>16, 64</dd>" in html and "<dd>1, all</dd>" in html
     assert '<details id="table-scaling"><summary>' in html, "a long table is folded"
+
+
+def test_a_demonstration_is_no_verdict_of_a_part(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made.parents[2], tmp_path / "copy")
+    where = tmp_path / "copy/results/native/parts.json"
+    record = read_parts(where).parts[0].file("verdicts.json")
+    content = json.loads(record.read_text())
+    first, second, *others = [one for one in content["verdicts"] if one["instrument"] == "corrected"]
+    first |= {"kind": "verdict", "reading": "size refuted", "verdict": "size refuted"}
+    second |= {"kind": "demonstration", "reading": "contradicted", "verdict": "would read: contradicted"}
+    record.write_text(json.dumps(content))
+    write_all(where, where.parent)
+    real = sum(one["kind"] == "verdict" for one in others)
+    shown = len(others) - real + 1
+    html = (where.parent / "report.html").read_text()
+    cells = f'>1 size refuted, {real} cannot be tested here</td>\n<td class="number" data-key="{shown}">'
+    assert cells in html and "1 contradicted" not in html
+    assert "would read: contradicted" in (where.parent / "tables/verdicts.md").read_text()

@@ -118,7 +118,7 @@ def test_the_script_writes_all(made: Path, tmp_path: Path, capsys: pytest.Captur
 
 def test_parts_of_two_versions_are_refused(made: Path, tmp_path: Path) -> None:
     where = changed(made, tmp_path / "copy", lambda content: None)
-    file = where.parent / "parts" / f"{B}_batch_size-64_threads-1" / "tables/quality.csv"
+    file = where.parent / "parts" / f"{B}_batch_size-64_threads-1" / "tables/accuracy.csv"
     file.write_text("dataset,engine\n")
     with pytest.raises(EvengroundError, match="other columns than that of part"):
         write_all(where, where.parent)

@@ -194,7 +194,7 @@ def test_csv_of_a_timeline_names_phases_and_range(drawn_with: Path) -> None:
     assert at.loc[0.0, "phase"] == "first batch"
     assert at.loc[2.0, "phase"] == "epoch 2"
     assert (at["rss_bytes_min"].dropna() <= at["rss_bytes_mean"].dropna() + 1e-6).all()
-    assert at.loc[2.0, "cpu_pct_mean"] == pytest.approx(150.0)
+    assert at.loc[2.0, "cpu_pct_mean"] == pytest.approx(75.0)
 
 
 def test_bars_show_every_finished_run_and_its_mean(drawn_without: Path) -> None:

@@ -24,13 +24,19 @@ def test_both_instruments_are_drawn_in_percent_of_the_machine(tmp_path: Path) ->
     assert shown["memory", "corrected"] == pytest.approx(100 * 450 / (9 * 1024), rel=0.01)
 
 
-def test_a_machine_of_unknown_size_shows_what_is_a_share_already(with_gpu: Path) -> None:
-    material = material_of(with_gpu)
+def shown_of(index: Path) -> set[tuple[str, str]]:
+    """Resource and instrument of every line that is drawn of an index."""
+    material = material_of(analysed(index))
     drawing = instruments_drawing(material, material.index.datasets[0])
     assert drawing is not None
-    assert set(zip(drawing.data["resource"], drawing.data["instrument"], strict=True)) == {
-        ("cpu", "as-published")
-    }
+    return set(zip(drawing.data["resource"], drawing.data["instrument"], strict=True))
+
+
+def test_a_machine_of_unknown_size_shows_what_is_a_share_already(tmp_path: Path) -> None:
+    known = write_results(tmp_path / "known", MadeResults(repetitions=1))
+    assert shown_of(known) == {("cpu", "corrected"), ("cpu", "as-published")}
+    unknown = write_results(tmp_path / "not", MadeResults(repetitions=1, environment={"cores": None}))
+    assert shown_of(unknown) == {("cpu", "as-published")}
 
 
 def test_nothing_finished_has_no_picture_of_instruments(tmp_path: Path) -> None:

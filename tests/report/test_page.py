@@ -16,14 +16,18 @@ import pytest
 from analysis.synthetic import MadeResults, write_results
 from engines.support import interpreter
 from evenground.analysis.index import read_index
+from evenground.claims.judge import NOT_JUDGED, VERDICTS
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.replay import redraw
+from evenground.report.page import verdicts as shown
+from evenground.report.page.axis import Values, make_axis, number
 from evenground.report.page.build import write_page
 from evenground.report.page.prose import paragraphs
 from evenground.report.page.tables import page_table
-from evenground.report.page.verdicts import claims, make_axis, number, summary
+from evenground.report.page.verdicts import COLOURS, read_verdicts
 
+RUNS = [{"path": "results/runs/made/r1"}]
 ROOT = Path(__file__).parents[2]
 LOST = {("digits", "jax", 2): ("failed", "out-of-memory")}
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -109,14 +113,173 @@ def test_it_needs_nothing_beside_it(html: str) -> None:
 def test_its_numbers_are_those_of_the_files(results: Path, html: str) -> None:
     assert "11 of 12 wanted trainings finished" in html and "1 of 12 did not finish" in html
     assert "out-of-memory" in html and "Made CPU, 2 cores, 8 GiB, no GPU" in html
-    rows = [row for row in json.loads((results / "verdicts.json").read_text())["verdicts"] if row["runs"]]
-    assert rows
+    record = json.loads((results / "verdicts.json").read_text())
+    rows, paths = record["verdicts"], [run["path"] for run in record["runs"]]
+    assert paths and all(path in html for path in paths)
     for row in rows:
-        assert all(run["path"] in html for run in row["runs"])
-    counted = sum(html.count(f'<span class="verdict {kind}">') for kind in ("reproduced", "contradicted"))
-    judged = [row for row in rows if row["verdict"] in ("reproduced", "contradicted")]
-    # Once in the summary, once at the claim.
-    assert counted == 2 * len(judged) > 0
+        # Once in the table, once at the claim.
+        times = 2 * sum(other["verdict"] == row["verdict"] for other in rows)
+        assert len(re.findall(f'<span class="verdict [a-z -]+">{row["verdict"]}</span>', html)) == times
+
+
+SAID = {"verdict": "", "demonstration": "would read: ", "instrument": "the instrument shows: "}
+
+
+def row(reading: str = "contradicted", kind: str = "verdict", **more: Any) -> dict[str, Any]:
+    """A row of verdicts.json: training took 0.18 times as long, published are 1.34."""
+    words = reading if reading in NOT_JUDGED else f"{SAID[kind]}{reading}"
+    return {
+        "id": "T1",
+        "claim": "T1",
+        "section": "5.1",
+        "statement": "It takes longer.",
+        "instrument": "as-published" if kind == "instrument" else "corrected",
+        "verdict": words,
+        "reading": reading,
+        "kind": kind,
+        "unit": "1",
+        "groups": [{"runs": [0]}],
+        "direction": "greater",
+        "bound": 1.0,
+        "effect": "jax takes 82 % less time than keras (79 to 84) on mnist",
+        "estimator": "ratio",
+        "scale": "logarithms",
+        "estimate": 0.1793,
+        "low": 0.1561,
+        "high": 0.2059,
+        "confidence": 0.95,
+        "published": 1.3421,
+        "tolerance": 0.25,
+        "in_prediction": "no",
+        "pairs": 5,
+        "n_a": 5,
+        "idle_a": 0.0,
+        "idle_b": 0.19,
+        "n_invalid": 1,
+        "n_warned": 5,
+        "reason": "the interval lies beyond the bound; left out: repetition 3: no finished run of jax",
+        "published_words": "1.3421 (1.334 to 1.35 by rounding, n = 5)",
+        "estimate_words": "0.179 (0.156 to 0.206)",
+        "runs_words": "5 pairs",
+        "CV_words": "11 % and 20 %",
+        "idle_words": "0 % and 19 %",
+        "flagged_words": "1 invalid, 5 warned",
+        **more,
+    }
+
+
+def save_rows(to: Path, *rows: dict[str, Any], **more: Any) -> Path:
+    """A file of such rows."""
+    summary = ["**Verdicts**: 1 contradicted.", "**Looks**: plan `looks` first."]
+    path = to / "verdicts.json"
+    path.write_text(json.dumps({"schema": 2, "summary": summary, "verdicts": rows, "runs": RUNS, **more}))
+    return path
+
+
+def every_row() -> list[dict[str, Any]]:
+    """Each verdict as what it is, as a demonstration and under the thesis's instrument."""
+    return [
+        row(reading, kind, id=f"T{k}-{place}", claim=f"T{k}")
+        for k, reading in enumerate(VERDICTS)
+        for place, kinds in (("claim", ("verdict", "instrument")), ("shown", ("demonstration",)))
+        for kind in kinds
+    ]
+
+
+@pytest.fixture(scope="module")
+def with_every_verdict(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with each verdict in each of the three ways."""
+    to = tmp_path_factory.mktemp("every") / "results"
+    shutil.copytree(results, to)
+    save_rows(to, *every_row())
+    write_page(results / "index.json", to, to / "report.html")
+    return to / "report.html"
+
+
+def judged(to: Path, *rows: dict[str, Any]) -> shown.Judged:
+    """The first row as it is shown."""
+    return read_verdicts(save_rows(to, *rows)).claims[0].parts[0].judged[0]
+
+
+def test_the_page_knows_every_verdict_in_the_order_of_the_rule() -> None:
+    assert tuple(COLOURS) == VERDICTS and shown.NOT_JUDGED == NOT_JUDGED
+
+
+def test_what_is_no_verdict_on_the_claim_looks_otherwise(with_every_verdict: Path) -> None:
+    html = with_every_verdict.read_text()
+    seen(html)
+    for reading in set(VERDICTS) - set(NOT_JUDGED):
+        for kind, look in (("verdict", "filled"), ("demonstration", "dashed"), ("instrument", "dotted")):
+            words = f"{SAID[kind]}{reading}"
+            assert html.count(f'<span class="verdict {COLOURS[reading]} {look}">{words}</span>') == 2
+    for reading in NOT_JUDGED:
+        assert html.count(f'<span class="verdict untestable plain">{reading}</span>') == 2 * 3
+
+
+def test_the_summary_is_that_of_the_file(with_every_verdict: Path) -> None:
+    html = with_every_verdict.read_text()
+    assert "<p><strong>Verdicts</strong>: 1 contradicted.</p>" in html
+    assert "<p><strong>Looks</strong>: plan <code>looks</code> first.</p>" in html
+
+
+def test_a_verdict_is_told_with_its_numbers_and_its_reason(tmp_path: Path) -> None:
+    stand_in = row(kind="demonstration", demonstration="jax as elixir")
+    assert judged(tmp_path, stand_in).told == (
+        "jax takes 82 % less time than keras (79 to 84) on mnist.",
+        "Here 0.179 (0.156 to 0.206), 95 % interval; published 1.3421 (1.334 to 1.35 by rounding, n = 5); "
+        "5 pairs; CV 11 % and 20 %; idle 0 % and 19 % of the training; flagged 1 invalid, 5 warned.",
+        "Why: the interval lies beyond the bound; left out: repetition 3: no finished run of jax.",
+        "A repetition of the thesis's own experiment would not be expected to give this.",
+        "Demonstration: jax as elixir.",
+    )
+
+
+@pytest.mark.parametrize("given", ["yes", ""])
+def test_only_a_surprising_result_is_called_so(tmp_path: Path, given: str) -> None:
+    assert not any(
+        "repetition of the thesis" in line for line in judged(tmp_path, row(in_prediction=given)).told
+    )
+
+
+def test_the_interval_of_a_planned_look_has_its_own_level(tmp_path: Path) -> None:
+    assert ", 98.18 % interval;" in judged(tmp_path, row(confidence=0.9818)).told[1]
+
+
+def test_what_could_not_be_judged_has_a_reason_and_no_axis(tmp_path: Path) -> None:
+    absent = ("estimate", "low", "high", "confidence", "pairs", "idle_a", "idle_b", "n_invalid", "n_warned")
+    empty = ("effect", "in_prediction", "estimate_words", "CV_words", "idle_words", "flagged_words")
+    given = {**dict.fromkeys(absent), **dict.fromkeys(empty, ""), "runs_words": "0 and 0", "n_a": 0}
+    lacking = row("cannot be tested here", "demonstration", **given, demonstration="jax as elixir")
+    one = judged(tmp_path, lacking | {"reason": "no GPU"})
+    assert one.axis is None and one.classes == "untestable plain"
+    assert one.told == ("Published 1.3421 (1.334 to 1.35 by rounding, n = 5).", "Why: no GPU.")
+    cells = read_verdicts(tmp_path / "verdicts.json").claims[0].parts[0].cells
+    assert [cell.text for cell in cells[1:]] == ["–"] * 5
+
+
+def test_the_table_shows_words_and_sorts_by_values(tmp_path: Path) -> None:
+    part = read_verdicts(save_rows(tmp_path, row(), row(kind="instrument", estimate=7.0))).claims[0].parts[0]
+    assert [(cell.text, cell.key) for cell in part.cells] == [
+        ("1.3421 (1.334 to 1.35 by rounding, n = 5)", "1.3421"),
+        ("0.179 (0.156 to 0.206)", "0.1793"),
+        ("jax takes 82 % less time than keras (79 to 84) on mnist",) * 2,
+        ("5 pairs", "5.0"),
+        ("0 % and 19 %", "0.19"),
+        ("1 invalid, 5 warned", "6.0"),
+    ]
+    assert [one.rank for one in part.judged] == [VERDICTS.index("contradicted")] * 2
+
+
+def test_a_level_has_its_unit_and_is_told_once(tmp_path: Path) -> None:
+    level = row(unit="s", scale="as measured", effect="0.179 (0.156 to 0.206) s", pairs=None, runs_words="5")
+    one = judged(tmp_path, level)
+    assert one.told[0].startswith("Here 0.179 (0.156 to 0.206) s, 95 % interval; ")
+    assert "; 5 runs; " in one.told[0]
+
+
+def test_a_claim_of_the_thesis_instrument_alone_has_no_number_of_ours(tmp_path: Path) -> None:
+    part = read_verdicts(save_rows(tmp_path, row(kind="instrument"))).claims[0].parts[0]
+    assert part.corrected is None and [cell.text for cell in part.cells[1:]] == ["–"] * 5
 
 
 def test_a_page_without_verdicts_says_so(results: Path, tmp_path: Path) -> None:
@@ -147,10 +310,21 @@ def test_a_missing_file_is_named(results: Path, tmp_path: Path, name: str) -> No
     assert not (tmp_path / "page.html").exists()
 
 
-def test_broken_verdicts_are_named(tmp_path: Path) -> None:
-    (tmp_path / "verdicts.json").write_text('{"verdicts": [{"id": 3}]}')
-    with pytest.raises(EvengroundError, match=r"broken verdicts, verdicts\.0"):
-        claims(tmp_path / "verdicts.json")
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"verdicts": [{"id": 3}]}, r"broken verdicts, verdicts\.0"),
+        (
+            {"verdicts": [row() | {"reading": "proven"}]},
+            r"verdicts\.0\.reading: .*no verdict is called 'proven'",
+        ),
+        ({"schema": 1}, "broken verdicts, schema"),
+        ({"verdicts": [row()], "runs": []}, "broken verdicts, .* names a run that is not listed"),
+    ],
+)
+def test_broken_verdicts_are_named(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    with pytest.raises(EvengroundError, match=said):
+        read_verdicts(save_rows(tmp_path, **more))
 
 
 def test_words_of_others_stay_words() -> None:
@@ -160,34 +334,49 @@ def test_words_of_others_stay_words() -> None:
 
 
 def test_an_axis_puts_twice_and_half_as_far_from_one() -> None:
-    axis = make_axis({"published": 2.0, "estimate": 0.5, "low": 0.4, "high": 0.6}, "ratio", 1.0)
-    assert axis and axis.published and axis.estimate and axis.null and axis.scale == "log"
-    left, right = axis.null.at_pct - axis.estimate.at_pct, axis.published.at_pct - axis.null.at_pct
-    assert left == pytest.approx(right, abs=0.02)
-    assert axis.words == "published 2, estimate 0.5, 95 % interval 0.4 to 0.6 (ratio)"
+    values = Values(estimate=0.5, low=0.4, high=0.6, published=2.0, bounds=(1.0,))
+    axis = make_axis(values, ratio=True, words="")
+    assert axis.log and axis.published_pct and axis.interval
+    (one,) = axis.bounds_pct
+    assert one - axis.estimate_pct == pytest.approx(axis.published_pct - one, abs=0.02)
+    assert axis.interval.at_pct < axis.estimate_pct < axis.interval.at_pct + axis.interval.width_pct
 
 
-def test_an_axis_of_nothing_is_none_and_of_one_value_has_room() -> None:
-    assert make_axis({"published": None, "estimate": None}, "1", 0.0) is None
-    axis = make_axis({"estimate": -3.0}, "%", None)
-    assert axis and axis.estimate and axis.estimate.at_pct == 50 and axis.low_pct is None
+def test_an_axis_of_one_value_has_room() -> None:
+    axis = make_axis(Values(estimate=-3.0), ratio=False, words="")
+    assert axis.estimate_pct == 50 and axis.interval is None and axis.published_pct is None
+    assert [tick.text for tick in axis.ticks] == ["-3.5", "-3.2", "-3", "-2.8", "-2.5"]
 
 
-def test_demonstrations_are_counted_apart(results: Path) -> None:
-    said = summary(claims(results / "verdicts.json"))
-    assert "as demonstrations only:" in said
-    real = re.search(r"corrected instrument: ([^;.]*)", said)
-    assert real and set(re.findall(r"[a-z][a-z ]+", real[1])) == {"not testable here"}
+def test_ticks_have_digits_enough_to_be_told_apart() -> None:
+    values = Values(estimate=1.00213, low=1.00149, high=1.00276)
+    texts = [tick.text for tick in make_axis(values, ratio=False, words="").ticks]
+    assert texts == ["1.0013", "1.0017", "1.0021", "1.0025", "1.0029"]
+
+
+def test_what_counts_as_the_same_size_is_on_the_axis_and_in_its_words(tmp_path: Path) -> None:
+    axis = judged(tmp_path, row()).axis
+    assert axis and axis.same_size and axis.published_pct
+    # As far to the left as to the right: the region is a factor, and so is the axis.
+    middle = axis.same_size.at_pct + axis.same_size.width_pct / 2
+    assert middle == pytest.approx(axis.published_pct, abs=0.02)
+    assert axis.words == (
+        "here 0.179 (0.156 to 0.206), published 1.3421 (1.334 to 1.35 by rounding, n = 5), "
+        "the same size from 1.07 to 1.68"
+    )
+    margin = judged(tmp_path, row(direction="alike", bound=1.25, tolerance=None)).axis
+    assert margin and margin.same_size is None and "the same size" not in margin.words
+    assert len(margin.bounds_pct) == 2
 
 
 @pytest.fixture(scope="module")
-def driven(results: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def driven(with_every_verdict: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a headless browser found."""
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
     folder = tmp_path_factory.mktemp("screenshots")
     script = Path(__file__).with_name("drive_browser.py")
-    command = [interpreter("browser"), str(script), BROWSER, str(results / "report.html"), str(folder), "3"]
+    command = [interpreter("browser"), str(script), BROWSER, str(with_every_verdict), str(folder), "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

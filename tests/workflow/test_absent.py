@@ -152,7 +152,7 @@ def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(absent:
     assert absent.trainings() == 2 and absent.asked() == 1
     assert {row["engine"] for row in rows(absent, "runs")} == {"fake_a"}
     judged = {row["claim"]: row for row in rows(absent, "verdicts")}
-    assert judged["T1"]["verdict"] == "not testable here"
+    assert judged["T1"]["verdict"] == "cannot be tested here"
     assert judged["T1"]["reason"] == f"engine axon not installed: {REASON}"
     assert (
         judged["X1"]["reason"] == f"engine axon_binary absent: {REASON}" or "absent" in judged["X1"]["reason"]

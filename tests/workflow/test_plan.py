@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from evenground.analysis.index import Report
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.gpus.choice import Choice, Chosen
@@ -54,6 +56,8 @@ def test_a_parameter_that_reaches_the_engine_changes_every_key(
     "change",
     [
         {"repetitions": 9},
+        {"repetitions": 4, "looks": [4, 8]},
+        {"looks": "precision"},
         {"order_seed": 5},
         {"grid_s": 0.5},
         {"stand_ins": {"elixir": "fake_a"}},
@@ -66,6 +70,27 @@ def test_a_parameter_that_reaches_the_engine_changes_every_key(
 )
 def test_what_decides_no_result_changes_no_key(copy: WorkingCopy, change: dict[str, Any]) -> None:
     assert keys(plan_of(copy)) == keys(plan_of(copy, **change))
+
+
+def test_the_report_is_told_the_looks_and_that_a_repetition_is_a_block(copy: WorkingCopy) -> None:
+    usual = plan_of(copy).content()["report"]
+    assert (usual["looks"], usual["design"]) == ([], "blocks")
+    on_nodes = {**copy.settings, "repetitions": 4, "looks": [4, 8], "nodes": {"small": {}}}
+    (plan,) = make_plans([load_experiment(on_nodes)], copy.root)
+    planned = plan.content()["report"]
+    assert (planned["looks"], planned["design"]) == ([4, 8], "independent")
+
+
+def test_other_looks_train_nothing_and_are_in_the_index(copy: WorkingCopy) -> None:
+    finish(plan_of(copy, repetitions=4))
+    plan = plan_of(copy, repetitions=4, looks=[4, 8])
+    assert not plan.todo and len(plan.runs) == 8
+    write_plan(plan)
+    written = json.loads((copy.root / "results/native/plan.json").read_text())
+    assert TypeAdapter(Report).validate_python(written["report"]) == Report(0.1, {}, (4, 8), "blocks")
+    write_plan(plan_of(copy, repetitions=4, looks="precision"))
+    written = json.loads((copy.root / "results/native/plan.json").read_text())
+    assert TypeAdapter(Report).validate_python(written["report"]).looks == "precision"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from evenground.analysis.runs import COUNTER, Floats, Ints, Samples
-from evenground.analysis.timeline import CARRIED_PERIODS, COLUMNS
+from evenground.analysis.timeline import CARRIED_PERIODS, COLUMNS, risen
 from evenground.records.times import Process
 
 PARTS = 10
@@ -42,7 +42,8 @@ def phase_means(
         limit_ns = round(CARRIED_PERIODS * 1e9 * process.period_s(name))
         held = _held(samples.t_ns, samples.columns[name], edges_ns, limit_ns)
         columns[name] = _part_means(*held, edges_ns)
-    columns["cpu_pct"] *= 100.0 * 1e9
+    # Missing where the cores are not known: `timeline.why_missing` says so.
+    columns["cpu_pct"] *= 100.0 * 1e9 / (process.cores or np.nan)
     place = (np.arange(len(phases) * PARTS) + 0.5) / PARTS
     return pd.DataFrame({"phase": np.repeat([p["phase"] for p in phases], PARTS), "place": place, **columns})
 
@@ -62,7 +63,7 @@ def _counted(t_ns: Ints, counter: Floats, at_ns: Ints) -> tuple[Floats, Floats]:
     if not valid.any():
         return np.zeros(at_ns.shape), np.zeros(at_ns.shape)
     since_ns = (t_ns[valid] - t_ns[valid][0]).astype(np.float64)
-    rising = np.concatenate(([0.0], np.cumsum(np.maximum(np.diff(counter[valid]), 0.0))))
+    rising = risen(counter[valid])
     known_ns = np.clip((at_ns - t_ns[valid][0]).astype(np.float64), 0.0, since_ns[-1])
     return np.interp(known_ns, since_ns, rising), known_ns
 

@@ -13,6 +13,7 @@ from evenground.analysis.index import Index
 HEADINGS = {
     "training_time": "Time per dataset and engine",
     "time_ratio": "Ratio of times between engines",
+    "blocks": "Whether some repetitions were slower as a whole",
     "resources": "Use of resources during training",
     "energy": "Energy of the GPU during training",
     "accuracy": "Accuracy reached",
@@ -32,23 +33,41 @@ COUNTS = (
 
 _NOTES = {
     "training_time": (
-        "Seconds. `training_s`: start of training to its end, compilation inside (the headline). "
-        "`whole_process_s`: launch to exit, less the time it was told to linger. `first_batch_s`: start "
-        "of training until the first batch is done. `steady_s`: from there to the end of training. "
+        "Seconds, but for `cv`, the coefficient of variation (0.1 is 10 %). `geometric_mean` is what ratios "
+        "are of: where all runs are paired, the quotient of two gives the ratio in `time_ratio`; missing "
+        "where a value is zero. `training_s`: start of training to its end, compilation inside (the "
+        "headline). `whole_process_s`: launch to exit, less the time it was told to linger. `first_batch_s`: "
+        "start of training until the first batch is done. `steady_s`: from there to the end of training. "
         "`first_epoch_s`: the first epoch, with compilation; `later_epoch_s`: mean of those after it. "
         "`idle_s`: the part of `training_s` in which the run computed nothing (`idle_windows.md`)."
     ),
     "time_ratio": (
-        "Time of `engine` over time of `baseline`: a ratio of geometric means, with its 95 % interval by"
-        " Welch's t on logarithms. Above 1, `engine` takes longer. `reason` names devices that are not "
-        "the same."
+        "Time of `engine` over time of `baseline`: a ratio of geometric means, with its 95 % interval. Above "
+        "1, `engine` takes longer. `method` `pairs`: of the `n_pairs` repetitions in which both have a run, "
+        "made in one pass and neither of them invalid, by Student's t on the differences of logarithms, from "
+        "4 pairs on; `welch`: of independent runs (`design: independent`). `reason` names the repetitions "
+        "that do not count, and devices that are not the same."
+    ),
+    "blocks": (
+        "A block is a repetition: each engine once on each dataset, in one pass. `effect_pct`: by how much "
+        "its `n` runs took longer than the mean of all blocks (geometric means); `start_min`: minutes from "
+        "the first launch in the first block to that in this one. Row `all`: `f` and `p` of a two-way "
+        "analysis of variance on logarithms, engine and dataset by block (a small `p`: blocks differ by more "
+        "than chance); `drift_pct_per_block`: slope of the effects in the order of the blocks, with its 95 % "
+        "interval. Pairs take such effects out of the ratios in `time_ratio`. `training_s less idle_s`: the "
+        "same without the time in which a run computed nothing."
     ),
     "resources": (
-        "Between start and end of training. `peak` and `range` (largest less smallest value) of each run"
-        " as median, smallest and largest over the runs; `mean_curve_*` of the curve averaged over the "
-        "runs, up to the shortest training. `integral`: CPU seconds, or unit times seconds. CPU is in "
-        "percent of one core; GPU, VRAM and power are the whole card's. Power is the driver's mean over up "
-        "to a second, and its integral no measure of a short training's energy: that is in `energy.md`."
+        "Between start and end of training. `peak`, `p95` (95th percentile, every step of the grid counts"
+        " the same) and `range` (largest less smallest sample) of each run, as median, smallest and "
+        "largest over the runs; `mean_curve_*` of the curve averaged over the runs, up to the shortest "
+        "training. The peak of samples grows with their number, so that a longer training has a higher "
+        "one: compare `p95`. The peak of `rss_bytes` is the larger of the largest sample and what the "
+        "kernel kept as the most that one process ever held: it misses nothing, and is of the whole life "
+        "of the process, its loading and evaluation included. `integral`: CPU seconds, or unit times "
+        "seconds. CPU is in percent of the machine (100: all its cores are busy); GPU, VRAM and power are"
+        " the whole card's. Power is the driver's mean over up to a second, and its integral no measure "
+        "of a short training's energy: that is in `energy.md`."
     ),
     "energy": (
         "Of the whole card, as median, smallest and largest over the runs. `energy_j`: joules from start to "
@@ -76,14 +95,15 @@ _NOTES = {
         "`open`: on that side the next sample is missing, it may be longer."
     ),
     "quality": (
-        "`invalid`: the run did not measure what it should have. `warned`: look at it. Neither is left out of"
-        " any number. A finding without a repetition is about all runs of the engine on the dataset."
+        "`invalid`: the run did not measure what it should have. `warned`: look at it. Neither is left out "
+        "of any number but the ratios between engines, which leave out invalid runs. A finding without a "
+        "repetition is about all runs of the engine on the dataset."
     ),
     "runs": (
         "In the order in which they were run. `reason`: why one did not finish (docs/tables-and-figures.md). "
-        "`device`: what the engine says it computed on. Seconds as in `training_time`; `idle_share`: "
-        "`idle_s` as share of `training_s` (0 to 1). `gpu_energy_j`, `gpu_net_energy_j`: "
-        "see `energy.md`; `quality`: see `quality.md`."
+        "`device`: what the engine says it computed on; `cores`: those of the machine. Seconds as in "
+        "`training_time`; `idle_share`: `idle_s` as share of `training_s` (0 to 1). `gpu_energy_j`, "
+        "`gpu_net_energy_j`: see `energy.md`; `quality`: see `quality.md`."
     ),
     "lines_of_code": (
         "`lines`: all of them, as the thesis counts. `code_lines`: those with code on them; "
@@ -105,13 +125,14 @@ _DASH = " A dash is missing, not zero."
 COMPARED = {
     "engines_by_machine": (
         "Engines by machine",
-        "Over the `n` finished runs of a side with a value: median, mean, and the mean's 95 % interval by "
-        f"Student's t.{_DASH}",
+        "Over the `n` finished runs of a side with a value: median, mean, the mean's 95 % interval by "
+        f"Student's t, geometric mean and coefficient of variation (`cv`, a share).{_DASH}",
     ),
     "ratios_by_machine": (
         "Ratios of engines by machine",
-        "`engine` over `baseline`, both of the same side: a ratio of geometric means, with its 95 % interval "
-        f"by Welch's t on logarithms.{_DASH}",
+        "`engine` over `baseline`, both of the same side: a ratio of geometric means with its 95 % interval, "
+        "of the `n_pairs` repetitions that both have in one pass (`method` `pairs`), or by Welch's t of "
+        f"independent runs. Invalid runs do not count: `reason`.{_DASH}",
     ),
     "agreement": (
         "Verdicts of the sides",
@@ -122,7 +143,8 @@ COMPARED = {
     "differences": ("What differs", f"{_BESIDE}What is recorded of both and is not the same."),
     "measures": (
         "What was measured, against the first",
-        f"{_BESIDE}Medians of both; `b_to_a`: the ratio of geometric means, with its 95 % interval.{_DASH}",
+        f"{_BESIDE}Medians of both; `b_to_a`: the ratio of geometric means with its 95 % interval by Welch's "
+        f"t, as runs of two experiments are not paired; invalid runs do not count in it.{_DASH}",
     ),
     "ratios": (
         "Ratios of engines, against the first",
@@ -153,6 +175,7 @@ def notes(
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`, {index.deployment})"
     said = _unknown(index, unknown, why_unknown) if name == "quality" else ""
     said += _waiting(index) if name == "idle_windows" else ""
+    said += _no_blocks(index) if name == "blocks" else ""
     said += "" if name in NOT_OF_RUNS else _limited(index) + _computed_on(devices)
     return (
         f"{_NOTES[name]}{absent}{said}\n\nMachine: {machine}. "
@@ -173,7 +196,8 @@ def _flagged(findings: pd.DataFrame) -> str:
     runs = f"Runs flagged: {', '.join(parts) or 'none'}"
     groups = len(findings[findings["repetition"].isna()][["dataset", "engine"]].drop_duplicates())
     also = f"; groups flagged: {groups}" if groups else ""
-    return f"{runs}{also}{', see `quality.md`; they count like any other' if len(findings) else ''}. "
+    where = ", see `quality.md`; all but ratios count them like any other" if len(findings) else ""
+    return f"{runs}{also}{where}. "
 
 
 def _limited(index: Index) -> str:
@@ -186,6 +210,13 @@ def _limited(index: Index) -> str:
 def _computed_on(devices: str) -> str:
     """That engines computed on unlike devices, and which."""
     return f"\n\n**Computed on unlike devices:** {plain(devices)}." if devices else ""
+
+
+def _no_blocks(index: Index) -> str:
+    """That there are none where the runs of a repetition have nothing in common."""
+    if index.report.design == "blocks":
+        return ""
+    return "\n\n**The runs are independent of each other (`design: independent`): there are no blocks.**"
 
 
 def _waiting(index: Index) -> str:

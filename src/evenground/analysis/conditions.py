@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from evenground.analysis.devices import processor_only
-from evenground.analysis.environment import Environment, read_environment
+from evenground.analysis.environment import Environment
 from evenground.analysis.index import Index
 from evenground.analysis.readings import are_first
 from evenground.analysis.runs import Floats, Run, Samples
+from evenground.analysis.seen import Seen
 from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
 from evenground.gpus.record import GpuRecord
@@ -62,6 +63,7 @@ COLUMNS = (
     ),
     *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
     *("clock_set_s", "off_card", "desktop_processes", "desktop_words", "processor_only"),
+    *("device", "launched_s", "exited_s", "up_s", "kernel_peak_rss_bytes"),
     *FAULTS,
     *(f"{name}_words" for name in FAULTS),
     *UNKNOWN.values(),
@@ -72,7 +74,7 @@ Lock = dict[str, set[str]]
 Judges = Mapping[str, Callable[[Recorded], Judged]]
 
 
-def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -> dict[str, object]:
+def condition_row(seen: Seen, index: Index, lock: Lock | None) -> dict[str, object]:
     """The conditions of one run, named as in COLUMNS; what is not known is NaN, and then no reason is given.
 
     missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training. n_not_seen:
@@ -80,13 +82,17 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
     load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
     how much the machine's clock was set during the run. Each of FAULTS: its size, and in NAME_words what was
     seen. off_card: 1 where a training on a GPU held no memory of the card. processor_only: 1 for an arm
-    without a GPU by design. For the columns of UNKNOWN and COMPARED see there.
+    without a GPU by design. device: what the engine says it computed on. launched_s, exited_s: of its
+    process, in seconds since 1970. up_s: how long the machine had been up at the launch.
+    kernel_peak_rss_bytes: the most memory that one of its processes ever held, as the kernel kept it.
+    For the columns of UNKNOWN and COMPARED see there.
     """
-    environment = read_environment(run)
+    run, samples, environment = seen.run, seen.samples, seen.environment
+    process, peak = run.process, run.process.peak_process_rss_bytes
     return {
         "steps": steps(run.events, index.parameters.get("batch_size")),
         **_sampling(samples),
-        **_unseen(run.process.not_seen),
+        **_unseen(process.not_seen),
         **_card(run, samples, environment.gpu),
         "processor_only": float(processor_only(run, index)),
         **_machine(environment),
@@ -97,6 +103,11 @@ def condition_row(run: Run, samples: Samples, index: Index, lock: Lock | None) -
         UNKNOWN["surroundings"]: reasons(environment.surroundings),
         **_compared(environment),
         "clock_set_s": run.times.clock.set_by_s,
+        "device": run.device,
+        "launched_s": process.launched_ns / 1e9,
+        "exited_s": process.exited_ns / 1e9,
+        "up_s": (process.launched_ns - run.times.clock.anchor_ns) / 1e9,
+        "kernel_peak_rss_bytes": np.nan if peak is None else float(peak),
     }
 
 

@@ -14,8 +14,6 @@ from evenground.files import replacing, unreadable, write_text
 DIGITS = 4
 MIB = 2**20
 EMPTY = "–"
-# Below this the digits of a p-value say nothing.
-LEAST_P = 0.0001
 # Of a table of several sides: a column of words for each.
 VERDICT_OF = "verdict_"
 SPREAD = ("median", "min", "max")
@@ -32,6 +30,8 @@ TEXT = (
     "device",
     "key",
     "measure",
+    "method",
+    "block",
     "resource",
     "unit",
     "integral_unit",
@@ -46,6 +46,11 @@ TEXT = (
     "instrument",
     "verdict",
     "demonstration",
+    "effect",
+    "in_prediction",
+    "idle",
+    "CV",
+    "flagged",
     "quantity",
     "stated",
     "agrees",
@@ -153,13 +158,6 @@ def markdown_table(frame: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)])
 
 
-def readable_p(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with p-values as they are read: a very small one is said to be small."""
-    names = [name for name in ("p", "p_holm") if name in frame.columns]
-    small = {name: frame[name].map(lambda p: f"< {LEAST_P}" if p < LEAST_P else p) for name in names}
-    return frame.assign(**small)
-
-
 def folded_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
     """Each row as the words that are shown, rounded; X_median, X_min and X_max stand in one."""
     return [
@@ -184,7 +182,9 @@ def _folded(row: dict[str, str]) -> dict[str, str]:
 
 def _scale(row: dict[object, object], name: object) -> float:
     """What a number of this row is divided by: MiB for peaks, ranges and integrals of bytes."""
-    measured = str(name).startswith(("peak", "range", "integral", "mean", "median", "used"))
+    measured = str(name).startswith(
+        ("peak", "p95", "range", "integral", "mean", "median", "geometric", "used")
+    )
     measured |= name in ("min", "max")
     return MIB if measured and row.get("unit") == "bytes" else 1.0
 

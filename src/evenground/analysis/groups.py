@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from evenground.analysis.index import Index
 from evenground.analysis.statistics import summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Rows = list[dict[str, object]]
 INVALID, WARNED = "invalid", "warned"

@@ -169,7 +169,7 @@ def without_gpu(windows: Sequence[Window], gpu: Sequence[GpuWindow]) -> list[Win
 
 
 def idle_of(run: Run, samples: Samples, phases: Rows) -> Idle:
-    """What one run idled; `phases` as by `normalise.phase_rows`."""
+    """What one run idled; `phases` as by `phases.phase_rows`."""
     spans = [(str(p["phase"]), float(str(p["start_s"])), float(str(p["end_s"]))) for p in phases]
     span_ns = (run.events.train_start_ns, run.events.train_end_ns)
     gpu = gpu_windows(run.process, samples)

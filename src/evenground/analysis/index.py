@@ -38,6 +38,7 @@ ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 Words = Annotated[str, Field(max_length=500), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Amount = Annotated[int, Field(ge=1, le=10**9)]
+Look = Annotated[int, Field(ge=4, le=10_000)]
 # Every pair of a dataset and an engine is drawn.
 MOST_NAMES = 100
 
@@ -70,6 +71,10 @@ class Report:
     grid_s: Annotated[float, Field(ge=1e-3, le=60.0)]
     stand_ins: dict[Name, Name] = field(default_factory=dict)
     """Role or dataset of a claim -> engine or dataset that plays it."""
+    looks: Annotated[tuple[Look, ...], Field(max_length=10)] | Literal["precision"] = ()
+    """Numbers of repetitions at which verdicts are planned; `precision`: whenever they are precise enough."""
+    design: Literal["blocks", "independent"] = "blocks"
+    """Whether a repetition is a block of runs of one machine, whose runs are paired."""
 
 
 @dataclass(frozen=True)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 
 from evenground.analysis.index import Index
+from evenground.analysis.ratios import Compared, within
 from evenground.analysis.side_by_side import UNITS, Rows, Side, groups_of
-from evenground.analysis.statistics import Ratio, mean_interval, ratio_interval, summarise
-from evenground.analysis.tables import of_like_work
+from evenground.analysis.statistics import mean_interval, summarise
+from evenground.analysis.tables import ratio_columns
 
 _SIDE = ("side", "machine")
-_MEAN = ("n", "median", "mean", "mean_low_95", "mean_high_95", "reason")
-_RATIO = ("ratio", "low_95", "high_95", "df", "n_baseline", "n_engine", "reason")
+_MEAN = ("n", "median", "mean", "mean_low_95", "mean_high_95", "geometric_mean", "cv", "reason")
+_RATIO = ("ratio", "low_95", "high_95", "df", "method", "n_pairs", "n_baseline", "n_engine", "reason")
 MEANS = ("dataset", "engine", "measure", "unit", *_SIDE, *_MEAN)
 RATIOS = ("dataset", "baseline", "engine", "measure", *_SIDE, *_RATIO)
 Pair = tuple[str, str, str]
 
 
 def engines_by_machine(sides: Sequence[Side]) -> pd.DataFrame:
-    """Per dataset, engine and measure a row for each side: median, mean and the mean's 95 % interval.
+    """Per dataset, engine and measure a row for each side: median, means, and the mean's 95 % interval.
 
     The interval is Student's (`statistics.mean_interval`), in the unit of the measure; below two runs there
     is a reason instead. What no side has measured is left out.
@@ -42,8 +42,16 @@ def _of(side: Side) -> dict[str, object]:
 
 def _mean(values: Sequence[float]) -> dict[str, object]:
     found, interval = summarise(values), mean_interval(values)
-    ends = {"mean_low_95": interval.low, "mean_high_95": interval.high, "reason": interval.reason}
-    return {"n": found.n, "median": found.median, "mean": found.mean, **ends}
+    return {
+        "n": found.n,
+        "median": found.median,
+        "mean": found.mean,
+        "mean_low_95": interval.low,
+        "mean_high_95": interval.high,
+        "geometric_mean": found.geometric_mean,
+        "cv": found.variation,
+        "reason": interval.reason,
+    }
 
 
 def ratios_by_machine(sides: Sequence[Side]) -> pd.DataFrame:
@@ -57,9 +65,12 @@ def ratios_by_machine(sides: Sequence[Side]) -> pd.DataFrame:
         for measure in UNITS:
             named = {"dataset": dataset, "baseline": baseline, "engine": engine, "measure": measure}
             found = [_within(side, pair, measure) for side in sides]
-            if not all(math.isnan(one.ratio) for one in found):
-                rows += [{**named, **_of(s), **_row(one)} for s, one in zip(sides, found, strict=True)]
-    return pd.DataFrame(rows, columns=RATIOS)
+            if not all(math.isnan(one.ratio.ratio) for one in found):
+                for side, one in zip(sides, found, strict=True):
+                    devices = side.unlike_devices(dataset, (baseline, engine))
+                    reason = "; ".join(filter(None, (one.reason, devices)))
+                    rows.append({**named, **_of(side), **ratio_columns(one), "reason": reason})
+    return pd.DataFrame(rows, columns=RATIOS).astype({"n_pairs": "Int64"})
 
 
 def _pairs(sides: Sequence[Side]) -> list[Pair]:
@@ -73,12 +84,10 @@ def _pairs(sides: Sequence[Side]) -> list[Pair]:
     return list(found.values())
 
 
-def _within(side: Side, pair: Pair, measure: str) -> Ratio:
-    dataset, *engines = pair
-    baseline, engine = (side.of(dataset, name, measure) for name in engines)
-    found = of_like_work(ratio_interval(baseline, engine), _unlike(side.index, pair))
-    devices = side.unlike_devices(dataset, engines)
-    return replace(found, reason="; ".join(filter(None, (found.reason, devices))))
+def _within(side: Side, pair: Pair, measure: str) -> Compared:
+    dataset, baseline, engine = pair
+    found = within(side.index, side.pair(dataset, (baseline, engine), measure))
+    return found.without(_unlike(side.index, pair))
 
 
 def _unlike(index: Index, pair: Pair) -> str:
@@ -88,9 +97,3 @@ def _unlike(index: Index, pair: Pair) -> str:
     if dataset is None or not engines.keys() >= set(pair[1:]):
         return ""
     return dataset.unlike(engines[pair[1]], engines[pair[2]])
-
-
-def _row(found: Ratio) -> dict[str, object]:
-    numbers = {"ratio": found.ratio, "low_95": found.low, "high_95": found.high, "df": found.df}
-    counts = {"n_baseline": found.n_baseline, "n_engine": found.n_other}
-    return {**numbers, **counts, "reason": found.reason}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from evenground.analysis.groups import Rows, flagged, group, groups
 from evenground.analysis.index import Index
@@ -11,6 +12,9 @@ from evenground.analysis.runs import Floats, Run, Samples
 from evenground.analysis.statistics import summarise
 from evenground.analysis.timeline import CARRIED_PERIODS, carry_forward
 from evenground.records.times import Process
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Column -> what it is called in the table.
 MOMENTS = {
@@ -78,6 +82,8 @@ def memory_table(
     index: Index, runs: pd.DataFrame, memory: pd.DataFrame, missing: pd.DataFrame
 ) -> pd.DataFrame:
     """Per dataset, engine, resource and moment: bytes in use and their share of the run's peak (0 to 1)."""
+    import pandas as pd  # slow to import, and preflight, which comes by here, makes no table
+
     rows: Rows = []
     for named, wanted in groups(index, runs):
         mine, lacking = (group(frame, **named) for frame in (memory, missing))

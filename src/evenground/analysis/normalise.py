@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from evenground.analysis import by_phase, conditions, energy, idle, memory
+from evenground.analysis import by_phase, conditions, energy, idle, memory, taken
 from evenground.analysis.by_phase import mean_by_phase, phase_means
 from evenground.analysis.conditions import Lock, condition_row, read_locks
 from evenground.analysis.energy import energy_row
+from evenground.analysis.extrapolation import find_sample
 from evenground.analysis.groups import Rows
-from evenground.analysis.idle import idle_of
 from evenground.analysis.index import Index
 from evenground.analysis.memory import memory_rows
-from evenground.analysis.runs import COUNTER, Run, read_runs
-from evenground.analysis.timeline import COLUMNS, MeanTimeline, Timeline, align, mean_timeline, step_ns
+from evenground.analysis.runs import Run, read_runs
+from evenground.analysis.seen import see
+from evenground.analysis.taken import measure_rows
+from evenground.analysis.timeline import COLUMNS, MeanTimeline, Timeline, mean_timeline, step_ns, why_missing
 from evenground.errors import EvengroundError
-from evenground.records.times import Moments, Process
 
 # Of all runs together; they take about 4 GiB of memory.
 MOST_STEPS = 10_000_000
 NO_RUN = "no finished run"
-NO_REASON = "no value was written and no reason given"
 _GROUP = ("dataset", "engine")
 _RUN = (*_GROUP, "repetition")
 COLUMNS_OF = {
@@ -38,6 +37,7 @@ COLUMNS_OF = {
     "idle": (*_RUN, *idle.COLUMNS),
     "memory": (*_RUN, *memory.COLUMNS),
     "energy": (*_RUN, *energy.COLUMNS),
+    "measures": (*_RUN, *taken.COLUMNS),
 }
 
 
@@ -52,6 +52,7 @@ class Normalised:
     by_phase: dataset, engine, column, phase, place, n, mean, min, max (see `by_phase`).
     conditions, idle, memory, energy: dataset, engine, repetition, then the COLUMNS of the modules so named;
     conditions has those of `idle.CONDITIONS` too.
+    measures: dataset, engine, repetition, then the COLUMNS of `taken`: what verdicts are made of.
     """
 
     timelines: pd.DataFrame
@@ -63,6 +64,7 @@ class Normalised:
     idle: pd.DataFrame
     memory: pd.DataFrame
     energy: pd.DataFrame
+    measures: pd.DataFrame
 
 
 def normalise(index: Index) -> Normalised:
@@ -73,7 +75,7 @@ def normalise(index: Index) -> Normalised:
     _refuse_endless(grouped, index.report.grid_s)
     locks = read_locks(index)
     frames: dict[str, list[pd.DataFrame]] = {name: [] for name in ("timelines", "mean", "by_phase")}
-    few = ("phases", "missing", "conditions", "idle", "memory", "energy")
+    few = ("phases", "missing", "conditions", "idle", "memory", "energy", "measures")
     rows: dict[str, Rows] = {name: [] for name in few}
     for (dataset, engine), runs in grouped.items():
         named = {"dataset": dataset, "engine": engine}
@@ -97,17 +99,18 @@ def normalise(index: Index) -> Normalised:
 
 def _one_run(run: Run, index: Index, lock: Lock | None) -> tuple[Timeline, pd.DataFrame, dict[str, Rows]]:
     """Its timeline, its parts of phases, and its rows of the frames that have few rows per run."""
-    samples, phases = run.samples(), phase_rows(run.events, run.process)
-    line = align(run.events, run.process, samples, index.report.grid_s)
-    idled = idle_of(run, samples, phases)
+    seen = see(run, index.report.grid_s)
+    sample = find_sample(index, run.wanted.dataset, run.wanted.engine)
     rows = {
-        "phases": phases,
-        "conditions": [{**condition_row(run, samples, index, lock), **idled.condition}],
-        "idle": idled.rows,
-        "memory": memory_rows(run, samples),
-        "energy": [energy_row(run, samples)],
+        "phases": seen.phases,
+        "conditions": [{**condition_row(seen, index, lock), **seen.idle.condition}],
+        "idle": seen.idle.rows,
+        "memory": memory_rows(run, seen.samples),
+        "energy": [energy_row(run, seen.samples)],
+        "measures": measure_rows(seen, sample),
     }
-    return line, phase_means(run.process, samples, run.events.train_start_ns, phases), rows
+    means = phase_means(run.process, seen.samples, run.events.train_start_ns, seen.phases)
+    return seen.line, means, rows
 
 
 def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) -> None:
@@ -119,36 +122,6 @@ def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) ->
         if steps > MOST_STEPS:
             what = f"the runs up to this one have more than {MOST_STEPS} steps of {grid_s} s"
             raise EvengroundError(what, str(run.folder), "set a larger grid_s")
-
-
-def phase_rows(events: Moments, process: Process) -> Rows:
-    """What the run was doing when, from launch to exit without a gap; seconds after the start of training.
-
-    load: launch to start of training (start of the interpreter, imports, reading, building);
-    first batch: until its result is there, compilation inside; epoch 1: the rest of that epoch;
-    after epoch N: until the next epoch starts, or the training ends; before evaluate: until it starts.
-    """
-    first = events.epochs[0]
-    ends = [
-        ("load", events.train_start_ns),
-        ("first batch", events.first_batch_end_ns),
-        (f"epoch {first.number}", first.end_ns),
-    ]
-    for before, epoch in pairwise(events.epochs):
-        ends += [(f"after epoch {before.number}", epoch.start_ns), (f"epoch {epoch.number}", epoch.end_ns)]
-    ends += [
-        (f"after epoch {events.epochs[-1].number}", events.train_end_ns),
-        ("before evaluate", events.evaluate_start_ns),
-        ("evaluate", events.evaluate_end_ns),
-        ("linger", events.linger_end_ns),
-        ("exit", process.exited_ns),
-    ]
-    starts_ns = [process.launched_ns, *(end_ns for _, end_ns in ends)]
-    zero_ns = events.train_start_ns
-    return [
-        {"phase": phase, "start_s": (start_ns - zero_ns) / 1e9, "end_s": (end_ns - zero_ns) / 1e9}
-        for start_ns, (phase, end_ns) in zip(starts_ns, ends, strict=False)
-    ]
 
 
 def _timeline_frame(named: dict[str, object], line: Timeline, grid_s: float) -> pd.DataFrame:
@@ -174,8 +147,7 @@ def _missing_rows(runs: list[Run], lines: list[Timeline]) -> Rows:
     for name in COLUMNS:
         lacking = [run for run, line in zip(runs, lines, strict=True) if np.isnan(line.columns[name]).all()]
         if lacking:
-            source = COUNTER if name == "cpu_pct" else name
-            reasons = dict.fromkeys(run.process.missing.get(source, NO_REASON) for run in lacking)
+            reasons = dict.fromkeys(why_missing(run.process, name) for run in lacking)
             counts = {"n_missing": len(lacking), "n": len(runs)}
             rows.append({"column": name, **counts, "reason": "; ".join(reasons)})
     return rows

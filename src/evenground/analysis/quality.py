@@ -14,6 +14,7 @@ from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.files import rounded
 from evenground.analysis.groups import INVALID, WARNED, groups
 from evenground.analysis.index import Index
+from evenground.analysis.statistics import summarise
 from evenground.gpus import judge as gpus
 from evenground.surroundings.judge import differences
 
@@ -26,13 +27,8 @@ MOST_SWAPPED_PAGES = 256
 MOST_LOAD_PER_CORE = 1.0
 # Less is within what runs of the same work differ by; more is worth asking what they waited for.
 MOST_IDLE = 0.02
-# A twentieth is the size of differences between engines that are worth telling.
-MOST_VARIATION = 0.05
-# Idle time explains a spread where without it the coefficient of variation is smaller by a third or more.
-EXPLAINED = 1 / 3
-# B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers" (1993): the modified z-score is
-# 0.6745 (x - median) / MAD, and above 3.5 it is an outlier. Of fewer than five runs the MAD says too little.
-MODIFIED_Z, MAD_TO_SIGMA, FEWEST_FOR_OUTLIER = 3.5, 0.6745, 5
+# A spread by itself says nothing (`cv` of `training_time` has it); where half of it is idle time, this does.
+MOST_EXPLAINED = 0.5
 # Runs of one class of machine mostly share one.
 MOST_REASONS = 2
 
@@ -61,7 +57,6 @@ Name = Literal[
     "gpu power limit",
     "gpu clock",
     "gpu persistence",
-    "outlier",
     "spread",  # of a whole group, as the next one
     "surroundings",
     "card",
@@ -282,7 +277,9 @@ class Finding:
 
 def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     """Every finding about the finished runs, group by group; `conditions` as in `conditions.COLUMNS`."""
-    judged = runs[runs["status"] == "finished"].merge(conditions, on=["dataset", "engine", "repetition"])
+    # Both say what a run computed on.
+    own = conditions.drop(columns="device", errors="ignore")
+    judged = runs[runs["status"] == "finished"].merge(own, on=["dataset", "engine", "repetition"])
     found: list[Finding] = []
     for named, group in groups(index, judged):
         found += _spread(group["training_s"], group["idle_s"], named)
@@ -291,7 +288,6 @@ def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) ->
         found += _devices(index, judged, named)
         found += _of_accuracy(index, group, named)
         found += [finding for gate in GATES for finding in _through(gate, group, named)]
-        found += _outliers(group, named)
     table = pd.DataFrame([asdict(finding) for finding in found], columns=list(Finding.__annotations__))
     return table.astype({"repetition": "Int64"})
 
@@ -346,40 +342,21 @@ def _of_accuracy(index: Index, group: pd.DataFrame, named: Names) -> list[Findin
     ]  # fmt: skip
 
 
-def modified_z(values: pd.Series[float]) -> pd.Series[float]:
-    """Distance of each value from the median, in robust standard deviations; NaN where most are equal."""
-    off = values - values.median()
-    mad = float(off.abs().median())
-    return off * (MAD_TO_SIGMA / mad if mad else np.nan)
-
-
-def _outliers(group: pd.DataFrame, named: Names) -> list[Finding]:
-    if len(group) < FEWEST_FOR_OUTLIER:
-        return []
-    scored = group.assign(z=modified_z(group["training_s"]).abs())
-    gate = Gate("outlier", WARNED, "z", MODIFIED_Z, "modified z-score of the training time in its group")
-    return _through(gate, scored, named)
-
-
-def _variation(values: pd.Series[float]) -> float:
-    """Coefficient of variation; NaN of fewer than two values, and where their mean is zero."""
-    mean = float(values.mean())
-    if len(values) < 2 or mean == 0:
-        return np.nan
-    return float(values.std(ddof=1)) / mean
-
-
 def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], named: Names) -> list[Finding]:
-    """The spread of a group; where idle time makes a good part of it, the reason says so."""
-    variation = _variation(training_s)
-    if not variation > MOST_VARIATION:
+    """Whether idle time is the cause of a good part of the spread of a group's training times."""
+    # The idle time of one run that is not known makes the rest not known, too.
+    if not (idle_s > MOST_IDLE * training_s).any() or idle_s.isna().any():
         return []
-    why = "coefficient of variation of the group's training times"
-    # The idle time of one run that is not known makes this one not known, too.
-    rest = _variation(training_s - idle_s) if idle_s.notna().all() else np.nan
-    if rest <= (1 - EXPLAINED) * variation:
-        why += f"; {rounded(rest)} without their idle time (idle_windows.md)"
-    return [_of_group(named, "spread", variation, MOST_VARIATION, why)]
+    whole = summarise(training_s.tolist()).variation
+    rest = summarise((training_s - idle_s).tolist()).variation
+    explained = 1 - rest / whole if whole else np.nan
+    if not explained > MOST_EXPLAINED:
+        return []
+    why = (
+        "share of the spread of the group's training times that their idle time explains: coefficient of "
+        f"variation {rounded(whole)}, without it {rounded(rest)} (idle_windows.md)"
+    )
+    return [_of_group(named, "spread", explained, MOST_EXPLAINED, why)]
 
 
 def _surroundings(compared: pd.DataFrame, named: Names) -> list[Finding]:

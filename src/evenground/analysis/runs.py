@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Index, WantedRun
@@ -21,6 +20,9 @@ from evenground.records.events import MAX_UNIX_NS, Expected
 from evenground.records.faults import RecordError, first_fault
 from evenground.records.samples import AGAIN
 from evenground.records.times import SAMPLES, Moments, Process, RunTimes, read_times
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -181,6 +183,8 @@ def parse_samples(content: bytes, where: Path, anchor_ns: int = 0) -> Samples:
 
 def _read_columns(content: bytes, where: Path, needed: set[str], numbers: Sequence[str]) -> pd.DataFrame:
     """The times and `numbers` of a samples file, a column that may be absent as NaN."""
+    import pandas as pd  # slow to import, and preflight, which comes by here, reads no samples
+
     try:
         # A time that is not finite is refused below; the cast's own warning would be a second line.
         with np.errstate(invalid="ignore"):

@@ -13,8 +13,11 @@ from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import ENERGY, NET, with_energy
 from evenground.analysis.index import Index
 from evenground.analysis.normalise import normalise
-from evenground.analysis.resources import use_of
-from evenground.analysis.statistics import Ratio, ratio_interval, ratio_of_ratios, summarise
+from evenground.analysis.pairs import Blocks, blocks_of
+from evenground.analysis.quality import quality_table
+from evenground.analysis.ratios import Pair, Runs, of_ratios, unpaired, within
+from evenground.analysis.resources import trainings, use_of
+from evenground.analysis.statistics import Ratio, Repeated, summarise
 from evenground.analysis.tables import runs_table
 from evenground.analysis.times import MEASURES
 
@@ -33,16 +36,29 @@ Rows = list[dict[str, object]]
 
 @dataclass(frozen=True)
 class Side:
-    """One of them: its name in tables, its index, the table `runs`, values by dataset, engine and measure."""
+    """One of them: its name in tables, its index, its table `runs`, its blocks.
+
+    `values`: what each of its runs measured, by dataset, engine and measure, then by repetition.
+    """
 
     name: str
     index: Index
-    values: dict[tuple[str, str, str], list[float]]
+    values: dict[tuple[str, str, str], Repeated]
     runs: pd.DataFrame
+    blocks: Blocks
 
     def of(self, dataset: str, engine: str, measure: str) -> list[float]:
         """Values over repetitions; none of what this side does not have."""
-        return self.values.get((dataset, engine, measure), [])
+        return [*self.values.get((dataset, engine, measure), {}).values()]
+
+    def arm(self, dataset: str, engine: str, measure: str) -> Runs:
+        """The same with their repetitions and blocks."""
+        values = self.values.get((dataset, engine, measure), {})
+        return Runs(blocks=self.blocks, arm=(dataset, engine), values=values)
+
+    def pair(self, dataset: str, engines: tuple[str, str], measure: str) -> Pair:
+        """What two of its engines measured."""
+        return self.arm(dataset, engines[0], measure), self.arm(dataset, engines[1], measure)
 
     def unlike_devices(self, dataset: str, engines: Sequence[str]) -> str:
         """In words, what these engines computed on, where that is not the same device; else nothing."""
@@ -53,22 +69,48 @@ class Side:
 def read_side(name: str, index: Index) -> Side:
     """Read all runs of an index. EvengroundError when one cannot be read."""
     frames = normalise(index)
-    return side_of(name, index, with_energy(runs_table(index), frames.energy), frames.timelines)
+    runs = runs_table(index)
+    quality = quality_table(index, runs, frames.conditions)
+    recorded = Recorded(
+        runs=with_energy(runs, frames.energy),
+        timelines=frames.timelines,
+        conditions=frames.conditions,
+        quality=quality,
+    )
+    return side_of(name, index, recorded)
 
 
-def side_of(name: str, index: Index, runs: pd.DataFrame, timelines: pd.DataFrame) -> Side:
-    """The same from the table `runs`, with its energies, and the frame `timelines` of an index."""
-    lines = dict(iter(timelines.groupby(["dataset", "engine", "repetition"])))
-    values: dict[tuple[str, str, str], list[float]] = {}
-    for run in runs[runs["status"] == "finished"].itertuples():
-        key = (str(run.dataset), str(run.engine))
-        mine = lines[(*key, run.repetition)]
-        for measure in OF_RUNS:
-            values.setdefault((*key, measure), []).append(float(getattr(run, measure)))
+@dataclass(frozen=True)
+class Recorded:
+    """What a side is made from: its tables `runs` (with energies) and `quality`, and two of its frames."""
+
+    runs: pd.DataFrame
+    timelines: pd.DataFrame
+    conditions: pd.DataFrame
+    quality: pd.DataFrame
+
+
+def side_of(name: str, index: Index, recorded: Recorded) -> Side:
+    """A side from tables and frames that are there already."""
+    lines = dict(iter(recorded.timelines.groupby(["dataset", "engine", "repetition"])))
+    trained = trainings(recorded.runs, recorded.conditions)
+    values: dict[tuple[str, str, str], dict[int, float]] = {}
+    done = recorded.runs[recorded.runs["status"] == "finished"]
+    for run in done.to_dict("records"):
+        dataset, engine, repetition = str(run["dataset"]), str(run["engine"]), int(run["repetition"])
+        mine = {measure: float(run[measure]) for measure in OF_RUNS}
+        line, training = lines[dataset, engine, repetition], trained[dataset, engine, repetition]
         for measure, (_, column, figure) in USES.items():
-            use = use_of(mine, column, float(str(run.training_s)), index.report.grid_s)
-            values.setdefault((*key, measure), []).append(getattr(use, figure))
-    return Side(name, index, values, runs)
+            mine[measure] = getattr(use_of(line, column, training, index.report.grid_s), figure)
+        for measure, value in mine.items():
+            values.setdefault((dataset, engine, measure), {})[repetition] = value
+    return Side(
+        name=name,
+        index=index,
+        values={**values},
+        runs=recorded.runs,
+        blocks=blocks_of(recorded.conditions, recorded.quality),
+    )
 
 
 def side_names(sources: Sequence[str]) -> list[str]:
@@ -103,19 +145,20 @@ def against_first(sides: Sequence[Side], table: Callable[[Side, Side], pd.DataFr
 
 
 def measures(a: Side, b: Side) -> pd.DataFrame:
-    """Per dataset, engine and measure: both medians, and b over a as in `statistics.ratio_interval`.
+    """Per dataset, engine and measure: both medians, and b over a as by `ratios.unpaired`.
 
-    What neither side has measured is left out.
+    Runs of two sources are never paired. What neither side has measured is left out.
     """
     rows: Rows = []
     for dataset, engine in groups_of([a, b]):
         for measure, unit in UNITS.items():
-            of_a, of_b = a.of(dataset, engine, measure), b.of(dataset, engine, measure)
-            in_a, in_b = summarise(of_a), summarise(of_b)
+            in_a, in_b = (summarise(side.of(dataset, engine, measure)) for side in (a, b))
             if in_a.n or in_b.n:
                 named = {"dataset": dataset, "engine": engine, "measure": measure, "unit": unit}
                 shown = {"median_a": in_a.median, "median_b": in_b.median, "n_a": in_a.n, "n_b": in_b.n}
-                rows.append({**named, **shown, **_ratio("b_to_a", ratio_interval(of_a, of_b))})
+                found = unpaired((a.arm(dataset, engine, measure), b.arm(dataset, engine, measure)))
+                of_both = _ratio("b_to_a", found.ratio)
+                rows.append({**named, **shown, **of_both, "reason": found.reason})
     columns = ["dataset", "engine", "measure", "unit", "median_a", "median_b", "n_a", "n_b", *_RATIO]
     return pd.DataFrame(rows, columns=columns)
 
@@ -141,16 +184,18 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
     rows: Rows = []
     for dataset, first, second in _shared_pairs(a.index, b.index):
         for measure in UNITS:
-            pairs = [(s.of(dataset, first, measure), s.of(dataset, second, measure)) for s in (a, b)]
-            in_a, in_b = (ratio_interval(*pair) for pair in pairs)
-            if not (math.isnan(in_a.ratio) and math.isnan(in_b.ratio)):
-                named = {"dataset": dataset, "baseline": first, "engine": second, "measure": measure}
-                own = {**_short("a", in_a), **_short("b", in_b)}
-                of_both = _ratio("b_to_a", ratio_of_ratios(pairs[0], pairs[1]))
-                devices = {side.name: side.unlike_devices(dataset, (first, second)) for side in (a, b)}
-                told = [f"{name}: {words}" for name, words in devices.items() if words]
-                of_both["reason"] = "; ".join(filter(None, (str(of_both["reason"]), *told)))
-                rows.append({**named, **own, **of_both})
+            pairs = [side.pair(dataset, (first, second), measure) for side in (a, b)]
+            found = [within(side.index, pair) for side, pair in zip((a, b), pairs, strict=True)]
+            if all(math.isnan(one.ratio.ratio) for one in found):
+                continue
+            named = {"dataset": dataset, "baseline": first, "engine": second, "measure": measure}
+            own = {**_short("a", found[0].ratio), **_short("b", found[1].ratio)}
+            both = of_ratios((a.index, pairs[0]), (b.index, pairs[1]))
+            said = [both.reason]
+            for side, one in zip((a, b), found, strict=True):
+                words = (one.dropped, side.unlike_devices(dataset, (first, second)))
+                said += [f"{side.name}: {what}" for what in words if what]
+            rows.append({**named, **own, **_ratio("b_to_a", both), "reason": "; ".join(filter(None, said))})
     return pd.DataFrame(rows, columns=[*columns, *_RATIO])
 
 

@@ -1,18 +1,26 @@
-"""Summaries of a handful of repetitions, and the ratio of two groups with its interval."""
+"""Summaries of a handful of repetitions, and contrasts of groups of runs with their intervals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median, variance
+from statistics import fmean, median, stdev, variance
 
 from scipy.special import stdtrit
 
 LEVEL = 0.95
+# Below these an interval says nothing that a verdict may rest on (docs/claims.md).
+MIN_RUNS, MIN_PAIRS = 3, 4
 NOTHING = "no value"
-TOO_FEW = "fewer than two runs"
+TOO_FEW = "too few runs"
 NOT_POSITIVE = "a value is not above zero"
+NO_SPREAD = "every run gave the same value, and how finely it was measured is not known"
+# A variance below this is the rounding of logarithms.
+ROUNDING = 1e-30
+
+Repeated = Mapping[int, float]
+"""Repetition -> the value of its run, NaN where that is missing."""
 
 
 def added(values: Iterable[float]) -> float:
@@ -25,10 +33,15 @@ def added(values: Iterable[float]) -> float:
 
 @dataclass(frozen=True)
 class Summary:
-    """Median, mean and range of `n` values in their own unit; all NaN when there is no value."""
+    """Median, means, range and coefficient of variation of `n` values; NaN where it cannot be had.
+
+    `geometric_mean` is NaN where a value is not above zero, `variation` (a share) of fewer than two values.
+    """
 
     median: float
     mean: float
+    geometric_mean: float
+    variation: float
     minimum: float
     maximum: float
     n: int
@@ -36,10 +49,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A weighted sum of group means in its own unit, or NaN with the `reason`.
+    """A weighted sum of group means in its own unit with its interval, or NaN with the `reason`.
 
-    `centre`, `se` and `spreads` (variance of one run of each group, with its weight) are on the scale of the
-    test: logarithms where `log`, the unit itself otherwise.
+    `centre`, `se` and `spreads` are on the scale of the test: logarithms where `log`, the unit itself
+    otherwise. `spreads`: variance of one block's contrast; of independent groups that of one run of each,
+    with its weight. `n`: complete blocks, or runs of the smallest group. `level`: of the interval. `extra`:
+    the part of the error's square that more runs make no smaller.
     """
 
     value: float
@@ -50,7 +65,15 @@ class Estimate:
     se: float
     log: bool
     spreads: tuple[float, ...]
+    n: int = 0
+    level: float = LEVEL
+    extra: float = 0.0
     reason: str = ""
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval, on the scale of the test."""
+        return half_width(self.df, self.se, self.level)
 
 
 @dataclass(frozen=True)
@@ -68,44 +91,95 @@ class Ratio:
 
 def summarise(values: Sequence[float]) -> Summary:
     """Summary of the values that were measured: NaN is missing, neither zero nor counted."""
-    known = _known(values)
-    if not known:
-        return Summary(math.nan, math.nan, math.nan, math.nan, 0)
-    return Summary(median(known), fmean(known), min(known), max(known), len(known))
+    found = known(values)
+    if not found:
+        nan = math.nan
+        return Summary(nan, nan, nan, nan, nan, nan, n=0)
+    mean = fmean(found)
+    positive = min(found) > 0
+    return Summary(
+        median=median(found),
+        mean=mean,
+        geometric_mean=math.exp(fmean(map(math.log, found))) if positive else math.nan,
+        variation=stdev(found) / mean if len(found) > 1 and mean else math.nan,
+        minimum=min(found),
+        maximum=max(found),
+        n=len(found),
+    )
+
+
+def pair_ratio(baseline: Repeated, other: Repeated, level: float = LEVEL) -> Ratio:
+    """Geometric mean of `other` over that of `baseline`, of the repetitions that both have.
+
+    The interval is Student's of the differences of logarithms (`blocked`). Below MIN_PAIRS pairs there is
+    none, and the reason says so: another method would be chosen by what the data look like.
+    """
+    return _ratio(blocked([(-1, baseline), (1, other)], True, level), MIN_PAIRS)
 
 
 def ratio_interval(baseline: Sequence[float], other: Sequence[float], level: float = LEVEL) -> Ratio:
-    """Geometric mean of `other` over that of `baseline`, with Welch's t interval on the logarithms.
+    """Geometric mean of `other` over that of `baseline`, of runs that are not paired, as of two machines.
 
     With y = ln x, d = mean(y2) - mean(y1), v_i = s_i^2 / n_i and se^2 = v1 + v2, the interval is
     exp(d -+ t(1 - (1 - level) / 2, df) * se), df = se^4 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)).
     Source: B. L. Welch, "The generalization of 'Student's' problem when several different population
     variances are involved", Biometrika 34 (1947), and F. E. Satterthwaite, Biometrics Bulletin 2
-    (1946) for df; logarithms because times are positive and differ by factors. Fewer than two values
-    on a side: no interval (NaN). No variance on either side: the interval is the point itself, df NaN.
+    (1946) for df; logarithms because times are positive and differ by factors. Below MIN_RUNS values
+    on a side: no interval (NaN).
     """
-    return _ratio(contrast([(-1, baseline), (1, other)], True, level), [baseline], [other])
+    found = _ratio(contrast([(-1, baseline), (1, other)], True, level), MIN_RUNS)
+    return Ratio(
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        df=found.df,
+        n_baseline=len(known(baseline)),
+        n_other=len(known(other)),
+        reason=found.reason,
+    )
 
 
 def ratio_of_ratios(
-    a: tuple[Sequence[float], Sequence[float]],
-    b: tuple[Sequence[float], Sequence[float]],
-    level: float = LEVEL,
+    a: tuple[Repeated, Repeated], b: tuple[Repeated, Repeated], level: float = LEVEL
 ) -> Ratio:
-    """The ratio of `b` (second over first) over that of `a`, with its interval.
+    """The ratio of `b` (second over first) over that of `a`, each of pairs; a and b are two sources.
 
-    As `ratio_interval`, with d the difference of the two differences of means of logarithms and the
-    variances of all four groups: Satterthwaite's approximation holds for any sum of variances.
-    `n_baseline` and `n_other` are the smaller number of values on each side.
+    Within a source the runs are paired, between the sources they are independent: Welch's interval of the
+    difference of the two means of log ratios. `n_baseline` and `n_other` are the pairs of each source.
     """
-    found = contrast([(1, a[0]), (-1, a[1]), (-1, b[0]), (1, b[1])], True, level)
-    return _ratio(found, a, b)
+    pairs = [_log_ratios(*side) for side in (a, b)]
+    found = _ratio(_exponential(contrast([(-1, pairs[0]), (1, pairs[1])], False, level)), MIN_PAIRS)
+    return Ratio(
+        ratio=found.ratio,
+        low=found.low,
+        high=found.high,
+        df=found.df,
+        n_baseline=len(pairs[0]),
+        n_other=len(pairs[1]),
+        reason=found.reason,
+    )
 
 
-def _ratio(found: Estimate, baseline: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Ratio:
-    counts = [min(len(_known(values)) for values in side) for side in (baseline, other)]
+def _log_ratios(baseline: Repeated, other: Repeated) -> list[float]:
+    """Logarithms of the ratios of the pairs of which both values are known and above zero."""
+    found = []
+    for repetition in sorted(baseline.keys() & other.keys()):
+        below, above = baseline[repetition], other[repetition]
+        if below > 0 and above > 0:
+            found.append(math.log(above / below))
+    return found
+
+
+def _ratio(found: Estimate, least: int) -> Ratio:
+    """The estimate as a ratio, without an interval where it rests on fewer runs or pairs than `least`."""
     reason = "no finished run" if found.reason == NOTHING else found.reason
-    return Ratio(found.value, found.low, found.high, found.df, counts[0], counts[1], reason)
+    low, high, df = found.low, found.high, found.df
+    if not reason and found.n < least:
+        what = "pairs" if least == MIN_PAIRS else "runs a side"
+        reason = f"{TOO_FEW}: {found.n}, an interval takes {least} {what}"
+    if reason:
+        low = high = df = math.nan
+    return Ratio(found.value, low, high, df, found.n, found.n, reason)
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:
@@ -113,51 +187,131 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     return contrast([(1.0, values)], log=False)
 
 
-def contrast(groups: Sequence[tuple[float, Sequence[float]]], log: bool, level: float = LEVEL) -> Estimate:
-    """The sum of weight times mean over `groups`, on logarithms (then as its exponential) or as it is.
+def blocked(
+    groups: Sequence[tuple[float, Repeated]], log: bool, level: float = LEVEL, extra: float = 0.0
+) -> Estimate:
+    """The mean over blocks of the sum of weight times value over `groups`, with Student's interval.
+
+    A repetition is a block; one that lacks a value of any group is left out. On logarithms where `log`.
+    `extra` is a variance of the mean that no number of runs makes smaller, as that of a coarse scale; its
+    degrees of freedom are infinite. Source: Student, Biometrika 6 (1908); R. A. Fisher, "The Design of
+    Experiments" (1935) for randomised blocks.
+    """
+    blocks = sorted(set.intersection(*(_repetitions(values) for _, values in groups)))
+    if not blocks:
+        return _without(NOTHING, log)
+    if log and min(values[block] for _, values in groups for block in blocks) <= 0:
+        return _without(NOT_POSITIVE, log)
+    rows = [[_scaled(values[block], log) for block in blocks] for _, values in groups]
+    weights = [weight for weight, _ in groups]
+    contrasts = [
+        added(w * x for w, x in zip(weights, block, strict=True)) for block in zip(*rows, strict=True)
+    ]
+    return _estimate(fmean(contrasts), [contrasts], log, level, extra)
+
+
+def contrast(
+    groups: Sequence[tuple[float, Sequence[float]]],
+    log: bool,
+    level: float = LEVEL,
+    extra: float = 0.0,
+) -> Estimate:
+    """The sum of weight times mean over independent `groups`, on logarithms (then its exponential) or as is.
 
     With v_i = w_i^2 s_i^2 / n_i the interval is the sum -+ t(0.5 + level / 2, df) sqrt(sum v_i) and df =
     (sum v_i)^2 / sum(v_i^2 / (n_i - 1)). Source: B. L. Welch, Biometrika 34 (1947); F. E. Satterthwaite,
     Biometrics Bulletin 2 (1946); for one group it is Student's interval (Biometrika 6, 1908). NaN is a
-    missing value.
+    missing value; `extra` as by `blocked`.
     """
-    known = [_known(values) for _, values in groups]
-    counts, weights = [len(values) for values in known], [weight for weight, _ in groups]
-    if min(counts) == 0:
+    values = [known(group) for _, group in groups]
+    if not all(values):
         return _without(NOTHING, log)
-    if log and min(min(values) for values in known) <= 0:
+    if log and min(map(min, values)) <= 0:
         return _without(NOT_POSITIVE, log)
-    scaled = [[math.log(value) for value in values] for values in known] if log else known
-    centre = added(weight * fmean(values) for weight, values in zip(weights, scaled, strict=True))
-    if min(counts) < 2:
-        return _without(TOO_FEW, log, math.exp(centre) if log else centre)
-    spreads = [w**2 * variance(values) for w, values in zip(weights, scaled, strict=True)]
-    df, se = welch([s / n for s, n in zip(spreads, counts, strict=True)], counts)
+    weighted = []
+    for (weight, _), group in zip(groups, values, strict=True):
+        weighted.append([weight * _scaled(value, log) for value in group])
+    return _estimate(added(map(fmean, weighted)), weighted, log, level, extra)
+
+
+def _estimate(
+    centre: float, groups: Sequence[Sequence[float]], log: bool, level: float, extra: float
+) -> Estimate:
+    """The estimate at `centre`, whose error is that of the means of independent groups, and `extra`."""
+    counts = [len(group) for group in groups]
+    n = min(counts)
+    if n < 2:
+        return _without(TOO_FEW, log, math.exp(centre) if log else centre, n)
+    spreads = tuple(variance(group) for group in groups)
+    variances = [spread / count for spread, count in zip(spreads, counts, strict=True)]
+    df, se = welch(variances, counts, extra)
+    if se == 0:
+        return _without(NO_SPREAD, log, math.exp(centre) if log else centre, n)
     half = half_width(df, se, level)
-    ends = (centre, centre - half, centre + half)
-    value, low, high = (math.exp(end) for end in ends) if log else ends
-    return Estimate(value, low, high, df, centre, se, log, tuple(spreads))
+    found = Estimate(
+        value=centre,
+        low=centre - half,
+        high=centre + half,
+        df=df,
+        centre=centre,
+        se=se,
+        log=log,
+        spreads=spreads,
+        n=n,
+        level=level,
+        extra=extra,
+    )
+    return _exponential(found) if log else found
 
 
-def _without(reason: str, log: bool, value: float = math.nan) -> Estimate:
+def _exponential(found: Estimate) -> Estimate:
+    """An estimate on logarithms with value and ends in the unit itself."""
+    return Estimate(
+        value=math.exp(found.value),
+        low=math.exp(found.low),
+        high=math.exp(found.high),
+        df=found.df,
+        centre=found.centre,
+        se=found.se,
+        log=True,
+        spreads=found.spreads,
+        n=found.n,
+        level=found.level,
+        extra=found.extra,
+        reason=found.reason,
+    )
+
+
+def _without(reason: str, log: bool, value: float = math.nan, n: int = 0) -> Estimate:
     nan = math.nan
-    return Estimate(value, nan, nan, nan, nan, nan, log, (), reason)
+    return Estimate(value, nan, nan, nan, nan, nan, log, (), n, reason=reason)
 
 
-def _known(values: Sequence[float]) -> list[float]:
+def known(values: Sequence[float]) -> list[float]:
+    """The values that are not missing."""
     return [float(value) for value in values if not math.isnan(value)]
 
 
-def welch(variances: Sequence[float], counts: Sequence[int]) -> tuple[float, float]:
+def _repetitions(values: Repeated) -> set[int]:
+    return {repetition for repetition, value in values.items() if not math.isnan(value)}
+
+
+def _scaled(value: float, log: bool) -> float:
+    return math.log(value) if log else float(value)
+
+
+def welch(variances: Sequence[float], counts: Sequence[int], extra: float = 0.0) -> tuple[float, float]:
     """Welch-Satterthwaite degrees of freedom and standard error of a sum of independent means.
 
-    `variances` are those of the means (with their weights), in the square of their unit. Where there is no
-    variance at all the degrees of freedom are NaN and the error is zero.
+    `variances` are those of the means (with their weights), in the square of their unit; `extra` is a further
+    one with infinite degrees of freedom. Where there is no variance at all the degrees of freedom are NaN and
+    the error is zero; where there is none but `extra` they are infinite.
     """
-    total = added(variances)
-    # Below this the spread is rounding of the logarithms, and its square would underflow.
-    if total < 1e-30:
-        return math.nan, 0.0
+    sampled = added(variances)
+    # Its square would underflow.
+    if sampled < ROUNDING:
+        return (math.inf, math.sqrt(extra)) if extra > ROUNDING else (math.nan, 0.0)
+    total = sampled + extra
     df = total**2 / added(v**2 / (n - 1) for v, n in zip(variances, counts, strict=True))
     return df, math.sqrt(total)
 

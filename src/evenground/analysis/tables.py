@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.block_effects import block_table
 from evenground.analysis.calibration import read_calibration
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import energy_table, with_energy
@@ -14,10 +15,12 @@ from evenground.analysis.groups import Rows, counts, flagged, group, groups, sum
 from evenground.analysis.idle import idle_table
 from evenground.analysis.index import Index
 from evenground.analysis.memory import memory_table
+from evenground.analysis.pairs import Blocks, blocks_of
 from evenground.analysis.quality import quality_table, with_quality
-from evenground.analysis.resources import resource_rows
+from evenground.analysis.ratios import Compared, Runs, within
+from evenground.analysis.resources import resource_rows, trainings
 from evenground.analysis.runs import read_runs
-from evenground.analysis.statistics import Ratio, ratio_interval
+from evenground.analysis.statistics import Repeated, summarise
 from evenground.analysis.times import MEASURES, run_times
 
 FINAL = "final_train_loss"
@@ -41,9 +44,11 @@ def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
     runs = runs_table(index)
     quality = quality_table(index, runs, frames.conditions)
     runs = with_energy(with_idle(with_quality(runs, quality), frames.conditions), frames.energy)
+    blocks = blocks_of(frames.conditions, quality)
     return {
         "training_time": training_time(index, runs),
-        "time_ratio": time_ratio(index, runs),
+        "time_ratio": time_ratio(index, runs, blocks),
+        "blocks": block_table(index, runs, frames.conditions, blocks),
         "resources": resources(index, runs, frames),
         "energy": energy_table(index, runs, frames.energy),
         "accuracy": accuracy(index, runs),
@@ -67,12 +72,13 @@ def runs_table(index: Index) -> pd.DataFrame:
         }
         run = measured.get(wanted)
         row["device"] = run.device if run else ""
+        row["cores"] = run.process.cores if run else None
         numbers: dict[str, float] = dict.fromkeys((*MEASURES, "test_accuracy", FINAL), np.nan)
         if run:
             numbers = asdict(run_times(run.events, run.process))
             numbers |= {"test_accuracy": run.events.test_accuracy, FINAL: run.events.epochs[-1].loss}
         rows.append({**row, **numbers, "quality": "", "key": wanted.key[:12]})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"cores": "Int64"})
 
 
 def with_idle(runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
@@ -120,26 +126,39 @@ def calibration(index: Index) -> pd.DataFrame:
 
 
 def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
-    """Per dataset and engine the times of `times.Times` and the idle time in seconds: median, mean, range."""
-    rows = [
-        {**named, "measure": measure, **summary(mine[measure]), **counts(mine), "n": _known(mine[measure])}
-        for named, mine in groups(index, runs)
-        for measure in (*MEASURES, "idle_s")
-    ]
+    """Per dataset and engine the times of `times.Times` and the idle time: median, means, spread, in seconds.
+
+    `cv` is the coefficient of variation, as a share. `geometric_mean` is missing where a value is zero, and
+    `cv` of fewer than two.
+    """
+    rows: Rows = []
+    for named, mine in groups(index, runs):
+        for measure in (*MEASURES, "idle_s"):
+            found = summarise(mine[measure].tolist())
+            rows.append(
+                {
+                    **named,
+                    "measure": measure,
+                    "median": found.median,
+                    "mean": found.mean,
+                    "geometric_mean": found.geometric_mean,
+                    "cv": found.variation,
+                    "min": found.minimum,
+                    "max": found.maximum,
+                    **counts(mine),
+                    "n": found.n,
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def _known(values: pd.Series[float]) -> int:
-    return int(values.notna().sum())
-
-
-def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
+def time_ratio(index: Index, runs: pd.DataFrame, blocks: Blocks) -> pd.DataFrame:
     """Per dataset and pair of engines: time of `engine` over time of `baseline`, with its 95 % interval.
 
     The baseline of a pair is the engine that stands first in the configuration, of an arm its engine.
-    The ratio is one of geometric means, its interval Welch's t on logarithms (`statistics.ratio_interval`).
-    Where one of the two trained on the first images only there is none, but the reason; where they computed
-    on unlike devices the reason says so beside it.
+    The ratio is one of geometric means, of pairs or of independent runs as the design has it
+    (`ratios.within`). Where one of the two trained on the first images only there is none, but the reason;
+    where they computed on unlike devices the reason says so beside it.
     """
     columns = [
         "dataset",
@@ -150,6 +169,8 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
         "low_95",
         "high_95",
         "df",
+        "method",
+        "n_pairs",
         "n_baseline",
         "n_engine",
         "n_wanted",
@@ -160,50 +181,64 @@ def time_ratio(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     rows: Rows = []
     for dataset in index.datasets:
         for first, second in index.pairs(dataset.name):
-            a, b = (group(runs, dataset.name, engine.name) for engine in (first, second))
+            names = (first.name, second.name)
+            a, b = (group(runs, dataset.name, name) for name in names)
             devices = unlike(devices_of(runs, dataset.name, (first, second)))
             for measure in MEASURES:
-                found = of_like_work(
-                    ratio_interval(a[measure].tolist(), b[measure].tolist()), dataset.unlike(first, second)
-                )
+                pair = [
+                    Runs(blocks, (dataset.name, name), by_repetition(mine, measure))
+                    for name, mine in zip(names, (a, b), strict=True)
+                ]
+                found = within(index, (pair[0], pair[1])).without(dataset.unlike(first, second))
                 rows.append(
                     {
                         "dataset": dataset.name,
                         "baseline": first.name,
                         "engine": second.name,
                         "measure": measure,
-                        "ratio": found.ratio,
-                        "low_95": found.low,
-                        "high_95": found.high,
-                        "df": found.df,
-                        "n_baseline": found.n_baseline,
-                        "n_engine": found.n_other,
+                        **ratio_columns(found),
                         "n_wanted": max(len(a), len(b)),
                         **flagged(pd.concat([a, b])),
                         "reason": "; ".join(filter(None, (found.reason, devices))),
                     }
                 )
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype({"n_pairs": "Int64"})
 
 
-def of_like_work(found: Ratio, unlike: str) -> Ratio:
-    """The ratio, without its numbers where there is a reason why they would compare `unlike` work."""
-    if not unlike:
-        return found
-    return replace(found, ratio=np.nan, low=np.nan, high=np.nan, df=np.nan, reason=unlike)
+def by_repetition(runs: pd.DataFrame, measure: str) -> Repeated:
+    """What the finished runs among a group's rows of the table `runs` measured."""
+    done = runs[runs["status"] == "finished"]
+    return {
+        int(number): float(value) for number, value in zip(done["repetition"], done[measure], strict=True)
+    }
+
+
+def ratio_columns(found: Compared) -> dict[str, object]:
+    """A ratio within one experiment as a table's columns."""
+    return {
+        "ratio": found.ratio.ratio,
+        "low_95": found.ratio.low,
+        "high_95": found.ratio.high,
+        "df": found.ratio.df,
+        "method": found.method,
+        "n_pairs": found.n_pairs,
+        "n_baseline": found.ratio.n_baseline,
+        "n_engine": found.ratio.n_other,
+    }
 
 
 def resources(index: Index, runs: pd.DataFrame, frames: Frames) -> pd.DataFrame:
-    """Per dataset, engine and resource: peak, range and integral during training (see `resources`)."""
+    """Per dataset, engine and resource: peak, 95th percentile, range and integral during training."""
+    trained = trainings(runs, frames.conditions)
     rows: Rows = []
     for named, mine in groups(index, runs):
-        done = mine[mine["status"] == "finished"]
-        training_s = dict(zip(done["repetition"], done["training_s"], strict=True))
+        names = (named["dataset"], named["engine"])
+        own = {key[2]: training for key, training in trained.items() if key[:2] == names}
         timelines, mean, missing = (
             group(frame, **named) for frame in (frames.timelines, frames.mean, frames.missing)
         )
         reasons = {str(row["column"]): _why(row) for row in missing.to_dict("records")}
-        use = resource_rows(timelines, mean, training_s, index.report.grid_s, reasons)
+        use = resource_rows(timelines, mean, own, index.report.grid_s, reasons)
         rows += [{**named, "n_wanted": len(mine), **flagged(mine), **row} for row in use]
     return pd.DataFrame(rows)
 

@@ -11,17 +11,17 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from evenground.analysis.files import VERDICT_OF as OF
 from evenground.analysis.index import Name, Words, printable
-from evenground.claims.instruments import Instrument
-from evenground.claims.judge import VERDICTS, Verdict
+from evenground.analysis.instruments import Instrument
+from evenground.claims.judge import NOT_JUDGED, UNDECIDED, Kind, Verdict
 from evenground.errors import EvengroundError
 from evenground.records.faults import first_fault
 
-UNTESTABLE = VERDICTS[-1]
-YES, NO, NOT_COMPARABLE = "yes", "no", "not comparable"
+YES, NO, OPEN, NOT_COMPARABLE = "yes", "no", "all open", "not comparable"
 TOO_FEW = "fewer than two sides could judge it"
-OTHER_RULE = "judged by other rules: the claims are not the same"
-FIRST, LAST = ("claim", "part", "instrument"), ("agree", "demonstration", "reason")
+OTHER_RULE = "judged by other rules: bound, size, tolerance or confidence are not the same"
+FIRST, LAST = ("claim", "part", "instrument"), ("agree", "kind", "demonstration", "reason")
 MOST_VERDICTS = 10_000
+SCHEMA = 2
 Key = tuple[str, str, str]
 
 
@@ -39,12 +39,16 @@ class _Verdict:
     claim: Name
     part: Name | Literal[""]
     instrument: Instrument
-    verdict: Verdict
+    verdict: Words
+    """As it is shown: what is no verdict says so."""
+    reading: Verdict
+    kind: Kind = "verdict"
     demonstration: Told = ""
     direction: Words | None = None
     bound: float | None = None
     published: float | None = None
     tolerance: float | None = None
+    confidence: float | None = None
     estimator: Words | None = None
 
     @property
@@ -54,12 +58,13 @@ class _Verdict:
     @property
     def rule(self) -> tuple[object, ...]:
         """What turns an estimate into a verdict: another version of the claims may have another."""
-        return self.direction, self.bound, self.published, self.tolerance, self.estimator
+        region = (self.direction, self.bound, self.published, self.tolerance)
+        return (*region, self.confidence, self.estimator)
 
 
 @dataclass(frozen=True)
 class _File:
-    schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
+    schema_version: Annotated[Literal[2], Field(validation_alias="schema")]
     verdicts: Annotated[tuple[_Verdict, ...], Field(max_length=MOST_VERDICTS)]
 
 
@@ -83,7 +88,10 @@ def agreement(verdicts: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _read(content: Any, side: str) -> dict[Key, _Verdict]:
-    where, todo = f"verdicts.json of {side}", "have it judged again, or leave it out"
+    where, todo = f"verdicts.json of {side}", "have it judged again (evenground convert), or leave it out"
+    version = content.get("schema") if isinstance(content, dict) else None
+    if isinstance(version, int) and version != SCHEMA:
+        raise EvengroundError(f"verdicts of version {version}, and this one reads {SCHEMA}", where, todo)
     try:
         rows = _FILE.validate_python(content).verdicts
     except ValidationError as error:
@@ -96,10 +104,11 @@ def _read(content: Any, side: str) -> dict[Key, _Verdict]:
 
 def _row(key: Key, sides: _Sides) -> dict[str, str]:
     given = {name: rows[key] for name, rows in sides.items() if key in rows}
-    judged = {name: one for name, one in given.items() if one.verdict != UNTESTABLE}
+    judged = {name: one for name, one in given.items() if one.reading not in NOT_JUDGED}
     shown = {OF + name: given[name].verdict if name in given else "" for name in sides}
     agree, reason = _agree(list(judged.values()))
-    told = {"agree": agree, "demonstration": _demonstration(judged), "reason": reason}
+    kinds = " and ".join(dict.fromkeys(one.kind for one in judged.values()))
+    told = {"agree": agree, "kind": kinds, "demonstration": _demonstration(judged), "reason": reason}
     return {**dict(zip(FIRST, key, strict=True)), **shown, **told}
 
 
@@ -108,7 +117,10 @@ def _agree(judged: Sequence[_Verdict]) -> tuple[str, str]:
         return NOT_COMPARABLE, TOO_FEW
     if len({one.rule for one in judged}) > 1:
         return NOT_COMPARABLE, OTHER_RULE
-    return (YES if len({one.verdict for one in judged}) == 1 else NO), ""
+    readings = {one.reading for one in judged}
+    if readings <= set(UNDECIDED):
+        return OPEN, ""
+    return (YES if len(readings) == 1 else NO), ""
 
 
 def _demonstration(judged: Mapping[str, _Verdict]) -> str:
@@ -122,16 +134,26 @@ def _demonstration(judged: Mapping[str, _Verdict]) -> str:
 
 
 def in_words(found: pd.DataFrame) -> list[str]:
-    """How many verdicts of `agreement` agree, and a line for each one that does not."""
-    counts = found["agree"].value_counts()
-    yes, no, rest = (int(counts.get(word, 0)) for word in (YES, NO, NOT_COMPARABLE))
-    shown = int((found["agree"].isin([YES, NO]) & (found["demonstration"] != "")).sum())
-    more = [f"{shown} of the {yes + no} with demonstrations"] if shown else []
-    more += [f"{rest} are not comparable"] if rest else []
-    total = f"{yes} of {yes + no} verdicts agree" if yes + no else "no two verdicts can be compared"
-    total += f" ({'; '.join(more)})" if more else ""
+    """How many verdicts of `agreement` agree, and a line for each row of any kind that does not.
+
+    Demonstrations and what the thesis's instrument shows are counted apart: they are no verdicts.
+    """
+    is_verdict = found["kind"] == "verdict"
+    total = f"verdicts: {_counted(found[is_verdict])}"
+    if (found["agree"] != NOT_COMPARABLE)[~is_verdict].any():
+        total += f"; demonstrations and the thesis's instrument: {_counted(found[~is_verdict])}"
     sides = [str(name).removeprefix(OF) for name in found.columns if name not in FIRST + LAST]
     return [total, *(_disagreement(row, sides) for row in found[found["agree"] == NO].to_dict("records"))]
+
+
+def _counted(rows: pd.DataFrame) -> str:
+    """How many of the rows that can be compared agree."""
+    counts = rows["agree"].value_counts()
+    yes, no, still_open, rest = (int(counts.get(word, 0)) for word in (YES, NO, OPEN, NOT_COMPARABLE))
+    words = [f"{yes} of {yes + no} agree"] if yes + no else ["no two can be compared"]
+    words += [f"{still_open} are open on all sides"] if still_open else []
+    words += [f"{rest} are not comparable"] if rest else []
+    return ", ".join(words)
 
 
 def _disagreement(row: Mapping[Any, str], sides: Sequence[str]) -> str:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 
 from evenground.analysis.index import CodeLines, ThesisLines
+from evenground.analysis.instruments import Instrument
 from evenground.analysis.statistics import Estimate
-from evenground.claims.instruments import Instrument
 from evenground.claims.model import Code
 
 
 def line_ratio(above: float, below: float) -> Estimate:
     """The ratio of two numbers above zero that were counted: no spread, its interval is itself."""
     ratio = above / below
-    return Estimate(ratio, ratio, ratio, math.nan, math.log(ratio), 0.0, True, (0.0, 0.0))
+    return Estimate(
+        value=ratio,
+        low=ratio,
+        high=ratio,
+        df=math.nan,
+        centre=math.log(ratio),
+        se=0.0,
+        log=True,
+        spreads=(),
+    )
 
 
 def counted(code: Code, instrument: Instrument, lines: CodeLines | None) -> tuple[ThesisLines, ...] | str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,10 +11,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evenground.analysis.index import Name
-from evenground.claims.estimators import ESTIMATORS, SHAPES, Arguments
-from evenground.claims.inference import Region
-from evenground.claims.instruments import INSTRUMENTS, RESOURCES, Instrument
-from evenground.claims.measures import MEASURES, TIMES
+from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, Instrument
+from evenground.analysis.measures import MEASURES, TIMES
+from evenground.claims.estimators import ESTIMATORS, SHAPES, Arguments, Contrast
+from evenground.claims.inference import Interval, above, below
 from evenground.claims.published import Number, read_published
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file
@@ -56,7 +55,6 @@ class Claim(BaseModel):
     id: str = Field(pattern=PART, description="Claim and part, as in C1-mnist-elixir.")
     section: str = Field(description="Where it stands.")
     statement: str = Field(min_length=1, description="What is claimed, in our words.")
-    family: Name = Field(description="Claims judged together: Holm's correction counts them.")
     estimator: str | None = Field(default=None, description="A name of estimators.py.")
     arguments: Arguments | None = Field(default=None, description="What it works on.")
     code: Code | None = Field(default=None, description="Instead of an estimator: a ratio of lines of code.")
@@ -71,7 +69,13 @@ class Claim(BaseModel):
         default=(), description="Ids of the published numbers it follows from, one a group of the estimator."
     )
     tolerance: float | None = Field(
-        default=None, gt=0, lt=1, description="Share of the published value that counts as the same value."
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share by which a size may be off on the claim's class of machine and be the same.",
+    )
+    tolerance_elsewhere: float = Field(
+        default=0.25, gt=0, lt=1, description="The same on any other class of machine."
     )
     because: str = Field(
         min_length=1, description="Why this bound and this tolerance, fixed before any data."
@@ -85,10 +89,18 @@ class Claim(BaseModel):
     )
 
     @property
-    def region(self) -> Region:
+    def region(self) -> Interval:
         """The estimates that it allows."""
-        low = {"greater": self.bound, "alike": 1 / self.bound}.get(self.direction, -math.inf)
-        return Region(low, math.inf if self.direction == "greater" else self.bound)
+        if self.direction == "greater":
+            return above(self.bound)
+        if self.direction == "alike":
+            return Interval(1 / self.bound, self.bound)
+        return below(self.bound)
+
+    @property
+    def opposite(self) -> Interval:
+        """Of a claim of a direction, the estimates on the other side of its bound."""
+        return below(self.bound) if self.direction == "greater" else above(self.bound)
 
     @property
     def has_margin(self) -> bool:
@@ -96,9 +108,27 @@ class Claim(BaseModel):
         return self.direction in {"alike", "at_most"}
 
     @property
-    def test(self) -> tuple[str, Arguments] | None:
-        """Its estimator and what that works on; None where no run can judge it."""
-        return (self.estimator, self.arguments) if self.estimator and self.arguments else None
+    def contrast(self) -> Contrast | None:
+        """What is estimated; None where no run can judge it."""
+        return ESTIMATORS[self.estimator](self.arguments) if self.estimator and self.arguments else None
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether two things are compared by their ratio, rather than one looked at by itself."""
+        return self.code is not None or (self.contrast is not None and self.contrast.log)
+
+    @property
+    def question(self) -> str:
+        """What is asked of the runs, the same of claims that ask for one number."""
+        if self.code:
+            return f"lines {self.code.of} {self.code.over}"
+        return f"{self.estimator} {self.arguments}"
+
+    def tolerance_on(self, own_machine: bool) -> float:
+        """The tolerance of its size; lines are the same on any machine."""
+        if self.tolerance is not None and (own_machine or self.code):
+            return self.tolerance
+        return self.tolerance_elsewhere
 
     @model_validator(mode="after")
     def _consistent(self) -> Claim:
@@ -107,13 +137,36 @@ class Claim(BaseModel):
             raise ValueError(
                 "a claim has an estimator and its arguments, or 'code', or the reason why it is 'untestable'"
             )
-        if self.test:
-            _refuse_arguments(*self.test)
+        if self.estimator and self.arguments:
+            _refuse_arguments(self.estimator, self.arguments)
         if (self.published is None) != (not self.follows_from):
             raise ValueError("'published' and 'follows_from' go together")
         if self.direction == "alike" and self.bound <= 1:
             raise ValueError("the bound of 'alike' is a factor above 1")
+        if len(set(self.instruments)) < len(self.instruments):
+            raise ValueError("an instrument is named twice")
+        self._refuse_region()
         return self
+
+    def _refuse_region(self) -> None:
+        """Raise for a region that no estimate can reach, or whose size says nothing."""
+        if self.published is None:
+            if self.tolerance is not None:
+                raise ValueError("'tolerance' is of a published size, and none is given")
+            return
+        if self.untestable is not None:
+            return
+        value = Interval(self.published, self.published)
+        if self.has_margin:
+            if not value.is_within(self.region):
+                raise ValueError(f"the published value {self.published:g} lies outside its own margin")
+            return
+        if value.is_within(self.opposite):
+            raise ValueError(f"the published value {self.published:g} lies on the other side of the bound")
+        if self.tolerance is None:
+            raise ValueError("a published size needs a 'tolerance'")
+        if self.tolerance > self.tolerance_elsewhere:
+            raise ValueError("'tolerance_elsewhere' is at least 'tolerance'")
 
 
 class Machine(BaseModel):
@@ -134,7 +187,7 @@ class Claims(BaseModel):
 
     model_config = _STRICT
 
-    schema_version: Literal[1] = Field(alias="schema", description="Version of this file.")
+    schema_version: Literal[2] = Field(alias="schema", description="Version of this file.")
     source: str = Field(description="Who claims it.")
     protocol: dict[str, int | float | str] = Field(
         description="Parameters of the claimed experiment; runs made with others give demonstrations."
@@ -183,7 +236,7 @@ def read_claims(root: Path, claims: Path = CLAIMS, published: Path = PUBLISHED) 
         read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise EvengroundError(_first(error), str(path), "docs/claims.md describes every key") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise EvengroundError(f"claims cannot be read: {error}", str(path), "restore it") from None
     numbers = read_published(root / published)
     for claim in read.claims:
@@ -200,6 +253,9 @@ def _refuse_arguments(estimator: str, given: Arguments) -> None:
             raise ValueError(f"measure '{measure}' {'takes no' if measure in TIMES else 'needs a'} resource")
     if given.resource is not None:
         _refuse(given.resource, RESOURCES, "resource")
+    for names, what in ((given.datasets, "dataset"), (given.roles, "role")):
+        if len(set(names)) < len(names):
+            raise ValueError(f"a {what} is named twice")
     roles, datasets = SHAPES[estimator]
     if len(given.roles) != roles or datasets not in {None, len(given.datasets)}:
         raise ValueError(f"'{estimator}' takes {roles} roles and {datasets or 'any number of'} datasets")
@@ -220,16 +276,15 @@ def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> N
         raise EvengroundError(what, str(path), f"its ids are in {PUBLISHED}")
     if claim.published is None or claim.untestable is not None:
         return
-    groups = claim.test[1].groups if claim.test else [("of", ""), ("over", "")]
+    groups = claim.arguments.groups if claim.arguments else [("of", ""), ("over", "")]
     if len(claim.follows_from) != len(groups):
         what = f"{claim.id}: {len(claim.follows_from)} published numbers for {len(groups)} groups"
         raise EvengroundError(what, str(path), "name them in the order of datasets, `of` before `over`")
     values = [float(numbers[name].value) for name in claim.follows_from]
-    if claim.test is None:
+    if claim.contrast is None:
         follows = values[0] / values[1]
     else:
-        single = {group: [value] for group, value in zip(groups, values, strict=True)}
-        follows = ESTIMATORS[claim.test[0]](claim.test[1], single).value
+        follows = claim.contrast.of_one(dict(zip(groups, values, strict=True)))
     if abs(follows / claim.published - 1) > FOLLOWS:
         what = f"{claim.id}: its published numbers give {follows:.4g}, not {claim.published:g}"
         raise EvengroundError(what, str(path), "mend 'published' or 'follows_from'")

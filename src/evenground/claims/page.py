@@ -5,7 +5,7 @@ from __future__ import annotations
 from evenground.claims.model import Claim, Claims
 
 HEADING = "## The claims\n"
-_HEAD = "| id | section | claim | estimate | claimed | published | family |\n|---|---|---|---|---|---:|---|\n"
+_HEAD = "| id | section | claim | estimate | claimed | published |\n|---|---|---|---|---|---:|\n"
 
 
 def with_claims(page: str, claims: Claims) -> str:
@@ -17,19 +17,19 @@ def with_claims(page: str, claims: Claims) -> str:
 def _row(claim: Claim) -> str:
     published = "–" if claim.published is None else f"{claim.published:g}"
     cells = (claim.id, claim.section, claim.statement, _estimate(claim), _claimed(claim), published)
-    return f"| {' | '.join(cells)} | {claim.family} |\n"
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _estimate(claim: Claim) -> str:
     """What is estimated, in words."""
     if claim.code:
         return f"ratio of lines of code, {claim.code.of} over {claim.code.over}"
-    if claim.test is None:
+    given = claim.arguments
+    if given is None:
         return f"none: {claim.untestable}"
-    estimator, given = claim.test
     what = f"`{given.measure}`" + (f" of {given.resource}" if given.resource else "")
     roles = given.of if given.over is None else f"{given.of} over {given.over}"
-    return f"{estimator} of {what}, {roles}, {', '.join(given.datasets)}"
+    return f"{claim.estimator} of {what}, {roles}, {', '.join(given.datasets)}"
 
 
 def _claimed(claim: Claim) -> str:

@@ -7,20 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Name
 from evenground.errors import EvengroundError
 from evenground.records.faults import first_fault
 
-MEND = "mend that line; the columns are id, quantity, language, dataset, value, unit, where, note"
+MEND = "mend that line; the columns are id, quantity, language, dataset, value, unit, runs, where, note"
+
+
+def _none_from_blank(cell: Any) -> Any:
+    return cell or None
 
 
 @dataclass(frozen=True)
 class Number:
-    """One published number with its unit and the place it stands at; `value` keeps its decimals."""
+    """One published number with its unit and the place it stands at; `value` keeps its decimals.
+
+    `runs`: how many runs it is the mean of; None where that is not said. No number has a spread.
+    """
 
     id: Name
     quantity: Annotated[str, Field(min_length=1)]
@@ -28,6 +35,7 @@ class Number:
     dataset: Annotated[str, Field(min_length=1)]
     value: Annotated[Decimal, Field(allow_inf_nan=False)]
     unit: Annotated[str, Field(min_length=1)]
+    runs: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_from_blank)]
     where: Annotated[str, Field(min_length=1)]
     note: str
 

@@ -1,257 +1,316 @@
-"""Every claim under every instrument: from recorded runs to verdicts."""
+"""Every claim under every instrument: from what runs measured to verdicts."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from evenground.analysis.devices import processor_only
-from evenground.analysis.index import Index, ThesisLines
-from evenground.analysis.runs import Run, read_runs
-from evenground.analysis.statistics import NOTHING, TOO_FEW, Estimate
+from evenground.analysis.index import Index
+from evenground.analysis.instruments import Instrument
+from evenground.analysis.measured import Measured
+from evenground.analysis.pairs import told
+from evenground.analysis.planning import MIN_PRECISE
+from evenground.analysis.statistics import (
+    MIN_PAIRS,
+    MIN_RUNS,
+    NO_SPREAD,
+    NOT_POSITIVE,
+    Estimate,
+    half_width,
+)
+from evenground.claims import advice
 from evenground.claims.cast import Cast, make_cast
-from evenground.claims.code import counted, line_count, line_ratio
-from evenground.claims.estimators import ESTIMATORS, Arguments
-from evenground.claims.extrapolation import Sample, find_sample
-from evenground.claims.inference import ALPHA, holm, p_value, runs_to_decide
-from evenground.claims.instruments import SOURCES, TRACES, Instrument, Trace
-from evenground.claims.judge import Verdict, judge, words_for_more
-from evenground.claims.measures import TIMES, take
-from evenground.claims.model import Claim, Claims, Code
-from evenground.records.events import kind_of
-
-Group = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Used:
-    """A run behind a verdict, and its value in the claim's unit; NaN where it has none.
-
-    `sample` says from what it is extrapolated, if it is; `remark` what has to be said of how it came about.
-    """
-
-    run: Run
-    value: float
-    sample: Sample | None = None
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class Estimated:
-    """A claim under an instrument, before its family is known: an estimate, or what it `lacks`.
-
-    `used` has the runs of every group (role and dataset of the claim), `counted` the trainers whose lines
-    were counted, `remarks` in words what stands for more than was trained, and how values came about,
-    `computed_on` the kinds of devices of the runs, but for arms without a GPU by design.
-    """
-
-    claim: Claim
-    instrument: Instrument
-    lacks: str = ""
-    found: Estimate | None = None
-    used: Mapping[Group, Sequence[Used]] = field(default_factory=dict)
-    counted: tuple[ThesisLines, ...] = ()
-    remarks: tuple[str, ...] = ()
-    computed_on: frozenset[str] = frozenset()
-
-    @property
-    def p(self) -> float:
-        """Two-sided p-value; NaN where it cannot be judged."""
-        return p_value(self.found, self.claim.region) if self.found and not self.lacks else math.nan
-
-    def counts(self, role: str | None = None) -> int | None:
-        """The smallest number of values in a group (of this role); None where there is no such group."""
-        sizes = [len(known(used)) for group, used in self.used.items() if role in {None, group[0]}]
-        return min(sizes, default=None)
+from evenground.claims.causes import idle_time_matters, idle_time_unknown
+from evenground.claims.code import line_count, line_ratio
+from evenground.claims.estimators import Contrast, estimate
+from evenground.claims.evidence import Evidence, Material, Reading
+from evenground.claims.inference import Interval, percent
+from evenground.claims.judge import (
+    AGAINST,
+    TOO_FEW,
+    UNTESTABLE,
+    Judgement,
+    Kind,
+    Verdict,
+    judge,
+    other_size,
+)
+from evenground.claims.looks import Look, look_of
+from evenground.claims.model import Claim, Claims
+from evenground.claims.words import effect, with_interval
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict, and all it rests on; `tested` is the number of claims that Holm's correction counted."""
+    """A claim under an instrument: the verdict, and all that it rests on.
 
-    of: Estimated
+    `own_machine`: whether the runs were made on the claim's class of machine, `tolerance` what follows.
+    `effect`: the estimate in words with its base. `more_runs`: how many would decide.
+    """
+
+    of: Evidence
     verdict: Verdict
     reason: str
     demonstration: str
-    p_holm: float = math.nan
-    tested: int = 0
+    tolerance: float
+    found: Estimate | None = None
+    effect: str = ""
     more_runs: int | None = None
 
+    @property
+    def kind(self) -> Kind:
+        """What it is; the thesis's instrument sees the same runs, and is no second experiment."""
+        if self.of.instrument == "as-published":
+            return "instrument"
+        return "demonstration" if self.demonstration else "verdict"
 
-def known(used: Sequence[Used]) -> list[float]:
-    """The values that are not missing."""
-    return [one.value for one in used if not math.isnan(one.value)]
-
-
-class Material:
-    """The finished runs of an index, seen through either instrument; each is read once."""
-
-    def __init__(self, index: Index, cast: Cast) -> None:
-        self.cast = cast
-        self.runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
-        self.grid_s = index.report.grid_s
-        self.trace = cache(self._trace)
-
-    def _trace(self, instrument: Instrument, number: int) -> Trace:
-        run = self.runs[number]
-        sample = find_sample(self.cast.index, run.wanted.dataset, run.wanted.engine)
-        return replace(TRACES[instrument](run, self.grid_s), sample=sample)
-
-    def used(self, given: Arguments, instrument: Instrument) -> dict[Group, list[Used]]:
-        """The runs of every group with their values. EvengroundError when a run cannot be read."""
-        measure = given.taken(instrument)
-        found: dict[Group, list[Used]] = {group: [] for group in given.groups}
-        for (role, dataset), used in found.items():
-            player = (self.cast.dataset(dataset), self.cast.engine(role))
-            for number, run in enumerate(self.runs):
-                if (run.wanted.dataset, run.wanted.engine) == player:
-                    trace, resource = self.trace(instrument, number), given.resource or ""
-                    value = take(measure, trace, resource)
-                    used.append(Used(run, value, trace.sample, trace.remarks.get(resource, "")))
-        return found
+    @property
+    def words(self) -> str:
+        """The verdict as it is shown: what is none says so."""
+        if self.verdict in (TOO_FEW, UNTESTABLE):
+            return self.verdict
+        if self.kind == "instrument":
+            return f"the instrument shows: {self.verdict}"
+        if self.kind == "demonstration":
+            return f"would read: {self.verdict}"
+        return self.verdict
 
 
-def judge_all(index: Index, claims: Claims, stand_ins: Mapping[str, str] | None = None) -> list[Judged]:
-    """Every claim under each of its instruments, in their order.
+@dataclass(frozen=True)
+class Context:
+    """What all claims of an index are judged with."""
 
-    `stand_ins` takes the place of those of the index. Raises EvengroundError for an unknown stand-in and for
-    a run that cannot be read.
+    material: Material
+    look: Look
+    own_machine: bool
+
+    @property
+    def cast(self) -> Cast:
+        """Who plays the roles."""
+        return self.material.cast
+
+
+def judge_all(
+    index: Index, measured: Measured, claims: Claims, stand_ins: Mapping[str, str] | None = None
+) -> list[Judged]:
+    """Every claim under each of its instruments, in their order; `measured` is of the same index.
+
+    `stand_ins` takes the place of those of the index. Raises EvengroundError for an unknown stand-in, and for
+    looks that contradict the plan.
     """
-    cast = make_cast(index, claims, index.report.stand_ins if stand_ins is None else stand_ins)
-    material = Material(index, cast)
-    estimated = [estimate(c, i, cast, material) for c in claims.claims for i in c.instruments]
+    used = index.report.stand_ins if stand_ins is None else stand_ins
+    material = Material(index, measured, make_cast(index, claims, used))
     own_machine = claims.machine.is_class(index.machine.class_name)
-    return [_judged(one, _family(one, estimated), cast, own_machine) for one in estimated]
+    context = Context(material, look_of(index), own_machine)
+    return [
+        judge_one(claim, context, instrument) for claim in claims.claims for instrument in claim.instruments
+    ]
 
 
-def estimate(claim: Claim, instrument: Instrument, cast: Cast, material: Material) -> Estimated:
-    """The estimate of one claim under one instrument, or what is lacking for it."""
-    if claim.code:
-        return _of_code(claim, claim.code, instrument, cast.index)
-    lacks = cast.lacks(claim)
-    if lacks or claim.test is None:
-        return Estimated(claim, instrument, lacks)
-    estimator, given = claim.test
-    used = material.used(given, instrument)
-    found_on = _computed_on(used, cast.index)
-    if lacks := _off_device(used, claim, cast):
-        return Estimated(claim, instrument, lacks, computed_on=found_on)
-    for (role, dataset), runs in used.items():
-        if not runs:
-            lacks = f"no finished runs: {cast.engine(role)} on {cast.dataset(dataset)}"
-            return Estimated(claim, instrument, lacks, None, used, computed_on=found_on)
-    samples = _samples(used, cast)
-    if lacks := _too_little(samples, given.taken(instrument)):
-        return Estimated(claim, instrument, lacks, None, used, computed_on=found_on)
-    values = {group: [one.value for one in runs] for group, runs in used.items()}
-    found = ESTIMATORS[estimator](given, values)
-    lacks = _lacks(found, given, instrument, used, cast) if found.reason else ""
-    words = [f"{engine} extrapolated from {sample.words}" for engine, sample in samples]
-    remarks = (*words, *_remarks(used, cast))
-    return Estimated(claim, instrument, lacks, found, used, remarks=remarks, computed_on=found_on)
+def judge_one(claim: Claim, context: Context, instrument: Instrument) -> Judged:
+    """One claim under one instrument."""
+    evidence = context.material.evidence(claim, instrument)
+    given = claim.arguments
+    judged = Judged(
+        of=evidence,
+        verdict=UNTESTABLE,
+        reason=_told(evidence.lacks, evidence),
+        demonstration=context.cast.demonstration(given, evidence.computed_on) if given else "",
+        tolerance=claim.tolerance_on(context.own_machine),
+    )
+    if evidence.lacks:
+        return judged
+    if evidence.counted:
+        return _by_lines(judged)
+    if too_few := _too_few(evidence):
+        more, why = too_few
+        found = _without_ends(estimated(evidence, "value", context.look.confidence))
+        reason = _told(why, evidence)
+        return replace(judged, verdict=TOO_FEW, reason=reason, more_runs=more, found=found)
+    return _by_runs(judged, context)
 
 
-def _off_device(used: Mapping[Group, Sequence[Used]], claim: Claim, cast: Cast) -> str:
-    """Which runs did not compute on what the claim needs; empty where all did."""
-    needed = claim.needs.accelerator
-    for (role, dataset), runs in used.items():
-        others = [one for one in runs if kind_of(one.run.device) != needed]
-        if needed and others:
-            few = f"{len(others)} of {len(runs)} " if len(others) < len(runs) else ""
-            lacking = "GPU" if needed == "cuda" else "processor"
-            where = f"{cast.engine(role)} on {cast.dataset(dataset)}"
-            return f"no {lacking}: {few}trainings of {where} computed on {others[0].run.device}"
-    return ""
+def _by_lines(judged: Judged) -> Judged:
+    """Lines are counted: the interval is the value itself, and nothing is left to chance."""
+    evidence = judged.of
+    above, below = (line_count(trainer, evidence.instrument) for trainer in evidence.counted)
+    found = line_ratio(above, below)
+    decided = judge(evidence.claim, Interval(found.low, found.high), judged.tolerance)
+    return replace(judged, verdict=decided.verdict, reason=decided.reason, found=found)
 
 
-def _computed_on(used: Mapping[Group, Sequence[Used]], index: Index) -> frozenset[str]:
-    """Kinds of devices of the runs, but for arms without a GPU by design."""
-    runs = [one.run for group in used.values() for one in group]
-    return frozenset(kind_of(run.device) for run in runs if not processor_only(run, index))
+def _too_few(evidence: Evidence) -> tuple[int, str] | None:
+    """How many runs are lacking to judge anything, and why; None where there are enough."""
+    paired = evidence.blocks is not None and _is_comparison(evidence)
+    if evidence.n >= (MIN_PAIRS if paired else MIN_RUNS):
+        return None
+    return advice.more_for_few(evidence.n, paired)
 
 
-def _remarks(used: Mapping[Group, Sequence[Used]], cast: Cast) -> list[str]:
-    """What has to be said of the runs of each group, and of how many of them."""
-    words = []
-    for (role, dataset), runs in used.items():
-        counts = Counter(one.remark for one in runs if one.remark)
-        where = f"{cast.engine(role)} on {cast.dataset(dataset)}"
-        words += [f"{where}: {remark} ({n} of {len(runs)} runs)" for remark, n in counts.items()]
-    return words
+def _without_ends(found: Estimate) -> Estimate:
+    """The estimate alone: of so few runs an interval would be taken for one that decides."""
+    nan = math.nan
+    return replace(found, low=nan, high=nan, df=nan, se=nan, spreads=())
 
 
-def _samples(used: Mapping[Group, Sequence[Used]], cast: Cast) -> list[tuple[str, Sample]]:
-    """Engine and sample of every group that was trained on the first images only."""
-    firsts = [(cast.engine(role), runs[0].sample) for (role, _), runs in used.items()]
-    return list(dict.fromkeys((engine, sample) for engine, sample in firsts if sample is not None))
+def _is_comparison(evidence: Evidence) -> bool:
+    """Whether two roles are compared, rather than one looked at by itself."""
+    return evidence.claim.arguments is not None and evidence.claim.arguments.over is not None
 
 
-def _too_little(samples: Sequence[tuple[str, Sample]], measure: str) -> str:
-    """Why a training on the first images only tells nothing of one on all of them; empty where it does."""
-    for engine, sample in samples:
-        why = sample.lacks if measure in TIMES else f"'{measure}' of the whole is not known from that"
-        if why:
-            return f"{engine} trained on {sample.words} only: {why}"
-    return ""
+def _by_runs(judged: Judged, context: Context) -> Judged:
+    evidence, claim = judged.of, judged.of.claim
+    found = estimated(evidence, "value", context.look.confidence)
+    if found.reason:
+        return _without_interval(judged, found)
+    judged = replace(judged, found=found, effect=effect(claim, evidence.instrument, found, context.cast))
+    if why := _unreachable(evidence, found):
+        return replace(judged, verdict=UNTESTABLE, reason=_told(why, evidence))
+    if context.look.by_precision:
+        allowed = _allowed_half_width(claim, found, judged.tolerance)
+        if found.half_width > allowed or found.n < MIN_PRECISE:
+            more, words = advice.more_for_precision(found, allowed, MIN_PRECISE)
+            why = f"{_not_precise(found, allowed)}; {words}"
+            return replace(judged, verdict="inconclusive", reason=_told(why, evidence), more_runs=more)
+    decided = read(evidence, "value", context.look.confidence, judged.tolerance)
+    decided = _by_cause(decided, judged, context.look.confidence)
+    more, words = _advice(decided.verdict, claim, found, judged.tolerance)
+    size = other_size(found.value, claim.published) if claim.has_margin else ""
+    reason = _told("; ".join(filter(None, [decided.reason, size, words])), evidence)
+    return replace(judged, verdict=decided.verdict, reason=reason, more_runs=more)
 
 
-def _of_code(claim: Claim, code: Code, instrument: Instrument, index: Index) -> Estimated:
-    """The estimate of a claim about lines of code."""
-    trainers = counted(code, instrument, index.lines)
-    if isinstance(trainers, str):
-        return Estimated(claim, instrument, trainers)
-    above, below = (line_count(trainer, instrument) for trainer in trainers)
-    return Estimated(claim, instrument, found=line_ratio(above, below), counted=trainers)
+def _without_interval(judged: Judged, found: Estimate) -> Judged:
+    """Of runs whose values give no interval, however many they are."""
+    verdict: Verdict = "inconclusive" if found.reason == NO_SPREAD else UNTESTABLE
+    given = judged.of.claim.arguments
+    assert given is not None
+    what = given.taken(judged.of.instrument) + (f" of {given.resource}" if given.resource else "")
+    why = f"{found.reason}: {what}" if found.reason == NOT_POSITIVE else found.reason
+    return replace(judged, verdict=verdict, reason=_told(why, judged.of), found=found)
 
 
-def _lacks(
-    found: Estimate,
-    given: Arguments,
-    instrument: Instrument,
-    used: Mapping[Group, Sequence[Used]],
-    cast: Cast,
-) -> str:
-    """Why there is no interval, with the group that is to blame."""
-    role, dataset = min(used, key=lambda group: len(known(used[group])))
-    where = f"{cast.engine(role)} on {cast.dataset(dataset)}"
-    if found.reason == TOO_FEW:
-        return f"{TOO_FEW} with a value: {where}"
-    if found.reason == NOTHING:
-        column = SOURCES[instrument].get(given.resource or "", given.measure)
-        recorded = [one.run.process.missing.get(column) for one in used[role, dataset]]
-        why = next(filter(None, recorded), f"nothing recorded gives '{given.taken(instrument)}'")
-        return f"column not measured: {column} of {where}: {why}"
-    what = given.taken(instrument) + (f" of {given.resource}" if given.resource else "")
-    return f"{found.reason}: {what}"
+def estimated(evidence: Evidence, reading: Reading, confidence: float, only: str | None = None) -> Estimate:
+    """The estimate of a claim; of one of its datasets where `only` names it."""
+    given = evidence.claim.contrast
+    assert given is not None
+    if only is not None:
+        given = Contrast({group: 1.0 for group in given.weights if group[1] == only}, given.log)
+    groups = {group: evidence.sampled(reading, group) for group in given.weights}
+    return estimate(given, groups, evidence.blocks, confidence)
 
 
-def _family(one: Estimated, estimated: Sequence[Estimated]) -> dict[str, float]:
-    """p-values of the claims that are judged together with this one."""
-    mine = (one.claim.family, one.instrument)
-    return {e.claim.id: e.p for e in estimated if (e.claim.family, e.instrument) == mine}
+def read(evidence: Evidence, reading: Reading, confidence: float, tolerance: float) -> Judgement:
+    """The verdict on a claim by one reading of its runs.
+
+    A level over several datasets is claimed of each: it must hold on each, by an interval of its own
+    (R. L. Berger, Technometrics 24, 1982: no correction is needed for that), and is contradicted where it is
+    on one, then at a level shared among them (Bonferroni).
+    """
+    claim = evidence.claim
+    found = estimated(evidence, reading, confidence)
+    whole = judge(claim, Interval(found.low, found.high), tolerance)
+    datasets = claim.arguments.datasets if claim.arguments else ()
+    if claim.estimator != "level" or len(datasets) < 2 or whole.verdict in AGAINST:
+        return whole
+    shared = 1 - (1 - confidence) / len(datasets)
+    for dataset in datasets:
+        own = estimated(evidence, reading, shared, only=dataset)
+        alone = judge(claim, Interval(own.low, own.high), tolerance)
+        if alone.verdict in AGAINST:
+            return Judgement(alone.verdict, f"{dataset} alone: {alone.reason}")
+    for dataset in datasets:
+        own = estimated(evidence, reading, confidence, only=dataset)
+        if not Interval(own.low, own.high).is_within(claim.region):
+            return Judgement("inconclusive", f"{dataset} alone: the interval contains the bound")
+    return whole
 
 
-def _judged(one: Estimated, family: Mapping[str, float], cast: Cast, own_machine: bool) -> Judged:
-    given = one.claim.arguments
-    demonstration = cast.demonstration(given, one.computed_on) if given else ""
-    if one.lacks or one.found is None:
-        return Judged(one, "not testable here", _told(one, one.lacks), demonstration)
-    tested = sum(not math.isnan(p) for p in family.values())
-    p_holm = holm(family)[one.claim.id]
-    # Lines are the same on any machine.
-    verdict, reason = judge(one.claim, one.found, p_holm, own_machine or one.claim.code is not None)
-    if verdict != "inconclusive":
-        return Judged(one, verdict, _told(one, reason), demonstration, p_holm, tested)
-    # At the strictest level of Holm's correction, so that it does not depend on the rest of the family.
-    needed = runs_to_decide(one.found, one.claim.region, ALPHA / tested)
-    more = None if needed is None else needed - (one.counts() or 0)
-    told = _told(one, f"{reason}; {words_for_more(more)}")
-    return Judged(one, verdict, told, demonstration, p_holm, tested, more)
+def _by_cause(decided: Judgement, judged: Judged, confidence: float) -> Judgement:
+    """The verdict, unless idle time makes the difference: then neither of the two."""
+    evidence, found = judged.of, judged.found
+    assert found is not None
+    if unknown := idle_time_unknown(evidence):
+        why = f"idle time of {unknown} of {len(evidence.runs)} runs is not known, nor whether it decides"
+        return Judgement(decided.verdict, f"{decided.reason}; {why}")
+    without = estimated(evidence, "without_idle", confidence)
+    if without.reason:
+        return Judgement(decided.verdict, f"{decided.reason}; without idle time: {without.reason}")
+    if not idle_time_matters(evidence, found, without):
+        return decided
+    other = read(evidence, "without_idle", confidence, judged.tolerance)
+    shown = with_interval(without.value, without.low, without.high)
+    if other.verdict == decided.verdict:
+        return Judgement(decided.verdict, f"{decided.reason}; the same without idle time, {shown}")
+    why = f"with idle time '{decided.verdict}', without it '{other.verdict}', {shown} (idle_windows.md)"
+    return Judgement("depends on a known cause", why)
 
 
-def _told(one: Estimated, reason: str) -> str:
-    """The reason, and what has to be said of the values behind the estimate."""
-    return "; ".join(filter(None, [reason, *one.remarks]))
+def _unreachable(evidence: Evidence, found: Estimate) -> str:
+    """Why the measure could not come to lie on both sides of the bound here; empty where it could."""
+    if evidence.claim.estimator != "level":
+        return ""
+    runs = evidence.runs
+    attainable = Interval(min(one.low for one in runs), max(one.high for one in runs))
+    region = evidence.claim.region
+    if not (attainable.is_within(region) or attainable.is_outside(region)):
+        return ""
+    up_s = min(one.up_s for one in runs)
+    unit = "" if evidence.claim.unit == "1" else f" {evidence.claim.unit}"
+    why = f"the machine had been up for {up_s:,.0f} s, and the figure is a mean since then: "
+    why = why if evidence.instrument == "as-published" and not math.isnan(up_s) else ""
+    return (
+        f"{why}whatever the runs did, it lies between {attainable.low:.4g} and {attainable.high:.4g}{unit} "
+        f"here, and the bound is {evidence.claim.bound:g}"
+    )
+
+
+def _allowed_half_width(claim: Claim, found: Estimate, tolerance: float) -> float:
+    """The half-width at which precision is enough, on the scale of the test.
+
+    It is that of the tolerance, of a level as a share of it; within a margin it must be less than that, too.
+    """
+    if not found.log:
+        return tolerance * max(abs(found.value), claim.bound)
+    if claim.direction == "alike":
+        return min(math.log1p(tolerance), math.log(claim.bound))
+    return math.log1p(tolerance)
+
+
+def _not_precise(found: Estimate, allowed: float) -> str:
+    """That verdicts by precision have to wait, and for what."""
+    if found.log:
+        now, then = (percent(math.expm1(half)) for half in (found.half_width, allowed))
+    else:
+        now, then = (f"{half:.2g}" for half in (found.half_width, allowed))
+    return (
+        f"not precise enough yet: a half-width of {now} with {found.n} repetitions, where it takes {then} "
+        f"or less with {MIN_PRECISE} or more"
+    )
+
+
+def _advice(verdict: Verdict, claim: Claim, found: Estimate, tolerance: float) -> tuple[int | None, str]:
+    """How many more runs would decide what is open, and in words."""
+    if verdict == "inconclusive":
+        return advice.more_for_direction(claim, found)
+    if verdict == "direction reproduced, size open":
+        return advice.more_for_size(claim, found, tolerance)
+    return None, ""
+
+
+def _told(reason: str, evidence: Evidence) -> str:
+    """The reason, and what has to be said of the values behind the estimate and of those left out."""
+    left_out = f"left out: {told(evidence.dropped)}" if evidence.dropped else ""
+    return "; ".join(filter(None, [reason, *evidence.remarks, left_out]))
+
+
+def in_prediction(found: Estimate, published: float, runs: int) -> bool:
+    """Whether a second experiment like this one, of so many runs, would be expected to give `published`.
+
+    The published spread is not known and is taken to be ours. Only a "no" says something: at a wide spread
+    the interval holds nearly everything. Source: J. R. Spence, D. J. Stanley, doi 10.1177/25152459231217932.
+    """
+    scaled = math.log(published) if found.log else published
+    se = math.sqrt(found.se**2 + math.fsum(found.spreads) / runs)
+    return abs(found.centre - scaled) <= half_width(found.df, se, found.level)

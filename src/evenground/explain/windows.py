@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evenground.analysis.groups import Rows
 from evenground.analysis.idle import CPU, NONE, idle_of
 from evenground.analysis.index import WantedRun
-from evenground.analysis.normalise import phase_rows
+from evenground.analysis.phases import phase_rows
 from evenground.analysis.runs import Run
 from evenground.explain.training import Explained
 

@@ -13,30 +13,33 @@ from evenground.analysis.files import (
     plain,
     read_cells,
     read_csv,
-    readable_p,
     whole_numbers,
     write_csv,
     write_markdown,
 )
 from evenground.errors import EvengroundError
 from evenground.overview.parts import Part, Parts
+from evenground.overview.verdicts import VERDICTS, for_reading
 from evenground.report.page.tables import heading_and_note
-from evenground.report.page.verdicts import INSTRUMENTS
 
 # No run of a part is in these, so most parts have the same: each is there once.
 ALIKE = (*NOT_OF_RUNS, "arithmetic")
 # Paragraphs of a note that count runs or verdicts of one part.
-_OF_ONE_PART = ("Machine: ", "Not known, ", *(f"**{name}**: " for name in INSTRUMENTS))
+_OF_ONE_PART = ("Machine: ", "Not known, ", "**Verdicts**", "**Demonstrations**", "**As published**")
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A table of the overview: `cells` are the text of its CSV, one row of them of one part."""
+    """A table of the overview: `cells` are the text of its CSV, one row of them of one part.
+
+    `shown` is for reading; None: the cells, rounded.
+    """
 
     name: str
     heading: str
     note: str
     cells: pd.DataFrame
+    shown: pd.DataFrame | None = None
 
 
 def joined_tables(parts: Parts) -> list[Joined]:
@@ -52,7 +55,7 @@ def write_table(table: Joined, exact: Sequence[str], folder: Path) -> None:
     """Write NAME.csv with every digit, and NAME.md rounded but in the columns `exact`."""
     path = folder / f"{table.name}.csv"
     write_csv(table.cells, path)
-    shown = readable_p(whole_numbers(read_csv(path), table.cells))
+    shown = whole_numbers(read_csv(path), table.cells) if table.shown is None else table.shown
     shown = shown.assign(**{name: table.cells[name] for name in exact if name in shown})
     write_markdown(shown, table.heading, table.note, folder / f"{table.name}.md")
 
@@ -107,7 +110,11 @@ def _joined(parts: Parts, name: str) -> Joined:
         leading, rows = _once(parts, rows)
     frames = [_led({k: parts.lead(part)[k] for k in leading}, frame) for part, frame in rows]
     return Joined(
-        name, heading, f"{own}\n\n{part_note(parts, leading)}", pd.concat(frames, ignore_index=True)
+        name=name,
+        heading=heading,
+        note=f"{own}\n\n{part_note(parts, leading)}",
+        cells=pd.concat(frames, ignore_index=True),
+        shown=for_reading(parts) if name == VERDICTS else None,
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from evenground.analysis.captions import COMPARED
 from evenground.analysis.files import read_csv
 from evenground.analysis.machines import engines_by_machine, ratios_by_machine
-from evenground.analysis.side_by_side import Side, side_of
+from evenground.analysis.side_by_side import Recorded, Side, side_of
 from evenground.claims.agreement import agreement
 from evenground.files import read_json
 from evenground.overview.join import Joined, as_cells, machines_note, part_note
@@ -58,8 +58,15 @@ def _by_setting(parts: Parts) -> list[tuple[dict[str, Value], list[Part]]]:
 
 
 def _side(part: Part) -> Side:
-    lines = read_csv(part.file("normalised/timelines.csv"))
-    return side_of(part.machine, part.index, read_csv(part.file("tables/runs.csv")), lines)
+    recorded = Recorded(
+        runs=read_csv(part.file("tables/runs.csv")),
+        timelines=read_csv(part.file("normalised/timelines.csv")),
+        conditions=read_csv(part.file("normalised/conditions.csv")),
+        quality=read_csv(
+            part.file("tables/quality.csv"), ("dataset", "engine", "repetition", "state", "finding")
+        ),
+    )
+    return side_of(part.machine, part.index, recorded)
 
 
 def _led(settings: dict[str, Value], frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 from evenground.overview.parts import Part, Parts, Value
 from evenground.report.page.build import pictures, render
 from evenground.report.page.tables import page_table
-from evenground.report.page.verdicts import KINDS, claims
+from evenground.report.page.verdicts import COLOURS, read_rows
 
 PAGE, TEMPLATE = "report.html", "overview.html.j2"
 # In the page itself; what is longer than this is folded. The other tables are linked.
@@ -21,12 +21,16 @@ MOST_ROWS = 40
 
 @dataclass(frozen=True)
 class Row:
-    """One part in the page's table of parts. `verdicts`: kind -> how many, under the right instrument."""
+    """One part in the page's table of parts.
+
+    `verdicts`: verdict -> how many, of the corrected instrument. `demonstrations` are none of them.
+    """
 
     lead: tuple[Value, ...]
     finished: int
     wanted: int
     verdicts: tuple[tuple[str, int], ...]
+    demonstrations: int
     link: str
 
 
@@ -38,7 +42,7 @@ def write_overview(parts: Parts, tables: Sequence[str], to: Path) -> None:
     context = {
         "parts": parts,
         "values": _values(parts),
-        "heads": (*parts.leading, "finished", "wanted", "verdicts", "report"),
+        "heads": (*parts.leading, "finished", "wanted", "verdicts", "demonstrations", "report"),
         "rows": [_row(parts, part, to) for part in parts.parts],
         "figures": pictures(to / "figures"),
         "tables": [page_table(to / "tables", name, parts.leading) for name in SHOWN if name in tables],
@@ -54,18 +58,13 @@ def _values(parts: Parts) -> list[tuple[str, list[Value]]]:
 
 
 def _row(parts: Parts, part: Part, to: Path) -> Row:
-    judged = [
-        one
-        for claim in claims(part.file("verdicts.json"))
-        for of in claim.parts
-        for one in of.judged
-        if one is of.right
-    ]
-    counts = Counter(one.verdict for one in judged)
+    rows = read_rows(part.file("verdicts.json"))
+    counts = Counter(row.reading for row in rows if row.kind == "verdict")
     return Row(
-        tuple(parts.lead(part).values()),
-        len(part.index.finished),
-        len(part.index.runs),
-        tuple((verdict, counts[verdict]) for verdict in KINDS if counts[verdict]),
-        Path(os.path.relpath(part.file(PAGE), to)).as_posix(),
+        lead=tuple(parts.lead(part).values()),
+        finished=len(part.index.finished),
+        wanted=len(part.index.runs),
+        verdicts=tuple((verdict, counts[verdict]) for verdict in COLOURS if counts[verdict]),
+        demonstrations=sum(row.kind == "demonstration" for row in rows),
+        link=Path(os.path.relpath(part.file(PAGE), to)).as_posix(),
     )

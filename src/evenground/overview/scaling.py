@@ -17,13 +17,15 @@ OF_RUNS = ("training_s", "whole_process_s", "test_accuracy")
 OF_RESOURCES = ("cpu_s", "peak_rss_bytes", "peak_vram_used_bytes")
 # Said only where it was measured, as most machines have none.
 WHERE_MEASURED = ("peak_vram_used_bytes",)
-NUMBERS = ("median", "mean", "low_95", "high_95", "min", "max")
+NUMBERS = ("median", "mean", "low_95", "high_95", "geometric_mean", "cv", "min", "max")
 _NOTE = (
-    "`training_s`: start of training to its end; `whole_process_s`: launch to exit, less the time it was told"
-    " to linger; `test_accuracy`: share of test images recognised. These have a mean with its 95 % interval "
-    "by Student's t, from two runs on. `cpu_s`: CPU seconds; `peak_rss_bytes`: peak memory of the engine's "
-    "processes; `peak_vram_used_bytes`: that of the whole graphics card, only where it was measured. These "
-    "are of the training and have, as in `resources`, median, smallest and largest run."
+    "`training_s`: start of training to its end; `whole_process_s`: launch to exit, less the time it was "
+    "told to linger; `test_accuracy`: share of test images recognised. These have a mean with its 95 % "
+    "interval by Student's t, from two runs on, a geometric mean and the coefficient of variation (`cv`, a "
+    "share). `cpu_s`: CPU seconds; `peak_rss_bytes`: peak memory of the engine's processes, the kernel's own "
+    "mark where it is higher than any sample; `peak_vram_used_bytes`: that of the whole graphics card, only "
+    "where it was measured. These are of the training and have, as in `resources`, median, smallest and "
+    "largest run."
 )
 
 
@@ -69,8 +71,17 @@ def _rows(part: Part) -> list[dict[str, object]]:
 def _of_runs(values: Sequence[float]) -> dict[str, float]:
     """Summary of single runs' values, with Student's interval of their mean."""
     found, interval = summarise(values), mean_interval(values)
-    numbers = (found.median, found.mean, interval.low, interval.high, found.minimum, found.maximum)
-    return {"n": found.n, **dict(zip(NUMBERS, numbers, strict=True))}
+    return {
+        "n": found.n,
+        "median": found.median,
+        "mean": found.mean,
+        "low_95": interval.low,
+        "high_95": interval.high,
+        "geometric_mean": found.geometric_mean,
+        "cv": found.variation,
+        "min": found.minimum,
+        "max": found.maximum,
+    }
 
 
 def _of_resource(resources: pd.DataFrame, measure: str) -> dict[str, float]:

@@ -23,9 +23,11 @@ def write_all(where: Path, to: Path) -> Parts:
     Returns the parts. Raises EvengroundError when a part or one of its files is missing or broken.
     """
     parts = read_parts(where)
+    # First of all, as it refuses parts that several versions made.
+    joined = joined_tables(parts)
     frame, beside = scaling(parts), by_machine(parts)
     # page.SHOWN says which of them the page holds.
-    tables = [*joined_tables(parts), *machine_tables(parts, beside), scaling_table(parts, frame)]
+    tables = [*joined, *machine_tables(parts, beside), scaling_table(parts, frame)]
     records = _records(parts)
     for table in tables:
         write_table(table, parts.leading, to / "tables")

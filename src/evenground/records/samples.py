@@ -33,6 +33,8 @@ class Summary(_Model):
     exited_mono_ns: Nanoseconds
     not_seen: tuple[str, ...] | None = None
     """What was not measured as it should be, in words; None where an older sampler did not say."""
+    peak_process_rss_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """The kernel's high-water mark of the largest single process over its whole life."""
 
 
 class Column(_Model):
@@ -58,6 +60,12 @@ class Baseline(_Model):
     missing: dict[str, str] = {}
 
 
+class Machine(_Model):
+    """What is read of the machine."""
+
+    cores: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
 class Header(_Model):
     """`samples.json`."""
 
@@ -70,6 +78,7 @@ class Header(_Model):
     gpu_card: str | None = None
     """The card or MIG instance (0/mig1) that alone counts; None: all do."""
     gpu_baseline: Baseline | None = None
+    machine: Machine = Machine()
 
     def counted(self) -> list[Card]:
         """The cards that the columns are of."""

@@ -74,6 +74,10 @@ class Process:
     """What the sampler could not see, in words; None where it did not say."""
     gpu_baseline: Baseline | None = None
     """What the card held and drew before the launch; None where nobody asked, as in older runs."""
+    cores: int | None = None
+    """CPUs of the machine; None where the sampler did not say."""
+    peak_process_rss_bytes: int | None = None
+    """The kernel's high-water mark of the largest single process over its whole life."""
 
     def period_s(self, column: str) -> float:
         """Time between two values of a column."""
@@ -181,6 +185,8 @@ def _process(header: Header, clock: Clock) -> Process:
         util_window_s=max(windows_s, default=None),
         not_seen=None if unseen is None else tuple(map(_printable, unseen)),
         gpu_baseline=_baseline(header),
+        peak_process_rss_bytes=header.summary.peak_process_rss_bytes,
+        cores=header.machine.cores,
     )
 
 

@@ -62,12 +62,11 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
 
 def instruments_data(material: Material, dataset: str) -> pd.DataFrame:
     """Long: engine, resource, instrument, t_s and the value in percent of the machine, where there is one."""
-    machine = _machine(material.index)
-    cores, memory = (float(value) if value else np.nan for value in (machine.cores, machine.memory_bytes))
+    memory = float(_machine(material.index).memory_bytes or np.nan)
     mean = material.mean[material.mean["dataset"] == dataset]
     mean = mean[mean["engine"].isin([engine.name for engine in material.index.main])]
     values = {
-        ("cpu", "corrected"): mean["cpu_pct"] / cores,
+        ("cpu", "corrected"): mean["cpu_pct"],
         ("cpu", "as-published"): mean["cpu_since_boot_pct"],
         ("memory", "corrected"): 100 * mean["rss_bytes"] / memory,
         ("memory", "as-published"): 100 * mean["free_used_bytes"] / memory,

@@ -35,7 +35,7 @@ class Resource:
 
 
 RESOURCES = (
-    Resource("cpu", "cpu_pct", "CPU", "% of one core", (13, 14)),
+    Resource("cpu", "cpu_pct", "CPU", "% of the machine", (13, 14)),
     Resource("memory", "rss_bytes", "Memory", "bytes", (15, 16)),
     Resource("gpu", "gpu_util_pct", "GPU", "%", (17, 18)),
     Resource("vram", "vram_used_bytes", "VRAM", "bytes", (19, 20)),

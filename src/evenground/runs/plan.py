@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from evenground.config import Experiment
 from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry
@@ -175,6 +175,21 @@ class Plan:
         """Where the sampler's calibration on this class of machine and in this deployment stands."""
         return calibration_file(self.code, self.machine, self.experiment.deployment)
 
+    @property
+    def design(self) -> Literal["blocks", "independent"]:
+        """Whether a repetition is a block of one machine; on a cluster its runs are on several nodes."""
+        return "independent" if self.experiment.nodes else "blocks"
+
+    def _report(self) -> dict[str, Any]:
+        """What the analysis is told: no run depends on it."""
+        given = self.experiment
+        return {
+            "grid_s": given.grid_s,
+            "stand_ins": given.stand_ins,
+            "looks": given.looks,
+            "design": self.design,
+        }
+
     def content(self) -> dict[str, Any]:
         """What `plan.json` says: all that the index and everything after it depends on."""
         return {
@@ -182,7 +197,7 @@ class Plan:
             "machine": {"class": self.machine, "description": self.description},
             "calibration": self.calibration.as_posix(),
             "deployment": self.experiment.deployment,
-            "report": {"grid_s": self.experiment.grid_s, "stand_ins": self.experiment.stand_ins},
+            "report": self._report(),
             "parameters": {
                 **self.experiment.model_dump(mode="json", include=set(SHOWN)),
                 "accelerator": self.accelerator,

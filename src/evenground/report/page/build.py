@@ -18,7 +18,7 @@ from evenground.report.page.deviations import deviations
 from evenground.report.page.prose import paragraphs
 from evenground.report.page.steps import steps
 from evenground.report.page.tables import Table, page_table
-from evenground.report.page.verdicts import claims, number, summary
+from evenground.report.page.verdicts import COLUMNS, read_verdicts
 
 PACKAGE, PAGE = "evenground.report.page", "page.html.j2"
 
@@ -44,11 +44,10 @@ def write_page(
     """
     index = read_index(where)
     runs = {run.wanted: run for run in read_runs(index)}
-    judged = claims(results / "verdicts.json")
     context: dict[str, Any] = {
         "index": index,
-        "claims": judged,
-        "summary": summary(judged),
+        "verdicts": read_verdicts(results / "verdicts.json"),
+        "columns": COLUMNS,
         "tables": _tables(results / "tables"),
         "figures": pictures(results / "figures"),
         "environments": _environments(index, runs),
@@ -72,7 +71,7 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"paragraphs": paragraphs, "data_uri": data_uri, "number": number}
+    environment.filters |= {"paragraphs": paragraphs, "data_uri": data_uri}
     return environment
 
 

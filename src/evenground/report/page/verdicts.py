@@ -1,36 +1,58 @@
-"""Verdicts as a page shows them: the published and the reproduced value on one axis."""
+"""Verdicts as a page shows them: each in words and on an axis, and told apart from what is no verdict."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
+from evenground.analysis.files import EMPTY
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json
 from evenground.records.faults import first_fault
+from evenground.report.page.axis import Axis, Values, make_axis, number
+from evenground.report.page.tables import NOTHING_LAST, Cell
 
-TICKS = 4
-INSTRUMENTS = ("corrected", "as-published")
-UNTESTABLE = "not testable here"
-# Verdict -> the class that colours it, in the order of the summary.
-KINDS = {
+# Verdict -> the class that colours it; in the order in which verdicts are counted and sorted.
+COLOURS = {
     "reproduced": "reproduced",
-    "direction only": "direction",
+    "direction reproduced": "reproduced",
+    "direction reproduced, size open": "direction",
+    "direction reproduced, other size": "direction",
+    "within the margin": "reproduced",
     "inconclusive": "inconclusive",
+    "depends on a known cause": "inconclusive",
+    "size refuted": "contradicted",
+    "outside the margin": "contradicted",
     "contradicted": "contradicted",
-    UNTESTABLE: "untestable",
+    "too few runs": "untestable",
+    "cannot be tested here": "untestable",
 }
+COLUMNS = ("published", "here", "effect", "runs", "idle share", "flagged")
+# What a row is -> how its verdict is drawn.
+LOOKS = {"verdict": "filled", "demonstration": "dashed", "instrument": "dotted"}
+NOT_JUDGED = ("too few runs", "cannot be tested here")
+_SURPRISING = "A repetition of the thesis's own experiment would not be expected to give this"
+
+
+def _known(reading: str) -> str:
+    if reading not in COLOURS:
+        raise ValueError(f"no verdict is called '{reading}'")
+    return reading
 
 
 @dataclass(frozen=True)
-class _Used:
+class _Run:
     path: str
+
+
+@dataclass(frozen=True)
+class _Group:
+    runs: tuple[int, ...]
+    """Their numbers in the list of all runs."""
 
 
 @dataclass(frozen=True)
@@ -39,147 +61,129 @@ class _Counted:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """What the page reads of a row of `verdicts.json`."""
+class Row:
+    """What is shown of a row of `verdicts.json`: a claim under one instrument.
+
+    `verdict` are the words shown, `reading` is the bare verdict, also where it is none of the claim itself.
+    """
 
     id: str
     claim: str
     section: str
     statement: str
-    instrument: str
+    instrument: Literal["corrected", "as-published"]
     verdict: str
-    estimator: str | None
+    reading: Annotated[str, AfterValidator(_known)]
+    kind: Literal["verdict", "demonstration", "instrument"]
     unit: str
-    runs: tuple[_Used, ...]
+    groups: tuple[_Group, ...]
+    direction: str
+    bound: float
+    effect: str = ""
+    estimator: str | None = None
+    scale: str | None = None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    published: float | None = None
+    tolerance: float | None = None
+    in_prediction: str = ""
+    pairs: int | None = None
+    n_a: int | None = None
+    idle_a: float | None = None
+    idle_b: float | None = None
+    n_invalid: int | None = None
+    n_warned: int | None = None
     demonstration: str = ""
     reason: str = ""
-    estimate: float | None = None
-    low_95: float | None = None
-    high_95: float | None = None
-    published: float | None = None
-    bound: float | None = None
-    p_holm: float | None = None
-    n_a: int | None = None
-    n_b: int | None = None
-    scale: str | None = None
+    published_words: str = ""
+    estimate_words: str = ""
+    runs_words: str = ""
+    cv_words: Annotated[str, Field(validation_alias="CV_words")] = ""
+    idle_words: str = ""
+    flagged_words: str = ""
     counted: tuple[_Counted, ...] = ()
+
+    @property
+    def here(self) -> str:
+        """The estimate with its interval and its unit; empty where there is none."""
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        return f"{self.estimate_words}{unit}" if self.estimate_words else ""
+
+    @property
+    def counted_runs(self) -> str:
+        """How many runs, or pairs of them, count; empty of none, as the reason tells."""
+        if not self.pairs and not self.n_a:
+            return ""
+        return self.runs_words if self.pairs is not None else f"{self.runs_words} runs"
+
+    @property
+    def effect_words(self) -> str:
+        """The effect, where it says more than the estimate."""
+        return "" if self.effect == self.here else self.effect
 
 
 @dataclass(frozen=True)
 class _File:
-    verdicts: tuple[_Row, ...]
+    schema_version: Annotated[Literal[2], Field(validation_alias="schema")]
+    summary: tuple[str, ...]
+    verdicts: tuple[Row, ...]
+    runs: tuple[_Run, ...]
 
 
 _FILE = TypeAdapter(_File)
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A place on an axis in percent of its width, and what it says."""
-
-    at_pct: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Published value, estimate and interval on one axis; a missing one is None. Places are in percent."""
-
-    scale: Literal["linear", "log"]
-    published: Mark | None
-    estimate: Mark | None
-    low_pct: float | None
-    high_pct: float | None
-    null: Mark | None
-    ticks: tuple[Mark, ...]
-    words: str
-
-
-def make_axis(values: dict[str, float | None], unit: str, null: float | None) -> Axis | None:
-    """The axis of a verdict from its published, estimate, low and high value; None where there is none.
-
-    Ratios (unit `ratio`, all above zero) stand on a logarithmic axis: twice and half are as far from 1.
-    """
-    known = {name: v for name, v in values.items() if v is not None and math.isfinite(v)}
-    shown = [*known.values(), *([null] if null is not None else [])]
-    if not known:
-        return None
-    log = unit == "ratio" and min(shown) > 0
-    at = math.log if log else float
-    first, last = min(map(at, shown)), max(map(at, shown))
-    margin = 0.12 * (last - first) or 0.5
-    low, high = first - margin, last + margin
-
-    def place(value: float) -> float:
-        return round(100 * (at(value) - low) / (high - low), 2)
-
-    def mark(name: str) -> Mark | None:
-        return Mark(place(known[name]), number(known[name])) if name in known else None
-
-    ticks = (low + (high - low) * k / TICKS for k in range(TICKS + 1))
-    told = (math.exp(tick) if log else tick for tick in ticks)
-    return Axis(
-        "log" if log else "linear",
-        mark("published"),
-        mark("estimate"),
-        place(known["low"]) if "low" in known else None,
-        place(known["high"]) if "high" in known else None,
-        None if null is None else Mark(place(null), number(null)),
-        tuple(Mark(place(tick), number(tick, 2)) for tick in told),
-        words(known, unit),
-    )
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A value for reading, without an exponent for what people write without one."""
-    plain = 1e-4 <= abs(value) < 1e6 or value == 0
-    return f"{float(f'{value:.{digits}g}'):g}" if plain else f"{value:.{digits - 1}e}"
-
-
-def words(known: dict[str, float], unit: str) -> str:
-    """The axis in words, for those who do not see it."""
-    parts = [f"{name} {number(known[name])}" for name in ("published", "estimate") if name in known]
-    if "low" in known and "high" in known:
-        parts.append(f"95 % interval {number(known['low'])} to {number(known['high'])}")
-    return f"{', '.join(parts)} ({unit})"
-
-
-@dataclass(frozen=True)
 class Judged:
-    """One verdict: under which instrument, on what axis, in words, from which runs."""
+    """A claim under one instrument, with all that is told of it; no axis where there is no estimate."""
 
-    instrument: str
-    verdict: str
-    demonstration: str
-    """What makes it one; empty where it is none or nothing was tested."""
+    row: Row
     axis: Axis | None
-    words: str
-    estimate: float | None
-    estimator: str
+    told: tuple[str, ...]
     runs: tuple[str, ...]
-    files: tuple[str, ...] = ()
-    """Files of the thesis whose lines were counted."""
+    """Where the runs behind it lie."""
 
     @property
-    def kind(self) -> str:
-        """The class that colours it."""
-        return KINDS.get(self.verdict, "untestable")
+    def classes(self) -> str:
+        """What colours it, and what shows whether it is a verdict on the claim at all."""
+        look = "plain" if self.row.reading in NOT_JUDGED else LOOKS[self.row.kind]
+        return f"{COLOURS[self.row.reading]} {look}"
+
+    @property
+    def rank(self) -> int:
+        """Its place in the order of verdicts."""
+        return list(COLOURS).index(self.row.reading)
+
+    @property
+    def files(self) -> list[str]:
+        """Files of the thesis whose lines were counted."""
+        return list(dict.fromkeys(name for trainer in self.row.counted for name in trainer.sha256))
 
 
 @dataclass(frozen=True)
 class Part:
-    """One statement of a claim with its verdict under each instrument."""
+    """A statement of a claim: the verdict, and what the thesis's instrument shows of the same runs."""
 
     name: str
     statement: str
-    published: float | None
-    right: Judged | None
+    corrected: Judged | None
     as_published: Judged | None
 
     @property
     def judged(self) -> list[Judged]:
-        """The verdicts there are."""
-        return [one for one in (self.right, self.as_published) if one]
+        """What there is of the two."""
+        return [one for one in (self.corrected, self.as_published) if one]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """COLUMNS of the table: what was published, and what the corrected instrument measured."""
+        first = self.judged[0].row
+        published = _cell(first.published_words, first.published)
+        if self.corrected is None:
+            return [published, *[_cell("", None)] * (len(COLUMNS) - 1)]
+        return [published, *_measured(self.corrected.row)]
 
 
 @dataclass(frozen=True)
@@ -191,74 +195,142 @@ class Claim:
     parts: tuple[Part, ...]
 
 
-def claims(path: Path) -> list[Claim]:
-    """The claims of `verdicts.json` in its order; none where no claim was judged."""
+@dataclass(frozen=True)
+class Verdicts:
+    """All claims in their order, and the paragraphs that stand above them; nothing where none was judged."""
+
+    summary: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+
+def read_verdicts(path: Path) -> Verdicts:
+    """What a page shows of `verdicts.json`; nothing where there is no such file.
+
+    Raises EvengroundError for a broken one.
+    """
     if not path.is_file():
-        return []
+        return Verdicts()
+    found = _read(path)
+    names = dict.fromkeys(row.claim for row in found.verdicts)
+    rows = {name: [row for row in found.verdicts if row.claim == name] for name in names}
+    claims = (_claim(mine, found.runs) for mine in rows.values())
+    return Verdicts(summary=found.summary, claims=tuple(claims))
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """The rows of `verdicts.json`; EvengroundError where it is missing or broken."""
+    return _read(path).verdicts
+
+
+def _read(path: Path) -> _File:
     try:
-        rows = _FILE.validate_python(read_json(path)).verdicts
+        found = _FILE.validate_python(read_json(path))
     except ValidationError as error:
         what = f"broken verdicts, {first_fault(error)}"
         raise EvengroundError(what, str(path), set_aside(path)) from error
-    found = []
-    for name in dict.fromkeys(row.claim for row in rows):
-        mine = [row for row in rows if row.claim == name]
-        parts = tuple(
-            _part([row for row in mine if row.id == part]) for part in dict.fromkeys(r.id for r in mine)
-        )
-        found.append(Claim(name, mine[0].section, parts))
+    for row in found.verdicts:
+        if any(not 0 <= number < len(found.runs) for group in row.groups for number in group.runs):
+            what = f"broken verdicts, {row.id} names a run that is not listed"
+            raise EvengroundError(what, str(path), set_aside(path))
     return found
 
 
-def _part(rows: list[_Row]) -> Part:
-    by_instrument = {row.instrument: _judged(row) for row in rows}
-    first = rows[0]
-    both = (by_instrument.get(name) for name in INSTRUMENTS)
-    return Part(first.id, first.statement, first.published, *both)
+def _claim(rows: Sequence[Row], runs: Sequence[_Run]) -> Claim:
+    """A claim from the rows of all its parts; `runs` are all that any verdict rests on."""
+    names = dict.fromkeys(row.id for row in rows)
+    parts = [_part([row for row in rows if row.id == name], runs) for name in names]
+    return Claim(name=rows[0].claim, section=rows[0].section, parts=tuple(parts))
 
 
-def _judged(row: _Row) -> Judged:
-    unit = "ratio" if row.scale == "logarithms" else row.unit
-    values = {"published": row.published, "estimate": row.estimate, "low": row.low_95, "high": row.high_95}
-    axis = None if row.estimate is None else make_axis(values, unit, row.bound)
-    runs = tuple(run.path for run in row.runs)
-    shown = "" if row.verdict == UNTESTABLE else row.demonstration
-    files = tuple(dict.fromkeys(name for trainer in row.counted for name in trainer.sha256))
-    estimator = row.estimator or "none"
-    told = f"{_told(row)}. Demonstration: {shown}." if shown else f"{_told(row)}."
-    return Judged(row.instrument, row.verdict, shown, axis, told, row.estimate, estimator, runs, files)
+def _part(rows: Sequence[Row], runs: Sequence[_Run]) -> Part:
+    by_instrument = {row.instrument: _judged(row, runs) for row in rows}
+    return Part(
+        name=rows[0].id,
+        statement=rows[0].statement,
+        corrected=by_instrument.get("corrected"),
+        as_published=by_instrument.get("as-published"),
+    )
 
 
-def _told(row: _Row) -> str:
-    """Numbers and reason of a verdict, without a full stop."""
-    parts = []
-    if row.estimate is not None:
-        unit = "" if row.unit == "1" else f" {row.unit}"
-        interval = ""
-        if row.low_95 is not None and row.high_95 is not None:
-            interval = f", 95 % interval {number(row.low_95)} to {number(row.high_95)}"
-        parts.append(f"{number(row.estimate)}{unit} here{interval}")
-    if row.published is not None:
-        parts.append(f"{number(row.published)} published")
-    if row.p_holm is not None:
-        parts.append(f"p = {number(row.p_holm, 2)} after Holm")
-    if row.n_a is not None:
-        parts.append(f"n = {row.n_a}{f' and {row.n_b}' if row.n_b is not None else ''}")
-    return "; ".join([*parts, *([row.reason] if row.reason else [])])
+def _judged(row: Row, runs: Sequence[_Run]) -> Judged:
+    paths = tuple(runs[number].path for group in row.groups for number in group.runs)
+    return Judged(row=row, axis=axis_of(row), told=told_of(row), runs=paths)
 
 
-def summary(judged: list[Claim]) -> str:
-    """How many verdicts there are of each kind under each instrument; demonstrations are named apart."""
-    sentences = []
-    for instrument in INSTRUMENTS:
-        mine = [one for claim in judged for part in claim.parts for one in part.judged]
-        mine = [one for one in mine if one.instrument == instrument]
-        real = Counter(one.verdict for one in mine if not one.demonstration)
-        shown = Counter(one.verdict for one in mine if one.demonstration)
-        line = f"Under the {instrument} instrument: {_counts(real) or 'no verdict'}"
-        sentences.append(line + (f"; as demonstrations only: {_counts(shown)}." if shown else "."))
-    return " ".join(sentences)
+def axis_of(row: Row) -> Axis | None:
+    """The axis of a row; None without an estimate."""
+    if row.estimate is None:
+        return None
+    bounds = (1 / row.bound, row.bound) if row.direction == "alike" else (row.bound,)
+    values = Values(
+        estimate=row.estimate,
+        low=row.low,
+        high=row.high,
+        published=row.published,
+        same_size=_same_size(row),
+        bounds=bounds,
+    )
+    return make_axis(values, ratio=row.scale == "logarithms", words=_axis_words(row))
 
 
-def _counts(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{found[verdict]} {verdict}" for verdict in KINDS if found.get(verdict))
+def _same_size(row: Row) -> tuple[float, float] | None:
+    """Between which values the size counts as the published one (docs/claims.md)."""
+    if row.published is None or row.tolerance is None:
+        return None
+    return row.published / (1 + row.tolerance), row.published * (1 + row.tolerance)
+
+
+def _axis_words(row: Row) -> str:
+    """The axis for those who do not see it."""
+    words = [f"here {row.here}"]
+    words += [f"published {row.published_words}"] if row.published_words else []
+    if same := _same_size(row):
+        words.append(f"the same size from {number(same[0], 3)} to {number(same[1], 3)}")
+    return ", ".join(words)
+
+
+def told_of(row: Row) -> tuple[str, ...]:
+    """What is told of a row, a sentence or two each: effect, numbers, reason, what it is no test of."""
+    demonstration = "" if row.reading in NOT_JUDGED else row.demonstration
+    told = (
+        row.effect_words,
+        _numbers(row),
+        f"Why: {row.reason}" if row.reason else "",
+        _SURPRISING if row.in_prediction == "no" else "",
+        f"Demonstration: {demonstration}" if demonstration else "",
+    )
+    return tuple(f"{one}." for one in told if one)
+
+
+def _numbers(row: Row) -> str:
+    """Estimate, what was published, and how many runs of what quality are behind it."""
+    interval = "" if row.confidence is None or row.low is None else f", {100 * row.confidence:.4g} % interval"
+    parts = [
+        f"here {row.here}{interval}" if row.here else "",
+        f"published {row.published_words}" if row.published_words else "",
+        row.counted_runs,
+        f"CV {row.cv_words}" if row.cv_words else "",
+        f"idle {row.idle_words} of the training" if row.idle_words else "",
+        f"flagged {row.flagged_words}" if row.flagged_words else "",
+    ]
+    text = "; ".join(filter(None, parts))
+    return text[:1].upper() + text[1:]
+
+
+def _measured(row: Row) -> list[Cell]:
+    """COLUMNS of a row, from the second one on."""
+    runs = row.n_a if row.pairs is None else row.pairs
+    idle = [share for share in (row.idle_a, row.idle_b) if share is not None]
+    flagged = (row.n_invalid or 0) + (row.n_warned or 0)
+    return [
+        _cell(row.here, row.estimate),
+        Cell(row.effect_words or EMPTY, row.effect_words.lower() or NOTHING_LAST, number=False),
+        _cell(row.counted_runs, runs or None),
+        _cell(row.idle_words, max(idle, default=None)),
+        _cell(row.flagged_words, flagged or None),
+    ]
+
+
+def _cell(text: str, key: float | None) -> Cell:
+    """A cell that is sorted by a number, last where there is none."""
+    return Cell(text or EMPTY, "" if key is None else repr(float(key)), number=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evenground.analysis.index import Index
+from evenground.records.times import Moments
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,14 @@ class Sample:
         so that after it the time is proportional to the steps. What an engine does once an epoch, whatever
         the number of images, is multiplied too, which makes the result too long.
         """
+        return first_batch_s + (training_s - first_batch_s) * self.factor
+
+    @property
+    def factor(self) -> float:
+        """What the time after the first step is multiplied by; NaN where `lacks` says why."""
         if self.lacks or self.steps is None or self.whole_steps is None:
             return math.nan
-        return first_batch_s + (training_s - first_batch_s) * (self.whole_steps - 1) / (self.steps - 1)
+        return (self.whole_steps - 1) / (self.steps - 1)
 
     @property
     def lacks(self) -> str:
@@ -44,6 +50,29 @@ class Sample:
     def words(self) -> str:
         """How much of how much, for a sentence."""
         return f"{self.images:,} of {'?' if self.whole is None else f'{self.whole:,}'} images"
+
+
+def formula_error(sample: Sample, events: Moments) -> float:
+    """Relative standard error of `Sample.whole_s` by its own data: NaN where that is not known.
+
+    |ln(time from all of the sample / time from its first half)| / sqrt(3), as of an error that is uniform
+    between both signs of it. The half is the first half of the epochs, the middle one inside: of one epoch
+    there is none.
+    """
+    epochs = len(events.epochs)
+    half = math.ceil(epochs / 2)
+    if sample.lacks or sample.steps is None or half == epochs:
+        return math.nan
+    halved = replace(sample, steps=sample.steps * half // epochs)
+    first_batch_s = _after_start_s(events, events.first_batch_end_ns)
+    from_all = sample.whole_s(_after_start_s(events, events.train_end_ns), first_batch_s)
+    half_s = _after_start_s(events, events.epochs[half - 1].end_ns)
+    from_half = halved.whole_s(half_s, first_batch_s)
+    return abs(math.log(from_all / from_half)) / math.sqrt(3)
+
+
+def _after_start_s(events: Moments, at_ns: int) -> float:
+    return (at_ns - events.train_start_ns) / 1e9
 
 
 def find_sample(index: Index, dataset: str, engine: str) -> Sample | None:

@@ -15,9 +15,7 @@ from analysis.remade import change_run
 from analysis.synthetic import Made, MadeResults, write_results
 from claims.made import THESIS, changed, experiment, verdicts
 from evenground.analysis.index import read_index
-from evenground.analysis.memory import NO_BASELINE
-from evenground.analysis.runs import Run, read_runs
-from evenground.claims.instruments import (
+from evenground.analysis.instruments import (
     AFTER_LAUNCH,
     CARD_BYTES,
     MOST_SLOW,
@@ -27,7 +25,10 @@ from evenground.claims.instruments import (
     is_silent,
     own_vram_bytes,
 )
-from evenground.claims.measures import end_to_peak, kept, peak
+from evenground.analysis.measures import end_to_peak, kept, peak
+from evenground.analysis.memory import NO_BASELINE
+from evenground.analysis.runs import Run, read_runs
+from evenground.analysis.seen import see
 from evenground.sidecar.show import UNIXSTATS_VRAM_BYTES
 
 MIB = 2**20
@@ -54,7 +55,7 @@ def run_of(to: Path, change: Callable[[pd.DataFrame], Any] | None = None, **made
 
 
 def test_vram_as_published_is_the_processes_own_over_the_card_of_the_thesis(tmp_path: Path) -> None:
-    trace = as_published(run_of(tmp_path), 0.1)
+    trace = as_published(see(run_of(tmp_path), 0.1))
     assert CARD_BYTES == 7981 * MIB
     assert peak(trace, "vram") == pytest.approx(100 * 300 / 7981)
     assert peak(trace, "vram") != pytest.approx(100 * 1000 / 7981, rel=0.5), "not what the card holds"
@@ -63,13 +64,13 @@ def test_vram_as_published_is_the_processes_own_over_the_card_of_the_thesis(tmp_
 def test_vram_is_what_the_card_holds_more_than_before_the_launch(tmp_path: Path) -> None:
     """Its first samples are lost, and the engine has its context by then: the 300 MiB are its own."""
     run = run_of(tmp_path, lambda frame: frame.drop(frame.index[:19], inplace=True))
-    trace = corrected(run, 0.1)
+    trace = corrected(see(run, 0.1))
     assert peak(trace, "vram") == 300 * MIB and kept(trace, "vram") == 1.0 and trace.remarks == {}
 
 
 def test_of_a_run_without_a_look_before_the_launch_the_first_value_is_taken(tmp_path: Path) -> None:
     run = run_of(tmp_path, lambda frame: frame.drop(frame.index[:10], inplace=True), baseline=False)
-    trace = corrected(run, 0.1)
+    trace = corrected(see(run, 0.1))
     assert peak(trace, "vram") == pytest.approx(150 * MIB, rel=0.1)
     assert trace.remarks == {"vram": f"{AFTER_LAUNCH} ({NO_BASELINE})"}
 
@@ -119,15 +120,15 @@ def test_without_any_value_it_is_missing_and_never_zero(tmp_path: Path) -> None:
     def untold(frame: pd.DataFrame) -> None:
         frame["vram_tree_bytes"] = frame["gpu_util_pct"] = ""
 
-    trace = as_published(run_of(tmp_path, untold, spacing_s=0.2, load_s=10.0), 0.1)
+    trace = as_published(see(run_of(tmp_path, untold, spacing_s=0.2, load_s=10.0), 0.1))
     assert np.isnan(trace.columns["vram"]).all() and np.isnan(trace.columns["gpu"]).all()
 
 
 def test_a_framework_that_frees_its_own_memory_has_freed_all_of_it(tmp_path: Path) -> None:
     """V2: of the whole card others would still hold most."""
     run = run_of(tmp_path, kept=0.1)
-    assert kept(as_published(run, 0.1), "vram") == pytest.approx(0.1)
-    assert end_to_peak(as_published(run, 0.1), "vram") == 1.0
+    assert kept(as_published(see(run, 0.1)), "vram") == pytest.approx(0.1)
+    assert end_to_peak(as_published(see(run, 0.1)), "vram") == 1.0
 
 
 @pytest.mark.parametrize(("late", "zeroed"), [(MOST_SLOW - 1, 0), (MOST_SLOW, 10), (MOST_SLOW + 1, 10)])
@@ -150,7 +151,7 @@ def test_a_sample_is_slow_by_half_a_period_or_more() -> None:
 def test_its_zeros_are_the_instruments_own(tmp_path: Path) -> None:
     """Samples 0.2 s apart, 5 s of loading: from the start of training on the old instrument shows nothing."""
     run = run_of(tmp_path, spacing_s=0.2, load_s=10.0)
-    old, ours = as_published(run, 0.1), corrected(run, 0.1)
+    old, ours = as_published(see(run, 0.1)), corrected(see(run, 0.1))
     rows = old.t_s > 0
     assert (old.columns["gpu"][rows] == 0).all() and (old.columns["vram"][rows] == 0).all()
     assert np.nanmax(ours.columns["gpu"]) == 60 and np.nanmax(ours.columns["vram"]) > 0
@@ -164,7 +165,7 @@ def test_a_verdict_names_the_zeros_as_a_possible_cause(tmp_path: Path) -> None:
     found = verdicts(experiment(tmp_path, world, datasets=(("cifar10", "CIFAR-10", "cnn"),), repetitions=3))
     ours, theirs = (found["G3-cifar10", name] for name in ("corrected", "as-published"))
     assert ours.verdict == "contradicted" and SILENT not in ours.reason
-    assert theirs.verdict == "direction only"
+    assert theirs.verdict == "direction reproduced, other size"
     assert theirs.reason.endswith(f"axon on cifar10: {SILENT} (3 of 3 runs)")
     assert SILENT not in found["C1-cifar10-elixir", "as-published"].reason
 

@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Print how often the rule gives which verdict where the truth is known, as tables in Markdown."""
+
+from __future__ import annotations
+
+import argparse
+
+from _path import ROOT
+from evenground.claims.model import read_claims
+from evenground.claims.simulation import report
+from evenground.errors import EvengroundError, cli
+
+CLAIM = "T1"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=int, default=2000, help="of each cell; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    given = parser.parse_args()
+    if given.experiments < 1:
+        raise EvengroundError("no experiment to simulate", "--experiments", "give a number from 1 on")
+    claim = next(one for one in read_claims(ROOT).claims.claims if one.id == CLAIM)
+    for line in report(claim, given.experiments, given.seed):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,56 @@
+"""One finished run, read once for all frames that are made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evenground.analysis.environment import Environment, read_environment
+from evenground.analysis.groups import Rows
+from evenground.analysis.idle import CPU, Idle, idle_of
+from evenground.analysis.phases import phase_rows
+from evenground.analysis.runs import Run, Samples
+from evenground.analysis.timeline import Timeline, align
+
+Windows = tuple[tuple[float, float], ...]
+"""From when to when, in seconds after the start of training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A run with all that was recorded of it: its samples, and `line`, the same on a grid of `grid_s`."""
+
+    run: Run
+    samples: Samples
+    environment: Environment
+    grid_s: float
+    line: Timeline
+    phases: Rows
+    idle: Idle
+
+    @property
+    def cores(self) -> int | None:
+        """Those of the machine, as the run's record or its sampler has them; None: not known."""
+        return self.environment.cores or self.run.process.cores
+
+    @property
+    def idle_windows(self) -> Windows | None:
+        """When nothing was computed during the training; None where that is not known."""
+        if self.idle.condition["idle_reason"]:
+            return None
+        mine = [row for row in self.idle.rows if row["resource"] == CPU]
+        return tuple((float(str(row["start_s"])), float(str(row["end_s"]))) for row in mine)
+
+
+def see(run: Run, grid_s: float) -> Seen:
+    """Read all of a run. EvengroundError where it cannot be read."""
+    samples = run.samples()
+    phases = phase_rows(run.events, run.process)
+    return Seen(
+        run=run,
+        samples=samples,
+        environment=read_environment(run),
+        grid_s=grid_s,
+        line=align(run.events, run.process, samples, grid_s),
+        phases=phases,
+        idle=idle_of(run, samples, phases),
+    )
