@@ -52,6 +52,8 @@ ROOMS = {
     "preflight": {
         *("addresses", "apptainer", "cpus", "disk", "engines", "gpus", "pins", "images", "datasets", "runs"),
         "surroundings",
+        # How many repetitions a claim takes, by how much recorded training times differ.
+        *("analysis", "claims", "config", "records"),
     },
     "analysis": {"cpus", "gpus", "records", "surroundings"},
     "report": {"analysis", "records"},

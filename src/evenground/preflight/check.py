@@ -11,7 +11,7 @@ import psutil
 
 from evenground.images import Image
 from evenground.pins import load_pins
-from evenground.preflight import containers, cpus, experiment, gpu, machine
+from evenground.preflight import containers, cpus, experiment, gpu, machine, repetitions
 from evenground.preflight.call import Call
 from evenground.preflight.experiment import Reachable, Stored
 from evenground.preflight.finding import Finding, passed
@@ -57,6 +57,7 @@ def check(
         *(experiment.dataset(entry, where, mirrors, reachable) for entry, where in stored),
         machine.disk("disk for data and results", plan.root, local_bytes),
         experiment.duration(plans),
+        *repetitions.findings(plans),
     ]
 
 
