@@ -34,16 +34,19 @@ def plan(engines: dict[str, int]) -> dict[str, Any]:
         "machine": MACHINE,
         "calibration": "results/calibration/made/x.json",
         "engines": [{"name": "a", "sources": ["/elsewhere"]}],
+        "report": {"grid_s": 0.1, "design": "blocks"},
         "runs": runs,
     }
 
 
-def finish(root: Path, engine: str, number: int, digest: str | None, lock: str = "a") -> None:
+def finish(
+    root: Path, engine: str, number: int, digest: str | None, lock: str = "a", scheduled: bool = False
+) -> None:
     """Let a run be finished, in the image of that digest."""
     folder = root / RUNS / "made/tiny" / engine / "k" / f"r{number}"
     labels = {"evenground.lock": lock}
     image = {"name": "i", "sha256": digest, "labels": labels} if digest else None
-    write_json(folder / "environment.json", {"machine": MACHINE, "image": image})
+    write_json(folder / "environment.json", {"machine": MACHINE, "image": image, "scheduled": scheduled})
     write_json(folder / "outcome.json", {"attempt": 1})
     write_run(folder, Made(), T0_NS + 10**10, {})
 
@@ -69,6 +72,13 @@ def test_arms_of_one_engine_in_two_images_are_refused(tmp_path: Path) -> None:
     finish(tmp_path, "arm", 1, "2" * 64)
     with pytest.raises(EvengroundError, match="two images"):
         build_index(plan({"a": 1, "arm": 1}), tmp_path)
+
+
+def test_runs_that_a_scheduler_placed_are_no_blocks_wherever_they_are_drawn(tmp_path: Path) -> None:
+    finish(tmp_path, "a", 1, None)
+    assert build_index(plan({"a": 1}), tmp_path)["report"]["design"] == "blocks"
+    finish(tmp_path, "a", 2, None, scheduled=True)
+    assert build_index(plan({"a": 2}), tmp_path)["report"]["design"] == "independent"
 
 
 def test_native_and_missing_runs_have_no_image(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     return {
         **content,
         "schema": versions.INDEX,
+        "report": {**plan["report"], "design": _design(plan["report"]["design"], runs, root)},
         "calibration": _calibration(plan["calibration"], root),
         "machine": machine,
         "runs": runs,
@@ -140,6 +141,12 @@ def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
     except RecordError as error:
         found |= {"status": "failed", "reason": unreadable(error), "path": None, "manifest_sha256": None}
     return found
+
+
+def _design(planned: str, runs: list[dict[str, Any]], root: Path) -> str:
+    """`independent` also where the plan of now has no nodes, and a scheduler chose those of recorded runs."""
+    records = (read_json(root / run["path"] / "environment.json") for run in runs if run["path"])
+    return "independent" if any(record.get("scheduled") for record in records) else planned
 
 
 def _refuse_two_images(runs: list[dict[str, Any]], root: Path) -> None:

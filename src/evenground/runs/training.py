@@ -193,10 +193,11 @@ def _of_gpu(training: Training, files: Files) -> dict[str, Any] | None:
 
 
 def _deployment(training: Training) -> dict[str, Any]:
-    """How it was run: natively, or in which image; its labels carry the pins."""
+    """How it was run: natively, or in which image whose labels carry pins; whether by a scheduler."""
     image = training.image
     seen = {"name": image.name, "sha256": image.sha256, "labels": image.labels} if image else None
-    return {"deployment": training.plan.experiment.deployment, "image": seen}
+    deployment = training.plan.experiment.deployment
+    return {"deployment": deployment, "image": seen, "scheduled": bool(training.job)}
 
 
 def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
