@@ -320,7 +320,7 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
 @pytest.mark.skipif(LONG not in os.environ, reason=f"takes a quarter of an hour: {LONG}=1")
 @pytest.mark.parametrize("deployment", ["native", "apptainer"])
 def test_the_quick_profile_with_the_real_engines(cluster: OneNode, tmp_path: Path, deployment: str) -> None:
-    """Keras and JAX on digits and shapes, three times each, here and through Slurm."""
+    """Keras and JAX on digits and shapes, four times each, here and through Slurm."""
     if deployment == "apptainer" and BASE not in os.environ:
         pytest.skip(f"no base image: containers/local_base.sh makes one, {BASE} names it")
     contained = ["--use-singularity"] if deployment == "apptainer" else []
@@ -334,7 +334,7 @@ def test_the_quick_profile_with_the_real_engines(cluster: OneNode, tmp_path: Pat
     local.call("--workflow-profile", "profiles/quick", *contained)
     there.submit(*contained)
     out = Path("results", deployment)
-    assert run_set(there.root) == run_set(local.root) and len(run_set(local.root)) == 12
+    assert run_set(there.root) == run_set(local.root) and len(run_set(local.root)) == 16
     assert columns(there.root, out) == columns(local.root, out) and len(columns(local.root, out)) > 10
 
 
