@@ -18,7 +18,7 @@ from analysis.synthetic import NO_GPU, Made, MadeResults, write_results
 from evenground.analysis.exactness import attainable
 from evenground.analysis.extrapolation import Sample, formula_error
 from evenground.analysis.files import read_csv, write_csv
-from evenground.analysis.index import read_index
+from evenground.analysis.index import Index, read_index
 from evenground.analysis.instruments import CARD_BYTES, INSTRUMENTS, RESOURCES, SinceBoot, Trace
 from evenground.analysis.measured import measure, read_measured
 from evenground.analysis.measures import (
@@ -385,17 +385,17 @@ def test_conditions_have_the_time_up_and_the_kernels_own_peak(tmp_path: Path) ->
     assert math.isnan(unknown["kernel_peak_rss_bytes"])
 
 
-def files_of(to: Path) -> tuple[Path, Path]:
-    """The folder of the frames and the table quality.csv of a run, as files."""
+def files_of(to: Path) -> tuple[Index, Path, Path]:
+    """An index with one run, the folder of its frames and its table quality.csv, as files."""
     index = read_index(index_of(to))
     write_normalised(index, to / "normalised")
     write_csv(measure(index).quality, to / "quality.csv")
-    return to / "normalised", to / "quality.csv"
+    return index, to / "normalised", to / "quality.csv"
 
 
 def test_files_give_what_the_runs_give(tmp_path: Path) -> None:
-    index = read_index(index_of(tmp_path / "made"))
-    found, made = read_measured(*files_of(tmp_path)), measure(index)
+    files = files_of(tmp_path)
+    found, made = read_measured(*files), measure(files[0])
     pd.testing.assert_frame_equal(found.measures, made.measures, check_dtype=False, rtol=0, atol=0)
     assert found.measures["high_attainable"].max() == math.inf
     assert [*found.conditions.columns] == [*COLUMNS_OF["conditions"]]
@@ -407,9 +407,10 @@ def test_without_a_run_there_is_no_row(tmp_path: Path) -> None:
     content = json.loads(index.read_text())
     content["runs"][0] |= {"status": "missing", "path": None}
     index.write_text(json.dumps(content))
-    write_normalised(read_index(index), tmp_path / "normalised")
-    write_csv(measure(read_index(index)).quality, tmp_path / "quality.csv")
-    assert read_measured(tmp_path / "normalised", tmp_path / "quality.csv").measures.empty
+    read = read_index(index)
+    write_normalised(read, tmp_path / "normalised")
+    write_csv(measure(read).quality, tmp_path / "quality.csv")
+    assert read_measured(read, tmp_path / "normalised", tmp_path / "quality.csv").measures.empty
 
 
 @pytest.mark.parametrize(
@@ -437,7 +438,7 @@ def test_a_file_that_is_not_whole_is_refused(
 
 
 def test_a_frame_that_is_written_and_read_has_every_bit(tmp_path: Path) -> None:
-    folder, _ = files_of(tmp_path)
+    _, folder, _ = files_of(tmp_path)
     made = normalise(read_index(tmp_path / "results/index.json")).measures
     found = read_csv(folder / "measures.csv")
     assert all(found[name].equals(made[name].astype("float64")) for name in NUMBERS)

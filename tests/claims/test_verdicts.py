@@ -137,6 +137,17 @@ def test_a_mean_since_boot_says_nothing_on_a_machine_that_was_started_long_ago(t
         assert found[claim, "corrected"].verdict == "within the margin"
 
 
+def test_a_training_on_few_cpus_of_many_says_nothing_of_how_much_of_the_machine_it_would_use(
+    tmp_path: Path,
+) -> None:
+    """Two CPUs of 64 are 3 % of the machine, and the bound is 5 %."""
+    environment = {"cores": 64, "memory_bytes": 16 * 2**30, "cpus": {"n_chosen": 2}}
+    one = verdicts(experiment(tmp_path, environment=environment))["C1-mnist-elixir", "corrected"]
+    assert one.verdict == UNTESTABLE
+    assert "allowed so little of the machine's CPU time" in one.reason
+    assert "between 0 and 3.125 % of the machine" in one.reason
+
+
 def test_a_margin_does_not_hide_another_size(tmp_path: Path) -> None:
     world = {name: replace(made, cpu_pct=32.0) for name, made in THESIS.items()}
     one = verdicts(experiment(tmp_path, world))["C1-mnist-elixir", "corrected"]
@@ -243,13 +254,14 @@ def waits(after_s: float, dataset: str, engine: str, repetition: int, gpu: bool)
     steady_s = WAITING.steady_s * factor
     if engine == "axon" or repetition == 3:
         return replace(WAITING, steady_s=steady_s)
-    idle = ((4.0, 4.0 + after_s), (7.0, 7.0 + after_s))
+    # It fires at the ends of the first two epochs.
+    idle = ((4.0, 4.0 + after_s), (7.0 + after_s, 7.0 + 2 * after_s))
     return replace(WAITING, steady_s=steady_s + 2 * after_s, cpu_idle=idle)
 
 
 def test_a_timer_at_the_ends_of_epochs_is_a_known_cause_and_decides_nothing_silently(tmp_path: Path) -> None:
     settings = {"datasets": DATASETS[:1], "gpu": False, "machine": "made-nogpu-1"}
-    index = experiment(tmp_path / "waits", make=functools.partial(waits, 2.0), **settings)
+    index = experiment(tmp_path / "waits", make=functools.partial(waits, 5.0), **settings)
     one = verdicts(index)["T1", "corrected"]
     assert one.verdict == "depends on a known cause"
     assert "with idle time 'contradicted', without it 'size refuted'" in one.reason

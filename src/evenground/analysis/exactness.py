@@ -98,7 +98,7 @@ def attainable(measure: str, trace: Trace, resource: str) -> tuple[float, float]
         return EVERYTHING
     if resource in trace.since_boot:
         return _of_since_boot(measure, trace.since_boot[resource])
-    return 0.0, 100.0
+    return 0.0, trace.allowed_cpu_pct if resource == "cpu" else 100.0
 
 
 def _of_since_boot(measure: str, since: SinceBoot) -> tuple[float, float]:

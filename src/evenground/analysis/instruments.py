@@ -121,6 +121,8 @@ class Trace:
     """When nothing was computed during the training; None: not known."""
     left_out: Windows = ()
     """Time that times and means leave out."""
+    allowed_cpu_pct: float = 100.0
+    """How much of the machine's CPU time the run was allowed."""
 
 
 def corrected(seen: Seen) -> Trace:
@@ -168,7 +170,17 @@ def corrected(seen: Seen) -> Trace:
         counted={"gpu": ((read_ns - events.train_start_ns) / 1e9, use)} if are_told(seen.samples) else {},
         remarks={"vram": f"{AFTER_LAUNCH} ({why})"} if why and not np.isnan(vram).all() else {},
         idle=seen.idle_windows,
+        allowed_cpu_pct=_allowed_cpu_pct(seen),
     )
+
+
+def _allowed_cpu_pct(seen: Seen) -> float:
+    """How much of the machine's CPU time its CPUs and its cgroup's limit allowed; all where not known."""
+    cpus = seen.environment.cpus
+    if cpus is None or not seen.cores:
+        return 100.0
+    limits = [limit for limit in (cpus.n_chosen, cpus.quota) if limit is not None]
+    return min([100.0, *(100 * limit / seen.cores for limit in limits)])
 
 
 def as_published(seen: Seen) -> Trace:

@@ -45,7 +45,7 @@ from evenground.claims.words import effect, with_interval
 class Judged:
     """A claim under an instrument: the verdict, and all that it rests on.
 
-    `own_machine`: whether the runs were made on the claim's class of machine, `tolerance` what follows.
+    `tolerance`: by what share a size may be off on this machine. `found`: None where nothing was estimated.
     `effect`: the estimate in words with its base. `more_runs`: how many would decide.
     """
 
@@ -165,7 +165,7 @@ def _by_runs(judged: Judged, context: Context) -> Judged:
     if found.reason:
         return _without_interval(judged, found)
     judged = replace(judged, found=found, effect=effect(claim, evidence.instrument, found, context.cast))
-    if why := _unreachable(evidence, found):
+    if why := _unreachable(evidence):
         return replace(judged, verdict=UNTESTABLE, reason=_told(why, evidence))
     if context.look.by_precision:
         allowed = _allowed_half_width(claim, found, judged.tolerance)
@@ -247,7 +247,7 @@ def _by_cause(decided: Judgement, judged: Judged, confidence: float) -> Judgemen
     return Judgement("depends on a known cause", why)
 
 
-def _unreachable(evidence: Evidence, found: Estimate) -> str:
+def _unreachable(evidence: Evidence) -> str:
     """Why the measure could not come to lie on both sides of the bound here; empty where it could."""
     if evidence.claim.estimator != "level":
         return ""
@@ -256,14 +256,22 @@ def _unreachable(evidence: Evidence, found: Estimate) -> str:
     region = evidence.claim.region
     if not (attainable.is_within(region) or attainable.is_outside(region)):
         return ""
-    up_s = min(one.up_s for one in runs)
     unit = "" if evidence.claim.unit == "1" else f" {evidence.claim.unit}"
-    why = f"the machine had been up for {up_s:,.0f} s, and the figure is a mean since then: "
-    why = why if evidence.instrument == "as-published" and not math.isnan(up_s) else ""
     return (
-        f"{why}whatever the runs did, it lies between {attainable.low:.4g} and {attainable.high:.4g}{unit} "
-        f"here, and the bound is {evidence.claim.bound:g}"
+        f"{_why_unreachable(evidence)}: whatever they did, it lies between {attainable.low:.4g} and "
+        f"{attainable.high:.4g}{unit} here, and the bound is {evidence.claim.bound:g}"
     )
+
+
+def _why_unreachable(evidence: Evidence) -> str:
+    """What kept a measure on one side of its bound."""
+    given = evidence.claim.arguments
+    if given is None or given.resource != "cpu":
+        return "the runs could not reach the other side of the bound"
+    if evidence.instrument == "corrected":
+        return "the runs were allowed so little of the machine's CPU time"
+    up_s = min(one.up_s for one in evidence.runs)
+    return f"the machine had been up for {up_s:,.0f} s, and the figure is a mean since then"
 
 
 def _allowed_half_width(claim: Claim, found: Estimate, tolerance: float) -> float:
