@@ -116,4 +116,4 @@ def test_a_replay_runs_where_nothing_else_is_installed(made: Path, tmp_path: Pat
     ]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    assert "as published, byte by byte: 39" in done.stdout
+    assert "as published, byte by byte: 41" in done.stdout
