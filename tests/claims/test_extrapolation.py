@@ -134,6 +134,20 @@ def test_what_cannot_be_extrapolated_says_why(tmp_path: Path, settings: dict[str
         assert all(math.isnan(used.value) for used in one.of.used["elixir_without_exla", "mnist"])
 
 
+def test_of_one_epoch_nobody_knows_how_exact_the_extrapolation_is(tmp_path: Path) -> None:
+    world = {
+        ("mnist", "full"): run(STEP_S, 100),
+        ("mnist", "part"): replace(run(STEP_S, STEPS), epochs=1),
+    }
+    index = experiment(tmp_path, world, engines=("full", "part"), datasets=DATASETS[:1], repetitions=4)
+    content = json.loads(index.read_text())
+    content["engines"][1] |= {"arm_of": "full", "train_limit": LIMIT}
+    content["datasets"][0] |= {"train_images": WHOLE}
+    index.write_text(json.dumps(content))
+    one = verdicts(index, PLAYERS)["X1", "corrected"]
+    assert one.verdict == UNTESTABLE and "part on mnist: how exactly its time can be" in one.reason
+
+
 def test_of_memory_and_use_a_sample_says_nothing(tmp_path: Path) -> None:
     found = verdicts(made(tmp_path), {"elixir": "part"})
     one = found["R1-mnist", "corrected"]

@@ -24,7 +24,10 @@ from evenground.claims.estimators import Group, Sampled
 from evenground.claims.model import Claim
 from evenground.records.events import kind_of
 
-NO_FORMULA_ERROR = "how far its time may be extrapolated is not known from one epoch: train it for two"
+NO_FORMULA_ERROR = (
+    "how exactly its time can be extrapolated is not known, as half of its epochs have no step after the "
+    "first one: train it for more epochs, or on more images"
+)
 Reading = Literal["value", "without_idle"]
 """Which number of a run is taken: as measured, or with the time taken off in which it did nothing."""
 
