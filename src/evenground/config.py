@@ -92,11 +92,10 @@ class NodeRequest(BaseModel):
     )
     gpus: int | None = Field(default=None, ge=1, description="GPUs to ask for; default: none.")
     slurm_partition: str | None = Field(
-        default=None, description="Slurm's partition, on AWS Batch the queue; default: the cluster's."
+        default=None, description="Slurm's partition; default: the cluster's."
     )
     constraint: str | None = Field(
-        default=None,
-        description="Features the node must have (Slurm's --constraint); on Kubernetes labels, KEY=VALUE.",
+        default=None, description="Features the node must have (Slurm's --constraint)."
     )
 
 

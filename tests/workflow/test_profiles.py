@@ -16,12 +16,9 @@ RULES = set(
 )
 
 
-def text(name: str) -> str:
-    return (ROOT / "profiles" / name / "config.yaml").read_text()
-
-
 def profile(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(text(name))
+    text = (ROOT / "profiles" / name / "config.yaml").read_text()
+    content: dict[str, Any] = yaml.safe_load(text)
     return content
 
 
@@ -53,12 +50,3 @@ def test_every_key_is_an_option_and_every_rule_is_there(name: str) -> None:
     assert all(key.startswith(f"{content.get('executor')}-") for key in unknown), unknown
     named = {item.split("=")[0] for item in content.get("groups", [])}
     assert named <= RULES
-
-
-@pytest.mark.parametrize("name", ["kubernetes", "aws-batch"])
-def test_the_first_line_says_that_it_is_not_tried(name: str) -> None:
-    assert text(name).startswith("# Not tried: ")
-    cancel = ROOT / "profiles" / name / "cancel"
-    assert profile(name)["cluster-generic-cancel-cmd"] == str(cancel.relative_to(ROOT))
-    # Snakemake starts it as it is, without a shell.
-    assert cancel.stat().st_mode & 0o111
