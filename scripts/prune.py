@@ -1,135 +1,137 @@
 #!/usr/bin/env python3
 """Remove the runs, and the attempts at runs, that no index names; without --yes only say which.
 
-Named is what the index of the tip of any branch, tag, remote branch, DVC experiment or stash names, and what
-the index and the plan of this working copy name. Older commits of a branch do not count.
+Named is what the indexes and plans in this working copy name, and what the files given by --keep name.
+Other commits, branches and tags are not asked.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import logging
 import shlex
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dvc.config import NoRemoteError
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.rwlock import rwlock
-from dvc_data.hashfile.hash_info import HashInfo
+from dvc.scm import NoSCM
 
 import _path
+from evenground.bundle.unpack import blamed_on, extract, find_index
 from evenground.errors import EvengroundError, cli
-from evenground.runs.prune import (
-    Old,
-    listing,
-    old_folders,
-    places_here,
-    places_of_text,
-    refuse_busy,
-    remove,
-)
-from evenground.runs.refs import Indexes, indexes, left_out
+from evenground.files import read_json
+from evenground.runs.plan import RESULTS
+from evenground.runs.prune import Old, listing, old_folders, places, places_here, refuse_busy, remove
 
 AFTER = """\
-DVC's cache still holds copies. To free them, where nobody needs them any more:
+Where DVC stored them, its cache still holds copies. To free them:
   dvc repro      (or: dvc commit --force train), so that dvc.lock names the runs that are left; commit it
-  dvc gc --workspace --all-branches --all-tags --all-experiments
-A branch or tag whose dvc.lock names them with all of results/runs keeps their copies."""
+  dvc gc --workspace --all-branches --all-tags --all-experiments"""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="evenground prune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--yes", action="store_true", help="remove them")
     parser.add_argument(
-        "--skip",
+        "--keep",
         action="append",
         default=[],
-        metavar="REF",
-        help="leave a branch, tag, experiment or stash out of account; repeatable",
+        type=Path,
+        metavar="FILE",
+        help="keep what this index.json or bundle names, too; repeatable",
     )
     return parser.parse_args()
 
 
+def places_kept(files: list[Path]) -> set[Path]:
+    """What files given by --keep name; EvengroundError where one is neither an index nor a bundle."""
+    kept = set()
+    for file in files:
+        if file.suffix == ".json":
+            kept |= places_in_index(file)
+        else:
+            kept |= places_in_bundle(file)
+    return kept
+
+
+def places_in_index(file: Path) -> set[Path]:
+    """What an index names; EvengroundError where it is missing, torn or none."""
+    try:
+        content = read_json(file)
+    except EvengroundError as error:
+        # Its advice is for a file of the pipeline's own.
+        raise EvengroundError(error.what, str(file), "name an index.json or a bundle that is whole") from None
+    return places(content, str(file))
+
+
+def places_in_bundle(file: Path) -> set[Path]:
+    """What a bundle of any version names; EvengroundError where a file of it is not what it was packed as."""
+    with tempfile.TemporaryDirectory(prefix="evenground-prune-") as scratch:
+        unpacked = Path(scratch, "bundle")
+        extract(file, unpacked)
+        with blamed_on(file, unpacked):
+            index = find_index(unpacked)
+            return places(read_json(index), str(index))
+
+
 @contextmanager
-def dvc_at_rest(root: Path) -> Iterator[Repo]:
-    """DVC's repository, with no other DVC command at work in it; EvengroundError where that cannot be had."""
+def dvc_at_rest(root: Path) -> Iterator[None]:
+    """No other DVC command is at work in the working copy; EvengroundError where that cannot be had."""
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
-        # The first lock keeps checkout and gc away, the second the stages of `dvc repro`.
+        # The first lock keeps checkout and gc away, the second the stages of `dvc repro`. Git is not needed.
         with (
-            Repo(str(root)) as repo,
+            Repo(str(root), scm=NoSCM(str(root))) as repo,
             repo.lock,
             rwlock(repo.tmp_dir, repo.fs, "prune", [], [str(root)], False),
         ):
-            yield repo
+            yield
     except (DvcException, OSError) as error:
         what = "DVC cannot be asked" if isinstance(error, DvcException) else "a file cannot be read"
         raise EvengroundError(f"{what}: {error}", str(root), "mend that and call again") from None
 
 
-def places_of_refs(repo: Repo, found: Indexes) -> set[Path]:
-    """What all indexes of refs name; EvengroundError where one cannot be had."""
-    texts = {md5: cached(repo, md5) for md5 in found.in_dvc}
-    reason = fetch(repo, [md5 for md5, text in texts.items() if text is None])
-    texts = {md5: text or cached(repo, md5) for md5, text in texts.items()}
-    lost = sorted({ref for md5, text in texts.items() if text is None for ref in found.in_dvc[md5]})
-    if lost:
-        raise EvengroundError(
-            f"the index of runs is neither in DVC's cache nor in its remote{reason}",
-            ", ".join(lost),
-            f"dvc fetch --all-branches --all-tags, or leave it out of account: {left_out(lost)}",
-        )
-    named = [(str(texts[md5]), refs) for md5, refs in found.in_dvc.items()] + list(found.in_git.items())
-    return {place for text, refs in named for place in places_of_text(text, ", ".join(refs))}
-
-
-def cached(repo: Repo, md5: str) -> str | None:
-    """The text of an index in DVC's cache; None where it is not there or is damaged."""
-    path = Path(repo.cache.local.oid_to_path(md5))
-    content = path.read_bytes() if path.is_file() else b""
-    return content.decode(errors="replace") if hashlib.md5(content).hexdigest() == md5 else None
-
-
-def fetch(repo: Repo, md5s: list[str]) -> str:
-    """Fetch what the default remote has of them into the cache; the reason why not, if there is one."""
-    try:
-        if md5s:
-            repo.cloud.pull([HashInfo("md5", md5) for md5 in md5s])
-    except NoRemoteError:
-        return " (it has none)"
-    except Exception as error:  # each kind of remote has its own; what they leave out is refused
-        return f" ({str(error).splitlines()[0]})" if str(error) else ""
-    return ""
+def refuse_all(root: Path) -> None:
+    """Raise EvengroundError: every run would go, also those that were just taken over from a bundle."""
+    raise EvengroundError(
+        "no index and no plan here names any run",
+        str(root / RESULTS),
+        "nothing was removed; call the pipeline first, or name an index or a bundle: --keep FILE",
+    )
 
 
 def say(old: list[Old], given: argparse.Namespace) -> None:
     """Print what goes, and how."""
-    if not old:
-        print("nothing to remove: every run is named")
-        return
     print("\n".join(listing(old)), flush=True)
     if not given.yes:
-        skips = [word for ref in given.skip for word in ("--skip", ref)]
-        print(f"nothing was removed; to remove them: {shlex.join(['evenground', 'prune', *skips, '--yes'])}")
+        words = ["evenground", "prune"]
+        for file in given.keep:
+            words += ["--keep", str(file)]
+        print(f"nothing was removed; to remove them: {shlex.join([*words, '--yes'])}")
 
 
 def main() -> None:
     given = arguments()
     root = _path.ROOT
-    found = indexes(root, given.skip)
-    with dvc_at_rest(root) as repo:
-        named = places_of_refs(repo, found)
+    kept = places_kept(given.keep)
+    with dvc_at_rest(root):
         # From here on nothing waits: what a call of Snakemake just finished is in the plan that is read now.
         refuse_busy(root)
-        old = old_folders(root, named | places_here(root))
+        named = kept | places_here(root)
+        old = old_folders(root, named)
+        if not old:
+            print("nothing to remove: every run is named")
+            return
+        if not named:
+            refuse_all(root)
         say(old, given)
-        if given.yes and old:
+        if given.yes:
             remove(root, old)
             print(f"removed\n{AFTER}")
 

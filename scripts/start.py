@@ -9,7 +9,7 @@
     evenground convert    bring such a file of an older version to the formats of this one
     evenground adopt      take the runs of such a file over into this working copy
     evenground compare    set such files, or machines, side by side, two or more
-    evenground prune      throw away runs that nothing names any more
+    evenground prune      throw away runs that no index here names any more
     evenground aside      set runs or files aside that are in the way; nothing is deleted
 
 What stands behind the word goes to Snakemake, to pytest or to the script of that name (each knows --help).

@@ -86,11 +86,11 @@ def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, {}, {"runs": [{}]}, {"runs": [{"path": "elsewhere/x"}]}, {"runs": 3}]
+    "wrong", [None, [], {}, {"runs": [{}]}, {"runs": [{"path": "elsewhere/x"}]}, {"runs": 3}, {"parts": [{}]}]
 )
 def test_what_is_no_index_is_refused(wrong: object) -> None:
-    with pytest.raises(EvengroundError, match=r"not an index of runs .v1.: .*--skip"):
-        places(wrong, "v1")
+    with pytest.raises(EvengroundError, match=r"not an index of runs .here.: nothing was removed"):
+        places(wrong, "here")
 
 
 def test_the_working_copy_keeps_what_its_indexes_and_plans_name(tmp_path: Path) -> None:
@@ -99,6 +99,29 @@ def test_the_working_copy_keeps_what_its_indexes_and_plans_name(tmp_path: Path) 
         run = {"path": (RUNS / place).as_posix()}
         write_json(tmp_path / "results" / name, {"runs": [run]})
     assert places_here(tmp_path) == {OLD, OTHER, KEPT}
+
+
+def test_a_working_copy_without_results_names_nothing(tmp_path: Path) -> None:
+    assert places_here(tmp_path) == set()
+
+
+@pytest.mark.parametrize("name", ["native/index.json", "native/plan.json", "native/parts/x/index.json"])
+def test_a_torn_index_or_plan_is_refused(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "results" / name
+    write_json(file, {"runs": []})
+    assert places_here(tmp_path) == set()
+    file.write_text('{"runs": [')
+    with pytest.raises(EvengroundError, match=rf"not valid JSON.*{name}"):
+        places_here(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["results/native/index.json", "results/native/parts", "results/native"])
+def test_a_link_that_leads_nowhere_may_hide_an_index(tmp_path: Path, name: str) -> None:
+    link = tmp_path / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to("away")
+    with pytest.raises(EvengroundError, match=r"is a link to away, which is not there"):
+        places_here(tmp_path)
 
 
 def test_the_listing_says_what_is_then_freed(root: Path) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from evenground.analysis.environment import Git
 from evenground.runs.record import source_state
-from evenground.runs.refs import indexes
 
 NOT_OWN = {"commit": None, "dirty": None, "reason": "not a git repository of its own"}
 WHO = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "protocol.file.allow=always")
@@ -95,10 +94,6 @@ def test_variables_that_name_another_repository_are_not_obeyed(
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
     assert source_state(tmp_path / "own") == {"commit": commit, "dirty": False} and other
     assert source_state(copy) == NOT_OWN
-    # What prune may remove is asked in the same way.
-    (tmp_path / "own/dvc.yaml").touch()
-    with pytest.raises(Exception, match="git cannot say which runs are named"):
-        indexes(tmp_path / "own")
 
 
 def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

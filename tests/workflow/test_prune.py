@@ -1,4 +1,4 @@
-"""`prune` in a real git and DVC repository: what each kind of ref keeps, and when it refuses."""
+"""`prune` as it is called: what indexes, plans and `--keep` hold, and when it refuses."""
 
 from __future__ import annotations
 
@@ -14,39 +14,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
+from evenground.bundle.unpack import extract, find_index
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs.plan import ATTEMPTS, RUNS
-from evenground.runs.prune import refuse_busy
+from evenground.runs.prune import places, refuse_busy
 from working_copy import ROOT, copy_repository
 
-INDEX = Path("results/native/index.json")
+INDEX = "results/native/index.json"
 SIZE = 1000
-# What DVC must find beside the runs before it keeps an experiment.
-DRAWN = ("normalised/x", "tables/x", "figures/x", "parts/x", "metrics.json", "verdicts.json", "report.html")
+# What DVC must find beside the runs before it stores them.
+DRAWN = ("normalised/x", "tables/x", "figures/x", "metrics.json", "verdicts.json", "report.html")
 OUTS = ("data/prepared/x", "results/calibration/x", *(f"results/native/{name}" for name in DRAWN))
-# Every run is called after what names it; an older commit of main names `older`, nothing `never`.
-KEPT = {"main", "side", "tagged", "signed", "tried", "stashed", "laid", "away", "tracked", "here", "planned"}
-OLD = {"older", "never"}
+# Every run is called after what names it.
+KEPT = {"main", "image", "part", "planned"}
+OLD = {"other", "never"}
 
 
 def place(name: str) -> Path:
     return Path("machine/tiny/fake", name, "r1")
 
 
+def names(*runs: str) -> dict[str, object]:
+    """An index that names these runs."""
+    return {"runs": [{"path": (RUNS / place(name)).as_posix()} for name in runs]}
+
+
 @dataclass
 class Space:
-    """A working copy in git and DVC, with a folder beside it as remote; no run is trained."""
+    """A working copy with DVC's configuration and without git; no run is trained."""
 
     root: Path
 
-    def run(self, *command: str | Path, ok: bool = True, cwd: Path | None = None, **variables: str) -> str:
+    def run(self, *command: str | Path, ok: bool = True, cwd: Path | None = None) -> str:
         """Call a command: what it printed, or of one that must fail its error."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        named = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        environ = {**os.environ, "PATH": path, **named, **variables}
+        who = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        environ = {**os.environ, **who}
         done = subprocess.run(command, cwd=cwd or self.root, env=environ, capture_output=True, text=True)
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done.stdout if ok else done.stderr
@@ -57,35 +61,23 @@ class Space:
     def dvc(self, *arguments: str) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments)
 
-    def prune(self, *arguments: str) -> str:
+    def prune(self, *arguments: str | Path) -> str:
         """Call it from elsewhere."""
         return self.run(sys.executable, self.root / "scripts/prune.py", *arguments, cwd=Path("/"))
 
-    def refused(self, *arguments: str, **variables: str) -> str:
+    def refused(self, *arguments: str | Path) -> str:
         """The one line it is refused with; no run is gone."""
         before = self.runs()
-        script = self.root / "scripts/prune.py"
-        said = self.run(sys.executable, script, "--yes", *arguments, ok=False, **variables)
+        said = self.run(sys.executable, self.root / "scripts/prune.py", "--yes", *arguments, ok=False)
         assert said.startswith("error: ") and said.count("\n") == 1
         assert self.runs() == before
         return said
 
-    def make(self, name: str, index: Path = INDEX) -> None:
-        """A run and its attempt, and an index that names it alone."""
+    def make(self, name: str) -> None:
+        """A run and its attempt."""
         for folder in (self.root / RUNS / place(name), self.root / ATTEMPTS / place(name) / "1"):
             folder.mkdir(parents=True)
             (folder / "outcome.json").write_text(f"{name:<{SIZE}}")
-        self.name(index, name)
-
-    def name(self, index: Path, name: str) -> None:
-        write_json(self.root / index, {"runs": [{"path": (RUNS / place(name)).as_posix()}]})
-
-    def keep(self, name: str) -> None:
-        """Make the run, let DVC keep the index and git what DVC says of it."""
-        self.make(name)
-        self.dvc("commit", "--force", "train")
-        self.git("add", "-A")
-        self.git("commit", "--quiet", "-m", name)
 
     def runs(self, top: Path = RUNS) -> set[str]:
         return {path.parent.name for path in (self.root / top).glob("*/*/*/*/r1")}
@@ -93,153 +85,100 @@ class Space:
     def taken(self) -> int:
         return sum(path.stat().st_size for path in (self.root / "results").rglob("*") if path.is_file())
 
-    def cached(self, ref: str) -> tuple[Path, Path]:
-        """The index of a ref in DVC's cache and in its remote."""
-        outs = yaml.safe_load(self.git("show", f"{ref}:dvc.lock"))["stages"]["train"]["outs"]
-        (md5,) = [out["md5"] for out in outs if out["path"] == INDEX.as_posix()]
-        place = Path("files/md5", md5[:2], md5[2:])
-        return self.root / ".dvc/cache" / place, self.root.parent / "store" / place
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Space:
-    """One run for each kind of ref that names an index."""
-    space = Space(tmp_path_factory.mktemp("prune") / "work")
+@pytest.fixture
+def space(tmp_path: Path) -> Space:
+    """One run for each kind of file that names runs."""
+    space = Space(tmp_path / "work")
     copy_repository(space.root)
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
-        (space.root / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, space.root / name)
-    for name in OUTS:
-        (space.root / name).parent.mkdir(parents=True, exist_ok=True)
-        (space.root / name).write_text("{}")
-    space.git("init", "--quiet", "--initial-branch", "main")
-    space.dvc("remote", "add", "--default", "store", str(space.root.with_name("store")))
-    space.keep("older")
-    space.keep("main")
-    name_by_refs(space)
-    space.dvc("push", "--all-commits")
-    space.make("never")
-    space.make("planned")
-    plan = {"machine": "machine", "dataset": "tiny", "engine": "fake", "key": "planned", "repetition": 1}
-    write_json(space.root / "results/native/plan.json", {"runs": [plan]})
-    space.make("here")
+    (space.root / ".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc/config", space.root / ".dvc/config")
+    for name in KEPT | OLD:
+        space.make(name)
+    write_json(space.root / INDEX, names("main"))
+    write_json(space.root / "results/apptainer/index.json", names("image"))
+    write_json(space.root / "results/native/parts/epochs-2/index.json", names("part"))
+    run = {"machine": "machine", "dataset": "tiny", "engine": "fake", "key": "planned", "repetition": 1}
+    write_json(space.root / "results/native/plan.json", {"runs": [run]})
     return space
 
 
-def name_by_refs(space: Space) -> None:
-    """From main: branches, tags, a remote's branch, an experiment, two stashes, an index in git; and back."""
-    for name in ("side", "tagged", "signed", "away"):
-        space.git("checkout", "--quiet", "-b", name, "main")
-        space.keep(name)
-    space.git("tag", "v1", "tagged")
-    space.git("tag", "--annotate", "-m", "text", "v2", "signed")
-    space.git("update-ref", "refs/remotes/origin/away", "away")
-    space.git("checkout", "--quiet", "-b", "tracked", "main")
-    space.make("tracked", Path("results/apptainer/index.json"))
-    space.git("add", "--force", "results/apptainer/index.json")
-    space.git("commit", "--quiet", "-m", "tracked")
-    space.git("checkout", "--quiet", "main")
-    space.git("branch", "--quiet", "-D", "tagged", "signed", "away")
-    for name in ("laid", "stashed"):
-        space.make(name)
-        space.dvc("commit", "--force", "train")
-        space.git("stash", "--quiet")
-    space.make("tried")
-    space.dvc("commit", "--force", "train")
-    space.dvc("exp", "save", "--name", "tried")
-    space.git("checkout", "--quiet", "main", "--", ".")
-
-
 @pytest.fixture
-def space(made: Space, tmp_path: Path) -> Space:
-    """A copy of it, with its own remote."""
-    shutil.copytree(made.root.parent, tmp_path / "copy", symlinks=True)
-    local = f"['remote \"store\"']\n    url = {tmp_path / 'copy/store'}\n"
-    (tmp_path / "copy/work/.dvc/config.local").write_text(local)
-    return Space(tmp_path / "copy/work")
+def bundle() -> Path:
+    (file,) = (ROOT / "published").glob("*.zip")
+    return file
 
 
 @pytest.mark.slow
 class TestPrune:
-    def test_only_what_no_ref_names_goes_and_what_is_listed_is_freed(self, space: Space) -> None:
-        assert space.runs() == space.runs(ATTEMPTS) == KEPT | OLD
+    def test_only_what_no_index_names_goes_and_what_is_listed_is_freed(self, space: Space) -> None:
         before = space.taken()
         said = space.prune()
         assert space.runs() == space.runs(ATTEMPTS) == KEPT | OLD and space.taken() == before
         assert set(re.findall(r"results/runs/machine/tiny/fake/(\w+)  1 repetition", said)) == OLD
-        assert (
-            f"{4 * SIZE:,} bytes in all; runs: 2, folders of attempts: 2" in said
-            and "evenground prune --yes" in said
-        )
+        assert f"{4 * SIZE:,} bytes in all; runs: 2, folders of attempts: 2" in said
+        assert said.endswith("nothing was removed; to remove them: evenground prune --yes\n")
         assert "dvc gc" in space.prune("--yes")
         assert space.runs() == space.runs(ATTEMPTS) == KEPT and before - space.taken() == 4 * SIZE
         assert "nothing to remove" in space.prune("--yes") and before - space.taken() == 4 * SIZE
 
-    def test_without_their_refs_they_go(self, space: Space) -> None:
-        """Each kind of ref is what kept its run."""
-        refs = ["side", "v1", "v2", "origin/away", "stash@{0}", "stash@{1}", "tracked", "main"]
-        experiment = space.git("for-each-ref", "--format=%(refname:short)", "refs/exps/??/**").split()
-        skips = [word for ref in [*refs, *experiment] for word in ("--skip", ref)]
-        said = space.prune(*skips)
-        assert f"runs: {len(KEPT | OLD) - 2}," in said
-        assert f"--skip '{refs[4]}'" in said.splitlines()[-1] and said.rstrip().endswith("--yes")
-        space.prune("--yes", *skips)
-        assert space.runs() == {"here", "planned"}
-
-    def test_a_detached_head_names_too(self, space: Space) -> None:
-        space.git("checkout", "--quiet", "--detach", "main~1")
+    def test_without_its_file_each_of_them_goes(self, space: Space) -> None:
+        (space.root / INDEX).unlink()
+        shutil.rmtree(space.root / "results/native/parts")
+        shutil.rmtree(space.root / "results/apptainer")
         space.prune("--yes")
-        assert space.runs() == KEPT | {"older"}
+        assert space.runs() == space.runs(ATTEMPTS) == {"planned"}
 
-    def test_an_index_only_in_the_remote_is_fetched(self, space: Space) -> None:
-        here, there = space.cached("v1")
-        here.unlink()
-        assert there.is_file()
+    def test_indexes_that_are_given_keep_their_runs(self, space: Space, tmp_path: Path) -> None:
+        one, parts = tmp_path / "one index.json", tmp_path / "parts.json"
+        write_json(one, names("other"))
+        write_json(parts, {"schema": 1, "parts": [names("never"), names("main")]})
+        said = space.prune("--keep", one)
+        assert "fake/never " in said and "fake/other " not in said
+        assert said.endswith(f"evenground prune --keep '{one}' --yes\n")
+        space.prune("--yes", "--keep", one, "--keep", parts)
+        assert space.runs() == space.runs(ATTEMPTS) == KEPT | OLD
+
+    def test_a_bundle_that_is_given_keeps_its_runs(self, space: Space, tmp_path: Path, bundle: Path) -> None:
+        extract(bundle, tmp_path / "bundle")
+        index = json.loads(find_index(tmp_path / "bundle").read_text())
+        named = sorted(places(index, "bundle"))
+        for path in named[:2]:
+            (space.root / RUNS / path).mkdir(parents=True)
+        space.prune("--yes", "--keep", bundle)
+        assert all((space.root / RUNS / path).is_dir() for path in named[:2])
+        assert space.runs(ATTEMPTS) == KEPT
         space.prune("--yes")
-        assert space.runs() == KEPT and here.is_file()
+        assert not any((space.root / RUNS / path).exists() for path in named[:2])
 
-    def test_an_index_that_is_nowhere_is_refused_or_skipped(self, space: Space) -> None:
-        for file in space.cached("v1"):
-            file.unlink()
-        said = space.refused()
-        assert "neither in DVC's cache nor in its remote (v1): dvc fetch --all-branches --all-tags" in said
-        assert "--skip 'v1'" in said
-        space.prune("--yes", "--skip", "v1")
-        assert space.runs() == KEPT - {"tagged"}
+    def test_a_file_to_keep_that_cannot_be_read_is_refused(
+        self, space: Space, tmp_path: Path, bundle: Path
+    ) -> None:
+        torn = tmp_path / "torn.json"
+        assert "the file is missing" in space.refused("--keep", torn)
+        torn.write_text('{"runs": [')
+        assert "name an index.json or a bundle that is whole" in space.refused("--keep", torn)
+        torn.write_text('{"verdicts": []}')
+        assert f"not an index of runs ({torn})" in space.refused("--keep", torn)
+        half = tmp_path / "half.zip"
+        half.write_bytes(bundle.read_bytes()[:100_000])
+        assert f"it cannot be read: File is not a zip file ({half})" in space.refused("--keep", half)
 
-    def test_a_damaged_index_in_the_cache_is_not_believed(self, space: Space) -> None:
-        here, there = space.cached("v1")
-        here.chmod(0o644)
-        here.write_text('{"runs": []}')
-        away = there.rename(there.with_suffix(".away"))
-        assert "nor in its remote (v1)" in space.refused()
-        away.rename(there)
-        space.prune("--yes")
-        assert space.runs() == KEPT
+    def test_a_torn_index_here_is_refused(self, space: Space) -> None:
+        (space.root / INDEX).write_text("{")
+        assert "not valid JSON" in space.refused()
 
-    def test_without_a_remote(self, space: Space) -> None:
-        space.cached("v1")[0].unlink()
-        space.dvc("remote", "remove", "store")
-        assert "nor in its remote (it has none) (v1)" in space.refused()
+    def test_without_any_index_nothing_goes(self, space: Space, tmp_path: Path) -> None:
+        shutil.rmtree(space.root / "results/native")
+        shutil.rmtree(space.root / "results/apptainer")
+        assert "no index and no plan here names any run" in space.refused()
+        write_json(tmp_path / "index.json", names("other"))
+        space.prune("--yes", "--keep", tmp_path / "index.json")
+        assert space.runs() == {"other"}
 
-    def test_a_ref_that_is_not_there_cannot_be_skipped(self, space: Space) -> None:
-        assert "no branch, tag, experiment or stash 'sied'" in space.refused("--skip", "sied")
-
-    def test_a_lock_that_cannot_be_read(self, space: Space) -> None:
-        space.git("checkout", "--quiet", "-b", "broken")
-        (space.root / "dvc.lock").write_text("<<<<<<< HEAD\n: [")
-        space.git("commit", "--quiet", "-a", "-m", "broken")
-        assert "a dvc.lock cannot be read (broken)" in space.refused()
-
-    def test_outside_of_git_or_dvc(self, space: Space, tmp_path: Path) -> None:
-        (space.root / ".dvc").rename(tmp_path / "aside")
+    def test_outside_of_dvc(self, space: Space) -> None:
+        shutil.rmtree(space.root / ".dvc")
         assert "DVC cannot be asked" in space.refused()
-        (tmp_path / "aside").rename(space.root / ".dvc")
-        assert "git cannot say which runs are named" in space.refused(PATH="")
-        shutil.rmtree(space.root / ".git")
-        assert "git cannot say which runs are named: fatal: not a git repository" in space.refused()
-        space.run("git", "init", "--quiet", str(space.root.parent))
-        assert "'dvc.yaml' did not match" in space.refused()
 
     def test_while_snakemake_or_dvc_is_at_work(self, space: Space) -> None:
         locks = space.root / ".snakemake/locks"
@@ -258,21 +197,36 @@ class TestPrune:
         assert space.runs() == KEPT
 
     def test_what_it_says_of_the_cache(self, space: Space) -> None:
-        """Copies stay until the new dvc.lock is committed and no other ref has them."""
-        for ref in space.git("for-each-ref", "--format=%(refname)").split():
-            if ref != "refs/heads/main":
-                space.git("update-ref", "-d", ref)
-        space.dvc("commit", "--force", "train")
-        space.git("commit", "--quiet", "-a", "-m", "all of them")
+        """Copies stay until the new dvc.lock is committed; a branch keeps its own, which come back."""
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+            shutil.copy(ROOT / name, space.root / name)
+        for name in OUTS:
+            (space.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (space.root / name).write_text("{}")
+        space.git("init", "--quiet", "--initial-branch", "main")
+        stored(space, "all of them")
+        space.git("branch", "before")
         space.prune("--yes")
-        assert space.runs() == {"main", "here", "planned"} - {"main"}
+        assert space.runs() == KEPT
+        stored(space, "fewer")
         collect = ("gc", "--force", "--workspace", "--all-branches", "--all-tags", "--all-experiments")
         space.dvc(*collect)
-        assert copies(space) >= {"here", "never", "older"}
-        space.dvc("commit", "--force", "train")
-        space.git("commit", "--quiet", "-a", "-m", "fewer")
+        assert copies(space) == KEPT | OLD
+        space.git("checkout", "--quiet", "before")
+        space.dvc("checkout", "--force", "results/runs")
+        assert space.runs() == KEPT | OLD
+        space.git("checkout", "--quiet", "main")
+        space.git("branch", "--quiet", "-D", "before")
+        space.dvc("checkout", "--force", "results/runs")
         space.dvc(*collect)
-        assert copies(space) == {"here", "planned"}
+        assert copies(space) == KEPT
+
+
+def stored(space: Space, message: str) -> None:
+    """Let DVC store what lies there, and git what DVC says of it."""
+    space.dvc("commit", "--force", "train")
+    space.git("add", "-A")
+    space.git("commit", "--quiet", "-m", message)
 
 
 def copies(space: Space) -> set[str]:

@@ -13,8 +13,8 @@ REPOSITORY |= {"GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_
 REPOSITORY |= {"GIT_GRAFT_FILE", "GIT_REPLACE_REF_BASE", "GIT_NO_REPLACE_OBJECTS", "GIT_IMPLICIT_WORK_TREE"}
 
 
-def git(root: Path, *arguments: str, limit_s: float | None = None) -> subprocess.CompletedProcess[str]:
-    """Call git in the folder `root`; OSError where there is none, TimeoutExpired after `limit_s`."""
+def git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Call git in the folder `root`; OSError where there is none, TimeoutExpired after `LIMIT_S`."""
     left = {name: value for name, value in os.environ.items() if name not in REPOSITORY}
     return subprocess.run(
         # Without optional locks it disturbs no other call of git, and needs to write nothing.
@@ -23,7 +23,7 @@ def git(root: Path, *arguments: str, limit_s: float | None = None) -> subprocess
         capture_output=True,
         encoding="utf-8",
         errors="surrogateescape",
-        timeout=limit_s,
+        timeout=LIMIT_S,
     )
 
 
@@ -33,7 +33,7 @@ def why_none_of_its_own(root: Path) -> str | None:
     A tree that was unpacked inside of another repository, ignored there or not, has no history there.
     """
     try:
-        asked = git(root, "rev-parse", "--show-toplevel", limit_s=LIMIT_S)
+        asked = git(root, "rev-parse", "--show-toplevel")
     except OSError:
         return "git cannot be started"
     except subprocess.TimeoutExpired:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from evenground.errors import EvengroundError, words_of
-from evenground.files import read_json
+from evenground.files import read_json, unreadable
 from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS
+from evenground.runs.study import PARTS
 
 TOPS = (RUNS, ATTEMPTS)
+# A run that a call of now trains, or that a call finished before it was cut off, is in the plan alone.
+NAMING = ("index.json", "plan.json")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 
 
@@ -32,44 +34,61 @@ class Old:
 def places(content: Any, where: str) -> set[Path]:
     """MACHINE/DATASET/ENGINE/KEY/rN of all runs that an index or a plan names; `where` it was read.
 
-    The index of an experiment of several parts names those of each.
+    The index of an experiment of several parts names those of each. EvengroundError for anything else.
     """
+    found = set()
     try:
-        parts = content.get("parts", [content])
-        return {_place(run, part) for part in parts for run in part["runs"]}
+        for part in content.get("parts", [content]):
+            for run in part["runs"]:
+                found.add(_place(run, part))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        raise EvengroundError(
-            "not an index of runs", where, "mend it; that of a ref can be left out: --skip REF"
-        ) from None
-
-
-def places_of_text(text: str, where: str) -> set[Path]:
-    """The same of an index as text."""
-    try:
-        return places(json.loads(text), where)
-    except json.JSONDecodeError:
-        return places(None, where)
-
-
-def places_here(root: Path) -> set[Path]:
-    """What the indexes and plans in the working copy itself name."""
-    names = [f"{part}{name}" for name in ("index.json", "plan.json") for part in ("*/", "*/parts/*/")]
-    files = [file for name in names for file in (root / RESULTS).glob(name)]
-    return {place for file in files for place in places(read_json(file), str(file))}
+        todo = "nothing was removed; have it made again, or name another copy of it"
+        raise EvengroundError("not an index of runs", where, todo) from None
+    return found
 
 
 def _place(run: dict[str, Any], content: dict[str, Any]) -> Path:
-    if run.get("path"):
-        return Path(run["path"]).relative_to(RUNS)
+    path = run.get("path")
+    if path:
+        return Path(path).relative_to(RUNS)
     machine = run.get("machine") or _machine(content)
     return Path(machine, run["dataset"], run["engine"], run["key"], f"r{run['repetition']}")
 
 
 def _machine(index: dict[str, Any]) -> str:
     """The folder of an index's machine: in the paths of its finished runs, else its class."""
-    paths = (Path(run["path"]) for run in index["runs"] if run.get("path"))
-    first = next(paths, None)
-    return first.parts[2] if first else str(index["machine"]["class"])
+    for run in index["runs"]:
+        path = run.get("path")
+        if path:
+            return Path(path).relative_to(RUNS).parts[0]
+    return str(index["machine"]["class"])
+
+
+def places_here(root: Path) -> set[Path]:
+    """What the indexes and plans of every deployment in the working copy, and of its parts, name.
+
+    EvengroundError where one of them, or a folder that may hold one, cannot be read.
+    """
+    named = set()
+    for deployment in _content(root / RESULTS):
+        for folder in [deployment, *_content(deployment / PARTS)]:
+            for file in _content(folder):
+                if file.name in NAMING:
+                    named |= places(read_json(file), str(file))
+    return named
+
+
+def _content(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none. A link that leads nowhere may hide an index."""
+    if not os.path.lexists(folder):
+        return []
+    try:
+        return sorted(folder.iterdir())
+    except NotADirectoryError:
+        return []
+    except OSError as error:
+        todo = "nothing was removed; mend that and call again"
+        raise EvengroundError(unreadable(folder, error), str(folder), todo) from None
 
 
 def refuse_busy(root: Path) -> None:
@@ -88,11 +107,16 @@ def refuse_busy(root: Path) -> None:
 
 def old_folders(root: Path, kept: Collection[Path]) -> list[Old]:
     """Every run and every place of attempts that `kept` does not hold; links are not followed."""
-    found = [top / place for top in TOPS for place in _repetitions(root / top) if place not in kept]
-    left = [
-        aside for aside in (_aside(root / top) for top in TOPS) if aside.is_dir() and not aside.is_symlink()
-    ]
-    return [Old(path, _size(root / path)) for path in [*found, *left]]
+    paths = []
+    for top in TOPS:
+        for place in _repetitions(root / top):
+            if place not in kept:
+                paths.append(top / place)
+    for top in TOPS:
+        aside = _aside(root / top)
+        if aside.is_dir() and not aside.is_symlink():
+            paths.append(aside)
+    return [Old(path=path, size=_size(root / path)) for path in paths]
 
 
 def _repetitions(top: Path) -> list[Path]:
@@ -103,9 +127,15 @@ def _repetitions(top: Path) -> list[Path]:
 
 def _levels(top: Path, depth: int) -> list[list[Path]]:
     """The real folders below `top`, level by level."""
-    levels = [[Path()] if top.is_dir() else []]
+    if not top.is_dir():
+        return [[]]
+    levels = [[Path()]]
     for _ in range(depth):
-        levels.append([above / name for above in levels[-1] for name in _folders_in(top / above)])
+        level = []
+        for above in levels[-1]:
+            for name in _folders_in(top / above):
+                level.append(above / name)
+        levels.append(level)
     return levels
 
 
@@ -114,8 +144,11 @@ def _folders_in(folder: Path) -> list[str]:
 
 
 def _size(folder: Path) -> int:
-    walked = ((Path(above), names) for above, _, names in os.walk(folder))
-    return sum((above / name).lstat().st_size for above, names in walked for name in names)
+    size = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            size += Path(above, name).lstat().st_size
+    return size
 
 
 def _aside(top: Path) -> Path:
@@ -127,14 +160,15 @@ def _aside(top: Path) -> Path:
 def listing(old: Iterable[Old]) -> list[str]:
     """One line per folder of a key, with its repetitions and bytes; the sum is the last line."""
     of_key: dict[Path, list[Old]] = defaultdict(list)
+    runs = attempts = size = 0
     for folder in old:
-        of_key[folder.path.parent if _is_place(folder.path) else folder.path].append(folder)
+        key = folder.path.parent if _is_place(folder.path) else folder.path
+        of_key[key].append(folder)
+        runs += folder.path.is_relative_to(RUNS)
+        attempts += folder.path.is_relative_to(ATTEMPTS)
+        size += folder.size
     lines = [_line(path, folders) for path, folders in of_key.items()]
-    together = [folder for folders in of_key.values() for folder in folders]
-    runs = sum(folder.path.is_relative_to(RUNS) for folder in together)
-    failed = sum(folder.path.is_relative_to(ATTEMPTS) for folder in together)
-    size = sum(folder.size for folder in together)
-    return [*lines, f"{size:>15,} bytes in all; runs: {runs}, folders of attempts: {failed}"]
+    return [*lines, f"{size:>15,} bytes in all; runs: {runs}, folders of attempts: {attempts}"]
 
 
 def _is_place(path: Path) -> bool:
@@ -142,10 +176,14 @@ def _is_place(path: Path) -> bool:
 
 
 def _line(path: Path, folders: list[Old]) -> str:
+    size = sum(folder.size for folder in folders)
     names = " ".join(folder.path.name for folder in folders)
-    count = f"{len(folders)} repetition{'s' if len(folders) > 1 else ''} ({names})"
-    what = count if _is_place(path) else "left by a call that was cut off"
-    return f"{sum(folder.size for folder in folders):>15,} bytes  {path}  {what}"
+    what = f"{len(folders)} repetitions ({names})"
+    if len(folders) == 1:
+        what = f"1 repetition ({names})"
+    if not _is_place(path):
+        what = "left by a call that was cut off"
+    return f"{size:>15,} bytes  {path}  {what}"
 
 
 def remove(root: Path, old: Collection[Old]) -> None:

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from evenground.runs.git import LIMIT_S, git, why_none_of_its_own
+from evenground.runs.git import git, why_none_of_its_own
 from evenground.runs.machine import Machine
 from evenground.runs.variables import WAIT_VARIABLES
 
@@ -77,7 +77,7 @@ def source_state(root: Path) -> dict[str, Any]:
 
 def _git_says(root: Path, *arguments: str) -> str | None:
     try:
-        done = git(root, *arguments, limit_s=LIMIT_S)
+        done = git(root, *arguments)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout.strip()
