@@ -134,11 +134,10 @@ def corrected(seen: Seen) -> Trace:
     line, machine, events = seen.line, seen.environment, seen.run.events
     memory_bytes, step_s = _known(machine.memory_bytes), step_ns(seen.grid_s) / 1e9
     t_s = np.asarray(line.step * step_s, np.float64)
-    cpu = _cpu_integral(seen)
     vram = line.columns["vram_used_bytes"]
     before, why = vram_before(seen.run.process)
     columns = {
-        "cpu": _use_of_steps(t_s, step_s, *cpu),
+        "cpu": line.columns["cpu_pct"],
         "ram": line.columns["rss_bytes"] * 100 / memory_bytes,
         "gpu": line.columns["gpu_util_pct"],
         "vram": vram - (first_known(vram) if why else before),
@@ -165,7 +164,7 @@ def corrected(seen: Seen) -> Trace:
         linger_end_s=in_s(events.linger_end_ns),
         event_step_s=EVENT_STEP_S,
         steps=steps,
-        integrals={"cpu": cpu},
+        integrals={"cpu": _cpu_integral(seen)},
         lacks=_lacks(seen, "corrected"),
         counted={"gpu": ((read_ns - events.train_start_ns) / 1e9, use)} if are_told(seen.samples) else {},
         remarks={"vram": f"{AFTER_LAUNCH} ({why})"} if why and not np.isnan(vram).all() else {},
@@ -288,15 +287,6 @@ def _cpu_integral(seen: Seen) -> tuple[Floats, Floats]:
     if not t_s.size:
         return t_s, counter[known]
     return t_s, risen(counter[known]) * 100 / _known(seen.cores)
-
-
-def _use_of_steps(t_s: Floats, step_s: float, at_s: Floats, integral: Floats) -> Floats:
-    """Mean use over the step that ends at each `t_s` (K,); `integral` (M,) is the use until `at_s`."""
-    if not at_s.size:
-        return np.full(t_s.shape, np.nan)
-    ends = np.interp(t_s, at_s, integral, left=np.nan, right=np.nan)
-    starts = np.interp(t_s - step_s, at_s, integral, left=np.nan, right=np.nan)
-    return np.asarray((ends - starts) / step_s, np.float64)
 
 
 def _lacks(seen: Seen, instrument: Instrument) -> dict[str, str]:

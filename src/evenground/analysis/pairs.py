@@ -52,16 +52,16 @@ class Blocks:
         names = _names(arms)
         lacking = [arm for arm in arms if repetition not in self.passes.get(arm, {})]
         if lacking:
-            return f"no finished run of {_listed(names[arm] for arm in lacking)}"
+            return f"no finished run of {listed(names[arm] for arm in lacking)}"
         spoilt = [
             f"{names[arm]} is invalid ({gates})"
             for arm in arms
             if (gates := self.invalid.get(arm, {}).get(repetition))
         ]
         if spoilt:
-            return _listed(spoilt)
+            return listed(spoilt)
         if len({self.passes[arm][repetition] for arm in arms}) > 1:
-            return f"{_listed(names.values())} were made in different passes"
+            return f"{listed(names.values())} were made in different passes"
         return ""
 
 
@@ -90,7 +90,7 @@ def told(dropped: Mapping[int, str]) -> str:
     parts = []
     for why, numbers in repetitions.items():
         word = "repetition" if len(numbers) == 1 else "repetitions"
-        parts.append(f"{word} {_listed(_spans(numbers))}: {why}")
+        parts.append(f"{word} {listed(_spans(numbers))}: {why}")
     return "; ".join(parts)
 
 
@@ -114,7 +114,7 @@ def _names(arms: Sequence[Arm]) -> dict[Arm, str]:
     return {arm: f"{arm[1]} on {arm[0]}" if several else arm[1] for arm in arms}
 
 
-def _listed(words: Iterable[str]) -> str:
+def listed(words: Iterable[str]) -> str:
     """Words in a row, the last after "and"."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last

@@ -81,14 +81,11 @@ def runs_for_direction(
     (B. L. Welch, Biometrika 34, 1947).
     """
 
-    def decide(n: int) -> bool:
-        df, se = _error(spreads, n, extra)
-        if se == 0:
-            return True
+    def decides(df: float, se: float) -> bool:
         noncentrality = min(distance / se, MAX_NONCENTRALITY)
         return bool(nctdtr(df, noncentrality, stdtrit(df, 1 - alpha / 2)) <= 1 - power)
 
-    return _smallest(spreads, decide)
+    return _smallest(spreads, extra, decides)
 
 
 def runs_for_size(
@@ -105,14 +102,11 @@ def runs_for_size(
     (D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987; K. F. Phillips, ibid. 18, 1990, for its power).
     """
 
-    def decide(n: int) -> bool:
-        df, se = _error(spreads, n, extra)
-        if se == 0:
-            return True
+    def decides(df: float, se: float) -> bool:
         room = tolerance / se - stdtrit(df, 1 - alpha / 2)
         return bool(2 * stdtr(df, room) - 1 >= power)
 
-    return _smallest(spreads, decide)
+    return _smallest(spreads, extra, decides)
 
 
 def runs_for_width(
@@ -122,20 +116,28 @@ def runs_for_width(
 
     On the scale of the test, where the spreads are as given; the rest as by `runs_for_direction`.
     """
-    return _smallest(spreads, lambda n: expected_half_width(spreads, n, alpha, extra) <= half)
+    return _smallest(spreads, extra, lambda df, se: half_width(df, se, 1 - alpha) <= half)
 
 
-def expected_half_width(spreads: Sequence[float], n: int, alpha: float = ALPHA, extra: float = 0.0) -> float:
+def expected_half_width(spreads: Sequence[float], n: int, alpha: float = ALPHA) -> float:
     """Half the width of the t interval of `n` blocks, or runs in each group, on the scale of the test."""
-    df, se = _error(spreads, n, extra)
+    df, se = _error(spreads, n, extra=0.0)
     return half_width(df, se, 1 - alpha)
 
 
-def _smallest(spreads: Sequence[float], decide: Callable[[int], bool]) -> int | None:
-    """The smallest number that is enough; more are enough as well, so the numbers are halved."""
+def _smallest(spreads: Sequence[float], extra: float, decides: Callable[[float, float], bool]) -> int | None:
+    """The smallest number whose degrees of freedom and standard error decide.
+
+    More are enough as well, so the numbers are halved; where there is no error, any is enough.
+    """
+
+    def is_enough(n: int) -> bool:
+        df, se = _error(spreads, n, extra)
+        return se == 0 or decides(df, se)
+
     least = MIN_PAIRS if len(spreads) == 1 else MIN_RUNS
     numbers = range(least, MAX_RUNS + 1)
-    place = bisect_left(numbers, True, key=decide)
+    place = bisect_left(numbers, True, key=is_enough)
     return numbers[place] if place < len(numbers) else None
 
 

@@ -29,8 +29,8 @@ class Seen:
 
     @property
     def cores(self) -> int | None:
-        """Those of the machine, as the run's record or its sampler has them; None: not known."""
-        return self.environment.cores or self.run.process.cores
+        """Those of the machine, as the sampler counted them; None: not known."""
+        return self.run.process.cores
 
     @property
     def idle_windows(self) -> Windows | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev, variance
 
 from scipy.special import stdtrit
@@ -128,15 +128,7 @@ def ratio_interval(baseline: Sequence[float], other: Sequence[float], level: flo
     on a side: no interval (NaN).
     """
     found = _ratio(contrast([(-1, baseline), (1, other)], True, level), MIN_RUNS)
-    return Ratio(
-        ratio=found.ratio,
-        low=found.low,
-        high=found.high,
-        df=found.df,
-        n_baseline=len(known(baseline)),
-        n_other=len(known(other)),
-        reason=found.reason,
-    )
+    return replace(found, n_baseline=len(known(baseline)), n_other=len(known(other)))
 
 
 def ratio_of_ratios(
@@ -149,15 +141,7 @@ def ratio_of_ratios(
     """
     pairs = [_log_ratios(*side) for side in (a, b)]
     found = _ratio(_exponential(contrast([(-1, pairs[0]), (1, pairs[1])], False, level)), MIN_PAIRS)
-    return Ratio(
-        ratio=found.ratio,
-        low=found.low,
-        high=found.high,
-        df=found.df,
-        n_baseline=len(pairs[0]),
-        n_other=len(pairs[1]),
-        reason=found.reason,
-    )
+    return replace(found, n_baseline=len(pairs[0]), n_other=len(pairs[1]))
 
 
 def _log_ratios(baseline: Repeated, other: Repeated) -> list[float]:
@@ -266,20 +250,8 @@ def _estimate(
 
 def _exponential(found: Estimate) -> Estimate:
     """An estimate on logarithms with value and ends in the unit itself."""
-    return Estimate(
-        value=math.exp(found.value),
-        low=math.exp(found.low),
-        high=math.exp(found.high),
-        df=found.df,
-        centre=found.centre,
-        se=found.se,
-        log=True,
-        spreads=found.spreads,
-        n=found.n,
-        level=found.level,
-        extra=found.extra,
-        reason=found.reason,
-    )
+    value, low, high = (math.exp(end) for end in (found.value, found.low, found.high))
+    return replace(found, value=value, low=low, high=high, log=True)
 
 
 def _without(reason: str, log: bool, value: float = math.nan, n: int = 0) -> Estimate:

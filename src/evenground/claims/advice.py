@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from evenground.analysis.planning import MAX_RUNS, POWER, runs_for_direction, runs_for_size, runs_for_width
+from evenground.analysis.planning import MAX_RUNS, runs_for_direction, runs_for_size, runs_for_width
 from evenground.analysis.statistics import MIN_PAIRS, MIN_RUNS, Estimate
 from evenground.claims.inference import Interval, around, percent
 from evenground.claims.model import Claim
@@ -19,10 +20,7 @@ def more_for_direction(claim: Claim, found: Estimate) -> Advice:
     """How many more runs decide the direction or the margin of a claim."""
     if claim.published is None:
         return None, NO_SIZE
-    distance = _to_edge(claim.published, claim.region, found.log)
-    given = (found.spreads, distance, 1 - found.level, POWER, found.extra)
-    two_sided = math.isfinite(claim.region.low) and math.isfinite(claim.region.high)
-    needed = runs_for_size(*given) if two_sided else runs_for_direction(*given)
+    needed = runs_to_decide(claim, found.spreads, 1 - found.level, found.extra)
     return _more(needed, found, "decide")
 
 
@@ -30,14 +28,34 @@ def more_for_size(claim: Claim, found: Estimate, tolerance: float) -> Advice:
     """How many more runs decide whether the size is the published one."""
     if claim.published is None:
         return None, NO_SIZE
-    distance = _to_edge(claim.published, around(claim.published, tolerance), found.log)
-    needed = runs_for_size(found.spreads, distance, 1 - found.level, POWER, found.extra)
+    needed = runs_for_its_size(claim, tolerance, found.spreads, 1 - found.level, found.extra)
     return _more(needed, found, f"decide the size within {percent(tolerance)}")
+
+
+def runs_to_decide(claim: Claim, spreads: Sequence[float], alpha: float, extra: float = 0.0) -> int | None:
+    """How many blocks, or runs a group, decide the direction or the margin of a claim with a published value.
+
+    If it is exactly true; `spreads`, `alpha` and `extra` as by `planning`. None above MAX_RUNS.
+    """
+    assert claim.published is not None
+    distance = _to_edge(claim.published, claim.region, claim.is_ratio)
+    if len(claim.region.edges) > 1:
+        return runs_for_size(spreads, distance, alpha, extra=extra)
+    return runs_for_direction(spreads, distance, alpha, extra=extra)
+
+
+def runs_for_its_size(
+    claim: Claim, tolerance: float, spreads: Sequence[float], alpha: float, extra: float = 0.0
+) -> int | None:
+    """How many decide whether the size is the published one; the rest as by `runs_to_decide`."""
+    assert claim.published is not None
+    distance = _to_edge(claim.published, around(claim.published, tolerance), claim.is_ratio)
+    return runs_for_size(spreads, distance, alpha, extra=extra)
 
 
 def more_for_precision(found: Estimate, half_width: float, least: int) -> Advice:
     """How many more runs bring half the width of the interval to `half_width`, on the scale of the test."""
-    needed = runs_for_width(found.spreads, half_width, 1 - found.level, found.extra)
+    needed = runs_for_width(found.spreads, half_width, 1 - found.level, extra=found.extra)
     if needed is None:
         return None, _never("give that precision")
     more = max(1, max(needed, least) - found.n)
@@ -53,8 +71,7 @@ def more_for_few(n: int, paired: bool) -> tuple[int, str]:
 
 def _to_edge(value: float, region: Interval, log: bool) -> float:
     """From a value to the nearest edge of a region that holds it, on the scale of the test."""
-    edges = [edge for edge in (region.low, region.high) if math.isfinite(edge)]
-    return min(abs(_scaled(value, log) - _scaled(edge, log)) for edge in edges)
+    return min(abs(_scaled(value, log) - _scaled(edge, log)) for edge in region.edges)
 
 
 def _scaled(value: float, log: bool) -> float:

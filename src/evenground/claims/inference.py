@@ -16,6 +16,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def edges(self) -> list[float]:
+        """Its ends, but for those that are infinite."""
+        return [end for end in (self.low, self.high) if math.isfinite(end)]
+
     def is_within(self, other: Interval) -> bool:
         """Whether all of it lies in the other one."""
         return other.low <= self.low and self.high <= other.high

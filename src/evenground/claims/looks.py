@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evenground.analysis.index import Index
+from evenground.analysis.pairs import listed
 from evenground.analysis.planning import false_decisions, level_of_each
 from evenground.analysis.statistics import LEVEL
 from evenground.errors import EvengroundError
@@ -41,7 +42,7 @@ class Look:
                 f"the claim's tolerance, however many repetitions that takes; here are {self.n}."
             )
         if len(self.planned) > 1:
-            places = _listed(self.planned)
+            places = listed(map(str, self.planned))
             return (
                 f"This is look {self.number} of {len(self.planned)}, planned after {places} repetitions. "
                 f"Each is at {self.error_pct:.3g} % instead of 5 %, so that all together decide falsely in "
@@ -55,16 +56,11 @@ def peeking(n: int) -> str:
     costs = []
     for looks in PEEKS:
         places = [n * k for k in range(1, looks + 1)]
-        costs.append(f"{100 * false_decisions(places):.0f} % after {_listed(places)}")
+        costs.append(f"{100 * false_decisions(places):.0f} % after {listed(map(str, places))}")
     return (
         f"Looking again with more repetitions until something is decided would raise the false decisions "
         f"from 5 % to {' and '.join(costs)} repetitions: plan `looks` first (docs/repetitions.md)."
     )
-
-
-def _listed(numbers: tuple[int, ...] | list[int]) -> str:
-    *first, last = [str(number) for number in numbers]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def look_of(index: Index) -> Look:
@@ -80,7 +76,7 @@ def look_of(index: Index) -> Look:
     if not planned:
         return Look(n=n, number=1, planned=(n,), by_precision=False, confidence=LEVEL)
     if list(planned) != sorted(set(planned)) or n not in planned:
-        what = f"{n} repetitions are none of the planned looks ({_listed(planned)})"
+        what = f"{n} repetitions are none of the planned looks ({listed(map(str, planned))})"
         raise EvengroundError(what, "looks", "name increasing numbers, `repetitions` among them")
     return Look(
         n=n,

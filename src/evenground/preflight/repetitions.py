@@ -13,11 +13,10 @@ from evenground.analysis.planning import (
     MAX_RUNS,
     expected_half_width,
     level_of_each,
-    runs_for_direction,
-    runs_for_size,
     runs_for_width,
 )
 from evenground.analysis.statistics import MIN_PAIRS, MIN_RUNS
+from evenground.claims.advice import runs_for_its_size, runs_to_decide
 from evenground.claims.model import Claim, Claims, read_claims
 from evenground.config import PRECISION
 from evenground.engines import Engine
@@ -220,12 +219,11 @@ def _for_precision(planned: Planned, claim: Claim, spreads: Sequence[float]) -> 
 def _for_direction(planned: Planned, claim: Claim, spreads: Sequence[float]) -> tuple[int | None, str]:
     """Runs, and words that also say what its size takes."""
     published = claim.published or math.nan
-    edges = (claim.bound, 1 / claim.bound) if claim.direction == "alike" else (claim.bound,)
-    bound = min(edges, key=lambda edge: abs(math.log(published / edge)))
-    runs = runs_for_direction(spreads, abs(math.log(published / bound)), planned.alpha)
+    bound = min(claim.region.edges, key=lambda edge: abs(math.log(published / edge)))
+    runs = runs_to_decide(claim, spreads, planned.alpha)
     words = f"{_count(runs)} decide the direction of {claim.id} ({published:.3g} against {bound:g})"
     if tolerance := planned.tolerance(claim):
-        size = runs_for_size(spreads, math.log1p(tolerance), planned.alpha)
+        size = runs_for_its_size(claim, tolerance, spreads, planned.alpha)
         words += f", {_count(size)} its size within {percent(tolerance)}"
     return runs, words
 
