@@ -139,8 +139,8 @@ def row(reading: str = "contradicted", kind: str = "verdict", **more: Any) -> di
         "kind": kind,
         "unit": "1",
         "groups": [{"runs": [0]}],
-        "direction": "greater",
-        "bound": 1.0,
+        "region": [1.0, None],
+        "same_size": [1.3421 / 1.25, 1.3421 * 1.25],
         "effect": "jax takes 82 % less time than keras (79 to 84) on mnist",
         "estimator": "ratio",
         "scale": "logarithms",
@@ -149,7 +149,6 @@ def row(reading: str = "contradicted", kind: str = "verdict", **more: Any) -> di
         "high": 0.2059,
         "confidence": 0.95,
         "published": 1.3421,
-        "tolerance": 0.25,
         "in_prediction": "no",
         "pairs": 5,
         "n_a": 5,
@@ -364,7 +363,7 @@ def test_what_counts_as_the_same_size_is_on_the_axis_and_in_its_words(tmp_path: 
         "here 0.179 (0.156 to 0.206), published 1.3421 (1.334 to 1.35 by rounding, n = 5), "
         "the same size from 1.07 to 1.68"
     )
-    margin = judged(tmp_path, row(direction="alike", bound=1.25, tolerance=None)).axis
+    margin = judged(tmp_path, row(region=[0.8, 1.25], same_size=None)).axis
     assert margin and margin.same_size is None and "the same size" not in margin.words
     assert len(margin.bounds_pct) == 2
 

@@ -278,7 +278,7 @@ class Finding:
 def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     """Every finding about the finished runs, group by group; `conditions` as in `conditions.COLUMNS`."""
     # Both say what a run computed on.
-    own = conditions.drop(columns="device", errors="ignore")
+    own = conditions.drop(columns="device")
     judged = runs[runs["status"] == "finished"].merge(own, on=["dataset", "engine", "repetition"])
     found: list[Finding] = []
     for named, group in groups(index, judged):

@@ -31,8 +31,9 @@ class Interval:
 
 
 def percent(share: float) -> str:
-    """A share in percent, as it is written everywhere."""
-    return f"{100 * share:.0f} %"
+    """A share in percent, with two digits below ten."""
+    value = 100 * share
+    return f"{value:,.0f} %" if value >= 10 else f"{value:.2g} %"
 
 
 def around(value: float, tolerance: float) -> Interval:

@@ -65,9 +65,9 @@ def _by_margin(claim: Claim, found: Interval) -> Judgement:
 
 def _of_size(claim: Claim, found: Interval, tolerance: float) -> Judgement:
     """Of an interval that lies beyond the bound as claimed."""
-    if claim.published is None:
+    region = claim.same_size(tolerance)
+    if region is None:
         return Judgement("direction reproduced", "the interval lies beyond the bound; no size was published")
-    region = around(claim.published, tolerance)
     if found.is_within(region):
         return Judgement("reproduced", f"the interval lies within {percent(tolerance)} of the published size")
     if found.is_outside(region):
@@ -82,7 +82,8 @@ def _on_the_bound(claim: Claim, found: Interval, tolerance: float) -> Judgement:
     why = "the interval contains the bound"
     if claim.is_ratio and found.is_within(around(claim.bound, MAX_NO_DIFFERENCE)):
         why = f"no difference above {percent(MAX_NO_DIFFERENCE)}: {why}"
-    if claim.published is None or not found.is_outside(around(claim.published, tolerance)):
+    region = claim.same_size(tolerance)
+    if region is None or not found.is_outside(region):
         return Judgement("inconclusive", why)
     why += f" and lies wholly outside {percent(tolerance)} of the published size"
     return Judgement("size refuted", why)

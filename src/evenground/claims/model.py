@@ -14,7 +14,7 @@ from evenground.analysis.index import Name
 from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, Instrument
 from evenground.analysis.measures import MEASURES, TIMES
 from evenground.claims.estimators import ESTIMATORS, SHAPES, Arguments, Contrast
-from evenground.claims.inference import Interval, above, below
+from evenground.claims.inference import Interval, above, around, below
 from evenground.claims.published import Number, read_published
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file
@@ -111,6 +111,12 @@ class Claim(BaseModel):
     def contrast(self) -> Contrast | None:
         """What is estimated; None where no run can judge it."""
         return ESTIMATORS[self.estimator](self.arguments) if self.estimator and self.arguments else None
+
+    def same_size(self, tolerance: float) -> Interval | None:
+        """The values that count as the published size; None without one, and where a margin decides."""
+        if self.published is None or self.has_margin:
+            return None
+        return around(self.published, tolerance)
 
     @property
     def is_ratio(self) -> bool:

@@ -95,7 +95,7 @@ def row(one: Judged, source: Source) -> dict[str, object]:
         "published_high": high,
         "published_n": published_runs(claim, source.numbers),
         "in_prediction": _in_prediction(one, source),
-        "tolerance": math.nan if claim.published is None or claim.has_margin else one.tolerance,
+        "tolerance": one.tolerance if claim.same_size(one.tolerance) else math.nan,
         **_runs_columns(one.of),
         "more_runs": one.more_runs,
         "demonstration": one.demonstration,
@@ -315,6 +315,7 @@ def _traced(one: Judged, source: Source, numbers: Mapping[str | None, int]) -> d
         "reading": one.verdict,
         **{f"{name}_words": words[name] for name in _WORDS},
         **told_of_claim,
+        **_regions(one),
         **_scale(one.found),
         "groups": _groups(one.of, numbers),
         "left_out": told(one.of.dropped),
@@ -323,6 +324,16 @@ def _traced(one: Judged, source: Source, numbers: Mapping[str | None, int]) -> d
 
 
 _WORDS = ("published", "estimate", "runs", "CV", "idle", "flagged")
+
+
+def _regions(one: Judged) -> dict[str, Any]:
+    """Between which values the claim holds, and counts as of the published size; null is no end, or none."""
+    claim = one.of.claim
+    same = claim.same_size(one.tolerance)
+    return {
+        "region": [_plain(claim.region.low), _plain(claim.region.high)],
+        "same_size": [same.low, same.high] if same else None,
+    }
 
 
 def _scale(found: Estimate | None) -> dict[str, Any]:

@@ -77,8 +77,10 @@ class Row:
     kind: Literal["verdict", "demonstration", "instrument"]
     unit: str
     groups: tuple[_Group, ...]
-    direction: str
-    bound: float
+    region: tuple[float | None, float | None]
+    """Between which values the claim holds; None is no end."""
+    same_size: tuple[float, float] | None = None
+    """Between which values the size counts as the published one."""
     effect: str = ""
     estimator: str | None = None
     scale: str | None = None
@@ -87,7 +89,6 @@ class Row:
     high: float | None = None
     confidence: float | None = None
     published: float | None = None
-    tolerance: float | None = None
     in_prediction: str = ""
     pairs: int | None = None
     n_a: int | None = None
@@ -261,30 +262,22 @@ def axis_of(row: Row) -> Axis | None:
     """The axis of a row; None without an estimate."""
     if row.estimate is None:
         return None
-    bounds = (1 / row.bound, row.bound) if row.direction == "alike" else (row.bound,)
     values = Values(
         estimate=row.estimate,
         low=row.low,
         high=row.high,
         published=row.published,
-        same_size=_same_size(row),
-        bounds=bounds,
+        same_size=row.same_size,
+        bounds=tuple(end for end in row.region if end is not None),
     )
     return make_axis(values, ratio=row.scale == "logarithms", words=_axis_words(row))
-
-
-def _same_size(row: Row) -> tuple[float, float] | None:
-    """Between which values the size counts as the published one (docs/claims.md)."""
-    if row.published is None or row.tolerance is None:
-        return None
-    return row.published / (1 + row.tolerance), row.published * (1 + row.tolerance)
 
 
 def _axis_words(row: Row) -> str:
     """The axis for those who do not see it."""
     words = [f"here {row.here}"]
     words += [f"published {row.published_words}"] if row.published_words else []
-    if same := _same_size(row):
+    if same := row.same_size:
         words.append(f"the same size from {number(same[0], 3)} to {number(same[1], 3)}")
     return ", ".join(words)
 
