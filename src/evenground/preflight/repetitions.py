@@ -11,12 +11,14 @@ from statistics import variance
 
 from evenground.analysis.planning import (
     MAX_RUNS,
+    MIN_PRECISE,
     expected_half_width,
     level_of_each,
     runs_for_width,
 )
 from evenground.analysis.statistics import MIN_PAIRS, MIN_RUNS
 from evenground.claims.advice import runs_for_its_size, runs_to_decide
+from evenground.claims.inference import percent
 from evenground.claims.model import Claim, Claims, read_claims
 from evenground.config import PRECISION
 from evenground.engines import Engine
@@ -105,9 +107,8 @@ class Planned:
 
     def tolerance(self, claim: Claim) -> float | None:
         """The share by which its size may be off on this class of machine; None where it has no size."""
-        if claim.published is None or claim.has_margin:
-            return None
-        return claim.tolerance_on(self.claims.machine.is_class(self.plan.machine))
+        tolerance = claim.tolerance_on(self.claims.machine.is_class(self.plan.machine))
+        return tolerance if claim.same_size(tolerance) else None
 
     def last(self, groups: Iterable[Group]) -> int:
         """How many repetitions all of these groups will have at the last planned look."""
@@ -213,6 +214,9 @@ def need(planned: Planned, claim: Claim, groups: Sequence[Group]) -> Need:
 def _for_precision(planned: Planned, claim: Claim, spreads: Sequence[float]) -> tuple[int | None, str]:
     tolerance = planned.tolerance(claim) or math.nan
     runs = runs_for_width(spreads, math.log1p(tolerance))
+    if runs is not None:
+        # No verdict comes before, however narrow the interval is.
+        runs = max(runs, MIN_PRECISE)
     return runs, f"{_count(runs)} give {claim.id} an interval within {percent(tolerance)}"
 
 
@@ -310,12 +314,6 @@ def _unknown(planned: Planned) -> str:
 
 def _count(runs: int | None) -> str:
     return f"more than {MAX_RUNS:,}" if runs is None else str(runs)
-
-
-def percent(share: float) -> str:
-    """A share in percent, with two digits below ten."""
-    value = 100 * share
-    return f"{value:,.0f} %" if value >= 10 else f"{value:.2g} %"
 
 
 def recorded_spread(plan: Plan, dataset: str, engine: str, key: str) -> Spread | None:
