@@ -325,6 +325,12 @@ def test_markdown_rounds_shows_mebibytes_and_dashes() -> None:
     ]
 
 
+def test_a_very_small_p_is_said_to_be_small_and_never_zero() -> None:
+    frame = pd.DataFrame({"block": ["all", "all"], "p": [1e-18, 0.0214]})
+    lines = markdown_table(frame).splitlines()[2:]
+    assert lines == ["| all | &lt; 0.0001 |", "| all | 0.02140 |"]
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [(0.0, "0"), (20.4, "20.40"), (123456.7, "123457"), (0.00012346, "0.0001235"), (-2.5, "-2.500")],

@@ -12,6 +12,8 @@ from evenground.errors import EvengroundError, set_aside
 from evenground.files import replacing, unreadable, write_text
 
 DIGITS = 4
+# Below this the digits of a p-value say nothing, and it is never zero.
+LEAST_P = 0.0001
 MIB = 2**20
 EMPTY = "–"
 # Of a table of several sides: a column of words for each.
@@ -161,9 +163,16 @@ def markdown_table(frame: pd.DataFrame) -> str:
 def folded_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
     """Each row as the words that are shown, rounded; X_median, X_min and X_max stand in one."""
     return [
-        _folded({str(name): _cell(value, _scale(row, name)) for name, value in row.items()})
+        _folded({str(name): _shown(row, str(name), value) for name, value in row.items()})
         for row in frame.to_dict("records")
     ]
+
+
+def _shown(row: dict[object, object], name: str, value: object) -> str:
+    """A cell of a row, by its column's name."""
+    if name == "p" and isinstance(value, float) and value < LEAST_P:
+        return plain(f"< {LEAST_P}")
+    return _cell(value, _scale(row, name))
 
 
 def _folded(row: dict[str, str]) -> dict[str, str]:

@@ -34,6 +34,12 @@ def with_interval(value: float, low: float, high: float) -> str:
     return f"{value:.{places}f} ({low:.{places}f} to {high:.{places}f})"
 
 
+def ends(low: float, high: float) -> str:
+    """As `0.9997 to 1.0003`: both to two digits of half of what lies between them, without zeros behind."""
+    places = decimals((high - low) / 2)
+    return " to ".join(f"{round(end, places):.15g}" for end in (low, high))
+
+
 def effect(claim: Claim, instrument: Instrument, found: Estimate, cast: Cast) -> str:
     """The effect in words, with its base: `jax takes 82 % less time than keras on mnist (77 to 86)`."""
     given = claim.arguments

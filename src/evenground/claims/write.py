@@ -25,7 +25,7 @@ from evenground.claims.looks import Look, look_of
 from evenground.claims.model import Claim, Source
 from evenground.claims.published import Number
 from evenground.claims.verdicts import Judged, in_prediction, judge_all
-from evenground.claims.words import with_interval
+from evenground.claims.words import ends, with_interval
 from evenground.files import write_json
 
 NOTE = (
@@ -206,7 +206,7 @@ def published_words(claim: Claim, numbers: Mapping[str, Number]) -> str:
         return ""
     low, high = published_range(claim, numbers)
     runs = published_runs(claim, numbers)
-    told_of = [] if math.isnan(low) else [f"{low:.4g} to {high:.4g} by rounding"]
+    told_of = [] if math.isnan(low) else [f"{ends(low, high)} by rounding"]
     told_of += [f"n = {runs}"] if runs else []
     unit = "" if claim.unit == "1" else f" {claim.unit}"
     return f"{claim.published:g}{unit}" + (f" ({', '.join(told_of)})" if told_of else "")
@@ -238,15 +238,19 @@ def summary(judged: Sequence[Judged], look: Look) -> list[str]:
     lines = [f"**Verdicts**: {_counts(verdicts) or 'none'}. {by_chance(verdicts, look)}"]
     if shown:
         lines.append(
-            f"**Demonstrations** ({shown} rows): what would be read of the claim if what stands in for it "
+            f"**Demonstrations** ({_rows(shown)}): what would be read of the claim if what stands in for it "
             "were it. They are no test of it, and are not counted."
         )
     if seen:
         lines.append(
-            f"**As published** ({seen} rows): what the thesis's instrument shows of the same runs. That is "
+            f"**As published** ({_rows(seen)}): what the thesis's instrument shows of the same runs. That is "
             "no second experiment, and is not counted."
         )
     return [*lines, f"**Looks**: {look.words}"]
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def by_chance(verdicts: Sequence[Judged], look: Look) -> str:
