@@ -22,7 +22,9 @@ def main() -> None:
         where = unpack(given.bundle, Path(scratch, "bundle"))
         done = adopt(read_index(where), where, ROOT, given.bundle.stem)
     configuration = done.configuration.relative_to(ROOT)
-    print(f"{done.new} runs came into results/runs, {done.known} were there; the experiment: {configuration}")
+    print(
+        f"{done.new} runs came into results/runs, {done.known} were there; the experiment: {configuration}"
+    )
     print(f"draw them:  snakemake --cores all figures --configfile {configuration}")
     print(f"with DVC:   cp {configuration} params.yaml && dvc repro")
 

@@ -18,7 +18,9 @@ from evenground.runs.prune import refuse_busy
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="evenground aside", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="evenground aside",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH")
     given = parser.parse_args()

@@ -49,11 +49,15 @@ CONTENDERS = (
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--networks", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--images", type=int, help="trained on per epoch; default: 30000 (mlp), 6400 (cnn)")
+    parser.add_argument(
+        "--images", type=int, help="trained on per epoch; default: 30000 (mlp), 6400 (cnn)"
+    )
     parser.add_argument("--dataset", type=Path, help="a prepared folder; default: generated images")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--accelerator", choices=["cpu", "cuda"], default="cpu")
@@ -69,7 +73,9 @@ def main() -> None:
             measured[network] = interleaved(given, network, Path(scratch))
             show(network, measured[network])
     if given.output:
-        given.output.write_text(json.dumps({"images_per_s": measured}, indent=1) + "\n", encoding="utf-8")
+        given.output.write_text(
+            json.dumps({"images_per_s": measured}, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 def interleaved(given: argparse.Namespace, network: str, scratch: Path) -> dict[str, list[float]]:
@@ -82,13 +88,31 @@ def interleaved(given: argparse.Namespace, network: str, scratch: Path) -> dict[
     for number in range(given.rounds):
         for contender in CONTENDERS:
             events = scratch / f"{network}-{number}-{contender.name}.jsonl"
-            work = ["--dataset", dataset, "--network", network, "--epochs", given.epochs, "--seed", number]
-            work += ["--threads", given.threads, "--accelerator", given.accelerator, "--train-limit", images]
+            work = [
+                "--dataset",
+                dataset,
+                "--network",
+                network,
+                "--epochs",
+                given.epochs,
+                "--seed",
+                number,
+            ]
+            work += [
+                "--threads",
+                given.threads,
+                "--accelerator",
+                given.accelerator,
+                "--train-limit",
+                images,
+            ]
             train(contender, [str(word) for word in work], events)
             found[contender.name].append(images_per_s(events, contender, given.epochs))
         shown = ", ".join(f"{name} {rates[-1]:,.0f}" for name, rates in found.items())
         print(
-            f"{network} round {number + 1} of {given.rounds}: {shown} images/s", file=sys.stderr, flush=True
+            f"{network} round {number + 1} of {given.rounds}: {shown} images/s",
+            file=sys.stderr,
+            flush=True,
         )
     return found
 
@@ -97,7 +121,11 @@ def train(contender: Contender, work: list[str], events: Path) -> None:
     """Run one training to its end; EvengroundError with its last line where it fails."""
     choice = EngineChoice(name=contender.engine, options=contender.options)
     engine = load_engines([choice], _path.ROOT)[0]
-    python = environment.build(engine.file.environment) / "bin" / "python" if engine.file.environment else ""
+    python = (
+        environment.build(engine.file.environment) / "bin" / "python"
+        if engine.file.environment
+        else ""
+    )
     command = [
         *engine.command(str(python)),
         *work,

@@ -87,7 +87,9 @@ def tasks(given: argparse.Namespace) -> list[Task]:
     folders = {"mlp": given.mlp, "cnn": given.cnn}
     wanted = {network: folder for network, folder in folders.items() if folder}
     if not wanted:
-        raise EvengroundError("no dataset", "command line", "give --mlp FOLDER, --cnn FOLDER or both")
+        raise EvengroundError(
+            "no dataset", "command line", "give --mlp FOLDER, --cnn FOLDER or both"
+        )
     for network, folder in wanted.items():
         check_folder(network, folder, given.images)
     return [
@@ -102,7 +104,9 @@ def check_folder(network: str, folder: Path, images: int | None) -> None:
         todo = "give a folder that scripts/prepare.py wrote"
         raise EvengroundError(f"no dataset.json in {folder}", f"--{network}", todo)
     if images is not None and images < BATCH_SIZE:
-        raise EvengroundError("there is no full batch", f"--images {images}", f"give at least {BATCH_SIZE}")
+        raise EvengroundError(
+            "there is no full batch", f"--images {images}", f"give at least {BATCH_SIZE}"
+        )
 
 
 def main() -> None:
@@ -112,7 +116,9 @@ def main() -> None:
     python = build(engine.file.environment or "keras") / "bin" / "python"
     found: dict[str, list[dict[str, Training]]] = {}
     for task in chosen:
-        print(f"\n{header('network', 'round', 'contender', 'wall, s', 'CPU, s', 'idle, s', 'idle windows')}")
+        print(
+            f"\n{header('network', 'round', 'contender', 'wall, s', 'CPU, s', 'idle, s', 'idle windows')}"
+        )
         found[task.network] = rounds(task, given.rounds, given.contenders, engine, python)
     print(f"\n{header('network', 'ratio', 'wall', 'CPU')}")
     for network, measured in found.items():
@@ -250,7 +256,9 @@ def show_losses(network: str, measured: list[dict[str, Training]]) -> None:
     """Say whether every contender of every round had the same losses, to the last digit."""
     seen = {(name, one.losses) for trained in measured for name, one in trained.items()}
     if len({losses for _, losses in seen}) == 1:
-        print(f"\n{network}: losses of every epoch the same in all trainings: {next(iter(seen))[1]}")
+        print(
+            f"\n{network}: losses of every epoch the same in all trainings: {next(iter(seen))[1]}"
+        )
         return
     print(f"\n{network}: LOSSES DIFFER:")
     for name, losses in sorted(seen):

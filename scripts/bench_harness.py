@@ -147,9 +147,13 @@ class Cost:
 def cost_of(command: list[str], env: dict[str, str]) -> Cost:
     """Run `command` to its end; SystemExit when it fails."""
     before, started_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(command, cwd=_path.ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    done = subprocess.run(
+        command, cwd=_path.ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     if done.returncode:
-        raise SystemExit(f"error: {command[0]} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+        raise SystemExit(
+            f"error: {command[0]} ended with {done.returncode}: {done.stderr.decode()[-500:]}"
+        )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(cpu_s, time.monotonic() - started_s)
@@ -172,7 +176,9 @@ def inside(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         epochs, images = work.epochs, EPOCH_IMAGES[engine.name, work.network]
-        work = replace(work, events=scratch / "events", epochs=1, train_limit=images, options=engine.options)
+        work = replace(
+            work, events=scratch / "events", epochs=1, train_limit=images, options=engine.options
+        )
         words = [
             interpreter(engine),
             "-c",
@@ -181,18 +187,24 @@ def inside(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
             str(scratch / "pairs"),
         ]
         command = [*words, *work.arguments()]
-        cost_of(beside_sidecar(command, work.threads, rate_hz, scratch), of_an_engine(work.threads, HOME))
+        cost_of(
+            beside_sidecar(command, work.threads, rate_hz, scratch),
+            of_an_engine(work.threads, HOME),
+        )
         pairs = read_json(scratch / "pairs")
         summary = read_json(scratch / "samples.json")["summary"]
         bare = cost_of(
-            whole(engine, replace(work, epochs=epochs, train_limit=None)), of_an_engine(work.threads, HOME)
+            whole(engine, replace(work, epochs=epochs, train_limit=None)),
+            of_an_engine(work.threads, HOME),
         )
     job = interval_pct([pair["on"][0] / pair["off"][0] for pair in pairs])
     both = interval_pct([(pair["on"][0] + pair["on"][1]) / pair["off"][0] for pair in pairs])
     wall = interval_pct([pair["on"][2] / pair["off"][2] for pair in pairs])
     start_pct = 100 * (summary["sidecar_cpu_s"] - summary["sidecar_sampling_cpu_s"]) / bare.cpu_s
     in_all = tuple(value + start_pct for value in both)
-    shown = [f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" for mean, low, high in (job, both, in_all, wall)]
+    shown = [
+        f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" for mean, low, high in (job, both, in_all, wall)
+    ]
     cells = [*shown[:2], f"{start_pct:+.2f} of {bare.cpu_s:.1f} s", *shown[2:]]
     print(f"| {engine.name} | {work.network} | {len(pairs)} | {' | '.join(cells)} |", flush=True)
 
@@ -215,7 +227,9 @@ def whole(engine: Engine, work: Work) -> list[str]:
     return [interpreter(engine), "-c", bind + BARE[engine.name], *work.arguments()]
 
 
-def commands(engine: Engine, work: Work, rate_hz: float, scratch: Path) -> tuple[list[str], list[str]]:
+def commands(
+    engine: Engine, work: Work, rate_hz: float, scratch: Path
+) -> tuple[list[str], list[str]]:
     """Command lines of the bare training and of the same one under the harness."""
     trained = [*engine.command(interpreter(engine)), *work.arguments()]
     return whole(engine, work), beside_sidecar(trained, work.threads, rate_hz, scratch)
@@ -232,16 +246,22 @@ def measure(engine: Engine, work: Work, rounds: int, rate_hz: float) -> None:
         for number in range(rounds):
             pair = {}
             for name in ("bare", "harness") if number % 2 == 0 else ("harness", "bare"):
-                pair[name] = cost_of(bare if name == "bare" else harness, of_an_engine(work.threads, HOME))
+                pair[name] = cost_of(
+                    bare if name == "bare" else harness, of_an_engine(work.threads, HOME)
+                )
             costs.append((pair["bare"], pair["harness"]))
             summary = read_json(Path(folder) / "samples.json")["summary"]
             shares_pct.append(100 * summary["sidecar_cpu_s"] / summary["cpu_s"])
     cells = []
     for field in ("cpu_s", "wall_s"):
         ratios = [getattr(second, field) / getattr(first, field) for first, second in costs]
-        medians = [statistics.median(getattr(pair[side], field) for pair in costs) for side in (0, 1)]
+        medians = [
+            statistics.median(getattr(pair[side], field) for pair in costs) for side in (0, 1)
+        ]
         spread = f"({min(ratios):.3f} to {max(ratios):.3f})"
-        cells.append(f"{medians[0]:.2f} | {medians[1]:.2f} | {statistics.median(ratios):.4f} {spread}")
+        cells.append(
+            f"{medians[0]:.2f} | {medians[1]:.2f} | {statistics.median(ratios):.4f} {spread}"
+        )
     share = f"{statistics.median(shares_pct):.2f} % (at most {max(shares_pct):.2f} %)"
     print(f"| {engine.name} | {work.network} | {' | '.join(cells)} | {share} |", flush=True)
 
@@ -255,12 +275,23 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=sorted(BARE), default=sorted(BARE))
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long epochs take turns")
-    parser.add_argument("--pairs", type=int, help="compare so many pairs of whole trainings instead")
+    parser.add_argument(
+        "--pairs", type=int, help="compare so many pairs of whole trainings instead"
+    )
     parser.add_argument("--rate-hz", type=float, default=10.0)
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     given = parser.parse_args()
     work = Work(
-        given.dataset.resolve(), given.network, given.epochs, 32, 1e-3, 1, given.threads, "cpu", 0.0, Path()
+        given.dataset.resolve(),
+        given.network,
+        given.epochs,
+        32,
+        1e-3,
+        1,
+        given.threads,
+        "cpu",
+        0.0,
+        Path(),
     )
     head = [
         "engine",

@@ -35,11 +35,19 @@ Found = dict[str, list[Figure]]
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5, help="calibrations (default: 5)")
-    parser.add_argument("--peer-rounds", type=int, default=2, help="loads beside the peers (default: 2)")
-    parser.add_argument("--drift-s", type=float, default=60.0, help="default: 60; 600 for the full claim")
-    parser.add_argument("--cost-s", type=float, default=120.0, help="a job with the sidecar (default: 120)")
+    parser.add_argument(
+        "--peer-rounds", type=int, default=2, help="loads beside the peers (default: 2)"
+    )
+    parser.add_argument(
+        "--drift-s", type=float, default=60.0, help="default: 60; 600 for the full claim"
+    )
+    parser.add_argument(
+        "--cost-s", type=float, default=120.0, help="a job with the sidecar (default: 120)"
+    )
     parser.add_argument(
         "--peer-cost-s", type=float, default=40.0, help="the same with psrecord (default: 40)"
     )
@@ -58,7 +66,9 @@ def main() -> None:
     try:
         measure(given)
     except CalibrationError as error:
-        raise EvengroundError(str(error), "bench_sidecar.py", "run `sidecar calibrate` alone") from error
+        raise EvengroundError(
+            str(error), "bench_sidecar.py", "run `sidecar calibrate` alone"
+        ) from error
     progress(f"took {time.monotonic() - began_s:.0f} s")
 
 
@@ -69,7 +79,9 @@ def measure(given: argparse.Namespace) -> None:
         compared = comparison.run(given.peer_rounds, given.quick)
         quiet = comparison.idle(given.drift_s)
         costs = costs_to_a_job(given, Path(scratch))
-    print(f"Rounds: {given.rounds}. Scheduling: {modes['scheduling']}. CPU from: {modes['cpu_source']}.\n")
+    print(
+        f"Rounds: {given.rounds}. Scheduling: {modes['scheduling']}. CPU from: {modes['cpu_source']}.\n"
+    )
     rows = [goal_row(figures) for figures in found.values() if figures[0].goal is not None]
     rows += [drift_row(quiet, given.drift_s), cost_row(costs[SIDECAR])]
     print_table(["figure", "goal", "median", "worst", "met"], rows)
@@ -117,7 +129,9 @@ def variants(folder: Path, modes: dict[str, str]) -> list[Figure]:
     if modes["scheduling"] == "fifo" and shutil.which(NO_REAL_TIME[0]):
         lab = Laboratory(folder, prefix=NO_REAL_TIME)
         loaded = experiments.loaded_lateness(lab, LOAD_S)
-        figures += renamed([one for one in loaded if not one.name.startswith("loop_")], "without SCHED_FIFO")
+        figures += renamed(
+            [one for one in loaded if not one.name.startswith("loop_")], "without SCHED_FIFO"
+        )
     return figures
 
 
@@ -128,7 +142,10 @@ def renamed(figures: list[Figure], how: str) -> list[Figure]:
 
 def goal_row(figures: list[Figure]) -> list[str]:
     """One figure of all rounds: the goal, the median, the worst and how often it was met."""
-    first, measured = figures[0], [figure.measured for figure in figures if figure.measured is not None]
+    first, measured = (
+        figures[0],
+        [figure.measured for figure in figures if figure.measured is not None],
+    )
     goals = [figure.goal for figure in figures if figure.goal is not None]
     if not measured:
         return [first.what, goal_text(first), "-", "-", f"- ({first.reason})"]
@@ -153,7 +170,13 @@ def cost_row(done: cost.Cost) -> list[str]:
     both = done.in_all("both")
     below = [end_pct <= COST_AT_MOST_PCT for end_pct in both.ends_pct()]
     met = "1 of 1" if all(below) else "not shown" if any(below) else "0 of 1"
-    return ["cost to a busy job, 10 Hz: CPU", f"at most {COST_AT_MOST_PCT:g} %", str(both), "-", met]
+    return [
+        "cost to a busy job, 10 Hz: CPU",
+        f"at most {COST_AT_MOST_PCT:g} %",
+        str(both),
+        "-",
+        met,
+    ]
 
 
 if __name__ == "__main__":

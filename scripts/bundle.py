@@ -25,7 +25,9 @@ from evenground.runs.plan import REGISTRY, Plan, make_plan
 def main() -> None:
     parser = argparse.ArgumentParser(prog="evenground bundle", description=__doc__)
     parser.add_argument("output", type=Path, help="the file to write, as in runs.zip")
-    parser.add_argument("--results", type=Path, default=ROOT / "results/native", help="default: %(default)s")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "results/native", help="default: %(default)s"
+    )
     given = parser.parse_args()
     where = given.results / "index.json"
     index = read_index(where)
@@ -70,7 +72,9 @@ def without_mirrors(files: Mapping[str, Path], scratch: Path) -> dict[str, Path]
 def refuse_changed(index: Index, plan: Plan, where: Path) -> None:
     """The locks beside an index are packed with it: they must be those that its runs were made with."""
     keys = {(run.dataset, run.engine, run.repetition): run.key for run in plan.runs}
-    other = [run for run in index.runs if keys.get((run.dataset, run.engine, run.repetition)) != run.key]
+    other = [
+        run for run in index.runs if keys.get((run.dataset, run.engine, run.repetition)) != run.key
+    ]
     if other:
         what = f"code, locks or settings are not those of the run {other[0].name} any more"
         raise EvengroundError(what, str(where), "go back to them, or call the pipeline again")
@@ -81,7 +85,9 @@ def made_from(plan: Plan) -> list[Path]:
     locks = [plan.root / "envs" / f"{name}.txt" for name in plan.environments]
     containers = [*(plan.root / "containers").glob("*.def"), plan.root / "containers/pins.yaml"]
     records = (
-        [*(plan.root / "results/images").glob("*.json")] if plan.experiment.deployment != "native" else []
+        [*(plan.root / "results/images").glob("*.json")]
+        if plan.experiment.deployment != "native"
+        else []
     )
     return [*locks, *sorted(containers), *sorted(records), plan.root / REGISTRY]
 

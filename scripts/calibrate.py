@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--machine", required=True, help="class of the machine it is to run on")
     parser.add_argument("--gpu", default=AUTO, help="`gpu` of the experiment")
-    parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
+    parser.add_argument(
+        "--pipeline", type=int, nargs="+", default=[], help="processes this ends with"
+    )
     given = parser.parse_args()
     end_with(given.pipeline)
     machine = this_machine(given.gpu)
@@ -43,7 +45,14 @@ def main() -> None:
         )
     given.output.parent.mkdir(parents=True, exist_ok=True)
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)
-    command = [sys.executable, "-m", "evenground.sidecar", "calibrate", "--output", str(given.output)]
+    command = [
+        sys.executable,
+        "-m",
+        "evenground.sidecar",
+        "calibrate",
+        "--output",
+        str(given.output),
+    ]
     if machine.choice.chosen:
         command += ["--gpu", machine.choice.chosen.uuid]
     env = {**os.environ, "PYTHONPATH": str(_path.ROOT / "src")}
@@ -51,9 +60,14 @@ def main() -> None:
         status = subprocess.run(command, env=env, preexec_fn=end_with_this_script).returncode
     if status not in (PASSED, MISSED) or not given.output.is_file():
         # That the sampler is not known to be good is a result, which the table shows; trainings go on.
-        write_json(given.output, {"schema": 1, "passed": False, "figures": {"calibration": failed(status)}})
+        write_json(
+            given.output, {"schema": 1, "passed": False, "figures": {"calibration": failed(status)}}
+        )
     if status != PASSED:
-        print("some goals are missed on this machine: tables/calibration.md will say which", flush=True)
+        print(
+            "some goals are missed on this machine: tables/calibration.md will say which",
+            flush=True,
+        )
 
 
 def end_with_this_script() -> None:

@@ -21,7 +21,14 @@ from evenground.analysis.files import markdown_table, plain, write_csv, write_ma
 from evenground.analysis.index import Index, parse_index, read_index
 from evenground.analysis.machines import engines_by_machine, ratios_by_machine
 from evenground.analysis.measured import measure
-from evenground.analysis.side_by_side import Side, against_first, measures, ratios, read_side, side_names
+from evenground.analysis.side_by_side import (
+    Side,
+    against_first,
+    measures,
+    ratios,
+    read_side,
+    side_names,
+)
 from evenground.bundle.unpack import blamed_on, find_index, unpack
 from evenground.claims.agreement import agreement, in_words
 from evenground.claims.model import read_claims
@@ -51,12 +58,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="evenground compare", description=__doc__)
     parser.add_argument("a", help=HELP)
     parser.add_argument("b", nargs="+", help="one or more of the same")
-    parser.add_argument("--output-dir", type=Path, default=Path("compared"), help="default: %(default)s")
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("compared"), help="default: %(default)s"
+    )
     given = parser.parse_args()
     sources = [given.a, *given.b]
     with tempfile.TemporaryDirectory(prefix="evenground-compare-") as scratch:
         named = enumerate(zip(side_names(sources), sources, strict=True))
-        report([read(name, source, Path(scratch, str(k))) for k, (name, source) in named], given.output_dir)
+        report(
+            [read(name, source, Path(scratch, str(k))) for k, (name, source) in named],
+            given.output_dir,
+        )
 
 
 def read(name: str, source: str, scratch: Path) -> Given:
@@ -96,7 +108,9 @@ def of_class(machine: str) -> Index:
         from evenground.runs.study import make_study
     except ImportError:
         setup = "python3 scripts/start.py setup, then: .venv/bin/python scripts/compare.py"
-        raise EvengroundError("a machine class needs the workflow's environment", machine, setup) from None
+        raise EvengroundError(
+            "a machine class needs the workflow's environment", machine, setup
+        ) from None
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     parts = make_study({**settings, "machine": machine}, ROOT).parts
     if len(parts) > 1:
@@ -128,7 +142,9 @@ def report(given: Sequence[Given], to: Path) -> None:
         write_csv(tables[name], to / f"{name}.csv")
         write_markdown(tables[name], heading, f"{note}\n\n{columns}", to / f"{name}.md")
     with fixed_style():
-        save_pictures(ratios_drawing(tables["ratios_by_machine"], [side.name for side in sides]), to)
+        save_pictures(
+            ratios_drawing(tables["ratios_by_machine"], [side.name for side in sides]), to
+        )
     _show(note, tables, to)
 
 

@@ -37,7 +37,9 @@ def main() -> None:
     print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
     refuse_faults(given.records)
     if missed := sorted({goal for index in indexes for goal in missed_goals(index, Path())}):
-        print(f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): {tables}/calibration.md")
+        print(
+            f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): {tables}/calibration.md"
+        )
     lost = [run for index in indexes for run in unfinished(index)]
     wanted = sum(len(index["runs"]) for index in indexes)
     if lost:

@@ -19,7 +19,9 @@ def call_of(told: Told) -> Call:
         # Which of its names Apptainer has here is only known then.
         Singularity().check()
         bound = [Path(folder) for folder in told.bound]
-        return str(shellcmd(str(image), command, bind=bound, args=told.arguments, shell_executable="bash"))
+        return str(
+            shellcmd(str(image), command, bind=bound, args=told.arguments, shell_executable="bash")
+        )
 
     # Where Snakemake lets its jobs keep passing files, whatever the caller's variable says.
     return Call(line, told, {**os.environ, "TMPDIR": tempfile.gettempdir()})

@@ -23,10 +23,14 @@ from evenground.replay import redraw
 def main() -> None:
     parser = argparse.ArgumentParser(prog="evenground convert", description=__doc__)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("output", type=Path, help="the new bundle; may be the old one, which it replaces")
+    parser.add_argument(
+        "output", type=Path, help="the new bundle; may be the old one, which it replaces"
+    )
     args = parser.parse_args()
     if args.output.is_dir():
-        raise EvengroundError("it is a folder", str(args.output), "name the file to write, as in runs.zip")
+        raise EvengroundError(
+            "it is a folder", str(args.output), "name the file to write, as in runs.zip"
+        )
     with tempfile.TemporaryDirectory(prefix="evenground-convert-") as scratch:
         folder = Path(scratch, "bundle")
         extract(args.bundle, folder)

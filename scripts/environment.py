@@ -55,7 +55,9 @@ def cache_dir() -> Path:
     try:
         return Path(given).absolute() if given else caches() / "evenground"
     except KeyError:
-        raise SystemExit(f"error: there is no home folder to keep environments in: {ELSEWHERE}") from None
+        raise SystemExit(
+            f"error: there is no home folder to keep environments in: {ELSEWHERE}"
+        ) from None
 
 
 def lock_file(name: str) -> Path:
@@ -150,7 +152,9 @@ def make(name: str, folder: Path) -> None:
         # Some packages write into the home folder when they are imported.
         packages, found = ask_whole(folder, "list", lock_file(name), home=home)
     if found:
-        raise SystemExit(f"error: the environment '{name}' does not work ({folder}): {found}: see {MENDS}")
+        raise SystemExit(
+            f"error: the environment '{name}' does not work ({folder}): {found}: see {MENDS}"
+        )
     isolate_commands(folder)
     beside = folder / f".{MARKER}"
     beside.write_text(packages.splitlines()[-1] + "\n", encoding="utf-8")
@@ -172,10 +176,22 @@ def install_with_pip(folder: Path) -> None:
 def install_with_uv(name: str, folder: Path) -> None:
     """Install the lock of environment `name` into `folder`."""
     lock, python = str(lock_file(name)), str(folder / "bin/python")
-    sync = ["pip", "sync", "--quiet", "--require-hashes", "--python", python, "--only-binary", ":all:"]
+    sync = [
+        "pip",
+        "sync",
+        "--quiet",
+        "--require-hashes",
+        "--python",
+        python,
+        "--only-binary",
+        ":all:",
+    ]
     sync += [word for package in FROM_SOURCE for word in ("--no-binary", package)]
     what = f"build the environment '{name}'"
-    run_uv(what, ["venv", "--quiet", "--no-project", "--clear", "--python", sys.executable, str(folder)])
+    run_uv(
+        what,
+        ["venv", "--quiet", "--no-project", "--clear", "--python", sys.executable, str(folder)],
+    )
     # Trainings write no byte code: without it each would compile its framework anew.
     run_uv(what, [*sync, "--compile-bytecode", lock])
     run_uv(what, [*sync, "--check", lock])
@@ -215,7 +231,9 @@ def isolate_commands(folder: Path) -> None:
         content = path.read_bytes()
         for python in (started, f"{started}3"):
             if content.startswith(f"{python}\n".encode()):
-                path.write_bytes(content.replace(f"{python}\n".encode(), f"{python} -I\n".encode(), 1))
+                path.write_bytes(
+                    content.replace(f"{python}\n".encode(), f"{python} -I\n".encode(), 1)
+                )
         # How installers begin a command whose Python has a blank in its path, or a long one.
         if content.startswith(b"#!/bin/sh\n'''exec' "):
             path.write_bytes(content.replace(b' "$0" "$@"', b' -I "$0" "$@"', 1))
@@ -228,7 +246,9 @@ def need_free_space(folder: Path, at_least_bytes: int) -> None:
         with tempfile.TemporaryFile(dir=folder.parent):
             free = shutil.disk_usage(folder.parent).free
     except OSError as error:
-        raise SystemExit(f"error: cannot write ({folder.parent}): {error.strerror}: {ELSEWHERE}") from None
+        raise SystemExit(
+            f"error: cannot write ({folder.parent}): {error.strerror}: {ELSEWHERE}"
+        ) from None
     if free < at_least_bytes:
         raise SystemExit(
             f"error: {free / 2**30:.1f} GiB free in {folder.parent}, an environment needs "
@@ -259,7 +279,9 @@ def cli(main: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Build one locked Python environment in the cache.")
+    parser = argparse.ArgumentParser(
+        description="Build one locked Python environment in the cache."
+    )
     parser.add_argument("name", help="its requirements are envs/NAME.txt")
     parser.add_argument("--where", action="store_true", help="print its folder, build nothing")
     arguments = parser.parse_args()

@@ -23,12 +23,20 @@ EXPLAIN, TRACE, ATTEMPT = "explain", "trace", "attempt"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", type=Path, required=True, help="experiment.json of the part")
+    parser.add_argument(
+        "--experiment", type=Path, required=True, help="experiment.json of the part"
+    )
     parser.add_argument("--place", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
-    parser.add_argument("--python", default="", help="interpreter of the engine's environment, if it has one")
+    parser.add_argument(
+        "--python", default="", help="interpreter of the engine's environment, if it has one"
+    )
     parser.add_argument("--py-spy", type=Path, required=True, help="the program py-spy")
-    parser.add_argument("--output", type=Path, required=True, help="explained.json; its folder is emptied")
-    parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="explained.json; its folder is emptied"
+    )
+    parser.add_argument(
+        "--pipeline", type=int, nargs="+", default=[], help="processes this ends with"
+    )
     parser.add_argument(
         "--role",
         choices=[EXPLAIN, TRACE, ATTEMPT],
@@ -53,7 +61,9 @@ def main() -> None:
         attempt(training, folder)
         return
     shown = f"{run.dataset} {run.engine}"
-    print(f"{shown}: an extra training to explain its idle windows ...", file=sys.stderr, flush=True)
+    print(
+        f"{shown}: an extra training to explain its idle windows ...", file=sys.stderr, flush=True
+    )
     outcome = explain(training, folder, _command(TRACE, "--pipeline", str(os.getpid())))
     ended = f"FAILED: {outcome.reason}: {outcome.detail}" if outcome.reason else "trained"
     print(f"{shown}: {ended}", file=sys.stderr, flush=True)

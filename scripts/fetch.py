@@ -32,7 +32,11 @@ def parse() -> argparse.Namespace:
         "--timeout-s", type=float, default=Policy.timeout_s, metavar="S", help="seconds of silence"
     )
     parser.add_argument(
-        "--retries", type=int, default=Policy.retries, metavar="N", help="further attempts per address"
+        "--retries",
+        type=int,
+        default=Policy.retries,
+        metavar="N",
+        help="further attempts per address",
     )
     parser.add_argument(
         "--backoff-s", type=float, default=Policy.backoff_s, metavar="S", help="first wait, doubles"

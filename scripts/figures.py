@@ -16,13 +16,17 @@ from evenground.report.material import read_material
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
-    parser.add_argument("--normalised", type=Path, required=True, help="folder written by normalise.py")
+    parser.add_argument(
+        "--normalised", type=Path, required=True, help="folder written by normalise.py"
+    )
     parser.add_argument("--tables", type=Path, required=True, help="folder written by tables.py")
     parser.add_argument("--output-dir", type=Path, required=True)
     add_arguments(parser)
     given = parser.parse_args()
     with recorded(given):
-        names = draw_all(read_material(given.index, given.normalised, given.tables), given.output_dir)
+        names = draw_all(
+            read_material(given.index, given.normalised, given.tables), given.output_dir
+        )
     print(f"drew {len(names)} figures: {given.output_dir}")
 
 

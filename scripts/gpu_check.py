@@ -60,16 +60,24 @@ class Given:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--list", action="store_true", help="name the steps and do nothing")
     parser.add_argument("--steps", help="only these, by their names with commas between")
     parser.add_argument("--gpu", default="", help="UUID or index of the card (default: the first)")
     python = "FRAMEWORK=PATH, the interpreter that has jax, tensorflow, torch, or what the core needs (core)"
-    parser.add_argument("--python", action="append", default=[], metavar="FRAMEWORK=PATH", help=python)
+    parser.add_argument(
+        "--python", action="append", default=[], metavar="FRAMEWORK=PATH", help=python
+    )
     output = _path.ROOT / "results" / "gpu-check.json"
-    parser.add_argument("--output", type=Path, default=output, help="default: results/gpu-check.json")
+    parser.add_argument(
+        "--output", type=Path, default=output, help="default: results/gpu-check.json"
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="most it takes (default: 8)")
-    parser.add_argument("--step-limit-s", type=float, default=600.0, help="most that one step takes")
+    parser.add_argument(
+        "--step-limit-s", type=float, default=600.0, help="most that one step takes"
+    )
     parser.add_argument("--alone", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -80,7 +88,11 @@ def main() -> None:
         do(BY_NAME[given.alone[0]], Path(given.alone[1]))
         return
     if given.list:
-        print("\n".join(f"{step.name:15}{step.asks}{' (only by name)' * step.on_request}" for step in STEPS))
+        print(
+            "\n".join(
+                f"{step.name:15}{step.asks}{' (only by name)' * step.on_request}" for step in STEPS
+            )
+        )
         return
     began_s, steps = time.monotonic(), chosen(given.steps)
     pythons, lacking = interpreters(given.python)
@@ -125,12 +137,18 @@ def interpreters(asked: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Framework -> its interpreter, and what is missing with the reason."""
     found = dict(word.split("=", 1) for word in asked)
     if unknown := sorted(found.keys() - FRAMEWORKS.keys()):
-        raise SystemExit(f"error: unknown framework '{unknown[0]}' (--python): {', '.join(FRAMEWORKS)}")
+        raise SystemExit(
+            f"error: unknown framework '{unknown[0]}' (--python): {', '.join(FRAMEWORKS)}"
+        )
     lacking = {
-        name: "not installed for this Python" for name in FOR_STEPS if not importlib.util.find_spec(name)
+        name: "not installed for this Python"
+        for name in FOR_STEPS
+        if not importlib.util.find_spec(name)
     }
     for framework, (modules, environments) in FRAMEWORKS.items():
-        places = [found[framework]] if framework in found else [sys.executable, *built(environments)]
+        places = (
+            [found[framework]] if framework in found else [sys.executable, *built(environments)]
+        )
         having = [place for place in places if has(place, modules.split())]
         if having:
             found[framework] = having[0]
@@ -143,13 +161,20 @@ def interpreters(asked: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
 def built(environments: Sequence[str]) -> list[str]:
     """Interpreters of those locked environments that are built."""
     folders = [environment.env_dir(name) for name in environments]
-    return [str(folder / "bin/python") for folder in folders if (folder / environment.MARKER).is_file()]
+    return [
+        str(folder / "bin/python") for folder in folders if (folder / environment.MARKER).is_file()
+    ]
 
 
 def has(python: str, modules: Sequence[str]) -> bool:
     """Whether an interpreter finds all of some modules; none is imported."""
     try:
-        return subprocess.run([python, "-c", HAS, *modules], timeout=60, capture_output=True).returncode == 0
+        return (
+            subprocess.run(
+                [python, "-c", HAS, *modules], timeout=60, capture_output=True
+            ).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -164,7 +189,9 @@ def done(step: Step, given: Given) -> list[Row]:
     limit_s = min(step.limit_s, given.limit_s, given.until_s - began_s)
     folder = given.folder / step.name
     folder.mkdir()
-    (folder / "given.json").write_text(json.dumps({"pythons": dict(given.pythons), "gpu": given.gpu}))
+    (folder / "given.json").write_text(
+        json.dumps({"pythons": dict(given.pythons), "gpu": given.gpu})
+    )
     fault = run_alone(step, folder, limit_s)
     rows = read_rows(folder / "rows.jsonl")
     if fault:

@@ -17,10 +17,14 @@ from evenground.made import add_arguments, recorded
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--explained", type=Path, nargs="+", required=True, help="explained.json of each")
+    parser.add_argument(
+        "--explained", type=Path, nargs="+", required=True, help="explained.json of each"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--output-dir", type=Path, help="write the table there")
-    what.add_argument("--written", type=Path, nargs="+", help="the tables that were written of them")
+    what.add_argument(
+        "--written", type=Path, nargs="+", help="the tables that were written of them"
+    )
     add_arguments(parser)
     given = parser.parse_args()
     explained = [read_explained(path) for path in given.explained]
@@ -40,7 +44,9 @@ def conclude(explained: Sequence[Explained], tables: Sequence[Path]) -> None:
     if failed:
         names = ", ".join(f"{one.run.dataset} {one.run.engine}" for one in failed)
         what = f"{len(failed)} of {len(explained)} extra trainings failed: {names}"
-        raise EvengroundError(what, str(failed[0].folder / "train.log"), "mend the cause and call again")
+        raise EvengroundError(
+            what, str(failed[0].folder / "train.log"), "mend the cause and call again"
+        )
 
 
 if __name__ == "__main__":

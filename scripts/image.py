@@ -80,9 +80,13 @@ def images(study: Study) -> list[Image]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("environment", help="its requirements are envs/ENVIRONMENT.txt")
-    parser.add_argument("--record", type=Path, required=True, help="results/images/NAME.json, written last")
+    parser.add_argument(
+        "--record", type=Path, required=True, help="results/images/NAME.json, written last"
+    )
     parser.add_argument("--log", type=Path, required=True, help="what the build prints")
-    parser.add_argument("--recorded", nargs="*", default=[], help="sha256 of the image of finished runs")
+    parser.add_argument(
+        "--recorded", nargs="*", default=[], help="sha256 of the image of finished runs"
+    )
     parser.add_argument("--experiment", type=Path, help="experiment.json of the deployment")
     parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
     given = parser.parse_args()
@@ -161,7 +165,9 @@ def as_root() -> list[str]:
     Apptainer asks for every capability when root builds, and for none when a user does.
     """
     held = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff")
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("CapEff")
     )
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
     whole = int(held.split()[1], 16) == (1 << (last + 1)) - 1

@@ -41,7 +41,9 @@ def main() -> None:
 
 def copy_tracked_files(copy: Path) -> None:
     """Copy the working copy's tracked files as they are now into a repository of their own: DVC wants one."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)

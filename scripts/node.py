@@ -20,7 +20,11 @@ def main() -> None:
     parser.add_argument("--gpu", default=AUTO, help="`gpu` of the experiment")
     given = parser.parse_args()
     machine = this_machine(given.gpu)
-    about = {"class": machine.name, "description": machine.description, "host": socket.gethostname()}
+    about = {
+        "class": machine.name,
+        "description": machine.description,
+        "host": socket.gethostname(),
+    }
     write_json(given.output, {"schema": 1, **about, **machine.facts})
     print(f"nodes of the kind '{given.output.stem}': {machine.description}; class {machine.name}")
     if machine.choice.fault:

@@ -17,13 +17,17 @@ from evenground.runs.repeat import COMMAND
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
-    parser.add_argument("--results", type=Path, required=True, help="folder with tables, figures, verdicts")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder with tables, figures, verdicts"
+    )
     parser.add_argument("--output", type=Path, required=True)
     add_arguments(parser)
     given = parser.parse_args()
     with recorded(given):
         write_page(given.index, given.results, given.output, os.environ.get(COMMAND))
-    print(f"report: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)")
+    print(
+        f"report: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)"
+    )
 
 
 if __name__ == "__main__":

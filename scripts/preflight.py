@@ -31,14 +31,18 @@ def prepared(study: Study, told: str) -> Prepared:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", type=Path, required=True, help="experiment.json of the deployment")
+    parser.add_argument(
+        "--experiment", type=Path, required=True, help="experiment.json of the deployment"
+    )
     parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
     given = parser.parse_args()
     study = make_study(read_json(given.experiment), Path.cwd(), str(given.experiment))
     plans = [part.plan for part in study.parts]
     if not study.first.experiment.nodes:
         hold(study.first.here)
-    findings = check(plans, prepared(study, given.told), all_mirrors(study.first.experiment.mirrors), answers)
+    findings = check(
+        plans, prepared(study, given.told), all_mirrors(study.first.experiment.mirrors), answers
+    )
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)
 

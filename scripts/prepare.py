@@ -17,9 +17,15 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = dataset_parser(__doc__)
     parser.add_argument(
-        "--raw-dir", type=Path, required=True, metavar="DIR", help="where fetch.py put the raw files"
+        "--raw-dir",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where fetch.py put the raw files",
     )
-    parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR", help="where the arrays go")
+    parser.add_argument(
+        "--output-dir", type=Path, required=True, metavar="DIR", help="where the arrays go"
+    )
     return parser.parse_args()
 
 
@@ -30,7 +36,9 @@ def main() -> None:
     record = prepare_dataset(entry, given.raw_dir, given.output_dir)
     for line in empty_class_lines(record):
         print(f"warning: {line}: do labels and `classes` fit?", file=sys.stderr, flush=True)
-    print(f"{entry.name}: {record['train_images']} training and {record['test_images']} test images")
+    print(
+        f"{entry.name}: {record['train_images']} training and {record['test_images']} test images"
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", nargs="*", default=[], help="files and folders to be seen")
     parser.add_argument("--folders", nargs="*", default=[], help="folders to be written to")
-    parser.add_argument("--token", required=True, help="part of the name of the files that are left there")
+    parser.add_argument(
+        "--token", required=True, help="part of the name of the files that are left there"
+    )
     parser.add_argument("--python", default="", help="the engine's interpreter")
     parser.add_argument("--image", type=Path, help="record of the image this runs in")
     parser.add_argument("--ours", nargs="*", default=[], help="what the pipeline itself binds")

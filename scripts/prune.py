@@ -25,7 +25,15 @@ from evenground.bundle.unpack import blamed_on, extract, find_index
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
 from evenground.runs.plan import RESULTS
-from evenground.runs.prune import Old, listing, old_folders, places, places_here, refuse_busy, remove
+from evenground.runs.prune import (
+    Old,
+    listing,
+    old_folders,
+    places,
+    places_here,
+    refuse_busy,
+    remove,
+)
 
 AFTER = """\
 Where DVC stored them, its cache still holds copies. To free them:
@@ -35,7 +43,9 @@ Where DVC stored them, its cache still holds copies. To free them:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="evenground prune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="evenground prune",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--yes", action="store_true", help="remove them")
     parser.add_argument(
@@ -66,7 +76,9 @@ def places_in_index(file: Path) -> set[Path]:
         content = read_json(file)
     except EvengroundError as error:
         # Its advice is for a file of the pipeline's own.
-        raise EvengroundError(error.what, str(file), "name an index.json or a bundle that is whole") from None
+        raise EvengroundError(
+            error.what, str(file), "name an index.json or a bundle that is whole"
+        ) from None
     return places(content, str(file))
 
 

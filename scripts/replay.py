@@ -43,7 +43,9 @@ def main() -> None:
     if found.new:
         print(f"new in this version of evenground, not in the bundle: {', '.join(found.new)}")
     if not found.same + found.differing:
-        raise EvengroundError("it holds no table to compare with", str(given.bundle), "take the redrawn ones")
+        raise EvengroundError(
+            "it holds no table to compare with", str(given.bundle), "take the redrawn ones"
+        )
     if found.differing:
         more = f" and {len(found.differing) - NAMED} more" if len(found.differing) > NAMED else ""
         raise EvengroundError(

@@ -15,11 +15,15 @@ CLAIM = "T1"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", type=int, default=2000, help="of each cell; default: %(default)s")
+    parser.add_argument(
+        "--experiments", type=int, default=2000, help="of each cell; default: %(default)s"
+    )
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     given = parser.parse_args()
     if given.experiments < 1:
-        raise EvengroundError("no experiment to simulate", "--experiments", "give a number from 1 on")
+        raise EvengroundError(
+            "no experiment to simulate", "--experiments", "give a number from 1 on"
+        )
     claim = next(one for one in read_claims(ROOT).claims.claims if one.id == CLAIM)
     for line in report(claim, given.experiments, given.seed):
         print(line, flush=True)

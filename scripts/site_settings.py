@@ -32,12 +32,21 @@ PIP_SECTIONS = ("global", "install")
 
 # The same for uv, as in its `uv.toml`; the table [pip] there holds such keys once more.
 UV_INDEX_KEYS = {"index", "index-url", "extra-index-url", "no-index", "find-links"}
-UV_KEYS = UV_INDEX_KEYS | {"index-strategy", "keyring-provider", "allow-insecure-host", "native-tls"}
+UV_KEYS = UV_INDEX_KEYS | {
+    "index-strategy",
+    "keyring-provider",
+    "allow-insecure-host",
+    "native-tls",
+}
 UV_KEYS |= {"system-certs", "http-proxy", "https-proxy", "no-proxy", "offline"}
 UV_KEYS |= {"cache-dir", "no-cache", "link-mode", "concurrent-downloads"}
 UV_INDEX_VARIABLES = {"UV_INDEX", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL"}
 UV_INDEX_VARIABLES |= {"UV_FIND_LINKS", "UV_NO_INDEX"}
-UV_VARIABLES = UV_INDEX_VARIABLES | {"UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR", "UV_INSECURE_HOST"}
+UV_VARIABLES = UV_INDEX_VARIABLES | {
+    "UV_KEYRING_PROVIDER",
+    "UV_CREDENTIALS_DIR",
+    "UV_INSECURE_HOST",
+}
 UV_VARIABLES |= {"UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE"}
 UV_VARIABLES |= {"UV_CACHE_DIR", "UV_NO_CACHE", "UV_LINK_MODE", "UV_CONCURRENT_DOWNLOADS"}
 # UV_INDEX_STRATEGY, UV_INDEX_NAME_USERNAME and its password; time limits, retries, proxies.
@@ -90,7 +99,11 @@ def pip_settings(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     told: dict[str, str] = {}
     for wanted in PIP_SECTIONS:
         told |= {key: value for (section, key), value in found.items() if section == wanted}
-    told |= {_pip_key(name[4:]): value for name, value in given.items() if name.startswith("PIP_") and value}
+    told |= {
+        _pip_key(name[4:]): value
+        for name, value in given.items()
+        if name.startswith("PIP_") and value
+    }
     return {key: value for key, value in told.items() if key in PIP_KEYS and value}
 
 
@@ -113,7 +126,9 @@ def _pip_files(given: Mapping[str, str]) -> Iterator[Path]:
         yield Path(given.get("XDG_CONFIG_HOME") or f"{home}/.config", "pip/pip.conf")
 
 
-def variables_for_pip(settings: Mapping[str, str], given: Mapping[str, str] = os.environ) -> dict[str, str]:
+def variables_for_pip(
+    settings: Mapping[str, str], given: Mapping[str, str] = os.environ
+) -> dict[str, str]:
     """The whole environment of a call of pip that obeys `settings` and no file."""
     named = {f"PIP_{key.replace('-', '_').upper()}": value for key, value in settings.items()}
     # pip reads no file at all when this one is named.
@@ -126,7 +141,9 @@ def for_image(given: Mapping[str, str]) -> dict[str, str]:
     return {**for_tools(given), **{name: given[name] for name in names & given.keys()}}
 
 
-def variables_for_uv(settings: Mapping[str, str], given: Mapping[str, str] = os.environ) -> dict[str, str]:
+def variables_for_uv(
+    settings: Mapping[str, str], given: Mapping[str, str] = os.environ
+) -> dict[str, str]:
     """The whole environment of a call of uv; of pip's `settings` what uv knows as variables only."""
     kept = {k: v for k, v in given.items() if k in UV_VARIABLES or k.startswith(UV_PREFIXES)}
     as_pip: dict[str, str] = {}
@@ -201,7 +218,9 @@ def _as_uv(settings: Mapping[str, str]) -> dict[str, Any]:
     if settings.get("find-links"):
         places = settings["find-links"].split()
         # uv would look for a relative one beside the file that this becomes.
-        found["find-links"] = [place if "://" in place else str(Path(place).absolute()) for place in places]
+        found["find-links"] = [
+            place if "://" in place else str(Path(place).absolute()) for place in places
+        ]
     if settings.get("trusted-host"):
         found["allow-insecure-host"] = settings["trusted-host"].split()
     if settings.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
@@ -212,7 +231,11 @@ def _as_uv(settings: Mapping[str, str]) -> dict[str, Any]:
 def _toml(value: Any) -> str:
     """A value as TOML on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     # What JSON writes of text, numbers, true and false is TOML as well.

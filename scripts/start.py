@@ -44,7 +44,9 @@ COMMANDS = {
 
 def main() -> None:
     if sys.version_info < (3, 11):  # noqa: UP036  (the caller's Python, not the project's)
-        raise SystemExit(f"error: Python {sys.version.split()[0]} is too old: 3.11 or newer is needed")
+        raise SystemExit(
+            f"error: Python {sys.version.split()[0]} is too old: 3.11 or newer is needed"
+        )
     start_alone()
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         raise SystemExit(__doc__)
@@ -76,12 +78,16 @@ def link_venv(folder: Path) -> None:
     """Let `.venv` be the environment in the cache; a real folder of that name is the user's and stays."""
     link = ROOT / ".venv"
     if link.exists() and not link.is_symlink():
-        raise SystemExit(f"error: {link.name} is a folder of yours: move it away, or use {folder} as it is")
+        raise SystemExit(
+            f"error: {link.name} is a folder of yours: move it away, or use {folder} as it is"
+        )
     try:
         link.unlink(missing_ok=True)
         link.symlink_to(folder)
     except OSError as error:
-        raise SystemExit(f"error: cannot write ({link}): {error.strerror}: use {folder} as it is") from None
+        raise SystemExit(
+            f"error: cannot write ({link}): {error.strerror}: use {folder} as it is"
+        ) from None
     print("ready: . .venv/bin/activate")
 
 

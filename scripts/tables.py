@@ -16,7 +16,9 @@ from evenground.made import add_arguments, recorded
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
-    parser.add_argument("--normalised", type=Path, required=True, help="folder written by normalise.py")
+    parser.add_argument(
+        "--normalised", type=Path, required=True, help="folder written by normalise.py"
+    )
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, help="file for the main numbers, as JSON")
     add_arguments(parser)

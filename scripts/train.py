@@ -28,21 +28,36 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--experiment", type=Path, required=True, help="results/experiment.json")
     parser.add_argument("--place", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
     parser.add_argument("--attempt", type=int, required=True)
-    parser.add_argument("--python", default="", help="interpreter of the engine's environment, if it has one")
+    parser.add_argument(
+        "--python", default="", help="interpreter of the engine's environment, if it has one"
+    )
     parser.add_argument("--warm-up", choices=["yes", "no"], required=True)
     parser.add_argument(
         "--cold-start", choices=["yes", "no"], default="no", help="whether it lacks a warm-up"
     )
     parser.add_argument("--container", default="", help="what Apptainer calls the image, if any")
-    parser.add_argument("--image", default="", help="record of the container image this runs in, if any")
     parser.add_argument(
-        "--mounted", nargs="*", default=[], help="where the machine has disks mounted in the working copy"
+        "--image", default="", help="record of the container image this runs in, if any"
     )
-    parser.add_argument("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
+    parser.add_argument(
+        "--mounted",
+        nargs="*",
+        default=[],
+        help="where the machine has disks mounted in the working copy",
+    )
+    parser.add_argument(
+        "--source", type=json.loads, default={}, help="commit and dirtiness, as JSON"
+    )
     parser.add_argument("--call", default="", help="number of the call of the pipeline")
-    parser.add_argument("--job", default="", help="the scheduler's number of this job, if one started it")
-    parser.add_argument("--state", default="", help="its word for the job that began this attempt, if any")
-    parser.add_argument("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
+    parser.add_argument(
+        "--job", default="", help="the scheduler's number of this job, if one started it"
+    )
+    parser.add_argument(
+        "--state", default="", help="its word for the job that began this attempt, if any"
+    )
+    parser.add_argument(
+        "--pipeline", type=int, nargs="+", default=[], help="processes this ends with"
+    )
     return parser.parse_args()
 
 
@@ -93,7 +108,9 @@ def main() -> None:
 
 def why_none(given: argparse.Namespace, here: Machine) -> Outcome | None:
     """The outcome of an attempt that is not made: an earlier job lost it, or the machine is another one."""
-    mark = begun(Path(ATTEMPTS, given.place, str(given.attempt)), given.call) if given.call else None
+    mark = (
+        begun(Path(ATTEMPTS, given.place, str(given.attempt)), given.call) if given.call else None
+    )
     if mark:
         return outcome_of(mark, given.state)
     wanted = given.place.parts[0]

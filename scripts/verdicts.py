@@ -24,14 +24,21 @@ def main() -> None:
         type=Path,
         help="what normalise.py made of the runs; without it they are read and measured again",
     )
-    parser.add_argument("--quality", type=Path, help="the table quality.csv of tables.py, with --normalised")
+    parser.add_argument(
+        "--quality", type=Path, help="the table quality.csv of tables.py, with --normalised"
+    )
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
     parser.add_argument(
         "--record", type=Path, required=True, help="file for all behind the verdicts, as JSON"
     )
-    parser.add_argument("--claims", type=Path, default=ROOT / "claims.yaml", help="default: %(default)s")
     parser.add_argument(
-        "--stand-in", action="append", metavar="ROLE=NAME", help="in place of those of the index; repeatable"
+        "--claims", type=Path, default=ROOT / "claims.yaml", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--stand-in",
+        action="append",
+        metavar="ROLE=NAME",
+        help="in place of those of the index; repeatable",
     )
     add_arguments(parser)
     given = parser.parse_args()
@@ -55,7 +62,9 @@ def measured(index: Index, normalised: Path | None, quality: Path | None) -> Mea
     if normalised is None and quality is None:
         return measure(index)
     if normalised is None or quality is None:
-        raise EvengroundError("one without the other", "--normalised, --quality", "give both, or neither")
+        raise EvengroundError(
+            "one without the other", "--normalised, --quality", "give both, or neither"
+        )
     return read_measured(index, normalised, quality)
 
 
@@ -63,7 +72,9 @@ def stand_ins(given: list[str] | None) -> dict[str, str] | None:
     """Role or dataset -> who plays it; None where nothing was given."""
     for one in given or []:
         if one.count("=") != 1:
-            raise EvengroundError(f"not ROLE=NAME: '{one}'", "--stand-in", "as in --stand-in elixir=jax")
+            raise EvengroundError(
+                f"not ROLE=NAME: '{one}'", "--stand-in", "as in --stand-in elixir=jax"
+            )
     return dict(one.split("=") for one in given) if given else None
 
 

@@ -30,7 +30,9 @@ def normal(name: str) -> str:
 
 def here() -> dict[str, Distribution]:
     """The packages of this environment by name."""
-    return {normal(found.metadata["Name"]): found for found in distributions() if found.metadata["Name"]}
+    return {
+        normal(found.metadata["Name"]): found for found in distributions() if found.metadata["Name"]
+    }
 
 
 def look(marker: Path) -> None:
@@ -59,7 +61,9 @@ def refuse_damage(name: str, package: Distribution) -> None:
             raise SystemExit(f"{name} lacks {path}") from None
         # Commands, which lie outside, begin with a line that was written when they were installed.
         if size and not path.startswith("..") and seen_bytes != int(size):
-            raise SystemExit(f"{name} has a damaged file {path}: {seen_bytes} bytes instead of {size}")
+            raise SystemExit(
+                f"{name} has a damaged file {path}: {seen_bytes} bytes instead of {size}"
+            )
 
 
 def list_locked(lock: Path) -> None:

@@ -54,7 +54,9 @@ class Workspace:
         }
 
     def run(self, *command: str, ok: bool = True) -> str:
-        done = subprocess.run(command, cwd=self.root, env=self.environ(), capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environ(), capture_output=True, text=True
+        )
         said = done.stdout + done.stderr
         assert (done.returncode == 0) == ok, said
         return said
@@ -79,7 +81,9 @@ class Workspace:
 
     def commit(self) -> None:
         self.run("git", "add", "-A")
-        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "state")
+        self.run(
+            "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "state"
+        )
 
     def table(self) -> list[dict[str, str]]:
         with (self.out / "tables/runs.csv").open(encoding="utf-8") as file:
@@ -95,7 +99,9 @@ class Workspace:
         """Every file DVC keeps, by its path."""
         paths = [self.root / "results" / name for name in TRACKED]
         files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
-        return {str(file.relative_to(self.root)): file.read_bytes() for file in files if file.is_file()}
+        return {
+            str(file.relative_to(self.root)): file.read_bytes() for file in files if file.is_file()
+        }
 
 
 def new_workspace(folder: Path) -> Workspace:

@@ -38,7 +38,9 @@ def made_copy(root: Path) -> Path:
     plan = make_plan(load_experiment(copy.settings), root)
     for run in plan.runs:
         if (run.engine, run.repetition) == LOST:
-            write_json(root / ATTEMPTS / run.place / "1/outcome.json", _outcome(run, "out-of-memory"))
+            write_json(
+                root / ATTEMPTS / run.place / "1/outcome.json", _outcome(run, "out-of-memory")
+            )
         else:
             write_finished(root / RUNS / run.place, run, plan)
     write_plan(plan)

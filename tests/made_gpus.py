@@ -68,11 +68,15 @@ Planned = Callable[..., list[Plan]]
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Planned:
     """Plans on a machine with a GPU: planned(look, given={}, **settings)."""
     copy = fresh_copy(tmp_path_factory.mktemp("copy"))
-    shutil.copytree(ROOT / "scripts" / "engines", copy.root / "scripts" / "engines", dirs_exist_ok=True)
+    shutil.copytree(
+        ROOT / "scripts" / "engines", copy.root / "scripts" / "engines", dirs_exist_ok=True
+    )
     return lambda look, given=None, **settings: plans_of(copy, look, given, **settings)
 
 
-def plans_of(copy: WorkingCopy, look: Look, given: Mapping[str, str] | None, **settings: Any) -> list[Plan]:
+def plans_of(
+    copy: WorkingCopy, look: Look, given: Mapping[str, str] | None, **settings: Any
+) -> list[Plan]:
     """The plan of the working copy's experiment with other settings, on a machine with these cards."""
     wanted = {**copy.settings, "engines": ["jax"], **settings}
     with pytest.MonkeyPatch.context() as patched:

@@ -53,7 +53,9 @@ def write_parts(
                 **made,
             )
             draw(write_results(root, results), figures)
-            planned.append({"name": name, "folder": folder, "machine": machine, "settings": dict(values)})
+            planned.append(
+                {"name": name, "folder": folder, "machine": machine, "settings": dict(values)}
+            )
     swept = list(settings[0])
     content = {
         "schema": 1,
@@ -68,7 +70,13 @@ def write_parts(
 
 
 def _run(
-    make: Make, machine: str, values: Mapping[str, Any], dataset: str, engine: str, repetition: int, gpu: bool
+    make: Make,
+    machine: str,
+    values: Mapping[str, Any],
+    dataset: str,
+    engine: str,
+    repetition: int,
+    gpu: bool,
 ) -> Made:
     return make(machine, values, dataset, engine, repetition)
 

@@ -76,7 +76,11 @@ def site(folder: Path) -> dict[str, str]:
 
 def library() -> Path:
     """Some library of this machine that can be preloaded and that no engine of the tests needs."""
-    folders = (Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/aarch64-linux-gnu"), Path("/usr/lib64"))
+    folders = (
+        Path("/usr/lib/x86_64-linux-gnu"),
+        Path("/usr/lib/aarch64-linux-gnu"),
+        Path("/usr/lib64"),
+    )
     return next(path for folder in folders for path in sorted(folder.glob("libgcc_s.so.1")))
 
 

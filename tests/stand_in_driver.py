@@ -85,7 +85,9 @@ def nvml_here(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setenv("FAKE_NVML_FILE", str(stand_in.file))
     monkeypatch.setenv("FAKE_NVML", "")
-    monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(stand_in.libraries / "libnvidia-ml.so.1")))
+    monkeypatch.setattr(
+        pynvml, "nvmlLib", ctypes.CDLL(str(stand_in.libraries / "libnvidia-ml.so.1"))
+    )
     monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
     return pynvml
 

@@ -46,7 +46,15 @@ def test_variables_that_would_be_ones_inside(prefix: str, name: str, is_it: bool
 
 
 @pytest.mark.parametrize(
-    "given", ["", "--nv", "--nv --cleanenv", "--bind /srv", "--cleanenv --nv", "--nv=false --cleanenv=false"]
+    "given",
+    [
+        "",
+        "--nv",
+        "--nv --cleanenv",
+        "--bind /srv",
+        "--cleanenv --nv",
+        "--nv=false --cleanenv=false",
+    ],
 )
 def test_ours_come_last_and_once(given: str) -> None:
     told = with_always(given)
@@ -55,7 +63,10 @@ def test_ours_come_last_and_once(given: str) -> None:
 
 
 def test_no_library_for_inside_either() -> None:
-    environ = {"APPTAINER_CONTAINLIBS": "/site/libz.so.1", "SINGULARITY_CONTAINLIBS": "/site/libz.so.1"}
+    environ = {
+        "APPTAINER_CONTAINLIBS": "/site/libz.so.1",
+        "SINGULARITY_CONTAINLIBS": "/site/libz.so.1",
+    }
     tell(environ, [], COPY)
     assert environ == {"PWD": COPY}
 
@@ -137,12 +148,28 @@ def test_a_sites_bind_is_read_as_apptainer_does(bind: str, source: str, target: 
     ("arguments", "cwd", "said"),
     [
         ("", "/home/a:b", r"^the working copy has ':' in its path, .* \(/home/a:b\): move it"),
-        ("", "/home/{a}", r"^the working copy has '\{' in its path, where Snakemake looks .*: move it"),
+        (
+            "",
+            "/home/{a}",
+            r"^the working copy has '\{' in its path, where Snakemake looks .*: move it",
+        ),
         ("--bind /a --disable-cache --nv", COPY, r"^Apptainer deletes an image .*: leave it out$"),
         ("--disable-cache=true", COPY, r"^Apptainer deletes an image .*: leave it out$"),
-        ("--bind /a -- --nv", COPY, r"^what stands behind -- does not reach Apptainer .*: leave it out$"),
-        ("--bind /a #b --nv", COPY, r"^what stands behind #b does not reach Apptainer .*: leave it out$"),
-        ("--bind '/a --nv", COPY, r"^a shell cannot read it: No closing quotation \(--apptainer-args\): "),
+        (
+            "--bind /a -- --nv",
+            COPY,
+            r"^what stands behind -- does not reach Apptainer .*: leave it out$",
+        ),
+        (
+            "--bind /a #b --nv",
+            COPY,
+            r"^what stands behind #b does not reach Apptainer .*: leave it out$",
+        ),
+        (
+            "--bind '/a --nv",
+            COPY,
+            r"^a shell cannot read it: No closing quotation \(--apptainer-args\): ",
+        ),
     ],
 )
 def test_what_nothing_is_started_with(arguments: str, cwd: str, said: str) -> None:
@@ -169,7 +196,12 @@ def test_what_nothing_is_started_with(arguments: str, cwd: str, said: str) -> No
         ({"APPTAINER_NO_MOUNT": "tmp"}, "", ["no-mount=proc"], []),
         ({"APPTAINER_NO_MOUNT": "tmp"}, "", ["no-mount"], ["unset APPTAINER_NO_MOUNT"]),
         ({}, "--nv --pid --cleanenv", ["pid"], ["leave --pid out of --apptainer-args"]),
-        ({}, "-p -C", ["pid", "containall"], [f"leave {x} out of --apptainer-args" for x in ("-p", "-C")]),
+        (
+            {},
+            "-p -C",
+            ["pid", "containall"],
+            [f"leave {x} out of --apptainer-args" for x in ("-p", "-C")],
+        ),
         ({}, "-eC", ["containall"], ["leave -eC out of --apptainer-args"]),
         ({}, "-B/srv:/Cp -x", ["containall", "pid"], []),
         ({}, "-p=false", ["pid"], []),
@@ -177,19 +209,35 @@ def test_what_nothing_is_started_with(arguments: str, cwd: str, said: str) -> No
         ({}, "--pwd /tmp", ["pwd"], ["leave --pwd out of --apptainer-args"]),
         ({}, "--pwd=/tmp", ["pwd"], ["leave --pwd=/tmp out of --apptainer-args"]),
         ({}, "--pid=false", ["pid"], []),
-        ({}, "--no-mount proc", ["no-mount=proc"], ["leave --no-mount proc out of --apptainer-args"]),
-        ({}, "--no-mount=tmp,proc", ["no-mount=proc"], ["leave --no-mount=tmp,proc out of --apptainer-args"]),
+        (
+            {},
+            "--no-mount proc",
+            ["no-mount=proc"],
+            ["leave --no-mount proc out of --apptainer-args"],
+        ),
+        (
+            {},
+            "--no-mount=tmp,proc",
+            ["no-mount=proc"],
+            ["leave --no-mount=tmp,proc out of --apptainer-args"],
+        ),
         ({}, "--no-mount tmp --bind proc", ["no-mount=proc"], []),
         ({}, "--bind pid --hostname '--pid x'", ["pid"], []),
         (
             {"APPTAINER_NET": "1", "SINGULARITY_NETWORK": "none"},
             "--net",
             ["net", "network"],
-            ["unset APPTAINER_NET", "unset SINGULARITY_NETWORK", "leave --net out of --apptainer-args"],
+            [
+                "unset APPTAINER_NET",
+                "unset SINGULARITY_NETWORK",
+                "leave --net out of --apptainer-args",
+            ],
         ),
     ],
 )
-def test_who_told_a_flag(environ: dict[str, str], arguments: str, flags: list[str], said: list[str]) -> None:
+def test_who_told_a_flag(
+    environ: dict[str, str], arguments: str, flags: list[str], said: list[str]
+) -> None:
     assert who_says(flags, environ, arguments) == said
 
 

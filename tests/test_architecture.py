@@ -50,7 +50,18 @@ ROOMS = {
         )
     },
     "preflight": {
-        *("addresses", "apptainer", "cpus", "disk", "engines", "gpus", "pins", "images", "datasets", "runs"),
+        *(
+            "addresses",
+            "apptainer",
+            "cpus",
+            "disk",
+            "engines",
+            "gpus",
+            "pins",
+            "images",
+            "datasets",
+            "runs",
+        ),
         "surroundings",
         # How many repetitions a claim takes, by how much recorded training times differ.
         *("analysis", "claims", "config", "records"),
@@ -103,12 +114,18 @@ def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
 def test_the_sidecar_needs_only_two_packages() -> None:
     import sys
 
-    used = {name.split(".")[0] for path in (CORE / "sidecar").rglob("*.py") for name in imports(path)}
+    used = {
+        name.split(".")[0] for path in (CORE / "sidecar").rglob("*.py") for name in imports(path)
+    }
     assert used - sys.stdlib_module_names <= {"evenground", "psutil", "pynvml"}
 
 
 def test_matplotlib_is_only_in_the_report() -> None:
-    users = {room(path) for path in modules() if any(name.startswith("matplotlib") for name in imports(path))}
+    users = {
+        room(path)
+        for path in modules()
+        if any(name.startswith("matplotlib") for name in imports(path))
+    }
     assert users <= {"report"}
 
 
@@ -121,7 +138,9 @@ def test_the_snakefile_is_a_table_of_contents() -> None:
             f"{path.name}: rules call scripts by shell:"
         )
         for rule in re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", text, re.M | re.S):
-            assert "shell:" not in rule[1] or "log:" in rule[1], f"{path.name}: rule {rule[0]} has no log"
+            assert "shell:" not in rule[1] or "log:" in rule[1], (
+                f"{path.name}: rule {rule[0]} has no log"
+            )
 
 
 def test_a_change_of_what_judges_runs_makes_their_tables_anew() -> None:
@@ -149,7 +168,9 @@ def test_no_file_names_a_machines_path_or_a_registrys_host() -> None:
     for path in tracked():
         if path != this and path.is_file() and path.suffix not in {".png", ".npy", ".gz"}:
             text = path.read_text(encoding="utf-8", errors="replace")
-            wrong += [f"{path.relative_to(ROOT)}: {match.group()}" for match in forbidden.finditer(text)]
+            wrong += [
+                f"{path.relative_to(ROOT)}: {match.group()}" for match in forbidden.finditer(text)
+            ]
     assert not wrong
 
 
@@ -176,7 +197,9 @@ def sentences(path: Path) -> list[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     bodies = [node.body for node in ast.walk(tree) if isinstance(node, documented)]
     alone = {id(part.value) for body in bodies for part in body if isinstance(part, ast.Expr)}
-    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in alone]
+    texts = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in alone
+    ]
     return [node.value for node in texts if isinstance(node.value, str)]
 
 

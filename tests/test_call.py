@@ -13,15 +13,15 @@ import pytest
 from evenground import call
 from evenground.errors import EvengroundError
 
-HOLDER = (
-    "from evenground.call import hold; from pathlib import Path; h = hold(Path()); print('held', flush=True)"
-)
+HOLDER = "from evenground.call import hold; from pathlib import Path; h = hold(Path()); print('held', flush=True)"
 ENDED = "from evenground.call import end_with; import time; end_with([{pid}]); time.sleep(60)"
 
 
 def python(code: str, cwd: Path) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": str(Path(call.__file__).parents[1])}
-    return subprocess.Popen([sys.executable, "-c", code], cwd=cwd, env=env, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=cwd, env=env, stdout=subprocess.PIPE, text=True
+    )
 
 
 def snakemakes_lock(root: Path) -> Path:
@@ -56,7 +56,9 @@ def test_it_waits_for_one_that_is_about_to_end(tmp_path: Path) -> None:
 def test_what_another_machine_may_hold_stays(tmp_path: Path, last: str) -> None:
     lock = snakemakes_lock(tmp_path)
     (tmp_path / call.LOCK).write_text(last)
-    with pytest.raises(EvengroundError, match="no call is at work there: snakemake --unlock --cores 1"):
+    with pytest.raises(
+        EvengroundError, match="no call is at work there: snakemake --unlock --cores 1"
+    ):
         call.hold(tmp_path)
     call.hold(tmp_path, unlock=True).close()
     assert lock.is_file(), "Snakemake takes it away"

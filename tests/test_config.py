@@ -57,7 +57,10 @@ ROOT = Path(__file__).resolve().parents[1]
             r"'engines.1.train_limit' = 0 is not allowed .*greater than or equal to 1",
         ),
         ({"epochs": 0, "seed": -1}, r"\(and 1 more\)"),
-        ({"looks": [5, 5]}, r"'looks' = \[5, 5\] .*each number must be larger than the one before it"),
+        (
+            {"looks": [5, 5]},
+            r"'looks' = \[5, 5\] .*each number must be larger than the one before it",
+        ),
         ({"looks": [10, 5]}, r"each number must be larger than the one before it"),
         ({"looks": [3, 5]}, r"3 repetitions give no interval, 4 do"),
         ({"looks": [5, 20_000]}, r"20,000 repetitions are more than 10,000"),
@@ -90,11 +93,15 @@ def test_the_fewest_repetitions_of_a_look_are_the_fewest_with_an_interval() -> N
 
 def test_params_yaml_has_every_key_in_the_models_order() -> None:
     given = yaml.safe_load((ROOT / "params.yaml").read_text())
-    assert list(given) == list(Experiment.model_fields), "add the key to params.yaml, in the model's order"
+    assert list(given) == list(Experiment.model_fields), (
+        "add the key to params.yaml, in the model's order"
+    )
     load_experiment(given)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs/examples").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs/examples").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_example_is_a_configuration_of_this_version(path: Path) -> None:
     given = yaml.safe_load(path.read_text())
     example = load_experiment(given, str(path))
@@ -102,7 +109,9 @@ def test_every_example_is_a_configuration_of_this_version(path: Path) -> None:
     assert [engine.name for engine in engines] and given.keys() <= Experiment.model_fields.keys()
 
 
-@pytest.mark.parametrize(("limit", "label"), [(None, "Keras (part)"), (3200, "Keras (part), 3,200 images")])
+@pytest.mark.parametrize(
+    ("limit", "label"), [(None, "Keras (part)"), (3200, "Keras (part), 3,200 images")]
+)
 def test_the_label_of_an_arm_says_on_how_much_it_trains(limit: int | None, label: str) -> None:
     part = {"name": "part", "folder": "keras", "arm_of": "keras", "train_limit": limit}
     engines = load_engines(load_experiment({"engines": ["keras", part]}).engines, ROOT)
@@ -110,7 +119,9 @@ def test_the_label_of_an_arm_says_on_how_much_it_trains(limit: int | None, label
 
 
 def test_the_page_of_parameters_is_up_to_date() -> None:
-    assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), "python scripts/parameters.py"
+    assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), (
+        "python scripts/parameters.py"
+    )
 
 
 def test_every_key_is_described() -> None:
@@ -126,7 +137,14 @@ def test_an_index_of_a_card_may_be_written_as_a_number() -> None:
 def test_a_check_is_a_command_line_and_names_the_engines_folder() -> None:
     (engine,) = load_engines(load_experiment({"engines": [ABSENT]}).engines, ROOT)
     asked = engine.check("python3", "cuda")
-    assert asked == ["sh", "tests/fake_absent/check.sh", "--option", "speed=1", "--accelerator", "cuda"]
+    assert asked == [
+        "sh",
+        "tests/fake_absent/check.sh",
+        "--option",
+        "speed=1",
+        "--accelerator",
+        "cuda",
+    ]
     (without,) = load_engines(load_experiment({"engines": ["keras"]}).engines, ROOT)
     assert without.check("python3", "cpu") == []
 
@@ -144,8 +162,12 @@ def test_elixirs_binary_backend_has_no_gpu() -> None:
 def test_an_empty_check_is_refused(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/engine.yaml").write_text("{label: Odd, command: [odd], check: []}")
-    with pytest.raises(EvengroundError, match=r"engine 'odd' is ill described: check: .*at least 1"):
-        load_engines(load_experiment({"engines": [{"name": "odd", "folder": "./odd"}]}).engines, tmp_path)
+    with pytest.raises(
+        EvengroundError, match=r"engine 'odd' is ill described: check: .*at least 1"
+    ):
+        load_engines(
+            load_experiment({"engines": [{"name": "odd", "folder": "./odd"}]}).engines, tmp_path
+        )
 
 
 def test_an_engine_says_how_it_waits_in_one_line(tmp_path: Path) -> None:
@@ -169,5 +191,10 @@ def test_our_engines_say_how_they_wait(name: str) -> None:
 
 
 def test_an_engine_may_be_a_name_or_a_mapping() -> None:
-    read = load_experiment({"engines": ["jax", {"name": "eager", "folder": "jax", "options": {"a": 1}}]})
-    assert [(choice.name, choice.folder) for choice in read.engines] == [("jax", None), ("eager", "jax")]
+    read = load_experiment(
+        {"engines": ["jax", {"name": "eager", "folder": "jax", "options": {"a": 1}}]}
+    )
+    assert [(choice.name, choice.folder) for choice in read.engines] == [
+        ("jax", None),
+        ("eager", "jax"),
+    ]

@@ -122,7 +122,9 @@ def test_of_pips_settings_only_indexes_and_how_to_reach_them(
     assert site_settings.variables_for_uv(settings, {}) == {"SSL_CERT_FILE": "/etc/own.pem"}
 
 
-def test_a_file_that_is_named_takes_the_users_place_and_the_empty_one_that_of_all(tmp_path: Path) -> None:
+def test_a_file_that_is_named_takes_the_users_place_and_the_empty_one_that_of_all(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {INDEX}\nuser = true\n")
     (tmp_path / ".config/pip").mkdir(parents=True)
     (tmp_path / ".config/pip/pip.conf").write_text("[global]\nno-index = true\n")
@@ -130,14 +132,17 @@ def test_a_file_that_is_named_takes_the_users_place_and_the_empty_one_that_of_al
     settings = site_settings.pip_settings({**given, "PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
     assert settings["index-url"] == INDEX and "no-index" not in settings
     assert (
-        site_settings.pip_settings({**given, "PIP_CONFIG_FILE": str(tmp_path / "none")})["no-index"] == "true"
+        site_settings.pip_settings({**given, "PIP_CONFIG_FILE": str(tmp_path / "none")})["no-index"]
+        == "true"
     )
     assert site_settings.pip_settings({**given, "PIP_CONFIG_FILE": os.devnull}) == {}
 
 
 def test_a_broken_file_of_pip_or_uv_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("index-url = x\n")
-    with pytest.raises(SystemExit, match=r"pip's settings cannot be read \(.*pip.conf\): .*: mend") as ended:
+    with pytest.raises(
+        SystemExit, match=r"pip's settings cannot be read \(.*pip.conf\): .*: mend"
+    ) as ended:
         site_settings.pip_settings({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
     assert "\n" not in str(ended.value)
     (tmp_path / "uv.toml").write_text("index-url = \n")
@@ -169,7 +174,9 @@ def test_uvs_own_settings_come_before_those_of_pip(tmp_path: Path) -> None:
         "native-tls": False,
         "extra-index-url": ["https://far.example"],
     }
-    assert site_settings.uv_file(pips, {**given, "UV_NO_CONFIG": "1", "UV_DEFAULT_INDEX": INDEX}) == ""
+    assert (
+        site_settings.uv_file(pips, {**given, "UV_NO_CONFIG": "1", "UV_DEFAULT_INDEX": INDEX}) == ""
+    )
     named = {"UV_INDEX_OWN_USERNAME": "n", "UV_INDEX_OWN_PASSWORD": "w", "UV_HTTP_TIMEOUT": "60"}
     named |= {"UV_DEFAULT_INDEX": INDEX, "UV_CACHE_DIR": "/c"}
     assert site_settings.variables_for_uv({}, named) == named
@@ -188,7 +195,9 @@ def made(folder: Path, broken: str = "") -> Path:
         (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         record = f"{name}/__init__.py,,{len(text)}\n../../../bin/{name},,1\n{name}-1.0.dist-info/METADATA,,\n"
         (about / "RECORD").write_text(record)
-        (folder / "bin" / name).write_text(f"#!{folder}/bin/python\nimport sys\nprint(sys.flags.isolated)\n")
+        (folder / "bin" / name).write_text(
+            f"#!{folder}/bin/python\nimport sys\nprint(sys.flags.isolated)\n"
+        )
         (folder / "bin" / name).chmod(0o755)
     (folder / MARKER).write_text('{"packages": {"one": "1.0", "two": "1.0"}}')
     return site
@@ -256,7 +265,9 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an environment that is locked to two packages; nothing is installed by itself."""
     (tmp_path / "envs").mkdir()
     (tmp_path / "envs/two.in").write_text("one  # why\nTwo>=1\n")
-    (tmp_path / "envs/two.txt").write_text("one==1.0 \\\n    --hash=sha256:1\ntwo==1.0 ; x\nthree==3 ; y\n")
+    (tmp_path / "envs/two.txt").write_text(
+        "one==1.0 \\\n    --hash=sha256:1\ntwo==1.0 ; x\nthree==3 ; y\n"
+    )
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setenv("EVENGROUND_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
@@ -341,7 +352,9 @@ def test_one_whose_packages_do_not_work_is_never_marked(
     named: Path, monkeypatch: pytest.MonkeyPatch, broken: str, damaged: str, why: str
 ) -> None:
     installing(monkeypatch, broken, damaged)
-    with pytest.raises(SystemExit, match=rf"the environment 'two' does not work .*: {why}.*: see docs"):
+    with pytest.raises(
+        SystemExit, match=rf"the environment 'two' does not work .*: {why}.*: see docs"
+    ):
         environment.build("two")
     assert not (named / MARKER).exists()
 
@@ -354,7 +367,9 @@ def test_each_python_has_its_own(named: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.slow
 def test_the_real_installers_put_it_where_it_belongs_whatever_is_set(tmp_path: Path) -> None:
     hostile = {**STEERING, **OF_TOOLS, "EVENGROUND_CACHE": str(tmp_path / "cache 1")}
-    hostile |= {name: str(tmp_path / "elsewhere") for name in ("PIP_TARGET", "UV_TARGET", "VIRTUAL_ENV")}
+    hostile |= {
+        name: str(tmp_path / "elsewhere") for name in ("PIP_TARGET", "UV_TARGET", "VIRTUAL_ENV")
+    }
     # With a Python's home set wrong the caller's own does not start, and a named file hides the site's own.
     for name in ("PYTHONHOME", "PIP_CONFIG_FILE", "UV_CONFIG_FILE"):
         del hostile[name]
@@ -372,7 +387,9 @@ def test_the_real_installers_put_it_where_it_belongs_whatever_is_set(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["plain", "with 'one' and a blank"])
-def test_commands_of_an_environment_do_not_see_what_is_set_for_python(tmp_path: Path, name: str) -> None:
+def test_commands_of_an_environment_do_not_see_what_is_set_for_python(
+    tmp_path: Path, name: str
+) -> None:
     folder = tmp_path / name
     made(folder)
     python = folder / "bin/python"
@@ -383,7 +400,10 @@ def test_commands_of_an_environment_do_not_see_what_is_set_for_python(tmp_path: 
     isolate_commands(folder)
     assert (folder / "bin/activate").read_text() == before
     env = {"PYTHONPATH": "/x", "PYTHONWARNINGS": "error", "PATH": "/usr/bin:/bin"}
-    assert subprocess.run([folder / "bin/one"], env=env, capture_output=True, text=True).stdout == "1\n"
+    assert (
+        subprocess.run([folder / "bin/one"], env=env, capture_output=True, text=True).stdout
+        == "1\n"
+    )
 
 
 def start(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -395,8 +415,14 @@ def start(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({"HOME": "/dev/null/none"}, r"cannot write \(/dev/null/none/.cache/evenground/envs\): Not a dir"),
-        ({"EVENGROUND_CACHE": "/proc/none"}, r"cannot write \(/proc/none/envs\): No such file or directory"),
+        (
+            {"HOME": "/dev/null/none"},
+            r"cannot write \(/dev/null/none/.cache/evenground/envs\): Not a dir",
+        ),
+        (
+            {"EVENGROUND_CACHE": "/proc/none"},
+            r"cannot write \(/proc/none/envs\): No such file or directory",
+        ),
         ({"EVENGROUND_CACHE": "/dev/full"}, r"cannot write \(/dev/full/envs\): "),
     ],
 )

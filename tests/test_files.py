@@ -50,11 +50,16 @@ def test_a_full_disk_is_one_line_and_leaves_no_part(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    for write in (lambda: write_json(path, {"a": 2}), lambda: path.with_name("b.csv").write_text("1,2,3")):
+    for write in (
+        lambda: write_json(path, {"a": 2}),
+        lambda: path.with_name("b.csv").write_text("1,2,3"),
+    ):
         with pytest.raises(SystemExit) as ended:
             cli(write)
         assert ended.value.code == 1
-        assert capsys.readouterr().err.startswith("error: disk is full (") and read_json(path) == {"a": 1}
+        assert capsys.readouterr().err.startswith("error: disk is full (") and read_json(path) == {
+            "a": 1
+        }
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "b.csv"]
 
 
@@ -158,7 +163,9 @@ def test_a_folder_is_moved_to_another_disk_whole(tmp_path: Path, other_disk: Pat
     assert not run.exists() and [path.name for path in (other_disk / "runs").iterdir()] == ["r1"]
     assert (other_disk / "runs/r1/link").readlink() == Path("samples.csv")
     move(other_disk / "runs/r1/samples.csv", tmp_path / "samples.csv")
-    assert (tmp_path / "samples.csv").read_text() == "1" and broken_link(other_disk / "runs/r1/link")
+    assert (tmp_path / "samples.csv").read_text() == "1" and broken_link(
+        other_disk / "runs/r1/link"
+    )
 
 
 def test_what_cannot_be_moved_stays(tmp_path: Path, other_disk: Path) -> None:
@@ -176,8 +183,12 @@ def test_files_that_a_cache_keeps_read_only_are_freed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a user; root may write everything."""
-    monkeypatch.setattr(os, "access", lambda path, mode: bool(Path(path).stat().st_mode & stat.S_IWUSR))
-    cached, linked, own = (tmp_path / name for name in ("cache", "results/tables/a.csv", "results/own.csv"))
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: bool(Path(path).stat().st_mode & stat.S_IWUSR)
+    )
+    cached, linked, own = (
+        tmp_path / name for name in ("cache", "results/tables/a.csv", "results/own.csv")
+    )
     linked.parent.mkdir(parents=True)
     for path in (cached, own):
         path.write_text("stored")

@@ -34,7 +34,9 @@ def root(tmp_path: Path) -> Path:
         ["corrected", "plain-nx", "lib/b.ex", 5, digest, "-"],
     ]
     with (tmp_path / THESIS_CODE).open("w", newline="") as file:
-        csv.writer(file).writerows([["instrument", "code", "path", "lines", "sha256", "source"], *rows])
+        csv.writer(file).writerows(
+            [["instrument", "code", "path", "lines", "sha256", "source"], *rows]
+        )
     return tmp_path
 
 
@@ -76,7 +78,9 @@ def test_the_thesis_is_counted_from_its_own_files_only(root: Path) -> None:
     (root / AT_HAND / "lib/b.ex").write_text(ELIXIR + "# more\n")
     axon, plain = count_lines(engines(), root)["thesis"]
     assert (axon["lines"], axon["code_lines"], axon["comment_lines"]) == (5, 3, 1)
-    assert "lines" not in plain and "its sha256 differs: data/thesis-code/lib/b.ex" in plain["absent"]
+    assert (
+        "lines" not in plain and "its sha256 differs: data/thesis-code/lib/b.ex" in plain["absent"]
+    )
     assert thesis_files(root) == [AT_HAND / "lib/a.ex", AT_HAND / "lib/b.ex"]
 
 
@@ -91,14 +95,19 @@ def test_the_listed_files_give_the_published_numbers() -> None:
     with (ROOT / THESIS_CODE).open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["instrument"] == "as-published"]
     sums = {
-        code: sum(int(row["lines"]) for row in rows if row["code"] == code) for code in ("axon", "plain-nx")
+        code: sum(int(row["lines"]) for row in rows if row["code"] == code)
+        for code in ("axon", "plain-nx")
     }
     assert sums == {"axon": 102, "plain-nx": 204}
 
 
-@pytest.mark.skipif(not (ROOT / AT_HAND).is_dir(), reason="the author's files are not in data/thesis-code")
+@pytest.mark.skipif(
+    not (ROOT / AT_HAND).is_dir(), reason="the author's files are not in data/thesis-code"
+)
 def test_the_files_at_hand_have_the_listed_lines() -> None:
-    found = {(one["instrument"], one["code"]): one["lines"] for one in count_lines([], ROOT)["thesis"]}
+    found = {
+        (one["instrument"], one["code"]): one["lines"] for one in count_lines([], ROOT)["thesis"]
+    }
     assert found == {
         ("corrected", "axon"): 52,
         ("corrected", "plain-nx"): 228,

@@ -51,7 +51,10 @@ def test_what_is_as_it_was_left_is_whole() -> None:
             lambda root: shutil.rmtree(root / "results/native/tables"),
             "results/native/tables/a.csv is missing",
         ),
-        (lambda root: (root / "results/native/tables/a.csv").write_text("x"), "a.csv is not what it was"),
+        (
+            lambda root: (root / "results/native/tables/a.csv").write_text("x"),
+            "a.csv is not what it was",
+        ),
         (lambda root: (root / "claims.yaml").unlink(), "claims.yaml is missing"),
         (lambda root: (root / "results/native/made/tables.json").unlink(), ""),
         (lambda root: (root / "results/native/made/tables.json").write_text("[1]"), ""),

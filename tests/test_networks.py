@@ -28,14 +28,19 @@ def test_the_smallest_side_is_the_smallest_of_which_something_is_left(network: s
 
 @pytest.mark.parametrize("network", [network for network in NETWORKS if WINDOWS[network]])
 @pytest.mark.parametrize("missing_px", [1, 2, 3, 4, 5])
-def test_a_registry_refuses_pictures_that_its_network_cannot_take(network: str, missing_px: int) -> None:
+def test_a_registry_refuses_pictures_that_its_network_cannot_take(
+    network: str, missing_px: int
+) -> None:
     smallest_px = smallest_side_px(network)
     raw = idx_entry(small_idx()) | {"network": network}
     for height, width in ((smallest_px - missing_px, 40), (40, smallest_px - missing_px)):
         with pytest.raises(EvengroundError) as caught:
             typed(raw | {"height": height, "width": width})
         said = str(caught.value)
-        assert f"'small', key '(whole entry)': pictures of {height}x{width} pixels are too small" in said
+        assert (
+            f"'small', key '(whole entry)': pictures of {height}x{width} pixels are too small"
+            in said
+        )
         assert f"network '{network}', which takes {smallest_px}x{smallest_px} or more" in said
     assert typed(raw | {"height": smallest_px, "width": smallest_px})
     assert not too_small(network, smallest_px, smallest_px)

@@ -24,20 +24,32 @@ def locks() -> dict[str, str]:
 
 def test_every_cuda_lock_holds_what_is_pinned(pins: Pins, locks: dict[str, str]) -> None:
     assert drift(pins, locks) == []
-    assert {pinned.lock for pinned in pins.engines.values()} == {n for n in locks if n.endswith("-cuda")}
+    assert {pinned.lock for pinned in pins.engines.values()} == {
+        n for n in locks if n.endswith("-cuda")
+    }
 
 
 def test_every_package_of_a_lock_has_hashes(locks: dict[str, str]) -> None:
     for name, text in locks.items():
-        packages = [block for block in text.split("\n") if "==" in block and not block.startswith((" ", "#"))]
+        packages = [
+            block
+            for block in text.split("\n")
+            if "==" in block and not block.startswith((" ", "#"))
+        ]
         # Elixir's packages are no Python ones: natively the engine needs nothing from here.
-        assert (packages or name == "axon") and all(b.rstrip().endswith("\\") for b in packages), name
+        assert (packages or name == "axon") and all(b.rstrip().endswith("\\") for b in packages), (
+            name
+        )
         assert text.count("--hash=sha256:") >= len(packages)
 
 
 def test_a_library_that_moves_on_in_one_lock_is_named(pins: Pins, locks: dict[str, str]) -> None:
-    moved = locks | {"jax-cuda": locks["jax-cuda"].replace("cudnn-cu12==9.28.0.42", "cudnn-cu12==9.29.0.1")}
-    assert drift(pins, moved) == ["jax: nvidia-cudnn-cu12 is 9.29.0.1 in envs/jax-cuda.txt, pinned 9.28.0.42"]
+    moved = locks | {
+        "jax-cuda": locks["jax-cuda"].replace("cudnn-cu12==9.28.0.42", "cudnn-cu12==9.29.0.1")
+    }
+    assert drift(pins, moved) == [
+        "jax: nvidia-cudnn-cu12 is 9.29.0.1 in envs/jax-cuda.txt, pinned 9.28.0.42"
+    ]
     without = {name: text for name, text in locks.items() if name != "keras-cuda"}
     assert drift(pins, without) == ["keras: no envs/keras-cuda.txt"]
 
@@ -48,7 +60,8 @@ def test_versions_of_a_lock_are_read_whatever_follows_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("older", "newer"), [("525.60.13", "525.105.17"), ("470.103.01", "525.60.13"), ("12.9", "12.9.1")]
+    ("older", "newer"),
+    [("525.60.13", "525.105.17"), ("470.103.01", "525.60.13"), ("12.9", "12.9.1")],
 )
 def test_versions_compare_as_numbers(older: str, newer: str) -> None:
     assert version_key(older) < version_key(newer)
@@ -74,7 +87,11 @@ def test_how_a_card_is_served_by_an_engines_locked_libraries(
     pins: Pins, card: str, keras: str | None, jax: str | None
 ) -> None:
     assert pins.engines["keras"].capabilities.way(card) == keras
-    assert pins.engines["jax"].capabilities.way(card) == pins.engines["axon"].capabilities.way(card) == jax
+    assert (
+        pins.engines["jax"].capabilities.way(card)
+        == pins.engines["axon"].capabilities.way(card)
+        == jax
+    )
 
 
 def test_exla_finds_the_nvshmem_that_its_xla_is_linked_to(locks: dict[str, str]) -> None:
@@ -102,7 +119,9 @@ def test_ptx_needs_a_newer_driver_than_code_that_is_there(pins: Pins) -> None:
         (("base:", "base: ["), "broken YAML"),
     ],
 )
-def test_broken_pins_are_one_clear_line(change: tuple[str, str], complaint: str, tmp_path: Path) -> None:
+def test_broken_pins_are_one_clear_line(
+    change: tuple[str, str], complaint: str, tmp_path: Path
+) -> None:
     text = (ROOT / "containers" / "pins.yaml").read_text(encoding="utf-8")
     (tmp_path / "containers").mkdir()
     (tmp_path / "containers" / "pins.yaml").write_text(text.replace(*change))

@@ -63,14 +63,26 @@ class WorkingCopy:
     variables: dict[str, str] = field(default_factory=dict)
 
     def call(
-        self, *arguments: str, ok: bool = True, within: Sequence[str] = (), entered: Path | None = None
+        self,
+        *arguments: str,
+        ok: bool = True,
+        within: Sequence[str] = (),
+        entered: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Call Snakemake; `ok` says whether it must succeed.
 
         `within`: a command that starts it; `entered`: the path by which the caller came here.
         """
         (self.root / "settings.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [*within, self.python, "-m", "snakemake", "--configfile", "settings.yaml", *arguments]
+        command = [
+            *within,
+            self.python,
+            "-m",
+            "snakemake",
+            "--configfile",
+            "settings.yaml",
+            *arguments,
+        ]
         folder, environ = entered or self.root, self.environ()
         if entered:
             environ["PWD"] = str(entered)

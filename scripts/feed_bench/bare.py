@@ -114,7 +114,9 @@ def main() -> None:
     else:
         losses = model.fit(batches, epochs=given.epochs, shuffle=False, verbose=0).history["loss"]
     end_unix_ns = time.time_ns()
-    print(json.dumps({"start_unix_ns": start_unix_ns, "end_unix_ns": end_unix_ns, "losses": losses}))
+    print(
+        json.dumps({"start_unix_ns": start_unix_ns, "end_unix_ns": end_unix_ns, "losses": losses})
+    )
 
 
 if __name__ == "__main__":

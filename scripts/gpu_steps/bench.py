@@ -53,8 +53,17 @@ class Bench:
         kept = {name: value for name, value in os.environ.items() if name.startswith("FAKE_")}
         folders = driver_folders()
         libraries = {"LD_LIBRARY_PATH": folders} if folders else {}
-        fixed = {"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", "HOME": str(self.folder), "TMPDIR": str(self.folder)}
-        quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        fixed = {
+            "PATH": SYSTEM_PATH,
+            "LANG": "C.UTF-8",
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+        }
+        quiet = {
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
         visible = {"CUDA_VISIBLE_DEVICES": str(self.card.get("uuid", ""))}
         return {**kept, **libraries, **fixed, **quiet, **visible, **more}
 
@@ -63,7 +72,12 @@ class Bench:
         command = [str(word) for word in words]
         try:
             done = subprocess.run(
-                command, env=self.env(**more), cwd=ROOT, capture_output=True, text=True, timeout=limit_s
+                command,
+                env=self.env(**more),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=limit_s,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Failed(str(error).replace(str(command), command[0])) from None
@@ -75,7 +89,11 @@ class Bench:
         """What `nvidia-smi` prints of the chosen card, or of all without words; Skip where it fails."""
         try:
             return self.run(
-                [shutil.which("nvidia-smi") or "nvidia-smi", *words, *(["-i", self.uuid] if words else [])],
+                [
+                    shutil.which("nvidia-smi") or "nvidia-smi",
+                    *words,
+                    *(["-i", self.uuid] if words else []),
+                ],
                 20.0,
             )
         except Failed as error:
@@ -86,7 +104,9 @@ class Bench:
         """A load of `loads.py` beside what is done meanwhile, once it computes; it is ended afterwards."""
         command = [self.pythons.get(kind, sys.executable), str(LOADS), kind, str(seconds)]
         pipe, env = subprocess.PIPE, self.env()
-        with subprocess.Popen(command, env=env, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
+        with subprocess.Popen(
+            command, env=env, cwd=ROOT, stdout=pipe, stderr=pipe, text=True
+        ) as process:
             try:
                 said = process.stdout.readline() if process.stdout else ""
                 if not said.startswith("ready"):

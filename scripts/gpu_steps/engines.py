@@ -75,13 +75,16 @@ def _parity_of(bench: Bench, engine: str, case: str) -> None:
         differing = module.differences(exact, _results(bench, engine, case, "cuda", *words))
         allowed = module.TOLERANCES["cuda"][case]
         beyond = module.disagreements(differing, allowed)
-        figure = (
-            f"loss {differing.loss:.1e}, statistics {differing.statistics:.1e}, logits {differing.logits:.1e}"
-        )
+        figure = f"loss {differing.loss:.1e}, statistics {differing.statistics:.1e}, logits {differing.logits:.1e}"
         limits = f"{allowed.loss:.0e}, {allowed.statistics:.0e}, {allowed.logits:.0e}"
-        wanted = f"at most {limits}" if tf32 == "false" else "loss further apart, if the card has TF32"
+        wanted = (
+            f"at most {limits}" if tf32 == "false" else "loss further apart, if the card has TF32"
+        )
         bench.report.row(
-            asked, figure, wanted, (tf32 == "true") == (differing.loss > allowed.loss or bool(beyond))
+            asked,
+            figure,
+            wanted,
+            (tf32 == "true") == (differing.loss > allowed.loss or bool(beyond)),
         )
 
 
@@ -138,7 +141,9 @@ def obedience(bench: Bench, engine: str) -> None:
     """Told `cuda` without a card it fails, on the card it says so, twice the same seed (S1, S2, S11)."""
     asked = f"{engine}: told cuda, no card visible"
     try:
-        bench.run(training(bench, engine, bench.folder / "none.jsonl"), LIMIT_S, CUDA_VISIBLE_DEVICES="")
+        bench.run(
+            training(bench, engine, bench.folder / "none.jsonl"), LIMIT_S, CUDA_VISIBLE_DEVICES=""
+        )
         bench.report.row(asked, "it trained", "one line that says why not", good=False)
     except Failed as error:
         bench.report.row(asked, error, "one line that says why not", "error: " in str(error))
@@ -153,9 +158,13 @@ def _twice(bench: Bench, engine: str) -> None:
         seen.append(read_events(events))
     device = seen[0]["start"]["device"]
     name = str(bench.card.get("name", ""))
-    bench.report.row(f"{engine}: device with the UUID of the card", device, f"cuda:{name}", name in device)
+    bench.report.row(
+        f"{engine}: device with the UUID of the card", device, f"cuda:{name}", name in device
+    )
     losses = [events["epoch_end"]["loss"] for events in seen]
-    bench.report.row(f"{engine}: loss of the epoch, same seed twice", f"{losses[0]!r}, {losses[1]!r}")
+    bench.report.row(
+        f"{engine}: loss of the epoch, same seed twice", f"{losses[0]!r}, {losses[1]!r}"
+    )
 
 
 def memory(bench: Bench, engine: str, option: str) -> None:
@@ -191,15 +200,23 @@ def other_libraries(bench: Bench, engine: str) -> None:
     if "torch" not in bench.pythons:
         raise Skip("no other cuDNN: there is no PyTorch")
     site = Path(last_line(bench.run([bench.pythons["torch"], "-c", WHERE_TORCH])))
-    folders = sorted(str(path.parent) for path in site.glob("nvidia/*/lib/lib*.so*") if "cudnn" in path.name)
+    folders = sorted(
+        str(path.parent) for path in site.glob("nvidia/*/lib/lib*.so*") if "cudnn" in path.name
+    )
     folders += [str(path.parent) for path in site.glob("torch/lib/libcudnn.so*")]
     if not folders:
         raise Skip("PyTorch brought no cuDNN of its own")
     plain = _trained(bench, engine, "plain")
-    variable = ":".join(filter(None, [*dict.fromkeys(folders), bench.env().get("LD_LIBRARY_PATH", "")]))
+    variable = ":".join(
+        filter(None, [*dict.fromkeys(folders), bench.env().get("LD_LIBRARY_PATH", "")])
+    )
     turned = _trained(bench, engine, "turned", variables={"LD_LIBRARY_PATH": variable})
-    bench.report.row(f"{engine}: libraries as the pipeline starts it", _libraries(plain) or "none seen")
-    bench.report.row(f"{engine}: with LD_LIBRARY_PATH to PyTorch's", _libraries(turned) or "none seen")
+    bench.report.row(
+        f"{engine}: libraries as the pipeline starts it", _libraries(plain) or "none seen"
+    )
+    bench.report.row(
+        f"{engine}: with LD_LIBRARY_PATH to PyTorch's", _libraries(turned) or "none seen"
+    )
 
 
 def libdevice(bench: Bench) -> None:
@@ -220,13 +237,17 @@ def libdevice(bench: Bench) -> None:
         raise Skip("there is no libdevice to show it with")
     flags = f"--xla_gpu_cuda_data_dir={roots[0]}"
     result = bench.run(words, LIMIT_S, XLA_FLAGS=flags, PATH=f"{roots[0] / 'bin'}:/usr/bin:/bin")
-    bench.report.row("with XLA_FLAGS=--xla_gpu_cuda_data_dir and PATH to it", last_line(result), "a number")
+    bench.report.row(
+        "with XLA_FLAGS=--xla_gpu_cuda_data_dir and PATH to it", last_line(result), "a number"
+    )
 
 
 def _expect_failure(bench: Bench, asked: str, words: Sequence[str | Path]) -> None:
     try:
         result = last_line(bench.run(words, LIMIT_S, PATH="/usr/bin:/bin"))
-        bench.report.row(asked, f"it computes all the same: {result}", "libdevice is not found", good=False)
+        bench.report.row(
+            asked, f"it computes all the same: {result}", "libdevice is not found", good=False
+        )
     except Failed as error:
         bench.report.row(asked, error, "libdevice is not found", "libdevice" in str(error))
 

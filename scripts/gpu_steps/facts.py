@@ -94,10 +94,14 @@ def _handles(bench: Bench, nvml: Any) -> dict[int, Any]:
 def _chosen(nvml: Any, handles: dict[int, Any], wanted: str) -> Candidate:
     found = [one for index, card in handles.items() for one in _candidates(nvml, str(index), card)]
     for one in found:
-        if wanted in ("", one.label) or (len(wanted) > SHORTEST_UUID and one.uuid.startswith(wanted)):
+        if wanted in ("", one.label) or (
+            len(wanted) > SHORTEST_UUID and one.uuid.startswith(wanted)
+        ):
             return one
     known = ", ".join(one.label for one in found)
-    raise Failed(f"no card '{wanted}' (--gpu): give one of {known}, or a UUID as nvidia-smi -L lists them")
+    raise Failed(
+        f"no card '{wanted}' (--gpu): give one of {known}, or a UUID as nvidia-smi -L lists them"
+    )
 
 
 def _candidates(nvml: Any, index: str, card: Any) -> Iterator[Candidate]:
@@ -115,7 +119,9 @@ def _instances(nvml: Any, index: str, card: Any) -> Iterator[Candidate]:
     for place in range(places):
         with suppress(nvml.NVMLError_NotFound):
             handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, place)
-            yield Candidate(f"{index}/mig{place}", str(nvml.nvmlDeviceGetUUID(handle)), handle, card)
+            yield Candidate(
+                f"{index}/mig{place}", str(nvml.nvmlDeviceGetUUID(handle)), handle, card
+            )
 
 
 def _identity(nvml: Any, chosen: Candidate) -> dict[str, Any]:
@@ -186,7 +192,9 @@ def _class(bench: Bench) -> None:
     said = bench.run([bench.pythons["core"], "-c", CLASS], PYTHONPATH=str(ROOT / "src"))
     name, description = json.loads(last_line(said))
     whole = bool(bench.card) == ("-nogpu-" not in name)
-    bench.report.row("the core's machine class", f"{name}: {description}", "the card, if there is one", whole)
+    bench.report.row(
+        "the core's machine class", f"{name}: {description}", "the card, if there is one", whole
+    )
 
 
 def _class_as_nobody(bench: Bench) -> None:
@@ -225,11 +233,15 @@ def uuid(bench: Bench) -> None:
     said = bench.run([sys.executable, "-c", SEEN_BY_CUDA], 30.0, PYTHONPATH=str(ROOT / "src"))
     count, seen = last_line(said).split()
     same = (count, seen) == ("1", bench.uuid)
-    bench.report.row("cards that CUDA sees, UUID of the first", f"{count}, {seen}", "1, NVML's", same)
+    bench.report.row(
+        "cards that CUDA sees, UUID of the first", f"{count}, {seen}", "1, NVML's", same
+    )
     with bench.load("context", 20.0):
         used = [_used_bytes(bench)]
     used.append(_used_bytes(bench))
-    bench.report.row("memory of a context that does nothing", f"{(used[0] - used[1]) / MIB:,.0f} MiB")
+    bench.report.row(
+        "memory of a context that does nothing", f"{(used[0] - used[1]) / MIB:,.0f} MiB"
+    )
 
 
 def _used_bytes(bench: Bench) -> int:

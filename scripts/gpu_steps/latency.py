@@ -73,7 +73,9 @@ def _table(bench: Bench, state: str, driver: Driver, handle: Any) -> None:
         reading_ms += spent_ms or 0.0
     whole = reading_ms * CARDS_AT_MOST < READING_AT_MOST_MS
     figure = f"{reading_ms:.2f} ms, {reading_ms * CARDS_AT_MOST:.1f} ms for {CARDS_AT_MOST} cards"
-    bench.report.row(f"{state}: one reading for a row", figure, f"below {READING_AT_MOST_MS:.0f} ms", whole)
+    bench.report.row(
+        f"{state}: one reading for a row", figure, f"below {READING_AT_MOST_MS:.0f} ms", whole
+    )
     for name, ask in _of_every_second(driver, handle).items():
         _spent_ms(bench, f"{state}: {name}", ask, PCIE_CALLS)
 

@@ -27,11 +27,15 @@ def columns(bench: Bench) -> None:
         time.sleep(1.0)
         measured = bench.beside([sys.executable, LOADS, "cuda", "4"], "mps", variables=own)
     finally:
-        subprocess.run([CONTROL], env=env, input="quit\n", text=True, capture_output=True, timeout=20)
+        subprocess.run(
+            [CONTROL], env=env, input="quit\n", text=True, capture_output=True, timeout=20
+        )
     for column in ("gpu_foreign_processes", "vram_tree_bytes", "vram_used_bytes"):
         asked = f"under MPS: {column}"
         bench.report.attempt(asked, _show, bench, asked, measured, column)
-    bench.report.row("under MPS: reasons", measured.header["missing"].get("vram_tree_bytes", "none"))
+    bench.report.row(
+        "under MPS: reasons", measured.header["missing"].get("vram_tree_bytes", "none")
+    )
 
 
 def _show(bench: Bench, asked: str, measured: Measured, column: str) -> None:

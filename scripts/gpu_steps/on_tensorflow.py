@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpu_steps.bench import MIB, Bench, last_line, mib
-from gpu_steps.engines import LIMIT_S, THREADS, parity_module, python_of, read_events, script, training
+from gpu_steps.engines import (
+    LIMIT_S,
+    THREADS,
+    parity_module,
+    python_of,
+    read_events,
+    script,
+    training,
+)
 from gpu_steps.report import Failed, Skip
 
 LIST = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
@@ -39,7 +47,9 @@ def compiled_anew(bench: Bench) -> None:
         found = read_events(events)
         spent_s = (found["first_batch_end"]["t_unix_ns"] - found["train_start"]["t_unix_ns"]) / 1e9
         kept = (
-            sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.is_dir() else 0
+            sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
+            if cache.is_dir()
+            else 0
         )
         good = state == "empty" or spent_s < COMPILED_AT_MOST_S
         figure = f"{spent_s:.1f} s, {kept / MIB:.1f} MiB in it afterwards"
@@ -53,8 +63,26 @@ def feeds(bench: Bench) -> None:
     for feed in ("pipeline", "arrays"):
         events = bench.folder / f"{feed}.jsonl"
         words: list[str | Path] = [python_of(bench, "keras"), script("keras", "train.py")]
-        words += ["--dataset", data, "--network", "mlp", "--epochs", "1", "--batch-size", str(BATCH_SIZE)]
-        words += ["--seed", "1", "--threads", THREADS, "--learning-rate", "0.001", "--accelerator", "cuda"]
+        words += [
+            "--dataset",
+            data,
+            "--network",
+            "mlp",
+            "--epochs",
+            "1",
+            "--batch-size",
+            str(BATCH_SIZE),
+        ]
+        words += [
+            "--seed",
+            "1",
+            "--threads",
+            THREADS,
+            "--learning-rate",
+            "0.001",
+            "--accelerator",
+            "cuda",
+        ]
         words += ["--linger-s", "1", "--events", events, "--option", f"feed={feed}"]
         measured = bench.beside(words, feed)
         if measured.status != 0:

@@ -62,7 +62,9 @@ def calibrate(bench: Bench) -> None:
     for name in ("gpu_vram", "gpu_util"):
         found = figures[name]
         figure = found["reason"] or f"{found['measured']:.2f} {found['unit']}"
-        bench.report.row(f"calibration: {name}", figure, f"goal {found['goal']:g}", found["passed"] is True)
+        bench.report.row(
+            f"calibration: {name}", figure, f"goal {found['goal']:g}", found["passed"] is True
+        )
 
 
 def columns(bench: Bench, kind: str) -> None:
@@ -118,7 +120,9 @@ class Smi:
         while not self._stop.wait(0.2):
             with suppress(Skip):
                 line = self._bench.smi(f"--query-gpu={QUERY}", plain)
-                self.figures.append((time.monotonic_ns(), [cell.strip() for cell in line.split(",")]))
+                self.figures.append(
+                    (time.monotonic_ns(), [cell.strip() for cell in line.split(",")])
+                )
                 lines = self._bench.smi("--query-compute-apps=pid,used_memory", plain).splitlines()
                 self.processes.append(
                     (time.monotonic_ns(), dict(_process(line) for line in lines if line.strip()))
@@ -154,7 +158,9 @@ def _compare(
     absolute, share = COMPARED[column]
     ours = median(measured.values(column, since_ns, until_ns))
     unit = MIB if column.endswith("_bytes") else 1
-    theirs = median([_number(cells[place]) for cells in between(smi.figures, since_ns, until_ns)]) * unit
+    theirs = (
+        median([_number(cells[place]) for cells in between(smi.figures, since_ns, until_ns)]) * unit
+    )
     apart = absolute + share * theirs
     figure = f"{ours / unit:,.1f}, nvidia-smi {theirs / unit:,.1f}{' MiB' if unit == MIB else ''}"
     bench.report.row(asked, figure, f"within {apart / unit:,.1f}", abs(ours - theirs) <= apart)
@@ -167,7 +173,9 @@ def _compare_tree(
     seen = between(smi.processes, since_ns, until_ns)
     loads_mib = [sum(used for used in one.values()) for one in seen if one]
     if not loads_mib:
-        raise Skip("nvidia-smi lists no process here, as in a container with process numbers of its own")
+        raise Skip(
+            "nvidia-smi lists no process here, as in a container with process numbers of its own"
+        )
     others = max(len(one) for one in seen) - 1
     ours_mib, theirs_mib = (
         median(measured.values("vram_tree_bytes", since_ns, until_ns)) / MIB,
@@ -182,7 +190,9 @@ def _as_unixstats(
     bench: Bench, asked: str, measured: Measured, smi: Smi, since_ns: int, until_ns: int
 ) -> None:
     """What UnixStats takes from nvidia-smi's text, and the sidecar's columns beside it (S3)."""
-    said_mib = median([unixstats_mib(text, "python") for text in between(smi.texts, since_ns, until_ns)])
+    said_mib = median(
+        [unixstats_mib(text, "python") for text in between(smi.texts, since_ns, until_ns)]
+    )
     tree = median(measured.values("vram_tree_bytes", since_ns, until_ns))
     whole = median(measured.values("vram_used_bytes", since_ns, until_ns))
     figure = (
@@ -206,18 +216,26 @@ def energy(bench: Bench) -> None:
     """Energy of three seconds of load by the counter and by both powers, and of an idle card (S6)."""
     measured = bench.beside([sys.executable, LOADS, "cuda", str(SPIN_S)], "energy", rate_hz=20.0)
     ends = ends_ns(measured)
-    counter_j = _at(measured.series("gpu_energy_j"), ends[1]) - _at(measured.series("gpu_energy_j"), ends[0])
+    counter_j = _at(measured.series("gpu_energy_j"), ends[1]) - _at(
+        measured.series("gpu_energy_j"), ends[0]
+    )
     if counter_j <= 0:
         raise Failed("the energy counter did not rise during the load")
-    bench.report.row("3 s of load: energy counter", f"{counter_j:.1f} J, {counter_j / SPIN_S:.1f} W")
+    bench.report.row(
+        "3 s of load: energy counter", f"{counter_j:.1f} J, {counter_j / SPIN_S:.1f} W"
+    )
     for column in ("gpu_power_w", "gpu_power_instant_w"):
         integral_j = _integral(measured.series(column), *ends)
         share = abs(integral_j / counter_j - 1)
         figure = f"{integral_j:.1f} J, {share:.1%} off the counter"
         wanted = f"within {ENERGY_AT_MOST:.0%}" if column == "gpu_power_instant_w" else ""
-        bench.report.row(f"integral of {column}", figure, wanted, not wanted or share <= ENERGY_AT_MOST)
+        bench.report.row(
+            f"integral of {column}", figure, wanted, not wanted or share <= ENERGY_AT_MOST
+        )
     baseline = measured.header.get("gpu_baseline")
-    bench.report.row("what the card drew and held before", json.dumps(baseline), "known", bool(baseline))
+    bench.report.row(
+        "what the card drew and held before", json.dumps(baseline), "known", bool(baseline)
+    )
 
 
 def _at(series: list[tuple[int, float]], at_ns: int) -> float:

@@ -35,7 +35,9 @@ def run(rounds: int, quick: bool) -> Comparison:
         alone = {SIDECAR: watch((), "full_cores", processes=experiments.cores(), seconds=seconds)}
         for peer in PEERS:
             cores = float(experiments.cores())
-            alone[peer.name] = watch((peer,), "full_cores", sidecar=False, processes=cores, seconds=seconds)
+            alone[peer.name] = watch(
+                (peer,), "full_cores", sidecar=False, processes=cores, seconds=seconds
+            )
         done.alone.append(alone)
     return done
 
@@ -46,7 +48,10 @@ def _together(quick: bool) -> dict[str, Watched]:
     seen = {
         "short_children": watch(PEERS, "short_children", children=children, cpu_s=cpu_s),
         "shared_memory": watch(
-            with_pss, "shared_memory", processes=experiments.SHARERS, seconds=experiments.PSS_AT_LEAST_S
+            with_pss,
+            "shared_memory",
+            processes=experiments.SHARERS,
+            seconds=experiments.PSS_AT_LEAST_S,
         ),
     }
     if not quick:
@@ -63,14 +68,23 @@ def idle(seconds: float) -> Watched:
 
 def show(done: Comparison, quiet: Watched, quiet_s: float) -> None:
     """Print what each sampler saw, and how punctual and how cheap it is."""
-    print("Errors of the samplers, 10 Hz, all beside the same processes; median (worst) of the rounds:\n")
+    print(
+        "Errors of the samplers, 10 Hz, all beside the same processes; median (worst) of the rounds:\n"
+    )
     head = ["sampler", "half a core", "200 short children", "orphan", "all three, CPU seconds"]
     print_table([*head, "memory of five that share 64 MiB"], _accuracy_rows(done))
     print(
         f"Punctuality at 10 Hz and own CPU; idle: {quiet_s:g} s, all four at once; loaded: all cores busy:\n"
     )
-    head = ["sampler", "rows, loaded", "row late after the one before: p50, p99, loaded", "drift, idle"]
-    print_table([*head, "own CPU, idle", "own CPU, loaded"], [_row(name, done, quiet) for name in NAMES])
+    head = [
+        "sampler",
+        "rows, loaded",
+        "row late after the one before: p50, p99, loaded",
+        "drift, idle",
+    ]
+    print_table(
+        [*head, "own CPU, idle", "own CPU, loaded"], [_row(name, done, quiet) for name in NAMES]
+    )
 
 
 def _accuracy_rows(done: Comparison) -> list[list[str]]:

@@ -119,14 +119,18 @@ def judge(processes: list[dict[str, Chunks]], slices: Sequence[Slice]) -> Cost:
     cpu = {kind: _compare(parts, slices, 2) for kind, parts in every.items()}
     wall = {kind: _compare(parts, slices, 1) for kind, parts in every.items()}
     on = [one for one in slices if one.on]
-    job_ns = sum(sum(chunk[2] for chunk in _inside(chunks, one)) for chunks in every["both"] for one in on)
+    job_ns = sum(
+        sum(chunk[2] for chunk in _inside(chunks, one)) for chunks in every["both"] for one in on
+    )
     return Cost(cpu, wall, 100 * sum(one.sampler_ns for one in on) / job_ns)
 
 
 def _compare(parts: Sequence[Chunks], slices: Sequence[Slice], field: int) -> Estimate:
     """On over off, pair by pair; the mean of the logarithms with Student's interval, as percent."""
     means = [
-        statistics.fmean(statistics.fmean(chunk[field] for chunk in _inside(chunks, one)) for chunks in parts)
+        statistics.fmean(
+            statistics.fmean(chunk[field] for chunk in _inside(chunks, one)) for chunks in parts
+        )
         for one in slices
     ]
     ratios = [
@@ -140,14 +144,26 @@ def _compare(parts: Sequence[Chunks], slices: Sequence[Slice], field: int) -> Es
 def _inside(chunks: Chunks, one: Slice) -> Chunks:
     """The chunks that began and ended in a slice."""
     return [
-        chunk for chunk in chunks if chunk[0] - chunk[1] > one.begin_ns + EDGE_NS and chunk[0] < one.end_ns
+        chunk
+        for chunk in chunks
+        if chunk[0] - chunk[1] > one.begin_ns + EDGE_NS and chunk[0] < one.end_ns
     ]
 
 
 def show(costs: dict[str, Cost]) -> None:
     """Print what each sampler cost the job."""
-    print("Cost to a busy job at 10 Hz, sampler running over sampler stopped, mean and 95 % interval:\n")
-    head = ["sampler", "chunks", "pairs", "CPU of the job", "sampler's own CPU", "CPU in all", "wall time"]
+    print(
+        "Cost to a busy job at 10 Hz, sampler running over sampler stopped, mean and 95 % interval:\n"
+    )
+    head = [
+        "sampler",
+        "chunks",
+        "pairs",
+        "CPU of the job",
+        "sampler's own CPU",
+        "CPU in all",
+        "wall time",
+    ]
     rows = [
         [name, kind, str(of.cpu[kind].pairs), str(of.cpu[kind]), f"{of.own_pct:+.2f} %"]
         + [str(of.in_all(kind)), str(of.wall[kind])]

@@ -67,7 +67,9 @@ def main(file: str, seconds: str) -> None:
             os._exit(0)
     for _ in parts:
         os.wait()
-    Path(file).write_text(json.dumps([json.loads(part.read_text()) for part in parts]), encoding="utf-8")
+    Path(file).write_text(
+        json.dumps([json.loads(part.read_text()) for part in parts]), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,14 @@ def unix_ahead_ns() -> int:
 
 def psrecord_words(pid: int, folder: Path) -> list[str]:
     """Every 0.1 s, children included."""
-    words = [python(), "-c", STAMPED, str(folder / "psrecord.start"), str(pid), "--include-children"]
+    words = [
+        python(),
+        "-c",
+        STAMPED,
+        str(folder / "psrecord.start"),
+        str(pid),
+        "--include-children",
+    ]
     words += ["--interval", str(INTERVAL_S), "--log-format", "csv"]
     return [*words, "--log", str(folder / "psrecord.csv")]
 
@@ -72,13 +79,24 @@ def read_psrecord(folder: Path) -> Recorded:
     for (before_ns, now_ns), row in zip(pairwise(times_ns), rows[1:], strict=True):
         used_ns += float(row["cpu"]) / 100 * (now_ns - before_ns)
         cpu.append((now_ns, used_ns))
-    rss = [(at_ns, float(row["mem_real"]) * 2**20) for at_ns, row in zip(times_ns, rows, strict=True)]
+    rss = [
+        (at_ns, float(row["mem_real"]) * 2**20) for at_ns, row in zip(times_ns, rows, strict=True)
+    ]
     return Recorded(times_ns, {"": cpu}, {"RSS": rss})
 
 
 def procpath_words(pid: int, folder: Path) -> list[str]:
     """Every 0.1 s, the files that it reads by default."""
-    words = [python(), "-m", "procpath", "--logging-level", "ERROR", "record", "-i", str(INTERVAL_S)]
+    words = [
+        python(),
+        "-m",
+        "procpath",
+        "--logging-level",
+        "ERROR",
+        "record",
+        "-i",
+        str(INTERVAL_S),
+    ]
     words += ["-d", str(folder / "procpath.sqlite"), "-p", str(pid), "--stop-without-result"]
     return [*words, f"$..children[?(@.stat.pid == {pid})]"]
 
@@ -124,7 +142,8 @@ def read_psutil(folder: Path) -> Recorded:
         for column in ("cpu_s", "waited_cpu_s", "rss_bytes")
     }
     last_seen, inherited = (
-        [(at_ns, value * 1e9) for at_ns, value in values[column]] for column in ("cpu_s", "waited_cpu_s")
+        [(at_ns, value * 1e9) for at_ns, value in values[column]]
+        for column in ("cpu_s", "waited_cpu_s")
     )
     cpu = {"": last_seen, "with children_user, children_system": inherited}
     return Recorded(times_ns, cpu, {"RSS": values["rss_bytes"]})

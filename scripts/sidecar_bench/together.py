@@ -50,7 +50,9 @@ class Watched(NamedTuple):
 
     def late_ms(self, name: str) -> list[float]:
         """By how much each row came later after the one before it than the interval says."""
-        return [(now - then) / 1e6 - 1000 * INTERVAL_S for then, now in pairwise(self.times_ns(name))]
+        return [
+            (now - then) / 1e6 - 1000 * INTERVAL_S for then, now in pairwise(self.times_ns(name))
+        ]
 
     def drift_ms(self, name: str) -> float:
         """By how much the last row lags behind the first one's clock and the number of rows between."""
@@ -118,7 +120,9 @@ def _load_pid(sidecar: int) -> int:
                 if loads.__file__ in _words(child)[:4]:
                     return child.pid
             time.sleep(0.01)
-    raise EvengroundError("the sidecar did not start the load", "bench_sidecar.py", "run `sidecar run` alone")
+    raise EvengroundError(
+        "the sidecar did not start the load", "bench_sidecar.py", "run `sidecar run` alone"
+    )
 
 
 def _words(process: psutil.Process) -> list[str]:

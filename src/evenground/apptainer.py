@@ -50,7 +50,11 @@ def is_for_inside(variable: str) -> bool:
 def with_always(arguments: str) -> str:
     """The caller's arguments with ours, which come last and so hold."""
     ours = " ".join(ALWAYS)
-    return arguments if arguments.split()[-len(ALWAYS) :] == list(ALWAYS) else f"{arguments} {ours}".strip()
+    return (
+        arguments
+        if arguments.split()[-len(ALWAYS) :] == list(ALWAYS)
+        else f"{arguments} {ours}".strip()
+    )
 
 
 def tell(environ: dict[str, str], folders: Iterable[str], cwd: str) -> None:

@@ -103,7 +103,9 @@ def end_with(pids: list[int]) -> None:
     try:
         watched = [os.pidfd_open(pid) for pid in pids]
     except ProcessLookupError:
-        raise EvengroundError("what called this has ended", f"processes {pids}", "call again") from None
+        raise EvengroundError(
+            "what called this has ended", f"processes {pids}", "call again"
+        ) from None
 
     def wait() -> None:
         select.select(watched, [], [])
@@ -137,7 +139,9 @@ def handed_on(root: Path) -> Any:
 def refuse_ended(root: Path, number: str) -> None:
     """EvengroundError where the call `number` is not the latest: its job was left in a queue."""
     if not _handed(root, number).is_file():
-        raise EvengroundError("this job is of a call that has ended", str(root), "nothing: it does nothing")
+        raise EvengroundError(
+            "this job is of a call that has ended", str(root), "nothing: it does nothing"
+        )
 
 
 def _handed(root: Path, number: str) -> Path:

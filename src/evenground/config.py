@@ -49,13 +49,16 @@ class EngineChoice(BaseModel):
         description="Its folder: a name below scripts/engines/, or a path with a slash. Default: `name`.",
     )
     options: dict[str, OptionValue] = Field(
-        default_factory=dict, description="Options that differ from the defaults of its engine.yaml."
+        default_factory=dict,
+        description="Options that differ from the defaults of its engine.yaml.",
     )
     arm_of: Name | None = Field(
         default=None,
         description="The engine this is a variant of: compared with that one only, beside the others.",
     )
-    datasets: list[Name] | None = Field(default=None, description="What it trains on; default: all.")
+    datasets: list[Name] | None = Field(
+        default=None, description="What it trains on; default: all."
+    )
     repetitions: int | None = Field(
         default=None,
         ge=1,
@@ -138,7 +141,9 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     datasets: list[Name] = _key(
-        ["mnist", "cifar10"], "What to train on: names in data/registry.yaml or `registry`.", min_length=1
+        ["mnist", "cifar10"],
+        "What to train on: names in data/registry.yaml or `registry`.",
+        min_length=1,
     )
     engines: list[Annotated[EngineChoice, BeforeValidator(_engine_from_name)]] = _key(
         [EngineChoice(name="keras"), EngineChoice(name="jax")],
@@ -148,7 +153,9 @@ class Experiment(BaseModel):
         "first so many images, and claims extrapolate its time.",
         min_length=1,
     )
-    repetitions: int = _key(5, "Trainings per dataset and engine.", "runs", ge=1, le=MAX_REPETITIONS)
+    repetitions: int = _key(
+        5, "Trainings per dataset and engine.", "runs", ge=1, le=MAX_REPETITIONS
+    )
     looks: list[int] | Literal["precision"] = _key(
         [],
         "Numbers of repetitions at which verdicts are read, planned before the first training; `repetitions` "
@@ -156,9 +163,13 @@ class Experiment(BaseModel):
         "tolerances, however many runs that takes. `[]`: one look, at `repetitions`. docs/repetitions.md.",
     )
     epochs: int = _key(3, "Passes over the training images.", "epochs", ge=1, le=MAX_EPOCHS)
-    batch_size: int = _key(32, "Size of an optimiser step; a short last batch is dropped.", "images", ge=1)
+    batch_size: int = _key(
+        32, "Size of an optimiser step; a short last batch is dropped.", "images", ge=1
+    )
     learning_rate: float = _key(1e-3, "Step size of Adam.", gt=0)
-    seed: int = _key(2022, "Base seed: repetition r of every engine trains with seed + r.", ge=0, lt=2**31)
+    seed: int = _key(
+        2022, "Base seed: repetition r of every engine trains with seed + r.", ge=0, lt=2**31
+    )
     order_seed: int = _key(1, "Seed of the order within the randomised complete blocks.", ge=0)
     threads: int | Literal["all"] = _key(
         2,
@@ -175,9 +186,15 @@ class Experiment(BaseModel):
         "the idle card with the most free memory), an index of nvidia-smi's, or the UUID of a card or of a "
         "MIG instance.",
     )
-    sampling_rate_hz: float = _key(10.0, "Samples the sidecar takes each second.", "Hz", gt=0, le=1000)
+    sampling_rate_hz: float = _key(
+        10.0, "Samples the sidecar takes each second.", "Hz", gt=0, le=1000
+    )
     linger_s: float = _key(
-        3.0, "How long a process stays alive after its work, to see what it keeps.", "s", ge=0, le=3600
+        3.0,
+        "How long a process stays alive after its work, to see what it keeps.",
+        "s",
+        ge=0,
+        le=3600,
     )
     warm_up_images: int = _key(
         3200,
@@ -187,7 +204,9 @@ class Experiment(BaseModel):
         "images",
         ge=0,
     )
-    time_limit_s: float = _key(3600.0, "A training that takes longer is ended and has failed.", "s", gt=0)
+    time_limit_s: float = _key(
+        3600.0, "A training that takes longer is ended and has failed.", "s", gt=0
+    )
     grid_s: float = _key(0.1, "Step of the normalised timelines.", "s", gt=0, le=10)
     stand_ins: dict[Name, Name] = _key(
         {},
@@ -244,24 +263,35 @@ class Experiment(BaseModel):
 
     @field_validator("engines")
     @classmethod
-    def _arms_of_engines(cls, value: list[EngineChoice], given: ValidationInfo) -> list[EngineChoice]:
+    def _arms_of_engines(
+        cls, value: list[EngineChoice], given: ValidationInfo
+    ) -> list[EngineChoice]:
         main = [engine.name for engine in value if engine.arm_of is None]
         datasets = given.data.get("datasets", [])
         for engine in value:
             if engine.arm_of is not None and engine.arm_of not in main:
-                raise ValueError(f"'{engine.name}' is an arm of '{engine.arm_of}', which is no engine here")
+                raise ValueError(
+                    f"'{engine.name}' is an arm of '{engine.arm_of}', which is no engine here"
+                )
             strange = sorted(set(engine.datasets or []) - set(datasets))
             if strange:
-                raise ValueError(f"'{engine.name}' trains on '{strange[0]}', which is not in `datasets`")
+                raise ValueError(
+                    f"'{engine.name}' trains on '{strange[0]}', which is not in `datasets`"
+                )
         return value
 
     @field_validator("stand_ins")
     @classmethod
     def _players(cls, value: dict[str, str], given: ValidationInfo) -> dict[str, str]:
-        known = [*(engine.name for engine in given.data.get("engines", [])), *given.data.get("datasets", [])]
+        known = [
+            *(engine.name for engine in given.data.get("engines", [])),
+            *given.data.get("datasets", []),
+        ]
         strange = sorted(set(value.values()) - set(known))
         if strange:
-            raise ValueError(f"'{strange[0]}' is no engine or dataset here; there are: {', '.join(known)}")
+            raise ValueError(
+                f"'{strange[0]}' is no engine or dataset here; there are: {', '.join(known)}"
+            )
         return value
 
 
@@ -278,7 +308,9 @@ def expand(given: Mapping[str, Any], where: str = "params.yaml") -> list[dict[st
         # Python takes True for 1: a truth value is left to the model, which refuses it.
         if not values or len({repr(value) for value in values}) < len(values):
             wrong = "names a value twice" if values else "is empty"
-            raise EvengroundError(f"the list '{name}' = {values} {wrong}", where, "give each value once")
+            raise EvengroundError(
+                f"the list '{name}' = {values} {wrong}", where, "give each value once"
+            )
     points = itertools.product(*lists.values())
     return [{**given, **dict(zip(lists, point, strict=True))} for point in points]
 
@@ -336,7 +368,9 @@ def parameters_page() -> str:
         "experiment is their cross product: [sweeps.md](sweeps.md).",
         "",
     ]
-    return "\n".join([*head, "| key | type | unit | default | meaning |", "|---|---|---|---|---|", *rows, ""])
+    return "\n".join(
+        [*head, "| key | type | unit | default | meaning |", "|---|---|---|---|---|", *rows, ""]
+    )
 
 
 def _default_text(name: str) -> str:

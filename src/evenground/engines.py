@@ -23,7 +23,9 @@ class EngineFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: str = Field(min_length=1, description="Name in figures and tables.")
-    command: list[str] = Field(min_length=1, description="Command line; {python} and {folder} are replaced.")
+    command: list[str] = Field(
+        min_length=1, description="Command line; {python} and {folder} are replaced."
+    )
     parity_command: list[str] | None = Field(
         default=None, description="Command line of the parity test (docs/protocol.md)."
     )
@@ -37,8 +39,12 @@ class EngineFile(BaseModel):
         default_factory=list,
         description="Programs it calls that are not the system's: the caller's PATH is searched for them.",
     )
-    environment: str | None = Field(default=None, description="Its lock is envs/NAME.txt; null for none.")
-    colour: str | None = Field(default=None, pattern=r"^#[0-9a-fA-F]{6}$", description="Colour in figures.")
+    environment: str | None = Field(
+        default=None, description="Its lock is envs/NAME.txt; null for none."
+    )
+    colour: str | None = Field(
+        default=None, pattern=r"^#[0-9a-fA-F]{6}$", description="Colour in figures."
+    )
     wait_policy: str | None = Field(
         default=None,
         max_length=500,
@@ -46,15 +52,19 @@ class EngineFile(BaseModel):
         description="How its runtime's threads wait for work: what spins is no idle window.",
     )
     test_limit: bool = Field(
-        default=False, description="Whether it takes --test-limit: a warm-up then judges few images, too."
+        default=False,
+        description="Whether it takes --test-limit: a warm-up then judges few images, too.",
     )
-    options: dict[str, OptionValue] = Field(default_factory=dict, description="Options with their defaults.")
+    options: dict[str, OptionValue] = Field(
+        default_factory=dict, description="Options with their defaults."
+    )
     processor_only: dict[str, list[OptionValue]] = Field(
         default_factory=dict,
         description="Option -> values with which it has no GPU: `accelerator: auto` is then the processor.",
     )
     sources: list[str] = Field(
-        default_factory=list, description="Paths beside its folder whose content decides its results."
+        default_factory=list,
+        description="Paths beside its folder whose content decides its results.",
     )
 
 
@@ -78,13 +88,17 @@ class Engine:
     @property
     def label(self) -> str:
         """Name in figures; it shows a name that is not the folder's, and how much is trained of a dataset."""
-        own = self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
+        own = (
+            self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
+        )
         return own if self.train_limit is None else f"{own}, {self.train_limit:,} images"
 
     @property
     def changed(self) -> dict[str, OptionValue]:
         """The options that are not its folder's defaults."""
-        return {name: value for name, value in self.options.items() if value != self.file.options[name]}
+        return {
+            name: value for name, value in self.options.items() if value != self.file.options[name]
+        }
 
     @property
     def has_no_gpu(self) -> str:
@@ -109,8 +123,12 @@ class Engine:
         """
         if not self.file.check:
             return []
-        texts = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in self.options.items()}
-        given = [word for key, text in sorted(texts.items()) for word in ("--option", f"{key}={text}")]
+        texts = {
+            k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in self.options.items()
+        }
+        given = [
+            word for key, text in sorted(texts.items()) for word in ("--option", f"{key}={text}")
+        ]
         return [*self._filled(self.file.check, python), *given, "--accelerator", accelerator]
 
     def _filled(self, words: list[str], python: str) -> list[str]:
@@ -131,7 +149,9 @@ def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
                 f"its options are: {', '.join(file.options) or 'none'}",
             )
         taken = {engine.colour for engine in engines}
-        colour = file.colour if file.colour and file.colour not in taken else _free_colour(taken, number)
+        colour = (
+            file.colour if file.colour and file.colour not in taken else _free_colour(taken, number)
+        )
         options = {**file.options, **choice.options}
         only = None if choice.datasets is None else tuple(choice.datasets)
         own = (choice.arm_of, only, choice.repetitions, choice.train_limit)
@@ -145,7 +165,9 @@ def _folder(choice: EngineChoice) -> Path:
 
 
 def _free_colour(taken: set[str], number: int) -> str:
-    return next((colour for colour in PALETTE if colour not in taken), PALETTE[number % len(PALETTE)])
+    return next(
+        (colour for colour in PALETTE if colour not in taken), PALETTE[number % len(PALETTE)]
+    )
 
 
 def _read(root: Path, folder: Path, name: str) -> EngineFile:
@@ -155,12 +177,18 @@ def _read(root: Path, folder: Path, name: str) -> EngineFile:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise EvengroundError(
-            f"unknown engine '{name}'", f"no {folder}/engine.yaml", f"{hint}there are: {', '.join(known)}"
+            f"unknown engine '{name}'",
+            f"no {folder}/engine.yaml",
+            f"{hint}there are: {', '.join(known)}",
         )
     try:
         return EngineFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (ValidationError, yaml.YAMLError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        first = (
+            error.errors()[0]
+            if isinstance(error, ValidationError)
+            else {"loc": (), "msg": str(error)}
+        )
         key = ".".join(str(part) for part in first["loc"]) or "the file"
         raise EvengroundError(
             f"engine '{name}' is ill described: {key}: {first['msg']}",

@@ -15,7 +15,9 @@ from typing import Any
 
 from evenground.errors import DISK_FULL, MAKE_ROOM, EvengroundError, set_aside, words_of
 
-BRING_BACK = "bring back what the link leads to (mount its disk, or dvc checkout), or make the link anew"
+BRING_BACK = (
+    "bring back what the link leads to (mount its disk, or dvc checkout), or make the link anew"
+)
 # Lists of the files put in place while somebody asks for them, by `replaced`.
 _ASKED: list[list[Path]] = []
 _LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", "_build", "deps"}
@@ -244,7 +246,9 @@ def files_below(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise EvengroundError("a source that decides results is missing", str(path), "mend engine.yaml")
+        raise EvengroundError(
+            "a source that decides results is missing", str(path), "mend engine.yaml"
+        )
     return [
         file
         for file in path.rglob("*")

@@ -111,7 +111,10 @@ def copied_in(root: Path, environment: str) -> list[Path]:
             found.append(Path(words[0]))
     for path in found:
         if not (root / path).exists():
-            what, todo = f"the container of '{environment}' copies in what is not there", "mend %files there"
+            what, todo = (
+                f"the container of '{environment}' copies in what is not there",
+                "mend %files there",
+            )
             raise EvengroundError(what, f"{where}: {path}", todo)
     return found
 
@@ -131,7 +134,9 @@ def base_of(root: Path, local: Path | None) -> Base:
     if not pinned.digest:
         return Base("docker", tagged, tagged, pinned.python)
     # Apptainer takes a tag or a digest, not both.
-    return Base("docker", f"{pinned.image}@{pinned.digest}", f"{tagged}@{pinned.digest}", pinned.python)
+    return Base(
+        "docker", f"{pinned.image}@{pinned.digest}", f"{tagged}@{pinned.digest}", pinned.python
+    )
 
 
 def refused_base(base: Base, said: str) -> EvengroundError | None:
@@ -170,7 +175,9 @@ def building_folder(image: Image, given: Mapping[str, str] = os.environ) -> Path
     return Path(given.get(TEMPORARY) or image.file.parent).absolute()
 
 
-def take_record(image: Path, labels: Mapping[str, str], unpacked_bytes: int | None = None) -> Record:
+def take_record(
+    image: Path, labels: Mapping[str, str], unpacked_bytes: int | None = None
+) -> Record:
     """The record of the image file as it is now."""
     seen = image.stat()
     return Record(

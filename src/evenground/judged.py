@@ -46,7 +46,9 @@ def reasons(record: Record | None, of: Collection[str] | None = None) -> str:
     return "; ".join(f"{', '.join(values)}: {reason}" for reason, values in names.items())
 
 
-def differences(names: Iterable[str], runs: Sequence[Compared], reordered: str = SAME_PARTS) -> list[str]:
+def differences(
+    names: Iterable[str], runs: Sequence[Compared], reordered: str = SAME_PARTS
+) -> list[str]:
     """In words, each of `names` that is not the same in all runs of which it is known.
 
     `reordered`: what is said of the same parts in another order.

@@ -43,7 +43,9 @@ def count_lines(engines: Sequence[Mapping[str, Any]], root: Path) -> dict[str, A
             {"engine": engine["name"], "language": language, **asdict(lines)}
             for engine in engines
             if engine["arm_of"] is None
-            for language, lines in _by_language(root / source for source in engine["sources"]).items()
+            for language, lines in _by_language(
+                root / source for source in engine["sources"]
+            ).items()
         ],
         "thesis": _thesis(root),
     }
@@ -111,6 +113,8 @@ def _counted(rows: Sequence[Mapping[str, str]], root: Path) -> dict[str, Any]:
         if not file.is_file():
             return {"absent": f"the author's file is not at hand: {AT_HAND / row['path']}"}
         if sha256_file(file) != row["sha256"]:
-            return {"absent": f"not the file that was counted, its sha256 differs: {AT_HAND / row['path']}"}
+            return {
+                "absent": f"not the file that was counted, its sha256 differs: {AT_HAND / row['path']}"
+            }
     sums = {row["path"]: row["sha256"] for row in rows}
     return {**asdict(_sum([_count(file) for file in files])), "sha256": sums}

@@ -69,7 +69,10 @@ def set_unreadable_aside(where: Path) -> list[str]:
     errors = unreadable_runs(index)
     if errors and len(errors) == len(index.finished):
         raise next(iter(errors.values()))
-    reasons = {(run.dataset, run.engine, run.repetition): unreadable(error) for run, error in errors.items()}
+    reasons = {
+        (run.dataset, run.engine, run.repetition): unreadable(error)
+        for run, error in errors.items()
+    }
     content = read_json(where)
     for run in content["runs"]:
         reason = reasons.get((run["dataset"], run["engine"], run["repetition"]))
@@ -90,7 +93,9 @@ def compare_tables(published: Path, redrawn: Path) -> Comparison:
     lost = {name for name in names if not (redrawn / name).is_file()}
     new = {name for name in names if not (published / name).is_file()}
     both = names - lost - new
-    same = {name for name in both if (published / name).read_bytes() == (redrawn / name).read_bytes()}
+    same = {
+        name for name in both if (published / name).read_bytes() == (redrawn / name).read_bytes()
+    }
     return Comparison(*(tuple(sorted(part)) for part in (same, both - same, lost, new)))
 
 

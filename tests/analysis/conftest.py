@@ -11,7 +11,10 @@ import pytest
 from analysis.remade import change_run
 from analysis.synthetic import Made, MadeResults, made_run, write_results
 
-LOST = {("digits", "jax", 2): ("failed", "out-of-memory"), ("shapes", "keras", 3): ("missing", None)}
+LOST = {
+    ("digits", "jax", 2): ("failed", "out-of-memory"),
+    ("shapes", "keras", 3): ("missing", None),
+}
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +44,12 @@ def noisy(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
 def blocks_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Index of six blocks, in the third of which one run is invalid. Read it, do not change it."""
     lost = {("shapes", "keras", 6): ("failed", "crashed")}
-    path = write_results(tmp_path_factory.mktemp("blocks"), MadeResults(repetitions=6, make=noisy, lost=lost))
+    path = write_results(
+        tmp_path_factory.mktemp("blocks"), MadeResults(repetitions=6, make=noisy, lost=lost)
+    )
     runs = json.loads(path.read_text())["runs"]
-    third = next(k for k, run in enumerate(runs) if (run["engine"], run["repetition"]) == ("jax", 3))
+    third = next(
+        k for k, run in enumerate(runs) if (run["engine"], run["repetition"]) == ("jax", 3)
+    )
     change_run(path, third, lambda frame: frame.__setitem__("missed_slots", "9"))
     return path

@@ -130,7 +130,10 @@ class Made:
 class MadeResults:
     """Which runs to make; `lost` maps (dataset, engine, repetition) to (status, reason)."""
 
-    datasets: tuple[tuple[str, str, str], ...] = (("digits", "Digits", "mlp"), ("shapes", "Shapes", "cnn"))
+    datasets: tuple[tuple[str, str, str], ...] = (
+        ("digits", "Digits", "mlp"),
+        ("shapes", "Shapes", "cnn"),
+    )
     repetitions: int = 3
     gpu: bool = False
     engines: tuple[str, ...] = ("keras", "jax")
@@ -214,7 +217,9 @@ def made_lines(engines: Sequence[str], thesis: Mapping[str, int] | None) -> dict
     absent = {"absent": "the author's file is not at hand: data/thesis-code/lib/made.ex"}
     counted = {"files": 1, "comment_lines": 0, "sha256": {"lib/made.ex": "0" * 64}}
     codes = [
-        (instrument, code) for instrument in ("corrected", "as-published") for code in ("axon", "plain-nx")
+        (instrument, code)
+        for instrument in ("corrected", "as-published")
+        for code in ("axon", "plain-nx")
     ]
     return {
         "counter": "made",
@@ -251,9 +256,14 @@ def write_calibration(root: Path, machine: str) -> dict[str, str]:
     }
     path = root / "results" / "calibration" / machine / "abc.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"schema": 1, "quick": False, "passed": False, "figures": figures}).encode()
+    content = json.dumps(
+        {"schema": 1, "quick": False, "passed": False, "figures": figures}
+    ).encode()
     path.write_bytes(content)
-    return {"path": path.relative_to(root).as_posix(), "sha256": hashlib.sha256(content).hexdigest()}
+    return {
+        "path": path.relative_to(root).as_posix(),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
 
 
 def _figure(
@@ -315,8 +325,12 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
     folder.mkdir(parents=True, exist_ok=True)
     events, exited_ns = _events(made, start_ns)
     launched_ns = start_ns - _ns(made.load_s)
-    (folder / "events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events), encoding="utf-8")
-    (folder / "samples.csv").write_text(_samples(made, start_ns, launched_ns, exited_ns), encoding="utf-8")
+    (folder / "events.jsonl").write_text(
+        "".join(json.dumps(e) + "\n" for e in events), encoding="utf-8"
+    )
+    (folder / "samples.csv").write_text(
+        _samples(made, start_ns, launched_ns, exited_ns), encoding="utf-8"
+    )
     gpu = ("gpu_util_pct", "vram_used_bytes", "gpu_power_w")
     missing = {} if made.gpu else dict.fromkeys(gpu, NO_GPU)
     summary = {
@@ -374,7 +388,11 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
     events: list[tuple[int, str, dict[str, Any]]] = [
         (start_ns - _ns(made.load_s / 2), "start", {**STARTED, "device": _device(made)}),
         (start_ns - _ns(made.load_s / 2), "load_start", {}),
-        (start_ns - _ns(made.load_s / 4), "load_end", {"train_images": 60000, "test_images": TEST_IMAGES}),
+        (
+            start_ns - _ns(made.load_s / 4),
+            "load_end",
+            {"train_images": 60000, "test_images": TEST_IMAGES},
+        ),
         (start_ns, "train_start", {**TRAINED, "epochs": made.epochs}),
         (start_ns, "epoch_start", {"epoch": 1}),
         (first_ns, "first_batch_end", {"epoch": 1, "loss": 2.3}),
@@ -393,7 +411,9 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
         (lingered_ns, "linger_end", {"linger_s": made.linger_s}),
         (lingered_ns, "end", {}),
     ]
-    return [{"event": name, "t_unix_ns": t, **more} for t, name, more in events], lingered_ns + _ns(0.2)
+    return [{"event": name, "t_unix_ns": t, **more} for t, name, more in events], lingered_ns + _ns(
+        0.2
+    )
 
 
 def _device(made: Made) -> str:
@@ -405,7 +425,9 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
 
     One more row after the end, when all memory but the machine's own is free again.
     """
-    t = np.append(np.arange(launched_ns + 10_000_000, exited_ns, _ns(made.spacing_s)), exited_ns + 2_000_000)
+    t = np.append(
+        np.arange(launched_ns + 10_000_000, exited_ns, _ns(made.spacing_s)), exited_ns + 2_000_000
+    )
     since = (t - start_ns) / 1e9
     busy = np.where(since < 0, since * 0.5, np.minimum(since, made.training_s)) + made.load_s / 2
     busy -= sum(np.clip(since, first, last) - first for first, last in made.cpu_idle)
@@ -431,7 +453,11 @@ def _samples(made: Made, start_ns: int, launched_ns: int, exited_ns: int) -> str
             2**30 + used,
         ]
         held = made.vram_end if since[i] > made.training_s / 2 else 1.0
-        own = 0 if gone or _device(made) == "cpu" else int(made.vram_bytes * float(share[i]) * left * held)
+        own = (
+            0
+            if gone or _device(made) == "cpu"
+            else int(made.vram_bytes * float(share[i]) * left * held)
+        )
         vram = made.vram_before_bytes + own
         age_s = _age_s(made, float(since[i]))
         read_s = float(since[i]) - age_s

@@ -31,7 +31,9 @@ def test_how_long_each_arm_takes_has_no_part_in_it() -> None:
     logs = np.random.default_rng(1).normal(0.0, 0.1, (4, 6))
     shifted = logs + np.array([[0.0], [1.0], [-2.0], [5.0]])
     first, second = effects_of(logs), effects_of(shifted)
-    assert first.f == pytest.approx(second.f) and first.effects.tolist() == pytest.approx(second.effects)
+    assert first.f == pytest.approx(second.f) and first.effects.tolist() == pytest.approx(
+        second.effects
+    )
 
 
 def test_the_drift_is_that_of_scipys_regression_of_the_blocks_means() -> None:
@@ -47,7 +49,9 @@ def test_the_p_value_is_right_where_blocks_are_alike() -> None:
     generator = np.random.default_rng(3)
     p = [effects_of(generator.normal(0.0, 0.1, (4, 5))).p for _ in range(2000)]
     assert np.mean(np.array(p) < 0.05) == pytest.approx(0.05, abs=0.015)
-    held = [effects_of(generator.normal(0.0, 0.1, (4, 5)) + 0.1 * np.arange(5)) for _ in range(2000)]
+    held = [
+        effects_of(generator.normal(0.0, 0.1, (4, 5)) + 0.1 * np.arange(5)) for _ in range(2000)
+    ]
     assert np.mean([one.low <= 0.1 <= one.high for one in held]) == pytest.approx(0.95, abs=0.015)
 
 
@@ -60,19 +64,28 @@ def test_blocks_that_are_all_there_is_have_effects_and_no_test() -> None:
 def conditions(repetitions: int) -> pd.DataFrame:
     """Launches one after the other, ten minutes apart in turn; the blocks were made backwards."""
     rows = [
-        {"dataset": "mnist", "engine": arm[1], "repetition": number, "launched_s": -600.0 * number + place}
+        {
+            "dataset": "mnist",
+            "engine": arm[1],
+            "repetition": number,
+            "launched_s": -600.0 * number + place,
+        }
         for number in range(1, repetitions + 1)
         for place, arm in enumerate((A, B, C))
     ]
     return pd.DataFrame(rows)
 
 
-def blocks(passes: dict[tuple[str, str], dict[int, int]], invalid: dict[int, str] | None = None) -> Blocks:
+def blocks(
+    passes: dict[tuple[str, str], dict[int, int]], invalid: dict[int, str] | None = None
+) -> Blocks:
     return Blocks(passes=passes, invalid={C: invalid or {}})
 
 
 def test_blocks_are_in_the_order_in_which_they_were_made() -> None:
-    chosen = choose([A, B, C], blocks({arm: dict.fromkeys((1, 2, 3), 0) for arm in (A, B, C)}), conditions(3))
+    chosen = choose(
+        [A, B, C], blocks({arm: dict.fromkeys((1, 2, 3), 0) for arm in (A, B, C)}), conditions(3)
+    )
     assert chosen.arms == (A, B, C) and chosen.left_out == ""
     assert chosen.repetitions == (3, 2, 1) and chosen.start_min.tolist() == [0.0, 10.0, 20.0]
 
@@ -81,7 +94,9 @@ def test_an_arm_of_fewer_repetitions_is_left_out_and_named() -> None:
     passes = {A: dict.fromkeys(range(1, 6), 0), B: dict.fromkeys(range(1, 6), 0), C: {1: 0, 2: 0}}
     chosen = choose([A, B, C], blocks(passes), conditions(5))
     assert (
-        chosen.arms == (A, B) and len(chosen.repetitions) == 5 and chosen.left_out == "left out: c on mnist"
+        chosen.arms == (A, B)
+        and len(chosen.repetitions) == 5
+        and chosen.left_out == "left out: c on mnist"
     )
 
 
@@ -93,7 +108,9 @@ def test_arms_that_were_added_later_do_not_take_the_others_along() -> None:
 
 def test_a_block_with_an_invalid_run_is_left_out_where_its_arm_has_more_to_give() -> None:
     every = dict.fromkeys(range(1, 6), 0)
-    chosen = choose([A, B, C], blocks({A: every, B: every, C: every}, {2: "swapping"}), conditions(5))
+    chosen = choose(
+        [A, B, C], blocks({A: every, B: every, C: every}, {2: "swapping"}), conditions(5)
+    )
     assert chosen.arms == (A, B, C) and set(chosen.repetitions) == {1, 3, 4, 5}
     assert chosen.left_out == "repetition 2: c is invalid (swapping)"
 
@@ -121,7 +138,9 @@ def test_effects_and_drift_stand_in_the_table(blocks_path: Path) -> None:
         ),
     ],
 )
-def test_too_few_blocks_or_arms_have_the_reason(made: MadeResults, reason: str, tmp_path: Path) -> None:
+def test_too_few_blocks_or_arms_have_the_reason(
+    made: MadeResults, reason: str, tmp_path: Path
+) -> None:
     rows = tables_of(read_index(write_results(tmp_path, made)))["blocks"]
     assert rows["block"].tolist() == ["all", "all"] and rows["f"].isna().all()
     assert rows["reason"].tolist() == [reason, reason]

@@ -76,6 +76,8 @@ def test_a_block_that_was_left_for_a_while_is_in_two_passes() -> None:
 
 def test_runs_of_unknown_times_are_taken_as_planned() -> None:
     names = blocks("ab", range(1, 5))
-    unknown = [Made("mnist", engine, repetition, math.nan, math.nan) for engine, repetition in names]
+    unknown = [
+        Made("mnist", engine, repetition, math.nan, math.nan) for engine, repetition in names
+    ]
     assert pairs(unknown, "a", "b") == [1, 2, 3, 4]
     assert pairs([*session(names)[:5], unknown[5], *session(names)[6:]], "a", "b") == [1, 2, 3, 4]

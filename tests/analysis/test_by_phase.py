@@ -61,7 +61,9 @@ def test_what_a_run_does_in_each_phase_is_the_same_however_long_it_takes(
         cpu_s = np.concatenate(([0.0], np.cumsum(np.diff(t_s) * level[:-1])))
         frames.append(means(samples(t_s, cpu_s, level), spans, 2000.0))
     a, b = frames
-    assert a["phase"].tolist() == [name for name in NAMES for _ in range(PARTS)] == b["phase"].tolist()
+    assert (
+        a["phase"].tolist() == [name for name in NAMES for _ in range(PARTS)] == b["phase"].tolist()
+    )
     assert np.allclose(a["rss_bytes"], np.repeat([0, 1, 2, 3], PARTS), atol=0.02)
     assert np.allclose(a[list(COLUMNS)], b[list(COLUMNS)], atol=2.0)
 
@@ -92,7 +94,9 @@ def test_a_value_holds_for_five_periods_and_a_part_without_one_is_missing() -> N
 def test_no_value_and_no_width_are_missing() -> None:
     t_s = np.arange(-1.0, 3.0, 0.1)
     nothing = np.full(t_s.size, np.nan)
-    assert means(samples(t_s, nothing, nothing), phases(1.0, 2.0))[list(COLUMNS)].isna().all(axis=None)
+    assert (
+        means(samples(t_s, nothing, nothing), phases(1.0, 2.0))[list(COLUMNS)].isna().all(axis=None)
+    )
     flat = means(samples(t_s, t_s, t_s), phases(1.0, 0.0))
     assert flat[flat["phase"] == "first batch"][list(COLUMNS)].isna().all(axis=None)
     assert means(samples(t_s[:0], t_s[:0], t_s[:0]), phases(1.0, 2.0))["rss_bytes"].isna().all()
@@ -108,7 +112,9 @@ def test_mean_and_range_are_over_the_runs_that_measured_the_resource() -> None:
     found = mean_by_phase([run_of(1.0), never, run_of(5.0)])
     assert list(found.columns) == list(FRAME[2:])
     gpu = found[found["column"] == "gpu_util_pct"]
-    assert set(gpu[["n", "mean", "min", "max"]].itertuples(index=False, name=None)) == {(2, 3.0, 1.0, 5.0)}
+    assert set(gpu[["n", "mean", "min", "max"]].itertuples(index=False, name=None)) == {
+        (2, 3.0, 1.0, 5.0)
+    }
     memory = found[found["column"] == "rss_bytes"]
     assert set(memory["n"]) == {3} and set(memory["mean"]) == {5.0}
     assert memory["place"].tolist() == pytest.approx([0.05 + 0.1 * k for k in range(20)])

@@ -24,7 +24,9 @@ from evenground.judged import NOT_RECORDED
 from evenground.replay import redraw
 
 ROOT = Path(__file__).parents[2]
-MADE = MadeResults(datasets=(("digits", "Digits", "mlp"),), engines=("keras",), repetitions=3, gpu=True)
+MADE = MadeResults(
+    datasets=(("digits", "Digits", "mlp"),), engines=("keras",), repetitions=3, gpu=True
+)
 OTHER = "GPU-99999999-2222-3333-4444-555555555555"
 OF_CARD = ("throttling", "foreign process", "desktop", "off the card")
 OF_RECORD = ("gpu power limit", "gpu clock", "gpu persistence", "card")
@@ -117,7 +119,11 @@ def test_a_driver_that_answered_late_is_no_reason(index: Path) -> None:
 def test_how_a_card_is_set_is_a_warning(index: Path) -> None:
     set_card(index, 0, power_limit_w=150.0)
     (limit, card) = sorted(findings(index), key=lambda row: row["finding"], reverse=True)
-    assert (limit["repetition"], limit["state"], limit["finding"]) == (1, "warned", "gpu power limit")
+    assert (limit["repetition"], limit["state"], limit["finding"]) == (
+        1,
+        "warned",
+        "gpu power limit",
+    )
     assert (limit["value"], limit["reason"].rpartition(": ")[2]) == (50, "150 W of 200 W")
     assert card["finding"] == "card"
 
@@ -125,7 +131,11 @@ def test_how_a_card_is_set_is_a_warning(index: Path) -> None:
 def test_runs_of_a_group_on_unlike_cards_are_one_warning_of_the_group(index: Path) -> None:
     set_card(index, 1, uuid=OTHER, pci="00000000:66:00.0", ecc=True)
     (row,) = findings(index)
-    assert pd.isna(row["repetition"]) and (row["state"], row["value"], row["limit"]) == ("warned", 3, 0)
+    assert pd.isna(row["repetition"]) and (row["state"], row["value"], row["limit"]) == (
+        "warned",
+        3,
+        0,
+    )
     assert row["reason"].endswith(
         ": card: 2 cards; position: 00000000:65:00.0 (2 runs), 00000000:66:00.0 (1 run); "
         "ECC: off (2 runs), on (1 run)"
@@ -136,7 +146,9 @@ def test_no_table_and_no_page_has_a_uuid(index: Path) -> None:
     set_card(index, 1, uuid=OTHER)
     redraw(read_index(index), index, index.parent, read_claims(ROOT))
     made = ("tables", "figures", "normalised")
-    files = [path for name in made for path in (index.parent / name).iterdir() if path.suffix != ".png"]
+    files = [
+        path for name in made for path in (index.parent / name).iterdir() if path.suffix != ".png"
+    ]
     files += [index.parent / name for name in ("report.html", "verdicts.json", "metrics.json")]
     assert len(files) > 50
     for path in files:
@@ -144,11 +156,16 @@ def test_no_table_and_no_page_has_a_uuid(index: Path) -> None:
         assert "2222-3333" not in text and "GPU-9" not in text and "GPU-1" not in text, path
 
 
-def test_of_an_older_run_nothing_is_known_and_on_the_processor_nothing_is_asked(index: Path) -> None:
+def test_of_an_older_run_nothing_is_known_and_on_the_processor_nothing_is_asked(
+    index: Path,
+) -> None:
     # Runs from before there was a record have a list of the machine's cards.
     change_run(index, 0, environment={"gpu": [{"name": "Made Card", "memory_bytes": 2**33}]})
     assert not_known(index) == dict.fromkeys(OF_RECORD, 1)
-    assert why_unknown(normalise(read_index(index)).conditions)["GPU"] == f"how it was set: {NOT_RECORDED}"
+    assert (
+        why_unknown(normalise(read_index(index)).conditions)["GPU"]
+        == f"how it was set: {NOT_RECORDED}"
+    )
     assert findings(index) == []
 
 
@@ -169,14 +186,18 @@ def test_a_wrong_record_is_one_line(index: Path, wrong: Any) -> None:
 
 def test_odd_words_of_a_card_break_out_of_no_table(index: Path) -> None:
     odd = "/_$ | <script>alert(1)</script>\x1b[2J\n| a | " + "x" * 100
-    set_card(index, 1, compute_mode=odd, libraries={odd: odd}, near_cpus=odd * 50, missing={"ecc": odd})
+    set_card(
+        index, 1, compute_mode=odd, libraries={odd: odd}, near_cpus=odd * 50, missing={"ecc": odd}
+    )
     redraw(read_index(index), index, index.parent, read_claims(ROOT))
     text = (index.parent / "tables/quality.md").read_text(encoding="utf-8")
     assert all(line.isprintable() for line in text.splitlines()) and "<" not in text
     assert "<script>alert" not in (index.parent / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_page_and_a_comparison_name_the_card_and_its_settings(index: Path, tmp_path: Path) -> None:
+def test_the_page_and_a_comparison_name_the_card_and_its_settings(
+    index: Path, tmp_path: Path
+) -> None:
     redraw(read_index(index), index, index.parent, read_claims(ROOT))
     page = (index.parent / "report.html").read_text(encoding="utf-8")
     assert "name Made Card; MIG instance none; memory 8192 MiB; capability 8.6; ECC off" in page

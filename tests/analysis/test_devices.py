@@ -37,7 +37,9 @@ def arm(index: Path, told: str, **parameters: Any) -> Path:
     """Let the second engine be an arm of the first one, told this accelerator."""
     content = json.loads(index.read_text())
     content["engines"][1]["arm_of"] = content["engines"][0]["name"]
-    change_index(index, engines=content["engines"], parameters={**content["parameters"], **parameters})
+    change_index(
+        index, engines=content["engines"], parameters={**content["parameters"], **parameters}
+    )
     for number, run in enumerate(content["runs"]):
         if run["engine"] == content["engines"][1]["name"]:
             change_run(index, number, environment={"gpu": {"accelerator": told}})
@@ -59,11 +61,18 @@ def test_the_table_of_runs_has_each_device(tmp_path: Path) -> None:
 
 
 def test_a_run_that_did_not_finish_has_none(tmp_path: Path) -> None:
-    made = MadeResults(datasets=DIGITS, repetitions=1, lost={("digits", "jax", 1): ("failed", "crashed")})
-    assert tables_of(read_index(write_results(tmp_path, made)))["runs"]["device"].tolist() == ["cpu", ""]
+    made = MadeResults(
+        datasets=DIGITS, repetitions=1, lost={("digits", "jax", 1): ("failed", "crashed")}
+    )
+    assert tables_of(read_index(write_results(tmp_path, made)))["runs"]["device"].tolist() == [
+        "cpu",
+        "",
+    ]
 
 
-def test_engines_on_unlike_devices_are_a_finding_and_every_table_and_figure_says_so(tmp_path: Path) -> None:
+def test_engines_on_unlike_devices_are_a_finding_and_every_table_and_figure_says_so(
+    tmp_path: Path,
+) -> None:
     index = results(tmp_path, keras=ON_CARD, jax="cpu")
     rows = findings(index, "device")
     assert [(row["engine"], row["state"], row["value"], row["limit"]) for row in rows] == [
@@ -71,7 +80,9 @@ def test_engines_on_unlike_devices_are_a_finding_and_every_table_and_figure_says
         ("jax", "invalid", 2, 1),
     ]
     words = f"keras on {ON_CARD}; jax on cpu"
-    assert {row["reason"] for row in rows} == {f"devices that were computed on in one comparison: {words}"}
+    assert {row["reason"] for row in rows} == {
+        f"devices that were computed on in one comparison: {words}"
+    }
     ratios = tables_by_files(index)["time_ratio"]
     assert ratios["reason"].str.endswith(f"; {words}").all() and ratios["ratio"].notna().all()
     folder = index.parent
@@ -97,8 +108,12 @@ def test_one_run_that_fell_back_is_enough(tmp_path: Path) -> None:
         fell = engine == "jax" and repetition == 2
         return replace(made_run(dataset, engine, repetition, gpu), device="cpu" if fell else None)
 
-    index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=3, gpu=True, make=make))
-    assert findings(index, "device")[0]["reason"].endswith(f": keras on {ON_CARD}; jax on {ON_CARD} and cpu")
+    index = write_results(
+        tmp_path, MadeResults(datasets=DIGITS, repetitions=3, gpu=True, make=make)
+    )
+    assert findings(index, "device")[0]["reason"].endswith(
+        f": keras on {ON_CARD}; jax on {ON_CARD} and cpu"
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +141,12 @@ def test_a_training_off_the_card_is_invalid(gpu_index_path: Path, tmp_path: Path
 
     change_run(index, 0, off)
     (row,) = findings(index, "off the card")
-    assert (row["engine"], row["repetition"], row["state"], row["value"]) == ("keras", 1, "invalid", 1)
+    assert (row["engine"], row["repetition"], row["state"], row["value"]) == (
+        "keras",
+        1,
+        "invalid",
+        1,
+    )
 
 
 def findings_of(index: Path, name: str) -> int:

@@ -33,7 +33,9 @@ def results(to: Path, repetitions: int = 1, **changes: Any) -> Path:
     def make(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
         return replace(made_run(dataset, engine, repetition, gpu), power_mean_s=MEAN_S, **changes)
 
-    return write_results(to, MadeResults(datasets=DIGITS, repetitions=repetitions, gpu=True, make=make))
+    return write_results(
+        to, MadeResults(datasets=DIGITS, repetitions=repetitions, gpu=True, make=make)
+    )
 
 
 def row_of(index: Path, engine: str = "keras") -> dict[str, Any]:
@@ -63,7 +65,11 @@ def test_the_counter_is_right_where_the_integral_of_power_is_far_off(
 
 def test_net_energy_is_without_what_the_card_draws_anyway(tmp_path: Path) -> None:
     row = row_of(results(tmp_path))
-    assert (row["baseline_w_median"], row["baseline_from"], row["reason"]) == (IDLE_W, "counter", "")
+    assert (row["baseline_w_median"], row["baseline_from"], row["reason"]) == (
+        IDLE_W,
+        "counter",
+        "",
+    )
     assert row["net_j_median"] == pytest.approx((BUSY_W - IDLE_W) * 3.0, rel=0.01)
     assert row["net_j_median"] == pytest.approx(row["energy_j_median"] - 3.0 * IDLE_W)
     images = 3 * 60_000
@@ -78,10 +84,14 @@ def test_the_tables_of_runs_and_of_sides_have_the_same_energy(tmp_path: Path) ->
     assert runs["gpu_energy_j"].median() == pytest.approx(row_of(index)["energy_j_median"])
     assert runs["gpu_net_energy_j"].median() == pytest.approx(row_of(index)["net_j_median"])
     side = read_side("a", read_index(index))
-    assert side.of("digits", "keras", "gpu_energy_j") == pytest.approx(runs["gpu_energy_j"].tolist())
+    assert side.of("digits", "keras", "gpu_energy_j") == pytest.approx(
+        runs["gpu_energy_j"].tolist()
+    )
     found = measures(side, side).set_index(["engine", "measure"])
     assert found.loc[("keras", "gpu_net_energy_j"), "unit"] == "J"
-    assert metrics(tables)["digits"]["keras"]["gpu_energy_j"] == pytest.approx(runs["gpu_energy_j"].median())
+    assert metrics(tables)["digits"]["keras"]["gpu_energy_j"] == pytest.approx(
+        runs["gpu_energy_j"].median()
+    )
 
 
 def test_the_power_before_is_of_the_driver_where_there_is_no_counter_then(tmp_path: Path) -> None:
@@ -121,7 +131,8 @@ def test_without_the_counter_it_is_missing_with_its_reason_and_never_the_integra
     row = row_of(index)
     assert row["reason"] == reason and row["n"] == 0
     assert all(
-        math.isnan(row[f"{name}_median"]) for name in ("energy_j", "net_j", "baseline_w", "j_per_image")
+        math.isnan(row[f"{name}_median"])
+        for name in ("energy_j", "net_j", "baseline_w", "j_per_image")
     )
     assert row_of(index, "jax")["n"] == 1
 
@@ -143,7 +154,9 @@ def test_a_gap_within_the_training_keeps_its_energy(tmp_path: Path) -> None:
     assert row_of(index)["energy_j_median"] == pytest.approx(before, rel=1e-6)
 
 
-def test_of_a_run_without_a_look_before_the_launch_only_the_net_energy_is_missing(tmp_path: Path) -> None:
+def test_of_a_run_without_a_look_before_the_launch_only_the_net_energy_is_missing(
+    tmp_path: Path,
+) -> None:
     index = results(tmp_path, repetitions=2)
     folder = read_runs(read_index(index))[0].folder
     say_of_baseline(folder, None)
@@ -163,7 +176,9 @@ def test_a_training_on_the_processor_has_no_energy_of_the_card(tmp_path: Path) -
 
 def test_without_a_finished_run_the_table_says_so(tmp_path: Path) -> None:
     lost = {("digits", engine, 1): ("failed", "crashed") for engine in ("keras", "jax")}
-    index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1, gpu=True, lost=lost))
+    index = write_results(
+        tmp_path, MadeResults(datasets=DIGITS, repetitions=1, gpu=True, lost=lost)
+    )
     assert row_of(index)["reason"] == NO_RUN and math.isnan(row_of(index)["energy_j_median"])
 
 
@@ -172,4 +187,7 @@ def test_a_counter_is_read_straight_between_readings() -> None:
     counter = np.array([0.0, 10.0, 30.0, 100.0])
     assert rise(t_ns, counter, S // 2, 7 * S // 2) == (pytest.approx(65.0 - 5.0), "")
     assert rise(t_ns, np.array([0.0, 10.0, np.nan, 100.0]), 0, 2 * S) == (pytest.approx(40.0), "")
-    assert math.isnan(rise(t_ns, counter, -1, S)[0]) and rise(t_ns, counter, 0, 5 * S)[1] == NOT_COVERED
+    assert (
+        math.isnan(rise(t_ns, counter, -1, S)[0])
+        and rise(t_ns, counter, 0, 5 * S)[1] == NOT_COVERED
+    )

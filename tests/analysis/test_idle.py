@@ -109,7 +109,9 @@ def test_a_second_of_silence_is_found_beside_uneven_work(seed: int, rate_hz: flo
     begin_s = draw.uniform(0.5, 10.0)
     # The work stands still while the clock goes on: as much is done before and after.
     worked_s = t_s - np.clip(t_s - begin_s, 0.0, 1.0)
-    assert right_within(found(t_s, np.interp(worked_s, t_s, uneven)), begin_s, begin_s + 1.0, 1 / rate_hz)
+    assert right_within(
+        found(t_s, np.interp(worked_s, t_s, uneven)), begin_s, begin_s + 1.0, 1 / rate_hz
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -139,9 +141,13 @@ def test_a_window_shorter_than_the_least_is_none() -> None:
     ("silent", "cores", "windows"),
     [
         pytest.param([(3.0, 3.5), (3.55, 4.0)], 1.0, [(3.0, 4.0)], id="a short blip"),
-        pytest.param([(3.0, 3.5), (3.7, 4.2)], 1.0, [(3.0, 3.5), (3.7, 4.2)], id="too long for a blip"),
+        pytest.param(
+            [(3.0, 3.5), (3.7, 4.2)], 1.0, [(3.0, 3.5), (3.7, 4.2)], id="too long for a blip"
+        ),
         pytest.param([(3.0, 3.4), (3.5, 3.6)], 2.0, [(3.0, 3.4)], id="not quiet as a whole"),
-        pytest.param([(3.0, 3.9), (3.95, 3.97)], 2.0, [(3.0, 3.9)], id="a dip of the work after it"),
+        pytest.param(
+            [(3.0, 3.9), (3.95, 3.97)], 2.0, [(3.0, 3.9)], id="a dip of the work after it"
+        ),
     ],
 )
 def test_a_blip_does_not_part_a_window(silent: Spans, cores: float, windows: Spans) -> None:
@@ -203,7 +209,8 @@ def test_with_a_gpu_only_what_both_do_not_use_is_idle() -> None:
 def events(*epochs_s: tuple[float, float], end_s: float) -> Moments:
     """A training of these epochs, with 0.3 s from its end to the evaluation."""
     made = tuple(
-        Epoch(k, T0 + round(a * S), T0 + round(b * S), 0.1, 0.9, 60) for k, (a, b) in enumerate(epochs_s, 1)
+        Epoch(k, T0 + round(a * S), T0 + round(b * S), 0.1, 0.9, 60)
+        for k, (a, b) in enumerate(epochs_s, 1)
     )
     end = T0 + round(end_s * S)
     later = (end, end + 3 * S // 10, end + S, end + 2 * S)
@@ -263,9 +270,9 @@ def test_windows_of_made_runs_stand_in_the_tables_with_their_phase(waited: Path)
     assert jax["reason"].tolist() == [NONE] * 3
     runs = tables["runs"].set_index(["engine", "repetition"])
     assert runs.loc["keras", "idle_s"].tolist() == pytest.approx(keras["length_s"].tolist())
-    assert (runs.loc["keras", "idle_share"] * runs.loc["keras", "training_s"]).tolist() == pytest.approx(
-        keras["length_s"].tolist()
-    )
+    assert (
+        runs.loc["keras", "idle_share"] * runs.loc["keras", "training_s"]
+    ).tolist() == pytest.approx(keras["length_s"].tolist())
     assert (runs.loc["jax", "idle_s"] == 0.0).all()
 
 
@@ -282,7 +289,9 @@ def test_the_finding_names_share_and_phase_and_the_spread_its_cause(waited: Path
 def test_headline_tables_have_the_idle_time_and_no_ratio_of_it(waited: Path) -> None:
     tables = tables_of(read_index(waited))
     idle = tables["training_time"].query("measure == 'idle_s'").set_index("engine")
-    assert idle.loc["keras", "median"] == pytest.approx(0.5, abs=0.1) and idle.loc["jax", "max"] == 0.0
+    assert (
+        idle.loc["keras", "median"] == pytest.approx(0.5, abs=0.1) and idle.loc["jax", "max"] == 0.0
+    )
     assert set(idle["n"]) == {3}
     assert "idle_s" not in set(tables["time_ratio"]["measure"])
     assert metrics(tables)["digits"]["keras"]["idle_s"] == idle.loc["keras", "median"]
@@ -291,7 +300,11 @@ def test_headline_tables_have_the_idle_time_and_no_ratio_of_it(waited: Path) -> 
 def test_a_run_without_a_counter_is_not_known_and_not_zero(tmp_path: Path) -> None:
     index = write_results(tmp_path, MadeResults(datasets=DIGITS, make=waiting))
     change_run(index, 0, lambda frame: frame.__setitem__("cpu_s", ""))
-    change_run(index, 2, lambda frame: frame.__setitem__("cpu_s", frame["cpu_s"].where(frame.index < 40, "")))
+    change_run(
+        index,
+        2,
+        lambda frame: frame.__setitem__("cpu_s", frame["cpu_s"].where(frame.index < 40, "")),
+    )
     tables = tables_by_files(index)
     runs = tables["runs"].set_index(["engine", "repetition"])
     assert runs.loc["keras", "idle_s"].isna().tolist() == [True, True, False]
@@ -300,7 +313,9 @@ def test_a_run_without_a_counter_is_not_known_and_not_zero(tmp_path: Path) -> No
     assert rows["reason"].iloc[-1] == f"{NOT_COVERED} (2 of 3 runs)"
     time = tables["training_time"].query("measure == 'idle_s' and engine == 'keras'").iloc[0]
     assert (time["n"], time["n_wanted"]) == (1, 3)
-    assert tables["quality"].query("finding == 'spread'").empty, "of two of three runs it is not known"
+    assert tables["quality"].query("finding == 'spread'").empty, (
+        "of two of three runs it is not known"
+    )
 
 
 def one_lost(values: pd.Series[str]) -> pd.Series[str]:
@@ -332,13 +347,17 @@ def test_on_a_gpu_the_idle_time_is_when_neither_works(tmp_path: Path) -> None:
     index = gpu_results(tmp_path / "busy")
     change_run(index, 4, lambda frame: frame.__setitem__("gpu_util_pct", "60"))
     runs = tables_by_files(index)["runs"].set_index(["engine", "repetition"])
-    assert runs.loc[("keras", 3), "idle_s"] == 0.0, "the CPU waits for the card: nothing idle in that"
+    assert runs.loc[("keras", 3), "idle_s"] == 0.0, (
+        "the CPU waits for the card: nothing idle in that"
+    )
 
 
 def test_without_values_of_the_gpu_it_is_not_known(tmp_path: Path) -> None:
     index = gpu_results(tmp_path)
     change_run(index, 0, lambda frame: frame.__setitem__("gpu_util_pct", ""))
-    change_run(index, 4, lambda frame: frame.__setitem__("gpu_util_pct", one_lost(frame["gpu_util_pct"])))
+    change_run(
+        index, 4, lambda frame: frame.__setitem__("gpu_util_pct", one_lost(frame["gpu_util_pct"]))
+    )
     tables = tables_by_files(index)
     runs = tables["runs"].set_index(["engine", "repetition"])
     assert runs.loc["keras", "idle_s"].isna().tolist() == [True, False, True]
@@ -355,6 +374,8 @@ def test_unknown_idle_time_is_counted_with_the_other_gates(tmp_path: Path) -> No
 def test_the_note_lists_how_each_engine_waits(waited: Path) -> None:
     index = read_index(waited)
     engines = (replace(index.engines[0], wait_policy="sleeps at once"), index.engines[1])
-    said = notes("idle_windows", replace(index, engines=engines), tables_of(index)["quality"], {}, {})
+    said = notes(
+        "idle_windows", replace(index, engines=engines), tables_of(index)["quality"], {}, {}
+    )
     assert "`keras`: sleeps at once" in said and "`jax`: not recorded" in said
     assert "waits actively" in said

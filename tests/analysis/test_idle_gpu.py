@@ -76,7 +76,10 @@ def test_a_missing_sample_ends_a_window_and_leaves_it_open() -> None:
 
 
 def test_a_row_that_is_not_there_ends_a_window_too() -> None:
-    assert spans([5, 0, 0, 0, 0, 5], [0, 1, 2, 4, 5, 6]) == [Span(1, 2, True, False), Span(3, 4, False, True)]
+    assert spans([5, 0, 0, 0, 0, 5], [0, 1, 2, 4, 5, 6]) == [
+        Span(1, 2, True, False),
+        Span(3, 4, False, True),
+    ]
     assert spans([5, 0, 0, 5], [0, 10, 14, 15]) == []
 
 
@@ -90,7 +93,11 @@ def test_length_is_that_of_the_time_stamps() -> None:
 
 @settings(max_examples=200)
 @given(
-    st.floats(1.0, 4.0), st.floats(0.8, 4.0), st.floats(0.02, 0.5), st.floats(0.0, 0.999), st.floats(0, 0.099)
+    st.floats(1.0, 4.0),
+    st.floats(0.8, 4.0),
+    st.floats(0.02, 0.5),
+    st.floats(0.0, 0.999),
+    st.floats(0, 0.099),
 )
 def test_the_true_window_is_within_what_the_row_says(
     begin_s: float, length_s: float, window_s: float, shift: float, offset_s: float
@@ -158,7 +165,9 @@ def test_the_idle_windows_of_the_thesis_are_found_in_every_run(gpu_index_path: P
         for number, (begin_s, end_s) in enumerate(true, start=1):
             mine = keras[keras["window"] == number]
             assert (abs(mine["length_s"] - (end_s - begin_s)) <= mine["plus_minus_s"]).all()
-            assert (mine["start_s"] <= begin_s + 0.14).all() and (mine["end_s"] >= end_s - 0.14).all()
+            assert (mine["start_s"] <= begin_s + 0.14).all() and (
+                mine["end_s"] >= end_s - 0.14
+            ).all()
             assert (mine["util_window_s"] == WINDOW_S).all() and (mine["open"] == "").all()
     jax = table[table["engine"] == "jax"]
     assert jax["reason"].tolist() == [NONE] * 6 and jax["length_s"].isna().all()

@@ -43,7 +43,11 @@ def test_index_gives_groups_runs_and_root(index_path: Path) -> None:
         ("shapes", "keras"),
         ("shapes", "jax"),
     ]
-    assert [run.status for run in index.group_runs("digits", "jax")] == ["finished", "failed", "finished"]
+    assert [run.status for run in index.group_runs("digits", "jax")] == [
+        "finished",
+        "failed",
+        "finished",
+    ]
     assert len(index.finished) == 10
     assert index.root == index_path.parent.parent
 
@@ -66,11 +70,20 @@ def test_run_folder_becomes_typed_records(index_path: Path) -> None:
         ({"schema": "two"}, "schema"),
         ({"report": {"grid_s": 0}}, "report.grid_s"),
         ({"report": {"grid_s": 0.1, "stand_ins": {"elixir": "../x"}}}, "report.stand_ins.elixir"),
-        ({"engines": [{"name": "keras", "label": "Keras", "colour": "orange"}]}, "engines.0.colour"),
+        (
+            {"engines": [{"name": "keras", "label": "Keras", "colour": "orange"}]},
+            "engines.0.colour",
+        ),
         ({"engines": [{"name": "keras", "label": "Keras"}]}, "does not list"),
         ({"runs": [{"dataset": "digits"}]}, "runs.0."),
-        ({"absent": [{"name": "axon", "label": "Axon", "reason": "two\nlines"}]}, "absent.0.reason"),
-        ({"absent": [{"name": "jax", "label": "JAX", "reason": "gone"}]}, "an engine stands there twice"),
+        (
+            {"absent": [{"name": "axon", "label": "Axon", "reason": "two\nlines"}]},
+            "absent.0.reason",
+        ),
+        (
+            {"absent": [{"name": "jax", "label": "JAX", "reason": "gone"}]},
+            "an engine stands there twice",
+        ),
     ],
 )
 def test_broken_index_names_the_field(small: Path, fields: dict[str, Any], words: str) -> None:
@@ -132,7 +145,9 @@ def test_missing_or_changed_file_is_refused(small: Path, name: str, harm: str) -
         path.unlink()
     else:
         path.write_bytes(path.read_bytes() + b"\n")
-    with pytest.raises(EvengroundError, match="missing" if harm == "removed" else "not the one recorded"):
+    with pytest.raises(
+        EvengroundError, match="missing" if harm == "removed" else "not the one recorded"
+    ):
         read_everything(small)
 
 
@@ -179,7 +194,9 @@ def test_a_run_that_cannot_be_read_is_named_with_its_reason(
 
 def test_an_index_of_another_schema_names_both_and_the_way_out(small: Path) -> None:
     change(small, schema=1)
-    with pytest.raises(EvengroundError, match=r"schema 1, .* reads schema 2 .*evenground convert OLD\.zip"):
+    with pytest.raises(
+        EvengroundError, match=r"schema 1, .* reads schema 2 .*evenground convert OLD\.zip"
+    ):
         read_index(small)
 
 
@@ -191,9 +208,7 @@ def read_everything(index_path: Path) -> list[Run]:
     return runs
 
 
-HEAD = (
-    "t_mono_ns,cpu_s,rss_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,machine_used_bytes,free_used_bytes,"
-)
+HEAD = "t_mono_ns,cpu_s,rss_bytes,gpu_util_pct,vram_used_bytes,gpu_power_w,machine_used_bytes,free_used_bytes,"
 HEAD += "cpu_since_boot_pct\n"
 
 
@@ -235,7 +250,9 @@ def test_an_arm_is_compared_with_its_engine_only(tmp_path: Path) -> None:
     with_arm(path, "jax")
     index = read_index(path)
     assert [engine.name for engine in index.main] == ["keras", "jax"]
-    assert [(d.name, e.name) for d, e in index.groups() if e.name == "eager"] == [("shapes", "eager")]
+    assert [(d.name, e.name) for d, e in index.groups() if e.name == "eager"] == [
+        ("shapes", "eager")
+    ]
     named = {d.name: [(a.name, b.name) for a, b in index.pairs(d.name)] for d in index.datasets}
     assert named == {"digits": [("keras", "jax")], "shapes": [("keras", "jax"), ("jax", "eager")]}
     ratios = tables_of(index)["time_ratio"]

@@ -39,7 +39,13 @@ LAUNCH_ROWS, TRAIN_END_ROW = 20, 50
 
 def run_of(to: Path, change: Callable[[pd.DataFrame], Any] | None = None, **made: Any) -> Run:
     """One run of Keras with a GPU: 300 MiB of its own, 700 of others."""
-    given = {"vram_bytes": 300 * MIB, "vram_before_bytes": 700 * MIB, "linger_s": 2.0, "gpu": True, **made}
+    given = {
+        "vram_bytes": 300 * MIB,
+        "vram_before_bytes": 700 * MIB,
+        "linger_s": 2.0,
+        "gpu": True,
+        **made,
+    }
     results = MadeResults(
         datasets=DIGITS,
         engines=("keras",),
@@ -58,7 +64,9 @@ def test_vram_as_published_is_the_processes_own_over_the_card_of_the_thesis(tmp_
     trace = as_published(see(run_of(tmp_path), 0.1))
     assert CARD_BYTES == 7981 * MIB
     assert peak(trace, "vram") == pytest.approx(100 * 300 / 7981)
-    assert peak(trace, "vram") != pytest.approx(100 * 1000 / 7981, rel=0.5), "not what the card holds"
+    assert peak(trace, "vram") != pytest.approx(100 * 1000 / 7981, rel=0.5), (
+        "not what the card holds"
+    )
 
 
 def test_vram_is_what_the_card_holds_more_than_before_the_launch(tmp_path: Path) -> None:
@@ -77,7 +85,9 @@ def test_of_a_run_without_a_look_before_the_launch_the_first_value_is_taken(tmp_
 
 def test_a_verdict_says_so_of_older_runs(tmp_path: Path) -> None:
     world = {name: replace(made, baseline=False) for name, made in THESIS.items()}
-    found = verdicts(experiment(tmp_path, world, datasets=(("mnist", "MNIST", "mlp"),), repetitions=3))
+    found = verdicts(
+        experiment(tmp_path, world, datasets=(("mnist", "MNIST", "mlp"),), repetitions=3)
+    )
     assert found["V3-mnist", "corrected"].reason.endswith(
         f"axon on mnist: {AFTER_LAUNCH} ({NO_BASELINE}) (3 of 3 runs); "
         f"keras on mnist: {AFTER_LAUNCH} ({NO_BASELINE}) (3 of 3 runs)"
@@ -93,7 +103,9 @@ def test_the_last_value_stands_between_two_that_the_driver_gave(tmp_path: Path) 
     assert np.isnan(asked).mean() > 0.8 and not np.isnan(held).any()
     assert held[known[1] : known[2]].tolist() == [asked[known[1]]] * 10
     # Five periods old at most, as everywhere.
-    only = run_of(tmp_path / "b", lambda frame: frame.loc.__setitem__((slice(1, 80), "vram_tree_bytes"), ""))
+    only = run_of(
+        tmp_path / "b", lambda frame: frame.loc.__setitem__((slice(1, 80), "vram_tree_bytes"), "")
+    )
     assert np.isnan(own_vram_bytes(only.samples(), only.process)).sum() > 10
 
 
@@ -131,8 +143,12 @@ def test_a_framework_that_frees_its_own_memory_has_freed_all_of_it(tmp_path: Pat
     assert end_to_peak(as_published(see(run, 0.1)), "vram") == 1.0
 
 
-@pytest.mark.parametrize(("late", "zeroed"), [(MOST_SLOW - 1, 0), (MOST_SLOW, 10), (MOST_SLOW + 1, 10)])
-def test_after_thirty_slow_samples_both_values_are_zero_for_the_rest(late: int, zeroed: int) -> None:
+@pytest.mark.parametrize(
+    ("late", "zeroed"), [(MOST_SLOW - 1, 0), (MOST_SLOW, 10), (MOST_SLOW + 1, 10)]
+)
+def test_after_thirty_slow_samples_both_values_are_zero_for_the_rest(
+    late: int, zeroed: int
+) -> None:
     """As in `measure(_, error_count) when error_count >= 30`, which counts the samples before."""
     steps = np.array([0.1] * 5 + [0.2] * late + [0.1] * 10)
     t_ns = np.concatenate(([0], np.round(np.cumsum(steps) * 1e9).astype(np.int64)))
@@ -162,7 +178,9 @@ def test_its_zeros_are_the_instruments_own(tmp_path: Path) -> None:
 def test_a_verdict_names_the_zeros_as_a_possible_cause(tmp_path: Path) -> None:
     """G3: Elixir's use never falls to zero, and the old instrument says that it does."""
     world = changed(THESIS, gpu_zero_s=0.0, spacing_s=0.2)
-    found = verdicts(experiment(tmp_path, world, datasets=(("cifar10", "CIFAR-10", "cnn"),), repetitions=3))
+    found = verdicts(
+        experiment(tmp_path, world, datasets=(("cifar10", "CIFAR-10", "cnn"),), repetitions=3)
+    )
     ours, theirs = (found["G3-cifar10", name] for name in ("corrected", "as-published"))
     assert ours.verdict == "contradicted" and SILENT not in ours.reason
     assert theirs.verdict == "direction reproduced, other size"

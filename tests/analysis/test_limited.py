@@ -26,7 +26,11 @@ def made(to: Path, limit: Any, images: Any = WHOLE) -> Path:
     """Index of two engines and an arm of the first one, trained on so many images."""
     index = write_results(to, MadeResults(datasets=MNIST, engines=("keras", "jax", "part")))
     content = json.loads(index.read_text())
-    content["engines"][2] |= {"arm_of": "keras", "train_limit": limit, "label": "Keras (part), 320 images"}
+    content["engines"][2] |= {
+        "arm_of": "keras",
+        "train_limit": limit,
+        "label": "Keras (part), 320 images",
+    }
     content["datasets"][0]["train_images"] = images
     index.write_text(json.dumps(content))
     return index
@@ -56,14 +60,18 @@ def test_its_ratio_is_missing_with_the_reason(limited: Path, whole: Path) -> Non
     assert not before["ratio"].isna().any()
     counts = ["n_baseline", "n_engine", "n_wanted"]
     assert rows[counts].equals(before[counts]) and (rows["n_engine"] == 3).all()
-    assert table(limited, "time_ratio", engine="jax").equals(table(whole, "time_ratio", engine="jax"))
+    assert table(limited, "time_ratio", engine="jax").equals(
+        table(whole, "time_ratio", engine="jax")
+    )
 
 
 def test_every_table_of_runs_says_so(limited: Path, whole: Path) -> None:
     for page in sorted((limited / "tables").glob("*.md")):
         told = page.stem not in {"lines_of_code", "calibration"}
         assert (TOLD in page.read_text(encoding="utf-8")) == told, page.stem
-        assert "Not the whole work" not in (whole / "tables" / page.name).read_text(encoding="utf-8")
+        assert "Not the whole work" not in (whole / "tables" / page.name).read_text(
+            encoding="utf-8"
+        )
 
 
 def test_it_is_named_among_the_deviations(tmp_path: Path) -> None:
@@ -82,7 +90,9 @@ def test_no_band_of_accuracy_holds_for_it(tmp_path: Path, arm_of: str | None) ->
     assert band_of(index, "mnist", "keras") is not None and band_of(index, "mnist", "part") is None
 
 
-@pytest.mark.parametrize(("limit", "sample"), [(320, 320), (WHOLE, None), (WHOLE + 1, None), (None, None)])
+@pytest.mark.parametrize(
+    ("limit", "sample"), [(320, 320), (WHOLE, None), (WHOLE + 1, None), (None, None)]
+)
 def test_a_limit_that_takes_nothing_away_is_none(
     tmp_path: Path, limit: int | None, sample: int | None
 ) -> None:
@@ -92,7 +102,9 @@ def test_a_limit_that_takes_nothing_away_is_none(
     assert bool(data.unlike(keras, part)) == (sample is not None)
 
 
-@pytest.mark.parametrize(("limit", "images"), [(0, WHOLE), (320, 0), ("320 images", WHOLE), (320, 10**10)])
+@pytest.mark.parametrize(
+    ("limit", "images"), [(0, WHOLE), (320, 0), ("320 images", WHOLE), (320, 10**10)]
+)
 def test_broken_sizes_are_refused(tmp_path: Path, limit: Any, images: Any) -> None:
     path = made(tmp_path, limit, images)
     with pytest.raises(
@@ -106,5 +118,7 @@ def test_two_experiments_beside_each_other_are_other_work(tmp_path: Path) -> Non
     assert other_work(differences(some, all_of_it)) == ["images of part first 320 against all"]
     assert other_work(differences(some, some)) == []
     in_some, in_all = read_side("a", some), read_side("b", all_of_it)
-    assert set(ratios(in_some, in_some)["engine"]) == set(ratios(in_some, in_all)["engine"]) == {"jax"}
+    assert (
+        set(ratios(in_some, in_some)["engine"]) == set(ratios(in_some, in_all)["engine"]) == {"jax"}
+    )
     assert set(ratios(in_all, in_all)["engine"]) == {"jax", "part"}

@@ -22,7 +22,14 @@ from evenground.analysis.differences import differences, warnings
 from evenground.analysis.files import markdown_table, read_csv, write_csv
 from evenground.analysis.index import read_index
 from evenground.analysis.machines import engines_by_machine, ratios_by_machine
-from evenground.analysis.side_by_side import Side, against_first, measures, ratios, read_side, side_names
+from evenground.analysis.side_by_side import (
+    Side,
+    against_first,
+    measures,
+    ratios,
+    read_side,
+    side_names,
+)
 from evenground.analysis.statistics import TOO_FEW
 from evenground.errors import EvengroundError
 from evenground.report.side_by_side import ratios_drawing
@@ -60,11 +67,15 @@ def sides(index_path: Path, gpu_index_path: Path, slow_path: Path) -> list[Side]
 def valued(side: Side, engine: str, values: list[float], measure: str = "training_s") -> Side:
     """The side with these values alone, of repetitions from the first on."""
     others = {key: known for key, known in side.values.items() if key[1] != engine}
-    return replace(side, values={**others, ("digits", engine, measure): dict(enumerate(values, start=1))})
+    return replace(
+        side, values={**others, ("digits", engine, measure): dict(enumerate(values, start=1))}
+    )
 
 
 @pytest.mark.parametrize("table", [engines_by_machine, ratios_by_machine])
-def test_golden(sides: list[Side], table: Callable[[list[Side]], pd.DataFrame], tmp_path: Path) -> None:
+def test_golden(
+    sides: list[Side], table: Callable[[list[Side]], pd.DataFrame], tmp_path: Path
+) -> None:
     name = f"{table.__name__}.csv"
     write_csv(table(sides), tmp_path / name)
     compare(tmp_path / name, GOLDEN / "side_by_side" / name)
@@ -73,7 +84,8 @@ def test_golden(sides: list[Side], table: Callable[[list[Side]], pd.DataFrame], 
 def test_the_interval_of_a_mean_by_hand(sides: list[Side]) -> None:
     """Of 9, 10 and 11 s the deviation is 1 s; Student's t of two degrees of freedom is 4.30265."""
     known = [
-        valued(side, "jax", values) for side, values in zip(sides, ([9, 10, 11], [7.0], []), strict=True)
+        valued(side, "jax", values)
+        for side, values in zip(sides, ([9, 10, 11], [7.0], []), strict=True)
     ]
     found = engines_by_machine(known)
     rows = found[(found["engine"] == "jax") & (found["dataset"] == "digits")].set_index("side")
@@ -102,7 +114,9 @@ def test_no_number_mixes_two_machines(sides: list[Side]) -> None:
     assert len(both) == int((found["n"] > 0).sum()) == int((alone["n"] > 0).sum())
 
 
-def test_a_pair_is_the_same_whichever_way_round_a_side_has_it(sides: list[Side], tmp_path: Path) -> None:
+def test_a_pair_is_the_same_whichever_way_round_a_side_has_it(
+    sides: list[Side], tmp_path: Path
+) -> None:
     turned = write_results(tmp_path, MadeResults(engines=("jax", "keras")))
     found = ratios_by_machine([sides[1], read_side("turned", read_index(turned))])
     rows = found[found["measure"] == "training_s"]
@@ -152,7 +166,8 @@ def test_further_sides_are_each_set_beside_the_first(sides: list[Side]) -> None:
         parts = [table(sides[0], other).assign(side=other.name) for other in sides[1:]]
         assert found.columns[0] == "side" and list(found["side"].unique()) == ["gpu", "slow"]
         pd.testing.assert_frame_equal(
-            found, pd.DataFrame([row for part in parts for row in part.to_dict("records")])[found.columns]
+            found,
+            pd.DataFrame([row for part in parts for row in part.to_dict("records")])[found.columns],
         )
         pd.testing.assert_frame_equal(against_first(sides[:2], table), table(*sides[:2]))
 
@@ -177,7 +192,10 @@ def test_warnings_name_the_sides(sides: list[Side], index_path: Path, tmp_path: 
     ("sources", "names"),
     [
         (["x/runs.zip", "results/native"], ["runs", "native"]),
-        (["one/results/native", "two/results/native"], ["one/results/native", "two/results/native"]),
+        (
+            ["one/results/native", "two/results/native"],
+            ["one/results/native", "two/results/native"],
+        ),
         (["a/parts/P_lr-0.001", "a/parts/P_lr-0.01", "b.zip"], ["P_lr-0.001", "P_lr-0.01", "b"]),
         (["x/runs.zip", "x/runs", "y.zip"], ["runs.zip", "runs", "y"]),
         (["x/runs.zip", "y/runs.zip", "z/other.zip"], ["x/runs.zip", "y/runs.zip", "other"]),
@@ -206,7 +224,10 @@ def test_the_figure_says_how_many_pairs_it_leaves_out(
 ) -> None:
     monkeypatch.setattr("evenground.report.side_by_side.MOST_INCHES", 1.0)
     drawing = ratios_drawing(ratios_by_machine(sides), [side.name for side in sides])
-    assert set(drawing.data["dataset"]) == {"digits"} and "1 more pairs are not shown" in drawing.caption
+    assert (
+        set(drawing.data["dataset"]) == {"digits"}
+        and "1 more pairs are not shown" in drawing.caption
+    )
 
 
 def test_the_command_takes_more_than_two(
@@ -221,7 +242,8 @@ def test_the_command_takes_more_than_two(
     said = capsys.readouterr().out
     names = side_names([str(path) for path in given])
     assert all(
-        f"`{name}`, Made CPU" in said and f"| digits | keras | jax | {name} |" in said for name in names
+        f"`{name}`, Made CPU" in said and f"| digits | keras | jax | {name} |" in said
+        for name in names
     )
     assert "verdicts: no two can be compared" in said
     tables = {name: read_csv(tmp_path / f"out/{name}.csv") for name in COMPARED}

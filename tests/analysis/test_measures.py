@@ -129,7 +129,9 @@ def test_a_step_counts_with_the_part_that_lies_in_the_window() -> None:
 
 def test_what_is_left_out_does_not_count() -> None:
     busy = trace(left_out=((1.5, 2.5),))
-    assert take("mean", busy, "gpu")[0] == pytest.approx((1 + 0.5 * 3 + 0.5 * 7 + 0.5 * 7) / 2.5, rel=1e-12)
+    assert take("mean", busy, "gpu")[0] == pytest.approx(
+        (1 + 0.5 * 3 + 0.5 * 7 + 0.5 * 7) / 2.5, rel=1e-12
+    )
     assert take("training_s", busy, "") == (2.5, "")
     assert take("peak", busy, "gpu") == (60.0, ""), "a peak is the same with its waits"
     assert take("mean", trace(left_out=((0.0, 3.5),)), "gpu")[1] == NO_TIME
@@ -140,7 +142,9 @@ def test_a_training_that_ends_within_a_step_has_the_mean_of_its_counter(tmp_path
     found = taken(tmp_path, steady_s=2.55, cpu_idle=((2.9, 3.05),), gpu=False)
     mean = found.loc[("corrected", "mean", "cpu"), "value"]
     assert mean == pytest.approx(75 * (2.9 - UNSEEN_S) / 3.05, rel=1e-9)
-    assert found.loc[("corrected", "steady", "cpu"), "value"] == pytest.approx(75 * 1.4 / 1.55, rel=1e-9)
+    assert found.loc[("corrected", "steady", "cpu"), "value"] == pytest.approx(
+        75 * 1.4 / 1.55, rel=1e-9
+    )
 
 
 def test_memory_after_the_end_of_training_is_none_of_its_mean(tmp_path: Path) -> None:
@@ -176,7 +180,10 @@ def test_on_a_gpu_the_means_of_the_card_are_without_idle_time_too(tmp_path: Path
         row = found.loc[instrument, "mean", "gpu"]
         # The driver's own window blurs the edges.
         assert row["value"] == pytest.approx(60 * 2.5 / 5, abs=6)
-        assert row["without_idle"] == pytest.approx(60, abs=6) and row["without_idle"] > row["value"] + 15
+        assert (
+            row["without_idle"] == pytest.approx(60, abs=6)
+            and row["without_idle"] > row["value"] + 15
+        )
 
 
 def test_the_old_instrument_loses_idle_time_in_its_own_time(tmp_path: Path) -> None:
@@ -193,7 +200,10 @@ def test_without_a_counter_idle_time_is_not_known(tmp_path: Path) -> None:
     assert time["value"] == 3.0 and math.isnan(time["without_idle"]) and time["reason"] == ""
     assert math.isnan(found.loc[("corrected", "mean", "gpu"), "without_idle"])
     assert found.loc[("corrected", "peak", "gpu"), "without_idle"] == 60
-    assert found.loc[("corrected", "mean", "cpu"), "reason"] == f"column not measured: cpu_s: {NO_REASON}"
+    assert (
+        found.loc[("corrected", "mean", "cpu"), "reason"]
+        == f"column not measured: cpu_s: {NO_REASON}"
+    )
 
 
 # First batch after 0.5 s, end of training after 3 s: rows 0.1 s apart, 2 s of loading before.
@@ -241,7 +251,9 @@ def test_a_mean_since_boot_can_hardly_move() -> None:
     assert (rises, falls) == pytest.approx((0.052434, 0.072409), abs=1e-6)
     assert attainable("rise", published, "cpu") == (0.0, pytest.approx(falls, rel=1e-9))
     assert attainable("peak", published, "cpu") == (58.0, pytest.approx(58 + rises, rel=1e-12))
-    assert attainable("mean", published, "cpu") == pytest.approx((58 - falls, 58 + rises), rel=1e-12)
+    assert attainable("mean", published, "cpu") == pytest.approx(
+        (58 - falls, 58 + rises), rel=1e-12
+    )
 
 
 def test_between_which_values_a_measure_can_lie(tmp_path: Path) -> None:
@@ -256,7 +268,11 @@ def test_between_which_values_a_measure_can_lie(tmp_path: Path) -> None:
 
     for instrument in INSTRUMENTS:
         assert of(instrument, "peak", "gpu") == of(instrument, "mean", "gpu") == (0, 100)
-        assert of(instrument, "training_s", "") == of(instrument, "peak", "vram") == (-math.inf, math.inf)
+        assert (
+            of(instrument, "training_s", "")
+            == of(instrument, "peak", "vram")
+            == (-math.inf, math.inf)
+        )
         assert of(instrument, "zero_s", "gpu") == (0, pytest.approx(3.0))
     assert of("corrected", "mean", "cpu") == (0, 100)
     # At 12.5 % after 10,058.04 s, and 4.99 s until the end of training.
@@ -267,10 +283,14 @@ def test_between_which_values_a_measure_can_lie(tmp_path: Path) -> None:
 def moments(first_s: float, *ends_s: float) -> Moments:
     """A training whose first batch and epochs end so many seconds after its start."""
     epochs = [
-        Epoch(number=number, start_ns=0, end_ns=round(end_s * 1e9), loss=1.0, accuracy=0.5, images=320)
+        Epoch(
+            number=number, start_ns=0, end_ns=round(end_s * 1e9), loss=1.0, accuracy=0.5, images=320
+        )
         for number, end_s in enumerate(ends_s, start=1)
     ]
-    ends = dict.fromkeys(("evaluate_start_ns", "evaluate_end_ns", "linger_end_ns"), epochs[-1].end_ns)
+    ends = dict.fromkeys(
+        ("evaluate_start_ns", "evaluate_end_ns", "linger_end_ns"), epochs[-1].end_ns
+    )
     return Moments(
         load_start_ns=0,
         load_end_ns=0,
@@ -293,7 +313,9 @@ def test_the_error_of_the_formula_is_what_half_of_the_data_says() -> None:
     assert found == pytest.approx(0.0051, abs=1e-4)
     two = replace(sample, steps=20, whole_steps=3750)
     assert formula_error(two, moments(0.1, 2.0, 4.0)) > found, "half of two epochs is one"
-    assert math.isnan(formula_error(replace(sample, steps=10), moments(0.1, 1.0))), "not known of one epoch"
+    assert math.isnan(formula_error(replace(sample, steps=10), moments(0.1, 1.0))), (
+        "not known of one epoch"
+    )
     assert math.isnan(formula_error(replace(sample, whole=None), moments(0.1, 1.0, 2.0)))
 
 
@@ -310,14 +332,18 @@ def limited(to: Path, **made: Any) -> pd.DataFrame:
     content["engines"][1] |= {"arm_of": "keras", "train_limit": 320}
     content["datasets"][0] |= {"train_images": 60_000}
     path.write_text(json.dumps(content))
-    return normalise(read_index(path)).measures.set_index(["engine", "instrument", "measure", "resource"])
+    return normalise(read_index(path)).measures.set_index(
+        ["engine", "instrument", "measure", "resource"]
+    )
 
 
 def test_of_an_arm_on_the_first_images_the_time_is_extrapolated(tmp_path: Path) -> None:
     found = limited(tmp_path, cpu_idle=((1.0, 1.95),))
     whole, part = (found.loc[engine, "corrected", "training_s", ""] for engine in ("keras", "jax"))
     factor = (5625 - 1) / (30 - 1)
-    assert part["value"] == pytest.approx(0.5 + 2.5 * factor) and whole["value"] == pytest.approx(3.0)
+    assert part["value"] == pytest.approx(0.5 + 2.5 * factor) and whole["value"] == pytest.approx(
+        3.0
+    )
     assert part["without_idle"] == pytest.approx(0.5 + 1.55 * factor, rel=1e-6)
     assert part["resolution"] == pytest.approx(1e-3 * factor) and whole["resolution"] == 1e-3
     # Its epochs share the time after the first batch: two of three end after 0.5 + 2.5 * 2 / 3 s.
@@ -329,7 +355,9 @@ def test_of_an_arm_on_the_first_images_the_time_is_extrapolated(tmp_path: Path) 
     assert published["formula_error"] == part["formula_error"]
 
 
-def test_of_such_an_arm_there_is_nothing_else_and_no_error_of_other_measures(tmp_path: Path) -> None:
+def test_of_such_an_arm_there_is_nothing_else_and_no_error_of_other_measures(
+    tmp_path: Path,
+) -> None:
     found = limited(tmp_path)
     jax = found.loc["jax"].drop("training_s", level="measure")
     assert jax["value"].isna().all() and jax["without_idle"].isna().all()
@@ -353,7 +381,11 @@ def test_of_such_an_arm_there_is_nothing_else_and_no_error_of_other_measures(tmp
         ),
         ({"facts": {}, "cores": None}, ("corrected", "mean", "cpu"), NO_CORES),
         ({"reading_s": 9.0}, ("corrected", "zero_s", "gpu"), NO_READING),
-        ({"change": column("gpu_util_pct", "", slice(25, 45))}, ("as-published", "mean", "gpu"), TOO_LITTLE),
+        (
+            {"change": column("gpu_util_pct", "", slice(25, 45))},
+            ("as-published", "mean", "gpu"),
+            TOO_LITTLE,
+        ),
     ],
 )
 def test_a_missing_value_says_why(

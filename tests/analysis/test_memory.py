@@ -107,14 +107,18 @@ def test_what_the_card_held_at_the_launch_was_read_before_it(index: Path) -> Non
     assert launch(index) == (200 * MIB, "")
 
 
-def test_without_a_look_before_the_launch_the_first_value_is_taken_and_that_is_said(index: Path) -> None:
+def test_without_a_look_before_the_launch_the_first_value_is_taken_and_that_is_said(
+    index: Path,
+) -> None:
     folder = read_runs(read_index(index))[0].folder
     say_of_baseline(folder, None)
     change_run(index, 0)
     first = 200 * MIB + 2**31 // 10
     assert launch(index) == (first, f"{FIRST}: {NO_BASELINE}")
     assert launch(index, "jax") == (200 * MIB, "")
-    say_of_baseline(folder, {"vram_used_bytes": None, "missing": {"vram_used_bytes": "the driver hung"}})
+    say_of_baseline(
+        folder, {"vram_used_bytes": None, "missing": {"vram_used_bytes": "the driver hung"}}
+    )
     change_run(index, 0)
     assert launch(index) == (first, f"{FIRST}: the driver hung")
 
@@ -129,7 +133,13 @@ def test_some_runs_without_a_look_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "baseline",
-    [{"vram_used_bytes": -1}, {"power_w": 1e9}, {"power_from": "guess"}, {"missing": {"power_w": 3}}, 5],
+    [
+        {"vram_used_bytes": -1},
+        {"power_w": 1e9},
+        {"power_from": "guess"},
+        {"missing": {"power_w": 3}},
+        5,
+    ],
 )
 def test_a_baseline_that_cannot_be_is_refused(index: Path, baseline: Any) -> None:
     say_of_baseline(read_runs(read_index(index))[0].folder, baseline)

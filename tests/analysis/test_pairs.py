@@ -52,7 +52,13 @@ def test_every_gate_that_calls_a_run_invalid_is_named() -> None:
 def test_a_warning_or_a_finding_about_the_group_drops_no_run() -> None:
     quality = pd.DataFrame(
         [
-            {"dataset": "mnist", "engine": "jax", "repetition": 1, "finding": "load", "state": "warned"},
+            {
+                "dataset": "mnist",
+                "engine": "jax",
+                "repetition": 1,
+                "finding": "load",
+                "state": "warned",
+            },
             {
                 "dataset": "mnist",
                 "engine": "jax",
@@ -96,9 +102,14 @@ def test_an_arm_that_is_named_twice_counts_once() -> None:
 
 
 def test_reasons_are_told_together() -> None:
-    dropped = {2: "jax is invalid (load)", 4: "no finished run of keras", 5: "jax is invalid (load)"}
+    dropped = {
+        2: "jax is invalid (load)",
+        4: "no finished run of keras",
+        5: "jax is invalid (load)",
+    }
     assert (
-        told(dropped) == "repetitions 2 and 5: jax is invalid (load); repetition 4: no finished run of keras"
+        told(dropped)
+        == "repetitions 2 and 5: jax is invalid (load); repetition 4: no finished run of keras"
     )
     assert told({}) == ""
 

@@ -42,7 +42,9 @@ def test_equally_spaced_looks_have_pococks_levels(looks: int, level: float) -> N
     ("looks", "share"), [(1, 0.05), (2, 0.083), (3, 0.107), (4, 0.126), (5, 0.142), (10, 0.193)]
 )
 def test_looking_without_a_plan_costs_what_was_published(looks: int, share: float) -> None:
-    assert false_decisions([7 * number for number in range(1, looks + 1)]) == pytest.approx(share, abs=6e-4)
+    assert false_decisions([7 * number for number in range(1, looks + 1)]) == pytest.approx(
+        share, abs=6e-4
+    )
 
 
 @pytest.mark.parametrize("looks", [(4, 5, 6, 7), (5, 10, 20), (4, 10_000), (900, 1000)])
@@ -66,7 +68,8 @@ def test_the_integration_agrees_with_simulated_looks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spread", "tolerance", "runs"), [(0.05, 0.1, 7), (0.1, 0.1, 25), (0.2, 0.25, 18), (0.01, 0.1, MIN_RUNS)]
+    ("spread", "tolerance", "runs"),
+    [(0.05, 0.1, 7), (0.1, 0.1, 25), (0.2, 0.25, 18), (0.01, 0.1, MIN_RUNS)],
 )
 def test_runs_for_a_size(spread: float, tolerance: float, runs: int) -> None:
     """The referee's approximation has 8, 25 and 19."""

@@ -76,9 +76,13 @@ def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist
 
 def conditions(n: int, dataset: str = "mnist", **changes: Any) -> pd.DataFrame:
     """Conditions of the runs of one group; `changes` are of the second run."""
-    frame = pd.DataFrame([GOOD] * n).assign(dataset=dataset, engine="keras", repetition=range(1, n + 1))
+    frame = pd.DataFrame([GOOD] * n).assign(
+        dataset=dataset, engine="keras", repetition=range(1, n + 1)
+    )
     for name, value in changes.items():
-        frame[name] = frame[name].astype("object") if isinstance(value, str) else frame[name].astype(float)
+        frame[name] = (
+            frame[name].astype("object") if isinstance(value, str) else frame[name].astype(float)
+        )
         frame.loc[frame.index[1], name] = value
     return frame
 
@@ -110,23 +114,35 @@ def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gat
 
 def test_states_are_those_of_the_contract() -> None:
     assert {gate.finding: gate.state for gate in GATES} == {
-        **dict.fromkeys(("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"),
-        **dict.fromkeys(("cores", "cpu throttling", "cpu limit", "foreign code", "off the card"), "invalid"),
+        **dict.fromkeys(
+            ("sampler", "swapping", "throttling", "foreign process", "environment"), "invalid"
+        ),
+        **dict.fromkeys(
+            ("cores", "cpu throttling", "cpu limit", "foreign code", "off the card"), "invalid"
+        ),
         **dict.fromkeys(("not seen", "load", "idle", "clock", "desktop"), "warned"),
         **dict.fromkeys(("gpu power limit", "gpu clock", "gpu persistence"), "warned"),
-        **dict.fromkeys(("shared cores", "unlike cores", "cpu clock", "mounts", "cold start"), "warned"),
+        **dict.fromkeys(
+            ("shared cores", "unlike cores", "cpu clock", "mounts", "cold start"), "warned"
+        ),
     }
 
 
 def test_details_stand_in_the_reason(mnist: Index) -> None:
     known = conditions(3, throttled_share=0.25, throttled_by="power brake")
-    assert quality_table(mnist, runs([1.0, 1.0, 1.0]), known)["reason"].iloc[0].endswith(": power brake")
+    assert (
+        quality_table(mnist, runs([1.0, 1.0, 1.0]), known)["reason"]
+        .iloc[0]
+        .endswith(": power brake")
+    )
 
 
 @pytest.mark.parametrize(
     ("accuracy", "limit"), [(0.949, 0.95), (0.95, None), (0.966, None), (0.98, None), (0.981, 0.98)]
 )
-def test_accuracy_has_a_band_on_the_full_protocol(mnist: Index, accuracy: float, limit: float | None) -> None:
+def test_accuracy_has_a_band_on_the_full_protocol(
+    mnist: Index, accuracy: float, limit: float | None
+) -> None:
     frame = runs([10.0, 10.0, 10.0])
     frame.loc[1, "test_accuracy"] = accuracy
     table = quality_table(mnist, frame, conditions(3))
@@ -183,7 +199,9 @@ def test_a_spread_that_idle_time_explains_is_a_finding_of_the_group(mnist: Index
     table = quality_table(mnist, runs([10.0, 10.1, 15.2]), idle(0.0, 0.0, 5.0))
     (row,) = table.to_dict("records")
     assert (row["finding"], row["state"]) == ("spread", "warned") and pd.isna(row["repetition"])
-    whole, rest = (np.std(times, ddof=1) / np.mean(times) for times in ([10, 10.1, 15.2], [10, 10.1, 10.2]))
+    whole, rest = (
+        np.std(times, ddof=1) / np.mean(times) for times in ([10, 10.1, 15.2], [10, 10.1, 10.2])
+    )
     assert row["value"] == pytest.approx(1 - rest / whole) and row["limit"] == MOST_EXPLAINED
     assert "coefficient of variation 0.2527, without it 0.009901" in row["reason"]
 
@@ -265,7 +283,9 @@ GOOD_CPUS = {
     **dict.fromkeys(("shared", "slower", "waited_periods", "waited_s"), 0),
     "heat": dict.fromkeys(("core_events", "core_ms", "package_events", "package_ms"), 0),
 }
-LOCK = "numpy==2.4.6 \\\n    --hash=sha256:0\nml-dtypes==0.6.0 \\\n    --hash=sha256:0\njax==0.10.2\n"
+LOCK = (
+    "numpy==2.4.6 \\\n    --hash=sha256:0\nml-dtypes==0.6.0 \\\n    --hash=sha256:0\njax==0.10.2\n"
+)
 
 
 @pytest.fixture
@@ -288,12 +308,22 @@ def flawed(tmp_path: Path) -> Path:
         # The clock is set when all events are written.
         frame.loc[len(frame) - 1, "t_unix_ns"] = str(int(frame["t_unix_ns"].iloc[-1]) + 10**9)
 
-    say_not_seen(read_runs(read_index(index))[0].folder, "cpu_s: no value in 9 of 66 rows", "it left")
+    say_not_seen(
+        read_runs(read_index(index))[0].folder, "cpu_s: no value in 9 of 66 rows", "it left"
+    )
     for number in range(6):
         good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
-        calm = {"cores": 2, "load_average_before": [1.9, 1, 1], "swapped_pages": 0, "cpus": GOOD_CPUS, **good}
+        calm = {
+            "cores": 2,
+            "load_average_before": [1.9, 1, 1],
+            "swapped_pages": 0,
+            "cpus": GOOD_CPUS,
+            **good,
+        }
         calm |= {"surroundings": CALM, "gpu": GPU_RECORD}
-        change_run(index, number, None if number else spoil, environment=calm if number else ENVIRONMENT)
+        change_run(
+            index, number, None if number else spoil, environment=calm if number else ENVIRONMENT
+        )
     return index
 
 
@@ -331,14 +361,18 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     assert by_name.loc["load", "value"] == 1.25
     assert by_name.loc["clock", "value"] == 1.0
     assert by_name.loc["cores", "value"] == 2.5
-    assert by_name.loc["cores", "reason"].endswith(": 4 threads, 3 CPUs allowed, a cgroup's limit of 1.5")
+    assert by_name.loc["cores", "reason"].endswith(
+        ": 4 threads, 3 CPUs allowed, a cgroup's limit of 1.5"
+    )
     assert by_name.loc["shared cores", "reason"].endswith(": 3 CPUs of 2 cores")
     assert by_name.loc["unlike cores", "reason"].endswith(": 3 CPUs of 2 kinds of core")
     assert by_name.loc["cpu throttling", "reason"].endswith(": 2 of cores in 30 ms")
     assert by_name.loc["cpu limit", "reason"].endswith(
         ": 0.25 s of all CPUs together, with a limit of 1.5 CPUs"
     )
-    assert by_name.loc["cpu clock", "reason"].endswith(": scaling_governor was performance and is powersave")
+    assert by_name.loc["cpu clock", "reason"].endswith(
+        ": scaling_governor was performance and is powersave"
+    )
     assert by_name.loc["foreign code", "value"] == 4
     assert by_name.loc["foreign code", "reason"].endswith(
         ": /site/lib/a.so, /site/lib/b.so, /site/lib/c.so and 1 more"
@@ -347,13 +381,17 @@ def test_every_fault_of_a_recorded_run_is_found(flawed: Path) -> None:
     assert by_name.loc["cold start", "reason"] == (
         "the run had no warm-up before it, and started cold: it was the first of its engine"
     )
-    assert by_name.loc["surroundings", "reason"].endswith(": PATH: /site/bin (1 run); mounts: /usr (1 run)")
+    assert by_name.loc["surroundings", "reason"].endswith(
+        ": PATH: /site/bin (1 run); mounts: /usr (1 run)"
+    )
     assert by_name.loc["environment", "reason"].endswith(
         ": jax 0.10.2 is missing, left-over 1 is not in it, numpy is 2.4.5, not 2.4.6"
     )
 
 
-def test_every_table_counts_flagged_runs_and_leaves_times_as_they_are(flawed: Path, tmp_path: Path) -> None:
+def test_every_table_counts_flagged_runs_and_leaves_times_as_they_are(
+    flawed: Path, tmp_path: Path
+) -> None:
     plain_index = write_results(tmp_path / "plain", MadeResults(datasets=DIGITS, gpu=True))
     tables, before = tables_by_files(flawed), tables_by_files(plain_index)
     for name in ("training_time", "accuracy", "resources", "memory_after"):
@@ -385,7 +423,9 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
     for name in tables:
         whys = {"CPUs": "kinds: a|b", "surroundings": "mounts: c"}
         said = notes(name, index, tables["quality"], {"swapping": 3}, whys)
-        flagged = "Runs flagged: **1 invalid**, 1 with a warning; groups flagged: 1, see `quality.md`"
+        flagged = (
+            "Runs flagged: **1 invalid**, 1 with a warning; groups flagged: 1, see `quality.md`"
+        )
         assert flagged in said
         assert ("Not known" in said) == (name == "quality")
         why = "Of the CPUs, why: kinds: a\\|b. Of the surroundings, why: mounts: c."
@@ -403,7 +443,11 @@ def test_why_it_is_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
     for number in (1, 2):
         unknown_of = {"cpus": {**GOOD_CPUS, "missing": {"kinds": "none"}}}
         unknown_of["surroundings"] = {**CALM, "foreign": None, "missing": {"mapped": "it ended"}}
-        unknown_of["gpu"] = {**GPU_RECORD, "ecc": None, "missing": {"ecc": "no such thing", "clocks": "hung"}}
+        unknown_of["gpu"] = {
+            **GPU_RECORD,
+            "ecc": None,
+            "missing": {"ecc": "no such thing", "clocks": "hung"},
+        }
         change_run(flawed, number, environment=unknown_of)
     known = normalise(read_index(flawed)).conditions
     whys = {"CPUs": "kinds: none", "surroundings": "mapped: it ended", "GPU": "clocks: hung"}
@@ -434,7 +478,9 @@ def test_bits_are_those_of_nvml_that_slow_a_card_down() -> None:
     pynvml = pytest.importorskip("pynvml")
     names = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
     assert set(SLOWDOWNS) == {getattr(pynvml, f"nvmlClocksEventReason{name}") for name in names}
-    assert not sum(SLOWDOWNS) & (pynvml.nvmlClocksEventReasonSwPowerCap | pynvml.nvmlClocksEventReasonGpuIdle)
+    assert not sum(SLOWDOWNS) & (
+        pynvml.nvmlClocksEventReasonSwPowerCap | pynvml.nvmlClocksEventReasonGpuIdle
+    )
 
 
 def test_steps_are_those_of_whole_batches(index_path: Path) -> None:
@@ -483,13 +529,17 @@ def test_a_lock_that_is_not_at_hand_is_unknown(flawed: Path) -> None:
 
 def test_samples_without_the_columns_that_are_watched_still_read(tmp_path: Path) -> None:
     index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1))
-    change_run(index, 0, lambda frame: frame.drop(columns=[*WATCHED], inplace=True, errors="ignore"))
+    change_run(
+        index, 0, lambda frame: frame.drop(columns=[*WATCHED], inplace=True, errors="ignore")
+    )
     known = normalise(read_index(index)).conditions
     assert known["missed_share"].isna().tolist() == [True, False]
 
 
 @pytest.mark.parametrize("by_s", [0.2, -0.2, 5.0, 3600.0, -3600.0])
-def test_a_clock_set_during_training_is_found_and_changes_no_table(by_s: float, tmp_path: Path) -> None:
+def test_a_clock_set_during_training_is_found_and_changes_no_table(
+    by_s: float, tmp_path: Path
+) -> None:
     path = write_results(tmp_path, MadeResults())
     before = tables_of(read_index(path))
     index = read_index(path)

@@ -64,7 +64,9 @@ def test_the_design_decides_and_the_data_never(index: Index) -> None:
 def test_an_invalid_run_does_not_count_and_is_named(method: Callable[[Pair], Compared]) -> None:
     with_it = method(pair(A, [*B[:4], 99.0], {5: "throttling"}))
     without = method(pair(A if method is unpaired else A[:4], B[:4]))
-    assert (with_it.ratio.ratio, with_it.ratio.low) == pytest.approx((without.ratio.ratio, without.ratio.low))
+    assert (with_it.ratio.ratio, with_it.ratio.low) == pytest.approx(
+        (without.ratio.ratio, without.ratio.low)
+    )
     assert with_it.reason == "repetition 5: jax is invalid (throttling)"
 
 
@@ -86,7 +88,10 @@ def test_a_pair_without_a_value_is_no_pair() -> None:
     [
         (pair(A, []), "no finished run"),
         (pair(A, [NAN] * 5), "no value"),
-        (pair([1.0], [2.0], {1: "swapping"}), "no complete pair; repetition 1: jax is invalid (swapping)"),
+        (
+            pair([1.0], [2.0], {1: "swapping"}),
+            "no complete pair; repetition 1: jax is invalid (swapping)",
+        ),
     ],
 )
 def test_no_ratio_has_a_reason(values: Pair, reason: str) -> None:
@@ -133,7 +138,8 @@ def test_ratio_of_ratios_covers_the_truth_as_often_as_it_says(index: Index, desi
     held = 0
     for _ in range(1000):
         groups = [
-            np.exp(generator.normal(m, s, 5)).tolist() for m, s in ((0, 0.1), (1, 0.3), (2, 0.1), (3.5, 0.2))
+            np.exp(generator.normal(m, s, 5)).tolist()
+            for m, s in ((0, 0.1), (1, 0.3), (2, 0.1), (3.5, 0.2))
         ]
         found = of_ratios((side, pair(*groups[:2])), (side, pair(*groups[2:])))
         held += found.low <= math.exp(0.5) <= found.high
@@ -142,7 +148,10 @@ def test_ratio_of_ratios_covers_the_truth_as_often_as_it_says(index: Index, desi
 
 @pytest.mark.parametrize(
     ("b", "reason"),
-    [(pair([], D), "no finished run"), (pair(C[:3], D[:3]), "too few runs: 3, an interval takes 4 pairs")],
+    [
+        (pair([], D), "no finished run"),
+        (pair(C[:3], D[:3]), "too few runs: 3, an interval takes 4 pairs"),
+    ],
 )
 def test_ratio_of_ratios_without_enough_has_a_reason(index: Index, b: Pair, reason: str) -> None:
     found = of_ratios((index, pair(A, B)), (index, b))
@@ -153,7 +162,10 @@ def test_ratio_of_ratios_without_enough_has_a_reason(index: Index, b: Pair, reas
 
 def test_tables_of_independent_runs_have_no_pairs_and_no_blocks(index: Index) -> None:
     tables = tables_of(independent(index))
-    assert set(tables["time_ratio"]["method"]) == {"welch"} and tables["time_ratio"]["n_pairs"].isna().all()
+    assert (
+        set(tables["time_ratio"]["method"]) == {"welch"}
+        and tables["time_ratio"]["n_pairs"].isna().all()
+    )
     assert tables["blocks"].empty
     said = notes("blocks", independent(index), tables["quality"], {}, {})
     assert "there are no blocks" in said and "no blocks" not in notes(
@@ -161,11 +173,15 @@ def test_tables_of_independent_runs_have_no_pairs_and_no_blocks(index: Index) ->
     )
 
 
-def test_a_ratio_in_the_table_is_the_quotient_of_geometric_means_where_all_are_paired(index: Index) -> None:
+def test_a_ratio_in_the_table_is_the_quotient_of_geometric_means_where_all_are_paired(
+    index: Index,
+) -> None:
     tables = tables_of(
         replace(index, runs=tuple(run for run in index.runs if run.repetition in (1, 2, 4, 5)))
     )
     means = tables["training_time"].set_index(["dataset", "engine", "measure"])["geometric_mean"]
     for row in tables["time_ratio"].to_dict("records"):
         keys = [(row["dataset"], row[role], row["measure"]) for role in ("engine", "baseline")]
-        assert row["ratio"] == pytest.approx(means[keys[0]] / means[keys[1]]) and row["n_pairs"] == 4
+        assert (
+            row["ratio"] == pytest.approx(means[keys[0]] / means[keys[1]]) and row["n_pairs"] == 4
+        )

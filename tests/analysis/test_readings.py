@@ -100,7 +100,9 @@ def test_time_without_use_is_that_of_readings(tmp_path: Path, instrument: Any) -
     index, older = results(tmp_path / "a"), results(tmp_path / "b")
     change_run(index, 0, one_zero)
     change_run(older, 0, as_an_older_sampler(one_zero))
-    ours, theirs = (zero_s(TRACES[instrument](see(run_of(path), 0.1)), "gpu") for path in (index, older))
+    ours, theirs = (
+        zero_s(TRACES[instrument](see(run_of(path), 0.1)), "gpu") for path in (index, older)
+    )
     assert ours == pytest.approx(READING_S, rel=0.1) and theirs == pytest.approx(0.3)
     whole = run_of(results(tmp_path / "c", gpu_zero_s=1.0))
     assert zero_s(TRACES[instrument](see(whole, 0.1)), "gpu") == pytest.approx(1.0, abs=READING_S)
@@ -110,7 +112,9 @@ def test_time_without_use_is_that_of_readings(tmp_path: Path, instrument: Any) -
 def test_where_each_row_is_a_reading_nothing_changes(tmp_path: Path, instrument: Any) -> None:
     index, older = (results(tmp_path / name, reading_s=None, gpu_zero_s=0.9) for name in "ab")
     change_run(older, 0, as_an_older_sampler(lambda frame: None))
-    ours, theirs = (zero_s(TRACES[instrument](see(run_of(path), 0.1)), "gpu") for path in (index, older))
+    ours, theirs = (
+        zero_s(TRACES[instrument](see(run_of(path), 0.1)), "gpu") for path in (index, older)
+    )
     assert [ours, theirs] == pytest.approx([0.9, 0.9], abs=0.11)
 
 

@@ -21,7 +21,11 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 LIMIT_S, LIMIT_BYTES, GROWTH = 60.0, 2 * 2**30, 11.0
 JUDGING_CPU_S = 2.0
 # Who is who of the claims among the made engines and datasets.
-PLAYED = [word for pair in ("elixir=jax", "mnist=digits", "cifar10=shapes") for word in ("--stand-in", pair)]
+PLAYED = [
+    word
+    for pair in ("elixir=jax", "mnist=digits", "cifar10=shapes")
+    for word in ("--stand-in", pair)
+]
 # Prints its own peak when it has done what a script does.
 PEAK = """
 import resource, runpy, sys
@@ -34,7 +38,9 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 def minute(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
     """A run of 60 s, each repetition a little longer."""
-    return Made(load_s=4.0, first_batch_s=2.0, steady_s=50.0 + 0.01 * repetition, evaluate_s=1.0, gpu=gpu)
+    return Made(
+        load_s=4.0, first_batch_s=2.0, steady_s=50.0 + 0.01 * repetition, evaluate_s=1.0, gpu=gpu
+    )
 
 
 def report(folder: Path, runs: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, int, float]:
@@ -42,12 +48,26 @@ def report(folder: Path, runs: int, monkeypatch: pytest.MonkeyPatch) -> tuple[fl
     monkeypatch.setattr(synthetic, "made_run", minute)
     made = synthetic.write_results(folder, MadeResults(repetitions=runs // 4, gpu=True))
     results = made.parent
-    index, frames, tables = ["--index", made], ["--normalised", results / "normalised"], results / "tables"
+    index, frames, tables = (
+        ["--index", made],
+        ["--normalised", results / "normalised"],
+        results / "tables",
+    )
     quality, record = ["--quality", tables / "quality.csv"], results / "verdicts.json"
     steps = [
         ["normalise.py", *index, "--output-dir", results / "normalised"],
         ["tables.py", *index, *frames, "--output-dir", tables],
-        ["verdicts.py", *index, *frames, *quality, *PLAYED, "--output-dir", tables, "--record", record],
+        [
+            "verdicts.py",
+            *index,
+            *frames,
+            *quality,
+            *PLAYED,
+            "--output-dir",
+            tables,
+            "--record",
+            record,
+        ],
         ["figures.py", *index, *frames, "--tables", tables, "--output-dir", results / "figures"],
         ["page.py", *index, "--results", results, "--output", results / "report.html"],
     ]
@@ -72,7 +92,9 @@ def cpu_s(*command: str) -> float:
     before = os.times()
     subprocess.run(command, capture_output=True, check=True)
     after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return (
+        after.children_user + after.children_system - before.children_user - before.children_system
+    )
 
 
 @pytest.mark.slow

@@ -46,7 +46,11 @@ def test_golden_ratios(sides: tuple[Side, Side], tmp_path: Path) -> None:
 def test_what_only_one_side_measured_is_there_with_a_reason(sides: tuple[Side, Side]) -> None:
     found = measures(*sides)
     vram = found[(found["measure"] == "peak_vram_used_bytes") & (found["dataset"] == "digits")]
-    assert vram["n_a"].tolist() == [0, 0] and (vram["n_b"] == 3).all() and vram["median_a"].isna().all()
+    assert (
+        vram["n_a"].tolist() == [0, 0]
+        and (vram["n_b"] == 3).all()
+        and vram["median_a"].isna().all()
+    )
     assert set(vram["reason"]) == {"no value"}
 
 
@@ -63,21 +67,33 @@ def test_ratios_of_a_side_are_of_its_pairs_and_say_what_was_dropped(blocks_path:
     found = ratios(side, side).query("measure == 'training_s'").set_index("dataset")
     dropped = "repetition 3: jax is invalid (sampler)"
     assert found.loc["digits", "reason"] == f"a: {dropped}; a: {dropped}"
-    others = {number: (1 + 0.01 * k) for number, k in zip((1, 2, 4, 5, 6), (1, 1, 4, 11, 10), strict=True)}
-    base = {number: (1 + 0.01 * k) for number, k in zip((1, 2, 4, 5, 6), (0, 3, 7, 5, 12), strict=True)}
+    others = {
+        number: (1 + 0.01 * k) for number, k in zip((1, 2, 4, 5, 6), (1, 1, 4, 11, 10), strict=True)
+    }
+    base = {
+        number: (1 + 0.01 * k) for number, k in zip((1, 2, 4, 5, 6), (0, 3, 7, 5, 12), strict=True)
+    }
     paired = pair_ratio(base, others)
     expected = [2 / 3 * value for value in (paired.ratio, paired.low, paired.high)]
-    assert found.loc["digits", ["ratio_a", "low_a", "high_a"]].tolist() == pytest.approx(expected, rel=1e-6)
+    assert found.loc["digits", ["ratio_a", "low_a", "high_a"]].tolist() == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_runs_of_two_sources_are_not_paired(blocks_path: Path) -> None:
     """The engine's five valid runs of a side against the same: Welch's interval of five and five runs."""
     side = read_side("a", read_index(blocks_path))
-    found = measures(side, side).query("measure == 'training_s' and dataset == 'digits'").set_index("engine")
+    found = (
+        measures(side, side)
+        .query("measure == 'training_s' and dataset == 'digits'")
+        .set_index("engine")
+    )
     valid = [*side.arm("digits", "jax", "training_s").valid]
     interval = ratio_interval(valid, valid)
     assert len(valid) == 5 and found.loc["jax", "n_a"] == 6
-    assert found.loc["jax", ["low_95", "high_95"]].tolist() == pytest.approx([interval.low, interval.high])
+    assert found.loc["jax", ["low_95", "high_95"]].tolist() == pytest.approx(
+        [interval.low, interval.high]
+    )
 
 
 def changed(index: Path, **parameters: Any) -> Path:

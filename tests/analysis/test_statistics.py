@@ -13,7 +13,13 @@ from evenground.analysis.statistics import NO_SPREAD, added, pair_ratio, ratio_i
 
 def test_summary_of_known_values() -> None:
     found = summarise([3.0, 1.0, 2.0, math.nan, 10.0])
-    assert (found.median, found.mean, found.minimum, found.maximum, found.n) == (2.5, 4.0, 1.0, 10.0, 4)
+    assert (found.median, found.mean, found.minimum, found.maximum, found.n) == (
+        2.5,
+        4.0,
+        1.0,
+        10.0,
+        4,
+    )
 
 
 def test_a_sum_is_the_same_to_the_last_bit_under_every_python() -> None:
@@ -24,7 +30,9 @@ def test_a_sum_is_the_same_to_the_last_bit_under_every_python() -> None:
 def test_summary_of_nothing_is_missing_not_zero() -> None:
     found = summarise([math.nan])
     assert found.n == 0
-    assert all(math.isnan(value) for value in (found.median, found.mean, found.minimum, found.maximum))
+    assert all(
+        math.isnan(value) for value in (found.median, found.mean, found.minimum, found.maximum)
+    )
 
 
 def test_ratio_agrees_with_scipys_welch_interval() -> None:

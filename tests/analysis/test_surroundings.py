@@ -30,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 MADE = MadeResults(datasets=(("digits", "Digits", "mlp"),), engines=("keras",), repetitions=5)
 NAMES = ("foreign code", "mounts", "cold start", "surroundings")
 ODD = (
-    r"/_$\frac{a}{ | <script>alert(1)</script> ![x](https://a.example/x) `b` %s {0} &amp; --> ]]> " + "x" * 40
+    r"/_$\frac{a}{ | <script>alert(1)</script> ![x](https://a.example/x) `b` %s {0} &amp; --> ]]> "
+    + "x" * 40
 )
 BAD = "/site\n| a | b |\x00\x1b[2J\u202e\r\n# heading" + ODD
 
@@ -99,7 +100,9 @@ def test_runs_of_a_group_that_differ_are_a_warning_of_the_group(calm: Path) -> N
     (row,) = found(calm, "surroundings")
     assert pd.isna(row["repetition"])
     assert (row["state"], row["value"], row["limit"]) == ("warned", 2, 0)
-    assert row["reason"].endswith(": image: mounted (4 runs), unpacked (1 run); PATH: /opt/site/bin (1 run)")
+    assert row["reason"].endswith(
+        ": image: mounted (4 runs), unpacked (1 run); PATH: /opt/site/bin (1 run)"
+    )
 
 
 def test_groups_are_not_compared_with_each_other(tmp_path: Path) -> None:
@@ -115,7 +118,9 @@ def test_what_is_not_known_is_counted_and_has_its_reason(calm: Path) -> None:
     assert [found(calm, name) for name in NAMES] == [[]] * 4
     assert not_known(calm) == {"foreign code": 1, "mounts": 1, "surroundings": 1}
     known = normalise(read_index(calm)).conditions
-    assert why_unknown(known)["surroundings"] == "; ".join(f"{name}: {text}" for name, text in why.items())
+    assert why_unknown(known)["surroundings"] == "; ".join(
+        f"{name}: {text}" for name, text in why.items()
+    )
 
 
 def test_in_an_image_it_has_to_be_known_how_it_was_made_readable(calm: Path) -> None:
@@ -158,7 +163,8 @@ def test_a_wrong_record_is_one_line(calm: Path, wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("7", ": 7"), ("1e5", ": 1e5"), *((name, "") for name in ("NA", "nan", "null", ""))]
+    ("path", "words"),
+    [("7", ": 7"), ("1e5", ": 1e5"), *((name, "") for name in ("NA", "nan", "null", ""))],
 )
 def test_a_path_that_looks_like_a_number_is_none(calm: Path, path: str, words: str) -> None:
     """Of one that CSV holds for a missing value the finding stays, without its words."""
@@ -191,7 +197,9 @@ def test_odd_paths_break_out_of_no_table_and_no_page(calm: Path) -> None:
     assert "<script>alert" not in page and 'href="https://a.example' not in page
     assert "foreign code" in page and "&lt;script" in page
     with (calm.parent / "tables/quality.csv").open(newline="", encoding="utf-8") as file:
-        assert all(len(row) == 8 and all(cell.isprintable() for cell in row) for row in csv.reader(file))
+        assert all(
+            len(row) == 8 and all(cell.isprintable() for cell in row) for row in csv.reader(file)
+        )
 
 
 def test_conditions_have_what_is_compared_with_every_sign(calm: Path) -> None:

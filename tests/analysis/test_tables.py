@@ -40,7 +40,16 @@ from evenground.runs.outcome import REASONS
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NORMALISED = ("mean", "phases", "missing", "conditions", "memory", "energy")
-TABLES = ("training_time", "time_ratio", "blocks", "resources", "energy", "accuracy", "runs", "calibration")
+TABLES = (
+    "training_time",
+    "time_ratio",
+    "blocks",
+    "resources",
+    "energy",
+    "accuracy",
+    "runs",
+    "calibration",
+)
 TABLES += ("quality", "idle_windows", "memory_after", "lines_of_code")
 FILES = [f"normalised/{name}.csv" for name in NORMALISED]
 FILES += [f"tables/{name}.{form}" for name in TABLES for form in ("csv", "md")]
@@ -51,7 +60,9 @@ GPU_FILES += [
     for form in ("csv", "md")
 ]
 
-BLOCK_FILES = [f"tables/{name}.{form}" for name in ("time_ratio", "blocks") for form in ("csv", "md")]
+BLOCK_FILES = [
+    f"tables/{name}.{form}" for name in ("time_ratio", "blocks") for form in ("csv", "md")
+]
 
 
 def call(script: str, index: Path, *arguments: str) -> None:
@@ -68,7 +79,14 @@ def analyse(index: Path, out: Path | None = None) -> Path:
     """Write `normalised/` and `tables/` beside the index, or elsewhere; the folder that holds both."""
     out = out or index.parent
     call("normalise.py", index, "--output-dir", str(out / "normalised"))
-    call("tables.py", index, "--normalised", str(out / "normalised"), "--output-dir", str(out / "tables"))
+    call(
+        "tables.py",
+        index,
+        "--normalised",
+        str(out / "normalised"),
+        "--output-dir",
+        str(out / "tables"),
+    )
     return out
 
 
@@ -122,8 +140,12 @@ def table(folder: Path, name: str, **where: str) -> pd.DataFrame:
 
 
 def test_times_are_those_the_runs_were_made_with(without_gpu: Path) -> None:
-    rows = table(without_gpu, "training_time", dataset="digits", engine="keras").set_index("measure")
-    assert rows.loc["training_s", ["median", "min", "max"]].tolist() == pytest.approx([3.06, 3.0, 3.12])
+    rows = table(without_gpu, "training_time", dataset="digits", engine="keras").set_index(
+        "measure"
+    )
+    assert rows.loc["training_s", ["median", "min", "max"]].tolist() == pytest.approx(
+        [3.06, 3.0, 3.12]
+    )
     assert rows.loc["first_batch_s", "min"] == pytest.approx(0.75)
     assert rows.loc["steady_s", "min"] == pytest.approx(2.25)
     # 2 s load, 3 s training, 0.3 s evaluation, 0.2 s exit; the 1 s it lingered is left out.
@@ -168,14 +190,20 @@ def test_lost_runs_stay_visible(without_gpu: Path) -> None:
     assert lost["training_s"].isna().all()
     counts = table(without_gpu, "training_time", measure="training_s")
     assert counts[["n", "n_wanted"]].values.tolist() == [[3, 3], [2, 3], [2, 3], [3, 3]]
-    assert "**2 did not finish**" in (without_gpu / "tables" / "accuracy.md").read_text(encoding="utf-8")
+    assert "**2 did not finish**" in (without_gpu / "tables" / "accuracy.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_missing_gpu_is_empty_with_its_reason_never_zero(without_gpu: Path) -> None:
     rows = table(without_gpu, "resources")
     gpu = rows[rows["resource"].isin(["gpu_util_pct", "vram_used_bytes", "gpu_power_w"])]
     assert len(gpu) == 12
-    assert gpu[["peak_median", "range_median", "integral_median", "mean_curve_peak"]].isna().all(axis=None)
+    assert (
+        gpu[["peak_median", "range_median", "integral_median", "mean_curve_peak"]]
+        .isna()
+        .all(axis=None)
+    )
     assert gpu["reason"].str.contains("no NVIDIA driver").all()
     assert (gpu["n"] == 0).all()
 
@@ -237,7 +265,9 @@ def test_the_kernels_mark_reaches_tables_and_sides(index_path: Path) -> None:
     rows = tables["resources"].set_index(["dataset", "engine", "resource"])
     keras = rows.loc[("digits", "keras", "rss_bytes")]
     peaks = [450.0 * 2**20, 800.0 * 2**20, 900.0 * 2**20]
-    assert keras[["peak_min", "peak_median", "peak_max"]].tolist() == peaks and keras["reason"] == ""
+    assert (
+        keras[["peak_min", "peak_median", "peak_max"]].tolist() == peaks and keras["reason"] == ""
+    )
     recorded = Recorded(tables["runs"], marked.timelines, marked.conditions, tables["quality"])
     assert sorted(side_of("a", index, recorded).of("digits", "keras", "peak_rss_bytes")) == peaks
 
@@ -288,11 +318,15 @@ def test_nothing_finished_gives_empty_tables_with_reasons(tmp_path: Path) -> Non
     assert len(read_csv(folder / "normalised" / "timelines.csv")) == 0
     assert (table(folder, "resources")["reason"] == "no finished run").all()
     assert (table(folder, "time_ratio")["reason"] == "no finished run").all()
-    assert table(folder, "training_time")[["n", "n_wanted"]].drop_duplicates().values.tolist() == [[0, 1]]
+    assert table(folder, "training_time")[["n", "n_wanted"]].drop_duplicates().values.tolist() == [
+        [0, 1]
+    ]
 
 
 def test_one_engine_alone_has_no_ratio_but_every_other_table(tmp_path: Path) -> None:
-    index = write_results(tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1))
+    index = write_results(
+        tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
+    )
     content = json.loads(index.read_text())
     content["engines"] = content["engines"][:1]
     content["runs"] = [run for run in content["runs"] if run["engine"] == "keras"]
@@ -333,17 +367,32 @@ def test_a_very_small_p_is_said_to_be_small_and_never_zero() -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.0, "0"), (20.4, "20.40"), (123456.7, "123457"), (0.00012346, "0.0001235"), (-2.5, "-2.500")],
+    [
+        (0.0, "0"),
+        (20.4, "20.40"),
+        (123456.7, "123457"),
+        (0.00012346, "0.0001235"),
+        (-2.5, "-2.500"),
+    ],
 )
 def test_rounding_keeps_four_digits_and_no_exponent(value: float, words: str) -> None:
     assert rounded(value) == words
 
 
-def test_scripts_end_with_one_line_for_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    index = write_results(tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1))
+def test_scripts_end_with_one_line_for_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = write_results(
+        tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
+    )
     with pytest.raises(SystemExit) as ended:
         call(
-            "tables.py", index, "--normalised", str(tmp_path / "none"), "--output-dir", str(tmp_path / "out")
+            "tables.py",
+            index,
+            "--normalised",
+            str(tmp_path / "none"),
+            "--output-dir",
+            str(tmp_path / "out"),
         )
     assert ended.value.code == 1
     said = capsys.readouterr().err

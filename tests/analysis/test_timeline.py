@@ -45,7 +45,9 @@ def test_integral_of_cpu_is_the_counters_difference(
     steps: list[int], data: st.DataObject, shift: int
 ) -> None:
     t_ns = np.cumsum(np.array(steps, np.int64)) + 10**18
-    cpu_s = np.cumsum(np.array(data.draw(st.lists(spent, min_size=len(steps), max_size=len(steps)))))
+    cpu_s = np.cumsum(
+        np.array(data.draw(st.lists(spent, min_size=len(steps), max_size=len(steps))))
+    )
     at_ns = grid_over(t_ns, shift)
     percent = cpu_percent(t_ns, cpu_s, at_ns, GRID, 1)
     known = np.flatnonzero(~np.isnan(percent))
@@ -112,7 +114,9 @@ def test_late_sample_stands_at_its_real_time() -> None:
 
 def test_cpu_in_a_gap_keeps_its_mean() -> None:
     t_ns = np.array([0, 1000], np.int64) * MS
-    percent = cpu_percent(t_ns, np.array([0.0, 1.5]), np.arange(100, 1100, 100, dtype=np.int64) * MS, GRID, 1)
+    percent = cpu_percent(
+        t_ns, np.array([0.0, 1.5]), np.arange(100, 1100, 100, dtype=np.int64) * MS, GRID, 1
+    )
     assert np.allclose(percent, 150.0)
 
 
@@ -148,7 +152,9 @@ def test_counter_without_a_value_is_missing() -> None:
 
 
 @given(st.integers(0, 10**10), st.integers(0, 10**10), st.sampled_from([10 * MS, GRID, 333 * MS]))
-def test_grid_covers_the_life_of_the_process_and_no_more(before: int, after: int, grid: int) -> None:
+def test_grid_covers_the_life_of_the_process_and_no_more(
+    before: int, after: int, grid: int
+) -> None:
     start = 1_700_000_000 * 10**9
     steps = grid_steps(start - before, start, start + after, grid)
     times = steps * grid
@@ -192,7 +198,9 @@ def test_column_missing_in_all_runs_stays_missing() -> None:
 
 @settings(deadline=None, max_examples=5)
 @given(st.sampled_from([0.05, 0.1, 0.25, 1.0]))
-def test_made_run_on_any_grid_uses_the_cpu_it_was_made_with(tmp_path_factory, grid_s: float) -> None:  # type: ignore[no-untyped-def]
+def test_made_run_on_any_grid_uses_the_cpu_it_was_made_with(
+    tmp_path_factory, grid_s: float
+) -> None:  # type: ignore[no-untyped-def]
     made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
     run = read_runs(read_index(write_results(tmp_path_factory.mktemp("grid"), made)))[0]
     line = align(run.events, run.process, run.samples(), grid_s)

@@ -31,4 +31,6 @@ def made(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files(made: Path) -> Files:
     """Name -> content of what a replay reads of that bundle."""
     needed = ("results/runs/", "results/calibration/", "results/native/index.json")
-    return listed({n: c for n, c in files_of(made).items() if n.startswith(needed) or n == METADATA})
+    return listed(
+        {n: c for n, c in files_of(made).items() if n.startswith(needed) or n == METADATA}
+    )

@@ -59,8 +59,12 @@ def test_another_run_at_its_place_is_kept_and_nothing_is_copied(
     assert tree(root) == {f"{run.path}/manifest.json": b"{}"}
 
 
-@pytest.mark.parametrize("place", ["src/evenground/runs", "results/runs/a", "results/calibration/a/b/c/d/r1"])
-def test_a_run_that_does_not_belong_there_is_refused(made: Path, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    "place", ["src/evenground/runs", "results/runs/a", "results/calibration/a/b/c/d/r1"]
+)
+def test_a_run_that_does_not_belong_there_is_refused(
+    made: Path, tmp_path: Path, place: str
+) -> None:
     files = files_of(made)
     index = json.loads(files["results/native/index.json"])
     finished = [run for run in index["runs"] if run["path"]]

@@ -53,9 +53,12 @@ def test_every_requirement_is_met(crate: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "field"), [("CreateAction", "instrument"), ("Dataset", "license"), ("CreateAction", "@type")]
+    ("kind", "field"),
+    [("CreateAction", "instrument"), ("Dataset", "license"), ("CreateAction", "@type")],
 )
-def test_a_requirement_that_is_not_met_is_found(crate: Path, tmp_path: Path, kind: str, field: str) -> None:
+def test_a_requirement_that_is_not_met_is_found(
+    crate: Path, tmp_path: Path, kind: str, field: str
+) -> None:
     content = json.loads((crate / METADATA).read_text())
     for entity in content["@graph"]:
         if entity["@type"] == kind:
@@ -85,13 +88,19 @@ def test_a_finished_training_says_what_it_used(crate: Path, entities: Entities) 
     for run in read_runs(index):
         wanted, samples = run.wanted, run.samples()
         action = entities[f"#run-{wanted.dataset}-{wanted.engine}-r{wanted.repetition}"]
-        assert action["@type"] == "CreateAction" and action["actionStatus"].endswith("/CompletedActionStatus")
+        assert action["@type"] == "CreateAction" and action["actionStatus"].endswith(
+            "/CompletedActionStatus"
+        )
         assert (crate / action["result"]["@id"]) == run.folder
         used = {u["name"]: u for u in (entities[link["@id"]] for link in action["resourceUsage"])}
         training_s = (run.events.train_end_ns - run.events.train_start_ns) / 1e9
         assert float(used["training_s"]["value"]) == training_s > 0.7
         assert float(used["cpu_s"]["value"]) == max(samples.columns["cpu_s"]) > 0
-        assert float(used["peak_rss_bytes"]["value"]) == max(samples.columns["rss_bytes"]) == 400 * 2**20
+        assert (
+            float(used["peak_rss_bytes"]["value"])
+            == max(samples.columns["rss_bytes"])
+            == 400 * 2**20
+        )
         assert used["peak_rss_bytes"]["unitCode"].endswith("/BYTE")
         assert "peak_vram_used_bytes" not in used
         for link in [action["instrument"], *action["object"]]:
@@ -101,7 +110,9 @@ def test_a_finished_training_says_what_it_used(crate: Path, entities: Entities) 
 def test_a_failed_training_says_why(entities: Entities) -> None:
     actions = [entities[link["@id"]] for link in entities["./"]["mentions"]]
     assert len(actions) == 4
-    failed = [action for action in actions if action["actionStatus"].endswith("/FailedActionStatus")]
+    failed = [
+        action for action in actions if action["actionStatus"].endswith("/FailedActionStatus")
+    ]
     assert [(action["@id"], action["error"]) for action in failed] == [
         ("#run-tiny-fake_b-r2", "out-of-memory")
     ]

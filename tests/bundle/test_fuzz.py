@@ -45,7 +45,20 @@ ODD: tuple[Any, ...] = (
         "\0",
         "\ud800",
     ),
-    *("$\\frac", "<b>", "|", "1e999", "x" * 3000, [], {}, [[]], [1, 2], {"a": 1}, {"": None}, [None] * 50),
+    *(
+        "$\\frac",
+        "<b>",
+        "|",
+        "1e999",
+        "x" * 3000,
+        [],
+        {},
+        [[]],
+        [1, 2],
+        {"a": 1},
+        {"": None},
+        [None] * 50,
+    ),
 )
 CELLS = (
     b"",
@@ -138,7 +151,9 @@ def fuzz(
 ) -> list[bool]:
     """Whether each of the bundles was replayed; half of them broken as a whole, half of them in one file."""
     read = [
-        name for name in files if not name.endswith((".log", ".sha256", "outcome.json", "environment.json"))
+        name
+        for name in files
+        if not name.endswith((".log", ".sha256", "outcome.json", "environment.json"))
     ]
     honest = write_zip(files, folder / "bundle.zip").read_bytes()
     done = []
@@ -148,7 +163,9 @@ def fuzz(
             (folder / "bundle.zip").write_bytes(flipped(honest, chance))
         else:
             name = chance.choice(read)
-            write_zip(mended({**files, name: odd_file(name, files[name], chance)}), folder / "bundle.zip")
+            write_zip(
+                mended({**files, name: odd_file(name, files[name], chance)}), folder / "bundle.zip"
+            )
         try:
             done.append(replayed(folder / "bundle.zip", capsys))
         except BaseException:
@@ -158,7 +175,10 @@ def fuzz(
 
 
 def test_a_few_broken_bundles(
-    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    files: Files,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("evenground.replay.draw_all", lambda material, folder: [])
     monkeypatch.setattr("evenground.replay.write_page", lambda *_: None)

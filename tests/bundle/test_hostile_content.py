@@ -39,7 +39,9 @@ def of_run(name: str, change: Callable[[bytes], bytes]) -> Case:
     """The file of this name changed in every run."""
 
     def build(files: Files) -> Files:
-        new = {path: change(old) if path.endswith(f"/{name}") else old for path, old in files.items()}
+        new = {
+            path: change(old) if path.endswith(f"/{name}") else old for path, old in files.items()
+        }
         assert new != files
         return mended(new)
 

@@ -80,7 +80,9 @@ def without(name: str) -> Zip:
 def overlapping(files: Files) -> bytes:
     """Two entries that lead to the same bytes."""
     content = bytearray(zipped(listed({**files, "results/a.json": b"{}", "results/b.json": b"{}"})))
-    first, second = (content.rindex(b"PK\1\2", 0, content.rindex(n)) for n in (b"s/a.json", b"s/b.json"))
+    first, second = (
+        content.rindex(b"PK\1\2", 0, content.rindex(n)) for n in (b"s/a.json", b"s/b.json")
+    )
     content[second + PLACE : second + PLACE + 4] = content[first + PLACE : first + PLACE + 4]
     return bytes(content)
 
@@ -115,9 +117,17 @@ def far_away(files: Files) -> bytes:
 
 
 ZEROS = "0" * 64
-NAME, PLACE_OF_NONE, KIND = "a name that no bundle has", "a place where no bundle", "a kind of file that no"
+NAME, PLACE_OF_NONE, KIND = (
+    "a name that no bundle has",
+    "a place where no bundle",
+    "a kind of file that no",
+)
 TWICE, SPECIAL, ENCRYPTED = "a name twice", "a link or another special file", "an encrypted file"
-PACKED, BROKEN, LISTED = "packed as in no bundle", "cannot be read", "only in the list or only in the bundle"
+PACKED, BROKEN, LISTED = (
+    "packed as in no bundle",
+    "cannot be read",
+    "only in the list or only in the bundle",
+)
 NO_JSON, METADATA = "not valid JSON", "ro-crate-metadata.json"
 # How a bundle is made -> what must be said of it.
 CASES: dict[str, tuple[Zip, str]] = {
@@ -216,10 +226,17 @@ def refused(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> s
 
 def test_what_is_refused_is_told_from_what_is_not(files: Files, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.zip"
-    for build in (zipped, with_file("results/x.json"), with_file("data/x/y/z.txt"), with_list(lambda x: x)):
+    for build in (
+        zipped,
+        with_file("results/x.json"),
+        with_file("data/x/y/z.txt"),
+        with_list(lambda x: x),
+    ):
         bundle.write_bytes(build(files))
         assert unpack(bundle, tmp_path / "out") == tmp_path / "out" / INDEX
-        assert {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")} >= files.keys()
+        assert {
+            str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")
+        } >= files.keys()
         shutil.rmtree(tmp_path / "out")
 
 

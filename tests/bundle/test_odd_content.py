@@ -15,7 +15,8 @@ from evenground.report.sheet import Drawing
 from made_bundle import INDEX, Files, call, changed, mended, save_data, write_zip
 
 ODD = (
-    r"_$\frac{a}{ | <script>alert(1)</script> ![x](https://a.example/x) `b` %s {0} &amp; --> ]]> " + "x" * 40
+    r"_$\frac{a}{ | <script>alert(1)</script> ![x](https://a.example/x) `b` %s {0} &amp; --> ]]> "
+    + "x" * 40
 )
 BAD = ODD + "\n| a | b |\x00\x1b[2J\u202e\n# heading" + "y" * 10**5
 
@@ -43,7 +44,10 @@ def odd_reasons(files: Files) -> Files:
 
 
 def test_odd_words_break_no_table_and_no_figure(
-    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    files: Files,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("evenground.report.draw.save", save_svg)
     bundle = write_zip(odd_reasons(changed(files, INDEX, odd_words)), tmp_path / "bundle.zip")
@@ -82,7 +86,9 @@ def test_files_elsewhere_are_not_looked_for_and_no_samples_are_missing_values(
 ) -> None:
     monkeypatch.setattr("evenground.replay.draw_all", lambda material, folder: [])
     monkeypatch.setattr("evenground.replay.write_page", lambda *_: None)
-    new = {n: c.splitlines()[0] + b"\n" if n.endswith("/samples.csv") else c for n, c in files.items()}
+    new = {
+        n: c.splitlines()[0] + b"\n" if n.endswith("/samples.csv") else c for n, c in files.items()
+    }
     for name in [name for name in files if name.endswith("/manifest.json")]:
         content = json.loads(files[name])
         content["files"]["../../../../../../x"] = "0" * 64
@@ -90,7 +96,9 @@ def test_files_elsewhere_are_not_looked_for_and_no_samples_are_missing_values(
     bundle = write_zip(mended(new), tmp_path / "bundle.zip")
     assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
     table = (tmp_path / "out" / "redrawn" / "tables" / "resources.md").read_text()
-    assert re.search(r"\| tiny \| fake_a \| 2 \| \d \| \d \| machine_used_bytes \| MiB \| 0 \|", table)
+    assert re.search(
+        r"\| tiny \| fake_a \| 2 \| \d \| \d \| machine_used_bytes \| MiB \| 0 \|", table
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.zip", "out"}
 
 

@@ -54,7 +54,12 @@ def test_all_that_was_recorded_is_in_it(made: Path, copy: Path) -> None:
     expected = {f"{run}/{name}" for run in runs for name in of_a_run}
     expected |= {f"results/native/{name}" for name in ("index.json", "experiment.json")}
     expected |= {f"results/native/{name}" for name in ("metrics.json", "verdicts.json")}
-    expected |= {index["calibration"]["path"], "envs/keras.txt", "data/registry.yaml", "containers/pins.yaml"}
+    expected |= {
+        index["calibration"]["path"],
+        "envs/keras.txt",
+        "data/registry.yaml",
+        "containers/pins.yaml",
+    }
     tables = {f"results/native/tables/{path.name}" for path in (copy / "tables").iterdir()}
     figures = {f"results/native/figures/{path.name}" for path in (copy / "figures").iterdir()}
     assert len(runs) == 3 and len(tables) == 28 and len(figures) == 37
@@ -66,7 +71,9 @@ def test_all_that_was_recorded_is_in_it(made: Path, copy: Path) -> None:
     assert all(files[name] == (root / name).read_bytes() for name in files.keys() - OTHERS)
 
 
-def test_a_mirror_and_its_login_are_given_to_nobody(again: Path, tmp_path: Path, made: Path) -> None:
+def test_a_mirror_and_its_login_are_given_to_nobody(
+    again: Path, tmp_path: Path, made: Path
+) -> None:
     settings = read_json(again / "experiment.json")
     settings["mirrors"] = ["https://user:secret@host/m"]
     (again / "experiment.json").write_text(json.dumps(settings))
@@ -86,12 +93,16 @@ def test_every_file_has_its_checksum(made: Path) -> None:
 def test_no_image_no_array_no_date(made: Path) -> None:
     with zipfile.ZipFile(made) as archive:
         entries = archive.infolist()
-    assert {Path(entry.filename).suffix for entry in entries}.isdisjoint({".npy", ".npz", ".pkl", ".gz"})
+    assert {Path(entry.filename).suffix for entry in entries}.isdisjoint(
+        {".npy", ".npz", ".pkl", ".gz"}
+    )
     assert not [entry.filename for entry in entries if "samples_" in entry.filename]
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
 
 
-@pytest.mark.parametrize("name", ["figures/x.npy", "tables/notes of mine.csv", "figures/.hidden.csv"])
+@pytest.mark.parametrize(
+    "name", ["figures/x.npy", "tables/notes of mine.csv", "figures/.hidden.csv"]
+)
 def test_a_file_that_no_bundle_has_is_named(
     name: str, again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,7 +111,9 @@ def test_a_file_that_no_bundle_has_is_named(
     assert name in said
 
 
-def test_a_stale_table_is_refused(again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stale_table_is_refused(
+    again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     change(again / "tables/training_time.md")
     said = refusal(again, tmp_path / "runs.zip", capsys)
     assert "not those of the runs" in said and "tables/training_time.md" in said
@@ -122,7 +135,9 @@ def change(path: Path) -> None:
     assert path.read_text() != text
 
 
-def test_a_changed_run_is_refused(again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_run_is_refused(
+    again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = next(run for run in read_json(again / "index.json")["runs"] if run["path"])
     with (again.parent.parent / run["path"] / "train.log").open("a") as log:
         log.write("more")

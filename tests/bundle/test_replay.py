@@ -34,7 +34,8 @@ def test_tables_and_figures_come_out_byte_by_byte(
     assert call(script.main, made, "--output-dir", tmp_path / "out") == 0
     said = capsys.readouterr().out
     assert (
-        "unpacked and checked: 3 runs" in said and "as published, byte by byte: 41 tables and files" in said
+        "unpacked and checked: 3 runs" in said
+        and "as published, byte by byte: 41 tables and files" in said
     )
     redrawn = tmp_path / "out" / "redrawn"
     for folder, count in (("tables", 12), ("figures", 28)):
@@ -50,9 +51,15 @@ def test_changed_numbers_are_told(
 ) -> None:
     monkeypatch.setattr("evenground.report.draw.save", save_data)
     files = files_of(made)
-    names = ["figures/training_time.csv", "metrics.json", "tables/resources.md", "tables/training_time.csv"]
+    names = [
+        "figures/training_time.csv",
+        "metrics.json",
+        "tables/resources.md",
+        "tables/training_time.csv",
+    ]
     better = {
-        name: re.sub(rb"0\.(\d)", rb"0.0\1", files[f"results/native/{name}"], count=1) for name in names
+        name: re.sub(rb"0\.(\d)", rb"0.0\1", files[f"results/native/{name}"], count=1)
+        for name in names
     }
     new = {**files, **{f"results/native/{name}": content for name, content in better.items()}}
     bundle = write_zip(listed(new), tmp_path / "bundle.zip")
@@ -62,7 +69,9 @@ def test_changed_numbers_are_told(
     assert said.count("\n") == 1
     # Both are there to be compared.
     assert (tmp_path / "out/results/native/metrics.json").read_bytes() == better["metrics.json"]
-    assert (tmp_path / "out/redrawn/metrics.json").read_bytes() == files["results/native/metrics.json"]
+    assert (tmp_path / "out/redrawn/metrics.json").read_bytes() == files[
+        "results/native/metrics.json"
+    ]
 
 
 def test_a_second_replay_does_not_overwrite_the_first(
@@ -95,7 +104,11 @@ def _own(name: str) -> Path | None:
 
 def test_a_replay_needs_only_the_environment_of_the_analysis() -> None:
     seen: set[Path] = set()
-    used = imported(ROOT / "scripts/replay.py", seen) - sys.stdlib_module_names - {"evenground", "_path"}
+    used = (
+        imported(ROOT / "scripts/replay.py", seen)
+        - sys.stdlib_module_names
+        - {"evenground", "_path"}
+    )
     lines = (ROOT / "envs/analysis.in").read_text().splitlines()
     locked = {line.partition("#")[0].strip() for line in lines if not line.startswith("-")} - {""}
     assert used == {"yaml" if name == "pyyaml" else name for name in locked}

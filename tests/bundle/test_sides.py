@@ -51,14 +51,19 @@ def test_a_part_is_packed_where_it_lies(bundle: Path, made: Path) -> None:
 
 
 def test_a_part_is_replayed(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("evenground.report.draw.save", save_data)
     assert call(replay_script.main, bundle, "--output-dir", tmp_path / "out") == 0
     assert "as published, byte by byte: 41 tables and files" in capsys.readouterr().out
 
 
-def test_a_part_is_adopted(bundle: Path, part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_adopted(
+    bundle: Path, part: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(adopt_script, "ROOT", tmp_path)
     assert call(adopt_script.main, bundle) == 0
     index = read_index(part / "index.json")
@@ -106,7 +111,9 @@ def test_hostile_verdicts_of_a_bundle_are_one_line(
     def change(content: dict[str, list[dict[str, str]]]) -> None:
         content["verdicts"][0]["reading"] = "proven\x1b[2J"
 
-    evil = write_zip(changed(files_of(made), "results/native/verdicts.json", change), tmp_path / "evil.zip")
+    evil = write_zip(
+        changed(files_of(made), "results/native/verdicts.json", change), tmp_path / "evil.zip"
+    )
     assert call(compare_script.main, made, evil, "--output-dir", tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert said.startswith("error: broken verdicts") and "verdicts.json of evil" in said
@@ -129,7 +136,10 @@ def test_two_classes_of_one_working_copy(
     monkeypatch.setattr(compare_script, "ROOT", root)
     assert call(compare_script.main, here, OTHER, "--output-dir", tmp_path / "out") == 0
     said = capsys.readouterr().out
-    assert f"`{OTHER}`, Other CPU, 8 cores, 32 GiB, no GPU (class `{OTHER}`), native, 4 of 4 runs" in said
+    assert (
+        f"`{OTHER}`, Other CPU, 8 cores, 32 GiB, no GPU (class `{OTHER}`), native, 4 of 4 runs"
+        in said
+    )
     assert f"(class `{here}`), native, 3 of 4 runs" in said and said.count("so judged now") == 2
     found = read_csv(tmp_path / "out/engines_by_machine.csv")
     times = found[found["measure"] == "training_s"].set_index(["engine", "machine"])["mean"]

@@ -53,15 +53,28 @@ def on_cards(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def put_on_card(run: Path, uuid: str) -> str:
     """Let a recorded run be one on this card, which its files name in every way there is."""
-    change(run / "environment.json", gpu={**GPU_RECORD, "uuid": uuid}, gpus_visible=f"{uuid},{INSTANCE}")
+    change(
+        run / "environment.json",
+        gpu={**GPU_RECORD, "uuid": uuid},
+        gpus_visible=f"{uuid},{INSTANCE}",
+    )
     change(
         run / "environment.json",
         surroundings={"variables": {"CUDA_VISIBLE_DEVICES": uuid[:12]}, "missing": {}},
     )
     instance = {"card": "0/mig1", "name": CARD, "uuid": INSTANCE}
-    card = {"index": 0, "name": CARD, "uuid": uuid, "mig": [instance], "missing": {}, "util_window_s": 0.2}
+    card = {
+        "index": 0,
+        "name": CARD,
+        "uuid": uuid,
+        "mig": [instance],
+        "missing": {},
+        "util_window_s": 0.2,
+    }
     change(run / "samples.json", gpus=[card])
-    (run / "train.log").write_text(f"using {uuid} and {OLD_INSTANCE}.\nGPU-accelerated, MIG 1g.10gb, GPU-0\n")
+    (run / "train.log").write_text(
+        f"using {uuid} and {OLD_INSTANCE}.\nGPU-accelerated, MIG 1g.10gb, GPU-0\n"
+    )
     return write_manifest(run, read_json(run / "manifest.json")["run"])
 
 
@@ -118,7 +131,9 @@ def test_the_same_results_are_the_same_bytes(on_cards: Path, packed: Path, tmp_p
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
 
-def test_they_are_still_known_as_the_same_runs(on_cards: Path, packed: Path, tmp_path: Path) -> None:
+def test_they_are_still_known_as_the_same_runs(
+    on_cards: Path, packed: Path, tmp_path: Path
+) -> None:
     """Neither a second measurement, nor another run in the way of one that is taken over."""
     where = unpack(packed, tmp_path / "unpacked")
     index = read_index(where)
@@ -135,7 +150,9 @@ def test_without_a_card_nothing_is_touched(copy: Path) -> None:
 def test_whoever_takes_an_experiment_over_gets_a_card_of_his_own(tmp_path: Path) -> None:
     files = {"results/native/index.json": tmp_path / "index.json"}
     files |= {"results/native/experiment.json": tmp_path / "experiment.json"}
-    write_json(files["results/native/index.json"], {"runs": [], "parameters": {"gpu": CARDS[0][:12]}})
+    write_json(
+        files["results/native/index.json"], {"runs": [], "parameters": {"gpu": CARDS[0][:12]}}
+    )
     write_json(files["results/native/experiment.json"], {"gpu": CARDS[0], "engines": ["a"]})
     assert name_a_card(files)
     where = lay_out(files, tmp_path / "bare")
@@ -143,7 +160,9 @@ def test_whoever_takes_an_experiment_over_gets_a_card_of_his_own(tmp_path: Path)
     assert read_json(where)["parameters"] == {"gpu": IN_TEXT}
 
 
-@pytest.mark.parametrize("uuid", [*CARDS, INSTANCE, OLD_INSTANCE, CARDS[0].upper(), "GPU-11111111", "MIG-9a"])
+@pytest.mark.parametrize(
+    "uuid", [*CARDS, INSTANCE, OLD_INSTANCE, CARDS[0].upper(), "GPU-11111111", "MIG-9a"]
+)
 def test_every_form_of_a_uuid_is_found(uuid: str) -> None:
     for text in (uuid, f"0,{uuid}", f'"{uuid}"', f"CUDA_VISIBLE_DEVICES={uuid};", f"({uuid})"):
         assert UUID.sub("", text) == text.replace(uuid, "")
@@ -162,8 +181,12 @@ def test_a_bundle_that_somebody_made_with_them_is_converted_to_one_without(
     monkeypatch.setattr("evenground.report.draw.save", save_data)
     files = files_of(made)
     name = next(name for name in files if name.endswith("/environment.json"))
-    old = write_zip(changed(files, name, lambda record: record.update(gpu=GPU_RECORD)), tmp_path / "old.zip")
+    old = write_zip(
+        changed(files, name, lambda record: record.update(gpu=GPU_RECORD)), tmp_path / "old.zip"
+    )
     assert ANY.search(files_of(old)[name])
     assert call(convert.main, old, tmp_path / "new.zip") == 0
-    assert not [name for name, content in files_of(tmp_path / "new.zip").items() if ANY.search(content)]
+    assert not [
+        name for name, content in files_of(tmp_path / "new.zip").items() if ANY.search(content)
+    ]
     assert call(replay.main, tmp_path / "new.zip", "--output-dir", tmp_path / "out") == 0

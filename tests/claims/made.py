@@ -24,7 +24,9 @@ GIB = 2**30
 World = Mapping[tuple[str, str], Made]
 
 
-def run(training_s: float, ram_pct: float, gpu: tuple[int, int], vram_pct: float, **more: Any) -> Made:
+def run(
+    training_s: float, ram_pct: float, gpu: tuple[int, int], vram_pct: float, **more: Any
+) -> Made:
     """A fifth of the published time; memory in percent of 16 and 8 GB; on a machine that was just started."""
     return Made(
         first_batch_s=1.0,
@@ -58,7 +60,9 @@ CONTRARY: World = {
 
 def changed(world: World, **fields: Any) -> World:
     """The world with these fields in every run of Elixir."""
-    return {name: replace(made, **fields) if name[1] == "axon" else made for name, made in world.items()}
+    return {
+        name: replace(made, **fields) if name[1] == "axon" else made for name, made in world.items()
+    }
 
 
 def on(world: World, device: str) -> World:
@@ -66,7 +70,9 @@ def on(world: World, device: str) -> World:
     return {name: replace(made, device=device) for name, made in world.items()}
 
 
-def noisy(world: World, spread: float, dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
+def noisy(
+    world: World, spread: float, dataset: str, engine: str, repetition: int, gpu: bool
+) -> Made:
     """The run of the world, with a known noise on its time and its memory."""
     # Five repetitions whose mean is that of the world, with another order for each group.
     shift = sum(map(ord, dataset + engine))
@@ -105,7 +111,9 @@ def claims() -> Claims:
     return read_claims(ROOT).claims
 
 
-def verdicts(index: Path, stand_ins: Mapping[str, str] | None = None) -> dict[tuple[str, str], Judged]:
+def verdicts(
+    index: Path, stand_ins: Mapping[str, str] | None = None
+) -> dict[tuple[str, str], Judged]:
     """Claim and instrument -> what became of it."""
     read = read_index(index)
     judged = judge_all(read, measure(read), claims(), stand_ins)

@@ -47,12 +47,20 @@ def found_of(verdicts: dict[str, Any]) -> dict[str, tuple[str, str]]:
 def test_known_agreement() -> None:
     """The same of all, another of one, one that could not, only one that could, one side alone."""
     gone, few_runs = "cannot be tested here", "too few runs"
-    a = file(*(row(c, v) for c, v in zip("ABCDE", ["reproduced"] * 4 + ["inconclusive"], strict=True)))
+    a = file(
+        *(row(c, v) for c, v in zip("ABCDE", ["reproduced"] * 4 + ["inconclusive"], strict=True))
+    )
     b = file(
-        *(row(c, v) for c, v in zip("ABCD", ["reproduced", "contradicted", gone, few_runs], strict=True))
+        *(
+            row(c, v)
+            for c, v in zip("ABCD", ["reproduced", "contradicted", gone, few_runs], strict=True)
+        )
     )
     c = file(
-        *(row(c, v) for c, v in zip("ABCD", ["reproduced", "reproduced", "reproduced", gone], strict=True))
+        *(
+            row(c, v)
+            for c, v in zip("ABCD", ["reproduced", "reproduced", "reproduced", gone], strict=True)
+        )
     )
     few = ("not comparable", "fewer than two sides could judge it")
     expected = {"A": ("yes", ""), "B": ("no", ""), "C": ("yes", ""), "D": few, "E": few}
@@ -61,7 +69,11 @@ def test_known_agreement() -> None:
     assert found.columns.tolist()[:7] == [
         *("claim", "part", "instrument", "verdict_a", "verdict_b", "verdict_c", "agree")
     ]
-    assert found.loc[4, ["verdict_a", "verdict_b", "verdict_c"]].tolist() == ["inconclusive", "", ""]
+    assert found.loc[4, ["verdict_a", "verdict_b", "verdict_c"]].tolist() == [
+        "inconclusive",
+        "",
+        "",
+    ]
     assert in_words(found) == [
         "verdicts: 2 of 3 agree, 2 are not comparable",
         "B, corrected: reproduced (a), contradicted (b), reproduced (c)",
@@ -98,7 +110,9 @@ def test_verdicts_by_another_rule_are_not_compared(change: dict[str, Any]) -> No
 
 def test_demonstrations_are_told_and_counted() -> None:
     shown = "jax as elixir; accelerator cpu instead of cuda"
-    a = file(row("A", "reproduced", demonstration=shown), row("B", "reproduced", demonstration=shown))
+    a = file(
+        row("A", "reproduced", demonstration=shown), row("B", "reproduced", demonstration=shown)
+    )
     b = file(row("A", "reproduced", demonstration=shown), row("B", "reproduced"))
     found = agreement({"a": a, "b": b, "c": b})
     assert found["demonstration"].tolist() == [shown, f"a: {shown}; b, c: none"]
@@ -124,7 +138,9 @@ def test_what_is_open_on_all_sides_does_not_agree() -> None:
 
 def test_verdicts_agree_by_what_is_read_and_are_shown_in_their_own_words() -> None:
     """A demonstration and a verdict may read the same, though only one of them is a test of the claim."""
-    shown = row("A", "contradicted", verdict="would read: contradicted", demonstration="jax as elixir")
+    shown = row(
+        "A", "contradicted", verdict="would read: contradicted", demonstration="jax as elixir"
+    )
     found = agreement({"a": file(shown), "b": file(row("A", "contradicted"))})
     assert found[["verdict_a", "verdict_b", "agree"]].to_numpy().tolist() == [
         ["would read: contradicted", "contradicted", "yes"]
@@ -134,7 +150,9 @@ def test_verdicts_agree_by_what_is_read_and_are_shown_in_their_own_words() -> No
 
 def contents(index: Path) -> Any:
     read, source = read_index(index), read_claims(ROOT)
-    return json.loads(json.dumps(as_json(read, source, judge_all(read, measure(read), source.claims), {})))
+    return json.loads(
+        json.dumps(as_json(read, source, judge_all(read, measure(read), source.claims), {}))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +178,10 @@ def test_golden(verdicts: dict[str, Any], tmp_path: Path) -> None:
 
 def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Any]) -> None:
     same = agreement({name: verdicts[name] for name in ("first", "second")})
-    assert set(same["agree"]) == {"yes", "all open", "not comparable"} and (same["agree"] == "yes").sum() > 30
+    assert (
+        set(same["agree"]) == {"yes", "all open", "not comparable"}
+        and (same["agree"] == "yes").sum() > 30
+    )
     other = agreement({name: verdicts[name] for name in ("first", "contrary")})
     assert (other["agree"] == "no").sum() > 30
     told = in_words(other)
@@ -169,7 +190,10 @@ def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Any
 
 
 def test_compare_takes_recorded_verdicts_and_judges_where_there_are_none(
-    worlds: dict[str, Path], verdicts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    worlds: dict[str, Path],
+    verdicts: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, contrary = worlds["first"], worlds["contrary"]
     recorded = first.with_name("verdicts.json")
@@ -184,9 +208,10 @@ def test_compare_takes_recorded_verdicts_and_judges_where_there_are_none(
     assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "two") == 0
     said = capsys.readouterr().out
     assert ", but not:\n- " in said and said.count("so judged now") == 2
-    assert "| claim | part | instrument | verdict_first/results | verdict_contrary/results | agree |" in (
-        tmp_path / "two/agreement.md"
-    ).read_text(encoding="utf-8")
+    assert (
+        "| claim | part | instrument | verdict_first/results | verdict_contrary/results | agree |"
+        in (tmp_path / "two/agreement.md").read_text(encoding="utf-8")
+    )
 
 
 HOSTILE: dict[str, Any] = {
@@ -242,7 +267,9 @@ def test_markdown_in_a_demonstration_or_a_name_stays_text() -> None:
 
 
 def test_a_side_may_be_named_as_another_column() -> None:
-    found = agreement({"claim": file(row("A", "reproduced")), "agree": file(row("A", "contradicted"))})
+    found = agreement(
+        {"claim": file(row("A", "reproduced")), "agree": file(row("A", "contradicted"))}
+    )
     assert found[["claim", "verdict_claim", "verdict_agree", "agree"]].to_numpy().tolist() == [
         ["A", "reproduced", "contradicted", "no"]
     ]

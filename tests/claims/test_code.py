@@ -17,8 +17,16 @@ from evenground.claims.judge import UNTESTABLE
     [
         (LINES, "reproduced", "the interval lies within 10 % of the published size"),
         ({"axon": 150, "plain-nx": 204}, "direction reproduced, other size", "wholly outside 10 %"),
-        (TURNED_LINES, "contradicted", "the interval lies wholly beyond the bound on the other side"),
-        ({"axon": 204, "plain-nx": 204}, "contradicted", "the interval lies wholly beyond the bound"),
+        (
+            TURNED_LINES,
+            "contradicted",
+            "the interval lies wholly beyond the bound on the other side",
+        ),
+        (
+            {"axon": 204, "plain-nx": 204},
+            "contradicted",
+            "the interval lies wholly beyond the bound",
+        ),
         ({"axon": 0, "plain-nx": 204}, UNTESTABLE, "no line of code in 'axon'"),
         (None, UNTESTABLE, "the author's file is not at hand: data/thesis-code/lib/made.ex"),
     ],

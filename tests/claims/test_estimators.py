@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evenground.analysis.statistics import NO_SPREAD, Estimate, pair_ratio, ratio_interval, ratio_of_ratios
+from evenground.analysis.statistics import (
+    NO_SPREAD,
+    Estimate,
+    pair_ratio,
+    ratio_interval,
+    ratio_of_ratios,
+)
 from evenground.claims.estimators import ESTIMATORS, Arguments, Group, Sampled, estimate
 
 LEVEL = 0.95
@@ -113,7 +119,9 @@ def test_whole_percents_are_no_exact_numbers() -> None:
     se = math.sqrt((1 / 20**2 + 1 / 19**2) / 12)
     assert ours.se == pytest.approx(se) and math.isinf(ours.df)
     half = stats.norm.ppf(0.975) * se
-    assert (ours.low, ours.high) == pytest.approx((20 / 19 * math.exp(-half), 20 / 19 * math.exp(half)))
+    assert (ours.low, ours.high) == pytest.approx(
+        (20 / 19 * math.exp(-half), 20 / 19 * math.exp(half))
+    )
     level = found("level", {("a", "x"): [20.0] * 5}, resolution=1.0)
     assert level.high - level.low == pytest.approx(2 * stats.norm.ppf(0.975) / math.sqrt(12))
 

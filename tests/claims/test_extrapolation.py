@@ -37,7 +37,11 @@ def run(first_s: float, steps: int) -> Made:
 
 
 def made(
-    to: Path, first_s: float = STEP_S, images: int | None = WHOLE, limit: int = LIMIT, **settings: Any
+    to: Path,
+    first_s: float = STEP_S,
+    images: int | None = WHOLE,
+    limit: int = LIMIT,
+    **settings: Any,
 ) -> Path:
     """Index of an engine `full` with 100 steps, and its arm `part` with as many as its limit allows."""
     world = {
@@ -45,7 +49,13 @@ def made(
         ("mnist", "full"): run(STEP_S, 100),
         ("mnist", "part"): run(first_s, STEPS),
     }
-    given = {"spread": 0.0, "datasets": DATASETS[:1], "repetitions": 4, "stand_ins": PLAYERS, **settings}
+    given = {
+        "spread": 0.0,
+        "datasets": DATASETS[:1],
+        "repetitions": 4,
+        "stand_ins": PLAYERS,
+        **settings,
+    }
     index = experiment(to, world, engines=("keras", "full", "part"), **given)
     content = json.loads(index.read_text())
     content["engines"][2] |= {"arm_of": "full", "train_limit": limit}
@@ -63,13 +73,17 @@ def test_where_all_steps_but_the_first_are_alike_it_is_exact(
     one = verdicts(made(tmp_path, first_s))["X1", instrument]
     assert one.found and one.found.value == pytest.approx(truth, rel=1e-6)
     assert one.verdict == "direction reproduced, other size" and one.reason.endswith(f"; {SAID}")
-    assert one.demonstration == "part as elixir_without_exla; full as elixir", "a sample makes it none"
+    assert one.demonstration == "part as elixir_without_exla; full as elixir", (
+        "a sample makes it none"
+    )
 
 
 @pytest.mark.parametrize(("first_s", "whole_s"), [(0.25, 0.25 * 5625), (2.5, 2.5 + 0.25 * 5624)])
 def test_the_formula(first_s: float, whole_s: float) -> None:
     sample = Sample(LIMIT, WHOLE, STEPS, WHOLE_STEPS)
-    assert sample.whole_s(first_s + 0.25 * (STEPS - 1), first_s) == pytest.approx(whole_s, rel=1e-12)
+    assert sample.whole_s(first_s + 0.25 * (STEPS - 1), first_s) == pytest.approx(
+        whole_s, rel=1e-12
+    )
     assert not sample.lacks
 
 
@@ -98,7 +112,9 @@ def test_of_a_sample_nothing_but_a_time_is_taken() -> None:
     assert all(take(name, trace(sample), "")[0] > 1 for name in TIMES)
     value, reason = take("rise", trace(sample), "ram")
     assert math.isnan(value)
-    assert reason == "trained on 320 of 60,000 images only: 'rise' of the whole is not known from that"
+    assert (
+        reason == "trained on 320 of 60,000 images only: 'rise' of the whole is not known from that"
+    )
 
 
 def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> None:
@@ -116,7 +132,10 @@ def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"images": None}, "part trained on 320 of ? images only: the size of the dataset is not recorded"),
+        (
+            {"images": None},
+            "part trained on 320 of ? images only: the size of the dataset is not recorded",
+        ),
         (
             {"limit": 32, "parameters": {"epochs": 1}},
             "part trained on 32 of 60,000 images only: no step after the first one",
@@ -127,7 +146,9 @@ def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> 
         ),
     ],
 )
-def test_what_cannot_be_extrapolated_says_why(tmp_path: Path, settings: dict[str, Any], why: str) -> None:
+def test_what_cannot_be_extrapolated_says_why(
+    tmp_path: Path, settings: dict[str, Any], why: str
+) -> None:
     found = verdicts(made(tmp_path, **settings))
     for one in (found["X1", instrument] for instrument in BOTH):
         assert (one.verdict, one.reason, one.found) == (UNTESTABLE, why, None)
@@ -139,7 +160,9 @@ def test_of_one_epoch_nobody_knows_how_exact_the_extrapolation_is(tmp_path: Path
         ("mnist", "full"): run(STEP_S, 100),
         ("mnist", "part"): replace(run(STEP_S, STEPS), epochs=1),
     }
-    index = experiment(tmp_path, world, engines=("full", "part"), datasets=DATASETS[:1], repetitions=4)
+    index = experiment(
+        tmp_path, world, engines=("full", "part"), datasets=DATASETS[:1], repetitions=4
+    )
     content = json.loads(index.read_text())
     content["engines"][1] |= {"arm_of": "full", "train_limit": LIMIT}
     content["datasets"][0] |= {"train_images": WHOLE}
@@ -153,7 +176,8 @@ def test_of_memory_and_use_a_sample_says_nothing(tmp_path: Path) -> None:
     one = found["R1-mnist", "corrected"]
     assert one.verdict == UNTESTABLE
     assert (
-        one.reason == "part trained on 320 of 60,000 images only: 'rise' of the whole is not known from that"
+        one.reason
+        == "part trained on 320 of 60,000 images only: 'rise' of the whole is not known from that"
     )
     assert found["T1", "corrected"].reason.endswith(SAID), "its time may play any part"
 
@@ -200,7 +224,10 @@ def test_every_file_of_the_verdicts_says_so(tmp_path: Path) -> None:
     traced = [row for row in json.loads(record.read_text())["verdicts"] if row["id"] == "X1"]
     for row in traced:
         told = {group["role"]: group["extrapolated_from_images"] for group in row["groups"]}
-        assert row["reason"].endswith(SAID) and told == {"elixir_without_exla": LIMIT, "elixir": None}
+        assert row["reason"].endswith(SAID) and told == {
+            "elixir_without_exla": LIMIT,
+            "elixir": None,
+        }
     x1 = next(claim for claim in read_verdicts(record).claims if claim.name == "X1")
     for one in (x1.parts[0].corrected, x1.parts[0].as_published):
         assert one and any(SAID in line for line in one.told) and SAID not in one.row.demonstration

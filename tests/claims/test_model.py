@@ -51,7 +51,10 @@ def argument(**fields: Any) -> Change:
         (first(estimator="ratios"), r"unknown estimator 'ratios': did you mean 'ratio'\?"),
         (argument(of="elixr"), r"T1: role 'elixr': did you mean 'elixir'\?"),
         (first(needs={"arm": "exla"}), r"T1: role 'exla'"),
-        (argument(measure="peek", resource="ram"), r"unknown measure 'peek': did you mean 'peak'\?"),
+        (
+            argument(measure="peek", resource="ram"),
+            r"unknown measure 'peek': did you mean 'peak'\?",
+        ),
         (argument(measure="peak"), r"measure 'peak' needs a resource"),
         (argument(resource="ram"), r"measure 'training_s' takes no resource"),
         (argument(measure="peak", resource="disk"), r"unknown resource 'disk'"),
@@ -69,17 +72,26 @@ def argument(**fields: Any) -> Change:
         (first(follows_from=[]), r"'published' and 'follows_from' go together"),
         (first(published=0.9), r"the published value 0\.9 lies on the other side of the bound"),
         (first(direction="at_most"), r"the published value 1\.3421 lies outside its own margin"),
-        (first(direction="alike", bound=1.2), r"the published value 1\.3421 lies outside its own margin"),
+        (
+            first(direction="alike", bound=1.2),
+            r"the published value 1\.3421 lies outside its own margin",
+        ),
         (first(tolerance=None), r"a published size needs a 'tolerance'"),
         (first(tolerance=1.5), r"claims\.0\.tolerance: Input should be less than 1"),
         (first(tolerance=0.3), r"'tolerance_elsewhere' is at least 'tolerance'"),
-        (first(published=None, follows_from=[]), r"'tolerance' is of a published size, and none is given"),
+        (
+            first(published=None, follows_from=[]),
+            r"'tolerance' is of a published size, and none is given",
+        ),
         (first(family="time"), r"unknown key 'claims\.0\.family'"),
         (first(published=1.35), r"T1: its published numbers give 1\.342, not 1\.35"),
         (first(direction="alike"), r"the bound of 'alike' is a factor above 1"),
         (first(direction="more"), r"claims\.0\.direction: Input should be 'greater', 'less'"),
         (first(estimator=None), r"an estimator and its arguments, or .* the reason"),
-        (first(code={"of": "axon", "over": "plain-nx"}), r"an estimator and its arguments, or 'code', or"),
+        (
+            first(code={"of": "axon", "over": "plain-nx"}),
+            r"an estimator and its arguments, or 'code', or",
+        ),
         (first(untestable="never"), r"an estimator and its arguments, or .* the reason"),
         (first(instruments=["theirs"]), r"claims\.0\.instruments\.0: Input should be 'corrected'"),
         (lambda content: content.update(schema=1), r"schema: Input should be 2"),
@@ -143,15 +155,11 @@ def test_every_claim_of_the_notes_is_there() -> None:
 
 def test_table_1_and_the_notes_numbers_are_there() -> None:
     numbers = read_published(ROOT / PUBLISHED)
-    assert {float(n.value) for n in numbers.values() if n.id.startswith("time-") and n.value < 100} == {
-        *(20.4, 15.2, 28.5, 23.0)
-    }
-    notes = (
-        "34.21 23.91 22.39 1350 27000 204 102 50 1.65 0.76 1.59 0.91 11.92 18.71 12.52 23.95 5 28 80 19 25"
-    )
-    notes += (
-        " 3.4 6 1.5 9.8 16 11 12 13 10.3 11.2 6.4 8.8 15.3 16.6 13.42 38.85 11.49 2.3 3 5.7 728 66000 90 0.5"
-    )
+    assert {
+        float(n.value) for n in numbers.values() if n.id.startswith("time-") and n.value < 100
+    } == {*(20.4, 15.2, 28.5, 23.0)}
+    notes = "34.21 23.91 22.39 1350 27000 204 102 50 1.65 0.76 1.59 0.91 11.92 18.71 12.52 23.95 5 28 80 19 25"
+    notes += " 3.4 6 1.5 9.8 16 11 12 13 10.3 11.2 6.4 8.8 15.3 16.6 13.42 38.85 11.49 2.3 3 5.7 728 66000 90 0.5"
     assert {float(word) for word in notes.split()} <= {float(n.value) for n in numbers.values()}
 
 

@@ -78,7 +78,9 @@ def test_precision_is_rewarded_and_noise_is_not(
 
 
 def test_a_precise_null_says_that_there_is_no_difference() -> None:
-    assert judge(claim("T1"), Interval(0.986, 1.014), OWN).reason.startswith("no difference above 5 %")
+    assert judge(claim("T1"), Interval(0.986, 1.014), OWN).reason.startswith(
+        "no difference above 5 %"
+    )
     assert "no difference" not in judge(claim("T1"), Interval(0.93, 1.02), OWN).reason
 
 
@@ -90,7 +92,10 @@ def judged_percents(above: Sequence[float], below: Sequence[float], resolution: 
     evidence = Evidence(
         claim=of,
         instrument="corrected",
-        used={group: [used(r, value, resolution) for r, value in enumerate(v, 1)] for group, v in groups},
+        used={
+            group: [used(r, value, resolution) for r, value in enumerate(v, 1)]
+            for group, v in groups
+        },
         blocks=tuple(range(1, len(above) + 1)),
     )
     cast = SimpleNamespace(
@@ -131,13 +136,18 @@ def test_the_interval_of_equal_runs_is_that_of_the_scale_and_no_point() -> None:
     assert found is not None
     # A whole percent has a variance of 1 / 12, which four runs that read the same do not make smaller.
     half = stdtrit(math.inf, 0.975) * math.sqrt((1 / 20**2 + 1 / 19**2) / 12)
-    assert (found.low, found.high) == pytest.approx((20 / 19 * math.exp(-half), 20 / 19 * math.exp(half)))
+    assert (found.low, found.high) == pytest.approx(
+        (20 / 19 * math.exp(-half), 20 / 19 * math.exp(half))
+    )
 
 
 def test_equal_runs_on_a_scale_that_nobody_knows_decide_nothing() -> None:
     judged = judged_percents([20] * 4, [19] * 4, resolution=0)
     assert judged.verdict == "inconclusive"
-    assert judged.reason == "every run gave the same value, and how finely it was measured is not known"
+    assert (
+        judged.reason
+        == "every run gave the same value, and how finely it was measured is not known"
+    )
 
 
 # What noise does
@@ -145,9 +155,14 @@ def test_equal_runs_on_a_scale_that_nobody_knows_decide_nothing() -> None:
 
 @pytest.mark.parametrize("n", simulation.RUNS)
 @pytest.mark.parametrize("truth", [1.25, 1.3, 1.3421, 1.45])
-def test_more_spread_never_makes_a_true_size_more_likely_to_be_reproduced(truth: float, n: int) -> None:
+def test_more_spread_never_makes_a_true_size_more_likely_to_be_reproduced(
+    truth: float, n: int
+) -> None:
     # The same random numbers with every spread, so that nothing is left to chance.
-    shares = [reproduced_pct(truth, variation, n, experiments=150) for variation in (0.02, 0.04, 0.08, 0.16)]
+    shares = [
+        reproduced_pct(truth, variation, n, experiments=150)
+        for variation in (0.02, 0.04, 0.08, 0.16)
+    ]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > shares[-1]
 
@@ -225,7 +240,8 @@ def test_the_advice_is_at_least_one_more_run() -> None:
         given, n_a, n_b = claim("T1"), source.randint(2, 9), source.randint(2, 9)
         assert given.contrast is not None
         sides = [
-            Sampled(values={r: source.lognormvariate(0, 0.1) for r in range(1, n + 1)}) for n in (n_a, n_b)
+            Sampled(values={r: source.lognormvariate(0, 0.1) for r in range(1, n + 1)})
+            for n in (n_a, n_b)
         ]
         groups = dict(zip(given.contrast.weights, sides, strict=True))
         found = estimate(given.contrast, groups, blocks=None, confidence=0.95)
@@ -269,7 +285,9 @@ def test_the_advice_for_runs_apart_decides_as_often() -> None:
     apart = world.estimated(normals(1, 4, SEED)[0], paired=False)
     n = simulation.advised(world, replace(apart, spreads=(world.sigma**2,) * 2), OWN)
     found = [world.estimated(one, paired=False) for one in normals(4000, n, SEED)]
-    assert percent([simulation.is_decided(world, one, OWN) for one in found]) == pytest.approx(80, abs=5)
+    assert percent([simulation.is_decided(world, one, OWN) for one in found]) == pytest.approx(
+        80, abs=5
+    )
 
 
 # The script
@@ -323,7 +341,9 @@ def test_the_verdict_by_hand_in_the_docs_is_right_number_by_number() -> None:
     region = 0.7812 / 1.25, 0.7812 * 1.25
 
     page = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
-    for number, (runs, logs) in enumerate(zip(zip(JAX, KERAS, strict=True), rows, strict=True), start=1):
+    for number, (runs, logs) in enumerate(
+        zip(zip(JAX, KERAS, strict=True), rows, strict=True), start=1
+    ):
         cells = (*runs, *logs, logs[0] - logs[1])
         assert f"| {number} | {' | '.join(f'{cell:.4f}' for cell in cells)} |" in page
     for shown in (
@@ -340,5 +360,8 @@ def test_the_verdict_by_hand_in_the_docs_is_right_number_by_number() -> None:
 
     found = by_hand()
     assert (found.low, found.value, found.high) == pytest.approx((low, value, high), rel=1e-6)
-    assert judge(claim("R1-cifar10"), Interval(found.low, found.high), ELSEWHERE).verdict == "reproduced"
+    assert (
+        judge(claim("R1-cifar10"), Interval(found.low, found.high), ELSEWHERE).verdict
+        == "reproduced"
+    )
     assert "would read: reproduced" in page

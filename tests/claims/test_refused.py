@@ -52,7 +52,9 @@ def test_events_out_of_order_are_named(small: Path, capsys: pytest.CaptureFixtur
     assert "'epoch_end' of epoch 1 where 'train_start' belongs" in refused(small, capsys)
 
 
-def test_samples_whose_clock_stands_are_named(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_samples_whose_clock_stands_are_named(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spoilt(small, "samples.csv", lambda lines: [*lines[:4], lines[3], *lines[4:]])
     assert "the clock does not move forward" in refused(small, capsys)
 
@@ -65,7 +67,10 @@ def test_samples_whose_clock_stands_are_named(small: Path, capsys: pytest.Captur
             "elixir=jacks",
             "'jacks' cannot stand in for 'elixir' (stand_ins): the experiment has: keras, axon",
         ),
-        ("cifar10=keras", "'keras' cannot stand in for 'cifar10' (stand_ins): the experiment has: mnist"),
+        (
+            "cifar10=keras",
+            "'keras' cannot stand in for 'cifar10' (stand_ins): the experiment has: mnist",
+        ),
         ("elixir", "not ROLE=NAME: 'elixir' (--stand-in)"),
     ],
 )
@@ -118,25 +123,41 @@ def test_a_damaged_table_is_one_line(
         one = "dataset,engine,repetition,state,finding,value,limit,reason\nmnist,keras,1,warned,load,2,1,x\n"
         (results / file).write_text(one)
     spoil(results / file, change)
-    tables = ("--normalised", str(results / "normalised"), "--quality", str(results / "tables/quality.csv"))
+    tables = (
+        "--normalised",
+        str(results / "normalised"),
+        "--quality",
+        str(results / "tables/quality.csv"),
+    )
     said = refused(results / "index.json", capsys, *tables)
     assert Path(file).name in said
 
 
-def test_the_tables_of_the_earlier_steps_give_the_same_verdicts(drawn: Path, tmp_path: Path) -> None:
+def test_the_tables_of_the_earlier_steps_give_the_same_verdicts(
+    drawn: Path, tmp_path: Path
+) -> None:
     tables = drawn.parent / "tables"
-    given = ("--normalised", str(drawn.parent / "normalised"), "--quality", str(tables / "quality.csv"))
+    given = (
+        "--normalised",
+        str(drawn.parent / "normalised"),
+        "--quality",
+        str(tables / "quality.csv"),
+    )
     judge_files(drawn, *given)
     from_files = (tables / "verdicts.csv").read_text()
     judge_files(drawn)
     assert (tables / "verdicts.csv").read_text() == from_files
 
 
-def test_one_table_without_the_other_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_table_without_the_other_is_refused(
+    small: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "give both, or neither" in refused(small, capsys, "--normalised", "x")
 
 
-def test_a_claims_file_of_ones_own(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_claims_file_of_ones_own(
+    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     own = tmp_path / "own.yaml"
     shutil.copy(ROOT / "claims.yaml", own)
     judge_files(small, "--claims", str(own))

@@ -27,7 +27,11 @@ def drawn(tmp_path: Path) -> tuple[Path, Path]:
     folders = (tmp_path / "published", tmp_path / "redrawn")
     for to in folders:
         write_verdicts(
-            index, measure(index), read_claims(ROOT), tables=to / "tables", record=to / "verdicts.json"
+            index,
+            measure(index),
+            read_claims(ROOT),
+            tables=to / "tables",
+            record=to / "verdicts.json",
         )
     return folders
 
@@ -40,11 +44,17 @@ def test_verdicts_are_the_same_bytes_each_time(drawn: tuple[Path, Path]) -> None
 def test_a_changed_verdict_is_told(drawn: tuple[Path, Path]) -> None:
     table = drawn[0] / "tables/verdicts.csv"
     table.write_text(
-        table.read_text().replace("contradicted", "reproduced").replace("inconclusive", "reproduced")
+        table.read_text()
+        .replace("contradicted", "reproduced")
+        .replace("inconclusive", "reproduced")
     )
     (drawn[1] / "verdicts.json").unlink()
     found = compare_tables(*drawn)
-    assert (found.other, found.lost, found.new) == (("tables/verdicts.csv",), ("verdicts.json",), ())
+    assert (found.other, found.lost, found.new) == (
+        ("tables/verdicts.csv",),
+        ("verdicts.json",),
+        (),
+    )
 
 
 def test_what_an_older_bundle_does_not_have_is_new_and_not_lost(drawn: tuple[Path, Path]) -> None:

@@ -60,7 +60,10 @@ def as_claimed(thesis: Path) -> Found:
 def contrary(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return verdicts(
         experiment(
-            tmp_path_factory.mktemp("contrary"), CONTRARY, machine=THESIS_MACHINE, thesis_lines=TURNED_LINES
+            tmp_path_factory.mktemp("contrary"),
+            CONTRARY,
+            machine=THESIS_MACHINE,
+            thesis_lines=TURNED_LINES,
         )
     )
 
@@ -119,13 +122,18 @@ def test_c1_is_an_artefact_of_its_instrument(tmp_path: Path) -> None:
     world = {name: replace(made, cpu_pct=320.0) for name, made in THESIS.items()}
     found = verdicts(experiment(tmp_path, world))
     for claim in C1:
-        assert [found[claim, i].verdict for i in BOTH] == ["outside the margin", "within the margin"]
+        assert [found[claim, i].verdict for i in BOTH] == [
+            "outside the margin",
+            "within the margin",
+        ]
         estimates = [found[claim, i].found for i in BOTH]
         assert estimates[0] and estimates[0].value == pytest.approx(40.0, rel=0.1)
         assert estimates[1] and estimates[1].value < 1.0
 
 
-def test_a_mean_since_boot_says_nothing_on_a_machine_that_was_started_long_ago(tmp_path: Path) -> None:
+def test_a_mean_since_boot_says_nothing_on_a_machine_that_was_started_long_ago(
+    tmp_path: Path,
+) -> None:
     """After 12,000 s a training of seconds moves it by less than 0.1 %; the bound is 5 %."""
     world = {name: replace(made, up_s=12_000.0) for name, made in THESIS.items()}
     found = verdicts(experiment(tmp_path, world))
@@ -189,7 +197,10 @@ def test_too_much_noise_is_inconclusive_with_the_runs_it_would_take(tmp_path: Pa
     found = verdicts(experiment(tmp_path, world, spread=0.15, datasets=DATASETS[:1]))
     for one in (found["T1", instrument] for instrument in BOTH):
         assert one.verdict == "inconclusive" and one.more_runs and 1 <= one.more_runs < 50
-        assert f"about {one.more_runs} more repetitions would decide in 80 % of experiments" in one.reason
+        assert (
+            f"about {one.more_runs} more repetitions would decide in 80 % of experiments"
+            in one.reason
+        )
 
 
 def test_a_precise_null_refutes_the_size(tmp_path: Path) -> None:
@@ -204,7 +215,9 @@ def test_a_verdict_does_not_depend_on_what_else_was_tested(tmp_path: Path) -> No
     """T1 is the same whether the arm of X1 was trained or not, and with one dataset as with two."""
     world = {**THESIS, ("mnist", "jax"): replace(THESIS["mnist", "axon"], steady_s=100.0)}
     arm = {"elixir_without_exla": "jax"}
-    with_x1 = experiment(tmp_path / "a", world, engines=("keras", "axon", "jax"), datasets=DATASETS[:1])
+    with_x1 = experiment(
+        tmp_path / "a", world, engines=("keras", "axon", "jax"), datasets=DATASETS[:1]
+    )
     without = experiment(tmp_path / "b", world)
     both = [verdicts(with_x1, arm)["T1", "corrected"], verdicts(without)["T1", "corrected"]]
     assert verdicts(with_x1, arm)["X1", "corrected"].verdict not in (UNTESTABLE, TOO_FEW)
@@ -225,7 +238,10 @@ def test_an_invalid_run_drops_its_pair_by_name(tmp_path: Path) -> None:
 
 def test_a_dataset_that_says_the_contrary_is_not_averaged_away(tmp_path: Path) -> None:
     """Everything is kept on MNIST, a tenth on CIFAR-10: on average more than half, and not on both."""
-    world = {name: replace(made, kept=1.0 if name[0] == "mnist" else 0.1) for name, made in THESIS.items()}
+    world = {
+        name: replace(made, kept=1.0 if name[0] == "mnist" else 0.1)
+        for name, made in THESIS.items()
+    }
     one = verdicts(experiment(tmp_path, world))["R2-elixir", "corrected"]
     assert one.found and one.found.value == pytest.approx(0.5, abs=0.06)
     assert one.verdict == "contradicted" and one.reason.startswith("cifar10 alone: ")
@@ -233,10 +249,14 @@ def test_a_dataset_that_says_the_contrary_is_not_averaged_away(tmp_path: Path) -
 
 def test_a_margin_over_several_datasets_is_outside_where_it_is_on_one(tmp_path: Path) -> None:
     """A CPU that is little used on MNIST and busy on CIFAR-10."""
-    world = {n: replace(made, cpu_pct=24.0 if n[0] == "mnist" else 640.0) for n, made in THESIS.items()}
+    world = {
+        n: replace(made, cpu_pct=24.0 if n[0] == "mnist" else 640.0) for n, made in THESIS.items()
+    }
     own = next(claim for claim in claims().claims if claim.id == "C1-mnist-elixir")
     assert own.arguments
-    both = own.arguments.model_copy(update={"datasets": ("mnist", "cifar10"), "measure_as_published": None})
+    both = own.arguments.model_copy(
+        update={"datasets": ("mnist", "cifar10"), "measure_as_published": None}
+    )
     one_claim = own.model_copy(update={"arguments": both, "published": None, "follows_from": ()})
     index = read_index(experiment(tmp_path, world))
     judged = judge_all(index, measure(index), claims().model_copy(update={"claims": (one_claim,)}))
@@ -259,7 +279,9 @@ def waits(after_s: float, dataset: str, engine: str, repetition: int, gpu: bool)
     return replace(WAITING, steady_s=steady_s + 2 * after_s, cpu_idle=idle)
 
 
-def test_a_timer_at_the_ends_of_epochs_is_a_known_cause_and_decides_nothing_silently(tmp_path: Path) -> None:
+def test_a_timer_at_the_ends_of_epochs_is_a_known_cause_and_decides_nothing_silently(
+    tmp_path: Path,
+) -> None:
     settings = {"datasets": DATASETS[:1], "gpu": False, "machine": "made-nogpu-1"}
     index = experiment(tmp_path / "waits", make=functools.partial(waits, 5.0), **settings)
     one = verdicts(index)["T1", "corrected"]
@@ -292,7 +314,9 @@ def test_short_idle_time_does_not_decide_silently_either(tmp_path: Path) -> None
     found = measure(index)
     rows = found.measures
     chosen = (rows["engine"] == "axon") & (rows["measure"] == "training_s")
-    same = rows.loc[(rows["engine"] == "keras") & (rows["measure"] == "training_s"), "value"].to_numpy()
+    same = rows.loc[
+        (rows["engine"] == "keras") & (rows["measure"] == "training_s"), "value"
+    ].to_numpy()
     # Each run has a row for either instrument.
     slower = [factor for factor in (1.0100, 1.0101, 1.0102, 1.0100, 1.0101) for _ in BOTH]
     rows.loc[chosen, "value"] = same * slower
@@ -379,7 +403,9 @@ def test_too_few_runs_are_too_few_whatever_they_say(tmp_path: Path, name: str) -
     settings, claim, more, reason = FEW[name]
     one = verdicts(experiment(tmp_path, datasets=DATASETS[:1], **settings))[claim, "corrected"]
     assert (one.verdict, one.more_runs, one.reason) == (TOO_FEW, more, reason)
-    assert one.found and one.found.value > 0 and math.isnan(one.found.low), "an estimate, and no interval"
+    assert one.found and one.found.value > 0 and math.isnan(one.found.low), (
+        "an estimate, and no interval"
+    )
 
 
 def test_runs_of_a_clusters_nodes_are_not_paired(tmp_path: Path) -> None:
@@ -400,13 +426,17 @@ def test_runs_of_a_clusters_nodes_are_not_paired(tmp_path: Path) -> None:
         ("precision", "Verdicts wait for precision"),
     ],
 )
-def test_looks_set_the_level_of_every_interval(tmp_path: Path, looks: list[int] | str, words: str) -> None:
+def test_looks_set_the_level_of_every_interval(
+    tmp_path: Path, looks: list[int] | str, words: str
+) -> None:
     index = experiment(tmp_path, datasets=DATASETS[:1])
     content = json.loads(index.read_text())
     content["report"]["looks"] = looks
     index.write_text(json.dumps(content))
     one = verdicts(index)["T1", "corrected"]
-    assert one.found and one.found.level == pytest.approx(1 - (0.0293 if looks == [5, 10] else 0.05))
+    assert one.found and one.found.level == pytest.approx(
+        1 - (0.0293 if looks == [5, 10] else 0.05)
+    )
     table = judge_files(index) / "verdicts.md"
     assert words in table.read_text()
 
@@ -446,12 +476,22 @@ def test_an_engine_that_is_not_installed_is_no_engine_that_nobody_asked_for(tmp_
     assert found["X1", "corrected"].reason == f"engine axon_binary {why}"
     assert found["C1-mnist-python", "corrected"].verdict == TOO_FEW
     # One that shall stand in for another may be missing, too.
-    assert verdicts(index, {"python": "axon"})["C1-mnist-python", "corrected"].reason == f"engine axon {why}"
+    assert (
+        verdicts(index, {"python": "axon"})["C1-mnist-python", "corrected"].reason
+        == f"engine axon {why}"
+    )
 
 
 def test_no_repetition_at_all(tmp_path: Path) -> None:
-    lost = {(d[0], e, k): ("failed", "x") for d in DATASETS for e in ("keras", "axon") for k in range(1, 6)}
-    assert {one.verdict for one in verdicts(experiment(tmp_path, lost=lost)).values()} == {UNTESTABLE}
+    lost = {
+        (d[0], e, k): ("failed", "x")
+        for d in DATASETS
+        for e in ("keras", "axon")
+        for k in range(1, 6)
+    }
+    assert {one.verdict for one in verdicts(experiment(tmp_path, lost=lost)).values()} == {
+        UNTESTABLE
+    }
 
 
 def test_unfinished_runs_are_left_out_and_named(tmp_path: Path) -> None:
@@ -496,7 +536,9 @@ OTHER_NAMES = (("mnist", "MNIST", "mlp"), ("shapes", "Shapes", "cnn"))
 
 def stand_in_world(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
     names = {"shapes": "cifar10", "jax": "axon"}
-    return noisy(THESIS, 0.01, names.get(dataset, dataset), names.get(engine, engine), repetition, gpu)
+    return noisy(
+        THESIS, 0.01, names.get(dataset, dataset), names.get(engine, engine), repetition, gpu
+    )
 
 
 def test_stand_ins_give_demonstrations_which_count_for_nothing(tmp_path: Path) -> None:
@@ -563,7 +605,11 @@ def test_an_arm_without_a_gpu_by_design_is_judged_by_its_own_device(
         **THESIS,
         ("mnist", "axon_binary"): replace(THESIS["mnist", "axon"], steady_s=99.0, device="cpu"),
     }
-    settings = {"datasets": DATASETS[:1], "engines": ("keras", "axon", "axon_binary"), "repetitions": 4}
+    settings = {
+        "datasets": DATASETS[:1],
+        "engines": ("keras", "axon", "axon_binary"),
+        "repetitions": 4,
+    }
     index = experiment(tmp_path, world, parameters={"accelerator": asked}, **settings)
     content = json.loads(index.read_text())
     content["engines"][2]["arm_of"] = "axon"
@@ -583,7 +629,9 @@ def test_an_engine_with_other_options_gives_demonstrations(tmp_path: Path) -> No
     assert verdicts(index)["T1", "corrected"].demonstration == "axon with backend binary"
     content["engines"][1]["arm_of"] = "keras"
     index.write_text(json.dumps(content))
-    assert verdicts(index)["T1", "corrected"].demonstration == "", "an arm is what its options make it"
+    assert verdicts(index)["T1", "corrected"].demonstration == "", (
+        "an arm is what its options make it"
+    )
 
 
 def test_x1_is_judged_where_the_arm_is(tmp_path: Path) -> None:
@@ -610,12 +658,18 @@ def test_the_record_names_every_run_behind_a_verdict(thesis: Path, written: Path
     rows = {(row["id"], row["instrument"]): row for row in record["verdicts"]}
     assert len(rows) == 62 and record["machine"] == THESIS_MACHINE
     row = rows["T1", "corrected"]
-    assert row["estimator"] == "ratio" and row["arguments"]["of"] == "elixir" and len(row["groups"]) == 2
+    assert (
+        row["estimator"] == "ratio"
+        and row["arguments"]["of"] == "elixir"
+        and len(row["groups"]) == 2
+    )
     for group in row["groups"]:
         assert len(group["runs"]) == len(group["values"]) == 5 and min(group["values"]) > 0
         assert group["repetitions_left_out"] == []
         for used in (record["runs"][number] for number in group["runs"]):
-            manifest = json.loads((thesis.parent.parent / used["path"] / "manifest.json").read_text())
+            manifest = json.loads(
+                (thesis.parent.parent / used["path"] / "manifest.json").read_text()
+            )
             told = (manifest["run"]["key"], manifest["run"]["repetition"])
             assert told == (used["key"], used["repetition"])
     assert rows["X1", "corrected"]["estimate"] is None and rows["X1", "corrected"]["groups"] == []

@@ -27,7 +27,11 @@ def section(text: str, name: str) -> str:
 
 def defaults(text: str) -> dict[str, str]:
     """The arguments of a definition with their default values."""
-    parts = (line.strip().partition("=") for line in section(text, "arguments").split("\n") if line.strip())
+    parts = (
+        line.strip().partition("=")
+        for line in section(text, "arguments").split("\n")
+        if line.strip()
+    )
     return {name: value for name, _, value in parts}
 
 
@@ -69,7 +73,9 @@ def test_its_scripts_end_at_the_first_command_that_fails(path: Path) -> None:
 @every_definition
 def test_apt_can_work_for_a_user_without_other_users(path: Path) -> None:
     """Its downloads are another user's unless it is told, and in a user namespace there is none."""
-    before, update, after = section(path.read_text(encoding="utf-8"), "post").partition("apt-get update")
+    before, update, after = section(path.read_text(encoding="utf-8"), "post").partition(
+        "apt-get update"
+    )
     assert update and "python3 python3-venv" in after
     assert """echo 'APT::Sandbox::User "root";' >/etc/apt/apt.conf.d/90one-user\n""" in before
     assert "rm -f /etc/apt/sources.list.d/cuda*.list\n" in before
@@ -80,13 +86,17 @@ def test_the_environments_are_looked_at_when_it_is_built(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert "whole.py list" in section(text, "test") and "engine runner" in section(text, "test")
     for kind in ("in", "txt"):
-        assert f"    envs/{{{{ lock }}}}.{kind} /opt/evenground/engine.{kind}\n" in section(text, "files")
+        assert f"    envs/{{{{ lock }}}}.{kind} /opt/evenground/engine.{kind}\n" in section(
+            text, "files"
+        )
 
 
 def test_elixirs_archives_are_checked(tmp_path: Path) -> None:
     """By the lines of the definition, against the publisher's list of builds; `curl` stands in."""
     post = section((ROOT / "containers/axon.def").read_text(encoding="utf-8"), "post")
-    lines = re.search(r" *curl -fsSL .*OTP-\$otp.*\n(.*\n)*?.*elixir\.zip\" \| sha256sum --check\n", post)
+    lines = re.search(
+        r" *curl -fsSL .*OTP-\$otp.*\n(.*\n)*?.*elixir\.zip\" \| sha256sum --check\n", post
+    )
     assert lines
     otp, zipped = tmp_path / "otp.tar.gz", tmp_path / "elixir.zip"
     (tmp_path / "curl").write_text(
@@ -94,11 +104,19 @@ def test_elixirs_archives_are_checked(tmp_path: Path) -> None:
     )
     (tmp_path / "curl").chmod(0o755)
     given = f"builds=B releases=R otp=27.3.4.2 elixir=1 elixir_sha256={digest_of('R/v1/elixir-otp-27.zip')}\n"
-    script = given + lines[0].replace("/opt/otp.tar.gz", str(otp)).replace("/opt/elixir.zip", str(zipped))
+    script = given + lines[0].replace("/opt/otp.tar.gz", str(otp)).replace(
+        "/opt/elixir.zip", str(zipped)
+    )
     listed = {
-        f"OTP-27.3.4.2 abc 2025-07-01T00:00:00Z {digest_of('B/OTP-27.3.4.2.tar.gz')}": (0, "otp.tar.gz: OK"),
+        f"OTP-27.3.4.2 abc 2025-07-01T00:00:00Z {digest_of('B/OTP-27.3.4.2.tar.gz')}": (
+            0,
+            "otp.tar.gz: OK",
+        ),
         f"OTP-27.3.4.2 abc 2025-07-01T00:00:00Z {'0' * 64}": (1, "otp.tar.gz: FAILED"),
-        "OTP-27.3.4.2 abc 2025-07-01T00:00:00Z": (0, "not checked, for its publisher lists no sha256: "),
+        "OTP-27.3.4.2 abc 2025-07-01T00:00:00Z": (
+            0,
+            "not checked, for its publisher lists no sha256: ",
+        ),
         f"OTP-27.3.4.21 abc 2025-07-01T00:00:00Z {'0' * 64}": (0, "not checked, for its publisher"),
     }
     for line, (status, said) in listed.items():
@@ -119,9 +137,17 @@ def test_elixirs_archives_are_checked(tmp_path: Path) -> None:
             0,
             "computed 'Evenground.Main.probe()'",
         ),
-        ("libcuda.so.1 => not found", 0, "EXLA is not tried: where this is built there is no driver"),
+        (
+            "libcuda.so.1 => not found",
+            0,
+            "EXLA is not tried: where this is built there is no driver",
+        ),
         ("nvshmem_transport_ibrc.so.3 => not found", 1, "not found: nvshmem_transport_ibrc.so.3"),
-        ("libcuda.so.1 => not found\n\tlibnccl.so.2 => not found", 1, "not found: libcuda.so.1 libnccl.so.2"),
+        (
+            "libcuda.so.1 => not found\n\tlibnccl.so.2 => not found",
+            1,
+            "not found: libcuda.so.1 libnccl.so.2",
+        ),
         (None, 0, "EXLA is not built in: this image has the binary backend only"),
     ],
 )
@@ -136,13 +162,18 @@ def test_exla_is_loaded_when_its_image_is_built(
     built.mkdir(parents=True)
     if linked:
         (built / "exla/priv").mkdir(parents=True)
-    for name, text in (("ldd", f"printf '\\t{linked}\\n'"), ("elixir", """echo "computed '$4'" """)):
+    for name, text in (
+        ("ldd", f"printf '\\t{linked}\\n'"),
+        ("elixir", """echo "computed '$4'" """),
+    ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     script = lines[0].replace("/opt/evenground/axon", str(tmp_path / "axon"))
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["sh", "-euc", script], env=env, capture_output=True, text=True)
-    assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
+    assert (done.returncode, said in done.stdout + done.stderr) == (status, True), (
+        done.stdout + done.stderr
+    )
 
 
 def digest_of(address: str) -> str:

@@ -54,7 +54,9 @@ def copy(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "part", ["containers/python.def", "envs/jax.txt", "envs/runner.txt", "scripts/whole.py"]
 )
-def test_definition_and_what_it_copies_in_decide_an_image_and_nothing_else(copy: Path, part: str) -> None:
+def test_definition_and_what_it_copies_in_decide_an_image_and_nothing_else(
+    copy: Path, part: str
+) -> None:
     before = recipe(copy, "jax")
     (copy / "containers/axon.def").write_text("changed")
     (copy / "envs/keras.txt").write_text("changed")
@@ -101,7 +103,9 @@ def compiled(copy: Path) -> Path:
     return copy
 
 
-def test_an_engine_that_is_compiled_into_its_image_gets_a_new_one_with_its_code(compiled: Path) -> None:
+def test_an_engine_that_is_compiled_into_its_image_gets_a_new_one_with_its_code(
+    compiled: Path,
+) -> None:
     assert [str(path) for path in copied_in(compiled, "axon-cuda")] == [
         "envs/axon-cuda.txt",
         "envs/runner.txt",
@@ -138,7 +142,9 @@ def test_a_definition_of_its_own_comes_before_everybodys(copy: Path) -> None:
 def test_another_base_is_another_file_of_the_same_recipe(copy: Path) -> None:
     first = image_of(copy, "jax", BASE, copy)
     other = image_of(copy, "jax", Base("docker", "some/base:2", "some/base:2", "3.12"), copy)
-    assert first.file != other.file and first.record != other.record and first.recipe == other.recipe
+    assert (
+        first.file != other.file and first.record != other.record and first.recipe == other.recipe
+    )
 
 
 def test_an_environment_without_a_lock_is_one_clear_line(copy: Path) -> None:
@@ -214,7 +220,9 @@ def test_a_build_whose_base_is_refused_ends_with_that_line(
     monkeypatch.setattr(image_script, "as_root", list)
     monkeypatch.chdir(ROOT)
     base = base_of(ROOT, None)
-    with pytest.raises(EvengroundError, match=r"does not have the base image of that digest: nvidia/cuda:12"):
+    with pytest.raises(
+        EvengroundError, match=r"does not have the base image of that digest: nvidia/cuda:12"
+    ):
         image_script.build(image_of(ROOT, "jax", base, tmp_path), base, tmp_path / "log")
 
 
@@ -228,7 +236,9 @@ def test_the_digest_that_was_pulled_is_on_record_where_apptainer_tells_it(
     labels = {**pulled, "evenground.lock": "jax", "org.label-schema.build-arch": "amd64"}
     told = json.dumps({"data": {"attributes": {"labels": labels}}})
     apptainer(tmp_path, monkeypatch, f"[ $1 = exec ] || echo '{told}'")
-    found = image_script.labels_of(Image("jax", "abc", tmp_path / "jax.sif", tmp_path / "jax.json"), None)
+    found = image_script.labels_of(
+        Image("jax", "abc", tmp_path / "jax.sif", tmp_path / "jax.json"), None
+    )
     assert found == {**pulled, "evenground.lock": "jax"}
 
 
@@ -250,7 +260,9 @@ def image(tmp_path: Path) -> Image:
     return made
 
 
-def test_an_image_that_is_the_recorded_one_passes_also_when_only_its_time_changed(image: Image) -> None:
+def test_an_image_that_is_the_recorded_one_passes_also_when_only_its_time_changed(
+    image: Image,
+) -> None:
     check_image(image, read_record(image.record))
     os.utime(image.file, (1, 1))
     check_image(image, read_record(image.record))
@@ -262,7 +274,10 @@ def test_an_image_that_is_the_recorded_one_passes_also_when_only_its_time_change
         (None, r"the image of 'jax' is missing \("),
         (b"abc", r"the image of 'jax' is truncated: 3 of 4 bytes \("),
         (b"", r"the image of 'jax' is truncated: 0 of 4 bytes \("),
-        (b"abcde", r"the image of 'jax' is sha256:[0-9a-f]{12}, recorded is sha256:88d4266fd4e6 \("),
+        (
+            b"abcde",
+            r"the image of 'jax' is sha256:[0-9a-f]{12}, recorded is sha256:88d4266fd4e6 \(",
+        ),
         (b"abce", r"the image of 'jax' is sha256:[0-9a-f]{12}, recorded is sha256:88d4266fd4e6 \("),
     ],
 )
@@ -291,7 +306,9 @@ def test_a_file_that_may_not_be_read_is_neither_missing_nor_truncated() -> None:
         image.file.chmod(0)
         with (
             ordinary_user(),
-            pytest.raises(EvengroundError, match=r"^the image of 'jax' may not be read \(.*: let this user"),
+            pytest.raises(
+                EvengroundError, match=r"^the image of 'jax' may not be read \(.*: let this user"
+            ),
         ):
             check_image(image, record)
         image.file.chmod(0o644)
@@ -342,9 +359,13 @@ def test_finished_runs_and_new_ones_are_made_in_one_image(image: Image) -> None:
     check_digest(image, None, [])
     check_digest(image, "a" * 64, [])
     check_digest(image, "a" * 64, ["a" * 64])
-    with pytest.raises(EvengroundError, match=r"is missing, finished runs were made in sha256:aaaaaaaaaaaa"):
+    with pytest.raises(
+        EvengroundError, match=r"is missing, finished runs were made in sha256:aaaaaaaaaaaa"
+    ):
         check_digest(image, None, ["a" * 64])
-    with pytest.raises(EvengroundError, match=r"is sha256:b+, finished runs were made in sha256:a+ "):
+    with pytest.raises(
+        EvengroundError, match=r"is sha256:b+, finished runs were made in sha256:a+ "
+    ):
         check_digest(image, "b" * 64, ["a" * 64])
     with pytest.raises(EvengroundError, match=r"in sha256:a+ and sha256:b+"):
         check_digest(image, "b" * 64, ["a" * 64, "b" * 64])

@@ -64,7 +64,17 @@ def test_every_file_behind_links_can_be_read_in_a_container(
     make_links(root, tmp_path / "disks")
     # Else a container sees all of /tmp, and so the disks.
     monkeypatch.setenv("APPTAINER_NO_MOUNT", "tmp")
-    inside = ["apptainer", "--silent", "exec", "--home", str(root), "--cleanenv", image, sys.executable, "-c"]
+    inside = [
+        "apptainer",
+        "--silent",
+        "exec",
+        "--home",
+        str(root),
+        "--cleanenv",
+        image,
+        sys.executable,
+        "-c",
+    ]
     environ = {**os.environ, "APPTAINER_BIND": given["APPTAINER_BIND"]}
     if subprocess.run([*inside, ""], cwd=root, env=environ, check=False).returncode:
         pytest.skip("Apptainer cannot start a container here")
@@ -76,6 +86,8 @@ def test_every_file_behind_links_can_be_read_in_a_container(
     )
     assert blind.returncode and "No such file" in blind.stderr
     environ["APPTAINER_BIND"] += "," + ",".join(folders_elsewhere(root))
-    seen = subprocess.run([*inside, READ], cwd=root, env=environ, capture_output=True, text=True, check=True)
+    seen = subprocess.run(
+        [*inside, READ], cwd=root, env=environ, capture_output=True, text=True, check=True
+    )
     assert len(outside.stdout.splitlines()) == 6
     assert sorted(seen.stdout.splitlines()) == sorted(outside.stdout.splitlines())

@@ -42,7 +42,9 @@ class Machine:
     def package(self, first: int) -> int:
         return self.package_of.get(first, 0)
 
-    def _write_cpu(self, root: Path, cpu: int, core: int, first: int, online: Sequence[int]) -> None:
+    def _write_cpu(
+        self, root: Path, cpu: int, core: int, first: int, online: Sequence[int]
+    ) -> None:
         folder = f"{CPUS}/cpu{cpu}"
         if cpu != 0 or cpu in self.off:
             write(root, f"{folder}/online", int(cpu not in self.off))
@@ -50,7 +52,11 @@ class Machine:
             return
         package = self.package(first)
         beside = [
-            c for one in self.cores if self.package(one[0]) == package for c in one if c not in self.off
+            c
+            for one in self.cores
+            if self.package(one[0]) == package
+            for c in one
+            if c not in self.off
         ]
         write(root, f"{folder}/topology/physical_package_id", package)
         write(root, f"{folder}/topology/core_id", core)

@@ -84,7 +84,9 @@ def test_numa_nodes_of_one_package_are_kept_apart(tmp_path: Path) -> None:
         (2, range(40, 44), "0-1"),  # none of them is ours
     ],
 )
-def test_cpus_near_the_card_come_first(tmp_path: Path, threads: int, near: range, cpus: str) -> None:
+def test_cpus_near_the_card_come_first(
+    tmp_path: Path, threads: int, near: range, cpus: str
+) -> None:
     machine = Machine([(cpu,) for cpu in range(8)], package_of={cpu: cpu // 4 for cpu in range(8)})
     found = choose(threads, machine.write(tmp_path), range(8), near)
     assert list_text(found.chosen) == cpus
@@ -138,8 +140,12 @@ def test_slow_cores_alone_are_alike(tmp_path: Path) -> None:
     assert (list_text(choice.chosen), choice.n_slower) == ("8-9", 0)
 
 
-@pytest.mark.parametrize(("threads", "cpus", "slower"), [(1, "4", 0), (2, "4-5", 0), (3, "0,4-5", 1)])
-def test_fast_cores_of_an_arm_board_come_first(tmp_path: Path, threads: int, cpus: str, slower: int) -> None:
+@pytest.mark.parametrize(
+    ("threads", "cpus", "slower"), [(1, "4", 0), (2, "4-5", 0), (3, "0,4-5", 1)]
+)
+def test_fast_cores_of_an_arm_board_come_first(
+    tmp_path: Path, threads: int, cpus: str, slower: int
+) -> None:
     choice = chosen(big_little(tmp_path), threads, "0-5")
     assert (list_text(choice.chosen), choice.n_slower) == (cpus, slower)
 
@@ -194,7 +200,9 @@ def test_files_that_may_not_be_read_are_a_reason(tmp_path: Path) -> None:
     assert "cannot be read: Is a directory" in choice.missing["places"]
 
 
-def test_kinds_of_core_that_cannot_be_told_are_a_reason_and_change_nothing_else(tmp_path: Path) -> None:
+def test_kinds_of_core_that_cannot_be_told_are_a_reason_and_change_nothing_else(
+    tmp_path: Path,
+) -> None:
     hybrid(tmp_path)
     write(tmp_path, "sys/devices/cpu_core/cpus", "many")
     choice = chosen(tmp_path, 2, "0-11")

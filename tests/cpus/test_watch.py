@@ -50,7 +50,9 @@ STEADY = {
 }
 
 
-def watched(system: Path, during: Change | None = None, threads: int = 2, allowed: str = "0-7") -> CpuRecord:
+def watched(
+    system: Path, during: Change | None = None, threads: int = 2, allowed: str = "0-7"
+) -> CpuRecord:
     """The record of a training on the made machine, in which `during` happens."""
     watch = Watch(choose(threads, system, parse_cpus(allowed)), system)
     if during:
@@ -222,7 +224,11 @@ def test_a_limit_that_is_garbage_is_missing(tmp_path: Path, text: str) -> None:
 
 def test_waiting_is_counted_of_this_run_once_whichever_cgroup_counts(tmp_path: Path) -> None:
     neighbours().write(tmp_path)
-    groups = {"/": {}, "/a": {"cpu.stat": stat_v2(10, 5_000_000)}, "/a/b": {"cpu.stat": stat_v2(7, 100_000)}}
+    groups = {
+        "/": {},
+        "/a": {"cpu.stat": stat_v2(10, 5_000_000)},
+        "/a/b": {"cpu.stat": stat_v2(7, 100_000)},
+    }
     cgroup_v2(tmp_path, {**groups, "/a/b/c": {"cpu.stat": "usage_usec 3"}}, "/a/b/c")
     assert waited_periods(watched(tmp_path)).size == 0
     record = watched(
@@ -296,7 +302,9 @@ def test_cgroups_that_cannot_be_seen_are_a_reason(
     assert lacking_cores(record).size is None and waited_periods(record).size is None
 
 
-@pytest.mark.parametrize("stat", ["nr_throttled x\nthrottled_usec 3", "nr_throttled 3", "throttled_usec -3"])
+@pytest.mark.parametrize(
+    "stat", ["nr_throttled x\nthrottled_usec 3", "nr_throttled 3", "throttled_usec -3"]
+)
 def test_counts_of_waiting_that_are_garbage_are_missing(tmp_path: Path, stat: str) -> None:
     neighbours().write(tmp_path)
     cgroup_v2(tmp_path, {"/": {}, "/own": {"cpu.stat": stat}}, "/own")
@@ -328,14 +336,29 @@ def clocked(root: Path, **changes: object) -> Path:
     [
         ({}, ""),
         ({"scaling_governor": "performance"}, ""),
-        ({"scaling_driver": "amd-pstate-epp", "energy_performance_preference": "balance_power"}, ""),
+        (
+            {"scaling_driver": "amd-pstate-epp", "energy_performance_preference": "balance_power"},
+            "",
+        ),
         ({"energy_performance_preference": "128"}, ""),
         ({"scaling_max_freq": 3590000}, ""),
         ({"scaling_max_freq": 1800000}, "scaling_max_freq allows 1.80 of 3.60 GHz (cpu 0,2)"),
-        ({"energy_performance_preference": "power"}, "energy_performance_preference is power (cpu 0,2)"),
-        ({"energy_performance_preference": "255"}, "energy_performance_preference is 255 (cpu 0,2)"),
-        ({"scaling_driver": "acpi-cpufreq"}, "governor powersave allows 0.80 of 3.60 GHz (cpu 0,2)"),
-        ({"scaling_driver": "intel_cpufreq"}, "governor powersave allows 0.80 of 3.60 GHz (cpu 0,2)"),
+        (
+            {"energy_performance_preference": "power"},
+            "energy_performance_preference is power (cpu 0,2)",
+        ),
+        (
+            {"energy_performance_preference": "255"},
+            "energy_performance_preference is 255 (cpu 0,2)",
+        ),
+        (
+            {"scaling_driver": "acpi-cpufreq"},
+            "governor powersave allows 0.80 of 3.60 GHz (cpu 0,2)",
+        ),
+        (
+            {"scaling_driver": "intel_cpufreq"},
+            "governor powersave allows 0.80 of 3.60 GHz (cpu 0,2)",
+        ),
         ({"scaling_driver": "acpi-cpufreq", "scaling_governor": "schedutil"}, ""),
         (
             {"scaling_governor": "userspace", "scaling_setspeed": 1200000},
@@ -356,7 +379,11 @@ def test_what_holds_the_clock_down_is_found_and_the_usual_is_not(
     [
         ({"intel_pstate/no_turbo": 1}, {}, ""),
         ({"cpufreq/boost": 0}, {}, ""),
-        ({"intel_pstate/no_turbo": 1}, {"base_frequency": 2400000, "scaling_max_freq": 2400000}, ""),
+        (
+            {"intel_pstate/no_turbo": 1},
+            {"base_frequency": 2400000, "scaling_max_freq": 2400000},
+            "",
+        ),
         (
             {"intel_pstate/no_turbo": 0},
             {"base_frequency": 2400000, "scaling_max_freq": 2400000},
@@ -375,7 +402,9 @@ def test_settings_of_the_whole_machine(
     record = watched(tmp_path)
     assert (clock_limits(record).size, clock_limits(record).words) == (1 if words else 0, words)
     (group,) = record.settings_before
-    assert {name.split("/")[1]: str(text) for name, text in files.items()}.items() <= group.values.items()
+    assert {
+        name.split("/")[1]: str(text) for name, text in files.items()
+    }.items() <= group.values.items()
 
 
 @pytest.mark.parametrize(
@@ -390,7 +419,11 @@ def test_settings_of_the_whole_machine(
 def test_a_driver_that_lists_no_boost_holds_nothing_down(
     tmp_path: Path, listed: str, highest: int, words: str
 ) -> None:
-    changes = {"scaling_driver": "acpi-cpufreq", "scaling_governor": "schedutil", "scaling_max_freq": highest}
+    changes = {
+        "scaling_driver": "acpi-cpufreq",
+        "scaling_governor": "schedutil",
+        "scaling_max_freq": highest,
+    }
     clocked(tmp_path, **changes, scaling_available_frequencies=listed)
     assert clock_limits(watched(tmp_path)).words == words
 
@@ -408,7 +441,9 @@ def test_a_setting_that_changes_meanwhile_is_found(tmp_path: Path) -> None:
     write(tmp_path, f"{CPUS}/intel_pstate/no_turbo", 0)
     record = watched(tmp_path, lambda system: write(system, f"{CPUS}/intel_pstate/no_turbo", 1))
     assert clock_limits(record) == (1, "no_turbo was 0 and is 1")
-    record = watched(tmp_path, lambda system: set_cpu(system, 2, "cpufreq/scaling_governor", "performance"))
+    record = watched(
+        tmp_path, lambda system: set_cpu(system, 2, "cpufreq/scaling_governor", "performance")
+    )
     assert clock_limits(record).words == (
         "scaling_governor was powersave and is performance (cpu 2), powersave (cpu 0)"
     )

@@ -27,6 +27,8 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Scripts:
+def scripts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Scripts:
     """Calls fetch.py and prepare.py with folders in `tmp_path`."""
     return Scripts(tmp_path, capsys, monkeypatch)

@@ -76,7 +76,11 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def answer(self, fault: str, asked: str | None, body: bytes) -> None:
-            start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and fault != "no-range" else 0
+            start = (
+                int(asked.removeprefix("bytes=").rstrip("-"))
+                if asked and fault != "no-range"
+                else 0
+            )
             if start >= len(body):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(body)}")
@@ -95,7 +99,9 @@ def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if fault == "encoded":
                 self.send_header("Content-Encoding", "gzip")
             self.end_headers()
-            self.send(part[: len(part) // 2] if fault in ("cut", "cut-unannounced", "stall") else part)
+            self.send(
+                part[: len(part) // 2] if fault in ("cut", "cut-unannounced", "stall") else part
+            )
             if fault == "stall":
                 site.closing.wait(30)
 

@@ -32,7 +32,9 @@ TRAIN, TEST = 7, 3
 
 def idx_bytes(array: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
     """An IDX file of unsigned bytes, not compressed."""
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(
+        size.to_bytes(4, "big") for size in array.shape
+    )
     return header + array.tobytes()
 
 
@@ -110,7 +112,10 @@ def raw_entry(files: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         **changes,
     }
     if str(entry["format"]).startswith("cifar"):
-        files[0] |= {"train_members": ["d/train_1.bin", "d/train_2.bin"], "test_members": ["d/test.bin"]}
+        files[0] |= {
+            "train_members": ["d/train_1.bin", "d/train_2.bin"],
+            "test_members": ["d/test.bin"],
+        }
     return entry
 
 
@@ -156,7 +161,9 @@ class Outcome:
 class Scripts:
     """Calls scripts in this process, as `python scripts/NAME.py ...` would."""
 
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch
+    ) -> None:
         self.folder, self._capture, self._patch = folder, capture, patch
 
     def call(self, name: str, *arguments: object) -> Outcome:
@@ -177,12 +184,23 @@ class Scripts:
         if raw is None:
             return ["--registry", REGISTRY]
         path = self.folder / "config.json"
-        path.write_text(json.dumps({"datasets": ["small"], "registry": {"small": raw}}), encoding="utf-8")
+        path.write_text(
+            json.dumps({"datasets": ["small"], "registry": {"small": raw}}), encoding="utf-8"
+        )
         return ["--registry", REGISTRY, "--extra-registry", path]
 
-    def fetch(self, raw: Mapping[str, Any] | None, *more: object, dataset: str = "small") -> Outcome:
+    def fetch(
+        self, raw: Mapping[str, Any] | None, *more: object, dataset: str = "small"
+    ) -> Outcome:
         """scripts/fetch.py into `raw`, impatient."""
-        options = ["--dataset", dataset, "--output-dir", self.folder / "raw", "--backoff-s", "0.001"]
+        options = [
+            "--dataset",
+            dataset,
+            "--output-dir",
+            self.folder / "raw",
+            "--backoff-s",
+            "0.001",
+        ]
         return self.call("fetch", *self.configured(raw), *options, *more)
 
     def prepare(self, raw: Mapping[str, Any] | None, dataset: str = "small") -> Outcome:

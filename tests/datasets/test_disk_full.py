@@ -54,7 +54,8 @@ def test_a_copy_from_a_mirror_is_not_begun_without_room(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**6, 10**6, 1000))
     assert (
-        "disk is full" in scripts.fetch(archive_entry(BODY), "--mirror", mirror(tmp_path / "m", BODY)).error()
+        "disk is full"
+        in scripts.fetch(archive_entry(BODY), "--mirror", mirror(tmp_path / "m", BODY)).error()
     )
     assert list((scripts.folder / "raw").iterdir()) == []
 
@@ -79,7 +80,10 @@ def limited_disk(folder: Path, size_kib: int, command: list[str]) -> Outcome:
         pytest.skip(f"no small file system can be mounted here: {probe.stderr.strip()}")
     script = f"{mount} && \"$@\"; code=$?; find '{folder}' -type f -printf '%P %s\\n'; exit $code"
     done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", *command], capture_output=True, text=True, timeout=60
+        ["unshare", "-rm", "sh", "-c", script, "sh", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -59,12 +59,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_file_is_fetched_and_recorded(site: Site, tmp_path: Path) -> None:
     record = get(archive_entry(BODY, site.put("/f", BODY)), tmp_path / "new" / "folder")
     assert record == {"bytes": len(BODY), "sha256": SHA256, "source": "127.0.0.1"}
-    assert str(tmp_path) not in (tmp_path / "new" / "folder" / "fetched.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in (tmp_path / "new" / "folder" / "fetched.json").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("fault", ["no-length", "encoded"])
 def test_odd_but_good_answers_are_taken_as_they_are(site: Site, tmp_path: Path, fault: str) -> None:
-    assert get(unsized(archive_entry(BODY, site.put("/f", BODY, fault))), tmp_path)["bytes"] == len(BODY)
+    assert get(unsized(archive_entry(BODY, site.put("/f", BODY, fault))), tmp_path)["bytes"] == len(
+        BODY
+    )
 
 
 @pytest.mark.parametrize("fault", ["wrong", "long", 404, 403, "away"])
@@ -73,7 +77,11 @@ def test_a_bad_host_is_left_at_once_for_the_next(
 ) -> None:
     get(archive_entry(BODY, site.put("/bad", BODY, fault), site.put("/good", BODY)), tmp_path)
     assert site.ranges("/bad") == [None] and site.ranges("/good") == [None]
-    expected = {"wrong": "wrong checksum", "long": "more than 400000", "away": "plain http is refused"}
+    expected = {
+        "wrong": "wrong checksum",
+        "long": "more than 400000",
+        "away": "plain http is refused",
+    }
     assert expected.get(str(fault), f"HTTP {fault}") in capsys.readouterr().err
 
 
@@ -201,7 +209,10 @@ def test_a_mirror_file_of_another_size_is_told_by_its_size(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     get(
-        archive_entry(BODY), tmp_path / "raw", mirror(tmp_path / "a", BODY[:-1]), mirror(tmp_path / "b", BODY)
+        archive_entry(BODY),
+        tmp_path / "raw",
+        mirror(tmp_path / "a", BODY[:-1]),
+        mirror(tmp_path / "b", BODY),
     )
     assert "399999 bytes instead of 400000" in capsys.readouterr().err
 
@@ -228,7 +239,11 @@ def test_a_mirror_may_be_an_address(site: Site, tmp_path: Path) -> None:
 
 def test_mirrors_come_from_options_then_from_the_environment() -> None:
     variable = {"EVENGROUND_MIRRORS": "https://a.example:8443/x, /srv/with space/m ,"}
-    assert all_mirrors(["/first"], variable) == ["/first", "https://a.example:8443/x", "/srv/with space/m"]
+    assert all_mirrors(["/first"], variable) == [
+        "/first",
+        "https://a.example:8443/x",
+        "/srv/with space/m",
+    ]
     assert all_mirrors(["/first", "/first"], {}) == ["/first"]
 
 
@@ -289,7 +304,11 @@ def test_a_failed_download_is_one_line_and_loses_nothing(
 ) -> None:
     raw = four_files(site, fault)
     line = scripts.fetch(raw, "--timeout-s", "0.3", "--retries", "1").error()
-    assert "dataset 'small': no source gave test_labels" in line and expected in line and "--mirror" in line
+    assert (
+        "dataset 'small': no source gave test_labels" in line
+        and expected in line
+        and "--mirror" in line
+    )
     left = {path.name for path in (scripts.folder / "raw").iterdir()}
     assert left - {"test_labels.part"} == {"train_images", "train_labels", "test_images"}
     site.faults["/test_labels"] = ["ok"]
@@ -299,12 +318,18 @@ def test_a_failed_download_is_one_line_and_loses_nothing(
 
 
 def test_no_network_is_one_line(scripts: Scripts) -> None:
-    line = scripts.fetch(archive_entry(BODY, closed_address(), closed_address()), "--retries", "1").error()
+    line = scripts.fetch(
+        archive_entry(BODY, closed_address(), closed_address()), "--retries", "1"
+    ).error()
     assert line.count("127.0.0.1: no connection") == 2 and "check the network" in line
 
 
-def test_404_on_every_host_is_one_line_that_names_them(site: Site, scripts: Scripts, tmp_path: Path) -> None:
-    raw = archive_entry(BODY, site.put("/a", BODY, 404), site.base.replace("127.0.0.1", "localhost") + "/b")
+def test_404_on_every_host_is_one_line_that_names_them(
+    site: Site, scripts: Scripts, tmp_path: Path
+) -> None:
+    raw = archive_entry(
+        BODY, site.put("/a", BODY, 404), site.base.replace("127.0.0.1", "localhost") + "/b"
+    )
     line = scripts.fetch(raw, "--mirror", tmp_path / "m1", tmp_path / "m2").error()
     assert "127.0.0.1: HTTP 404; localhost: HTTP 404" in line
     assert f"mirror {tmp_path / 'm1'}: not there; mirror {tmp_path / 'm2'}: not there" in line
@@ -333,7 +358,9 @@ def test_an_empty_list_of_mirrors_is_allowed(site: Site, scripts: Scripts) -> No
 def test_the_environment_gives_mirrors(
     scripts: Scripts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EVENGROUND_MIRRORS", f"{tmp_path}/nowhere,{mirror(tmp_path / 'a mirror', BODY)}")
+    monkeypatch.setenv(
+        "EVENGROUND_MIRRORS", f"{tmp_path}/nowhere,{mirror(tmp_path / 'a mirror', BODY)}"
+    )
     assert scripts.fetch(archive_entry(BODY)).code == 0
 
 

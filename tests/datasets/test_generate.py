@@ -37,7 +37,9 @@ def registry() -> dict[str, DatasetEntry]:
 
 
 @pytest.fixture(scope="module", params=["digits", "shapes"])
-def made(request: pytest.FixtureRequest, registry: dict[str, DatasetEntry]) -> tuple[DatasetEntry, Arrays]:
+def made(
+    request: pytest.FixtureRequest, registry: dict[str, DatasetEntry]
+) -> tuple[DatasetEntry, Arrays]:
     """One generated dataset with its entry."""
     entry = registry[request.param]
     return entry, read_arrays(entry, Path("no raw files"))
@@ -45,7 +47,10 @@ def made(request: pytest.FixtureRequest, registry: dict[str, DatasetEntry]) -> t
 
 def test_arrays_are_bit_identical_everywhere(made: tuple[DatasetEntry, Arrays]) -> None:
     entry, arrays = made
-    found = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays._asdict().items()}
+    found = {
+        name: hashlib.sha256(array.tobytes()).hexdigest()
+        for name, array in arrays._asdict().items()
+    }
     assert found == GOLDEN[entry.name]
 
 
@@ -60,7 +65,9 @@ def test_arrays_have_the_stated_form(made: tuple[DatasetEntry, Arrays]) -> None:
     assert arrays.train_images.min() == 0 and arrays.train_images.max() == 255
 
 
-def test_no_run_of_a_class_and_every_class_in_both_halves(made: tuple[DatasetEntry, Arrays]) -> None:
+def test_no_run_of_a_class_and_every_class_in_both_halves(
+    made: tuple[DatasetEntry, Arrays],
+) -> None:
     _, arrays = made
     for labels in (arrays.train_labels, arrays.test_labels):
         changes = np.mean(labels[1:] != labels[:-1])
@@ -78,7 +85,9 @@ def test_test_pictures_are_not_training_pictures(made: tuple[DatasetEntry, Array
 def test_other_digits_than_the_registered_are_refused(registry: dict[str, DatasetEntry]) -> None:
     entry = registry["digits"]
     assert entry.digits is not None
-    other = entry.model_copy(update={"digits": entry.digits.model_copy(update={"source_sha256": "0" * 64})})
+    other = entry.model_copy(
+        update={"digits": entry.digits.model_copy(update={"source_sha256": "0" * 64})}
+    )
     with pytest.raises(EvengroundError, match="other digits"):
         read_arrays(other, Path("none"))
     with pytest.raises(EvengroundError, match="is not 1797"):
@@ -110,14 +119,18 @@ def test_a_split_takes_each_class_by_its_share() -> None:
     assert sorted([*train, *test]) == list(range(61))
     assert np.bincount(labels[test]).tolist() == [2, 4, 6]
     again = stratified(labels, 12, Draws(5))
-    assert np.array_equal(test, again[1]) and not np.array_equal(test, stratified(labels, 12, Draws(6))[1])
+    assert np.array_equal(test, again[1]) and not np.array_equal(
+        test, stratified(labels, 12, Draws(6))[1]
+    )
 
 
 def test_draws_are_the_raw_stream_of_pcg64() -> None:
     words = np.random.PCG64([7, 1]).random_raw(3)
     assert Draws(7, 1).keys(3).tolist() == words.tolist()
     assert Draws(7, 1).octets(20).tobytes() == words.astype("<u8").tobytes()[:20]
-    assert Draws(7, 1).below(1000, 3).tolist() == [((int(word) >> 32) * 1000) >> 32 for word in words]
+    assert Draws(7, 1).below(1000, 3).tolist() == [
+        ((int(word) >> 32) * 1000) >> 32 for word in words
+    ]
 
 
 def test_draws_below_cover_their_range_evenly() -> None:

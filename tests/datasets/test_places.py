@@ -96,7 +96,8 @@ def test_certificates_that_are_not_there(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
     said = passed_over(scripts, tmp_path, "https://localhost:1/x")
     assert (
-        "mirror https://localhost:1/x: the certificates that REQUESTS_CA_BUNDLE names are not there" in said
+        "mirror https://localhost:1/x: the certificates that REQUESTS_CA_BUNDLE names are not there"
+        in said
     )
     (scripts.folder / "raw" / NAME).unlink()
     line = scripts.fetch(archive_entry(BODY, "https://localhost:1/x")).error()
@@ -110,7 +111,9 @@ def test_certificates_that_are_none(
     (tmp_path / "odd.pem").write_text("no certificate")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "odd.pem"))
     with one_answer(b"") as port:
-        said = passed_over(scripts, tmp_path, f"https://user:secret@localhost:{port}/x?token=secret")
+        said = passed_over(
+            scripts, tmp_path, f"https://user:secret@localhost:{port}/x?token=secret"
+        )
     assert f"mirror https://localhost:{port}/x: no secure connection" in said
 
 
@@ -138,7 +141,9 @@ def test_certificates_that_are_none(
         ("x" * 5000, "x" * 5000, "cannot be read: File name too long"),
     ],
 )
-def test_an_address_that_is_wrong(scripts: Scripts, tmp_path: Path, place: str, told: str, why: str) -> None:
+def test_an_address_that_is_wrong(
+    scripts: Scripts, tmp_path: Path, place: str, told: str, why: str
+) -> None:
     said = passed_over(scripts, tmp_path, place)
     assert f"{NAME}: mirror {told}: {why}" in said
 
@@ -242,7 +247,13 @@ def test_a_token_stays_behind_the_path(site: Site, scripts: Scripts, tmp_path: P
 
 @pytest.mark.parametrize(
     ("asked", "waited"),
-    [("3", [3.0]), ("0", [1.0]), ("soon", [1.0]), ("-5", [1.0]), (formatdate(0, usegmt=True), [1.0])],
+    [
+        ("3", [3.0]),
+        ("0", [1.0]),
+        ("soon", [1.0]),
+        ("-5", [1.0]),
+        (formatdate(0, usegmt=True), [1.0]),
+    ],
 )
 def test_a_pause_that_is_asked_for_is_kept(
     site: Site, scripts: Scripts, monkeypatch: pytest.MonkeyPatch, asked: str, waited: list[float]
@@ -269,16 +280,22 @@ def test_a_folder_that_breaks_off_is_passed_over(
         if bad in self.parents:
             stream.close()
             stream = really_open(Path("/proc/self/mem"), "rb")
-            monkeypatch.setattr("evenground.datasets.fetch.os.fstat", lambda number: Stat(len(BODY)))
+            monkeypatch.setattr(
+                "evenground.datasets.fetch.os.fstat", lambda number: Stat(len(BODY))
+            )
         return stream
 
     Stat = namedtuple("Stat", "st_size")
     monkeypatch.setattr(Path, "open", open_broken)
-    assert f"mirror {bad}: cannot be read: Input/output error" in passed_over(scripts, tmp_path, bad)
+    assert f"mirror {bad}: cannot be read: Input/output error" in passed_over(
+        scripts, tmp_path, bad
+    )
 
 
 @pytest.mark.parametrize("made", ["a file", "a folder", "a loop"])
-def test_a_mirror_that_is_no_folder_with_the_file(scripts: Scripts, tmp_path: Path, made: str) -> None:
+def test_a_mirror_that_is_no_folder_with_the_file(
+    scripts: Scripts, tmp_path: Path, made: str
+) -> None:
     bad = tmp_path / "bad"
     if made == "a file":
         bad.write_text("not a folder")
@@ -300,7 +317,9 @@ def test_a_relative_mirror_and_one_at_home(
         (scripts.folder / "raw" / NAME).unlink()
 
 
-def test_mirrors_of_the_configuration_need_no_command_line(scripts: Scripts, tmp_path: Path) -> None:
+def test_mirrors_of_the_configuration_need_no_command_line(
+    scripts: Scripts, tmp_path: Path
+) -> None:
     options = scripts.configured(archive_entry(BODY))
     path = Path(str(options[-1]))
     settings = json.loads(path.read_text(encoding="utf-8"))
@@ -334,7 +353,10 @@ def test_addresses_are_told_without_secrets(address: str, told: str) -> None:
 
 
 def test_the_place_of_a_file_in_a_mirror() -> None:
-    assert inside("https://u:p@host/a/?sig=1#x", "mnist", "f.gz") == "https://u:p@host/a/mnist/f.gz?sig=1"
+    assert (
+        inside("https://u:p@host/a/?sig=1#x", "mnist", "f.gz")
+        == "https://u:p@host/a/mnist/f.gz?sig=1"
+    )
     assert inside("https://host", "mnist", "f.gz") == "https://host/mnist/f.gz"
     assert host_of("https://u:p@Host:1/x") == "host"
 
@@ -345,7 +367,10 @@ ODD: list[tuple[Callable[[], BaseException], str]] = [
     (lambda: UnicodeError("secret"), "not a valid address"),
     (lambda: requests.exceptions.ContentDecodingError("secret"), "no connection"),
     (lambda: urllib3.exceptions.DecodeError("secret"), "cannot be asked: DecodeError"),
-    (lambda: PermissionError(13, "Permission denied", "secret"), "no connection: permission denied"),
+    (
+        lambda: PermissionError(13, "Permission denied", "secret"),
+        "no connection: permission denied",
+    ),
     (lambda: ssl.SSLEOFError(8, "EOF occurred secret"), "no connection"),
 ]
 

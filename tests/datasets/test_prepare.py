@@ -34,7 +34,13 @@ from evenground.datasets import prepare
 from evenground.datasets.prepare import prepare_dataset, read_arrays
 from evenground.errors import EvengroundError
 
-FILES = {"train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy", "dataset.json"}
+FILES = {
+    "train_images.npy",
+    "train_labels.npy",
+    "test_images.npy",
+    "test_labels.npy",
+    "dataset.json",
+}
 
 
 def store_idx(folder: Path, files: dict[str, bytes]) -> Path:
@@ -91,7 +97,8 @@ def test_of_many_classes_without_pictures_the_first_are_named(scripts: Scripts) 
     store_idx(scripts.folder / "raw", files)
     done = scripts.prepare(idx_entry(files) | {"classes": [f"c{k}" for k in range(26)]})
     assert (
-        "no training picture of 19 of 26 classes: 'c7'," in done.stderr and "'c16' and 9 more" in done.stderr
+        "no training picture of 19 of 26 classes: 'c7'," in done.stderr
+        and "'c16' and 9 more" in done.stderr
     )
 
 
@@ -106,7 +113,9 @@ def test_idx_comes_out_as_it_went_in(tmp_path: Path) -> None:
     files = small_idx()
     entry = typed(idx_entry(files))
     record = prepare_dataset(entry, store_idx(tmp_path / "raw", files), tmp_path / "out")
-    arrays = {name: np.load(tmp_path / "out" / f"{name}.npy", allow_pickle=False) for name in IDX_NAMES}
+    arrays = {
+        name: np.load(tmp_path / "out" / f"{name}.npy", allow_pickle=False) for name in IDX_NAMES
+    }
     assert np.array_equal(arrays["train_images"], pictures(TRAIN, 5, 4)[..., None])
     assert np.array_equal(arrays["train_labels"], labels(TRAIN))
     assert np.array_equal(arrays["test_images"], pictures(TEST, 5, 4, seed=1)[..., None])
@@ -141,7 +150,12 @@ def test_cifar_comes_out_channels_last_in_member_order(tmp_path: Path, coarse: b
     entry = typed(archive_entry(content, format=layout))
     arrays = read_arrays(entry, store_archive(tmp_path, content))
     planes = np.vstack([pictures(4, 3072, seed=1), pictures(3, 3072, seed=3)])
-    assert arrays.train_images.shape == (TRAIN, 32, 32, 3) and arrays.test_images.shape == (TEST, 32, 32, 3)
+    assert arrays.train_images.shape == (TRAIN, 32, 32, 3) and arrays.test_images.shape == (
+        TEST,
+        32,
+        32,
+        3,
+    )
     for channel in range(3):  # a plane holds 1,024 values row by row: red, green, blue
         for row, column in ((0, 0), (0, 31), (31, 0), (17, 5)):
             expected = planes[:, 1024 * channel + 32 * row + column]
@@ -203,7 +217,8 @@ def test_a_raw_file_must_be_the_registered_one(scripts: Scripts) -> None:
     raw = idx_entry(files)
     assert "has no train-images-idx3-ubyte.gz" in scripts.prepare(raw).error()
     store_idx(
-        scripts.folder / "raw", files | {"test_labels": gzip.compress(idx_bytes(labels(TEST)), mtime=1)}
+        scripts.folder / "raw",
+        files | {"test_labels": gzip.compress(idx_bytes(labels(TEST)), mtime=1)},
     )
     assert "wrong checksum: sha256" in scripts.prepare(raw).error()
     assert not (scripts.folder / "prepared").exists()
@@ -220,10 +235,16 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, bytes]], bytes], str]] = {
         lambda files: gzip.compress(b"\1" + plain(files, "train_images")[1:]),
         "no IDX file of 3 dimensions: magic is 0x01000803",
     ),
-    "labels for images": ("train_images", lambda files: files["train_labels"], "magic is 0x00000801"),
+    "labels for images": (
+        "train_images",
+        lambda files: files["train_labels"],
+        "magic is 0x00000801",
+    ),
     "another type": (
         "train_labels",
-        lambda files: gzip.compress(plain(files, "train_labels").replace(b"\x08\x01", b"\x0d\x01", 1)),
+        lambda files: gzip.compress(
+            plain(files, "train_labels").replace(b"\x08\x01", b"\x0d\x01", 1)
+        ),
         "magic is 0x00000d01",
     ),
     "ends in header": (
@@ -252,7 +273,11 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, bytes]], bytes], str]] = {
         lambda files: gzip.compress(idx_bytes(np.array([1, 10, 2], np.uint8))),
         "label 10 of record 1 is not in 0..9",
     ),
-    "no gzip": ("train_images", lambda files: plain(files, "train_images"), "corrupt: Not a gzipped file"),
+    "no gzip": (
+        "train_images",
+        lambda files: plain(files, "train_images"),
+        "corrupt: Not a gzipped file",
+    ),
     "cut gzip": ("train_images", lambda files: files["train_images"][:-20], "is truncated"),
     "flipped gzip": (
         "train_images",
@@ -278,7 +303,9 @@ def test_a_damaged_idx_file_is_one_line_and_loses_nothing(scripts: Scripts, dama
     store_idx(scripts.folder / "raw", bad)
     line = scripts.prepare(idx_entry(bad)).error()
     assert expected in line and IDX_NAMES[role] in line and "to have it fetched again" in line
-    assert {path.name: path.read_bytes() for path in (scripts.folder / "prepared").iterdir()} == before
+    assert {
+        path.name: path.read_bytes() for path in (scripts.folder / "prepared").iterdir()
+    } == before
 
 
 def without(name: str) -> bytes:
@@ -327,7 +354,10 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str, dict[str, Any]]] = {
 @pytest.mark.parametrize("named", ["./{}", "././{}", ".//{}"])
 def test_members_with_a_leading_dot_are_those_without(tmp_path: Path, named: str) -> None:
     """As `tar -C folder -czf a.tar.gz .` makes them; the registry takes both, too."""
-    plain, dotted = tar_bytes(members()), tar_bytes({named.format(k): v for k, v in members().items()})
+    plain, dotted = (
+        tar_bytes(members()),
+        tar_bytes({named.format(k): v for k, v in members().items()}),
+    )
     raw = archive_entry(dotted)
     (file,) = raw["files"]
     expected = read_arrays(typed(archive_entry(plain)), store_archive(tmp_path / "plain", plain))
@@ -376,7 +406,10 @@ def test_a_doubled_member_a_link_and_a_sparse_file_are_refused(tmp_path: Path) -
                 if kind == "pipe" and name == "d/test.bin":
                     info.type, body = tarfile.FIFOTYPE, b""
                 if kind == "sparse" and name == "d/test.bin":
-                    info.pax_headers = {"GNU.sparse.map": f"0,{len(body)}", "GNU.sparse.size": str(len(body))}
+                    info.pax_headers = {
+                        "GNU.sparse.map": f"0,{len(body)}",
+                        "GNU.sparse.size": str(len(body)),
+                    }
                 info.size = len(body)
                 archive.addfile(info, io.BytesIO(body))
                 if kind != "doubled" and name == "d/train_2.bin":

@@ -28,10 +28,18 @@ SHAPES = yaml.safe_load(REGISTRY.read_text(encoding="utf-8"))["shapes"]
 
 def test_the_registry_holds_the_datasets_of_the_issue() -> None:
     registry = load_registry(REGISTRY)
-    assert set(registry) == {"mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "digits", "shapes"}
-    assert {name: len(entry.classes) for name, entry in registry.items() if len(entry.classes) != 10} == {
-        "cifar100": 100
+    assert set(registry) == {
+        "mnist",
+        "fashion-mnist",
+        "kmnist",
+        "cifar10",
+        "cifar100",
+        "digits",
+        "shapes",
     }
+    assert {
+        name: len(entry.classes) for name, entry in registry.items() if len(entry.classes) != 10
+    } == {"cifar100": 100}
     assert list(registry["cifar100"].classes) == sorted(registry["cifar100"].classes)
     for entry in registry.values():
         generated = entry.format in ("digits", "shapes")
@@ -95,9 +103,21 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("classes", ["a", "a"], "a class is named twice"),
         ("transposed", True, "the key 'transposed' goes with format 'idx'"),
         ("files.0.train_members", ["./"], "is not a plain path inside an archive"),
-        ("files.0.urls", ["https://[a.example/f"], "'https://[a.example/f' is not an https:// address"),
-        ("files.0.urls", ["http://me:word@a.example/f?key=1"], "'http://a.example/f' is not an https://"),
-        ("files.0.urls", "https://me:word@a.example/f", "key 'files.0.urls' = 'https://a.example/f"),
+        (
+            "files.0.urls",
+            ["https://[a.example/f"],
+            "'https://[a.example/f' is not an https:// address",
+        ),
+        (
+            "files.0.urls",
+            ["http://me:word@a.example/f?key=1"],
+            "'http://a.example/f' is not an https://",
+        ),
+        (
+            "files.0.urls",
+            "https://me:word@a.example/f",
+            "key 'files.0.urls' = 'https://a.example/f",
+        ),
         ("format", "idx", "four files without members, one per role"),
         ("format", "digits", "the key 'digits' goes with format 'digits'"),
         ("shapes", SHAPES["shapes"], "the key 'shapes' goes with format 'shapes'"),
@@ -114,10 +134,18 @@ def test_a_wrong_entry_is_one_line_with_key_and_value(path: str, value: Any, exp
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("files", [{"name": "a", "sha256": "0" * 64, "urls": []}], "is generated and takes no files"),
+        (
+            "files",
+            [{"name": "a", "sha256": "0" * 64, "urls": []}],
+            "is generated and takes no files",
+        ),
         ("height", 28, "makes ten classes of height, width, channels (32, 32, 3)"),
         ("classes", ["a", "b"], "makes ten classes"),
-        ("shapes", SHAPES["shapes"] | {"radius_min_px": 15}, "radius_min_px is larger than radius_max_px"),
+        (
+            "shapes",
+            SHAPES["shapes"] | {"radius_min_px": 15},
+            "radius_min_px is larger than radius_max_px",
+        ),
     ],
 )
 def test_a_generated_dataset_must_fit_its_generator(key: str, value: Any, expected: str) -> None:
@@ -154,7 +182,9 @@ def test_an_unknown_dataset_names_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"), [("- a", "no mapping"), ("a: [", "cannot read it"), (None, "cannot")]
 )
-def test_a_broken_registry_file_is_one_line(tmp_path: Path, text: str | None, expected: str) -> None:
+def test_a_broken_registry_file_is_one_line(
+    tmp_path: Path, text: str | None, expected: str
+) -> None:
     path = tmp_path / "registry.yaml"
     if text is not None:
         path.write_text(text, encoding="utf-8")
@@ -213,13 +243,16 @@ def test_the_fingerprint_moves_with_the_arrays_only(path: str, value: Any, moves
 
 def test_generator_parameters_are_in_the_fingerprint() -> None:
     prints = {
-        typed(SHAPES | {"shapes": SHAPES["shapes"] | {"seed": seed}}).fingerprint() for seed in (1, 2, 3)
+        typed(SHAPES | {"shapes": SHAPES["shapes"] | {"seed": seed}}).fingerprint()
+        for seed in (1, 2, 3)
     }
     assert len(prints) == 3 and all(len(text) == 12 for text in prints)
 
 
 def test_fingerprints_are_the_same_on_every_machine() -> None:
-    assert typed(idx_entry(small_idx())).fingerprint() == typed(idx_entry(small_idx())).fingerprint()
+    assert (
+        typed(idx_entry(small_idx())).fingerprint() == typed(idx_entry(small_idx())).fingerprint()
+    )
     assert load_registry(REGISTRY)["mnist"].fingerprint() == "53da919ea848"
 
 

@@ -47,7 +47,18 @@ def test_the_real_mnist(tmp_path: Path) -> None:
     )
     train = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert np.bincount(arrays.train_labels).tolist() == train
-    assert np.bincount(arrays.test_labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(arrays.test_labels).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
     assert arrays.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert (
         round(float(arrays.train_images.mean()) / 255, 4) == 0.1307
@@ -56,7 +67,12 @@ def test_the_real_mnist(tmp_path: Path) -> None:
 
 def test_the_real_photographs(tmp_path: Path) -> None:
     entry, arrays = from_mirror("cifar10-jpeg12k", tmp_path)
-    assert arrays.train_images.shape == (10_000, 32, 32, 3) and arrays.test_images.shape == (2_000, 32, 32, 3)
+    assert arrays.train_images.shape == (10_000, 32, 32, 3) and arrays.test_images.shape == (
+        2_000,
+        32,
+        32,
+        3,
+    )
     assert np.bincount(arrays.train_labels).tolist() == [1000] * 10
     assert np.bincount(arrays.test_labels).tolist() == [200] * 10
     neighbours = np.abs(np.diff(arrays.train_images.astype(np.int16), axis=2)).mean()

@@ -22,7 +22,9 @@ OPTIONS = {"tf32": False, "memory_growth": True}
 def configure(accelerator: str) -> str:
     """What `configure` returns, or its error."""
     try:
-        return device.configure(Namespace(options=OPTIONS, threads=1, accelerator=accelerator, seed=1))
+        return device.configure(
+            Namespace(options=OPTIONS, threads=1, accelerator=accelerator, seed=1)
+        )
     except device.protocol.EngineError as error:
         return str(error)
 
@@ -47,6 +49,16 @@ def why_none() -> str:
 tf.config.experimental.set_memory_growth = lambda gpu, growth: None
 tf.config.experimental.get_device_details = lambda gpu: {"device_name": "Some Card"}
 device.WHEELS = FOLDER / "nvidia"
-found = {"cpu": configure("cpu"), "hidden": os.environ["CUDA_VISIBLE_DEVICES"], "mapped on cpu": mapped()}
-found |= {"without cuda": gpus(0), "mapped": mapped(), "why": why_none(), "one": gpus(1), "two": gpus(2)}
+found = {
+    "cpu": configure("cpu"),
+    "hidden": os.environ["CUDA_VISIBLE_DEVICES"],
+    "mapped on cpu": mapped(),
+}
+found |= {
+    "without cuda": gpus(0),
+    "mapped": mapped(),
+    "why": why_none(),
+    "one": gpus(1),
+    "two": gpus(2),
+}
 print(json.dumps(found))

@@ -42,7 +42,10 @@ for through in feed.FEEDS:
     model.compile(run_eagerly=True)
     network.fit(model, given["images"], given["labels"], batch_size, epochs, [], through)
     logits = network.predict(model, given["images"], batch_size, through)
-    found[f"{through} images"], found[f"{through} labels"] = np.array(model.images), np.array(model.labels)
+    found[f"{through} images"], found[f"{through} labels"] = (
+        np.array(model.images),
+        np.array(model.labels),
+    )
     found[f"{through} logits"], found[f"{through} inferred"] = logits, np.array(model.inferred)
 
 pipelines = [feed.training_batches(given["images"], given["labels"], batch_size)]

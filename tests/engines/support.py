@@ -21,12 +21,16 @@ from evenground.protocol.parity import TOLERANCES, Tolerance
 from evenground.runs.installed import ask
 
 ROOT = Path(__file__).resolve().parents[2]
-ENGINES = {path.parent.name: path.parent for path in sorted(ROOT.glob("scripts/engines/*/engine.yaml"))}
+ENGINES = {
+    path.parent.name: path.parent for path in sorted(ROOT.glob("scripts/engines/*/engine.yaml"))
+}
 DUMMY = Path(__file__).parent / "dummy_shell"
 REFERENCE = "keras"
 ACCELERATOR = os.environ.get("EVENGROUND_TEST_ACCELERATOR", "cpu")
 if ACCELERATOR not in TOLERANCES:
-    raise ValueError(f"EVENGROUND_TEST_ACCELERATOR is '{ACCELERATOR}': give one of {', '.join(TOLERANCES)}")
+    raise ValueError(
+        f"EVENGROUND_TEST_ACCELERATOR is '{ACCELERATOR}': give one of {', '.join(TOLERANCES)}"
+    )
 
 
 @cache
@@ -48,7 +52,10 @@ def interpreter(environment: str, accelerator: str = "cpu") -> str:
 @cache
 def lacking(folder: Path) -> str:
     """Why an engine cannot train on this machine, as its own check says; empty where it can."""
-    words = [word.format(python=sys.executable, folder=folder) for word in describe(folder).get("check", [])]
+    words = [
+        word.format(python=sys.executable, folder=folder)
+        for word in describe(folder).get("check", [])
+    ]
     return ask((*words, "--accelerator", ACCELERATOR), ROOT) if words else ""
 
 
@@ -63,7 +70,9 @@ def command(folder: Path, key: str = "command", accelerator: str = ACCELERATOR) 
 
 def start(words: list[str], **variables: str) -> subprocess.Popen[str]:
     """Start a command in the repository root; what it prints is kept."""
-    clean = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    clean = {
+        key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}
+    }
     env = {**clean, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "2", **variables}
     return subprocess.Popen(
         words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

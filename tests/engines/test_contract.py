@@ -30,12 +30,26 @@ ALL = {**ENGINES, "dummy": DUMMY}
 SHAPES = {"mlp": (7, 6, 1), "cnn": (12, 11, 3)}
 PARAMETERS = {
     "mlp": 7 * 6 * 128 + 128 + 128 * 10 + 10,
-    "cnn": (27 * 32 + 32) + 2 * 32 + (288 * 64 + 64) + 2 * 64 + (1 * 1 * 64 * 64 + 64) + (64 * 10 + 10),
+    "cnn": (27 * 32 + 32)
+    + 2 * 32
+    + (288 * 64 + 64)
+    + 2 * 64
+    + (1 * 1 * 64 * 64 + 64)
+    + (64 * 10 + 10),
 }
 EPOCHS, BATCH_SIZE, SEED, LIMIT = 2, 8, 7, 45
 # Two runs of one seed: on a GPU sums are in the order in which threads arrive (docs/specification.md).
 SAME_SEED = {"cpu": 0.0, "cuda": 1e-2}[ACCELERATOR]
-WORK = ["--epochs", str(EPOCHS), "--batch-size", str(BATCH_SIZE), "--seed", str(SEED), "--linger-s", "0.1"]
+WORK = [
+    "--epochs",
+    str(EPOCHS),
+    "--batch-size",
+    str(BATCH_SIZE),
+    "--seed",
+    str(SEED),
+    "--linger-s",
+    "0.1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +98,9 @@ def options_of(events: list[Event]) -> dict[str, Any]:
 
 
 def test_an_engine_that_is_not_installed_is_skipped_with_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "engine.yaml").write_text("{command: [odd], check: [sh, -c, 'echo no odd; exit 1']}")
+    (tmp_path / "engine.yaml").write_text(
+        "{command: [odd], check: [sh, -c, 'echo no odd; exit 1']}"
+    )
     with pytest.raises(pytest.skip.Exception, match="no odd"):
         command(tmp_path)
 
@@ -92,7 +108,9 @@ def test_an_engine_that_is_not_installed_is_skipped_with_its_reason(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "network"),
     [
-        pytest.param(name, network, marks=[pytest.mark.slow] if name != "dummy" and network == "cnn" else [])
+        pytest.param(
+            name, network, marks=[pytest.mark.slow] if name != "dummy" and network == "cnn" else []
+        )
         for name in ALL
         for network in SHAPES
     ],
@@ -112,9 +130,15 @@ def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in {"dummy", "jax"} else [pytest.mark.slow]) for name in ALL]
+    "name",
+    [
+        pytest.param(name, marks=[] if name in {"dummy", "jax"} else [pytest.mark.slow])
+        for name in ALL
+    ],
 )
-def test_both_kinds_of_images_are_limited(name: str, datasets: dict[str, Path], tmp_path: Path) -> None:
+def test_both_kinds_of_images_are_limited(
+    name: str, datasets: dict[str, Path], tmp_path: Path
+) -> None:
     """A warm-up judges as few images as it trains; a limit above what there is is none."""
     for limit, judged in ((5, 5), (1000, 64)):
         path = tmp_path / f"{limit}.jsonl"
@@ -161,7 +185,14 @@ def test_bad_input_is_one_clear_line(
     copied = shutil.copytree(datasets["mlp"], tmp_path / "label")
     np.save(copied / "train_labels.npy", np.full(60, 10, np.uint8))
     given = [str(copied) if word == "COPY" else word for word in given]
-    base = ["--dataset", str(datasets["mlp"]), "--network", "mlp", "--events", str(tmp_path / "events.jsonl")]
+    base = [
+        "--dataset",
+        str(datasets["mlp"]),
+        "--network",
+        "mlp",
+        "--events",
+        str(tmp_path / "events.jsonl"),
+    ]
     base += ["--learning-rate", "0.001", "--threads", "2", "--accelerator", "cpu", *WORK]
     process = start([*command(ALL[name]), *base, *given], CUDA_VISIBLE_DEVICES="")
     printed, _ = process.communicate(timeout=120)
@@ -190,7 +221,9 @@ def test_jax_has_the_threads_that_were_asked_for_whatever_the_caller_sets() -> N
     )
     python = interpreter("jax")
     caller = {**os.environ, "NPROC": "5", "PJRT_NPROC": "7", "PYTHONPATH": str(ENGINES["jax"])}
-    done = subprocess.run([python, "-c", code], env=caller, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [python, "-c", code], env=caller, stdout=subprocess.PIPE, text=True, check=True
+    )
     assert done.stdout.strip() == "3"
 
 
@@ -217,6 +250,14 @@ def test_keras_as_published_trains_the_networks_of_the_public_code(
         "cnn": (27 * 32 + 32) + (288 * 64 + 64) + (1 * 1 * 64 * 64 + 64) + (64 * 10 + 10),
     }
     for network, parameters in published.items():
-        work = ["--network", network, "--train-limit", str(LIMIT), *WORK, "--option", "as_published=true"]
+        work = [
+            "--network",
+            network,
+            "--train-limit",
+            str(LIMIT),
+            *WORK,
+            "--option",
+            "as_published=true",
+        ]
         finish(train(ALL["keras"], datasets[network], tmp_path / network, *work))
         check_file(tmp_path / network, expected(network, parameters))

@@ -90,7 +90,10 @@ needs_elixir = pytest.mark.skipif(not shutil.which("elixirc"), reason="Elixir is
 
 def engine(folder: Path, *words: str, status: int = 0, **more: str) -> str:
     """What engine.sh prints of that copy of the engine, started with the environment of a training."""
-    home = {"EVENGROUND_AXON_HOME": str(folder.parent / "home"), "MIX_HOME": str(folder.parent / "mix")}
+    home = {
+        "EVENGROUND_AXON_HOME": str(folder.parent / "home"),
+        "MIX_HOME": str(folder.parent / "mix"),
+    }
     return printed(["sh", str(folder / "engine.sh"), *words], {**VARIABLES, **home, **more}, status)
 
 
@@ -126,7 +129,9 @@ def own(tmp_path: Path) -> Path:
 def test_every_source_at_any_depth_makes_another_build(own: Path) -> None:
     places = {engine(own, "place")}
     sources = [path for part in ("core", "trainer") for path in sorted((own / part).rglob("*"))]
-    sources = [path for path in sources if path.is_file() and "test" not in path.relative_to(own).parts]
+    sources = [
+        path for path in sources if path.is_file() and "test" not in path.relative_to(own).parts
+    ]
     sources = [path for path in sources if not path.name.startswith(".")]
     assert len(sources) > 20 and {".ex", ".exs", ".lock"} == {path.suffix for path in sources}
     for number, path in enumerate(sources):
@@ -169,7 +174,13 @@ def test_a_linked_source_counts_by_its_content(own: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "new", ["core/test/more_test.exs", "core/_build/x.beam", "trainer/deps/nx/mix.exs", "core/lib/.x.ex.swp"]
+    "new",
+    [
+        "core/test/more_test.exs",
+        "core/_build/x.beam",
+        "trainer/deps/nx/mix.exs",
+        "core/lib/.x.ex.swp",
+    ],
 )
 def test_what_is_no_source_makes_no_other_build(own: Path, new: str) -> None:
     before = engine(own, "place")
@@ -256,7 +267,11 @@ def test_other_packages_are_built_anew(own: Path, fakes: dict[str, str], tmp_pat
 def test_the_lock_pins_all_packages_but_the_one_whose_checksum_is_not_published() -> None:
     lock = (ENGINE / "trainer/mix.lock").read_text()
     locked = dict(
-        re.findall(r'^  "(\w+)": \{:hex, :\w+, "([\d.]+)", "[0-9a-f]{64}", .*"[0-9a-f]{64}"\},$', lock, re.M)
+        re.findall(
+            r'^  "(\w+)": \{:hex, :\w+, "([\d.]+)", "[0-9a-f]{64}", .*"[0-9a-f]{64}"\},$',
+            lock,
+            re.M,
+        )
     )
     assert len(locked) == lock.count("{:hex, :") == 9
     wanted = dict(re.findall(r'\{:(\w+), "== ([\d.]+)"', (ENGINE / "trainer/mix.exs").read_text()))
@@ -324,7 +339,9 @@ def test_a_build_for_the_processor_is_refused_where_a_gpu_shall_compute(
     assert said_by(engine(own, "check", "--accelerator=cpu", **says))["place"].endswith("-cpu")
     refused = "built for the processor only, and a GPU shall compute: XLA_TARGET=cuda12"
     wanted = f"{refused} {HOW}, or set accelerator: cpu\n"
-    assert engine(own, "check", "--option", "a=b", "--accelerator", "cuda", status=1, **says) == wanted
+    assert (
+        engine(own, "check", "--option", "a=b", "--accelerator", "cuda", status=1, **says) == wanted
+    )
     assert engine(own, "train", "--accelerator", "cuda", status=1, **says) == f"error: {wanted}"
 
 
@@ -373,7 +390,9 @@ def test_a_build_for_the_processor_is_told_nothing_of_cuda(
     assert said["XLA_FLAGS"] == said["LD_LIBRARY_PATH"] == ""
 
 
-def test_a_check_tries_exla_only_where_cudas_libraries_are_made(tmp_path: Path, says: dict[str, str]) -> None:
+def test_a_check_tries_exla_only_where_cudas_libraries_are_made(
+    tmp_path: Path, says: dict[str, str]
+) -> None:
     """It comes before the environment, and is called with a Python that is not of it."""
     root = tmp_path / "copy"
     own = Path(shutil.copytree(ENGINE, root / "scripts/engines/axon"))
@@ -454,7 +473,9 @@ def process_of(folder: Path, *words: str, **more: str) -> dict[str, str]:
         (["--dataset", "a --threads 7 b", "--threads", "2"], "2"),
     ],
 )
-def test_threads_reach_xla_and_the_schedulers(started: Path, words: list[str], threads: str) -> None:
+def test_threads_reach_xla_and_the_schedulers(
+    started: Path, words: list[str], threads: str
+) -> None:
     """Called by hand nothing binds the process to cores, and XLA would take all of the machine's."""
     seen = process_of(started, *words, NPROC="77", PJRT_NPROC="78")
     assert seen["schedulers"] == seen["NPROC"] == seen["PJRT_NPROC"] == threads
@@ -471,7 +492,13 @@ def test_malloc_is_as_the_beam_leaves_it_unless_freed_memory_is_kept(started: Pa
 @needs_elixir
 @pytest.mark.parametrize("word", ["true", "True", "TRUE"])
 def test_the_option_keeps_freed_memory(started: Path, word: str) -> None:
-    words = ["--option", "backend=exla", f"--option=keep_freed_memory={word}", "--option", "tf32=false"]
+    words = [
+        "--option",
+        "backend=exla",
+        f"--option=keep_freed_memory={word}",
+        "--option",
+        "tf32=false",
+    ]
     seen = process_of(started, "--threads", "2", *words)
     assert seen["schedulers"] == "2"
     assert int(seen["trim"]) == 1_000_000 * 1024 and int(seen["pad"]) == 100_000 * 1024
@@ -486,7 +513,9 @@ def test_the_option_keeps_freed_memory(started: Path, word: str) -> None:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the engine, built from the sources at hand."""
     if not SOURCES:
-        pytest.skip("Nx is not at hand: set EVENGROUND_ELIXIR_SOURCES to a folder of its sources (README.md)")
+        pytest.skip(
+            "Nx is not at hand: set EVENGROUND_ELIXIR_SOURCES to a folder of its sources (README.md)"
+        )
     if not shutil.which("elixir"):
         pytest.skip("Elixir is not installed")
     found = subprocess.run(
@@ -518,7 +547,9 @@ def with_exla(built: Path, stand_in: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("preallocate", ["false", "true"])
-def test_the_clients_have_the_option_although_exla_brings_its_own(with_exla: Path, preallocate: str) -> None:
+def test_the_clients_have_the_option_although_exla_brings_its_own(
+    with_exla: Path, preallocate: str
+) -> None:
     code = Path(engine(with_exla, "place").strip()) / "build/lib/*/ebin"
     said = printed(["elixir", "-pa", str(code), "-e", CONFIGURE, preallocate], VARIABLES)
     client = f"[platform: :cuda, preallocate: {preallocate}]"
@@ -530,12 +561,16 @@ def test_the_clients_have_the_option_although_exla_brings_its_own(with_exla: Pat
 def test_the_check_sees_what_is_there(built: Path) -> None:
     assert engine(built, "check", "--option", "backend=binary", "--option", "tf32=false") == ""
     said = engine(built, "check", "--option", "backend=exla", status=1)
-    assert said.startswith("EXLA is not built in (--option backend=exla): ") and said.count("\n") == 1
+    assert (
+        said.startswith("EXLA is not built in (--option backend=exla): ") and said.count("\n") == 1
+    )
 
 
 def test_the_check_says_why_exla_does_not_start(with_exla: Path) -> None:
     assert engine(with_exla, "check", "--option", "backend=exla") == ""
-    said = engine(with_exla, "check", "--option", "backend=exla", status=1, EXLA_FAULT="no libstdc++")
+    said = engine(
+        with_exla, "check", "--option", "backend=exla", status=1, EXLA_FAULT="no libstdc++"
+    )
     assert said.startswith("EXLA does not start: exla: ") and said.count("\n") == 1
     assert "no libstdc++" in said
 
@@ -553,7 +588,16 @@ def test_a_source_that_changed_after_the_build_is_not_built(built: Path, tmp_pat
 def test_a_training_on_the_binary_backend_names_every_package(built: Path, tmp_path: Path) -> None:
     write_dataset(Case("mlp", "mlp", (7, 6, 1), 12, 5), tmp_path / "data")
     events = tmp_path / "events.jsonl"
-    words = ["--dataset", str(tmp_path / "data"), "--network", "mlp", "--epochs", "1", "--batch-size", "8"]
+    words = [
+        "--dataset",
+        str(tmp_path / "data"),
+        "--network",
+        "mlp",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+    ]
     words += ["--learning-rate", "0.001", "--seed", "1", "--threads", "1", "--accelerator", "cpu"]
     words += ["--train-limit", "16", "--test-limit", "5", "--events", str(events)]
     engine(built, "train", *words, "--option", "backend=binary")
@@ -561,6 +605,6 @@ def test_a_training_on_the_binary_backend_names_every_package(built: Path, tmp_p
     assert isinstance(start, Start)
     packages = {"axon", "complex", "nx", "polaris", "telemetry"}
     assert start.versions.keys() == packages | {"elixir", "otp"}
-    assert all(re.fullmatch(r"\d+(\.\d+)*", version) for version in start.versions.values()), json.dumps(
-        start.versions
+    assert all(re.fullmatch(r"\d+(\.\d+)*", version) for version in start.versions.values()), (
+        json.dumps(start.versions)
     )

@@ -23,7 +23,18 @@ IMAGES = np.random.default_rng(0).random((21, 3, 4, 2), dtype=np.float32)
 LABELS = np.arange(21, dtype=np.int32)
 PROBE = Path(__file__).with_name("probe_feed.py")
 SHAPES = {"mlp": (7, 6, 1), "cnn": (12, 11, 3)}
-WORK = ["--epochs", "2", "--batch-size", "8", "--seed", "7", "--linger-s", "0", "--train-limit", "45"]
+WORK = [
+    "--epochs",
+    "2",
+    "--batch-size",
+    "8",
+    "--seed",
+    "7",
+    "--linger-s",
+    "0",
+    "--train-limit",
+    "45",
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +42,11 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Array]:
     """What `probe_feed.py` saw of 21 images in batches of 8, two epochs."""
     folder = tmp_path_factory.mktemp("feed")
     np.savez(folder / "given.npz", images=IMAGES, labels=LABELS)
-    finish(start([interpreter("keras"), str(PROBE), str(folder / "given.npz"), str(folder / "found.npz")]))
+    finish(
+        start(
+            [interpreter("keras"), str(PROBE), str(folder / "given.npz"), str(folder / "found.npz")]
+        )
+    )
     with np.load(folder / "found.npz") as found:
         return dict(found)
 
@@ -41,7 +56,9 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Array]:
 def test_every_epoch_has_the_whole_batches_in_order(probed: dict[str, Array], through: str) -> None:
     wanted = IMAGES[:16].reshape(2, 8, 3, 4, 2)
     np.testing.assert_array_equal(probed[f"{through} images"], np.concatenate([wanted, wanted]))
-    np.testing.assert_array_equal(probed[f"{through} labels"], np.tile(LABELS[:16].reshape(2, 8), (2, 1)))
+    np.testing.assert_array_equal(
+        probed[f"{through} labels"], np.tile(LABELS[:16].reshape(2, 8), (2, 1))
+    )
 
 
 @pytest.mark.slow
@@ -88,7 +105,10 @@ def feed_of(events: list[Event]) -> object:
 
 def numbers(events: list[Event]) -> list[tuple[str, object, object]]:
     """Everything that the batches decide."""
-    return [(event.event, getattr(event, "loss", None), getattr(event, "accuracy", None)) for event in events]
+    return [
+        (event.event, getattr(event, "loss", None), getattr(event, "accuracy", None))
+        for event in events
+    ]
 
 
 @pytest.mark.slow
@@ -117,7 +137,16 @@ def test_as_published_implies_arrays_and_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", ["train.py", "parity.py"])
 def test_an_unknown_feed_is_one_clear_line(script: str, tmp_path: Path) -> None:
     words = ["--dataset", str(tmp_path), "--network", "mlp", "--batch-size", "8", "--seed", "1"]
-    words += ["--learning-rate", "0.001", "--threads", "2", "--accelerator", "cpu", "--option", "feed=queue"]
+    words += [
+        "--learning-rate",
+        "0.001",
+        "--threads",
+        "2",
+        "--accelerator",
+        "cpu",
+        "--option",
+        "feed=queue",
+    ]
     own = {"train.py": ["--epochs", "1", "--events"], "parity.py": ["--steps", "1", "--output"]}
     command = [interpreter("keras"), str(ENGINES["keras"] / script), *words, *own[script]]
     process = start([*command, str(tmp_path / "written")])
@@ -161,7 +190,8 @@ def test_idle_windows_end_with_the_stretch() -> None:
 def test_a_window_says_what_others_had_meanwhile() -> None:
     quiet = clocked((1.0, 1.0), (1.0, 0.0))
     busy = [
-        replace(one, machine_s=one.cpu_s + 1.5 * one.t_unix_s, stolen_s=0.25 * one.t_unix_s) for one in quiet
+        replace(one, machine_s=one.cpu_s + 1.5 * one.t_unix_s, stolen_s=0.25 * one.t_unix_s)
+        for one in quiet
     ]
     (window,) = cost(busy, 100.0, 102.0).idle
     assert (window.others_cores, window.stolen_cores) == pytest.approx((1.5, 0.25))

@@ -78,7 +78,9 @@ def found(reference: Path) -> dict[tuple[str, str, str], Tolerance]:
     wanted = [(engine, case.name, "") for engine in OTHERS for case in CASES]
     wanted += [(engine, case, option) for engine in OTHERS for option, case in MUTATIONS.items()]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        differing = pool.map(lambda key: compare(reference, key[0], BY_NAME[key[1]], key[2]), wanted)
+        differing = pool.map(
+            lambda key: compare(reference, key[0], BY_NAME[key[1]], key[2]), wanted
+        )
         return dict(zip(wanted, differing, strict=True))
 
 
@@ -132,18 +134,35 @@ def test_options_change_how_not_what(reference: Path, engine: str, option: str, 
 def emulated(reference: Path, case: str, kind: str) -> Tolerance:
     """How far JAX on the processor moves with products of another kind, of `probe_products.py`."""
     folder, results = reference / case, []
-    given = ["--dataset", str(folder / "dataset"), "--weights", str(folder / "weights"), "--threads", "2"]
+    given = [
+        "--dataset",
+        str(folder / "dataset"),
+        "--weights",
+        str(folder / "weights"),
+        "--threads",
+        "2",
+    ]
     scripts = [[str(PROBE), kind], [str(ENGINES["jax"] / "parity.py")]]
     for number, script in enumerate(scripts):
         output = folder / f"{kind}-{number}.json"
-        words = [*script, *given, *BY_NAME[case].arguments(), "--accelerator", "cpu", "--output", str(output)]
+        words = [
+            *script,
+            *given,
+            *BY_NAME[case].arguments(),
+            "--accelerator",
+            "cpu",
+            "--output",
+            str(output),
+        ]
         finish(start([interpreter("jax"), *words]))
         results.append(read(output))
     return differences(*results)
 
 
 @pytest.mark.parametrize("case", BY_NAME)
-def test_what_a_gpu_may_differ_by_is_above_rounding_and_below_tf32(reference: Path, case: str) -> None:
+def test_what_a_gpu_may_differ_by_is_above_rounding_and_below_tf32(
+    reference: Path, case: str
+) -> None:
     allowed = TOLERANCES["cuda"][case]
     noisy, tf32 = emulated(reference, case, "3e-7"), emulated(reference, case, "tf32")
     print(f"{case}: noise {noisy}, TF32 {tf32}")
@@ -188,7 +207,12 @@ def test_tf32_is_seen_where_it_is_asked_for(reference: Path, engine: str, case: 
 
 
 def result(**changed: Any) -> dict[str, Any]:
-    return {"losses": [1.0, 2.0], "statistics": {"norm_1.moving_mean": [0.5]}, "logits": [[1.0]], **changed}
+    return {
+        "losses": [1.0, 2.0],
+        "statistics": {"norm_1.moving_mean": [0.5]},
+        "logits": [[1.0]],
+        **changed,
+    }
 
 
 def test_equal_results_do_not_differ() -> None:
@@ -208,7 +232,9 @@ def test_equal_results_do_not_differ() -> None:
 )
 def test_missing_or_broken_numbers_never_agree(changed: dict[str, Any], name: str) -> None:
     differing = differences(result(), result(**changed))
-    assert disagreements(differing, Tolerance(1e9, 1e9, 1e9)) == [f"{name} differ by inf, allowed are 1e+09"]
+    assert disagreements(differing, Tolerance(1e9, 1e9, 1e9)) == [
+        f"{name} differ by inf, allowed are 1e+09"
+    ]
 
 
 def test_the_data_of_a_case_are_always_the_same(tmp_path: Path) -> None:

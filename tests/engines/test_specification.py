@@ -42,7 +42,9 @@ def keras_adam(gradients: Array, epsilon_inside: bool = False) -> Array:
 
 
 @pytest.fixture(scope="module", params=["keras", "jax"])
-def probed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Array]:
+def probed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Array]:
     """What `probe_ENGINE.py` found."""
     folder = tmp_path_factory.mktemp(request.param)
     np.save(folder / "gradients.npy", some_gradients().astype(np.float32))
@@ -55,7 +57,9 @@ def probed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_adam_is_keras_formula(probed: dict[str, Array]) -> None:
     np.testing.assert_allclose(probed["adam"], keras_adam(some_gradients()), rtol=1e-4)
-    assert np.abs(probed["adam"] / keras_adam(some_gradients(), epsilon_inside=True) - 1).max() > 0.5
+    assert (
+        np.abs(probed["adam"] / keras_adam(some_gradients(), epsilon_inside=True) - 1).max() > 0.5
+    )
 
 
 def test_dropout_scales_what_it_keeps(probed: dict[str, Array]) -> None:

@@ -46,12 +46,18 @@ def give(folder: Path) -> None:
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
-def trace_of(samples: Sequence[tuple[int, Sequence[FrameOf]]], end_us: int, pid: int, tid: int) -> list[Any]:
+def trace_of(
+    samples: Sequence[tuple[int, Sequence[FrameOf]]], end_us: int, pid: int, tid: int
+) -> list[Any]:
     """py-spy's events of one thread: (microseconds, frames from the innermost on) of each change."""
     events: list[Any] = []
     before: list[FrameOf] = []
     for at_us, frames in [*samples, (end_us, [])]:
-        now = [(f'process {pid}:"made"', "", 0), (f"thread ({tid}): Main", "", 0), *reversed(frames)]
+        now = [
+            (f'process {pid}:"made"', "", 0),
+            (f"thread ({tid}): Main", "", 0),
+            *reversed(frames),
+        ]
         now = now if frames else []
         same = next((k for k, (a, b) in enumerate(zip(before, now, strict=False)) if a != b), None)
         kept = min(len(before), len(now)) if same is None else same

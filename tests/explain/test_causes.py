@@ -46,9 +46,16 @@ def stack(start_ms: int, end_ms: int, tid: int = 1, frames: Sequence[Frame] = WA
 
 
 def test_a_share_is_the_part_of_the_window() -> None:
-    recording = recorded((MAIN, 0, 14), (replace(MAIN, state=RUNNING, channel="0", call=""), 15, 19))
-    by_stack, by_wait, runs = window_rows(WINDOW, recording, [stack(-500, 350), stack(600, 1500)], "")
-    assert by_stack["share"] == 0.75 and by_stack["frames"] == "futex_wait [libc.so.6] ← fit (train.py:3)"
+    recording = recorded(
+        (MAIN, 0, 14), (replace(MAIN, state=RUNNING, channel="0", call=""), 15, 19)
+    )
+    by_stack, by_wait, runs = window_rows(
+        WINDOW, recording, [stack(-500, 350), stack(600, 1500)], ""
+    )
+    assert (
+        by_stack["share"] == 0.75
+        and by_stack["frames"] == "futex_wait [libc.so.6] ← fit (train.py:3)"
+    )
     assert (by_wait["share"], by_wait["frames"]) == (0.75, "futex (in futex_do_wait)")
     assert (runs["share"], runs["frames"]) == (0.25, "runs, or waits for a core")
 
@@ -138,7 +145,10 @@ def test_a_refusal_that_py_spy_took_for_the_end_is_its_reason(reason: str) -> No
     refused = f"{NOT_PERMITTED}: /proc/PID/syscall: Operation not permitted"
     recording = recorded((replace(MAIN, channel="0", call=refused), 0, 19))
     rows = window_rows(WINDOW, recording, [stack(-900, -500)] if not reason else [], reason)
-    assert [(row["tracer"], row["reason"]) for row in rows] == [("py-spy", refused), ("kernel", refused)]
+    assert [(row["tracer"], row["reason"]) for row in rows] == [
+        ("py-spy", refused),
+        ("kernel", refused),
+    ]
 
 
 def test_a_hidden_channel_is_said_to_be_unknown() -> None:
@@ -147,7 +157,9 @@ def test_a_hidden_channel_is_said_to_be_unknown() -> None:
 
 
 def test_a_window_that_nobody_looked_into_says_so() -> None:
-    rows = window_rows(replace(WINDOW, end_ns=20 * MS), recorded((MAIN, 0, 19)), [], "not permitted: x")
+    rows = window_rows(
+        replace(WINDOW, end_ns=20 * MS), recorded((MAIN, 0, 19)), [], "not permitted: x"
+    )
     assert [row["reason"] for row in rows] == ["not permitted: x", NO_LOOK]
     assert math.isnan(float(str(rows[0]["held_share"])))
 
@@ -166,7 +178,11 @@ def explained(
     waits = replace(sleeps, tid=8, thread="pool", channel="futex_do_wait", call="futex")
     Recording(ticks, [Stretch(sleeps, 0, 59), Stretch(waits, 0, 59)]).write(folder / KERNEL)
     fit = ("fit", "train.py", 12)
-    sleep = [("clock_nanosleep", "libc.so.6", 0), ("time_sleep", "libpython3.so", 0), ("wait", "train.py", 3)]
+    sleep = [
+        ("clock_nanosleep", "libc.so.6", 0),
+        ("time_sleep", "libpython3.so", 0),
+        ("wait", "train.py", 3),
+    ]
     compute = [("compute", "train.py", 5)]
     at = [(0, [*compute, fit]), (1_000_000, [*sleep, fit]), (2_000_000, [*compute, fit])]
     (folder / TRACE).write_text(json.dumps(trace_of(at, 3_000_000, 7, 7)))

@@ -16,7 +16,11 @@ from environment import MARKER, env_dir
 from explain.made import as_user, give, py_spy
 from working_copy import ROOT, WorkingCopy, fresh_copy
 
-SLEEPS = {"wait_inside": "epoch 1", "wait_between": "after epoch 1", "wait_after_last": "after epoch 2"}
+SLEEPS = {
+    "wait_inside": "epoch 1",
+    "wait_between": "after epoch 1",
+    "wait_after_last": "after epoch 2",
+}
 Row = dict[str, str]
 OUT = Path("results/native/explain_idle")
 WAITING = {"name": "waiting", "folder": "tests/explain/waiting_engine"}
@@ -50,7 +54,9 @@ def call(copy: WorkingCopy, user: str, *arguments: str) -> subprocess.CompletedP
     command = [sys.executable, "-m", "snakemake", "explain_idle", "--configfile", "settings.yaml"]
     env = {**copy.environ(), "HOME": str(copy.root), "XDG_CACHE_HOME": str(copy.root / "cache")}
     words = [*before, *command, *(arguments or ("--cores", "2"))]
-    return subprocess.run(words, cwd=copy.root, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        words, cwd=copy.root, env=env, capture_output=True, text=True, check=False
+    )
 
 
 def rows(copy: WorkingCopy, engine: str, **where: str) -> list[Row]:
@@ -108,7 +114,9 @@ def _the_tracers_are_ancestors(copy: WorkingCopy) -> None:
 
 
 def _nothing_is_counted(copy: WorkingCopy) -> None:
-    assert not (copy.root / "results/runs").exists() and not (copy.root / "results/attempts").exists()
+    assert (
+        not (copy.root / "results/runs").exists() and not (copy.root / "results/attempts").exists()
+    )
 
 
 def _refusal_is_named(copy: WorkingCopy) -> None:
@@ -136,7 +144,9 @@ def test_a_failed_training_has_its_row_fails_the_call_and_is_made_anew(tmp_path:
     again = call(copy, user)
     assert again.returncode == 0, again.stdout + again.stderr
     assert [row["reason"] for row in rows(copy, "fake")] == ["no idle window"]
-    assert sorted(path.parent.name for path in (copy.root / OUT).glob("tiny/fake/*/*/explained.json")) == [
+    assert sorted(
+        path.parent.name for path in (copy.root / OUT).glob("tiny/fake/*/*/explained.json")
+    ) == [
         "1",
         "2",
     ]

@@ -81,7 +81,9 @@ def test_python_is_known_by_its_program() -> None:
 
 def test_what_may_not_be_looked_at_says_so() -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can look at another user's process and then not: needs a user to become")
+        pytest.skip(
+            "only root can look at another user's process and then not: needs a user to become"
+        )
     look = (
         "import os, sys; sys.path.insert(0, 'src'); from evenground.explain.kernel import waits_of;"
         " [wait] = waits_of(os.getppid()); print(wait.state, wait.channel, wait.call)"
@@ -92,7 +94,9 @@ def test_what_may_not_be_looked_at_says_so() -> None:
     assert done.stdout.startswith(f"S 0 {NOT_PERMITTED}: /proc/PID/syscall: "), done.stderr
 
 
-def test_what_a_thread_goes_on_doing_is_one_stretch(shell: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_what_a_thread_goes_on_doing_is_one_stretch(
+    shell: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
     recorder = Recorder(os.getpid())
     time.sleep(0.5)
     recording = recorder.stop()
@@ -120,7 +124,9 @@ def test_a_wait_that_changes_begins_another_stretch() -> None:
     recorder = Recorder(os.getpid())
     recorder.stop()
     script = "read line; sleep 5"
-    with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        ["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
         time.sleep(0.2)
         recorder.look([process.pid])
         assert process.stdin

@@ -13,7 +13,9 @@ SLEEP = [("clock_nanosleep", "/usr/lib/libc.so.6", 0), ("wait", "train.py", 3), 
 COMPUTE = [("compute", "train.py", 5), MAIN]
 
 
-def test_each_stack_has_its_time_its_thread_and_its_frames_from_the_innermost_on(tmp_path: Path) -> None:
+def test_each_stack_has_its_time_its_thread_and_its_frames_from_the_innermost_on(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "trace.json"
     events = trace_of([(100, COMPUTE), (300, SLEEP), (900, COMPUTE)], 1000, pid=7, tid=8)
     path.write_text(json.dumps(events))
@@ -29,9 +31,16 @@ def test_files_are_named_without_the_machines_folders(tmp_path: Path) -> None:
     here = str(Path.cwd() / "scripts/x.py")
     frames = [("a", "/opt/lib/libx.so", 0), ("b", "/opt/lib/python3/site-packages/keras/fit.py", 4)]
     path = tmp_path / "trace.json"
-    path.write_text(json.dumps(trace_of([(0, [*frames, ("c", here, 5), ("0x7f12", "?", 0)])], 9, 1, 1)))
+    path.write_text(
+        json.dumps(trace_of([(0, [*frames, ("c", here, 5), ("0x7f12", "?", 0)])], 9, 1, 1))
+    )
     (stack,) = read_stacks(path, 0)
-    assert shown(stack.frames) == ("a [libx.so]", "b (keras/fit.py:4)", "c (scripts/x.py:5)", "? [?]")
+    assert shown(stack.frames) == (
+        "a [libx.so]",
+        "b (keras/fit.py:4)",
+        "c (scripts/x.py:5)",
+        "? [?]",
+    )
 
 
 def test_of_many_native_frames_the_innermost_stand_and_then_pythons() -> None:

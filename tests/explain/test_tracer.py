@@ -73,16 +73,22 @@ def fake(folder: Path, script: str) -> Path:
 
 def test_py_spy_sees_where_the_engine_sleeps_and_when(tmp_path: Path) -> None:
     (tmp_path / "engine.py").write_text(ENGINE)
-    began_ns, ended_ns = map(int, traced(py_spy(), tmp_path, "python3", str(tmp_path / "engine.py")).split())
+    began_ns, ended_ns = map(
+        int, traced(py_spy(), tmp_path, "python3", str(tmp_path / "engine.py")).split()
+    )
     about = read_traced(tmp_path)
     assert about.reason == "" and about.started_mono_ns is not None
     stacks = read_stacks(tmp_path / TRACE, about.started_mono_ns)
-    asleep = [stack for stack in stacks if any(frame.name == "wait_for_it" for frame in stack.frames)]
+    asleep = [
+        stack for stack in stacks if any(frame.name == "wait_for_it" for frame in stack.frames)
+    ]
     assert asleep, "a stack of the sleep"
     innermost = [str(frame) for frame in asleep[0].frames]
     # The C library's own frame above it has a name on some systems only.
     assert any("nanosleep" in frame or "select" in frame for frame in innermost[:2]), innermost
-    assert any(name.startswith("wait_for_it (") and name.endswith("engine.py:5)") for name in innermost)
+    assert any(
+        name.startswith("wait_for_it (") and name.endswith("engine.py:5)") for name in innermost
+    )
     # A stack is dated when it has been read, and stands until the next one is: at most a few periods later.
     assert asleep[0].start_ns >= began_ns - 20_000_000
     assert asleep[-1].end_ns <= ended_ns + 1_000_000_000

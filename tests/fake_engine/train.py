@@ -21,7 +21,9 @@ given.events_written = 0
 if given.train_limit == 0:
     raise SystemExit("error: --train-limit must be at least 1")
 if given.accelerator not in ("cpu", "cuda"):
-    raise SystemExit("error: --accelerator must be cpu or cuda: an engine is told where it computes")
+    raise SystemExit(
+        "error: --accelerator must be cpu or cuda: an engine is told where it computes"
+    )
 warm_up = given.train_limit is not None
 described = json.loads((Path(given.dataset) / "dataset.json").read_text())
 images = min(described["train_images"], given.train_limit or described["train_images"])
@@ -65,7 +67,9 @@ def emit(event: str, **fields: object) -> None:
 def look_around() -> None:
     """All that a site or a caller could have put around it, and time for the sampler to look, too."""
     maps = {
-        line.split(maxsplit=5)[5] for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line
+        line.split(maxsplit=5)[5]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "/" in line
     }
     mounts = {line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
     seen = {
@@ -115,7 +119,9 @@ version = "1\u2028x\u0085y" if "odd-signs" in modes else "1"
 more = {"foo": [1, {"x": None}], "ünï": "<b>|`$"} if "more-fields" in modes else {}
 device = "cuda:Fake Card" if given.accelerator == "cuda" and "on-cpu" not in modes else "cpu"
 if "no-gpu-memory" in modes:
-    sys.exit("2026-01-01 RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4.2GiB.\nlast words")
+    sys.exit(
+        "2026-01-01 RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4.2GiB.\nlast words"
+    )
 emit("start", engine="fake", versions={"fake": version}, device=device, options={}, **more)
 if "chatty" in modes:
     sys.stderr.write("warning\n" * 100000)
@@ -129,7 +135,12 @@ if "broken" in modes:
         file.write("{not json\n")
 emit("load_start")
 emit("load_end", train_images=images, test_images=test_images)
-work = {"seed": given.seed, "epochs": given.epochs, "batch_size": given.batch_size, "network": given.network}
+work = {
+    "seed": given.seed,
+    "epochs": given.epochs,
+    "batch_size": given.batch_size,
+    "network": given.network,
+}
 emit("train_start", **work, parameters=1)
 for epoch in range(1, given.epochs + 1):
     emit("epoch_start", epoch=epoch)

@@ -50,16 +50,24 @@ def check(folder: Path, *words: str, **variables: str) -> dict[str, Any]:
 
 def verdicts(found: dict[str, Any], step: str) -> dict[str, tuple[str, str]]:
     """Of one step: question -> verdict and figure."""
-    return {row["asked"]: (row["verdict"], row["figure"]) for row in found["rows"] if row["step"] == step}
+    return {
+        row["asked"]: (row["verdict"], row["figure"])
+        for row in found["rows"]
+        if row["step"] == step
+    }
 
 
 def test_the_steps_are_listed() -> None:
-    done = subprocess.run([sys.executable, str(SCRIPT), "--list"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--list"], capture_output=True, text=True, check=True
+    )
     assert [line.split()[0] for line in done.stdout.splitlines()] == [step.name for step in STEPS]
 
 
 def test_an_unknown_step_is_one_line() -> None:
-    done = subprocess.run([sys.executable, str(SCRIPT), "--steps", "fax"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--steps", "fax"], capture_output=True, text=True
+    )
     assert done.stderr == "error: unknown step 'fax' (--steps): --list names them\n"
 
 
@@ -69,7 +77,10 @@ def test_a_card_is_described_and_tried(stand_in: StandIn, tmp_path: Path) -> Non
     facts = verdicts(found, "facts")
     assert facts["cards"] == ("ok", "NVIDIA H200")
     assert facts["the chosen card"][1].startswith(f"0: NVIDIA H200, {uuid(0)[:12]},")
-    assert verdicts(found, "uuid")["cards that CUDA sees, UUID of the first"] == ("ok", f"1, {uuid(0)[:12]}")
+    assert verdicts(found, "uuid")["cards that CUDA sees, UUID of the first"] == (
+        "ok",
+        f"1, {uuid(0)[:12]}",
+    )
     assert all(verdict == "ok" for verdict, _ in verdicts(found, "opening").values())
     assert verdicts(found, "foreign")["gpu_foreign_processes"] == ("ok", "0, beside a context 1")
     assert not re.search(uuid(0), json.dumps(found))
@@ -90,14 +101,20 @@ def test_no_folder_of_the_machine_is_changed(stand_in: StandIn, tmp_path: Path) 
 def test_the_card_that_is_asked_for_is_taken(stand_in: StandIn, tmp_path: Path) -> None:
     for wanted in ("1", uuid(1), uuid(1)[:10]):
         found = check(tmp_path, "--steps", "uuid", "--gpu", wanted, **stand_in.env())
-        assert verdicts(found, "facts")["the chosen card"][1].startswith(f"1: Fake Card, {uuid(1)[:12]}")
+        assert verdicts(found, "facts")["the chosen card"][1].startswith(
+            f"1: Fake Card, {uuid(1)[:12]}"
+        )
         assert verdicts(found, "uuid")["cards that CUDA sees, UUID of the first"][0] == "ok"
     found = check(tmp_path, "--steps", "uuid", "--gpu", "5", **stand_in.env())
     assert "no card '5'" in json.dumps(found["rows"])
 
 
 def test_of_a_card_that_is_cut_up_an_instance_is_taken(stand_in: StandIn, tmp_path: Path) -> None:
-    for wanted, label, instance in (("", "0/mig0", 0), ("0/mig2", "0/mig2", 2), (uuid(0, 2), "0/mig2", 2)):
+    for wanted, label, instance in (
+        ("", "0/mig0", 0),
+        ("0/mig2", "0/mig2", 2),
+        (uuid(0, 2), "0/mig2", 2),
+    ):
         found = check(tmp_path, "--steps", "uuid", "--gpu", wanted, **stand_in.env("mig"))
         figure = verdicts(found, "facts")["the chosen card"][1]
         assert figure.startswith(f"{label}: ") and uuid(0, instance)[:12] in figure
@@ -112,18 +129,26 @@ def test_a_driver_that_hangs_is_left_behind(stand_in: StandIn, tmp_path: Path) -
     (fault,) = verdicts(found, "facts").values()
     assert fault[0] == "NO" and "ended after 2 s" in fault[1]
     for step in ("uuid", "calls"):
-        assert list(verdicts(found, step).values()) == [("skipped", "no card is known: see the step 'facts'")]
+        assert list(verdicts(found, step).values()) == [
+            ("skipped", "no card is known: see the step 'facts'")
+        ]
 
 
-def test_what_a_step_found_before_the_driver_hung_is_kept(stand_in: StandIn, tmp_path: Path) -> None:
+def test_what_a_step_found_before_the_driver_hung_is_kept(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
     stand_in.answers(ONE_CARD + "hang.PowerUsage 60000\n")
     found = check(tmp_path, "--steps", "calls", "--step-limit-s", "3", **stand_in.env())
     calls = verdicts(found, "calls")
     assert calls["idle: utilisation"][0] == "ok" and calls["idle: memory"][0] == "ok"
-    assert next(figure for verdict, figure in calls.values() if verdict == "NO").startswith("it was ended")
+    assert next(figure for verdict, figure in calls.values() if verdict == "NO").startswith(
+        "it was ended"
+    )
 
 
-@pytest.mark.parametrize("mood", ["no-driver", "no-card", "lost", "forbidden", "old-driver", "bare", "mig"])
+@pytest.mark.parametrize(
+    "mood", ["no-driver", "no-card", "lost", "forbidden", "old-driver", "bare", "mig"]
+)
 def test_no_fault_of_the_driver_ends_the_call(stand_in: StandIn, mood: str, tmp_path: Path) -> None:
     found = check(tmp_path, "--steps", "uuid,calls", **stand_in.env(mood))
     assert {row["step"] for row in found["rows"]} == {"facts", "uuid", "calls"}
@@ -145,14 +170,18 @@ def test_no_time_left_is_said(stand_in: StandIn, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_sidecars_columns_are_held_against_nvidia_smi(stand_in: StandIn, tmp_path: Path) -> None:
+def test_the_sidecars_columns_are_held_against_nvidia_smi(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
     stand_in.answers(ONE_CARD)
     (tmp_path / "nvidia-smi").write_text(SMI)
     (tmp_path / "nvidia-smi").chmod(0o755)
     variables = {**stand_in.env(), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     good = verdicts(check(tmp_path, "--steps", "columns", **variables), "columns")
     assert len(good) == 8 and {verdict for verdict, _ in good.values()} == {"ok"}
-    (tmp_path / "nvidia-smi").write_text(SMI.replace("256, 97", "300, 80").replace("256MiB", "0MiB"))
+    (tmp_path / "nvidia-smi").write_text(
+        SMI.replace("256, 97", "300, 80").replace("256MiB", "0MiB")
+    )
     bad = verdicts(check(tmp_path, "--steps", "columns", **variables), "columns")
     wrong = ["cuda: vram_used_bytes", "cuda: gpu_util_pct", "cuda: VRAM by UnixStats's rule"]
     assert [asked for asked, (verdict, _) in bad.items() if verdict == "NO"] == wrong
@@ -179,7 +208,11 @@ def test_an_attempt_never_raises(tmp_path: Path) -> None:
     report.attempt("c", skips)
     report.attempt("d", lambda: [][0])
     rows = read_rows(tmp_path / "rows")
-    assert [(row.asked, row.verdict) for row in rows] == [("b", "ok"), ("c", "skipped"), ("d", "NO")]
+    assert [(row.asked, row.verdict) for row in rows] == [
+        ("b", "ok"),
+        ("c", "skipped"),
+        ("d", "NO"),
+    ]
     assert "IndexError" in rows[2].figure and len(table(rows).splitlines()) == 5
 
 

@@ -12,20 +12,29 @@ from evenground.sidecar.nvml import OnCard
 
 GIB = 2**30
 A, B = "GPU-8f0c3a51-4d2e-5b17-9a64-c08e71d3f200", "GPU-9f0c3a51-4d2e-5b17-9a64-c08e71d3f201"
-MIG_A, MIG_B = "MIG-0f0c3a51-4d2e-5b17-9a64-c08e71d3f208", "MIG-1f0c3a51-4d2e-5b17-9a64-c08e71d3f209"
+MIG_A, MIG_B = (
+    "MIG-0f0c3a51-4d2e-5b17-9a64-c08e71d3f208",
+    "MIG-1f0c3a51-4d2e-5b17-9a64-c08e71d3f209",
+)
 BUSY = (OnCard(4711, (0, 0), GIB),)
 H100 = Card(0, "NVIDIA H100", A, "00000000:81:00.0", 80 * GIB, 79 * GIB, computing=())
 T400 = Card(1, "NVIDIA T400", B, "00000000:01:00.0", 4 * GIB, 4 * GIB, computing=())
 ONE, MIXED = Look((H100,), "580.1"), Look((H100, T400), "580.1")
-EIGHT = Look(tuple(replace(H100, index=k, uuid=f"GPU-{k}{A[5:]}", pci=f"0000:{k}1:00.0") for k in range(8)))
-ALIKE = Look((replace(H100, pci="00000000:81:00.0"), replace(H100, index=1, uuid=B, pci="00000000:01:00.0")))
+EIGHT = Look(
+    tuple(replace(H100, index=k, uuid=f"GPU-{k}{A[5:]}", pci=f"0000:{k}1:00.0") for k in range(8))
+)
+ALIKE = Look(
+    (replace(H100, pci="00000000:81:00.0"), replace(H100, index=1, uuid=B, pci="00000000:01:00.0"))
+)
 
 
 def instance(uuid: str | None, free_bytes: int = GIB) -> Instance:
     return Instance("NVIDIA H100 MIG 1g.10gb", uuid, "1g.10gb", 10 * GIB, free_bytes, ())
 
 
-CUT = Look((replace(H100, is_mig=True, instances=(instance(MIG_A), instance(MIG_B, 2 * GIB))), T400))
+CUT = Look(
+    (replace(H100, is_mig=True, instances=(instance(MIG_A), instance(MIG_B, 2 * GIB))), T400)
+)
 CUT_IN_ONE = Look((replace(H100, is_mig=True, instances=(instance(MIG_A), instance(None))),))
 GONE = {"uuid": "NVML: GPU is lost"}
 UNCUT = Look((replace(H100, is_mig=True),))
@@ -76,7 +85,11 @@ def test_what_the_callers_variable_names(look: Look, visible: str, wanted: str |
 @pytest.mark.parametrize(
     ("look", "visible", "why"),
     [
-        (MIXED, "0", "CUDA counts the fastest card first, nvidia-smi by the bus, and the cards are unlike"),
+        (
+            MIXED,
+            "0",
+            "CUDA counts the fastest card first, nvidia-smi by the bus, and the cards are unlike",
+        ),
         (ONE, "1", f"there is no such card; there are: 0 {A}"),
         (ONE, "²", "there is no such card"),
         (ONE, "9" * 5000, "there is no such card"),
@@ -90,10 +103,22 @@ def test_what_the_callers_variable_names(look: Look, visible: str, wanted: str |
         (Look(forbidden=(0,)), "0", "this user, or this job of a scheduler, may not use it"),
         (Look(lost={0: "NVML: GPU is lost"}), "0", "card 0: NVML: GPU is lost"),
         # CUDA's 1 could be the lost card, or the first behind it.
-        (Look((H100, replace(H100, index=1, uuid=None, pci=None, missing=GONE))), "1", "is not clear"),
+        (
+            Look((H100, replace(H100, index=1, uuid=None, pci=None, missing=GONE))),
+            "1",
+            "is not clear",
+        ),
         (Look(EIGHT.cards[1:], lost={0: "NVML: GPU is lost"}), "1", "is not clear"),
-        (Look((H100,), lost={1: "NVML: GPU is lost"}), B, "not to be used: card 1: NVML: GPU is lost"),
-        (Look((replace(H100, uuid=None, missing=GONE),)), A, "not to be used: card 0: NVML: GPU is lost"),
+        (
+            Look((H100,), lost={1: "NVML: GPU is lost"}),
+            B,
+            "not to be used: card 1: NVML: GPU is lost",
+        ),
+        (
+            Look((replace(H100, uuid=None, missing=GONE),)),
+            A,
+            "not to be used: card 0: NVML: GPU is lost",
+        ),
     ],
 )
 def test_what_the_callers_variable_cannot_name(look: Look, visible: str, why: str) -> None:
@@ -131,7 +156,9 @@ def test_by_the_bus_a_number_is_clear_of_unlike_cards_too() -> None:
         "no instance",
     ],
 )
-def test_auto_takes_the_idle_card_with_the_most_free_memory(cards: tuple[Card, ...], wanted: str) -> None:
+def test_auto_takes_the_idle_card_with_the_most_free_memory(
+    cards: tuple[Card, ...], wanted: str
+) -> None:
     assert uuid_of(choose(Look(cards))) == wanted
 
 
@@ -146,7 +173,10 @@ def test_auto_takes_an_instance_where_a_card_is_cut_up() -> None:
     [
         (Look(fault="NVML: nvmlInit: Driver/library version mismatch"), "version mismatch"),
         (Look(lost={1: "NVML: GPU is lost"}), "card 1: NVML: GPU is lost"),
-        (Look(forbidden=(0, 3)), "card 0, 3: this user, or this job of a scheduler, may not use it"),
+        (
+            Look(forbidden=(0, 3)),
+            "card 0, 3: this user, or this job of a scheduler, may not use it",
+        ),
         (Look((Card(0, missing={"uuid": "NVML: Not Supported"}),)), "card 0: NVML: Not Supported"),
         (UNCUT, "card 0: it is in MIG mode, and has no instance"),
     ],
@@ -158,7 +188,9 @@ def test_auto_says_why_no_card_can_be_used(look: Look, why: str) -> None:
 
 def test_where_all_cards_are_cut_up_into_nothing_the_driver_is_whole() -> None:
     assert choose(UNCUT).fix.startswith("as administrator: nvidia-smi mig -cgi")
-    assert choose(replace(UNCUT, lost={1: "NVML: GPU is lost"})).fix.startswith("mend NVIDIA's driver")
+    assert choose(replace(UNCUT, lost={1: "NVML: GPU is lost"})).fix.startswith(
+        "mend NVIDIA's driver"
+    )
 
 
 def test_without_a_card_nothing_is_at_fault() -> None:
@@ -192,7 +224,12 @@ def test_the_experiments_key(look: Look, gpu: str, visible: str | None, wanted: 
     ("look", "gpu", "visible", "why"),
     [
         (MIXED, "2", None, f"gpu: 2: there is no such card; there are: 0 {A}, 1 {B}"),
-        (Look((H100,), forbidden=(1,)), "1", None, "gpu: 1: this user, or this job of a scheduler, may not"),
+        (
+            Look((H100,), forbidden=(1,)),
+            "1",
+            None,
+            "gpu: 1: this user, or this job of a scheduler, may not",
+        ),
         (Look((H100,), lost={1: "GPU is lost"}), "1", None, "gpu: 1: GPU is lost"),
         (CUT, "0", None, f"gpu: 0 has 2 MIG instances: {MIG_A}, {MIG_B}"),
         (Look(), "0", None, "gpu: 0: there is no such card; there are: none"),
@@ -201,6 +238,8 @@ def test_the_experiments_key(look: Look, gpu: str, visible: str | None, wanted: 
         (MIXED, "0", "0", "CUDA counts the fastest card first"),
     ],
 )
-def test_a_key_that_names_no_card_of_this_call(look: Look, gpu: str, visible: str | None, why: str) -> None:
+def test_a_key_that_names_no_card_of_this_call(
+    look: Look, gpu: str, visible: str | None, why: str
+) -> None:
     choice = choose(look, gpu, {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
     assert choice.chosen is None and why in str(choice.fault) and choice.fix

@@ -65,8 +65,14 @@ def test_a_clock_that_was_set_below_the_usual_one_is_a_fault() -> None:
 
 
 def test_a_driver_that_is_not_kept_loaded_is_a_fault() -> None:
-    assert [no_persistence(read(persistence=one)).size for one in (True, False, None)] == [0, 1, None]
-    assert no_persistence(read(persistence=False, display=True)).size == 0, "a desktop keeps it loaded"
+    assert [no_persistence(read(persistence=one)).size for one in (True, False, None)] == [
+        0,
+        1,
+        None,
+    ]
+    assert no_persistence(read(persistence=False, display=True)).size == 0, (
+        "a desktop keeps it loaded"
+    )
 
 
 def test_alike_cards_do_not_differ() -> None:
@@ -78,7 +84,10 @@ def test_alike_cards_do_not_differ() -> None:
     ("changes", "words"),
     [
         ({"uuid": OTHER}, ["card: 2 cards"]),
-        ({"pci": "00000000:66:00.0"}, ["position: 00000000:65:00.0 (2 runs), 00000000:66:00.0 (1 run)"]),
+        (
+            {"pci": "00000000:66:00.0"},
+            ["position: 00000000:65:00.0 (2 runs), 00000000:66:00.0 (1 run)"],
+        ),
         ({"mig": "1g.10gb"}, ["MIG instance: none (2 runs), 1g.10gb (1 run)"]),
         ({"ecc": True}, ["ECC: off (2 runs), on (1 run)"]),
         ({"power_limit_w": 150}, ["power limit: 200 W (2 runs), 150 W (1 run)"]),

@@ -26,7 +26,9 @@ def cards(stand_in: StandIn, answers: str | bytes) -> tuple[Card, ...]:
 
 
 def test_what_is_seen_of_a_card(here: None, stand_in: StandIn) -> None:
-    (card,) = cards(stand_in, "cards 1\ncapability 90\necc 1\npersistence 0\ncompute-mode 3\naffinity 0x5\n")
+    (card,) = cards(
+        stand_in, "cards 1\ncapability 90\necc 1\npersistence 0\ncompute-mode 3\naffinity 0x5\n"
+    )
     assert (card.name, card.uuid, card.pci) == ("Fake Card", uuid(0), "00000000:01:00.0")
     assert (card.capability, card.ecc, card.persistence) == ("9.0", True, False)
     assert (card.compute_mode, card.near_cpus) == ("exclusive process", (0, 2))
@@ -35,7 +37,9 @@ def test_what_is_seen_of_a_card(here: None, stand_in: StandIn) -> None:
 
 
 def test_instances_of_a_card_have_their_own_names(here: None, stand_in: StandIn) -> None:
-    cut, whole = cards(stand_in, "mig.0 1\nprofile.0/mig2 3g.40gb\ntotal.0/mig2 4000\nused.0/mig2 1000\n")
+    cut, whole = cards(
+        stand_in, "mig.0 1\nprofile.0/mig2 3g.40gb\ntotal.0/mig2 4000\nused.0/mig2 1000\n"
+    )
     assert cut.is_mig and not whole.is_mig
     assert [part.profile for part in cut.instances] == ["1g.5gb", "3g.40gb"]
     assert [part.uuid for part in cut.instances] == [uuid(0, 0), uuid(0, 2)]
@@ -70,7 +74,9 @@ def test_one_card_that_cannot_be_described_leaves_the_others(
     assert "an answer of another form" in found.lost[0]
 
 
-def test_without_its_python_module_the_driver_is_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_python_module_the_driver_is_not_taken_for_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(looking, "has_library", lambda: True)
     monkeypatch.setattr(looking, "load_nvml", lambda: "nvidia-ml-py is not installed")
     assert look().fault == "nvidia-ml-py is not installed"

@@ -73,15 +73,32 @@ RATIO_ENDS = ("low_95", "high_95")
 PROPORTIONAL = {
     *("median", "mean", "min", "max", "low_95", "high_95", "t_s", "mean_s", "pct", "test_accuracy"),
     *("mean_low_95", "mean_high_95", "geometric_mean"),
-    *("training_s", "whole_process_s", "first_batch_s", "steady_s", "first_epoch_s", "later_epoch_s"),
+    *(
+        "training_s",
+        "whole_process_s",
+        "first_batch_s",
+        "steady_s",
+        "first_epoch_s",
+        "later_epoch_s",
+    ),
     "idle_s",
-    *("mean_curve_peak", "peak_median", "peak_min", "peak_max", "used_median", "used_min", "used_max"),
+    *(
+        "mean_curve_peak",
+        "peak_median",
+        "peak_min",
+        "peak_max",
+        "used_median",
+        "used_min",
+        "used_max",
+    ),
     *("p95_median", "p95_min", "p95_max"),
 }
 MEASURED = ("cpu_pct", "rss_bytes", "machine_used_bytes", "free_used_bytes")
 
 
-def run(machine: str, values: Mapping[str, Any], dataset: str, engine: str, repetition: int) -> Made:
+def run(
+    machine: str, values: Mapping[str, Any], dataset: str, engine: str, repetition: int
+) -> Made:
     """Every run of a part alike, all it takes in proportion to the part's factor."""
     factor = FACTORS[machine, values["batch_size"]]
     return Made(
@@ -120,7 +137,9 @@ def exponent(column: str, row: Mapping[str, Any]) -> int:
         return 1 if since_boot else 2
     if since_boot:
         return 0
-    assert column in PROPORTIONAL or column.startswith(MEASURED), f"the check knows no column {column}"
+    assert column in PROPORTIONAL or column.startswith(MEASURED), (
+        f"the check knows no column {column}"
+    )
     return 2 if row.get("measure") == "cpu_s" else 1
 
 
@@ -152,7 +171,9 @@ def largest(frame: pd.DataFrame) -> pd.DataFrame:
         return frame[frame["phase"].str.startswith(("first batch", "epoch"))]
     if "t_s" not in frame.columns:
         return frame
-    by = [column for column in ("engine", "run", "resource", "instrument") if column in frame.columns]
+    by = [
+        column for column in ("engine", "run", "resource", "instrument") if column in frame.columns
+    ]
     frame = frame.drop(columns=[column for column in frame.columns if column.startswith("n_")])
     return frame.groupby(by, sort=False).max().reset_index() if by else frame.max().to_frame().T
 
@@ -202,14 +223,18 @@ def test_the_times_are_those_of_one_machine_and_value(made: Path) -> None:
         assert len(frame) == 8
         for row in frame.to_dict("records"):
             known = 10.0 * FACTORS[row["machine"], row["batch_size"]]
-            assert [row[name] for name in ("median", "mean", "min", "max")] == pytest.approx([known] * 4)
+            assert [row[name] for name in ("median", "mean", "min", "max")] == pytest.approx(
+                [known] * 4
+            )
 
 
 def test_joined_rows_are_the_parts_own_cells(made: Path) -> None:
     parts = read_parts(made)
     for table in joined_tables(parts):
         if table.name not in ALIKE:
-            theirs = [read_cells(part.folder / "tables" / f"{table.name}.csv") for part in parts.parts]
+            theirs = [
+                read_cells(part.folder / "tables" / f"{table.name}.csv") for part in parts.parts
+            ]
             own = table.cells.drop(columns=["machine", "batch_size"])
             assert own.equals(pd.concat(theirs, ignore_index=True)), table.name
 
@@ -247,9 +272,16 @@ def mixed_join(over: list[str], parts: Parts) -> list[Joined]:
 
 
 @pytest.mark.parametrize("over", [["batch_size"], ["machine"]], ids=["machines", "values"])
-@pytest.mark.parametrize(("name", "mixed"), [("scaling", mixed_scaling), ("joined_tables", mixed_join)])
+@pytest.mark.parametrize(
+    ("name", "mixed"), [("scaling", mixed_scaling), ("joined_tables", mixed_join)]
+)
 def test_a_mixed_mean_is_found(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mixed: Any, over: list[str]
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    mixed: Any,
+    over: list[str],
 ) -> None:
     shutil.copytree(made.parents[2], tmp_path / "copy")
     where = tmp_path / "copy" / made.relative_to(made.parents[2])
@@ -280,12 +312,15 @@ def test_a_mean_over_machines_beside_each_other_is_found(
         check(where)
 
 
-def swap_in(made: Path, to: Path, part: tuple[str, int], other: tuple[str, int]) -> tuple[Path, Path]:
+def swap_in(
+    made: Path, to: Path, part: tuple[str, int], other: tuple[str, int]
+) -> tuple[Path, Path]:
     """A copy in which a run of `other` stands in the index of `part`: parts.json and that index."""
     shutil.copytree(made.parents[2], to)
     where = to / made.relative_to(made.parents[2])
     index, theirs = (
-        where.parent / f"parts/{machine}_batch_size-{value}/index.json" for machine, value in (part, other)
+        where.parent / f"parts/{machine}_batch_size-{value}/index.json"
+        for machine, value in (part, other)
     )
     content = json.loads(index.read_text())
     content["runs"][0] = json.loads(theirs.read_text())["runs"][0]

@@ -60,7 +60,11 @@ def test_every_table_of_a_part_is_joined(made: Path) -> None:
     parts = read_parts(made).parts
     names = {path.name for path in (parts[0].folder / "tables").iterdir()}
     joined = {path.name for path in (made.parent / "tables").iterdir()}
-    own = {f"{name}.{form}" for name in ("scaling", ENGINES, RATIOS, AGREEMENT) for form in ("csv", "md")}
+    own = {
+        f"{name}.{form}"
+        for name in ("scaling", ENGINES, RATIOS, AGREEMENT)
+        for form in ("csv", "md")
+    }
     assert joined == names | own and len(names) > 20
 
 
@@ -71,7 +75,9 @@ def test_the_same_input_gives_the_same_bytes(made: Path, tmp_path: Path) -> None
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "report.html"]
     assert len(files) > 35
     for path in files:
-        assert path.read_bytes() == (made.parent / path.relative_to(tmp_path)).read_bytes(), path.name
+        assert path.read_bytes() == (made.parent / path.relative_to(tmp_path)).read_bytes(), (
+            path.name
+        )
     before = (made.parent / "report.html").read_bytes()
     write_all(made, made.parent)
     assert (made.parent / "report.html").read_bytes() == before
@@ -101,10 +107,13 @@ def test_its_numbers_are_those_of_the_parts_tables(made: Path) -> None:
     found = 0
     for part in read_parts(made).parts:
         mine = frame[
-            (frame["machine"] == part.machine) & (frame["batch_size"] == part.settings["batch_size"])
+            (frame["machine"] == part.machine)
+            & (frame["batch_size"] == part.settings["batch_size"])
         ]
         mine = mine[mine["threads"] == str(part.settings["threads"])]
-        tables = [read_csv(part.folder / f"tables/{name}.csv") for name in ("training_time", "accuracy")]
+        tables = [
+            read_csv(part.folder / f"tables/{name}.csv") for name in ("training_time", "accuracy")
+        ]
         theirs = pd.concat(tables)
         for row in theirs[theirs["measure"].isin(mine["measure"])].to_dict("records"):
             same = (mine["measure"] == row["measure"]) & (mine["engine"] == row["engine"])
@@ -117,7 +126,11 @@ def test_its_numbers_are_those_of_the_parts_tables(made: Path) -> None:
 
 def test_what_did_not_finish_or_was_not_measured_has_no_number(made: Path) -> None:
     row = scaled(made, machine=A, engine="jax", batch_size=16, threads="all", measure="training_s")
-    assert (row["n"], row["n_wanted"]) == (0, 3) and math.isnan(row["mean"]) and math.isnan(row["low_95"])
+    assert (
+        (row["n"], row["n_wanted"]) == (0, 3)
+        and math.isnan(row["mean"])
+        and math.isnan(row["low_95"])
+    )
     frame = read_csv(made.parent / "tables/scaling.csv")
     assert set(frame[frame["measure"] == "peak_vram_used_bytes"]["machine"]) == {B}
     resources = frame[frame["measure"].isin(["cpu_s", "peak_rss_bytes"])]
@@ -137,7 +150,10 @@ def test_figures_say_what_they_show(made: Path) -> None:
     time_said, memory, vram = said.values()
     assert "its 95 % interval by Student's t" in time_said and "n = 0 to 3" in time_said
     assert "smallest to largest run" in memory and "from zero" in memory
-    assert "upright axis is logarithmic" in time_said and "that of batch size is logarithmic" in time_said
+    assert (
+        "upright axis is logarithmic" in time_said
+        and "that of batch size is logarithmic" in time_said
+    )
     assert "the whole card's" in vram
     for caption in said.values():
         assert f"{A} is Made CPU, 2 cores, 8 GiB, no GPU; {B} is" in caption
@@ -149,15 +165,23 @@ def test_figures_say_what_they_show(made: Path) -> None:
 def test_a_line_breaks_where_nothing_finished(made: Path) -> None:
     data = read_csv(made.parent / f"figures/{FIGURES[0]}.csv")
     lost = data[data["mean"].isna()]
-    assert lost[["machine", "engine", "batch_size", "threads"]].values.tolist() == [[A, "jax", 16, "all"]]
+    assert lost[["machine", "engine", "batch_size", "threads"]].values.tolist() == [
+        [A, "jax", 16, "all"]
+    ]
 
 
 @pytest.mark.slow
 def test_the_first_panels_show_every_machine_and_the_rest_is_told(tmp_path: Path) -> None:
-    where = write_parts(tmp_path, [A, B], [{"batch_size": 16, "epochs": 1}], run, repetitions=1, **RESULTS)
+    where = write_parts(
+        tmp_path, [A, B], [{"batch_size": 16, "epochs": 1}], run, repetitions=1, **RESULTS
+    )
     content = json.loads(where.read_text())
-    others = [{"batch_size": size, "epochs": epochs} for size in (16, 32) for epochs in range(1, 6)][1:]
-    content["parts"] += [copied_part(where, part, **values) for part in content["parts"] for values in others]
+    others = [
+        {"batch_size": size, "epochs": epochs} for size in (16, 32) for epochs in range(1, 6)
+    ][1:]
+    content["parts"] += [
+        copied_part(where, part, **values) for part in content["parts"] for values in others
+    ]
     where.write_text(json.dumps(content))
     parts = read_parts(where)
     with fixed_style():
@@ -206,7 +230,11 @@ def test_what_is_the_same_in_all_parts_stands_once(made: Path) -> None:
     lines = read_csv(made.parent / "tables/lines_of_code.csv")
     assert "machine" not in lines and len(lines) == 6
     calibration = read_csv(made.parent / "tables/calibration.csv")
-    assert set(calibration["machine"]) == {A} and "batch_size" not in calibration and len(calibration) == 4
+    assert (
+        set(calibration["machine"]) == {A}
+        and "batch_size" not in calibration
+        and len(calibration) == 4
+    )
 
 
 def test_records_are_those_of_the_parts(made: Path) -> None:
@@ -216,12 +244,16 @@ def test_records_are_those_of_the_parts(made: Path) -> None:
     parts, index = read_parts(made), indexes(read_parts(made))
     assert verdicts["schema"] == index["schema"] == 1
     for part, listed in zip(parts.parts, index["parts"], strict=True):
-        assert verdicts["parts"][part.name] == json.loads((part.folder / "verdicts.json").read_text())
+        assert verdicts["parts"][part.name] == json.loads(
+            (part.folder / "verdicts.json").read_text()
+        )
         assert metrics[part.name] == json.loads((part.folder / "metrics.json").read_text())
         assert (listed["name"], listed["machine"]) == (part.name, part.machine)
         assert listed["settings"] == part.settings
         file = made.parents[2] / listed["index"]
-        assert read_index(file).machine.class_name == part.machine and listed["sha256"] == sha256_file(file)
+        assert read_index(file).machine.class_name == part.machine and listed[
+            "sha256"
+        ] == sha256_file(file)
 
 
 class Seen(HTMLParser):
@@ -253,9 +285,15 @@ def test_a_demonstration_is_no_verdict_of_a_part(made: Path, tmp_path: Path) -> 
     where = tmp_path / "copy/results/native/parts.json"
     record = read_parts(where).parts[0].file("verdicts.json")
     content = json.loads(record.read_text())
-    first, second, *others = [one for one in content["verdicts"] if one["instrument"] == "corrected"]
+    first, second, *others = [
+        one for one in content["verdicts"] if one["instrument"] == "corrected"
+    ]
     first |= {"kind": "verdict", "reading": "size refuted", "verdict": "size refuted"}
-    second |= {"kind": "demonstration", "reading": "contradicted", "verdict": "would read: contradicted"}
+    second |= {
+        "kind": "demonstration",
+        "reading": "contradicted",
+        "verdict": "would read: contradicted",
+    }
     record.write_text(json.dumps(content))
     write_all(where, where.parent)
     real = sum(one["kind"] == "verdict" for one in others)

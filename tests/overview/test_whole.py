@@ -23,7 +23,9 @@ from made_parts import copied_part, write_parts
 
 HERE = Path(__file__).parent
 SCRIPT = HERE.parents[1] / "scripts/overview.py"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 @pytest.mark.slow
@@ -57,7 +59,10 @@ def changed(made: Path, to: Path, change: Callable[[dict[str, Any]], object]) ->
         (lambda c: c["parts"][0].update(machine=B), "two parts of one machine and one value"),
         (lambda c: c["parts"][0].update(name=c["parts"][1]["name"]), "two parts of one name"),
         (lambda c: c["parts"][0]["settings"].update(batch_size=99), "has batch_size 16, not 99"),
-        (lambda c: c["parts"][0]["settings"].pop("threads"), "has not the values of batch_size, threads"),
+        (
+            lambda c: c["parts"][0]["settings"].pop("threads"),
+            "has not the values of batch_size, threads",
+        ),
         (lambda c: c.update(parts=[]), "broken list of parts, parts"),
         (lambda c: c.update(schema=2), "broken list of parts, schema"),
         (lambda c: c.update(deployment="apptainer"), "has deployment native, not apptainer"),
@@ -108,7 +113,9 @@ def call(*arguments: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_script_writes_all(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_writes_all(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     call("--parts", str(made), "--output-dir", str(tmp_path))
     assert capsys.readouterr().out == f"overview of 8 parts: {tmp_path}/report.html\n"
     names = {path.name for path in tmp_path.iterdir()}
@@ -148,12 +155,21 @@ def test_a_browser_shows_it(tmp_path: Path) -> None:
     (tmp_path / "shots").mkdir()
     script = HERE.parent / "report/drive_browser.py"
     page = where.parent / "report.html"
-    command = [interpreter("browser"), str(script), BROWSER, str(page), str(tmp_path / "shots"), "4"]
+    command = [
+        interpreter("browser"),
+        str(script),
+        BROWSER,
+        str(page),
+        str(tmp_path / "shots"),
+        "4",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["console"] == [] and found["broken"] == 0 and found["unnamed"] == 0
-    assert [url.partition(":")[0] for url in found["requests"] if not url.startswith("data:")] == ["file"]
+    assert [url.partition(":")[0] for url in found["requests"] if not url.startswith("data:")] == [
+        "file"
+    ]
     assert found["contrast_light"][0] >= 4.5 and found["contrast_dark"][0] >= 4.5
     assert found["phone_overflow_px"] == 0
     before, once = ([float(text) for text in found["sorting"][name]] for name in ("before", "once"))

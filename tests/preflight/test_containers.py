@@ -84,9 +84,7 @@ def test_where_ubuntu_refuses_namespaces_the_mend_is_apparmors(
 def test_the_container_that_is_tried_is_whole(tmp_path: Path) -> None:
     """The stand-in checks what Apptainer would be given: host folders bound to folders that are there."""
     text = "shift 2\n"
-    text += (
-        'while [ "$1" = --bind ]; do from=$2; shift 2; test -d "$from" || exit 9; binds="$binds $from"; done'
-    )
+    text += 'while [ "$1" = --bind ]; do from=$2; shift 2; test -d "$from" || exit 9; binds="$binds $from"; done'
     text += '\nfor bind in $binds; do test -d "$1$bind" || exit 8; done; test -n "$binds" -a "$2" = true'
     assert containers.container_start(needed=True, program=program(tmp_path, text)).state == "ok"
 
@@ -109,7 +107,8 @@ def test_an_image_to_be_built_is_a_warning_unless_finished_runs_want_one(image: 
     assert containers.image(image, []).state == "warning"
     found = containers.image(image, ["a" * 64])
     assert (
-        found.state == "lack" and "is missing, finished runs were made in sha256:aaaaaaaaaaaa" in found.seen
+        found.state == "lack"
+        and "is missing, finished runs were made in sha256:aaaaaaaaaaaa" in found.seen
     )
 
 
@@ -167,7 +166,10 @@ def test_an_image_that_may_not_be_read_is_a_lack(
 def cannot_be_made(image: Image, where: Path) -> bool:
     """Whether just that is said of an image."""
     found = containers.image(image, [])
-    assert found.mend == "point EVENGROUND_CACHE to a folder that can be written" or found.state != "lack"
+    assert (
+        found.mend == "point EVENGROUND_CACHE to a folder that can be written"
+        or found.state != "lack"
+    )
     return found.seen == f"no image can be made: nothing can be written there ({where})"
 
 
@@ -177,7 +179,9 @@ def test_a_cache_that_cannot_be_made(tmp_path: Path) -> None:
     for name in ("file", "link"):
         image = Image("jax", "abc", tmp_path / name / "cache/images/jax-1.sif", tmp_path / "r")
         assert cannot_be_made(image, tmp_path / name)
-    assert not cannot_be_made(Image("jax", "abc", tmp_path / "cache/jax-1.sif", tmp_path / "r"), tmp_path)
+    assert not cannot_be_made(
+        Image("jax", "abc", tmp_path / "cache/jax-1.sif", tmp_path / "r"), tmp_path
+    )
 
 
 def test_a_cache_in_a_folder_without_write_access() -> None:
@@ -197,11 +201,15 @@ def test_a_cache_in_a_folder_without_write_access() -> None:
 
 
 @pytest.mark.parametrize("name", ["my images", "a:b", "a,b", "it's", 'say "x"', "a$b", "a;b", "#1"])
-def test_a_path_that_a_shell_or_apptainer_takes_for_something_else_is_said(tmp_path: Path, name: str) -> None:
+def test_a_path_that_a_shell_or_apptainer_takes_for_something_else_is_said(
+    tmp_path: Path, name: str
+) -> None:
     found = containers.image(Image("jax", "abc", tmp_path / name / "jax.sif", tmp_path / "r"), [])
     odd = next(letter for letter in name if not letter.isalnum())
     assert (
-        found.state == "lack" and f"its path has {odd!r}" in found.seen and "EVENGROUND_CACHE" in found.mend
+        found.state == "lack"
+        and f"its path has {odd!r}" in found.seen
+        and "EVENGROUND_CACHE" in found.mend
     )
 
 
@@ -236,7 +244,9 @@ def test_the_images_of_finished_runs_are_known(plan: Plan) -> None:
     assert containers.recorded_digests([plan], "keras") == []
 
 
-def test_the_gate_looks_at_images_only_where_something_will_be_trained(plan: Plan, image: Image) -> None:
+def test_the_gate_looks_at_images_only_where_something_will_be_trained(
+    plan: Plan, image: Image
+) -> None:
     image.record.write_text("{}")
     with pytest.raises(EvengroundError, match=r"^(image jax: not the record|Apptainer: )"):
         gate([plan], [image])
@@ -245,7 +255,9 @@ def test_the_gate_looks_at_images_only_where_something_will_be_trained(plan: Pla
     gate([make_plan(plan.experiment, plan.root)], [image])
 
 
-@pytest.mark.parametrize(("content", "said"), [(b"abd", "is changed: a.npy"), (None, "is missing: a.npy")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"abd", "is changed: a.npy"), (None, "is missing: a.npy")]
+)
 def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, said: str) -> None:
     folder = plan.root / plan.prepared("tiny")
     write_json(folder / "dataset.json", {"arrays": {"a.npy": sha256_bytes(b"abc")}})
@@ -284,7 +296,9 @@ def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, sai
         ),
     ],
 )
-def test_the_gate_trains_beside_no_harmed_run(plan: Plan, name: str, content: str | None, said: str) -> None:
+def test_the_gate_trains_beside_no_harmed_run(
+    plan: Plan, name: str, content: str | None, said: str
+) -> None:
     finish(plan)
     plan = make_plan(plan.experiment, plan.root)
     gate([plan], [])
@@ -337,8 +351,12 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 CALL = Call(lambda image, command: command, Told("", [], []), {})
 
 
-def test_images_on_record_are_started_and_others_are_not(plan: Plan, image: Image, probed: list[str]) -> None:
-    other = Image("keras", "abc", image.file.with_name("keras-1.sif"), image.record.with_name("keras-1.json"))
+def test_images_on_record_are_started_and_others_are_not(
+    plan: Plan, image: Image, probed: list[str]
+) -> None:
+    other = Image(
+        "keras", "abc", image.file.with_name("keras-1.sif"), image.record.with_name("keras-1.json")
+    )
     built(image)
     found = [finding.what for finding in containers.findings([plan], [image, other], CALL)]
     assert probed == ["jax"]
@@ -357,10 +375,15 @@ def test_images_on_record_are_started_and_others_are_not(plan: Plan, image: Imag
     assert probed == [], "without being told how it is called"
 
 
-def test_where_something_lacks_no_image_is_started(plan: Plan, image: Image, probed: list[str]) -> None:
+def test_where_something_lacks_no_image_is_started(
+    plan: Plan, image: Image, probed: list[str]
+) -> None:
     other = replace(image, environment="keras", file=image.file.with_name("keras 1.sif"))
     built(image)
-    assert [f.state for f in containers.findings([plan], [other, image], CALL)][:2] == ["ok", "lack"]
+    assert [f.state for f in containers.findings([plan], [other, image], CALL)][:2] == [
+        "ok",
+        "lack",
+    ]
     assert probed == []
 
 
@@ -368,19 +391,35 @@ def test_room_for_images_that_are_not_built(
     plan: Plan, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(containers.IMAGE_BYTES, "cpu", 2**60)
-    assert "lack" in [f.state for f in containers.findings([plan], [image]) if f.what == "disk for images"]
+    assert "lack" in [
+        f.state for f in containers.findings([plan], [image]) if f.what == "disk for images"
+    ]
     built(image)
-    assert "disk for images" not in {finding.what for finding in containers.findings([plan], [image])}
+    assert "disk for images" not in {
+        finding.what for finding in containers.findings([plan], [image])
+    }
 
 
 MOUNTS = "1 0 8:1 / / rw - {} /dev/sda1 rw"
-OVER_A_NETWORK = ["nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "fuse.sshfs", "fuse.glusterfs"]
+OVER_A_NETWORK = [
+    "nfs",
+    "nfs4",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+]
 
 
 @pytest.mark.parametrize(
     "kind", [*OVER_A_NETWORK, "ext4", "xfs", "btrfs", "tmpfs", "overlay", "fuse.fuse-overlayfs"]
 )
-def test_a_build_over_a_network_is_told_to_go_elsewhere(image: Image, tmp_path: Path, kind: str) -> None:
+def test_a_build_over_a_network_is_told_to_go_elsewhere(
+    image: Image, tmp_path: Path, kind: str
+) -> None:
     (tmp_path / "mountinfo").write_text(MOUNTS.format(kind))
     found = containers.room([image], tmp_path / "images/later", tmp_path / "mountinfo")
     warned = [finding for finding in found if finding.what == "folder for building images"]
@@ -403,9 +442,13 @@ def test_room_is_looked_for_where_apptainer_is_told_to_build(
     ]
 
 
-def test_preflight_of_containers_asks_for_images_and_not_for_environments(plan: Plan, image: Image) -> None:
+def test_preflight_of_containers_asks_for_images_and_not_for_environments(
+    plan: Plan, image: Image
+) -> None:
     what = {
         finding.what
-        for finding in check([plan], Prepared({}, [image], image.file.parent), [], lambda url: False)
+        for finding in check(
+            [plan], Prepared({}, [image], image.file.parent), [], lambda url: False
+        )
     }
     assert {"Apptainer", "image jax", "disk for images"} <= what and "environments" not in what

@@ -18,7 +18,10 @@ from evenground.preflight.gate import gate
 from evenground.runs.plan import Plan, make_plan
 from working_copy import WorkingCopy, fresh_copy
 
-TOP = {"/": {"cgroup.controllers": "cpu"}, "/own": {"cpu.max": "max 100000", "cpu.stat": stat_v2(0, 0)}}
+TOP = {
+    "/": {"cgroup.controllers": "cpu"},
+    "/own": {"cpu.max": "max 100000", "cpu.stat": stat_v2(0, 0)},
+}
 CLOCK = {
     "scaling_driver": "acpi-cpufreq",
     "scaling_governor": "performance",
@@ -58,7 +61,12 @@ def test_nothing_is_said_against_a_machine_that_has_all(tmp_path: Path) -> None:
     ],
 )
 def test_cores_that_lack_are_a_warning_with_the_mend(
-    tmp_path: Path, make: Callable[[Path], Path], threads: Threads, allowed: int, seen: str, mend: str
+    tmp_path: Path,
+    make: Callable[[Path], Path],
+    threads: Threads,
+    allowed: int,
+    seen: str,
+    mend: str,
 ) -> None:
     found = cpus.cores(here(make(tmp_path), threads, allowed))
     assert (found.state, found.seen) == ("warning", seen) and mend in found.mend
@@ -67,13 +75,19 @@ def test_cores_that_lack_are_a_warning_with_the_mend(
 def test_a_containers_limit_is_a_warning(tmp_path: Path) -> None:
     cgroup_v2(good(tmp_path), {**TOP, "/own": {"cpu.max": "150000 100000"}}, "/own")
     found = cpus.cores(here(tmp_path, 2))
-    assert (found.state, found.seen) == ("warning", "2 threads, 8 CPUs allowed, a cgroup's limit of 1.5")
+    assert (found.state, found.seen) == (
+        "warning",
+        "2 threads, 8 CPUs allowed, a cgroup's limit of 1.5",
+    )
 
 
 def test_a_clock_that_is_held_down_is_a_warning(tmp_path: Path) -> None:
     set_cpu(good(tmp_path), 2, "cpufreq/scaling_max_freq", 1500000)
     found = cpus.clock(here(tmp_path, 2))
-    assert (found.state, found.seen) == ("warning", "scaling_max_freq allows 1.50 of 3.00 GHz (cpu 2)")
+    assert (found.state, found.seen) == (
+        "warning",
+        "scaling_max_freq allows 1.50 of 3.00 GHz (cpu 2)",
+    )
     assert "cpupower" in found.mend
 
 

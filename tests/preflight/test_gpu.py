@@ -96,9 +96,23 @@ def test_of_a_plain_card_only_what_it_is_is_said(planned: Planned) -> None:
             "runs are flagged",
             True,
         ),
-        ({"display": True}, "GPU desktop", "warning", "a screen is lit by it", "end the desktop", True),
+        (
+            {"display": True},
+            "GPU desktop",
+            "warning",
+            "a screen is lit by it",
+            "end the desktop",
+            True,
+        ),
         ({"persistence": False}, "GPU persistence", "warning", "off: ", "nvidia-smi -pm 1", False),
-        ({"compute_mode": "prohibited"}, "GPU compute mode", "lack", "prohibited", "-c DEFAULT", False),
+        (
+            {"compute_mode": "prohibited"},
+            "GPU compute mode",
+            "lack",
+            "prohibited",
+            "-c DEFAULT",
+            False,
+        ),
         (
             {"compute_mode": "exclusive process"},
             "GPU compute mode",
@@ -150,7 +164,13 @@ def test_of_a_plain_card_only_what_it_is_is_said(planned: Planned) -> None:
     ],
 )
 def test_what_is_not_plain_about_the_chosen_card(
-    planned: Planned, change: dict[str, Any], what: str, state: str, seen: str, mend: str, flags: bool
+    planned: Planned,
+    change: dict[str, Any],
+    what: str,
+    state: str,
+    seen: str,
+    mend: str,
+    flags: bool,
 ) -> None:
     found = said(planned(looking(**change)))
     one = found.pop(what)
@@ -161,37 +181,55 @@ def test_what_is_not_plain_about_the_chosen_card(
 
 @pytest.mark.parametrize(
     "change",
-    [{"power_limit_w": 199.0}, {"power_limit_w": None}, {"free_bytes": 2 * GIB}, {"compute_mode": None}],
+    [
+        {"power_limit_w": 199.0},
+        {"power_limit_w": None},
+        {"free_bytes": 2 * GIB},
+        {"compute_mode": None},
+    ],
 )
-def test_what_is_near_enough_or_not_known_is_not_said(planned: Planned, change: dict[str, Any]) -> None:
+def test_what_is_near_enough_or_not_known_is_not_said(
+    planned: Planned, change: dict[str, Any]
+) -> None:
     assert list(said(planned(looking(**change)))) == ["GPU", "driver"]
 
 
-def test_where_a_desktop_keeps_the_driver_at_work_persistence_does_not_count(planned: Planned) -> None:
+def test_where_a_desktop_keeps_the_driver_at_work_persistence_does_not_count(
+    planned: Planned,
+) -> None:
     assert "GPU persistence" not in said(planned(looking(persistence=False, display=True)))
 
 
 def test_processes_are_named(planned: Planned, tmp_path: Path) -> None:
     process(tmp_path, 7, "python3\x1b")
     plans = planned(looking(computing=(OnCard(7, (0, 0), MIB),)))
-    assert said(plans, replace(NO_SYSTEM, proc=tmp_path))["GPU use"].seen.endswith("1 MiB: python3 7")
+    assert said(plans, replace(NO_SYSTEM, proc=tmp_path))["GPU use"].seen.endswith(
+        "1 MiB: python3 7"
+    )
 
 
-def test_a_server_that_shares_the_card_is_no_training_of_another(planned: Planned, tmp_path: Path) -> None:
+def test_a_server_that_shares_the_card_is_no_training_of_another(
+    planned: Planned, tmp_path: Path
+) -> None:
     process(tmp_path, 7, "nvidia-cuda-mps-server")
     plans = planned(looking(computing=(OnCard(7, (0, 0), MIB),)))
     found = said(plans, replace(NO_SYSTEM, proc=tmp_path))
     assert "GPU use" not in found and found["MPS"].seen == "its server is running"
     assert found["MPS"].flags_runs and found["MPS"].state == "warning"
     told = said(planned(PLAIN), environ={"CUDA_MPS_PIPE_DIRECTORY": "/run/mps"})
-    assert told["MPS"].seen == "CUDA_MPS_PIPE_DIRECTORY is set" and "MPS" not in said(planned(PLAIN))
+    assert told["MPS"].seen == "CUDA_MPS_PIPE_DIRECTORY is set" and "MPS" not in said(
+        planned(PLAIN)
+    )
 
 
 def test_an_instance_is_named_and_its_neighbours_are_seen(planned: Planned) -> None:
     busy = replace(INSTANCE, uuid=OTHER, free_bytes=0, computing=(OnCard(5, (2, 0), MIB),))
     cut = looking(is_mig=True, instances=(busy, INSTANCE))
     found = said(planned(cut))
-    assert f"NVIDIA Made 1000 MIG 1g.10gb, card 0 of 1, {MIG}, 9.0 GiB of 10.0 GiB free" in found["GPU"].seen
+    assert (
+        f"NVIDIA Made 1000 MIG 1g.10gb, card 0 of 1, {MIG}, 9.0 GiB of 10.0 GiB free"
+        in found["GPU"].seen
+    )
     assert found["GPU neighbours"].seen == "others compute on 1 other MIG instances of the card"
     assert "GPU use" not in found
 
@@ -204,7 +242,9 @@ def test_other_cards_are_named_where_they_are_not_plain(planned: Planned) -> Non
     assert f"card 0 of 6, {UUID}" in found["GPU"].seen
     assert (found["GPU 1, 2"].state, found["GPU 1, 2"].mend) == ("ok", "")
     assert "may not use it" in found["GPU 1, 2"].seen
-    assert found["GPU 3"].seen == f"does not tell uuid: {LOST}" and found["GPU 3"].state == "warning"
+    assert (
+        found["GPU 3"].seen == f"does not tell uuid: {LOST}" and found["GPU 3"].state == "warning"
+    )
     assert found["GPU 5"].seen == LOST and "GPU 4" not in found
 
 
@@ -216,7 +256,11 @@ def test_other_cards_are_named_where_they_are_not_plain(planned: Planned) -> Non
             {},
             "version mismatch",
         ),
-        (Look((), DRIVER, None, (0, 1)), {}, "card 0, 1: this user, or this job of a scheduler, may not"),
+        (
+            Look((), DRIVER, None, (0, 1)),
+            {},
+            "card 0, 1: this user, or this job of a scheduler, may not",
+        ),
         (Look((), DRIVER, None, (), {0: LOST}), {}, f"card 0: {LOST}"),
         (
             Look((CARD, CARD), DRIVER),
@@ -261,10 +305,15 @@ def test_an_engine_that_only_computes_on_the_processor_needs_no_card(planned: Pl
     on_cpu = {"name": "on_cpu", "folder": "tests/on_cpu"}
     look = Look(driver=DRIVER, fault="NVML: GPU is lost")
     one = said(planned(look, engines=[on_cpu]))["GPU"]
-    assert (one.state, one.seen) == ("warning", "NVML: GPU is lost; not used: no engine here can use one")
+    assert (one.state, one.seen) == (
+        "warning",
+        "NVML: GPU is lost; not used: no engine here can use one",
+    )
     assert not trained(planned(look, engines=[on_cpu]))
     assert said(planned(look, engines=[on_cpu, "jax"]))["GPU"].state == "lack"
-    assert [engine.name for _, engine in wanting(planned(PLAIN, engines=[on_cpu, "jax"]))] == ["jax"]
+    assert [engine.name for _, engine in wanting(planned(PLAIN, engines=[on_cpu, "jax"]))] == [
+        "jax"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +324,9 @@ def test_an_engine_that_only_computes_on_the_processor_needs_no_card(planned: Pl
         ("cuda", "lack", "none"),
     ],
 )
-def test_a_machine_without_any_card(planned: Planned, accelerator: str, state: str, seen: str) -> None:
+def test_a_machine_without_any_card(
+    planned: Planned, accelerator: str, state: str, seen: str
+) -> None:
     one = said(planned(Look(), accelerator=accelerator))["GPU"]
     assert (one.state, one.seen) == (state, seen)
 
@@ -347,7 +398,9 @@ def test_a_kernel_module_without_the_drivers_library(planned: Planned, tmp_path:
         (None, [], "warning"),
     ],
 )
-def test_the_driver_against_pins_and_records(version: str | None, recorded: list[str], state: str) -> None:
+def test_the_driver_against_pins_and_records(
+    version: str | None, recorded: list[str], state: str
+) -> None:
     assert gpu.driver(version, PINS, recorded).state == state
 
 
@@ -366,7 +419,13 @@ def test_the_driver_against_pins_and_records(version: str | None, recorded: list
             "lack",
             "driver 535.183.01 is too old for its libraries on NVIDIA",
         ),
-        ("keras", "6.1", "580.95.05", "lack", "they serve 7.5, 8.0 and later, and by PTX from 9.0 on"),
+        (
+            "keras",
+            "6.1",
+            "580.95.05",
+            "lack",
+            "they serve 7.5, 8.0 and later, and by PTX from 9.0 on",
+        ),
         (
             "jax",
             "7.0",
@@ -390,25 +449,35 @@ def test_cards_against_what_the_engines_libraries_serve(
             gating.refuse_gpu(planned(look, engines=[engine]), starts=False)
 
 
-def test_what_is_compiled_is_kept_where_it_is_said(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_compiled_is_kept_where_it_is_said(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
     look = looking(capability="9.0")
     monkeypatch.setattr(gpu, "kernel_folder", lambda: Path("/tmp/kept"))
     assert said(planned(look, engines=["keras"]))["GPU for keras"].mend.endswith(
         "then it is kept in /tmp/kept"
     )
     monkeypatch.setattr(gpu, "kernel_folder", lambda: None)
-    assert said(planned(look, engines=["keras"]))["GPU for keras"].mend.startswith("each warm-up waits")
+    assert said(planned(look, engines=["keras"]))["GPU for keras"].mend.startswith(
+        "each warm-up waits"
+    )
 
 
-def test_the_gate_refuses_an_old_driver_only_where_an_engine_computes_on_the_gpu(planned: Planned) -> None:
+def test_the_gate_refuses_an_old_driver_only_where_an_engine_computes_on_the_gpu(
+    planned: Planned,
+) -> None:
     old = replace(PLAIN, driver="470.103.01")
-    with pytest.raises(EvengroundError, match=r"^driver: 470\.103\.01 is too old .*525\.60\.13 or newer"):
+    with pytest.raises(
+        EvengroundError, match=r"^driver: 470\.103\.01 is too old .*525\.60\.13 or newer"
+    ):
         gate(planned(old), [], starts=False)
     gate(planned(old, accelerator="cpu"), [], starts=False)
     gate(planned(PLAIN), [], starts=False)
 
 
-def test_the_gate_says_what_is_odd_and_goes_on(planned: Planned, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gate_says_what_is_odd_and_goes_on(
+    planned: Planned, capsys: pytest.CaptureFixture[str]
+) -> None:
     gate(planned(looking(persistence=False)), [], starts=False)
     assert capsys.readouterr().err.startswith("GPU persistence: off: ")
     gate(planned(looking(persistence=False), accelerator="cpu"), [], starts=False)

@@ -42,7 +42,9 @@ def here(nvml_here: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def lines(plan: Plan) -> list[Finding]:
     """What is said on this machine as it is seen now; each is one printable line."""
     machine = this_machine(given={})
-    found = findings([replace(plan, here=machine, machine=machine.name)], PINS, system=NO_SYSTEM, environ={})
+    found = findings(
+        [replace(plan, here=machine, machine=machine.name)], PINS, system=NO_SYSTEM, environ={}
+    )
     assert all(one.line().isprintable() for one in found)
     return found
 
@@ -54,14 +56,22 @@ def calls_of(nvml: Any, stand_in: StandIn) -> list[str]:
         stand_in.answers(answers)
         look()
         found |= set(nvml._nvmlGetFunctionPointer_cache)
-    names = (name.removeprefix("nvml").removeprefix("Device").removeprefix("System") for name in found)
+    names = (
+        name.removeprefix("nvml").removeprefix("Device").removeprefix("System") for name in found
+    )
     return sorted(name.removeprefix("Get") for name in names if not name.startswith("ErrorString"))
 
 
 def test_every_error_at_every_call(here: Any, stand_in: StandIn, planned: Planned) -> None:
     (plan,) = planned(PLAIN)
     calls = calls_of(here, stand_in)
-    assert {"InitWithFlags", "Count_v2", "HandleByIndex_v2", "UUID", "MigDeviceHandleByIndex"} <= set(calls)
+    assert {
+        "InitWithFlags",
+        "Count_v2",
+        "HandleByIndex_v2",
+        "UUID",
+        "MigDeviceHandleByIndex",
+    } <= set(calls)
     assert len(calls) >= 24
     stand_in.answers(ONE_CUT_UP)
     plain = look()
@@ -75,10 +85,14 @@ def test_every_error_at_every_call(here: Any, stand_in: StandIn, planned: Planne
 
 
 ONE_CARD = "cards 1\n"
-EIGHT_UNLIKE = "cards 8\n" + "".join(f"name.{card} Fake Card of kind {card % 3}\n" for card in range(8))
+EIGHT_UNLIKE = "cards 8\n" + "".join(
+    f"name.{card} Fake Card of kind {card % 3}\n" for card in range(8)
+)
 
 
-@pytest.mark.parametrize(("cards", "last"), [(ONE_CARD, 0), (EIGHT_UNLIKE, 7)], ids=["one", "eight unlike"])
+@pytest.mark.parametrize(
+    ("cards", "last"), [(ONE_CARD, 0), (EIGHT_UNLIKE, 7)], ids=["one", "eight unlike"]
+)
 def test_errors_of_one_card_of_a_machine_leave_the_others(
     here: Any, stand_in: StandIn, planned: Planned, cards: str, last: int
 ) -> None:
@@ -94,12 +108,16 @@ def test_errors_of_one_card_of_a_machine_leave_the_others(
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_value_that_fails_has_its_reason_and_no_other(here: Any, stand_in: StandIn, code: int) -> None:
+def test_a_value_that_fails_has_its_reason_and_no_other(
+    here: Any, stand_in: StandIn, code: int
+) -> None:
     stand_in.answers(f"cards 1\nfail.PowerManagementDefaultLimit {code}\n")
     (card,) = look().cards
     assert card.power_default_w is None and card.power_limit_w == 200.0
     assert list(card.missing) == ["power_default_w"]
-    assert card.missing["power_default_w"].startswith("NVML: nvmlDeviceGetPowerManagementDefaultLimit: ")
+    assert card.missing["power_default_w"].startswith(
+        "NVML: nvmlDeviceGetPowerManagementDefaultLimit: "
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
@@ -138,7 +156,11 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
     "plain": ({}, ("GPU", "ok", f"Fake Card, card 0 of 2, {uuid(0)}, 7.5 GiB of 7.5 GiB free")),
     "gb10": (
         {"answers": "fail.MemoryInfo 3\nfail.MemoryInfo_v2 3\n"},
-        ("GPU values", "ok", "not known: memory_bytes: NVML: nvmlDeviceGetMemoryInfo: Not Supported"),
+        (
+            "GPU values",
+            "ok",
+            "not known: memory_bytes: NVML: nvmlDeviceGetMemoryInfo: Not Supported",
+        ),
     ),
     "h999": (
         {"answers": "fail.HandleByIndex_v2.1 999\n"},
@@ -181,10 +203,19 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
 
 def test_each_situation_from_the_field_has_its_finding(stand_in: StandIn, tmp_path: Path) -> None:
     copy = fresh_copy(tmp_path / "copy")
-    shutil.copytree(ROOT / "scripts/engines/keras", copy.root / "scripts/engines/keras", dirs_exist_ok=True)
+    shutil.copytree(
+        ROOT / "scripts/engines/keras", copy.root / "scripts/engines/keras", dirs_exist_ok=True
+    )
     given = {name: {"env": {}, "answers": "", **told} for name, (told, _) in NAMED.items()}
     settings = {**copy.settings, "engines": ["keras"]}
-    words = [sys.executable, "-c", SITUATIONS, str(copy.root), json.dumps(settings), json.dumps(given)]
+    words = [
+        sys.executable,
+        "-c",
+        SITUATIONS,
+        str(copy.root),
+        json.dumps(settings),
+        json.dumps(given),
+    ]
     env = os.environ | stand_in.env() | {"PYTHONPATH": str(ROOT / "src")}
     env.pop("CUDA_VISIBLE_DEVICES", None)
     done = subprocess.run(words, cwd=copy.root, env=env, capture_output=True, text=True)

@@ -48,7 +48,9 @@ def test_a_busy_machine_is_said(average: float, state: str) -> None:
 
 
 @pytest.mark.parametrize(("needed", "state"), [(1, "ok"), (2**60, "lack")])
-def test_disk_also_below_a_folder_that_is_not_there_yet(needed: int, state: str, tmp_path: Path) -> None:
+def test_disk_also_below_a_folder_that_is_not_there_yet(
+    needed: int, state: str, tmp_path: Path
+) -> None:
     assert machine.disk("disk", tmp_path / "not" / "there", needed).state == state
 
 
@@ -66,10 +68,14 @@ def test_a_mirror_folder_must_hold_every_file(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     for file in mnist().files:
         assert (
-            experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state == "lack"
+            experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state
+            == "lack"
         )
         (tmp_path / "mnist" / file.name).touch()
-    assert experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state == "ok"
+    assert (
+        experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state
+        == "ok"
+    )
 
 
 def test_hosts_are_asked_only_for_what_is_not_there(tmp_path: Path) -> None:
@@ -77,11 +83,20 @@ def test_hosts_are_asked_only_for_what_is_not_there(tmp_path: Path) -> None:
         raise AssertionError("nothing needs to be fetched")
 
     (tmp_path / "fetched.json").touch()
-    assert experiment.dataset(mnist(), Stored(tmp_path, tmp_path / "p"), [], not_asked).seen == "fetched"
+    assert (
+        experiment.dataset(mnist(), Stored(tmp_path, tmp_path / "p"), [], not_asked).seen
+        == "fetched"
+    )
     (tmp_path / "dataset.json").write_text("{}")
-    assert experiment.dataset(mnist(), Stored(tmp_path / "r", tmp_path), [], not_asked).seen == "prepared"
+    assert (
+        experiment.dataset(mnist(), Stored(tmp_path / "r", tmp_path), [], not_asked).seen
+        == "prepared"
+    )
     digits = load_registry(ROOT / "data" / "registry.yaml")["digits"]
-    assert experiment.dataset(digits, Stored(tmp_path / "r", tmp_path / "p"), [], not_asked).state == "ok"
+    assert (
+        experiment.dataset(digits, Stored(tmp_path / "r", tmp_path / "p"), [], not_asked).state
+        == "ok"
+    )
 
 
 def test_a_host_that_answers_and_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +108,9 @@ def test_a_host_that_answers_and_one_that_does_not(monkeypatch: pytest.MonkeyPat
     assert not answers(here)
 
 
-@pytest.mark.parametrize("wrong", ["https://[mirror/x", "https://localhost:99999/x", "ftp://localhost/x"])
+@pytest.mark.parametrize(
+    "wrong", ["https://[mirror/x", "https://localhost:99999/x", "ftp://localhost/x"]
+)
 def test_an_address_that_cannot_be_asked_answers_nothing(wrong: str) -> None:
     assert not answers(wrong)
 
@@ -104,7 +121,11 @@ def test_a_mirror_that_cannot_be_looked_into_has_nothing(tmp_path: Path) -> None
 
 
 def test_a_class_without_pictures_is_a_warning_that_names_it(tmp_path: Path) -> None:
-    prepared = {"name": "mnist", "classes": ["0", "1"], "empty_classes": {"training": [], "test": ["1"]}}
+    prepared = {
+        "name": "mnist",
+        "classes": ["0", "1"],
+        "empty_classes": {"training": [], "test": ["1"]},
+    }
     (tmp_path / "dataset.json").write_text(json.dumps(prepared))
     found = experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [], nobody)
     assert found.state == "warning" and "no test picture of 1 of 2 classes: '1'" in found.seen
@@ -114,7 +135,10 @@ def test_environments_that_are_not_built_cost_disk_and_want_the_index(tmp_path: 
     (tmp_path / "built").touch()
     markers = {"keras": tmp_path / "built", "jax-cuda": tmp_path / "none"}
     found = experiment.environments(markers)
-    assert (found.state, found.seen) == ("warning", "to be built: jax-cuda") and "package index" in found.mend
+    assert (found.state, found.seen) == (
+        "warning",
+        "to be built: jax-cuda",
+    ) and "package index" in found.mend
     assert experiment.environment_bytes(markers) == 7 * GIB
     assert experiment.environments({"keras": tmp_path / "built"}).state == "ok"
 
@@ -146,9 +170,14 @@ def test_time_is_estimated_from_recorded_runs_and_unknown_without(copy: WorkingC
     record(plan, 100.0, 0)
     other = next(e.name for e in plan.engines if e.name != first.engine)
     seen = experiment.duration([plan_of(copy, repetitions=3)]).seen
-    assert seen.startswith(f"5 of 6 trainings to do, about 3 min and an unknown time for tiny {other}")
+    assert seen.startswith(
+        f"5 of 6 trainings to do, about 3 min and an unknown time for tiny {other}"
+    )
     record(plan, 5.0, next(k for k, run in enumerate(plan.runs) if run.engine == other))
-    assert experiment.duration([plan_of(copy, repetitions=3)]).seen == "4 of 6 trainings to do, about 4 min"
+    assert (
+        experiment.duration([plan_of(copy, repetitions=3)]).seen
+        == "4 of 6 trainings to do, about 4 min"
+    )
     assert experiment.recorded_drivers(plan.runs, plan.root) == ["575.51.03"]
 
 
@@ -162,7 +191,9 @@ def test_when_all_is_recorded_nothing_is_to_be_trained(copy: WorkingCopy) -> Non
 def test_the_whole_of_it_and_one_lack_is_enough_to_fail(copy: WorkingCopy, tmp_path: Path) -> None:
     findings = check([plan_of(copy)], nothing(tmp_path), [], nobody)
     assert passed(findings), "\n".join(finding.line() for finding in findings)
-    assert {"machine", "memory", "GPU", "dataset tiny", "time"} <= {finding.what for finding in findings}
+    assert {"machine", "memory", "GPU", "dataset tiny", "time"} <= {
+        finding.what for finding in findings
+    }
     lacking = check([plan_of(copy, datasets=["mnist"])], nothing(tmp_path), [], nobody)
     assert not passed(lacking)
     assert passed(check([plan_of(copy, datasets=["mnist"])], nothing(tmp_path), [], everybody))
@@ -193,7 +224,12 @@ def test_every_call_names_classes_without_pictures(
     prepared = copy.root / plan.prepared("tiny")
     prepared.mkdir(parents=True)
     empty = {"training": [], "test": ["class 3"]}
-    about = {"name": "tiny", "classes": ["class 2", "class 3"], "arrays": {}, "empty_classes": empty}
+    about = {
+        "name": "tiny",
+        "classes": ["class 2", "class 3"],
+        "arrays": {},
+        "empty_classes": empty,
+    }
     (prepared / "dataset.json").write_text(json.dumps(about))
     gate([plan], [])
     said = "dataset 'tiny' has no test picture of 1 of 2 classes: 'class 3'\n"
@@ -210,16 +246,23 @@ def test_an_installed_engine_is_said_and_asked_only_for_what_is_to_be_trained(
     (copy.root / "fake_installed").unlink()
     record(plan, 1.0, 0)
     plan = plan_of(copy, **chosen)
-    assert engines(plan)["engine axon"][0] == "warning" and [run.repetition for run in plan.runs] == [1]
+    assert engines(plan)["engine axon"][0] == "warning" and [
+        run.repetition for run in plan.runs
+    ] == [1]
     gate([plan], [], refuse=False)
-    assert capsys.readouterr().err.startswith("axon left out (its recorded runs stay): no Absent in .")
+    assert capsys.readouterr().err.startswith(
+        "axon left out (its recorded runs stay): no Absent in ."
+    )
     assert engines(plan_of(copy, **{**chosen, "repetitions": 1})) == {
         "engine axon": ("ok", "not asked: all its runs are recorded")
     }
 
 
 def test_a_finding_is_one_line_with_its_mend() -> None:
-    assert Finding("disk", "lack", "1 GiB free", "make room").line() == " NO  disk: 1 GiB free -> make room"
+    assert (
+        Finding("disk", "lack", "1 GiB free", "make room").line()
+        == " NO  disk: 1 GiB free -> make room"
+    )
     assert Finding("disk", "ok", "9 GiB free").line() == " ok  disk: 9 GiB free"
 
 

@@ -35,7 +35,9 @@ from working_copy import fresh_copy
 __all__ = ["planned"]
 # Of this machine some is seen that no container has; the rest of the answer stays.
 AS_IN_A_CONTAINER = {"image": "", "mounts": [], "container": "/cache/jax-1.sif"}
-CHANGES = "import json, sys; print(json.dumps(json.loads(sys.stdin.read()) | json.loads(sys.argv[1])))"
+CHANGES = (
+    "import json, sys; print(json.dumps(json.loads(sys.stdin.read()) | json.loads(sys.argv[1])))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,9 @@ def probed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finding
     image = Image("jax", "abc", plan.root / "jax-1.sif", plan.root / "jax-1.json")
 
     def run(line: str = "{command}", arguments: str = "", **seen: object) -> Finding:
-        answer = shlex.join([sys.executable, "-c", CHANGES, json.dumps({**AS_IN_A_CONTAINER, **seen})])
+        answer = shlex.join(
+            [sys.executable, "-c", CHANGES, json.dumps({**AS_IN_A_CONTAINER, **seen})]
+        )
 
         def whole(file: Path, command: str) -> str:
             assert file == image.file
@@ -70,12 +74,16 @@ def nothing_left(plan: Plan) -> object:
     """Nothing is left behind in the folders that are tried."""
     yield
     folders = [plan.root / folder for folder in (RUNS, ATTEMPTS, "results/logs")]
-    assert all(folder.is_dir() and not list(folder.iterdir()) for folder in folders if folder.exists())
+    assert all(
+        folder.is_dir() and not list(folder.iterdir()) for folder in folders if folder.exists()
+    )
 
 
 def test_what_is_as_outside_passes(probed: Callable[..., Finding]) -> None:
     before = set(Path("/tmp").glob(".evenground-*"))
-    assert probed() == Finding("container of jax", "ok", "sees what is outside of it, and nothing else")
+    assert probed() == Finding(
+        "container of jax", "ok", "sees what is outside of it, and nothing else"
+    )
     assert set(Path("/tmp").glob(".evenground-*")) <= before
 
 
@@ -122,18 +130,25 @@ def test_a_file_is_another_one(probed: Callable[..., Finding], plan: Plan) -> No
             "echo 'FATAL:   configuration disallows users from running SIF containers' >&2; exit 255",
             "FATAL: configuration disallows users from running SIF containers",
         ),
-        ("echo 'Could not locate the container application: x'; exit 1", "Could not locate the container"),
+        (
+            "echo 'Could not locate the container application: x'; exit 1",
+            "Could not locate the container",
+        ),
         ("exit 9", "it says nothing"),
         ("true", "it says nothing"),
         ("echo '<html>'", "<html>"),
     ],
 )
-def test_a_container_that_does_not_start(probed: Callable[..., Finding], line: str, seen: str) -> None:
+def test_a_container_that_does_not_start(
+    probed: Callable[..., Finding], line: str, seen: str
+) -> None:
     found = probed(line)
     assert found.state == "lack" and found.seen.startswith(seen) and found.mend
 
 
-def test_one_that_does_not_answer(probed: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_answer(
+    probed: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probe, "LIMIT_S", 0.3)
     found = probed("exec sleep 10")
     assert found.state == "lack" and "did not answer" in found.seen
@@ -146,7 +161,10 @@ def test_what_will_flag_every_run_is_said_now(probed: Callable[..., Finding]) ->
         "mounted over files of the image or of the working copy: /usr, /opt/a, /opt/b; "
         "the image is unpacked before every training, which keeps a disk busy"
     )
-    assert found.mend == "bind nothing there, or runs are flagged; install squashfuse, and it is mounted"
+    assert (
+        found.mend
+        == "bind nothing there, or runs are flagged; install squashfuse, and it is mounted"
+    )
     found = probed(arguments="--unsquash", container="/tmp/rootfs-1/root")
     assert found.mend == "leave --unsquash out of --apptainer-args"
 
@@ -165,7 +183,9 @@ def test_all_that_a_training_reads_and_writes_is_looked_at(plan: Plan) -> None:
         folder.rmdir()
     files = ["Snakefile", "src/evenground", "results", "tests/fake_engine"]
     assert {str(plan.root / name) for name in files} <= set(wanted.files)
-    assert {str(folder / name) for name in ("dataset.json", "train_images.npy")} <= set(wanted.files)
+    assert {str(folder / name) for name in ("dataset.json", "train_images.npy")} <= set(
+        wanted.files
+    )
     assert len(set(wanted.files)) == len(wanted.files)
     assert {str(plan.root / RUNS), str(plan.root / ATTEMPTS), "/tmp"} <= set(wanted.folders)
 
@@ -187,7 +207,9 @@ OTHER: dict[str, dict[str, object]] = {
     "the machine's processes are not seen there: No such file or directory": {
         "process_table": "No such file or directory"
     },
-    "it has a network of its own there, and the lock of trainings is not seen": {"network": "net:[2]"},
+    "it has a network of its own there, and the lock of trainings is not seen": {
+        "network": "net:[2]"
+    },
     "it begins there in /tmp, not in /copy": {"cwd": "/tmp"},
     "the image is not used as it is: /opt/evenground can be written": {
         "image": "/opt/evenground can be written"
@@ -225,7 +247,9 @@ def test_what_explains_others_comes_first() -> None:
 
 
 def test_a_file_that_was_left_must_be_found_outside() -> None:
-    assert named(PLAIN, "/tmp") == ["what is written there to /tmp does not reach it: it is another folder"]
+    assert named(PLAIN, "/tmp") == [
+        "what is written there to /tmp does not reach it: it is another folder"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -233,8 +257,18 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
     [
         ({"user": "0"}, "--fakeroot", {}, "leave --fakeroot out of --apptainer-args"),
         ({"user": "0"}, "", {}, "whoever keeps Apptainer here can change it (apptainer.conf)"),
-        ({"process_table": "pid:[2]"}, "", {"SINGULARITY_CONTAINALL": "1"}, "unset SINGULARITY_CONTAINALL"),
-        ({"process_table": "none"}, "", {"APPTAINER_NO_MOUNT": "sys,proc"}, "unset APPTAINER_NO_MOUNT"),
+        (
+            {"process_table": "pid:[2]"},
+            "",
+            {"SINGULARITY_CONTAINALL": "1"},
+            "unset SINGULARITY_CONTAINALL",
+        ),
+        (
+            {"process_table": "none"},
+            "",
+            {"APPTAINER_NO_MOUNT": "sys,proc"},
+            "unset APPTAINER_NO_MOUNT",
+        ),
         (
             {"process_table": "none"},
             "--no-mount tmp",
@@ -243,8 +277,18 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
             "(apptainer.conf: mount proc = yes)",
         ),
         ({"network": "net:[2]"}, "", {"APPTAINER_NETNS_PATH": "/n"}, "unset APPTAINER_NETNS_PATH"),
-        ({"cwd": "/"}, "--no-home", {"APPTAINER_PWD": "/"}, "unset APPTAINER_PWD and leave --no-home out of"),
-        ({"image": "odd"}, "--writable-tmpfs", {}, "leave --writable-tmpfs out of --apptainer-args"),
+        (
+            {"cwd": "/"},
+            "--no-home",
+            {"APPTAINER_PWD": "/"},
+            "unset APPTAINER_PWD and leave --no-home out of",
+        ),
+        (
+            {"image": "odd"},
+            "--writable-tmpfs",
+            {},
+            "leave --writable-tmpfs out of --apptainer-args",
+        ),
         (
             {"folders": {"/tmp": "no"}},
             "",
@@ -260,7 +304,12 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
             "take /copy:/copy:ro out of APPTAINER_BIND",
         ),
         ({"files": {"/copy/Snakefile": "no"}}, "-B /s:/copy", {}, "leave -B /s:/copy out of"),
-        ({"files": {"/dev/null": "no"}}, "", {"APPTAINER_NO_MOUNT": "dev"}, "unset APPTAINER_NO_MOUNT"),
+        (
+            {"files": {"/dev/null": "no"}},
+            "",
+            {"APPTAINER_NO_MOUNT": "dev"},
+            "unset APPTAINER_NO_MOUNT",
+        ),
         ({"python": "no"}, "", {"APPTAINER_BIND": "/s:/opt"}, "take /s:/opt out of APPTAINER_BIND"),
         ({"python": "no"}, "", {}, "nothing may lie over /opt/evenground: "),
         ({"replaced": "it"}, "", {}, "call again"),
@@ -338,7 +387,13 @@ NO_NV = "leave --no-nv out of --apptainer-args"
 @pytest.mark.parametrize(
     ("trial", "arguments", "environ", "seen", "mend"),
     [
-        (Trial(error="libcuda.so.1: cannot open"), "--no-nv", {}, "libcuda.so.1: cannot open", NO_NV),
+        (
+            Trial(error="libcuda.so.1: cannot open"),
+            "--no-nv",
+            {},
+            "libcuda.so.1: cannot open",
+            NO_NV,
+        ),
         (
             Trial(error="libcuda.so.1: cannot open"),
             "",
@@ -367,7 +422,13 @@ NO_NV = "leave --no-nv out of --apptainer-args"
             "cuInit: CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE",
             "take that libcuda.so.1 out of the loader's path",
         ),
-        (Trial(devices=2), "", {}, f"CUDA sees 2 cards with CUDA_VISIBLE_DEVICES={UUID}", "mend NVIDIA's"),
+        (
+            Trial(devices=2),
+            "",
+            {},
+            f"CUDA sees 2 cards with CUDA_VISIBLE_DEVICES={UUID}",
+            "mend NVIDIA's",
+        ),
     ],
 )
 def test_what_does_not_let_cuda_work_there_comes_before_the_machine(
@@ -375,7 +436,9 @@ def test_what_does_not_let_cuda_work_there_comes_before_the_machine(
 ) -> None:
     inside = replace(PLAIN, trial=trial, machine="m-nogpu")
     first, last = probe._differences(inside, PLAIN, [], UUID)
-    assert first.seen == f"{NO_CUDA}{seen}" and last.seen.startswith("the machine is 'm-nogpu' there")
+    assert first.seen == f"{NO_CUDA}{seen}" and last.seen.startswith(
+        "the machine is 'm-nogpu' there"
+    )
     call = Call(lambda image, command: command, Told(arguments, [], []), environ)
     assert probe._mend(first, call).startswith(mend)
 
@@ -408,7 +471,9 @@ def test_cuda_is_tried_with_the_environment_of_a_step(
     image = Image("jax", "abc", plan.root / "jax-1.sif", plan.root / "jax-1.json")
     as_here = {**AS_IN_A_CONTAINER, "machine": look([], [], "").machine}
     answer = shlex.join([sys.executable, "-c", CHANGES, json.dumps(as_here)])
-    call = Call(lambda file, command: f"( {command} ) | {answer}", Told("", [], []), dict(os.environ))
+    call = Call(
+        lambda file, command: f"( {command} ) | {answer}", Told("", [], []), dict(os.environ)
+    )
     found = probe.probe(image, wanted, call)
     assert found.state == ("lack" if fails else "ok"), found
     if fails:

@@ -85,17 +85,24 @@ def test_where_only_one_of_two_engines_is_recorded_the_other_is_named(copy: Work
     record(copy, plan, "fake_a", FIVE, 0.1)
     (found,) = findings([plan])
     assert found.state == "ok"
-    assert found.seen.startswith("5 planned; no recorded spread on this machine of fake_b on tiny: record 4")
+    assert found.seen.startswith(
+        "5 planned; no recorded spread on this machine of fake_b on tiny: record 4"
+    )
 
 
 def test_fewer_than_give_an_interval_are_a_warning(copy: WorkingCopy) -> None:
     (found,) = findings([plan_of(copy, repetitions=3)])
-    assert found.state == "warning" and "no interval below 4" in found.seen and "plan 4" in found.mend
+    assert (
+        found.state == "warning" and "no interval below 4" in found.seen and "plan 4" in found.mend
+    )
     plan = plan_of(copy, repetitions=3)
     for engine in ("fake_a", "fake_b"):
         record(copy, plan, engine, FIVE, 0.1)
     (found,) = findings([plan])
-    assert found.state == "warning" and "they give no interval of fake_b / fake_a on tiny" in found.seen
+    assert (
+        found.state == "warning"
+        and "they give no interval of fake_b / fake_a on tiny" in found.seen
+    )
 
 
 def test_one_engine_alone_is_compared_with_nothing(copy: WorkingCopy) -> None:
@@ -141,7 +148,10 @@ def test_on_nodes_runs_are_independent(copy: WorkingCopy) -> None:
     for engine in ("fake_a", "fake_b"):
         record(copy, plan, engine, FIVE, 0.02)
     told = {plan.design: findings([plan])[0].seen for plan in (plan, independent)}
-    assert "4 decide the direction" in told["blocks"] and "3 decide the direction" in told["independent"]
+    assert (
+        "4 decide the direction" in told["blocks"]
+        and "3 decide the direction" in told["independent"]
+    )
 
 
 def test_spread_that_no_number_is_worth_planning_for_is_said(copy: WorkingCopy) -> None:
@@ -150,7 +160,9 @@ def test_spread_that_no_number_is_worth_planning_for_is_said(copy: WorkingCopy) 
     assert found.state == "warning" and "no number worth planning" in found.mend
 
 
-def test_engines_without_a_claim_are_told_how_exactly_their_ratio_is_known(copy: WorkingCopy) -> None:
+def test_engines_without_a_claim_are_told_how_exactly_their_ratio_is_known(
+    copy: WorkingCopy,
+) -> None:
     plan = plan_of(copy, repetitions=5)
     for engine in ("fake_a", "fake_b"):
         record(copy, plan, engine, FIVE, 0.01)
@@ -158,13 +170,17 @@ def test_engines_without_a_claim_are_told_how_exactly_their_ratio_is_known(copy:
     # t of 4 degrees of freedom, and the spread of both.
     half = 2.776445 * math.sqrt(2 * 2.5 * 0.01**2 / 5)
     assert found.state == "ok"
-    assert found.seen.endswith(f"they give fake_b / fake_a on tiny to +-{100 * math.expm1(half):.2g} %")
+    assert found.seen.endswith(
+        f"they give fake_b / fake_a on tiny to +-{100 * math.expm1(half):.2g} %"
+    )
 
 
 def test_of_many_engines_two_lines_say_all(copy: WorkingCopy) -> None:
     engine = copy.settings["engines"][0]
     more = [{**engine, "name": f"more_{number}"} for number in range(10)]
-    plan = plan_of(copy, stand_ins=PLAYERS, repetitions=5, engines=[*copy.settings["engines"], *more])
+    plan = plan_of(
+        copy, stand_ins=PLAYERS, repetitions=5, engines=[*copy.settings["engines"], *more]
+    )
     for number, name in enumerate(one.name for one in plan.engines[:-1]):
         record(copy, plan, name, FIVE, 0.01 * (1 + number))
     claimed, others = findings([plan])
@@ -191,7 +207,9 @@ def test_an_engine_with_a_number_of_its_own_has_that_many(copy: WorkingCopy) -> 
     assert found.state == "warning" and found.seen.startswith("2 planned; ")
 
 
-def test_spread_is_that_within_keys_and_of_the_own_key_where_it_has_enough(copy: WorkingCopy) -> None:
+def test_spread_is_that_within_keys_and_of_the_own_key_where_it_has_enough(
+    copy: WorkingCopy,
+) -> None:
     plan = plan_of(copy)
     run = next(run for run in plan.runs if run.engine == "fake_a")
     record(copy, plan, "fake_a", FOUR, 0.1, key="one")

@@ -13,7 +13,15 @@ from evenground.preflight import card, gpu, trial
 from evenground.preflight.card import Cuda, tried
 from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context
-from evenground.preflight.trial import MAKE_DEVICES, MEND_DRIVER, MENDS, Trial, digits_of, fault_of, try_card
+from evenground.preflight.trial import (
+    MAKE_DEVICES,
+    MEND_DRIVER,
+    MENDS,
+    Trial,
+    digits_of,
+    fault_of,
+    try_card,
+)
 from made_gpus import OTHER, PLAIN, UUID, Planned, planned
 from stand_in_driver import StandIn, uuid
 
@@ -120,8 +128,16 @@ def test_without_the_library(env: dict[str, str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "called", "error"),
     [
-        ("import time; print('cuInit', flush=True); time.sleep(60)", "cuInit", "no answer for 0.5 s"),
-        ("import os; print('cuCtxCreate_v2', flush=True); os.kill(os.getpid(), 11)", "cuCtxCreate_v2", "-11"),
+        (
+            "import time; print('cuInit', flush=True); time.sleep(60)",
+            "cuInit",
+            "no answer for 0.5 s",
+        ),
+        (
+            "import os; print('cuCtxCreate_v2', flush=True); os.kill(os.getpid(), 11)",
+            "cuCtxCreate_v2",
+            "-11",
+        ),
         ("raise SystemExit(3)", "", "its process ended with 3"),
     ],
 )

@@ -30,7 +30,9 @@ WARNING: Skipping mount /var/lib/apptainer/mnt/session/tmp [tmp]: /tmp doesn't e
 WARNING: Error changing the container working directory. Using '/' instead: chdir /copy: no such file \
 or directory
 """
-UNPACKING = "FATAL:   while extracting /i.sif: root filesystem extraction failed: extract command failed: "
+UNPACKING = (
+    "FATAL:   while extracting /i.sif: root filesystem extraction failed: extract command failed: "
+)
 
 
 def unpacking(cause: str, status: int = 255) -> str:
@@ -137,7 +139,11 @@ OF_THE_SETTINGS = [
         "apptainer.conf: user bind control = yes)",
     ),
     Case(NESTED_BINDS, "FATAL: permission denied", "apptainer.conf: user bind control = yes)"),
-    Case(NO_LAYER, "destination /mnt doesn't exist in container", "apptainer.conf: enable overlay = yes)"),
+    Case(
+        NO_LAYER,
+        "destination /mnt doesn't exist in container",
+        "apptainer.conf: enable overlay = yes)",
+    ),
     Case(
         "FATAL:   Unprivileged installation found, user namepace needed but not allowed by configuration.",
         "user namepace needed but not allowed",
@@ -156,7 +162,11 @@ OF_THE_SETTINGS = [
     ),
 ]
 OF_THE_MACHINE = [
-    Case(NAMESPACES, "ERROR : Failed to create user namespace: maximum", "sysctl user.max_user_namespaces="),
+    Case(
+        NAMESPACES,
+        "ERROR : Failed to create user namespace: maximum",
+        "sysctl user.max_user_namespaces=",
+    ),
     Case(
         "FATAL:   Couldn't determine user account information: user: unknown userid 12345",
         "unknown userid 12345",
@@ -169,12 +179,22 @@ OF_THE_MACHINE = [
         "set APPTAINER_TMPDIR to a folder that exists and can be written",
     ),
     Case(
-        SQUASHFUSE, "failed to open /dev/fuse", "let this user open /dev/fuse, or have the image unpacked: "
+        SQUASHFUSE,
+        "failed to open /dev/fuse",
+        "let this user open /dev/fuse, or have the image unpacked: ",
     ),
 ]
 OF_THE_FILE = [
-    Case(f"{OPEN}/i.sif is not readable by the current user, check permissions", "is not readable", "chmod"),
-    Case(f"{OPEN}failed to retrieve path for /i.sif: lstat /i.sif: permission denied", "lstat", "chmod a+rX"),
+    Case(
+        f"{OPEN}/i.sif is not readable by the current user, check permissions",
+        "is not readable",
+        "chmod",
+    ),
+    Case(
+        f"{OPEN}failed to retrieve path for /i.sif: lstat /i.sif: permission denied",
+        "lstat",
+        "chmod a+rX",
+    ),
     *(
         Case(f"{AS_USER}{OPEN}{why}", why, "copy it in again; to have it built, move it and ")
         for why in (
@@ -307,7 +327,12 @@ def test_its_own_words_and_the_mend(image: Image, case: Case) -> None:
             {},
             "leave --env-file=/none out of --apptainer-args",
         ),
-        ("Could not locate the container application: x", "", {"APPTAINER_APP": "x"}, "unset APPTAINER_APP"),
+        (
+            "Could not locate the container application: x",
+            "",
+            {"APPTAINER_APP": "x"},
+            "unset APPTAINER_APP",
+        ),
         (
             "FATAL:   While parsing environment variables: while updating flags from environment: \n"
             'unable to set flag pid to value 2: strconv.ParseBool: parsing "2": invalid syntax',
@@ -334,7 +359,9 @@ def test_who_told_it_so_is_named(
 ) -> None:
     assert why_not_started(said, image, call(arguments, **environ))[1] == mend
     # What is turned off, or is no flag of this kind, is not.
-    other = why_not_started(said, image, call("--nv --cleanenv", APPTAINER_NV="1", APPTAINER_NET="0"))[1]
+    other = why_not_started(
+        said, image, call("--nv --cleanenv", APPTAINER_NV="1", APPTAINER_NET="0")
+    )[1]
     assert mend not in other
 
 
@@ -353,14 +380,22 @@ def test_a_flag_that_it_does_not_know(image: Image, flag: str) -> None:
     ("arguments", "environ", "mend"),
     [
         ("", {"APPTAINER_BIND": "/usr,/nowhere9"}, "take /nowhere9 out of APPTAINER_BIND"),
-        ("", {"APPTAINER_BIND": "/nowhere9:/d:ro,/usr"}, "take /nowhere9:/d:ro out of APPTAINER_BIND"),
+        (
+            "",
+            {"APPTAINER_BIND": "/nowhere9:/d:ro,/usr"},
+            "take /nowhere9:/d:ro out of APPTAINER_BIND",
+        ),
         ("--bind /nowhere9:/d", {}, "leave --bind /nowhere9:/d out of --apptainer-args"),
         ("-B /usr,/nowhere9", {}, "leave -B /usr,/nowhere9 out of --apptainer-args"),
         ("--bind=/nowhere9", {}, "leave --bind=/nowhere9 out of --apptainer-args"),
         ("--mount type=bind,src=/nowhere9,dst=/d", {}, "leave --mount out of --apptainer-args"),
         ("", {"APPTAINER_CONTAINLIBS": "/nowhere9"}, "unset APPTAINER_CONTAINLIBS"),
         # Bound by the settings: the site's own binds of other things are not why.
-        ("", {"APPTAINER_BIND": "/nowhere,/nowhere9/x"}, "make /nowhere9, or add it to APPTAINER_NO_MOUNT"),
+        (
+            "",
+            {"APPTAINER_BIND": "/nowhere,/nowhere9/x"},
+            "make /nowhere9, or add it to APPTAINER_NO_MOUNT",
+        ),
     ],
 )
 def test_who_binds_what_is_not_there(
@@ -397,7 +432,9 @@ def test_who_binds_what_this_user_may_not_see(image: Image) -> None:
         ),
     ],
 )
-def test_a_bind_over_what_is_not_found_is_named(image: Image, said: str, meets: str, other: str) -> None:
+def test_a_bind_over_what_is_not_found_is_named(
+    image: Image, said: str, meets: str, other: str
+) -> None:
     both = call(f"--bind {meets}", APPTAINER_BIND=f"{meets},{other}")
     wanted = f"take {meets} out of APPTAINER_BIND and leave --bind {meets} out of --apptainer-args"
     assert why_not_started(said, image, both)[1] == wanted
@@ -424,7 +461,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", ["APPTAINER_TMPDIR", "SINGULARITY_TMPDIR", "TMPDIR"])
-def test_where_there_is_no_room_to_unpack_both_sizes_are_told(image: Image, small: Path, name: str) -> None:
+def test_where_there_is_no_room_to_unpack_both_sizes_are_told(
+    image: Image, small: Path, name: str
+) -> None:
     environ = {"TMPDIR": "/", name: str(small)}
     begin = "no room to unpack the image: it takes"
     assert why_not_started(FULL, image, call(**environ)) == (
@@ -433,9 +472,15 @@ def test_where_there_is_no_room_to_unpack_both_sizes_are_told(image: Image, smal
     )
     image.file.write_bytes(b"image")
     take_record(image.file, {}).write(image.record)
-    assert why_not_started(FULL, image, call(**environ))[0] == f"{begin} more, {small} has 1.00 MiB free"
+    assert (
+        why_not_started(FULL, image, call(**environ))[0]
+        == f"{begin} more, {small} has 1.00 MiB free"
+    )
     take_record(image.file, {}, 5 * 2**30 // 2).write(image.record)
-    assert why_not_started(FULL, image, call(**environ))[0] == f"{begin} 2.5 GiB, {small} has 1.00 MiB free"
+    assert (
+        why_not_started(FULL, image, call(**environ))[0]
+        == f"{begin} 2.5 GiB, {small} has 1.00 MiB free"
+    )
 
 
 def test_apptainers_own_folder_comes_before_the_systems(image: Image, small: Path) -> None:

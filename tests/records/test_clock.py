@@ -79,7 +79,9 @@ def test_a_clock_may_be_set_more_than_once() -> None:
 
 def test_a_time_service_that_slews_is_no_step_and_is_followed() -> None:
     """Ten per cent less than chrony's fastest: the clock gains 75 ms a second."""
-    readings = [Reading(BOOT_NS + round(at * 1.075 * S / 10), round(at * S / 10)) for at in range(200)]
+    readings = [
+        Reading(BOOT_NS + round(at * 1.075 * S / 10), round(at * S / 10)) for at in range(200)
+    ]
     found = Clock(readings)
     assert found.steps == [] and found.set_by_s == 0
     (at_ns,) = found.place([Moment(BOOT_NS + round(12.345 * 1.075 * S))])
@@ -102,7 +104,9 @@ def test_a_reading_that_was_interrupted_is_no_step() -> None:
         ([1.0, 3.0, 2.999], 2, "before the event above it"),
     ],
 )
-def test_times_that_are_not_of_the_run_are_named(events_s: list[float], index: int, words: str) -> None:
+def test_times_that_are_not_of_the_run_are_named(
+    events_s: list[float], index: int, words: str
+) -> None:
     with pytest.raises(ClockError, match=words) as caught:
         placed_s(clock({}), events_s, {})
     assert caught.value.index == index and not caught.value.was_set
@@ -118,7 +122,9 @@ def test_there_is_no_clock_without_a_reading() -> None:
     by_s=st.floats(-4000, 4000).filter(lambda by: abs(by) > 0.05),
     events_s=st.lists(st.floats(0.01, 19.99), max_size=30).map(sorted),
 )
-def test_an_answer_is_right_or_there_is_none(when_s: float, by_s: float, events_s: list[float]) -> None:
+def test_an_answer_is_right_or_there_is_none(
+    when_s: float, by_s: float, events_s: list[float]
+) -> None:
     """Whatever the step and the events: no wrong time is ever given."""
     steps = {when_s: by_s}
     found_s = None

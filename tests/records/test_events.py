@@ -21,7 +21,14 @@ from evenground.records.faults import RecordError
 ROOT = Path(__file__).resolve().parents[2]
 Lines = list[dict[str, Any]]
 WORK = Expected(
-    epochs=2, batch_size=8, network="mlp", seed=3, train_images=45, test_images=10, parameters=7, linger_s=0.5
+    epochs=2,
+    batch_size=8,
+    network="mlp",
+    seed=3,
+    train_images=45,
+    test_images=10,
+    parameters=7,
+    linger_s=0.5,
 )
 
 
@@ -31,7 +38,14 @@ def complete() -> Lines:
         {"event": "start", "engine": "x", "versions": {"x": "1"}, "device": "cpu", "options": {}},
         {"event": "load_start"},
         {"event": "load_end", "train_images": 45, "test_images": 10},
-        {"event": "train_start", "seed": 3, "epochs": 2, "batch_size": 8, "network": "mlp", "parameters": 7},
+        {
+            "event": "train_start",
+            "seed": 3,
+            "epochs": 2,
+            "batch_size": 8,
+            "network": "mlp",
+            "parameters": 7,
+        },
         {"event": "epoch_start", "epoch": 1},
         {"event": "first_batch_end", "epoch": 1, "loss": 2.3},
         {"event": "epoch_end", "epoch": 1, "loss": 1.5, "accuracy": 0.5, "images": 40},
@@ -43,7 +57,10 @@ def complete() -> Lines:
         {"event": "linger_end", "linger_s": 0.5},
         {"event": "end"},
     ]
-    return [{**line, "t_unix_ns": 1_700_000_000_000_000_000 + number} for number, line in enumerate(lines)]
+    return [
+        {**line, "t_unix_ns": 1_700_000_000_000_000_000 + number}
+        for number, line in enumerate(lines)
+    ]
 
 
 def write(folder: Path, lines: Lines) -> Path:
@@ -139,14 +156,23 @@ def test_no_file_is_incomplete(tmp_path: Path) -> None:
         ('{"event": "finish", "t_unix_ns": NOW}', "'finish' found using 'event'"),
         ('{"event": "epoch_start", "t_unix_ns": NOW}', "epoch_start.epoch: Field required"),
         ('{"event": "epoch_start", "t_unix_ns": NOW, "epoch": 0}', "epoch_start.epoch"),
-        ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": NaN}', "finite number"),
-        ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": 1e999}', "finite number"),
+        (
+            '{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": NaN}',
+            "finite number",
+        ),
+        (
+            '{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": 1e999}',
+            "finite number",
+        ),
         (
             '{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": 1e300}',
             "1e+300 is beyond",
         ),
         ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": "1"}', "valid number"),
-        ('{"event": "evaluate_end", "t_unix_ns": NOW, "accuracy": 1.5, "hits": 1, "images": 1}', "accuracy"),
+        (
+            '{"event": "evaluate_end", "t_unix_ns": NOW, "accuracy": 1.5, "hits": 1, "images": 1}',
+            "accuracy",
+        ),
     ],
 )
 def test_a_broken_line_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -236,7 +262,9 @@ def test_what_is_no_line_of_json_is_broken(tmp_path: Path, text: str) -> None:
 
 
 def test_the_schema_in_the_docs_is_that_of_the_models() -> None:
-    assert (ROOT / "docs/events.schema.json").read_text(encoding="utf-8") == json_text(json_schema())
+    assert (ROOT / "docs/events.schema.json").read_text(encoding="utf-8") == json_text(
+        json_schema()
+    )
 
 
 @pytest.mark.parametrize("changed", ["none", "field", "name", "kind"])
@@ -258,7 +286,9 @@ def test_a_promise_of_endless_epochs_costs_nothing(tmp_path: Path) -> None:
     assert fault(write(tmp_path, lines)).reason == "incomplete-events"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None
+)
 @given(
     text=st.text()
     | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps)
@@ -276,7 +306,9 @@ def test_no_text_is_anything_but_events_or_a_named_fault(tmp_path: Path, text: s
 
 def run_script(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
     script = str(ROOT / "scripts" / "check_events.py")
-    return subprocess.run([sys.executable, script, str(path), *more], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, script, str(path), *more], capture_output=True, text=True
+    )
 
 
 def test_the_script_says_what_it_found(tmp_path: Path) -> None:

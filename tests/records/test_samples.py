@@ -25,13 +25,18 @@ def test_columns_that_older_samples_lack_are_missing_with_a_reason() -> None:
     assert set(NEWER_COLUMNS) <= set(columns.GPU_COLUMNS)
     older = {name: {} for name in columns.COLUMNS if name not in NEWER_COLUMNS}
     assert read(columns=older).missing == dict.fromkeys(NEWER_COLUMNS, OLDER)
-    assert read(columns=older, missing={"gpu_age_s": "switched off"}).missing["gpu_age_s"] == "switched off"
+    assert (
+        read(columns=older, missing={"gpu_age_s": "switched off"}).missing["gpu_age_s"]
+        == "switched off"
+    )
     assert read().missing == {}
 
 
 @pytest.mark.parametrize(
     ("card", "windows_s"), [(None, [0.2, 0.5]), ("1", [0.5]), ("0/mig1", [0.2]), ("7", [])]
 )
-def test_the_cards_that_count_are_those_of_the_columns(card: str | None, windows_s: list[float]) -> None:
+def test_the_cards_that_count_are_those_of_the_columns(
+    card: str | None, windows_s: list[float]
+) -> None:
     gpus = [{"index": 0, "util_window_s": 0.2}, {"index": 1, "util_window_s": 0.5}]
     assert [one.util_window_s for one in read(gpus=gpus, gpu_card=card).counted()] == windows_s

@@ -72,7 +72,9 @@ def test_a_clock_set_during_the_run_changes_no_time(
 
 def test_a_clock_set_back_a_little_just_after_an_event_leaves_it_without_a_time(run: Path) -> None:
     """The end of an epoch 50 ms before the clock is set back by 0.2 s."""
-    (second,) = [e["t_unix_ns"] for e in read_lines(run) if e["event"] == "epoch_end" and e["epoch"] == 2]
+    (second,) = [
+        e["t_unix_ns"] for e in read_lines(run) if e["event"] == "epoch_end" and e["epoch"] == 2
+    ]
     set_clock(run, (second - START_NS) / 1e9 + 0.05, -0.2)
     with pytest.raises(RecordError, match=r"clock was set by -0\.2 s during the run") as caught:
         read(run)
@@ -118,7 +120,9 @@ def test_a_file_that_is_not_there_is_named(run: Path, name: str) -> None:
     (run / name).unlink()
     with pytest.raises(RecordError, match=f"missing .*{name}") as caught:
         read(run)
-    assert caught.value.reason == ("incomplete-events" if name == "events.jsonl" else "broken-samples")
+    assert caught.value.reason == (
+        "incomplete-events" if name == "events.jsonl" else "broken-samples"
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ def without_gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Analysed results of a machine without a GPU, one run lost, with prepared pictures."""
     root = tmp_path_factory.mktemp("without-gpu")
     pictures = np.arange(20 * 28 * 28, dtype=np.uint32).reshape(20, 28, 28, 1).astype(np.uint8)
-    write_prepared(root / "data/prepared/digits/abc", pictures, list(range(10)) * 2, list("0123456789"))
+    write_prepared(
+        root / "data/prepared/digits/abc", pictures, list(range(10)) * 2, list("0123456789")
+    )
     return analysed(write_results(root, MadeResults(datasets=DATASETS, lost=LOST)))
 
 

@@ -54,7 +54,9 @@ def with_arm(tmp_path_factory: pytest.TempPathFactory) -> Material:
     )
     material = material_of(analysed(write_results(tmp_path_factory.mktemp("arm"), made)))
     engines = (*material.index.engines[:2], Engine("slow", "Slow", arm_of="keras"))
-    return replace(material, index=replace(material.index, engines=engines), styles=engine_styles(engines))
+    return replace(
+        material, index=replace(material.index, engines=engines), styles=engine_styles(engines)
+    )
 
 
 def without(material: Material, engine: str) -> Material:
@@ -103,7 +105,11 @@ def test_phases_begin_with_the_first_that_is_drawn(with_arm: Material) -> None:
 
 def test_scaling_axes_leave_out_values_without_a_mark() -> None:
     engines = (Engine("a", "A"),)
-    rows = [("a", 1.0, 5.0, 4.0, 6.0), ("a", 2.0, 7.0, 6.0, 8.0), ("a", 1000.0, np.nan, np.nan, 900.0)]
+    rows = [
+        ("a", 1.0, 5.0, 4.0, 6.0),
+        ("a", 2.0, 7.0, 6.0, 8.0),
+        ("a", 1000.0, np.nan, np.nan, 900.0),
+    ]
     data = pd.DataFrame(rows, columns=["engine", "x", "y", "low", "high"])
     curves = Curves("scaling", "T", "x", "y", [Panel("", data)], data)
     axes = scaling_drawing(curves, "made", engine_styles(engines)).figure.axes[0]
@@ -124,14 +130,18 @@ def test_ratios_that_are_not_drawn_do_not_widen_the_axis() -> None:
 
 
 def test_the_time_between_epochs_is_hatched_where_it_can_be_seen(tmp_path: Path) -> None:
-    material = material_of(analysed(write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1))))
+    material = material_of(
+        analysed(write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1)))
+    )
     spans = material.phases
     waits = spans["phase"] == "after epoch 1"
     later = 0.4 * (spans["start_s"] >= spans[waits]["start_s"].min())
     widened = spans.assign(end_s=spans["end_s"] + later, start_s=spans["start_s"] + later * ~waits)
     for phases, count in ((spans, 0), (widened, 1)):
         drawing = next(
-            d for d in drawings(replace(material, phases=phases)) if d.name == "timeline_digits_keras"
+            d
+            for d in drawings(replace(material, phases=phases))
+            if d.name == "timeline_digits_keras"
         )
         strip = drawing.figure.axes[0]
         hatched = [bar for bar in strip.patches if bar.get_hatch()]

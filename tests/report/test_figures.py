@@ -47,7 +47,9 @@ NAMES = [
     "phases_digits_cpu",
     "phases_digits_memory",
 ]
-GPU_NAMES = [name for name in NAMES if "timeline" in name or name.endswith(("gpu", "vram", "power"))]
+GPU_NAMES = [
+    name for name in NAMES if "timeline" in name or name.endswith(("gpu", "vram", "power"))
+]
 NO_GPU = "no GPU on this machine"
 
 
@@ -88,7 +90,9 @@ def test_every_figure_has_svg_png_csv_and_an_entry(drawn_without: Path) -> None:
     assert [numbers[f"compare_digits_{r.name}"] for r in RESOURCES] == [[13], [15], [17], [19], []]
 
 
-def test_same_data_gives_the_same_bytes(without_gpu: Path, drawn_without: Path, tmp_path: Path) -> None:
+def test_same_data_gives_the_same_bytes(
+    without_gpu: Path, drawn_without: Path, tmp_path: Path
+) -> None:
     draw_all(material_of(without_gpu), tmp_path)
     for path in sorted(drawn_without.iterdir()):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
@@ -110,9 +114,9 @@ def test_a_users_own_settings_change_nothing(
 
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_caption_in_the_picture_names_n_and_machine(drawn_without: Path, name: str) -> None:
-    caption = {e["name"]: e["caption"] for e in json.loads((drawn_without / "figures.json").read_text())}[
-        name
-    ]
+    caption = {
+        e["name"]: e["caption"] for e in json.loads((drawn_without / "figures.json").read_text())
+    }[name]
     assert "Made CPU, 2 cores, 8 GiB, no GPU" in caption
     comments = re.findall(r"<!-- (.*?) -->", svg(drawn_without, name))
     drawn = " ".join(comments)
@@ -142,7 +146,9 @@ def test_missing_gpu_is_never_a_line_at_zero(drawn_without: Path) -> None:
     assert len(read_csv(drawn_without / "compare_digits_vram.csv")) == 0
 
 
-def test_csv_beside_a_comparison_is_what_the_normalised_frames_hold(with_gpu: Path, drawn_with: Path) -> None:
+def test_csv_beside_a_comparison_is_what_the_normalised_frames_hold(
+    with_gpu: Path, drawn_with: Path
+) -> None:
     data = read_csv(drawn_with / "compare_digits_gpu.csv")
     assert set(data["run"]) == {"1", "2", "3", "mean"}
     mean = read_csv(with_gpu / "normalised" / "mean.csv")
@@ -152,21 +158,33 @@ def test_csv_beside_a_comparison_is_what_the_normalised_frames_hold(with_gpu: Pa
     assert drawn["t_s"].tolist() == known["t_s"].tolist()
 
 
-def test_phases_are_drawn_of_what_was_measured_and_hold_its_means(with_gpu: Path, drawn_with: Path) -> None:
+def test_phases_are_drawn_of_what_was_measured_and_hold_its_means(
+    with_gpu: Path, drawn_with: Path
+) -> None:
     names = {path.stem for path in drawn_with.glob("phases_*.csv")}
     assert names == {f"phases_digits_{resource.name}" for resource in RESOURCES}
     data = read_csv(drawn_with / "phases_digits_gpu.csv")
     frame = read_csv(with_gpu / "normalised" / "by_phase.csv")
     known = frame[(frame["column"] == "gpu_util_pct") & frame["mean"].notna()]
-    assert data["mean"].tolist() == known["mean"].tolist() and set(data["engine"]) == {"keras", "jax"}
-    caption = {e["name"]: e["caption"] for e in json.loads((drawn_with / "figures.json").read_text())}
-    assert "whole card" in caption["phases_digits_vram"] and "whole card" not in caption["phases_digits_cpu"]
+    assert data["mean"].tolist() == known["mean"].tolist() and set(data["engine"]) == {
+        "keras",
+        "jax",
+    }
+    caption = {
+        e["name"]: e["caption"] for e in json.loads((drawn_with / "figures.json").read_text())
+    }
+    assert (
+        "whole card" in caption["phases_digits_vram"]
+        and "whole card" not in caption["phases_digits_cpu"]
+    )
 
 
 def test_arms_are_not_among_the_phases(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
     keras, jax = material.index.engines
-    arm = replace(material, index=replace(material.index, engines=(keras, replace(jax, arm_of="keras"))))
+    arm = replace(
+        material, index=replace(material.index, engines=(keras, replace(jax, arm_of="keras")))
+    )
     drawing = phases_drawing(arm, arm.index.datasets[0], RESOURCES[0])
     assert drawing is not None and set(drawing.data["engine"]) == {"keras"}
 
@@ -205,12 +223,16 @@ def test_bars_show_every_finished_run_and_its_mean(drawn_without: Path) -> None:
     assert len(jax["training_s"].dropna()) == 2
 
 
-def test_figures_of_an_engine_no_longer_wanted_are_removed(without_gpu: Path, tmp_path: Path) -> None:
+def test_figures_of_an_engine_no_longer_wanted_are_removed(
+    without_gpu: Path, tmp_path: Path
+) -> None:
     stale = ["timeline_digits_elixir.svg", "timeline_digits_elixir.png"]
     stale += [f"unlisted.{form}" for form in FORMS]
     for name in [*stale, "my_own.svg"]:
         (tmp_path / name).write_text("old")
-    (tmp_path / "figures.json").write_text(json.dumps([{"name": "timeline_digits_elixir"}, {"name": "../x"}]))
+    (tmp_path / "figures.json").write_text(
+        json.dumps([{"name": "timeline_digits_elixir"}, {"name": "../x"}])
+    )
     (tmp_path.parent / "x.svg").write_text("kept")
     draw_all(material_of(without_gpu), tmp_path)
     assert not any((tmp_path / name).exists() for name in stale)
@@ -234,7 +256,9 @@ def overlaps(drawing: Drawing) -> list[tuple[str, str]]:
     width, height = canvas.get_width_height()
     page = Bbox([[-1, -1], [width + 1, height + 1]])
     out = [
-        (words, "edge") for words, box in boxes if not all(page.contains(*corner) for corner in box.corners())
+        (words, "edge")
+        for words, box in boxes
+        if not all(page.contains(*corner) for corner in box.corners())
     ]
     pairs = combinations([(words, box.padded(-0.5)) for words, box in boxes], 2)
     return out + [(first[0], second[0]) for first, second in pairs if first[1].overlaps(second[1])]
@@ -262,7 +286,9 @@ def stretched(material: Material) -> Material:
     index = replace(
         material.index,
         datasets=(Dataset("digits", title, "mlp", None),),
-        machine=replace(material.index.machine, description="Processor with a very long name, " * 4),
+        machine=replace(
+            material.index.machine, description="Processor with a very long name, " * 4
+        ),
     )
     rows = [("load", -30.0, 0.0), ("first batch", 0.0, 0.1)]
     rows += [(f"epoch {k}", 0.1 * k, 0.1 * k + 0.1) for k in range(1, 21)]
@@ -287,21 +313,38 @@ def test_long_names_and_many_epochs_still_fit(with_gpu: Path, styled: None) -> N
 
 def test_engine_without_a_finished_run_is_said(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
-    empty = {name: getattr(material, name).iloc[:0] for name in ("timelines", "mean", "phases", "by_phase")}
+    empty = {
+        name: getattr(material, name).iloc[:0]
+        for name in ("timelines", "mean", "phases", "by_phase")
+    }
     runs = material.runs.assign(status="failed", training_s=float("nan"))
     wanted = tuple(replace(run, status="failed") for run in material.index.runs)
     lost = replace(material, **empty, runs=runs, index=replace(material.index, runs=wanted))
     for drawing in drawings(lost):
-        words = " ".join(text.get_text() for text in drawing.figure.findobj(Text) if isinstance(text, Text))
+        words = " ".join(
+            text.get_text() for text in drawing.figure.findobj(Text) if isinstance(text, Text)
+        )
         assert "n = 0 of 3" in words or drawing.name.startswith("samples")
-        assert "no finished" in words or "not measured" in words or drawing.name.startswith("samples")
+        assert (
+            "no finished" in words or "not measured" in words or drawing.name.startswith("samples")
+        )
         assert overlaps(drawing) == []
 
 
 def test_styles_keep_the_engines_colours_and_choose_free_ones() -> None:
-    engines = [Engine("a", "A", "#0072B2"), Engine("b", "B"), Engine("c", "C"), Engine("d", "D", "#112233")]
+    engines = [
+        Engine("a", "A", "#0072B2"),
+        Engine("b", "B"),
+        Engine("c", "C"),
+        Engine("d", "D", "#112233"),
+    ]
     styles = engine_styles(engines)
-    assert [styles[name].colour for name in "abcd"] == ["#0072B2", OKABE_ITO[0], OKABE_ITO[2], "#112233"]
+    assert [styles[name].colour for name in "abcd"] == [
+        "#0072B2",
+        OKABE_ITO[0],
+        OKABE_ITO[2],
+        "#112233",
+    ]
     for what in ("line", "marker", "hatch"):
         assert len({str(getattr(style, what)) for style in styles.values()}) == 4
 
@@ -314,9 +357,13 @@ def test_bytes_are_shown_in_units_people_read() -> None:
 def test_a_gap_in_the_samples_breaks_the_line(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
     gone = material.mean["t_s"].between(0.95, 1.55)
-    holed = replace(material, mean=material.mean.assign(rss_bytes=material.mean["rss_bytes"].mask(gone)))
+    holed = replace(
+        material, mean=material.mean.assign(rss_bytes=material.mean["rss_bytes"].mask(gone))
+    )
     memory = RESOURCES[1]
-    assert len(compare_data(holed, "digits", memory)) < len(compare_data(material, "digits", memory))
+    assert len(compare_data(holed, "digits", memory)) < len(
+        compare_data(material, "digits", memory)
+    )
     axes = compare_drawing(holed, holed.index.datasets[0], memory).figure.axes[0]
     bold = [line for line in axes.lines if line.get_linewidth() == 1.8]
     assert len(bold) == 2
@@ -362,7 +409,10 @@ def test_prepared_data_that_is_absent_is_said_and_broken_data_refused(
 
 
 def test_script_draws_and_ends_with_one_line_for_bad_input(
-    without_gpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    without_gpu: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import runpy
 

@@ -17,7 +17,9 @@ def test_both_instruments_are_drawn_in_percent_of_the_machine(tmp_path: Path) ->
     material = material_of(analysed(write_results(tmp_path, MadeResults(environment=facts))))
     drawing = instruments_drawing(material, material.index.datasets[0])
     assert drawing is not None and set(drawing.data["engine"]) == {"keras", "jax"}
-    keras = drawing.data[(drawing.data["engine"] == "keras") & drawing.data["t_s"].between(0.5, 2.5)]
+    keras = drawing.data[
+        (drawing.data["engine"] == "keras") & drawing.data["t_s"].between(0.5, 2.5)
+    ]
     shown = keras.groupby(["resource", "instrument"])["pct"].median()
     assert shown["cpu", "corrected"] == pytest.approx(150 / 4, rel=0.01)
     assert shown["cpu", "as-published"] == pytest.approx(12.5, rel=0.01)
@@ -35,7 +37,9 @@ def shown_of(index: Path) -> set[tuple[str, str]]:
 def test_a_machine_of_unknown_size_shows_what_is_a_share_already(tmp_path: Path) -> None:
     known = write_results(tmp_path / "known", MadeResults(repetitions=1))
     assert shown_of(known) == {("cpu", "corrected"), ("cpu", "as-published")}
-    unknown = write_results(tmp_path / "not", MadeResults(repetitions=1, environment={"cores": None}))
+    unknown = write_results(
+        tmp_path / "not", MadeResults(repetitions=1, environment={"cores": None})
+    )
     assert shown_of(unknown) == {("cpu", "as-published")}
 
 

@@ -30,7 +30,9 @@ from evenground.report.page.verdicts import COLOURS, read_verdicts
 RUNS = [{"path": "results/runs/made/r1"}]
 ROOT = Path(__file__).parents[2]
 LOST = {("digits", "jax", 2): ("failed", "out-of-memory")}
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +93,15 @@ def again(html: str) -> list[str]:
 def test_the_command_that_made_it_is_the_one_to_do_it_again(results: Path, tmp_path: Path) -> None:
     command = "snakemake --cores 2 --configfile 'my <odd> file.yaml' --config epochs=5 all"
     write_page(results / "index.json", results, tmp_path / "page.html", command)
-    assert again((tmp_path / "page.html").read_text()) == [command, "./evenground replay BUNDLE.zip"]
+    assert again((tmp_path / "page.html").read_text()) == [
+        command,
+        "./evenground replay BUNDLE.zip",
+    ]
 
 
-def test_a_replay_of_runs_whose_command_is_not_recorded_says_its_own(results: Path, tmp_path: Path) -> None:
+def test_a_replay_of_runs_whose_command_is_not_recorded_says_its_own(
+    results: Path, tmp_path: Path
+) -> None:
     replay = "./evenground replay a.zip"
     write_page(results / "index.json", results, tmp_path / "page.html", redrawn_by=replay)
     html = (tmp_path / "page.html").read_text()
@@ -119,7 +126,10 @@ def test_its_numbers_are_those_of_the_files(results: Path, html: str) -> None:
     for row in rows:
         # Once in the table, once at the claim.
         times = 2 * sum(other["verdict"] == row["verdict"] for other in rows)
-        assert len(re.findall(f'<span class="verdict [a-z -]+">{row["verdict"]}</span>', html)) == times
+        assert (
+            len(re.findall(f'<span class="verdict [a-z -]+">{row["verdict"]}</span>', html))
+            == times
+        )
 
 
 SAID = {"verdict": "", "demonstration": "would read: ", "instrument": "the instrument shows: "}
@@ -171,7 +181,9 @@ def save_rows(to: Path, *rows: dict[str, Any], **more: Any) -> Path:
     """A file of such rows."""
     summary = ["**Verdicts**: 1 contradicted.", "**Looks**: plan `looks` first."]
     path = to / "verdicts.json"
-    path.write_text(json.dumps({"schema": 2, "summary": summary, "verdicts": rows, "runs": RUNS, **more}))
+    path.write_text(
+        json.dumps({"schema": 2, "summary": summary, "verdicts": rows, "runs": RUNS, **more})
+    )
     return path
 
 
@@ -208,9 +220,15 @@ def test_what_is_no_verdict_on_the_claim_looks_otherwise(with_every_verdict: Pat
     html = with_every_verdict.read_text()
     seen(html)
     for reading in set(VERDICTS) - set(NOT_JUDGED):
-        for kind, look in (("verdict", "filled"), ("demonstration", "dashed"), ("instrument", "dotted")):
+        for kind, look in (
+            ("verdict", "filled"),
+            ("demonstration", "dashed"),
+            ("instrument", "dotted"),
+        ):
             words = f"{SAID[kind]}{reading}"
-            assert html.count(f'<span class="verdict {COLOURS[reading]} {look}">{words}</span>') == 2
+            assert (
+                html.count(f'<span class="verdict {COLOURS[reading]} {look}">{words}</span>') == 2
+            )
     for reading in NOT_JUDGED:
         assert html.count(f'<span class="verdict untestable plain">{reading}</span>') == 2 * 3
 
@@ -236,7 +254,8 @@ def test_a_verdict_is_told_with_its_numbers_and_its_reason(tmp_path: Path) -> No
 @pytest.mark.parametrize("given", ["yes", ""])
 def test_only_a_surprising_result_is_called_so(tmp_path: Path, given: str) -> None:
     assert not any(
-        "repetition of the thesis" in line for line in judged(tmp_path, row(in_prediction=given)).told
+        "repetition of the thesis" in line
+        for line in judged(tmp_path, row(in_prediction=given)).told
     )
 
 
@@ -245,7 +264,17 @@ def test_the_interval_of_a_planned_look_has_its_own_level(tmp_path: Path) -> Non
 
 
 def test_what_could_not_be_judged_has_a_reason_and_no_axis(tmp_path: Path) -> None:
-    absent = ("estimate", "low", "high", "confidence", "pairs", "idle_a", "idle_b", "n_invalid", "n_warned")
+    absent = (
+        "estimate",
+        "low",
+        "high",
+        "confidence",
+        "pairs",
+        "idle_a",
+        "idle_b",
+        "n_invalid",
+        "n_warned",
+    )
     empty = ("effect", "in_prediction", "estimate_words", "CV_words", "idle_words", "flagged_words")
     given = {**dict.fromkeys(absent), **dict.fromkeys(empty, ""), "runs_words": "0 and 0", "n_a": 0}
     lacking = row("cannot be tested here", "demonstration", **given, demonstration="jax as elixir")
@@ -257,7 +286,11 @@ def test_what_could_not_be_judged_has_a_reason_and_no_axis(tmp_path: Path) -> No
 
 
 def test_the_table_shows_words_and_sorts_by_values(tmp_path: Path) -> None:
-    part = read_verdicts(save_rows(tmp_path, row(), row(kind="instrument", estimate=7.0))).claims[0].parts[0]
+    part = (
+        read_verdicts(save_rows(tmp_path, row(), row(kind="instrument", estimate=7.0)))
+        .claims[0]
+        .parts[0]
+    )
     assert [(cell.text, cell.key) for cell in part.cells] == [
         ("1.3421 (1.334 to 1.35 by rounding, n = 5)", "1.3421"),
         ("0.179 (0.156 to 0.206)", "0.1793"),
@@ -270,7 +303,9 @@ def test_the_table_shows_words_and_sorts_by_values(tmp_path: Path) -> None:
 
 
 def test_a_level_has_its_unit_and_is_told_once(tmp_path: Path) -> None:
-    level = row(unit="s", scale="as measured", effect="0.179 (0.156 to 0.206) s", pairs=None, runs_words="5")
+    level = row(
+        unit="s", scale="as measured", effect="0.179 (0.156 to 0.206) s", pairs=None, runs_words="5"
+    )
     one = judged(tmp_path, level)
     assert one.told[0].startswith("Here 0.179 (0.156 to 0.206) s, 95 % interval; ")
     assert "; 5 runs; " in one.told[0]
@@ -288,13 +323,20 @@ def test_a_page_without_verdicts_says_so(results: Path, tmp_path: Path) -> None:
     assert "No claim was judged." in (tmp_path / "page.html").read_text()
 
 
-def test_engines_that_are_not_installed_are_named_with_the_reason(results: Path, tmp_path: Path) -> None:
-    absent = [{"name": name, "label": name.title(), "reason": f"no <{name}>"} for name in ("axon", "torch")]
+def test_engines_that_are_not_installed_are_named_with_the_reason(
+    results: Path, tmp_path: Path
+) -> None:
+    absent = [
+        {"name": name, "label": name.title(), "reason": f"no <{name}>"}
+        for name in ("axon", "torch")
+    ]
     shutil.copytree(results.parent, tmp_path / "made")
     where = tmp_path / "made" / results.name / "index.json"
     where.write_text(json.dumps({**json.loads(where.read_text()), "absent": absent}))
     write_page(where, where.parent, tmp_path / "page.html")
-    said = "Left out, not installed on this machine: Axon (no &lt;axon&gt;), Torch (no &lt;torch&gt;)."
+    said = (
+        "Left out, not installed on this machine: Axon (no &lt;axon&gt;), Torch (no &lt;torch&gt;)."
+    )
     html = (tmp_path / "page.html").read_text()
     assert said in html and "Elixir (Axon on EXLA) was not trained." in html
     assert "Left out" not in (results / "report.html").read_text()
@@ -375,11 +417,23 @@ def driven(with_every_verdict: Path, tmp_path_factory: pytest.TempPathFactory) -
         pytest.skip("no Chromium is installed")
     folder = tmp_path_factory.mktemp("screenshots")
     script = Path(__file__).with_name("drive_browser.py")
-    command = [interpreter("browser"), str(script), BROWSER, str(with_every_verdict), str(folder), "3"]
+    command = [
+        interpreter("browser"),
+        str(script),
+        BROWSER,
+        str(with_every_verdict),
+        str(folder),
+        "3",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
-    assert {path.name for path in folder.iterdir()} == {"light.png", "dark.png", "phone.png", "print.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "light.png",
+        "dark.png",
+        "phone.png",
+        "print.png",
+    }
     return found
 
 
@@ -389,14 +443,15 @@ class TestInABrowser:
 
     def test_nothing_is_complained_of_or_fetched(self, driven: dict[str, Any]) -> None:
         assert driven["console"] == []
-        assert [url.partition(":")[0] for url in driven["requests"] if not url.startswith("data:")] == [
-            "file"
-        ]
+        assert [
+            url.partition(":")[0] for url in driven["requests"] if not url.startswith("data:")
+        ] == ["file"]
         assert driven["broken"] == 0 and driven["texts"] > 5000
 
     def test_tables_sort_by_keyboard(self, driven: dict[str, Any]) -> None:
         before, once, twice = (
-            [float(text) for text in driven["sorting"][name]] for name in ("before", "once", "twice")
+            [float(text) for text in driven["sorting"][name]]
+            for name in ("before", "once", "twice")
         )
         assert once == sorted(before) and twice == once[::-1] and before not in (once, twice)
 
@@ -421,7 +476,15 @@ def test_counts_are_whole_numbers_and_a_missing_one_is_last(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("value", "digits", "words"),
-    [(338.0, 2, "340"), (3100.0, 2, "3100"), (0.4237, 2, "0.42"), (1324.0, 4, "1324"), (1e7, 2, "1.0e+07")],
+    [
+        (338.0, 2, "340"),
+        (3100.0, 2, "3100"),
+        (0.4237, 2, "0.42"),
+        (1324.0, 4, "1324"),
+        (1e7, 2, "1.0e+07"),
+    ],
 )
-def test_numbers_have_no_exponent_where_people_write_none(value: float, digits: int, words: str) -> None:
+def test_numbers_have_no_exponent_where_people_write_none(
+    value: float, digits: int, words: str
+) -> None:
     assert number(value, digits) == words

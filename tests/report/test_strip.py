@@ -34,7 +34,10 @@ def test_crowded_labels_move_apart_about_their_middle() -> None:
     assert abs((left + right) / 2 - 2.5) < 1e-9
 
 
-@given(st.text(st.characters(categories=["L", "Zs"], max_codepoint=0x17F), max_size=120), st.floats(0.6, 3))
+@given(
+    st.text(st.characters(categories=["L", "Zs"], max_codepoint=0x17F), max_size=120),
+    st.floats(0.6, 3),
+)
 def test_wrapped_lines_fit_and_lose_no_letter(text: str, limit_in: float) -> None:
     lines = wrapped(text, 7, limit_in)
     assert "".join(lines).replace(" ", "") == "".join(text.split())
@@ -44,4 +47,6 @@ def test_wrapped_lines_fit_and_lose_no_letter(text: str, limit_in: float) -> Non
 def test_text_shrinks_to_fit_and_never_grows() -> None:
     assert fitted_pt("short", 10, 5.0) == 10
     size = fitted_pt("a line that is far too long for its place", 10, 1.0)
-    assert size < 10 and abs(width_in("a line that is far too long for its place", size) - 1.0) < 0.02
+    assert (
+        size < 10 and abs(width_in("a line that is far too long for its place", size) - 1.0) < 0.02
+    )

@@ -66,7 +66,9 @@ def test_a_link_that_leads_nowhere_or_to_itself_is_moved(root: Path) -> None:
         assert (root / set_aside(root, root / "results" / name)).is_symlink()
 
 
-@pytest.mark.parametrize("path", [".", "results", "..", "results/../..", "results/aside", "/etc/hostname"])
+@pytest.mark.parametrize(
+    "path", [".", "results", "..", "results/../..", "results/aside", "/etc/hostname"]
+)
 def test_only_parts_of_the_working_copy(root: Path, path: str) -> None:
     (root / "results/aside").mkdir()
     with pytest.raises(EvengroundError, match="cannot be set aside"):
@@ -88,4 +90,6 @@ def test_through_a_link_of_another_name(root: Path) -> None:
 def test_the_command_takes_paths_of_where_it_is_called() -> None:
     command = [sys.executable, str(ROOT / "scripts/aside.py"), "results/runs/no-such-run"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith("error: there is nothing to set aside (results/")
+    assert done.returncode == 1 and done.stderr.startswith(
+        "error: there is nothing to set aside (results/"
+    )

@@ -26,7 +26,9 @@ def study_of(copy: WorkingCopy, **changes: Any) -> Study:
     return study
 
 
-def ended(study: Study, place: Path, reason: str | None, detail: str = "", attempt: int = 1) -> None:
+def ended(
+    study: Study, place: Path, reason: str | None, detail: str = "", attempt: int = 1
+) -> None:
     """Let an attempt have come to this outcome."""
     folder = study.first.root / ATTEMPTS / place / str(attempt)
     status = "failed" if reason else "finished"
@@ -67,11 +69,15 @@ def test_each_failed_run_has_its_line_in_the_order_of_the_trainings(copy: Workin
     assert lines[0] == "3 of 4 wanted runs did not finish:" and len(lines) == 4
     for place, line in zip(places, lines[1:], strict=False):
         log = ATTEMPTS / place / "1" / "run" / "train.log"
-        assert line.startswith(f"  tiny {place.parts[2]} {place.name}: crashed: exit code 3; last line: xxx")
+        assert line.startswith(
+            f"  tiny {place.parts[2]} {place.name}: crashed: exit code 3; last line: xxx"
+        )
         assert line.endswith(f"x ({log})") and len(line) < 400
 
 
-def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(copy: WorkingCopy) -> None:
+def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(
+    copy: WorkingCopy,
+) -> None:
     earlier = study_of(copy)
     for place in earlier.by_place:
         if place.name == "r1":
@@ -81,7 +87,10 @@ def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(co
     indexed(study, r1="failed", r2="missing")
     assert closing_lines(study, judged=False) == [], "no training of this call failed"
     lines = closing_lines(study, judged=True)
-    assert lines[0] == "4 of 4 wanted runs did not finish:" and lines[-1] == "  2 more were not trained"
+    assert (
+        lines[0] == "4 of 4 wanted runs did not finish:"
+        and lines[-1] == "  2 more were not trained"
+    )
     assert len(lines) == 4 and all(
         "r1: time-limit: it ran past time_limit_s (" in line for line in lines[1:3]
     )
@@ -93,5 +102,7 @@ def test_of_several_parts_a_run_says_its_own(copy: WorkingCopy) -> None:
         ended(study, place, "lost")
     lines = closing_lines(study, judged=False)
     assert sorted(line.split(":")[0] for line in lines[1:]) == sorted(
-        f"  tiny {engine} r1 of batch_size-{size}" for engine in ("fake_a", "fake_b") for size in (8, 16)
+        f"  tiny {engine} r1 of batch_size-{size}"
+        for engine in ("fake_a", "fake_b")
+        for size in (8, 16)
     )

@@ -47,8 +47,16 @@ def on(chosen: Chosen | None, *others: Card) -> Machine:
 
 def test_the_chosen_card_is_described_and_what_is_not_known_has_its_reason() -> None:
     record = gpu_record(on(Chosen(CARD)), "cuda", {}, ROOT)
-    assert record and (record.name, record.uuid, record.mig) == ("NVIDIA H100 80GB HBM3", "GPU-2", None)
-    assert (record.power_limit_w, record.power_default_w, record.near_cpus) == (500.0, 700.0, "0-2,9")
+    assert record and (record.name, record.uuid, record.mig) == (
+        "NVIDIA H100 80GB HBM3",
+        "GPU-2",
+        None,
+    )
+    assert (record.power_limit_w, record.power_default_w, record.near_cpus) == (
+        500.0,
+        700.0,
+        "0-2,9",
+    )
     assert record.cards == 3, "of this user, of others, and lost ones"
     assert record.ecc is None
     assert record.missing == {"ecc": "NVML: nvmlDeviceGetEccMode: Not Supported"}

@@ -40,13 +40,20 @@ def plan(engines: dict[str, int]) -> dict[str, Any]:
 
 
 def finish(
-    root: Path, engine: str, number: int, digest: str | None, lock: str = "a", scheduled: bool = False
+    root: Path,
+    engine: str,
+    number: int,
+    digest: str | None,
+    lock: str = "a",
+    scheduled: bool = False,
 ) -> None:
     """Let a run be finished, in the image of that digest."""
     folder = root / RUNS / "made/tiny" / engine / "k" / f"r{number}"
     labels = {"evenground.lock": lock}
     image = {"name": "i", "sha256": digest, "labels": labels} if digest else None
-    write_json(folder / "environment.json", {"machine": MACHINE, "image": image, "scheduled": scheduled})
+    write_json(
+        folder / "environment.json", {"machine": MACHINE, "image": image, "scheduled": scheduled}
+    )
     write_json(folder / "outcome.json", {"attempt": 1})
     write_run(folder, Made(), T0_NS + 10**10, {})
 

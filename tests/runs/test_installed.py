@@ -57,9 +57,9 @@ def test_a_check_that_hangs_is_ended_with_all_it_started(
 
 def test_it_sees_what_a_training_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIX_ARCHIVES", "here")
-    assert ask(("sh", "-c", 'echo "${MIX_ARCHIVES:-nothing} ${PATH:+path}"; cat; exit 1'), tmp_path) == (
-        "nothing path"
-    )
+    assert ask(
+        ("sh", "-c", 'echo "${MIX_ARCHIVES:-nothing} ${PATH:+path}"; cat; exit 1'), tmp_path
+    ) == ("nothing path")
 
 
 def test_no_path_of_this_machine_and_no_more_than_a_line_is_told(

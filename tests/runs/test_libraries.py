@@ -30,7 +30,9 @@ def kept(*folders: Path) -> str | None:
     return found.get("LD_LIBRARY_PATH")
 
 
-@pytest.mark.skipif(not sysconfig.get_config_var("Py_ENABLE_SHARED"), reason="this Python has no library")
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_ENABLE_SHARED"), reason="this Python has no library"
+)
 def test_a_python_that_finds_its_own_library_is_given_no_folder_of_a_sites(tmp_path: Path) -> None:
     library = Path(sys.base_prefix, "lib", sysconfig.get_config_var("INSTSONAME"))
     shutil.copy(library, tmp_path)
@@ -58,7 +60,9 @@ def test_a_driver_that_nothing_else_finds_is_still_found(
 def test_a_python_that_would_take_anothers_library_still_has_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sysconfig, "get_config_var", {"INSTSONAME": "libc.so.6", "Py_ENABLE_SHARED": 1}.get)
+    monkeypatch.setattr(
+        sysconfig, "get_config_var", {"INSTSONAME": "libc.so.6", "Py_ENABLE_SHARED": 1}.get
+    )
     (tmp_path / "libc.so.6").touch()
     assert kept(tmp_path) is None
     monkeypatch.setattr(sys, "version", "3.11.0 (a build of a site's)")

@@ -39,14 +39,23 @@ def link(root: Path, name: str, to: Path | str) -> Path:
 @pytest.mark.parametrize(
     "name",
     [
-        *("results", "results/runs", "results/native", "results/native/tables", "data", "data/prepared"),
+        *(
+            "results",
+            "results/runs",
+            "results/native",
+            "results/native/tables",
+            "data",
+            "data/prepared",
+        ),
         *("results/runs/here-2.5ghz", "results/runs/here-2.5ghz/tiny", RUN),
     ],
 )
 def test_a_lost_folder_is_named(root: Path, name: str, leads: str) -> None:
     refuse_lost_links(root)
     path = link(root, name, Path(name).name if leads == "loop" else leads)
-    with pytest.raises(EvengroundError, match=r"^it is a link to .*, which is not there") as refused:
+    with pytest.raises(
+        EvengroundError, match=r"^it is a link to .*, which is not there"
+    ) as refused:
         refuse_lost_links(root)
     assert refused.value.where == str(path) and "mount its disk" in refused.value.todo
 
@@ -64,7 +73,9 @@ def test_a_lost_file_is_no_lost_folder(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [f"{RUN}/1/run", "results/native/parts/a/b", "data/raw/tiny"])
-def test_a_lost_folder_is_named_at_any_depth_and_behind_links(root: Path, tmp_path: Path, name: str) -> None:
+def test_a_lost_folder_is_named_at_any_depth_and_behind_links(
+    root: Path, tmp_path: Path, name: str
+) -> None:
     (root / name).mkdir(parents=True)
     for top in ("results", "data"):
         link(root, top, tmp_path / top)
@@ -134,7 +145,9 @@ def test_links_out_of_the_working_copy_at_any_depth(root: Path, tmp_path: Path) 
     (root / "results/attempts/m/d/e").mkdir(parents=True)
     link(root, "results/attempts/m/d/e", tmp_path / "attempts")
     (root / "results/inside").symlink_to(root / "data")
-    assert folders_elsewhere(root) == sorted(map(str, (cache, tmp_path / "runs", tmp_path / "attempts")))
+    assert folders_elsewhere(root) == sorted(
+        map(str, (cache, tmp_path / "runs", tmp_path / "attempts"))
+    )
 
 
 def test_links_below_a_link_of_another_name(root: Path, tmp_path: Path) -> None:
@@ -217,12 +230,16 @@ def test_a_link_that_means_two_things_is_refused(root: Path, tmp_path: Path) -> 
     assert refused.value.todo == f"make it a link to {tmp_path / 'disk/runs'}"
 
 
-def test_what_dvc_cannot_store_is_said_before_anything_is_trained(root: Path, tmp_path: Path) -> None:
+def test_what_dvc_cannot_store_is_said_before_anything_is_trained(
+    root: Path, tmp_path: Path
+) -> None:
     native = Path("results/native")
     link(root, "results/runs", tmp_path / "runs")
     (root / "inside").mkdir()
     link(root, "results/native", root / "inside/native")
     refuse_outside_of_dvc(root, native)
     link(root, "results", tmp_path / "bigresults")
-    with pytest.raises(EvengroundError, match=r"^DVC stores nothing behind .*/results\): make results/runs"):
+    with pytest.raises(
+        EvengroundError, match=r"^DVC stores nothing behind .*/results\): make results/runs"
+    ):
         refuse_outside_of_dvc(root, native)

@@ -112,7 +112,9 @@ def test_a_new_call_forgets_what_is_lost_and_refuses_what_is_at_work(tmp_path: P
         clear(tmp_path, [(PLACE, 1)])
         assert begun(attempt) is None
     leave_mark(attempt, "3", "9")
-    with pytest.raises(EvengroundError, match=r"an earlier call is still at work .*: wait .* or: scancel 9"):
+    with pytest.raises(
+        EvengroundError, match=r"an earlier call is still at work .*: wait .* or: scancel 9"
+    ):
         clear(tmp_path, [(PLACE, 1)])
     clear(tmp_path, [(PLACE, 2)])
 

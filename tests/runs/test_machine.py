@@ -7,7 +7,14 @@ import pytest
 
 from evenground.gpus.choice import Choice, Chosen
 from evenground.gpus.look import Card
-from evenground.runs.machine import Machine, has_gpu, hold, kernel_counts, swapped_pages, this_machine
+from evenground.runs.machine import (
+    Machine,
+    has_gpu,
+    hold,
+    kernel_counts,
+    swapped_pages,
+    this_machine,
+)
 
 PLAIN = Machine("Intel(R) Core(TM) i5-3570 CPU @ 3.40GHz", 4, 16 * 2**30 - 12345)
 
@@ -43,7 +50,9 @@ def test_a_gpu_is_in_the_name_and_in_the_words() -> None:
 
 def test_a_slice_of_a_card_is_another_class_than_the_card() -> None:
     whole = replace(PLAIN, gpu="NVIDIA H100 80GB HBM3")
-    slices = [replace(PLAIN, gpu=f"NVIDIA H100 80GB HBM3 MIG {kind}") for kind in ("1g.10gb", "7g.80gb")]
+    slices = [
+        replace(PLAIN, gpu=f"NVIDIA H100 80GB HBM3 MIG {kind}") for kind in ("1g.10gb", "7g.80gb")
+    ]
     assert len({machine.name for machine in (whole, *slices)}) == 3
 
 

@@ -76,17 +76,32 @@ def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> Non
         {"machine": machine, "dataset": "d", "engine": "a", "key": key, "repetition": 1}
         for machine, key in (("m", "k1"), ("n", "k2"))
     ]
-    content = {"schema": 1, "parts": [{"name": run["key"], "machine": "m", "runs": [run]} for run in runs]}
+    content = {
+        "schema": 1,
+        "parts": [{"name": run["key"], "machine": "m", "runs": [run]} for run in runs],
+    }
     named = {Path("m/d/a/k1/r1"), Path("n/d/a/k2/r1")}
     assert places(content, "here") == named
     write_json(tmp_path / "results/native/index.json", content)
-    third = {"machine": {"class": "m"}, "runs": [{**runs[0], "key": "k3", "path": None, "machine": "m"}]}
+    third = {
+        "machine": {"class": "m"},
+        "runs": [{**runs[0], "key": "k3", "path": None, "machine": "m"}],
+    }
     write_json(tmp_path / "results/native/parts/k3/plan.json", third)
     assert places_here(tmp_path) == {*named, Path("m/d/a/k3/r1")}
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, [], {}, {"runs": [{}]}, {"runs": [{"path": "elsewhere/x"}]}, {"runs": 3}, {"parts": [{}]}]
+    "wrong",
+    [
+        None,
+        [],
+        {},
+        {"runs": [{}]},
+        {"runs": [{"path": "elsewhere/x"}]},
+        {"runs": 3},
+        {"parts": [{}]},
+    ],
 )
 def test_what_is_no_index_is_refused(wrong: object) -> None:
     with pytest.raises(EvengroundError, match=r"not an index of runs .here.: nothing was removed"):
@@ -94,7 +109,11 @@ def test_what_is_no_index_is_refused(wrong: object) -> None:
 
 
 def test_the_working_copy_keeps_what_its_indexes_and_plans_name(tmp_path: Path) -> None:
-    named = [("native/index.json", OLD), ("native/plan.json", OTHER), ("apptainer/index.json", KEPT)]
+    named = [
+        ("native/index.json", OLD),
+        ("native/plan.json", OTHER),
+        ("apptainer/index.json", KEPT),
+    ]
     for name, place in named:
         run = {"path": (RUNS / place).as_posix()}
         write_json(tmp_path / "results" / name, {"runs": [run]})
@@ -105,7 +124,9 @@ def test_a_working_copy_without_results_names_nothing(tmp_path: Path) -> None:
     assert places_here(tmp_path) == set()
 
 
-@pytest.mark.parametrize("name", ["native/index.json", "native/plan.json", "native/parts/x/index.json"])
+@pytest.mark.parametrize(
+    "name", ["native/index.json", "native/plan.json", "native/parts/x/index.json"]
+)
 def test_a_torn_index_or_plan_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "results" / name
     write_json(file, {"runs": []})
@@ -115,7 +136,9 @@ def test_a_torn_index_or_plan_is_refused(tmp_path: Path, name: str) -> None:
         places_here(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["results/native/index.json", "results/native/parts", "results/native"])
+@pytest.mark.parametrize(
+    "name", ["results/native/index.json", "results/native/parts", "results/native"]
+)
 def test_a_link_that_leads_nowhere_may_hide_an_index(tmp_path: Path, name: str) -> None:
     link = tmp_path / name
     link.parent.mkdir(parents=True)
@@ -136,7 +159,10 @@ def test_the_listing_says_what_is_then_freed(root: Path) -> None:
     remove(root, old_folders(root, {KEPT}))
     assert before - taken(root) == 243 and old_folders(root, {KEPT}) == []
     kept = {"results/runs/m/d/a/k2/r1/0.bin", "results/runs/m/d/a/k2/r1/1.bin"}
-    assert files(root) == kept | {"results/calibration/m/0.bin", "results/runs/m/d/a/k1/notes/0.bin"}
+    assert files(root) == kept | {
+        "results/calibration/m/0.bin",
+        "results/runs/m/d/a/k1/notes/0.bin",
+    }
 
 
 def test_empty_folders_above_go_and_the_top_stays(root: Path) -> None:
@@ -145,7 +171,11 @@ def test_empty_folders_above_go_and_the_top_stays(root: Path) -> None:
     assert not (root / RUNS / OLD.parent).exists() and (root / RUNS / KEPT).is_dir()
     remove(root, old_folders(root, set()))
     assert list((root / RUNS).iterdir()) == [] and list((root / ATTEMPTS).iterdir()) == []
-    assert sorted(path.name for path in (root / "results").iterdir()) == ["attempts", "calibration", "runs"]
+    assert sorted(path.name for path in (root / "results").iterdir()) == [
+        "attempts",
+        "calibration",
+        "runs",
+    ]
 
 
 def test_nothing_there_is_no_error(tmp_path: Path) -> None:
@@ -176,13 +206,19 @@ def test_runs_may_lie_elsewhere_behind_a_link(root: Path, where: str | None) -> 
         shutil.move(root / RUNS, elsewhere)
         (root / RUNS).symlink_to(elsewhere)
         remove(root, old_folders(root, {KEPT}))
-        assert (root / RUNS).is_symlink() and not (elsewhere / OLD).exists() and (elsewhere / KEPT).is_dir()
+        assert (
+            (root / RUNS).is_symlink()
+            and not (elsewhere / OLD).exists()
+            and (elsewhere / KEPT).is_dir()
+        )
         assert [path.name for path in elsewhere.parent.iterdir()] == ["store"]
 
 
 def test_killed_in_the_middle_no_half_run_is_there_and_the_next_call_clears_up(root: Path) -> None:
     before = taken(root)
-    done = subprocess.run([sys.executable, "-c", KILLED, root], env={"PYTHONPATH": ":".join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, root], env={"PYTHONPATH": ":".join(sys.path)}
+    )
     assert done.returncode == -signal.SIGKILL
     left = list((root / RUNS).glob("m/d/a/k*/r*"))
     assert len(left) == 2 and all(taken(path) == 120 for path in left)
@@ -211,5 +247,7 @@ def test_a_lock_of_snakemake_refuses_and_names_the_command(root: Path) -> None:
     (root / ".snakemake/locks").mkdir(parents=True)
     refuse_busy(root)
     (root / ".snakemake/locks/0.output.lock").touch()
-    with pytest.raises(EvengroundError, match=r"at work here, or was killed .*snakemake --unlock --cores 1"):
+    with pytest.raises(
+        EvengroundError, match=r"at work here, or was killed .*snakemake --unlock --cores 1"
+    ):
         refuse_busy(root)

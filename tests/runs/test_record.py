@@ -80,7 +80,11 @@ def test_no_repository_at_all_and_one_without_a_commit(tmp_path: Path) -> None:
     copy = unpacked(tmp_path / "copy")
     assert source_state(copy) == NOT_OWN
     git(copy, "init", "--quiet")
-    assert source_state(copy) == {"commit": None, "dirty": None, "reason": "git names no commit of it"}
+    assert source_state(copy) == {
+        "commit": None,
+        "dirty": None,
+        "reason": "git names no commit of it",
+    }
 
 
 def test_variables_that_name_another_repository_are_not_obeyed(
@@ -99,7 +103,11 @@ def test_variables_that_name_another_repository_are_not_obeyed(
 def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert source_state(tmp_path) == {"commit": None, "dirty": None, "reason": "git cannot be started"}
+    assert source_state(tmp_path) == {
+        "commit": None,
+        "dirty": None,
+        "reason": "git cannot be started",
+    }
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")

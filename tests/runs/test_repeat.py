@@ -16,7 +16,15 @@ ROOT = Path("/srv/copy")
     "words",
     [
         ["--cores", "all"],
-        ["--configfile", "my file.yaml", "--config", "epochs=5", "datasets=[mnist, cifar10]", "--cores", "2"],
+        [
+            "--configfile",
+            "my file.yaml",
+            "--config",
+            "epochs=5",
+            "datasets=[mnist, cifar10]",
+            "--cores",
+            "2",
+        ],
         ["figures", "--cores", "1", "--use-singularity", "--apptainer-args", "--nv --cleanenv"],
         ["--workflow-profile", "profiles/slurm", "--jobs", "3"],
     ],
@@ -27,12 +35,17 @@ def test_every_option_configuration_and_target_is_in_it(words: list[str]) -> Non
 
 
 def test_what_evenground_called_is_repeated_by_evenground() -> None:
-    said = command_of(["x/__main__.py", "--cores", "1"], ROOT, {COMMAND: "./evenground quick --cores 1"})
+    said = command_of(
+        ["x/__main__.py", "--cores", "1"], ROOT, {COMMAND: "./evenground quick --cores 1"}
+    )
     assert said == "./evenground quick --cores 1"
 
 
 def test_what_dvc_called_is_repeated_by_dvc() -> None:
-    assert command_of(["snakemake", "--cores", "all", "runs"], ROOT, {"DVC_STAGE": "train"}) == "dvc repro"
+    assert (
+        command_of(["snakemake", "--cores", "all", "runs"], ROOT, {"DVC_STAGE": "train"})
+        == "dvc repro"
+    )
 
 
 def test_no_login_and_no_path_of_this_machine_is_in_it(monkeypatch: pytest.MonkeyPatch) -> None:

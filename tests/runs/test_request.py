@@ -23,7 +23,9 @@ from evenground.runs.request import cores_to_ask, lengths_of, minutes_to_ask, re
         ((3000.0,), 3600.0, False, 70),  # never more than it may take
     ],
 )
-def test_minutes(recorded_s: tuple[float, ...], limit_s: float, warm_up: bool, minutes: int) -> None:
+def test_minutes(
+    recorded_s: tuple[float, ...], limit_s: float, warm_up: bool, minutes: int
+) -> None:
     assert minutes_to_ask(recorded_s, limit_s, warm_up) == minutes
 
 
@@ -43,7 +45,9 @@ def test_lengths_are_those_of_the_same_key_on_the_same_class(tmp_path: Path) -> 
 
 def test_cores_are_the_kinds_or_the_experiments() -> None:
     assert cores_to_ask(8, "all") == 8 and cores_to_ask(8, 2) == 8 and cores_to_ask(None, 2) == 2
-    with pytest.raises(EvengroundError, match="set threads to a number, or `cores` of a kind of node"):
+    with pytest.raises(
+        EvengroundError, match="set threads to a number, or `cores` of a kind of node"
+    ):
         cores_to_ask(None, "all")
 
 

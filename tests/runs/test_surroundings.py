@@ -36,15 +36,21 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Training:
     return Training(plan, plan.runs[0], 1, None, warm_up=False)
 
 
-def record(training: Training, folder: Path, *files: Path | str, missing: str = "") -> SurroundingsRecord:
+def record(
+    training: Training, folder: Path, *files: Path | str, missing: str = ""
+) -> SurroundingsRecord:
     """The record, where the engine mapped these files."""
     mapped = folder / "mapped.json"
     found = {"files": [str(file) for file in files], "missing": missing}
     mapped.write_text(json.dumps(found))
-    return surroundings_of(training, folder / "home", mapped_files(training, folder / "home", mapped))
+    return surroundings_of(
+        training, folder / "home", mapped_files(training, folder / "home", mapped)
+    )
 
 
-def test_natively_there_is_no_image_and_nothing_is_mounted_over_one(plain: Training, tmp_path: Path) -> None:
+def test_natively_there_is_no_image_and_nothing_is_mounted_over_one(
+    plain: Training, tmp_path: Path
+) -> None:
     found = record(plain, tmp_path, "/usr/lib/libc.so.6", tmp_path / "lib/x.so")
     assert (found.image, found.mounts, found.cold_start, found.missing) == (None, [], False, {})
     assert found.mapped == {"system": 1} and found.foreign == [f"{tmp_path}/lib/x.so"]
@@ -116,7 +122,9 @@ def test_a_finished_training_is_not_lost_for_a_link_that_changed_meanwhile(
     monkeypatch.setattr(surroundings, "folders_elsewhere", misled)
     found = record(contained, tmp_path, "/bin/sh")
     assert found.mounts is None and found.mapped is None
-    assert found.missing["mounts"].startswith("what is bound for it cannot be told: a container looks")
+    assert found.missing["mounts"].startswith(
+        "what is bound for it cannot be told: a container looks"
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,13 +162,13 @@ def test_what_the_sampler_could_not_see_has_its_reason(plain: Training, tmp_path
     (tmp_path / "mapped.json").unlink()
     files = mapped_files(plain, tmp_path / "home", tmp_path / "mapped.json")
     found = surroundings_of(plain, tmp_path / "home", files)
-    assert found.mapped is None and found.missing["mapped"].startswith("the sampler left no list of them: ")
+    assert found.mapped is None and found.missing["mapped"].startswith(
+        "the sampler left no list of them: "
+    )
 
 
 def test_what_a_shell_hands_down_is_recorded() -> None:
-    code = (
-        "import json; from evenground.runs.surroundings import handed_down; print(json.dumps(handed_down()))"
-    )
+    code = "import json; from evenground.runs.surroundings import handed_down; print(json.dumps(handed_down()))"
     words = f"ulimit -s 4096 -n 200; exec {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
     command = ["nice", "-n", "5", "bash", "-c", words]
     source = Path(surroundings.__file__).parents[2]

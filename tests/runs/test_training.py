@@ -39,10 +39,21 @@ from working_copy import WorkingCopy, fresh_copy
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     """A working copy with its dataset prepared; each test trains in it with a fake engine."""
     copy = fresh_copy(tmp_path_factory.mktemp("prepared"))
-    copy.settings |= {"engines": copy.settings["engines"][:1], "repetitions": 1, "warm_up_images": 0}
+    copy.settings |= {
+        "engines": copy.settings["engines"][:1],
+        "repetitions": 1,
+        "warm_up_images": 0,
+    }
     (copy.root / "registry.json").write_text(json.dumps(copy.settings["registry"]))
     plan = make_plan(load_experiment(copy.settings), copy.root)
-    shared = ["--registry", "data/registry.yaml", "--extra-registry", "registry.json", "--dataset", "tiny"]
+    shared = [
+        "--registry",
+        "data/registry.yaml",
+        "--extra-registry",
+        "registry.json",
+        "--dataset",
+        "tiny",
+    ]
     raw, arrays = str(plan.raw("tiny")), str(plan.prepared("tiny"))
     for step in (
         ["fetch.py", *shared, "--output-dir", raw],
@@ -134,7 +145,9 @@ def test_a_chatty_engines_log_is_bounded_and_says_what_was_cut(
     training, outcome = attempt(prepared, mode, seed=93)
     assert outcome.reason is None
     content = (training.place / "train.log").read_bytes()
-    (cut,) = re.findall(rb"\n\[evenground: ([\d,]+) of ([\d,]+) bytes are cut out here; [^\n]+\]\n", content)
+    (cut,) = re.findall(
+        rb"\n\[evenground: ([\d,]+) of ([\d,]+) bytes are cut out here; [^\n]+\]\n", content
+    )
     cut_bytes, all_bytes = (int(number.replace(b",", b"")) for number in cut)
     assert all_bytes == written_bytes and cut_bytes == written_bytes - HEAD_BYTES - TAIL_BYTES
     assert len(content) < HEAD_BYTES + TAIL_BYTES + 200
@@ -155,11 +168,19 @@ def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> N
     ("name", "to", "said"),
     [
         ("test_labels.npy", None, "the file is missing"),
-        ("train_images.npy", "/no/such/disk/array", "link to /no/such/disk/array, which is not there"),
+        (
+            "train_images.npy",
+            "/no/such/disk/array",
+            "link to /no/such/disk/array, which is not there",
+        ),
         ("train_labels.npy", "/", "cannot read it: Is a directory"),
         ("train_images.npy", "/proc/self/mem", "cannot read it: "),
         ("train_images.npy", "/dev/null", "0 bytes are seen of an array of unknown size"),
-        ("dataset.json", "/no/such/disk/record", "link to /no/such/disk/record, which is not there"),
+        (
+            "dataset.json",
+            "/no/such/disk/record",
+            "link to /no/such/disk/record, which is not there",
+        ),
     ],
 )
 def test_data_that_cannot_be_seen_is_no_crash_and_no_engine_is_started(
@@ -171,7 +192,11 @@ def test_data_that_cannot_be_seen_is_no_crash_and_no_engine_is_started(
         training, outcome = attempt(prepared, seed=95, warm_up_images=warm_up_images)
     assert outcome.reason == "data-not-seen" and "\n" not in outcome.detail
     assert "its data cannot be seen from where it runs: " in outcome.detail
-    assert said in outcome.detail and str(file) in outcome.detail and "mount its disk there" in outcome.detail
+    assert (
+        said in outcome.detail
+        and str(file) in outcome.detail
+        and "mount its disk there" in outcome.detail
+    )
     assert not prepared.log() and not training.place.exists()
     assert json.loads((training.folder / "outcome.json").read_text())["reason"] == "data-not-seen"
 
@@ -224,7 +249,9 @@ def test_a_finished_run_is_whole_and_fits_its_manifest(prepared: WorkingCopy) ->
     assert manifest["run"]["key"] == training.run.key
     record = json.loads((training.place / "environment.json").read_text())
     assert record["swapped_pages"] is None or record["swapped_pages"] >= 0
-    assert record["waiting"] == dict.fromkeys(("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT"))
+    assert record["waiting"] == dict.fromkeys(
+        ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
+    )
 
 
 def test_the_engines_environment_is_named_one_by_one(
@@ -238,7 +265,9 @@ def test_the_engines_environment_is_named_one_by_one(
     assert "SURPRISE" not in log and "OMP_WAIT_POLICY" not in log and "OMP_NUM_THREADS=1\n" in log
 
 
-def test_threads_are_enforced_by_affinity(prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_enforced_by_affinity(
+    prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever program of the PATH calls itself what usually binds one."""
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this machine has one core")
@@ -296,7 +325,9 @@ def test_the_command_is_bound_to_the_cores_that_were_chosen(
         told.append(options)
         raise SidecarError("only the options are of interest")
 
-    monkeypatch.setattr("evenground.runs.training.choose", lambda n, near: choose(n, tmp_path, range(8)))
+    monkeypatch.setattr(
+        "evenground.runs.training.choose", lambda n, near: choose(n, tmp_path, range(8))
+    )
     monkeypatch.setattr("evenground.sidecar.run", run)
     plan = make_plan(load_experiment({**prepared.settings, "threads": threads}), prepared.root)
     training = Training(plan, plan.runs[0], 3, None, False)
@@ -344,16 +375,22 @@ def test_a_source_changed_during_a_call_is_refused(prepared: WorkingCopy) -> Non
 
 
 @pytest.mark.parametrize(
-    ("limit", "asked", "images"), [(None, 70, 70), (None, 5, 32), (32, 70, 32), (64, 3200, 32), (1000, 5, 32)]
+    ("limit", "asked", "images"),
+    [(None, 70, 70), (None, 5, 32), (32, 70, 32), (64, 3200, 32), (1000, 5, 32)],
 )
 def test_a_warm_up_judges_no_more_images_than_it_trains_and_makes_a_step(
-    prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch, limit: int | None, asked: int, images: int
+    prepared: WorkingCopy,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: int | None,
+    asked: int,
+    images: int,
 ) -> None:
     """With batches of 32. Where a step takes seconds, all test images take longer than the sample."""
     arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
     engines = [*prepared.settings["engines"], arm]
     plan = make_plan(
-        load_experiment({**prepared.settings, "engines": engines, "warm_up_images": asked}), prepared.root
+        load_experiment({**prepared.settings, "engines": engines, "warm_up_images": asked}),
+        prepared.root,
     )
     works: list[Work] = []
 
@@ -396,13 +433,17 @@ def test_a_limit_of_the_test_images_reaches_the_engine_and_is_judged(prepared: W
     for limit, judged in ((8, 8), (1000, 20)):
         folder = training.folder / str(limit)
         folder.mkdir(parents=True)
-        outcome = make_attempt(training, replace(training.work(folder), test_limit=limit), folder, folder)
+        outcome = make_attempt(
+            training, replace(training.work(folder), test_limit=limit), folder, folder
+        )
         assert outcome.reason is None, outcome.detail
         events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
         assert [event["images"] for event in events if event["event"] == "evaluate_end"] == [judged]
 
 
-@pytest.mark.parametrize(("limit", "images", "warm_up"), [(64, 64, 32), (1000, 80, 32), (None, 80, 70)])
+@pytest.mark.parametrize(
+    ("limit", "images", "warm_up"), [(64, 64, 32), (1000, 80, 32), (None, 80, 70)]
+)
 def test_a_train_limit_reaches_the_engine_and_its_warm_up(
     prepared: WorkingCopy, limit: int | None, images: int, warm_up: int
 ) -> None:
@@ -415,7 +456,9 @@ def test_a_train_limit_reaches_the_engine_and_its_warm_up(
     training = Training(plan, run, 1, None, True)
     outcome = train(training, f"test-{os.getpid()}")
     assert outcome.reason is None, outcome.detail
-    events = [json.loads(line) for line in (training.place / "events.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line) for line in (training.place / "events.jsonl").read_text().splitlines()
+    ]
     loaded = next(event for event in events if event["event"] == "load_end")
     ended = [event["images"] for event in events if event["event"] == "epoch_end"]
     assert loaded["train_images"] == images and ended == [64, 64]

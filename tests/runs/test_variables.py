@@ -67,7 +67,9 @@ def plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("plain_python")
-def test_natively_nothing_of_the_callers_gets_through_but_the_choice_of_gpus_and_the_cache() -> None:
+def test_natively_nothing_of_the_callers_gets_through_but_the_choice_of_gpus_and_the_cache() -> (
+    None
+):
     chosen = {"CUDA_VISIBLE_DEVICES": "GPU-1", "CUDA_MPS_PIPE_DIRECTORY": "/run/mps"}
     given = {
         **ODD,
@@ -80,7 +82,9 @@ def test_natively_nothing_of_the_callers_gets_through_but_the_choice_of_gpus_and
     assert of_a_step([], False, given) == wanted
 
 
-def test_an_engine_sees_the_chosen_card_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_sees_the_chosen_card_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What its card's driver compiles outlives the home folder, which is new for each training."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
     on_card = of_an_engine(2, tmp_path, accelerator="cuda")
@@ -105,12 +109,16 @@ def test_of_its_own_result_the_same_is_made(tmp_path: Path, in_image: bool) -> N
         program(tmp_path / folder, "both")
     program(tmp_path / "second", "one")
     path = f"{tmp_path}/second:/usr/bin:{tmp_path}/first"
-    once = of_a_step(["one", "both", "none"], in_image, {**ODD, "PATH": path, "CUDA_VISIBLE_DEVICES": ""})
+    once = of_a_step(
+        ["one", "both", "none"], in_image, {**ODD, "PATH": path, "CUDA_VISIBLE_DEVICES": ""}
+    )
     assert of_a_step(["one", "both", "none"], in_image, once) == once
     assert once["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_natively_only_folders_with_the_engines_programs_stand_before_the_systems(tmp_path: Path) -> None:
+def test_natively_only_folders_with_the_engines_programs_stand_before_the_systems(
+    tmp_path: Path,
+) -> None:
     own = program(tmp_path / "own", "mix")
     program(tmp_path / "other", "taskset")
     (tmp_path / "link").symlink_to(tmp_path / "own")
@@ -129,7 +137,9 @@ def test_a_caller_who_puts_another_before_the_systems_program_is_obeyed(tmp_path
     assert found == f"{tmp_path}:{SYSTEM}"
 
 
-def test_a_relative_folder_of_programs_is_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_of_programs_is_told_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program(tmp_path / "bin", "mix")
     monkeypatch.chdir(tmp_path)
     assert of_a_step(["mix"], False, {"PATH": "bin:/usr/bin"})["PATH"] == f"{tmp_path}/bin:{SYSTEM}"
@@ -234,7 +244,9 @@ NAME = f"evenground-test-{os.getpid()}"
 
 def test_a_home_folder_is_empty_of_one_path_and_gone_at_the_end() -> None:
     with home_folder(NAME) as home:
-        assert [path.name for path in home.iterdir()] == ["tmp"] and home.stat().st_mode & 0o777 == 0o700
+        assert [path.name for path in home.iterdir()] == [
+            "tmp"
+        ] and home.stat().st_mode & 0o777 == 0o700
         (home / ".keras").mkdir()
         (home / "tmp/left").write_text("by an engine")
     assert not home.exists()

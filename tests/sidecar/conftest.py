@@ -70,15 +70,31 @@ class Running:
     """A sidecar that was started; `done` waits for it."""
 
     def __init__(
-        self, folder: Path, command: list[str], options: list[str], env: dict[str, str], **popen: Any
+        self,
+        folder: Path,
+        command: list[str],
+        options: list[str],
+        env: dict[str, str],
+        **popen: Any,
     ):
         self.folder = folder
         words = [sys.executable, "-m", "evenground.sidecar", "run", *options]
-        words += ["--samples", str(folder / "samples.csv"), "--header", str(folder / "samples.json")]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        words += [
+            "--samples",
+            str(folder / "samples.csv"),
+            "--header",
+            str(folder / "samples.json"),
+        ]
+        streams = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
         self.process = subprocess.Popen(
             [*words, "--", *command],
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"} | env,
+            env=os.environ
+            | {"PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+            | env,
             text=True,
             **(streams | popen),
         )
@@ -184,7 +200,9 @@ class Nobody:
         if self.python is None:
             pytest.skip("no Python 3.11 that a user without rights may execute")
 
-    def __call__(self, command: list[str], *options: str, mount: str = "", limit: str = "") -> Measured:
+    def __call__(
+        self, command: list[str], *options: str, mount: str = "", limit: str = ""
+    ) -> Measured:
         """Measure a command, with something mounted first and below a limit of prlimit(1)."""
         words = self.sidecar("run", "--samples", "s.csv", *options, "--", *command)
         done = self.run(words, mount, limit)
@@ -194,15 +212,27 @@ class Nobody:
         """The words of a call of the sidecar's."""
         return [str(self.python), "-B", "-m", "evenground.sidecar", *words]
 
-    def run(self, words: list[str], mount: str = "", limit: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, words: list[str], mount: str = "", limit: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Any command as this user."""
         became = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         # The shell has no rights left when it looks for the program; setpriv itself still has.
-        command = [*became, "sh", "-c", 'exec "$@"', "sh", *(["prlimit", limit] if limit else []), *words]
+        command = [
+            *became,
+            "sh",
+            "-c",
+            'exec "$@"',
+            "sh",
+            *(["prlimit", limit] if limit else []),
+            *words,
+        ]
         if mount:
             command = ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *command]
         env = {"PYTHONPATH": str(self.folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=60
+        )
 
     def _may_run(self, python: str) -> bool:
         done = self.run([python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"])
@@ -239,7 +269,9 @@ def may_mount() -> None:
     """Skips where no mount namespace may be made."""
     if not shutil.which("unshare"):
         pytest.skip("mounting needs unshare")
-    tried = subprocess.run(["unshare", "-m", "mount", "-t", "proc", "proc", "/proc"], capture_output=True)
+    tried = subprocess.run(
+        ["unshare", "-m", "mount", "-t", "proc", "proc", "/proc"], capture_output=True
+    )
     if tried.returncode:
         pytest.skip(f"no mount namespace here: {tried.stderr.decode(errors='replace').strip()}")
 
@@ -251,6 +283,8 @@ def parent() -> Path:
     if isinstance(leaf, str):
         pytest.skip(f"no cgroup v2 leaf here: {leaf}")
     leaf.remove()
-    here = own_cgroup(Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text())
+    here = own_cgroup(
+        Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text()
+    )
     assert here is not None
     return here

@@ -30,10 +30,21 @@ ROOT = Path(__file__).resolve().parents[2]
 def attach(tmp_path: Path) -> Call:
     """Runs `sidecar attach` to its end: attach(*options) -> (process, rows, header)."""
 
-    def run(*options: str) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]], dict[str, Any]]:
-        words = [sys.executable, "-m", "evenground.sidecar", "attach", "--samples", str(tmp_path / "a.csv")]
+    def run(
+        *options: str,
+    ) -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]], dict[str, Any]]:
+        words = [
+            sys.executable,
+            "-m",
+            "evenground.sidecar",
+            "attach",
+            "--samples",
+            str(tmp_path / "a.csv"),
+        ]
         env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-        done = subprocess.run([*words, *options], env=env, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [*words, *options], env=env, capture_output=True, text=True, timeout=30
+        )
         if not (tmp_path / "a.csv").exists():
             return done, [], {}
         with (tmp_path / "a.csv").open(newline="") as file:
@@ -98,7 +109,9 @@ def test_for_a_fixed_time(attach: Call, load: Call) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_measuring_not_the_process(number: int, load: Call, tmp_path: Path) -> None:
+def test_a_signal_ends_the_measuring_not_the_process(
+    number: int, load: Call, tmp_path: Path
+) -> None:
     process = load("print(flush=True)\ntime.sleep(60)")
     words = ["attach", "--pid", str(process.pid), "--samples", str(tmp_path / "a.csv")]
     with subprocess.Popen(
@@ -106,7 +119,10 @@ def test_a_signal_ends_the_measuring_not_the_process(number: int, load: Call, tm
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
     ) as measuring:
         until = time.monotonic() + 10
-        while not (tmp_path / "a.csv").exists() or len((tmp_path / "a.csv").read_text().splitlines()) < 2:
+        while (
+            not (tmp_path / "a.csv").exists()
+            or len((tmp_path / "a.csv").read_text().splitlines()) < 2
+        ):
             assert time.monotonic() < until
             time.sleep(0.02)
         measuring.send_signal(number)
@@ -115,15 +131,29 @@ def test_a_signal_ends_the_measuring_not_the_process(number: int, load: Call, tm
     assert process.poll() is None
 
 
-def test_a_hangup_that_the_caller_ignores_does_not_end_it(load: Call, tmp_path: Path, wait_for: Call) -> None:
+def test_a_hangup_that_the_caller_ignores_does_not_end_it(
+    load: Call, tmp_path: Path, wait_for: Call
+) -> None:
     process = load("print(flush=True)\ntime.sleep(60)")
-    words = ["attach", "--pid", str(process.pid), "--samples", str(tmp_path / "a.csv"), "--duration", "1"]
+    words = [
+        "attach",
+        "--pid",
+        str(process.pid),
+        "--samples",
+        str(tmp_path / "a.csv"),
+        "--duration",
+        "1",
+    ]
     with subprocess.Popen(
         [sys.executable, "-m", "evenground.sidecar", *words],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     ) as measuring:
-        wait_for(lambda: (tmp_path / "a.csv").exists() and (tmp_path / "a.csv").read_text().count("\n") > 1)
+        wait_for(
+            lambda: (
+                (tmp_path / "a.csv").exists() and (tmp_path / "a.csv").read_text().count("\n") > 1
+            )
+        )
         measuring.send_signal(signal.SIGHUP)
         assert measuring.wait(10) == 0
     assert json.loads((tmp_path / "a.json").read_text())["summary"]["ended"] == "duration"
@@ -133,13 +163,17 @@ def test_nobody_who_reads_the_rows_is_an_end_and_no_traceback(load: Call) -> Non
     process = load("print(flush=True)\ntime.sleep(60)")
     words = f"{sys.executable} -m evenground.sidecar attach --pid {process.pid} --format csv | head -n 1"
     env = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", words], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", words], env=env, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (0, "time(s);cpu;ram;gpu;graphic ram\n")
     assert done.stderr.startswith("sidecar: unread after") and done.stderr.count("\n") == 1
 
 
 def test_a_parent_and_its_child_named_in_any_order_count_once(attach: Call, load: Call) -> None:
-    text = "child = os.fork()\nif not child: time.sleep(60)\nprint(child, flush=True)\ntime.sleep(60)"
+    text = (
+        "child = os.fork()\nif not child: time.sleep(60)\nprint(child, flush=True)\ntime.sleep(60)"
+    )
     process = load(text)
     child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()
     _, rows, header = attach("--pid", child, "--pid", str(process.pid), "--duration-s", "0.3")
@@ -179,7 +213,10 @@ def test_children_of_a_known_orphan_are_found_by_a_walk(wait_for: Call) -> None:
 def test_by_name_all_of_that_name_but_not_children_twice(tmp_path: Path, attach: Call) -> None:
     program = tmp_path / "a b) (c"
     program.symlink_to("/bin/sleep")
-    with subprocess.Popen([str(program), "30"]) as one, subprocess.Popen([str(program), "30"]) as two:
+    with (
+        subprocess.Popen([str(program), "30"]) as one,
+        subprocess.Popen([str(program), "30"]) as two,
+    ):
         done, rows, header = attach("--name", "a b) (c", "--duration-s", "0.3")
         one.kill()
         two.kill()
@@ -187,7 +224,9 @@ def test_by_name_all_of_that_name_but_not_children_twice(tmp_path: Path, attach:
     assert {row["processes"] for row in rows[:3]} == {"2"} and done.returncode == 0
 
 
-def test_a_named_process_below_a_named_process_is_part_of_its_tree(tmp_path: Path, wait_for: Call) -> None:
+def test_a_named_process_below_a_named_process_is_part_of_its_tree(
+    tmp_path: Path, wait_for: Call
+) -> None:
     program = tmp_path / "nested_name"
     program.symlink_to("/bin/sh")
     with subprocess.Popen(
@@ -225,7 +264,9 @@ def test_waiting_for_a_process_to_appear(tmp_path: Path, attach: Call) -> None:
 
 def test_csv_is_that_of_unixstats(attach: Call, load: Call) -> None:
     process = load("print(flush=True)\ntime.sleep(60)")
-    done, rows, _ = attach("--pid", str(process.pid), "--duration-s", "0.4", "--format", "csv", "--no-gpu")
+    done, rows, _ = attach(
+        "--pid", str(process.pid), "--duration-s", "0.4", "--format", "csv", "--no-gpu"
+    )
     header, *lines = done.stdout.splitlines()
     assert header == "time(s);cpu;ram;gpu;graphic ram"
     assert 4 <= len(lines) <= len(rows)
@@ -251,7 +292,14 @@ def test_unixstats_memory_of_the_card_stands_until_the_next_reading_and_not_long
     show = Show(16 * 2**30)
     row = made_row(cpu_since_boot_pct=4.0)
     printed = []
-    for tenths, tree_bytes in ((0, None), (1, 79.81 * 2**20), (2, None), (12, 0), (20, None), (38, None)):
+    for tenths, tree_bytes in (
+        (0, None),
+        (1, 79.81 * 2**20),
+        (2, None),
+        (12, 0),
+        (20, None),
+        (38, None),
+    ):
         at_ns = 5 * 10**9 + tenths * 10**8
         printed.append(show.unixstats(row | {"t_mono_ns": at_ns, "vram_tree_bytes": tree_bytes}))
     assert [line.split(";")[-1] for line in printed if line] == ["", "1", "1", "0", "0", ""]
@@ -268,7 +316,11 @@ def test_pretty_shows_use_now_and_what_is_missing() -> None:
 def test_from_python(tmp_path: Path, load: Call) -> None:
     process = load("print(flush=True)\ntime.sleep(60)")
     summary = sidecar.attach(
-        process.pid, samples=tmp_path / "s.csv", header=tmp_path / "s.json", duration_s=0.3, gpu=False
+        process.pid,
+        samples=tmp_path / "s.csv",
+        header=tmp_path / "s.json",
+        duration_s=0.3,
+        gpu=False,
     )
     assert (summary.ended, summary.pids) == ("duration", (process.pid,))
     with pytest.raises(sidecar.SidecarError, match=r"status 127 .*no process with the id 4194305"):

@@ -36,5 +36,7 @@ def test_the_cost_is_found_beneath_drift_and_noise(extra: float) -> None:
 def test_the_samplers_own_cpu_is_a_share_of_the_jobs() -> None:
     one = {kind: chunks(0, 0, 0) for kind in ("compute", "faults")}
     cost = judge([one, one], SLICES)
-    assert cost.own_pct == pytest.approx(100 * 4 / (4 * 490), rel=0.03)  # 49 chunks of 10 ms lie in a slice
+    assert cost.own_pct == pytest.approx(
+        100 * 4 / (4 * 490), rel=0.03
+    )  # 49 chunks of 10 ms lie in a slice
     assert cost.in_all("both").mean_pct == pytest.approx(cost.own_pct, rel=0.01)

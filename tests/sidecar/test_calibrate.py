@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from evenground.sidecar.calibration import calibrate, experiments, gpu_load, judge, loads
-from evenground.sidecar.calibration.experiments import CalibrationError, Laboratory, NotHere, Observed
+from evenground.sidecar.calibration.experiments import (
+    CalibrationError,
+    Laboratory,
+    NotHere,
+    Observed,
+)
 from evenground.sidecar.calibration.judge import GOALS, Figure, NothingSeen, figure, left_out, merge
 
 MS = 1_000_000
@@ -28,7 +33,9 @@ def account(share: float, begin_ns: int = 0, end_ns: int = 3 * S) -> list[tuple[
     return [(begin_ns, 0.0), (end_ns, share * (end_ns - begin_ns))]
 
 
-@pytest.mark.parametrize(("at_ns", "value"), [(-5, 1.0), (0, 1.0), (5, 2.0), (10, 3.0), (15, 3.0), (99, 3)])
+@pytest.mark.parametrize(
+    ("at_ns", "value"), [(-5, 1.0), (0, 1.0), (5, 2.0), (10, 3.0), (15, 3.0), (99, 3)]
+)
 def test_between_marks_values_are_straight_and_outside_they_stay(at_ns: int, value: float) -> None:
     assert judge.interpolate([(0, 1.0), (10, 3.0), (20, 3.0)], at_ns) == value
 
@@ -60,30 +67,44 @@ def children_truth() -> dict[str, Any]:
 @pytest.mark.parametrize(("kept", "error_pct"), [(1.0, 0.0), (0.985, -1.5), (0.0, -100.0)])
 def test_lost_children_are_an_error(kept: float, error_pct: float) -> None:
     truth = children_truth()
-    rows = [(at_ns, kept * judge.interpolate(truth["accounts"][0], at_ns)) for at_ns, _ in straight(1.0)]
+    rows = [
+        (at_ns, kept * judge.interpolate(truth["accounts"][0], at_ns)) for at_ns, _ in straight(1.0)
+    ]
     assert experiments.children_error_pct(rows, truth) == pytest.approx(error_pct)
 
 
 def test_children_that_only_the_last_row_knows_of_are_an_error() -> None:
-    rows = [(at_ns, 0.0) for at_ns, _ in straight(1.0) if at_ns < 2850 * MS] + [(2900 * MS, 2.0 * S)]
+    rows = [(at_ns, 0.0) for at_ns, _ in straight(1.0) if at_ns < 2850 * MS] + [
+        (2900 * MS, 2.0 * S)
+    ]
     assert experiments.children_error_pct(rows, children_truth()) == -100.0
 
 
 def orphan_truth() -> dict[str, Any]:
     orphan = [(500 * MS, 0.0), (1500 * MS, 1.0 * S)]
     main = [(500 * MS, 0.0), (2000 * MS, 0.0)]
-    return {"begin_ns": 500 * MS, "end_ns": 1510 * MS, "final_ns": 2000 * MS, "accounts": [main, orphan]}
+    return {
+        "begin_ns": 500 * MS,
+        "end_ns": 1510 * MS,
+        "final_ns": 2000 * MS,
+        "accounts": [main, orphan],
+    }
 
 
 @pytest.mark.parametrize(
-    ("while_it_runs", "after", "worst"), [(1, 1, 0), (0.9, 1, 10), (1, 0.94, 6), (0, 1, 100), (1, 1.2, 20)]
+    ("while_it_runs", "after", "worst"),
+    [(1, 1, 0), (0.9, 1, 10), (1, 0.94, 6), (0, 1, 100), (1, 1.2, 20)],
 )
 def test_an_orphan_is_judged_while_it_runs_and_after(
     while_it_runs: float, after: float, worst: float
 ) -> None:
     truth = orphan_truth()
     rows = [
-        (at_ns, judge.total(truth["accounts"], at_ns) * (while_it_runs if at_ns <= 1500 * MS else after))
+        (
+            at_ns,
+            judge.total(truth["accounts"], at_ns)
+            * (while_it_runs if at_ns <= 1500 * MS else after),
+        )
         for at_ns, _ in straight(1.0)
     ]
     assert experiments.orphan_worst_pct(rows, truth) == pytest.approx(worst)
@@ -105,7 +126,9 @@ def test_shared_memory_counts_once(value: float, error_pct: float) -> None:
 
 
 @pytest.mark.parametrize(("seen_ms", "delay_ms"), [(480, 0), (520, 10), (650, 140), (None, 190)])
-def test_a_memory_step_shows_in_the_first_row_that_has_it(seen_ms: int | None, delay_ms: float) -> None:
+def test_a_memory_step_shows_in_the_first_row_that_has_it(
+    seen_ms: int | None, delay_ms: float
+) -> None:
     truth = {"memory": [[470 * MS, 510 * MS, 700 * MS, 1000]]}
     rows = [(at_ms * MS, 5000.0) for at_ms in range(0, 480, 10)]
     rows += [
@@ -119,7 +142,8 @@ def test_a_memory_step_shows_in_the_first_row_that_has_it(seen_ms: int | None, d
 def test_a_cpu_step_shows_with_its_first_millisecond(lag_ms: int, delay_ms: float) -> None:
     truth = {"cpu": [[1040 * MS, 1210 * MS, 170 * MS]]}
     rows = [
-        (at_ns, 7.0 * S + min(170 * MS, max(0, at_ns - (1055 + lag_ms) * MS))) for at_ns, _ in straight(1.0)
+        (at_ns, 7.0 * S + min(170 * MS, max(0, at_ns - (1055 + lag_ms) * MS)))
+        for at_ns, _ in straight(1.0)
     ]
     assert experiments.cpu_delay_ms(rows, truth) == delay_ms
 
@@ -193,7 +217,9 @@ def observed(rows: list[dict[str, str]], truth: dict[str, Any], **header: Any) -
     ("last_s", "passed"), [(2.5, [True, True]), (2.504, [True, False]), (2.4, [False] * 2)]
 )
 def test_the_last_row_is_compared_with_kernel_and_load(last_s: float, passed: list[bool]) -> None:
-    seen = observed([{"cpu_s": str(last_s)}], {"own_cpu_ns": int(2.498 * S)}, summary={"cpu_s": 2.501})
+    seen = observed(
+        [{"cpu_s": str(last_s)}], {"own_cpu_ns": int(2.498 * S)}, summary={"cpu_s": 2.501}
+    )
     assert [one.passed for one in experiments.totals(seen)] == passed
 
 
@@ -214,18 +240,26 @@ def gpu_seen(rise: float, util: float, gpus: int = 1, desktop: int = 0) -> Obser
         }
         for k in TENTHS
     ]
-    truth = {"ballast_bytes": 500, "before_ns": [0, S], "held_ns": [S + 1, 2 * S], "spin_ns": [2 * S, 3 * S]}
+    truth = {
+        "ballast_bytes": 500,
+        "before_ns": [0, S],
+        "held_ns": [S + 1, 2 * S],
+        "spin_ns": [2 * S, 3 * S],
+    }
     return observed(rows, truth, gpus=[{}] * gpus, missing={"gpu_util_pct": "no card"})
 
 
 @pytest.mark.parametrize(
-    ("rise", "util", "passed"), [(500, 90, [True, True]), (485, 90, [False, True]), (505, 30, [True, False])]
+    ("rise", "util", "passed"),
+    [(500, 90, [True, True]), (485, 90, [False, True]), (505, 30, [True, False])],
 )
 def test_the_gpus_memory_and_use_are_judged(rise: float, util: float, passed: list[bool]) -> None:
     assert [one.passed for one in experiments.gpu_figures(gpu_seen(rise, util))] == passed
 
 
-def test_whatever_goes_wrong_on_a_gpu_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_whatever_goes_wrong_on_a_gpu_is_a_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     lab = Laboratory(tmp_path)
     monkeypatch.setattr(gpu_load, "no_cuda", lambda: "no driver")
     assert {one.reason for one in experiments.gpu(lab)} == {"no driver"}
@@ -233,7 +267,9 @@ def test_whatever_goes_wrong_on_a_gpu_is_a_reason(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(lab, "on_gpu", lambda seconds: gpu_seen(500, 90, gpus=0))
     assert {one.reason for one in experiments.gpu(lab)} == {"no card"}
     monkeypatch.setattr(lab, "on_gpu", lambda seconds: 1 / 0)
-    assert {(one.passed, one.reason) for one in experiments.gpu(lab)} == {(None, "division by zero")}
+    assert {(one.passed, one.reason) for one in experiments.gpu(lab)} == {
+        (None, "division by zero")
+    }
 
 
 class FakeCuda:
@@ -275,7 +311,8 @@ def test_without_a_cuda_driver_the_gpu_load_says_so(tmp_path: Path) -> None:
         pytest.skip("there is a CUDA driver here")
     truth = tmp_path / "truth.json"
     subprocess.run(
-        [sys.executable, "-I", "-S", gpu_load.__file__, "load", str(truth), "0.1", "GPU"], check=True
+        [sys.executable, "-I", "-S", gpu_load.__file__, "load", str(truth), "0.1", "GPU"],
+        check=True,
     )
     assert "libcuda" in json.loads(truth.read_text())["error"]
 
@@ -301,7 +338,9 @@ def test_every_load_is_tried() -> None:
 def test_a_load_writes_its_truth(load: str, tmp_path: Path) -> None:
     truth = Laboratory(tmp_path).alone(load, lead_s=0.01, **SHORT[load])
     assert truth["begin_ns"] < truth["end_ns"] < truth["final_ns"]
-    assert all(at == sorted(at) for at in ([mark[0] for mark in marks] for marks in truth["accounts"]))
+    assert all(
+        at == sorted(at) for at in ([mark[0] for mark in marks] for marks in truth["accounts"])
+    )
     ends_ns = sum(marks[-1][1] for marks in truth["accounts"])
     assert 0.9 * ends_ns < truth["own_cpu_ns"] < ends_ns + 0.2 * S
 
@@ -318,7 +357,8 @@ def calibration(*figures: Figure) -> calibrate.Calibration:
 
 
 @pytest.mark.parametrize(
-    ("figures", "status"), [(values(1.0), 0), (values(3.0), 1), ([left_out("gpu_util", "no GPU")], 0)]
+    ("figures", "status"),
+    [(values(1.0), 0), (values(3.0), 1), ([left_out("gpu_util", "no GPU")], 0)],
 )
 def test_the_status_says_whether_all_passed(
     figures: list[Figure], status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -359,7 +399,9 @@ def test_what_a_load_cannot_do_here_is_left_out_with_its_reason(
 def test_rows_that_make_no_sense_are_a_failed_calibration_not_a_missed_goal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(calibrate, "EXPERIMENTS", (lambda lab, load_s: [figure("orphan", lambda: [][0])],))
+    monkeypatch.setattr(
+        calibrate, "EXPERIMENTS", (lambda lab, load_s: [figure("orphan", lambda: [][0])],)
+    )
     assert calibrate.calibrate_command(None, quick=False) == 125
     assert "the calibration failed" in capsys.readouterr().err
 
@@ -369,7 +411,17 @@ def test_calibrate_quick_from_the_command_line(tmp_path: Path) -> None:
     output = tmp_path / "calibration.json"
     text = "import sys; sys.path.insert(0, sys.argv.pop(1)); import evenground.sidecar.__main__"
     source = str(Path(calibrate.__file__).parents[3])
-    words = [sys.executable, "-I", "-c", text, source, "calibrate", "--quick", "--output", str(output)]
+    words = [
+        sys.executable,
+        "-I",
+        "-c",
+        text,
+        source,
+        "calibrate",
+        "--quick",
+        "--output",
+        str(output),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode in (0, 1), done.stderr
     written = json.loads(output.read_text())

@@ -28,10 +28,14 @@ def call(
     return subprocess.run([*SIDECAR, *words], cwd=folder, env=env, timeout=30, **keywords)
 
 
-@pytest.mark.parametrize("locale", [{}, {"LANG": "C"}, {"LC_ALL": "C"}, {"LC_CTYPE": "POSIX", "A": "x=y\n"}])
+@pytest.mark.parametrize(
+    "locale", [{}, {"LANG": "C"}, {"LC_ALL": "C"}, {"LC_CTYPE": "POSIX", "A": "x=y\n"}]
+)
 def test_the_environment_is_exactly_the_callers(locale: dict[str, str], tmp_path: Path) -> None:
     done = call(["run", "--samples", "s.csv", "--", "/usr/bin/env", "-0"], tmp_path, locale)
-    expected = {f"{name}={value}" for name, value in locale.items()} | {f"PYTHONPATH={ROOT / 'src'}"}
+    expected = {f"{name}={value}" for name, value in locale.items()} | {
+        f"PYTHONPATH={ROOT / 'src'}"
+    }
     assert set(done.stdout.decode().rstrip("\0").split("\0")) == expected
 
 
@@ -41,7 +45,9 @@ def test_the_pipe_for_marks_is_added_to_it(tmp_path: Path) -> None:
     assert done.stdout.decode().splitlines()[-1] == f"SIDECAR_MARKS={tmp_path}/fifo"
 
 
-def test_an_environment_that_cannot_be_read_is_as_python_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_cannot_be_read_is_as_python_knows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refused(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
@@ -137,8 +143,13 @@ def test_without_standard_error_nothing_is_said_on_standard_output(tmp_path: Pat
 
 def test_a_full_standard_error_does_not_change_the_status(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
-        assert call(["run", "--samples", "s.csv", "--", "nosuch"], tmp_path, stderr=full).returncode == 127
-        assert call(["run", "--samples", "s.csv", "--", "true"], tmp_path, stderr=full).returncode == 0
+        assert (
+            call(["run", "--samples", "s.csv", "--", "nosuch"], tmp_path, stderr=full).returncode
+            == 127
+        )
+        assert (
+            call(["run", "--samples", "s.csv", "--", "true"], tmp_path, stderr=full).returncode == 0
+        )
 
 
 def test_a_full_standard_output_is_said_and_the_files_are_whole(tmp_path: Path) -> None:
@@ -147,7 +158,9 @@ def test_a_full_standard_output_is_said_and_the_files_are_whole(tmp_path: Path) 
         done = call([*words, "--duration-s", "0.3"], tmp_path, stdout=full)
         process.kill()
     assert done.returncode == 125
-    assert done.stderr.decode().endswith("standard output cannot be written: No space left on device\n")
+    assert done.stderr.decode().endswith(
+        "standard output cannot be written: No space left on device\n"
+    )
     assert '"ended": "unread"' in (tmp_path / "s.json").read_text()
 
 
@@ -164,7 +177,9 @@ def named(tmp_path: Path) -> Callable[[str, str], subprocess.Popen[bytes]]:
 
     def start(name: str, content: str) -> subprocess.Popen[bytes]:
         program = tmp_path / name
-        program.write_bytes(Path("/bin/sleep").read_bytes() if content == "sleep" else content.encode())
+        program.write_bytes(
+            Path("/bin/sleep").read_bytes() if content == "sleep" else content.encode()
+        )
         program.chmod(0o755)
         return subprocess.Popen(
             [str(program), "20", f"/logs/{'evenground-train-a'}"][: 3 - (content == "sleep")]
@@ -185,7 +200,9 @@ def test_a_long_name_finds_its_own_process_or_none(
         process.kill()
 
 
-def test_a_name_of_just_fifteen_bytes_is_found(named: Callable[[str, str], subprocess.Popen[bytes]]) -> None:
+def test_a_name_of_just_fifteen_bytes_is_found(
+    named: Callable[[str, str], subprocess.Popen[bytes]],
+) -> None:
     with named("evenground-trai", "sleep") as process:
         assert find("evenground-trai") == [process.pid] and find("evenground-train") == []
         process.kill()

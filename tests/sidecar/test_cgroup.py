@@ -71,7 +71,9 @@ def test_a_cgroup_that_does_not_account_cpu_is_none(tmp_path: Path) -> None:
         made_leaf(tmp_path, cpu_stat="nr_periods 0\n throttled 1\n")
 
 
-def test_where_none_may_be_made_the_reason_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_none_may_be_made_the_reason_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("evenground.sidecar.cgroup.own_cgroup", lambda *_: tmp_path / "not there")
     assert make_leaf() == "it cannot be made: No such file or directory"
     monkeypatch.setattr("evenground.sidecar.cgroup.own_cgroup", lambda *_: None)
@@ -83,11 +85,11 @@ def leaves(parent: Path, pid: int) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_children_that_nobody_waits_for_are_in_the_account(measure: Call, python: Call, parent: Path) -> None:
+def test_children_that_nobody_waits_for_are_in_the_account(
+    measure: Call, python: Call, parent: Path
+) -> None:
     text = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-    text += (
-        "for _ in range(20):\n    if not os.fork():\n        burn(0.02)\n        os._exit(0)\ntime.sleep(1.2)"
-    )
+    text += "for _ in range(20):\n    if not os.fork():\n        burn(0.02)\n        os._exit(0)\ntime.sleep(1.2)"
     got = measure(python(text))
     assert got.header["cpu_source"] == "cgroup" and got.header["no_cgroup"] is None
     assert got.summary["cgroup_cpu_s"] >= 0.4
@@ -138,7 +140,9 @@ def test_a_user_without_rights_is_told_once_and_measured_all_the_same(as_nobody:
     got = as_nobody(["sleep", "1.3"])
     assert (got.status, got.stdout, len(got.notes)) == (0, "", 1)
     assert "no SCHED_FIFO for this user" in got.notes[0] and "no cgroup of its own" in got.notes[0]
-    assert got.header["scheduling"] in ("slice", "slack") and got.header["cpu_source"] == "processes"
+    assert (
+        got.header["scheduling"] in ("slice", "slack") and got.header["cpu_source"] == "processes"
+    )
     assert [lack in got.notes[0] for lack in got.header["lacks"]] == [True, True]
     assert len(got.rows) > 10 and all(row["cpu_s"] and row["rss_bytes"] for row in got.rows)
     assert got.column("pss_bytes"), "a user may read the PSS of own processes"

@@ -26,7 +26,9 @@ def test_the_command_alone_is_bound(options: list[str], measure: Call, python: C
     assert (got.status, got.stdout.split()) == (0, list(map(str, [MINE[-1], *MINE])))
 
 
-def test_what_it_starts_is_bound_too_and_no_program_called_taskset_is(measure: Call, tmp_path: Path) -> None:
+def test_what_it_starts_is_bound_too_and_no_program_called_taskset_is(
+    measure: Call, tmp_path: Path
+) -> None:
     other = tmp_path / "taskset"
     other.write_text("#!/bin/sh\nexit 9\n")
     other.chmod(0o755)
@@ -62,7 +64,9 @@ def test_from_python(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "1\n"
 
 
-def test_from_python_no_cpu_at_all_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_from_python_no_cpu_at_all_is_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(sidecar.SidecarError, match="status 2"):
         sidecar.run(["true"], samples=tmp_path / "s.csv", header=tmp_path / "s.json", cpus=())
     assert "'' is no list of CPUs" in capfd.readouterr().err
@@ -74,7 +78,8 @@ def test_a_list_is_read_as_it_is_written(cpus: set[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cpus"), [("0-3,8", {0, 1, 2, 3, 8}), ("7", {7}), ("8, 0-1\n", {0, 1, 8}), ("2-2", {2})]
+    ("text", "cpus"),
+    [("0-3,8", {0, 1, 2, 3, 8}), ("7", {7}), ("8, 0-1\n", {0, 1, 8}), ("2-2", {2})],
 )
 def test_lists_of_the_kernel(text: str, cpus: set[int]) -> None:
     assert parse_cpus(text) == cpus
@@ -84,7 +89,9 @@ def test_neighbours_are_written_as_a_range() -> None:
     assert list_text([8, 0, 1, 2, 3, 3]) == "0-3,8" and list_text([]) == ""
 
 
-@pytest.mark.parametrize("text", ["", ",", "0,", "x", "-1", "3-1", "0-65536", "99999", "1.5", "0-3:1/2", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "0,", "x", "-1", "3-1", "0-65536", "99999", "1.5", "0-3:1/2", "٣"]
+)
 def test_what_is_no_list_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="is no list of CPUs"):
         parse_cpus(text)

@@ -46,7 +46,9 @@ def test_it_is_measured_to_its_end(measure: Call, python: Call) -> None:
     inside = got.rows[5:-3]
     assert {row["processes"] for row in inside} == {"1"}
     assert min(int(row["rss_bytes"]) for row in inside) > 100 << 20
-    assert got.summary["max_pss_bytes"] > 100 << 20, "PSS too, though the process's own file has nothing"
+    assert got.summary["max_pss_bytes"] > 100 << 20, (
+        "PSS too, though the process's own file has nothing"
+    )
     assert got.column("cpu_s")[-1] > 0.6 and got.summary["not_seen"] == []
 
 
@@ -82,7 +84,8 @@ def test_attach_stays_with_it(python: Call, wait_for: Call, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("line_state", "threads", "ended"), [("Z", 1, True), ("Z", 2, False), ("X", 0, True), ("S", 1, False)]
+    ("line_state", "threads", "ended"),
+    [("Z", 1, True), ("Z", 2, False), ("X", 0, True), ("S", 1, False)],
 )
 def test_ended_is_what_has_no_thread_left(line_state: str, threads: int, ended: bool) -> None:
     fields = ["0"] * 50

@@ -111,7 +111,10 @@ def test_a_call_that_hangs_delays_no_row_and_no_end(measure_gpu: Call) -> None:
     assert max(int(row["interval_ns"]) for row in got.rows) < 300_000_000
     assert 3 <= len(got.column("gpu_power_w")) < 14
     assert got.rows[-1]["gpu_util_pct"] == ""
-    assert "did not answer nvmlDeviceGetPowerUsage for over 0.5 s" in got.header["missing"]["gpu_util_pct"]
+    assert (
+        "did not answer nvmlDeviceGetPowerUsage for over 0.5 s"
+        in got.header["missing"]["gpu_util_pct"]
+    )
     assert got.summary["exited_unix_ns"] - got.summary["launched_unix_ns"] < 3 * 10**9
 
 

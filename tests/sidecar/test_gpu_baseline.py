@@ -58,7 +58,9 @@ def test_the_baseline_is_that_of_before_the_command(measure: Call, stand_in: Sta
         "reading",
     )
     assert baseline["missing"] == {} and 1 <= baseline["seconds"] < 1.5
-    assert baseline["read_mono_ns"] <= got.summary["launched_mono_ns"] < baseline["read_mono_ns"] + S
+    assert (
+        baseline["read_mono_ns"] <= got.summary["launched_mono_ns"] < baseline["read_mono_ns"] + S
+    )
     assert got.column("vram_used_bytes")[-1] == 7000
     # The first row has values already: the driver is open when the command is started.
     assert got.rows[0]["gpu_power_w"] != ""
@@ -87,7 +89,9 @@ def test_of_a_mig_instance_there_is_memory_alone(measure: Call, stand_in: StandI
     assert "of the whole card only" in baseline["missing"]["power_w"]
 
 
-def test_a_driver_that_never_answers_is_not_waited_for_without_end(measure: Call, stand_in: StandIn) -> None:
+def test_a_driver_that_never_answers_is_not_waited_for_without_end(
+    measure: Call, stand_in: StandIn
+) -> None:
     began_s = time.monotonic()
     got = measure(["sleep", "0.9"], "--gpu-wait-s", "0.6", env=stand_in.env("hang-init"))
     assert time.monotonic() - began_s < 8 and got.status == 0 and got.summary["rows"] >= 9
@@ -111,7 +115,9 @@ def test_a_driver_that_fails_is_not_waited_for(measure: Call, stand_in: StandIn)
 
 
 @pytest.mark.parametrize("options", [["--no-gpu"], []])
-def test_where_no_gpu_is_read_there_is_none(options: list[str], measure: Call, stand_in: StandIn) -> None:
+def test_where_no_gpu_is_read_there_is_none(
+    options: list[str], measure: Call, stand_in: StandIn
+) -> None:
     env = stand_in.env() if options else {"LD_LIBRARY_PATH": "/nowhere"}
     if not options and (Path("/proc/driver/nvidia").exists()):
         pytest.skip("this machine has an NVIDIA driver")

@@ -31,7 +31,9 @@ AT_ONCE = ("--gpu-wait-s", "0")
 def test_the_whole_card_columns_are_the_chosen_cards(measure: Call, stand_in: StandIn) -> None:
     stand_in.answers(f"{QUICK}cards 3\nutil.2 100\nused.2 77\ncompute-pid-1.0 {os.getpid()}\n")
     got = measure(["sleep", "0.4"], f"--gpu={uuid(2)}", *AT_ONCE, env=stand_in.env())
-    assert set(got.column("gpu_util_pct")) == {100.0} and set(got.column("vram_used_bytes")) == {77.0}
+    assert set(got.column("gpu_util_pct")) == {100.0} and set(got.column("vram_used_bytes")) == {
+        77.0
+    }
     assert got.column("gpu_foreign_processes")[-1] == 0 and got.header["gpu_card"] == "2"
     with (stand_in.file.parent / "samples.cards.csv").open(newline="") as file:
         cards = [row["card"] for row in csv.DictReader(file)]
@@ -44,7 +46,9 @@ def test_without_a_choice_all_cards_count(measure: Call, stand_in: StandIn) -> N
 
 
 @pytest.mark.parametrize("asked", ["GPU-nobody", "0", ""])
-def test_a_card_that_is_not_there_starts_nothing(asked: str, start: Call, stand_in: StandIn) -> None:
+def test_a_card_that_is_not_there_starts_nothing(
+    asked: str, start: Call, stand_in: StandIn
+) -> None:
     marker = stand_in.file.parent / "started"
     running = start(["touch", str(marker)], f"--gpu={asked}", env=stand_in.env())
     _, said = running.process.communicate(timeout=30)
@@ -54,7 +58,9 @@ def test_a_card_that_is_not_there_starts_nothing(asked: str, start: Call, stand_
     assert running.process.returncode == 125 and not marker.exists()
 
 
-def test_attach_refuses_it_too_and_measures_the_chosen_one(stand_in: StandIn, tmp_path: Path) -> None:
+def test_attach_refuses_it_too_and_measures_the_chosen_one(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
     files = {"samples": tmp_path / "s.csv", "header": tmp_path / "s.json", "duration_s": 0.4}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in stand_in.env().items():
@@ -99,22 +105,27 @@ def stranger() -> Iterator[int]:
 
 
 def test_a_desktop_is_no_foreign_process(measure: Call, stand_in: StandIn, stranger: int) -> None:
-    desktop = (
-        f"graphics-pid-1.0 {os.getpid()}\ngraphics-used-1.0 30\ngraphics-pid-2.0 1\ngraphics-used-2.0 12\n"
-    )
+    desktop = f"graphics-pid-1.0 {os.getpid()}\ngraphics-used-1.0 30\ngraphics-pid-2.0 1\ngraphics-used-2.0 12\n"
     both = f"graphics-pid-3.0 {stranger}\ncompute-pid-1.0 {stranger}\n"
     stand_in.answers(QUICK + desktop + both)
     got = measure(["sleep", "0.3"], f"--gpu={uuid(0)}", *AT_ONCE, env=stand_in.env())
     assert got.column("gpu_foreign_processes")[-1] == 1
-    assert got.column("gpu_desktop_processes")[-1] == 2 and got.column("gpu_desktop_bytes")[-1] == 42
+    assert (
+        got.column("gpu_desktop_processes")[-1] == 2 and got.column("gpu_desktop_bytes")[-1] == 42
+    )
 
 
 def test_lists_are_judged_apart(measure: Call, stand_in: StandIn) -> None:
-    stand_in.answers(f"{QUICK}fail.GraphicsRunningProcesses_v3 999\ncompute-pid-1.0 {os.getpid()}\n")
+    stand_in.answers(
+        f"{QUICK}fail.GraphicsRunningProcesses_v3 999\ncompute-pid-1.0 {os.getpid()}\n"
+    )
     got = measure(["sleep", "0.3"], f"--gpu={uuid(0)}", *AT_ONCE, env=stand_in.env())
     assert got.column("gpu_foreign_processes")[-1] == 1
     for column in ("gpu_desktop_processes", "gpu_desktop_bytes", "vram_tree_bytes"):
-        assert "nvmlDeviceGetGraphicsRunningProcesses_v3: Unknown Error" in got.header["missing"][column]
+        assert (
+            "nvmlDeviceGetGraphicsRunningProcesses_v3: Unknown Error"
+            in got.header["missing"][column]
+        )
 
 
 @pytest.fixture
@@ -127,7 +138,9 @@ def mps_server(tmp_path: Path) -> Iterator[int]:
         process.kill()
 
 
-def test_mps_is_named_and_no_foreign_process(measure: Call, stand_in: StandIn, mps_server: int) -> None:
+def test_mps_is_named_and_no_foreign_process(
+    measure: Call, stand_in: StandIn, mps_server: int
+) -> None:
     stand_in.answers(f"{QUICK}compute-pid-1.0 {mps_server}\n")
     got = measure(["sleep", "0.3"], f"--gpu={uuid(0)}", *AT_ONCE, env=stand_in.env())
     for column in ("vram_tree_bytes", "gpu_foreign_processes"):
@@ -143,7 +156,9 @@ def readings(got: Any) -> list[int]:
     return [round(int(row["t_mono_ns"]) - float(row["gpu_age_s"]) * 1e9) for row in with_age]
 
 
-def test_a_reading_that_is_slower_than_the_rows_is_seen_to_repeat(measure: Call, stand_in: StandIn) -> None:
+def test_a_reading_that_is_slower_than_the_rows_is_seen_to_repeat(
+    measure: Call, stand_in: StandIn
+) -> None:
     stand_in.answers(f"{QUICK}cards 8\nhang.PowerUsage 30\n")
     got = measure(["sleep", "2"], *AT_ONCE, env=stand_in.env())
     at_ns = readings(got)
@@ -164,9 +179,13 @@ def test_the_energy_of_a_step_is_the_counters(measure: Call, stand_in: StandIn) 
     rows = [row for row in got.rows if row["gpu_energy_j"]]
     first, last = rows[0], rows[-1]
     # What the counter said when it was read, within a reading and a feeding.
-    read_s = [(int(row["t_mono_ns"]) - zero_ns) / 1e9 - float(row["gpu_age_s"]) for row in (first, last)]
+    read_s = [
+        (int(row["t_mono_ns"]) - zero_ns) / 1e9 - float(row["gpu_age_s"]) for row in (first, last)
+    ]
     truth_j = step.energy_j(read_s[1]) - step.energy_j(read_s[0])
-    assert abs(float(last["gpu_energy_j"]) - float(first["gpu_energy_j"]) - truth_j) < 0.05 * truth_j
+    assert (
+        abs(float(last["gpu_energy_j"]) - float(first["gpu_energy_j"]) - truth_j) < 0.05 * truth_j
+    )
     # The mean power lags: while the card is busy it never shows what is drawn.
     assert max(got.column("gpu_power_w")) < 0.95 * 450 < max(got.column("gpu_power_instant_w"))
 
@@ -182,7 +201,9 @@ def test_unixstats_memory_is_that_of_the_processes(stand_in: StandIn, tmp_path: 
         printed = subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout
         sleeping.kill()
     last = printed.splitlines()[-1].split(";")
-    assert last[3] == "33" and float(last[4].replace(",", ".")) == pytest.approx(100 * 300 / 7981, rel=1e-5)
+    assert last[3] == "33" and float(last[4].replace(",", ".")) == pytest.approx(
+        100 * 300 / 7981, rel=1e-5
+    )
 
 
 @pytest.fixture
@@ -210,7 +231,11 @@ def test_calibration_of_a_mig_instance_has_no_use(as_environment: StandIn, tmp_p
     seen = Laboratory(tmp_path).on_gpu(0.5)
     assert seen.header["gpu_card"] == "0/mig0"
     vram, util = experiments.gpu_figures(seen)
-    assert vram.measured is not None and util.passed is None and "of the whole card" in str(util.reason)
+    assert (
+        vram.measured is not None
+        and util.passed is None
+        and "of the whole card" in str(util.reason)
+    )
 
 
 def test_calibration_without_a_card_that_cuda_sees(as_environment: StandIn, tmp_path: Path) -> None:

@@ -23,16 +23,45 @@ COLUMNS = [column for column in GPU_COLUMNS if column != AGE]
 QUICK = "pcie-us 0\n"
 # The sidecar does not ask these.
 NOT_ASKED = {
-    *("ComputeInstanceId", "ComputeMode", "CpuAffinity", "CudaComputeCapability", "CudaDriverVersion"),
-    *("CudaDriverVersion_v2", "DeviceHandleFromMigDeviceHandle", "DisplayActive", "DisplayMode", "EccMode"),
-    *("EnforcedPowerLimit", "GpuInstanceId", "HandleByUUID", "Index", "IsMigDeviceHandle", "MinorNumber"),
-    *("PciInfo_v3", "PersistenceMode", "PowerManagementDefaultLimit", "PowerManagementLimit", "Shutdown"),
+    *(
+        "ComputeInstanceId",
+        "ComputeMode",
+        "CpuAffinity",
+        "CudaComputeCapability",
+        "CudaDriverVersion",
+    ),
+    *(
+        "CudaDriverVersion_v2",
+        "DeviceHandleFromMigDeviceHandle",
+        "DisplayActive",
+        "DisplayMode",
+        "EccMode",
+    ),
+    *(
+        "EnforcedPowerLimit",
+        "GpuInstanceId",
+        "HandleByUUID",
+        "Index",
+        "IsMigDeviceHandle",
+        "MinorNumber",
+    ),
+    *(
+        "PciInfo_v3",
+        "PersistenceMode",
+        "PowerManagementDefaultLimit",
+        "PowerManagementLimit",
+        "Shutdown",
+    ),
 }
 # What older calls answer, too, so that falling back to them changes no value.
 ANY_CALL = QUICK + "reserved 0\nthrottle 4\ntemp 50\ncompute-pid-1.0 1\ngraphics-pid-1.0 1\n"
 WORDS = r'(?:BEGIN|BEGIN_CARD|begin_call)\("(\w+)"'
 CALLS = sorted(
-    {word for word in re.findall(WORDS, (SOURCES / "fake_nvml.c").read_text()) if word not in NOT_ASKED}
+    {
+        word
+        for word in re.findall(WORDS, (SOURCES / "fake_nvml.c").read_text())
+        if word not in NOT_ASKED
+    }
     | {"ClockInfo", "ComputeRunningProcesses_v3", "GraphicsRunningProcesses_v3"}
 )
 H100 = "NVIDIA H100 80GB HBM3"
@@ -42,7 +71,9 @@ Read = Callable[..., dict[str, Reading]]
 class Once:
     """One reading of everything."""
 
-    def __init__(self, nvml: Any, chosen: str | None = None, tree: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, nvml: Any, chosen: str | None = None, tree: frozenset[int] = frozenset()
+    ) -> None:
         driver = Driver(nvml)
         latest = Latest(driver, 100_000_000)
         self.reader = Reader(driver, latest, chosen)
@@ -57,7 +88,8 @@ class Once:
             self.reader.read_every_time()
             list(self.reader.slow_steps(0))
         self.values: dict[str, Reading] = {
-            column: latest.take(column, latest.began_ns, tree) if dead is None else dead for column in COLUMNS
+            column: latest.take(column, latest.began_ns, tree) if dead is None else dead
+            for column in COLUMNS
         }
 
     def abouts(self) -> list[dict[str, Any]]:
@@ -78,8 +110,12 @@ def test_every_error_of_every_call_gives_the_right_value_or_a_reason(
             assert value == plain[column] or (isinstance(value, Reason) and value), (column, code)
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if re.search("Mig|Memory|UUID|Process", call)])
-def test_every_error_beside_a_mig_instance_too(call: str, stand_in: StandIn, nvml_here: Any) -> None:
+@pytest.mark.parametrize(
+    "call", [call for call in CALLS if re.search("Mig|Memory|UUID|Process", call)]
+)
+def test_every_error_beside_a_mig_instance_too(
+    call: str, stand_in: StandIn, nvml_here: Any
+) -> None:
     slices = f"{ANY_CALL}cards 2\nmig.1 1\nused.1/mig2 77\n"
     stand_in.answers(slices)
     plain = Once(nvml_here, uuid(1, 2)).values
@@ -104,7 +140,9 @@ def test_eight_cards_are_folded_and_one_alone_counts(stand_in: StandIn, nvml_her
     assert sorted(row[1] for row in one.reader.rows) == list("01234567")
 
 
-def test_of_a_mig_instance_memory_and_processes_are_its_own(stand_in: StandIn, nvml_here: Any) -> None:
+def test_of_a_mig_instance_memory_and_processes_are_its_own(
+    stand_in: StandIn, nvml_here: Any
+) -> None:
     stand_in.answers(
         f"{QUICK}cards 2\nname {H100}\nmig.1 1\nprofile.1/mig0 1g.10gb\nused.1/mig0 500\nused.1 9000\n"
         "compute-pid-1.1/mig2 1\nsm-mhz.1 1980\n"
@@ -137,7 +175,8 @@ def test_a_card_that_is_not_there_is_refused_and_the_message_says_which_are(
     said = str(refused.value)
     assert said.startswith("no card has the UUID GPU-0: here are ")
     assert (
-        f"{uuid(0)} (Fake Card), {uuid(1)} ({H100})" in said and f"{uuid(1, 2)} ({H100} MIG 1g.5gb)" in said
+        f"{uuid(0)} (Fake Card), {uuid(1)} ({H100})" in said
+        and f"{uuid(1, 2)} ({H100} MIG 1g.5gb)" in said
     )
 
 
@@ -181,7 +220,9 @@ def test_what_cannot_be_is_missing_with_its_reason(
     answer: str, columns: list[str], stand_in: StandIn, nvml_here: Any
 ) -> None:
     stand_in.answers(f"{QUICK}cards 1\n{answer}\n")
-    missing = {name: value for name, value in Once(nvml_here).values.items() if isinstance(value, Reason)}
+    missing = {
+        name: value for name, value in Once(nvml_here).values.items() if isinstance(value, Reason)
+    }
     assert sorted(missing) == sorted(columns)
     assert all(", which is no " in value for value in missing.values())
 
@@ -200,7 +241,9 @@ def test_no_card_is_a_reason(stand_in: StandIn, nvml_here: Any) -> None:
     assert set(Once(nvml_here).values.values()) == {NO_CARD}
 
 
-def test_an_energy_that_leaps_is_missing_until_it_is_right_again(stand_in: StandIn, nvml_here: Any) -> None:
+def test_an_energy_that_leaps_is_missing_until_it_is_right_again(
+    stand_in: StandIn, nvml_here: Any
+) -> None:
     stand_in.answers(f"{QUICK}cards 1\nenergy-mj 1000\n")
     seen = Once(nvml_here)
     told = []
@@ -224,7 +267,9 @@ def test_the_long_entries_of_the_early_535_drivers(
     assert (values["vram_tree_bytes"], values["gpu_foreign_processes"]) == (700, 1)
 
 
-def test_a_process_with_more_memory_than_the_card_has_tells_none(stand_in: StandIn, nvml_here: Any) -> None:
+def test_a_process_with_more_memory_than_the_card_has_tells_none(
+    stand_in: StandIn, nvml_here: Any
+) -> None:
     stand_in.answers(f"{QUICK}cards 1\ncompute-pid-1 1\ncompute-used-1 8000000001\n")
     values = Once(nvml_here, tree=frozenset({1})).values
     assert values["vram_tree_bytes"] == NO_MEMORY and values["gpu_foreign_processes"] == 0

@@ -33,7 +33,9 @@ class Got:
     def __init__(self, printed: dict[str, Any]) -> None:
         self.reads: list[dict[str, Any]] = printed["reads"]
         self.cards: list[dict[str, Any]] = printed["cards"]
-        self.samples = [dict(zip(UTIL_SAMPLE_COLUMNS, row, strict=True)) for row in printed["samples"]]
+        self.samples = [
+            dict(zip(UTIL_SAMPLE_COLUMNS, row, strict=True)) for row in printed["samples"]
+        ]
         self.blocked_s: float = printed["blocked_s"]
         self.thread_ended: bool = printed["thread_ended"]
         self._rows = [dict(zip(CARD_COLUMNS, row, strict=True)) for row in printed["rows"]]
@@ -42,7 +44,10 @@ class Got:
         return [read[column] for read in self.reads if not isinstance(read[column], str)]
 
     def reasons(self, column: str) -> set[str]:
-        return {read[column] for read in self.reads if isinstance(read[column], str)} - {NOT_YET, ONCE}
+        return {read[column] for read in self.reads if isinstance(read[column], str)} - {
+            NOT_YET,
+            ONCE,
+        }
 
     def rows(self, card: str) -> list[dict[str, Any]]:
         return [row for row in self._rows if row["card"] == card]
@@ -58,7 +63,11 @@ def reader(folder: Path, library: Path) -> Read:
         steps = [(0, steps)] if isinstance(steps, str) else steps
         asked = {"seconds": 0.4, "rate_hz": 10, "own": ["PID"], "steps": steps} | asked
         root = Path(__file__).resolve().parents[2]
-        fake = {"LD_LIBRARY_PATH": str(library), "FAKE_NVML": mood, "FAKE_NVML_FILE": str(folder / "driver")}
+        fake = {
+            "LD_LIBRARY_PATH": str(library),
+            "FAKE_NVML": mood,
+            "FAKE_NVML_FILE": str(folder / "driver"),
+        }
         words = [sys.executable, str(Path(__file__).with_name("read_gpu.py")), json.dumps(asked)]
         env = os.environ | {"PYTHONPATH": str(root / "src"), "PYTHONDONTWRITEBYTECODE": "1"} | fake
         done = subprocess.run(words, env=env, stdout=subprocess.PIPE, timeout=60, check=True)
@@ -96,7 +105,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory, nvml_library: Path, base_us:
         ),
         (
             0.8,
-            own + foreign + "energy-mj 7002000\nthrottle.1 8\n" + buffered + f"{base_us + 12 * SECOND_US}\n",
+            own
+            + foreign
+            + "energy-mj 7002000\nthrottle.1 8\n"
+            + buffered
+            + f"{base_us + 12 * SECOND_US}\n",
         ),
     ]
     return reader(tmp_path_factory.mktemp("plain"), nvml_library)(steps=steps, seconds=2.3)
@@ -144,7 +157,10 @@ def test_a_value_of_every_second_stands_in_one_row(column: str, value: float, pl
 
 
 def test_reasons_for_a_lower_clock_come_together_and_stay_whole_numbers(plain: Got) -> None:
-    assert plain.values("gpu_throttle_reasons")[0] == 1 and plain.values("gpu_throttle_reasons")[-1] == 9
+    assert (
+        plain.values("gpu_throttle_reasons")[0] == 1
+        and plain.values("gpu_throttle_reasons")[-1] == 9
+    )
     assert all(isinstance(mask, int) for mask in plain.values("gpu_throttle_reasons"))
 
 
@@ -169,7 +185,9 @@ def test_each_card_has_its_own_rows(plain: Got) -> None:
     assert (first[-1]["energy_j"], second[-1]["energy_j"]) == (2, 2)
     assert (first[-1]["throttle_reasons"], second[-1]["throttle_reasons"]) == (1, 9 - 1)
     temperatures = [row["temp_c"] for row in first]
-    assert set(temperatures) == {60, None} and 2 <= len(temperatures) - temperatures.count(None) <= 3
+    assert (
+        set(temperatures) == {60, None} and 2 <= len(temperatures) - temperatures.count(None) <= 3
+    )
     times = [row["t_unix_ns"] for row in first]
     assert times == sorted(times) and abs(times[-1] - time.time_ns()) < 600e9
 
@@ -185,7 +203,13 @@ def test_buffered_utilisation_keeps_the_drivers_time_stamps(plain: Got, base_us:
 
 
 def test_the_header_says_what_a_card_is(plain: Got) -> None:
-    about = {"index": 1, "name": "Fake Card", "uuid": uuid(1), "mig": [], "memory_total_bytes": 8_000_000_000}
+    about = {
+        "index": 1,
+        "name": "Fake Card",
+        "uuid": uuid(1),
+        "mig": [],
+        "memory_total_bytes": 8_000_000_000,
+    }
     assert plain.cards[1] == about | {"util_window_s": 0.25, "missing": {}}
 
 
@@ -209,7 +233,9 @@ def test_reading_takes_no_time_from_a_row_and_ends_when_told(plain: Got) -> None
         ("gpu_foreign_processes", "nvmlDeviceGetComputeRunningProcesses_v3"),
     ],
 )
-def test_what_a_card_does_not_give_is_missing_with_its_reason(column: str, call: str, bare: Got) -> None:
+def test_what_a_card_does_not_give_is_missing_with_its_reason(
+    column: str, call: str, bare: Got
+) -> None:
     assert bare.values(column) == []
     assert bare.reasons(column) == {f"NVML: {call}: Not Supported (card 0)"}
 
@@ -226,7 +252,9 @@ def test_what_it_does_give_stays(bare: Got) -> None:
     about = bare.cards[0]
     assert about["util_window_s"] is None and about["mig"] == []
     assert about["util_window_reason"] == "NVML: nvmlDeviceGetSamples: Not Supported"
-    assert about["missing"]["energy_j"] == "NVML: nvmlDeviceGetTotalEnergyConsumption: Not Supported"
+    assert (
+        about["missing"]["energy_j"] == "NVML: nvmlDeviceGetTotalEnergyConsumption: Not Supported"
+    )
     assert "mig" not in about["missing"] and bare.samples == []
 
 
@@ -248,7 +276,9 @@ def test_an_older_driver_is_asked_by_the_older_names(read: Read) -> None:
 def test_a_field_that_fails_in_a_call_that_does_not(read: Read) -> None:
     got = read(steps="fail-field 3\n")
     assert got.values("gpu_power_instant_w") == []
-    assert got.reasons("gpu_power_instant_w") == {"NVML: nvmlDeviceGetFieldValues: Not Supported (card 0)"}
+    assert got.reasons("gpu_power_instant_w") == {
+        "NVML: nvmlDeviceGetFieldValues: Not Supported (card 0)"
+    }
 
 
 @pytest.mark.parametrize("used", [0, 2**64 - 1])
@@ -293,7 +323,8 @@ def test_in_a_container_an_empty_list_is_no_zero() -> None:
 @pytest.mark.slow
 def test_a_call_that_hangs_and_answers_again(read: Read) -> None:
     got = read(
-        steps=[(0, ONE_OF_EACH), (0.5, "hang.PowerUsage 1500\n"), (0.7, "power-mw 1000\n")], seconds=3.2
+        steps=[(0, ONE_OF_EACH), (0.5, "hang.PowerUsage 1500\n"), (0.7, "power-mw 1000\n")],
+        seconds=3.2,
     )
     assert got.blocked_s < 0.1
     reason = "the NVIDIA driver did not answer nvmlDeviceGetPowerUsage for over 0.5 s"
@@ -310,7 +341,8 @@ def test_a_counter_that_falls_gives_no_energy_any_more(read: Read) -> None:
     got = read(steps=[(0, ""), (0.3, "energy-mj 5\n"), (0.6, "energy-mj 9000000\n")], seconds=0.9)
     assert set(got.values("gpu_energy_j")) == {0}
     assert (
-        isinstance(got.reads[-1]["gpu_energy_j"], str) and "the counter fell" in got.reads[-1]["gpu_energy_j"]
+        isinstance(got.reads[-1]["gpu_energy_j"], str)
+        and "the counter fell" in got.reads[-1]["gpu_energy_j"]
     )
     energy = Energy()
     assert [energy.since_first_j(mj, 0) for mj in (500, 500, 2500)] == [0, 0, 2]
@@ -330,7 +362,9 @@ def test_a_lost_card_of_two_takes_the_sum_but_not_the_other_card(lost: str, read
 
 def test_a_card_that_is_lost_on_the_way_and_comes_back(read: Read) -> None:
     got = read(steps=[(0, ""), (0.3, "fail.1 15\n"), (0.7, "")], seconds=1.1)
-    lost = [isinstance(row["gpu_power_w"], str) for row in got.reads if row["gpu_power_w"] != NOT_YET]
+    lost = [
+        isinstance(row["gpu_power_w"], str) for row in got.reads if row["gpu_power_w"] != NOT_YET
+    ]
     assert not lost[0] and 2 <= lost.count(True) <= 6 and not lost[-1]
 
 
@@ -356,8 +390,12 @@ def test_mig_instances_have_rows_of_their_own(read: Read) -> None:
     assert {row["vram_reserved_bytes"] for row in got.rows("0/mig2")} == {None}
     assert "Function Not Found" in got.cards[0]["missing"]["0/mig2 vram_reserved_bytes"]
     assert {row["power_w"] for row in got.rows("0/mig0")} == {None}
-    assert set(got.values("vram_used_bytes")) == {2000} and set(got.values("vram_tree_bytes")) == {42}
-    assert got.reasons("gpu_util_pct") == {"NVML: nvmlDeviceGetUtilizationRates: Not Supported (card 0)"}
+    assert set(got.values("vram_used_bytes")) == {2000} and set(got.values("vram_tree_bytes")) == {
+        42
+    }
+    assert got.reasons("gpu_util_pct") == {
+        "NVML: nvmlDeviceGetUtilizationRates: Not Supported (card 0)"
+    }
     assert "nvmlDeviceGetSamples: Not Supported" in got.cards[0]["util_window_reason"]
 
 

@@ -59,7 +59,9 @@ class Model:
             self.zombies.add(pid)
 
     def wait(self, pid: int) -> None:
-        for child in [c for c, parent in self.parent.items() if parent == pid and c in self.zombies]:
+        for child in [
+            c for c, parent in self.parent.items() if parent == pid and c in self.zombies
+        ]:
             self.waited[pid] += self.own[child] + self.waited[child]
             self.remove(child)
 
@@ -86,7 +88,9 @@ class Model:
         """A cheap reading: what each has waited for is taken from the last one; None when one has gone."""
         if not all(pid in self.own for pid in self.known):
             return None
-        reading = {(pid, 0): Usage(self.own[pid], self.last[(pid, 0)].waited_ns) for pid in self.known}
+        reading = {
+            (pid, 0): Usage(self.own[pid], self.last[(pid, 0)].waited_ns) for pid in self.known
+        }
         return ledger.update(reading, ledger.reaped_ns)
 
     def walk(self) -> Iterator[int]:
@@ -114,7 +118,9 @@ def test_the_counter_never_falls_and_never_exceeds_the_truth(
 
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 8), st.booleans())
-def test_cheap_readings_between_births_count_nothing_twice(seed: int, steps: int, auto_reap: bool) -> None:
+def test_cheap_readings_between_births_count_nothing_twice(
+    seed: int, steps: int, auto_reap: bool
+) -> None:
     model, ledger, before, born = Model(seed, auto_reap), Ledger(), 0, 0
     for _ in range(60):
         for _ in range(steps):
@@ -154,7 +160,9 @@ def test_children_that_nobody_waits_for_stay_counted() -> None:
     assert ledger.update({(1, 0): Usage(9, 0)}, 0) == 109
 
 
-def test_a_child_missed_between_two_readings_is_not_counted_twice_when_its_parent_shows_it() -> None:
+def test_a_child_missed_between_two_readings_is_not_counted_twice_when_its_parent_shows_it() -> (
+    None
+):
     ledger = Ledger()
     ledger.update({(1, 0): Usage(5, 0), (2, 0): Usage(100, 0)}, 0)
     assert ledger.update({(1, 0): Usage(5, 0)}, 0) == 105

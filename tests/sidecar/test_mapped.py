@@ -38,7 +38,10 @@ SEEN_S = 1.2
 
 def read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    assert list(content) == ["schema", "files", "looks", "processes", "missing"] and content["schema"] == 1
+    assert (
+        list(content) == ["schema", "files", "looks", "processes", "missing"]
+        and content["schema"] == 1
+    )
     assert content["files"] == sorted(set(content["files"]))
     assert content["files"] or content["missing"], "an empty list has a reason"
     return content
@@ -107,7 +110,9 @@ time.sleep({SEEN_S})
     found = set(look(python(text))["files"])
     assert {str(library), str(tmp_path / "gone")} <= found
     assert str(tmp_path / "data") not in found
-    assert not [name for name in found if name.startswith(("/memfd:", "/dev/")) or "(deleted)" in name]
+    assert not [
+        name for name in found if name.startswith(("/memfd:", "/dev/")) or "(deleted)" in name
+    ]
 
 
 def line(name: str, rights: str = "r-xp") -> bytes:
@@ -117,8 +122,19 @@ def line(name: str, rights: str = "r-xp") -> bytes:
 @pytest.mark.parametrize(
     "name",
     [
-        *("/memfd:jit", "/memfd:a b (deleted)", "/dev/zero", "/dev/zero (deleted)", "/[aio] (deleted)"),
-        *("/SYSV00012af0", "/SYSV00012af0 (deleted)", "/anon_hugepage (deleted)", "/dev/shm/jit (deleted)"),
+        *(
+            "/memfd:jit",
+            "/memfd:a b (deleted)",
+            "/dev/zero",
+            "/dev/zero (deleted)",
+            "/[aio] (deleted)",
+        ),
+        *(
+            "/SYSV00012af0",
+            "/SYSV00012af0 (deleted)",
+            "/anon_hugepage (deleted)",
+            "/dev/shm/jit (deleted)",
+        ),
         *("", "[vdso]", "[heap]", "anon_inode:[perf_event]", "[anon:jit]"),
     ],
 )
@@ -144,7 +160,9 @@ def test_only_what_may_be_executed_counts() -> None:
     ("command", "status", "missing"),
     [(["true"], 0, mapped.TOO_SHORT), (["no-such-command"], 127, mapped.NOT_STARTED)],
 )
-def test_nothing_seen_has_its_reason(command: list[str], status: int, missing: str, look: Call) -> None:
+def test_nothing_seen_has_its_reason(
+    command: list[str], status: int, missing: str, look: Call
+) -> None:
     found = look(command, status=status)
     assert (found["files"], found["processes"], found["missing"]) == ([], 0, missing)
 
@@ -159,7 +177,9 @@ def test_what_is_loaded_later_is_seen(look: Call, python: Call, library: Path) -
     assert str(library) in found["files"] and found["processes"] == 1
 
 
-def test_a_process_whose_first_thread_has_ended_is_looked_at(look: Call, python: Call, library: Path) -> None:
+def test_a_process_whose_first_thread_has_ended_is_looked_at(
+    look: Call, python: Call, library: Path
+) -> None:
     text = f"""{MAPS}
 import ctypes, threading
 def go_on():
@@ -202,8 +222,19 @@ def test_an_older_file_is_replaced_and_a_killed_sidecar_leaves_the_reason(
     assert read(path)["missing"] == mapped.CUT
 
 
-def test_a_file_that_cannot_be_made_is_one_line_and_nothing_is_started(measure: Call, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "evenground.sidecar", "run", "--samples", "s.csv", "--mapped", "none/m"]
+def test_a_file_that_cannot_be_made_is_one_line_and_nothing_is_started(
+    measure: Call, tmp_path: Path
+) -> None:
+    words = [
+        sys.executable,
+        "-m",
+        "evenground.sidecar",
+        "run",
+        "--samples",
+        "s.csv",
+        "--mapped",
+        "none/m",
+    ]
     done = subprocess.run(
         [*words, "--", "touch", "ran"],
         cwd=tmp_path,
@@ -217,13 +248,17 @@ def test_a_file_that_cannot_be_made_is_one_line_and_nothing_is_started(measure: 
 
 def test_without_room_for_a_thread_the_reason_is_that(as_nobody: Any) -> None:
     options = ["--no-gpu", "--mapped", "m.json"]
-    got = as_nobody([as_nobody.python, "-c", "import time; time.sleep(0.4)"], *options, limit="--nproc=3")
+    got = as_nobody(
+        [as_nobody.python, "-c", "import time; time.sleep(0.4)"], *options, limit="--nproc=3"
+    )
     assert got.status == 0
     found = read(as_nobody.folder / "m.json")
     assert found["missing"] == "no thread to read them: can't start new thread"
 
 
-def test_another_users_process_is_a_reason_and_the_others_are_read(as_nobody: Any, as_root: str) -> None:
+def test_another_users_process_is_a_reason_and_the_others_are_read(
+    as_nobody: Any, as_root: str
+) -> None:
     got = as_nobody(["sh", "-c", f"{as_root} 1200; true"], "--mapped", "m.json")
     assert got.status == 0
     found = read(as_nobody.folder / "m.json")
@@ -232,7 +267,9 @@ def test_another_users_process_is_a_reason_and_the_others_are_read(as_nobody: An
 
 
 @pytest.mark.parametrize("hides", [1, 2])
-def test_a_process_that_hides_is_a_reason(hides: int, as_nobody: Any, as_root: str, may_mount: None) -> None:
+def test_a_process_that_hides_is_a_reason(
+    hides: int, as_nobody: Any, as_root: str, may_mount: None
+) -> None:
     mount = f"mount -t proc -o hidepid={hides} proc /proc"
     got = as_nobody(["sh", "-c", f"{as_root} 1200; true"], "--mapped", "m.json", mount=mount)
     assert got.status == 0
@@ -306,7 +343,9 @@ def test_a_map_is_read_again_when_there_is_other_code_or_after_a_while(
 
 def test_the_size_of_code_tells_of_a_file_that_is_mapped(python: Call, library: Path) -> None:
     text = f"{MAPS}\nprint(1, flush=True)\ninput()\nload({str(library)!r})\nprint(2, flush=True)\ninput()"
-    with subprocess.Popen(python(text), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        python(text), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdin and child.stdout
         folder = Path(f"/proc/{child.pid}")
         child.stdout.readline()

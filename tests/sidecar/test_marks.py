@@ -50,7 +50,9 @@ def test_events_of_an_engine_keep_their_own_time(measure: Call, tmp_path: Path) 
 
 def test_a_pipe_that_somebody_made_is_used_and_left(measure: Call, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "marks")
-    measure(["sh", "-c", f"echo mine > {tmp_path / 'marks'}"], "--mark-fifo", str(tmp_path / "marks"))
+    measure(
+        ["sh", "-c", f"echo mine > {tmp_path / 'marks'}"], "--mark-fifo", str(tmp_path / "marks")
+    )
     assert [mark for _, mark in marks(tmp_path)] == ["mine"]
     assert (tmp_path / "marks").is_fifo()
 
@@ -72,7 +74,9 @@ def test_what_outlives_the_command_can_still_mark_its_end(measure: Call, tmp_pat
     assert not (tmp_path / "marks").exists()
 
 
-def test_kill_9_of_the_sidecar_takes_the_pipe_along(start: Call, tmp_path: Path, wait_for: Call) -> None:
+def test_kill_9_of_the_sidecar_takes_the_pipe_along(
+    start: Call, tmp_path: Path, wait_for: Call
+) -> None:
     running = start(["sleep", "30"], "--mark-fifo", str(tmp_path / "marks"))
     wait_for(lambda: (tmp_path / "marks").exists())
     wait_for(lambda: len((tmp_path / "samples.csv").read_text().splitlines()) > 1)
@@ -88,7 +92,9 @@ def test_kill_9_of_the_sidecar_leaves_a_pipe_that_somebody_made(
     command = ["sh", "-c", f"echo $$ > {pid}.part; mv {pid}.part {pid}; exec sleep 30"]
     running = start(command, "--mark-fifo", str(tmp_path / "marks"))
     wait_for(pid.exists)
-    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    children = (
+        Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    )
     running.process.kill()
     wait_for(lambda: not any(alive(int(child)) for child in children))
     assert len(children) == 2 and (tmp_path / "marks").is_fifo()

@@ -40,7 +40,9 @@ def test_pages_that_five_processes_share_count_once_in_pss_and_five_times_in_rss
     assert 1 <= len(pss) <= 2, "read at most once a second, and within the budget"
     assert max(rss) > 5 * 2**26 and 2**26 < max(pss) < 1.6 * 2**26
     assert got.summary["max_pss_bytes"] == max(pss)
-    assert "pss_bytes" not in got.header["missing"] and "pss_bytes" not in got.summary["empty_cells"]
+    assert (
+        "pss_bytes" not in got.header["missing"] and "pss_bytes" not in got.summary["empty_cells"]
+    )
     assert got.header["columns"]["pss_bytes"]["period_s"] == 1.0
 
 
@@ -85,7 +87,9 @@ def test_a_reading_that_is_not_permitted_is_a_reason(monkeypatch: pytest.MonkeyP
     assert read_once(Pss()) == "smaps_rollup: Permission denied"
 
 
-def test_readings_that_cost_more_than_the_budget_come_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readings_that_cost_more_than_the_budget_come_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def slow(processes: object) -> int:
         until = time.thread_time_ns() + 5_000_000
         while time.thread_time_ns() < until:
@@ -155,13 +159,17 @@ time.sleep(30)
             assert usage.cpu_ns is not None and usage.cpu_ns >= before
             before = usage.cpu_ns
         truth_s = float(child.stdout.readline())
-        assert (tree.read(time.monotonic_ns()).cpu_ns or 0) / 1e9 == pytest.approx(truth_s, rel=0.06)
+        assert (tree.read(time.monotonic_ns()).cpu_ns or 0) / 1e9 == pytest.approx(
+            truth_s, rel=0.06
+        )
         child.kill()
     assert tree.read(time.monotonic_ns()).processes == 0
     tree.close()
 
 
-def test_between_two_changes_only_clock_and_memory_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_between_two_changes_only_clock_and_memory_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tree, now = Tree([os.getpid()], walk_every_ns=10**18), time.monotonic_ns()
     tree.newest_pid_tells = True
     with subprocess.Popen(["sleep", "30"]) as child:
@@ -169,7 +177,9 @@ def test_between_two_changes_only_clock_and_memory_are_read(monkeypatch: pytest.
         while not tree._nothing_new(tree.newest_pid(), now):
             assert tree.read(now).processes == 1 and time.monotonic() < until
         with monkeypatch.context() as patch:
-            patch.setattr("evenground.sidecar.linux.parse_stat", lambda raw: pytest.fail("stat was read"))
+            patch.setattr(
+                "evenground.sidecar.linux.parse_stat", lambda raw: pytest.fail("stat was read")
+            )
             usage = tree._read_between()
         assert usage is not None and usage.processes == 1 and usage.rss_bytes > 0
         child.kill()

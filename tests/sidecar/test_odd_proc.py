@@ -28,7 +28,16 @@ def below(tmp_path: Path, may_mount: None) -> Call:
 
     def run(mount: str, *command: str) -> tuple[int, str, list[dict[str, str]], dict[str, Any]]:
         samples = tmp_path / "s.csv"
-        words = [sys.executable, "-m", "evenground.sidecar", "run", "--samples", str(samples), "--", *command]
+        words = [
+            sys.executable,
+            "-m",
+            "evenground.sidecar",
+            "run",
+            "--samples",
+            str(samples),
+            "--",
+            *command,
+        ]
         done = subprocess.run(
             ["unshare", "-m", "sh", "-c", f'{mount} && exec "$@"', "sh", *words],
             env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
@@ -38,7 +47,12 @@ def below(tmp_path: Path, may_mount: None) -> Call:
         )
         with samples.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        return done.returncode, done.stdout, rows, json.loads(samples.with_suffix(".json").read_text())
+        return (
+            done.returncode,
+            done.stdout,
+            rows,
+            json.loads(samples.with_suffix(".json").read_text()),
+        )
 
     return run
 
@@ -49,7 +63,9 @@ def test_files_that_count_nothing_leave_cells_empty_and_the_command_alone(
     (tmp_path / "stat").write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\n")
     (tmp_path / "empty").touch()
     mount = f"mount --bind {tmp_path}/stat /proc/stat"
-    mount += "".join(f" && mount --bind {tmp_path}/empty /proc/{name}" for name in ("meminfo", "loadavg"))
+    mount += "".join(
+        f" && mount --bind {tmp_path}/empty /proc/{name}" for name in ("meminfo", "loadavg")
+    )
     status, said, rows, header = below(mount, "sh", "-c", "sleep 0.4; echo ended; exit 3")
     assert (status, said) == (3, "ended\n")
     assert header["missing"]["cpu_since_boot_pct"] == "/proc/stat counts no time (as gVisor's)"
@@ -70,7 +86,11 @@ def test_no_time_counted_is_no_share(stat: bytes) -> None:
 
 @pytest.mark.parametrize(
     "meminfo",
-    [b"MemTotal: 0 kB\nMemAvailable: 0 kB\n", b"MemTotal:\n", b"MemTotal: x kB\nMemAvailable: 1 kB\n"],
+    [
+        b"MemTotal: 0 kB\nMemAvailable: 0 kB\n",
+        b"MemTotal:\n",
+        b"MemTotal: x kB\nMemAvailable: 1 kB\n",
+    ],
 )
 def test_no_memory_known_is_none_used(meminfo: bytes) -> None:
     with pytest.raises(ValueError, match=r"/proc/meminfo|invalid literal"):
@@ -78,7 +98,9 @@ def test_no_memory_known_is_none_used(meminfo: bytes) -> None:
 
 
 @pytest.mark.parametrize("hides", [1, 2])
-def test_processes_of_others_that_hide_do_no_harm(hides: int, as_nobody: Any, may_mount: None) -> None:
+def test_processes_of_others_that_hide_do_no_harm(
+    hides: int, as_nobody: Any, may_mount: None
+) -> None:
     busy = 'for k in $(seq 40); do /bin/true; sleep 0.02; done & "$@"'
     mount = f"{HIDES.format(hides)} && set -- sh -c '{busy}' sh \"$@\""
     got = as_nobody(["sleep", "1"], mount=mount)

@@ -12,14 +12,21 @@ from hypothesis import strategies as st
 
 from evenground.sidecar import cli
 from evenground.sidecar.columns import COLUMNS, Missing
-from evenground.sidecar.machine import Machine, cpu_since_boot_pct, free_used_bytes, machine_used_bytes
+from evenground.sidecar.machine import (
+    Machine,
+    cpu_since_boot_pct,
+    free_used_bytes,
+    machine_used_bytes,
+)
 from evenground.sidecar.output import SampleFile, write_json
 from evenground.sidecar.summary import Summary
 from evenground.sidecar.timing import LEAD_AT_MOST_NS, Alarm, Slots
 
 
 @given(st.floats(0.01, 1000), st.integers(0, 10**18), st.lists(st.integers(0, 10**10), max_size=40))
-def test_every_slot_is_served_or_counted_as_missed(rate_hz: float, zero_ns: int, naps: list[int]) -> None:
+def test_every_slot_is_served_or_counted_as_missed(
+    rate_hz: float, zero_ns: int, naps: list[int]
+) -> None:
     slots, now, served, missed = Slots(zero_ns, rate_hz), zero_ns, 0, 0
     for nap in naps:
         now += nap
@@ -39,7 +46,9 @@ def test_deadlines_do_not_drift() -> None:
 
 
 @pytest.mark.parametrize("usual_ns", [0, 20_000, 150_000, 5_000_000])
-def test_the_alarm_learns_how_late_this_machine_wakes(usual_ns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_alarm_learns_how_late_this_machine_wakes(
+    usual_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alarm, clock = Alarm(100_000_000), [0]
 
     def now() -> int:
@@ -74,7 +83,9 @@ def test_a_stat_without_cpu_times_is_no_value(text: bytes) -> None:
         cpu_since_boot_pct(text)
 
 
-MEMINFO = b"MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  400 kB\nBuffers: 20 kB\nCached: 200 kB\n"
+MEMINFO = (
+    b"MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  400 kB\nBuffers: 20 kB\nCached: 200 kB\n"
+)
 MEMINFO += b"SwapCached: 7 kB\nSReclaimable: 30 kB\nSUnre"
 
 
@@ -96,7 +107,9 @@ def test_each_machine_value_fails_on_its_own(tmp_path: Path) -> None:
     }
 
 
-def test_the_machine_is_read_at_most_ten_times_a_second_and_no_cell_between_counts_as_missing() -> None:
+def test_the_machine_is_read_at_most_ten_times_a_second_and_no_cell_between_counts_as_missing() -> (
+    None
+):
     missing = Missing()
     machine = Machine(missing)
     read = [all(value is not None for value in machine.read(10**9 + k * 10**7)) for k in range(40)]
@@ -153,9 +166,9 @@ def test_the_header_is_replaced_whole(tmp_path: Path) -> None:
     with path.open() as old:
         write_json(path, {"a": 2})
         assert json.load(old) == {"a": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["samples.json"] and json.loads(path.read_text()) == {
-        "a": 2
-    }
+    assert [p.name for p in tmp_path.iterdir()] == ["samples.json"] and json.loads(
+        path.read_text()
+    ) == {"a": 2}
 
 
 @pytest.mark.parametrize(
@@ -178,7 +191,10 @@ def test_status_as_a_shell_shows_it(summary: Summary, status: int) -> None:
         (["run", "--samples", "s.csv", "--"], "the command is missing"),
         (["run", "--samples", "s.csv", "--rate-hz", "0", "--", "true"], "above 0 and at most 1000"),
         (["run", "--samples", "s.csv", "--rate-hz", "nan", "--", "true"], "'nan' is not a number"),
-        (["run", "--samples", "s.csv", "--time-limit-s", "inf", "--", "true"], "'inf' is not a number"),
+        (
+            ["run", "--samples", "s.csv", "--time-limit-s", "inf", "--", "true"],
+            "'inf' is not a number",
+        ),
         (["run", "--", "true"], "--samples"),
         (["run", "--samples", "s.json", "--", "true"], "are the same file"),
         (["run", "--samples", "s.csv", "--cpus", "3-1", "--", "true"], "is no list of CPUs"),

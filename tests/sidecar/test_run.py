@@ -64,8 +64,12 @@ def assert_steady(got: Any, until_s: float) -> None:
 
 
 @pytest.mark.parametrize("options", BOTH_SOURCES)
-@pytest.mark.parametrize("load", [BUSY, HALF, SHORT_CHILDREN, DEEP], ids=["busy", "half", "short", "deep"])
-def test_sampled_cpu_is_the_kernels_total(load: str, options: list[str], measure: Call, python: Call) -> None:
+@pytest.mark.parametrize(
+    "load", [BUSY, HALF, SHORT_CHILDREN, DEEP], ids=["busy", "half", "short", "deep"]
+)
+def test_sampled_cpu_is_the_kernels_total(
+    load: str, options: list[str], measure: Call, python: Call
+) -> None:
     got = measure(python(load), *options)
     cpu_s = got.column("cpu_s")
     assert got.summary["cpu_s"] > 0.4
@@ -100,8 +104,12 @@ def test_resident_memory_reaches_the_plateau(measure: Call, python: Call) -> Non
     assert got.summary["peak_process_rss_bytes"] == pytest.approx(plateau, rel=0.02)
 
 
-def test_memory_and_number_of_processes_are_summed_over_the_tree(measure: Call, python: Call) -> None:
-    got = measure(python("held = bytearray(b'x') * 2**25\nfor _ in range(2): os.fork()\ntime.sleep(0.6)"))
+def test_memory_and_number_of_processes_are_summed_over_the_tree(
+    measure: Call, python: Call
+) -> None:
+    got = measure(
+        python("held = bytearray(b'x') * 2**25\nfor _ in range(2): os.fork()\ntime.sleep(0.6)")
+    )
     assert max(got.column("processes")) == 4
     assert 4 * 2**25 < got.summary["max_rss_bytes"] < 6 * 2**25
 
@@ -115,7 +123,9 @@ def test_ten_rows_a_second_on_time(measure: Call) -> None:
     zero, times = got.header["slot_zero_mono_ns"], [int(row["t_mono_ns"]) for row in got.rows]
     late = sorted((time - zero) % 100_000_000 for time in times[:-1])
     assert late[len(late) // 2] < 20_000_000
-    assert [int(row["interval_ns"]) for row in got.rows[1:]] == [b - a for a, b in itertools.pairwise(times)]
+    assert [int(row["interval_ns"]) for row in got.rows[1:]] == [
+        b - a for a, b in itertools.pairwise(times)
+    ]
 
 
 def test_a_very_short_command_has_its_first_and_last_row(measure: Call) -> None:
@@ -145,7 +155,9 @@ def test_a_gpu_that_is_not_asked_is_missing_with_its_reason(measure: Call) -> No
     assert got.summary["empty_cells"] == dict.fromkeys(GPU_COLUMNS, len(got.rows))
 
 
-def test_the_header_is_there_while_the_command_runs(start: Call, tmp_path: Path, wait_for: Call) -> None:
+def test_the_header_is_there_while_the_command_runs(
+    start: Call, tmp_path: Path, wait_for: Call
+) -> None:
     running = start(["sleep", "30"])
     wait_for(lambda: (tmp_path / "samples.json").exists())
     header = json.loads((tmp_path / "samples.json").read_text())

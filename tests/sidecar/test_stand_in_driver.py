@@ -21,7 +21,9 @@ def handles(nvml: Any) -> list[Any]:
     return [nvml.nvmlDeviceGetHandleByIndex(k) for k in range(nvml.nvmlDeviceGetCount())]
 
 
-def test_two_cards_unless_told_otherwise_and_at_most_eight(stand_in: StandIn, nvml_here: Any) -> None:
+def test_two_cards_unless_told_otherwise_and_at_most_eight(
+    stand_in: StandIn, nvml_here: Any
+) -> None:
     assert len(handles(nvml_here)) == 2
     stand_in.answers("cards 8\n")
     uuids = [nvml_here.nvmlDeviceGetUUID(handle) for handle in handles(nvml_here)]
@@ -80,7 +82,9 @@ def test_instances_of_any_card_are_named_after_it(stand_in: StandIn, nvml_here: 
     assert [nvml.nvmlDeviceGetUUID(it) for it in (one, other)] == [uuid(2, 1), "MIG-of-mine"]
     assert nvml.nvmlDeviceGetMemoryInfo(one).total == 10000
     found = nvml.nvmlDeviceGetHandleByUUID(uuid(2, 1))
-    assert nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(found)) == uuid(2)
+    assert nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(found)) == uuid(
+        2
+    )
     assert nvml.nvmlDeviceGetGpuInstanceId(one) == 2
     with pytest.raises(nvml.NVMLError_NotSupported):
         nvml.nvmlDeviceGetPowerUsage(one)
@@ -117,7 +121,9 @@ def symbols(stand_in: StandIn) -> str:
     if not shutil.which("nm"):
         pytest.skip("no nm(1) on this machine")
     library = stand_in.libraries / "libnvidia-ml.so.1"
-    return subprocess.run(["nm", "-D", str(library)], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["nm", "-D", str(library)], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def visible(cuda: Any) -> list[str]:
@@ -148,7 +154,11 @@ def visible(cuda: Any) -> list[str]:
     ],
 )
 def test_cuda_sees_what_its_variable_lets_it(
-    asked: str | None, seen: list[str], stand_in: StandIn, cuda_here: Any, monkeypatch: pytest.MonkeyPatch
+    asked: str | None,
+    seen: list[str],
+    stand_in: StandIn,
+    cuda_here: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stand_in.answers("cards 3\n")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -180,12 +190,21 @@ def test_cuda_takes_memory_that_the_driver_shows(
     assert cuda.cuMemAlloc_v2(ctypes.byref(address), 4096) == 0
     assert cuda.cuMemsetD8_v2(address, ctypes.c_ubyte(7), ctypes.c_size_t(4096)) == 0
     back = ctypes.create_string_buffer(4096)
-    assert cuda.cuMemcpyDtoH_v2(back, address, ctypes.c_size_t(4096)) == 0 and back.raw == b"\x07" * 4096
+    assert (
+        cuda.cuMemcpyDtoH_v2(back, address, ctypes.c_size_t(4096)) == 0
+        and back.raw == b"\x07" * 4096
+    )
     used = [nvml_here.nvmlDeviceGetMemoryInfo(card).used for card in handles(nvml_here)]
     assert used == [1100, 1100 + 4096]
     stand_in.answers("cuda-fail.MemAlloc_v2 2\n")
     assert cuda.cuMemAlloc_v2(ctypes.byref(address), 4096) == 2
     name = ctypes.c_char_p()
-    assert cuda.cuGetErrorName(2, ctypes.byref(name)) == 0 and name.value == b"CUDA_ERROR_OUT_OF_MEMORY"
+    assert (
+        cuda.cuGetErrorName(2, ctypes.byref(name)) == 0
+        and name.value == b"CUDA_ERROR_OUT_OF_MEMORY"
+    )
     assert cuda.cuCtxDestroy_v2(context) == 0
-    assert [nvml_here.nvmlDeviceGetMemoryInfo(card).used for card in handles(nvml_here)] == [1100, 1100]
+    assert [nvml_here.nvmlDeviceGetMemoryInfo(card).used for card in handles(nvml_here)] == [
+        1100,
+        1100,
+    ]

@@ -18,7 +18,9 @@ from evenground.sidecar.process import send
 Call = Callable[..., Any]
 
 
-def test_a_command_that_cannot_be_ended_is_measured_to_its_end(as_nobody: Any, as_root: str) -> None:
+def test_a_command_that_cannot_be_ended_is_measured_to_its_end(
+    as_nobody: Any, as_root: str
+) -> None:
     got = as_nobody([as_root, "2000"], "--time-limit-s", "0.5", "--grace-s", "0.2")
     assert got.status == 124 and got.summary["timed_out"] and got.summary["exit_code"] == 3
     assert len(got.rows) >= 20 and all(row["rss_bytes"] and row["cpu_s"] for row in got.rows)
@@ -28,7 +30,9 @@ def test_a_command_that_cannot_be_ended_is_measured_to_its_end(as_nobody: Any, a
 def test_one_that_outlives_the_command_is_counted_and_named(as_nobody: Any, as_root: str) -> None:
     began = time.monotonic()
     got = as_nobody(
-        ["sh", "-c", f"{as_root} 6000 >/dev/null 2>&1 & echo $!; sleep 0.4; exit 7"], "--grace-s", "0.3"
+        ["sh", "-c", f"{as_root} 6000 >/dev/null 2>&1 & echo $!; sleep 0.4; exit 7"],
+        "--grace-s",
+        "0.3",
     )
     assert got.status == 7 and got.summary["not_ended"] == 1
     assert time.monotonic() - began < 6, "nothing comes of waiting for it"
@@ -97,8 +101,18 @@ def fails(self, *words):
 Sampler.take = fails
 main(sys.argv[1:])
 """
-    words = ["run", "--samples", str(tmp_path / "s.csv"), "--", "sh", "-c", "sleep 0.5; echo ended; exit 4"]
+    words = [
+        "run",
+        "--samples",
+        str(tmp_path / "s.csv"),
+        "--",
+        "sh",
+        "-c",
+        "sleep 0.5; echo ended; exit 4",
+    ]
     env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
-    done = subprocess.run([sys.executable, "-c", text, *words], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", text, *words], env=env, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (4, "ended\n")
     assert "1 rows could not be taken: MemoryError: no memory" in (tmp_path / "s.json").read_text()

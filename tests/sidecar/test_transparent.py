@@ -80,11 +80,15 @@ def test_signals_reach_the_commands_handler(
     assert got.summary["exit_code"] == 7 and got.summary["signal"] is None
 
 
-def test_an_ignored_hangup_stays_ignored(start: Call, python: Call, tmp_path: Path, wait_for: Call) -> None:
+def test_an_ignored_hangup_stays_ignored(
+    start: Call, python: Call, tmp_path: Path, wait_for: Call
+) -> None:
     ready = tmp_path / "ready"
     text = "import signal; open(sys.argv[1], 'w').close(); time.sleep(0.5)\n"
     text += "print(signal.getsignal(1) is signal.SIG_IGN)"
-    running = start(python(text, ready), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    running = start(
+        python(text, ready), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
     wait_for(ready.exists)
     running.process.send_signal(signal.SIGHUP)
     assert running.done().stdout == "True\n"
@@ -190,7 +194,9 @@ def test_what_outlives_the_command_is_ended(measure: Call, tmp_path: Path, alive
     assert not alive(int(file.read_text()))
 
 
-def test_kill_9_of_the_sidecar_leaves_nothing_behind(family: Call, alive: Call, wait_for: Call) -> None:
+def test_kill_9_of_the_sidecar_leaves_nothing_behind(
+    family: Call, alive: Call, wait_for: Call
+) -> None:
     running, pids = family(stubborn=True)
     assert all(map(alive, pids))
     running.process.kill()
@@ -213,7 +219,9 @@ def test_the_command_ends_when_the_caller_of_the_library_is_killed(
     file = tmp_path / "pids"
     file.touch()
     command = python(FAMILY, file)
-    inner = f"samples=Path({str(tmp_path / 'in.csv')!r}), header=Path({str(tmp_path / 'in.json')!r})"
+    inner = (
+        f"samples=Path({str(tmp_path / 'in.csv')!r}), header=Path({str(tmp_path / 'in.json')!r})"
+    )
     text = f"from pathlib import Path; from evenground import sidecar; sidecar.run({command!r}, {inner})"
     caller = start([sys.executable, "-c", text])
     wait_for(lambda: len(file.read_text().splitlines()) == 3)

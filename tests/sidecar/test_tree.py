@@ -31,7 +31,9 @@ def test_stat_is_read_whatever_the_name(name: str) -> None:
     assert (stat.own_ns, stat.waited_ns) == (200 * linux.TICK_NS, 25 * linux.TICK_NS)
 
 
-def test_a_real_process_with_brackets_and_blanks_in_its_name(tmp_path: Path, wait_for: Wait) -> None:
+def test_a_real_process_with_brackets_and_blanks_in_its_name(
+    tmp_path: Path, wait_for: Wait
+) -> None:
     program = tmp_path / "a) S 1 (b"
     program.symlink_to("/bin/sleep")
     with subprocess.Popen([str(program), "30"]) as child:
@@ -133,7 +135,9 @@ def test_clock_and_ticks_agree(exact: bool, python: Python) -> None:
         assert child.stdout is not None and child.stdout.readline()
         process = Process(child.pid, keep=True, exact_clock=exact)
         assert process.read() > 1_000_000
-        assert isinstance(process.usage, Usage) and 280_000_000 <= process.usage.own_ns <= 450_000_000
+        assert (
+            isinstance(process.usage, Usage) and 280_000_000 <= process.usage.own_ns <= 450_000_000
+        )
         process.close()
         child.kill()
 
@@ -148,9 +152,7 @@ def test_both_ways_of_finding_children_agree() -> None:
 
 
 def test_children_of_other_threads_are_found() -> None:
-    text = (
-        "import subprocess, threading\nt = threading.Thread(target=subprocess.run, args=(['sleep', '30'],))\n"
-    )
+    text = "import subprocess, threading\nt = threading.Thread(target=subprocess.run, args=(['sleep', '30'],))\n"
     text += "t.start(); import time; time.sleep(0.2); print(flush=True)"
     with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline()
@@ -191,7 +193,9 @@ def test_a_fork_that_shows_its_pid_before_its_process_is_found_a_reading_later(
     tree.close()
 
 
-@pytest.mark.parametrize("newest", [[500, 20], [500, 5000], [500, 500]], ids=["wrapped", "many", "stuck"])
+@pytest.mark.parametrize(
+    "newest", [[500, 20], [500, 5000], [500, 500]], ids=["wrapped", "many", "stuck"]
+)
 def test_when_the_newest_pid_does_not_tell_a_walk_does(
     newest: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

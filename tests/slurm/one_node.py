@@ -83,7 +83,9 @@ class OneNode:
     def call(self, *command: str) -> str:
         """What one of Slurm's commands prints; CalledProcessError where it fails."""
         command = (str(self.folder / "bin" / command[0]), *command[1:])
-        done = subprocess.run(command, env=self.environ(), capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, env=self.environ(), capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
 
@@ -181,16 +183,25 @@ def _start(cluster: OneNode, conf: list[str]) -> list[subprocess.Popen[bytes]]:
     _commands(folder)
     ports = dict(zip(("control_port", "node_port"), _free_ports(2), strict=True))
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    text = CONF.format(host=_host(), folder=folder, cores=os.cpu_count(), memory_mb=memory_mb, **ports)
+    text = CONF.format(
+        host=_host(), folder=folder, cores=os.cpu_count(), memory_mb=memory_mb, **ports
+    )
     (folder / "slurm.conf").write_text(text + "".join(f"{line}\n" for line in conf))
     munge = _munge(folder)
     daemons = [munge]
     try:
-        _wait("munged", munge, lambda: (folder / "munge" / "socket").exists(), folder / "munge" / "log")
+        _wait(
+            "munged",
+            munge,
+            lambda: (folder / "munge" / "socket").exists(),
+            folder / "munge" / "log",
+        )
         for name in ("slurmctld", "slurmd"):
             daemons.append(_daemon(cluster, name))
         log = folder / "slurmctld.log"
-        _wait("the node", daemons[1], lambda: _ask(cluster, "sinfo", "-h", "-o", "%T") == "idle", log)
+        _wait(
+            "the node", daemons[1], lambda: _ask(cluster, "sinfo", "-h", "-o", "%T") == "idle", log
+        )
     except CannotStart:
         _stop(cluster, daemons)
         raise
@@ -214,8 +225,18 @@ def _munge(folder: Path) -> subprocess.Popen[bytes]:
     (place / "key").chmod(0o400)
     for path in (place, place / "key"):
         os.chown(path, user.pw_uid, user.pw_gid)
-    named = {"key-file": "key", "socket": "socket", "log-file": "log", "pid-file": "pid", "seed-file": "seed"}
-    command = [_program("munged"), "--foreground", *(f"--{k}={place / v}" for k, v in named.items())]
+    named = {
+        "key-file": "key",
+        "socket": "socket",
+        "log-file": "log",
+        "pid-file": "pid",
+        "seed-file": "seed",
+    }
+    command = [
+        _program("munged"),
+        "--foreground",
+        *(f"--{k}={place / v}" for k, v in named.items()),
+    ]
     who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     return _popen(command, place / "said", dict(os.environ), **who)
 
@@ -225,7 +246,9 @@ def _daemon(cluster: OneNode, name: str) -> subprocess.Popen[bytes]:
     return _popen(command, cluster.folder / f"{name}.said", cluster.environ())
 
 
-def _popen(command: list[str], said: Path, env: dict[str, str], **who: object) -> subprocess.Popen[bytes]:
+def _popen(
+    command: list[str], said: Path, env: dict[str, str], **who: object
+) -> subprocess.Popen[bytes]:
     """A daemon that the kernel kills with this process, should that be killed itself."""
     libc = ctypes.CDLL(None)
     with said.open("wb") as file:
@@ -245,8 +268,15 @@ def _wait(what: str, daemon: subprocess.Popen[bytes], true: Callable[[], bool], 
     while not true():
         if daemon.poll() is not None or time.monotonic() > end_s:
             logs = [path for path in (log, log.with_suffix(".said")) if path.is_file()]
-            lines = [line for path in logs for line in path.read_text(errors="replace").splitlines() if line]
-            raise CannotStart(f"{what} did not come up: {lines[-1] if lines else 'it said nothing'}")
+            lines = [
+                line
+                for path in logs
+                for line in path.read_text(errors="replace").splitlines()
+                if line
+            ]
+            raise CannotStart(
+                f"{what} did not come up: {lines[-1] if lines else 'it said nothing'}"
+            )
         time.sleep(POLL_S)
 
 

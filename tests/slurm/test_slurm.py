@@ -51,7 +51,9 @@ def empty_queue(cluster: OneNode) -> None:
 
 def cancel_all(cluster: OneNode) -> None:
     cluster.call("scancel", "--user=root")
-    assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S), "the queue does not empty"
+    assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S), (
+        "the queue does not empty"
+    )
 
 
 @dataclass
@@ -72,10 +74,20 @@ class OnSlurm(WorkingCopy):
     def begun(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """The same, at work beside the test; killed in the end."""
         self.call(*PROFILE, "--dry-run", "--quiet")
-        command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", *PROFILE, *SOON]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--configfile",
+            "settings.yaml",
+            *PROFILE,
+            *SOON,
+        ]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         command += arguments
-        with subprocess.Popen(command, cwd=self.root, env=self.environ(), text=True, **pipes) as called:
+        with subprocess.Popen(
+            command, cwd=self.root, env=self.environ(), text=True, **pipes
+        ) as called:
             try:
                 yield called
             finally:
@@ -106,7 +118,9 @@ def on_slurm(cluster: OneNode, folder: Path, **settings: Any) -> OnSlurm:
 
 
 def run_set(root: Path) -> set[Path]:
-    return {path.parent.relative_to(root) for path in (root / "results/runs").rglob("manifest.json")}
+    return {
+        path.parent.relative_to(root) for path in (root / "results/runs").rglob("manifest.json")
+    }
 
 
 def columns(root: Path, out: Path = OUT) -> dict[str, str]:
@@ -125,7 +139,9 @@ def asked_for(cluster: OneNode, rule: str) -> list[dict[str, str]]:
 SHOW = ("scontrol", "show", "job", "--oneliner")
 
 
-def test_the_same_runs_tables_and_order_as_on_the_machine_itself(cluster: OneNode, tmp_path: Path) -> None:
+def test_the_same_runs_tables_and_order_as_on_the_machine_itself(
+    cluster: OneNode, tmp_path: Path
+) -> None:
     local = fresh_copy(tmp_path / "local")
     local.call("--cores", "2")
     there = on_slurm(cluster, tmp_path / "there")
@@ -143,7 +159,9 @@ def test_the_same_runs_tables_and_order_as_on_the_machine_itself(cluster: OneNod
     index = json.loads((there.root / OUT / "index.json").read_text())["runs"]
     wanted = [(run["engine"], str(run["repetition"])) for run in index]
     comments = [job["Comment"].split("_tiny_")[1] for job in jobs]
-    assert [(name[:6], name.split("_")[3]) for name in comments] == wanted, "submitted in the plan's order"
+    assert [(name[:6], name.split("_")[3]) for name in comments] == wanted, (
+        "submitted in the plan's order"
+    )
     again = there.submit()
     assert "Nothing to be done" in again.stdout + again.stderr
 
@@ -179,7 +197,9 @@ class TestLost:
         assert sum("Slurm's job" in detail for detail in details) == 4
         assert sum("its job was cancelled, before it began" in detail for detail in details) == 1
 
-    def test_the_rest_goes_on_and_the_call_says_what_is_missing(self, lost: tuple[OnSlurm, str]) -> None:
+    def test_the_rest_goes_on_and_the_call_says_what_is_missing(
+        self, lost: tuple[OnSlurm, str]
+    ) -> None:
         copy, said = lost
         assert "error: 4 of 6 wanted runs did not finish" in said
         assert (copy.root / OUT / "report.html").is_file()
@@ -233,10 +253,16 @@ def wait_for_limit(cluster: OneNode, job: str) -> None:
 
 
 def running(cluster: OneNode, job: str) -> bool:
-    return cluster.call("squeue", "-h", "-j", job, "-o", "%T") in {"RUNNING", "COMPLETING", "PENDING"}
+    return cluster.call("squeue", "-h", "-j", job, "-o", "%T") in {
+        "RUNNING",
+        "COMPLETING",
+        "PENDING",
+    }
 
 
-def test_a_call_beside_a_job_that_outlived_its_call_is_refused(cluster: OneNode, tmp_path: Path) -> None:
+def test_a_call_beside_a_job_that_outlived_its_call_is_refused(
+    cluster: OneNode, tmp_path: Path
+) -> None:
     copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
     (copy.root / "fake_mode").write_text("hold")
     with copy.begun():
@@ -252,7 +278,9 @@ def test_a_call_beside_a_job_that_outlived_its_call_is_refused(cluster: OneNode,
     assert [(row["status"], row["attempts"]) for row in copy.table()] == [("finished", "1")] * 2
 
 
-def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(cluster: OneNode, tmp_path: Path) -> None:
+def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(
+    cluster: OneNode, tmp_path: Path
+) -> None:
     copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
     cluster.call("scontrol", "update", "partitionname=main", "state=down")
     try:
@@ -273,7 +301,9 @@ def test_nodes_say_of_what_class_they_are_and_are_asked_for_as_configured(
     kind = {"cores": 1, "mem_mb": 2500, "slurm_partition": "main"}
     copy = on_slurm(cluster, tmp_path, nodes={"small": kind}, repetitions=1, warm_up_images=0)
     done = copy.submit(ok=False)
-    assert "of what class nodes of the kind 'small' are is not known yet" in done.stdout + done.stderr
+    assert (
+        "of what class nodes of the kind 'small' are is not known yet" in done.stdout + done.stderr
+    )
     copy.submit("nodes")
     assert json.loads((copy.root / "results/nodes/small.json").read_text())["host"] == cluster.host
     copy.submit(str(OUT / "index.json"))
@@ -314,12 +344,16 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
     local.call("--cores", "2", "--use-singularity")
     out = Path("results/apptainer")
     assert run_set(copy.root) == run_set(local.root) and len(run_set(local.root)) == 2
-    assert columns(copy.root, out) == columns(local.root, out) and "runs.csv" in columns(local.root, out)
+    assert columns(copy.root, out) == columns(local.root, out) and "runs.csv" in columns(
+        local.root, out
+    )
 
 
 @pytest.mark.skipif(LONG not in os.environ, reason=f"takes a quarter of an hour: {LONG}=1")
 @pytest.mark.parametrize("deployment", ["native", "apptainer"])
-def test_the_quick_profile_with_the_real_engines(cluster: OneNode, tmp_path: Path, deployment: str) -> None:
+def test_the_quick_profile_with_the_real_engines(
+    cluster: OneNode, tmp_path: Path, deployment: str
+) -> None:
     """Keras and JAX on digits and shapes, four times each, here and through Slurm."""
     if deployment == "apptainer" and BASE not in os.environ:
         pytest.skip(f"no base image: containers/local_base.sh makes one, {BASE} names it")
@@ -335,7 +369,9 @@ def test_the_quick_profile_with_the_real_engines(cluster: OneNode, tmp_path: Pat
     there.submit(*contained)
     out = Path("results", deployment)
     assert run_set(there.root) == run_set(local.root) and len(run_set(local.root)) == 16
-    assert columns(there.root, out) == columns(local.root, out) and len(columns(local.root, out)) > 10
+    assert (
+        columns(there.root, out) == columns(local.root, out) and len(columns(local.root, out)) > 10
+    )
 
 
 def test_a_cluster_ends_with_all_its_jobs_when_its_user_is_killed() -> None:

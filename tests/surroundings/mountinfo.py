@@ -24,7 +24,9 @@ _LOWER = f"lowerdir={SESSION}/overlay-lowerdir:{SESSION}/rootfs"
 _ROOT = "176 85 0:45 / / rw,nodev,relatime unbindable - overlay overlay"
 OVERLAY = f"{_ROOT} ro,{_LOWER},redirect_dir=on\n{EVERYWHERE}"
 # With `--overlay FOLDER:ro`.
-OVERLAID = f"{_ROOT} ro,lowerdir={SESSION}/overlay-images/0:{_LOWER.partition('=')[2]}\n{EVERYWHERE}"
+OVERLAID = (
+    f"{_ROOT} ro,lowerdir={SESSION}/overlay-images/0:{_LOWER.partition('=')[2]}\n{EVERYWHERE}"
+)
 _UPPER = f"upperdir={SESSION}/tmpfs/upper,workdir={SESSION}/tmpfs/work,xino=on"
 WRITABLE_TMPFS = f"{_ROOT} rw,{_LOWER},{_UPPER}\n{EVERYWHERE}"
 
@@ -32,7 +34,10 @@ WRITABLE_TMPFS = f"{_ROOT} rw,{_LOWER},{_UPPER}\n{EVERYWHERE}"
 def _underlay(device: str, root: str, kind: str) -> str:
     """Each of the image's folders is mounted by itself in a folder of Apptainer's."""
     places = ("/etc/hosts", "/etc/resolv.conf", "/.singularity.d", "/opt", "/usr", "/var", "/tmp")
-    own = [f"197 196 {device} {root}{place} {place} ro,nosuid,nodev master:46 - {kind}" for place in places]
+    own = [
+        f"197 196 {device} {root}{place} {place} ro,nosuid,nodev master:46 - {kind}"
+        for place in places
+    ]
     root_line = "196 85 0:44 /underlay / ro,nosuid,relatime master:45 - tmpfs tmpfs rw"
     return "\n".join([root_line, *own, EVERYWHERE])
 
@@ -42,9 +47,7 @@ UNDERLAY = _underlay("7:1", "", "squashfs /dev/loop1 ro,errors=continue")
 UNPACKED_UNDERLAY = _underlay("254:0", "/tmp/rootfs-3983366117/root", "ext4 /dev/vda rw,discard")
 # Neither of the two: the image itself is the root.
 NO_LAYER = f"172 85 7:1 / / ro,nosuid,nodev master:46 - squashfs /dev/loop1 ro,errors=continue\n{EVERYWHERE}"
-UNPACKED_NO_LAYER = (
-    f"153 42 254:0 /tmp/rootfs-3693239632/root / ro,nosuid,nodev master:3 - ext4 /dev/vda rw\n{EVERYWHERE}"
-)
+UNPACKED_NO_LAYER = f"153 42 254:0 /tmp/rootfs-3693239632/root / ro,nosuid,nodev master:3 - ext4 /dev/vda rw\n{EVERYWHERE}"
 WAYS = {
     "overlay": OVERLAY,
     "underlay": UNDERLAY,
@@ -56,7 +59,9 @@ WAYS = {
 
 def bound(target: str, source: str = "/srv") -> str:
     """The line of a bind; a file system of the machine's."""
-    return f"221 176 254:0 {source} {target} rw,nosuid,nodev,relatime master:24 - ext4 /dev/vda rw\n"
+    return (
+        f"221 176 254:0 {source} {target} rw,nosuid,nodev,relatime master:24 - ext4 /dev/vda rw\n"
+    )
 
 
 def written(text: str, folder: Path) -> Path:

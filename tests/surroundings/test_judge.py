@@ -68,7 +68,8 @@ def test_none_of_them_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "judge"), [("foreign", foreign_code), ("mapped", foreign_code), ("mounts", image_mounts)]
+    ("name", "judge"),
+    [("foreign", foreign_code), ("mapped", foreign_code), ("mounts", image_mounts)],
 )
 def test_what_was_seen_in_part_is_a_finding_and_never_none(name: str, judge: Any) -> None:
     partly = {"missing": {name: "the engine ended before"}}
@@ -78,7 +79,11 @@ def test_what_was_seen_in_part_is_a_finding_and_never_none(name: str, judge: Any
 
 @pytest.mark.parametrize(
     ("n", "words"),
-    [(3, "/a/0, /a/1, /a/2"), (4, "/a/0, /a/1, /a/2 and 1 more"), (9, "/a/0, /a/1, /a/2 and 6 more")],
+    [
+        (3, "/a/0, /a/1, /a/2"),
+        (4, "/a/0, /a/1, /a/2 and 1 more"),
+        (9, "/a/0, /a/1, /a/2 and 6 more"),
+    ],
 )
 def test_the_first_three_are_named(n: int, words: str) -> None:
     paths = [f"/a/{i}" for i in range(n)]
@@ -162,11 +167,15 @@ def test_the_order_counts_where_it_decides() -> None:
 
 def test_a_variable_that_is_not_set_is_like_an_empty_one() -> None:
     assert unlike(read(variables={}), path(""), read(variables={"LD_LIBRARY_PATH": ""})) == []
-    assert unlike(path(":/a"), path("/a")) == ["PATH: . (1 run)"], "an empty entry is the working folder"
+    assert unlike(path(":/a"), path("/a")) == ["PATH: . (1 run)"], (
+        "an empty entry is the working folder"
+    )
 
 
 def test_which_gpus_are_seen_is_no_difference() -> None:
-    cards = [read(variables={"CUDA_VISIBLE_DEVICES": card, "CUDA_DEVICE_ORDER": card}) for card in "01"]
+    cards = [
+        read(variables={"CUDA_VISIBLE_DEVICES": card, "CUDA_DEVICE_ORDER": card}) for card in "01"
+    ]
     assert unlike(*cards) == []
 
 

@@ -60,8 +60,14 @@ def test_a_python_in_usr_local_is_the_runs_own_and_so_is_what_it_is_asked_to_use
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_in_an_image_all_is_the_images_but_what_is_mounted_over_it(tmp_path: Path, way: str) -> None:
-    own = {COPY: "working copy", "/tmp/evenground-training-1000": "home folder", "/opt/mine": "working copy"}
+def test_in_an_image_all_is_the_images_but_what_is_mounted_over_it(
+    tmp_path: Path, way: str
+) -> None:
+    own = {
+        COPY: "working copy",
+        "/tmp/evenground-training-1000": "home folder",
+        "/opt/mine": "working copy",
+    }
     of_a_site = "/.singularity.d/libs/libz.so.1"
     text = (
         WAYS[way]

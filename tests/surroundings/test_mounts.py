@@ -31,9 +31,19 @@ def test_nothing_of_apptainers_is_foreign(tmp_path: Path, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "target",
-    ["/usr", "/usr/local", "/opt/evenground/engine", "/etc/ssl", "/lib64", f"{COPY}/data", f"{COPY}/src/x"],
+    [
+        "/usr",
+        "/usr/local",
+        "/opt/evenground/engine",
+        "/etc/ssl",
+        "/lib64",
+        f"{COPY}/data",
+        f"{COPY}/src/x",
+    ],
 )
-def test_what_is_bound_over_the_image_or_into_the_copy_is(tmp_path: Path, way: str, target: str) -> None:
+def test_what_is_bound_over_the_image_or_into_the_copy_is(
+    tmp_path: Path, way: str, target: str
+) -> None:
     assert foreign(WAYS[way] + bound(target), tmp_path) == [target]
     # Also where what is bound has the same path on the machine.
     assert foreign(WAYS[way] + bound(target, source=target), tmp_path) == [target]
@@ -52,7 +62,9 @@ def test_ours_are_not_foreign_but_what_is_bound_into_them_is(tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.parametrize("place", ["/etc/hosts", "/etc/passwd", "/etc/localtime", "/.singularity.d/libs"])
+@pytest.mark.parametrize(
+    "place", ["/etc/hosts", "/etc/passwd", "/etc/localtime", "/.singularity.d/libs"]
+)
 def test_what_apptainer_mounts_is_known_by_name(tmp_path: Path, place: str) -> None:
     assert foreign(OVERLAY + bound(place), tmp_path) == []
     assert foreign(OVERLAY + bound(f"{place}-not"), tmp_path) == [f"{place}-not"]
@@ -90,7 +102,9 @@ def test_of_programs_libraries_and_settings_only_the_drivers_are_expected(
 
 def test_a_disk_that_the_machine_has_in_the_copy_is_not_foreign(tmp_path: Path) -> None:
     disks = [f"{COPY}/data", f"{COPY}/results/runs"]
-    outside = bound("/") + bound(COPY) + bound(f"{COPY}2/data") + "".join(map(bound, reversed(disks)))
+    outside = (
+        bound("/") + bound(COPY) + bound(f"{COPY}2/data") + "".join(map(bound, reversed(disks)))
+    )
     assert mounted_below(Path(COPY), written(outside, tmp_path)) == disks
     inside = OVERLAY + "".join(map(bound, disks))
     assert foreign(inside, tmp_path, *disks) == [] and foreign(inside, tmp_path) == disks
@@ -113,7 +127,10 @@ def test_the_file_system_of_a_path_is_the_one_that_is_mounted_there_last(tmp_pat
         "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
         "2 1 0:50 / /home rw shared:3 master:4 - nfs4 server:/home rw",
     ]
-    lines += ["3 2 8:2 / /home/ana/disk rw - xfs /dev/sdb rw", "4 1 0:51 / /work rw - autofs auto rw"]
+    lines += [
+        "3 2 8:2 / /home/ana/disk rw - xfs /dev/sdb rw",
+        "4 1 0:51 / /work rw - autofs auto rw",
+    ]
     lines += ["5 4 0:52 / /work rw - lustre server:/work rw"]
     (tmp_path / "mountinfo").write_text("\n".join(lines))
     wanted = {
@@ -140,7 +157,10 @@ def test_here_the_mounts_can_be_read_and_without_proc_that_is_said(tmp_path: Pat
 
 
 def test_of_an_underlay_only_what_is_not_the_images_is_over_it(tmp_path: Path) -> None:
-    points = [mount.point for mount in over_image(read_mounts(written(UNDERLAY + bound("/usr"), tmp_path)))]
+    points = [
+        mount.point
+        for mount in over_image(read_mounts(written(UNDERLAY + bound("/usr"), tmp_path)))
+    ]
     assert points.count("/usr") == 1 and "/opt" not in points and "/proc" in points
     assert over_image([]) == []
 

@@ -20,7 +20,12 @@ from evenground.runs.plan import Plan, make_plan
 from working_copy import ABSENT, FAKES, WorkingCopy
 
 REASON = "no Absent in .: touch fake_installed"
-ARM = {"name": "axon_binary", "folder": "tests/fake_absent", "arm_of": "axon", "options": {"speed": 2}}
+ARM = {
+    "name": "axon_binary",
+    "folder": "tests/fake_absent",
+    "arm_of": "axon",
+    "options": {"speed": 2},
+}
 TABLES = Path("results/native/tables")
 
 
@@ -48,9 +53,13 @@ def absent(copy: WorkingCopy) -> WorkingCopy:
 
 def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> None:
     whole, plan = plan_of(absent, check=False), plan_of(absent)
-    assert absent.asked() == 2, "an arm with other options is asked for itself, and without `check` nobody is"
+    assert absent.asked() == 2, (
+        "an arm with other options is asked for itself, and without `check` nobody is"
+    )
     assert names(whole) == ["fake_a", "axon", "axon_binary"] and names(plan) == ["fake_a"]
-    assert plan.runs == tuple(run for run in whole.runs if run.engine == "fake_a"), "with their numbers"
+    assert plan.runs == tuple(run for run in whole.runs if run.engine == "fake_a"), (
+        "with their numbers"
+    )
     reasons = {"axon": ("Absent (axon)", REASON), "axon_binary": ("Absent (axon_binary)", REASON)}
     told = plan.content()["absent"]
     assert {one["name"]: (one["label"], one["reason"]) for one in told} == reasons
@@ -69,12 +78,16 @@ def test_recorded_runs_of_it_stay_wanted(absent: WorkingCopy) -> None:
     first = next(number for number, run in enumerate(whole.runs) if run.engine == "axon")
     finish(whole, first)
     plan = plan_of(absent)
-    assert names(plan) == ["fake_a", "axon"] and [one.name for one in plan.absent] == ["axon_binary"]
+    assert names(plan) == ["fake_a", "axon"] and [one.name for one in plan.absent] == [
+        "axon_binary"
+    ]
     assert [run for run in plan.runs if run.engine == "axon"] == [whole.runs[first]]
     assert {run.engine for run in plan.runs if run.place in plan.todo} == {"fake_a"}
     finish(whole, *(k for k, run in enumerate(whole.runs) if run.engine != "fake_a" and k != first))
     absent.asked()
-    assert plan_of(absent).runs == whole.runs and absent.asked() == 0, "all is recorded: nobody is asked"
+    assert plan_of(absent).runs == whole.runs and absent.asked() == 0, (
+        "all is recorded: nobody is asked"
+    )
 
 
 def test_an_engine_without_packages_for_this_python_is_left_out_like_one(
@@ -109,7 +122,9 @@ def test_an_arm_that_is_not_installed_leaves_its_engine(absent: WorkingCopy) -> 
 
 
 def test_without_any_other_engine_it_is_one_clear_line(absent: WorkingCopy) -> None:
-    with pytest.raises(EvengroundError, match=rf"^no engine of .* \(axon: {REASON}\): mend that, or add"):
+    with pytest.raises(
+        EvengroundError, match=rf"^no engine of .* \(axon: {REASON}\): mend that, or add"
+    ):
         plan_of(absent, engines=[ABSENT])
 
 
@@ -145,8 +160,13 @@ def said(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(absent: WorkingCopy) -> None:
-    absent.settings |= {"engines": [FAKES[0], ABSENT], "stand_ins": {"elixir": "axon", "mnist": "tiny"}}
+def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(
+    absent: WorkingCopy,
+) -> None:
+    absent.settings |= {
+        "engines": [FAKES[0], ABSENT],
+        "stand_ins": {"elixir": "axon", "mnist": "tiny"},
+    }
     done = absent.call("--cores", "2")
     assert said(done) == [f"axon left out: {REASON}"]
     assert absent.trainings() == 2 and absent.asked() == 1
@@ -155,7 +175,8 @@ def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(absent:
     assert judged["T1"]["verdict"] == "cannot be tested here"
     assert judged["T1"]["reason"] == f"engine axon not installed: {REASON}"
     assert (
-        judged["X1"]["reason"] == f"engine axon_binary absent: {REASON}" or "absent" in judged["X1"]["reason"]
+        judged["X1"]["reason"] == f"engine axon_binary absent: {REASON}"
+        or "absent" in judged["X1"]["reason"]
     )
     page = (absent.root / "results/native/report.html").read_text()
     assert f"Left out, not installed on this machine: Absent (axon) ({REASON})." in page
@@ -188,7 +209,9 @@ def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(absent:
 def test_with_no_engine_left_nothing_is_trained(absent: WorkingCopy) -> None:
     absent.settings["engines"] = [ABSENT, ARM]
     done = absent.call("--cores", "2", ok=False)
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
+    lines = [
+        line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")
+    ]
     assert len(lines) == 1 and REASON in lines[0] and absent.trainings() == 0
 
 
@@ -197,7 +220,16 @@ def test_a_training_finds_its_place_without_asking(absent: WorkingCopy) -> None:
     absent.settings["engines"] = [FAKES[0], ABSENT]
     settings = absent.root / "experiment.json"
     settings.write_text(json.dumps(load_experiment(absent.settings).model_dump(mode="json")))
-    words = ["--experiment", "experiment.json", "--place", "elsewhere/tiny/fake_a/0/r1", "--attempt", "1"]
+    words = [
+        "--experiment",
+        "experiment.json",
+        "--place",
+        "elsewhere/tiny/fake_a/0/r1",
+        "--attempt",
+        "1",
+    ]
     command = [sys.executable, "scripts/train.py", *words, "--warm-up", "no"]
-    done = subprocess.run(command, cwd=absent.root, env=absent.environ(), capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=absent.root, env=absent.environ(), capture_output=True, text=True
+    )
     assert "'elsewhere' is another machine" in done.stderr and absent.asked() == 0

@@ -45,14 +45,24 @@ def test_without_apptainer_nothing_is_built_or_trained(
     monkeypatch.setenv("PATH", path_without_apptainer(tmp_path / "bin"))
     copy.settings["engines"] = ["jax"]
     done = copy.call("--cores", "1", "--use-singularity", ok=False)
-    assert len(errors(done)) == 1 and errors(done)[0].startswith("error: Apptainer: not installed (")
+    assert len(errors(done)) == 1 and errors(done)[0].startswith(
+        "error: Apptainer: not installed ("
+    )
     assert "install Apptainer" in errors(done)[0]
-    assert not list((copy.root / "results").rglob("outcome.json")) and not (copy.root / "cache").exists()
-    assert (copy.root / OUT / "plan.json").is_file() and not (copy.root / "results/native/plan.json").exists()
+    assert (
+        not list((copy.root / "results").rglob("outcome.json"))
+        and not (copy.root / "cache").exists()
+    )
+    assert (copy.root / OUT / "plan.json").is_file() and not (
+        copy.root / "results/native/plan.json"
+    ).exists()
 
     done = copy.call("--cores", "1", "--use-singularity", "preflight", ok=False)
     assert " NO  Apptainer: not installed -> install" in done.stdout
-    assert "  !  image jax: to be built" in done.stdout and "dataset tiny: generated here" in done.stdout
+    assert (
+        "  !  image jax: to be built" in done.stdout
+        and "dataset tiny: generated here" in done.stdout
+    )
 
 
 def test_the_parameter_alone_means_the_same_as_the_flag(
@@ -60,7 +70,9 @@ def test_the_parameter_alone_means_the_same_as_the_flag(
 ) -> None:
     monkeypatch.setenv("PATH", path_without_apptainer(tmp_path / "bin"))
     copy.settings |= {"engines": ["jax"], "deployment": "apptainer"}
-    assert errors(copy.call("--cores", "1", ok=False))[0].startswith("error: Apptainer: not installed (")
+    assert errors(copy.call("--cores", "1", ok=False))[0].startswith(
+        "error: Apptainer: not installed ("
+    )
 
 
 def test_an_engine_without_an_environment_is_one_clear_line(copy: WorkingCopy) -> None:
@@ -79,7 +91,9 @@ class Contained:
     def call(self, *arguments: str, within: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
         command = [*within, sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
         command += ["--workflow-profile", "profiles/quick"]
-        return subprocess.run(command, cwd=self.root, env=self.environ, capture_output=True, text=True)
+        return subprocess.run(
+            command, cwd=self.root, env=self.environ, capture_output=True, text=True
+        )
 
     def index(self) -> dict:  # type: ignore[type-arg]
         return json.loads((self.root / OUT / "index.json").read_text())
@@ -96,7 +110,9 @@ class Contained:
     @contextmanager
     def one_run_missing(self) -> Iterator[None]:
         """Take a finished training of JAX away, so that a call would train; put it back afterwards."""
-        path = self.root / next(run["path"] for run in self.index()["runs"] if run["engine"] == "jax")
+        path = self.root / next(
+            run["path"] for run in self.index()["runs"] if run["engine"] == "jax"
+        )
         aside = path.rename(self.root / "aside")
         try:
             yield
@@ -167,9 +183,9 @@ class TestInContainers:
             names = lines[0].split(",")
             last = dict(zip(names, lines[-1].split(","), strict=True))
             assert float(last["cpu_s"]) > 0.5, "CPU of the whole tree"
-        figures = json.loads((contained.root / contained.index()["calibration"]["path"]).read_text())[
-            "figures"
-        ]
+        figures = json.loads(
+            (contained.root / contained.index()["calibration"]["path"]).read_text()
+        )["figures"]
         assert figures["cpu_total_kernel"]["passed"]
 
     def test_nothing_is_left_in_the_working_copy(self, contained: Contained) -> None:
@@ -186,7 +202,9 @@ class TestInContainers:
     def test_native_runs_are_others(self, contained: Contained) -> None:
         done = contained.call("--dry-run")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert any(line.split() == ["train", "16"] for line in done.stdout.splitlines()), done.stdout
+        assert any(line.split() == ["train", "16"] for line in done.stdout.splitlines()), (
+            done.stdout
+        )
 
     def test_a_training_in_an_image_that_was_copied_in(self, contained: Contained) -> None:
         """The record is gone and the image's time is another: it is looked at again, and is the same."""
@@ -198,9 +216,13 @@ class TestInContainers:
             assert done.returncode == 0 and "building" not in done.stdout, done.stdout + done.stderr
             assert contained.record("jax").is_file() and contained.attempts() == before
             done = contained.call("--use-singularity", "runs")
-            assert done.returncode == 0 and contained.attempts() == before + 1, done.stdout + done.stderr
+            assert done.returncode == 0 and contained.attempts() == before + 1, (
+                done.stdout + done.stderr
+            )
 
-    def test_an_image_of_something_else_is_refused(self, contained: Contained, tmp_path: Path) -> None:
+    def test_an_image_of_something_else_is_refused(
+        self, contained: Contained, tmp_path: Path
+    ) -> None:
         """An image of Keras under the name of JAX's, in a cache of its own."""
         environ = {**contained.environ, "EVENGROUND_CACHE": str(tmp_path)}
         (tmp_path / "images").mkdir()
@@ -214,9 +236,13 @@ class TestInContainers:
             str(tmp_path / "log"),
         ]
         command = [sys.executable, *words]
-        done = subprocess.run(command, cwd=contained.root, env=environ, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=contained.root, env=environ, capture_output=True, text=True
+        )
         said = errors(done)
-        assert len(said) == 1 and "was not built from this definition, pins, files and base" in said[0]
+        assert (
+            len(said) == 1 and "was not built from this definition, pins, files and base" in said[0]
+        )
         assert not (tmp_path / "r.json").exists()
 
     def test_a_killed_pipeline_leaves_no_training_behind(self, contained: Contained) -> None:
@@ -231,7 +257,9 @@ class TestInContainers:
             assert wait_until(lambda: trainings_in(contained.root) == 0, 20)
             contained.call("--unlock")
 
-    def test_a_user_who_may_not_make_namespaces_is_told_apptainers_reason(self, contained: Contained) -> None:
+    def test_a_user_who_may_not_make_namespaces_is_told_apptainers_reason(
+        self, contained: Contained
+    ) -> None:
         """A user namespace without a group in it: the kernel lets nobody there make another one."""
         nobody = ["unshare", "--map-root-user", "unshare", "--user", "--map-user=1000"]
         before = contained.attempts()
@@ -258,7 +286,9 @@ class TestInContainers:
         whole.replace(image)
         assert contained.attempts() == before
 
-    def test_another_image_than_that_of_finished_runs_is_refused(self, contained: Contained) -> None:
+    def test_another_image_than_that_of_finished_runs_is_refused(
+        self, contained: Contained
+    ) -> None:
         image = contained.image("jax")
         kept = shutil.copy2(image, contained.root / "kept.sif")
         with image.open("ab") as file:

@@ -42,7 +42,14 @@ class TestRepro:
         self, space: Workspace, tmp_path: Path
     ) -> None:
         cloned = clone(space, tmp_path / "clone")
-        for name in ("tables", "figures", "normalised", "metrics.json", "verdicts.json", "index.json"):
+        for name in (
+            "tables",
+            "figures",
+            "normalised",
+            "metrics.json",
+            "verdicts.json",
+            "index.json",
+        ):
             path = cloned.root / OUT / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         cloned.run("snakemake", "--cores", "1", "figures")
@@ -88,7 +95,9 @@ class TestRepro:
         array.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
         for changes in ({}, {"seed": 3}):
             said = space.repro_says(ok=False, **changes)
-            assert f"a prepared array is changed: {array.name}" in said and space.copy.trainings() == 0
+            assert (
+                f"a prepared array is changed: {array.name}" in said and space.copy.trainings() == 0
+            )
         array.write_bytes(before)
         assert space.repro(seed=2022) == 0
 
@@ -162,7 +171,9 @@ class TestRepro:
         assert any("training_s" in name for name in changed[f"{OUT}/metrics.json"])
         space.dvc("plots", "show", "--out", "plots")
         page = (space.root / "plots/index.html").read_text()
-        assert all(title in page for title in ("Training time of every run", "Mean CPU use", "Mean memory"))
+        assert all(
+            title in page for title in ("Training time of every run", "Mean CPU use", "Mean memory")
+        )
         shutil.rmtree(space.root / "plots")
 
     def test_killed_in_the_middle_only_the_missing_ones_are_made(self, space: Workspace) -> None:
@@ -198,7 +209,10 @@ def test_a_list_is_a_sweep_for_dvc_too(tmp_path: Path) -> None:
     assert space.repro(epochs=[epochs + 1, epochs]) == 4
     assert space.repro(epochs=[epochs, epochs + 1]) == 0, "in whatever order"
     parts = space.out / "parts"
-    assert sorted(path.name for path in parts.iterdir()) == [f"epochs-{epochs}", f"epochs-{epochs + 1}"]
+    assert sorted(path.name for path in parts.iterdir()) == [
+        f"epochs-{epochs}",
+        f"epochs-{epochs + 1}",
+    ]
     table = (space.out / "tables/scaling.csv").read_text()
     assert table.startswith("machine,dataset,engine,epochs,")
     lock = (space.root / "dvc.lock").read_bytes()

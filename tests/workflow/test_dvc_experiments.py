@@ -30,10 +30,12 @@ def deployments(space: Workspace) -> list[str]:
     """How each run of the present index was made, as the run itself says."""
     index = json.loads((space.out / "index.json").read_text())
     records = [
-        json.loads((space.root / run["path"] / "environment.json").read_text()) for run in index["runs"]
+        json.loads((space.root / run["path"] / "environment.json").read_text())
+        for run in index["runs"]
     ]
     return [
-        f"{record['deployment']} {(record['image'] or {}).get('name', '')[:6]}".strip() for record in records
+        f"{record['deployment']} {(record['image'] or {}).get('name', '')[:6]}".strip()
+        for record in records
     ]
 
 
@@ -87,7 +89,9 @@ class TestExperiments:
         """The temporary workspace has the runs of `dvc.lock`; what it makes comes with `dvc exp apply`."""
         space.commit()
         before, count = space.tracked(), len(runs(space))
-        said = space.dvc("exp", "run", "--temp", "--name", "more", "-S", "epochs=5", "-S", "repetitions=2")
+        said = space.dvc(
+            "exp", "run", "--temp", "--name", "more", "-S", "epochs=5", "-S", "repetitions=2"
+        )
         assert said.count("trained in") == 2 and "building the environment" not in said
         assert space.tracked() == before and space.copy.trainings() == 0
 
@@ -95,7 +99,9 @@ class TestExperiments:
         assert len(runs(space)) == count + 2 and len(space.table()) == 4 and space.epochs() == {5}
         assert space.repro(epochs=5, repetitions=2) == 0
 
-    def test_a_run_that_dvc_does_not_know_is_kept_by_commit_and_lost_without(self, space: Workspace) -> None:
+    def test_a_run_that_dvc_does_not_know_is_kept_by_commit_and_lost_without(
+        self, space: Workspace
+    ) -> None:
         """DVC lays out what `dvc.lock` names, over whatever is there."""
         kept = self.plain_call(space, seed=70)
         space.dvc("commit", "--force")

@@ -38,7 +38,9 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     space.copy.settings |= {"warm_up_images": 0, "time_limit_s": 120.0}
     yield space
     for pid in processes(space.root):
-        os.kill(pid, signal.SIGKILL)  # only where a test failed: the next training on this machine would wait
+        os.kill(
+            pid, signal.SIGKILL
+        )  # only where a test failed: the next training on this machine would wait
 
 
 def processes(root: Path) -> dict[int, list[bytes]]:
@@ -83,7 +85,11 @@ class Held:
         (self.root / "fake_mode").unlink()
 
     def pid(self, what: str) -> int:
-        ends = {"engine": b"fake_engine/train.py", "train.py": b"scripts/train.py", "snakemake": b"snakemake"}
+        ends = {
+            "engine": b"fake_engine/train.py",
+            "train.py": b"scripts/train.py",
+            "snakemake": b"snakemake",
+        }
         # Commands of an environment start its Python with an option.
         scripts = {
             pid: next((word for word in words[1:] if not word.startswith(b"-")), b"")
@@ -155,7 +161,9 @@ class TestCutOff:
         lock = space.root / ".snakemake/evenground.lock"
         known = lock.read_text()
         lock.write_text("before-a-restart 1")
-        assert "if no call is at work there: snakemake --unlock --cores 1" in space.dvc("repro", ok=False)
+        assert "if no call is at work there: snakemake --unlock --cores 1" in space.dvc(
+            "repro", ok=False
+        )
         lock.write_text(known)
 
     def test_a_killed_dvc_ends_all_that_it_called(self, space: Workspace) -> None:
@@ -215,7 +223,9 @@ class TestDamaged:
         (run.parents[4] / "notes.txt").write_text("beside the runs: no harm")
         table = (space.root / OUT / "tables/runs.csv").read_bytes()
         assert "Nothing to be done" in space.run("snakemake", "--cores", "1") and begun(space) == 0
-        assert (space.root / OUT / "tables/runs.csv").read_bytes() == table and len(runs(space)) == 2
+        assert (space.root / OUT / "tables/runs.csv").read_bytes() == table and len(
+            runs(space)
+        ) == 2
 
 
 @pytest.mark.slow
@@ -223,7 +233,10 @@ def test_a_full_disk(space: Workspace) -> None:
     """First below `results`, then of DVC's cache; both in a mount namespace of their own."""
     unshare = ["unshare", "--map-root-user", "--mount"]
     probe = ["sh", "-c", "mount -t tmpfs tmpfs /mnt"]
-    if shutil.which("unshare") is None or subprocess.run([*unshare, *probe], capture_output=True).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*unshare, *probe], capture_output=True).returncode
+    ):
         pytest.skip("no small file system can be mounted here")
     space.copy.settings |= {"seed": 31}
     space.write_parameters()

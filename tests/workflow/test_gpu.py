@@ -17,8 +17,12 @@ from stand_in_driver import build, uuid
 from working_copy import WorkingCopy, fresh_copy, wait_until
 
 H100 = "NVIDIA H100 80GB HBM3"
-EIGHT = "cards 8\n" + "".join(f"name.{n} {H100}\nused.{n} {1000 + n}\nutil.{n} {10 * n}\n" for n in range(8))
-MIXED = "cards 2\nname.0 NVIDIA GeForce RTX 2060\nname.1 NVIDIA A100-PCIE-40GB\nutil.0 11\nutil.1 22\n"
+EIGHT = "cards 8\n" + "".join(
+    f"name.{n} {H100}\nused.{n} {1000 + n}\nutil.{n} {10 * n}\n" for n in range(8)
+)
+MIXED = (
+    "cards 2\nname.0 NVIDIA GeForce RTX 2060\nname.1 NVIDIA A100-PCIE-40GB\nutil.0 11\nutil.1 22\n"
+)
 MIG = f"cards 2\nname {H100}\nmig.1 1\ninstances.1 1\nused.1/mig0 777\nused.0 9000\n"
 # A MIG instance of a card, and nothing of the other card is free.
 BROKEN = "fail.InitWithFlags 18\n"
@@ -34,7 +38,9 @@ class Site:
     copy: WorkingCopy
     answers: Path
 
-    def call(self, answers: str, visible: str | None = None, ok: bool = True, **settings: Any) -> str:
+    def call(
+        self, answers: str, visible: str | None = None, ok: bool = True, **settings: Any
+    ) -> str:
         """Train on such a machine; what was said."""
         self.answers.write_text(answers)
         self.copy.settings |= settings
@@ -55,7 +61,9 @@ class Site:
     def runs(self) -> list[Path]:
         """Folders of the finished runs of the last call."""
         index = json.loads((self.copy.root / "results/native/index.json").read_text())
-        return [self.copy.root / run["path"] for run in index["runs"] if run["status"] == "finished"]
+        return [
+            self.copy.root / run["path"] for run in index["runs"] if run["status"] == "finished"
+        ]
 
     def table(self) -> list[dict[str, str]]:
         """The table of runs."""
@@ -71,7 +79,11 @@ def site(tmp_path: Path) -> Site:
     (tmp_path / "driver").mkdir()
     driver = build(tmp_path / "driver", "cc", f'-DANSWERS="{answers}"')
     copy = fresh_copy(tmp_path / "copy")
-    copy.settings |= {"engines": copy.settings["engines"][:1], "repetitions": 1, "warm_up_images": 0}
+    copy.settings |= {
+        "engines": copy.settings["engines"][:1],
+        "repetitions": 1,
+        "warm_up_images": 0,
+    }
     copy.variables = {"LD_LIBRARY_PATH": str(driver)}
     return Site(copy, answers)
 
@@ -93,14 +105,23 @@ def column(run: Path, name: str) -> set[float]:
 
 
 @pytest.mark.slow
-def test_of_eight_equal_cards_each_is_the_same_class_and_only_the_chosen_one_is_measured(site: Site) -> None:
+def test_of_eight_equal_cards_each_is_the_same_class_and_only_the_chosen_one_is_measured(
+    site: Site,
+) -> None:
     site.call(EIGHT, gpu="5")
     (first,) = site.runs()
     assert column(first, "gpu_util_pct") == {50} and column(first, "vram_used_bytes") == {1005}
     gpu = record_of(first)["gpu"]
-    assert (gpu["uuid"], gpu["name"], gpu["cards"], gpu["accelerator"]) == (uuid(5), H100, 8, "cuda")
+    assert (gpu["uuid"], gpu["name"], gpu["cards"], gpu["accelerator"]) == (
+        uuid(5),
+        H100,
+        8,
+        "cuda",
+    )
     assert device_of(first).startswith("cuda:")
-    assert record_of(first)["surroundings"]["variables"]["CUDA_VISIBLE_DEVICES"] == "the chosen card"
+    assert (
+        record_of(first)["surroundings"]["variables"]["CUDA_VISIBLE_DEVICES"] == "the chosen card"
+    )
     # Another card of the eight: nothing is to be trained anew.
     assert "trained in" not in site.call(EIGHT, gpu="2")
     assert site.runs() == [first]
@@ -151,8 +172,12 @@ def test_cards_that_the_caller_hides_are_not_read_beside_a_training(site: Site) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("answers", "util_pct"), [(LOST, 33), (FORBIDDEN, 44)], ids=["lost", "forbidden"])
-def test_a_card_that_cannot_be_used_is_passed_over(site: Site, answers: str, util_pct: float) -> None:
+@pytest.mark.parametrize(
+    ("answers", "util_pct"), [(LOST, 33), (FORBIDDEN, 44)], ids=["lost", "forbidden"]
+)
+def test_a_card_that_cannot_be_used_is_passed_over(
+    site: Site, answers: str, util_pct: float
+) -> None:
     said = site.call(answers)
     assert "Traceback" not in said
     (run,) = site.runs()
@@ -171,7 +196,9 @@ def test_jobs_of_a_cluster_are_not_given_the_card_of_the_machine_that_submits_th
     commands, seen, copy = tmp_path / "bin", tmp_path / "seen", site.copy
     commands.mkdir()
     for name in ("sacct", "sacctmgr", "sbatch", "scontrol", "sinfo", "squeue", "sshare"):
-        said = f'echo "card=$CUDA_VISIBLE_DEVICES" >> {seen}; exit 1' if name == "sbatch" else "exit 0"
+        said = (
+            f'echo "card=$CUDA_VISIBLE_DEVICES" >> {seen}; exit 1' if name == "sbatch" else "exit 0"
+        )
         (commands / name).write_text(f"#!/bin/sh\n{said}\n")
         (commands / name).chmod(0o755)
     copy.variables |= {"PATH": f"{commands}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "3"}
@@ -187,7 +214,9 @@ def test_jobs_of_a_cluster_are_not_given_the_card_of_the_machine_that_submits_th
 
 
 @pytest.mark.slow
-def test_a_training_on_the_processor_where_cuda_was_planned_is_never_a_finished_run(site: Site) -> None:
+def test_a_training_on_the_processor_where_cuda_was_planned_is_never_a_finished_run(
+    site: Site,
+) -> None:
     (site.copy.root / "fake_mode").write_text("on-cpu")
     said = site.call(EIGHT)
     assert "accelerator is cpu, asked was cuda" in said

@@ -25,7 +25,11 @@ def test_a_limited_arm_is_trained_extrapolated_and_named(copy: WorkingCopy) -> N
     # Half of its epochs have a step after the first one: how exact the extrapolation is can be told.
     copy.settings["epochs"] = 4
     copy.settings["engines"] = [*copy.settings["engines"], ARM]
-    copy.settings["stand_ins"] = {"elixir": "fake_a", "elixir_without_exla": "part", "mnist": "tiny"}
+    copy.settings["stand_ins"] = {
+        "elixir": "fake_a",
+        "elixir_without_exla": "part",
+        "mnist": "tiny",
+    }
     copy.call("--cores", "2", str(RESULTS / "report.html"))
     index = json.loads((copy.root / RESULTS / "index.json").read_text())
     assert [engine["train_limit"] for engine in index["engines"]] == [None, None, 32]
@@ -44,6 +48,8 @@ def test_a_limited_arm_is_trained_extrapolated_and_named(copy: WorkingCopy) -> N
     assert ours["reason"].endswith("part extrapolated from 32 of 80 images")
     # Between two samples nothing passes on the thesis's clock, and a fake training takes no time.
     assert "part extrapolated from 32 of 80 images" in published["reason"]
-    assert {row["reason"] for row in rows(copy, "time_ratio", engine="part")} == {"trained on 32 images only"}
+    assert {row["reason"] for row in rows(copy, "time_ratio", engine="part")} == {
+        "trained on 32 images only"
+    }
     assert float(rows(copy, "training_time", engine="part", measure="training_s")[0]["median"]) < 1
     assert "Fake (part), 32 images" in (copy.root / RESULTS / "report.html").read_text()

@@ -30,7 +30,16 @@ TABLE = "results/native/tables/runs.csv"
 def begun(copy: WorkingCopy, *arguments: str) -> subprocess.Popen[bytes]:
     """A call at work beside the test."""
     (copy.root / "settings.yaml").write_text(yaml.safe_dump(copy.settings))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", "--cores", "2", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--configfile",
+        "settings.yaml",
+        "--cores",
+        "2",
+        *arguments,
+    ]
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=copy.root, env=copy.environ(), **quiet)
 
@@ -44,7 +53,10 @@ def training_script(copy: WorkingCopy) -> int:
     """The process of scripts/train.py: the sidecar and the engine are further down."""
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words, folder = (process / "cmdline").read_bytes().split(b"\0"), (process / "cwd").resolve()
+            words, folder = (
+                (process / "cmdline").read_bytes().split(b"\0"),
+                (process / "cwd").resolve(),
+            )
         except OSError:
             continue
         if folder == copy.root and b"scripts/train.py" in words[1:3]:
@@ -86,7 +98,14 @@ def test_another_machine_is_an_outcome(copy: WorkingCopy) -> None:
     study = make_study(copy.settings, copy.root)
     write_study(study)
     elsewhere = Path("cray-1-nogpu-1", *study.first.runs[0].place.parts[1:])
-    words = ["--experiment", "results/native/experiment.json", "--place", elsewhere, "--attempt", "1"]
+    words = [
+        "--experiment",
+        "results/native/experiment.json",
+        "--place",
+        elsewhere,
+        "--attempt",
+        "1",
+    ]
     command = [sys.executable, "scripts/train.py", *words, "--warm-up", "no"]
     done = subprocess.run(command, cwd=copy.root, capture_output=True, text=True)
     assert done.returncode == 0 and "FAILED: other-machine: 'cray-1-nogpu-1'" in done.stderr
@@ -100,11 +119,17 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
 ) -> None:
     """No card is held there, and none is chosen beside the key `gpu`."""
     stand_in.answers("cards 2\n")
-    environ = {name: value for name, value in os.environ.items() if name != VISIBLE} | stand_in.env()
+    environ = {
+        name: value for name, value in os.environ.items() if name != VISIBLE
+    } | stand_in.env()
     code = "from evenground.runs.machine import this_machine; print(this_machine().name)"
     command = [sys.executable, "-c", code]
     asked = subprocess.run(
-        command, env={**environ, "PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
+        command,
+        env={**environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     wanted = asked.stdout.strip()
     given = {**copy.settings, "gpu": "5", "machine": wanted, "nodes": {"some": {}}}
@@ -112,7 +137,9 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
     write_json(copy.root / NODES / "some.json", {"class": wanted, "description": "a node"})
     place = make_plan(load_experiment(given), copy.root, check=False).runs[0].place
     words = ["--experiment", "one.json", "--place", place, "--attempt", "1", "--warm-up", "no"]
-    subprocess.run([sys.executable, "scripts/train.py", *words], cwd=copy.root, env=environ, check=True)
+    subprocess.run(
+        [sys.executable, "scripts/train.py", *words], cwd=copy.root, env=environ, check=True
+    )
     ended = json.loads((copy.root / "results/attempts" / place / "1/outcome.json").read_text())
     assert ended["reason"] == "other-machine" and "gpu: 5: there is no such card" in ended["detail"]
 
@@ -138,8 +165,14 @@ def test_how_many_cores_a_cluster_is_asked_for_has_to_be_known(copy: WorkingCopy
     slurm = ("--workflow-profile", "profiles/slurm", "--dry-run")
     copy.call(*slurm)
     done = copy.call(*slurm, "--cores", "2", ok=False)
-    assert "error: --cores would limit what every job asks the scheduler for" in done.stdout + done.stderr
+    assert (
+        "error: --cores would limit what every job asks the scheduler for"
+        in done.stdout + done.stderr
+    )
     copy.settings["threads"] = "all"
     done = copy.call(*slurm, ok=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
-    assert len(said) == 1 and "how many cores a training asks for on this cluster is not known" in said[0]
+    assert (
+        len(said) == 1
+        and "how many cores a training asks for on this cluster is not known" in said[0]
+    )

@@ -23,7 +23,9 @@ def drawn(copy: WorkingCopy) -> dict[str, bytes]:
     made = copy.root / OUT
     walked = [(Path(above), names) for above, _, names in os.walk(made, followlinks=True)]
     files = [above / name for above, names in walked if above.name != "made" for name in names]
-    return {str(file.relative_to(made)): file.read_bytes() for file in files if file.name != "plan.json"}
+    return {
+        str(file.relative_to(made)): file.read_bytes() for file in files if file.name != "plan.json"
+    }
 
 
 def say(copy: WorkingCopy, *arguments: str, ok: bool = True) -> str:
@@ -74,7 +76,11 @@ def of_another_commit(name: str) -> Callable[[Path], None]:
     return lambda root: (root / OUT / name).write_text("of another commit")
 
 
-FIGURES = ("figures/training_time.svg", "figures/timeline_tiny_fake_a.png", "figures/samples_tiny.csv")
+FIGURES = (
+    "figures/training_time.svg",
+    "figures/timeline_tiny_fake_a.png",
+    "figures/samples_tiny.csv",
+)
 HARMS = {
     "as in a tidy-up": [remove("tables"), remove(FIGURES[0]), remove("index.json")],
     "figures": [remove(name) for name in FIGURES[1:]],
@@ -88,14 +94,18 @@ HARMS = {
     "links into a cache that is gone": [
         break_link(name) for name in ("tables/runs.csv", "index.json", FIGURES[0])
     ],
-    "files of another commit": [of_another_commit(name) for name in ("verdicts.json", "tables/runs.md")],
+    "files of another commit": [
+        of_another_commit(name) for name in ("verdicts.json", "tables/runs.md")
+    ],
     "all but complete.json": [all_but_complete],
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("harms", HARMS.values(), ids=HARMS)
-def test_what_is_missing_is_made_again(made: WorkingCopy, harms: Sequence[Callable[[Path], None]]) -> None:
+def test_what_is_missing_is_made_again(
+    made: WorkingCopy, harms: Sequence[Callable[[Path], None]]
+) -> None:
     before = drawn(made)
     for harm in harms:
         harm(made.root)
@@ -155,8 +165,16 @@ def run_of(copy: WorkingCopy) -> Path:
 @pytest.mark.parametrize(
     ("name", "harm"),
     [
-        *(("samples.csv", "missing"), ("environment.json", "changed"), ("outcome.json", "lost link")),
-        *(("manifest.json", "missing"), ("manifest.json", "changed"), ("manifest.json", "lost link")),
+        *(
+            ("samples.csv", "missing"),
+            ("environment.json", "changed"),
+            ("outcome.json", "lost link"),
+        ),
+        *(
+            ("manifest.json", "missing"),
+            ("manifest.json", "changed"),
+            ("manifest.json", "lost link"),
+        ),
     ],
 )
 def test_a_run_that_lacks_a_file_is_missed_loudly(made: WorkingCopy, name: str, harm: str) -> None:
@@ -191,11 +209,15 @@ def test_what_the_message_says_brings_the_run_back(made: WorkingCopy) -> None:
     run = run_of(made)
     content = (run / "samples.csv").read_bytes()
     (run / "samples.csv").write_bytes(b"t\n")
-    (line,) = (line for line in say(made, ok=False).splitlines() if "a recorded run was changed" in line)
+    (line,) = (
+        line for line in say(made, ok=False).splitlines() if "a recorded run was changed" in line
+    )
     command = line[line.index("./evenground aside ") :].replace(
         "./evenground", f"{made.python} scripts/aside.py"
     )
-    subprocess.run(command.replace("aside.py aside", "aside.py"), shell=True, cwd=made.root, check=True)
+    subprocess.run(
+        command.replace("aside.py aside", "aside.py"), shell=True, cwd=made.root, check=True
+    )
     say(made)
     assert made.trainings() == 1
     aside = made.root / "results/aside" / run.relative_to(made.root / "results")
@@ -218,7 +240,12 @@ def test_results_may_be_links_at_any_depth(tmp_path: Path) -> None:
     before, run = drawn(copy), run_of(copy).relative_to(copy.root)
     assert copy.trainings() == 2
     rounds: list[list[Path | str]] = [
-        [run / "samples.csv", run / "manifest.json", OUT / "index.json", OUT / "figures/figures.json"],
+        [
+            run / "samples.csv",
+            run / "manifest.json",
+            OUT / "index.json",
+            OUT / "figures/figures.json",
+        ],
         [run, run.parents[3], OUT / "tables", OUT / "normalised"],
         ["results/runs", OUT],
         ["results", "data/prepared"],
@@ -231,7 +258,9 @@ def test_results_may_be_links_at_any_depth(tmp_path: Path) -> None:
     copy.settings["epochs"] = 3
     say(copy)
     assert copy.trainings() == 2
-    assert "prepared data is not at hand" not in (copy.root / OUT / "figures/figures.json").read_text()
+    assert (
+        "prepared data is not at hand" not in (copy.root / OUT / "figures/figures.json").read_text()
+    )
 
 
 @pytest.mark.slow
@@ -256,7 +285,10 @@ def test_a_disk_that_is_not_mounted_is_named_before_anything_is_trained(tmp_path
     copy = fresh_copy(tmp_path / "work")
     (copy.root / "results/runs").symlink_to("/no/such/disk")
     said = say(copy, ok=False)
-    assert f"error: it is a link to /no/such/disk, which is not there ({copy.root}/results/runs)" in said
+    assert (
+        f"error: it is a link to /no/such/disk, which is not there ({copy.root}/results/runs)"
+        in said
+    )
     assert copy.trainings() == 0
 
 
@@ -279,7 +311,9 @@ def test_a_table_that_goes_missing_during_the_call_is_missed(made: WorkingCopy) 
         str(OUT / "figures/figures.json"),
         "--records",
     ]
-    done = subprocess.run([*command, *map(str, records)], cwd=made.root, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *map(str, records)], cwd=made.root, capture_output=True, text=True
+    )
     assert done.returncode == 1 and f"{OUT}/tables/quality.md is missing" in done.stderr
     say(made)
 
@@ -298,7 +332,14 @@ def test_read_only_links_into_a_cache_are_replaced_for_an_ordinary_user(tmp_path
     claims = copy.root / "claims.yaml"
     claims.write_text(claims.read_text().replace("34.21 %", "34 %"))
     give(tmp_path)
-    command = [*as_user("ordinary"), copy.python, "-m", "snakemake", "--configfile", "settings.yaml"]
+    command = [
+        *as_user("ordinary"),
+        copy.python,
+        "-m",
+        "snakemake",
+        "--configfile",
+        "settings.yaml",
+    ]
     environ = {**copy.environ(), "HOME": str(tmp_path)}
     done = subprocess.run(
         [*command, "--cores", "2"], cwd=copy.root, env=environ, capture_output=True, text=True

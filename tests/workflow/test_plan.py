@@ -87,7 +87,9 @@ def test_other_looks_train_nothing_and_are_in_the_index(copy: WorkingCopy) -> No
     assert not plan.todo and len(plan.runs) == 8
     write_plan(plan)
     written = json.loads((copy.root / "results/native/plan.json").read_text())
-    assert TypeAdapter(Report).validate_python(written["report"]) == Report(0.1, {}, (4, 8), "blocks")
+    assert TypeAdapter(Report).validate_python(written["report"]) == Report(
+        0.1, {}, (4, 8), "blocks"
+    )
     write_plan(plan_of(copy, repetitions=4, looks="precision"))
     written = json.loads((copy.root / "results/native/plan.json").read_text())
     assert TypeAdapter(Report).validate_python(written["report"]).looks == "precision"
@@ -98,14 +100,20 @@ def with_card(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """This machine, as if it had a GPU."""
     chosen = Chosen(Card(index=0, name="NVIDIA A100", uuid="GPU-1", near_cpus=(1,)))
     machine = replace(
-        this_machine(), gpu=chosen.model, driver="580.95.05", look=Look((chosen.card,)), choice=Choice(chosen)
+        this_machine(),
+        gpu=chosen.model,
+        driver="580.95.05",
+        look=Look((chosen.card,)),
+        choice=Choice(chosen),
     )
     monkeypatch.setattr("evenground.runs.plan.this_machine", lambda gpu: machine)
     return machine
 
 
 @pytest.mark.usefixtures("with_card")
-def test_on_a_machine_with_a_gpu_auto_is_cuda_and_never_told_to_an_engine(copy: WorkingCopy) -> None:
+def test_on_a_machine_with_a_gpu_auto_is_cuda_and_never_told_to_an_engine(
+    copy: WorkingCopy,
+) -> None:
     plan = plan_of(copy)
     assert plan.accelerator == "cuda" and plan.content()["parameters"]["accelerator"] == "cuda"
     assert "nvidia-a100" in plan.machine
@@ -126,7 +134,9 @@ def test_an_arm_that_has_no_gpu_trains_on_the_processor_and_is_refused_where_cud
     plan = plan_of(copy, engines=engines)
     told = {name: plan.accelerator_of(plan.engine(name)) for name in ("fake_a", "slow")}
     assert told == {"fake_a": "cuda", "slow": "cpu"}
-    with pytest.raises(EvengroundError, match="'slow' computes on the processor only, with speed: 2"):
+    with pytest.raises(
+        EvengroundError, match="'slow' computes on the processor only, with speed: 2"
+    ):
         plan_of(copy, engines=engines, accelerator="cuda")
 
 
@@ -219,7 +229,9 @@ def test_the_order_is_randomised_complete_blocks(copy: WorkingCopy) -> None:
     assert len(firsts) == 4
     assert [run.order for run in plan.runs] == list(range(1, 81))
     assert plan.runs[:16] == plan_of(copy, repetitions=4, datasets=["tiny", "shapes"]).runs
-    assert plan.runs != plan_of(copy, repetitions=20, datasets=["tiny", "shapes"], order_seed=2).runs
+    assert (
+        plan.runs != plan_of(copy, repetitions=20, datasets=["tiny", "shapes"], order_seed=2).runs
+    )
 
 
 def finish(plan: Plan) -> None:
@@ -254,14 +266,18 @@ def test_a_failed_attempt_is_followed_by_the_next_number(copy: WorkingCopy) -> N
 
 
 def test_a_foreign_class_without_runs_is_refused(copy: WorkingCopy) -> None:
-    with pytest.raises(EvengroundError, match="no wanted run is recorded for the machine class 'cray-1'"):
+    with pytest.raises(
+        EvengroundError, match="no wanted run is recorded for the machine class 'cray-1'"
+    ):
         plan_of(copy, machine="cray-1")
 
 
 def test_a_foreign_class_is_replayed(copy: WorkingCopy) -> None:
     here = plan_of(copy)
     for run in here.runs:
-        folder = Path(str(here.root / "results/runs" / run.place).replace(here.machine, "cray-1-nogpu-1"))
+        folder = Path(
+            str(here.root / "results/runs" / run.place).replace(here.machine, "cray-1-nogpu-1")
+        )
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")
     plan = plan_of(copy, machine="cray-1-nogpu-1")
@@ -274,7 +290,10 @@ def test_a_foreign_class_is_replayed(copy: WorkingCopy) -> None:
     [
         ({"datasets": ["tinny"]}, "unknown dataset 'tinny'.*did you mean 'tiny'"),
         ({"engines": ["kerras"]}, "unknown engine 'kerras'.*did you mean 'keras'"),
-        ({"engines": [{"name": "jax", "options": {"jit": True}}]}, "engine 'jax' has no option 'jit'"),
+        (
+            {"engines": [{"name": "jax", "options": {"jit": True}}]},
+            "engine 'jax' has no option 'jit'",
+        ),
     ],
 )
 def test_unknown_names_are_refused_in_one_line(
@@ -285,7 +304,9 @@ def test_unknown_names_are_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_the_sidecars_code_changes_every_key_and_how_it_is_calibrated_changes_none(copy: WorkingCopy) -> None:
+def test_the_sidecars_code_changes_every_key_and_how_it_is_calibrated_changes_none(
+    copy: WorkingCopy,
+) -> None:
     before, calibrated = keys(plan_of(copy)), plan_of(copy).content()["calibration"]
     loads = copy.root / "src/evenground/sidecar/calibration/loads.py"
     loads.write_text(loads.read_text() + "# changed\n")
@@ -349,6 +370,8 @@ def test_the_plan_says_how_much_there_is_and_how_much_is_trained(copy: WorkingCo
 
 
 def test_a_train_limit_without_one_step_is_refused(copy: WorkingCopy) -> None:
-    with pytest.raises(EvengroundError, match=r"'arm' has a train_limit of 31, .*batch_size is 32") as caught:
+    with pytest.raises(
+        EvengroundError, match=r"'arm' has a train_limit of 31, .*batch_size is 32"
+    ) as caught:
         plan_of(copy, **limited(copy, 31))
     assert "\n" not in str(caught.value)

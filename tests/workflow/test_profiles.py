@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 OTHERS = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml"))
 OTHERS.remove("default")
 RULES = set(
-    re.findall(r"^ *rule (\w+):", "".join(p.read_text() for p in (ROOT / "rules").glob("*.smk")), re.M)
+    re.findall(
+        r"^ *rule (\w+):", "".join(p.read_text() for p in (ROOT / "rules").glob("*.smk")), re.M
+    )
 )
 
 

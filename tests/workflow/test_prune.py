@@ -49,9 +49,15 @@ class Space:
 
     def run(self, *command: str | Path, ok: bool = True, cwd: Path | None = None) -> str:
         """Call a command: what it printed, or of one that must fail its error."""
-        who = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        who = {
+            f"GIT_{who}_{what}": "t@t"
+            for who in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
         environ = {**os.environ, **who}
-        done = subprocess.run(command, cwd=cwd or self.root, env=environ, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=cwd or self.root, env=environ, capture_output=True, text=True
+        )
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done.stdout if ok else done.stderr
 
@@ -68,7 +74,9 @@ class Space:
     def refused(self, *arguments: str | Path) -> str:
         """The one line it is refused with; no run is gone."""
         before = self.runs()
-        said = self.run(sys.executable, self.root / "scripts/prune.py", "--yes", *arguments, ok=False)
+        said = self.run(
+            sys.executable, self.root / "scripts/prune.py", "--yes", *arguments, ok=False
+        )
         assert said.startswith("error: ") and said.count("\n") == 1
         assert self.runs() == before
         return said
@@ -83,7 +91,9 @@ class Space:
         return {path.parent.name for path in (self.root / top).glob("*/*/*/*/r1")}
 
     def taken(self) -> int:
-        return sum(path.stat().st_size for path in (self.root / "results").rglob("*") if path.is_file())
+        return sum(
+            path.stat().st_size for path in (self.root / "results").rglob("*") if path.is_file()
+        )
 
 
 @pytest.fixture
@@ -98,7 +108,13 @@ def space(tmp_path: Path) -> Space:
     write_json(space.root / INDEX, names("main"))
     write_json(space.root / "results/apptainer/index.json", names("image"))
     write_json(space.root / "results/native/parts/epochs-2/index.json", names("part"))
-    run = {"machine": "machine", "dataset": "tiny", "engine": "fake", "key": "planned", "repetition": 1}
+    run = {
+        "machine": "machine",
+        "dataset": "tiny",
+        "engine": "fake",
+        "key": "planned",
+        "repetition": 1,
+    }
     write_json(space.root / "results/native/plan.json", {"runs": [run]})
     return space
 
@@ -139,7 +155,9 @@ class TestPrune:
         space.prune("--yes", "--keep", one, "--keep", parts)
         assert space.runs() == space.runs(ATTEMPTS) == KEPT | OLD
 
-    def test_a_bundle_that_is_given_keeps_its_runs(self, space: Space, tmp_path: Path, bundle: Path) -> None:
+    def test_a_bundle_that_is_given_keeps_its_runs(
+        self, space: Space, tmp_path: Path, bundle: Path
+    ) -> None:
         extract(bundle, tmp_path / "bundle")
         index = json.loads(find_index(tmp_path / "bundle").read_text())
         named = sorted(places(index, "bundle"))
@@ -162,7 +180,9 @@ class TestPrune:
         assert f"not an index of runs ({torn})" in space.refused("--keep", torn)
         half = tmp_path / "half.zip"
         half.write_bytes(bundle.read_bytes()[:100_000])
-        assert f"it cannot be read: File is not a zip file ({half})" in space.refused("--keep", half)
+        assert f"it cannot be read: File is not a zip file ({half})" in space.refused(
+            "--keep", half
+        )
 
     def test_a_torn_index_here_is_refused(self, space: Space) -> None:
         (space.root / INDEX).write_text("{")
@@ -209,7 +229,14 @@ class TestPrune:
         space.prune("--yes")
         assert space.runs() == KEPT
         stored(space, "fewer")
-        collect = ("gc", "--force", "--workspace", "--all-branches", "--all-tags", "--all-experiments")
+        collect = (
+            "gc",
+            "--force",
+            "--workspace",
+            "--all-branches",
+            "--all-tags",
+            "--all-experiments",
+        )
         space.dvc(*collect)
         assert copies(space) == KEPT | OLD
         space.git("checkout", "--quiet", "before")
@@ -240,7 +267,11 @@ def test_the_lock_of_a_killed_snakemake(tmp_path: Path) -> None:
     (tmp_path / "Snakefile").write_text('rule x:\n    output: "x"\n    shell: "exec sleep 60"\n')
     call = [sys.executable, "-m", "snakemake", "--cores", "1"]
     process = subprocess.Popen(
-        call, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        call,
+        cwd=tmp_path,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     while not list((tmp_path / ".snakemake").glob("locks/*")) and process.poll() is None:
         time.sleep(0.1)

@@ -49,12 +49,16 @@ def test_stand_ins_are_judged_without_a_training(copy: WorkingCopy) -> None:
         with verdicts.open(encoding="utf-8") as file:
             return [row for row in csv.DictReader(file) if row["claim"] == "T1"]
 
-    assert {row["verdict"] for row in times()} == {"cannot be tested here"} and copy.trainings() == 4
+    assert {row["verdict"] for row in times()} == {
+        "cannot be tested here"
+    } and copy.trainings() == 4
     players = {"elixir": "fake_a", "python": "fake_b", "mnist": "tiny"}
     copy.settings["stand_ins"] = players
     ours, published = times()
     assert float(ours["estimate"]) > 0 and (ours["n_a"], ours["n_b"]) == ("2", "2")
-    assert ours["demonstration"].startswith("fake_a as elixir; fake_b as python; tiny as mnist; epochs 2 ")
+    assert ours["demonstration"].startswith(
+        "fake_a as elixir; fake_b as python; tiny as mnist; epochs 2 "
+    )
     assert ours["verdict"] == published["verdict"] == "too few runs"
     assert copy.trainings() == 0
 
@@ -110,7 +114,9 @@ def test_order_is_enforced_whatever_the_cores(called: Called) -> None:
     copy, log = called
     wanted = [f"seed={2022 + run['repetition']}" for run in index(copy)["runs"]]
     begun = [line for line in log if line.startswith("begin")]
-    assert [next(word for word in line.split() if word.startswith("seed=")) for line in begun] == wanted
+    assert [
+        next(word for word in line.split() if word.startswith("seed=")) for line in begun
+    ] == wanted
     turns = [line.removeprefix("warm-up ").split()[0] for line in log]
     assert turns == ["begin", "end"] * (len(log) // 2), "two trainings ran at once"
 
@@ -123,7 +129,9 @@ def test_warm_up_comes_first_once_per_engine_and_is_not_counted(
     assert sum(line.startswith("warm-up") for line in begun) == 2
     assert begun[0].startswith("warm-up") and "epochs=1" in begun[0]
     runs = index(copy)["runs"]
-    records = [json.loads((copy.root / run["path"] / "environment.json").read_text()) for run in runs]
+    records = [
+        json.loads((copy.root / run["path"] / "environment.json").read_text()) for run in runs
+    ]
     warm_ups = [record["warm_up"] for record in records if record["warm_up"]]
     assert len(runs) == 6 and len(warm_ups) == 2
     assert all(warm_up["images"] == 32 and warm_up["wall_s"] > 0 for warm_up in warm_ups)
@@ -198,14 +206,24 @@ def test_a_changed_record_is_refused(called: Called, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: WorkingCopy) -> None:
-    copy.settings |= {"repetitions": 1, "engines": copy.settings["engines"][:1], "warm_up_images": 0}
+    copy.settings |= {
+        "repetitions": 1,
+        "engines": copy.settings["engines"][:1],
+        "warm_up_images": 0,
+    }
     (copy.root / "fake_mode").write_text("crash")
     done = copy.call("--cores", "2", "all", ok=False)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: 1 of 1")]
+    said = [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if line.startswith("error: 1 of 1")
+    ]
     assert len(said) == 1 and "crashed" in said[0]
     last = done.stderr.splitlines()[-2:]
     assert last[0] == "1 of 1 wanted runs did not finish:", "after Snakemake's own words"
-    assert last[1].startswith("  tiny fake_a r1: crashed: exit code 1; last line: the fake engine was told")
+    assert last[1].startswith(
+        "  tiny fake_a r1: crashed: exit code 1; last line: the fake engine was told"
+    )
     log = copy.root / last[1].rpartition("(")[2].rstrip(")")
     assert "the fake engine was told to crash" in log.read_text()
     assert (copy.root / "results/native/figures/figures.json").is_file(), "it draws before it fails"
@@ -218,7 +236,9 @@ def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: Work
     (copy.root / "fake_mode").unlink()
     assert "did not finish" not in copy.call("--cores", "2", "all").stderr
     page = (copy.root / "results/native/report.html").read_text()
-    assert "<code>snakemake --configfile settings.yaml --cores 2 all</code>" in page, "under: Do it again"
+    assert "<code>snakemake --configfile settings.yaml --cores 2 all</code>" in page, (
+        "under: Do it again"
+    )
     assert [(row["status"], row["attempts"]) for row in table(copy)] == [("finished", "2")]
     nothing = copy.call("--cores", "2", "--dry-run")
     assert "Nothing to be done" in nothing.stdout + nothing.stderr
@@ -258,7 +278,11 @@ def test_bad_configuration_is_one_clear_line(
 
 @pytest.mark.slow
 def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingCopy) -> None:
-    copy.settings |= {"repetitions": 1, "engines": copy.settings["engines"][:1], "warm_up_images": 0}
+    copy.settings |= {
+        "repetitions": 1,
+        "engines": copy.settings["engines"][:1],
+        "warm_up_images": 0,
+    }
     made = copy.calibrated()
     made.unlink()
     copy.call("--cores", "2", "results/native/index.json")
@@ -273,8 +297,14 @@ def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingC
 
 
 @pytest.mark.slow
-def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(copy: WorkingCopy) -> None:
-    copy.settings |= {"repetitions": 1, "engines": copy.settings["engines"][:1], "warm_up_images": 0}
+def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(
+    copy: WorkingCopy,
+) -> None:
+    copy.settings |= {
+        "repetitions": 1,
+        "engines": copy.settings["engines"][:1],
+        "warm_up_images": 0,
+    }
     loads = copy.root / "src/evenground/sidecar/calibration/loads.py"
     future = "from __future__ import annotations\n"
     broken = future + 'if __name__ == "__main__":\n    raise SystemExit("no load today")\n'

@@ -47,7 +47,11 @@ def repro(copy: WorkingCopy, git: bool = False) -> float:
         subprocess.run(["git", "init", "--quiet"], cwd=copy.root, check=True)
     began_s = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro"], cwd=copy.root, env=environ, capture_output=True, text=True
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=copy.root,
+        env=environ,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return time.monotonic() - began_s
@@ -86,7 +90,9 @@ class TestAThousandRuns:
         copy.settings |= {"repetitions": REPETITIONS}
         copy.log()
         recorded_s = repro(copy)
-        assert len(json.loads((copy.root / "results/native/index.json").read_text())["runs"]) == RUNS
+        assert (
+            len(json.loads((copy.root / "results/native/index.json").read_text())["runs"]) == RUNS
+        )
         lock = (copy.root / "dvc.lock").read_bytes()
         took_s = repro(copy)
         assert copy.trainings() == 0 and (copy.root / "dvc.lock").read_bytes() == lock

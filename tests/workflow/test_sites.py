@@ -62,11 +62,15 @@ def test_in_an_image_an_engine_finds_nothing_of_a_site_and_only_what_a_caller_bi
         found = seen_by_engines(contained, "--use-singularity", f"--apptainer-args={asked}")
         assert without_binds(found) == without_binds(bare), arguments
     profile = ["--workflow-profile", str(tmp_path / "site/profile")]
-    assert without_binds(seen_by_engines(contained, "--use-singularity", *profile)) == without_binds(bare)
+    assert without_binds(
+        seen_by_engines(contained, "--use-singularity", *profile)
+    ) == without_binds(bare)
 
 
 def without_binds(found: list[object]) -> list[object]:
     """What a site and a caller bind is there; a working copy below /tmp is seen with that, or by itself."""
     for one in found[0]:  # type: ignore[attr-defined]
-        one["mounts"] = [place for place in one["mounts"] if "/site" not in place and place != one["cwd"]]
+        one["mounts"] = [
+            place for place in one["mounts"] if "/site" not in place and place != one["cwd"]
+        ]
     return found

@@ -73,7 +73,9 @@ REFUSED = {
         variables={"SINGULARITY_PID": "1"},
     ),
     "elsewhere": Situation(
-        "it begins there in /tmp, not in {copy}", "unset APPTAINER_PWD", variables={"APPTAINER_PWD": "/tmp"}
+        "it begins there in /tmp, not in {copy}",
+        "unset APPTAINER_PWD",
+        variables={"APPTAINER_PWD": "/tmp"},
     ),
     "proc not mounted": Situation(
         "the machine's processes are not seen there: No such file",
@@ -91,7 +93,9 @@ REFUSED = {
         variables={"APPTAINER_WRITABLE_TMPFS": "1"},
     ),
     "a value that is none": Situation(
-        "FATAL: While parsing environment variables", "unset APPTAINER_PID", variables={"APPTAINER_PID": "2"}
+        "FATAL: While parsing environment variables",
+        "unset APPTAINER_PID",
+        variables={"APPTAINER_PID": "2"},
     ),
     "results that cannot be written": Situation(
         "what is written there to {copy}/results/runs does not reach it: Read-only file system",
@@ -173,7 +177,9 @@ def with_settings(settings: Mapping[str, str], folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def told(copy: WorkingCopy, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[list[str], list[str]]:
+def told(
+    copy: WorkingCopy, tmp_path: Path, request: pytest.FixtureRequest
+) -> tuple[list[str], list[str]]:
     """A situation, made: the command to call within, and the arguments."""
     situation: Situation = request.param
     places = {"copy": copy.root, "other": tmp_path}
@@ -246,7 +252,9 @@ def test_a_colon_in_the_path_of_the_working_copy(tmp_path: Path) -> None:
     copy.settings |= {"engines": locked_engines(copy.root)[:1]}
     copy.variables = {"EVENGROUND_CONTAINER_BASE": str(copy.root / "Snakefile")}
     line = refused(copy, *CONTAINED)
-    assert f"':' in its path, where Apptainer parts it ({copy.root}): move it to another path" in line
+    assert (
+        f"':' in its path, where Apptainer parts it ({copy.root}): move it to another path" in line
+    )
 
 
 @contextmanager
@@ -270,7 +278,10 @@ def without_rights() -> list[str]:
     """The command that starts another one that may read only what its user may read, root's too."""
     lost = "-dac_override,-dac_read_search"
     words = ["setpriv", f"--bounding-set={lost}", f"--inh-caps={lost}"]
-    if not shutil.which("setpriv") or subprocess.run([*words, "true"], capture_output=True).returncode:
+    if (
+        not shutil.which("setpriv")
+        or subprocess.run([*words, "true"], capture_output=True).returncode
+    ):
         return []
     return words
 
@@ -283,7 +294,9 @@ def test_an_image_that_may_not_be_read(copy: WorkingCopy) -> None:
         assert f"the image of 'locked' may not be read ({file})" in line and mend in line
         file.parent.chmod(0)
         line = refused(copy, *CONTAINED, within=without_rights())
-        assert "the image of 'locked' cannot be looked at: Permission denied" in line and mend in line
+        assert (
+            "the image of 'locked' cannot be looked at: Permission denied" in line and mend in line
+        )
 
 
 def test_half_an_image(copy: WorkingCopy) -> None:
@@ -297,11 +310,14 @@ def test_half_an_image(copy: WorkingCopy) -> None:
         assert "the image of 'locked' cannot be run: FATAL: " in line
         assert (
             "unexpected EOF" in line
-            and f"to have it built, move it and {record.relative_to(copy.root)}, if there, away" in line
+            and f"to have it built, move it and {record.relative_to(copy.root)}, if there, away"
+            in line
         )
 
 
-def test_by_a_link_and_with_a_sites_binds_under_the_older_name(copy: WorkingCopy, tmp_path: Path) -> None:
+def test_by_a_link_and_with_a_sites_binds_under_the_older_name(
+    copy: WorkingCopy, tmp_path: Path
+) -> None:
     (tmp_path / "link").symlink_to(copy.root)
     copy.variables["SINGULARITY_BIND"] = copy.variables.pop("APPTAINER_BIND")
     (seen,) = looked(copy, *CONTAINED[2:], entered=tmp_path / "link")
@@ -329,7 +345,9 @@ def test_links_to_paths_with_a_comma_or_a_colon(copy: WorkingCopy) -> None:
     assert not [place for place in record["mounts"] if place.startswith(("/mnt", str(copy.root)))]
 
 
-def test_an_unpacked_image_is_kept_and_without_a_warm_up_the_run_is_a_finding(copy: WorkingCopy) -> None:
+def test_an_unpacked_image_is_kept_and_without_a_warm_up_the_run_is_a_finding(
+    copy: WorkingCopy,
+) -> None:
     copy.settings["warm_up_images"] = 0
     copy.variables |= {
         "APPTAINER_UNSQUASH": "1",

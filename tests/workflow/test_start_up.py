@@ -15,9 +15,15 @@ SET_FOR_PYTHON = {"PYTHONSAFEPATH": "1", "PYTHONOPTIMIZE": "2", "PYTHONPYCACHEPR
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "we{i}rd 'one' \"two\" %s $x; ü"])
-def test_steps_find_their_neighbours_whatever_is_set_and_wherever_they_lie(tmp_path: Path, name: str) -> None:
+def test_steps_find_their_neighbours_whatever_is_set_and_wherever_they_lie(
+    tmp_path: Path, name: str
+) -> None:
     copy = fresh_copy(tmp_path / name)
-    copy.settings |= {"engines": locked_engines(copy.root), "repetitions": 1, "mirrors": ["/no/{x}"]}
+    copy.settings |= {
+        "engines": locked_engines(copy.root),
+        "repetitions": 1,
+        "mirrors": ["/no/{x}"],
+    }
     (copy.root / "cache").rename(tmp_path / "cache %s")
     copy.variables = {**SET_FOR_PYTHON, "EVENGROUND_CACHE": str(tmp_path / "cache %s")}
     copy.call("--cores", "2", "runs")
@@ -45,5 +51,7 @@ def test_a_broken_environment_of_an_engine_is_built_anew_before_it_trains(
     done = copy.call("--cores", "1", "--dry-run", "runs")
     words = "the environment 'locked' is broken: its Python cannot be started: No such file or directory"
     assert (words in done.stderr.splitlines()) is broken
-    assert ("rule environment:" in done.stdout + done.stderr or "environment " in done.stdout) is broken
+    assert (
+        "rule environment:" in done.stdout + done.stderr or "environment " in done.stdout
+    ) is broken
     assert (folder / MARKER).exists() is not broken

@@ -44,10 +44,16 @@ def asked(copy: WorkingCopy, **kinds: str) -> dict[str, Any]:
 def test_one_value_of_each_is_one_part_under_its_old_name(copy: WorkingCopy) -> None:
     study = study_of(copy)
     (part,) = study.parts
-    assert part.results == study.results == Path("results/native") and not part.settings and not study.swept
+    assert (
+        part.results == study.results == Path("results/native")
+        and not part.settings
+        and not study.swept
+    )
     write_study(study)
     assert not (copy.root / "results/native/parts.json").exists()
-    assert json.loads((copy.root / "results/native/experiment.json").read_text())["machine"] == "here"
+    assert (
+        json.loads((copy.root / "results/native/experiment.json").read_text())["machine"] == "here"
+    )
 
 
 def test_lists_are_a_cross_product_of_parts_with_keys_of_their_own(copy: WorkingCopy) -> None:
@@ -89,7 +95,10 @@ def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"batch_size": []}, r"the list 'batch_size' = \[\] is empty \(params.yaml\): give each value once"),
+        (
+            {"batch_size": []},
+            r"the list 'batch_size' = \[\] is empty \(params.yaml\): give each value once",
+        ),
         ({"threads": [2, 2]}, r"the list 'threads' = \[2, 2\] names a value twice"),
         ({"epochs": [1, 0]}, r"'epochs' = 0 is not allowed"),
         ({"epochs": [1, [2]]}, r"'epochs' = \[2\] is not allowed"),
@@ -99,10 +108,19 @@ def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy
             r"1,600 points of epochs, batch_size",
         ),
         ({"registry": {"tiny": SMALL}}, r"pictures of 9x32 pixels are too small for network 'cnn'"),
-        ({"batch_size": [8, 100]}, r"'tiny' has 80 training images, less than one batch .*batch_size is 100"),
-        ({"machine": ["here", "cray-2"]}, r"no wanted run is recorded for the machine class 'cray-2'"),
+        (
+            {"batch_size": [8, 100]},
+            r"'tiny' has 80 training images, less than one batch .*batch_size is 100",
+        ),
+        (
+            {"machine": ["here", "cray-2"]},
+            r"no wanted run is recorded for the machine class 'cray-2'",
+        ),
         ({"machine": "recorded"}, r"no run of this experiment is recorded, of any machine class"),
-        ({"nodes": {"big": {"core": 2}}}, r"unknown key 'nodes.big.core' = 2 .*did you mean 'cores'"),
+        (
+            {"nodes": {"big": {"core": 2}}},
+            r"unknown key 'nodes.big.core' = 2 .*did you mean 'cores'",
+        ),
         (
             {"nodes": {"big": {}}},
             r"of what class nodes of the kind 'big' are is not known yet .*results/nodes/big",
@@ -119,7 +137,10 @@ def test_runs_that_were_copied_here_from_another_machine_are_a_part(copy: Workin
     record(study_of(copy).first, OTHER)
     here = this_machine().name
     study = study_of(copy, machine=["here", OTHER])
-    assert study.machines == [here, OTHER] and [part.plan.trains for part in study.parts] == [True, False]
+    assert study.machines == [here, OTHER] and [part.plan.trains for part in study.parts] == [
+        True,
+        False,
+    ]
     assert study.parts[1].name == f"native/parts/{OTHER}"
     assert set(study.todo) == {run.place for run in study.parts[0].plan.runs}
     assert {run.machine for run in study.parts[1].plan.runs} == {OTHER}
@@ -187,6 +208,10 @@ def test_what_is_written_says_which_parts_there_are(copy: WorkingCopy) -> None:
     for part in written["parts"]:
         point = json.loads((copy.root / part["folder"] / "experiment.json").read_text())
         plan = json.loads((copy.root / part["folder"] / "plan.json").read_text())
-        assert point["batch_size"] == part["settings"]["batch_size"] == plan["parameters"]["batch_size"]
+        assert (
+            point["batch_size"]
+            == part["settings"]["batch_size"]
+            == plan["parameters"]["batch_size"]
+        )
     again = make_study(json.loads((results / "experiment.json").read_text()), copy.root)
     assert list(again.by_place) == list(study.by_place)

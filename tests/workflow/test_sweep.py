@@ -113,7 +113,9 @@ def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
     assert counts_of_times(rows) == {"2"}
     for name in (here, OTHER):
         own = table(copy, "training_time", name)
-        assert [row for row in rows if row["machine"] == name] == [{"machine": name, **row} for row in own]
+        assert [row for row in rows if row["machine"] == name] == [
+            {"machine": name, **row} for row in own
+        ]
         said = (copy.root / RESULTS / f"parts/{name}/tables/training_time.md").read_text()
         assert ("Cray 1, 8 cores" in said) == (name == OTHER)
     assert {row["machine"] for row in table(copy, "engines_by_machine")} == {here, OTHER}
@@ -130,7 +132,10 @@ def test_a_part_that_fails_fails_the_call_after_all_was_drawn(copy: WorkingCopy)
     failed = copy.call("--cores", "2", ok=False)
     assert "4 of 8 wanted runs did not finish" in failed.stdout + failed.stderr
     rows = table(copy, "runs")
-    assert {(row["batch_size"], row["status"]) for row in rows} == {("4", "finished"), ("8", "failed")}
+    assert {(row["batch_size"], row["status"]) for row in rows} == {
+        ("4", "finished"),
+        ("8", "failed"),
+    }
     assert (copy.root / RESULTS / "report.html").is_file()
     (copy.root / "fake_mode").unlink()
     copy.trainings()

@@ -17,7 +17,9 @@ import jaxlib
 VERSIONS = {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
 # Where JAX says why a plugin does not start; it raises nothing.
 LOGGER = logging.getLogger("jax._src.xla_bridge")
-NOTHING_SAID = "it gives no reason; it does not look where there is no /dev/nvidia0 and no /dev/nvidiactl"
+NOTHING_SAID = (
+    "it gives no reason; it does not look where there is no /dev/nvidia0 and no /dev/nvidiactl"
+)
 
 
 def configure(arguments: Namespace) -> str:
@@ -25,7 +27,9 @@ def configure(arguments: Namespace) -> str:
     options = arguments.options
     if options["convolution"] not in ("auto", "patches", "direct"):
         raise protocol.EngineError(
-            f"unknown way '{options['convolution']}'", "--option convolution", "auto, patches, direct"
+            f"unknown way '{options['convolution']}'",
+            "--option convolution",
+            "auto, patches, direct",
         )
     # The size of XLA's thread pool on the CPU; of the two names the first one counts.
     os.environ["PJRT_NPROC"] = os.environ["NPROC"] = str(arguments.threads)

@@ -66,7 +66,11 @@ def initialise(network: Network, seed: int) -> tuple[HostArrays, HostArrays]:
 
 
 def apply(
-    network: Network, parameters: Arrays, statistics: Arrays, images: jax.Array, key: jax.Array | None = None
+    network: Network,
+    parameters: Arrays,
+    statistics: Arrays,
+    images: jax.Array,
+    key: jax.Array | None = None,
 ) -> tuple[jax.Array, Arrays]:
     """Logits (N, classes) and new moving statistics. With `key` in training mode, else in inference mode."""
     new = dict(statistics)
@@ -116,8 +120,13 @@ def max_pool(x: jax.Array) -> jax.Array:
         return jnp.where(left >= right, left, right)
 
     n, height, width, channels = x.shape
-    x = x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels)
-    upper, lower = larger(x[:, :, 0, :, 0], x[:, :, 0, :, 1]), larger(x[:, :, 1, :, 0], x[:, :, 1, :, 1])
+    x = x[:, : height // 2 * 2, : width // 2 * 2].reshape(
+        n, height // 2, 2, width // 2, 2, channels
+    )
+    upper, lower = (
+        larger(x[:, :, 0, :, 0], x[:, :, 0, :, 1]),
+        larger(x[:, :, 1, :, 0], x[:, :, 1, :, 1]),
+    )
     return larger(upper, lower)
 
 
@@ -133,7 +142,9 @@ def convolve_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
     rows, columns, channels, filters = kernel.shape
     n, height, width = x.shape[0], x.shape[1] - rows + 1, x.shape[2] - columns + 1
     shifted = [x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    patches = jnp.concatenate(shifted, axis=3).reshape(n * height * width, rows * columns * channels)
+    patches = jnp.concatenate(shifted, axis=3).reshape(
+        n * height * width, rows * columns * channels
+    )
     return (patches @ kernel.reshape(-1, filters)).reshape(n, height, width, filters)
 
 

@@ -10,7 +10,11 @@ from training import make_step, new_epoch, new_state, predict
 
 import train
 
-OPTIONS: dict[str, protocol.Option] = {**train.OPTIONS, "adam_epsilon": 1e-7, "batch_norm_momentum": 0.99}
+OPTIONS: dict[str, protocol.Option] = {
+    **train.OPTIONS,
+    "adam_epsilon": 1e-7,
+    "batch_norm_momentum": 0.99,
+}
 
 
 def main() -> None:
@@ -32,7 +36,9 @@ def main() -> None:
         weights = protocol.same_weights(protocol.load_weights(given.weights), weights)
     if given.export_weights:
         protocol.save_weights(given.export_weights, weights)
-    parameters, statistics = ({name: weights[name] for name in part} for part in (parameters, statistics))
+    parameters, statistics = (
+        {name: weights[name] for name in part} for part in (parameters, statistics)
+    )
     state = new_state(parameters, statistics, given.seed)
 
     step, losses = make_step(network, given.learning_rate, options["adam_epsilon"]), []

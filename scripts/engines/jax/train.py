@@ -19,7 +19,9 @@ OPTIONS: dict[str, protocol.Option] = {
 }
 
 
-def train(step: Step, state: State, data: protocol.Split, given: Namespace, events: protocol.Events) -> State:
+def train(
+    step: Step, state: State, data: protocol.Split, given: Namespace, events: protocol.Events
+) -> State:
     """All epochs, in the given order; the short last batch is left out."""
     batch_size = given.batch_size
     batches = len(data.images) // batch_size
@@ -32,7 +34,9 @@ def train(step: Step, state: State, data: protocol.Split, given: Namespace, even
             if epoch == 1 and batch == 0:
                 events.emit("first_batch_end", epoch=1, loss=float(state.loss_sum))
         loss, accuracy = float(state.loss_sum) / batches, int(state.hits) / (batches * batch_size)
-        events.emit("epoch_end", epoch=epoch, loss=loss, accuracy=accuracy, images=batches * batch_size)
+        events.emit(
+            "epoch_end", epoch=epoch, loss=loss, accuracy=accuracy, images=batches * batch_size
+        )
     return state
 
 
@@ -56,7 +60,9 @@ def main() -> None:
     data = protocol.load_dataset(given.dataset, given.network, given.batch_size, *limits)
     events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
 
-    network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))
+    network = Network(
+        given.network, data.shape, data.classes, convolution=device.convolution(given)
+    )
     step = make_step(network, given.learning_rate)
     state = new_state(*initialise(network, given.seed), given.seed)
     events.emit(

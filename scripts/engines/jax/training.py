@@ -30,8 +30,12 @@ class State(NamedTuple):
 
 def new_state(parameters: HostArrays, statistics: HostArrays, seed: int) -> State:
     """These weights on the device, an optimiser at rest; `seed` decides what dropout drops."""
-    momentum, velocity = ({name: np.zeros_like(p) for name, p in parameters.items()} for _ in range(2))
-    state = State(parameters, statistics, momentum, velocity, np.int32(0), jax.random.key(seed), *NO_TOTALS)
+    momentum, velocity = (
+        {name: np.zeros_like(p) for name, p in parameters.items()} for _ in range(2)
+    )
+    state = State(
+        parameters, statistics, momentum, velocity, np.int32(0), jax.random.key(seed), *NO_TOTALS
+    )
     return jax.block_until_ready(jax.device_put(state))
 
 
@@ -41,7 +45,9 @@ def new_epoch(state: State) -> State:
     return state._replace(loss_sum=loss_sum, hits=hits)
 
 
-def adam(state: State, gradients: Arrays, learning_rate: float, epsilon: float) -> tuple[Arrays, ...]:
+def adam(
+    state: State, gradients: Arrays, learning_rate: float, epsilon: float
+) -> tuple[Arrays, ...]:
     """Parameters, momentum and velocity after Keras's Adam: epsilon stands outside the bias correction."""
     beta_1, beta_2 = 0.9, 0.999
     t = (state.step + 1).astype(jnp.float32)
@@ -49,7 +55,10 @@ def adam(state: State, gradients: Arrays, learning_rate: float, epsilon: float) 
     momentum = jax.tree.map(lambda m, g: m + (g - m) * (1 - beta_1), state.momentum, gradients)
     velocity = jax.tree.map(lambda v, g: v + (g * g - v) * (1 - beta_2), state.velocity, gradients)
     parameters = jax.tree.map(
-        lambda p, m, v: p - m * alpha / (jnp.sqrt(v) + epsilon), state.parameters, momentum, velocity
+        lambda p, m, v: p - m * alpha / (jnp.sqrt(v) + epsilon),
+        state.parameters,
+        momentum,
+        velocity,
     )
     return parameters, momentum, velocity
 

@@ -26,7 +26,13 @@ VERSIONS = {"keras": keras.__version__, "tensorflow": tf.__version__}
 WHEELS = Path(tf.__file__).parents[1] / "nvidia"
 # TensorFlow says which libraries it lacks only where it is told to say all; the engine is told to be quiet.
 LOUD = {"TF_CPP_MIN_LOG_LEVEL": "0", "TF_CPP_VMODULE": "dso_loader=1"}
-TELLING = ("Could not load", "Could not find", "Cannot dlopen", "failed call", "Ignoring visible gpu")
+TELLING = (
+    "Could not load",
+    "Could not find",
+    "Cannot dlopen",
+    "failed call",
+    "Ignoring visible gpu",
+)
 LOOK_S = 120
 
 
@@ -42,7 +48,9 @@ def configure(arguments: Namespace) -> str:
     if arguments.accelerator == "cuda":
         gpu = protocol.one_gpu("TensorFlow", visible_gpus(), why_no_gpu)
         tf.config.experimental.set_memory_growth(gpu, arguments.options["memory_growth"])
-        return "cuda:" + tf.config.experimental.get_device_details(gpu).get("device_name", "unknown")
+        return "cuda:" + tf.config.experimental.get_device_details(gpu).get(
+            "device_name", "unknown"
+        )
     protocol.hide_gpus()
     tf.config.set_visible_devices([], "GPU")
     return "cpu"

@@ -22,7 +22,9 @@ def chosen(options: Mapping[str, Option]) -> str:
     """`pipeline` or `arrays`; EngineError for any other word. `as_published` implies arrays."""
     feed = str(options["feed"])
     if feed not in FEEDS:
-        raise EngineError(f"unknown feed '{feed}'", "--option feed", f"give one of: {', '.join(FEEDS)}")
+        raise EngineError(
+            f"unknown feed '{feed}'", "--option feed", f"give one of: {', '.join(FEEDS)}"
+        )
     # The thesis's public code hands its arrays to `fit`, which shuffles them.
     return "arrays" if options["as_published"] else feed
 

@@ -112,7 +112,9 @@ def fit(
     model.fit(images[:whole], labels[:whole], batch_size=batch_size, **how)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch_size: int, through: str = "pipeline") -> np.ndarray:
+def predict(
+    model: keras.Model, images: np.ndarray, batch_size: int, through: str = "pipeline"
+) -> np.ndarray:
     """Logits (N, classes) of all images in inference mode, the short last batch too."""
     if through == "pipeline":
         return model.predict(feed.inference_batches(images, batch_size), verbose=0)
@@ -122,5 +124,8 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int, through: st
 def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
     """Every weight by its canonical name, such as `dense_1.kernel`."""
     return {
-        f"{layer.name}.{w.name}": w for layer in model.layers for w in layer.weights if w.dtype == "float32"
+        f"{layer.name}.{w.name}": w
+        for layer in model.layers
+        for w in layer.weights
+        if w.dtype == "float32"
     }

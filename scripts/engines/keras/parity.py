@@ -10,7 +10,11 @@ import network
 
 import train
 
-OPTIONS: dict[str, protocol.Option] = {**train.OPTIONS, "adam_epsilon": 1e-7, "batch_norm_momentum": 0.99}
+OPTIONS: dict[str, protocol.Option] = {
+    **train.OPTIONS,
+    "adam_epsilon": 1e-7,
+    "batch_norm_momentum": 0.99,
+}
 
 
 class EveryLoss(keras.callbacks.Callback):
@@ -31,7 +35,9 @@ def main() -> None:
     device.configure(given)
     images = given.steps * given.batch_size
     data = protocol.load_dataset(given.dataset, given.network, given.batch_size, images)
-    model = network.build(given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"])
+    model = network.build(
+        given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"]
+    )
     how = {key: given.options[key] for key in train.HOW}
     network.compile_model(model, given.learning_rate, given.options["adam_epsilon"], **how)
     weights = network.named_weights(model)
@@ -43,7 +49,9 @@ def main() -> None:
         protocol.save_weights(given.export_weights, weights)
 
     collected = EveryLoss()
-    network.fit(model, data.train.images, data.train.labels, given.batch_size, 1, [collected], through)
+    network.fit(
+        model, data.train.images, data.train.labels, given.batch_size, 1, [collected], through
+    )
     statistics = {name: value.numpy() for name, value in weights.items() if ".moving_" in name}
     logits = network.predict(model, data.test.images, given.batch_size, through)
     protocol.write_parity(given.output, collected.losses, statistics, logits)

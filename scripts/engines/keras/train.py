@@ -46,10 +46,14 @@ class ReportEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
-        self.events.emit("epoch_end", epoch=self.epoch, loss=loss, accuracy=accuracy, images=self.images)
+        self.events.emit(
+            "epoch_end", epoch=self.epoch, loss=loss, accuracy=accuracy, images=self.images
+        )
 
 
-def train(model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events) -> None:
+def train(
+    model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events
+) -> None:
     """All epochs, between the events `train_start` and `train_end`."""
     images = len(data.train.images) - len(data.train.images) % given.batch_size
     report = ReportEpochs(events, images, given.options["steps_per_execution"])
@@ -74,7 +78,9 @@ def train(model: keras.Model, data: protocol.Dataset, given: Namespace, events: 
     events.emit("train_end")
 
 
-def evaluate(model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events) -> None:
+def evaluate(
+    model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events
+) -> None:
     """Count the hits on all test images in inference mode."""
     events.emit("evaluate_start")
     logits = network.predict(model, data.test.images, given.batch_size, given.options["feed"])
@@ -85,12 +91,16 @@ def evaluate(model: keras.Model, data: protocol.Dataset, given: Namespace, event
 def main() -> None:
     given = protocol.training_arguments(OPTIONS)
     if given.options["steps_per_execution"] < 1:
-        raise protocol.EngineError("must be at least 1", "--option steps_per_execution", "its default is 1")
+        raise protocol.EngineError(
+            "must be at least 1", "--option steps_per_execution", "its default is 1"
+        )
     # What is used, not what was asked for, stands in the event `start`.
     given.options["feed"] = feed.chosen(given.options)
     name = device.configure(given)
     events = protocol.Events(given.events)
-    events.emit("start", engine="keras", versions=device.VERSIONS, device=name, options=given.options)
+    events.emit(
+        "start", engine="keras", versions=device.VERSIONS, device=name, options=given.options
+    )
     events.emit("load_start")
     limits = (given.train_limit, given.test_limit)
     data = protocol.load_dataset(given.dataset, given.network, given.batch_size, *limits)
@@ -99,7 +109,9 @@ def main() -> None:
     published = given.options["as_published"]
     model = network.build(given.network, data.shape, data.classes, as_published=published)
     how = {key: given.options[key] for key in HOW}
-    network.compile_model(model, given.learning_rate, sgd=published and given.network == "cnn", **how)
+    network.compile_model(
+        model, given.learning_rate, sgd=published and given.network == "cnn", **how
+    )
     train(model, data, given, events)
     evaluate(model, data, given, events)
 

@@ -57,20 +57,32 @@ def training_arguments(
     """
     parser = _shared_arguments("Train one network and write its events.")
     parser.add_argument("--epochs", type=_count, required=True)
-    parser.add_argument("--linger-s", type=float, default=0.0, help="stay alive so long after the work")
+    parser.add_argument(
+        "--linger-s", type=float, default=0.0, help="stay alive so long after the work"
+    )
     parser.add_argument("--events", type=Path, required=True, help="JSON lines are appended to it")
-    parser.add_argument("--train-limit", type=_count, default=None, help="train on the first N images only")
-    parser.add_argument("--test-limit", type=_count, default=None, help="judge the first N test images only")
+    parser.add_argument(
+        "--train-limit", type=_count, default=None, help="train on the first N images only"
+    )
+    parser.add_argument(
+        "--test-limit", type=_count, default=None, help="judge the first N test images only"
+    )
     return _with_options(parser.parse_args(argv), options)
 
 
-def parity_arguments(options: Mapping[str, Option], argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parity_arguments(
+    options: Mapping[str, Option], argv: Sequence[str] | None = None
+) -> argparse.Namespace:
     """The command line of the parity test; `options` as in `training_arguments`."""
     parser = _shared_arguments("Train some steps without dropout and write every step's loss.")
     parser.add_argument("--steps", type=_count, required=True)
     parser.add_argument("--output", type=Path, required=True, help="JSON file with the results")
-    parser.add_argument("--weights", type=Path, default=None, help="folder of initial weights; default: own")
-    parser.add_argument("--export-weights", type=Path, default=None, help="write the initial weights there")
+    parser.add_argument(
+        "--weights", type=Path, default=None, help="folder of initial weights; default: own"
+    )
+    parser.add_argument(
+        "--export-weights", type=Path, default=None, help="write the initial weights there"
+    )
     return _with_options(parser.parse_args(argv), options)
 
 
@@ -99,13 +111,17 @@ def _count(text: str) -> int:
     return value
 
 
-def _with_options(arguments: argparse.Namespace, defaults: Mapping[str, Option]) -> argparse.Namespace:
+def _with_options(
+    arguments: argparse.Namespace, defaults: Mapping[str, Option]
+) -> argparse.Namespace:
     options = dict(defaults)
     for given in arguments.option:
         key, equals, text = given.partition("=")
         if key not in defaults or not equals:
             raise EngineError(
-                f"unknown option '{given}'", "--option", f"give KEY=VALUE, KEY of: {_known(defaults)}"
+                f"unknown option '{given}'",
+                "--option",
+                f"give KEY=VALUE, KEY of: {_known(defaults)}",
             )
         options[key] = _typed(key, text, defaults[key])
     del arguments.option
@@ -177,7 +193,11 @@ class Dataset:
 
 
 def load_dataset(
-    folder: Path, network: str, batch_size: int, train_limit: int | None = None, test_limit: int | None = None
+    folder: Path,
+    network: str,
+    batch_size: int,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
 ) -> Dataset:
     """Read a prepared folder for a network.
 
@@ -191,7 +211,9 @@ def load_dataset(
         if train.images.shape[1:] != test.images.shape[1:]:
             raise ValueError(f"pictures of {train.images.shape[1:]} and of {test.images.shape[1:]}")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(f"cannot read the dataset: {error}", str(folder), "prepare it again") from None
+        raise EngineError(
+            f"cannot read the dataset: {error}", str(folder), "prepare it again"
+        ) from None
     dataset = Dataset(train, test, classes)
     _refuse_small(dataset, folder, network)
     if len(train.images) < batch_size:
@@ -221,7 +243,9 @@ def _split(folder: Path, name: str, classes: int, limit: int | None) -> Split:
 def _array(path: Path, dimensions: int) -> np.ndarray:
     array = np.load(path, allow_pickle=False)
     if array.dtype != np.uint8 or array.ndim != dimensions:
-        raise ValueError(f"{path.name}: {array.dtype} {array.shape}, not uint8 of {dimensions} dimensions")
+        raise ValueError(
+            f"{path.name}: {array.dtype} {array.shape}, not uint8 of {dimensions} dimensions"
+        )
     if array.size == 0:
         raise ValueError(f"{path.name}: it is empty")
     return array
@@ -261,7 +285,9 @@ def load_weights(folder: Path) -> dict[str, np.ndarray]:
     return {file.stem: np.load(file, allow_pickle=False) for file in files}
 
 
-def same_weights(given: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def same_weights(
+    given: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """`given` if its names and shapes are those of `own`, else an EngineError with the first difference."""
     for name in sorted({*given, *own}):
         left, right = (weights[name].shape if name in weights else None for weights in (given, own))
@@ -288,7 +314,9 @@ def write_parity(
     content = {
         "schema": 1,
         "losses": [float(loss) for loss in losses],
-        "statistics": {name: np.asarray(values).tolist() for name, values in sorted(statistics.items())},
+        "statistics": {
+            name: np.asarray(values).tolist() for name, values in sorted(statistics.items())
+        },
         "logits": np.asarray(logits).tolist(),
     }
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")

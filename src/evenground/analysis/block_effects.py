@@ -59,7 +59,9 @@ class Effects:
     high: float
 
 
-def block_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame, blocks: Blocks) -> pd.DataFrame:
+def block_table(
+    index: Index, runs: pd.DataFrame, conditions: pd.DataFrame, blocks: Blocks
+) -> pd.DataFrame:
     """A row per block with how much slower its runs were than the mean of all, then one for all blocks.
 
     Of the training time, and of that without the idle time. No rows where runs are independent by design.
@@ -69,7 +71,10 @@ def block_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame, bloc
         arms = [(dataset.name, engine.name) for dataset, engine in index.groups()]
         chosen = choose(arms, blocks, conditions)
         by_run = runs.set_index(["dataset", "engine", "repetition"])
-        measures = {TRAINING: by_run["training_s"], COMPUTING: by_run["training_s"] - by_run["idle_s"]}
+        measures = {
+            TRAINING: by_run["training_s"],
+            COMPUTING: by_run["training_s"] - by_run["idle_s"],
+        }
         for measure, values in measures.items():
             rows += [{"measure": measure, **row} for row in _rows(chosen, values)]
     counts = dict.fromkeys(("n_arms", "n", "df_blocks", "df_error"), "Int64")
@@ -114,7 +119,10 @@ def _with_most_runs(arms: list[Arm], blocks: Blocks) -> tuple[Arm, ...]:
 
 def _sets(arms: list[Arm], blocks: Blocks) -> Iterator[tuple[tuple[Arm, ...], int]]:
     """Around each arm, sets of those that share the most blocks with it, and how many all of a set share."""
-    valid = {arm: {(number, blocks.passes[arm][number]) for number in blocks.valid(arm)[0]} for arm in arms}
+    valid = {
+        arm: {(number, blocks.passes[arm][number]) for number in blocks.valid(arm)[0]}
+        for arm in arms
+    }
     for seed in arms:
         order = sorted(arms, key=lambda arm: len(valid[arm] & valid[seed]), reverse=True)
         shared = valid[seed]

@@ -33,11 +33,17 @@ def phase_means(
     training. A part is missing where more than half of it lies beyond five periods of any sample.
     """
     phases = [phase for phase in phases if not is_between(str(phase["phase"]))]
-    starts, ends = (np.array([float(str(p[name])) for p in phases]) for name in ("start_s", "end_s"))
+    starts, ends = (
+        np.array([float(str(p[name])) for p in phases]) for name in ("start_s", "end_s")
+    )
     shares = np.linspace(0.0, 1.0, PARTS + 1)
     edges_s = starts[:, None] + (ends - starts)[:, None] * shares
     edges_ns = zero_ns + np.round(edges_s * 1e9).astype(np.int64)
-    columns = {"cpu_pct": _part_means(*_counted(samples.t_ns, samples.columns[COUNTER], edges_ns), edges_ns)}
+    columns = {
+        "cpu_pct": _part_means(
+            *_counted(samples.t_ns, samples.columns[COUNTER], edges_ns), edges_ns
+        )
+    }
     for name in COLUMNS[1:]:
         limit_ns = round(CARRIED_PERIODS * 1e9 * process.period_s(name))
         held = _held(samples.t_ns, samples.columns[name], edges_ns, limit_ns)
@@ -45,7 +51,9 @@ def phase_means(
     # Missing where the cores are not known: `timeline.why_missing` says so.
     columns["cpu_pct"] *= 100.0 * 1e9 / (process.cores or np.nan)
     place = (np.arange(len(phases) * PARTS) + 0.5) / PARTS
-    return pd.DataFrame({"phase": np.repeat([p["phase"] for p in phases], PARTS), "place": place, **columns})
+    return pd.DataFrame(
+        {"phase": np.repeat([p["phase"] for p in phases], PARTS), "place": place, **columns}
+    )
 
 
 def _part_means(area: Floats, covered_ns: Floats, edges_ns: Ints) -> Floats:

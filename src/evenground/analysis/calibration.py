@@ -45,7 +45,9 @@ def read_calibration(index: Index) -> list[Figure]:
         what = f"the calibration cannot be read: {unreadable(path, error)}"
         raise EvengroundError(what, str(path), MEND) from error
     if sha256_bytes(content) != index.calibration.sha256:
-        raise EvengroundError("the calibration is not the one that the index recorded", str(path), MEND)
+        raise EvengroundError(
+            "the calibration is not the one that the index recorded", str(path), MEND
+        )
     try:
         return list(TypeAdapter(_File).validate_json(content).figures.values())
     except ValidationError as error:

@@ -202,7 +202,9 @@ def _flagged(findings: pd.DataFrame) -> str:
 
 def _limited(index: Index) -> str:
     """Which engines trained on the first images only."""
-    words = [f"`{e.name}` ({e.train_limit:,} images)" for e in index.engines if e.train_limit is not None]
+    words = [
+        f"`{e.name}` ({e.train_limit:,} images)" for e in index.engines if e.train_limit is not None
+    ]
     told = "trained on the first images of a dataset only; nothing in this table is extrapolated"
     return f"\n\n**Not the whole work:** {', '.join(words)} {told}." if words else ""
 
@@ -227,6 +229,8 @@ def _waiting(index: Index) -> str:
 
 def _unknown(index: Index, unknown: Mapping[str, int], why_unknown: Mapping[str, str]) -> str:
     """What cannot be said, as it was not recorded or its lock is not at hand."""
-    words = [f"{finding} ({count} of {len(index.finished)} runs)" for finding, count in unknown.items()]
+    words = [
+        f"{finding} ({count} of {len(index.finished)} runs)" for finding, count in unknown.items()
+    ]
     whys = "".join(f" Of the {part}, why: {plain(why)}." for part, why in why_unknown.items())
     return f"\n\nNot known, so neither good nor bad: {', '.join(words)}.{whys}" if words else ""

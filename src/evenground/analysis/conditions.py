@@ -45,7 +45,12 @@ COMPARED = {name: f"compared_{name}" for name in surroundings.COMPARED}
 CARD_COMPARED = "compared_card"
 """The same of their card, all in one object; empty where nothing was recorded."""
 # What the gates ask the sampler of a card.
-ASKED = ("gpu_throttle_reasons", "gpu_foreign_processes", "gpu_desktop_processes", "vram_tree_bytes")
+ASKED = (
+    "gpu_throttle_reasons",
+    "gpu_foreign_processes",
+    "gpu_desktop_processes",
+    "vram_tree_bytes",
+)
 NOT_SAID = "no value, and no reason given"
 MIB = 2**20
 Recorded = TypeVar("Recorded", bound=Record)
@@ -171,7 +176,9 @@ def _desktop(samples: Samples) -> dict[str, object]:
     """How many processes at once only drew on the card, and how much of its memory they held."""
     n = _largest(samples.columns["gpu_desktop_processes"])
     held = _largest(samples.columns["gpu_desktop_bytes"])
-    words = "their memory is not known" if np.isnan(held) else f"they held up to {held / MIB:.0f} MiB"
+    words = (
+        "their memory is not known" if np.isnan(held) else f"they held up to {held / MIB:.0f} MiB"
+    )
     return {"desktop_processes": n, "desktop_words": words if n > 0 else ""}
 
 
@@ -181,7 +188,9 @@ def _lacking(process: Process, samples: Samples, record: GpuRecord | None) -> _L
     missing = {name: process.missing.get(name, NOT_SAID) for name in unseen}
     if record is None:
         return _Lacking({**missing, "how it was set": NOT_RECORDED})
-    return _Lacking({**missing, **{n: why for n, why in record.missing.items() if n in gpus.NEEDED}})
+    return _Lacking(
+        {**missing, **{n: why for n, why in record.missing.items() if n in gpus.NEEDED}}
+    )
 
 
 def _throttled(reasons: Floats) -> dict[str, object]:
@@ -204,7 +213,11 @@ def _largest(values: Floats) -> float:
 
 
 def _machine(environment: Environment) -> dict[str, object]:
-    load, cores, swapped = environment.load_average_before, environment.cores, environment.swapped_pages
+    load, cores, swapped = (
+        environment.load_average_before,
+        environment.cores,
+        environment.swapped_pages,
+    )
     return {
         "swapped_pages": np.nan if swapped is None else swapped,
         "load_per_core": load[0] / cores if load and cores else np.nan,
@@ -225,7 +238,10 @@ def _compared(environment: Environment) -> dict[str, object]:
     record = environment.surroundings
     known = surroundings.compared(record, environment.image is not None) if record else {}
     # JSON tells an empty list from none, and has no control characters.
-    return {column: json.dumps(known[name]) if name in known else "" for name, column in COMPARED.items()}
+    return {
+        column: json.dumps(known[name]) if name in known else ""
+        for name, column in COMPARED.items()
+    }
 
 
 def _libraries(environment: Environment, lock: Lock | None) -> dict[str, object]:
@@ -233,12 +249,17 @@ def _libraries(environment: Environment, lock: Lock | None) -> dict[str, object]
         return {"n_other_libraries": np.nan, "other_libraries": ""}
     others = other_libraries(environment.libraries, lock)
     more = [f"and {len(others) - SHOWN} more"] if len(others) > SHOWN else []
-    return {"n_other_libraries": len(others), "other_libraries": ", ".join([*others[:SHOWN], *more])}
+    return {
+        "n_other_libraries": len(others),
+        "other_libraries": ", ".join([*others[:SHOWN], *more]),
+    }
 
 
 def read_locks(index: Index) -> dict[str, Lock]:
     """Engine to the versions its lock allows, of the engines whose `envs/NAME.txt` is at hand."""
-    files = {e.name: index.root / "envs" / f"{e.environment}.txt" for e in index.engines if e.environment}
+    files = {
+        e.name: index.root / "envs" / f"{e.environment}.txt" for e in index.engines if e.environment
+    }
     return {name: parse_lock(file) for name, file in files.items() if file.is_file()}
 
 
@@ -265,5 +286,7 @@ def other_libraries(libraries: dict[str, str], lock: Lock) -> list[str]:
             found.append(f"{name} {version} is not in it")
         elif allowed is not None and version not in allowed:
             wanted = " or ".join(sorted(allowed - {""}))
-            found.append(f"{name} is {version}, not {wanted}" if version else f"{name} {wanted} is missing")
+            found.append(
+                f"{name} is {version}, not {wanted}" if version else f"{name} {wanted} is missing"
+            )
     return found

@@ -32,14 +32,18 @@ def differences(a: Index, b: Index) -> pd.DataFrame:
 
 def other_work(found: pd.DataFrame) -> list[str]:
     """Those of the differences that make it other work, in words."""
-    rows = found[found["what"].isin(WORK) | found["what"].str.startswith(("data of ", "images of "))]
+    rows = found[
+        found["what"].isin(WORK) | found["what"].str.startswith(("data of ", "images of "))
+    ]
     return [f"{row['what']} {row['in_a']} against {row['in_b']}" for row in rows.to_dict("records")]
 
 
 def _limits(index: Index, engines: set[str]) -> dict[str, str]:
     """How much of their datasets these engines trained on."""
     return {
-        f"images of {engine.name}": "all" if engine.train_limit is None else f"first {engine.train_limit:,}"
+        f"images of {engine.name}": "all"
+        if engine.train_limit is None
+        else f"first {engine.train_limit:,}"
         for engine in index.engines
         if engine.name in engines
     }
@@ -47,7 +51,9 @@ def _limits(index: Index, engines: set[str]) -> dict[str, str]:
 
 def shared_runs(a: Index, b: Index) -> int:
     """How many recorded runs are the same files in both."""
-    in_a, in_b = ({run.recorded_as or run.manifest_sha256 for run in index.finished} for index in (a, b))
+    in_a, in_b = (
+        {run.recorded_as or run.manifest_sha256 for run in index.finished} for index in (a, b)
+    )
     return len(in_a & in_b)
 
 
@@ -60,7 +66,9 @@ def warnings(indexes: Mapping[str, Index], found: Mapping[str, pd.DataFrame]) ->
     first = next(iter(indexes))
     other = {name: "; ".join(other_work(table)) for name, table in found.items()}
     words = [
-        f"**Not the same work, `{first}` and `{name}`: {what}.**" for name, what in other.items() if what
+        f"**Not the same work, `{first}` and `{name}`: {what}.**"
+        for name, what in other.items()
+        if what
     ]
     for (a, of_a), (b, of_b) in itertools.combinations(indexes.items(), 2):
         if shared := shared_runs(of_a, of_b):
@@ -80,7 +88,9 @@ def _recorded(index: Index) -> dict[str, str]:
     words |= {f"data of {d.name}": Path(d.prepared or ABSENT).name for d in index.datasets}
     seen: dict[str, list[str]] = {}
     for run in read_runs(index):
-        seen.setdefault(f"key of {run.wanted.dataset}, {run.wanted.engine}", []).append(run.wanted.key)
+        seen.setdefault(f"key of {run.wanted.dataset}, {run.wanted.engine}", []).append(
+            run.wanted.key
+        )
         for what, value in _environment(read_environment(run), run.wanted.engine).items():
             seen.setdefault(what, []).append(value)
     return words | {what: ", ".join(dict.fromkeys(values)) for what, values in seen.items()}

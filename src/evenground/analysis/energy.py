@@ -89,7 +89,9 @@ def energy_table(index: Index, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.D
         row["n"] = int(mine[ENERGY].notna().sum())
         for name, column in MEASURES.items():
             row |= _spread(name, mine[column])
-        row["baseline_from"] = " and ".join(sorted({str(one) for one in mine["baseline_from"] if one}))
+        row["baseline_from"] = " and ".join(
+            sorted({str(one) for one in mine["baseline_from"] if one})
+        )
         for name, column in (("j_per_image", ENERGY), ("net_j_per_image", NET)):
             row |= _spread(name, mine[column] / mine["images"])
         rows.append({**row, "reason": _reasons(mine)})
@@ -98,7 +100,11 @@ def energy_table(index: Index, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.D
 
 def _spread(name: str, values: pd.Series[float]) -> dict[str, object]:
     found = summarise(values.tolist())
-    return {f"{name}_median": found.median, f"{name}_min": found.minimum, f"{name}_max": found.maximum}
+    return {
+        f"{name}_median": found.median,
+        f"{name}_min": found.minimum,
+        f"{name}_max": found.maximum,
+    }
 
 
 def _reasons(mine: pd.DataFrame) -> str:

@@ -76,7 +76,9 @@ class Environment:
     def card(self) -> dict[str, str]:
         """What is known of its card, by name and as it is shown; which one of equal cards is not."""
         known = gpus.compared(self.gpu) if self.gpu else {}
-        return {name: ", ".join(map(shown, parts)) for name, parts in known.items() if name != gpus.CARD}
+        return {
+            name: ", ".join(map(shown, parts)) for name, parts in known.items() if name != gpus.CARD
+        }
 
 
 _ENVIRONMENT = TypeAdapter(Environment)

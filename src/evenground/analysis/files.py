@@ -109,7 +109,9 @@ def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
     frame = _read(path, float_precision="round_trip", dtype=dict.fromkeys(TEXT, "str"))
     absent = [name for name in columns if name not in frame.columns]
     if absent:
-        raise EvengroundError(f"the table has no column {', '.join(absent)}", str(path), set_aside(path))
+        raise EvengroundError(
+            f"the table has no column {', '.join(absent)}", str(path), set_aside(path)
+        )
     texts = [name for name in TEXT if name in frame.columns]
     frame[texts] = frame[texts].fillna("")
     return frame
@@ -157,7 +159,9 @@ def markdown_table(frame: pd.DataFrame) -> str:
     rows = folded_rows(frame)
     head = [plain(name) for name in (rows[0] if rows else map(str, frame.columns))]
     rule = ["---" if name in TEXT or name.startswith(VERDICT_OF) else "---:" for name in head]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)])
+    return "".join(
+        f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)]
+    )
 
 
 def folded_rows(frame: pd.DataFrame) -> list[dict[str, str]]:

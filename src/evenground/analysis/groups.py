@@ -16,7 +16,10 @@ INVALID, WARNED = "invalid", "warned"
 
 def groups(index: Index, runs: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
     """Names and rows of every dataset with every engine that shall train on it."""
-    return [({"dataset": d.name, "engine": e.name}, group(runs, d.name, e.name)) for d, e in index.groups()]
+    return [
+        ({"dataset": d.name, "engine": e.name}, group(runs, d.name, e.name))
+        for d, e in index.groups()
+    ]
 
 
 def group(frame: pd.DataFrame, dataset: str, engine: str) -> pd.DataFrame:
@@ -37,4 +40,6 @@ def counts(runs: pd.DataFrame) -> dict[str, int]:
 
 def flagged(runs: pd.DataFrame) -> dict[str, int]:
     """Runs with at least one finding of each kind."""
-    return {f"n_{state}": int(runs["quality"].str.contains(state).sum()) for state in (INVALID, WARNED)}
+    return {
+        f"n_{state}": int(runs["quality"].str.contains(state).sum()) for state in (INVALID, WARNED)
+    }

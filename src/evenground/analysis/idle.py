@@ -36,7 +36,16 @@ UNSEEN = "no value during training"
 NOT_COVERED = "no CPU time recorded over the whole training"
 GPU_UNSEEN = "no value of the GPU's use while the CPU was idle"
 COLUMNS = (
-    *("resource", "phase", "phases", "start_s", "end_s", "length_s", "plus_minus_s", "in_training_s"),
+    *(
+        "resource",
+        "phase",
+        "phases",
+        "start_s",
+        "end_s",
+        "length_s",
+        "plus_minus_s",
+        "in_training_s",
+    ),
     *("samples", "util_window_s", "open"),
 )
 CONDITIONS = ("idle_s", "idle_share", "idle_phase", "idle_reason")
@@ -202,7 +211,12 @@ def _plus_minus_s(samples: Samples, window: Window, gpu: Sequence[GpuWindow]) ->
     known_ns = _use(samples).t_ns
     edges = np.searchsorted(known_ns, [window.start_ns, window.end_ns]).clip(1, known_ns.size - 1)
     cuts = [c for c in gpu if c.start_ns == window.start_ns or c.end_ns == window.end_ns]
-    return max([float(np.max(known_ns[edges] - known_ns[edges - 1])) / 1e9, *(c.plus_minus_s for c in cuts)])
+    return max(
+        [
+            float(np.max(known_ns[edges] - known_ns[edges - 1])) / 1e9,
+            *(c.plus_minus_s for c in cuts),
+        ]
+    )
 
 
 def _cpu_row(
@@ -271,7 +285,9 @@ def _shares(phases: Phases, start_s: float, end_s: float) -> dict[str, float]:
 def _named(phases: Phases, start_s: float, end_s: float) -> dict[str, object]:
     """The phase that holds most of a window, and all that hold LEAST_OF_WINDOW of it, in order."""
     shares = _shares(phases, start_s, end_s)
-    touched = [name for name, share in shares.items() if share > LEAST_OF_WINDOW * (end_s - start_s)]
+    touched = [
+        name for name, share in shares.items() if share > LEAST_OF_WINDOW * (end_s - start_s)
+    ]
     most = max(touched, default="", key=lambda name: shares[name])
     return {"phase": most, "phases": ", ".join(touched)}
 
@@ -285,7 +301,9 @@ def _condition(
         return {**unknown, "idle_reason": reason}
     total: dict[str, float] = {}
     for window in windows:
-        shares = _shares(phases, (window.start_ns - start_ns) / 1e9, (window.end_ns - start_ns) / 1e9)
+        shares = _shares(
+            phases, (window.start_ns - start_ns) / 1e9, (window.end_ns - start_ns) / 1e9
+        )
         total = {name: total.get(name, 0.0) + share for name, share in shares.items()}
     idle_ns = sum(window.end_ns - window.start_ns for window in windows)
     return {
@@ -297,7 +315,11 @@ def _condition(
 
 
 def idle_table(
-    index: Index, runs: pd.DataFrame, idle: pd.DataFrame, conditions: pd.DataFrame, missing: pd.DataFrame
+    index: Index,
+    runs: pd.DataFrame,
+    idle: pd.DataFrame,
+    conditions: pd.DataFrame,
+    missing: pd.DataFrame,
 ) -> pd.DataFrame:
     """Every idle window of every run; a row that says so for a run without one and a group without values.
 

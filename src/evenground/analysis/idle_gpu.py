@@ -99,4 +99,6 @@ def unseen(process: Process, samples: Samples, start_ns: int, end_ns: int) -> bo
     last = int(np.searchsorted(known_ns, end_ns, side="left"))
     if first < 0 or last >= known_ns.size:
         return True
-    return bool(np.any(np.diff(known_ns[first : last + 1]) > FARTHEST * period_s(process, samples) * 1e9))
+    return bool(
+        np.any(np.diff(known_ns[first : last + 1]) > FARTHEST * period_s(process, samples) * 1e9)
+    )

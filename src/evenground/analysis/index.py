@@ -277,7 +277,9 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
             raise versions.OtherVersionError(schema, versions.INDEX, where)
         index = _INDEX.validate_python({**content, "root": root})
     except ValidationError as error:
-        raise EvengroundError(f"broken index, {first_fault(error)}", str(where), set_aside(where)) from error
+        raise EvengroundError(
+            f"broken index, {first_fault(error)}", str(where), set_aside(where)
+        ) from error
     _check(index, where)
     return index
 
@@ -311,7 +313,9 @@ def _check(index: Index, path: Path) -> None:
         elif run.status == "finished" and (run.path is None or run.manifest_sha256 is None):
             fault = "is finished but has no folder or no manifest checksum"
         if fault:
-            raise EvengroundError(f"broken index, run {run.name} {fault}", str(path), set_aside(path))
+            raise EvengroundError(
+                f"broken index, run {run.name} {fault}", str(path), set_aside(path)
+            )
     main = {engine.name for engine in index.main}
     for engine in index.engines:
         if engine.arm_of is not None and engine.arm_of not in main:

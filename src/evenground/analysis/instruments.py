@@ -14,7 +14,14 @@ from evenground.analysis.memory import vram_before
 from evenground.analysis.readings import are_first, are_told, once
 from evenground.analysis.runs import Floats, Ints, Samples
 from evenground.analysis.seen import Seen, Windows
-from evenground.analysis.timeline import CARRIED_PERIODS, NO_CORES, NO_REASON, carry_forward, risen, step_ns
+from evenground.analysis.timeline import (
+    CARRIED_PERIODS,
+    NO_CORES,
+    NO_REASON,
+    carry_forward,
+    risen,
+    step_ns,
+)
 from evenground.records.times import Process
 
 Instrument = Literal["corrected", "as-published"]
@@ -166,7 +173,9 @@ def corrected(seen: Seen) -> Trace:
         steps=steps,
         integrals={"cpu": _cpu_integral(seen)},
         lacks=_lacks(seen, "corrected"),
-        counted={"gpu": ((read_ns - events.train_start_ns) / 1e9, use)} if are_told(seen.samples) else {},
+        counted={"gpu": ((read_ns - events.train_start_ns) / 1e9, use)}
+        if are_told(seen.samples)
+        else {},
         remarks={"vram": f"{AFTER_LAUNCH} ({why})"} if why and not np.isnan(vram).all() else {},
         idle=seen.idle_windows,
         allowed_cpu_pct=_allowed_cpu_pct(seen),

@@ -15,7 +15,17 @@ from evenground.analysis.tables import ratio_columns
 
 _SIDE = ("side", "machine")
 _MEAN = ("n", "median", "mean", "mean_low_95", "mean_high_95", "geometric_mean", "cv", "reason")
-_RATIO = ("ratio", "low_95", "high_95", "df", "method", "n_pairs", "n_baseline", "n_engine", "reason")
+_RATIO = (
+    "ratio",
+    "low_95",
+    "high_95",
+    "df",
+    "method",
+    "n_pairs",
+    "n_baseline",
+    "n_engine",
+    "reason",
+)
 MEANS = ("dataset", "engine", "measure", "unit", *_SIDE, *_MEAN)
 RATIOS = ("dataset", "baseline", "engine", "measure", *_SIDE, *_RATIO)
 Pair = tuple[str, str, str]
@@ -31,7 +41,9 @@ def engines_by_machine(sides: Sequence[Side]) -> pd.DataFrame:
     for dataset, engine in groups_of(sides):
         for measure, unit in UNITS.items():
             named = {"dataset": dataset, "engine": engine, "measure": measure, "unit": unit}
-            mine = [{**named, **_of(side), **_mean(side.of(dataset, engine, measure))} for side in sides]
+            mine = [
+                {**named, **_of(side), **_mean(side.of(dataset, engine, measure))} for side in sides
+            ]
             rows += mine if any(row["n"] for row in mine) else []
     return pd.DataFrame(rows, columns=MEANS)
 

@@ -42,7 +42,9 @@ def read_measured(index: Index, normalised: Path, quality: Path) -> Measured:
     """
     found = Measured(
         measures=_read(normalised / "measures.csv", COLUMNS_OF["measures"], MEASURE_KEY, FINITE),
-        conditions=_read(normalised / "conditions.csv", COLUMNS_OF["conditions"], RUN_KEY, CONDITIONS),
+        conditions=_read(
+            normalised / "conditions.csv", COLUMNS_OF["conditions"], RUN_KEY, CONDITIONS
+        ),
         quality=_read(quality, QUALITY, (), ()),
     )
     runs = {(run.dataset, run.engine, run.repetition) for run in index.finished}
@@ -53,7 +55,9 @@ def read_measured(index: Index, normalised: Path, quality: Path) -> Measured:
     return found
 
 
-def _read(path: Path, columns: Sequence[str], key: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+def _read(
+    path: Path, columns: Sequence[str], key: Sequence[str], numbers: Sequence[str]
+) -> pd.DataFrame:
     """A table with a row for each `key`, and finite or no values in `numbers`."""
     frame = read_csv(path, tuple(columns))
     try:
@@ -72,7 +76,9 @@ def _read(path: Path, columns: Sequence[str], key: Sequence[str], numbers: Seque
 def _refuse_other_runs(frame: pd.DataFrame, runs: Set[tuple[str, str, int]], path: Path) -> None:
     there = set(frame[[*RUN_KEY]].drop_duplicates().itertuples(index=False, name=None))
     if there != runs:
-        what = f"the table is of {len(there)} runs, not of the {len(runs)} finished ones of the index"
+        what = (
+            f"the table is of {len(there)} runs, not of the {len(runs)} finished ones of the index"
+        )
         raise EvengroundError(what, str(path), "make it anew: scripts/normalise.py of this index")
 
 
@@ -81,7 +87,9 @@ def _refuse_states(quality: pd.DataFrame, runs: Set[tuple[str, str, int]], path:
     own = quality[quality["repetition"].notna()]
     named = {(str(row.dataset), str(row.engine), row.repetition) for row in own.itertuples()}
     if not set(quality["state"]) <= {INVALID, WARNED} or not named <= runs:
-        what = "broken table, a finding of an unknown state or about a run that is none of the index"
+        what = (
+            "broken table, a finding of an unknown state or about a run that is none of the index"
+        )
         raise EvengroundError(what, str(path), set_aside(path))
 
 

@@ -99,7 +99,9 @@ def kept(trace: Trace, resource: str) -> float:
     """
     if trace.linger_end_s - trace.evaluate_end_s < SHORTEST_LINGER_S:
         raise UnknownError(NO_LINGER)
-    return (_at(trace, resource, trace.linger_end_s) - _at_launch(trace, resource)) / taken(trace, resource)
+    return (_at(trace, resource, trace.linger_end_s) - _at_launch(trace, resource)) / taken(
+        trace, resource
+    )
 
 
 def end_to_peak(trace: Trace, resource: str) -> float:
@@ -179,7 +181,9 @@ def _spans(trace: Trace, after_s: float, until_s: float) -> Windows:
 
 def _left_out_s(trace: Trace, until_s: float) -> float:
     """How much of the time from the start of training to a moment is left out."""
-    return sum(max(0.0, min(end_s, until_s) - max(start_s, 0.0)) for start_s, end_s in trace.left_out)
+    return sum(
+        max(0.0, min(end_s, until_s) - max(start_s, 0.0)) for start_s, end_s in trace.left_out
+    )
 
 
 def _mean(trace: Trace, resource: str, after_s: float) -> float:

@@ -42,7 +42,10 @@ def memory_rows(run: Run, samples: Samples) -> Rows:
     gone |= (samples.t_ns > events.linger_end_ns) & (samples.columns["rss_bytes"] == 0)
     rows: Rows = []
     for name in RESOURCES:
-        values, limit_ns = samples.columns[name], round(CARRIED_PERIODS * 1e9 * run.process.period_s(name))
+        values, limit_ns = (
+            samples.columns[name],
+            round(CARRIED_PERIODS * 1e9 * run.process.period_s(name)),
+        )
         ends = np.array([events.train_end_ns, events.linger_end_ns], np.int64)
         at_train_end, at_linger_end = carry_forward(samples.t_ns, values, ends, limit_ns).tolist()
         known = ~np.isnan(values)
@@ -51,7 +54,10 @@ def memory_rows(run: Run, samples: Samples) -> Rows:
         at_launch, remark = _vram_before(run.process, first) if name == VRAM else (first, "")
         row = {"column": name, "at_launch": at_launch, "at_train_end": at_train_end}
         row |= {"at_linger_end": at_linger_end, "after_exit": _one(values[known & gone][-1:])}
-        row |= {"peak": float(values[known].max()) if known.any() else np.nan, "launch_remark": remark}
+        row |= {
+            "peak": float(values[known].max()) if known.any() else np.nan,
+            "launch_remark": remark,
+        }
         rows.append(row)
     return rows
 
@@ -104,7 +110,10 @@ def memory_table(
 def _remarks(values: pd.DataFrame) -> list[str]:
     """What is to be said of values at the launch, and of how many runs where not of all."""
     counts = values["launch_remark"].value_counts()
-    few = {remark: f" ({n} of {len(values)} runs)" if n < len(values) else "" for remark, n in counts.items()}
+    few = {
+        remark: f" ({n} of {len(values)} runs)" if n < len(values) else ""
+        for remark, n in counts.items()
+    }
     return [f"{remark}{where}" for remark, where in few.items() if remark]
 
 

@@ -8,7 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-MEDIANS = (("training_time", "training_s"), ("training_time", "idle_s"), ("accuracy", "test_accuracy"))
+MEDIANS = (
+    ("training_time", "training_s"),
+    ("training_time", "idle_s"),
+    ("accuracy", "test_accuracy"),
+)
 
 
 def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

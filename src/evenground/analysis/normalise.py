@@ -19,7 +19,14 @@ from evenground.analysis.memory import memory_rows
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.seen import see
 from evenground.analysis.taken import measure_rows
-from evenground.analysis.timeline import COLUMNS, MeanTimeline, Timeline, mean_timeline, step_ns, why_missing
+from evenground.analysis.timeline import (
+    COLUMNS,
+    MeanTimeline,
+    Timeline,
+    mean_timeline,
+    step_ns,
+    why_missing,
+)
 from evenground.errors import EvengroundError
 
 # Of all runs together; they take about 4 GiB of memory.
@@ -97,7 +104,9 @@ def normalise(index: Index) -> Normalised:
     return Normalised(**joined, **tidy)
 
 
-def _one_run(run: Run, index: Index, lock: Lock | None) -> tuple[Timeline, pd.DataFrame, dict[str, Rows]]:
+def _one_run(
+    run: Run, index: Index, lock: Lock | None
+) -> tuple[Timeline, pd.DataFrame, dict[str, Rows]]:
     """Its timeline, its parts of phases, and its rows of the frames that have few rows per run."""
     seen = see(run, index.report.grid_s)
     sample = find_sample(index, run.wanted.dataset, run.wanted.engine)
@@ -136,7 +145,11 @@ def _mean_frame(named: dict[str, str], mean: MeanTimeline, grid_s: float) -> pd.
 
 def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
     """All frames below each other; an empty frame with these columns when there is none."""
-    return pd.concat(frames, ignore_index=True)[[*columns]] if frames else pd.DataFrame(columns=[*columns])
+    return (
+        pd.concat(frames, ignore_index=True)[[*columns]]
+        if frames
+        else pd.DataFrame(columns=[*columns])
+    )
 
 
 def _missing_rows(runs: list[Run], lines: list[Timeline]) -> Rows:
@@ -145,7 +158,9 @@ def _missing_rows(runs: list[Run], lines: list[Timeline]) -> Rows:
         return [{"column": name, "n_missing": 0, "n": 0, "reason": NO_RUN} for name in COLUMNS]
     rows: Rows = []
     for name in COLUMNS:
-        lacking = [run for run, line in zip(runs, lines, strict=True) if np.isnan(line.columns[name]).all()]
+        lacking = [
+            run for run, line in zip(runs, lines, strict=True) if np.isnan(line.columns[name]).all()
+        ]
         if lacking:
             reasons = dict.fromkeys(why_missing(run.process, name) for run in lacking)
             counts = {"n_missing": len(lacking), "n": len(runs)}

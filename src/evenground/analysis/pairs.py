@@ -104,7 +104,9 @@ def _spans(numbers: Sequence[int]) -> list[str]:
             runs.append([number])
     words: list[str] = []
     for run in runs:
-        words += [f"{run[0]} to {run[-1]}"] if len(run) > MAX_LISTED else [str(number) for number in run]
+        words += (
+            [f"{run[0]} to {run[-1]}"] if len(run) > MAX_LISTED else [str(number) for number in run]
+        )
     return words
 
 

@@ -22,7 +22,10 @@ def phase_rows(events: Moments, process: Process) -> Rows:
         (f"epoch {first.number}", first.end_ns),
     ]
     for before, epoch in pairwise(events.epochs):
-        ends += [(f"after epoch {before.number}", epoch.start_ns), (f"epoch {epoch.number}", epoch.end_ns)]
+        ends += [
+            (f"after epoch {before.number}", epoch.start_ns),
+            (f"epoch {epoch.number}", epoch.end_ns),
+        ]
     ends += [
         (f"after epoch {events.epochs[-1].number}", events.train_end_ns),
         ("before evaluate", events.evaluate_start_ns),

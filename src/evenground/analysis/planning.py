@@ -125,7 +125,9 @@ def expected_half_width(spreads: Sequence[float], n: int, alpha: float = ALPHA) 
     return half_width(df, se, 1 - alpha)
 
 
-def _smallest(spreads: Sequence[float], extra: float, decides: Callable[[float, float], bool]) -> int | None:
+def _smallest(
+    spreads: Sequence[float], extra: float, decides: Callable[[float, float], bool]
+) -> int | None:
     """The smallest number whose degrees of freedom and standard error decide.
 
     More are enough as well, so the numbers are halved; where there is no error, any is enough.

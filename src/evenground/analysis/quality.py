@@ -80,7 +80,9 @@ class Gate:
 
 GATES = (
     Gate("sampler", INVALID, "missed_share", MOST_MISSED, "share of samples that the sampler lost"),
-    Gate("not seen", WARNED, "n_not_seen", 0.0, "things that the sampler could not see", "not_seen"),
+    Gate(
+        "not seen", WARNED, "n_not_seen", 0.0, "things that the sampler could not see", "not_seen"
+    ),
     Gate(
         "swapping",
         INVALID,
@@ -118,7 +120,14 @@ GATES = (
         0.0,
         "the engine says that it computed on a GPU, and held no memory of it during the training",
     ),
-    Gate("environment", INVALID, "n_other_libraries", 0.0, "libraries unlike the lock's", "other_libraries"),
+    Gate(
+        "environment",
+        INVALID,
+        "n_other_libraries",
+        0.0,
+        "libraries unlike the lock's",
+        "other_libraries",
+    ),
     Gate(
         "foreign code",
         INVALID,
@@ -288,7 +297,9 @@ def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) ->
         found += _devices(index, judged, named)
         found += _of_accuracy(index, group, named)
         found += [finding for gate in GATES for finding in _through(gate, group, named)]
-    table = pd.DataFrame([asdict(finding) for finding in found], columns=list(Finding.__annotations__))
+    table = pd.DataFrame(
+        [asdict(finding) for finding in found], columns=list(Finding.__annotations__)
+    )
     return table.astype({"repetition": "Int64"})
 
 
@@ -320,7 +331,9 @@ def band_of(index: Index, dataset: str, engine: str) -> Band | None:
         return None
     asked = index.parameters
     epochs = asked.get("epochs")
-    if any(asked.get(name) != value for name, value in PROTOCOL.items()) or not isinstance(epochs, int):
+    if any(asked.get(name) != value for name, value in PROTOCOL.items()) or not isinstance(
+        epochs, int
+    ):
         return None
     band = BANDS.get((dataset, network))
     if band is None or epochs < PROTOCOL_EPOCHS:
@@ -363,7 +376,8 @@ def _surroundings(compared: pd.DataFrame, named: Names) -> list[Finding]:
     """In how many things around the engine the runs of a group differ, and how."""
     rows = compared.to_dict("records")
     runs = [
-        {name: json.loads(row[column]) for name, column in COMPARED.items() if row[column]} for row in rows
+        {name: json.loads(row[column]) for name, column in COMPARED.items() if row[column]}
+        for row in rows
     ]
     found = differences(runs)
     if not found:

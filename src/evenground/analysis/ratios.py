@@ -123,7 +123,9 @@ def of_ratios(a: tuple[Index, Pair], b: tuple[Index, Pair]) -> Ratio:
     by Welch's interval of four independent groups.
     """
     if all(index.report.design == "blocks" for index, _ in (a, b)):
-        first, second = (tuple(runs.only(_complete(pair)[0]) for runs in pair) for pair in (a[1], b[1]))
+        first, second = (
+            tuple(runs.only(_complete(pair)[0]) for runs in pair) for pair in (a[1], b[1])
+        )
         return ratio_of_ratios((first[0], first[1]), (second[0], second[1]))
     groups = [runs.valid for pair in (a[1], b[1]) for runs in pair]
     found = contrast([*zip((1, -1, -1, 1), groups, strict=True)], log=True)

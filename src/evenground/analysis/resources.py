@@ -61,7 +61,9 @@ class Use:
 def trainings(runs: pd.DataFrame, conditions: pd.DataFrame) -> dict[Key, Training]:
     """The finished trainings of the table `runs`, with what the frame `conditions` has of them."""
     keys = ["dataset", "engine", "repetition"]
-    done = runs[runs["status"] == "finished"].merge(conditions[[*keys, KERNEL_PEAK]], on=keys, how="left")
+    done = runs[runs["status"] == "finished"].merge(
+        conditions[[*keys, KERNEL_PEAK]], on=keys, how="left"
+    )
     numbers = done.astype(dict.fromkeys(("training_s", "cores", KERNEL_PEAK), "float64"))
     return {
         (str(run["dataset"]), str(run["engine"]), int(run["repetition"])): Training(
@@ -73,7 +75,9 @@ def trainings(runs: pd.DataFrame, conditions: pd.DataFrame) -> dict[Key, Trainin
     }
 
 
-def use_during(t_s: Floats, values: Floats, training_s: float, grid_s: float, over_step: bool) -> Use:
+def use_during(
+    t_s: Floats, values: Floats, training_s: float, grid_s: float, over_step: bool
+) -> Use:
     """Use between t = 0 and `training_s`; `t_s` (K,) in steps of `grid_s`, `values` (K,) with NaN missing.
 
     A value at t counts for the step that ends at t. `over_step` values (CPU) are means over that step,
@@ -149,7 +153,11 @@ def use_of(frame: pd.DataFrame, name: str, training: Training, grid_s: float) ->
 def _short(field: str, uses: list[Use]) -> dict[str, object]:
     """One figure of each run as median, smallest and largest over the runs."""
     found = summarise([getattr(use, field) for use in uses])
-    return {f"{field}_median": found.median, f"{field}_min": found.minimum, f"{field}_max": found.maximum}
+    return {
+        f"{field}_median": found.median,
+        f"{field}_min": found.minimum,
+        f"{field}_max": found.maximum,
+    }
 
 
 def _unmarked(trained: Mapping[int, Training]) -> str:
@@ -166,4 +174,8 @@ def _reason(name: str, uses: list[Use], reasons: Mapping[str, str]) -> str:
     if any(np.isnan(use.peak) for use in uses):
         return "no sample during a training, or a training shorter than one step of the grid"
     gaps = sum(bool(np.isnan(use.integral)) for use in uses)
-    return f"no integral for {gaps} of {len(uses)} runs: samples are missing during training" if gaps else ""
+    return (
+        f"no integral for {gaps} of {len(uses)} runs: samples are missing during training"
+        if gaps
+        else ""
+    )

@@ -154,7 +154,9 @@ def _checked_content(path: Path, sha256: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EvengroundError(unreadable(path, error), str(path), restore_run(path.parent)) from error
+        raise EvengroundError(
+            unreadable(path, error), str(path), restore_run(path.parent)
+        ) from error
     if sha256_bytes(content) != sha256:
         what = "the file is not the one recorded when the run ended"
         raise EvengroundError(what, str(path), restore_run(path.parent))
@@ -181,7 +183,9 @@ def parse_samples(content: bytes, where: Path, anchor_ns: int = 0) -> Samples:
     return Samples(mono_ns + anchor_ns, columns)
 
 
-def _read_columns(content: bytes, where: Path, needed: set[str], numbers: Sequence[str]) -> pd.DataFrame:
+def _read_columns(
+    content: bytes, where: Path, needed: set[str], numbers: Sequence[str]
+) -> pd.DataFrame:
     """The times and `numbers` of a samples file, a column that may be absent as NaN."""
     import pandas as pd  # slow to import, and preflight, which comes by here, reads no samples
 

@@ -97,7 +97,11 @@ def side_of(name: str, index: Index, recorded: Recorded) -> Side:
     values: dict[tuple[str, str, str], dict[int, float]] = {}
     done = recorded.runs[recorded.runs["status"] == "finished"]
     for run in done.to_dict("records"):
-        dataset, engine, repetition = str(run["dataset"]), str(run["engine"]), int(run["repetition"])
+        dataset, engine, repetition = (
+            str(run["dataset"]),
+            str(run["engine"]),
+            int(run["repetition"]),
+        )
         mine = {measure: float(run[measure]) for measure in OF_RUNS}
         line, training = lines[dataset, engine, repetition], trained[dataset, engine, repetition]
         for measure, (_, column, figure) in USES.items():
@@ -123,7 +127,10 @@ def side_names(sources: Sequence[str]) -> list[str]:
     names = [_shown(path.name.removesuffix(".zip")) for path in distinct]
     for depth in range(1, max(len(path.parts) for path in distinct)):
         longer = [_shown("/".join(path.parts[-depth:])) for path in distinct]
-        names = [long if names.count(name) > 1 else name for name, long in zip(names, longer, strict=True)]
+        names = [
+            long if names.count(name) > 1 else name
+            for name, long in zip(names, longer, strict=True)
+        ]
     named = dict(zip(distinct, names, strict=True))
     if len(set(names)) == len(paths):
         return names
@@ -135,12 +142,16 @@ def _shown(name: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in name) or "?"
 
 
-def against_first(sides: Sequence[Side], table: Callable[[Side, Side], pd.DataFrame]) -> pd.DataFrame:
+def against_first(
+    sides: Sequence[Side], table: Callable[[Side, Side], pd.DataFrame]
+) -> pd.DataFrame:
     """`table` of the first side (a) and each further one (b); of more than two the column `side` names b."""
     tables = {b.name: table(sides[0], b) for b in sides[1:]}
     if len(tables) == 1:
         return tables[sides[1].name]
-    rows = [{"side": name, **row} for name, found in tables.items() for row in found.to_dict("records")]
+    rows = [
+        {"side": name, **row} for name, found in tables.items() for row in found.to_dict("records")
+    ]
     return pd.DataFrame(rows, columns=["side", *next(iter(tables.values())).columns])
 
 
@@ -155,11 +166,26 @@ def measures(a: Side, b: Side) -> pd.DataFrame:
             in_a, in_b = (summarise(side.of(dataset, engine, measure)) for side in (a, b))
             if in_a.n or in_b.n:
                 named = {"dataset": dataset, "engine": engine, "measure": measure, "unit": unit}
-                shown = {"median_a": in_a.median, "median_b": in_b.median, "n_a": in_a.n, "n_b": in_b.n}
+                shown = {
+                    "median_a": in_a.median,
+                    "median_b": in_b.median,
+                    "n_a": in_a.n,
+                    "n_b": in_b.n,
+                }
                 found = unpaired((a.arm(dataset, engine, measure), b.arm(dataset, engine, measure)))
                 of_both = _ratio("b_to_a", found.ratio)
                 rows.append({**named, **shown, **of_both, "reason": found.reason})
-    columns = ["dataset", "engine", "measure", "unit", "median_a", "median_b", "n_a", "n_b", *_RATIO]
+    columns = [
+        "dataset",
+        "engine",
+        "measure",
+        "unit",
+        "median_a",
+        "median_b",
+        "n_a",
+        "n_b",
+        *_RATIO,
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -180,7 +206,13 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
 
     Whether a comparison of engines holds on another machine is this last ratio: its interval holds 1, or not.
     """
-    columns = ["dataset", "baseline", "engine", "measure", *(f"{k}_{side}" for side in "ab" for k in _SHORT)]
+    columns = [
+        "dataset",
+        "baseline",
+        "engine",
+        "measure",
+        *(f"{k}_{side}" for side in "ab" for k in _SHORT),
+    ]
     rows: Rows = []
     for dataset, first, second in _shared_pairs(a.index, b.index):
         for measure in UNITS:
@@ -195,7 +227,9 @@ def ratios(a: Side, b: Side) -> pd.DataFrame:
             for side, one in zip((a, b), found, strict=True):
                 words = (one.dropped, side.unlike_devices(dataset, (first, second)))
                 said += [f"{side.name}: {what}" for what in words if what]
-            rows.append({**named, **own, **_ratio("b_to_a", both), "reason": "; ".join(filter(None, said))})
+            rows.append(
+                {**named, **own, **_ratio("b_to_a", both), "reason": "; ".join(filter(None, said))}
+            )
     return pd.DataFrame(rows, columns=[*columns, *_RATIO])
 
 

@@ -117,7 +117,9 @@ def pair_ratio(baseline: Repeated, other: Repeated, level: float = LEVEL) -> Rat
     return _ratio(blocked([(-1, baseline), (1, other)], True, level), MIN_PAIRS)
 
 
-def ratio_interval(baseline: Sequence[float], other: Sequence[float], level: float = LEVEL) -> Ratio:
+def ratio_interval(
+    baseline: Sequence[float], other: Sequence[float], level: float = LEVEL
+) -> Ratio:
     """Geometric mean of `other` over that of `baseline`, of runs that are not paired, as of two machines.
 
     With y = ln x, d = mean(y2) - mean(y1), v_i = s_i^2 / n_i and se^2 = v1 + v2, the interval is
@@ -189,7 +191,8 @@ def blocked(
     rows = [[_scaled(values[block], log) for block in blocks] for _, values in groups]
     weights = [weight for weight, _ in groups]
     contrasts = [
-        added(w * x for w, x in zip(weights, block, strict=True)) for block in zip(*rows, strict=True)
+        added(w * x for w, x in zip(weights, block, strict=True))
+        for block in zip(*rows, strict=True)
     ]
     return _estimate(fmean(contrasts), [contrasts], log, level, extra)
 
@@ -272,7 +275,9 @@ def _scaled(value: float, log: bool) -> float:
     return math.log(value) if log else float(value)
 
 
-def welch(variances: Sequence[float], counts: Sequence[int], extra: float = 0.0) -> tuple[float, float]:
+def welch(
+    variances: Sequence[float], counts: Sequence[int], extra: float = 0.0
+) -> tuple[float, float]:
     """Welch-Satterthwaite degrees of freedom and standard error of a sum of independent means.
 
     `variances` are those of the means (with their weights), in the square of their unit; `extra` is a further

@@ -76,7 +76,10 @@ def runs_table(index: Index) -> pd.DataFrame:
         numbers: dict[str, float] = dict.fromkeys((*MEASURES, "test_accuracy", FINAL), np.nan)
         if run:
             numbers = asdict(run_times(run.events, run.process))
-            numbers |= {"test_accuracy": run.events.test_accuracy, FINAL: run.events.epochs[-1].loss}
+            numbers |= {
+                "test_accuracy": run.events.test_accuracy,
+                FINAL: run.events.epochs[-1].loss,
+            }
         rows.append({**row, **numbers, "quality": "", "key": wanted.key[:12]})
     return pd.DataFrame(rows).astype({"cores": "Int64"})
 
@@ -93,14 +96,27 @@ def with_idle(runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
 
 def lines_of_code(index: Index) -> pd.DataFrame:
     """One row per engine and language, then per trainer of the thesis and instrument."""
-    columns = ["code", "language", "instrument", "files", "lines", "code_lines", "comment_lines", "reason"]
+    columns = [
+        "code",
+        "language",
+        "instrument",
+        "files",
+        "lines",
+        "code_lines",
+        "comment_lines",
+        "reason",
+    ]
     counts = columns[3:7]
     rows: Rows = []
     for engine in index.lines.engines if index.lines else ():
         row = {"code": engine.engine, "language": engine.language, "instrument": "", "reason": ""}
         rows.append(row | {name: getattr(engine, name) for name in counts})
     for trainer in index.lines.thesis if index.lines else ():
-        row = {"code": f"thesis: {trainer.code}", "language": "Elixir", "instrument": trainer.instrument}
+        row = {
+            "code": f"thesis: {trainer.code}",
+            "language": "Elixir",
+            "instrument": trainer.instrument,
+        }
         found = {name: None if trainer.absent else getattr(trainer, name) for name in counts}
         rows.append(row | found | {"reason": trainer.absent or ""})
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(counts, "Int64"))
@@ -209,7 +225,8 @@ def by_repetition(runs: pd.DataFrame, measure: str) -> Repeated:
     """What the finished runs among a group's rows of the table `runs` measured."""
     done = runs[runs["status"] == "finished"]
     return {
-        int(number): float(value) for number, value in zip(done["repetition"], done[measure], strict=True)
+        int(number): float(value)
+        for number, value in zip(done["repetition"], done[measure], strict=True)
     }
 
 

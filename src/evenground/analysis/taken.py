@@ -15,7 +15,14 @@ from evenground.analysis.measures import MEASURES, TIMES, take
 from evenground.analysis.seen import Seen
 
 KEYS = ("instrument", "measure", "resource")
-NUMBERS = ("value", "without_idle", "resolution", "low_attainable", "high_attainable", "formula_error")
+NUMBERS = (
+    "value",
+    "without_idle",
+    "resolution",
+    "low_attainable",
+    "high_attainable",
+    "formula_error",
+)
 COLUMNS = (*KEYS, *NUMBERS, "remark", "reason")
 # The means of what a run that waits does not use; a peak or what it holds is the same with its waits.
 WITHOUT_WAITS = frozenset({("mean", "cpu"), ("mean", "gpu"), ("steady", "cpu"), ("steady", "gpu")})

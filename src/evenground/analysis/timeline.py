@@ -74,7 +74,9 @@ def cpu_percent(t_ns: Ints, cpu_s: Floats, at_ns: Ints, grid_ns: int, cores: int
 
     def at(when_ns: Ints) -> Floats:
         relative_ns = (when_ns - origin).astype(np.float64)
-        return np.asarray(np.interp(relative_ns, known, rising, left=np.nan, right=np.nan), np.float64)
+        return np.asarray(
+            np.interp(relative_ns, known, rising, left=np.nan, right=np.nan), np.float64
+        )
 
     return (at(at_ns) - at(at_ns - grid_ns)) * (100.0 * 1e9 / (grid_ns * cores))
 

@@ -8,7 +8,14 @@ from statistics import fmean
 
 from evenground.records.times import Moments, Process
 
-MEASURES = ("training_s", "whole_process_s", "first_batch_s", "steady_s", "first_epoch_s", "later_epoch_s")
+MEASURES = (
+    "training_s",
+    "whole_process_s",
+    "first_batch_s",
+    "steady_s",
+    "first_epoch_s",
+    "later_epoch_s",
+)
 
 
 @dataclass(frozen=True)

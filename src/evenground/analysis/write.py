@@ -31,7 +31,9 @@ def read_frames(normalised: Path) -> Frames:
     return Frames(*(read_csv(normalised / f"{field.name}.csv") for field in fields(Frames)))
 
 
-def write_tables(index: Index, normalised: Path, to: Path, metrics_file: Path | None = None) -> None:
+def write_tables(
+    index: Index, normalised: Path, to: Path, metrics_file: Path | None = None
+) -> None:
     """Write every table as CSV and Markdown, and the main numbers as JSON; EvengroundError as by tables."""
     frames = read_frames(normalised)
     tables = make_tables(index, frames)

@@ -44,7 +44,10 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
         if not to.exists():
             with replacing(to) as beside:
                 shutil.copyfile(index.root / index.calibration.path, beside)
-    settings = {**read_json(where.with_name("experiment.json")), "machine": index.machine.class_name}
+    settings = {
+        **read_json(where.with_name("experiment.json")),
+        "machine": index.machine.class_name,
+    }
     configuration = root / "results/adopted" / f"{name}.json"
     write_json(configuration, settings)
     return Adopted(len(new), len(runs) - len(new), configuration)
@@ -70,7 +73,9 @@ def _refuse_place(path: str, below: tuple[str, str], depth: int) -> None:
     """A run is copied nowhere but below results/runs: the index comes from anybody."""
     parts = Path(path).parts
     if parts[:2] != below or len(parts) != depth:
-        raise EvengroundError("a run or a calibration does not belong there", path, "take another bundle")
+        raise EvengroundError(
+            "a run or a calibration does not belong there", path, "take another bundle"
+        )
 
 
 def _copy_run(run: Run, root: Path) -> None:

@@ -26,9 +26,13 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
     """
     root, results = index.root, where.parent
     if not index.finished:
-        raise EvengroundError("no wanted run has finished", str(where), "train first: snakemake --cores all")
+        raise EvengroundError(
+            "no wanted run has finished", str(where), "train first: snakemake --cores all"
+        )
     runs = [file for run in index.finished for file in _files(root / str(run.path))]
-    derived = [file for name in DERIVED for file in _files(results / name) if not holds_images(file)]
+    derived = [
+        file for name in DERIVED for file in _files(results / name) if not holds_images(file)
+    ]
     calibration = [root / index.calibration.path] if index.calibration else []
     files = [where, results / SETTINGS, *derived, *calibration, *runs, *given]
     named = {_name(file, root): file for file in files}
@@ -40,14 +44,18 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
 
 def laid_out(folder: Path) -> list[Path]:
     """The files of MADE_FROM of a bundle that is laid out in `folder`."""
-    return [path for name in MADE_FROM for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    return [
+        path for name in MADE_FROM for path in sorted((folder / name).rglob("*")) if path.is_file()
+    ]
 
 
 def _name(file: Path, root: Path) -> str:
     """What a file is called in the bundle: its place in the working copy, whatever is a link there."""
     name = name_below(file, root)
     if name is None:
-        raise EvengroundError("it does not lie in the folder of the index", str(file), f"copy it into {root}")
+        raise EvengroundError(
+            "it does not lie in the folder of the index", str(file), f"copy it into {root}"
+        )
     return name
 
 

@@ -61,7 +61,9 @@ def metadata(index: Index, files: Mapping[str, File]) -> Entity:
     parts = [_file(name, file) for name, file in sorted(listed.items())]
     parts += [_folder(run) for run in index.finished]
     engines = [_engine(engine, runs) for engine in index.engines]
-    root = _root(index, [part["@id"] for part in parts], [action[0]["@id"] for action in actions], runs)
+    root = _root(
+        index, [part["@id"] for part in parts], [action[0]["@id"] for action in actions], runs
+    )
     graph = [_descriptor(), root, *_named(), *parts, *engines, *map(_dataset, index.datasets)]
     context = [f"{SPECIFICATION}/context", {name: TERMS + name for name in OWN_TERMS}]
     return {"@context": context, "@graph": [*graph, *_parameters(index), *entities]}
@@ -74,12 +76,24 @@ def _descriptor() -> Entity:
 
 def _named() -> list[Entity]:
     """What the root refers to by an address."""
-    licence = {"@id": LICENCE, "@type": "CreativeWork", "name": "MIT", "description": "The MIT licence."}
-    profile = {"@id": PROFILE, "@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"}
+    licence = {
+        "@id": LICENCE,
+        "@type": "CreativeWork",
+        "name": "MIT",
+        "description": "The MIT licence.",
+    }
+    profile = {
+        "@id": PROFILE,
+        "@type": "CreativeWork",
+        "name": "Process Run Crate",
+        "version": "0.5",
+    }
     return [profile, licence]
 
 
-def _root(index: Index, parts: list[str], actions: list[str], runs: Mapping[WantedRun, Run]) -> Entity:
+def _root(
+    index: Index, parts: list[str], actions: list[str], runs: Mapping[WantedRun, Run]
+) -> Entity:
     machine = index.machine
     labels = " and ".join(engine.label for engine in index.engines)
     titles = ", ".join(dataset.title for dataset in index.datasets)
@@ -107,16 +121,24 @@ def _file(name: str, file: File) -> Entity:
 
 
 def _folder(run: WantedRun) -> Entity:
-    what = "Samples, events, log and environment of one training; manifest.json has their checksums."
+    what = (
+        "Samples, events, log and environment of one training; manifest.json has their checksums."
+    )
     return {"@id": f"{run.path}/", "@type": "Dataset", "name": run.name, "description": what}
 
 
 def _engine(engine: Engine, runs: Mapping[WantedRun, Run]) -> Entity:
     mine = [run for wanted, run in runs.items() if wanted.engine == engine.name]
-    entity: Entity = {"@id": f"#engine-{engine.name}", "@type": "SoftwareApplication", "name": engine.label}
+    entity: Entity = {
+        "@id": f"#engine-{engine.name}",
+        "@type": "SoftwareApplication",
+        "name": engine.label,
+    }
     if mine:
         libraries = read_environment(mine[0]).libraries
-        entity["description"] = ", ".join(f"{name} {version}" for name, version in libraries.items())
+        entity["description"] = ", ".join(
+            f"{name} {version}" for name, version in libraries.items()
+        )
         entity["softwareVersion"] = libraries.get(engine.name, read_environment(mine[0]).git.words)
     return entity
 
@@ -151,7 +173,10 @@ def _action(wanted: WantedRun, run: Run | None, index: Index) -> list[Entity]:
         "object": [{"@id": key} for key in objects],
     }
     if run is None:
-        failed = {"actionStatus": f"{STATUS}/FailedActionStatus", "error": wanted.reason or wanted.status}
+        failed = {
+            "actionStatus": f"{STATUS}/FailedActionStatus",
+            "error": wanted.reason or wanted.status,
+        }
         return [{**action, **failed}]
     usage = _usage(name, run)
     images = _image(name, run)
@@ -202,7 +227,11 @@ def _image(action: str, run: Run) -> list[Entity]:
     image = read_environment(run).image
     if not image:
         return []
-    kind = {"additionalType": {"@id": f"{TERMS}SIFImage"}, "registry": "none", "tag": image.sha256[:12]}
+    kind = {
+        "additionalType": {"@id": f"{TERMS}SIFImage"},
+        "registry": "none",
+        "tag": image.sha256[:12],
+    }
     named = {"@id": f"{action}-image", "@type": "ContainerImage", "name": image.name}
     return [{**named, **kind, "sha256": image.sha256}]
 

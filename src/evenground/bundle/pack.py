@@ -30,12 +30,20 @@ To redraw every table and figure from the runs, in a working copy of evenground:
 def pack(index: Index, files: Mapping[str, Path], to: Path) -> None:
     """Write `files` (name in the bundle -> file), checksums and metadata to `to`, whole or not at all."""
     contents = {name: path.read_bytes() for name, path in sorted(files.items())}
-    described = {name: File(len(content), sha256_bytes(content)) for name, content in contents.items()}
+    described = {
+        name: File(len(content), sha256_bytes(content)) for name, content in contents.items()
+    }
     crate = metadata(index, described)
     contents[READ_ME] = _read_me(crate["@graph"][1]["description"]).encode()
     contents[METADATA] = json_text(crate).encode()
-    sums = "".join(f"{sha256_bytes(content)}  {name}\n" for name, content in sorted(contents.items()))
-    first = {METADATA: contents.pop(METADATA), READ_ME: contents.pop(READ_ME), CHECKSUMS: sums.encode()}
+    sums = "".join(
+        f"{sha256_bytes(content)}  {name}\n" for name, content in sorted(contents.items())
+    )
+    first = {
+        METADATA: contents.pop(METADATA),
+        READ_ME: contents.pop(READ_ME),
+        CHECKSUMS: sums.encode(),
+    }
     _write({**first, **contents}, to)
 
 

@@ -64,7 +64,9 @@ def unpack(bundle: Path, to: Path, limits: Limits | None = None) -> Path:
 def extract(bundle: Path, to: Path, limits: Limits | None = None) -> None:
     """Unpack a bundle of any version, checked as by `unpack` but for its index."""
     if to.exists():
-        raise EvengroundError("it is there already", str(to), "move it away, or name another folder")
+        raise EvengroundError(
+            "it is there already", str(to), "move it away, or name another folder"
+        )
     beside = to.with_name(f".{to.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -103,7 +105,9 @@ def find_index(folder: Path) -> Path:
     places = ("results/*/index.json", "results/*/parts/*/index.json")
     found = sorted(path for place in places for path in folder.glob(place))
     if len(found) != 1:
-        raise EvengroundError(f"{len(found)} indexes instead of one", str(folder / "results"), OTHER)
+        raise EvengroundError(
+            f"{len(found)} indexes instead of one", str(folder / "results"), OTHER
+        )
     return found[0]
 
 
@@ -125,7 +129,10 @@ def _refuse_more(bundle: Path, *counts: tuple[str, int, int]) -> None:
 
 def _extract(bundle: Path, to: Path, limits: Limits) -> None:
     try:
-        with catch_warnings(action="error", category=UserWarning), zipfile.ZipFile(bundle) as archive:
+        with (
+            catch_warnings(action="error", category=UserWarning),
+            zipfile.ZipFile(bundle) as archive,
+        ):
             entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
             sizes = [entry.file_size for entry in entries]
             largest, total = max(sizes, default=0), sum(sizes)
@@ -135,10 +142,14 @@ def _extract(bundle: Path, to: Path, limits: Limits) -> None:
                 _refuse_entry(entry, bundle)
             _write(archive, entries, _checksums(archive, entries, bundle), to)
     except BROKEN as error:
-        raise EvengroundError(f"it cannot be read: {_shown(str(error))}", str(bundle), OTHER) from error
+        raise EvengroundError(
+            f"it cannot be read: {_shown(str(error))}", str(bundle), OTHER
+        ) from error
 
 
-def _write(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], sums: dict[str, str], to: Path) -> None:
+def _write(
+    archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], sums: dict[str, str], to: Path
+) -> None:
     for entry in entries:
         content, path = _content(archive, entry), to / entry.filename
         if entry.filename != CHECKSUMS and sha256_bytes(content) != sums[entry.filename]:
@@ -171,7 +182,9 @@ def _refuse_entry(entry: zipfile.ZipInfo, bundle: Path) -> None:
         raise EvengroundError(found, f"{_shown(name)!r} in {bundle}", OTHER)
 
 
-def _checksums(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], bundle: Path) -> dict[str, str]:
+def _checksums(
+    archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], bundle: Path
+) -> dict[str, str]:
     """Name -> sha256 of every file but the list itself; each stands there once."""
     found = {entry.filename: entry for entry in entries}
     folders = {name[:end] for name in found for end, sign in enumerate(name) if sign == "/"}

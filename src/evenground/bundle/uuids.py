@@ -53,7 +53,11 @@ def lay_out(files: Mapping[str, Path], to: Path) -> Path:
 def _is_derived(name: str) -> bool:
     """Whether it follows from the runs, as `contents.DERIVED` says: beside the index."""
     parts = Path(name).parts
-    return parts[0] == "results" and parts[1] not in ("runs", "calibration") and bool({*parts} & {*DERIVED})
+    return (
+        parts[0] == "results"
+        and parts[1] not in ("runs", "calibration")
+        and bool({*parts} & {*DERIVED})
+    )
 
 
 def _has_uuid(path: Path) -> bool:

@@ -32,7 +32,9 @@ def more_for_size(claim: Claim, found: Estimate, tolerance: float) -> Advice:
     return _more(needed, found, f"decide the size within {percent(tolerance)}")
 
 
-def runs_to_decide(claim: Claim, spreads: Sequence[float], alpha: float, extra: float = 0.0) -> int | None:
+def runs_to_decide(
+    claim: Claim, spreads: Sequence[float], alpha: float, extra: float = 0.0
+) -> int | None:
     """How many blocks, or runs a group, decide the direction or the margin of a claim with a published value.
 
     If it is exactly true; `spreads`, `alpha` and `extra` as by `planning`. None above MAX_RUNS.
@@ -65,7 +67,9 @@ def more_for_precision(found: Estimate, half_width: float, least: int) -> Advice
 def more_for_few(n: int, paired: bool) -> tuple[int, str]:
     """How many more runs there have to be before anything is judged."""
     least = MIN_PAIRS if paired else MIN_RUNS
-    one, several = ("complete pair", "complete pairs") if paired else ("run a group", "runs a group")
+    one, several = (
+        ("complete pair", "complete pairs") if paired else ("run a group", "runs a group")
+    )
     return least - n, f"{n} {one if n == 1 else several}, at least {least} are needed"
 
 
@@ -86,7 +90,9 @@ def _more(needed: int | None, found: Estimate, what: str) -> Advice:
 
 
 def _about(more: int) -> str:
-    return "about one more repetition would" if more == 1 else f"about {more} more repetitions would"
+    return (
+        "about one more repetition would" if more == 1 else f"about {more} more repetitions would"
+    )
 
 
 def _never(what: str) -> str:

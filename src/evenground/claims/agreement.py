@@ -88,10 +88,15 @@ def agreement(verdicts: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _read(content: Any, side: str) -> dict[Key, _Verdict]:
-    where, todo = f"verdicts.json of {side}", "have it judged again (evenground convert), or leave it out"
+    where, todo = (
+        f"verdicts.json of {side}",
+        "have it judged again (evenground convert), or leave it out",
+    )
     version = content.get("schema") if isinstance(content, dict) else None
     if isinstance(version, int) and version != SCHEMA:
-        raise EvengroundError(f"verdicts of version {version}, and this one reads {SCHEMA}", where, todo)
+        raise EvengroundError(
+            f"verdicts of version {version}, and this one reads {SCHEMA}", where, todo
+        )
     try:
         rows = _FILE.validate_python(content).verdicts
     except ValidationError as error:
@@ -108,7 +113,12 @@ def _row(key: Key, sides: _Sides) -> dict[str, str]:
     shown = {OF + name: given[name].verdict if name in given else "" for name in sides}
     agree, reason = _agree(list(judged.values()))
     kinds = " and ".join(dict.fromkeys(one.kind for one in judged.values()))
-    told = {"agree": agree, "kind": kinds, "demonstration": _demonstration(judged), "reason": reason}
+    told = {
+        "agree": agree,
+        "kind": kinds,
+        "demonstration": _demonstration(judged),
+        "reason": reason,
+    }
     return {**dict(zip(FIRST, key, strict=True)), **shown, **told}
 
 
@@ -143,13 +153,18 @@ def in_words(found: pd.DataFrame) -> list[str]:
     if (found["agree"] != NOT_COMPARABLE)[~is_verdict].any():
         total += f"; demonstrations and the thesis's instrument: {_counted(found[~is_verdict])}"
     sides = [str(name).removeprefix(OF) for name in found.columns if name not in FIRST + LAST]
-    return [total, *(_disagreement(row, sides) for row in found[found["agree"] == NO].to_dict("records"))]
+    return [
+        total,
+        *(_disagreement(row, sides) for row in found[found["agree"] == NO].to_dict("records")),
+    ]
 
 
 def _counted(rows: pd.DataFrame) -> str:
     """How many of the rows that can be compared agree."""
     counts = rows["agree"].value_counts()
-    yes, no, still_open, rest = (int(counts.get(word, 0)) for word in (YES, NO, OPEN, NOT_COMPARABLE))
+    yes, no, still_open, rest = (
+        int(counts.get(word, 0)) for word in (YES, NO, OPEN, NOT_COMPARABLE)
+    )
     words = [f"{yes} of {yes + no} agree"] if yes + no else ["no two can be compared"]
     words += [f"{still_open} are open on all sides"] if still_open else []
     words += [f"{rest} are not comparable"] if rest else []

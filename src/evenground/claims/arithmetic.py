@@ -56,7 +56,9 @@ def _softmax(value: Values) -> float:
 
 
 def _zero_s(value: Values) -> float:
-    return added(value[f"gpu-zero-to-{k}-cifar10"] - value[f"gpu-zero-from-{k}-cifar10"] for k in (1, 2))
+    return added(
+        value[f"gpu-zero-to-{k}-cifar10"] - value[f"gpu-zero-from-{k}-cifar10"] for k in (1, 2)
+    )
 
 
 CHECKS: tuple[Derived | Order, ...] = (
@@ -83,7 +85,11 @@ CHECKS: tuple[Derived | Order, ...] = (
         _shorter("ram-cifar10-elixir", "ram-cifar10-python"),
         "28 % is how much more Python uses than Elixir; on MNIST the other base was taken",
     ),
-    Derived("G3", "gpu-zero-mnist", lambda value: value["gpu-zero-to-mnist"] - value["gpu-zero-from-mnist"]),
+    Derived(
+        "G3",
+        "gpu-zero-mnist",
+        lambda value: value["gpu-zero-to-mnist"] - value["gpu-zero-from-mnist"],
+    ),
     Derived("G3", "gpu-zero-cifar10", _zero_s, "2.4 s and 1.3 s"),
     Order(
         "G4",
@@ -117,8 +123,18 @@ CHECKS: tuple[Derived | Order, ...] = (
         True,
         "V1 has the same number twice, 38.85 %",
     ),
-    Derived("slip", "pixels-image", lambda value: value["pixels-side"] ** 2, "the network's input is right"),
-    Derived("slip", "dropout-percent", lambda value: 100 * value["dropout-rate"], "the listings are right"),
+    Derived(
+        "slip",
+        "pixels-image",
+        lambda value: value["pixels-side"] ** 2,
+        "the network's input is right",
+    ),
+    Derived(
+        "slip",
+        "dropout-percent",
+        lambda value: 100 * value["dropout-rate"],
+        "the listings are right",
+    ),
     Derived(
         "slip",
         "softmax-share",
@@ -132,7 +148,10 @@ COLUMNS = ("claim", "quantity", "stated", "recomputed", "unit", "agrees", "remar
 def arithmetic(numbers: Mapping[str, Number]) -> pd.DataFrame:
     """One row per derived number: as stated, as recomputed, and whether they agree within rounding."""
     values = {name: float(number.value) for name, number in numbers.items()}
-    rows = [_derived(c, numbers, values) if isinstance(c, Derived) else _order(c, values) for c in CHECKS]
+    rows = [
+        _derived(c, numbers, values) if isinstance(c, Derived) else _order(c, values)
+        for c in CHECKS
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -37,7 +37,9 @@ class Cast:
         So do options that are not an engine's usual ones; of an arm they are what it is for. `computed_on`:
         kinds of devices of the runs behind it, but for arms without a GPU by design.
         """
-        usual = {role: self.claims.roles[role] for role in given.roles} | {n: n for n in given.datasets}
+        usual = {role: self.claims.roles[role] for role in given.roles} | {
+            n: n for n in given.datasets
+        }
         acting = {name: self.stand_ins.get(name, own) for name, own in usual.items()}
         words = [f"{player} as {name}" for name, player in acting.items() if player != usual[name]]
         changed = [

@@ -25,7 +25,9 @@ def line_ratio(above: float, below: float) -> Estimate:
     )
 
 
-def counted(code: Code, instrument: Instrument, lines: CodeLines | None) -> tuple[ThesisLines, ...] | str:
+def counted(
+    code: Code, instrument: Instrument, lines: CodeLines | None
+) -> tuple[ThesisLines, ...] | str:
     """Both trainers as the instrument takes them, the one above the line first; or what is lacking."""
     if lines is None:
         return "column not measured: these runs were indexed before lines were counted"

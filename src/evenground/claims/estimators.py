@@ -22,12 +22,15 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     measure: str = Field(description="What is taken of every run: a name of measures.py.")
-    resource: str | None = Field(default=None, description="cpu, ram, gpu or vram; null for a time.")
+    resource: str | None = Field(
+        default=None, description="cpu, ram, gpu or vram; null for a time."
+    )
     of: Name = Field(description="The role whose value is claimed, or stands above the line.")
     over: Name | None = Field(default=None, description="The role below the line.")
     datasets: tuple[Name, ...] = Field(min_length=1, description="Datasets, in order.")
     measure_as_published: str | None = Field(
-        default=None, description="The measure under the as-published instrument, where it is another."
+        default=None,
+        description="The measure under the as-published instrument, where it is another.",
     )
 
     def taken(self, instrument: Instrument) -> str:
@@ -56,7 +59,9 @@ class Contrast:
         """Of one value a group, as of published numbers."""
         if not self.log:
             return added(weight * values[group] for group, weight in self.weights.items())
-        return math.exp(added(weight * math.log(values[group]) for group, weight in self.weights.items()))
+        return math.exp(
+            added(weight * math.log(values[group]) for group, weight in self.weights.items())
+        )
 
 
 def level(given: Arguments) -> Contrast:
@@ -126,7 +131,10 @@ class Sampled:
 
 
 def estimate(
-    given: Contrast, groups: Mapping[Group, Sampled], blocks: Collection[int] | None, confidence: float
+    given: Contrast,
+    groups: Mapping[Group, Sampled],
+    blocks: Collection[int] | None,
+    confidence: float,
 ) -> Estimate:
     """The contrast with its interval: of complete `blocks` by Student's t, else (None) by Welch's."""
     extra = added(w**2 * groups[group].variance(given.log) for group, w in given.weights.items())

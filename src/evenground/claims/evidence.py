@@ -131,7 +131,9 @@ class Material:
         self._conditions = _by_run(measured.conditions)
         self._states = _states(measured.quality)
         self._taken = cache(self._measured)
-        self._measures = dict(iter(measured.measures.groupby(["instrument", "measure", "resource"])))
+        self._measures = dict(
+            iter(measured.measures.groupby(["instrument", "measure", "resource"]))
+        )
         wanted = sorted(index.finished, key=lambda run: run.repetition)
         self._wanted = {(run.dataset, run.engine, run.repetition): run for run in wanted}
 
@@ -207,7 +209,9 @@ class Material:
             sample=sample,
         )
 
-    def _lacks(self, claim: Claim, instrument: Instrument, used: Mapping[Group, Sequence[Used]]) -> str:
+    def _lacks(
+        self, claim: Claim, instrument: Instrument, used: Mapping[Group, Sequence[Used]]
+    ) -> str:
         """Why these runs cannot judge the claim, however many there are; empty where they can."""
         assert claim.arguments is not None
         if why := self._off_device(used, claim.needs.accelerator):
@@ -237,23 +241,34 @@ class Material:
     def _too_little(self, used: Mapping[Group, Sequence[Used]], measure: str) -> str:
         """Why a training on the first images only tells nothing of one on all; empty where it does."""
         for engine, sample in self._samples(used):
-            why = sample.lacks if measure in TIMES else f"'{measure}' of the whole is not known from that"
+            why = (
+                sample.lacks
+                if measure in TIMES
+                else f"'{measure}' of the whole is not known from that"
+            )
             if why:
                 return f"{engine} trained on {sample.words} only: {why}"
         return ""
 
     def _samples(self, used: Mapping[Group, Sequence[Used]]) -> list[tuple[str, Sample]]:
         """Engine and sample of every group that was trained on the first images only."""
-        firsts = [(self.cast.engine(role), runs[0].sample) for (role, _), runs in used.items() if runs]
-        return list(dict.fromkeys((engine, sample) for engine, sample in firsts if sample is not None))
+        firsts = [
+            (self.cast.engine(role), runs[0].sample) for (role, _), runs in used.items() if runs
+        ]
+        return list(
+            dict.fromkeys((engine, sample) for engine, sample in firsts if sample is not None)
+        )
 
     def _remarks(self, used: Mapping[Group, Sequence[Used]]) -> tuple[str, ...]:
         """What stands for more than was trained, and how values came about."""
-        words = [f"{engine} extrapolated from {sample.words}" for engine, sample in self._samples(used)]
+        words = [
+            f"{engine} extrapolated from {sample.words}" for engine, sample in self._samples(used)
+        ]
         for group, runs in used.items():
             counts = Counter(one.remark for one in runs if one.remark)
             words += [
-                f"{self.where(group)}: {remark} ({n} of {len(runs)} runs)" for remark, n in counts.items()
+                f"{self.where(group)}: {remark} ({n} of {len(runs)} runs)"
+                for remark, n in counts.items()
             ]
         return tuple(words)
 
@@ -268,7 +283,9 @@ class Material:
                 words.append(f"left out of {self.where(group)}: {told(dict(sorted(why.items())))}")
         return tuple(words)
 
-    def _complete(self, used: Mapping[Group, Sequence[Used]]) -> tuple[frozenset[int], dict[int, str]]:
+    def _complete(
+        self, used: Mapping[Group, Sequence[Used]]
+    ) -> tuple[frozenset[int], dict[int, str]]:
         """The complete blocks, and why the others are not."""
         blocks, dropped = self.blocks.complete([self._player(group) for group in used])
         known = {group: _with_value(runs) for group, runs in used.items()}

@@ -49,7 +49,9 @@ def judge(claim: Claim, found: Interval, tolerance: float) -> Judgement:
     if claim.has_margin:
         return _by_margin(claim, found)
     if found.is_within(claim.opposite):
-        return Judgement("contradicted", "the interval lies wholly beyond the bound on the other side")
+        return Judgement(
+            "contradicted", "the interval lies wholly beyond the bound on the other side"
+        )
     if found.is_within(claim.region):
         return _of_size(claim, found, tolerance)
     return _on_the_bound(claim, found, tolerance)
@@ -67,9 +69,13 @@ def _of_size(claim: Claim, found: Interval, tolerance: float) -> Judgement:
     """Of an interval that lies beyond the bound as claimed."""
     region = claim.same_size(tolerance)
     if region is None:
-        return Judgement("direction reproduced", "the interval lies beyond the bound; no size was published")
+        return Judgement(
+            "direction reproduced", "the interval lies beyond the bound; no size was published"
+        )
     if found.is_within(region):
-        return Judgement("reproduced", f"the interval lies within {percent(tolerance)} of the published size")
+        return Judgement(
+            "reproduced", f"the interval lies within {percent(tolerance)} of the published size"
+        )
     if found.is_outside(region):
         why = f"the interval lies wholly outside {percent(tolerance)} of the published size"
         return Judgement("direction reproduced, other size", why)

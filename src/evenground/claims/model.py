@@ -35,7 +35,9 @@ class Needs(BaseModel):
         default=None,
         description="What its runs must have computed on, as their engines said; null for anything.",
     )
-    arm: Name | None = Field(default=None, description="A role of it that is an arm of another engine.")
+    arm: Name | None = Field(
+        default=None, description="A role of it that is an arm of another engine."
+    )
 
 
 class Code(BaseModel):
@@ -57,16 +59,21 @@ class Claim(BaseModel):
     statement: str = Field(min_length=1, description="What is claimed, in our words.")
     estimator: str | None = Field(default=None, description="A name of estimators.py.")
     arguments: Arguments | None = Field(default=None, description="What it works on.")
-    code: Code | None = Field(default=None, description="Instead of an estimator: a ratio of lines of code.")
+    code: Code | None = Field(
+        default=None, description="Instead of an estimator: a ratio of lines of code."
+    )
     direction: Literal["greater", "less", "alike", "at_most"] = Field(
         description="What is claimed of the estimate: above the bound; below it; between 1 / bound and "
         "bound; at most the bound."
     )
     bound: float = Field(gt=0, description="The value that decides, in the claim's unit.")
     unit: str = Field(default="1", description="Unit of the estimate; 1 for ratios.")
-    published: float | None = Field(default=None, gt=0, description="The published value in that unit.")
+    published: float | None = Field(
+        default=None, gt=0, description="The published value in that unit."
+    )
     follows_from: tuple[Name, ...] = Field(
-        default=(), description="Ids of the published numbers it follows from, one a group of the estimator."
+        default=(),
+        description="Ids of the published numbers it follows from, one a group of the estimator.",
     )
     tolerance: float | None = Field(
         default=None,
@@ -110,7 +117,11 @@ class Claim(BaseModel):
     @property
     def contrast(self) -> Contrast | None:
         """What is estimated; None where no run can judge it."""
-        return ESTIMATORS[self.estimator](self.arguments) if self.estimator and self.arguments else None
+        return (
+            ESTIMATORS[self.estimator](self.arguments)
+            if self.estimator and self.arguments
+            else None
+        )
 
     def same_size(self, tolerance: float) -> Interval | None:
         """The values that count as the published size; None without one, and where a margin decides."""
@@ -139,7 +150,9 @@ class Claim(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Claim:
         ways = (self.estimator, self.code, self.untestable)
-        if sum(way is not None for way in ways) != 1 or (self.estimator is None) != (self.arguments is None):
+        if sum(way is not None for way in ways) != 1 or (self.estimator is None) != (
+            self.arguments is None
+        ):
             raise ValueError(
                 "a claim has an estimator and its arguments, or 'code', or the reason why it is 'untestable'"
             )
@@ -165,10 +178,14 @@ class Claim(BaseModel):
         value = Interval(self.published, self.published)
         if self.has_margin:
             if not value.is_within(self.region):
-                raise ValueError(f"the published value {self.published:g} lies outside its own margin")
+                raise ValueError(
+                    f"the published value {self.published:g} lies outside its own margin"
+                )
             return
         if value.is_within(self.opposite):
-            raise ValueError(f"the published value {self.published:g} lies on the other side of the bound")
+            raise ValueError(
+                f"the published value {self.published:g} lies on the other side of the bound"
+            )
         if self.tolerance is None:
             raise ValueError("a published size needs a 'tolerance'")
         if self.tolerance > self.tolerance_elsewhere:
@@ -241,7 +258,9 @@ def read_claims(root: Path, claims: Path = CLAIMS, published: Path = PUBLISHED) 
     try:
         read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise EvengroundError(_first(error), str(path), "docs/claims.md describes every key") from None
+        raise EvengroundError(
+            _first(error), str(path), "docs/claims.md describes every key"
+        ) from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise EvengroundError(f"claims cannot be read: {error}", str(path), "restore it") from None
     numbers = read_published(root / published)
@@ -256,7 +275,9 @@ def _refuse_arguments(estimator: str, given: Arguments) -> None:
     for measure in filter(None, [given.measure, given.measure_as_published]):
         _refuse(measure, MEASURES, "measure")
         if (given.resource is None) != (measure in TIMES):
-            raise ValueError(f"measure '{measure}' {'takes no' if measure in TIMES else 'needs a'} resource")
+            raise ValueError(
+                f"measure '{measure}' {'takes no' if measure in TIMES else 'needs a'} resource"
+            )
     if given.resource is not None:
         _refuse(given.resource, RESOURCES, "resource")
     for names, what in ((given.datasets, "dataset"), (given.roles, "role")):
@@ -264,7 +285,9 @@ def _refuse_arguments(estimator: str, given: Arguments) -> None:
             raise ValueError(f"a {what} is named twice")
     roles, datasets = SHAPES[estimator]
     if len(given.roles) != roles or datasets not in {None, len(given.datasets)}:
-        raise ValueError(f"'{estimator}' takes {roles} roles and {datasets or 'any number of'} datasets")
+        raise ValueError(
+            f"'{estimator}' takes {roles} roles and {datasets or 'any number of'} datasets"
+        )
 
 
 def _refuse(name: str, known: Any, what: str) -> None:
@@ -285,7 +308,9 @@ def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> N
     groups = claim.arguments.groups if claim.arguments else [("of", ""), ("over", "")]
     if len(claim.follows_from) != len(groups):
         what = f"{claim.id}: {len(claim.follows_from)} published numbers for {len(groups)} groups"
-        raise EvengroundError(what, str(path), "name them in the order of datasets, `of` before `over`")
+        raise EvengroundError(
+            what, str(path), "name them in the order of datasets, `of` before `over`"
+        )
     values = [float(numbers[name].value) for name in claim.follows_from]
     if claim.contrast is None:
         follows = values[0] / values[1]
@@ -301,5 +326,7 @@ def _first(error: ValidationError) -> str:
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"]) or "the file"
     message = fault["msg"].removeprefix("Value error, ")
-    what = f"unknown key '{key}'" if "extra" in fault["type"] or "unexpected" in fault["type"] else key
+    what = (
+        f"unknown key '{key}'" if "extra" in fault["type"] or "unexpected" in fault["type"] else key
+    )
     return f"{what}: {message}"

@@ -55,12 +55,16 @@ def read_published(path: Path) -> Mapping[str, Number]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvengroundError(f"published numbers cannot be read: {error}", str(path), "restore it") from None
+        raise EvengroundError(
+            f"published numbers cannot be read: {error}", str(path), "restore it"
+        ) from None
     for line, row in enumerate(rows, start=2):
         try:
             number = _NUMBER.validate_python(row)
         except ValidationError as error:
-            raise EvengroundError(f"broken line {line}, {first_fault(error)}", str(path), MEND) from None
+            raise EvengroundError(
+                f"broken line {line}, {first_fault(error)}", str(path), MEND
+            ) from None
         if number.id in numbers:
             raise EvengroundError(f"line {line}: '{number.id}' stands twice", str(path), MEND)
         numbers[number.id] = number

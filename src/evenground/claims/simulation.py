@@ -221,7 +221,12 @@ def _looks(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
     world = World(claim=claim, truth=1.0, variation=USUAL_VARIATION)
     made = normals(experiments, max(RUNS), seed)
     rows = []
-    for looks, is_planned in (((5,), True), ((5, 10), True), ((5, 10), False), ((5, 10, 15, 20), False)):
+    for looks, is_planned in (
+        ((5,), True),
+        ((5, 10), True),
+        ((5, 10), False),
+        ((5, 10, 15, 20), False),
+    ):
         level = level_of_each(looks) if is_planned else 1 - LEVEL
         wrong = false_decisions(world, looks, level, made)
         planned = "planned" if is_planned else "not planned"
@@ -238,8 +243,12 @@ def _precision(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
         held = percent([world.holds_truth(one) for one in found])
         off = math.expm1(sum(one.centre for one in found) / len(found) - math.log(world.truth))
         pairs = sum(one.n for one in found) / len(found)
-        rows.append([_pct(variation), _pct(tolerance), f"{pairs:.1f}", f"{held:.1f}", f"{100 * off:+.1f}"])
-    yield from _table(["CV", "half-width", "pairs on average", "hold the truth", "estimate off by, %"], rows)
+        rows.append(
+            [_pct(variation), _pct(tolerance), f"{pairs:.1f}", f"{held:.1f}", f"{100 * off:+.1f}"]
+        )
+    yield from _table(
+        ["CV", "half-width", "pairs on average", "hold the truth", "estimate off by, %"], rows
+    )
 
 
 def _coverage(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
@@ -261,14 +270,21 @@ def _advice(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
     for variation, tolerance in ((0.1, None), (0.2, None), (0.05, 0.1), (0.1, 0.1), (0.2, 0.25)):
         world = World(claim=claim, truth=claim.published, variation=variation)
         n = advised(world, with_known_spread(world), tolerance)
-        exact = [is_decided(world, world.estimated(one), tolerance) for one in normals(experiments, n, seed)]
+        exact = [
+            is_decided(world, world.estimated(one), tolerance)
+            for one in normals(experiments, n, seed)
+        ]
         seen = list(after_pilots(world, tolerance, experiments, seed))
         what = "direction" if tolerance is None else f"size within {_pct(tolerance)}"
-        rows.append([what, _pct(variation), str(n), f"{percent(exact):.1f}", f"{percent(seen):.1f}"])
+        rows.append(
+            [what, _pct(variation), str(n), f"{percent(exact):.1f}", f"{percent(seen):.1f}"]
+        )
     yield from _table(["what", "CV", "pairs", "spread known", "spread seen in 5 pairs"], rows)
 
 
-def after_pilots(world: World, tolerance: float | None, experiments: int, seed: int) -> Iterator[bool]:
+def after_pilots(
+    world: World, tolerance: float | None, experiments: int, seed: int
+) -> Iterator[bool]:
     """Whether each new experiment decides, of as many pairs as the five of its own pilot advise."""
     source = np.random.default_rng(seed)
     for pilot in normals(experiments, 5, seed):

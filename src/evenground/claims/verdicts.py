@@ -104,7 +104,9 @@ def judge_all(
     own_machine = claims.machine.is_class(index.machine.class_name)
     context = Context(material, look_of(index), own_machine)
     return [
-        judge_one(claim, context, instrument) for claim in claims.claims for instrument in claim.instruments
+        judge_one(claim, context, instrument)
+        for claim in claims.claims
+        for instrument in claim.instruments
     ]
 
 
@@ -164,7 +166,9 @@ def _by_runs(judged: Judged, context: Context) -> Judged:
     found = estimated(evidence, "value", context.look.confidence)
     if found.reason:
         return _without_interval(judged, found)
-    judged = replace(judged, found=found, effect=effect(claim, evidence.instrument, found, context.cast))
+    judged = replace(
+        judged, found=found, effect=effect(claim, evidence.instrument, found, context.cast)
+    )
     if why := _unreachable(evidence):
         return replace(judged, verdict=UNTESTABLE, reason=_told(why, evidence))
     if context.look.by_precision:
@@ -172,7 +176,9 @@ def _by_runs(judged: Judged, context: Context) -> Judged:
         if found.half_width > allowed or found.n < MIN_PRECISE:
             more, words = advice.more_for_precision(found, allowed, MIN_PRECISE)
             why = f"{_not_precise(found, allowed)}; {words}"
-            return replace(judged, verdict="inconclusive", reason=_told(why, evidence), more_runs=more)
+            return replace(
+                judged, verdict="inconclusive", reason=_told(why, evidence), more_runs=more
+            )
     decided = read(evidence, "value", context.look.confidence, judged.tolerance)
     decided = _by_cause(decided, judged, context.look.confidence)
     more, words = _advice(decided.verdict, claim, found, judged.tolerance)
@@ -191,7 +197,9 @@ def _without_interval(judged: Judged, found: Estimate) -> Judged:
     return replace(judged, verdict=verdict, reason=_told(why, judged.of), found=found)
 
 
-def estimated(evidence: Evidence, reading: Reading, confidence: float, only: str | None = None) -> Estimate:
+def estimated(
+    evidence: Evidence, reading: Reading, confidence: float, only: str | None = None
+) -> Estimate:
     """The estimate of a claim; of one of its datasets where `only` names it."""
     given = evidence.claim.contrast
     assert given is not None
@@ -298,7 +306,9 @@ def _not_precise(found: Estimate, allowed: float) -> str:
     )
 
 
-def _advice(verdict: Verdict, claim: Claim, found: Estimate, tolerance: float) -> tuple[int | None, str]:
+def _advice(
+    verdict: Verdict, claim: Claim, found: Estimate, tolerance: float
+) -> tuple[int | None, str]:
     """How many more runs would decide what is open, and in words."""
     if verdict == "inconclusive":
         return advice.more_for_direction(claim, found)

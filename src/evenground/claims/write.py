@@ -59,7 +59,9 @@ def write_verdicts(
     rows = [row(one, source) for one in judged]
     write_csv(verdict_table(rows), tables / "verdicts.csv")
     note = "\n\n".join([*summary(judged, look_of(index)), NOTE, _machine(index, source)])
-    told_of = pd.DataFrame(readable(one, exact, source) for one, exact in zip(judged, rows, strict=True))
+    told_of = pd.DataFrame(
+        readable(one, exact, source) for one, exact in zip(judged, rows, strict=True)
+    )
     write_markdown(told_of, "Verdicts on the claims of the thesis", note, tables / "verdicts.md")
     checked = arithmetic(source.numbers)
     write_csv(checked, tables / "arithmetic.csv")
@@ -176,7 +178,13 @@ def published_runs(claim: Claim, numbers: Mapping[str, Number]) -> int | None:
 def _in_prediction(one: Judged, source: Source) -> str:
     claim, found = one.of.claim, one.found
     runs = published_runs(claim, source.numbers)
-    if found is None or math.isnan(found.low) or not found.spreads or claim.published is None or runs is None:
+    if (
+        found is None
+        or math.isnan(found.low)
+        or not found.spreads
+        or claim.published is None
+        or runs is None
+    ):
         return ""
     return "yes" if in_prediction(found, claim.published, runs) else "no"
 
@@ -344,7 +352,12 @@ def _scale(found: Estimate | None) -> dict[str, Any]:
     if found is None:
         return {"df": None, "centre": None, "se": None, "scale": None}
     scale = "logarithms" if found.log else "as measured"
-    return {"df": _plain(found.df), "centre": _plain(found.centre), "se": _plain(found.se), "scale": scale}
+    return {
+        "df": _plain(found.df),
+        "centre": _plain(found.centre),
+        "se": _plain(found.se),
+        "scale": scale,
+    }
 
 
 def _groups(of: Evidence, numbers: Mapping[str | None, int]) -> list[dict[str, Any]]:
@@ -362,7 +375,9 @@ def _groups(of: Evidence, numbers: Mapping[str | None, int]) -> list[dict[str, A
                 "without_idle": [_plain(one.without_idle) for one in runs],
                 "resolution": _plain(of.sampled("value", (role, dataset)).resolution),
                 "repetitions_left_out": left_out,
-                "extrapolated_from_images": runs[0].sample.images if runs and runs[0].sample else None,
+                "extrapolated_from_images": runs[0].sample.images
+                if runs and runs[0].sample
+                else None,
             }
         )
     return found
@@ -370,7 +385,12 @@ def _groups(of: Evidence, numbers: Mapping[str | None, int]) -> list[dict[str, A
 
 def _runs(judged: Sequence[Judged]) -> list[dict[str, Any]]:
     """Every run behind any verdict, once."""
-    used = {one.wanted.path: one.wanted for row in judged for runs in row.of.used.values() for one in runs}
+    used = {
+        one.wanted.path: one.wanted
+        for row in judged
+        for runs in row.of.used.values()
+        for one in runs
+    }
     return [
         {
             "dataset": wanted.dataset,

@@ -40,7 +40,9 @@ MOST_SAVING = 192
 ALIKE = 0.99
 
 
-def read_settings(cpus: Sequence[int], system: Path = SYSTEM) -> tuple[list[Settings], dict[str, str]]:
+def read_settings(
+    cpus: Sequence[int], system: Path = SYSTEM
+) -> tuple[list[Settings], dict[str, str]]:
     """The settings of `cpus`, and setting -> why it is not known; what a driver lacks is in neither."""
     missing: dict[str, str] = {}
     of_all = _read(OF_THE_MACHINE, system / CPUS, missing)
@@ -102,7 +104,9 @@ def _word(path: Path) -> str:
 
 def held_down(settings: Sequence[Settings]) -> list[str]:
     """Which settings keep a CPU below what its processor can do, in words."""
-    return [f"{words} (cpu {group.cpus})" for group in settings for words in _held_down(group.values)]
+    return [
+        f"{words} (cpu {group.cpus})" for group in settings for words in _held_down(group.values)
+    ]
 
 
 def _held_down(values: Mapping[str, str]) -> list[str]:

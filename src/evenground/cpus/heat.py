@@ -9,7 +9,15 @@ from pathlib import Path
 
 from evenground.cpus.choice import Choice
 from evenground.cpus.record import Heat
-from evenground.cpus.sysfs import SYSTEM, Absent, Unknown, cpu_folder, has_folder, read_count, read_cpus
+from evenground.cpus.sysfs import (
+    SYSTEM,
+    Absent,
+    Unknown,
+    cpu_folder,
+    has_folder,
+    read_count,
+    read_cpus,
+)
 from evenground.cpus.topology import Core
 
 FILES = {

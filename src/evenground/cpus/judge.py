@@ -38,7 +38,10 @@ def heat_events(record: CpuRecord) -> Judged:
     """How often cores or packages of the training were slowed down for heat."""
     heat = record.heat
     size = (heat.core_events or 0) + (heat.package_events or 0)
-    parts = {"cores": (heat.core_events, heat.core_ms), "packages": (heat.package_events, heat.package_ms)}
+    parts = {
+        "cores": (heat.core_events, heat.core_ms),
+        "packages": (heat.package_events, heat.package_ms),
+    }
     words = [
         f"{events} of {name}" + (f" in {time_ms} ms" if time_ms else "")
         for name, (events, time_ms) in parts.items()
@@ -52,7 +55,9 @@ def waited_periods(record: CpuRecord) -> Judged:
     if record.waited_periods is None:
         return Judged(None)
     limit = "" if record.quota is None else f", with a limit of {record.quota:.4g} CPUs"
-    return Judged(record.waited_periods, f"{record.waited_s or 0:.2f} s of all CPUs together{limit}")
+    return Judged(
+        record.waited_periods, f"{record.waited_s or 0:.2f} s of all CPUs together{limit}"
+    )
 
 
 def clock_limits(record: CpuRecord) -> Judged:
@@ -64,6 +69,13 @@ def clock_limits(record: CpuRecord) -> Judged:
 
 FAULTS: Mapping[str, Callable[[CpuRecord], Judged]] = {
     judge.__name__: judge
-    for judge in (lacking_cores, shared_cores, unlike_cores, heat_events, waited_periods, clock_limits)
+    for judge in (
+        lacking_cores,
+        shared_cores,
+        unlike_cores,
+        heat_events,
+        waited_periods,
+        clock_limits,
+    )
 }
 """Name of a fault -> what judges it."""

@@ -22,7 +22,10 @@ from evenground.cpus.sysfs import (
 
 Version = Literal[1, 2]
 # Nanoseconds in v1, microseconds in v2.
-TIME_KEYS: dict[Version, tuple[str, float]] = {1: ("throttled_time", 1e-9), 2: ("throttled_usec", 1e-6)}
+TIME_KEYS: dict[Version, tuple[str, float]] = {
+    1: ("throttled_time", 1e-9),
+    2: ("throttled_usec", 1e-6),
+}
 
 
 @dataclass(frozen=True)

@@ -140,4 +140,6 @@ def _by_capacity(cpus: Collection[int], system: Path) -> dict[int, int]:
     for capacity in sorted(set(capacities.values()), reverse=True):
         if not firsts or capacity < SAME_KIND * firsts[-1]:
             firsts.append(capacity)
-    return {cpu: sum(capacity <= first for first in firsts[1:]) for cpu, capacity in capacities.items()}
+    return {
+        cpu: sum(capacity <= first for first in firsts[1:]) for cpu, capacity in capacities.items()
+    }

@@ -7,7 +7,14 @@ from pathlib import Path
 from evenground.cpus.choice import Choice
 from evenground.cpus.frequency import read_settings
 from evenground.cpus.heat import Counts, heat_between, read_heat
-from evenground.cpus.quota import Groups, WaitCounts, find_groups, read_quota, read_waits, waits_between
+from evenground.cpus.quota import (
+    Groups,
+    WaitCounts,
+    find_groups,
+    read_quota,
+    read_waits,
+    waits_between,
+)
 from evenground.cpus.record import CpuRecord
 from evenground.cpus.sysfs import SYSTEM, Unknown, list_text
 

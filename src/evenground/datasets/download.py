@@ -60,7 +60,9 @@ class _StartOver(Exception):
 class _HttpsOrLoopback(HTTPAdapter):
     """Refuses plain http to other machines, redirects included."""
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
         if fault_of(request.url or ""):
             raise Refused(f"plain http is refused: {host_of(request.url or '')}")
         return super().send(request, *args, **kwargs)
@@ -100,7 +102,9 @@ def download(
             if fault.wait_s > LONGEST_PAUSE_S:
                 raise HostFailed(f"{fault}, and asks to wait {fault.wait_s:.0f} s") from fault
             delay_s = max(policy.backoff_s * 2 ** (failures - 1), fault.wait_s)
-            tell(f"{host_of(url)}: {fault}; next attempt in {delay_s:g} s ({failures} of {policy.retries})")
+            tell(
+                f"{host_of(url)}: {fault}; next attempt in {delay_s:g} s ({failures} of {policy.retries})"
+            )
             time.sleep(delay_s)
 
 
@@ -108,7 +112,9 @@ def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
 
 
-def _attempt(url: str, part: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
+def _attempt(
+    url: str, part: Path, file: RemoteFile, policy: Policy, session: requests.Session
+) -> None:
     resumed = _size(part) > 0
     try:
         if file.bytes is None or _size(part) != file.bytes:
@@ -127,7 +133,9 @@ def _attempt(url: str, part: Path, file: RemoteFile, policy: Policy, session: re
     _attempt(url, part, file, policy, session)
 
 
-def _request(url: str, part: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
+def _request(
+    url: str, part: Path, file: RemoteFile, policy: Policy, session: requests.Session
+) -> None:
     """Ask for what `part` lacks and store it; every fault of the source is a HostFailed or a PassingFault."""
     offset = _size(part)
     headers = {"Range": f"bytes={offset}-"} if offset else {}
@@ -147,7 +155,9 @@ def _request(url: str, part: Path, file: RemoteFile, policy: Policy, session: re
         raise fault_in(error, policy.timeout_s, received_bytes) from error
 
 
-def _refuse_other(response: requests.Response, part: Path, total: int | None, file: RemoteFile) -> None:
+def _refuse_other(
+    response: requests.Response, part: Path, total: int | None, file: RemoteFile
+) -> None:
     """HostFailed for what cannot be the file by its length alone."""
     if total is not None and total == file.bytes:
         return
@@ -204,7 +214,9 @@ def _total_bytes(response: requests.Response, start: int) -> int | None:
     return start + int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None
 
 
-def _store(response: requests.Response, part: Path, start: int, total: int | None, file: RemoteFile) -> None:
+def _store(
+    response: requests.Response, part: Path, start: int, total: int | None, file: RemoteFile
+) -> None:
     """Append the body from byte `start` on; the part file keeps whatever arrived before a fault."""
     position = start
     with writing(part):

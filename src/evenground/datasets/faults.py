@@ -32,7 +32,10 @@ _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((requests.exceptions.InvalidSchema,), "the proxy or a redirect is neither https nor http"),
     ((requests.exceptions.TooManyRedirects,), "redirects in circles"),
     # By now its own form has been looked at: what is left are host names, ports and redirects.
-    ((ValueError, urllib3.exceptions.LocationValueError), "not a valid address, its own or a redirect's"),
+    (
+        (ValueError, urllib3.exceptions.LocationValueError),
+        "not a valid address, its own or a redirect's",
+    ),
 )
 
 
@@ -86,7 +89,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     found = [error]
     for one in found:
         inner: list[Any] = [*one.args, getattr(one, "reason", None), one.__cause__]
-        found += [cause for cause in inner if isinstance(cause, BaseException) and cause not in found]
+        found += [
+            cause for cause in inner if isinstance(cause, BaseException) and cause not in found
+        ]
         yield one
 
 
@@ -114,10 +119,16 @@ def _told(cause: BaseException) -> Exception | None:
 def _no_answer(causes: Sequence[BaseException]) -> Exception:
     """Before any content: refused, cut off, an answer that is no HTTP, or something that nobody foresaw."""
     by_system = [
-        cause for cause in causes if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
+        cause
+        for cause in causes
+        if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError)
     ]
     known = [cause.strerror for cause in by_system if cause.strerror]
-    to = " to the proxy" if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes) else ""
+    to = (
+        " to the proxy"
+        if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
+        else ""
+    )
     if known:
         return PassingFault(f"no connection{to}: {str(known[-1]).lower()}")
     if any(isinstance(cause, http.client.RemoteDisconnected) for cause in causes):

@@ -127,7 +127,9 @@ def _sources_of(dataset: str, file: RemoteFile, mirrors: Sequence[str]) -> Itera
         yield Source(url, host_of(url), host_of(url))
 
 
-def _from(source: Source, target: Path, file: RemoteFile, policy: Policy, session: requests.Session) -> None:
+def _from(
+    source: Source, target: Path, file: RemoteFile, policy: Policy, session: requests.Session
+) -> None:
     """Store the verified file of one source in `target`; HostFailed for every fault of that source."""
     if not is_address(source.place):
         _from_folder(source.place, target, file)
@@ -175,7 +177,9 @@ def _opened(place: str) -> IO[bytes]:
         raise HostFailed(f"no path of a folder: {error}") from error
     first = Path(place).parts[0]
     looks_like_a_host = "." in first.strip(".") and not Path(first).exists()
-    raise HostFailed(f"not there{' (an address begins with https://)' if looks_like_a_host else ''}")
+    raise HostFailed(
+        f"not there{' (an address begins with https://)' if looks_like_a_host else ''}"
+    )
 
 
 def _copy(original: IO[bytes], part: Path) -> None:

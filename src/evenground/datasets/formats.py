@@ -64,7 +64,9 @@ def read_idx(path: Path, shape: Sequence[int]) -> Bytes:
     with _readable(path), _open(path) as stream:
         header = stream.read(4)
         if header != bytes([0, 0, IDX_UBYTE, len(shape)]):
-            raise damaged(f"no IDX file of {len(shape)} dimensions: magic is 0x{header.hex()}", path)
+            raise damaged(
+                f"no IDX file of {len(shape)} dimensions: magic is 0x{header.hex()}", path
+            )
         sizes = stream.read(4 * len(shape))
         if len(sizes) < 4 * len(shape):
             raise damaged("IDX file ends inside its header", path)
@@ -87,7 +89,9 @@ def check_labels(labels: Bytes, classes: int, path: Path, what: str = "label") -
     """EvengroundError if a label is not below `classes`; says which and where."""
     wrong = np.flatnonzero(labels >= classes)
     if wrong.size:
-        raise damaged(f"{what} {labels[wrong[0]]} of record {wrong[0]} is not in 0..{classes - 1}", path)
+        raise damaged(
+            f"{what} {labels[wrong[0]]} of record {wrong[0]} is not in 0..{classes - 1}", path
+        )
 
 
 def read_cifar(
@@ -147,7 +151,9 @@ def _whole(archive: tarfile.TarFile, info: tarfile.TarInfo, path: Path) -> bytes
     stream = archive.extractfile(info)
     content = b"" if stream is None else stream.read()
     if len(content) != info.size:
-        raise damaged(f"archive member {info.name} ends after {len(content)} of {info.size} bytes", path)
+        raise damaged(
+            f"archive member {info.name} ends after {len(content)} of {info.size} bytes", path
+        )
     return content
 
 

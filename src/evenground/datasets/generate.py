@@ -62,7 +62,9 @@ def enlarge(images: Bytes) -> Bytes:
     rows = pixels[:, low] * (14 - weight)[:, None] + pixels[:, high] * weight[:, None]
     both = rows[:, :, low] * (14 - weight) + rows[:, :, high] * weight
     scale = DIGITS_TOP * 14 * 14
-    return np.ascontiguousarray(((2 * 255 * both + scale) // (2 * scale)).astype(np.uint8)[..., None])
+    return np.ascontiguousarray(
+        ((2 * 255 * both + scale) // (2 * scale)).astype(np.uint8)[..., None]
+    )
 
 
 def stratified(labels: Bytes, test_images: int, draws: Draws) -> tuple[Ints, Ints]:

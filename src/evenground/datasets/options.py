@@ -18,7 +18,9 @@ from evenground.errors import EvengroundError
 def dataset_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with --registry, --extra-registry and --dataset."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--registry", type=Path, required=True, metavar="FILE", help="data/registry.yaml")
+    parser.add_argument(
+        "--registry", type=Path, required=True, metavar="FILE", help="data/registry.yaml"
+    )
     parser.add_argument(
         "--extra-registry",
         type=Path,
@@ -42,6 +44,8 @@ def configured_mirrors(given: argparse.Namespace) -> list[str]:
     mirrors = read_mapping(given.extra_registry).get("mirrors", [])
     if not isinstance(mirrors, list) or not all(isinstance(mirror, str) for mirror in mirrors):
         raise EvengroundError(
-            "'mirrors' is no list of places", str(given.extra_registry), "write 'mirrors: [PLACE, ...]'"
+            "'mirrors' is no list of places",
+            str(given.extra_registry),
+            "write 'mirrors: [PLACE, ...]'",
         )
     return mirrors

@@ -91,7 +91,8 @@ def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, A
     make_folder(beside)
     try:
         checksums = {
-            f"{name}.npy": _save(beside / f"{name}.npy", array) for name, array in arrays._asdict().items()
+            f"{name}.npy": _save(beside / f"{name}.npy", array)
+            for name, array in arrays._asdict().items()
         }
         record = {**_record(entry, checksums), "empty_classes": _empty_classes(entry, arrays)}
         with writing(folder / RECORD):
@@ -108,7 +109,9 @@ def _save(path: Path, array: Bytes) -> str:
     """Write one .npy file (format version 1.0, C order); returns its SHA-256."""
     header = io.BytesIO()
     contiguous = np.ascontiguousarray(array)
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(contiguous))
+    np.lib.format.write_array_header_1_0(
+        header, np.lib.format.header_data_from_array_1_0(contiguous)
+    )
     digest = hashlib.sha256()
     with writing(path), path.open("wb") as stream:
         for piece in (header.getvalue(), contiguous.data.cast("B")):
@@ -154,5 +157,7 @@ def empty_class_lines(record: Mapping[str, Any]) -> list[str]:
             more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
             named = ", ".join(f"'{name}'" for name in names[:MOST_NAMED])
             of_all = f"{len(names)} of {len(record['classes'])} classes"
-            lines.append(f"dataset '{record['name']}' has no {split} picture of {of_all}: {named}{more}")
+            lines.append(
+                f"dataset '{record['name']}' has no {split} picture of {of_all}: {named}{more}"
+            )
     return lines

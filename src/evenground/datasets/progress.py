@@ -22,12 +22,22 @@ class Progress:
     """Counts bytes of one transfer; `total_bytes` None is unknown, `done_bytes` lie there already."""
 
     def __init__(self, label: str, total_bytes: int | None, done_bytes: int = 0) -> None:
-        self._label, self._total, self._done, self._first = label, total_bytes, done_bytes, done_bytes
+        self._label, self._total, self._done, self._first = (
+            label,
+            total_bytes,
+            done_bytes,
+            done_bytes,
+        )
         self._started = self._told = time.monotonic()
         self._bar: tqdm[Never] | None = None
         if sys.stderr.isatty():
             self._bar = tqdm(
-                desc=label, total=total_bytes, initial=done_bytes, unit="B", unit_scale=True, file=sys.stderr
+                desc=label,
+                total=total_bytes,
+                initial=done_bytes,
+                unit="B",
+                unit_scale=True,
+                file=sys.stderr,
             )
 
     def __enter__(self) -> Self:
@@ -56,7 +66,10 @@ class Progress:
         say(meter)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -28,8 +28,12 @@ FINGERPRINT_HEX = 12
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
 CODE_THAT_DECIDES_ARRAYS = ("formats.py", "generate.py", "prepare.py")
 
-DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
-FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)]
+DatasetName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
+]
+FileName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -69,8 +73,12 @@ class RemoteFile(Strict):
     test_members: tuple[Member, ...] = described(
         "Members of an archive that hold test records, in order", default=()
     )
-    urls: tuple[str, ...] = described("Addresses tried in this order (https); may be empty: mirrors only")
-    bytes: int | None = described("Size of the file; null if unconfirmed", "bytes", default=None, gt=0)
+    urls: tuple[str, ...] = described(
+        "Addresses tried in this order (https); may be empty: mirrors only"
+    )
+    bytes: int | None = described(
+        "Size of the file; null if unconfirmed", "bytes", default=None, gt=0
+    )
     sha256: Sha256 = described("SHA-256 of the file, 64 lower-case hexadecimal digits")
 
     @model_validator(mode="after")
@@ -116,7 +124,9 @@ class ShapesParameters(Strict):
 class DatasetEntry(Strict):
     """One dataset: where its bytes come from, how they are laid out and what they mean."""
 
-    name: DatasetName = described("Key of the entry: folder name, and `datasets:` in the configuration")
+    name: DatasetName = described(
+        "Key of the entry: folder name, and `datasets:` in the configuration"
+    )
     title: str = described("Name for figures and tables", min_length=1)
     network: Literal["mlp", "cnn"] = described("Which of the two networks trains on it")
     classes: tuple[str, ...] = described(
@@ -137,9 +147,15 @@ class DatasetEntry(Strict):
     )
     train_images: int = described("Number of training pictures", "images", ge=1)
     test_images: int = described("Number of test pictures", "images", ge=1)
-    files: tuple[RemoteFile, ...] = described("Files to fetch; none for a generated dataset", default=())
-    digits: DigitsParameters | None = described("Parameters of format 'digits', else absent", default=None)
-    shapes: ShapesParameters | None = described("Parameters of format 'shapes', else absent", default=None)
+    files: tuple[RemoteFile, ...] = described(
+        "Files to fetch; none for a generated dataset", default=()
+    )
+    digits: DigitsParameters | None = described(
+        "Parameters of format 'digits', else absent", default=None
+    )
+    shapes: ShapesParameters | None = described(
+        "Parameters of format 'shapes', else absent", default=None
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> DatasetEntry:
@@ -147,7 +163,9 @@ class DatasetEntry(Strict):
             raise ValueError("a class is named twice")
         for generator in ("digits", "shapes"):
             if (getattr(self, generator) is not None) != (self.format == generator):
-                raise ValueError(f"the key '{generator}' goes with format '{generator}' and with no other")
+                raise ValueError(
+                    f"the key '{generator}' goes with format '{generator}' and with no other"
+                )
         if self.transposed and self.format != "idx":
             raise ValueError("the key 'transposed' goes with format 'idx' and with no other")
         if what := too_small(self.network, self.height, self.width):
@@ -164,7 +182,9 @@ class DatasetEntry(Strict):
         if self.files:
             raise ValueError(f"format '{self.format}' is generated and takes no files")
         if (self.height, self.width, self.channels) != shape or len(self.classes) != 10:
-            raise ValueError(f"format '{self.format}' makes ten classes of height, width, channels {shape}")
+            raise ValueError(
+                f"format '{self.format}' makes ten classes of height, width, channels {shape}"
+            )
 
     def _check_files(self) -> None:
         members = [file.train_members + file.test_members for file in self.files]
@@ -178,10 +198,22 @@ class DatasetEntry(Strict):
                     "format 'idx' takes one channel and four files without members, one per role: "
                     f"{', '.join(ROLES)}"
                 )
-        elif len(self.files) != 1 or not self.files[0].train_members or not self.files[0].test_members:
-            raise ValueError(f"format '{self.format}' takes one archive with train_members and test_members")
-        elif self.files[0].role is not None or (self.height, self.width, self.channels) != (32, 32, 3):
-            raise ValueError(f"format '{self.format}' takes no role, and height 32, width 32, channels 3")
+        elif (
+            len(self.files) != 1
+            or not self.files[0].train_members
+            or not self.files[0].test_members
+        ):
+            raise ValueError(
+                f"format '{self.format}' takes one archive with train_members and test_members"
+            )
+        elif self.files[0].role is not None or (self.height, self.width, self.channels) != (
+            32,
+            32,
+            3,
+        ):
+            raise ValueError(
+                f"format '{self.format}' takes no role, and height 32, width 32, channels 3"
+            )
         elif len(set(members[0])) != len(members[0]):
             raise ValueError("an archive member is named twice")
         if len({file.name for file in self.files}) != len(self.files):
@@ -232,7 +264,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
             f"cannot read it: {error}", str(path), "give a readable YAML or JSON file"
         ) from error
     if not isinstance(content, dict):
-        raise EvengroundError("it holds no mapping", str(path), "write 'name: {title: ..., ...}' entries")
+        raise EvengroundError(
+            "it holds no mapping", str(path), "write 'name: {title: ..., ...}' entries"
+        )
     return content
 
 
@@ -278,7 +312,9 @@ def find_dataset(registry: Mapping[str, DatasetEntry], name: str) -> DatasetEntr
 
 def _entry(name: object, raw: object, where: str) -> DatasetEntry:
     if not isinstance(raw, Mapping):
-        raise EvengroundError(f"dataset '{name}' holds no mapping", where, "write its keys below its name")
+        raise EvengroundError(
+            f"dataset '{name}' holds no mapping", where, "write its keys below its name"
+        )
     if "name" in raw:
         raise EvengroundError(
             f"dataset '{name}' has a key 'name'", where, "remove it; the entry's key is its name"

@@ -16,7 +16,9 @@ from evenground.files import json_text, read_json, sha256_file, unreadable
 from evenground.files import writing as writing
 
 MEBIBYTE = 2**20
-SHOW = "let what trains see it: mount its disk there; in a container, bind its folder (APPTAINER_BIND)"
+SHOW = (
+    "let what trains see it: mount its disk there; in a container, bind its folder (APPTAINER_BIND)"
+)
 # How an array's file begins, as `prepare` writes it: its header's length and the array's shape, in bytes.
 HEADER = re.compile(rb"\x93NUMPY\x01\x00(..)[^(]*'shape': \(([\d, ]+)\)", re.DOTALL)
 
@@ -27,7 +29,11 @@ def mismatch(path: Path, file: RemoteFile) -> str | None:
     if file.bytes is not None and size != file.bytes:
         return f"{size} bytes instead of {file.bytes}"
     digest = sha256_file(path)
-    return None if digest == file.sha256 else f"wrong checksum: sha256 {digest} instead of {file.sha256}"
+    return (
+        None
+        if digest == file.sha256
+        else f"wrong checksum: sha256 {digest} instead of {file.sha256}"
+    )
 
 
 def require_space(folder: Path, need_bytes: int) -> None:

@@ -8,7 +8,14 @@ from dataclasses import replace
 
 from evenground.analysis.groups import Rows
 from evenground.analysis.idle import LEAST_S
-from evenground.explain.kernel import HIDDEN, NOT_PERMITTED, RUNNING, Recording, Wait, read_recording
+from evenground.explain.kernel import (
+    HIDDEN,
+    NOT_PERMITTED,
+    RUNNING,
+    Recording,
+    Wait,
+    read_recording,
+)
 from evenground.explain.looks import Looks, Thread, look_into
 from evenground.explain.stacks import Stack, read_stacks, shown
 from evenground.explain.tracer import NO_PYTHON, TRACE
@@ -45,7 +52,9 @@ def cause_rows(explained: Explained) -> Rows:
     return [{**named, **row} for row in rows or [{"reason": windows.why_none}]]
 
 
-def window_rows(window: Window, recording: Recording, stacks: Sequence[Stack], no_stacks: str) -> Rows:
+def window_rows(
+    window: Window, recording: Recording, stacks: Sequence[Stack], no_stacks: str
+) -> Rows:
     """The rows of one window; `no_stacks` is why py-spy has none, empty where it has."""
     looks = look_into(recording, window)
     if _made_by_tracer(window, looks):
@@ -146,4 +155,6 @@ def wait_text(wait: Wait) -> str:
 def _largest(rows: Rows) -> Rows:
     """The rows that matter, the largest share first."""
     large = [row for row in rows if float(str(row["share"])) >= LEAST_SHARE]
-    return sorted(large, key=lambda row: (-float(str(row["share"])), str(row["thread"]), str(row["frames"])))
+    return sorted(
+        large, key=lambda row: (-float(str(row["share"])), str(row["thread"]), str(row["frames"]))
+    )

@@ -61,7 +61,10 @@ class Recording:
 
     def write(self, path: Path) -> None:
         """Write it as JSON; EvengroundError on a full disk."""
-        rows = [{**vars(found.wait), "first": found.first, "last": found.last} for found in self.stretches]
+        rows = [
+            {**vars(found.wait), "first": found.first, "last": found.last}
+            for found in self.stretches
+        ]
         write_json(path, {"schema": 1, "ticks_mono_ns": list(self.ticks_ns), "stretches": rows})
 
 

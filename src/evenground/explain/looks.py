@@ -29,7 +29,10 @@ class Looks:
     def held(self) -> set[int]:
         """Those at which py-spy held the engine: nothing is known of it then."""
         return {
-            tick for by_tick in self.waits.values() for tick, wait in by_tick.items() if wait.state == HELD
+            tick
+            for by_tick in self.waits.values()
+            for tick, wait in by_tick.items()
+            if wait.state == HELD
         }
 
     @property

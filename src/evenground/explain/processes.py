@@ -25,7 +25,11 @@ def engine_processes(above: int) -> list[int]:
             stat = linux.read_stat(pid)
         except PermissionError:  # `hidepid`, of another user's: no tracer may look at it either
             continue
-        if stat and stat.session != top.session and (stat.parent in engine or _is_itself(pid, stat.parent)):
+        if (
+            stat
+            and stat.session != top.session
+            and (stat.parent in engine or _is_itself(pid, stat.parent))
+        ):
             engine.append(pid)
     return engine
 

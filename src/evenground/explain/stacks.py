@@ -103,7 +103,9 @@ def shown(frames: Sequence[Frame]) -> tuple[str, ...]:
 
     The same function several times in a row, as compilers leave it, stands once.
     """
-    once = [frame for frame, before in zip(frames, [None, *frames], strict=False) if frame != before]
+    once = [
+        frame for frame, before in zip(frames, [None, *frames], strict=False) if frame != before
+    ]
     innermost, rest = once[:MAX_INNERMOST], once[MAX_INNERMOST:]
     wanted = max(0, MAX_PYTHON - sum(frame.is_python for frame in innermost))
     python = [frame for frame in rest if frame.is_python][:wanted]

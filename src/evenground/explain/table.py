@@ -13,7 +13,17 @@ from evenground.explain.training import Explained
 
 NAME, HEADING = "idle_causes", "What the engines waited for while the CPU was idle"
 COLUMNS = (
-    *("dataset", "engine", "window", "phase", "start_s", "length_s", "held_share", "tracer", "process"),
+    *(
+        "dataset",
+        "engine",
+        "window",
+        "phase",
+        "start_s",
+        "length_s",
+        "held_share",
+        "tracer",
+        "process",
+    ),
     *("thread", "threads", "frames", "share", "reason"),
 )
 NOTES = (
@@ -33,6 +43,8 @@ NOTES = (
 def write_table(explained: Iterable[Explained], to: Path) -> None:
     """Write the table into the folder `to`; EvengroundError when a training's files cannot be read."""
     rows = [row for one in explained for row in cause_rows(one)]
-    table = pd.DataFrame(rows, columns=[*COLUMNS]).astype(dict.fromkeys(("window", "threads"), "Int64"))
+    table = pd.DataFrame(rows, columns=[*COLUMNS]).astype(
+        dict.fromkeys(("window", "threads"), "Int64")
+    )
     write_csv(table, to / f"{NAME}.csv")
     write_markdown(table, HEADING, NOTES, to / f"{NAME}.md")

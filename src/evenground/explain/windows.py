@@ -54,7 +54,9 @@ def _on_monotonic(run: Run, rows: Rows) -> list[Window]:
     zero_ns = run.events.train_start_ns - run.times.clock.anchor_ns
     windows = []
     for number, row in enumerate(rows, start=1):
-        start_ns, end_ns = (zero_ns + round(float(str(row[name])) * 1e9) for name in ("start_s", "end_s"))
+        start_ns, end_ns = (
+            zero_ns + round(float(str(row[name])) * 1e9) for name in ("start_s", "end_s")
+        )
         cells = {name: row[name] for name in ("phase", "start_s", "length_s")}
         windows.append(Window({"window": number, **cells}, start_ns, end_ns))
     return windows

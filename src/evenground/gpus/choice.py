@@ -17,10 +17,16 @@ NO_CARD = ("", "-1", "NoDevFiles", "none", "void")
 INDEX = re.compile("[0-9]{1,9}")
 OLD_MIG = re.compile(r"MIG-(GPU-[0-9a-f-]+)/\d+/\d+")
 NO_RIGHT = "this user, or this job of a scheduler, may not use it"
-ASK_FOR_ONE = "ask for one (Slurm: --gres=gpu:1; else access to /dev/nvidia*), or set accelerator: cpu"
+ASK_FOR_ONE = (
+    "ask for one (Slurm: --gres=gpu:1; else access to /dev/nvidia*), or set accelerator: cpu"
+)
 MEND_DRIVER = "mend NVIDIA's driver (nvidia-smi has to answer)"
-MAKE_INSTANCE = "as administrator: nvidia-smi mig -cgi PROFILE -C makes one, nvidia-smi -mig 0 ends MIG mode"
-NAME_ONE = "name one card by its UUID (nvidia-smi -L lists them), or hide all with CUDA_VISIBLE_DEVICES="
+MAKE_INSTANCE = (
+    "as administrator: nvidia-smi mig -cgi PROFILE -C makes one, nvidia-smi -mig 0 ends MIG mode"
+)
+NAME_ONE = (
+    "name one card by its UUID (nvidia-smi -L lists them), or hide all with CUDA_VISIBLE_DEVICES="
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,10 @@ class Chosen:
     @property
     def model(self) -> str:
         """What it is called: of an instance with its profile."""
-        name = self.card.name or f"a card of unknown name ({self.card.missing.get('name', 'no reason')})"
+        name = (
+            self.card.name
+            or f"a card of unknown name ({self.card.missing.get('name', 'no reason')})"
+        )
         if self.instance is None:
             return name
         return f"{name.partition(MIG_IN_NAME)[0]}{MIG_IN_NAME}{self.instance.profile or 'instance'}"
@@ -128,7 +137,9 @@ def _best(look: Look) -> Choice:
 def _unusable(look: Look) -> str:
     """The cards that cannot be chosen, and why, in words; those that may not be used are not among them."""
     usable = {one.card.index for one in candidates(look)}
-    why = {card.index: _why_not(card) for card in look.cards if card.index not in usable} | dict(look.lost)
+    why = {card.index: _why_not(card) for card in look.cards if card.index not in usable} | dict(
+        look.lost
+    )
     return "; ".join(f"card {index}: {reason}" for index, reason in sorted(why.items()))
 
 

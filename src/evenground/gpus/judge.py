@@ -12,7 +12,17 @@ from evenground.judged import Compared, Judged
 POWER_SLACK = 0.99
 CARD = "card"
 COMPARED = (
-    *(CARD, "position", "name", "MIG instance", "memory", "capability", "ECC", "power limit", "clocks"),
+    *(
+        CARD,
+        "position",
+        "name",
+        "MIG instance",
+        "memory",
+        "capability",
+        "ECC",
+        "power limit",
+        "clocks",
+    ),
     *("persistence", "compute mode", "display", "CPUs near it", "libraries"),
 )
 """What runs of one engine should have in common."""

@@ -281,7 +281,9 @@ def _clocks(it: _Questions) -> Mapping[str, str] | None:
         HIGHEST_CLOCK: "nvmlDeviceGetMaxClockInfo",
     }
     kind = it.driver.nvml.NVML_CLOCK_SM
-    found = {name: it.number("clocks", MOST_MHZ, function, kind) for name, function in functions.items()}
+    found = {
+        name: it.number("clocks", MOST_MHZ, function, kind) for name, function in functions.items()
+    }
     known = {name: str(mhz) for name, mhz in found.items() if mhz is not None}
     return known or None
 
@@ -309,7 +311,10 @@ def _near_cpus(it: _Questions) -> tuple[int, ...] | None:
     if masks is None:
         return None
     numbers = [
-        64 * word + bit for word, mask in enumerate(masks) for bit in range(64) if int(mask) >> bit & 1
+        64 * word + bit
+        for word, mask in enumerate(masks)
+        for bit in range(64)
+        if int(mask) >> bit & 1
     ]
     if not numbers:
         it.missing["near_cpus"] = "NVML: nvmlDeviceGetCpuAffinity: it names no CPU"
@@ -318,7 +323,9 @@ def _near_cpus(it: _Questions) -> tuple[int, ...] | None:
 
 
 def _text(value: str | bytes) -> str:
-    return printable(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value))
+    return printable(
+        value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    )
 
 
 def printable(text: str) -> str:

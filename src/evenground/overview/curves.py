@@ -41,9 +41,7 @@ class Chosen:
     measure: Measure
 
 
-INTERVAL = (
-    "Marks: mean over the runs of one part (N); bars: its 95 % interval by Student's t, from two runs on"
-)
+INTERVAL = "Marks: mean over the runs of one part (N); bars: its 95 % interval by Student's t, from two runs on"
 RANGE = "Marks: median over the runs of one part (N); bars: smallest to largest run"
 CARD = f"{RANGE}. The values are the whole card's"
 MEASURES = (
@@ -88,7 +86,9 @@ def _drawing(chosen: Chosen, panels: Sequence[tuple[str, pd.DataFrame]]) -> Draw
         [Panel(title, _plotted(frame, parameter, measure, scale)) for title, frame in shown],
         data,
     )
-    return scaling_drawing(curves, _caption(chosen, curves, len(panels)), engine_styles(chosen.parts.engines))
+    return scaling_drawing(
+        curves, _caption(chosen, curves, len(panels)), engine_styles(chosen.parts.engines)
+    )
 
 
 def _panels(chosen: Chosen, scaling: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -128,7 +128,10 @@ def _combinations(parts: Parts, parameter: str) -> list[dict[str, Value]]:
     places = {values: i for i, values in enumerate(settings)}
     return sorted(
         once.values(),
-        key=lambda one: (places[tuple(one.values())[1:]], parts.machines.index(str(one["machine"]))),
+        key=lambda one: (
+            places[tuple(one.values())[1:]],
+            parts.machines.index(str(one["machine"])),
+        ),
     )
 
 
@@ -136,7 +139,9 @@ def _plotted(frame: pd.DataFrame, parameter: str, measure: Measure, scale: float
     """Rows as the panel draws them."""
     columns = {"y": measure.middle, "low": measure.low, "high": measure.high}
     placed = pd.DataFrame({"engine": frame["engine"], "x": frame[parameter].astype("float64")})
-    return placed.assign(**{to: frame[name].astype("float64") / scale for to, name in columns.items()})
+    return placed.assign(
+        **{to: frame[name].astype("float64") / scale for to, name in columns.items()}
+    )
 
 
 def _words(parameter: str) -> str:
@@ -152,9 +157,13 @@ def _caption(chosen: Chosen, curves: Curves, panels: int) -> str:
         _axes(curves, words),
     ]
     if panels > 1:
-        said.append("A panel for each of the other settings that has a value, all with the same axes")
+        said.append(
+            "A panel for each of the other settings that has a value, all with the same axes"
+        )
     if panels > MOST_PANELS:
-        said.append(f"Only the first {MOST_PANELS} of {panels} panels are drawn: tables/scaling.csv has all")
+        said.append(
+            f"Only the first {MOST_PANELS} of {panels} panels are drawn: tables/scaling.csv has all"
+        )
     values = (part.settings[chosen.parameter] for part in parts.parts)
     if without := sorted({value for value in values if isinstance(value, str)}):
         said.append(f"Without {words} {', '.join(without)}, which has no place on the axis")
@@ -179,5 +188,7 @@ def _axes(curves: Curves, words: str) -> str:
 def _machines(parts: Parts) -> str:
     """The machines as the last sentence; a class's name only where panels are called by it."""
     many = len(parts.machines) > 1
-    words = [f"{m.class_name} is {m.description}" if many else m.description for m in parts.described()]
+    words = [
+        f"{m.class_name} is {m.description}" if many else m.description for m in parts.described()
+    ]
     return f"Machine{'s' if many else ''}: {'; '.join(words)} ({parts.deployment})."

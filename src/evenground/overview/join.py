@@ -25,7 +25,13 @@ from evenground.report.page.tables import heading_and_note
 # No run of a part is in these, so most parts have the same: each is there once.
 ALIKE = (*NOT_OF_RUNS, "arithmetic")
 # Paragraphs of a note that count runs or verdicts of one part.
-_OF_ONE_PART = ("Machine: ", "Not known, ", "**Verdicts**", "**Demonstrations**", "**As published**")
+_OF_ONE_PART = (
+    "Machine: ",
+    "Not known, ",
+    "**Verdicts**",
+    "**Demonstrations**",
+    "**As published**",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,9 @@ class Joined:
 
 def joined_tables(parts: Parts) -> list[Joined]:
     """Every table that parts have. EvengroundError when a part lacks one of them or has other columns."""
-    names = sorted({path.stem for part in parts.parts for path in (part.folder / "tables").glob("*.csv")})
+    names = sorted(
+        {path.stem for part in parts.parts for path in (part.folder / "tables").glob("*.csv")}
+    )
     if not names:
         where = str(parts.parts[0].folder / "tables")
         raise EvengroundError("no part has a table", where, "call the pipeline again to make them")
@@ -89,7 +97,10 @@ def part_note(parts: Parts, leading: tuple[str, ...] | None = None) -> str:
 
 def machines_note(parts: Parts) -> str:
     """The machine classes in words."""
-    words = [f"{plain(machine.description)} (class `{machine.class_name}`)" for machine in parts.described()]
+    words = [
+        f"{plain(machine.description)} (class `{machine.class_name}`)"
+        for machine in parts.described()
+    ]
     return f"{'Machines' if len(words) > 1 else 'Machine'}: {'; '.join(words)}; {parts.deployment}."
 
 
@@ -120,7 +131,9 @@ def _joined(parts: Parts, name: str) -> Joined:
 
 def _led(lead: dict[str, object], frame: pd.DataFrame) -> pd.DataFrame:
     """A part's rows behind the columns that say which part it is."""
-    led = pd.DataFrame({name: [str(value)] * len(frame) for name, value in lead.items()}, dtype="str")
+    led = pd.DataFrame(
+        {name: [str(value)] * len(frame) for name, value in lead.items()}, dtype="str"
+    )
     return pd.concat([led, frame], axis="columns")
 
 

@@ -70,7 +70,9 @@ def _side(part: Part) -> Side:
 
 
 def _led(settings: dict[str, Value], frame: pd.DataFrame) -> pd.DataFrame:
-    return pd.concat([pd.DataFrame([settings] * len(frame), index=frame.index), frame], axis="columns")
+    return pd.concat(
+        [pd.DataFrame([settings] * len(frame), index=frame.index), frame], axis="columns"
+    )
 
 
 def _joined(parts: Parts, name: str, found: pd.DataFrame) -> Joined:

@@ -15,7 +15,14 @@ from evenground.report.page.verdicts import COLOURS, read_rows
 
 PAGE, TEMPLATE = "report.html", "overview.html.j2"
 # In the page itself; what is longer than this is folded. The other tables are linked.
-SHOWN = ("engines_by_machine", "ratios_by_machine", "agreement", "scaling", "training_time", "time_ratio")
+SHOWN = (
+    "engines_by_machine",
+    "ratios_by_machine",
+    "agreement",
+    "scaling",
+    "training_time",
+    "time_ratio",
+)
 MOST_ROWS = 40
 
 
@@ -45,7 +52,9 @@ def write_overview(parts: Parts, tables: Sequence[str], to: Path) -> None:
         "heads": (*parts.leading, "finished", "wanted", "verdicts", "demonstrations", "report"),
         "rows": [_row(parts, part, to) for part in parts.parts],
         "figures": pictures(to / "figures"),
-        "tables": [page_table(to / "tables", name, parts.leading) for name in SHOWN if name in tables],
+        "tables": [
+            page_table(to / "tables", name, parts.leading) for name in SHOWN if name in tables
+        ],
         "others": [name for name in tables if name not in SHOWN],
         "most_rows": MOST_ROWS,
     }
@@ -54,7 +63,10 @@ def write_overview(parts: Parts, tables: Sequence[str], to: Path) -> None:
 
 def _values(parts: Parts) -> list[tuple[str, list[Value]]]:
     """The swept parameters with their values, in the order of the plan."""
-    return [(name, list(dict.fromkeys(part.settings[name] for part in parts.parts))) for name in parts.swept]
+    return [
+        (name, list(dict.fromkeys(part.settings[name] for part in parts.parts)))
+        for name in parts.swept
+    ]
 
 
 def _row(parts: Parts, part: Part, to: Path) -> Row:

@@ -156,7 +156,10 @@ def _check(content: _File, path: Path) -> None:
     faults = [_fault(planned, content) for planned in content.parts]
     for names, what in (
         ([planned.name for planned in content.parts], "two parts of one name"),
-        ([(p.machine, *p.settings.items()) for p in content.parts], "two parts of one machine and one value"),
+        (
+            [(p.machine, *p.settings.items()) for p in content.parts],
+            "two parts of one machine and one value",
+        ),
         (content.machines, "a machine named twice"),
         (content.swept, "a parameter named twice"),
     ):
@@ -182,7 +185,11 @@ def _read(planned: Planned, root: Path, deployment: str) -> Part:
     where = root / planned.folder / "index.json"
     index = read_index(where)
     said = {"machine": index.machine.class_name, "deployment": index.deployment, **index.parameters}
-    for name, value in {"machine": planned.machine, "deployment": deployment, **planned.settings}.items():
+    for name, value in {
+        "machine": planned.machine,
+        "deployment": deployment,
+        **planned.settings,
+    }.items():
         if name in said and said[name] != value:
             what = f"the index of part {planned.name} has {name} {said[name]}, not {value}"
             raise EvengroundError(what, str(where), set_aside(where))

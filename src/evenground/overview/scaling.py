@@ -36,7 +36,17 @@ def scaling(parts: Parts) -> pd.DataFrame:
     part's table is missing or broken.
     """
     rows = [row for part in parts.parts for row in _rows(part)]
-    columns = ["machine", "dataset", "engine", *parts.swept, "measure", "unit", "n", "n_wanted", *NUMBERS]
+    columns = [
+        "machine",
+        "dataset",
+        "engine",
+        *parts.swept,
+        "measure",
+        "unit",
+        "n",
+        "n_wanted",
+        *NUMBERS,
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -49,10 +59,17 @@ def _rows(part: Part) -> list[dict[str, object]]:
     """The rows of one part, by dataset and engine."""
     tables = part.folder / "tables"
     runs = read_csv(tables / "runs.csv", ("dataset", "engine", "status", *OF_RUNS))
-    resources = read_csv(tables / "resources.csv", ("dataset", "engine", "resource", "n", "integral_n"))
+    resources = read_csv(
+        tables / "resources.csv", ("dataset", "engine", "resource", "n", "integral_n")
+    )
     rows: list[dict[str, object]] = []
     for dataset, engine in part.index.groups():
-        names = {"machine": part.machine, "dataset": dataset.name, "engine": engine.name, **part.settings}
+        names = {
+            "machine": part.machine,
+            "dataset": dataset.name,
+            "engine": engine.name,
+            **part.settings,
+        }
         mine, used = (
             frame[(frame["dataset"] == dataset.name) & (frame["engine"] == engine.name)]
             for frame in (runs, resources)

@@ -44,7 +44,9 @@ class Call:
     def who_binds(self, source: str) -> list[str]:
         """What to do about each of a site's or the caller's that binds `source`, wherever to, in words."""
         of_flags = self.who_says("mount", "containlibs")
-        return self._binds(lambda bind: parts_of(bind)[0] == source) or list(filter(None, [of_flags]))
+        return self._binds(lambda bind: parts_of(bind)[0] == source) or list(
+            filter(None, [of_flags])
+        )
 
     def _binds(self, is_meant: Callable[[str], bool]) -> list[str]:
         of_site = filter(is_meant, binds_in(self.environ.get("APPTAINER_BIND", "")))

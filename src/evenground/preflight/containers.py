@@ -49,7 +49,9 @@ OLDEST = (1, 4)
 """Apptainer 1.4 is the first that lets a build choose how it compresses."""
 
 
-def findings(plans: Sequence[Plan], images: Sequence[Image], call: Call | None = None) -> list[Finding]:
+def findings(
+    plans: Sequence[Plan], images: Sequence[Image], call: Call | None = None
+) -> list[Finding]:
     """All that decides whether trainings can run in `images`; a native run lacks none of it.
 
     With `call` each image that is there and on record is started as for a training.
@@ -87,7 +89,9 @@ def room(missing: Sequence[Image], building: Path, mountinfo: Path = MOUNTINFO) 
     except OSError:
         return found
     if OVER_NETWORK.fullmatch(kind):
-        seen = f"{building} is on a network's file system ({kind}), where builds by users mostly fail"
+        seen = (
+            f"{building} is on a network's file system ({kind}), where builds by users mostly fail"
+        )
         needed = f"about {max(sizes) / GIB:.0f} GiB"
         mend = f"set {TEMPORARY} to a folder on a disk of this machine with {needed} free"
         found.append(Finding("folder for building images", "warning", seen, mend))
@@ -96,7 +100,9 @@ def room(missing: Sequence[Image], building: Path, mountinfo: Path = MOUNTINFO) 
 
 def apptainer(needed: bool, program: str = "apptainer") -> Finding:
     """Whether containers can be run, and by what."""
-    mend = _mend("install Apptainer 1.4 or newer, or run natively, without --use-singularity", needed)
+    mend = _mend(
+        "install Apptainer 1.4 or newer, or run natively, without --use-singularity", needed
+    )
     state: State = "lack" if needed else "warning"
     if shutil.which(program) is None:
         return Finding("Apptainer", state, "not installed", mend)
@@ -157,19 +163,25 @@ def _refuse_place(wanted: Image) -> None:
     """EvengroundError for a path that cannot be told to Apptainer, or where no image can be made."""
     if found := ODD.search(str(wanted.file)):
         what = f"its path has {found[0]!r}, which a shell or Apptainer takes for something else"
-        raise EvengroundError(what, str(wanted.file), "point EVENGROUND_CACHE to a folder of a plainer path")
+        raise EvengroundError(
+            what, str(wanted.file), "point EVENGROUND_CACHE to a folder of a plainer path"
+        )
     if is_there(wanted):
         return
     folder = next(folder for folder in wanted.file.parents if os.path.lexists(folder))
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise EvengroundError("no image can be made: nothing can be written there", str(folder), ELSEWHERE)
+        raise EvengroundError(
+            "no image can be made: nothing can be written there", str(folder), ELSEWHERE
+        )
 
 
 def recorded_digests(plans: Sequence[Plan], environment: str) -> list[str]:
     """Sha256s of the images that the finished ones among the wanted runs of an environment were made in."""
     runs = []
     for plan in plans:
-        engines = {engine.name for engine in plan.engines if plan.environment(engine) == environment}
+        engines = {
+            engine.name for engine in plan.engines if plan.environment(engine) == environment
+        }
         runs += [run for run in plan.runs if run.engine in engines]
     images = (found.get("image") for found in recorded_environments(runs, plans[0].root))
     return sorted({str(image["sha256"]) for image in images if image})

@@ -26,7 +26,9 @@ COUNTED = ("core_events", "package_events", "waited")
 
 def findings(plans: Sequence[Plan]) -> list[Finding]:
     """Whether there are cores for each number of threads, and what holds those of the largest one down."""
-    records = [record_of(threads) for threads in dict.fromkeys(plan.experiment.threads for plan in plans)]
+    records = [
+        record_of(threads) for threads in dict.fromkeys(plan.experiment.threads for plan in plans)
+    ]
     largest = max(records, key=lambda record: record.n_chosen or 0)
     return [*map(cores, records), clock(largest), throttling(largest)]
 
@@ -50,7 +52,9 @@ def cores(record: CpuRecord) -> Finding:
         return Finding("cores", "warning", unlike.words, mend)
     seen = f"{record.n_chosen} threads on CPU {record.chosen}"
     unknown = few.size is None or shared.size is None or unlike.size is None
-    return Finding("cores", "ok", f"{seen}; not known: {reasons(record, CHOICE)}" if unknown else seen)
+    return Finding(
+        "cores", "ok", f"{seen}; not known: {reasons(record, CHOICE)}" if unknown else seen
+    )
 
 
 def clock(record: CpuRecord) -> Finding:

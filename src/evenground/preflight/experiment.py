@@ -57,7 +57,9 @@ def _left_out(engine: LeftOut, runs: int) -> Finding:
 
 
 def _installed(name: str, asked: bool) -> Finding:
-    return Finding(f"engine {name}", "ok", "installed" if asked else "not asked: all its runs are recorded")
+    return Finding(
+        f"engine {name}", "ok", "installed" if asked else "not asked: all its runs are recorded"
+    )
 
 
 def environment_bytes(markers: Mapping[str, Path]) -> int:
@@ -66,24 +68,36 @@ def environment_bytes(markers: Mapping[str, Path]) -> int:
     return sum(map(bytes_of_environment, missing))
 
 
-def dataset(entry: DatasetEntry, stored: Stored, mirrors: Sequence[str], reachable: Reachable) -> Finding:
+def dataset(
+    entry: DatasetEntry, stored: Stored, mirrors: Sequence[str], reachable: Reachable
+) -> Finding:
     """Whether a dataset is there, or from where it can be had."""
     what = f"dataset {entry.name}"
     if (stored.prepared / RECORD).is_file():
         lines = empty_class_lines(read_json(stored.prepared / RECORD))
         mend = "see whether labels and `classes` fit"
-        return Finding(what, "warning", "; ".join(lines), mend) if lines else Finding(what, "ok", "prepared")
+        return (
+            Finding(what, "warning", "; ".join(lines), mend)
+            if lines
+            else Finding(what, "ok", "prepared")
+        )
     if not entry.files:
         return Finding(what, "ok", "generated here")
     if (stored.raw / "fetched.json").is_file():
         return Finding(what, "ok", "fetched")
     lost = [
-        file.name for file in entry.files if not _place_of(entry.name, file, stored.raw, mirrors, reachable)
+        file.name
+        for file in entry.files
+        if not _place_of(entry.name, file, stored.raw, mirrors, reachable)
     ]
     if not lost:
         return Finding(what, "ok", "can be fetched")
     hosts = sorted({host_of(url) for file in entry.files for url in file.urls})
-    mend = f"connect to {' or '.join(hosts)}, or name a mirror that holds it" if hosts else "name a mirror"
+    mend = (
+        f"connect to {' or '.join(hosts)}, or name a mirror that holds it"
+        if hosts
+        else "name a mirror"
+    )
     return Finding(what, "lack", f"nobody has {', '.join(lost)}", mend)
 
 
@@ -192,4 +206,6 @@ def recorded_environments(runs: Iterable[Run], root: Path) -> Iterator[dict[str,
 
 def recorded_drivers(runs: Iterable[Run], root: Path) -> list[str]:
     """Drivers of the finished ones among the wanted runs."""
-    return sorted({str(found["driver"]) for found in recorded_environments(runs, root) if found["driver"]})
+    return sorted(
+        {str(found["driver"]) for found in recorded_environments(runs, root) if found["driver"]}
+    )

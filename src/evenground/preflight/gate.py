@@ -67,14 +67,18 @@ def left_out(plan: Plan) -> list[str]:
     """A line for each engine that is not installed here."""
     names = {engine.name for engine in plan.engines}
     beside = " (its recorded runs stay)"
-    return [f"{e.name} left out{beside if e.name in names else ''}: {e.reason}" for e in plan.left_out]
+    return [
+        f"{e.name} left out{beside if e.name in names else ''}: {e.reason}" for e in plan.left_out
+    ]
 
 
 def lacking(plans: Sequence[Plan]) -> list[str]:
     """A line for each number of threads that will be trained here, and that this machine has no cores for."""
     here = [plan for plan in plans if plan.todo and plan.trains and plan.machine == plan.here.name]
     found = [lacking_cores(record_of(plan.experiment.threads)) for plan in here]
-    return list(dict.fromkeys(f"too few cores: {f.words}: runs will be flagged" for f in found if f.size))
+    return list(
+        dict.fromkeys(f"too few cores: {f.words}: runs will be flagged" for f in found if f.size)
+    )
 
 
 def refuse_gpu(plans: Sequence[Plan], starts: bool) -> None:

@@ -101,7 +101,9 @@ def why_not_used(plans: Sequence[Plan]) -> str:
     return "not used: recorded runs of another machine are drawn"
 
 
-def no_card(plans: Sequence[Plan], pins: Pins, system: System, environ: Mapping[str, str]) -> Finding:
+def no_card(
+    plans: Sequence[Plan], pins: Pins, system: System, environ: Mapping[str, str]
+) -> Finding:
     """Why there is none to train on, which may be quite right."""
     choice, pairs = plans[0].here.choice, wanting(plans)
     unserved = unserved_card(pins.driver, system)
@@ -118,7 +120,11 @@ def no_card(plans: Sequence[Plan], pins: Pins, system: System, environ: Mapping[
         return Finding("GPU", "ok", f"none; {why_not_used(plans)}")
     seen, mend = "none", "set accelerator: auto or cpu, or install NVIDIA's driver"
     if hides_all(environ):
-        seen, mend, unserved = f"none: {VISIBLE}={environ[VISIBLE]} hides all", f"unset {VISIBLE}", None
+        seen, mend, unserved = (
+            f"none: {VISIBLE}={environ[VISIBLE]} hides all",
+            f"unset {VISIBLE}",
+            None,
+        )
     elif unserved:
         seen, mend = unserved
     if must:
@@ -140,7 +146,9 @@ def unserved_card(wanted: Driver, system: System) -> tuple[str, str] | None:
         return seen, f"install that driver's libraries (in a container: --gpus all), or {NOT_USED}"
     cards = on_the_bus(system.devices)
     if cards:
-        seen = f"NVIDIA's card {', '.join(cards)} is on the bus, but no driver of NVIDIA's is loaded"
+        seen = (
+            f"NVIDIA's card {', '.join(cards)} is on the bus, but no driver of NVIDIA's is loaded"
+        )
         return seen, f"install NVIDIA's driver {wanted.minimum} or newer, or {NOT_USED}"
     if (system.dev / "dxg").exists():
         seen = f"Windows lets this machine use a GPU (/dev/dxg), but {DRIVER[1]} tells of no card"
@@ -184,14 +192,18 @@ def of_engines(
             yield from of_engine(name, pinned, chosen, found)
 
 
-def of_engine(name: str, pinned: PinnedEngine, chosen: Chosen, found: str | None) -> Iterator[Finding]:
+def of_engine(
+    name: str, pinned: PinnedEngine, chosen: Chosen, found: str | None
+) -> Iterator[Finding]:
     """Whether the engine's locked libraries serve the card, and with this driver."""
     what, able = f"GPU for {name}", pinned.capabilities
     capability = chosen.card.capability
     if capability is None:
         reason = chosen.card.missing.get("capability", "no reason")
         seen = f"whether its libraries serve the card is not known: {reason}"
-        yield Finding(what, "warning", seen, "see that its trainings are not much slower than on other cards")
+        yield Finding(
+            what, "warning", seen, "see that its trainings are not much slower than on other cards"
+        )
         return
     card = f"{chosen.model} (compute capability {capability})"
     way = able.way(capability)
@@ -209,17 +221,26 @@ def of_engine(name: str, pinned: PinnedEngine, chosen: Chosen, found: str | None
 
 
 def _compiled(what: str, card: str) -> Finding:
-    seen = f"its libraries have no code of their own for {card}: the driver compiles it at first use"
+    seen = (
+        f"its libraries have no code of their own for {card}: the driver compiles it at first use"
+    )
     folder = kernel_folder()
     if folder is None:
-        return Finding(what, "warning", seen, "each warm-up waits minutes: nothing can be kept in /tmp")
-    return Finding(what, "warning", seen, f"the first warm-up waits minutes; then it is kept in {folder}")
+        return Finding(
+            what, "warning", seen, "each warm-up waits minutes: nothing can be kept in /tmp"
+        )
+    return Finding(
+        what, "warning", seen, f"the first warm-up waits minutes; then it is kept in {folder}"
+    )
 
 
 def others(here: Machine) -> list[Finding]:
     """The machine's other cards, where they are not plain; no training is on them."""
     look, chosen = here.look, here.choice.chosen
-    found = {index: Finding(f"GPU {index}", "warning", why, MEND_CARD) for index, why in look.lost.items()}
+    found = {
+        index: Finding(f"GPU {index}", "warning", why, MEND_CARD)
+        for index, why in look.lost.items()
+    }
     if look.forbidden:
         indices = ", ".join(map(str, look.forbidden))
         found[look.forbidden[0]] = Finding(f"GPU {indices}", "ok", NO_RIGHT)

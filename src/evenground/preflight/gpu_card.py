@@ -65,7 +65,10 @@ def _odd_name(chosen: Chosen) -> Iterator[Finding]:
     if "\\" in chosen.model or not chosen.model.isprintable():
         mend = "see that nvidia-smi names the card: this name is in the machine's class"
         yield Finding(
-            "GPU name", "warning", f"the driver gives it a name that is no text: {chosen.model}", mend
+            "GPU name",
+            "warning",
+            f"the driver gives it a name that is no text: {chosen.model}",
+            mend,
         )
 
 
@@ -82,7 +85,9 @@ def _compute_mode(card: Card) -> Iterator[Finding]:
         mend = "as administrator: nvidia-smi -c DEFAULT, or name another card"
         yield Finding("GPU compute mode", "lack", "prohibited: nobody may compute there", mend)
     elif mode is not None and mode.startswith("exclusive"):
-        yield Finding("GPU compute mode", "ok", f"{mode}: a training, or a calibration, has it alone")
+        yield Finding(
+            "GPU compute mode", "ok", f"{mode}: a training, or a calibration, has it alone"
+        )
 
 
 def _mps(system: System, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -104,9 +109,15 @@ def _computing(chosen: Chosen, system: System) -> Iterator[Finding]:
     there = [entry for entry in listed if not _name(entry, system).startswith(MPS)]
     if there:
         known = [entry.used_bytes for entry in there if entry.used_bytes]
-        memory = f"{sum(known) / MIB:.0f} MiB" if len(known) == len(there) else "an unknown amount of memory"
+        memory = (
+            f"{sum(known) / MIB:.0f} MiB"
+            if len(known) == len(there)
+            else "an unknown amount of memory"
+        )
         seen = f"{len(there)} compute on it already, with {memory}: {_named(there, system)}"
-        mend = "end them, or name another card: times will be those of a shared card, runs are flagged"
+        mend = (
+            "end them, or name another card: times will be those of a shared card, runs are flagged"
+        )
         yield Finding("GPU use", "warning", seen, mend, flags_runs=True)
 
 
@@ -123,7 +134,9 @@ def _name(entry: OnCard, system: System) -> str:
 
 def _neighbours(chosen: Chosen) -> Iterator[Finding]:
     """Of a card that is cut up only its instances' memory is apart."""
-    busy = [part for part in chosen.card.instances if part is not chosen.instance and part.computing]
+    busy = [
+        part for part in chosen.card.instances if part is not chosen.instance and part.computing
+    ]
     if chosen.instance and busy:
         seen = f"others compute on {len(busy)} other MIG instances of the card"
         mend = "power, energy and clocks are the whole card's: wait until they end, or do not read them"
@@ -149,7 +162,9 @@ def _settings(chosen: Chosen) -> Iterator[Finding]:
     limit_w, default_w = card.power_limit_w, card.power_default_w
     if limit_w is not None and default_w is not None and watts_lost(limit_w, default_w):
         mend = f"as administrator: nvidia-smi -i {card.index} -pl {default_w:g}"
-        yield Finding("GPU power limit", "warning", f"{limit_w:g} W, of {default_w:g} W by default", mend)
+        yield Finding(
+            "GPU power limit", "warning", f"{limit_w:g} W, of {default_w:g} W by default", mend
+        )
 
 
 def _not_known(chosen: Chosen) -> Iterator[Finding]:
@@ -159,7 +174,9 @@ def _not_known(chosen: Chosen) -> Iterator[Finding]:
     if one.missing:
         failed = any(has_failed(reason) for reason in one.missing.values())
         mend = "see what nvidia-smi -q says of the card" if failed else ""
-        yield Finding("GPU values", "warning" if failed else "ok", f"not known: {reasons(one)}", mend)
+        yield Finding(
+            "GPU values", "warning" if failed else "ok", f"not known: {reasons(one)}", mend
+        )
 
 
 def has_failed(reason: str) -> bool:

@@ -52,7 +52,9 @@ class Seen:
     """What came of trying CUDA there; None where no engine is to compute on a GPU in it."""
 
 
-def look(files: Sequence[str], folders: Sequence[str], token: str, python: str = "", card: str = "") -> Seen:
+def look(
+    files: Sequence[str], folders: Sequence[str], token: str, python: str = "", card: str = ""
+) -> Seen:
     """Look at everything; in each of `folders` a file is left whose name has the `token`.
 
     `card`: UUID of the one on which CUDA is tried; empty for none.
@@ -132,4 +134,8 @@ def _started(python: str) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return words_of(error) if isinstance(error, OSError) else "it does not answer"
-    return "" if done.returncode == 0 else " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+    return (
+        ""
+        if done.returncode == 0
+        else " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+    )

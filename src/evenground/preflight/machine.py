@@ -20,7 +20,10 @@ def memory(available_bytes: int) -> Finding:
     seen = f"{available_bytes / GIB:.1f} GiB available"
     if available_bytes < MEMORY_AT_LEAST_BYTES:
         return Finding(
-            "memory", "lack", seen, f"end other programs: {MEMORY_AT_LEAST_BYTES // GIB} GiB are needed"
+            "memory",
+            "lack",
+            seen,
+            f"end other programs: {MEMORY_AT_LEAST_BYTES // GIB} GiB are needed",
         )
     return Finding("memory", "ok", seen)
 
@@ -29,7 +32,9 @@ def load(average: float, cores: int) -> Finding:
     """Whether the machine is quiet; `average` is the load of the last minute."""
     seen = f"load {average:.2f} on {cores} cores"
     if average > LOAD_AT_MOST * cores:
-        return Finding("quiet", "warning", seen, "times will be those of a busy machine: end what else runs")
+        return Finding(
+            "quiet", "warning", seen, "times will be those of a busy machine: end what else runs"
+        )
     return Finding("quiet", "ok", seen)
 
 

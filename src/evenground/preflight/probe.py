@@ -30,9 +30,7 @@ OF_THE_KERNEL = ("/dev/null", "/dev/shm", "/sys/devices/system/cpu")
 NO_TMP = f"add /tmp to APPTAINER_BIND; {KEEPER}: mount tmp = yes)"
 HIDING = ("contain", "containall", "compat", "no-home", "workdir", "scratch", "mount")
 NO_DRIVER = ("nvccli", "no-nv", "nv-off")
-FIND_DRIVER = (
-    f"let `ldconfig -p` outside list libcuda.so.1, where --nv looks for it; {KEEPER}, nvliblist.conf)"
-)
+FIND_DRIVER = f"let `ldconfig -p` outside list libcuda.so.1, where --nv looks for it; {KEEPER}, nvliblist.conf)"
 PROBE = "scripts/probe.py"
 LIMIT_S = 600.0
 """An image that is unpacked takes its time."""
@@ -70,10 +68,14 @@ class Difference:
 def wanted_of(plans: Sequence[Plan]) -> Wanted:
     """Files and folders of the working copy that trainings of these plans read and write."""
     root = plans[0].root
-    sources = {str(path) for plan in plans for engine in plan.engines for path in engine.sources(root)}
+    sources = {
+        str(path) for plan in plans for engine in plan.engines for path in engine.sources(root)
+    }
     prepared = {plan.prepared(name) for plan in plans for name in plan.datasets}
     arrays = [str(path) for folder in prepared for path in sorted((root / folder).glob("*.npy"))]
-    records = [str(root / folder / RECORD) for folder in prepared if (root / folder / RECORD).is_file()]
+    records = [
+        str(root / folder / RECORD) for folder in prepared if (root / folder / RECORD).is_file()
+    ]
     own = [str(root / name) for name in OWN_FILES]
     written = [str(root / folder) for folder in (RUNS, ATTEMPTS, LOGS)]
     on_card = {plan.environment(engine) or "" for plan, engine in trained(plans)}
@@ -98,7 +100,10 @@ def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
         lost = [folder for folder in wanted.folders if not left(Path(folder), token).is_file()]
     except subprocess.TimeoutExpired:
         return Finding(
-            what, "lack", f"it did not answer within {LIMIT_S:.0f} s", "see whether the disk is busy"
+            what,
+            "lack",
+            f"it did not answer within {LIMIT_S:.0f} s",
+            "see whether the disk is busy",
         )
     finally:
         for folder in map(Path, wanted.folders):
@@ -185,7 +190,9 @@ def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.Com
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def _differences(inside: Seen, outside: Seen, lost: Collection[str], card: str = "") -> Iterator[Difference]:
+def _differences(
+    inside: Seen, outside: Seen, lost: Collection[str], card: str = ""
+) -> Iterator[Difference]:
     """What is not as it is outside; first what explains other differences."""
     if inside.user != outside.user:
         yield Difference(
@@ -246,7 +253,9 @@ def _of_card(trial: Trial, card: str) -> Iterator[Difference]:
     if fault.is_of_library:
         yield Difference(seen, NO_DRIVER, FIND_DRIVER)
     elif not trial.has_devices:
-        yield Difference(seen, (*HIDING, "no-mount=dev"), f"{fault.mend}; {KEEPER}: mount dev = yes)", "/dev")
+        yield Difference(
+            seen, (*HIDING, "no-mount=dev"), f"{fault.mend}; {KEEPER}: mount dev = yes)", "/dev"
+        )
     else:
         yield Difference(seen, NO_DRIVER, fault.mend)
 

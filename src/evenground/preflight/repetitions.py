@@ -142,7 +142,9 @@ class Planned:
         if claim.published is None or (needs_tolerance and self.tolerance(claim) is None):
             return []
         played = {**self.claims.roles, **stand_ins}
-        return [(stand_ins.get(dataset, dataset), played[role]) for role, dataset in arguments.groups]
+        return [
+            (stand_ins.get(dataset, dataset), played[role]) for role, dataset in arguments.groups
+        ]
 
     def ratios(self) -> list[list[Group]]:
         """Pairs of groups whose training times the tables compare, and no claim."""
@@ -187,7 +189,9 @@ def _of_class(what: str, planned: Planned) -> list[Finding]:
         return []
     by_id = {claim.id: claim for claim in planned.claims.claims}
     needs = [
-        need(planned, by_id[name], groups) for name, groups in claimed.items() if _recorded(planned, groups)
+        need(planned, by_id[name], groups)
+        for name, groups in claimed.items()
+        if _recorded(planned, groups)
     ]
     widths = [width(planned, groups) for groups in ratios if _recorded(planned, groups)]
     if not needs and not widths:
@@ -211,7 +215,9 @@ def need(planned: Planned, claim: Claim, groups: Sequence[Group]) -> Need:
     return Need(claim=claim, groups=groups, planned=planned.last(groups), runs=runs, words=words)
 
 
-def _for_precision(planned: Planned, claim: Claim, spreads: Sequence[float]) -> tuple[int | None, str]:
+def _for_precision(
+    planned: Planned, claim: Claim, spreads: Sequence[float]
+) -> tuple[int | None, str]:
     tolerance = planned.tolerance(claim) or math.nan
     runs = runs_for_width(spreads, math.log1p(tolerance))
     if runs is not None:
@@ -220,7 +226,9 @@ def _for_precision(planned: Planned, claim: Claim, spreads: Sequence[float]) -> 
     return runs, f"{_count(runs)} give {claim.id} an interval within {percent(tolerance)}"
 
 
-def _for_direction(planned: Planned, claim: Claim, spreads: Sequence[float]) -> tuple[int | None, str]:
+def _for_direction(
+    planned: Planned, claim: Claim, spreads: Sequence[float]
+) -> tuple[int | None, str]:
     """Runs, and words that also say what its size takes."""
     published = claim.published or math.nan
     bound = min(claim.region.edges, key=lambda edge: abs(math.log(published / edge)))
@@ -268,7 +276,9 @@ def _of_ratios(what: str, planned: Planned, widths: Sequence[Width]) -> Finding:
     else:
         reached = f"give {b} / {a} on {dataset} to +-{percent(math.expm1(worst.half))}"
     many = f", the widest of {len(widths)} ratios" if len(widths) > 1 else ""
-    seen = f"{_plan(planned, worst.planned)}; {_spread(planned, worst.groups)}: they {reached}{many}"
+    seen = (
+        f"{_plan(planned, worst.planned)}; {_spread(planned, worst.groups)}: they {reached}{many}"
+    )
     return Finding(what, state, seen + _missing(planned), mend)
 
 
@@ -296,7 +306,9 @@ def _spread(planned: Planned, groups: Sequence[Group]) -> str:
         engines = [f"{group[1]} {planned.spreads[group].words}" for group in mine]
         parts.append(f"{', '.join(engines)} on {dataset}")
     counts = [str(planned.spreads[group].runs) for group in groups]
-    return f"from recorded spread ({', '.join(parts)}, {', '.join(counts[:-1])} and {counts[-1]} runs)"
+    return (
+        f"from recorded spread ({', '.join(parts)}, {', '.join(counts[:-1])} and {counts[-1]} runs)"
+    )
 
 
 def _missing(planned: Planned) -> str:

@@ -85,7 +85,9 @@ def try_card(uuid: str, env: Mapping[str, str], limit_s: float = LIMIT_S) -> Tri
     if status == 0 and last.startswith("{"):
         return Trial(**json.loads(last))
     silent = f"no answer for {limit_s:g} s"
-    return Trial(called=last, error=silent if status is None else f"its process ended with {status}")
+    return Trial(
+        called=last, error=silent if status is None else f"its process ended with {status}"
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -105,13 +107,17 @@ def digits_of(uuid: str) -> str:
 def fault_of(trial: Trial, uuid: str) -> Fault | None:
     """Why the card that was tried cannot be used; None where it can."""
     if trial.error and not trial.called:
-        return Fault(trial.error, "install NVIDIA's driver with its libraries for CUDA", is_of_library=True)
+        return Fault(
+            trial.error, "install NVIDIA's driver with its libraries for CUDA", is_of_library=True
+        )
     if trial.error.startswith("CUDA") and not trial.has_devices:
         return Fault(f"{trial.called}: {trial.error}, and {NO_DEVICES}", MAKE_DEVICES)
     if trial.error:
         return Fault(f"{trial.called}: {trial.error}", MENDS.get(trial.error, MEND_DRIVER))
     if trial.devices != 1:
-        return Fault(f"CUDA sees {trial.devices} cards with CUDA_VISIBLE_DEVICES={uuid}", MEND_DRIVER)
+        return Fault(
+            f"CUDA sees {trial.devices} cards with CUDA_VISIBLE_DEVICES={uuid}", MEND_DRIVER
+        )
     if digits_of(uuid) not in ("", trial.digits):
         return Fault(f"CUDA sees another card: {trial.digits}, not {uuid}", MEND_DRIVER)
     return None

@@ -64,12 +64,18 @@ KNOWN = (
         "not in an allowed configured path|failed to resolve path",
         mend=f"point EVENGROUND_CACHE to a folder that is allowed; {KEEPER}: limit container paths)",
     ),
-    Known("is not owned by required|user information for", mend=f"{KEEPER}: limit container owners, groups)"),
+    Known(
+        "is not owned by required|user information for",
+        mend=f"{KEEPER}: limit container owners, groups)",
+    ),
     Known("user bind control|user requested home", mend=f"{KEEPER}: user bind control = yes)"),
     Known("namepace needed but not allowed", mend=f"{KEEPER}: allow user ns = yes)"),
     Known("user namespace", mend=how_to_allow()),
     Known("could not use fakeroot", ("fakeroot",)),
-    Known("unknown userid|user account information", mend="this user needs an entry in the passwd database"),
+    Known(
+        "unknown userid|user account information",
+        mend="this user needs an entry in the passwd database",
+    ),
     Known("could not create temporary sandbox", mend=TEMPORARY),
     Known(
         "/dev/fuse|squashfuse",
@@ -81,7 +87,10 @@ KNOWN = (
     ),
     Known("plugin type=|network requires root", ("net", "network"), f"{KEEPER}: networks)"),
     Known("writable overlay|overlay image|overlay upper", ("writable", "overlay")),
-    Known("cgroups config|cpus value", ("cpus", "cpu-shares", "memory", "cpuset-cpus", "apply-cgroups")),
+    Known(
+        "cgroups config|cpus value",
+        ("cpus", "cpu-shares", "memory", "cpuset-cpus", "apply-cgroups"),
+    ),
     Known("nvidia-container-cli", ("nvccli",)),
     Known("configuration file", ("config-file",)),
     Known("keep-privs", ("keep-privs",)),
@@ -89,7 +98,8 @@ KNOWN = (
     Known("container application", ("app",)),
     Known("fusespec|could not start program", ("fusespec", "fusemount")),
     Known(
-        "is not readable by the current user|failed to retrieve path for .*: permission denied", mend=READABLE
+        "is not readable by the current user|failed to retrieve path for .*: permission denied",
+        mend=READABLE,
     ),
     Known(
         "executable file not found|/bin/env: No such file",
@@ -125,7 +135,9 @@ def why_not_started(said: str, image: Image, call: Call | None) -> tuple[str, st
         return _no_room(image, call)
     if found := re.search(r"unable to set flag (\S+) to value (\S*)", matter):
         flag = found[1]
-        return words, (call.who_says(flag) if call else "") or f"set the variable of --{flag} to 1 or 0"
+        return words, (
+            call.who_says(flag) if call else ""
+        ) or f"set the variable of --{flag} to 1 or 0"
     if found := re.search(r"unknown (?:shorthand )?flag: (.*)", matter):
         return f"Apptainer knows no {found[1]}", "leave it out of --apptainer-args"
     if found := _SOURCE.search(matter):
@@ -134,7 +146,10 @@ def why_not_started(said: str, image: Image, call: Call | None) -> tuple[str, st
         if re.search(known.said, matter, re.I):
             return words, _mend(known, call)
     if _BROKEN.search(matter):
-        return words, f"copy it in again; to have it built, move it and {image.record}, if there, away"
+        return (
+            words,
+            f"copy it in again; to have it built, move it and {image.record}, if there, away",
+        )
     return words, _ask(call)
 
 
@@ -149,7 +164,11 @@ def _mend(known: Known, call: Call | None) -> str:
     if call is None:
         return known.mend or _ask(call)
     binds = call.binds_at(str(Path(known.path).absolute())) if known.path else []
-    return " and ".join(filter(None, [call.who_says(*known.flags), *binds])) or known.mend or _ask(call)
+    return (
+        " and ".join(filter(None, [call.who_says(*known.flags), *binds]))
+        or known.mend
+        or _ask(call)
+    )
 
 
 def last_words(said: str) -> str:
@@ -175,7 +194,10 @@ def _no_room(image: Image, call: Call | None) -> tuple[str, str]:
     needed_bytes = read_record(image.record).unpacked_bytes if image.record.is_file() else None
     needed = f"it takes {_size(needed_bytes)}" if needed_bytes else "it takes more"
     seen = f"no room to unpack the image: {needed}, {named} has {_size(free_bytes)} free"
-    return seen, "set APPTAINER_TMPDIR to a folder with room, or install squashfuse, and it is mounted"
+    return (
+        seen,
+        "set APPTAINER_TMPDIR to a folder with room, or install squashfuse, and it is mounted",
+    )
 
 
 def _size(n_bytes: int) -> str:

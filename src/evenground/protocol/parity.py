@@ -101,7 +101,9 @@ def write_dataset(case: Case, folder: Path) -> None:
     )
 
 
-def _description(case: Case, sizes: Mapping[str, int], folder: Path, arrays: list[str]) -> dict[str, Any]:
+def _description(
+    case: Case, sizes: Mapping[str, int], folder: Path, arrays: list[str]
+) -> dict[str, Any]:
     height, width, channels = case.shape
     return {
         "schema": 1,
@@ -114,7 +116,9 @@ def _description(case: Case, sizes: Mapping[str, int], folder: Path, arrays: lis
         "train_images": sizes["train"],
         "test_images": sizes["test"],
         "licence": "CC0-1.0",
-        "arrays": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in arrays},
+        "arrays": {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in arrays
+        },
     }
 
 
@@ -122,7 +126,8 @@ def differences(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Toler
     """Largest absolute difference of losses, moving statistics and logits; infinite where shapes differ."""
     names = sorted({*reference["statistics"], *other["statistics"]})
     statistics = [
-        _largest(reference["statistics"].get(name, []), other["statistics"].get(name, [])) for name in names
+        _largest(reference["statistics"].get(name, []), other["statistics"].get(name, []))
+        for name in names
     ]
     return Tolerance(
         loss=_largest(reference["losses"], other["losses"]),

@@ -198,7 +198,9 @@ def _steps(readings: Sequence[Reading]) -> list[Step]:
 def _fitting(choices: Sequence[dict[int, int]]) -> list[list[int]]:
     """The moments of each entry that belong to an answer for all: neither stretches nor moments go back."""
     forward = _reached(choices)
-    backward = _reached([{-number: -ns for number, ns in choice.items()} for choice in reversed(choices)])
+    backward = _reached(
+        [{-number: -ns for number, ns in choice.items()} for choice in reversed(choices)]
+    )
     fitting = []
     for choice, from_start, from_end in zip(choices, forward, reversed(backward), strict=True):
         fits = [ns for number, ns in choice.items() if number in from_start and -number in from_end]
@@ -214,7 +216,8 @@ def _reached(choices: Sequence[dict[int, int]]) -> list[set[int]]:
         possible = {
             number: ns
             for number, ns in choice.items()
-            if index == 0 or any(n <= number and earlier_ns <= ns for n, earlier_ns in before.items())
+            if index == 0
+            or any(n <= number and earlier_ns <= ns for n, earlier_ns in before.items())
         }
         reached.append(set(possible))
         before = possible

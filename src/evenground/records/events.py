@@ -299,13 +299,19 @@ def check_order(events: Sequence[Event], where: Path) -> None:
     for (line, event), place in zip(found, wanted, strict=False):
         if event.place != place:
             what = f"{_shown(*event.place)} where {_shown(*place)} belongs"
-            raise RecordError("incomplete-events", what, where, "write every event in its order", line)
+            raise RecordError(
+                "incomplete-events", what, where, "write every event in its order", line
+            )
     if len(found) < len(wanted):
         what = f"they stop before {_shown(*wanted[len(found)])}"
-        raise RecordError("incomplete-events", what, where, "see train.log for what stopped the engine")
+        raise RecordError(
+            "incomplete-events", what, where, "see train.log for what stopped the engine"
+        )
     if len(found) > len(wanted):
         line = found[len(wanted)][0]
-        raise RecordError("incomplete-events", "events after 'end'", where, "write 'end' last", line)
+        raise RecordError(
+            "incomplete-events", "events after 'end'", where, "write 'end' last", line
+        )
     _check_compile(events, where)
 
 
@@ -316,7 +322,10 @@ def _order(epochs: int) -> Iterator[tuple[str, int | None]]:
         if epoch == 1:
             yield "first_batch_end", 1
         yield "epoch_end", epoch
-    yield from ((name, None) for name in ("train_end", "evaluate_start", "evaluate_end", "linger_end", "end"))
+    yield from (
+        (name, None)
+        for name in ("train_end", "evaluate_start", "evaluate_end", "linger_end", "end")
+    )
 
 
 def _shown(name: str, epoch: int | None) -> str:
@@ -339,14 +348,19 @@ def _check_compile(events: Sequence[Event], where: Path) -> None:
         elif isinstance(event, FirstBatchEnd):
             allowed = False
             if compiling:
-                what, fix = "'compile_start' without its end", "write 'compile_end' before 'first_batch_end'"
+                what, fix = (
+                    "'compile_start' without its end",
+                    "write 'compile_end' before 'first_batch_end'",
+                )
                 raise RecordError("incomplete-events", what, where, fix, line)
 
 
 def check_work(events: Sequence[Event], expected: Expected, where: Path) -> None:
     """RecordError `wrong-work` for the first thing done otherwise than asked; the order is right already."""
     for line, what in _wrong_work(events, expected):
-        raise RecordError("wrong-work", what, where, "make the engine follow docs/specification.md", line)
+        raise RecordError(
+            "wrong-work", what, where, "make the engine follow docs/specification.md", line
+        )
 
 
 def _wrong_work(events: Sequence[Event], expected: Expected) -> Iterator[tuple[int, str]]:

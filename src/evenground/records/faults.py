@@ -24,7 +24,9 @@ class RecordError(EvengroundError):
     set, and the times cannot be told. broken-samples: the sampler's files cannot be read.
     """
 
-    def __init__(self, reason: Reason, what: str, where: Path, fix: str, line: int | None = None) -> None:
+    def __init__(
+        self, reason: Reason, what: str, where: Path, fix: str, line: int | None = None
+    ) -> None:
         super().__init__(what, f"{where}, line {line}" if line else str(where), fix)
         self.reason: Reason = reason
         self.line = line

@@ -131,7 +131,9 @@ def _placed(events: Sequence[Event], clock: Clock, where: Path) -> list[int]:
     except ClockError as error:
         what = f"'{events[error.index].event}' has no usable time: {error}"
         if not error.was_set:
-            fix = "write nanoseconds since 1970 of this machine's clock, read when the event happens"
+            fix = (
+                "write nanoseconds since 1970 of this machine's clock, read when the event happens"
+            )
             raise RecordError("broken-events", what, where, fix, error.index + 1) from None
         what += f" (the machine's clock was set by {_listed(clock)} during the run)"
         fix = "keep the time service from setting the clock during a training"
@@ -181,7 +183,9 @@ def _process(header: Header, clock: Clock) -> Process:
         exited_ns=clock.steady_ns(header.summary.exited_mono_ns),
         rate_hz=header.rate_hz,
         missing=_all_printable(header.missing),
-        periods_s={name: column.period_s for name, column in header.columns.items() if column.period_s},
+        periods_s={
+            name: column.period_s for name, column in header.columns.items() if column.period_s
+        },
         util_window_s=max(windows_s, default=None),
         not_seen=None if unseen is None else tuple(map(_printable, unseen)),
         gpu_baseline=_baseline(header),

@@ -55,21 +55,40 @@ def training_time_data(material: Material) -> pd.DataFrame:
     return data
 
 
-def _draw(axes: Axes, material: Material, dataset: Dataset, data: pd.DataFrame, width: float) -> None:
+def _draw(
+    axes: Axes, material: Material, dataset: Dataset, data: pd.DataFrame, width: float
+) -> None:
     """One dataset: a bar, its points and its number per engine."""
     engines = [engine for named, engine in material.index.groups() if named.name == dataset.name]
     largest = float(data["training_s"].max()) if data["training_s"].notna().any() else 1.0
     for x, engine in enumerate(engines):
         style = material.styles[engine.name]
-        times = data[data["engine"] == engine.name].sort_values("repetition")["training_s"].dropna().tolist()
+        times = (
+            data[data["engine"] == engine.name]
+            .sort_values("repetition")["training_s"]
+            .dropna()
+            .tolist()
+        )
         if not times:
             axes.text(
-                x, 0.04 * largest, "no finished\nrun", ha="center", va="bottom", size=SMALL_PT, color=MUTED
+                x,
+                0.04 * largest,
+                "no finished\nrun",
+                ha="center",
+                va="bottom",
+                size=SMALL_PT,
+                color=MUTED,
             )
             continue
         mean = added(times) / len(times)
         axes.bar(
-            x, mean, 0.6, color=tint(style.colour, 0.35), hatch=style.hatch, edgecolor=style.colour, lw=1.0
+            x,
+            mean,
+            0.6,
+            color=tint(style.colour, 0.35),
+            hatch=style.hatch,
+            edgecolor=style.colour,
+            lw=1.0,
         )
         axes.plot(
             [x + offset for offset in _apart(len(times))],
@@ -80,13 +99,17 @@ def _draw(axes: Axes, material: Material, dataset: Dataset, data: pd.DataFrame, 
             mec=INK,
             mew=0.6,
         )
-        axes.text(x, max(times) + 0.04 * largest, f"{mean:.4g} s", ha="center", va="bottom", size=TEXT_PT)
+        axes.text(
+            x, max(times) + 0.04 * largest, f"{mean:.4g} s", ha="center", va="bottom", size=TEXT_PT
+        )
     axes.set_xticks(
         range(len(engines)),
         [f"{engine.label}\n{material.counts(dataset.name, engine.name)}" for engine in engines],
     )
     labels = [
-        text for engine in engines for text in (engine.label, material.counts(dataset.name, engine.name))
+        text
+        for engine in engines
+        for text in (engine.label, material.counts(dataset.name, engine.name))
     ]
     if max(width_in(label, SMALL_PT) for label in labels) > 0.95 * width / len(engines):
         axes.tick_params(axis="x", rotation=35)

@@ -41,7 +41,8 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     data = compare_data(material, dataset.name, resource)
     present = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
     counts = ", ".join(
-        f"{engine.label} {material.counts(dataset.name, engine.name)}" for engine in material.index.main
+        f"{engine.label} {material.counts(dataset.name, engine.name)}"
+        for engine in material.index.main
     )
     thesis = thesis_number(dataset, resource.thesis)
     explained = (
@@ -55,7 +56,9 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     title = f"{resource.title} compared: {dataset.title}"
     name = f"compare_{dataset.name}_{resource.name}"
     if not present:
-        why = material.why_empty(resource.column, dataset.name, [e.name for e in material.index.main])
+        why = material.why_empty(
+            resource.column, dataset.name, [e.name for e in material.index.main]
+        )
         return Drawing(name, title, caption, thesis, note_sheet(title, caption, why), data)
     handles, labels = _legend([material.styles[engine.name] for engine in present])
     head = legend_room(labels)
@@ -67,7 +70,9 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
         lines = data[data["engine"] == engine.name]
         _draw_engine(axes, lines, resource.column, scale, material.styles[engine.name])
         ends = material.group(material.runs, dataset.name, engine.name)["training_s"]
-        _mark_end(axes, lines, resource.column, scale, material.styles[engine.name], float(ends.mean()))
+        _mark_end(
+            axes, lines, resource.column, scale, material.styles[engine.name], float(ends.mean())
+        )
     _finish(axes, data, resource, scale, unit)
     return Drawing(name, title, caption, thesis, sheet.figure, data)
 
@@ -83,13 +88,18 @@ def compare_data(material: Material, dataset: str, resource: Resource) -> pd.Dat
         for frame in (material.timelines, material.mean)
     )
     columns = ["engine", "run", "t_s", resource.column]
-    parts = [single.assign(run=single["repetition"].astype("str"))[columns], mean.assign(run=MEAN)[columns]]
+    parts = [
+        single.assign(run=single["repetition"].astype("str"))[columns],
+        mean.assign(run=MEAN)[columns],
+    ]
     known = [part[part[resource.column].notna()] for part in parts]
     # A gap in a line must stay a gap: a step without a value ends the line's piece when it is drawn.
     return pd.concat(known, ignore_index=True)
 
 
-def _draw_engine(axes: Axes, lines: pd.DataFrame, column: str, scale: float, style: EngineStyle) -> None:
+def _draw_engine(
+    axes: Axes, lines: pd.DataFrame, column: str, scale: float, style: EngineStyle
+) -> None:
     runs = [frame for run, frame in lines.groupby("run", sort=False) if run != MEAN]
     for frame in runs:
         axes.plot(
@@ -134,7 +144,8 @@ def _finish(axes: Axes, data: pd.DataFrame, resource: Resource, scale: float, un
 
 def _legend(styles: list[EngineStyle]) -> tuple[list[Line2D], list[str]]:
     handles = [
-        Line2D([], [], ls=style.line, lw=1.8, marker=style.marker, **_marked(style, 5)) for style in styles
+        Line2D([], [], ls=style.line, lw=1.8, marker=style.marker, **_marked(style, 5))
+        for style in styles
     ]
     return handles, [style.label for style in styles]
 

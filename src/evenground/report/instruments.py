@@ -37,7 +37,9 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
     engines = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
     if not engines:
         return None
-    counts = ", ".join(f"{e.label} {material.counts(dataset.name, e.name)}" for e in material.index.main)
+    counts = ", ".join(
+        f"{e.label} {material.counts(dataset.name, e.name)}" for e in material.index.main
+    )
     title = f"What each instrument shows: {dataset.title}"
     caption = (
         f"{dataset.title}, in % of the whole machine. Solid: CPU time over each step and resident memory of "
@@ -47,7 +49,9 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
     )
     styles = [material.styles[engine.name] for engine in engines]
     handles = [
-        Line2D([], [], ls=line, lw=1.8, color=style.colour) for style in styles for line, _ in LINES.values()
+        Line2D([], [], ls=line, lw=1.8, color=style.colour)
+        for style in styles
+        for line, _ in LINES.values()
     ]
     labels = [f"{style.label}, {words}" for style in styles for _, words in LINES.values()]
     head = legend_room(labels)
@@ -76,9 +80,9 @@ def instruments_data(material: Material, dataset: str) -> pd.DataFrame:
         for (resource, instrument), pct in values.items()
     ]
     found = pd.concat(parts, ignore_index=True)
-    return found[found["pct"].notna()][["engine", "resource", "instrument", "t_s", "pct"]].reset_index(
-        drop=True
-    )
+    return found[found["pct"].notna()][
+        ["engine", "resource", "instrument", "t_s", "pct"]
+    ].reset_index(drop=True)
 
 
 def _machine(index: Index) -> Environment:
@@ -87,7 +91,9 @@ def _machine(index: Index) -> Environment:
     return read_environment(first[0]) if first else Environment()
 
 
-def _panel(sheet: Sheet, top: float, material: Material, data: pd.DataFrame, name: str, last: bool) -> None:
+def _panel(
+    sheet: Sheet, top: float, material: Material, data: pd.DataFrame, name: str, last: bool
+) -> None:
     axes = sheet.axes(top, PANEL)
     mine = data[data["resource"] == name]
     for (engine, instrument), line in mine.groupby(["engine", "instrument"], sort=False):

@@ -76,7 +76,9 @@ class Material:
         """What an empty panel of `column` says: that there is no GPU, else the reasons on record."""
         if column in GPU_COLUMNS and not self.index.machine.has_gpu:
             return NO_GPU
-        mine = self.missing[(self.missing["dataset"] == dataset) & self.missing["engine"].isin(engines)]
+        mine = self.missing[
+            (self.missing["dataset"] == dataset) & self.missing["engine"].isin(engines)
+        ]
         reasons = mine[mine["column"] == column]["reason"].unique().tolist()
         if reasons == [NO_RUN]:
             return NO_RUN
@@ -94,7 +96,9 @@ def read_material(index: Path, normalised: Path, tables: Path) -> Material:
         read_csv(normalised / "mean.csv", (*GROUP, "t_s", "n", *columns, *AS_PUBLISHED)),
         read_csv(normalised / "phases.csv", (*GROUP, "repetition", "phase", "start_s", "end_s")),
         read_csv(normalised / "missing.csv", (*GROUP, "column", "reason")),
-        read_csv(normalised / "by_phase.csv", (*GROUP, "column", "phase", "place", "mean", "min", "max")),
+        read_csv(
+            normalised / "by_phase.csv", (*GROUP, "column", "phase", "place", "mean", "min", "max")
+        ),
         read_csv(tables / "runs.csv", (*GROUP, "repetition", "status", "device", "training_s")),
     )
 

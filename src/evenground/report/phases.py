@@ -9,7 +9,14 @@ from matplotlib.lines import Line2D
 
 from evenground.analysis.index import Dataset
 from evenground.report.material import Material, Resource, axis_scale, of_card
-from evenground.report.sheet import PLOT_WIDTH, TITLE_ROOM, Drawing, add_legend, legend_room, make_sheet
+from evenground.report.sheet import (
+    PLOT_WIDTH,
+    TITLE_ROOM,
+    Drawing,
+    add_legend,
+    legend_room,
+    make_sheet,
+)
 from evenground.report.style import FAINT, INK, SMALL_PT, EngineStyle, width_in
 
 PANEL, NAMES_ROOM = 2.5, 0.34
@@ -22,7 +29,9 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
     engines = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
     if not engines:
         return None
-    counts = ", ".join(f"{e.label} {material.counts(dataset.name, e.name)}" for e in material.index.main)
+    counts = ", ".join(
+        f"{e.label} {material.counts(dataset.name, e.name)}" for e in material.index.main
+    )
     title = f"{resource.title} phase by phase: {dataset.title}"
     caption = (
         f"{dataset.title}, {resource.title}: every phase is equally wide, however long it took, and the time "
@@ -54,11 +63,17 @@ def phases_data(material: Material, dataset: str, resource: Resource) -> pd.Data
 
 def _draw_engine(axes: Axes, data: pd.DataFrame, scale: float, style: EngineStyle) -> None:
     """Mean and range, with a break between phases: what lies between them is not on this axis."""
-    place, mean, low, high = (data[name].to_numpy(np.float64) for name in ("place", "mean", "min", "max"))
+    place, mean, low, high = (
+        data[name].to_numpy(np.float64) for name in ("place", "mean", "min", "max")
+    )
     breaks = np.flatnonzero(np.diff(np.floor(place)) > 0) + 1
-    place, mean, low, high = (np.insert(values, breaks, np.nan) for values in (place, mean, low, high))
+    place, mean, low, high = (
+        np.insert(values, breaks, np.nan) for values in (place, mean, low, high)
+    )
     axes.fill_between(place, low / scale, high / scale, color=style.colour, alpha=0.22, lw=0)
-    axes.plot(place, mean / scale, color=style.colour, lw=1.8, ls=style.line, zorder=3, clip_on=False)
+    axes.plot(
+        place, mean / scale, color=style.colour, lw=1.8, ls=style.line, zorder=3, clip_on=False
+    )
 
 
 def _finish(axes: Axes, data: pd.DataFrame, scale: float, label: str) -> None:
@@ -66,7 +81,11 @@ def _finish(axes: Axes, data: pd.DataFrame, scale: float, label: str) -> None:
     first, last = min(names), max(names) + 1
     for edge in range(first + 1, last):
         axes.axvline(edge, color=FAINT, lw=0.6, zorder=0.5)
-    axes.set(xlim=(first, last), ylim=(0, max(1.08 * float(data["max"].max()) / scale, 1e-9)), ylabel=label)
+    axes.set(
+        xlim=(first, last),
+        ylim=(0, max(1.08 * float(data["max"].max()) / scale, 1e-9)),
+        ylabel=label,
+    )
     axes.yaxis.set_label_coords(-0.085, 0.5)
     axes.grid(axis="x", visible=False)
     shown = _shown(names, first, last)

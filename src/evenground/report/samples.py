@@ -43,7 +43,9 @@ def samples_drawing(material: Material, dataset: Dataset) -> Drawing:
     name, title = f"samples_{dataset.name}", f"Sample images: {dataset.title}"
     folder = material.index.root / dataset.prepared if dataset.prepared else None
     if folder is None or not (folder / "dataset.json").is_file():
-        caption = f"{dataset.title}: no pictures, the prepared data is not at hand.{after_thesis(thesis)}"
+        caption = (
+            f"{dataset.title}: no pictures, the prepared data is not at hand.{after_thesis(thesis)}"
+        )
         figure = note_sheet(title, caption, "the prepared data is not at hand")
         return Drawing(name, title, caption, thesis, figure, _data([], []))
     images, labels, classes = _arrays(folder)
@@ -73,7 +75,9 @@ def samples_drawing(material: Material, dataset: Dataset) -> Drawing:
         left = cell.column * (side + GUTTER)
         top = name_room + cell.row * row_room
         place = (left, left + side, top + side, top)
-        axes.imshow(_picture(images[cell.image]), extent=place, interpolation="nearest", **_grey(images))
+        axes.imshow(
+            _picture(images[cell.image]), extent=place, interpolation="nearest", **_grey(images)
+        )
         if cell.row == 0 or not per_class:
             _label(axes, names[cell.label], left + side / 2, top, side)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
@@ -88,7 +92,9 @@ def choose(labels: npt.NDArray[np.uint8], classes: int) -> list[Cell]:
     if classes > COLUMNS:
         firsts = [(label, np.flatnonzero(labels == label)[:1]) for label in range(classes)]
         found = [(label, int(image[0])) for label, image in firsts if image.size][: COLUMNS * ROWS]
-        return [Cell(i // COLUMNS, i % COLUMNS, image, label) for i, (label, image) in enumerate(found)]
+        return [
+            Cell(i // COLUMNS, i % COLUMNS, image, label) for i, (label, image) in enumerate(found)
+        ]
     return [
         Cell(row, label, int(image), label)
         for label in range(classes)
@@ -111,7 +117,9 @@ def _arrays(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8],
         or not len(labels)
         or labels.max() >= len(classes)
     ):
-        raise EvengroundError("broken prepared data, images and labels do not fit", str(folder), todo)
+        raise EvengroundError(
+            "broken prepared data, images and labels do not fit", str(folder), todo
+        )
     return images, labels, classes
 
 
@@ -138,7 +146,16 @@ def _label(axes: Axes, lines: list[str], x: float, y: float, side: float) -> Non
     """The name above its picture, smaller where it would still touch its neighbour."""
     widest = max(width_in(line, SMALL_PT) for line in lines)
     size = max(SMALLEST_PT, min(SMALL_PT, SMALL_PT * side / widest))
-    axes.text(x, y - 0.03, "\n".join(lines), ha="center", va="bottom", size=size, color=INK, linespacing=1.0)
+    axes.text(
+        x,
+        y - 0.03,
+        "\n".join(lines),
+        ha="center",
+        va="bottom",
+        size=size,
+        color=INK,
+        linespacing=1.0,
+    )
 
 
 def _data(cells: list[Cell], classes: list[str]) -> pd.DataFrame:

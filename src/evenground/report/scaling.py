@@ -116,13 +116,19 @@ def _drawn(style: EngineStyle) -> dict[str, Any]:
 
 
 def _draw(
-    axes: Axes, curves: Curves, panel: Panel, styles: Mapping[str, EngineStyle], width_of_axes: float
+    axes: Axes,
+    curves: Curves,
+    panel: Panel,
+    styles: Mapping[str, EngineStyle],
+    width_of_axes: float,
 ) -> None:
     """One panel: a line per engine, broken where a value is missing."""
     low, high = _limits(curves)
     for name, style in styles.items():
         mine = panel.data[panel.data["engine"] == name].sort_values("x")
-        x, y, bottom, top = (mine[column].to_numpy(np.float64) for column in ("x", "y", "low", "high"))
+        x, y, bottom, top = (
+            mine[column].to_numpy(np.float64) for column in ("x", "y", "low", "high")
+        )
         # An interval may reach below zero, where a logarithmic axis has no place for it.
         axes.vlines(x, np.maximum(bottom, low), top, color=style.colour, lw=1.2, zorder=2)
         for end in (bottom, top):
@@ -147,7 +153,9 @@ def _measure_axis(axes: Axes, curves: Curves) -> None:
     if curves.log_y:
         axes.set_yscale("log")
         decades = math.log10(_limits(curves)[1] / _limits(curves)[0])
-        axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,)))
+        axes.yaxis.set_major_locator(
+            LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,))
+        )
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.6g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_minor_locator(NullLocator())
@@ -165,7 +173,9 @@ def _parameter_axis(axes: Axes, curves: Curves, width: float) -> None:
     axes.set_xlim(*(map(math.exp, (low, high)) if curves.log_x else (low, high)))
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
-    named = _with_room([(place - low) / (high - low) * width for place in at], [f"{v:g}" for v in values])
+    named = _with_room(
+        [(place - low) / (high - low) * width for place in at], [f"{v:g}" for v in values]
+    )
     names = dict(zip(values, named, strict=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: names.get(x, "")))
     axes.set_xlabel(curves.x)

@@ -53,15 +53,23 @@ class Sheet:
     figure: Figure
     height: float
 
-    def axes(self, top: float, height: float, left: float = LEFT, width: float = PLOT_WIDTH) -> Axes:
+    def axes(
+        self, top: float, height: float, left: float = LEFT, width: float = PLOT_WIDTH
+    ) -> Axes:
         """Axes whose upper left corner is `left`, `top` inches from the sheet's."""
         bottom = self.height - top - height
-        return self.figure.add_axes((left / WIDTH, bottom / self.height, width / WIDTH, height / self.height))
+        return self.figure.add_axes(
+            (left / WIDTH, bottom / self.height, width / WIDTH, height / self.height)
+        )
 
-    def text(self, left: float, top: float, words: str, size_pt: float, colour: str, weight: str) -> None:
+    def text(
+        self, left: float, top: float, words: str, size_pt: float, colour: str, weight: str
+    ) -> None:
         """Text whose upper left corner is `left`, `top` inches from the sheet's."""
         place = (left / WIDTH, 1 - top / self.height)
-        self.figure.text(*place, words, size=size_pt, color=colour, weight=weight, va="top", ha="left")
+        self.figure.text(
+            *place, words, size=size_pt, color=colour, weight=weight, va="top", ha="left"
+        )
 
 
 def make_sheet(title: str, caption: str, body: float) -> Sheet:
@@ -120,7 +128,16 @@ def note(axes: Axes, words: str) -> None:
         spine.set_visible(False)
     room_in = axes.get_position().width * WIDTH - 0.2
     lines = "\n".join(wrapped(words, SMALL_PT, room_in))
-    axes.text(0.5, 0.5, lines, transform=axes.transAxes, ha="center", va="center", color=MUTED, size=SMALL_PT)
+    axes.text(
+        0.5,
+        0.5,
+        lines,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color=MUTED,
+        size=SMALL_PT,
+    )
 
 
 def note_sheet(title: str, caption: str, words: str) -> Figure:

@@ -69,16 +69,22 @@ def _layout(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[_Line], int]:
     kept: list[pd.DataFrame] = []
     lines: list[_Line] = []
     top, left_out = 0.0, 0
-    for (dataset, baseline, engine), mine in rows.groupby(["dataset", "baseline", "engine"], sort=False):
+    for (dataset, baseline, engine), mine in rows.groupby(
+        ["dataset", "baseline", "engine"], sort=False
+    ):
         known = mine[mine["ratio"].notna()]
         if len(known) < 2:
             continue
-        heading = tuple(wrapped(f"{engine} / {baseline}, {dataset}", TEXT_PT, BOLD * (NAMES - 2 * EDGE)))
+        heading = tuple(
+            wrapped(f"{engine} / {baseline}, {dataset}", TEXT_PT, BOLD * (NAMES - 2 * EDGE))
+        )
         more = [_Line(heading, top, HEAD + LINE * (len(heading) - 1))]
         for row in known.to_dict("records"):
             words = tuple(wrapped(str(row["side"]), SMALL_PT, NAMES - INDENT - 2 * EDGE))
             end = more[-1].top + more[-1].height
-            more.append(_Line(words, end, LINE * len(words) + PAD, {str(k): v for k, v in row.items()}))
+            more.append(
+                _Line(words, end, LINE * len(words) + PAD, {str(k): v for k, v in row.items()})
+            )
         end = more[-1].top + more[-1].height + BETWEEN
         if left_out or end > MOST_INCHES:
             left_out += 1
@@ -95,7 +101,14 @@ def _draw(axes: Axes, line: _Line, names: Sequence[str]) -> None:
     left, size, weight = (EDGE, TEXT_PT, "bold") if head else (EDGE + INDENT, SMALL_PT, "normal")
     words = "\n".join(line.words)
     axes.text(
-        left / WIDTH, line.middle, words, transform=place, size=size, weight=weight, color=INK, va="center"
+        left / WIDTH,
+        line.middle,
+        words,
+        transform=place,
+        size=size,
+        weight=weight,
+        color=INK,
+        va="center",
     )
     if line.row is None:
         return

@@ -62,7 +62,9 @@ def _draw_phase(axes: Axes, phase: str, start_s: float, end_s: float, shortest_s
     between = is_between(phase)
     if between and width < shortest_s:
         return
-    (bar,) = axes.barh(0.5, width, 1.0, left=start_s, color=phase_colour(phase), edgecolor="white", lw=0.4)
+    (bar,) = axes.barh(
+        0.5, width, 1.0, left=start_s, color=phase_colour(phase), edgecolor="white", lw=0.4
+    )
     if between:
         bar.set(hatch=BETWEEN_HATCH, edgecolor=MUTED)
 
@@ -82,8 +84,12 @@ def _labels(shown: list[tuple[str, float, float]], shortest_s: float) -> list[tu
     epochs = [span for span in named if span[0].startswith("epoch ")]
     if len(epochs) > MOST_EPOCHS:
         joint = f"epochs {epochs[0][0].split()[1]}–{epochs[-1][0].split()[1]}"
-        named = [span for span in named if span not in epochs] + [(joint, epochs[0][1], epochs[-1][2])]
-    return [(phase, (start + end) / 2) for phase, start, end in sorted(named, key=lambda span: span[1])]
+        named = [span for span in named if span not in epochs] + [
+            (joint, epochs[0][1], epochs[-1][2])
+        ]
+    return [
+        (phase, (start + end) / 2) for phase, start, end in sorted(named, key=lambda span: span[1])
+    ]
 
 
 def _name(axes: Axes, labels: list[tuple[str, float]], first_s: float, last_s: float) -> None:

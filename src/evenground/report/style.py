@@ -153,7 +153,9 @@ def wrapped(text: str, size_pt: float, limit_in: float) -> list[str]:
     for word in text.split():
         while width_in(word, size_pt) > limit_in:
             lengths = range(1, len(word))
-            head = max(1, bisect_right(lengths, limit_in, key=lambda k: width_in(word[:k], size_pt)))
+            head = max(
+                1, bisect_right(lengths, limit_in, key=lambda k: width_in(word[:k], size_pt))
+            )
             lines.append(word[:head])
             word = word[head:]
         longer = f"{lines[-1]} {word}".strip()

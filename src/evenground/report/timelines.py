@@ -49,14 +49,21 @@ def timeline_drawing(material: Material, dataset: Dataset, engine: Engine) -> Dr
     title = f"Use of resources over time: {dataset.title}, {engine.label}"
     name = f"timeline_{dataset.name}_{engine.name}"
     if data.empty:
-        caption = f"{dataset.title}, {engine.label} ({counts}). {material.machine}{after_thesis(thesis)}"
+        caption = (
+            f"{dataset.title}, {engine.label} ({counts}). {material.machine}{after_thesis(thesis)}"
+        )
         return Drawing(name, title, caption, thesis, note_sheet(title, caption, NO_RUN), data)
     figure = _figure(material, dataset, engine, data, title, caption)
     return Drawing(name, title, caption, thesis, figure, data)
 
 
 def _figure(
-    material: Material, dataset: Dataset, engine: Engine, data: pd.DataFrame, title: str, caption: str
+    material: Material,
+    dataset: Dataset,
+    engine: Engine,
+    data: pd.DataFrame,
+    title: str,
+    caption: str,
 ) -> Figure:
     """The strip, then the panels of what was measured, then a line for each resource that was not."""
     spans = mean_phases(material.group(material.phases, dataset.name, engine.name))
@@ -77,7 +84,10 @@ def _figure(
         panel.set_xlabel("time since the start of training [s]" if resource is shown[-1] else "")
     for i, resource in enumerate(empty):
         why = material.why_empty(resource.column, dataset.name, [engine.name])
-        note(sheet.axes(top + panels_room + i * EMPTY_PANEL, EMPTY_PANEL - 0.04), f"{resource.title}: {why}")
+        note(
+            sheet.axes(top + panels_room + i * EMPTY_PANEL, EMPTY_PANEL - 0.04),
+            f"{resource.title}: {why}",
+        )
     return sheet.figure
 
 

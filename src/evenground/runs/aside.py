@@ -47,7 +47,9 @@ def _free_place(to: Path) -> Path:
 
 def _keep_links(path: Path) -> None:
     """Let links that count from their own place lead on to the same from anywhere."""
-    within = [Path(above, name) for above, folders, files in os.walk(path) for name in (*folders, *files)]
+    within = [
+        Path(above, name) for above, folders, files in os.walk(path) for name in (*folders, *files)
+    ]
     inside = real(path)
     for link in (link for link in (path, *within) if link.is_symlink()):
         leads = absolute(real(link.parent) / link.readlink())

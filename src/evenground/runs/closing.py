@@ -38,7 +38,11 @@ def closing_lines(study: Study, judged: bool) -> list[str]:
     ranked = sorted(failed, key=lambda place: study.ranks.get(place, 0))
     lines = [f"  {_name(study, place)}: {failed[place]}" for place in ranked]
     more = [f"  {missing} more were not trained"] if missing else []
-    return [f"{len(failed) + missing} of {len(study.by_place)} wanted runs did not finish:", *lines, *more]
+    return [
+        f"{len(failed) + missing} of {len(study.by_place)} wanted runs did not finish:",
+        *lines,
+        *more,
+    ]
 
 
 def _of_this_call(study: Study) -> Iterator[tuple[Path, str]]:

@@ -26,7 +26,8 @@ def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     content = {name: value for name, value in plan.items() if name != WRITTEN}
     # An engine may lie anywhere; an index travels, and names no place outside of the working copy.
     content["engines"] = [
-        {name: value for name, value in engine.items() if name != "sources"} for engine in plan["engines"]
+        {name: value for name, value in engine.items() if name != "sources"}
+        for engine in plan["engines"]
     ]
     _refuse_two_images(runs, root)
     machine = _machine(plan["machine"], runs, root)
@@ -56,7 +57,9 @@ def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
 def check_runs(plans: Sequence[Plan]) -> None:
     """EvengroundError for a folder in `results/runs` that lacks a file, then for a changed wanted run."""
     root = plans[0].root
-    folders = [path for path in (root / RUNS).glob("*/*/*/*/r*") if re.fullmatch(r"r\d+", path.name)]
+    folders = [
+        path for path in (root / RUNS).glob("*/*/*/*/r*") if re.fullmatch(r"r\d+", path.name)
+    ]
     _refuse_halves(sorted(folders))
     for plan in plans:
         for run in plan.runs:
@@ -116,7 +119,9 @@ def _digest(file: Path) -> str | None:
 def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
     place = Path(run["machine"], run["dataset"], run["engine"], run["key"], f"r{run['repetition']}")
     folder = RUNS / place
-    ended = sorted((root / ATTEMPTS / place).glob("*/outcome.json"), key=lambda path: int(path.parent.name))
+    ended = sorted(
+        (root / ATTEMPTS / place).glob("*/outcome.json"), key=lambda path: int(path.parent.name)
+    )
     shown = {name: run[name] for name in ("dataset", "engine", "repetition", "key", "order")}
     if (root / folder / MANIFEST).is_file():
         return {**shown, **_recorded_run(folder, root)}
@@ -139,7 +144,12 @@ def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
     try:
         read_folder(root / folder, Expected())
     except RecordError as error:
-        found |= {"status": "failed", "reason": unreadable(error), "path": None, "manifest_sha256": None}
+        found |= {
+            "status": "failed",
+            "reason": unreadable(error),
+            "path": None,
+            "manifest_sha256": None,
+        }
     return found
 
 
@@ -153,12 +163,15 @@ def _refuse_two_images(runs: list[dict[str, Any]], root: Path) -> None:
     """Two builds of one recipe are two images: a table never holds runs of both."""
     first: dict[str, dict[str, Any]] = {}
     for run in runs:
-        image = read_json(root / run["path"] / "environment.json").get("image") if run["path"] else None
+        image = (
+            read_json(root / run["path"] / "environment.json").get("image") if run["path"] else None
+        )
         if image is None:
             continue
         # Arms of one engine share its image.
         other = first.setdefault(
-            image["labels"].get(LOCK_LABEL, run["engine"]), {"sha256": image["sha256"], "path": run["path"]}
+            image["labels"].get(LOCK_LABEL, run["engine"]),
+            {"sha256": image["sha256"], "path": run["path"]},
         )
         if other["sha256"] != image["sha256"]:
             raise EvengroundError(

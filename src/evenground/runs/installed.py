@@ -29,7 +29,9 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def newest_pythons(root: Path) -> dict[str, str]:
     """Environment -> the newest Python that its packages are published for; all others have no such bound."""
     path = root / PYTHONS
-    found: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    found: dict[str, str] = (
+        yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    )
     return found
 
 
@@ -39,7 +41,9 @@ def too_new_for(newest: str | None) -> str:
     if newest is None or here <= tuple(map(int, newest.split("."))):
         return ""
     mine = ".".join(map(str, here))
-    return f"its packages are published up to Python {newest}, this is {mine}: call with an older one"
+    return (
+        f"its packages are published up to Python {newest}, this is {mine}: call with an older one"
+    )
 
 
 def reasons(

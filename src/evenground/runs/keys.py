@@ -88,7 +88,10 @@ def run_key(
             "accelerator": accelerator,
         },
         "seed": {"base": given.seed, "rule": "base + repetition"},
-        "measurement": {"sampling_rate_hz": given.sampling_rate_hz, "warm_up_images": given.warm_up_images},
+        "measurement": {
+            "sampling_rate_hz": given.sampling_rate_hz,
+            "warm_up_images": given.warm_up_images,
+        },
         "network": dataset.network,
         "dataset": code.prepared(dataset),
         "engine": {

@@ -75,7 +75,9 @@ def refuse_outside_of_dvc(root: Path, out: Path) -> None:
     for folder in (RESULTS, out):
         if not real(root / folder).is_relative_to(real(root)):
             what = "DVC stores nothing behind a link that leads out of the repository"
-            todo = f"make {RUNS} the link, or keep DVC's cache on the other disk (docs/dvc.md, links)"
+            todo = (
+                f"make {RUNS} the link, or keep DVC's cache on the other disk (docs/dvc.md, links)"
+            )
             raise EvengroundError(what, str(root / folder), todo)
 
 
@@ -171,7 +173,9 @@ def _link(folder: _Folder, name: str, home: str) -> _Link:
         return _Link(shown, leads, path)
     is_folder = stat.S_ISDIR(there.st_mode)
     place = os.path.realpath(path) if is_folder else path
-    return _Link(shown, leads, place, is_there=True, is_folder=is_folder, misled=not _is(leads, there))
+    return _Link(
+        shown, leads, place, is_there=True, is_folder=is_folder, misled=not _is(leads, there)
+    )
 
 
 def _is(path: str, there: os.stat_result) -> bool:

@@ -21,7 +21,9 @@ HEAD_BYTES, TAIL_BYTES = 64 * 1024, 192 * 1024
 LOOK_EVERY_S = 1.0
 SHOWN_CHARACTERS = 300
 # What XLA, TensorFlow, PyTorch and CUDA itself say when a card has no memory left.
-NO_GPU_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|CUDA_ERROR_OUT_OF_MEMORY|CUDA out of memory|OutOfMemoryError")
+NO_GPU_MEMORY = re.compile(
+    r"RESOURCE_EXHAUSTED|CUDA_ERROR_OUT_OF_MEMORY|CUDA out of memory|OutOfMemoryError"
+)
 # Of linux/falloc.h: the blocks are freed, the file keeps its length.
 KEEP_SIZE, PUNCH_HOLE = 1, 2
 
@@ -35,7 +37,9 @@ def bounded(path: Path) -> Iterator[IO[bytes]]:
     """
     ended = threading.Event()
     with path.open("wb") as log:
-        watcher = threading.Thread(target=_free_while_written, args=(log.fileno(), ended), daemon=True)
+        watcher = threading.Thread(
+            target=_free_while_written, args=(log.fileno(), ended), daemon=True
+        )
         watcher.start()
         try:
             yield log

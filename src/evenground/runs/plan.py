@@ -95,7 +95,11 @@ class Plan:
     @property
     def asks(self) -> bool:
         """Whether engines are asked if they are installed: in containers the image is the installation."""
-        return self.experiment.deployment == "native" and self.trains and self.machine == self.here.name
+        return (
+            self.experiment.deployment == "native"
+            and self.trains
+            and self.machine == self.here.name
+        )
 
     @cached_property
     def todo(self) -> dict[Path, int]:
@@ -218,7 +222,12 @@ class Plan:
             "absent": [{"name": e.name, "label": e.label, "reason": e.reason} for e in self.absent],
             "datasets": [
                 {
-                    **{"name": n, "title": d.title, "network": d.network, "train_images": d.train_images},
+                    **{
+                        "name": n,
+                        "title": d.title,
+                        "network": d.network,
+                        "train_images": d.train_images,
+                    },
                     "prepared": self.prepared(n).as_posix(),
                 }
                 for n, d in self.datasets.items()
@@ -242,7 +251,9 @@ def next_attempt(root: Path, place: Path) -> int:
     return max(ended, default=0) + 1
 
 
-def make_plan(experiment: Experiment, root: Path, check: bool = True, here: Machine | None = None) -> Plan:
+def make_plan(
+    experiment: Experiment, root: Path, check: bool = True, here: Machine | None = None
+) -> Plan:
     """Resolve `experiment`; EvengroundError for an unknown dataset, engine or machine.
 
     `check` asks engines with unfinished runs whether they are installed here, and leaves out those that are
@@ -253,7 +264,9 @@ def make_plan(experiment: Experiment, root: Path, check: bool = True, here: Mach
     return installed([plan])[0] if check else plan
 
 
-def make_plans(experiments: Sequence[Experiment], root: Path, here: Machine | None = None) -> list[Plan]:
+def make_plans(
+    experiments: Sequence[Experiment], root: Path, here: Machine | None = None
+) -> list[Plan]:
     """Resolve points of one experiment, which differ in swept parameters and the machine only."""
     first, code = experiments[0], Code(root)
     registry = load_registry(root / REGISTRY, first.registry)
@@ -292,11 +305,17 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
     The order of the others stays: a run has the same number whatever is installed.
     """
     root = plans[0].root
-    newest, asked, why = newest_pythons(root), dict[str, tuple[Engine, Accelerator]](), dict[str, str]()
+    newest, asked, why = (
+        newest_pythons(root),
+        dict[str, tuple[Engine, Accelerator]](),
+        dict[str, str](),
+    )
     for plan in plans:
         too_new = {e.name: too_new_for(newest.get(plan.environment(e) or "")) for e in plan.engines}
         doubtful = [e for e in plan.engines if plan.asks and (e.file.check or too_new[e.name])]
-        unfinished = {run.engine for run in plan.runs if run.place in plan.todo} if doubtful else set()
+        unfinished = (
+            {run.engine for run in plan.runs if run.place in plan.todo} if doubtful else set()
+        )
         for engine in doubtful:
             if engine.name in unfinished and too_new[engine.name]:
                 why[engine.name] = too_new[engine.name]
@@ -335,7 +354,9 @@ def _without(plan: Plan, why: Mapping[str, str], gone: Set[str], runs: Sequence[
 
 def _ordered(plan: Plan) -> tuple[Run, ...]:
     """Randomised complete blocks: each repetition is a block of all pairs, shuffled from the seed."""
-    pairs = [(d, e) for d in plan.datasets for e in plan.engines if e.datasets is None or d in e.datasets]
+    pairs = [
+        (d, e) for d in plan.datasets for e in plan.engines if e.datasets is None or d in e.datasets
+    ]
     keys = {(d, e.name): plan.key(d, e) for d, e in pairs}
     wanted = {e.name: e.repetitions or plan.experiment.repetitions for _, e in pairs}
     runs: list[Run] = []
@@ -343,7 +364,9 @@ def _ordered(plan: Plan) -> tuple[Run, ...]:
         block = sorted(pair for pair in keys if repetition <= wanted[pair[1]])
         random.Random(f"{plan.experiment.order_seed}:{repetition}").shuffle(block)
         for dataset, engine in block:
-            runs.append(Run(plan.machine, dataset, engine, keys[dataset, engine], repetition, len(runs) + 1))
+            runs.append(
+                Run(plan.machine, dataset, engine, keys[dataset, engine], repetition, len(runs) + 1)
+            )
     return tuple(runs)
 
 

@@ -14,7 +14,9 @@ from evenground.runs.machine import Machine
 from evenground.runs.variables import WAIT_VARIABLES
 
 
-def environment_record(machine: Machine, python: Path | None, variables: dict[str, str]) -> dict[str, Any]:
+def environment_record(
+    machine: Machine, python: Path | None, variables: dict[str, str]
+) -> dict[str, Any]:
     """What is known before a training starts; a value that is not known is None."""
     libraries = installed(python) if python else {}
     return {
@@ -30,7 +32,9 @@ def environment_record(machine: Machine, python: Path | None, variables: dict[st
         "os": _os_name(),
         "python": _python_version(python) if python else None,
         "libraries": libraries,
-        "threads": {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")},
+        "threads": {
+            name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")
+        },
         # None is the runtime's own default.
         "waiting": {name: variables.get(name) for name in WAIT_VARIABLES},
         "load_average_before": list(os.getloadavg()),

@@ -39,7 +39,9 @@ def last_job(folder: Path, comment: str) -> str:
     asked = _ask("squeue", "--me", "--states=all", "-h", "-o", "%i|%k|%Z")
     jobs = [line.split("|", 2) for line in asked.splitlines() if line.count("|") >= 2]
     numbers = [
-        job for job, said, place in jobs if said == comment and Path(place) == folder and job.isdigit()
+        job
+        for job, said, place in jobs
+        if said == comment and Path(place) == folder and job.isdigit()
     ]
     return max(numbers, key=int, default="")
 

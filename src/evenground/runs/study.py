@@ -86,7 +86,9 @@ class Study:
         order_seed = self.first.experiment.order_seed
         for repetition, block in blocks.items():
             random.Random(f"{order_seed}:{repetition}").shuffle(block)
-        return {run.place: (part, run) for _, block in sorted(blocks.items()) for part, run in block}
+        return {
+            run.place: (part, run) for _, block in sorted(blocks.items()) for part, run in block
+        }
 
     @cached_property
     def todo(self) -> dict[Path, int]:
@@ -161,7 +163,9 @@ class Study:
         return {"schema": SCHEMA, **about, "machines": self.machines, "parts": parts}
 
 
-def make_study(given: Mapping[str, Any], root: Path, where: str = "params.yaml", check: bool = True) -> Study:
+def make_study(
+    given: Mapping[str, Any], root: Path, where: str = "params.yaml", check: bool = True
+) -> Study:
     """Resolve a whole configuration; EvengroundError as by `load_experiments` and `make_plan`.
 
     `check` asks engines whether they are installed here, as `make_plan` does.
@@ -186,7 +190,9 @@ def _on_machines(points: Sequence[Experiment], root: Path) -> Iterator[Plan]:
         asked += [(word, p.model_copy(update={"machine": one})) for one in classes for p in mine]
     words, plans = [word for word, _ in asked], make_plans([point for _, point in asked], root)
     kept = [
-        (word, plan) for word, plan in zip(words, plans, strict=True) if word != RECORDED or _has_run(plan)
+        (word, plan)
+        for word, plan in zip(words, plans, strict=True)
+        if word != RECORDED or _has_run(plan)
     ]
     if RECORDED in words and RECORDED not in {word for word, _ in kept}:
         raise EvengroundError(
@@ -233,7 +239,10 @@ def _part(plan: Plan, swept: Sequence[str], by_class: bool, several: bool) -> Pa
     settings = {name: getattr(plan.experiment, name) for name in swept}
     if not several:
         return Part(plan.experiment.deployment, settings, plan)
-    words = [*([plan.machine] if by_class else []), *(f"{name}-{value}" for name, value in settings.items())]
+    words = [
+        *([plan.machine] if by_class else []),
+        *(f"{name}-{value}" for name, value in settings.items()),
+    ]
     name = f"{plan.experiment.deployment}/{PARTS}/{'_'.join(words)}"
     return Part(name, settings, plan)
 

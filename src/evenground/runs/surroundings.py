@@ -16,7 +16,13 @@ from evenground.gpus.choice import VISIBLE
 from evenground.runs.installed import without_paths
 from evenground.runs.links import folders_elsewhere, outside_of
 from evenground.runs.variables import CACHE, CAN_DIFFER, DRIVER, programs_of
-from evenground.surroundings.mapped import Places, image_places, native_places, places_of, sorted_out
+from evenground.surroundings.mapped import (
+    Places,
+    image_places,
+    native_places,
+    places_of,
+    sorted_out,
+)
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
 from evenground.surroundings.record import SurroundingsRecord
 
@@ -99,7 +105,8 @@ def handed_down() -> dict[str, str]:
     policy = os.sched_getscheduler(0)
     limits = {name: resource.getrlimit(number)[0] for name, number in LIMITS.items()}
     words = {
-        name: "unlimited" if limit == resource.RLIM_INFINITY else str(limit) for name, limit in limits.items()
+        name: "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
+        for name, limit in limits.items()
     }
     return {
         "nice": str(os.getpriority(os.PRIO_PROCESS, 0)),
@@ -141,7 +148,9 @@ def _bound(training: Training) -> list[str] | str:
         return f"what is bound for it cannot be told: {error.what}"
 
 
-def _places(training: Training, home: Path, given: Mapping[str, str], ours: Sequence[str]) -> Places:
+def _places(
+    training: Training, home: Path, given: Mapping[str, str], ours: Sequence[str]
+) -> Places:
     """Where code of the engine may lie, and what is there; `given` are its variables."""
     own = {str(real(training.plan.root)): COPY, str(real(home)): HOME}
     own |= dict.fromkeys(ours, COPY)
@@ -165,8 +174,12 @@ def _of_programs(training: Training, variables: Mapping[str, str]) -> Places:
 
 def _folders_of_driver(variables: Mapping[str, str]) -> Places:
     """Where the driver's libraries lie, if nothing but the variable says so."""
-    folders = [Path(folder) for folder in variables.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
-    found = [folder for folder in folders if any((folder / library).is_file() for library in DRIVER)]
+    folders = [
+        Path(folder) for folder in variables.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder
+    ]
+    found = [
+        folder for folder in folders if any((folder / library).is_file() for library in DRIVER)
+    ]
     return {str(real(folder)): "driver" for folder in found}
 
 

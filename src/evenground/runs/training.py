@@ -145,7 +145,11 @@ def alone(name: str = LOCK) -> Iterator[None]:
         told = False
         while not _taken(lock, name):
             if not told:
-                print("waiting for another training on this machine to end ...", file=sys.stderr, flush=True)
+                print(
+                    "waiting for another training on this machine to end ...",
+                    file=sys.stderr,
+                    flush=True,
+                )
             told = True
             time.sleep(LOCK_POLL_S)
         yield
@@ -171,7 +175,9 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
         here = training.plan.here
         record = environment_record(here, training.python, training.variables(home))
         started_ns = time.time_ns()
-        outcome, record["warm_up"] = _warm_up(training, home) if training.warm_up else (Outcome(None), None)
+        outcome, record["warm_up"] = (
+            _warm_up(training, home) if training.warm_up else (Outcome(None), None)
+        )
         if outcome.reason is None:
             mapped = training.folder / MAPPED
             before, watch = kernel_counts(), Watch(training.cpus)
@@ -181,7 +187,9 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
             files = mapped_files(training, home, mapped)
             record["surroundings"] = asdict(surroundings_of(training, home, files))
             record["gpu"] = _of_gpu(training, files)
-        write_json(made / "environment.json", {**record, **_deployment(training), "git": training.source})
+        write_json(
+            made / "environment.json", {**record, **_deployment(training), "git": training.source}
+        )
         return _settle(training, made, outcome, started_ns)
 
 
@@ -342,7 +350,9 @@ def restored(root: Path, place: Path, attempt: int) -> bool:
     return True
 
 
-def _ended(place: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int) -> dict[str, Any]:
+def _ended(
+    place: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int
+) -> dict[str, Any]:
     machine, dataset, engine, key, repetition = place.parts
     identity = {
         "machine": machine,

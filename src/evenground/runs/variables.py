@@ -127,7 +127,9 @@ def _path(programs: Sequence[str], in_image: bool, given: Mapping[str, str]) -> 
         return list(SYSTEM_PATH)
     places = (shutil.which(program, path=given.get("PATH", "")) for program in programs)
     folders = [str(Path(place).absolute().parent) for place in places if place]
-    return list(dict.fromkeys([*(folder for folder in folders if folder not in SYSTEM_PATH), *SYSTEM_PATH]))
+    return list(
+        dict.fromkeys([*(folder for folder in folders if folder not in SYSTEM_PATH), *SYSTEM_PATH])
+    )
 
 
 def _needed_folders(given: Mapping[str, str]) -> list[str]:

@@ -144,7 +144,9 @@ class Attach:
         self._recording = Recording(options.settings, "attach")
         self._recording.about["not_seen"] = BLIND
         # A signal that the caller ignores (nohup) would come all the same once it is waited for.
-        self._stops = {number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN}
+        self._stops = {
+            number for number in _STOPS if signal.getsignal(number) is not signal.SIG_IGN
+        }
 
     def run(self, show: Callable[[Row], None] = lambda row: None) -> AttachSummary:
         """Measure to the end, giving every row to `show`; OSError when the files are not complete.
@@ -221,7 +223,9 @@ class Attach:
             left_ns = max(0, wake_ns - time.monotonic_ns())
             if signal.sigtimedwait(self._stops, left_ns / 1e9):
                 return "signal"
-            now_ns = recording.alarm.woke(deadline_ns) if wake_ns < until_ns else time.monotonic_ns()
+            now_ns = (
+                recording.alarm.woke(deadline_ns) if wake_ns < until_ns else time.monotonic_ns()
+            )
         return "duration"
 
 

@@ -165,12 +165,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_common(run, samples_required=True)
     run.add_argument(
-        "--time-limit-s", type=Positive(), help="end the command after this many seconds, status 124"
+        "--time-limit-s",
+        type=Positive(),
+        help="end the command after this many seconds, status 124",
     )
     run.add_argument(
-        "--grace-s", type=Positive(), default=5.0, help="seconds between SIGTERM and SIGKILL (default: 5)"
+        "--grace-s",
+        type=Positive(),
+        default=5.0,
+        help="seconds between SIGTERM and SIGKILL (default: 5)",
     )
-    run.add_argument("--cpus", type=cpu_list, metavar="LIST", help="bind the command to these, such as 0-3,8")
+    run.add_argument(
+        "--cpus", type=cpu_list, metavar="LIST", help="bind the command to these, such as 0-3,8"
+    )
     run.add_argument(
         "--mapped",
         type=file_name,
@@ -179,10 +186,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--no-cgroup", action="store_true", help="make no cgroup for the command")
     run.add_argument(
-        "--end-with-parent", action="store_true", help="end the command when the caller of sidecar dies"
+        "--end-with-parent",
+        action="store_true",
+        help="end the command when the caller of sidecar dies",
     )
     run.add_argument(
-        "--mark-fifo", type=file_name, help="make this named pipe; lines written to it are phase marks"
+        "--mark-fifo",
+        type=file_name,
+        help="make this named pipe; lines written to it are phase marks",
     )
     run.add_argument(
         "--gpu-wait-s",
@@ -192,7 +203,9 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"seconds to wait for the NVIDIA driver before the start (default: {GPU_WAIT_S:g})",
     )
     _add_attach(modes.add_parser("attach", help="measure processes that are running already"))
-    calibration = modes.add_parser("calibrate", help="measure known loads against the kernel's own account")
+    calibration = modes.add_parser(
+        "calibrate", help="measure known loads against the kernel's own account"
+    )
     calibration.add_argument("--output", type=Path, help="file for the figures (JSON)")
     _add_gpu(calibration)
     calibration.add_argument("--quick", action="store_true", help="fewer and shorter loads")
@@ -200,9 +213,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_common(mode: argparse.ArgumentParser, samples_required: bool) -> None:
-    mode.add_argument("--samples", type=file_name, required=samples_required, help="file for the rows (CSV)")
     mode.add_argument(
-        "--header", type=file_name, help="file for units, sources and summary (default: SAMPLES as .json)"
+        "--samples", type=file_name, required=samples_required, help="file for the rows (CSV)"
+    )
+    mode.add_argument(
+        "--header",
+        type=file_name,
+        help="file for units, sources and summary (default: SAMPLES as .json)",
     )
     mode.add_argument(
         "--rate-hz", type=Positive(MAX_RATE_HZ), default=10.0, help="rows a second (default: 10)"
@@ -218,21 +235,30 @@ def _add_common(mode: argparse.ArgumentParser, samples_required: bool) -> None:
 
 def _add_gpu(mode: argparse._ActionsContainer) -> None:
     mode.add_argument(
-        "--gpu", metavar="UUID", help="the card or MIG instance that alone counts (default: all cards)"
+        "--gpu",
+        metavar="UUID",
+        help="the card or MIG instance that alone counts (default: all cards)",
     )
 
 
 def _add_attach(mode: argparse.ArgumentParser) -> None:
     who = mode.add_mutually_exclusive_group(required=True)
-    who.add_argument("--pid", type=int, action="append", help="process to measure; may be given again")
+    who.add_argument(
+        "--pid", type=int, action="append", help="process to measure; may be given again"
+    )
     who.add_argument("--name", help="measure all processes of this name")
     _add_common(mode, samples_required=False)
     mode.add_argument(
-        "--duration-s", "--duration", type=Positive(), help="stop after this time (default: at the last exit)"
+        "--duration-s",
+        "--duration",
+        type=Positive(),
+        help="stop after this time (default: at the last exit)",
     )
     mode.add_argument("--wait-s", type=Positive(), help="wait so long for the process to appear")
     mode.add_argument(
-        "--format", choices=["pretty", "csv"], help="print every row: for a person, or as UnixStats did"
+        "--format",
+        choices=["pretty", "csv"],
+        help="print every row: for a person, or as UnixStats did",
     )
 
 

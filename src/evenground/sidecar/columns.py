@@ -25,11 +25,15 @@ _THROTTLE: Final = (
     "nvml.h; not each of them slows a card down, 1 says that it is idle"
 )
 _OVER: Final = "of the card or MIG instance of --gpu; else"
-_TEMPERATURE: Final = "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
+_TEMPERATURE: Final = (
+    "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
+)
 COLUMNS: Final[dict[str, Column]] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when the row's reading began, since 1970-01-01 UTC"),
     "t_mono_ns": Column("ns", "CLOCK_MONOTONIC when the row's reading began"),
-    "interval_ns": Column("ns", "t_mono_ns minus that of the row before; in the first row, since the launch"),
+    "interval_ns": Column(
+        "ns", "t_mono_ns minus that of the row before; in the first row, since the launch"
+    ),
     "read_ns": Column(
         "ns", "time it took to read the row's values (GPU values are read in their own thread)"
     ),
@@ -42,7 +46,8 @@ COLUMNS: Final[dict[str, Column]] = {
         "sidecar",
     ),
     "rss_bytes": Column(
-        "B", "sum over the tree of the resident pages of /proc/PID/statm; shared pages count once per process"
+        "B",
+        "sum over the tree of the resident pages of /proc/PID/statm; shared pages count once per process",
     ),
     "pss_bytes": Column(
         "B",
@@ -99,7 +104,9 @@ COLUMNS: Final[dict[str, Column]] = {
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "gpu_desktop_bytes": Column(
-        "B", "usedGpuMemory of the processes that gpu_desktop_processes counts", period_s=GPU_SLOW_PERIOD_S
+        "B",
+        "usedGpuMemory of the processes that gpu_desktop_processes counts",
+        period_s=GPU_SLOW_PERIOD_S,
     ),
     "gpu_power_w": Column(
         "W",
@@ -107,13 +114,16 @@ COLUMNS: Final[dict[str, Column]] = {
         "1 s",
     ),
     "gpu_power_instant_w": Column(
-        "W", f"nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT), {_OVER} sum over the cards; not averaged"
+        "W",
+        f"nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT), {_OVER} sum over the cards; not averaged",
     ),
     "gpu_energy_j": Column(
         "J",
         f"nvmlDeviceGetTotalEnergyConsumption minus its first reading, {_OVER} sum over the cards: a counter",
     ),
-    "gpu_sm_clock_mhz": Column("MHz", f"nvmlDeviceGetClockInfo(NVML_CLOCK_SM), {_OVER} mean over the cards"),
+    "gpu_sm_clock_mhz": Column(
+        "MHz", f"nvmlDeviceGetClockInfo(NVML_CLOCK_SM), {_OVER} mean over the cards"
+    ),
     "gpu_mem_clock_mhz": Column(
         "MHz", f"nvmlDeviceGetClockInfo(NVML_CLOCK_MEM), {_OVER} mean over the cards"
     ),
@@ -148,15 +158,20 @@ GPU_COLUMNS: Final = tuple(COLUMNS)[list(COLUMNS).index("gpu_util_pct") :]
 
 CARD_COLUMNS: Final[dict[str, Column]] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when reading the card began, since 1970-01-01 UTC"),
-    "card": Column("text", "index of the card; of a MIG instance of it, as in 0/mig1: its memory only"),
+    "card": Column(
+        "text", "index of the card; of a MIG instance of it, as in 0/mig1: its memory only"
+    ),
     "util_pct": Column("%", _UTILISATION),
     "mem_util_pct": Column(
-        "%", "memory of nvmlDeviceGetUtilizationRates: share of time in which memory was read or written"
+        "%",
+        "memory of nvmlDeviceGetUtilizationRates: share of time in which memory was read or written",
     ),
     "vram_used_bytes": Column("B", "used of nvmlDeviceGetMemoryInfo_v2, else of version 1"),
     "vram_reserved_bytes": Column("B", "reserved of nvmlDeviceGetMemoryInfo_v2"),
     "power_w": Column("W", "nvmlDeviceGetPowerUsage; averaged by the driver over up to 1 s"),
-    "power_instant_w": Column("W", "nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT); not averaged"),
+    "power_instant_w": Column(
+        "W", "nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT); not averaged"
+    ),
     "energy_j": Column("J", "nvmlDeviceGetTotalEnergyConsumption minus its first reading"),
     "sm_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_SM)"),
     "mem_clock_mhz": Column("MHz", "nvmlDeviceGetClockInfo(NVML_CLOCK_MEM)"),
@@ -167,7 +182,9 @@ CARD_COLUMNS: Final[dict[str, Column]] = {
 UTIL_SAMPLE_COLUMNS: Final[dict[str, Column]] = {
     "card": Column("text", "index of the card"),
     "t_unix_us": Column("us", "time stamp that the driver gave the sample, since 1970-01-01 UTC"),
-    "util_pct": Column("%", "nvmlDeviceGetSamples(NVML_GPU_UTILIZATION_SAMPLES), as the driver buffered it"),
+    "util_pct": Column(
+        "%", "nvmlDeviceGetSamples(NVML_GPU_UTILIZATION_SAMPLES), as the driver buffered it"
+    ),
 }
 
 

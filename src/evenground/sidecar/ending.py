@@ -87,7 +87,9 @@ def end_survivors(tree: Tree, command: Command, grace_s: float) -> Survivors:
     return Survivors(told, tuple(left))
 
 
-def _wait_for_none(tree: Tree, command: Command, patience_s: float, but: Collection[int] = ()) -> list[int]:
+def _wait_for_none(
+    tree: Tree, command: Command, patience_s: float, but: Collection[int] = ()
+) -> list[int]:
     """Reap until no process but those in `but` is left or the patience is over; what is left then."""
     until = time.monotonic() + patience_s
     while True:

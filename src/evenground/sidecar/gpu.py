@@ -56,7 +56,9 @@ def load_nvml() -> Any:
 class Gpu:
     """What the cards do, kept up by a thread of its own; no method waits for the driver."""
 
-    def __init__(self, nvml: Any, period_ns: int, uuid: str | None = None, baseline: bool = False) -> None:
+    def __init__(
+        self, nvml: Any, period_ns: int, uuid: str | None = None, baseline: bool = False
+    ) -> None:
         """`nvml` is the module `pynvml` (or one like it), `period_ns` the time between two rows.
 
         `uuid` is that of the card or MIG instance which alone counts; None: all cards. With `baseline` the
@@ -172,7 +174,11 @@ class Gpu:
 
     def _read_slowly_until(self, due_ns: int) -> None:
         """Go on with the slow values as far as the time until `due_ns` goes, at least by one step."""
-        while not self._stop.is_set() and self._slow_step() and time.monotonic_ns() + LONG_CALL_NS < due_ns:
+        while (
+            not self._stop.is_set()
+            and self._slow_step()
+            and time.monotonic_ns() + LONG_CALL_NS < due_ns
+        ):
             pass
 
     def _slow_step(self) -> bool:
@@ -190,7 +196,9 @@ class Gpu:
     def _next_ns(self) -> int:
         """Shortly before the next row, so that the row finds a fresh value."""
         now_ns = time.monotonic_ns()
-        return now_ns + self._period_ns - (now_ns - self._first_ns + self._lead_ns) % self._period_ns
+        return (
+            now_ns + self._period_ns - (now_ns - self._first_ns + self._lead_ns) % self._period_ns
+        )
 
 
 def reading_period_ns(row_period_ns: int) -> int:

@@ -64,7 +64,9 @@ def measure(counted: Sequence[Counted], ended: threading.Event) -> dict[str, Any
     if any(isinstance(power, Reason) for power in powers):
         source, powers = FROM_READING, [card.power_w() for card in counted]
     read_ns = time.monotonic_ns()
-    vram, power = (together(counted, values) for values in ([card.used_bytes() for card in counted], powers))
+    vram, power = (
+        together(counted, values) for values in ([card.used_bytes() for card in counted], powers)
+    )
     seconds = (time.monotonic_ns() - began_ns) / 1e9
     return baseline(read_ns, seconds, vram, power, source)
 
@@ -77,7 +79,13 @@ def baseline(
     missing = {name: value for name, value in values.items() if isinstance(value, Reason)}
     known = {name: None if name in missing else value for name, value in values.items()}
     source = None if "power_w" in missing else source
-    return {"read_mono_ns": read_ns, "seconds": seconds, **known, "power_from": source, "missing": missing}
+    return {
+        "read_mono_ns": read_ns,
+        "seconds": seconds,
+        **known,
+        "power_from": source,
+        "missing": missing,
+    }
 
 
 def together(counted: Sequence[Counted], readings: Sequence[Reading]) -> Reading:

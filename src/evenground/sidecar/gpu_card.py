@@ -65,7 +65,9 @@ class Energy:
         if self._fell:
             raise ValueError("the counter fell, as when a card is reset")
         if counter_mj - self._last_mj > 1000 * MOST_W * ((now_ns - self._last_ns) / 1e9 + LATE_S):
-            raise Implausible(f"the counter rose by {(counter_mj - self._last_mj) / 1000:g} J at once")
+            raise Implausible(
+                f"the counter rose by {(counter_mj - self._last_mj) / 1000:g} J at once"
+            )
         self._last_mj, self._last_ns = counter_mj, now_ns
         return (counter_mj - self._first_mj) / 1000
 
@@ -95,7 +97,9 @@ class Card:
     @property
     def hidden_uuid(self) -> str | None:
         """Why its UUID, or one of its instances', is not known; None where all are."""
-        reasons = (why for name, why in self._missing.items() if name == "mig" or name.endswith("uuid"))
+        reasons = (
+            why for name, why in self._missing.items() if name == "mig" or name.endswith("uuid")
+        )
         return next(reasons, None)
 
     @property
@@ -130,14 +134,18 @@ class Card:
             "mem_clock_mhz": self._ask(driver.clock_mhz, "MEM"),
             "throttle_reasons": self._ask(driver.throttle_reasons),
         }
-        instances = {one.card: _columns(driver.ask(driver.memory, one.handle)) for one in self.instances}
+        instances = {
+            one.card: _columns(driver.ask(driver.memory, one.handle)) for one in self.instances
+        }
         return Taken(values, instances)
 
     def rows(self, unix_ns: int, taken: Taken) -> list[CardRow]:
         """What was read as a row, and a row for each MIG instance, which has nothing but memory."""
         temp_c, self._new_temp_c = self._new_temp_c, None
         of_card = taken.values if temp_c is None else taken.values | {"temp_c": temp_c}
-        of_instances = [self._row(unix_ns, card, memory) for card, memory in taken.instances.items()]
+        of_instances = [
+            self._row(unix_ns, card, memory) for card, memory in taken.instances.items()
+        ]
         return [self._row(unix_ns, self.text, of_card), *of_instances]
 
     def temp_c(self) -> Reading:
@@ -175,7 +183,8 @@ class Card:
     def _lists(self, handle: Any, total_bytes: int | None) -> Lists:
         most = MOST_BYTES if total_bytes is None else total_bytes
         compute, graphics = (
-            self._driver.ask(self._driver.processes, handle, kind, most) for kind in ("Compute", "Graphics")
+            self._driver.ask(self._driver.processes, handle, kind, most)
+            for kind in ("Compute", "Graphics")
         )
         return Lists(compute, graphics)
 
@@ -205,7 +214,9 @@ class Card:
             self._note("mig", handles)
             return []
         named = [(f"{self.text}/mig{index}", handle) for index, handle in handles.items()]
-        return [Instance(card, it, {"card": card, **self._facts(it, f"{card} ")}) for card, it in named]
+        return [
+            Instance(card, it, {"card": card, **self._facts(it, f"{card} ")}) for card, it in named
+        ]
 
     def _facts(self, handle: Any, of: str) -> dict[str, Any]:
         driver = self._driver
@@ -219,7 +230,11 @@ class Card:
 
     def _row(self, unix_ns: int, card: str, values: dict[str, Reading]) -> CardRow:
         of = "" if card == self.text else f"{card} "
-        return (unix_ns, card, *(self._known(of + name, values.get(name)) for name in VALUE_COLUMNS))
+        return (
+            unix_ns,
+            card,
+            *(self._known(of + name, values.get(name)) for name in VALUE_COLUMNS),
+        )
 
     def _known(self, name: str, value: Value | Reason | None) -> Value | None:
         """`value`, or None when it is a reason, which is noted for `name` then."""
@@ -234,7 +249,10 @@ class Card:
             self._missing[name] = reason if known is None else f"{known}; {reason}"
 
     def _ask(
-        self, call: Callable[Concatenate[Any, Asked], Value], *more: Asked.args, **named: Asked.kwargs
+        self,
+        call: Callable[Concatenate[Any, Asked], Value],
+        *more: Asked.args,
+        **named: Asked.kwargs,
     ) -> Value | Reason:
         return self._driver.ask(call, self._handle, *more, **named)
 

@@ -79,17 +79,23 @@ def choose(cards: list[Card], uuid: str | None) -> list[Counted] | Reason:
     if uuid is None:
         return [Counted(card) for card in cards]
     whole = [Counted(card) for card in cards if card.uuid == uuid]
-    parts = [Counted(card, one) for card in cards for one in card.instances if one.about["uuid"] == uuid]
+    parts = [
+        Counted(card, one) for card in cards for one in card.instances if one.about["uuid"] == uuid
+    ]
     if found := [*whole, *parts][:1]:
         return found
     for card in cards:
         if why := card.hidden_uuid:
-            return Reason(f"no card tells the UUID {uuid}, and of card {card.text} not all is known: {why}")
+            return Reason(
+                f"no card tells the UUID {uuid}, and of card {card.text} not all is known: {why}"
+            )
     raise NoSuchCard(f"no card has the UUID {uuid}: {_those(cards)}")
 
 
 def _those(cards: list[Card]) -> str:
     """The UUIDs that there are, for a message."""
     names = [card.named for card in cards]
-    names += [f"{one.about['uuid']} ({one.about['name']})" for card in cards for one in card.instances]
+    names += [
+        f"{one.about['uuid']} ({one.about['name']})" for card in cards for one in card.instances
+    ]
     return f"here are {', '.join(names)}" if names else "the NVIDIA driver gives this user none"

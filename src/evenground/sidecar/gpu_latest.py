@@ -36,7 +36,9 @@ class Latest:
     def take(self, column: str, now_ns: int, tree: frozenset[int]) -> Reading:
         """The value for a row, or the reason why there is none; what is read slowly is given out once."""
         if column == AGE and self.read_ns:
-            return self._unless_old((now_ns - self.read_ns) / 1e9, self.read_ns, now_ns, self.period_ns)
+            return self._unless_old(
+                (now_ns - self.read_ns) / 1e9, self.read_ns, now_ns, self.period_ns
+            )
         if column not in self._values:
             return self._unless_old(NOT_YET, self.began_ns, now_ns, self.period_ns)
         at_ns, value = self._values[column]

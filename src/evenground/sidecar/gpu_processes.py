@@ -107,7 +107,9 @@ class Listed(NamedTuple):
         others = self._others(self.drawing, tree)
         return others if isinstance(others, Reason) else self._sum(others)
 
-    def _others(self, pids: frozenset[int] | Reason, mine: frozenset[int]) -> frozenset[int] | Reason:
+    def _others(
+        self, pids: frozenset[int] | Reason, mine: frozenset[int]
+    ) -> frozenset[int] | Reason:
         """Those of the processes that are not mine."""
         if isinstance(pids, Reason):
             return pids

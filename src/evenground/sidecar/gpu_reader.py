@@ -68,7 +68,9 @@ class Reader:
         at_ns = time.monotonic_ns()
         readings = [one.values(self._read_card(one.card)) for one in self.counted]
         for column, (of_card, fold) in EVERY_TIME.items():
-            self._latest.put(column, at_ns, self._folded([reading[of_card] for reading in readings], fold))
+            self._latest.put(
+                column, at_ns, self._folded([reading[of_card] for reading in readings], fold)
+            )
         self._latest.read_ns = at_ns
 
     def slow_steps(self, began_us: int) -> Iterator[bool]:
@@ -87,8 +89,12 @@ class Reader:
                 yield True
                 card.temp_c()
                 self._read_card(card)
-        yield from self._slow_column("pcie_tx_bytes_per_s", lambda one: one.pcie_bytes_per_s("TX"), sum)
-        yield from self._slow_column("pcie_rx_bytes_per_s", lambda one: one.pcie_bytes_per_s("RX"), sum)
+        yield from self._slow_column(
+            "pcie_tx_bytes_per_s", lambda one: one.pcie_bytes_per_s("TX"), sum
+        )
+        yield from self._slow_column(
+            "pcie_rx_bytes_per_s", lambda one: one.pcie_bytes_per_s("RX"), sum
+        )
 
     def _read_card(self, card: Card) -> Taken:
         unix_ns, began_ns = time.time_ns(), time.monotonic_ns()
@@ -103,7 +109,9 @@ class Reader:
         """One value of all that count, or the reason of the first that has none."""
         return lacking(self.counted, readings) or fold(readings)
 
-    def _slow_column(self, column: str, ask: Callable[[Counted], Reading], fold: Fold) -> Iterator[bool]:
+    def _slow_column(
+        self, column: str, ask: Callable[[Counted], Reading], fold: Fold
+    ) -> Iterator[bool]:
         at_ns, readings = time.monotonic_ns(), []
         for one in self.counted:
             yield True

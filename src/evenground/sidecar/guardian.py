@@ -101,7 +101,9 @@ def _end_all(memory: mmap.mmap) -> None:
         stats = linux.all_stats()
         alive = {pid: stat for pid, stat in stats.items() if not stat.ended}
         doomed = {
-            pid for pid, stat in alive.items() if stat.session == session or known.get(pid) == stat.start
+            pid
+            for pid, stat in alive.items()
+            if stat.session == session or known.get(pid) == stat.start
         }
         while more := {pid for pid, stat in alive.items() if stat.parent in doomed} - doomed:
             doomed |= more

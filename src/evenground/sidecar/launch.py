@@ -67,7 +67,9 @@ class Launch:
     def _run(self, surroundings: Surroundings, leaf: Leaf | None) -> Summary:
         guardian = Guardian(leaf, self._recording.made_fifo())
         if guardian.lacking:
-            self._recording.lack(f"nobody ends the command when the sidecar is killed ({guardian.lacking})")
+            self._recording.lack(
+                f"nobody ends the command when the sidecar is killed ({guardian.lacking})"
+            )
         tree = Tree([os.getpid()], frozenset({guardian.pid} if guardian.pid else ()))
         try:
             summary = self._measure(surroundings, guardian, tree, leaf)
@@ -80,7 +82,11 @@ class Launch:
     def _measure(
         self, surroundings: Surroundings, guardian: Guardian, tree: Tree, leaf: Leaf | None
     ) -> Summary:
-        own_ns, children_ns, newest = time.process_time_ns(), linux.children_cpu_ns(), tree.newest_pid()
+        own_ns, children_ns, newest = (
+            time.process_time_ns(),
+            linux.children_cpu_ns(),
+            tree.newest_pid(),
+        )
         try:
             command = self._held(surroundings, guardian, leaf)
             tree.newest_pid_tells = tree.newest_pid() != newest
@@ -136,7 +142,9 @@ class Launch:
             # This user may have no further process: then the guardian's place is the command's.
             guardian.dismiss()
             command = Command(words, surroundings, leaf, env, cpus)
-            self._recording.lack(f"nobody ends the command when the sidecar is killed ({error.strerror})")
+            self._recording.lack(
+                f"nobody ends the command when the sidecar is killed ({error.strerror})"
+            )
             return command
 
     def _wait_for_gpu(self, command: Command, surroundings: Surroundings) -> int | None:
@@ -161,7 +169,9 @@ class Launch:
             command.drop()
         return ended
 
-    def _sample(self, command: Command, guardian: Guardian, tree: Tree, leaf: Leaf | None) -> Ending:
+    def _sample(
+        self, command: Command, guardian: Guardian, tree: Tree, leaf: Leaf | None
+    ) -> Ending:
         """Rows from now to the command's end; the last follows it and holds its exact CPU.
 
         Returns what is known of a time limit that was hit.

@@ -36,10 +36,14 @@ class Ledger:
         `reading` maps (pid, start time) to the usage of every process that is alive or a zombie;
         `reaped_ns` is the CPU that the root has inherited so far, read before them.
         """
-        vanished = sum(use.own_ns + use.waited_ns for key, use in self._last.items() if key not in reading)
+        vanished = sum(
+            use.own_ns + use.waited_ns for key, use in self._last.items() if key not in reading
+        )
         inherited = reaped_ns - self.reaped_ns
         inherited += sum(
-            use.waited_ns - self._last[key].waited_ns for key, use in reading.items() if key in self._last
+            use.waited_ns - self._last[key].waited_ns
+            for key, use in reading.items()
+            if key in self._last
         )
         self._owed_ns = max(0, self._owed_ns + vanished - inherited)
         present = reaped_ns + sum(use.own_ns + use.waited_ns for use in reading.values())

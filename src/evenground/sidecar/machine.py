@@ -87,7 +87,9 @@ class Machine:
         contents = {name: self._content(name) for name in _SIZES}
         return [self._value(column, contents[name], of) for column, (name, of) in VALUES.items()]
 
-    def _value(self, column: str, content: bytes | OSError, of: Callable[[bytes], float]) -> float | None:
+    def _value(
+        self, column: str, content: bytes | OSError, of: Callable[[bytes], float]
+    ) -> float | None:
         try:
             if isinstance(content, OSError):
                 raise content

@@ -140,7 +140,10 @@ class Mapped(BetweenRows):
     def _missing(self, has_files: bool) -> str | None:
         """Why files are missing, or all of them; None where nothing is known to be."""
         refused = Counter(self._refused.copy().values())
-        told = [f"processes whose map could not be read ({why}): {count}" for why, count in refused.items()]
+        told = [
+            f"processes whose map could not be read ({why}): {count}"
+            for why, count in refused.items()
+        ]
         reasons = [*self.trouble, *sorted(told)]
         if not reasons and not has_files:
             reasons = [NO_FILE if self._seen else _refused_to_all() or self._nothing]

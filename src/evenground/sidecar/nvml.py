@@ -129,7 +129,11 @@ class Driver:
             new = self.call(name, handle, nvml.nvmlMemory_v2)
             return self._memory(new.total, new.used, new.reserved)
         except nvml.NVMLError as error:
-            if error.value not in (*too_old, nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_INVALID_ARGUMENT):
+            if error.value not in (
+                *too_old,
+                nvml.NVML_ERROR_NOT_SUPPORTED,
+                nvml.NVML_ERROR_INVALID_ARGUMENT,
+            ):
                 raise
             reason = Reason(f"NVML: {name}_v2: {error}")
         old = self.call(name, handle)
@@ -158,12 +162,17 @@ class Driver:
 
     def clock_mhz(self, handle: Any, kind: str) -> int:
         """`kind` is SM or MEM."""
-        mhz = int(self.call("nvmlDeviceGetClockInfo", handle, getattr(self.nvml, f"NVML_CLOCK_{kind}")))
+        mhz = int(
+            self.call("nvmlDeviceGetClockInfo", handle, getattr(self.nvml, f"NVML_CLOCK_{kind}"))
+        )
         return within(mhz, 0, MOST_MHZ, "clock in MHz")
 
     def throttle_reasons(self, handle: Any) -> int:
         """A bit mask."""
-        new, old = "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
+        new, old = (
+            "nvmlDeviceGetCurrentClocksEventReasons",
+            "nvmlDeviceGetCurrentClocksThrottleReasons",
+        )
         return within(int(self.newest((new, old), handle)), 0, ALL_BITS - 1, "mask of reasons")
 
     def temperature_c(self, handle: Any) -> int:
@@ -206,7 +215,9 @@ class Driver:
         except self.nvml.NVMLError_NotFound:  # none since then
             return []
         field = _field_of(kind)
-        pairs = [(int(sample.timeStamp), float(getattr(sample.sampleValue, field))) for sample in samples]
+        pairs = [
+            (int(sample.timeStamp), float(getattr(sample.sampleValue, field))) for sample in samples
+        ]
         return sorted((at_us, pct) for at_us, pct in pairs if at_us > after_us and 0 <= pct <= 100)
 
     def is_cut_up(self, handle: Any) -> bool:

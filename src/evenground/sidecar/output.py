@@ -26,7 +26,9 @@ class SampleFile:
 
     def __init__(self, path: Path, columns: Iterable[str]) -> None:
         """Create or empty the file and write its first line; OSError when that fails."""
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._fd = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666
+        )
         self._rows: list[list[Cell]] = []
         self._waiting = (",".join(columns) + "\n").encode()
         self.flush()

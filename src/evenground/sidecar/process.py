@@ -68,7 +68,8 @@ class NotBound(OSError):
         if len(shown) > _MOST_SHOWN:
             shown = f"{shown[:_MOST_SHOWN]}..."
         super().__init__(
-            errno.EINVAL, f"cannot be bound to CPUs {shown}: not all are this process's to use, give others"
+            errno.EINVAL,
+            f"cannot be bound to CPUs {shown}: not all are this process's to use, give others",
         )
 
 

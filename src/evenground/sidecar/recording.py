@@ -13,11 +13,24 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evenground.sidecar.account import LEFT, CpuAccount
 from evenground.sidecar.cgroup import Leaf
-from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, GPU_COLUMNS, UTIL_SAMPLE_COLUMNS, Missing
+from evenground.sidecar.columns import (
+    CARD_COLUMNS,
+    COLUMNS,
+    GPU_COLUMNS,
+    UTIL_SAMPLE_COLUMNS,
+    Missing,
+)
 from evenground.sidecar.gpu import Gpu, load_nvml
 from evenground.sidecar.machine import reason
 from evenground.sidecar.marks import MarkFifo, MarkFile, Marks
-from evenground.sidecar.output import ABOUT_A_SECOND_NS, Cell, SampleFile, being_written, header, write_json
+from evenground.sidecar.output import (
+    ABOUT_A_SECOND_NS,
+    Cell,
+    SampleFile,
+    being_written,
+    header,
+    write_json,
+)
 from evenground.sidecar.pss import Pss
 from evenground.sidecar.sampler import Sampler, Sources
 from evenground.sidecar.timing import Alarm, Slots
@@ -65,7 +78,9 @@ class Settings(NamedTuple):
             "--mark-fifo": self.mark_fifo,
             "--mark-file": self.mark_file,
             "--mapped": self.mapped,
-            "the file of --mapped while it is written": being_written(self.mapped) if self.mapped else None,
+            "the file of --mapped while it is written": being_written(self.mapped)
+            if self.mapped
+            else None,
         }
 
     def fault(self) -> str | None:
@@ -143,7 +158,9 @@ class Recording:
             self.missing.expect(column, nvml)
         return nvml
 
-    def start(self, tree: Tree, leaf: Leaf | None, launched_mono_ns: int, before_leaf_ns: int = 0) -> None:
+    def start(
+        self, tree: Tree, leaf: Leaf | None, launched_mono_ns: int, before_leaf_ns: int = 0
+    ) -> None:
         """Slot 0 is now; threads begin here, but that of the GPU, after everything was forked."""
         self._tree = tree
         self._cpu = CpuAccount(tree, leaf, before_leaf_ns)
@@ -151,7 +168,9 @@ class Recording:
         self._slots = Slots(self._zero_ns, self.settings.rate_hz)
         self._polled_ns = 0  # the first row is written at once
         self._start_threads(self._zero_ns)
-        self.sampler = Sampler(Sources(tree, self._cpu, self._pss, self._gpu), self.missing, launched_mono_ns)
+        self.sampler = Sampler(
+            Sources(tree, self._cpu, self._pss, self._gpu), self.missing, launched_mono_ns
+        )
 
     def open_gpu(self) -> None:
         """Begin to read the GPU before anything is measured; call after everything was forked."""
@@ -338,7 +357,13 @@ class Recording:
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         }
         marks = self._marks.count if self._marks else None
-        about = {"gpu_card": card, "machine": machine, "marks": marks, "lacks": self.lacks, **self.about}
+        about = {
+            "gpu_card": card,
+            "machine": machine,
+            "marks": marks,
+            "lacks": self.lacks,
+            **self.about,
+        }
         if self._cpu:
             about["cpu_source"] = self._cpu.source
         write_json(self.settings.header, content | about | {"summary": summary})

@@ -54,7 +54,16 @@ class Sampler:
         interval_ns, self._last_ns = mono_ns - self._last_ns, mono_ns
         self.rows += 1
         self.missed_slots += missed_slots
-        return [unix_ns, mono_ns, interval_ns, read_ns, missed_slots, *of_tree, *of_machine, *of_gpu]
+        return [
+            unix_ns,
+            mono_ns,
+            interval_ns,
+            read_ns,
+            missed_slots,
+            *of_tree,
+            *of_machine,
+            *of_gpu,
+        ]
 
     def empty_cells(self) -> dict[str, int]:
         """Per column the rows in which a value was due and is missing."""

@@ -43,7 +43,9 @@ class Show:
             row["gpu_util_pct"],
             _percent(self._tree_vram_bytes(row), UNIXSTATS_VRAM_BYTES),
         )
-        return ";".join("" if value is None else f"{value:.6g}".replace(".", ",") for value in values)
+        return ";".join(
+            "" if value is None else f"{value:.6g}".replace(".", ",") for value in values
+        )
 
     def pretty(self, row: Row) -> str:
         """CPU in percent of one core and resident memory of the processes, the card's use and memory."""

@@ -52,7 +52,10 @@ class Summary(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """The summary of samples.json."""
-        return self._asdict() | {"empty_cells": dict(self.empty_cells), "not_seen": list(self.not_seen)}
+        return self._asdict() | {
+            "empty_cells": dict(self.empty_cells),
+            "not_seen": list(self.not_seen),
+        }
 
     def status(self) -> int:
         """What a shell would show as exit status; 124 for a command ended at its time limit."""

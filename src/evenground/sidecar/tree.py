@@ -18,7 +18,9 @@ PROBE_AT_MOST: Final = 128
 _GONE: Final = (errno.ENOENT, errno.ESRCH)
 
 
-HIDDEN: Final = "a process of the tree may not be looked at (another user's, and /proc hides it: hidepid)"
+HIDDEN: Final = (
+    "a process of the tree may not be looked at (another user's, and /proc hides it: hidepid)"
+)
 
 
 class TreeUsage(NamedTuple):

@@ -56,11 +56,17 @@ def compared(record: SurroundingsRecord, in_image: bool) -> Compared:
         "process": _facts(record.process),
         "mounts": mounts,
     }
-    return {name: value for name, value in values.items() if value is not None and name not in record.missing}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and name not in record.missing
+    }
 
 
 def _facts(process: Mapping[str, str] | None) -> Sequence[str] | None:
-    return None if process is None else [f"{name} {value}" for name, value in sorted(process.items())]
+    return (
+        None if process is None else [f"{name} {value}" for name, value in sorted(process.items())]
+    )
 
 
 def _folders(record: SurroundingsRecord, name: Variable) -> Sequence[str] | None:

@@ -8,7 +8,17 @@ from collections.abc import Mapping, Sequence
 from evenground.surroundings.mounts import DRIVER, Mount, is_below, is_expected, over_image
 
 # Where a system has its own libraries; what an administrator adds by hand (/usr/local, /opt) is none of them.
-OF_SYSTEMS = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/nix/store", "/gnu/store")
+OF_SYSTEMS = (
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/bin",
+    "/sbin",
+    "/nix/store",
+    "/gnu/store",
+)
 NOT_OF_SYSTEMS = ("/usr/local",)
 
 Places = Mapping[str, str]

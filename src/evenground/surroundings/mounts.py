@@ -74,7 +74,9 @@ def _lines(mountinfo: Path) -> list[list[str]]:
 def _mount(fields: Sequence[str]) -> Mount:
     # Fields that not every line has end with a hyphen.
     kind = fields[fields.index("-") + 1]
-    return Mount(device=fields[2], root=_unescaped(fields[3]), point=_unescaped(fields[4]), kind=kind)
+    return Mount(
+        device=fields[2], root=_unescaped(fields[3]), point=_unescaped(fields[4]), kind=kind
+    )
 
 
 def _unescaped(text: str) -> str:
@@ -95,7 +97,8 @@ def over_image(mounts: Sequence[Mount]) -> list[Mount]:
     return [
         mount
         for mount in mounts
-        if mount.point != "/" and (mount.device, mount.root) != (image.device, beginning + mount.point)
+        if mount.point != "/"
+        and (mount.device, mount.root) != (image.device, beginning + mount.point)
     ]
 
 
@@ -111,7 +114,9 @@ def foreign_mounts(copy: Path, ours: Collection[str], mountinfo: Path = MOUNTINF
     return sorted(set(_foreign(points, places, known)))
 
 
-def _foreign(points: Collection[str], places: Collection[str], known: Collection[str]) -> Iterator[str]:
+def _foreign(
+    points: Collection[str], places: Collection[str], known: Collection[str]
+) -> Iterator[str]:
     for point in points:
         is_inside = any(is_below(point, place) for place in places)
         if is_inside and point not in known and not is_expected(point):

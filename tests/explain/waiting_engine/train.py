@@ -60,7 +60,12 @@ emit("start", engine="waiting", versions={}, device="cpu", options={})
 emit("load_start")
 time.sleep(0.5)  # py-spy begins meanwhile
 emit("load_end", train_images=images, test_images=described["test_images"])
-work = {"seed": given.seed, "epochs": given.epochs, "batch_size": given.batch_size, "network": given.network}
+work = {
+    "seed": given.seed,
+    "epochs": given.epochs,
+    "batch_size": given.batch_size,
+    "network": given.network,
+}
 emit("train_start", **work, parameters=1)
 for epoch in range(1, given.epochs + 1):
     emit("epoch_start", epoch=epoch)
@@ -77,7 +82,12 @@ wait_after_last()
 emit("train_end")
 emit("evaluate_start")
 hits = described["test_images"] // 2
-emit("evaluate_end", accuracy=hits / described["test_images"], hits=hits, images=described["test_images"])
+emit(
+    "evaluate_end",
+    accuracy=hits / described["test_images"],
+    hits=hits,
+    images=described["test_images"],
+)
 emit("linger_end", linger_s=float(given.linger_s))
 emit("end")
 print("ancestors:", *ancestors())

@@ -26,7 +26,11 @@ class Values:
     def all(self) -> list[float]:
         """Every value that must have a place on the axis."""
         alone = (self.estimate, self.low, self.high, self.published)
-        return [*(value for value in alone if value is not None), *(self.same_size or ()), *self.bounds]
+        return [
+            *(value for value in alone if value is not None),
+            *(self.same_size or ()),
+            *self.bounds,
+        ]
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,9 @@ class _Scale:
         ends = [self.low + (self.high - self.low) * k / TICKS for k in range(TICKS + 1)]
         values = [math.exp(end) if self.log else end for end in ends]
         texts = _apart(values)
-        return tuple(Tick(self.place(value), text) for value, text in zip(values, texts, strict=True))
+        return tuple(
+            Tick(self.place(value), text) for value, text in zip(values, texts, strict=True)
+        )
 
 
 def make_axis(values: Values, ratio: bool, words: str) -> Axis:

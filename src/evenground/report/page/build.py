@@ -65,7 +65,9 @@ def render(template: str, context: dict[str, Any], to: Path, package: str = PACK
 
 def _environment(package: str) -> Environment:
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(name, ".") for name in dict.fromkeys((package, PACKAGE))]),
+        loader=ChoiceLoader(
+            [PackageLoader(name, ".") for name in dict.fromkeys((package, PACKAGE))]
+        ),
         autoescape=select_autoescape(default=True, default_for_string=True, disabled_extensions=()),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -84,7 +86,9 @@ def _tables(folder: Path) -> list[Table]:
     """All tables but that of the verdicts, which are shown by themselves; in the order of the headings."""
     there = {path.stem for path in folder.glob("*.csv")} - {"verdicts"}
     return [
-        page_table(folder, name) for name in (*HEADINGS, *sorted(there - HEADINGS.keys())) if name in there
+        page_table(folder, name)
+        for name in (*HEADINGS, *sorted(there - HEADINGS.keys()))
+        if name in there
     ]
 
 
@@ -103,7 +107,9 @@ def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, A
     """Per engine: its label, the environment of its first run and how many runs had another one."""
     found = []
     for engine in index.engines:
-        mine = [read_environment(run) for wanted, run in runs.items() if wanted.engine == engine.name]
+        mine = [
+            read_environment(run) for wanted, run in runs.items() if wanted.engine == engine.name
+        ]
         made_with = [(one.libraries, one.git, one.image) for one in mine]
         if mine:
             found.append((engine.label, mine[0], sum(other != made_with[0] for other in made_with)))

@@ -9,7 +9,9 @@ from markupsafe import Markup, escape
 
 def paragraphs(text: str) -> Markup:
     """Paragraphs with `code` and **strong** words; everything else is escaped."""
-    return Markup("\n").join(Markup("<p>{}</p>").format(_inline(part)) for part in text.split("\n\n") if part)
+    return Markup("\n").join(
+        Markup("<p>{}</p>").format(_inline(part)) for part in text.split("\n\n") if part
+    )
 
 
 def _inline(text: str) -> Markup:

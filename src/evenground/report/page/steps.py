@@ -24,13 +24,18 @@ class Step:
 
 
 def steps(
-    index: Index, runs: Mapping[WantedRun, Run], command: str | None = None, redrawn_by: str | None = None
+    index: Index,
+    runs: Mapping[WantedRun, Run],
+    command: str | None = None,
+    redrawn_by: str | None = None,
 ) -> list[Step]:
     """The trainings and all that is drawn, with the `command` that made them; then a replay.
 
     Minutes as recorded; `redrawn_by` is the command of the replay that made this page.
     """
-    wall_s = sum((run.process.exited_ns - run.process.launched_ns) / 1e9 + BETWEEN_S for run in runs.values())
+    wall_s = sum(
+        (run.process.exited_ns - run.process.launched_ns) / 1e9 + BETWEEN_S for run in runs.values()
+    )
     size = sum(file.stat().st_size for run in runs.values() for file in run.folder.iterdir())
     what = "trainings, tables, verdicts, figures and this page; only what is missing is trained"
     bundle = "tables, verdicts, figures and this page from a bundle, without data or training"

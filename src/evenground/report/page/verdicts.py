@@ -297,7 +297,11 @@ def told_of(row: Row) -> tuple[str, ...]:
 
 def _numbers(row: Row) -> str:
     """Estimate, what was published, and how many runs of what quality are behind it."""
-    interval = "" if row.confidence is None or row.low is None else f", {100 * row.confidence:.4g} % interval"
+    interval = (
+        ""
+        if row.confidence is None or row.low is None
+        else f", {100 * row.confidence:.4g} % interval"
+    )
     parts = [
         f"here {row.here}{interval}" if row.here else "",
         f"published {row.published_words}" if row.published_words else "",

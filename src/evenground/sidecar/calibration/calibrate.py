@@ -103,7 +103,11 @@ def calibrate(
 
 def machine() -> dict[str, str | int]:
     """What the figures depend on: usable cores, kernel release, clock source."""
-    clock = _CLOCK.read_text().strip() if _CLOCK.exists() else time.get_clock_info("monotonic").implementation
+    clock = (
+        _CLOCK.read_text().strip()
+        if _CLOCK.exists()
+        else time.get_clock_info("monotonic").implementation
+    )
     return {"cpus": experiments.cores(), "kernel_release": os.uname().release, "clock": clock}
 
 
@@ -126,7 +130,10 @@ def calibrate_command(output: Path | None, quick: bool, card: str | None = None)
 def table(figures: Sequence[Figure]) -> str:
     """One line per figure: what, goal, measured, pass; aligned for a terminal."""
     lines = [("figure", "goal", "measured", "pass")]
-    lines += [(figure.what, goal_text(figure), measured_text(figure), verdict(figure)) for figure in figures]
+    lines += [
+        (figure.what, goal_text(figure), measured_text(figure), verdict(figure))
+        for figure in figures
+    ]
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     return "\n".join(
         f"{what:<{widths[0]}}  {goal:>{widths[1]}}  {measured:>{widths[2]}}  {passed}"

@@ -48,7 +48,9 @@ class Observed(NamedTuple):
 
     def series(self, column: str, scale: float = 1.0) -> list[tuple[int, float]]:
         """(monotonic nanoseconds, cell times `scale`) of the rows in which the column has a value."""
-        return [(int(row["t_mono_ns"]), float(row[column]) * scale) for row in self.rows if row[column]]
+        return [
+            (int(row["t_mono_ns"]), float(row[column]) * scale) for row in self.rows if row[column]
+        ]
 
     def cpu_ns(self) -> list[tuple[int, float]]:
         """The column `cpu_s`, in nanoseconds."""
@@ -60,7 +62,9 @@ class Observed(NamedTuple):
 
     def due_ns(self) -> list[int]:
         """The sampler's deadlines during the work."""
-        return judge.deadlines(self.header["slot_zero_mono_ns"], self.header["rate_hz"], *self.span())
+        return judge.deadlines(
+            self.header["slot_zero_mono_ns"], self.header["rate_hz"], *self.span()
+        )
 
     def times_ns(self) -> list[int]:
         """When each row's reading began."""
@@ -99,7 +103,10 @@ class Laboratory:
     ) -> Observed:
         """As `beside`, for a program that writes its truth to this laboratory's file."""
         samples = self._folder / "samples.csv"
-        _run(load, [*self._prefix, *sidecar_words(words, samples, rate_hz, [*self._options, *options])])
+        _run(
+            load,
+            [*self._prefix, *sidecar_words(words, samples, rate_hz, [*self._options, *options])],
+        )
         seen = read_observed(samples, self._truth)
         self.modes = {
             key: str(seen.header[key]) for key in ("scheduling", "cpu_source") if key in seen.header
@@ -114,7 +121,16 @@ class Laboratory:
     def on_gpu(self, seconds: float) -> Observed:
         """The GPU load beside a sidecar, both on one card; NotHere when the driver refuses."""
         card = self._card or self._first_card()
-        words = [sys.executable, "-I", "-S", gpu_load.__file__, "load", str(self._truth), repr(seconds), card]
+        words = [
+            sys.executable,
+            "-I",
+            "-S",
+            gpu_load.__file__,
+            "load",
+            str(self._truth),
+            repr(seconds),
+            card,
+        ]
         return self.observe("gpu_load", words, options=[f"--gpu={card}"])
 
     def _first_card(self) -> str:
@@ -128,7 +144,9 @@ class Laboratory:
         """Busy processes on all cores, in a session of their own and outside every sidecar's tree."""
         numbers = {"processes": float(cores()), "seconds": BURN_AT_MOST_S, "lead_s": 0.0}
         words = load_words("full_cores", self._folder / "burning.json", numbers)
-        with subprocess.Popen(words, start_new_session=True, preexec_fn=loads.end_with_parent) as burning:
+        with subprocess.Popen(
+            words, start_new_session=True, preexec_fn=loads.end_with_parent
+        ) as burning:
             try:
                 yield
             finally:
@@ -244,7 +262,10 @@ def orphan(lab: Laboratory, load_s: float) -> list[Figure]:
     """A process that left its parents; the kernel's own account of a cgroup must be closer."""
     seen = lab.beside("orphan", seconds=max(ORPHAN_AT_LEAST_S, load_s / 2))
     limit = judge.ORPHAN_IN_CGROUP_PCT if seen.header.get("cpu_source") == "cgroup" else None
-    return [figure("orphan", lambda: orphan_worst_pct(seen.cpu_ns(), seen.truth), limit), kernel_total(seen)]
+    return [
+        figure("orphan", lambda: orphan_worst_pct(seen.cpu_ns(), seen.truth), limit),
+        kernel_total(seen),
+    ]
 
 
 def orphan_worst_pct(cpu_ns: judge.Series, truth: dict[str, Any]) -> float:
@@ -285,7 +306,9 @@ def shared(lab: Laboratory, load_s: float) -> list[Figure]:
         return [left_out("shared_pss", str(error))]
     pss = seen.series("pss_bytes")
     if not pss:
-        return [left_out("shared_pss", seen.header["missing"].get("pss_bytes", "no column pss_bytes"))]
+        return [
+            left_out("shared_pss", seen.header["missing"].get("pss_bytes", "no column pss_bytes"))
+        ]
     return [figure("shared_pss", lambda: abs(pss_error_pct(pss, seen.truth)))]
 
 
@@ -342,7 +365,11 @@ def loaded_lateness(lab: Laboratory, load_s: float) -> list[Figure]:
     fifo = seen.header.get("scheduling") == "fifo"
     return [
         figure("late_loaded_p50", lambda: seen.late_ms(0.5)),
-        figure("late_loaded_p99", lambda: seen.late_ms(0.99), judge.LOADED_P99_FIFO_MS if fifo else None),
+        figure(
+            "late_loaded_p99",
+            lambda: seen.late_ms(0.99),
+            judge.LOADED_P99_FIFO_MS if fifo else None,
+        ),
         figure("loop_loaded_p50", lambda: judge.percentile(loop_ns, 0.5) / 1e6),
         figure("loop_loaded_p99", lambda: judge.percentile(loop_ns, 0.99) / 1e6),
         figure("rows_100hz", lambda: judge.served_pct(seen.times_ns(), seen.due_ns())),
@@ -388,7 +415,9 @@ def gpu(lab: Laboratory, phase_s: float = GPU_PHASE_S) -> list[Figure]:
 def gpu_figures(seen: Observed) -> list[Figure]:
     """Judge the GPU load; NotHere when the driver knows no card."""
     if not seen.header["gpus"]:
-        raise NotHere(seen.header["missing"].get("gpu_util_pct", "the NVIDIA driver gives this user no card"))
+        raise NotHere(
+            seen.header["missing"].get("gpu_util_pct", "the NVIDIA driver gives this user no card")
+        )
     truth, vram, util = seen.truth, seen.series("vram_used_bytes"), seen.series("gpu_util_pct")
     half_ns = (truth["spin_ns"][0] + truth["spin_ns"][1]) // 2
 
@@ -415,7 +444,8 @@ def _undisturbed(seen: Observed, judged: Figure) -> Figure:
     """A missed goal is no fault of the sampler's where others hold memory on the card, too."""
     columns = {"gpu_foreign_processes": "compute", "gpu_desktop_processes": "draw"}
     others = {
-        does: max((count for _, count in seen.series(name)), default=0) for name, does in columns.items()
+        does: max((count for _, count in seen.series(name)), default=0)
+        for name, does in columns.items()
     }
     told = [f"{count:.0f} {does}" for does, count in others.items() if count]
     if judged.passed is False and told:

@@ -40,7 +40,11 @@ class Card:
     def __init__(self, library: Any) -> None:
         """`library` is the CUDA driver, or something with the same functions."""
         self._library = library
-        self._memory, self._context, self._device = ctypes.c_uint64(), ctypes.c_void_p(), ctypes.c_int()
+        self._memory, self._context, self._device = (
+            ctypes.c_uint64(),
+            ctypes.c_void_p(),
+            ctypes.c_int(),
+        )
         self._call("cuInit", ctypes.c_uint(0))
         self._call("cuDeviceGet", ctypes.byref(self._device), ctypes.c_int(0))
 
@@ -61,7 +65,9 @@ class Card:
         """Write the ballast over and over, with little time between, until a monotonic moment."""
         while time.monotonic_ns() < moment_ns:
             for _ in range(32):
-                self._call("cuMemsetD8_v2", self._memory, ctypes.c_ubyte(1), ctypes.c_size_t(BALLAST_BYTES))
+                self._call(
+                    "cuMemsetD8_v2", self._memory, ctypes.c_ubyte(1), ctypes.c_size_t(BALLAST_BYTES)
+                )
             self._call("cuCtxSynchronize")
 
     def give_back(self) -> None:

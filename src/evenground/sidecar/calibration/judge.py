@@ -89,9 +89,13 @@ def figure(name: str, measure: Callable[[], float], limit: float | None = None) 
     try:
         value = measure()
     except NothingSeen as error:
-        return Figure(name, goal.what, goal.unit, goal.limit, goal.at_least, None, False, str(error))
+        return Figure(
+            name, goal.what, goal.unit, goal.limit, goal.at_least, None, False, str(error)
+        )
     reason = "for comparison" if goal.limit is None else None
-    return Figure(name, goal.what, goal.unit, goal.limit, goal.at_least, value, goal.meets(value), reason)
+    return Figure(
+        name, goal.what, goal.unit, goal.limit, goal.at_least, value, goal.meets(value), reason
+    )
 
 
 def left_out(name: str, reason: str) -> Figure:
@@ -130,7 +134,9 @@ def between(series: Series, begin_ns: int, end_ns: int) -> Series:
     return part
 
 
-def growth_error_pct(sampled: Series, accounts: Sequence[Series], from_ns: int, to_ns: int) -> float:
+def growth_error_pct(
+    sampled: Series, accounts: Sequence[Series], from_ns: int, to_ns: int
+) -> float:
     """Signed error of a counter's growth between two rows, the first and the last from `from_ns` to `to_ns`.
 
     The truth is the accounts' growth between the same two moments.
@@ -148,13 +154,17 @@ def since_error_pct(sampled: Series, accounts: Sequence[Series], from_ns: int, t
     return growth_error_pct(sampled, accounts, before, to_ns)
 
 
-def level_error_pct(sampled: Series, accounts: Sequence[Series], begin_ns: int, end_ns: int) -> float:
+def level_error_pct(
+    sampled: Series, accounts: Sequence[Series], begin_ns: int, end_ns: int
+) -> float:
     """The signed error of the row that is farthest from the accounts' sum, of those in the span."""
     rows = between(sampled, begin_ns, end_ns)
     return max((error_pct(value, total(accounts, at_ns)) for at_ns, value in rows), key=abs)
 
 
-def shown_after_ns(sampled: Series, begin_ns: int, end_ns: int, level: float, moment_ns: int) -> int:
+def shown_after_ns(
+    sampled: Series, begin_ns: int, end_ns: int, level: float, moment_ns: int
+) -> int:
     """Time from `moment_ns` to the first row from `begin_ns` on at or above `level`, but not below 0.
 
     When there is none until `end_ns`, the time to then: it was later still.
@@ -228,6 +238,8 @@ def merge(figures: Sequence[Figure]) -> list[Figure]:
 def _worse(one: Figure, other: Figure) -> Figure:
     if one.measured is None or other.measured is None:
         unseen = [figure for figure in (one, other) if figure.passed is False]
-        return (unseen or [figure for figure in (one, other) if figure.measured is not None] or [one])[0]
+        return (
+            unseen or [figure for figure in (one, other) if figure.measured is not None] or [one]
+        )[0]
     goal = Goal(one.what, one.unit, one.goal, one.at_least)
     return one if goal.worse(one.measured, other.measured) == one.measured else other
