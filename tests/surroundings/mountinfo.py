@@ -47,7 +47,10 @@ UNDERLAY = _underlay("7:1", "", "squashfs /dev/loop1 ro,errors=continue")
 UNPACKED_UNDERLAY = _underlay("254:0", "/tmp/rootfs-3983366117/root", "ext4 /dev/vda rw,discard")
 # Neither of the two: the image itself is the root.
 NO_LAYER = f"172 85 7:1 / / ro,nosuid,nodev master:46 - squashfs /dev/loop1 ro,errors=continue\n{EVERYWHERE}"
-UNPACKED_NO_LAYER = f"153 42 254:0 /tmp/rootfs-3693239632/root / ro,nosuid,nodev master:3 - ext4 /dev/vda rw\n{EVERYWHERE}"
+UNPACKED_NO_LAYER = (
+    "153 42 254:0 /tmp/rootfs-3693239632/root / ro,nosuid,nodev master:3 - ext4 /dev/vda rw\n"
+    f"{EVERYWHERE}"
+)
 WAYS = {
     "overlay": OVERLAY,
     "underlay": UNDERLAY,
