@@ -124,7 +124,7 @@ def calibrations(wildcards):
 def attempts_to_make(wildcards):
     """Outcomes the part's index waits for: of every wanted run that is not finished and can be trained."""
     plan = part_of(wildcards).plan
-    wanted = plan.todo if plan.trains else {}
+    wanted = plan.pending if plan.trains else {}
     return [f"results/attempts/{place}/{number}/outcome.json" for place, number in wanted.items()]
 
 

@@ -3,8 +3,8 @@
 from evenground.explain.places import EXPLAINED, FOLDER, explained_file, explained_runs
 
 if "explain_idle" in sys.argv and CLUSTER:
-    todo = "leave --executor and --jobs away: snakemake --cores all explain_idle"
-    raise WorkflowError(f"error: explain_idle traces trainings on this machine only (on a cluster): {todo}")
+    fix = "leave --executor and --jobs away: snakemake --cores all explain_idle"
+    raise WorkflowError(f"error: explain_idle traces trainings on this machine only (on a cluster): {fix}")
 
 
 def trained_parts():
@@ -20,8 +20,8 @@ def explained(part):
 def all_explained(wildcards=None):
     """Those of all parts; a WorkflowError where none is trained here."""
     if not trained_parts():
-        where, todo = f"'{PLAN.machine}' is another machine", "set machine: here"
-        raise WorkflowError(f"error: explain_idle makes trainings, and none is made here ({where}): {todo}")
+        where, fix = f"'{PLAN.machine}' is another machine", "set machine: here"
+        raise WorkflowError(f"error: explain_idle makes trainings, and none is made here ({where}): {fix}")
     return [path for part in trained_parts() for path in explained(part)]
 
 

@@ -132,7 +132,7 @@ def refuse_unknown_cores():
             cores_to_ask(request.cores, most_threads())
         return
     for part in STUDY.parts:
-        if part.plan.trains and part.plan.todo:
+        if part.plan.trains and part.plan.pending:
             cores_to_ask(node_request(part.plan.machine).cores, most_threads())
 
 

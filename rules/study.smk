@@ -108,7 +108,7 @@ try:
         starts = not WITHOUT_JOBS.intersection(sys.argv)
         call = call_of(TOLD) if TOLD and starts else None
         gate(plans, list(IMAGES.values()), call, refuse=not looks_only, starts=starts)
-        if any(part.plan.todo and part.plan.trains for part in STUDY.parts) and not IMAGES:
+        if any(part.plan.pending and part.plan.trains for part in STUDY.parts) and not IMAGES:
             forget_broken(STUDY.environments)
         if "explain_idle" in sys.argv:
             forget_broken(["explain"])

@@ -17,10 +17,10 @@ from evenground.errors import cli
 def main() -> None:
     parser = argparse.ArgumentParser(prog="evenground adopt", description=__doc__)
     parser.add_argument("bundle", type=Path)
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="evenground-adopt-") as scratch:
-        where = unpack(given.bundle, Path(scratch, "bundle"))
-        done = adopt(read_index(where), where, ROOT, given.bundle.stem)
+        where = unpack(args.bundle, Path(scratch, "bundle"))
+        done = adopt(read_index(where), where, ROOT, args.bundle.stem)
     configuration = done.configuration.relative_to(ROOT)
     print(
         f"{done.new} runs came into results/runs, {done.known} were there; the experiment: {configuration}"

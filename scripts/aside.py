@@ -23,9 +23,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH")
-    given = parser.parse_args()
+    args = parser.parse_args()
     refuse_busy(ROOT)
-    for path in given.paths:
+    for path in args.paths:
         print(f"{path}: now {set_aside(ROOT, path)}")
 
 

@@ -66,26 +66,26 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    given = arguments()
+    args = arguments()
     measured: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for network in given.networks:
-            measured[network] = interleaved(given, network, Path(scratch))
+        for network in args.networks:
+            measured[network] = interleaved(args, network, Path(scratch))
             show(network, measured[network])
-    if given.output:
-        given.output.write_text(
+    if args.output:
+        args.output.write_text(
             json.dumps({"images_per_s": measured}, indent=1) + "\n", encoding="utf-8"
         )
 
 
-def interleaved(given: argparse.Namespace, network: str, scratch: Path) -> dict[str, list[float]]:
+def interleaved(args: argparse.Namespace, network: str, scratch: Path) -> dict[str, list[float]]:
     """Images per second of every contender in every round."""
-    images = given.images or {"mlp": 30_000, "cnn": 6_400}[network]
-    dataset = given.dataset or scratch / network
-    if not given.dataset:
+    images = args.images or {"mlp": 30_000, "cnn": 6_400}[network]
+    dataset = args.dataset or scratch / network
+    if not args.dataset:
         write_dataset(Case(network, network, SHAPES[network], images, 1), dataset)
     found: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
-    for number in range(given.rounds):
+    for number in range(args.rounds):
         for contender in CONTENDERS:
             events = scratch / f"{network}-{number}-{contender.name}.jsonl"
             work = [
@@ -94,23 +94,23 @@ def interleaved(given: argparse.Namespace, network: str, scratch: Path) -> dict[
                 "--network",
                 network,
                 "--epochs",
-                given.epochs,
+                args.epochs,
                 "--seed",
                 number,
             ]
             work += [
                 "--threads",
-                given.threads,
+                args.threads,
                 "--accelerator",
-                given.accelerator,
+                args.accelerator,
                 "--train-limit",
                 images,
             ]
             train(contender, [str(word) for word in work], events)
-            found[contender.name].append(images_per_s(events, contender, given.epochs))
+            found[contender.name].append(images_per_s(events, contender, args.epochs))
         shown = ", ".join(f"{name} {rates[-1]:,.0f}" for name, rates in found.items())
         print(
-            f"{network} round {number + 1} of {given.rounds}: {shown} images/s",
+            f"{network} round {number + 1} of {args.rounds}: {shown} images/s",
             file=sys.stderr,
             flush=True,
         )

@@ -76,24 +76,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def tasks(given: argparse.Namespace) -> list[Task]:
+def tasks(args: argparse.Namespace) -> list[Task]:
     """The networks whose dataset was given; EvengroundError for none, or for a value that cannot be."""
     for name in ("rounds", "epochs", "images", "threads"):
-        value = getattr(given, name)
+        value = getattr(args, name)
         if value is not None and value < 1:
             raise EvengroundError(f"{value} is too small", f"--{name}", "give at least 1")
-    if given.output and not given.output.parent.is_dir():
-        raise EvengroundError(f"no folder {given.output.parent}", "--output", "make it first")
-    folders = {"mlp": given.mlp, "cnn": given.cnn}
+    if args.output and not args.output.parent.is_dir():
+        raise EvengroundError(f"no folder {args.output.parent}", "--output", "make it first")
+    folders = {"mlp": args.mlp, "cnn": args.cnn}
     wanted = {network: folder for network, folder in folders.items() if folder}
     if not wanted:
         raise EvengroundError(
             "no dataset", "command line", "give --mlp FOLDER, --cnn FOLDER or both"
         )
     for network, folder in wanted.items():
-        check_folder(network, folder, given.images)
+        check_folder(network, folder, args.images)
     return [
-        Task(network, folder.resolve(), given.epochs, given.images, given.threads)
+        Task(network, folder.resolve(), args.epochs, args.images, args.threads)
         for network, folder in wanted.items()
     ]
 
@@ -101,8 +101,8 @@ def tasks(given: argparse.Namespace) -> list[Task]:
 def check_folder(network: str, folder: Path, images: int | None) -> None:
     """EvengroundError where `folder` is no prepared dataset or there is no full batch."""
     if not (folder / "dataset.json").is_file():
-        todo = "give a folder that scripts/prepare.py wrote"
-        raise EvengroundError(f"no dataset.json in {folder}", f"--{network}", todo)
+        fix = "give a folder that scripts/prepare.py wrote"
+        raise EvengroundError(f"no dataset.json in {folder}", f"--{network}", fix)
     if images is not None and images < BATCH_SIZE:
         raise EvengroundError(
             "there is no full batch", f"--images {images}", f"give at least {BATCH_SIZE}"
@@ -110,8 +110,8 @@ def check_folder(network: str, folder: Path, images: int | None) -> None:
 
 
 def main() -> None:
-    given = arguments()
-    chosen = tasks(given)
+    args = arguments()
+    chosen = tasks(args)
     engine = load_engines([EngineChoice(name="keras")], _path.ROOT)[0]
     python = build(engine.file.environment or "keras") / "bin" / "python"
     found: dict[str, list[dict[str, Training]]] = {}
@@ -119,14 +119,14 @@ def main() -> None:
         print(
             f"\n{header('network', 'round', 'contender', 'wall, s', 'CPU, s', 'idle, s', 'idle windows')}"
         )
-        found[task.network] = rounds(task, given.rounds, given.contenders, engine, python)
+        found[task.network] = rounds(task, args.rounds, args.contenders, engine, python)
     print(f"\n{header('network', 'ratio', 'wall', 'CPU')}")
     for network, measured in found.items():
         show_ratios(network, measured)
     for network, measured in found.items():
         show_losses(network, measured)
-    if given.output:
-        given.output.write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
+    if args.output:
+        args.output.write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
 
 
 def rounds(

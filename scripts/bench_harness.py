@@ -42,11 +42,11 @@ import sys; sys.path.insert(0, "scripts/engines/keras")
 import device, evenground_engine as protocol, network, train
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
-model = network.build(given.network, data.shape, data.classes)
-network.compile_model(model, given.learning_rate)
-network.fit(model, data.train.images, data.train.labels, given.batch_size, given.epochs, [])
-network.predict(model, data.test.images, given.batch_size)
+data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
+model = network.build(args.network, data.shape, data.classes)
+network.compile_model(model, args.learning_rate)
+network.fit(model, data.train.images, data.train.labels, args.batch_size, args.epochs, [])
+network.predict(model, data.test.images, args.batch_size)
 """,
     "jax": """
 import sys; sys.path.insert(0, "scripts/engines/jax")
@@ -55,11 +55,11 @@ from network import Network, initialise
 from training import make_step, new_state, predict
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
-network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))
-step, state = make_step(network, given.learning_rate), new_state(*initialise(network, given.seed), given.seed)
-size = given.batch_size
-for _ in range(given.epochs):
+data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
+network = Network(args.network, data.shape, data.classes, convolution=device.convolution(given))
+step, state = make_step(network, args.learning_rate), new_state(*initialise(network, args.seed), args.seed)
+size = args.batch_size
+for _ in range(args.epochs):
     for first in range(0, len(data.train.images) // size * size, size):
         state = step(state, data.train.images[first : first + size], data.train.labels[first : first + size])
 predict(network, jax.block_until_ready(state), data.test.images, size)
@@ -94,11 +94,11 @@ import sys; sys.path.insert(0, "scripts/engines/keras")
 import device, evenground_engine as protocol, network, train
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
-model = network.build(given.network, data.shape, data.classes)
-network.compile_model(model, given.learning_rate)
-events = protocol.Events(given.events)
-def bare(): network.fit(model, data.train.images, data.train.labels, given.batch_size, 1, [])
+data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
+model = network.build(args.network, data.shape, data.classes)
+network.compile_model(model, args.learning_rate)
+events = protocol.Events(args.events)
+def bare(): network.fit(model, data.train.images, data.train.labels, args.batch_size, 1, [])
 def harness(): train.train(model, data, given, events)
 take_turns(bare, harness, seconds, result)
 """,
@@ -109,10 +109,10 @@ from network import Network, initialise
 from training import make_step, new_state
 given = protocol.training_arguments(train.OPTIONS)
 device.configure(given)
-data = protocol.load_dataset(given.dataset, given.network, given.batch_size, given.train_limit)
-network = Network(given.network, data.shape, data.classes, convolution=device.convolution(given))
-step, state = make_step(network, given.learning_rate), new_state(*initialise(network, given.seed), given.seed)
-events, size = protocol.Events(given.events), given.batch_size
+data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
+network = Network(args.network, data.shape, data.classes, convolution=device.convolution(given))
+step, state = make_step(network, args.learning_rate), new_state(*initialise(network, args.seed), args.seed)
+events, size = protocol.Events(args.events), args.batch_size
 def bare():
     global state
     for first in range(0, len(data.train.images) // size * size, size):
@@ -280,15 +280,15 @@ def main() -> None:
     )
     parser.add_argument("--rate-hz", type=float, default=10.0)
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
-    given = parser.parse_args()
+    args = parser.parse_args()
     work = Work(
-        given.dataset.resolve(),
-        given.network,
-        given.epochs,
+        args.dataset.resolve(),
+        args.network,
+        args.epochs,
         32,
         1e-3,
         1,
-        given.threads,
+        args.threads,
         "cpu",
         0.0,
         Path(),
@@ -303,15 +303,15 @@ def main() -> None:
         "in all, %",
     ]
     head += ["wall, %"]
-    if given.pairs:
+    if args.pairs:
         head = ["engine", "network", "bare CPU s", "harness CPU s", "ratio"]
         head += ["bare wall s", "harness wall s", "ratio", "sidecar's own CPU"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
-    for engine in load_engines([EngineChoice(name=name) for name in given.engines], _path.ROOT):
-        if given.pairs:
-            measure(engine, work, given.pairs, given.rate_hz)
+    for engine in load_engines([EngineChoice(name=name) for name in args.engines], _path.ROOT):
+        if args.pairs:
+            measure(engine, work, args.pairs, args.rate_hz)
         else:
-            inside(engine, work, given.seconds, given.rate_hz)
+            inside(engine, work, args.seconds, args.rate_hz)
 
 
 if __name__ == "__main__":

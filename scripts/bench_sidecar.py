@@ -53,18 +53,18 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, help="write every figure to this JSON file too")
     parser.add_argument("--quick", action="store_true", help="a smoke run of under a minute")
-    given = parser.parse_args()
-    if given.quick:
-        given.rounds = given.peer_rounds = 1
-        given.drift_s, given.cost_s, given.peer_cost_s = 2.0, 6.0, 0.0
-    return given
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds = args.peer_rounds = 1
+        args.drift_s, args.cost_s, args.peer_cost_s = 2.0, 6.0, 0.0
+    return args
 
 
 def main() -> None:
-    given, began_s = arguments(), time.monotonic()
+    args, began_s = arguments(), time.monotonic()
     python()  # builds the peers' environment, which must not happen beside a measurement
     try:
-        measure(given)
+        measure(args)
     except CalibrationError as error:
         raise EvengroundError(
             str(error), "bench_sidecar.py", "run `sidecar calibrate` alone"
@@ -72,36 +72,36 @@ def main() -> None:
     progress(f"took {time.monotonic() - began_s:.0f} s")
 
 
-def measure(given: argparse.Namespace) -> None:
+def measure(args: argparse.Namespace) -> None:
     """Measure everything, then print it."""
     with tempfile.TemporaryDirectory(prefix="bench-sidecar-") as scratch:
-        found, modes = rounds(given.rounds, given.quick, Path(scratch))
-        compared = comparison.run(given.peer_rounds, given.quick)
-        quiet = comparison.idle(given.drift_s)
-        costs = costs_to_a_job(given, Path(scratch))
+        found, modes = rounds(args.rounds, args.quick, Path(scratch))
+        compared = comparison.run(args.peer_rounds, args.quick)
+        quiet = comparison.idle(args.drift_s)
+        costs = costs_to_a_job(args, Path(scratch))
     print(
-        f"Rounds: {given.rounds}. Scheduling: {modes['scheduling']}. CPU from: {modes['cpu_source']}.\n"
+        f"Rounds: {args.rounds}. Scheduling: {modes['scheduling']}. CPU from: {modes['cpu_source']}.\n"
     )
     rows = [goal_row(figures) for figures in found.values() if figures[0].goal is not None]
-    rows += [drift_row(quiet, given.drift_s), cost_row(costs[SIDECAR])]
+    rows += [drift_row(quiet, args.drift_s), cost_row(costs[SIDECAR])]
     print_table(["figure", "goal", "median", "worst", "met"], rows)
     print("Beside it, for comparison:\n")
     rows = [goal_row(figures) for figures in found.values() if figures[0].goal is None]
     print_table(["figure", "median", "worst"], [[row[0], *row[2:4]] for row in rows])
-    comparison.show(compared, quiet, given.drift_s)
+    comparison.show(compared, quiet, args.drift_s)
     cost.show(costs)
-    if given.output:
+    if args.output:
         values = {what: [figure.measured for figure in figures] for what, figures in found.items()}
-        given.output.write_text(json.dumps({"sidecar": modes, "rounds": values}, indent=1) + "\n")
+        args.output.write_text(json.dumps({"sidecar": modes, "rounds": values}, indent=1) + "\n")
 
 
-def costs_to_a_job(given: argparse.Namespace, folder: Path) -> dict[str, cost.Cost]:
+def costs_to_a_job(args: argparse.Namespace, folder: Path) -> dict[str, cost.Cost]:
     """Of the sidecar, and of psrecord where it is wanted."""
-    progress(f"{given.cost_s + given.peer_cost_s:g} s beside a busy job")
-    costs = {SIDECAR: cost.of_sidecar(folder, given.cost_s)}
-    if given.peer_cost_s:
+    progress(f"{args.cost_s + args.peer_cost_s:g} s beside a busy job")
+    costs = {SIDECAR: cost.of_sidecar(folder, args.cost_s)}
+    if args.peer_cost_s:
         costs[PSRECORD.name] = cost.of_attached(
-            folder, given.peer_cost_s, lambda pid: PSRECORD.words(pid, folder)
+            folder, args.peer_cost_s, lambda pid: PSRECORD.words(pid, folder)
         )
     return costs
 

@@ -28,28 +28,28 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, default=ROOT / "results/native", help="default: %(default)s"
     )
-    given = parser.parse_args()
-    where = given.results / "index.json"
+    args = parser.parse_args()
+    where = args.results / "index.json"
     index = read_index(where)
     for run in index.finished:
         check_run(index.root / str(run.path))
-    settings = {**read_json(given.results / "experiment.json"), "machine": index.machine.class_name}
+    settings = {**read_json(args.results / "experiment.json"), "machine": index.machine.class_name}
     plan = make_plan(load_experiment(settings, "experiment.json"), index.root, check=False)
     refuse_changed(index, plan, where)
     files = collect(index, where, made_from(plan))
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:
         redraw(index, where, Path(folder), read_claims(ROOT))
-        found = compare_tables(given.results, Path(folder))
+        found = compare_tables(args.results, Path(folder))
         if wrong := found.differing + found.new:
-            where = f"{given.results}/{wrong[0]}"
+            where = f"{args.results}/{wrong[0]}"
             raise EvengroundError("tables or figures are not those of the runs", where, MAKE)
         if name_a_card(files):
             index, files = without_uuids(files, Path(folder, "bare"))
-        pack(index, without_mirrors(files, Path(folder)), given.output)
+        pack(index, without_mirrors(files, Path(folder)), args.output)
     lost = len(index.runs) - len(index.finished)
     print(
-        f"{given.output}: {len(index.finished)} runs of {index.machine.class_name}"
-        f"{f', {lost} did not finish' if lost else ''}; {given.output.stat().st_size / 1e6:.1f} MB"
+        f"{args.output}: {len(index.finished)} runs of {index.machine.class_name}"
+        f"{f', {lost} did not finish' if lost else ''}; {args.output.stat().st_size / 1e6:.1f} MB"
     )
 
 
@@ -77,7 +77,7 @@ def refuse_changed(index: Index, plan: Plan, where: Path) -> None:
     ]
     if other:
         what = f"code, locks or settings are not those of the run {other[0].name} any more"
-        raise EvengroundError(what, str(where), "go back to them, or call the pipeline again")
+        raise EvengroundError(what, str(where), "go back to them, or run the pipeline again")
 
 
 def made_from(plan: Plan) -> list[Path]:

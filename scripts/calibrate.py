@@ -33,17 +33,17 @@ def main() -> None:
     parser.add_argument(
         "--pipeline", type=int, nargs="+", default=[], help="processes this ends with"
     )
-    given = parser.parse_args()
-    end_with(given.pipeline)
-    machine = this_machine(given.gpu)
+    args = parser.parse_args()
+    end_with(args.pipeline)
+    machine = this_machine(args.gpu)
     here = machine.name
-    if given.machine != here:
+    if args.machine != here:
         raise EvengroundError(
-            f"the sampler of '{given.machine}' cannot be calibrated on another machine",
+            f"the sampler of '{args.machine}' cannot be calibrated on another machine",
             f"this one, {socket.gethostname()}, is '{here}': {machine.choice.fault or machine.description}",
-            machine.choice.fix or "mend what is asked for its kind of node in `nodes`",
+            machine.choice.fix or "fix what is asked for its kind of node in `nodes`",
         )
-    given.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     print("calibrating the sampler (once per machine, about 30 s) ...", flush=True)
     command = [
         sys.executable,
@@ -51,17 +51,17 @@ def main() -> None:
         "evenground.sidecar",
         "calibrate",
         "--output",
-        str(given.output),
+        str(args.output),
     ]
     if machine.choice.chosen:
         command += ["--gpu", machine.choice.chosen.uuid]
     env = {**os.environ, "PYTHONPATH": str(_path.ROOT / "src")}
     with alone():
         status = subprocess.run(command, env=env, preexec_fn=end_with_this_script).returncode
-    if status not in (PASSED, MISSED) or not given.output.is_file():
+    if status not in (PASSED, MISSED) or not args.output.is_file():
         # That the sampler is not known to be good is a result, which the table shows; trainings go on.
         write_json(
-            given.output, {"schema": 1, "passed": False, "figures": {"calibration": failed(status)}}
+            args.output, {"schema": 1, "passed": False, "figures": {"calibration": failed(status)}}
         )
     if status != PASSED:
         print(

@@ -18,9 +18,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, help="what the engine was asked for")
     parser.add_argument("--network", choices=["mlp", "cnn"])
     parser.add_argument("--linger-s", type=float)
-    given = vars(parser.parse_args())
-    path = given.pop("events")
-    events = check_file(path, Expected(**given))
+    args = vars(parser.parse_args())
+    path = args.pop("events")
+    events = check_file(path, Expected(**args))
     print(f"{path}: {len(events)} events, complete and in order")
 
 

@@ -61,13 +61,13 @@ def main() -> None:
     parser.add_argument(
         "--output-dir", type=Path, default=Path("compared"), help="default: %(default)s"
     )
-    given = parser.parse_args()
-    sources = [given.a, *given.b]
+    args = parser.parse_args()
+    sources = [args.a, *args.b]
     with tempfile.TemporaryDirectory(prefix="evenground-compare-") as scratch:
         named = enumerate(zip(side_names(sources), sources, strict=True))
         report(
             [read(name, source, Path(scratch, str(k))) for k, (name, source) in named],
-            given.output_dir,
+            args.output_dir,
         )
 
 
@@ -114,29 +114,29 @@ def of_class(machine: str) -> Index:
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     parts = make_study({**settings, "machine": machine}, ROOT).parts
     if len(parts) > 1:
-        todo = f"compare parts: {Path(parts[0].results)} and others there"
+        fix = f"compare parts: {Path(parts[0].results)} and others there"
         raise EvengroundError(
-            f"with lists, params.yaml wants {len(parts)} parts of this class", machine, todo
+            f"with lists, params.yaml wants {len(parts)} parts of this class", machine, fix
         )
     plan = parts[0].plan
     content = json.loads(json.dumps(build_index(plan.content(), ROOT)))
     return parse_index(content, ROOT, ROOT / "results/runs" / machine)
 
 
-def report(given: Sequence[Given], to: Path) -> None:
+def report(args: Sequence[Given], to: Path) -> None:
     """Write and show what each side measured, its ratios of engines, and which verdicts agree."""
-    sides = [one.side for one in given]
+    sides = [one.side for one in args]
     first, *others = sides
     found = {other.name: differences(first.index, other.index) for other in others}
     tables = {
         "engines_by_machine": engines_by_machine(sides),
         "ratios_by_machine": ratios_by_machine(sides),
-        "agreement": agreement({one.side.name: one.verdicts for one in given}),
+        "agreement": agreement({one.side.name: one.verdicts for one in args}),
         "differences": against_first(sides, lambda _, b: found[b.name]),
         "measures": against_first(sides, measures),
         "ratios": against_first(sides, ratios),
     }
-    lines = _note(given, warnings({side.name: side.index for side in sides}, found))
+    lines = _note(args, warnings({side.name: side.index for side in sides}, found))
     note = "\n".join(f"- {line}" for line in lines)
     for name, (heading, columns) in COMPARED.items():
         write_csv(tables[name], to / f"{name}.csv")
@@ -148,18 +148,18 @@ def report(given: Sequence[Given], to: Path) -> None:
     _show(note, tables, to)
 
 
-def _note(given: Sequence[Given], warned: Sequence[str]) -> list[str]:
+def _note(args: Sequence[Given], warned: Sequence[str]) -> list[str]:
     """Warnings first, then what the sides are."""
-    letters = [*(("a: ", "b: ") if len(given) == 2 else ("a: ",)), *[""] * len(given)]
-    told = [f"{letter}{_side(one)}" for letter, one in zip(letters, given, strict=False)]
+    letters = [*(("a: ", "b: ") if len(args) == 2 else ("a: ",)), *[""] * len(args)]
+    told = [f"{letter}{_side(one)}" for letter, one in zip(letters, args, strict=False)]
     return [*warned, *told]
 
 
-def _side(given: Given) -> str:
-    index, now = given.side.index, "; its verdicts: none are recorded there, so judged now"
+def _side(args: Given) -> str:
+    index, now = args.side.index, "; its verdicts: none are recorded there, so judged now"
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`)"
     done = f"{len(index.finished)} of {len(index.runs)} runs"
-    return f"`{given.side.name}`, {machine}, {index.deployment}, {done}{now if given.judged_now else ''}."
+    return f"`{args.side.name}`, {machine}, {index.deployment}, {done}{now if args.judged_now else ''}."
 
 
 def _show(note: str, tables: dict[str, pd.DataFrame], to: Path) -> None:

@@ -14,7 +14,7 @@ from evenground.made import Digests, fault
 from evenground.runs.index import missed_goals, unfinished
 
 MENDS = {
-    "this": "their logs are under results/attempts; call again to try them again",
+    "this": "their logs are under results/attempts; run again to try them again",
     "another": "have them trained on that class of machine, or set machine: here to train all of it here",
 }
 
@@ -28,14 +28,14 @@ def main() -> None:
     parser.add_argument(
         "--machine", choices=MENDS, required=True, help="whether the runs' machine is this one"
     )
-    given = parser.parse_args()
-    indexes = [read_json(path) for path in given.index]
-    names = [figure["name"] for figure in read_json(given.figures)]
-    tables = given.figures.parent.parent / "tables"
+    args = parser.parse_args()
+    indexes = [read_json(path) for path in args.index]
+    names = [figure["name"] for figure in read_json(args.figures)]
+    tables = args.figures.parent.parent / "tables"
     print(f"report:  {tables.parent}/report.html")
     print(f"tables:  {tables}/  figures ({len(names)}):")
-    print("\n".join(f"  {given.figures.parent / name}.svg" for name in names), flush=True)
-    refuse_faults(given.records)
+    print("\n".join(f"  {args.figures.parent / name}.svg" for name in names), flush=True)
+    refuse_faults(args.records)
     if missed := sorted({goal for index in indexes for goal in missed_goals(index, Path())}):
         print(
             f"the sampler misses {len(missed)} goals here ({missed[0]}, ...): {tables}/calibration.md"
@@ -48,9 +48,9 @@ def main() -> None:
             f"{len(lost)} of {wanted} wanted runs did not finish; the first: {first['dataset']} "
             f"{first['engine']} r{first['repetition']}: {first['reason'] or 'not recorded'}",
             f"{tables}/runs.md",
-            MENDS[given.machine],
+            MENDS[args.machine],
         )
-    write_json(given.output, {"schema": 1, "runs": wanted, "figures": names})
+    write_json(args.output, {"schema": 1, "runs": wanted, "figures": names})
 
 
 def refuse_faults(records: Sequence[Path]) -> None:
@@ -59,7 +59,7 @@ def refuse_faults(records: Sequence[Path]) -> None:
     for why in (fault(record, digests) for record in records):
         if why is not None:
             what = f"not everything is as it was drawn: {why or 'a step left no record'}"
-            raise EvengroundError(what, "results", "call again: it is made again")
+            raise EvengroundError(what, "results", "run again: it is made again")
 
 
 if __name__ == "__main__":

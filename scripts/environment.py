@@ -266,7 +266,7 @@ def run(what: str, command: list[str], env: Mapping[str, str]) -> None:
     if status:
         version = "{}.{}.{}".format(*sys.version_info)
         said = f"exit code {status} from {tool} for Python {version}, which says why above"
-        raise SystemExit(f"error: cannot {what}: {said}: {MENDS} has the mends")
+        raise SystemExit(f"error: cannot {what}: {said}: {MENDS} has the fixes")
 
 
 def cli(main: Callable[[], None]) -> None:

@@ -22,12 +22,10 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, required=True, help="folder written by tables.py")
     parser.add_argument("--output-dir", type=Path, required=True)
     add_arguments(parser)
-    given = parser.parse_args()
-    with recorded(given):
-        names = draw_all(
-            read_material(given.index, given.normalised, given.tables), given.output_dir
-        )
-    print(f"drew {len(names)} figures: {given.output_dir}")
+    args = parser.parse_args()
+    with recorded(args):
+        names = draw_all(read_material(args.index, args.normalised, args.tables), args.output_dir)
+    print(f"drew {len(names)} figures: {args.output_dir}")
 
 
 if __name__ == "__main__":

@@ -26,14 +26,14 @@ def main() -> None:
         "--written", type=Path, nargs="+", help="the tables that were written of them"
     )
     add_arguments(parser)
-    given = parser.parse_args()
-    explained = [read_explained(path) for path in given.explained]
-    if given.output_dir:
+    args = parser.parse_args()
+    explained = [read_explained(path) for path in args.explained]
+    if args.output_dir:
         of = [one.folder / name for one in explained for name in one.files]
-        with recorded(given, of):
-            write_table(explained, given.output_dir)
+        with recorded(args, of):
+            write_table(explained, args.output_dir)
     else:
-        conclude(explained, given.written)
+        conclude(explained, args.written)
 
 
 def conclude(explained: Sequence[Explained], tables: Sequence[Path]) -> None:
@@ -45,7 +45,7 @@ def conclude(explained: Sequence[Explained], tables: Sequence[Path]) -> None:
         names = ", ".join(f"{one.run.dataset} {one.run.engine}" for one in failed)
         what = f"{len(failed)} of {len(explained)} extra trainings failed: {names}"
         raise EvengroundError(
-            what, str(failed[0].folder / "train.log"), "mend the cause and call again"
+            what, str(failed[0].folder / "train.log"), "fix the cause and run again"
         )
 
 

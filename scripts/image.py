@@ -89,13 +89,13 @@ def main() -> None:
     )
     parser.add_argument("--experiment", type=Path, help="experiment.json of the deployment")
     parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
-    given = parser.parse_args()
+    args = parser.parse_args()
     begin = base()
-    image = image_of(Path(), given.environment, begin, image_dir())
+    image = image_of(Path(), args.environment, begin, image_dir())
     if not is_there(image):
-        check_digest(image, None, given.recorded)
-        make(image, begin, given.log)
-    call = call_of(Told.of(given.told)) if given.told else None
+        check_digest(image, None, args.recorded)
+        make(image, begin, args.log)
+    call = call_of(Told.of(args.told)) if args.told else None
     labels = labels_of(image, call)
     if (labels.get(RECIPE_LABEL), labels.get(BASE_LABEL)) != (image.recipe, begin.identity):
         raise EvengroundError(
@@ -104,10 +104,10 @@ def main() -> None:
             "move it away to have it built, or copy in the one that the pipeline built at this commit",
         )
     record = take_record(image.file, labels, unpacked_bytes(image))
-    check_digest(image, record.sha256, given.recorded)
-    record.write(given.record)
+    check_digest(image, record.sha256, args.recorded)
+    record.write(args.record)
     if call:
-        study = make_study(read_json(given.experiment), Path.cwd(), str(given.experiment))
+        study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
         found = [probe(image, wanted_of([part.plan for part in study.parts]), call)]
         say_what_flags(found)
         refuse_lacks(found, "deployment: apptainer")
@@ -137,8 +137,8 @@ def build(image: Image, begin: Base, log: Path) -> None:
     """Build the image under a passing name, then give it its own: no half image is ever taken for whole."""
     print(f"building the image of '{image.environment}' (once per recipe; {log}) ...", flush=True)
     partial = image.file.with_suffix(".part")
-    given = build_arguments(Path(), image, begin)
-    words = [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
+    args = build_arguments(Path(), image, begin)
+    words = [word for name, value in args.items() for word in ("--build-arg", f"{name}={value}")]
     command = ["apptainer", "build", "--force", "--mksquashfs-args", COMPRESSION, *words]
     command += [str(partial), str(definition(Path(), image.environment))]
     env = {**site_settings.for_image(os.environ), TEMPORARY: str(building_folder(image))}
@@ -179,9 +179,9 @@ def labels_of(image: Image, call: Call | None) -> dict[str, str]:
     told = run(["inspect", "--json", "--labels", str(image.file)])
     started = told if told.returncode else run(["exec", "--cleanenv", str(image.file), "true"])
     if started.returncode:
-        seen, mend = why_not_started(started.stderr, image, call)
+        seen, fix = why_not_started(started.stderr, image, call)
         raise EvengroundError(
-            f"the image of '{image.environment}' cannot be run: {seen}", str(image.file), mend
+            f"the image of '{image.environment}' cannot be run: {seen}", str(image.file), fix
         )
     found = json.loads(told.stdout)["data"]["attributes"]["labels"]
     return {name: value for name, value in sorted(found.items()) if name.startswith(OWN_LABELS)}

@@ -19,13 +19,13 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     add_arguments(parser)
-    given = parser.parse_args()
-    plan = read_json(given.plan)
+    args = parser.parse_args()
+    plan = read_json(args.plan)
     index = build_index(plan, Path())
     # Another run in the place of one, or another calibration, is another index.
     manifests = [Path(run["path"], MANIFEST) for run in index["runs"] if run["path"]]
-    with recorded(given, [*manifests, Path(plan["calibration"])]):
-        write_json(given.output, {**index, "lines": count_lines(plan["engines"], Path())})
+    with recorded(args, [*manifests, Path(plan["calibration"])]):
+        write_json(args.output, {**index, "lines": count_lines(plan["engines"], Path())})
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, required=True, help="parts.json of the deployment")
     parser.add_argument("--output", type=Path, required=True)
     add_arguments(parser)
-    given = parser.parse_args()
-    with recorded(given):
-        write_json(given.output, indexes(read_parts(given.parts)))
+    args = parser.parse_args()
+    with recorded(args):
+        write_json(args.output, indexes(read_parts(args.parts)))
 
 
 if __name__ == "__main__":

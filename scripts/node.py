@@ -18,15 +18,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="results/nodes/KIND.json")
     parser.add_argument("--gpu", default=AUTO, help="`gpu` of the experiment")
-    given = parser.parse_args()
-    machine = this_machine(given.gpu)
+    args = parser.parse_args()
+    machine = this_machine(args.gpu)
     about = {
         "class": machine.name,
         "description": machine.description,
         "host": socket.gethostname(),
     }
-    write_json(given.output, {"schema": 1, **about, **machine.facts})
-    print(f"nodes of the kind '{given.output.stem}': {machine.description}; class {machine.name}")
+    write_json(args.output, {"schema": 1, **about, **machine.facts})
+    print(f"nodes of the kind '{args.output.stem}': {machine.description}; class {machine.name}")
     if machine.choice.fault:
         print(f"no card is chosen there: {machine.choice.fault}: {machine.choice.fix}")
 

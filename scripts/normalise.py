@@ -18,11 +18,11 @@ def main() -> None:
     parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
     parser.add_argument("--output-dir", type=Path, required=True)
     add_arguments(parser)
-    given = parser.parse_args()
-    with recorded(given):
-        index = read_index(given.index)
-        write_normalised(index, given.output_dir)
-    print(f"normalised {len(index.finished)} of {len(index.runs)} wanted runs: {given.output_dir}")
+    args = parser.parse_args()
+    with recorded(args):
+        index = read_index(args.index)
+        write_normalised(index, args.output_dir)
+    print(f"normalised {len(index.finished)} of {len(index.runs)} wanted runs: {args.output_dir}")
 
 
 if __name__ == "__main__":

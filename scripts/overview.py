@@ -17,10 +17,10 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, required=True, help="parts.json of the deployment")
     parser.add_argument("--output-dir", type=Path, required=True, help="folder of the deployment")
     add_arguments(parser)
-    given = parser.parse_args()
-    with recorded(given):
-        parts = write_all(given.parts, given.output_dir)
-    print(f"overview of {len(parts.parts)} parts: {given.output_dir}/report.html")
+    args = parser.parse_args()
+    with recorded(args):
+        parts = write_all(args.parts, args.output_dir)
+    print(f"overview of {len(parts.parts)} parts: {args.output_dir}/report.html")
 
 
 if __name__ == "__main__":

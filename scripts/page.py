@@ -22,11 +22,11 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True)
     add_arguments(parser)
-    given = parser.parse_args()
-    with recorded(given):
-        write_page(given.index, given.results, given.output, os.environ.get(COMMAND))
+    args = parser.parse_args()
+    with recorded(args):
+        write_page(args.index, args.results, args.output, os.environ.get(COMMAND))
     print(
-        f"report: {given.output} ({given.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)"
+        f"report: {args.output} ({args.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)"
     )
 
 

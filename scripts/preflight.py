@@ -35,13 +35,13 @@ def main() -> None:
         "--experiment", type=Path, required=True, help="experiment.json of the deployment"
     )
     parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
-    given = parser.parse_args()
-    study = make_study(read_json(given.experiment), Path.cwd(), str(given.experiment))
+    args = parser.parse_args()
+    study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
     plans = [part.plan for part in study.parts]
     if not study.first.experiment.nodes:
         hold(study.first.here)
     findings = check(
-        plans, prepared(study, given.told), all_mirrors(study.first.experiment.mirrors), answers
+        plans, prepared(study, args.told), all_mirrors(study.first.experiment.mirrors), answers
     )
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)

@@ -27,17 +27,17 @@ def main() -> None:
     parser.add_argument("--ours", nargs="*", default=[], help="what the pipeline itself binds")
     parser.add_argument("--container", default="", help="what Apptainer calls the image")
     parser.add_argument("--card", default="", help="UUID of the card on which CUDA is tried")
-    given = parser.parse_args()
+    args = parser.parse_args()
     try:
-        mounts = foreign_mounts(_path.ROOT, given.ours)
+        mounts = foreign_mounts(_path.ROOT, args.ours)
     except OSError:
         # Then /proc is missing, which the gate finds by itself.
         mounts = []
     in_copy = [place for place in mounts if is_below(place, str(_path.ROOT))]
-    seen = look([*given.files, *in_copy], given.folders, given.token, given.python, given.card)
-    if given.image:
-        seen = replace(seen, replaced=replaced(given.image))
-    print(json.dumps(asdict(replace(seen, container=given.container, mounts=mounts))))
+    seen = look([*args.files, *in_copy], args.folders, args.token, args.python, args.card)
+    if args.image:
+        seen = replace(seen, replaced=replaced(args.image))
+    print(json.dumps(asdict(replace(seen, container=args.container, mounts=mounts))))
 
 
 def replaced(record: Path) -> str:

@@ -106,7 +106,7 @@ def dvc_at_rest(root: Path) -> Iterator[None]:
             yield
     except (DvcException, OSError) as error:
         what = "DVC cannot be asked" if isinstance(error, DvcException) else "a file cannot be read"
-        raise EvengroundError(f"{what}: {error}", str(root), "mend that and call again") from None
+        raise EvengroundError(f"{what}: {error}", str(root), "fix that and run again") from None
 
 
 def refuse_all(root: Path) -> None:
@@ -118,20 +118,20 @@ def refuse_all(root: Path) -> None:
     )
 
 
-def say(old: list[Old], given: argparse.Namespace) -> None:
+def say(old: list[Old], args: argparse.Namespace) -> None:
     """Print what goes, and how."""
     print("\n".join(listing(old)), flush=True)
-    if not given.yes:
+    if not args.yes:
         words = ["evenground", "prune"]
-        for file in given.keep:
+        for file in args.keep:
             words += ["--keep", str(file)]
         print(f"nothing was removed; to remove them: {shlex.join([*words, '--yes'])}")
 
 
 def main() -> None:
-    given = arguments()
+    args = arguments()
     root = _path.ROOT
-    kept = places_kept(given.keep)
+    kept = places_kept(args.keep)
     with dvc_at_rest(root):
         # From here on nothing waits: what a call of Snakemake just finished is in the plan that is read now.
         refuse_busy(root)
@@ -142,8 +142,8 @@ def main() -> None:
             return
         if not named:
             refuse_all(root)
-        say(old, given)
-        if given.yes:
+        say(old, args)
+        if args.yes:
             remove(root, old)
             print(f"removed\n{AFTER}")
 

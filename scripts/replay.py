@@ -23,13 +23,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="evenground replay", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--output-dir", type=Path, help="default: replayed/NAME_OF_THE_BUNDLE")
-    given = parser.parse_args()
-    to = given.output_dir or Path("replayed", given.bundle.stem)
+    args = parser.parse_args()
+    to = args.output_dir or Path("replayed", args.bundle.stem)
     command = shlex.join(["./evenground", "replay", *sys.argv[1:]])
-    where = unpack(given.bundle, to)
+    where = unpack(args.bundle, to)
     results = where.parent
     try:
-        with blamed_on(given.bundle, to):
+        with blamed_on(args.bundle, to):
             aside = set_unreadable_aside(where)
             index = read_index(where)
             runs = f"{len(index.finished)} runs of {index.machine.class_name}"
@@ -44,7 +44,7 @@ def main() -> None:
         print(f"new in this version of evenground, not in the bundle: {', '.join(found.new)}")
     if not found.same + found.differing:
         raise EvengroundError(
-            "it holds no table to compare with", str(given.bundle), "take the redrawn ones"
+            "it holds no table to compare with", str(args.bundle), "take the redrawn ones"
         )
     if found.differing:
         more = f" and {len(found.differing) - NAMED} more" if len(found.differing) > NAMED else ""

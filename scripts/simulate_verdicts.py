@@ -19,13 +19,13 @@ def main() -> None:
         "--experiments", type=int, default=2000, help="of each cell; default: %(default)s"
     )
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    given = parser.parse_args()
-    if given.experiments < 1:
+    args = parser.parse_args()
+    if args.experiments < 1:
         raise EvengroundError(
             "no experiment to simulate", "--experiments", "give a number from 1 on"
         )
     claim = next(one for one in read_claims(ROOT).claims.claims if one.id == CLAIM)
-    for line in report(claim, given.experiments, given.seed):
+    for line in report(claim, args.experiments, args.seed):
         print(line, flush=True)
 
 

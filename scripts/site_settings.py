@@ -91,7 +91,7 @@ def pip_settings(given: Mapping[str, str] = os.environ) -> dict[str, str]:
         except (ConfigParserError, ValueError) as error:
             said = " ".join(str(error).split())
             what = f"error: pip's settings cannot be read ({path})"
-            raise SystemExit(f"{what}: {said}: mend that file") from None
+            raise SystemExit(f"{what}: {said}: fix that file") from None
         for section in PIP_SECTIONS:
             if parser.has_section(section):
                 found |= {(section, _pip_key(key)): value for key, value in parser.items(section)}
@@ -181,7 +181,7 @@ def uv_settings(given: Mapping[str, str] = os.environ) -> dict[str, Any]:
             continue
         except ValueError as error:
             raise SystemExit(
-                f"error: uv's settings cannot be read ({path}): {error}: mend that file"
+                f"error: uv's settings cannot be read ({path}): {error}: fix that file"
             ) from None
         own = content.get("pip")
         for key, value in {**content, **(own if isinstance(own, dict) else {})}.items():

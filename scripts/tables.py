@@ -22,11 +22,11 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, help="file for the main numbers, as JSON")
     add_arguments(parser)
-    given = parser.parse_args()
-    with recorded(given):
-        index = read_index(given.index)
-        write_tables(index, given.normalised, given.output_dir, given.metrics)
-    print(f"tables of {len(index.finished)} of {len(index.runs)} wanted runs: {given.output_dir}")
+    args = parser.parse_args()
+    with recorded(args):
+        index = read_index(args.index)
+        write_tables(index, args.normalised, args.output_dir, args.metrics)
+    print(f"tables of {len(index.finished)} of {len(index.runs)} wanted runs: {args.output_dir}")
 
 
 if __name__ == "__main__":

@@ -62,65 +62,63 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    given = arguments()
-    end_with(given.pipeline)
-    if given.call:
-        refuse_ended(Path.cwd(), given.call)
-    if restored(Path.cwd(), given.place, given.attempt):
+    args = arguments()
+    end_with(args.pipeline)
+    if args.call:
+        refuse_ended(Path.cwd(), args.call)
+    if restored(Path.cwd(), args.place, args.attempt):
         return
-    experiment = load_experiment(read_json(given.experiment), str(given.experiment))
+    experiment = load_experiment(read_json(args.experiment), str(args.experiment))
     # Asked once: another answer to a second question could be a training on another card.
     here = this_machine(experiment.gpu)
-    lost = why_none(given, here)
+    lost = why_none(args, here)
     if lost:
-        give_up(Path.cwd(), given.place, given.attempt, experiment.deployment, lost)
-        say(" ".join([*given.place.parts[1:3], given.place.name]), lost)
+        give_up(Path.cwd(), args.place, args.attempt, experiment.deployment, lost)
+        say(" ".join([*args.place.parts[1:3], args.place.name]), lost)
         return
     # Which engines are installed was asked when the run was planned.
     plan = make_plan(experiment, Path.cwd(), check=False, here=here)
-    run = plan.find(given.place)
-    above = given.experiment.parent
+    run = plan.find(args.place)
+    above = args.experiment.parent
     part = f" of {above.name}" if above.parent.name == PARTS else ""
     shown = f"[{run.order}/{len(plan.runs)}{part}] {run.dataset} {run.engine} r{run.repetition}"
-    note = " (with a warm-up before it)" if given.warm_up == "yes" else ""
+    note = " (with a warm-up before it)" if args.warm_up == "yes" else ""
     print(f"{shown}: training{note} ...", file=sys.stderr, flush=True)
-    python = Path(given.python) if given.python else None
-    image = read_record(Path(given.image)) if given.image else None
+    python = Path(args.python) if args.python else None
+    image = read_record(Path(args.image)) if args.image else None
     if image:
         check_inside(image)
     training = Training(
         plan=plan,
         run=run,
-        attempt=given.attempt,
+        attempt=args.attempt,
         python=python,
-        warm_up=given.warm_up == "yes",
-        cold_start=given.cold_start == "yes",
+        warm_up=args.warm_up == "yes",
+        cold_start=args.cold_start == "yes",
         image=image,
-        container=given.container,
-        mounted=given.mounted,
-        source=given.source,
-        call=given.call,
-        job=given.job,
+        container=args.container,
+        mounted=args.mounted,
+        source=args.source,
+        call=args.call,
+        job=args.job,
     )
     outcome = train(training)
     say(shown, outcome, headline(training.place) if outcome.reason is None else "")
 
 
-def why_none(given: argparse.Namespace, here: Machine) -> Outcome | None:
+def why_none(args: argparse.Namespace, here: Machine) -> Outcome | None:
     """The outcome of an attempt that is not made: an earlier job lost it, or the machine is another one."""
-    mark = (
-        begun(Path(ATTEMPTS, given.place, str(given.attempt)), given.call) if given.call else None
-    )
+    mark = begun(Path(ATTEMPTS, args.place, str(args.attempt)), args.call) if args.call else None
     if mark:
-        return outcome_of(mark, given.state)
-    wanted = given.place.parts[0]
+        return outcome_of(mark, args.state)
+    wanted = args.place.parts[0]
     if wanted == here.name:
         return None
     seen = f"this one, {socket.gethostname()}, is '{here.name}', {here.description}"
-    mend = "train on that machine; a container must see the same cores and GPUs as what is outside of it"
+    fix = "train on that machine; a container must see the same cores and GPUs as what is outside of it"
     if here.choice.fault:
-        seen, mend = f"{seen}: {here.choice.fault}", f"{here.choice.fix}; or {mend}"
-    return Outcome("other-machine", f"'{wanted}' is another machine ({seen}): {mend}")
+        seen, fix = f"{seen}: {here.choice.fault}", f"{here.choice.fix}; or {fix}"
+    return Outcome("other-machine", f"'{wanted}' is another machine ({seen}): {fix}")
 
 
 def say(shown: str, outcome: Outcome, good: str = "") -> None:

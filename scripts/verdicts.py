@@ -41,20 +41,20 @@ def main() -> None:
         help="in place of those of the index; repeatable",
     )
     add_arguments(parser)
-    given = parser.parse_args()
-    with recorded(given):
-        index, source = read_index(given.index), read_claims(ROOT, given.claims.resolve())
+    args = parser.parse_args()
+    with recorded(args):
+        index, source = read_index(args.index), read_claims(ROOT, args.claims.resolve())
         judged = write_verdicts(
             index,
-            measured(index, given.normalised, given.quality),
+            measured(index, args.normalised, args.quality),
             source,
-            tables=given.output_dir,
-            record=given.record,
-            stand_ins=stand_ins(given.stand_in),
+            tables=args.output_dir,
+            record=args.record,
+            stand_ins=stand_ins(args.stand_in),
         )
         told = summary(judged, look_of(index))
     print("\n".join(told).replace("**", ""))
-    print(f"verdicts: {given.output_dir}/verdicts.md, behind them: {given.record}")
+    print(f"verdicts: {args.output_dir}/verdicts.md, behind them: {args.record}")
 
 
 def measured(index: Index, normalised: Path | None, quality: Path | None) -> Measured:
@@ -68,14 +68,14 @@ def measured(index: Index, normalised: Path | None, quality: Path | None) -> Mea
     return read_measured(index, normalised, quality)
 
 
-def stand_ins(given: list[str] | None) -> dict[str, str] | None:
+def stand_ins(args: list[str] | None) -> dict[str, str] | None:
     """Role or dataset -> who plays it; None where nothing was given."""
-    for one in given or []:
+    for one in args or []:
         if one.count("=") != 1:
             raise EvengroundError(
                 f"not ROLE=NAME: '{one}'", "--stand-in", "as in --stand-in elixir=jax"
             )
-    return dict(one.split("=") for one in given) if given else None
+    return dict(one.split("=") for one in args) if args else None
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def write_zip(files: Mapping[str, bytes], to: Path) -> Path:
     return to
 
 
-def mended(files: Mapping[str, bytes]) -> Files:
+def fixed(files: Mapping[str, bytes]) -> Files:
     """The same files with every checksum right: of manifests, the index, the calibration and the list."""
     new = dict(files)
     index = _json(new, INDEX)
@@ -130,7 +130,7 @@ def changed(files: Mapping[str, bytes], name: str, change: Callable[[Any], None]
     """The same files, the JSON in `name` changed in place by `change`, every checksum right."""
     content = json.loads(files[name])
     change(content)
-    return mended({**files, name: json.dumps(content).encode()})
+    return fixed({**files, name: json.dumps(content).encode()})
 
 
 def call(script: Callable[[], None], *words: object) -> int:

@@ -141,12 +141,12 @@ def test_a_file_that_is_named_takes_the_users_place_and_the_empty_one_that_of_al
 def test_a_broken_file_of_pip_or_uv_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("index-url = x\n")
     with pytest.raises(
-        SystemExit, match=r"pip's settings cannot be read \(.*pip.conf\): .*: mend"
+        SystemExit, match=r"pip's settings cannot be read \(.*pip.conf\): .*: fix"
     ) as ended:
         site_settings.pip_settings({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
     assert "\n" not in str(ended.value)
     (tmp_path / "uv.toml").write_text("index-url = \n")
-    with pytest.raises(SystemExit, match=r"uv's settings cannot be read \(.*uv.toml\): .*: mend"):
+    with pytest.raises(SystemExit, match=r"uv's settings cannot be read \(.*uv.toml\): .*: fix"):
         site_settings.uv_settings({"UV_CONFIG_FILE": str(tmp_path / "uv.toml")})
 
 

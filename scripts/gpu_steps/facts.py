@@ -18,7 +18,7 @@ from gpu_steps.bench import MIB, ROOT, Bench, last_line, mib
 from gpu_steps.report import Failed, Skip
 
 NOBODY = 65534
-SHORTEST_UUID = 4
+MIN_UUID = 4
 CLASS = """
 import json
 from evenground.runs.machine import this_machine
@@ -94,9 +94,7 @@ def _handles(bench: Bench, nvml: Any) -> dict[int, Any]:
 def _chosen(nvml: Any, handles: dict[int, Any], wanted: str) -> Candidate:
     found = [one for index, card in handles.items() for one in _candidates(nvml, str(index), card)]
     for one in found:
-        if wanted in ("", one.label) or (
-            len(wanted) > SHORTEST_UUID and one.uuid.startswith(wanted)
-        ):
+        if wanted in ("", one.label) or (len(wanted) > MIN_UUID and one.uuid.startswith(wanted)):
             return one
     known = ", ".join(one.label for one in found)
     raise Failed(

@@ -15,7 +15,7 @@ from typing import ParamSpec
 OK, NO, SKIPPED = "ok", "NO", "skipped"
 FIGURE_CHARACTERS = 300
 UUID = re.compile(r"\b((?:GPU|MIG)-[0-9a-f]{8})-[0-9a-f-]{10,}", re.IGNORECASE)
-SHORTEST_NAME = 3
+MIN_NAME = 3
 Given = ParamSpec("Given")
 TITLES = ("step", "asked", "figure", "expected", "verdict", "s")
 
@@ -96,7 +96,7 @@ def scrubbed(text: str) -> str:
     line = UUID.sub(r"\1", " ".join(text.split()))
     line = line.replace(str(Path.home()), "~") if str(Path.home()) != "/" else line
     for name, instead in ((socket.gethostname(), "HOST"), (_user(), "USER")):
-        if len(name) >= SHORTEST_NAME and name != "root":
+        if len(name) >= MIN_NAME and name != "root":
             line = re.sub(rf"\b{re.escape(name)}\b", instead, line)
     return line if len(line) <= FIGURE_CHARACTERS else line[: FIGURE_CHARACTERS - 2] + " …"
 

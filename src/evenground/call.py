@@ -66,7 +66,7 @@ def _refuse(root: Path, lock: IO[str]) -> NoReturn:
     raise EvengroundError(
         "another call of the pipeline is at work in this folder",
         f"{root}, process {process[0] if process else 'unknown'}",
-        "wait for it to end, then call again",
+        "wait for it to end, then run again",
     )
 
 
@@ -104,7 +104,7 @@ def end_with(pids: list[int]) -> None:
         watched = [os.pidfd_open(pid) for pid in pids]
     except ProcessLookupError:
         raise EvengroundError(
-            "what called this has ended", f"processes {pids}", "call again"
+            "what called this has ended", f"processes {pids}", "run again"
         ) from None
 
     def wait() -> None:

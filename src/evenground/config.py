@@ -29,7 +29,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 GPU = r"^(auto|[0-9]{1,4}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9A-Za-z/-]{1,100})$"
 OptionValue = bool | int | float | str
-MOST_POINTS = 1000
+MAX_POINTS = 1000
 # Of fewer repetitions there is no interval of pairs (analysis/statistics.py).
 MIN_LOOK, MAX_LOOKS = 4, 10
 MAX_REPETITIONS = 10_000
@@ -301,8 +301,8 @@ def expand(given: Mapping[str, Any], where: str = "params.yaml") -> list[dict[st
     EvengroundError for an empty list and a value that stands twice.
     """
     lists = {name: given[name] for name in ("machine", *SWEPT) if isinstance(given.get(name), list)}
-    if (count := math.prod(map(len, lists.values()))) > MOST_POINTS:
-        what = f"{count:,} points of {', '.join(lists)}, at most {MOST_POINTS:,} are one experiment"
+    if (count := math.prod(map(len, lists.values()))) > MAX_POINTS:
+        what = f"{count:,} points of {', '.join(lists)}, at most {MAX_POINTS:,} are one experiment"
         raise EvengroundError(what, where, "shorten a list, or make two experiments")
     for name, values in lists.items():
         # Python takes True for 1: a truth value is left to the model, which refuses it.
@@ -337,12 +337,12 @@ def _explain(error: ValidationError, where: str) -> EvengroundError:
         known = list(Experiment.model_fields if len(first["loc"]) == 1 else inner.model_fields)
         close = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(known)
-        what, todo = f"unknown key '{key}' = {shown_in(repr(first['input']))}", hint
+        what, fix = f"unknown key '{key}' = {shown_in(repr(first['input']))}", hint
     else:
         message = first["msg"].removeprefix("Value error, ")
         value = shown_in(repr(first["input"]))
-        what, todo = f"'{key}' = {value} is not allowed", f"{message}. {_allowed(key)}"
-    return EvengroundError(what, where, todo + (f" (and {more} more)" if more else ""))
+        what, fix = f"'{key}' = {value} is not allowed", f"{message}. {_allowed(key)}"
+    return EvengroundError(what, where, fix + (f" (and {more} more)" if more else ""))
 
 
 def _allowed(key: str) -> str:

@@ -14,11 +14,11 @@ MAKE_ROOM = "make room and start again; what is complete stays"
 
 
 class EvengroundError(Exception):
-    """A mistake a user can mend: what is wrong, where, and what to do about it."""
+    """A mistake a user can fix: what is wrong, where, and what to do about it."""
 
-    def __init__(self, what: str, where: str, todo: str) -> None:
-        super().__init__(f"{what} ({where}): {todo}")
-        self.what, self.where, self.todo = what, where, todo
+    def __init__(self, what: str, where: str, fix: str) -> None:
+        super().__init__(f"{what} ({where}): {fix}")
+        self.what, self.where, self.fix = what, where, fix
 
 
 def words_of(error: OSError) -> str:
@@ -26,7 +26,7 @@ def words_of(error: OSError) -> str:
     return error.strerror or " ".join(map(str, error.args)) or type(error).__name__
 
 
-def set_aside(*paths: Path | str, then: str = "call the pipeline again") -> str:
+def set_aside(*paths: Path | str, then: str = "run the pipeline again") -> str:
     """What a message says of files or folders that are in the way: they are moved, and nothing is lost."""
     return f"set it aside, which loses nothing, and {then}: ./evenground aside {shlex.join(map(str, paths))}"
 

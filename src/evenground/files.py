@@ -28,8 +28,8 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        todo = BRING_BACK if broken_link(path) else "call the pipeline again to make it"
-        raise EvengroundError(unreadable(path, error), str(path), todo) from None
+        fix = BRING_BACK if broken_link(path) else "run the pipeline again to make it"
+        raise EvengroundError(unreadable(path, error), str(path), fix) from None
     # Beside broken text: a number of thousands of digits, and lists in lists in lists.
     except (ValueError, RecursionError) as error:
         raise EvengroundError(f"not valid JSON: {error}", str(path), set_aside(path)) from None
@@ -247,7 +247,7 @@ def files_below(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise EvengroundError(
-            "a source that decides results is missing", str(path), "mend engine.yaml"
+            "a source that decides results is missing", str(path), "fix engine.yaml"
         )
     return [
         file

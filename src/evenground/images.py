@@ -111,11 +111,11 @@ def copied_in(root: Path, environment: str) -> list[Path]:
             found.append(Path(words[0]))
     for path in found:
         if not (root / path).exists():
-            what, todo = (
+            what, fix = (
                 f"the container of '{environment}' copies in what is not there",
-                "mend %files there",
+                "fix %files there",
             )
-            raise EvengroundError(what, f"{where}: {path}", todo)
+            raise EvengroundError(what, f"{where}: {path}", fix)
     return found
 
 
@@ -243,7 +243,7 @@ def check_inside(image: Record, labels_file: Path = LABELS_INSIDE) -> None:
     inside = read_json(labels_file)
     if any(inside.get(name) != value for name, value in image.labels.items()):
         raise EvengroundError(
-            f"the image {image.name} was replaced during this call", str(labels_file), "call again"
+            f"the image {image.name} was replaced during this call", str(labels_file), "run again"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 # Of a list the first few are told, and of a long text its end: of a path that has the file.
-SHOWN, LONGEST = 3, 200
+SHOWN, MAX_CHARACTERS = 3, 200
 SAME_PARTS = "the same in another order"
 Compared = Mapping[str, Sequence[str]]
 """What runs should have in common -> the parts of it that a run has."""
@@ -80,5 +80,5 @@ def first(words: Sequence[str]) -> str:
 
 def shown(text: str) -> str:
     """A path, or another text of a record, as it can be shown: in one line and not too long."""
-    line = "".join(sign if sign.isprintable() else "?" for sign in text[-LONGEST:])
-    return line if len(text) <= LONGEST else f"…{line}"
+    line = "".join(sign if sign.isprintable() else "?" for sign in text[-MAX_CHARACTERS:])
+    return line if len(text) <= MAX_CHARACTERS else f"…{line}"

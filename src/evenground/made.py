@@ -44,20 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def recorded(given: argparse.Namespace, more: Iterable[Path] = ()) -> Iterator[None]:
+def recorded(args: argparse.Namespace, more: Iterable[Path] = ()) -> Iterator[None]:
     """Make a step, and record what it wrote and of what, where `--made` names a file for it.
 
     `more` are sources beside those of `--of`.
     """
-    sources = [path for path in (*given.of, *more) if _counts(path)]
+    sources = [path for path in (*args.of, *more) if _counts(path)]
     digests = Digests()
     # Before the step: what changes while it works was not what it read.
     of = {str(path): digests[str(path)] for path in sources}
     with replaced() as files:
         yield
-    if given.made:
+    if args.made:
         made = {str(path): sha256_file(path) for path in files}
-        write_json(given.made, {"schema": 1, "of": of, "made": made})
+        write_json(args.made, {"schema": 1, "of": of, "made": made})
 
 
 def _counts(source: Path) -> bool:

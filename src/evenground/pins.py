@@ -105,11 +105,11 @@ def load_pins(root: Path) -> Pins:
     except FileNotFoundError:
         raise EvengroundError("the pins are missing", str(PINS), "restore the file") from None
     except yaml.YAMLError as error:
-        raise EvengroundError(f"broken YAML: {error}", str(PINS), "mend the file") from None
+        raise EvengroundError(f"broken YAML: {error}", str(PINS), "fix the file") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise EvengroundError(f"'{key}': {first['msg']}", str(PINS), "mend that key") from None
+        raise EvengroundError(f"'{key}': {first['msg']}", str(PINS), "fix that key") from None
 
 
 def locked_versions(lock: str) -> dict[str, str]:

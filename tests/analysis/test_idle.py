@@ -16,7 +16,7 @@ from analysis.synthetic import Made, MadeResults, made_run, write_results
 from evenground.analysis.captions import notes
 from evenground.analysis.idle import (
     GPU_UNSEEN,
-    LEAST_S,
+    MIN_S,
     NONE,
     NOT_COVERED,
     Window,
@@ -133,8 +133,8 @@ def test_only_what_is_in_the_training_counts() -> None:
 
 def test_a_window_shorter_than_the_least_is_none() -> None:
     t_s = rows_at(100.0)
-    assert found(t_s, counter(t_s, 2.0, [(3.0, 3.0 + LEAST_S - 0.02)])) == []
-    assert len(found(t_s, counter(t_s, 2.0, [(3.0, 3.0 + LEAST_S + 0.02)]))) == 1
+    assert found(t_s, counter(t_s, 2.0, [(3.0, 3.0 + MIN_S - 0.02)])) == []
+    assert len(found(t_s, counter(t_s, 2.0, [(3.0, 3.0 + MIN_S + 0.02)]))) == 1
 
 
 @pytest.mark.parametrize(

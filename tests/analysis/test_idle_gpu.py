@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import IDLE, WINDOW_S, MadeResults, write_results
 from evenground.analysis.idle import NONE, gpu_rows
-from evenground.analysis.idle_gpu import FARTHEST, Span, gpu_windows, period_s, unseen, zero_spans
+from evenground.analysis.idle_gpu import (
+    MAX_GAP_PERIODS,
+    Span,
+    gpu_windows,
+    period_s,
+    unseen,
+    zero_spans,
+)
 from evenground.analysis.runs import Samples
 from evenground.records.times import Process
 
@@ -54,7 +61,7 @@ def rows(recorded: Process, values: Samples) -> pd.DataFrame:
 
 def spans(values: list[float], t: list[int] | None = None) -> list[Span]:
     times = np.array(t or range(len(values)), np.int64)
-    return zero_spans(times, np.array(values, np.float64), FARTHEST)
+    return zero_spans(times, np.array(values, np.float64), MAX_GAP_PERIODS)
 
 
 def gpu_of(index: Path) -> pd.DataFrame:

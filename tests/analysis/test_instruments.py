@@ -18,7 +18,7 @@ from evenground.analysis.index import read_index
 from evenground.analysis.instruments import (
     AFTER_LAUNCH,
     CARD_BYTES,
-    MOST_SLOW,
+    MAX_SLOW,
     SILENT,
     as_published,
     corrected,
@@ -144,7 +144,7 @@ def test_a_framework_that_frees_its_own_memory_has_freed_all_of_it(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("late", "zeroed"), [(MOST_SLOW - 1, 0), (MOST_SLOW, 10), (MOST_SLOW + 1, 10)]
+    ("late", "zeroed"), [(MAX_SLOW - 1, 0), (MAX_SLOW, 10), (MAX_SLOW + 1, 10)]
 )
 def test_after_thirty_slow_samples_both_values_are_zero_for_the_rest(
     late: int, zeroed: int
@@ -153,7 +153,7 @@ def test_after_thirty_slow_samples_both_values_are_zero_for_the_rest(
     steps = np.array([0.1] * 5 + [0.2] * late + [0.1] * 10)
     t_ns = np.concatenate(([0], np.round(np.cumsum(steps) * 1e9).astype(np.int64)))
     silent = is_silent(t_ns, 10.0)
-    assert silent.sum() == zeroed + max(0, late - MOST_SLOW + 1) * (zeroed > 0)
+    assert silent.sum() == zeroed + max(0, late - MAX_SLOW + 1) * (zeroed > 0)
     assert silent.tolist() == sorted(silent.tolist()), "and never again"
 
 

@@ -222,7 +222,7 @@ def test_the_figure_shows_what_two_sides_have(sides: list[Side]) -> None:
 def test_the_figure_says_how_many_pairs_it_leaves_out(
     sides: list[Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evenground.report.side_by_side.MOST_INCHES", 1.0)
+    monkeypatch.setattr("evenground.report.side_by_side.MAX_INCHES", 1.0)
     drawing = ratios_drawing(ratios_by_machine(sides), [side.name for side in sides])
     assert (
         set(drawing.data["dataset"]) == {"digits"}

@@ -41,7 +41,7 @@ from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import (
     BANDS,
     GATES,
-    MOST_EXPLAINED,
+    MAX_EXPLAINED,
     Band,
     Gate,
     band_of,
@@ -202,7 +202,7 @@ def test_a_spread_that_idle_time_explains_is_a_finding_of_the_group(mnist: Index
     whole, rest = (
         np.std(times, ddof=1) / np.mean(times) for times in ([10, 10.1, 15.2], [10, 10.1, 10.2])
     )
-    assert row["value"] == pytest.approx(1 - rest / whole) and row["limit"] == MOST_EXPLAINED
+    assert row["value"] == pytest.approx(1 - rest / whole) and row["limit"] == MAX_EXPLAINED
     assert "coefficient of variation 0.2527, without it 0.009901" in row["reason"]
 
 

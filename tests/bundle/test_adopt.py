@@ -11,7 +11,7 @@ from evenground.analysis.index import read_index
 from evenground.bundle.adopt import Adopted, adopt
 from evenground.bundle.unpack import unpack
 from evenground.errors import EvengroundError
-from made_bundle import files_of, listed, mended, write_zip
+from made_bundle import files_of, fixed, listed, write_zip
 
 
 def adopted(bundle: Path, folder: Path, root: Path) -> Adopted:
@@ -73,7 +73,7 @@ def test_a_run_that_does_not_belong_there_is_refused(
     moved = {name.replace(old, place): content for name, content in files.items()}
     moved["results/native/index.json"] = json.dumps(index).encode()
     with pytest.raises(EvengroundError):
-        adopted(write_zip(mended(moved), tmp_path / "moved.zip"), tmp_path, tmp_path / "work")
+        adopted(write_zip(fixed(moved), tmp_path / "moved.zip"), tmp_path, tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 
@@ -82,7 +82,7 @@ def test_a_file_that_is_not_its_manifests_is_refused(made: Path, tmp_path: Path)
     name = next(name for name in files if name.endswith("train.log"))
     manifest = name.replace("train.log", "manifest.json")
     kept = files[manifest], files["results/native/index.json"]
-    changed = mended({**files, name: b"changed"})
+    changed = fixed({**files, name: b"changed"})
     changed |= {manifest: kept[0], "results/native/index.json": kept[1]}
     with pytest.raises(EvengroundError, match="not the one recorded"):
         adopted(write_zip(listed(changed), tmp_path / "changed.zip"), tmp_path, tmp_path / "work")

@@ -13,7 +13,7 @@ import replay
 from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
 from evenground.bundle.unpack import unpack
-from made_bundle import INDEX, Files, call, changed, files_of, mended, write_zip
+from made_bundle import INDEX, Files, call, changed, files_of, fixed, write_zip
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def older(made: Path, tmp_path: Path) -> Path:
     """The made bundle as the version before this one wrote it."""
     files = {name: older_header(name, content) for name, content in files_of(made).items()}
     return write_zip(
-        changed(mended(files), INDEX, lambda index: index.update(schema=1)), tmp_path / "old.zip"
+        changed(fixed(files), INDEX, lambda index: index.update(schema=1)), tmp_path / "old.zip"
     )
 
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_converted_is_one_line(
             files[name] = b'{"schema": 1}'
         if harm == "index list" and name == INDEX:
             files[name] = b"[]"
-    broken = write_zip(files if harm == "index list" else mended(files), tmp_path / "broken.zip")
+    broken = write_zip(files if harm == "index list" else fixed(files), tmp_path / "broken.zip")
     assert call(convert.main, broken, tmp_path / "new.zip") == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
@@ -106,7 +106,7 @@ def test_a_run_that_cannot_be_read_hides_no_other(
     files = files_of(made)
     name = next(name for name in sorted(files) if name.endswith("/r1/events.jsonl"))
     files[name] = files[name].replace(b'"loss": 2.3', b'"loss": 1e300')
-    broken = write_zip(mended(files), tmp_path / "broken.zip")
+    broken = write_zip(fixed(files), tmp_path / "broken.zip")
     assert call(replay.main, broken, "--output-dir", tmp_path / "out") == 1
     said = capsys.readouterr()
     assert "unpacked and checked: 2 runs" in said.out

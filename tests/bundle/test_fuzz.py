@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import replay as script
-from made_bundle import Files, call, mended, save_data, write_zip
+from made_bundle import Files, call, fixed, save_data, write_zip
 
 ODD: tuple[Any, ...] = (
     *(
@@ -164,7 +164,7 @@ def fuzz(
         else:
             name = chance.choice(read)
             write_zip(
-                mended({**files, name: odd_file(name, files[name], chance)}), folder / "bundle.zip"
+                fixed({**files, name: odd_file(name, files[name], chance)}), folder / "bundle.zip"
             )
         try:
             done.append(replayed(folder / "bundle.zip", capsys))

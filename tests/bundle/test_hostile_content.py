@@ -12,7 +12,7 @@ import pytest
 
 import replay as script
 from analysis.synthetic import T0_NS
-from made_bundle import INDEX, Files, call, changed, mended, write_zip
+from made_bundle import INDEX, Files, call, changed, fixed, write_zip
 
 Change = Callable[[Any], Any]
 Build = Callable[[Files], Files]
@@ -43,7 +43,7 @@ def of_run(name: str, change: Callable[[bytes], bytes]) -> Case:
             path: change(old) if path.endswith(f"/{name}") else old for path, old in files.items()
         }
         assert new != files
-        return mended(new)
+        return fixed(new)
 
     return name, build
 
@@ -94,7 +94,7 @@ def cell(column: str, value: str) -> Case:
 
 def calibration(content: bytes) -> Case:
     def build(files: Files) -> Files:
-        return mended({**files, json.loads(files[INDEX])["calibration"]["path"]: content})
+        return fixed({**files, json.loads(files[INDEX])["calibration"]["path"]: content})
 
     return "results/calibration", build
 

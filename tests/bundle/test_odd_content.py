@@ -12,7 +12,7 @@ import pytest
 
 import replay as script
 from evenground.report.sheet import Drawing
-from made_bundle import INDEX, Files, call, changed, mended, save_data, write_zip
+from made_bundle import INDEX, Files, call, changed, fixed, save_data, write_zip
 
 ODD = (
     r"_$\frac{a}{ | <script>alert(1)</script> ![x](https://a.example/x) `b` %s {0} &amp; --> ]]> "
@@ -40,7 +40,7 @@ def odd_reasons(files: Files) -> Files:
             content = json.loads(old)
             content["figures"]["made"] |= {"what": BAD, "unit": BAD, "reason": BAD, "goal": 1e308}
             new[name] = json.dumps(content).encode()
-    return mended(new)
+    return fixed(new)
 
 
 def test_odd_words_break_no_table_and_no_figure(
@@ -93,7 +93,7 @@ def test_files_elsewhere_are_not_looked_for_and_no_samples_are_missing_values(
         content = json.loads(files[name])
         content["files"]["../../../../../../x"] = "0" * 64
         new[name] = json.dumps(content).encode()
-    bundle = write_zip(mended(new), tmp_path / "bundle.zip")
+    bundle = write_zip(fixed(new), tmp_path / "bundle.zip")
     assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
     table = (tmp_path / "out" / "redrawn" / "tables" / "resources.md").read_text()
     assert re.search(
@@ -110,7 +110,7 @@ def test_a_line_of_100_mb_is_a_run_that_cannot_be_read_in_bounded_memory(
 
     name = next(name for name in files if name.endswith("/samples.csv"))
     bundle = write_zip(
-        mended({**files, name: files[name] + b'"' + b"1," * 50_000_000}), tmp_path / "bundle.zip"
+        fixed({**files, name: files[name] + b'"' + b"1," * 50_000_000}), tmp_path / "bundle.zip"
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1

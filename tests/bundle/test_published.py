@@ -14,7 +14,7 @@ from made_bundle import call
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = sorted((ROOT / "published").glob("*.zip"))
-MOST_BYTES = 5_000_000
+MAX_BYTES = 5_000_000
 
 
 def index_of(bundle: Path) -> dict[str, object]:
@@ -30,7 +30,7 @@ def test_there_is_one() -> None:
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.stem)
 def test_it_is_small_and_shows_no_image_of_a_dataset(bundle: Path) -> None:
-    assert bundle.stat().st_size <= MOST_BYTES
+    assert bundle.stat().st_size <= MAX_BYTES
     with zipfile.ZipFile(bundle) as archive:
         names = archive.namelist()
     assert not [name for name in names if "/samples_" in name or name.endswith((".npy", ".html"))]

@@ -16,7 +16,7 @@ from claims.made import CONTRARY, ROOT, THESIS, experiment
 from evenground.analysis.files import markdown_table, write_csv
 from evenground.analysis.index import read_index
 from evenground.analysis.measured import measure
-from evenground.claims.agreement import MOST_VERDICTS, agreement, in_words
+from evenground.claims.agreement import MAX_VERDICTS, agreement, in_words
 from evenground.claims.model import read_claims
 from evenground.claims.verdicts import judge_all
 from evenground.claims.write import as_json
@@ -231,7 +231,7 @@ HOSTILE: dict[str, Any] = {
     "an endless demonstration": file(row("A", "reproduced", demonstration="a" * 10**5)),
     "a bound in words": file(row("A", "reproduced", bound="one")),
     "the same twice": file(row("A", "reproduced"), row("A", "contradicted")),
-    "too many": file(*(row(f"A{k}", "reproduced") for k in range(MOST_VERDICTS + 1))),
+    "too many": file(*(row(f"A{k}", "reproduced") for k in range(MAX_VERDICTS + 1))),
     "lists in lists": {"schema": 2, "verdicts": [[[[]]]]},
 }
 

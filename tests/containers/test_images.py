@@ -121,7 +121,7 @@ def test_an_engine_that_is_compiled_into_its_image_gets_a_new_one_with_its_code(
 def test_what_a_definition_copies_in_must_be_there(compiled: Path) -> None:
     (compiled / "envs/axon.txt").unlink()
     with pytest.raises(
-        EvengroundError, match=r"'axon' copies .* \(containers/axon\.def: envs/axon\.txt\): mend"
+        EvengroundError, match=r"'axon' copies .* \(containers/axon\.def: envs/axon\.txt\): fix"
     ):
         recipe(compiled, "axon")
 

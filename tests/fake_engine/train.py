@@ -16,20 +16,20 @@ for name in ("dataset", "network", "learning-rate", "threads", "accelerator", "l
 for name in ("epochs", "batch-size", "seed", "train-limit", "test-limit"):
     parser.add_argument(f"--{name}", type=int)
 parser.add_argument("--option", action="append", default=[])
-given = parser.parse_args()
-given.events_written = 0
-if given.train_limit == 0:
+args = parser.parse_args()
+args.events_written = 0
+if args.train_limit == 0:
     raise SystemExit("error: --train-limit must be at least 1")
-if given.accelerator not in ("cpu", "cuda"):
+if args.accelerator not in ("cpu", "cuda"):
     raise SystemExit(
         "error: --accelerator must be cpu or cuda: an engine is told where it computes"
     )
-warm_up = given.train_limit is not None
-described = json.loads((Path(given.dataset) / "dataset.json").read_text())
-images = min(described["train_images"], given.train_limit or described["train_images"])
-test_images = min(described["test_images"], given.test_limit or described["test_images"])
-steps = images // given.batch_size
-label = f"{described['name']} {' '.join(given.option)} seed={given.seed} epochs={given.epochs}"
+warm_up = args.train_limit is not None
+described = json.loads((Path(args.dataset) / "dataset.json").read_text())
+images = min(described["train_images"], args.train_limit or described["train_images"])
+test_images = min(described["test_images"], args.test_limit or described["test_images"])
+steps = images // args.batch_size
+label = f"{described['name']} {' '.join(args.option)} seed={args.seed} epochs={args.epochs}"
 modes = Path("fake_mode").read_text().split() if Path("fake_mode").is_file() else []
 
 
@@ -48,18 +48,18 @@ def now() -> object:
         "time-as-float": float(unix_ns),
         "time-ahead": unix_ns + 3600 * 10**9,
         "time-behind": unix_ns - 3600 * 10**9,
-        "time-jumps": unix_ns + (60 * 10**9 if given.events_written > 5 else 0),
-        "time-goes-back": unix_ns - (10**9 if given.events_written > 5 else 0),
+        "time-jumps": unix_ns + (60 * 10**9 if args.events_written > 5 else 0),
+        "time-goes-back": unix_ns - (10**9 if args.events_written > 5 else 0),
     }
     return next((odd[mode] for mode in modes if mode in odd), unix_ns)
 
 
 def emit(event: str, **fields: object) -> None:
-    given.events_written += 1
+    args.events_written += 1
     line = json.dumps({"event": event, "t_unix_ns": now(), **fields}, ensure_ascii=False)
-    if "byte-order-mark" in modes and given.events_written == 1:
+    if "byte-order-mark" in modes and args.events_written == 1:
         line = "\ufeff" + line
-    with Path(given.events).open("ab") as file:
+    with Path(args.events).open("ab") as file:
         file.write(line.encode() + (b"\r\n" if "windows-lines" in modes else b"\n"))
         file.write(b"\n" if "blank-lines" in modes else b"")
 
@@ -92,12 +92,12 @@ if "print-environment" in modes:
 if "look-around" in modes and not warm_up:
     look_around()
 if "lazy" in modes:
-    given.epochs -= 1
+    args.epochs -= 1
 if "crash-oddly" in modes:
     os.write(2, b"\x1b[31mthe fake\x07 engine\xff\x1b[0m was\tred\r 1 %\r 2 %\r\n \x00\n")
     sys.exit(3)
 if "lose-data" in modes:
-    (Path(given.dataset) / "train_images.npy").unlink()
+    (Path(args.dataset) / "train_images.npy").unlink()
     raise SystemExit("the fake engine cannot read its data")
 if "crash" in modes:
     sys.exit("the fake engine was told to crash")
@@ -117,7 +117,7 @@ losses = {
 first_loss = next((losses[mode] for mode in modes if mode in losses), 2.3)
 version = "1\u2028x\u0085y" if "odd-signs" in modes else "1"
 more = {"foo": [1, {"x": None}], "ünï": "<b>|`$"} if "more-fields" in modes else {}
-device = "cuda:Fake Card" if given.accelerator == "cuda" and "on-cpu" not in modes else "cpu"
+device = "cuda:Fake Card" if args.accelerator == "cuda" and "on-cpu" not in modes else "cpu"
 if "no-gpu-memory" in modes:
     sys.exit(
         "2026-01-01 RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4.2GiB.\nlast words"
@@ -131,29 +131,29 @@ if "progress" in modes:
 if "odd-log" in modes:
     os.write(1, b"\xff\xfe\x00 latin1 \xe9 \x1b[31mred\x1b[0m \x07\n" * 50)
 if "broken" in modes:
-    with Path(given.events).open("a") as file:
+    with Path(args.events).open("a") as file:
         file.write("{not json\n")
 emit("load_start")
 emit("load_end", train_images=images, test_images=test_images)
 work = {
-    "seed": given.seed,
-    "epochs": given.epochs,
-    "batch_size": given.batch_size,
-    "network": given.network,
+    "seed": args.seed,
+    "epochs": args.epochs,
+    "batch_size": args.batch_size,
+    "network": args.network,
 }
 emit("train_start", **work, parameters=1)
-for epoch in range(1, given.epochs + 1):
+for epoch in range(1, args.epochs + 1):
     emit("epoch_start", epoch=epoch)
     time.sleep(0.02)
     if epoch == 1:
         emit("first_batch_end", epoch=1, loss=first_loss)
-    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=steps * given.batch_size)
+    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=steps * args.batch_size)
 if "stop" in modes:
     sys.exit(0)
 emit("train_end")
 emit("evaluate_start")
 hits = test_images // 2
 emit("evaluate_end", accuracy=hits / test_images, hits=hits, images=test_images)
-emit("linger_end", linger_s=float(given.linger_s))
+emit("linger_end", linger_s=float(args.linger_s))
 emit("end")
 log("end")

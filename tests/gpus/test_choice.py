@@ -189,7 +189,7 @@ def test_auto_says_why_no_card_can_be_used(look: Look, why: str) -> None:
 def test_where_all_cards_are_cut_up_into_nothing_the_driver_is_whole() -> None:
     assert choose(UNCUT).fix.startswith("as administrator: nvidia-smi mig -cgi")
     assert choose(replace(UNCUT, lost={1: "NVML: GPU is lost"})).fix.startswith(
-        "mend NVIDIA's driver"
+        "fix NVIDIA's driver"
     )
 
 

@@ -21,7 +21,7 @@ from analysis.test_tables import compare
 from evenground.analysis.files import read_csv
 from evenground.analysis.index import read_index
 from evenground.files import sha256_file
-from evenground.overview.curves import MOST_PANELS, drawings
+from evenground.overview.curves import MAX_PANELS, drawings
 from evenground.overview.machines import AGREEMENT, ENGINES, RATIOS
 from evenground.overview.parts import indexes, read_parts
 from evenground.overview.scaling import scaling
@@ -190,7 +190,7 @@ def test_the_first_panels_show_every_machine_and_the_rest_is_told(tmp_path: Path
     one = drawn["scaling_digits_batch_size_time"]
     shown = one.data[["machine", "epochs"]].drop_duplicates().values.tolist()
     assert shown == [[machine, epochs] for epochs in range(1, 5) for machine in (A, B)]
-    assert f"Only the first {MOST_PANELS} of 10 panels are drawn" in one.caption
+    assert f"Only the first {MAX_PANELS} of 10 panels are drawn" in one.caption
     # One run has no interval, and no warning.
     assert one.data["low_95"].isna().all() and "n = 1" in one.caption
 

@@ -40,5 +40,5 @@ def test_a_bind_over_the_place_behind_a_link_is_named(results: Path) -> None:
 def test_a_working_directory_that_is_not_there_is_named(tmp_path: Path, option: str) -> None:
     image = Image("jax", "", tmp_path / "jax.sif", tmp_path / "jax.json")
     said = "FATAL:   failed to set working directory: chdir /srv: no such file or directory"
-    _, mend = why_not_started(said, image, call(f"{option} --nv"))
-    assert mend == f"leave {option.split()[0]} out of --apptainer-args"
+    _, fix = why_not_started(said, image, call(f"{option} --nv"))
+    assert fix == f"leave {option.split()[0]} out of --apptainer-args"

@@ -49,7 +49,7 @@ def test_apptainer_itself(tmp_path: Path, text: str | None, state: str, seen: st
     assert found.state == state and seen in found.seen
     native = containers.apptainer(needed=False, program=path)
     assert native.state == ("ok" if state == "ok" else "warning")
-    assert native.mend.startswith("only needed for --use-singularity") or native.state == "ok"
+    assert native.fix.startswith("only needed for --use-singularity") or native.state == "ok"
 
 
 def test_a_container_that_does_not_start_says_apptainers_last_words(tmp_path: Path) -> None:
@@ -58,12 +58,12 @@ def test_a_container_that_does_not_start_says_apptainers_last_words(tmp_path: Pa
     )
     found = containers.container_start(needed=True, program=refusing)
     assert found.state == "lack" and found.seen == "refused: ERROR : no namespace"
-    assert "user.max_user_namespaces" in found.mend
+    assert "user.max_user_namespaces" in found.fix
     assert containers.container_start(needed=False, program=refusing).state == "warning"
 
 
 @pytest.mark.parametrize(
-    ("setting", "mend"),
+    ("setting", "fix"),
     [
         (None, "allow user namespaces (sysctl user.max_user_namespaces="),
         ("0\n", "allow user namespaces (sysctl user.max_user_namespaces="),
@@ -71,13 +71,13 @@ def test_a_container_that_does_not_start_says_apptainers_last_words(tmp_path: Pa
     ],
 )
 def test_where_ubuntu_refuses_namespaces_the_mend_is_apparmors(
-    tmp_path: Path, setting: str | None, mend: str
+    tmp_path: Path, setting: str | None, fix: str
 ) -> None:
     """There the usual two settings are right already and change nothing."""
     if setting:
         (tmp_path / "restricted").write_text(setting)
     said = how_to_allow(tmp_path / "restricted")
-    assert said.startswith(mend)
+    assert said.startswith(fix)
     assert ("ppa:apptainer/ppa" in said) == (setting == "1\n")
 
 
@@ -127,7 +127,7 @@ def test_a_truncated_or_vanished_image_is_a_lack(image: Image) -> None:
     assert "truncated: 2 of 5 bytes" in containers.image(image, []).seen
     image.file.unlink()
     found = containers.image(image, [])
-    assert found.state == "lack" and "is missing" in found.seen and str(image.record) in found.mend
+    assert found.state == "lack" and "is missing" in found.seen and str(image.record) in found.fix
 
 
 def test_half_a_file_that_is_not_on_record_is_looked_at_later(image: Image) -> None:
@@ -159,7 +159,7 @@ def test_an_image_that_may_not_be_read_is_a_lack(
             found = containers.image(image, [])
             listed = containers.findings([plan], [image])
     assert found.state == "lack" and found.seen.startswith(seen)
-    assert found.mend.startswith("let this user read it (chmod a+rX), or point EVENGROUND_CACHE to")
+    assert found.fix.startswith("let this user read it (chmod a+rX), or point EVENGROUND_CACHE to")
     assert found in listed and "disk for images" not in {finding.what for finding in listed}
 
 
@@ -167,7 +167,7 @@ def cannot_be_made(image: Image, where: Path) -> bool:
     """Whether just that is said of an image."""
     found = containers.image(image, [])
     assert (
-        found.mend == "point EVENGROUND_CACHE to a folder that can be written"
+        found.fix == "point EVENGROUND_CACHE to a folder that can be written"
         or found.state != "lack"
     )
     return found.seen == f"no image can be made: nothing can be written there ({where})"
@@ -209,7 +209,7 @@ def test_a_path_that_a_shell_or_apptainer_takes_for_something_else_is_said(
     assert (
         found.state == "lack"
         and f"its path has {odd!r}" in found.seen
-        and "EVENGROUND_CACHE" in found.mend
+        and "EVENGROUND_CACHE" in found.fix
     )
 
 
@@ -323,8 +323,8 @@ def test_the_gate_names_the_first_lack_in_one_line() -> None:
 
 
 def test_the_gate_says_what_will_flag_every_run(capsys: pytest.CaptureFixture[str]) -> None:
-    seen, mend = "mounted over: /usr", "bind nothing there"
-    say_what_flags([Finding("container of jax", "warning", seen, mend, flags_runs=True)])
+    seen, fix = "mounted over: /usr", "bind nothing there"
+    say_what_flags([Finding("container of jax", "warning", seen, fix, flags_runs=True)])
     assert capsys.readouterr().err == "container of jax: mounted over: /usr: bind nothing there\n"
     say_what_flags(
         [Finding("image jax", "warning", "to be built"), Finding("container of jax", "ok", "fine")]
@@ -426,7 +426,7 @@ def test_a_build_over_a_network_is_told_to_go_elsewhere(
     assert len(warned) == (kind in OVER_A_NETWORK)
     for finding in warned:
         assert finding.state == "warning" and f"({kind})" in finding.seen
-        assert finding.mend.startswith("set APPTAINER_TMPDIR to a folder on a disk of this machine")
+        assert finding.fix.startswith("set APPTAINER_TMPDIR to a folder on a disk of this machine")
 
 
 def test_room_is_looked_for_where_apptainer_is_told_to_build(

@@ -51,7 +51,7 @@ def test_nothing_is_said_against_a_machine_that_has_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "threads", "allowed", "seen", "mend"),
+    ("make", "threads", "allowed", "seen", "fix"),
     [
         (good, 9, 8, "9 threads, 8 CPUs allowed", "set threads to what there is"),
         (good, 4, 2, "4 threads, 2 CPUs allowed", "set threads to what there is"),
@@ -66,10 +66,10 @@ def test_cores_that_lack_are_a_warning_with_the_mend(
     threads: Threads,
     allowed: int,
     seen: str,
-    mend: str,
+    fix: str,
 ) -> None:
     found = cpus.cores(here(make(tmp_path), threads, allowed))
-    assert (found.state, found.seen) == ("warning", seen) and mend in found.mend
+    assert (found.state, found.seen) == ("warning", seen) and fix in found.fix
 
 
 def test_a_containers_limit_is_a_warning(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_clock_that_is_held_down_is_a_warning(tmp_path: Path) -> None:
         "warning",
         "scaling_max_freq allows 1.50 of 3.00 GHz (cpu 2)",
     )
-    assert "cpupower" in found.mend
+    assert "cpupower" in found.fix
 
 
 def test_what_is_not_known_is_said_with_its_reason(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_of_a_plain_card_only_what_it_is_is_said(planned: Planned) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "what", "state", "seen", "mend", "flags"),
+    ("change", "what", "state", "seen", "fix", "flags"),
     [
         ({"free_bytes": GIB}, "GPU memory", "lack", "1.0 GiB free", "2.0 GiB are needed", False),
         (
@@ -169,13 +169,13 @@ def test_what_is_not_plain_about_the_chosen_card(
     what: str,
     state: str,
     seen: str,
-    mend: str,
+    fix: str,
     flags: bool,
 ) -> None:
     found = said(planned(looking(**change)))
     one = found.pop(what)
     assert (one.state, one.flags_runs) == (state, flags)
-    assert seen in one.seen and mend in one.mend
+    assert seen in one.seen and fix in one.fix
     assert found.keys() <= {"GPU", "driver", "GPU values"}, "nothing else is said of it"
 
 
@@ -240,7 +240,7 @@ def test_other_cards_are_named_where_they_are_not_plain(planned: Planned) -> Non
     look = Look((CARD, other, unsupported), DRIVER, None, (1, 2), {5: LOST})
     found = said(planned(look))
     assert f"card 0 of 6, {UUID}" in found["GPU"].seen
-    assert (found["GPU 1, 2"].state, found["GPU 1, 2"].mend) == ("ok", "")
+    assert (found["GPU 1, 2"].state, found["GPU 1, 2"].fix) == ("ok", "")
     assert "may not use it" in found["GPU 1, 2"].seen
     assert (
         found["GPU 3"].seen == f"does not tell uuid: {LOST}" and found["GPU 3"].state == "warning"
@@ -276,7 +276,7 @@ def test_a_card_that_cannot_be_had_is_a_lack_and_not_none(
 ) -> None:
     plans = planned(look, given, accelerator=accelerator)
     one = said(plans)["GPU"]
-    assert one.state == "lack" and why in one.seen and one.mend
+    assert one.state == "lack" and why in one.seen and one.fix
     with pytest.raises(EvengroundError, match=rf"^GPU: .*\(accelerator: {accelerator}\): "):
         gating.refuse_gpu(plans, starts=False)
     of_cpu = said(planned(look, given, accelerator="cpu"))["GPU"]
@@ -290,7 +290,7 @@ def test_a_machine_without_a_card_but_with_the_drivers_packages_trains(
     look = Look(fault="NVML: nvmlInit: Driver Not Loaded")
     one = said(planned(look))["GPU"]
     assert one.state == "warning" and "Driver Not Loaded" in one.seen
-    assert one.seen.endswith("engines compute on the processor") and "modprobe" in one.mend
+    assert one.seen.endswith("engines compute on the processor") and "modprobe" in one.fix
     assert said(planned(look, accelerator="cuda"))["GPU"].state == "lack"
     device(tmp_path, "0x10de", "0x030200")
     with_card = said(planned(look), replace(NO_SYSTEM, devices=tmp_path))["GPU"]
@@ -338,7 +338,7 @@ def test_who_hides_the_card_is_named(planned: Planned) -> None:
         "ok",
         "none: CUDA_VISIBLE_DEVICES=-1 hides all: engines compute on the processor",
     )
-    assert said(planned(PLAIN, given, accelerator="cuda"), environ=given)["GPU"].mend == (
+    assert said(planned(PLAIN, given, accelerator="cuda"), environ=given)["GPU"].fix == (
         "unset CUDA_VISIBLE_DEVICES"
     )
 
@@ -374,7 +374,7 @@ def test_a_card_on_the_bus_without_a_driver(
     assert one.state == ("warning" if is_card else "ok")
     if is_card:
         assert "0000:01:00.0 is on the bus, but no driver of NVIDIA's is loaded" in one.seen
-        assert f"install NVIDIA's driver {PINS.driver.minimum} or newer" in one.mend
+        assert f"install NVIDIA's driver {PINS.driver.minimum} or newer" in one.fix
     assert said(planned(Look(), accelerator="cuda"), system)["GPU"].state == "lack"
     assert said(planned(Look(), accelerator="cpu"), system)["GPU"].state == "ok"
 
@@ -385,7 +385,7 @@ def test_a_kernel_module_without_the_drivers_library(planned: Planned, tmp_path:
     version.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun\n")
     one = said(planned(Look()), replace(NO_SYSTEM, proc=tmp_path))["GPU"]
     assert one.state == "warning" and "kernel module 535.183.01 is loaded" in one.seen
-    assert "libnvidia-ml.so.1" in one.seen and "--gpus all" in one.mend
+    assert "libnvidia-ml.so.1" in one.seen and "--gpus all" in one.fix
 
 
 @pytest.mark.parametrize(
@@ -442,7 +442,7 @@ def test_cards_against_what_the_engines_libraries_serve(
     one = said(planned(look, engines=[engine])).get(f"GPU for {engine}")
     assert (one.state if one else None) == state
     if one:
-        assert seen in one.seen and one.mend
+        assert seen in one.seen and one.fix
         assert f"GPU for {engine}" not in said(planned(look, engines=[engine], accelerator="cpu"))
     if state == "lack":
         with pytest.raises(EvengroundError, match=rf"^GPU for {engine}: "):
@@ -454,11 +454,11 @@ def test_what_is_compiled_is_kept_where_it_is_said(
 ) -> None:
     look = looking(capability="9.0")
     monkeypatch.setattr(gpu, "kernel_folder", lambda: Path("/tmp/kept"))
-    assert said(planned(look, engines=["keras"]))["GPU for keras"].mend.endswith(
+    assert said(planned(look, engines=["keras"]))["GPU for keras"].fix.endswith(
         "then it is kept in /tmp/kept"
     )
     monkeypatch.setattr(gpu, "kernel_folder", lambda: None)
-    assert said(planned(look, engines=["keras"]))["GPU for keras"].mend.startswith(
+    assert said(planned(look, engines=["keras"]))["GPU for keras"].fix.startswith(
         "each warm-up waits"
     )
 
@@ -487,10 +487,10 @@ def test_the_gate_says_what_is_odd_and_goes_on(
 def test_the_gate_tries_cuda_only_in_a_call_that_runs_jobs(
     planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = Finding("CUDA", "lack", "cuInit: CUDA_ERROR_UNKNOWN", "mend it")
+    broken = Finding("CUDA", "lack", "cuInit: CUDA_ERROR_UNKNOWN", "fix it")
     monkeypatch.setattr(gating, "context", lambda plans: [broken])
     with pytest.raises(
-        EvengroundError, match=r"^CUDA: cuInit: CUDA_ERROR_UNKNOWN \(accelerator: auto\): mend"
+        EvengroundError, match=r"^CUDA: cuInit: CUDA_ERROR_UNKNOWN \(accelerator: auto\): fix"
     ):
         gate(planned(PLAIN), [])
     gate(planned(PLAIN), [], starts=False)

@@ -149,7 +149,7 @@ for name, given in situations.items():
     Path(os.environ["FAKE_NVML_FILE"]).write_bytes(given["answers"].encode("latin-1"))
     plan = make_plan(load_experiment(settings), root, check=False)
     for finding in findings([plan], load_pins(root)):
-        print(json.dumps([name, finding.what, finding.state, finding.seen, finding.mend]))
+        print(json.dumps([name, finding.what, finding.state, finding.seen, finding.fix]))
 """
 # Name -> what the driver is told, and a finding that must come of it.
 NAMED: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {

@@ -1,4 +1,4 @@
-"""Preflight: every lack is seen and comes with its mend, and nothing is lacking where all is there."""
+"""Preflight: every lack is seen and comes with its fix, and nothing is lacking where all is there."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def mnist() -> DatasetEntry:
 def test_a_dataset_that_nobody_has_is_a_lack_that_names_hosts(tmp_path: Path) -> None:
     found = experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [], nobody)
     assert found.state == "lack" and "train-images-idx3-ubyte.gz" in found.seen
-    assert "storage.googleapis.com" in found.mend and "mirror" in found.mend
+    assert "storage.googleapis.com" in found.fix and "mirror" in found.fix
 
 
 def test_a_mirror_folder_must_hold_every_file(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_environments_that_are_not_built_cost_disk_and_want_the_index(tmp_path: 
     assert (found.state, found.seen) == (
         "warning",
         "to be built: jax-cuda",
-    ) and "package index" in found.mend
+    ) and "package index" in found.fix
     assert experiment.environment_bytes(markers) == 7 * GIB
     assert experiment.environments({"keras": tmp_path / "built"}).state == "ok"
 
@@ -209,7 +209,7 @@ def test_an_engine_that_is_not_installed_is_a_warning_with_its_reason(
     chosen = {"engines": [*copy.settings["engines"], ABSENT], "repetitions": 1}
     plan, reason = plan_of(copy, **chosen), "no Absent in .: touch fake_installed"
     assert engines(plan) == {"engine axon": ("warning", reason)}
-    assert "1 of its trainings" in experiment.engines([plan])[0].mend
+    assert "1 of its trainings" in experiment.engines([plan])[0].fix
     findings = check([plan], nothing(tmp_path), [], nobody)
     assert passed(findings) and any(found.what == "engine axon" for found in findings)
     gate([plan], [])

@@ -1,4 +1,4 @@
-"""The gate's probe: whatever is not inside as it is outside is named, with the mend, before any training."""
+"""The gate's probe: whatever is not inside as it is outside is named, with the fix, before any training."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def test_what_a_sites_programs_print_is_no_answer(probed: Callable[..., Finding]
 def test_it_begins_elsewhere(probed: Callable[..., Finding], plan: Plan) -> None:
     found = probed("cd /; {command}")
     assert found.state == "lack" and found.seen == f"it begins there in /, not in {plan.root}"
-    assert "mount home = yes" in found.mend
-    assert probed("cd /; {command}", "--pwd /").mend == "leave --pwd out of --apptainer-args"
+    assert "mount home = yes" in found.fix
+    assert probed("cd /; {command}", "--pwd /").fix == "leave --pwd out of --apptainer-args"
 
 
 def test_a_folder_is_another_one(probed: Callable[..., Finding], plan: Plan) -> None:
@@ -104,8 +104,8 @@ def test_a_folder_is_another_one(probed: Callable[..., Finding], plan: Plan) -> 
     found = probed(f"{{command}}; rm {runs}/.evenground-*")
     assert found.state == "lack"
     assert found.seen == f"what is written there to {runs} does not reach it: it is another folder"
-    mend = probed(f"{{command}}; rm {runs}/.evenground-*", f"--bind /srv:{runs}").mend
-    assert mend == f"leave --bind /srv:{runs} out of --apptainer-args"
+    fix = probed(f"{{command}}; rm {runs}/.evenground-*", f"--bind /srv:{runs}").fix
+    assert fix == f"leave --bind /srv:{runs} out of --apptainer-args"
 
 
 def test_a_folder_cannot_be_written(probed: Callable[..., Finding], plan: Plan) -> None:
@@ -120,7 +120,7 @@ def test_a_file_is_another_one(probed: Callable[..., Finding], plan: Plan) -> No
     assert found.seen.startswith(
         f"{file} is not seen there as it is outside: No such file or directory, not "
     )
-    assert found.mend.startswith("bind nothing over it; ")
+    assert found.fix.startswith("bind nothing over it; ")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_container_that_does_not_start(
     probed: Callable[..., Finding], line: str, seen: str
 ) -> None:
     found = probed(line)
-    assert found.state == "lack" and found.seen.startswith(seen) and found.mend
+    assert found.state == "lack" and found.seen.startswith(seen) and found.fix
 
 
 def test_one_that_does_not_answer(
@@ -162,11 +162,11 @@ def test_what_will_flag_every_run_is_said_now(probed: Callable[..., Finding]) ->
         "the image is unpacked before every training, which keeps a disk busy"
     )
     assert (
-        found.mend
+        found.fix
         == "bind nothing there, or runs are flagged; install squashfuse, and it is mounted"
     )
     found = probed(arguments="--unsquash", container="/tmp/rootfs-1/root")
-    assert found.mend == "leave --unsquash out of --apptainer-args"
+    assert found.fix == "leave --unsquash out of --apptainer-args"
 
 
 def test_all_that_a_training_reads_and_writes_is_looked_at(plan: Plan) -> None:
@@ -253,7 +253,7 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "arguments", "environ", "mend"),
+    ("change", "arguments", "environ", "fix"),
     [
         ({"user": "0"}, "--fakeroot", {}, "leave --fakeroot out of --apptainer-args"),
         ({"user": "0"}, "", {}, "whoever keeps Apptainer here can change it (apptainer.conf)"),
@@ -312,18 +312,18 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
         ),
         ({"python": "no"}, "", {"APPTAINER_BIND": "/s:/opt"}, "take /s:/opt out of APPTAINER_BIND"),
         ({"python": "no"}, "", {}, "nothing may lie over /opt/evenground: "),
-        ({"replaced": "it"}, "", {}, "call again"),
+        ({"replaced": "it"}, "", {}, "run again"),
         ({"machine": "m"}, "--no-nv", {}, "leave --no-nv out of --apptainer-args"),
         ({"machine": "m"}, "", {"APPTAINER_CPUSET_CPUS": "0"}, "unset APPTAINER_CPUSET_CPUS"),
         ({"machine": "m"}, "", {}, "let it see the same cores and GPUs"),
     ],
 )
 def test_the_mend_names_who_told_it_so(
-    change: dict[str, object], arguments: str, environ: dict[str, str], mend: str
+    change: dict[str, object], arguments: str, environ: dict[str, str], fix: str
 ) -> None:
     (found,) = probe._differences(replace(PLAIN, **change), PLAIN, [])  # type: ignore[arg-type]
     call = Call(lambda image, command: command, Told(arguments, [], []), environ)
-    assert probe._mend(found, call).startswith(mend)
+    assert probe._mend(found, call).startswith(fix)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ NO_NV = "leave --no-nv out of --apptainer-args"
 
 
 @pytest.mark.parametrize(
-    ("trial", "arguments", "environ", "seen", "mend"),
+    ("trial", "arguments", "environ", "seen", "fix"),
     [
         (
             Trial(error="libcuda.so.1: cannot open"),
@@ -427,12 +427,12 @@ NO_NV = "leave --no-nv out of --apptainer-args"
             "",
             {},
             f"CUDA sees 2 cards with CUDA_VISIBLE_DEVICES={UUID}",
-            "mend NVIDIA's",
+            "fix NVIDIA's",
         ),
     ],
 )
 def test_what_does_not_let_cuda_work_there_comes_before_the_machine(
-    trial: Trial, arguments: str, environ: dict[str, str], seen: str, mend: str
+    trial: Trial, arguments: str, environ: dict[str, str], seen: str, fix: str
 ) -> None:
     inside = replace(PLAIN, trial=trial, machine="m-nogpu")
     first, last = probe._differences(inside, PLAIN, [], UUID)
@@ -440,7 +440,7 @@ def test_what_does_not_let_cuda_work_there_comes_before_the_machine(
         "the machine is 'm-nogpu' there"
     )
     call = Call(lambda image, command: command, Told(arguments, [], []), environ)
-    assert probe._mend(first, call).startswith(mend)
+    assert probe._mend(first, call).startswith(fix)
 
 
 def test_where_cuda_works_nothing_differs() -> None:

@@ -93,7 +93,7 @@ def test_where_only_one_of_two_engines_is_recorded_the_other_is_named(copy: Work
 def test_fewer_than_give_an_interval_are_a_warning(copy: WorkingCopy) -> None:
     (found,) = findings([plan_of(copy, repetitions=3)])
     assert (
-        found.state == "warning" and "no interval below 4" in found.seen and "plan 4" in found.mend
+        found.state == "warning" and "no interval below 4" in found.seen and "plan 4" in found.fix
     )
     plan = plan_of(copy, repetitions=3)
     for engine in ("fake_a", "fake_b"):
@@ -123,7 +123,7 @@ def test_the_numbers_are_those_of_the_claim_and_too_few_are_a_warning(
         f"5 planned; from recorded spread (fake_a {each}, fake_b {each} on tiny, 5 and 5 runs): "
         f"{direction} decide the direction of T1 (1.34 against 1), {size} its size within 25 %"
     )
-    assert found.mend.startswith(f"plan {direction} ") if state == "warning" else not found.mend
+    assert found.fix.startswith(f"plan {direction} ") if state == "warning" else not found.fix
 
 
 def test_with_planned_looks_the_last_counts_and_each_has_its_level(copy: WorkingCopy) -> None:
@@ -157,7 +157,7 @@ def test_on_nodes_runs_are_independent(copy: WorkingCopy) -> None:
 def test_spread_that_no_number_is_worth_planning_for_is_said(copy: WorkingCopy) -> None:
     found = both(copy, 5.0)
     assert "more than 1,000 decide the direction of T1" in found.seen
-    assert found.state == "warning" and "no number worth planning" in found.mend
+    assert found.state == "warning" and "no number worth planning" in found.fix
 
 
 def test_engines_without_a_claim_are_told_how_exactly_their_ratio_is_known(

@@ -14,8 +14,8 @@ from evenground.preflight.card import Cuda, tried
 from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context
 from evenground.preflight.trial import (
+    FIX_DRIVER,
     MAKE_DEVICES,
-    MEND_DRIVER,
     MENDS,
     Trial,
     digits_of,
@@ -122,7 +122,7 @@ def test_without_the_library(env: dict[str, str], tmp_path: Path) -> None:
     found = tried("", str(tmp_path / "libcuda.so.1"))
     assert found["called"] == "" and "libcuda.so.1" in found["error"]
     fault = fault_of(Trial(**found), UUID)
-    assert fault and fault.is_of_library and "install NVIDIA's driver" in fault.mend
+    assert fault and fault.is_of_library and "install NVIDIA's driver" in fault.fix
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_one_that_hangs_or_dies_is_named_and_ended(
 
 
 @pytest.mark.parametrize(
-    ("found", "seen", "mend"),
+    ("found", "seen", "fix"),
     [
         (
             Trial("cuInit", "CUDA_ERROR_UNKNOWN", has_devices=False),
             "cuInit: CUDA_ERROR_UNKNOWN, and /dev/nvidia-uvm is missing",
             MAKE_DEVICES,
         ),
-        (Trial("cuInit", "CUDA_ERROR_UNKNOWN"), "cuInit: CUDA_ERROR_UNKNOWN", MEND_DRIVER),
+        (Trial("cuInit", "CUDA_ERROR_UNKNOWN"), "cuInit: CUDA_ERROR_UNKNOWN", FIX_DRIVER),
         (
             Trial("cuInit", "CUDA_ERROR_SYSTEM_NOT_READY"),
             "cuInit: CUDA_ERROR_SYSTEM_NOT_READY",
@@ -172,12 +172,12 @@ def test_one_that_hangs_or_dies_is_named_and_ended(
             "cuCtxCreate_v2: CUDA_ERROR_DEVICE_UNAVAILABLE",
             MENDS["CUDA_ERROR_DEVICE_UNAVAILABLE"],
         ),
-        (Trial("cuInit", "no answer for 30 s"), "cuInit: no answer for 30 s", MEND_DRIVER),
+        (Trial("cuInit", "no answer for 30 s"), "cuInit: no answer for 30 s", FIX_DRIVER),
     ],
 )
-def test_each_error_has_the_mend_that_mends(found: Trial, seen: str, mend: str) -> None:
+def test_each_error_has_the_mend_that_mends(found: Trial, seen: str, fix: str) -> None:
     fault = fault_of(found, UUID)
-    assert fault and (fault.seen, fault.mend) == (seen, mend)
+    assert fault and (fault.seen, fault.fix) == (seen, fix)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_what_does_not_work_is_a_lack(planned: Planned, monkeypatch: pytest.Monk
     monkeypatch.setattr(gpu, "try_card", lambda uuid, env, limit_s: broken)
     (found,) = context(planned(PLAIN))
     assert found.state == "lack" and found.seen == "cuInit: CUDA_ERROR_NO_DEVICE"
-    assert found.mend.endswith("or set accelerator: cpu")
+    assert found.fix.endswith("or set accelerator: cpu")
 
 
 def test_the_program_stands_alone() -> None:

@@ -1,4 +1,4 @@
-"""What Apptainer 1.4.5 says where a container does not start: one line, and the mend that mends."""
+"""What Apptainer 1.4.5 says where a container does not start: one line, and the fix that fixes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evenground.apptainer import Told, mount_of
 from evenground.images import Image, take_record
 from evenground.preflight import words
 from evenground.preflight.call import Call
-from evenground.preflight.words import MOST_CHARACTERS, last_words, why_not_started
+from evenground.preflight.words import MAX_CHARACTERS, last_words, why_not_started
 
 COPY = Path.cwd()
 # What it says to an ordinary user in every call, where squashfuse is not installed.
@@ -95,11 +95,11 @@ SQUASHFUSE = (
 
 
 class Case(NamedTuple):
-    """What was said, a part of the words that are chosen, and of the mend."""
+    """What was said, a part of the words that are chosen, and of the fix."""
 
     said: str
     words: str
-    mend: str
+    fix: str
 
 
 OF_THE_SETTINGS = [
@@ -255,13 +255,13 @@ def call(arguments: str = "", ours: tuple[str, ...] = (), **environ: str) -> Cal
 @pytest.mark.parametrize("case", [*OF_THE_SETTINGS, *OF_THE_MACHINE, *OF_THE_FILE, *OF_THE_INSIDE])
 def test_its_own_words_and_the_mend(image: Image, case: Case) -> None:
     for given in (call(), None):
-        seen, mend = why_not_started(case.said, image, given)
-        assert case.words in seen and case.mend in mend
+        seen, fix = why_not_started(case.said, image, given)
+        assert case.words in seen and case.fix in fix
         assert "\n" not in seen and not seen.startswith(("INFO", "WARNING"))
 
 
 @pytest.mark.parametrize(
-    ("said", "arguments", "environ", "mend"),
+    ("said", "arguments", "environ", "fix"),
     [
         (
             "FATAL:   could not use fakeroot: no mapping entry found in /etc/subuid for root",
@@ -355,14 +355,14 @@ def test_its_own_words_and_the_mend(image: Image, case: Case) -> None:
     ],
 )
 def test_who_told_it_so_is_named(
-    image: Image, said: str, arguments: str, environ: dict[str, str], mend: str
+    image: Image, said: str, arguments: str, environ: dict[str, str], fix: str
 ) -> None:
-    assert why_not_started(said, image, call(arguments, **environ))[1] == mend
+    assert why_not_started(said, image, call(arguments, **environ))[1] == fix
     # What is turned off, or is no flag of this kind, is not.
     other = why_not_started(
         said, image, call("--nv --cleanenv", APPTAINER_NV="1", APPTAINER_NET="0")
     )[1]
-    assert mend not in other
+    assert fix not in other
 
 
 def test_a_value_of_a_flag_that_nobody_gave_is_still_told(image: Image) -> None:
@@ -372,12 +372,12 @@ def test_a_value_of_a_flag_that_nobody_gave_is_still_told(image: Image) -> None:
 
 @pytest.mark.parametrize("flag", ["flag: --bogus", "shorthand flag: 'x' in -x"])
 def test_a_flag_that_it_does_not_know(image: Image, flag: str) -> None:
-    seen, mend = why_not_started(f'Error for command "exec": unknown {flag}\n', image, call())
-    assert seen == f"Apptainer knows no {flag.partition(': ')[2]}" and "--apptainer-args" in mend
+    seen, fix = why_not_started(f'Error for command "exec": unknown {flag}\n', image, call())
+    assert seen == f"Apptainer knows no {flag.partition(': ')[2]}" and "--apptainer-args" in fix
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ", "mend"),
+    ("arguments", "environ", "fix"),
     [
         ("", {"APPTAINER_BIND": "/usr,/nowhere9"}, "take /nowhere9 out of APPTAINER_BIND"),
         (
@@ -399,10 +399,10 @@ def test_a_flag_that_it_does_not_know(image: Image, flag: str) -> None:
     ],
 )
 def test_who_binds_what_is_not_there(
-    image: Image, arguments: str, environ: dict[str, str], mend: str
+    image: Image, arguments: str, environ: dict[str, str], fix: str
 ) -> None:
     said = NO_BIND.format(to="/d")
-    assert why_not_started(said, image, call(arguments, **environ))[1].startswith(mend)
+    assert why_not_started(said, image, call(arguments, **environ))[1].startswith(fix)
 
 
 def test_who_binds_what_this_user_may_not_see(image: Image) -> None:
@@ -412,8 +412,8 @@ def test_who_binds_what_this_user_may_not_see(image: Image) -> None:
         f"{CREATION}mount hook function failure: mount /a b->/x error: while mounting /a b: while getting "
         "stat for /a b: stat /a b: permission denied\n"
     )
-    seen, mend = why_not_started(said, image, call(APPTAINER_BIND="/usr,/a b:/x"))
-    assert "while getting stat for /a b" in seen and mend == "take /a b:/x out of APPTAINER_BIND"
+    seen, fix = why_not_started(said, image, call(APPTAINER_BIND="/usr,/a b:/x"))
+    assert "while getting stat for /a b" in seen and fix == "take /a b:/x out of APPTAINER_BIND"
 
 
 @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ def test_words_that_nobody_knows_fall_back_and_name_what_is_set(image: Image) ->
     told = call("--bind /srv", SINGULARITY_QUIET="1", APPTAINER_BIND="/usr", PATH="/bin")
     assert why_not_started(said, image, told) == (
         "FATAL: the moon is full",
-        "mend what it says, or run natively, without --use-singularity; "
+        "fix what it says, or run natively, without --use-singularity; "
         "set for it here: APPTAINER_BIND, SINGULARITY_QUIET",
     )
     assert why_not_started(said, image, None)[1].endswith("without --use-singularity")
@@ -514,7 +514,7 @@ def test_words_that_nobody_knows_fall_back_and_name_what_is_set(image: Image) ->
         ("a\nb\n", "b"),
         ("\x1b[31mFATAL:  \x1b[0m red\n\x1b[1;33mERROR:\x1b[0m more\n", "FATAL: red"),
         ("ERROR  : first\nINFO   : ask\n", "ERROR : first"),
-        ("x" * 999, "x" * MOST_CHARACTERS),
+        ("x" * 999, "x" * MAX_CHARACTERS),
         (f"{UNPACKING}\x1b[33mWARNING:\x1b[0m odd\nits cause\n: exit status 1\n", "its cause"),
     ],
 )

@@ -22,7 +22,7 @@ def copy(tmp_path: Path) -> WorkingCopy:
 def study_of(copy: WorkingCopy, **changes: Any) -> Study:
     """A study as it is when its call begins: what is to be done is looked up then."""
     study = make_study({**copy.settings, **changes}, copy.root)
-    assert study.todo
+    assert study.pending
     return study
 
 
@@ -83,7 +83,7 @@ def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(
         if place.name == "r1":
             ended(earlier, place, "time-limit", "it ran past time_limit_s")
     study = study_of(copy)
-    assert set(study.todo.values()) == {1, 2}
+    assert set(study.pending.values()) == {1, 2}
     indexed(study, r1="failed", r2="missing")
     assert closing_lines(study, judged=False) == [], "no training of this call failed"
     lines = closing_lines(study, judged=True)

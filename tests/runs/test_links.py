@@ -57,7 +57,7 @@ def test_a_lost_folder_is_named(root: Path, name: str, leads: str) -> None:
         EvengroundError, match=r"^it is a link to .*, which is not there"
     ) as refused:
         refuse_lost_links(root)
-    assert refused.value.where == str(path) and "mount its disk" in refused.value.todo
+    assert refused.value.where == str(path) and "mount its disk" in refused.value.fix
 
 
 def test_a_lost_file_is_no_lost_folder(root: Path) -> None:
@@ -227,7 +227,7 @@ def test_a_link_that_means_two_things_is_refused(root: Path, tmp_path: Path) -> 
     with pytest.raises(EvengroundError, match="a container looks for") as refused:
         folders_elsewhere(root)
     assert refused.value.where == str(root / "results/runs")
-    assert refused.value.todo == f"make it a link to {tmp_path / 'disk/runs'}"
+    assert refused.value.fix == f"make it a link to {tmp_path / 'disk/runs'}"
 
 
 def test_what_dvc_cannot_store_is_said_before_anything_is_trained(

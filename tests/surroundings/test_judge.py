@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from evenground.judged import LONGEST, NOT_RECORDED, Judged, reasons
+from evenground.judged import MAX_CHARACTERS, NOT_RECORDED, Judged, reasons
 from evenground.surroundings.judge import (
     FAULTS,
     cold_start,
@@ -94,7 +94,9 @@ def test_the_first_three_are_named(n: int, words: str) -> None:
 def test_a_path_is_shown_in_one_line_and_its_end_where_it_is_long() -> None:
     assert foreign_code(read(foreign=["/a\n# b\x1b[2J\u202e.so"])).words == "/a?# b?[2J?.so"
     shown = foreign_code(read(foreign=["/" + "x" * 5000 + "/liba.so"])).words
-    assert shown.startswith("…x") and shown.endswith("x/liba.so") and len(shown) == LONGEST + 1
+    assert (
+        shown.startswith("…x") and shown.endswith("x/liba.so") and len(shown) == MAX_CHARACTERS + 1
+    )
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_recorded_runs_of_it_stay_wanted(absent: WorkingCopy) -> None:
         "axon_binary"
     ]
     assert [run for run in plan.runs if run.engine == "axon"] == [whole.runs[first]]
-    assert {run.engine for run in plan.runs if run.place in plan.todo} == {"fake_a"}
+    assert {run.engine for run in plan.runs if run.place in plan.pending} == {"fake_a"}
     finish(whole, *(k for k, run in enumerate(whole.runs) if run.engine != "fake_a" and k != first))
     absent.asked()
     assert plan_of(absent).runs == whole.runs and absent.asked() == 0, (
@@ -123,7 +123,7 @@ def test_an_arm_that_is_not_installed_leaves_its_engine(absent: WorkingCopy) -> 
 
 def test_without_any_other_engine_it_is_one_clear_line(absent: WorkingCopy) -> None:
     with pytest.raises(
-        EvengroundError, match=rf"^no engine of .* \(axon: {REASON}\): mend that, or add"
+        EvengroundError, match=rf"^no engine of .* \(axon: {REASON}\): fix that, or add"
     ):
         plan_of(absent, engines=[ABSENT])
 

@@ -150,9 +150,9 @@ def test_what_a_call_hands_on_is_its_plan_until_another_begins(
     monkeypatch.setenv(CALL, "")
     (copy.root / ".snakemake").mkdir()
     study = make_study(copy.settings, copy.root)
-    number, todo = hand_on(copy.root, study), dict(study.todo)
+    number, fix = hand_on(copy.root, study), dict(study.pending)
     again = handed_on(copy.root)
-    assert list(again.by_place) == list(study.by_place) and again.todo == todo
+    assert list(again.by_place) == list(study.by_place) and again.fix == fix
     assert again.first.prepared("tiny") == study.first.prepared("tiny")
     hand_on(copy.root, study)
     monkeypatch.setenv(CALL, number)

@@ -84,7 +84,7 @@ def test_the_report_is_told_the_looks_and_that_a_repetition_is_a_block(copy: Wor
 def test_other_looks_train_nothing_and_are_in_the_index(copy: WorkingCopy) -> None:
     finish(plan_of(copy, repetitions=4))
     plan = plan_of(copy, repetitions=4, looks=[4, 8])
-    assert not plan.todo and len(plan.runs) == 8
+    assert not plan.pending and len(plan.runs) == 8
     write_plan(plan)
     written = json.loads((copy.root / "results/native/plan.json").read_text())
     assert TypeAdapter(Report).validate_python(written["report"]) == Report(
@@ -257,12 +257,12 @@ def test_the_plan_is_written_only_when_it_differs_or_work_is_left(copy: WorkingC
 
 def test_a_failed_attempt_is_followed_by_the_next_number(copy: WorkingCopy) -> None:
     plan = plan_of(copy)
-    assert set(plan.todo.values()) == {1}
+    assert set(plan.pending.values()) == {1}
     ended = plan.root / "results/attempts" / plan.runs[0].place / "1" / "outcome.json"
     ended.parent.mkdir(parents=True)
     ended.write_text("{}")
-    assert plan_of(copy).todo[plan.runs[0].place] == 2
-    assert plan_of(copy).todo[plan.runs[1].place] == 1
+    assert plan_of(copy).fix[plan.runs[0].place] == 2
+    assert plan_of(copy).fix[plan.runs[1].place] == 1
 
 
 def test_a_foreign_class_without_runs_is_refused(copy: WorkingCopy) -> None:
@@ -281,7 +281,7 @@ def test_a_foreign_class_is_replayed(copy: WorkingCopy) -> None:
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")
     plan = plan_of(copy, machine="cray-1-nogpu-1")
-    assert not plan.todo
+    assert not plan.pending
     assert {run.machine for run in plan.runs} == {"cray-1-nogpu-1"}
 
 

@@ -28,7 +28,7 @@ class Situation:
     """What a call finds, and what of its one line says so; {copy} and {other} are folders."""
 
     words: str
-    mend: str
+    fix: str
     settings: Mapping[str, str] = field(default_factory=dict)
     """Of apptainer.conf."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -229,7 +229,7 @@ def test_refused_in_one_line_with_the_mend(
     line = refused(copy, *arguments, within=within)
     places = {"copy": copy.root, "other": tmp_path}
     assert REFUSED[name].words.format(**places) in line
-    assert REFUSED[name].mend.format(**places) in line
+    assert REFUSED[name].fix.format(**places) in line
 
 
 def read(path: str) -> str:
@@ -287,15 +287,15 @@ def without_rights() -> list[str]:
 
 
 def test_an_image_that_may_not_be_read(copy: WorkingCopy) -> None:
-    mend = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of his own"
+    fix = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of his own"
     with image(copy) as (file, _):
         file.chmod(0)
         line = refused(copy, *CONTAINED, within=without_rights())
-        assert f"the image of 'locked' may not be read ({file})" in line and mend in line
+        assert f"the image of 'locked' may not be read ({file})" in line and fix in line
         file.parent.chmod(0)
         line = refused(copy, *CONTAINED, within=without_rights())
         assert (
-            "the image of 'locked' cannot be looked at: Permission denied" in line and mend in line
+            "the image of 'locked' cannot be looked at: Permission denied" in line and fix in line
         )
 
 

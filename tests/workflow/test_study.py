@@ -89,7 +89,9 @@ def test_a_repetition_is_a_block_over_all_parts_and_shuffled(copy: WorkingCopy) 
 def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy) -> None:
     study = study_of(copy, repetitions=4)
     assert list(study.by_place) == [run.place for run in study.first.runs]
-    assert list(study.ranks.values()) == list(range(8)) and list(study.todo) == list(study.by_place)
+    assert list(study.ranks.values()) == list(range(8)) and list(study.pending) == list(
+        study.by_place
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_runs_that_were_copied_here_from_another_machine_are_a_part(copy: Workin
         False,
     ]
     assert study.parts[1].name == f"native/parts/{OTHER}"
-    assert set(study.todo) == {run.place for run in study.parts[0].plan.runs}
+    assert set(study.pending) == {run.place for run in study.parts[0].plan.runs}
     assert {run.machine for run in study.parts[1].plan.runs} == {OTHER}
 
 

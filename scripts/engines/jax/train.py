@@ -20,12 +20,12 @@ OPTIONS: dict[str, protocol.Option] = {
 
 
 def train(
-    step: Step, state: State, data: protocol.Split, given: Namespace, events: protocol.Events
+    step: Step, state: State, data: protocol.Split, args: Namespace, events: protocol.Events
 ) -> State:
     """All epochs, in the given order; the short last batch is left out."""
-    batch_size = given.batch_size
+    batch_size = args.batch_size
     batches = len(data.images) // batch_size
-    for epoch in range(1, given.epochs + 1):
+    for epoch in range(1, args.epochs + 1):
         events.emit("epoch_start", epoch=epoch)
         state = new_epoch(state)
         for batch in range(batches):
@@ -51,34 +51,32 @@ def evaluate(
 
 
 def main() -> None:
-    given = protocol.training_arguments(OPTIONS)
-    name = device.configure(given)
-    events = protocol.Events(given.events)
-    events.emit("start", engine="jax", versions=device.VERSIONS, device=name, options=given.options)
+    args = protocol.training_arguments(OPTIONS)
+    name = device.configure(args)
+    events = protocol.Events(args.events)
+    events.emit("start", engine="jax", versions=device.VERSIONS, device=name, options=args.options)
     events.emit("load_start")
-    limits = (given.train_limit, given.test_limit)
-    data = protocol.load_dataset(given.dataset, given.network, given.batch_size, *limits)
+    limits = (args.train_limit, args.test_limit)
+    data = protocol.load_dataset(args.dataset, args.network, args.batch_size, *limits)
     events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
 
-    network = Network(
-        given.network, data.shape, data.classes, convolution=device.convolution(given)
-    )
-    step = make_step(network, given.learning_rate)
-    state = new_state(*initialise(network, given.seed), given.seed)
+    network = Network(args.network, data.shape, data.classes, convolution=device.convolution(args))
+    step = make_step(network, args.learning_rate)
+    state = new_state(*initialise(network, args.seed), args.seed)
     events.emit(
         "train_start",
-        seed=given.seed,
-        epochs=given.epochs,
-        batch_size=given.batch_size,
-        network=given.network,
+        seed=args.seed,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        network=args.network,
         parameters=sum(weight.size for weight in state.parameters.values()),
     )
-    state = jax.block_until_ready(train(step, state, data.train, given, events))
+    state = jax.block_until_ready(train(step, state, data.train, args, events))
     events.emit("train_end")
-    evaluate(network, state, data.test, given.batch_size, events)
+    evaluate(network, state, data.test, args.batch_size, events)
 
-    time.sleep(given.linger_s)
-    events.emit("linger_end", linger_s=given.linger_s)
+    time.sleep(args.linger_s)
+    events.emit("linger_end", linger_s=args.linger_s)
     events.emit("end")
 
 

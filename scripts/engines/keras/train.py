@@ -52,71 +52,69 @@ class ReportEpochs(keras.callbacks.Callback):
 
 
 def train(
-    model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events
+    model: keras.Model, data: protocol.Dataset, args: Namespace, events: protocol.Events
 ) -> None:
     """All epochs, between the events `train_start` and `train_end`."""
-    images = len(data.train.images) - len(data.train.images) % given.batch_size
-    report = ReportEpochs(events, images, given.options["steps_per_execution"])
+    images = len(data.train.images) - len(data.train.images) % args.batch_size
+    report = ReportEpochs(events, images, args.options["steps_per_execution"])
     events.emit(
         "train_start",
-        seed=given.seed,
-        epochs=given.epochs,
-        batch_size=given.batch_size,
-        network=given.network,
+        seed=args.seed,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        network=args.network,
         parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
     )
     network.fit(
         model,
         data.train.images,
         data.train.labels,
-        given.batch_size,
-        given.epochs,
+        args.batch_size,
+        args.epochs,
         [report],
-        through=given.options["feed"],
-        shuffle=given.options["as_published"],
+        through=args.options["feed"],
+        shuffle=args.options["as_published"],
     )
     events.emit("train_end")
 
 
 def evaluate(
-    model: keras.Model, data: protocol.Dataset, given: Namespace, events: protocol.Events
+    model: keras.Model, data: protocol.Dataset, args: Namespace, events: protocol.Events
 ) -> None:
     """Count the hits on all test images in inference mode."""
     events.emit("evaluate_start")
-    logits = network.predict(model, data.test.images, given.batch_size, given.options["feed"])
+    logits = network.predict(model, data.test.images, args.batch_size, args.options["feed"])
     hits, images = int(np.sum(logits.argmax(axis=1) == data.test.labels)), len(logits)
     events.emit("evaluate_end", accuracy=hits / images, hits=hits, images=images)
 
 
 def main() -> None:
-    given = protocol.training_arguments(OPTIONS)
-    if given.options["steps_per_execution"] < 1:
+    args = protocol.training_arguments(OPTIONS)
+    if args.options["steps_per_execution"] < 1:
         raise protocol.EngineError(
             "must be at least 1", "--option steps_per_execution", "its default is 1"
         )
     # What is used, not what was asked for, stands in the event `start`.
-    given.options["feed"] = feed.chosen(given.options)
-    name = device.configure(given)
-    events = protocol.Events(given.events)
+    args.options["feed"] = feed.chosen(args.options)
+    name = device.configure(args)
+    events = protocol.Events(args.events)
     events.emit(
-        "start", engine="keras", versions=device.VERSIONS, device=name, options=given.options
+        "start", engine="keras", versions=device.VERSIONS, device=name, options=args.options
     )
     events.emit("load_start")
-    limits = (given.train_limit, given.test_limit)
-    data = protocol.load_dataset(given.dataset, given.network, given.batch_size, *limits)
+    limits = (args.train_limit, args.test_limit)
+    data = protocol.load_dataset(args.dataset, args.network, args.batch_size, *limits)
     events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
 
-    published = given.options["as_published"]
-    model = network.build(given.network, data.shape, data.classes, as_published=published)
-    how = {key: given.options[key] for key in HOW}
-    network.compile_model(
-        model, given.learning_rate, sgd=published and given.network == "cnn", **how
-    )
-    train(model, data, given, events)
-    evaluate(model, data, given, events)
+    published = args.options["as_published"]
+    model = network.build(args.network, data.shape, data.classes, as_published=published)
+    how = {key: args.options[key] for key in HOW}
+    network.compile_model(model, args.learning_rate, sgd=published and args.network == "cnn", **how)
+    train(model, data, args, events)
+    evaluate(model, data, args, events)
 
-    time.sleep(given.linger_s)
-    events.emit("linger_end", linger_s=given.linger_s)
+    time.sleep(args.linger_s)
+    events.emit("linger_end", linger_s=args.linger_s)
     events.emit("end")
 
 

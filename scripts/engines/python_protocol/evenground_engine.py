@@ -30,10 +30,10 @@ Gpu = TypeVar("Gpu")
 
 
 class EngineError(Exception):
-    """A mistake the user can mend: what is wrong, where, and what to do about it."""
+    """A mistake the user can fix: what is wrong, where, and what to do about it."""
 
-    def __init__(self, what: str, where: str, todo: str) -> None:
-        super().__init__(" ".join(f"{what} ({where}): {todo}".split()))
+    def __init__(self, what: str, where: str, fix: str) -> None:
+        super().__init__(" ".join(f"{what} ({where}): {fix}".split()))
 
 
 def cli(main: Callable[[], None]) -> None:
@@ -161,8 +161,8 @@ def one_gpu(framework: str, found: Sequence[Gpu], why_none: Callable[[], str]) -
         what = f"{framework} finds no GPU: {why_none()[:REASON_CHARACTERS]}"
         raise EngineError(what, "--accelerator cuda", "fix that, or take --accelerator cpu")
     if len(found) > 1:
-        todo = "set CUDA_VISIBLE_DEVICES to the UUID of one, as nvidia-smi -L lists them"
-        raise EngineError(f"{framework} sees {len(found)} GPUs", "--accelerator cuda", todo)
+        fix = "set CUDA_VISIBLE_DEVICES to the UUID of one, as nvidia-smi -L lists them"
+        raise EngineError(f"{framework} sees {len(found)} GPUs", "--accelerator cuda", fix)
     return found[0]
 
 
@@ -217,8 +217,8 @@ def load_dataset(
     dataset = Dataset(train, test, classes)
     _refuse_small(dataset, folder, network)
     if len(train.images) < batch_size:
-        todo = f"give at most {len(train.images)}"
-        raise EngineError("there is no full batch", f"--batch-size {batch_size}", todo)
+        fix = f"give at most {len(train.images)}"
+        raise EngineError("there is no full batch", f"--batch-size {batch_size}", fix)
     return dataset
 
 

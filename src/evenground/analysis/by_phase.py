@@ -13,7 +13,7 @@ from evenground.records.times import Process
 
 PARTS = 10
 # Of a part of a phase, so much must lie between samples for its mean to stand.
-LEAST_COVERED = 0.5
+MIN_COVERED = 0.5
 # The time between two phases may be microseconds, or nothing: it has no column as wide as theirs.
 BETWEEN = ("after ", "before ")
 FRAME = ("dataset", "engine", "column", "phase", "place", "n", "mean", "min", "max")
@@ -59,7 +59,7 @@ def phase_means(
 def _part_means(area: Floats, covered_ns: Floats, edges_ns: Ints) -> Floats:
     """Differences of `area` over those of `covered_ns` between neighbouring edges, phase after phase."""
     covered, width = np.diff(covered_ns, axis=1), np.diff(edges_ns, axis=1)
-    enough = (covered >= LEAST_COVERED * width) & (covered > 0)
+    enough = (covered >= MIN_COVERED * width) & (covered > 0)
     means = np.full(width.shape, np.nan)
     np.divide(np.diff(area, axis=1), covered, out=means, where=enough)
     return means.ravel()

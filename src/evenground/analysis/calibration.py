@@ -12,7 +12,7 @@ from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_bytes, unreadable
 from evenground.records.faults import first_fault
 
-MEND = "call the pipeline again: it measures what is missing and draws anew"
+FIX = "run the pipeline again: it measures what is missing and draws anew"
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ def read_calibration(index: Index) -> list[Figure]:
         content = path.read_bytes()
     except OSError as error:
         what = f"the calibration cannot be read: {unreadable(path, error)}"
-        raise EvengroundError(what, str(path), MEND) from error
+        raise EvengroundError(what, str(path), FIX) from error
     if sha256_bytes(content) != index.calibration.sha256:
         raise EvengroundError(
-            "the calibration is not the one that the index recorded", str(path), MEND
+            "the calibration is not the one that the index recorded", str(path), FIX
         )
     try:
         return list(TypeAdapter(_File).validate_json(content).figures.values())

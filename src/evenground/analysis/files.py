@@ -13,7 +13,7 @@ from evenground.files import replacing, unreadable, write_text
 
 DIGITS = 4
 # Below this the digits of a p-value say nothing, and it is never zero.
-LEAST_P = 0.0001
+MIN_P = 0.0001
 MIB = 2**20
 EMPTY = "–"
 # Of a table of several sides: a column of words for each.
@@ -143,8 +143,8 @@ def _read(path: Path, **options: Any) -> pd.DataFrame:
         frame: pd.DataFrame = pd.read_csv(path, **options)
         return frame
     except OSError as error:
-        todo = "call the pipeline again to make it"
-        raise EvengroundError(unreadable(path, error), str(path), todo) from error
+        fix = "run the pipeline again to make it"
+        raise EvengroundError(unreadable(path, error), str(path), fix) from error
     except (ValueError, pd.errors.ParserError) as error:
         raise EvengroundError(f"broken table, {error}", str(path), set_aside(path)) from error
 
@@ -174,8 +174,8 @@ def folded_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
 
 def _shown(row: dict[object, object], name: str, value: object) -> str:
     """A cell of a row, by its column's name."""
-    if name == "p" and isinstance(value, float) and value < LEAST_P:
-        return plain(f"< {LEAST_P}")
+    if name == "p" and isinstance(value, float) and value < MIN_P:
+        return plain(f"< {MIN_P}")
     return _cell(value, _scale(row, name))
 
 

@@ -20,17 +20,17 @@ from evenground.records.times import Process
 CPU, GPU = "cpu", "gpu"
 # Below a fifth of a core nothing of a training runs: what is left are timers and the runtimes' housekeeping.
 QUIET_CORES = 0.2
-LEAST_S = 0.3
+MIN_S = 0.3
 # A tenth of a second, and what a row at 10 Hz may be late.
 MAX_BLIP_S = 0.125
 # Quiet that a blip may part: less is found within work, too, where it shares its core with others.
-LEAST_BESIDE_BLIP_S = 0.05
+MIN_BESIDE_BLIP_S = 0.05
 # The kernel adds a running thread's time at its ticks, mostly 4 ms apart: finer rows read none, then it all.
-LEAST_INTERVAL_NS = 8_000_000
+MIN_INTERVAL_NS = 8_000_000
 # A counter is a sum of several; below this a fall is its rounding.
 ROUNDING_S = 1e-6
 # A phase that holds less of a window than that is touched by the uncertainty of its edges only.
-LEAST_OF_WINDOW = 0.01
+MIN_OF_WINDOW = 0.01
 NONE = "no idle window"
 UNSEEN = "no value during training"
 NOT_COVERED = "no CPU time recorded over the whole training"
@@ -95,25 +95,25 @@ class _Use:
 
 
 def cpu_windows(samples: Samples, start_ns: int, end_ns: int) -> list[Window]:
-    """Windows of LEAST_S or longer between two moments in which the process tree used under QUIET_CORES.
+    """Windows of MIN_S or longer between two moments in which the process tree used under QUIET_CORES.
 
     The counter's difference over neighbouring rows is the use between them, also across cells without a
     value. Quiet intervals in a row are a window; a blip no longer than MAX_BLIP_S, nor than the quiet on
-    either side of it (LEAST_BESIDE_BLIP_S or more), does not part one that is quiet as a whole.
+    either side of it (MIN_BESIDE_BLIP_S or more), does not part one that is quiet as a whole.
     At the edges the training fell idle or woke up within an interval: with r cores there and R in the next
     one beyond, 1 - r / R of it is idle.
     """
     use = _use(samples)
     windows = [_with_edges(use, *stretch) for stretch in _joined(use, _quiet(use))]
     cut = [Window(max(w.start_ns, start_ns), min(w.end_ns, end_ns)) for w in windows]
-    return [window for window in cut if window.length_s >= LEAST_S]
+    return [window for window in cut if window.length_s >= MIN_S]
 
 
 def _use(samples: Samples) -> _Use:
     """The counter's rise between rows; where it falls, a process took its seconds along: not known."""
     known = ~np.isnan(samples.columns[COUNTER])
     t_ns, counter = samples.t_ns[known], samples.columns[COUNTER][known]
-    _, kept = np.unique((t_ns - t_ns[:1]) // LEAST_INTERVAL_NS, return_index=True)
+    _, kept = np.unique((t_ns - t_ns[:1]) // MIN_INTERVAL_NS, return_index=True)
     rise = np.diff(counter[kept])
     return _Use(t_ns[kept], np.where(rise < -ROUNDING_S, np.inf, np.maximum(rise, 0.0)))
 
@@ -140,7 +140,7 @@ def _joined(use: _Use, stretches: Sequence[tuple[int, int]]) -> list[tuple[int, 
 def _only_a_blip(use: _Use, before: tuple[int, int], after: tuple[int, int]) -> bool:
     blip_s = use.length_s(before[1], after[0])
     beside_s = min(use.length_s(*before), use.length_s(*after))
-    if beside_s < LEAST_BESIDE_BLIP_S or blip_s > min(MAX_BLIP_S, beside_s):
+    if beside_s < MIN_BESIDE_BLIP_S or blip_s > min(MAX_BLIP_S, beside_s):
         return False
     return use.is_quiet(before[0], after[1])
 
@@ -168,13 +168,13 @@ def covers(samples: Samples, start_ns: int, end_ns: int) -> bool:
 
 
 def without_gpu(windows: Sequence[Window], gpu: Sequence[GpuWindow]) -> list[Window]:
-    """The parts of LEAST_S or longer of windows of the CPU in which the GPU was idle, too."""
+    """The parts of MIN_S or longer of windows of the CPU in which the GPU was idle, too."""
     both = [
         Window(max(window.start_ns, card.start_ns), min(window.end_ns, card.end_ns))
         for window in windows
         for card in gpu
     ]
-    return [window for window in both if window.length_s >= LEAST_S]
+    return [window for window in both if window.length_s >= MIN_S]
 
 
 def idle_of(run: Run, samples: Samples, phases: Rows) -> Idle:
@@ -283,11 +283,9 @@ def _shares(phases: Phases, start_s: float, end_s: float) -> dict[str, float]:
 
 
 def _named(phases: Phases, start_s: float, end_s: float) -> dict[str, object]:
-    """The phase that holds most of a window, and all that hold LEAST_OF_WINDOW of it, in order."""
+    """The phase that holds most of a window, and all that hold MIN_OF_WINDOW of it, in order."""
     shares = _shares(phases, start_s, end_s)
-    touched = [
-        name for name, share in shares.items() if share > LEAST_OF_WINDOW * (end_s - start_s)
-    ]
+    touched = [name for name, share in shares.items() if share > MIN_OF_WINDOW * (end_s - start_s)]
     most = max(touched, default="", key=lambda name: shares[name])
     return {"phase": most, "phases": ", ".join(touched)}
 

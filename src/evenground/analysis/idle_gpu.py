@@ -15,9 +15,9 @@ COLUMN = "gpu_util_pct"
 # is slow; rows between repeat the value.
 DRIVER_PERIOD_S = 0.05
 # One zero alone may be a moment shorter than the driver's own window.
-FEWEST = 2
+MIN_ZEROS = 2
 # Two values further apart than this many periods have a missing one between them.
-FARTHEST = 1.5
+MAX_GAP_PERIODS = 1.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def period_s(process: Process, samples: Samples) -> float:
 
 
 def zero_spans(t_ns: Ints, values: Floats, farthest_ns: float) -> list[Span]:
-    """Runs of at least `FEWEST` zeros among `values` (N,), none across a missing value or a gap in `t_ns`.
+    """Runs of at least `MIN_ZEROS` zeros among `values` (N,), none across a missing value or a gap in `t_ns`.
 
     Values more than `farthest_ns` apart are not consecutive: one is missing between them.
     """
@@ -61,7 +61,7 @@ def zero_spans(t_ns: Ints, values: Floats, farthest_ns: float) -> list[Span]:
     return [
         Span(int(first), int(last), bool(neighbour[first]), bool(neighbour[last + 1]))
         for first, last in zip(firsts, lasts, strict=True)
-        if last - first + 1 >= FEWEST
+        if last - first + 1 >= MIN_ZEROS
     ]
 
 
@@ -78,7 +78,7 @@ def gpu_windows(process: Process, samples: Samples) -> list[GpuWindow]:
     earlier_ns = round((period / 2 + 1.5 * driver_s) * 1e9)
     later_ns = round((period / 2 - driver_s / 2) * 1e9)
     found = []
-    for span in zero_spans(t_ns, values, FARTHEST * period * 1e9):
+    for span in zero_spans(t_ns, values, MAX_GAP_PERIODS * period * 1e9):
         sides = (("before", span.closed_before), ("after", span.closed_after))
         window = GpuWindow(
             start_ns=int(t_ns[span.first]) - earlier_ns,
@@ -100,5 +100,7 @@ def unseen(process: Process, samples: Samples, start_ns: int, end_ns: int) -> bo
     if first < 0 or last >= known_ns.size:
         return True
     return bool(
-        np.any(np.diff(known_ns[first : last + 1]) > FARTHEST * period_s(process, samples) * 1e9)
+        np.any(
+            np.diff(known_ns[first : last + 1]) > MAX_GAP_PERIODS * period_s(process, samples) * 1e9
+        )
     )

@@ -40,7 +40,7 @@ Count = Annotated[int, Field(ge=0, le=10**9)]
 Amount = Annotated[int, Field(ge=1, le=10**9)]
 Look = Annotated[int, Field(ge=4, le=10_000)]
 # Every pair of a dataset and an engine is drawn.
-MOST_NAMES = 100
+MAX_NAMES = 100
 
 
 @dataclass(frozen=True)
@@ -202,13 +202,13 @@ class Index:
     machine: Machine
     deployment: Name
     report: Report
-    engines: Annotated[tuple[Engine, ...], Field(min_length=1, max_length=MOST_NAMES)]
-    datasets: Annotated[tuple[Dataset, ...], Field(min_length=1, max_length=MOST_NAMES)]
+    engines: Annotated[tuple[Engine, ...], Field(min_length=1, max_length=MAX_NAMES)]
+    datasets: Annotated[tuple[Dataset, ...], Field(min_length=1, max_length=MAX_NAMES)]
     parameters: dict[str, Any]
     runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
     calibration: Calibration | None = None
     lines: CodeLines | None = None
-    absent: Annotated[tuple[Absent, ...], Field(max_length=MOST_NAMES)] = ()
+    absent: Annotated[tuple[Absent, ...], Field(max_length=MAX_NAMES)] = ()
 
     @property
     def finished(self) -> tuple[WantedRun, ...]:

@@ -49,11 +49,11 @@ FROM_LAUNCH = ("vram",)
 # UnixStats as it was in April 2022 (github.com/sallaumen/Unix-Stats, 4be1932): `lib/measure/gpu.ex` has the
 # card's memory as a constant, and neither use nor memory of a card after so many samples that took too long.
 CARD_BYTES = 7981 * 2**20
-MOST_SLOW = 30
+MAX_SLOW = 30
 # A sample took longer than its period where the next one came so many periods after it.
 LATE = 1.5
 AFTER_LAUNCH = "counted from the first value after the launch"
-SILENT = f"0 was written after {MOST_SLOW} slow samples, as UnixStats did"
+SILENT = f"0 was written after {MAX_SLOW} slow samples, as UnixStats did"
 
 # The steps in which values come; the error of a value is taken as uniform over one of them.
 # The kernel counts CPU time in ticks, 100 a second (USER_HZ), in /proc/stat and of processes that have ended.
@@ -195,7 +195,7 @@ def as_published(seen: Seen) -> Trace:
     """CPU as the mean since boot, RAM of the whole machine, GPU of the whole card, VRAM of the processes.
 
     Time is the number of the sample over the sampling rate, however late the samples were; a moment has the
-    time of the last sample before it. GPU and VRAM are 0 once MOST_SLOW samples have taken too long.
+    time of the last sample before it. GPU and VRAM are 0 once MAX_SLOW samples have taken too long.
     """
     samples, process, events = seen.samples, seen.run.process, seen.run.events
     memory_bytes, rate_hz = _known(seen.environment.memory_bytes), process.rate_hz
@@ -261,10 +261,10 @@ def own_vram_bytes(samples: Samples, process: Process) -> Floats:
 
 
 def is_silent(t_ns: Ints, rate_hz: float) -> npt.NDArray[np.bool_]:
-    """Whether MOST_SLOW samples or more before each (N,) took longer than a period of the rate."""
+    """Whether MAX_SLOW samples or more before each (N,) took longer than a period of the rate."""
     slow = np.diff(t_ns) > LATE * 1e9 / rate_hz
     before = np.concatenate(([0], np.cumsum(slow)))
-    return np.asarray(before[: t_ns.size] >= MOST_SLOW, np.bool_)
+    return np.asarray(before[: t_ns.size] >= MAX_SLOW, np.bool_)
 
 
 def _silenced(values: Floats, silent: npt.NDArray[np.bool_]) -> Floats:

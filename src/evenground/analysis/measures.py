@@ -12,7 +12,7 @@ from evenground.analysis.seen import Windows
 
 # A mean over a window that lacks more than a tenth of its samples is none.
 KNOWN_SHARE = 0.9
-SHORTEST_LINGER_S = 1.0
+MIN_LINGER_S = 1.0
 # NVIDIA's driver averages GPU use over up to a second: before that, compilation is in it.
 DRIVER_MEAN_S = 1.0
 ROUNDING_S = 5e-10
@@ -97,7 +97,7 @@ def kept(trace: Trace, resource: str) -> float:
 
     1: all that it held at the end of training; missing where it lingered less than a second.
     """
-    if trace.linger_end_s - trace.evaluate_end_s < SHORTEST_LINGER_S:
+    if trace.linger_end_s - trace.evaluate_end_s < MIN_LINGER_S:
         raise UnknownError(NO_LINGER)
     return (_at(trace, resource, trace.linger_end_s) - _at_launch(trace, resource)) / taken(
         trace, resource

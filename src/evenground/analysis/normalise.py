@@ -30,7 +30,7 @@ from evenground.analysis.timeline import (
 from evenground.errors import EvengroundError
 
 # Of all runs together; they take about 4 GiB of memory.
-MOST_STEPS = 10_000_000
+MAX_STEPS = 10_000_000
 NO_RUN = "no finished run"
 _GROUP = ("dataset", "engine")
 _RUN = (*_GROUP, "repetition")
@@ -128,8 +128,8 @@ def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) ->
     steps = 0.0
     for run in runs:
         steps += (run.process.exited_ns - run.process.launched_ns) / 1e9 / grid_s
-        if steps > MOST_STEPS:
-            what = f"the runs up to this one have more than {MOST_STEPS} steps of {grid_s} s"
+        if steps > MAX_STEPS:
+            what = f"the runs up to this one have more than {MAX_STEPS} steps of {grid_s} s"
             raise EvengroundError(what, str(run.folder), "set a larger grid_s")
 
 

@@ -19,18 +19,18 @@ from evenground.gpus import judge as gpus
 from evenground.surroundings.judge import differences
 
 # Beyond this the mean of a curve, a peak or an idle window may lie in what was not seen.
-MOST_MISSED = 0.02
+MAX_MISSED = 0.02
 # 1 MiB, some 25 ms of a disk of today: any machine that has been up for long moves that much.
-MOST_SWAPPED_PAGES = 256
+MAX_SWAPPED_PAGES = 256
 # Trainings follow each other without a pause, and the one before still counts in this mean: alone it keeps up
 # to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core something else ran.
-MOST_LOAD_PER_CORE = 1.0
+MAX_LOAD_PER_CORE = 1.0
 # Less is within what runs of the same work differ by; more is worth asking what they waited for.
-MOST_IDLE = 0.02
+MAX_IDLE = 0.02
 # A spread by itself says nothing (`cv` of `training_time` has it); where half of it is idle time, this does.
-MOST_EXPLAINED = 0.5
+MAX_EXPLAINED = 0.5
 # Runs of one class of machine mostly share one.
-MOST_REASONS = 2
+MAX_REASONS = 2
 
 Name = Literal[
     "accuracy",
@@ -79,7 +79,7 @@ class Gate:
 
 
 GATES = (
-    Gate("sampler", INVALID, "missed_share", MOST_MISSED, "share of samples that the sampler lost"),
+    Gate("sampler", INVALID, "missed_share", MAX_MISSED, "share of samples that the sampler lost"),
     Gate(
         "not seen", WARNED, "n_not_seen", 0.0, "things that the sampler could not see", "not_seen"
     ),
@@ -87,7 +87,7 @@ GATES = (
         "swapping",
         INVALID,
         "swapped_pages",
-        MOST_SWAPPED_PAGES,
+        MAX_SWAPPED_PAGES,
         "pages moved between memory and disk during the run",
     ),
     Gate(
@@ -180,14 +180,14 @@ GATES = (
         "load",
         WARNED,
         "load_per_core",
-        MOST_LOAD_PER_CORE,
+        MAX_LOAD_PER_CORE,
         "tasks per core in the minute before the run",
     ),
     Gate(
         "idle",
         WARNED,
         "idle_share",
-        MOST_IDLE,
+        MAX_IDLE,
         "share of the training time in which the run computed nothing, and the phase with most of it",
         "idle_phase",
     ),
@@ -358,18 +358,18 @@ def _of_accuracy(index: Index, group: pd.DataFrame, named: Names) -> list[Findin
 def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], named: Names) -> list[Finding]:
     """Whether idle time is the cause of a good part of the spread of a group's training times."""
     # The idle time of one run that is not known makes the rest not known, too.
-    if not (idle_s > MOST_IDLE * training_s).any() or idle_s.isna().any():
+    if not (idle_s > MAX_IDLE * training_s).any() or idle_s.isna().any():
         return []
     whole = summarise(training_s.tolist()).variation
     rest = summarise((training_s - idle_s).tolist()).variation
     explained = 1 - rest / whole if whole else np.nan
-    if not explained > MOST_EXPLAINED:
+    if not explained > MAX_EXPLAINED:
         return []
     why = (
         "share of the spread of the group's training times that their idle time explains: coefficient of "
         f"variation {rounded(whole)}, without it {rounded(rest)} (idle_windows.md)"
     )
-    return [_of_group(named, "spread", explained, MOST_EXPLAINED, why)]
+    return [_of_group(named, "spread", explained, MAX_EXPLAINED, why)]
 
 
 def _surroundings(compared: pd.DataFrame, named: Names) -> list[Finding]:
@@ -458,5 +458,5 @@ def why_unknown(conditions: pd.DataFrame) -> dict[str, str]:
 def _whys(column: pd.Series[str]) -> str:
     """The first reasons of a column, and how many more there are."""
     found = [str(reason) for reason in column.dropna().unique() if reason]
-    more = [f"and {len(found) - MOST_REASONS} more reasons in conditions.csv"]
-    return "; ".join([*found[:MOST_REASONS], *(more if len(found) > MOST_REASONS else [])])
+    more = [f"and {len(found) - MAX_REASONS} more reasons in conditions.csv"]
+    return "; ".join([*found[:MAX_REASONS], *(more if len(found) > MAX_REASONS else [])])

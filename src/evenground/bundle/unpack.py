@@ -21,7 +21,7 @@ from evenground.files import read_json, sha256_bytes
 from evenground.records.versions import OtherVersionError
 
 OTHER = "take another copy of it; a bundle is made by: evenground bundle"
-MEND = "make room there, or name another folder"
+FIX = "make room there, or name another folder"
 # Every entry's description in a zip file starts with these bytes.
 MARK = b"PK\1\2"
 SHOWN = 200
@@ -77,7 +77,7 @@ def extract(bundle: Path, to: Path, limits: Limits | None = None) -> None:
         beside.rename(to)
     except OSError as error:
         place = str(error.filename or bundle)
-        raise EvengroundError(f"it cannot be unpacked: {words_of(error)}", place, MEND) from error
+        raise EvengroundError(f"it cannot be unpacked: {words_of(error)}", place, FIX) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -91,7 +91,7 @@ def blamed_on(bundle: Path, folder: Path) -> Iterator[None]:
         where, folder = Path(error.where).resolve(), folder.resolve()
         name = where.relative_to(folder).as_posix() if where.is_relative_to(folder) else error.where
         # Another copy would be of the same version.
-        fix = error.todo if isinstance(error, OtherVersionError) else OTHER
+        fix = error.fix if isinstance(error, OtherVersionError) else OTHER
         raise EvengroundError(_shown(error.what), f"{_shown(name)} in {bundle}", fix) from error
 
 

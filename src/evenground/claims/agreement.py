@@ -20,7 +20,7 @@ YES, NO, OPEN, NOT_COMPARABLE = "yes", "no", "all open", "not comparable"
 TOO_FEW = "fewer than two sides could judge it"
 OTHER_RULE = "judged by other rules: bound, size, tolerance or confidence are not the same"
 FIRST, LAST = ("claim", "part", "instrument"), ("agree", "kind", "demonstration", "reason")
-MOST_VERDICTS = 10_000
+MAX_VERDICTS = 10_000
 SCHEMA = 2
 Key = tuple[str, str, str]
 
@@ -65,7 +65,7 @@ class _Verdict:
 @dataclass(frozen=True)
 class _File:
     schema_version: Annotated[Literal[2], Field(validation_alias="schema")]
-    verdicts: Annotated[tuple[_Verdict, ...], Field(max_length=MOST_VERDICTS)]
+    verdicts: Annotated[tuple[_Verdict, ...], Field(max_length=MAX_VERDICTS)]
 
 
 _FILE = TypeAdapter(_File)
@@ -88,22 +88,22 @@ def agreement(verdicts: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _read(content: Any, side: str) -> dict[Key, _Verdict]:
-    where, todo = (
+    where, fix = (
         f"verdicts.json of {side}",
         "have it judged again (evenground convert), or leave it out",
     )
     version = content.get("schema") if isinstance(content, dict) else None
     if isinstance(version, int) and version != SCHEMA:
         raise EvengroundError(
-            f"verdicts of version {version}, and this one reads {SCHEMA}", where, todo
+            f"verdicts of version {version}, and this one reads {SCHEMA}", where, fix
         )
     try:
         rows = _FILE.validate_python(content).verdicts
     except ValidationError as error:
-        raise EvengroundError(f"broken verdicts, {first_fault(error)}", where, todo) from error
+        raise EvengroundError(f"broken verdicts, {first_fault(error)}", where, fix) from error
     found = {row.key: row for row in rows}
     if len(found) < len(rows):
-        raise EvengroundError("broken verdicts, one stands there twice", where, todo)
+        raise EvengroundError("broken verdicts, one stands there twice", where, fix)
     return found
 
 

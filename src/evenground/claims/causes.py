@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from evenground.analysis.quality import MOST_IDLE
+from evenground.analysis.quality import MAX_IDLE
 from evenground.analysis.statistics import Estimate, summarise
 from evenground.claims.evidence import Evidence
 
@@ -21,7 +21,7 @@ def idle_time_matters(evidence: Evidence, found: Estimate, without: Estimate) ->
     """
     if abs(without.centre - found.centre) > MAX_MOVED * found.half_width:
         return True
-    was_idle = any(one.idle_share > MOST_IDLE for one in evidence.runs)
+    was_idle = any(one.idle_share > MAX_IDLE for one in evidence.runs)
     return was_idle and any(_makes_spread(*values) for values in _groups(evidence))
 
 

@@ -318,7 +318,7 @@ def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> N
         follows = claim.contrast.of_one(dict(zip(groups, values, strict=True)))
     if abs(follows / claim.published - 1) > FOLLOWS:
         what = f"{claim.id}: its published numbers give {follows:.4g}, not {claim.published:g}"
-        raise EvengroundError(what, str(path), "mend 'published' or 'follows_from'")
+        raise EvengroundError(what, str(path), "fix 'published' or 'follows_from'")
 
 
 def _first(error: ValidationError) -> str:

@@ -15,7 +15,9 @@ from evenground.analysis.index import Name
 from evenground.errors import EvengroundError
 from evenground.records.faults import first_fault
 
-MEND = "mend that line; the columns are id, quantity, language, dataset, value, unit, runs, where, note"
+FIX = (
+    "fix that line; the columns are id, quantity, language, dataset, value, unit, runs, where, note"
+)
 
 
 def _none_from_blank(cell: Any) -> Any:
@@ -63,9 +65,9 @@ def read_published(path: Path) -> Mapping[str, Number]:
             number = _NUMBER.validate_python(row)
         except ValidationError as error:
             raise EvengroundError(
-                f"broken line {line}, {first_fault(error)}", str(path), MEND
+                f"broken line {line}, {first_fault(error)}", str(path), FIX
             ) from None
         if number.id in numbers:
-            raise EvengroundError(f"line {line}: '{number.id}' stands twice", str(path), MEND)
+            raise EvengroundError(f"line {line}: '{number.id}' stands twice", str(path), FIX)
         numbers[number.id] = number
     return numbers

@@ -35,7 +35,7 @@ NO_CPUFREQ = "the kernel says nothing of this processor's clock (as in most virt
 # Drivers that choose the clock themselves: `powersave` is their usual governor and holds nothing down.
 CHOOSE_THEMSELVES = ("intel_pstate", "amd-pstate-epp")
 # 0 is for speed, 255 for saving; the kernel's `balance_power` is 192, its `power` 255.
-MOST_SAVING = 192
+MAX_SAVING = 192
 # What drivers round frequencies by.
 ALIKE = 0.99
 
@@ -145,7 +145,7 @@ def _saves(values: Mapping[str, str]) -> bool:
         return False
     number = _number(values, "energy_performance_preference")
     told = values.get("energy_performance_preference") == "power"
-    return told or (number is not None and number > MOST_SAVING)
+    return told or (number is not None and number > MAX_SAVING)
 
 
 def _number(values: Mapping[str, str], name: str) -> float | None:

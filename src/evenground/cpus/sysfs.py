@@ -11,8 +11,8 @@ SYSTEM = Path("/")
 """The folder that /sys and /proc lie in; tests make one of their own."""
 CPUS = "sys/devices/system/cpu"
 # Of the kernel's own choice 8192 at most; a list that names more is none.
-MOST_CPUS = 2**16
-MOST_SHOWN = 60
+MAX_CPUS = 2**16
+MAX_SHOWN = 60
 # Fifteen digits: the sum over all CPUs still fits into 63 bits, as readers of records want.
 _NUMBER = re.compile(r"-?[0-9]{1,15}")
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -75,7 +75,7 @@ def parse_cpus(text: str) -> frozenset[int]:
         if match is None:
             return frozenset()
         first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < MOST_CPUS:
+        if not first <= last < MAX_CPUS:
             return frozenset()
         cpus |= set(range(first, last + 1))
     return frozenset(cpus)
@@ -116,4 +116,4 @@ def shown(path: Path) -> str:
 
 def plain(text: str) -> str:
     """A text of a file's on one line, cut where it is long."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)[:MOST_SHOWN]
+    return "".join(sign if sign.isprintable() else " " for sign in text)[:MAX_SHOWN]

@@ -30,7 +30,7 @@ from evenground.errors import EvengroundError
 CHUNK_BYTES = 64 * 1024
 WORTHWHILE_BYTES = MEBIBYTE
 # A host that asks for a longer pause is left for the next one.
-LONGEST_PAUSE_S = 60.0
+MAX_PAUSE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def download(
             failures = 1 if progressed else failures + 1
             if failures > policy.retries:
                 raise HostFailed(str(fault)) from fault
-            if fault.wait_s > LONGEST_PAUSE_S:
+            if fault.wait_s > MAX_PAUSE_S:
                 raise HostFailed(f"{fault}, and asks to wait {fault.wait_s:.0f} s") from fault
             delay_s = max(policy.backoff_s * 2 ** (failures - 1), fault.wait_s)
             tell(

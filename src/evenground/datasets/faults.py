@@ -25,7 +25,7 @@ TRANSFER_ERRORS = (
 _TIMEOUTS = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# What waiting does not mend; the first that fits any of the causes counts.
+# What waiting does not fix; the first that fits any of the causes counts.
 _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((requests.exceptions.InvalidProxyURL,), "the proxy's address is not valid"),
     ((urllib3.exceptions.ProxySchemeUnknown,), "the proxy's address is not valid"),

@@ -37,8 +37,8 @@ class Arrays(NamedTuple):
 def damaged(what: str, path: Path) -> EvengroundError:
     """The error for a raw file whose content is not what its format says."""
     again = set_aside(path.with_name("fetched.json"))
-    todo = f"correct the registry entry, or, to have it fetched again, {again}"
-    return EvengroundError(what, str(path), todo)
+    fix = f"correct the registry entry, or, to have it fetched again, {again}"
+    return EvengroundError(what, str(path), fix)
 
 
 @contextmanager

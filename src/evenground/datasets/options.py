@@ -31,21 +31,21 @@ def dataset_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def chosen_dataset(given: argparse.Namespace) -> DatasetEntry:
+def chosen_dataset(args: argparse.Namespace) -> DatasetEntry:
     """The entry that the options name; EvengroundError for a broken registry or an unknown name."""
-    extra = load_extra(given.extra_registry) if given.extra_registry else {}
-    return find_dataset(load_registry(given.registry, extra), given.dataset)
+    extra = load_extra(args.extra_registry) if args.extra_registry else {}
+    return find_dataset(load_registry(args.registry, extra), args.dataset)
 
 
-def configured_mirrors(given: argparse.Namespace) -> list[str]:
+def configured_mirrors(args: argparse.Namespace) -> list[str]:
     """`mirrors` of the configuration that --extra-registry names; a command line could be read by all."""
-    if not given.extra_registry:
+    if not args.extra_registry:
         return []
-    mirrors = read_mapping(given.extra_registry).get("mirrors", [])
+    mirrors = read_mapping(args.extra_registry).get("mirrors", [])
     if not isinstance(mirrors, list) or not all(isinstance(mirror, str) for mirror in mirrors):
         raise EvengroundError(
             "'mirrors' is no list of places",
-            str(given.extra_registry),
+            str(args.extra_registry),
             "write 'mirrors: [PLACE, ...]'",
         )
     return mirrors

@@ -26,7 +26,7 @@ from evenground.errors import EvengroundError
 
 RECORD = "dataset.json"
 # Of the classes without pictures so many are named.
-MOST_NAMED = 10
+MAX_NAMED = 10
 
 
 def read_arrays(entry: DatasetEntry, raw: Path) -> Arrays:
@@ -154,8 +154,8 @@ def empty_class_lines(record: Mapping[str, Any]) -> list[str]:
     lines = []
     for split, names in record.get("empty_classes", {}).items():
         if names:
-            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-            named = ", ".join(f"'{name}'" for name in names[:MOST_NAMED])
+            more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+            named = ", ".join(f"'{name}'" for name in names[:MAX_NAMED])
             of_all = f"{len(names)} of {len(record['classes'])} classes"
             lines.append(
                 f"dataset '{record['name']}' has no {split} picture of {of_all}: {named}{more}"

@@ -222,7 +222,7 @@ class DatasetEntry(Strict):
     def fingerprint(self) -> str:
         """12 hexadecimal digits over all that decides the prepared arrays, but not where the bytes lie.
 
-        Titles, licences, addresses and sizes may be mended without making a run stale.
+        Titles, licences, addresses and sizes may be fixed without making a run stale.
         """
         deciding = self.model_dump(
             mode="json",

@@ -88,7 +88,7 @@ def check_arrays(folder: Path) -> None:
             raise EvengroundError(
                 f"a prepared array is {'changed' if path.is_file() else 'missing'}: {name}",
                 str(folder),
-                set_aside(folder, then="call again to have it prepared anew"),
+                set_aside(folder, then="run again to have it prepared anew"),
             )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evenground.analysis.groups import Rows
-from evenground.analysis.idle import LEAST_S
+from evenground.analysis.idle import MIN_S
 from evenground.explain.kernel import (
     HIDDEN,
     NOT_PERMITTED,
@@ -24,9 +24,9 @@ from evenground.explain.windows import Window, windows_of
 
 PY_SPY, BY_KERNEL = "py-spy", "kernel"
 # What is seen in less of a window does not make it one.
-LEAST_SHARE = 0.05
+MIN_SHARE = 0.05
 # From here on it is the tracer that made the window.
-MOST_HELD = 0.5
+MAX_HELD = 0.5
 # py-spy looks ten times as often, by and large: for longer a stack does not stand unseen.
 MAX_STALE_NS = 1_000_000_000
 HELD_STILL = "made by the tracer: py-spy held the engine still to read its stacks"
@@ -68,7 +68,7 @@ def _made_by_tracer(window: Window, looks: Looks) -> bool:
     """Whether py-spy held the engine for most of a window, or without those moments it would be none."""
     length_s = window.inside_ns(window.start_ns, window.end_ns) / 1e9
     free_s = length_s * (1 - looks.held_share)
-    return looks.held_share >= MOST_HELD or (bool(looks.held) and free_s < LEAST_S)
+    return looks.held_share >= MAX_HELD or (bool(looks.held) and free_s < MIN_S)
 
 
 def _stack_rows(window: Window, stacks: Sequence[Stack], no_stacks: str, looks: Looks) -> Rows:
@@ -154,7 +154,7 @@ def wait_text(wait: Wait) -> str:
 
 def _largest(rows: Rows) -> Rows:
     """The rows that matter, the largest share first."""
-    large = [row for row in rows if float(str(row["share"])) >= LEAST_SHARE]
+    large = [row for row in rows if float(str(row["share"])) >= MIN_SHARE]
     return sorted(
         large, key=lambda row: (-float(str(row["share"])), str(row["thread"]), str(row["frames"]))
     )

@@ -20,7 +20,7 @@ NO_RIGHT = "this user, or this job of a scheduler, may not use it"
 ASK_FOR_ONE = (
     "ask for one (Slurm: --gres=gpu:1; else access to /dev/nvidia*), or set accelerator: cpu"
 )
-MEND_DRIVER = "mend NVIDIA's driver (nvidia-smi has to answer)"
+FIX_DRIVER = "fix NVIDIA's driver (nvidia-smi has to answer)"
 MAKE_INSTANCE = (
     "as administrator: nvidia-smi mig -cgi PROFILE -C makes one, nvidia-smi -mig 0 ends MIG mode"
 )
@@ -95,7 +95,7 @@ def choose(look: Look, gpu: str = AUTO, given: Mapping[str, str] | None = None) 
     if gpu == AUTO and hides_all(given):
         return Choice()
     if look.fault:
-        return Choice(None, look.fault, MEND_DRIVER)
+        return Choice(None, look.fault, FIX_DRIVER)
     by_caller = _of_variable(look, given) if VISIBLE in given else None
     if gpu == AUTO:
         return _best(look) if by_caller is None else _only(by_caller, given)
@@ -130,7 +130,7 @@ def _best(look: Look) -> Choice:
         return Choice(None, f"no card can be used: card {indices}: {NO_RIGHT}", ASK_FOR_ONE)
     why = _unusable(look)
     cut_up = not look.lost and all(card.is_mig for card in look.cards)
-    fix = MAKE_INSTANCE if cut_up else MEND_DRIVER
+    fix = MAKE_INSTANCE if cut_up else FIX_DRIVER
     return Choice(None, f"no card can be used: {why}", fix) if why else Choice()
 
 
@@ -168,7 +168,7 @@ def _of_index(look: Look, index: int, who: str) -> Choice:
     if index in look.forbidden:
         return Choice(None, f"{who}: {NO_RIGHT}", ASK_FOR_ONE)
     if index in look.lost:
-        return Choice(None, f"{who}: {look.lost[index]}", "mend the card, or name another one")
+        return Choice(None, f"{who}: {look.lost[index]}", "fix the card, or name another one")
     return Choice(None, f"{who}: there is no such card; there are: {_known(look)}", NAME_ONE)
 
 
@@ -177,7 +177,7 @@ def _of_card(card: Card, who: str) -> Choice:
     if not card.is_mig:
         if card.uuid:
             return Choice(Chosen(card))
-        return Choice(None, f"{who}: {_why_not(card)}", "mend the card, or name another one")
+        return Choice(None, f"{who}: {_why_not(card)}", "fix the card, or name another one")
     instances = [instance for instance in card.instances if instance.uuid]
     if len(instances) == 1:
         return Choice(Chosen(card, instances[0]))

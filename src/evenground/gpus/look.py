@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from evenground.gpus.record import HIGHEST_CLOCK, SET_CLOCK, USUAL_CLOCK
 from evenground.sidecar.cpus import list_text
 from evenground.sidecar.gpu import has_library, load_nvml
-from evenground.sidecar.nvml import MOST_MHZ, MOST_W, Driver, Reason
+from evenground.sidecar.nvml import MAX_MHZ, MAX_W, Driver, Reason
 from evenground.sidecar.nvml import OnCard as OnCard
 
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
@@ -183,7 +183,7 @@ class _Questions:
 
     def watts(self, name: str, function: str) -> float | None:
         """The same of one that gives milliwatts."""
-        answer = self.number(name, int(MOST_W * 1000), function)
+        answer = self.number(name, int(MAX_W * 1000), function)
         return None if answer is None else answer / 1000
 
 
@@ -282,7 +282,7 @@ def _clocks(it: _Questions) -> Mapping[str, str] | None:
     }
     kind = it.driver.nvml.NVML_CLOCK_SM
     found = {
-        name: it.number("clocks", MOST_MHZ, function, kind) for name, function in functions.items()
+        name: it.number("clocks", MAX_MHZ, function, kind) for name, function in functions.items()
     }
     known = {name: str(mhz) for name, mhz in found.items() if mhz is not None}
     return known or None

@@ -14,7 +14,7 @@ from evenground.report.scaling import LOG_Y, Curves, Panel, scaling_drawing
 from evenground.report.sheet import Drawing
 from evenground.report.style import engine_styles
 
-MOST_PANELS = 8
+MAX_PANELS = 8
 UNITS = {"sampling_rate_hz": "Hz"}
 
 
@@ -74,7 +74,7 @@ def _numbers(parts: Parts, parameter: str) -> int:
 def _drawing(chosen: Chosen, panels: Sequence[tuple[str, pd.DataFrame]]) -> Drawing:
     """The figure of the first panels: title and rows of each."""
     parameter, measure = chosen.parameter, chosen.measure
-    shown = panels[:MOST_PANELS]
+    shown = panels[:MAX_PANELS]
     data = pd.concat([frame for _, frame in shown], ignore_index=True)
     # In a part with one run the largest value is there and an interval's end is not.
     scale, unit = (1.0, "s") if measure.name == "time" else byte_scale(float(data["max"].max()))
@@ -160,9 +160,9 @@ def _caption(chosen: Chosen, curves: Curves, panels: int) -> str:
         said.append(
             "A panel for each of the other settings that has a value, all with the same axes"
         )
-    if panels > MOST_PANELS:
+    if panels > MAX_PANELS:
         said.append(
-            f"Only the first {MOST_PANELS} of {panels} panels are drawn: tables/scaling.csv has all"
+            f"Only the first {MAX_PANELS} of {panels} panels are drawn: tables/scaling.csv has all"
         )
     values = (part.settings[chosen.parameter] for part in parts.parts)
     if without := sorted({value for value in values if isinstance(value, str)}):

@@ -55,7 +55,7 @@ def joined_tables(parts: Parts) -> list[Joined]:
     )
     if not names:
         where = str(parts.parts[0].folder / "tables")
-        raise EvengroundError("no part has a table", where, "call the pipeline again to make them")
+        raise EvengroundError("no part has a table", where, "run the pipeline again to make them")
     return [_joined(parts, name) for name in names]
 
 
@@ -114,7 +114,7 @@ def _joined(parts: Parts, name: str) -> Joined:
             raise EvengroundError(
                 f"the table has other columns than that of part {rows[0][0].name}",
                 where,
-                "call the pipeline again: one version must make all parts",
+                "run the pipeline again: one version must make all parts",
             )
     leading = parts.leading
     if name in ALIKE:

@@ -23,7 +23,7 @@ SHOWN = (
     "training_time",
     "time_ratio",
 )
-MOST_ROWS = 40
+MAX_ROWS = 40
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def write_overview(parts: Parts, tables: Sequence[str], to: Path) -> None:
             page_table(to / "tables", name, parts.leading) for name in SHOWN if name in tables
         ],
         "others": [name for name in tables if name not in SHOWN],
-        "most_rows": MOST_ROWS,
+        "most_rows": MAX_ROWS,
     }
     render(TEMPLATE, context, to / PAGE, "evenground.overview")
 

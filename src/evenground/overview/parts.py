@@ -82,7 +82,7 @@ class Part:
         path = self.folder / name
         if not path.is_file():
             raise EvengroundError(
-                "a file of a part is missing", str(path), "call the pipeline again to make it"
+                "a file of a part is missing", str(path), "run the pipeline again to make it"
             )
         return path
 

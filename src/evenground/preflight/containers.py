@@ -45,7 +45,7 @@ OVER_NETWORK = re.compile(
     r"nfs\d?|lustre|gpfs|beegfs|fhgfs\w*|ceph|cifs|smb\w*|9p|afs|panfs|wekafs|orangefs|pvfs2"
     r"|fuse\.(sshfs|ceph\w*|glusterfs|beegfs|juicefs|lustre|s3fs|gcsfuse|rclone)"
 )
-OLDEST = (1, 4)
+MIN_VERSION = (1, 4)
 """Apptainer 1.4 is the first that lets a build choose how it compresses."""
 
 
@@ -93,25 +93,25 @@ def room(missing: Sequence[Image], building: Path, mountinfo: Path = MOUNTINFO) 
             f"{building} is on a network's file system ({kind}), where builds by users mostly fail"
         )
         needed = f"about {max(sizes) / GIB:.0f} GiB"
-        mend = f"set {TEMPORARY} to a folder on a disk of this machine with {needed} free"
-        found.append(Finding("folder for building images", "warning", seen, mend))
+        fix = f"set {TEMPORARY} to a folder on a disk of this machine with {needed} free"
+        found.append(Finding("folder for building images", "warning", seen, fix))
     return found
 
 
 def apptainer(needed: bool, program: str = "apptainer") -> Finding:
     """Whether containers can be run, and by what."""
-    mend = _mend(
+    fix = _mend(
         "install Apptainer 1.4 or newer, or run natively, without --use-singularity", needed
     )
     state: State = "lack" if needed else "warning"
     if shutil.which(program) is None:
-        return Finding("Apptainer", state, "not installed", mend)
+        return Finding("Apptainer", state, "not installed", fix)
     answer = machine.ask([program, "--version"])
     version = re.search(r"(\d+)\.(\d+)", answer or "")
     if answer is None or version is None:
-        return Finding("Apptainer", state, f"{program} does not answer", mend)
-    if (int(version[1]), int(version[2])) < OLDEST:
-        return Finding("Apptainer", state, f"{answer} is too old", mend)
+        return Finding("Apptainer", state, f"{program} does not answer", fix)
+    if (int(version[1]), int(version[2])) < MIN_VERSION:
+        return Finding("Apptainer", state, f"{answer} is too old", fix)
     return Finding("Apptainer", "ok", answer)
 
 
@@ -135,8 +135,8 @@ def container_start(needed: bool, program: str = "apptainer") -> Finding:
     if status == 0:
         return Finding("container start", "ok", "allowed")
     state: State = "lack" if needed else "warning"
-    mend = _mend(how_to_allow(), needed)
-    return Finding("container start", state, f"refused: {last_words(said)}", mend)
+    fix = _mend(how_to_allow(), needed)
+    return Finding("container start", state, f"refused: {last_words(said)}", fix)
 
 
 def image(wanted: Image, recorded: Sequence[str]) -> Finding:
@@ -150,13 +150,13 @@ def image(wanted: Image, recorded: Sequence[str]) -> Finding:
         if known or not is_there(wanted):
             check_digest(wanted, known.sha256 if known else None, recorded)
     except EvengroundError as error:
-        return Finding(what, "lack", f"{error.what} ({error.where})", error.todo)
+        return Finding(what, "lack", f"{error.what} ({error.where})", error.fix)
     if known:
         return Finding(what, "ok", f"sha256:{known.sha256[:12]} ({wanted.file})")
     if is_there(wanted):
         return Finding(what, "ok", f"there, to be looked at ({wanted.file})")
-    mend = "the base image and the package index must be reachable once"
-    return Finding(what, "warning", f"to be built ({wanted.file})", mend)
+    fix = "the base image and the package index must be reachable once"
+    return Finding(what, "warning", f"to be built ({wanted.file})", fix)
 
 
 def _refuse_place(wanted: Image) -> None:

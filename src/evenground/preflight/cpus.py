@@ -42,14 +42,14 @@ def cores(record: CpuRecord) -> Finding:
     """Whether each thread has a core, of its own and as fast as the others'."""
     few, shared, unlike = lacking_cores(record), shared_cores(record), unlike_cores(record)
     if few.size:
-        mend = "set threads to what there is, or let this process use more: runs will be flagged as invalid"
-        return Finding("cores", "warning", few.words, mend)
+        fix = "set threads to what there is, or let this process use more: runs will be flagged as invalid"
+        return Finding("cores", "warning", few.words, fix)
     if shared.size:
-        mend = f"set threads: {record.cores}, or allow more cores: hardware threads of one slow each other"
-        return Finding("cores", "warning", shared.words, mend)
+        fix = f"set threads: {record.cores}, or allow more cores: hardware threads of one slow each other"
+        return Finding("cores", "warning", shared.words, fix)
     if unlike.size:
-        mend = "set fewer threads: the faster cores will wait for the slower ones"
-        return Finding("cores", "warning", unlike.words, mend)
+        fix = "set fewer threads: the faster cores will wait for the slower ones"
+        return Finding("cores", "warning", unlike.words, fix)
     seen = f"{record.n_chosen} threads on CPU {record.chosen}"
     unknown = few.size is None or shared.size is None or unlike.size is None
     return Finding(
@@ -61,8 +61,8 @@ def clock(record: CpuRecord) -> Finding:
     """Whether settings hold the processor's clock down."""
     found = clock_limits(record)
     if found.size:
-        mend = "as root: cpupower frequency-set --governor performance --max HIGHEST"
-        return Finding("CPU clock", "warning", found.words, mend)
+        fix = "as root: cpupower frequency-set --governor performance --max HIGHEST"
+        return Finding("CPU clock", "warning", found.words, fix)
     seen = "not held down" if found.size == 0 else f"not known: {reasons(record, FREQUENCY)}"
     return Finding("CPU clock", "ok", seen)
 

@@ -45,15 +45,15 @@ def engines(plans: Sequence[Plan]) -> list[Finding]:
     left_out: dict[str, list[LeftOut]] = {}
     for engine in (engine for plan in plans for engine in plan.left_out):
         left_out.setdefault(engine.name, []).append(engine)
-    asked = {run.engine for plan in plans for run in plan.runs if run.place in plan.todo}
+    asked = {run.engine for plan in plans for run in plan.runs if run.place in plan.pending}
     there = {e.name: e for plan in plans for e in plan.engines if plan.asks and e.file.check}
     lost = [_left_out(parts[0], sum(part.runs for part in parts)) for parts in left_out.values()]
     return [*lost, *(_installed(name, name in asked) for name in there if name not in left_out)]
 
 
 def _left_out(engine: LeftOut, runs: int) -> Finding:
-    mend = f"until then {runs} of its trainings are left out; what is recorded is kept"
-    return Finding(f"engine {engine.name}", "warning", engine.reason, mend)
+    fix = f"until then {runs} of its trainings are left out; what is recorded is kept"
+    return Finding(f"engine {engine.name}", "warning", engine.reason, fix)
 
 
 def _installed(name: str, asked: bool) -> Finding:
@@ -75,9 +75,9 @@ def dataset(
     what = f"dataset {entry.name}"
     if (stored.prepared / RECORD).is_file():
         lines = empty_class_lines(read_json(stored.prepared / RECORD))
-        mend = "see whether labels and `classes` fit"
+        fix = "see whether labels and `classes` fit"
         return (
-            Finding(what, "warning", "; ".join(lines), mend)
+            Finding(what, "warning", "; ".join(lines), fix)
             if lines
             else Finding(what, "ok", "prepared")
         )
@@ -93,12 +93,12 @@ def dataset(
     if not lost:
         return Finding(what, "ok", "can be fetched")
     hosts = sorted({host_of(url) for file in entry.files for url in file.urls})
-    mend = (
+    fix = (
         f"connect to {' or '.join(hosts)}, or name a mirror that holds it"
         if hosts
         else "name a mirror"
     )
-    return Finding(what, "lack", f"nobody has {', '.join(lost)}", mend)
+    return Finding(what, "lack", f"nobody has {', '.join(lost)}", fix)
 
 
 def _place_of(
@@ -154,13 +154,13 @@ def data_bytes(entries: Iterable[tuple[DatasetEntry, Stored]]) -> int:
 
 def results_bytes(plan: Plan) -> int:
     """Disk that runs which are not finished yet will take."""
-    return len(plan.todo) * RUN_BYTES
+    return len(plan.pending) * RUN_BYTES
 
 
 def duration(plans: Sequence[Plan]) -> Finding:
     """How long the trainings that are left will take, from recorded ones of this machine class."""
     runs = sum(len(plan.runs) for plan in plans)
-    left = [(plan, run) for plan in plans for run in plan.runs if run.place in plan.todo]
+    left = [(plan, run) for plan in plans for run in plan.runs if run.place in plan.pending]
     if not left:
         return Finding("time", "ok", f"nothing to train: {runs} of {runs} runs are recorded")
     known: dict[tuple[str, str, str], float | None] = {}

@@ -16,14 +16,14 @@ class Finding:
     what: str
     state: State
     seen: str
-    mend: str = ""
+    fix: str = ""
     flags_runs: bool = False
     """Whether what was seen will be a finding of every run, so that the gate says it, too."""
 
     def line(self) -> str:
         """For a terminal."""
-        mend = f" -> {self.mend}" if self.mend else ""
-        return f"{MARKS[self.state]:>3}  {self.what}: {self.seen}{mend}"
+        fix = f" -> {self.fix}" if self.fix else ""
+        return f"{MARKS[self.state]:>3}  {self.what}: {self.seen}{fix}"
 
 
 def passed(findings: list[Finding]) -> bool:

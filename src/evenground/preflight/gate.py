@@ -52,12 +52,12 @@ def gate(
                 print(line, file=sys.stderr, flush=True)
     check_runs(plans)
     for plan in plans:
-        clear(plan.root, plan.todo.items())
+        clear(plan.root, plan.pending.items())
     for line in lacking(plans):
         print(line, file=sys.stderr, flush=True)
     if trained(plans):
         refuse_gpu(plans, starts)
-    if images and any(plan.todo and plan.trains for plan in plans):
+    if images and any(plan.pending and plan.trains for plan in plans):
         found = findings(plans, images, call)
         say_what_flags(found)
         refuse_lacks(found, "deployment: apptainer")
@@ -74,7 +74,9 @@ def left_out(plan: Plan) -> list[str]:
 
 def lacking(plans: Sequence[Plan]) -> list[str]:
     """A line for each number of threads that will be trained here, and that this machine has no cores for."""
-    here = [plan for plan in plans if plan.todo and plan.trains and plan.machine == plan.here.name]
+    here = [
+        plan for plan in plans if plan.pending and plan.trains and plan.machine == plan.here.name
+    ]
     found = [lacking_cores(record_of(plan.experiment.threads)) for plan in here]
     return list(
         dict.fromkeys(f"too few cores: {f.words}: runs will be flagged" for f in found if f.size)
@@ -104,9 +106,9 @@ def refuse_lacks(found: Sequence[Finding], where: str) -> None:
     """EvengroundError for the first that lets no training run; `where`: the setting that asks for it."""
     for finding in found:
         if finding.state == "lack":
-            raise EvengroundError(f"{finding.what}: {finding.seen}", where, finding.mend)
+            raise EvengroundError(f"{finding.what}: {finding.seen}", where, finding.fix)
 
 
 def say(finding: Finding) -> None:
     """One line on standard error."""
-    print(f"{finding.what}: {finding.seen}: {finding.mend}", file=sys.stderr, flush=True)
+    print(f"{finding.what}: {finding.seen}: {finding.fix}", file=sys.stderr, flush=True)

@@ -30,7 +30,7 @@ MENDS = {
     "(nvidia-smi: Driver/library version mismatch)",
     NOT_LOADED: "as root: modprobe nvidia",
 }
-MEND_CARD = "see what nvidia-smi -q says of it; trainings are on another card"
+FIX_CARD = "see what nvidia-smi -q says of it; trainings are on another card"
 
 
 def findings(
@@ -83,7 +83,7 @@ def trained(plans: Sequence[Plan]) -> list[tuple[Plan, Engine]]:
     """Those of them that have something to train."""
     found = []
     for plan, engine in wanting(plans):
-        runs = [run for run in plan.runs if run.engine == engine.name and run.place in plan.todo]
+        runs = [run for run in plan.runs if run.engine == engine.name and run.place in plan.pending]
         if plan.trains and runs:
             found.append((plan, engine))
     return found
@@ -109,7 +109,7 @@ def no_card(
     unserved = unserved_card(pins.driver, system)
     must = any(plan.experiment.accelerator == "cuda" for plan, _ in pairs)
     if choice.fault:
-        fix = next((mend for words, mend in MENDS.items() if words in choice.fault), choice.fix)
+        fix = next((fix for words, fix in MENDS.items() if words in choice.fault), choice.fix)
         if not pairs:
             return Finding("GPU", "warning", f"{choice.fault}; {why_not_used(plans)}", fix)
         if must or unserved or not choice.fault.endswith(NOT_LOADED):
@@ -118,28 +118,28 @@ def no_card(
         return _processor(f"none is seen here, and the driver is not loaded ({choice.fault})", fix)
     if not pairs:
         return Finding("GPU", "ok", f"none; {why_not_used(plans)}")
-    seen, mend = "none", "set accelerator: auto or cpu, or install NVIDIA's driver"
+    seen, fix = "none", "set accelerator: auto or cpu, or install NVIDIA's driver"
     if hides_all(environ):
-        seen, mend, unserved = (
+        seen, fix, unserved = (
             f"none: {VISIBLE}={environ[VISIBLE]} hides all",
             f"unset {VISIBLE}",
             None,
         )
     elif unserved:
-        seen, mend = unserved
+        seen, fix = unserved
     if must:
-        return Finding("GPU", "lack", seen, mend)
-    return _processor(seen, mend if unserved else "")
+        return Finding("GPU", "lack", seen, fix)
+    return _processor(seen, fix if unserved else "")
 
 
-def _processor(seen: str, mend: str) -> Finding:
-    """Engines have no GPU; with a mend that is a warning."""
-    state: State = "warning" if mend else "ok"
-    return Finding("GPU", state, f"{seen}: engines compute on the processor", mend)
+def _processor(seen: str, fix: str) -> Finding:
+    """Engines have no GPU; with a fix that is a warning."""
+    state: State = "warning" if fix else "ok"
+    return Finding("GPU", state, f"{seen}: engines compute on the processor", fix)
 
 
 def unserved_card(wanted: Driver, system: System) -> tuple[str, str] | None:
-    """A sign of a card that the driver's library does not tell of, and the mend; None without one."""
+    """A sign of a card that the driver's library does not tell of, and the fix; None without one."""
     loaded = kernel_version(system.proc / "driver/nvidia/version")
     if loaded:
         seen = f"NVIDIA's kernel module {loaded} is loaded, but {DRIVER[1]} tells of no card"
@@ -169,16 +169,16 @@ def driver(found: str | None, pins: Pins, recorded: Sequence[str] = ()) -> Findi
     """The driver of the chosen card against its pins and against those of recorded runs."""
     wanted = pins.driver
     if found is None:
-        mend = f"{wanted.minimum} or newer is needed"
-        return Finding("driver", "warning", "its version is not known", mend)
+        fix = f"{wanted.minimum} or newer is needed"
+        return Finding("driver", "warning", "its version is not known", fix)
     if version_key(found) < version_key(wanted.minimum):
-        mend = f"install {wanted.minimum} or newer ({wanted.recommended} is tried), or {NOT_USED}"
+        fix = f"install {wanted.minimum} or newer ({wanted.recommended} is tried), or {NOT_USED}"
         seen = f"{found} is too old for CUDA {pins.cuda_runtime.partition('.')[0]}"
-        return Finding("driver", "lack", seen, mend)
+        return Finding("driver", "lack", seen, fix)
     different = sorted(set(recorded) - {found})
     if different:
-        mend = f"recorded runs had {', '.join(different)}: a class of its own"
-        return Finding("driver", "warning", found, mend)
+        fix = f"recorded runs had {', '.join(different)}: a class of its own"
+        return Finding("driver", "warning", found, fix)
     return Finding("driver", "ok", found)
 
 
@@ -238,8 +238,7 @@ def others(here: Machine) -> list[Finding]:
     """The machine's other cards, where they are not plain; no training is on them."""
     look, chosen = here.look, here.choice.chosen
     found = {
-        index: Finding(f"GPU {index}", "warning", why, MEND_CARD)
-        for index, why in look.lost.items()
+        index: Finding(f"GPU {index}", "warning", why, FIX_CARD) for index, why in look.lost.items()
     }
     if look.forbidden:
         indices = ", ".join(map(str, look.forbidden))
@@ -248,7 +247,7 @@ def others(here: Machine) -> list[Finding]:
         failed = {name: reason for name, reason in card.missing.items() if has_failed(reason)}
         if failed and not (chosen and chosen.card is card):
             seen = f"does not tell {reasons(replace(card, missing=failed))}"
-            found[card.index] = Finding(f"GPU {card.index}", "warning", seen, MEND_CARD)
+            found[card.index] = Finding(f"GPU {card.index}", "warning", seen, FIX_CARD)
     return [found[index] for index in sorted(found)]
 
 
@@ -260,5 +259,5 @@ def context(plans: Sequence[Plan], limit_s: float = LIMIT_S) -> list[Finding]:
     env = of_a_step([], False, {**os.environ, VISIBLE: chosen.uuid})
     fault = fault_of(try_card(chosen.uuid, env, limit_s), chosen.uuid)
     if fault:
-        return [Finding("CUDA", "lack", fault.seen, f"{fault.mend}, or {NOT_USED}")]
+        return [Finding("CUDA", "lack", fault.seen, f"{fault.fix}, or {NOT_USED}")]
     return [Finding("CUDA", "ok", "a context on the card, and a MiB written and read there")]

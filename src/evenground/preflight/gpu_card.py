@@ -63,27 +63,27 @@ def of_card(chosen: Chosen, system: System, environ: Mapping[str, str]) -> Itera
 
 def _odd_name(chosen: Chosen) -> Iterator[Finding]:
     if "\\" in chosen.model or not chosen.model.isprintable():
-        mend = "see that nvidia-smi names the card: this name is in the machine's class"
+        fix = "see that nvidia-smi names the card: this name is in the machine's class"
         yield Finding(
             "GPU name",
             "warning",
             f"the driver gives it a name that is no text: {chosen.model}",
-            mend,
+            fix,
         )
 
 
 def _memory(chosen: Chosen) -> Iterator[Finding]:
     free_bytes = chosen.free_bytes
     if free_bytes is not None and free_bytes < FREE_AT_LEAST_BYTES:
-        mend = f"end what holds it (nvidia-smi names it): {_gib(FREE_AT_LEAST_BYTES)} are needed"
-        yield Finding("GPU memory", "lack", f"{_gib(free_bytes)} free", mend)
+        fix = f"end what holds it (nvidia-smi names it): {_gib(FREE_AT_LEAST_BYTES)} are needed"
+        yield Finding("GPU memory", "lack", f"{_gib(free_bytes)} free", fix)
 
 
 def _compute_mode(card: Card) -> Iterator[Finding]:
     mode = card.compute_mode
     if mode == "prohibited":
-        mend = "as administrator: nvidia-smi -c DEFAULT, or name another card"
-        yield Finding("GPU compute mode", "lack", "prohibited: nobody may compute there", mend)
+        fix = "as administrator: nvidia-smi -c DEFAULT, or name another card"
+        yield Finding("GPU compute mode", "lack", "prohibited: nobody may compute there", fix)
     elif mode is not None and mode.startswith("exclusive"):
         yield Finding(
             "GPU compute mode", "ok", f"{mode}: a training, or a calibration, has it alone"
@@ -95,8 +95,8 @@ def _mps(system: System, environ: Mapping[str, str]) -> Iterator[Finding]:
     if running or told:
         seen = "its server is running" if running else f"{SHARED_CARD[0]} is set"
         stop = "stop it (echo quit | nvidia-cuda-mps-control)"
-        mend = f"{stop}: it hides which process has how much memory, runs are flagged"
-        yield Finding("MPS", "warning", seen, mend, flags_runs=True)
+        fix = f"{stop}: it hides which process has how much memory, runs are flagged"
+        yield Finding("MPS", "warning", seen, fix, flags_runs=True)
 
 
 def is_served_by_mps(proc: Path) -> bool:
@@ -115,10 +115,10 @@ def _computing(chosen: Chosen, system: System) -> Iterator[Finding]:
             else "an unknown amount of memory"
         )
         seen = f"{len(there)} compute on it already, with {memory}: {_named(there, system)}"
-        mend = (
+        fix = (
             "end them, or name another card: times will be those of a shared card, runs are flagged"
         )
-        yield Finding("GPU use", "warning", seen, mend, flags_runs=True)
+        yield Finding("GPU use", "warning", seen, fix, flags_runs=True)
 
 
 def _named(entries: Sequence[OnCard], system: System) -> str:
@@ -139,8 +139,8 @@ def _neighbours(chosen: Chosen) -> Iterator[Finding]:
     ]
     if chosen.instance and busy:
         seen = f"others compute on {len(busy)} other MIG instances of the card"
-        mend = "power, energy and clocks are the whole card's: wait until they end, or do not read them"
-        yield Finding("GPU neighbours", "warning", seen, mend)
+        fix = "power, energy and clocks are the whole card's: wait until they end, or do not read them"
+        yield Finding("GPU neighbours", "warning", seen, fix)
 
 
 def _desktop(card: Card, system: System) -> Iterator[Finding]:
@@ -149,8 +149,8 @@ def _desktop(card: Card, system: System) -> Iterator[Finding]:
     if card.display:
         parts.append("a screen is lit by it")
     if parts:
-        mend = "end the desktop, or train on a card without one: runs are flagged"
-        yield Finding("GPU desktop", "warning", "; ".join(parts), mend, flags_runs=True)
+        fix = "end the desktop, or train on a card without one: runs are flagged"
+        yield Finding("GPU desktop", "warning", "; ".join(parts), fix, flags_runs=True)
 
 
 def _settings(chosen: Chosen) -> Iterator[Finding]:
@@ -161,9 +161,9 @@ def _settings(chosen: Chosen) -> Iterator[Finding]:
         yield Finding("GPU persistence", "warning", seen, "as administrator: nvidia-smi -pm 1")
     limit_w, default_w = card.power_limit_w, card.power_default_w
     if limit_w is not None and default_w is not None and watts_lost(limit_w, default_w):
-        mend = f"as administrator: nvidia-smi -i {card.index} -pl {default_w:g}"
+        fix = f"as administrator: nvidia-smi -i {card.index} -pl {default_w:g}"
         yield Finding(
-            "GPU power limit", "warning", f"{limit_w:g} W, of {default_w:g} W by default", mend
+            "GPU power limit", "warning", f"{limit_w:g} W, of {default_w:g} W by default", fix
         )
 
 
@@ -173,9 +173,9 @@ def _not_known(chosen: Chosen) -> Iterator[Finding]:
     one = replace(chosen.card, missing={**chosen.card.missing, **of_instance})
     if one.missing:
         failed = any(has_failed(reason) for reason in one.missing.values())
-        mend = "see what nvidia-smi -q says of the card" if failed else ""
+        fix = "see what nvidia-smi -q says of the card" if failed else ""
         yield Finding(
-            "GPU values", "warning" if failed else "ok", f"not known: {reasons(one)}", mend
+            "GPU values", "warning" if failed else "ok", f"not known: {reasons(one)}", fix
         )
 
 

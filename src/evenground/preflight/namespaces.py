@@ -9,7 +9,7 @@ RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
 def how_to_allow(restricted: Path = RESTRICTED) -> str:
-    """The mend for this machine; `restricted` is a setting of the kernel that only Ubuntu's has."""
+    """The fix for this machine; `restricted` is a setting of the kernel that only Ubuntu's has."""
     try:
         by_apparmor = restricted.read_text(encoding="ascii").strip() == "1"
     except OSError:

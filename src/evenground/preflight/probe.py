@@ -60,7 +60,7 @@ class Difference:
     flags: Sequence[str]
     """Of Apptainer's, those that can be why."""
     otherwise: str
-    """The mend where none of them was given."""
+    """The fix where none of them was given."""
     path: str = ""
     """Of it; then what is bound there can be why, too."""
 
@@ -112,8 +112,8 @@ def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
     if done.returncode or inside is None:
         # Of some lacks it speaks where programs speak.
         said = done.stdout if last_words(done.stderr) == NOTHING else done.stderr
-        seen, mend = why_not_started(said, image, call)
-        return Finding(what, "lack", seen, mend)
+        seen, fix = why_not_started(said, image, call)
+        return Finding(what, "lack", seen, fix)
     outside = look(list(inside.files), [], token)
     for found in _differences(inside, outside, lost, wanted.card_of(image.environment)):
         return Finding(what, "lack", found.seen, _mend(found, call))
@@ -146,8 +146,8 @@ def _as_it_is(what: str, inside: Seen, call: Call) -> Finding:
         who = call.who_says("unsquash", "userns") or "install squashfuse, and it is mounted"
         told.append(("the image is unpacked before every training, which keeps a disk busy", who))
     if told:
-        seen, mend = ("; ".join(texts) for texts in zip(*told, strict=True))
-        return Finding(what, "warning", seen, mend, flags_runs=True)
+        seen, fix = ("; ".join(texts) for texts in zip(*told, strict=True))
+        return Finding(what, "warning", seen, fix, flags_runs=True)
     return Finding(what, "ok", "sees what is outside of it, and nothing else")
 
 
@@ -233,7 +233,7 @@ def _differences(
             OF_ENGINE,
         )
     if inside.replaced:
-        yield Difference(f"it is not the recorded image: {inside.replaced}", (), "call again")
+        yield Difference(f"it is not the recorded image: {inside.replaced}", (), "run again")
     if inside.trial:
         yield from _of_card(inside.trial, card)
     if inside.machine != outside.machine:
@@ -254,10 +254,10 @@ def _of_card(trial: Trial, card: str) -> Iterator[Difference]:
         yield Difference(seen, NO_DRIVER, FIND_DRIVER)
     elif not trial.has_devices:
         yield Difference(
-            seen, (*HIDING, "no-mount=dev"), f"{fault.mend}; {KEEPER}: mount dev = yes)", "/dev"
+            seen, (*HIDING, "no-mount=dev"), f"{fault.fix}; {KEEPER}: mount dev = yes)", "/dev"
         )
     else:
-        yield Difference(seen, NO_DRIVER, fault.mend)
+        yield Difference(seen, NO_DRIVER, fault.fix)
 
 
 def _of_paths(inside: Seen, outside: Seen, lost: Collection[str]) -> Iterator[Difference]:

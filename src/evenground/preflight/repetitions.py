@@ -258,10 +258,10 @@ def _of_claims(what: str, planned: Planned, needs: Sequence[Need]) -> Finding:
     if not worst.is_short:
         return Finding(what, "ok", seen)
     if worst.runs is None:
-        mend = "no number worth planning decides it: see in tables/quality.md what made runs differ"
+        fix = "no number worth planning decides it: see in tables/quality.md what made runs differ"
     else:
-        mend = f"plan {worst.runs} before anybody looks at the runs: docs/repetitions.md"
-    return Finding(what, "warning", seen, mend)
+        fix = f"plan {worst.runs} before anybody looks at the runs: docs/repetitions.md"
+    return Finding(what, "warning", seen, fix)
 
 
 def _of_ratios(what: str, planned: Planned, widths: Sequence[Width]) -> Finding:
@@ -269,9 +269,9 @@ def _of_ratios(what: str, planned: Planned, widths: Sequence[Width]) -> Finding:
     worst = max(widths, key=lambda one: one.half)
     (dataset, a), (_, b) = worst.groups
     state: State = "ok"
-    mend = ""
+    fix = ""
     if math.isinf(worst.half):
-        state, mend = "warning", f"plan {planned.least} or more"
+        state, fix = "warning", f"plan {planned.least} or more"
         reached = f"give no interval of {b} / {a} on {dataset}"
     else:
         reached = f"give {b} / {a} on {dataset} to +-{percent(math.expm1(worst.half))}"
@@ -279,7 +279,7 @@ def _of_ratios(what: str, planned: Planned, widths: Sequence[Width]) -> Finding:
     seen = (
         f"{_plan(planned, worst.planned)}; {_spread(planned, worst.groups)}: they {reached}{many}"
     )
-    return Finding(what, state, seen + _missing(planned), mend)
+    return Finding(what, state, seen + _missing(planned), fix)
 
 
 def _too_little_recorded(what: str, planned: Planned) -> Finding:

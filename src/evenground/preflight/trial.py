@@ -19,12 +19,12 @@ LIMIT_S = 30.0
 """The first context after the machine's start may take ten."""
 ENDING_S = 2.0
 UUID = re.compile("(GPU|MIG)-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.I)
-MEND_DRIVER = "mend NVIDIA's driver: as root, dmesg | grep -i nvrm says more"
+FIX_DRIVER = "fix NVIDIA's driver: as root, dmesg | grep -i nvrm says more"
 NO_DEVICES = "/dev/nvidia-uvm is missing"
 MAKE_DEVICES = "as root: nvidia-modprobe -u -c=0, or run any program of CUDA once"
 OTHER_LIBRARY = "take that libcuda.so.1 out of the loader's path: the driver's own must be found"
 MENDS = {
-    "CUDA_ERROR_NO_DEVICE": "let this user open /dev/nvidia*, and mend the driver: nvidia-smi has to answer",
+    "CUDA_ERROR_NO_DEVICE": "let this user open /dev/nvidia*, and fix the driver: nvidia-smi has to answer",
     "CUDA_ERROR_OUT_OF_MEMORY": "end what holds the card's memory: nvidia-smi names it",
     "CUDA_ERROR_DEVICE_UNAVAILABLE": "end what computes there, or as administrator: nvidia-smi -c DEFAULT",
     "CUDA_ERROR_ECC_UNCORRECTABLE": "the card's memory is faulty (nvidia-smi -q -d ECC): name another card",
@@ -53,10 +53,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why nothing can be computed on the card, and the mend."""
+    """Why nothing can be computed on the card, and the fix."""
 
     seen: str
-    mend: str
+    fix: str
     is_of_library: bool = False
     """Whether libcuda.so.1 was not found."""
 
@@ -113,11 +113,11 @@ def fault_of(trial: Trial, uuid: str) -> Fault | None:
     if trial.error.startswith("CUDA") and not trial.has_devices:
         return Fault(f"{trial.called}: {trial.error}, and {NO_DEVICES}", MAKE_DEVICES)
     if trial.error:
-        return Fault(f"{trial.called}: {trial.error}", MENDS.get(trial.error, MEND_DRIVER))
+        return Fault(f"{trial.called}: {trial.error}", MENDS.get(trial.error, FIX_DRIVER))
     if trial.devices != 1:
         return Fault(
-            f"CUDA sees {trial.devices} cards with CUDA_VISIBLE_DEVICES={uuid}", MEND_DRIVER
+            f"CUDA sees {trial.devices} cards with CUDA_VISIBLE_DEVICES={uuid}", FIX_DRIVER
         )
     if digits_of(uuid) not in ("", trial.digits):
-        return Fault(f"CUDA sees another card: {trial.digits}, not {uuid}", MEND_DRIVER)
+        return Fault(f"CUDA sees another card: {trial.digits}, not {uuid}", FIX_DRIVER)
     return None

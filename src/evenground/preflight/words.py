@@ -1,4 +1,4 @@
-"""Why Apptainer did not start a container: its own words, and the mend that mends."""
+"""Why Apptainer did not start a container: its own words, and the fix that fixes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evenground.preflight.inside import OF_ENGINE
 from evenground.preflight.namespaces import how_to_allow
 
 GIB = 2**30
-MOST_CHARACTERS = 300
+MAX_CHARACTERS = 300
 NOTHING = "it says nothing"
 KEEPER = "whoever keeps Apptainer here can change it (apptainer.conf"
 NOTHING_OVER = f"nothing may lie over {OF_ENGINE}: move what is bound there, or the working copy"
@@ -48,42 +48,42 @@ _NO_SPACE = re.compile(r"no space left|disk quota", re.I)
 
 @dataclass(frozen=True)
 class Known:
-    """What Apptainer says, which flags can be why, and the mend where none of them was given."""
+    """What Apptainer says, which flags can be why, and the fix where none of them was given."""
 
     said: str
     """A regular expression."""
     flags: Sequence[str] = ()
-    mend: str = ""
+    fix: str = ""
     path: str = ""
     """Then what is bound there can be why, too; `.` is the working copy."""
 
 
 KNOWN = (
-    Known("disallows users from running", mend=f"{KEEPER}: allow container); else run natively"),
+    Known("disallows users from running", fix=f"{KEEPER}: allow container); else run natively"),
     Known(
         "not in an allowed configured path|failed to resolve path",
-        mend=f"point EVENGROUND_CACHE to a folder that is allowed; {KEEPER}: limit container paths)",
+        fix=f"point EVENGROUND_CACHE to a folder that is allowed; {KEEPER}: limit container paths)",
     ),
     Known(
         "is not owned by required|user information for",
-        mend=f"{KEEPER}: limit container owners, groups)",
+        fix=f"{KEEPER}: limit container owners, groups)",
     ),
-    Known("user bind control|user requested home", mend=f"{KEEPER}: user bind control = yes)"),
-    Known("namepace needed but not allowed", mend=f"{KEEPER}: allow user ns = yes)"),
-    Known("user namespace", mend=how_to_allow()),
+    Known("user bind control|user requested home", fix=f"{KEEPER}: user bind control = yes)"),
+    Known("namepace needed but not allowed", fix=f"{KEEPER}: allow user ns = yes)"),
+    Known("user namespace", fix=how_to_allow()),
     Known("could not use fakeroot", ("fakeroot",)),
     Known(
         "unknown userid|user account information",
-        mend="this user needs an entry in the passwd database",
+        fix="this user needs an entry in the passwd database",
     ),
-    Known("could not create temporary sandbox", mend=TEMPORARY),
+    Known("could not create temporary sandbox", fix=TEMPORARY),
     Known(
         "/dev/fuse|squashfuse",
-        mend="let this user open /dev/fuse, or have the image unpacked: APPTAINER_UNSQUASH=1",
+        fix="let this user open /dev/fuse, or have the image unpacked: APPTAINER_UNSQUASH=1",
     ),
     Known(
         "loop device",
-        mend=f"{KEEPER}: max loop devices), or have the image unpacked: APPTAINER_UNSQUASH=1",
+        fix=f"{KEEPER}: max loop devices), or have the image unpacked: APPTAINER_UNSQUASH=1",
     ),
     Known("plugin type=|network requires root", ("net", "network"), f"{KEEPER}: networks)"),
     Known("writable overlay|overlay image|overlay upper", ("writable", "overlay")),
@@ -99,7 +99,7 @@ KNOWN = (
     Known("fusespec|could not start program", ("fusespec", "fusemount")),
     Known(
         "is not readable by the current user|failed to retrieve path for .*: permission denied",
-        mend=READABLE,
+        fix=READABLE,
     ),
     Known(
         "executable file not found|/bin/env: No such file",
@@ -162,12 +162,10 @@ def _lines(said: str) -> list[str]:
 def _mend(known: Known, call: Call | None) -> str:
     """Who told Apptainer so is named; where nobody did, what else can be done."""
     if call is None:
-        return known.mend or _ask(call)
+        return known.fix or _ask(call)
     binds = call.binds_at(str(Path(known.path).absolute())) if known.path else []
     return (
-        " and ".join(filter(None, [call.who_says(*known.flags), *binds]))
-        or known.mend
-        or _ask(call)
+        " and ".join(filter(None, [call.who_says(*known.flags), *binds])) or known.fix or _ask(call)
     )
 
 
@@ -183,7 +181,7 @@ def last_words(said: str) -> str:
     lines = [line for line in lines if line and not line.startswith((": exit status", "WARNING"))]
     fatal = [line for line in lines if line.lower().startswith("fatal")]
     errors = [line for line in lines if line.lower().startswith("error")]
-    return (fatal or errors or lines[-1:] or [NOTHING])[0][:MOST_CHARACTERS]
+    return (fatal or errors or lines[-1:] or [NOTHING])[0][:MAX_CHARACTERS]
 
 
 def _no_room(image: Image, call: Call | None) -> tuple[str, str]:
@@ -216,4 +214,4 @@ def _ask(call: Call | None) -> str:
     names = call.of_others if call else []
     told = sorted(name for name in names if name.startswith(("APPTAINER_", "SINGULARITY_")))
     named = f"; set for it here: {', '.join(told)}" if told else ""
-    return f"mend what it says, or run natively, without --use-singularity{named}"
+    return f"fix what it says, or run natively, without --use-singularity{named}"

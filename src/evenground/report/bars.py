@@ -20,14 +20,14 @@ from evenground.report.sheet import (
 from evenground.report.style import INK, MUTED, SMALL_PT, TEXT_PT, tint, width_in, wrapped
 
 PANEL, HEAD, FOOT, BETWEEN = 2.2, 0.28, 0.52, 0.55
-MOST_COLUMNS = 3
+MAX_COLUMNS = 3
 
 
 def training_time_drawing(material: Material) -> Drawing:
     """Figure `training_time`: one panel per dataset, each with its own axis from zero."""
     data = training_time_data(material)
     datasets = material.index.datasets
-    columns = min(MOST_COLUMNS, max(2, len(datasets)))
+    columns = min(MAX_COLUMNS, max(2, len(datasets)))
     rows = -(-len(datasets) // columns)
     title = "Training time"
     caption = (

@@ -32,7 +32,7 @@ from evenground.report.style import INK, MUTED, EngineStyle
 
 PANEL = 2.5
 # Beyond this many runs an SVG of single lines grows by megabytes; they become one picture inside it.
-MOST_VECTOR_LINES = 40
+MAX_VECTOR_LINES = 40
 MEAN = "mean"
 
 
@@ -108,7 +108,7 @@ def _draw_engine(
             lw=0.6,
             alpha=0.45,
             zorder=2,
-            rasterized=len(runs) > MOST_VECTOR_LINES,
+            rasterized=len(runs) > MAX_VECTOR_LINES,
         )
     mean = lines[lines["run"] == MEAN]
     if len(mean):

@@ -104,13 +104,13 @@ def choose(labels: npt.NDArray[np.uint8], classes: int) -> list[Cell]:
 
 def _arrays(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], list[str]]:
     """Training images (N,H,W,C), labels (N,) and class names of a prepared folder."""
-    todo = set_aside(folder, then="call the pipeline again to have it prepared anew")
+    fix = set_aside(folder, then="run the pipeline again to have it prepared anew")
     try:
         images = np.load(folder / "train_images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "train_labels.npy", allow_pickle=False)
         classes = [str(name) for name in read_json(folder / "dataset.json")["classes"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvengroundError(f"broken prepared data, {error}", str(folder), todo) from error
+        raise EvengroundError(f"broken prepared data, {error}", str(folder), fix) from error
     if (
         images.ndim != 4
         or labels.shape != images.shape[:1]
@@ -118,7 +118,7 @@ def _arrays(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8],
         or labels.max() >= len(classes)
     ):
         raise EvengroundError(
-            "broken prepared data, images and labels do not fit", str(folder), todo
+            "broken prepared data, images and labels do not fit", str(folder), fix
         )
     return images, labels, classes
 

@@ -17,7 +17,7 @@ from evenground.report.style import INK, MUTED, SMALL_PT, TEXT_PT, side_mark, wr
 HEAD, PAD, BETWEEN, FOOT, NAMES, INDENT = 0.22, 0.05, 0.08, 0.5, 2.3, 0.12
 MEASURE = "training_s"
 # An image has at most 65536 pixels; nobody reads a figure of ten sheets of paper either.
-MOST_INCHES = 100.0
+MAX_INCHES = 100.0
 # Within this factor 1, 2 and 5 are too few ticks.
 NARROW, STEPS = 5.0, (1, 2, 5, 10)
 # Bold words are wider than `wrapped` takes them to be.
@@ -86,7 +86,7 @@ def _layout(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[_Line], int]:
                 _Line(words, end, LINE * len(words) + PAD, {str(k): v for k, v in row.items()})
             )
         end = more[-1].top + more[-1].height + BETWEEN
-        if left_out or end > MOST_INCHES:
+        if left_out or end > MAX_INCHES:
             left_out += 1
             continue
         kept, lines, top = [*kept, known], [*lines, *more], end

@@ -14,8 +14,8 @@ from evenground.report.style import BETWEEN_HATCH, INK, MUTED, SMALL_PT, phase_c
 
 LABEL_ROOM, STRIP_HEIGHT = 0.30, 0.16
 LABEL_GAP = 0.09
-MOST_EPOCHS = 4
-SHORTEST_SHARE = 0.002
+MAX_EPOCHS = 4
+MIN_SHARE = 0.002
 
 
 def mean_phases(phases: pd.DataFrame) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def draw_strip(axes: Axes, spans: pd.DataFrame, first_s: float, last_s: float) -
     axes.tick_params(bottom=False, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    shown, shortest_s = _within(spans, first_s, last_s), SHORTEST_SHARE * (last_s - first_s)
+    shown, shortest_s = _within(spans, first_s, last_s), MIN_SHARE * (last_s - first_s)
     for phase, start_s, end_s in shown:
         _draw_phase(axes, phase, start_s, end_s, shortest_s)
     _name(axes, _labels(shown, shortest_s), first_s, last_s)
@@ -82,7 +82,7 @@ def _labels(shown: list[tuple[str, float, float]], shortest_s: float) -> list[tu
     """Name and middle of each phase to be named; many epochs share one name. The caption tells the hatch."""
     named = [span for span in shown if span[2] - span[1] >= shortest_s and not is_between(span[0])]
     epochs = [span for span in named if span[0].startswith("epoch ")]
-    if len(epochs) > MOST_EPOCHS:
+    if len(epochs) > MAX_EPOCHS:
         joint = f"epochs {epochs[0][0].split()[1]}–{epochs[-1][0].split()[1]}"
         named = [span for span in named if span not in epochs] + [
             (joint, epochs[0][1], epochs[-1][2])

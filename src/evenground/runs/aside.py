@@ -21,8 +21,8 @@ def set_aside(root: Path, path: Path) -> Path:
     name = name_below(path, root)
     where = Path(name or ".")
     if name is None or where in (Path(), RESULTS) or ASIDE in (where, *where.parents):
-        todo = f"name a file or folder of {root}, as in {RESULTS}/runs/..."
-        raise EvengroundError("this cannot be set aside", str(path), todo)
+        fix = f"name a file or folder of {root}, as in {RESULTS}/runs/..."
+        raise EvengroundError("this cannot be set aside", str(path), fix)
     here = root / where
     if not os.path.lexists(here):
         raise EvengroundError("there is nothing to set aside", str(path), "name what is there")

@@ -47,7 +47,7 @@ def closing_lines(study: Study, judged: bool) -> list[str]:
 
 def _of_this_call(study: Study) -> Iterator[tuple[Path, str]]:
     """Place and words of each training of this call that failed."""
-    for place, attempt in study.todo.items():
+    for place, attempt in study.pending.items():
         if words := _words(study, place, attempt):
             yield place, words
 

@@ -63,7 +63,7 @@ def check_runs(plans: Sequence[Plan]) -> None:
     _refuse_halves(sorted(folders))
     for plan in plans:
         for run in plan.runs:
-            if run.place not in plan.todo:
+            if run.place not in plan.pending:
                 check_run(root / RUNS / run.place)
 
 

@@ -21,8 +21,8 @@ from evenground.runs.variables import of_an_engine, programs_of
 
 PYTHONS = Path("envs/pythons.yaml")
 LIMIT_S = 20.0
-MOST_CHARACTERS = 300
-MOST_BYTES = 2**16
+MAX_CHARACTERS = 300
+MAX_BYTES = 2**16
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -126,7 +126,7 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
 
 def _read(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read(MOST_BYTES).decode(errors="replace")
+    return file.read(MAX_BYTES).decode(errors="replace")
 
 
 def one_line(text: str, root: Path) -> str:
@@ -136,7 +136,7 @@ def one_line(text: str, root: Path) -> str:
     """
     lines = (_printable(line) for line in ESCAPES.sub("", text).splitlines())
     first = next(filter(None, lines), "")
-    return without_paths(first, root)[:MOST_CHARACTERS].strip()
+    return without_paths(first, root)[:MAX_CHARACTERS].strip()
 
 
 def without_paths(text: str, root: Path) -> str:

@@ -20,7 +20,7 @@ RAW = DATA / "raw"
 # A link in place of such a file is no fault here: it is looked at, or made again, like any file.
 FILES = {".json", ".jsonl", ".csv", ".html", ".npy", ".md", ".log", ".svg", ".png", ".txt", ".gz"}
 # As many links in a row as Linux follows.
-MOST_HOPS = 40
+MAX_HOPS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ def refuse_outside_of_dvc(root: Path, out: Path) -> None:
     for folder in (RESULTS, out):
         if not real(root / folder).is_relative_to(real(root)):
             what = "DVC stores nothing behind a link that leads out of the repository"
-            todo = (
+            fix = (
                 f"make {RUNS} the link, or keep DVC's cache on the other disk (docs/dvc.md, links)"
             )
-            raise EvengroundError(what, str(root / folder), todo)
+            raise EvengroundError(what, str(root / folder), fix)
 
 
 def outside_of(root: Path, paths: Iterable[Path]) -> list[str]:
@@ -192,7 +192,7 @@ def _next(link: str, folder: str = "") -> str:
 
 def _expanded(path: str, area: str) -> str:
     """The path without links on its way below the folder `area`; what lies elsewhere stays as it is."""
-    for _ in range(MOST_HOPS):
+    for _ in range(MAX_HOPS):
         link = _first_link(path, area)
         if link is None:
             return path

@@ -102,7 +102,7 @@ class Plan:
         )
 
     @cached_property
-    def todo(self) -> dict[Path, int]:
+    def pending(self) -> dict[Path, int]:
         """Place of each wanted run that is not finished -> number of its next attempt, in order."""
         return {
             run.place: next_attempt(self.root, run.place)
@@ -125,7 +125,7 @@ class Plan:
             raise EvengroundError(
                 "this run is not in the plan any more",
                 str(place),
-                "a source changed during the call: call again",
+                "a source changed during the call: run again",
             )
         return self.by_place[place]
 
@@ -314,7 +314,7 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
         too_new = {e.name: too_new_for(newest.get(plan.environment(e) or "")) for e in plan.engines}
         doubtful = [e for e in plan.engines if plan.asks and (e.file.check or too_new[e.name])]
         unfinished = (
-            {run.engine for run in plan.runs if run.place in plan.todo} if doubtful else set()
+            {run.engine for run in plan.runs if run.place in plan.pending} if doubtful else set()
         )
         for engine in doubtful:
             if engine.name in unfinished and too_new[engine.name]:
@@ -328,7 +328,7 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def _installed(plan: Plan, why: Mapping[str, str]) -> Plan:
-    runs = [run for run in plan.runs if run.engine not in why or run.place not in plan.todo]
+    runs = [run for run in plan.runs if run.engine not in why or run.place not in plan.pending]
     gone = why.keys() - {run.engine for run in runs}
     # An arm is compared with its engine only: without that one it is nothing.
     arms = {arm.name: why[arm.arm_of] for arm in plan.engines if arm.arm_of and arm.arm_of in gone}
@@ -344,7 +344,7 @@ def _without(plan: Plan, why: Mapping[str, str], gone: Set[str], runs: Sequence[
         raise EvengroundError(
             "no engine of the experiment is installed on this machine",
             f"{name}: {reason}",
-            "mend that, or add to `engines` one that is installed",
+            "fix that, or add to `engines` one that is installed",
         )
     left_out = tuple(
         LeftOut(e.name, e.label, why[e.name], lost[e.name]) for e in plan.engines if e.name in why
@@ -404,7 +404,7 @@ def _refuse_no_step(plan: Plan) -> None:
 
 def refuse_foreign_training(plan: Plan) -> None:
     """A recorded class can be replayed; what it lacks cannot be trained on another machine."""
-    if plan.trains or len(plan.todo) < len(plan.runs):
+    if plan.trains or len(plan.pending) < len(plan.runs):
         return
     recorded = sorted(path.name for path in (plan.root / RUNS).glob("*") if path.is_dir())
     raise EvengroundError(
@@ -422,7 +422,7 @@ def write_plan(plan: Plan, folder: Path | None = None) -> None:
     """
     folder = plan.root / (folder or RESULTS / plan.experiment.deployment)
     path, content = folder / "plan.json", plan.content()
-    if plan.todo or _written(path) != json.loads(json_text(content)):
+    if plan.pending or _written(path) != json.loads(json_text(content)):
         write_json(path, {**content, WRITTEN: time.time_ns()})
     write_changed(folder / "experiment.json", plan.experiment.model_dump(mode="json"))
 

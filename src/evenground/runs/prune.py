@@ -42,8 +42,8 @@ def places(content: Any, where: str) -> set[Path]:
             for run in part["runs"]:
                 found.add(_place(run, part))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        todo = "nothing was removed; have it made again, or name another copy of it"
-        raise EvengroundError("not an index of runs", where, todo) from None
+        fix = "nothing was removed; have it made again, or name another copy of it"
+        raise EvengroundError("not an index of runs", where, fix) from None
     return found
 
 
@@ -87,8 +87,8 @@ def _content(folder: Path) -> list[Path]:
     except NotADirectoryError:
         return []
     except OSError as error:
-        todo = "nothing was removed; mend that and call again"
-        raise EvengroundError(unreadable(folder, error), str(folder), todo) from None
+        fix = "nothing was removed; fix that and run again"
+        raise EvengroundError(unreadable(folder, error), str(folder), fix) from None
 
 
 def refuse_busy(root: Path) -> None:
@@ -201,7 +201,7 @@ def remove(root: Path, old: Collection[Old]) -> None:
             raise EvengroundError(
                 f"cannot be removed: {words_of(error)}",
                 str(error.filename or aside),
-                "mend that and call again",
+                "fix that and run again",
             ) from None
 
 

@@ -14,7 +14,7 @@ from evenground.runs.installed import without_paths
 # How `./evenground` was called, for what it calls; then the call's own command, for its jobs.
 COMMAND = "EVENGROUND_COMMAND"
 DVC_COMMAND = "dvc repro"
-MOST_CHARACTERS = 2000
+MAX_CHARACTERS = 2000
 
 
 def command_of(argv: Sequence[str], root: Path, environment: Mapping[str, str] = os.environ) -> str:
@@ -27,4 +27,4 @@ def command_of(argv: Sequence[str], root: Path, environment: Mapping[str, str] =
         return DVC_COMMAND
     called = environment.get(COMMAND) or shlex.join(["snakemake", *argv[1:]])
     command = without_paths(shown_in(called), root)
-    return command if command.isprintable() and len(command) <= MOST_CHARACTERS else ""
+    return command if command.isprintable() and len(command) <= MAX_CHARACTERS else ""

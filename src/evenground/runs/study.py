@@ -91,12 +91,12 @@ class Study:
         }
 
     @cached_property
-    def todo(self) -> dict[Path, int]:
+    def pending(self) -> dict[Path, int]:
         """Place of each unfinished run that can be trained in this call -> number of its next attempt."""
         return {
-            place: part.plan.todo[place]
+            place: part.plan.pending[place]
             for place, (part, _) in self.by_place.items()
-            if part.plan.trains and place in part.plan.todo
+            if part.plan.trains and place in part.plan.pending
         }
 
     @cached_property
@@ -123,9 +123,9 @@ class Study:
         """
         given = self.first.experiment
         if given.deployment == "apptainer" or given.nodes:
-            return frozenset(self.todo)
+            return frozenset(self.pending)
         first: dict[str, Path] = {}
-        for place in self.todo:
+        for place in self.pending:
             first.setdefault(self.by_place[place][1].engine, place)
         return frozenset(first.values())
 
@@ -206,7 +206,7 @@ def _on_machines(points: Sequence[Experiment], root: Path) -> Iterator[Plan]:
 
 
 def _has_run(plan: Plan) -> bool:
-    return len(plan.todo) < len(plan.runs)
+    return len(plan.pending) < len(plan.runs)
 
 
 def _classes(point: Experiment, root: Path) -> list[str]:

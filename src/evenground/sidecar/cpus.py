@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Final
 
-MOST_CPUS: Final = 2**16
+MAX_CPUS: Final = 2**16
 """A list that names more is none: of the kernel's own choice there are 8192 at most."""
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
@@ -20,7 +20,7 @@ def parse_cpus(text: str) -> frozenset[int]:
         if match is None:
             raise ValueError(f"'{text}' is no list of CPUs, such as 0-3,8")
         first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < MOST_CPUS:
+        if not first <= last < MAX_CPUS:
             raise ValueError(f"'{text}' is no list of CPUs: {part.strip()} is no range of them")
         cpus.update(range(first, last + 1))
     return frozenset(cpus)

@@ -21,8 +21,8 @@ from evenground.sidecar.nvml import Driver, Reading, Reason
 
 LIBRARY: Final = "libnvidia-ml.so.1"
 LEAD_NS: Final = 20_000_000
-SHORTEST_PERIOD_NS: Final = 50_000_000
-LONGEST_PERIOD_NS: Final = 1_000_000_000
+MIN_PERIOD_NS: Final = 50_000_000
+MAX_PERIOD_NS: Final = 1_000_000_000
 LONG_CALL_NS: Final = 25_000_000
 """A PCIe call, which counts for 20 ms, and a little more."""
 BASELINE_AT_MOST_S: Final = WINDOW_S + 2.0
@@ -203,6 +203,6 @@ class Gpu:
 
 def reading_period_ns(row_period_ns: int) -> int:
     """Time between two readings: that of the rows, divided or multiplied into 50 ms to 1 s."""
-    if row_period_ns > LONGEST_PERIOD_NS:
-        return row_period_ns // -(-row_period_ns // LONGEST_PERIOD_NS)
-    return row_period_ns * -(-SHORTEST_PERIOD_NS // row_period_ns)
+    if row_period_ns > MAX_PERIOD_NS:
+        return row_period_ns // -(-row_period_ns // MAX_PERIOD_NS)
+    return row_period_ns * -(-MIN_PERIOD_NS // row_period_ns)

@@ -10,8 +10,8 @@ from typing import Any, Concatenate, Final, NamedTuple
 from evenground.sidecar.columns import CARD_COLUMNS
 from evenground.sidecar.gpu_processes import Lists
 from evenground.sidecar.nvml import (
-    MOST_BYTES,
-    MOST_W,
+    MAX_BYTES,
+    MAX_W,
     Asked,
     Driver,
     Implausible,
@@ -64,7 +64,7 @@ class Energy:
         self._fell = self._fell or counter_mj < self._last_mj
         if self._fell:
             raise ValueError("the counter fell, as when a card is reset")
-        if counter_mj - self._last_mj > 1000 * MOST_W * ((now_ns - self._last_ns) / 1e9 + LATE_S):
+        if counter_mj - self._last_mj > 1000 * MAX_W * ((now_ns - self._last_ns) / 1e9 + LATE_S):
             raise Implausible(
                 f"the counter rose by {(counter_mj - self._last_mj) / 1000:g} J at once"
             )
@@ -181,7 +181,7 @@ class Card:
         return Lists.together(lists)
 
     def _lists(self, handle: Any, total_bytes: int | None) -> Lists:
-        most = MOST_BYTES if total_bytes is None else total_bytes
+        most = MAX_BYTES if total_bytes is None else total_bytes
         compute, graphics = (
             self._driver.ask(self._driver.processes, handle, kind, most)
             for kind in ("Compute", "Graphics")

@@ -22,16 +22,16 @@ Value = TypeVar("Value")
 Number = TypeVar("Number", int, float)
 VALUE_FIELDS: Final = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Members of the union nvmlValue_t in the order of the constants NVML_VALUE_TYPE_*."""
-MOST_W: Final = 10_000.0
-MOST_MHZ: Final = 100_000
-MOST_BYTES: Final = 2**50
-MOST_BYTES_PER_S: Final = 10**12
-MOST_MJ: Final = 2**63
+MAX_W: Final = 10_000.0
+MAX_MHZ: Final = 100_000
+MAX_BYTES: Final = 2**50
+MAX_BYTES_PER_S: Final = 10**12
+MAX_MJ: Final = 2**63
 TEMPERATURES_C: Final = (-100, 200)
 ALL_BITS: Final = 2**32 - 1
-MOST_CARDS: Final = 1024
-MOST_INSTANCES: Final = 64
-MOST_PROCESSES: Final = 100_000
+MAX_CARDS: Final = 1024
+MAX_INSTANCES: Final = 64
+MAX_PROCESSES: Final = 100_000
 
 
 class Memory(NamedTuple):
@@ -114,7 +114,7 @@ class Driver:
 
     def card_count(self) -> int:
         """Of the machine, also of those that this user may not open."""
-        return within(int(self.call("nvmlDeviceGetCount")), 0, MOST_CARDS, "number of cards")
+        return within(int(self.call("nvmlDeviceGetCount")), 0, MAX_CARDS, "number of cards")
 
     def utilisation_pct(self, handle: Any) -> tuple[Reading, Reading]:
         """Share of time in which the card computed, and in which its memory was read or written."""
@@ -158,14 +158,14 @@ class Driver:
     def energy_mj(self, handle: Any) -> int:
         """Since the driver was loaded."""
         counter_mj = int(self.call("nvmlDeviceGetTotalEnergyConsumption", handle))
-        return within(counter_mj, 0, MOST_MJ, "energy in mJ")
+        return within(counter_mj, 0, MAX_MJ, "energy in mJ")
 
     def clock_mhz(self, handle: Any, kind: str) -> int:
         """`kind` is SM or MEM."""
         mhz = int(
             self.call("nvmlDeviceGetClockInfo", handle, getattr(self.nvml, f"NVML_CLOCK_{kind}"))
         )
-        return within(mhz, 0, MOST_MHZ, "clock in MHz")
+        return within(mhz, 0, MAX_MHZ, "clock in MHz")
 
     def throttle_reasons(self, handle: Any) -> int:
         """A bit mask."""
@@ -185,9 +185,9 @@ class Driver:
         """`direction` is TX or RX. The driver counts for 20 ms and answers then."""
         counter = getattr(self.nvml, f"NVML_PCIE_UTIL_{direction}_BYTES")
         bytes_per_s = int(self.call("nvmlDeviceGetPcieThroughput", handle, counter)) * 1000
-        return within(bytes_per_s, 0, MOST_BYTES_PER_S, "throughput in B/s")
+        return within(bytes_per_s, 0, MAX_BYTES_PER_S, "throughput in B/s")
 
-    def processes(self, handle: Any, kind: str, total_bytes: int = MOST_BYTES) -> list[OnCard]:
+    def processes(self, handle: Any, kind: str, total_bytes: int = MAX_BYTES) -> list[OnCard]:
         """Those that compute (`kind` Compute) or draw (Graphics) on something with so much memory.
 
         None draws on a card that cannot.
@@ -237,7 +237,7 @@ class Driver:
         if not self.is_cut_up(handle):
             return {}
         most = int(self.call("nvmlDeviceGetMaxMigDeviceCount", handle))
-        indices = range(within(most, 0, MOST_INSTANCES, "number of MIG instances"))
+        indices = range(within(most, 0, MAX_INSTANCES, "number of MIG instances"))
         found = {index: self._instance(handle, index) for index in indices}
         return {index: instance for index, instance in found.items() if instance is not None}
 
@@ -266,7 +266,7 @@ class Driver:
             return self.why(error)
 
     def _memory(self, total: int, used: int, reserved: int | Reason) -> Memory:
-        total = within(int(total), 1, MOST_BYTES, "size of a memory in B")
+        total = within(int(total), 1, MAX_BYTES, "size of a memory in B")
         part = "part of its memory in B"
         return Memory(
             self._part(used, total, part),
@@ -310,7 +310,7 @@ class Driver:
         self.calling, function = name, getattr(self.nvml.nvmlLib, name)
         status = function(handle, ctypes.byref(count), None)
         if status == nvml.NVML_ERROR_INSUFFICIENT_SIZE:
-            room = 2 * within(count.value, 0, MOST_PROCESSES, "number of processes") + 5
+            room = 2 * within(count.value, 0, MAX_PROCESSES, "number of processes") + 5
             count, entries = ctypes.c_uint(room), (LongEntry * room)()
             status = function(handle, ctypes.byref(count), entries)
             if status == nvml.NVML_SUCCESS:
@@ -329,7 +329,7 @@ def within(value: Number, least: float, most: float, what: str) -> Number:
 
 
 def _watts(power_w: float) -> float:
-    return within(power_w, 0.0, MOST_W, "power in W")
+    return within(power_w, 0.0, MAX_W, "power in W")
 
 
 def _at_most(used: int | None, total_bytes: int) -> int | None:

@@ -28,7 +28,7 @@ FORWARDED: Final = (
     signal.SIGUSR2,
 )
 SI_KERNEL: Final = 0x80
-_MOST_SHOWN: Final = 60
+_MAX_SHOWN: Final = 60
 
 
 class Exit(NamedTuple):
@@ -65,8 +65,8 @@ class NotBound(OSError):
 
     def __init__(self, cpus: Collection[int]) -> None:
         shown = list_text(cpus)
-        if len(shown) > _MOST_SHOWN:
-            shown = f"{shown[:_MOST_SHOWN]}..."
+        if len(shown) > _MAX_SHOWN:
+            shown = f"{shown[:_MAX_SHOWN]}..."
         super().__init__(
             errno.EINVAL,
             f"cannot be bound to CPUs {shown}: not all are this process's to use, give others",

@@ -18,13 +18,13 @@ for name in ("dataset", "network", "learning-rate", "threads", "accelerator", "l
 for name in ("epochs", "batch-size", "seed", "train-limit", "test-limit"):
     parser.add_argument(f"--{name}", type=int)
 parser.add_argument("--option", action="append", default=[])
-given = parser.parse_args()
-described = json.loads((Path(given.dataset) / "dataset.json").read_text())
+args = parser.parse_args()
+described = json.loads((Path(args.dataset) / "dataset.json").read_text())
 images = described["train_images"]
 
 
 def emit(event: str, **fields: object) -> None:
-    with Path(given.events).open("a") as file:
+    with Path(args.events).open("a") as file:
         file.write(json.dumps({"event": event, "t_unix_ns": time.time_ns(), **fields}) + "\n")
 
 
@@ -54,29 +54,29 @@ def ancestors() -> list[str]:
     return names
 
 
-if "undumpable=true" in given.option:
+if "undumpable=true" in args.option:
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 emit("start", engine="waiting", versions={}, device="cpu", options={})
 emit("load_start")
 time.sleep(0.5)  # py-spy begins meanwhile
 emit("load_end", train_images=images, test_images=described["test_images"])
 work = {
-    "seed": given.seed,
-    "epochs": given.epochs,
-    "batch_size": given.batch_size,
-    "network": given.network,
+    "seed": args.seed,
+    "epochs": args.epochs,
+    "batch_size": args.batch_size,
+    "network": args.network,
 }
 emit("train_start", **work, parameters=1)
-for epoch in range(1, given.epochs + 1):
+for epoch in range(1, args.epochs + 1):
     emit("epoch_start", epoch=epoch)
     compute()
     if epoch == 1:
         emit("first_batch_end", epoch=1, loss=2.3)
         wait_inside()
         compute()
-    trained = images - images % given.batch_size
+    trained = images - images % args.batch_size
     emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=trained)
-    if epoch < given.epochs:
+    if epoch < args.epochs:
         wait_between()
 wait_after_last()
 emit("train_end")
@@ -88,6 +88,6 @@ emit(
     hits=hits,
     images=described["test_images"],
 )
-emit("linger_end", linger_s=float(given.linger_s))
+emit("linger_end", linger_s=float(args.linger_s))
 emit("end")
 print("ancestors:", *ancestors())

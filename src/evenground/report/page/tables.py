@@ -57,9 +57,7 @@ def page_table(folder: Path, name: str, exact: Sequence[str] = ()) -> Table:
 def heading_and_note(path: Path) -> tuple[str, str]:
     """What stands over the rows of a Markdown table; EvengroundError where there is none."""
     if not path.is_file():
-        raise EvengroundError(
-            "the file is missing", str(path), "call the pipeline again to make it"
-        )
+        raise EvengroundError("the file is missing", str(path), "run the pipeline again to make it")
     head, _, rest = path.read_text(encoding="utf-8").partition("\n\n")
     return head.removeprefix("# "), rest.partition("\n\n|")[0]
 

@@ -9,7 +9,7 @@ defmodule Evenground.ErrorTest do
   end
 
   test "it is one line whatever its parts are" do
-    assert Error.new("two\nlines", " a ", "mend\r\n\tit").message == "error: two lines ( a ): mend it"
+    assert Error.new("two\nlines", " a ", "fix\r\n\tit").message == "error: two lines ( a ): fix it"
   end
 
   test "raise! raises it" do

@@ -1,5 +1,5 @@
 defmodule Evenground.Error do
-  @moduledoc "A mistake the user can mend: what is wrong, where, and what to do about it, in one line."
+  @moduledoc "A mistake the user can fix: what is wrong, where, and what to do about it, in one line."
 
   defexception [:message]
 

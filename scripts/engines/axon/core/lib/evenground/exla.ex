@@ -75,10 +75,10 @@ defmodule Evenground.Exla do
     # A module whose library was not loaded is merely "not available".
     fault = if text =~ "EXLA.NIF", do: library_fault()
     said = fault || without_trace(text)
-    Error.raise!("EXLA does not start: #{said}", @where, "#{mend(said)}, #{@without}")
+    Error.raise!("EXLA does not start: #{said}", @where, "#{fix(said)}, #{@without}")
   end
 
-  defp mend(said) do
+  defp fix(said) do
     cond do
       said =~ @driver ->
         "it is built for CUDA and needs NVIDIA's driver: build it with XLA_TARGET=cpu where there is no GPU"
@@ -88,7 +88,7 @@ defmodule Evenground.Exla do
           "build it with XLA_TARGET=cpu where there is no GPU"
 
       true ->
-        "mend that and build again"
+        "fix that and build again"
     end
   end
 
