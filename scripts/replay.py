@@ -25,21 +25,27 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, help="default: replayed/NAME_OF_THE_BUNDLE")
     args = parser.parse_args()
     to = args.output_dir or Path("replayed", args.bundle.stem)
+    redrawn = to / "redrawn"
     command = shlex.join(["./evenground", "replay", *sys.argv[1:]])
     where = unpack(args.bundle, to)
     results = where.parent
     try:
         with blamed_on(args.bundle, to):
+            # What came with the bundle must not pass for what is drawn here.
+            if redrawn.exists():
+                raise EvengroundError(
+                    "it holds files where a replay draws", str(redrawn), "take another bundle"
+                )
             aside = set_unreadable_aside(where)
             index = read_index(where)
             runs = f"{len(index.finished)} runs of {index.machine.class_name}"
             print("\n".join([f"unpacked and checked: {runs}", *aside]), flush=True)
-            names = redraw(index, where, to / "redrawn", read_claims(ROOT), redrawn_by=command)
+            names = redraw(index, where, redrawn, read_claims(ROOT), redrawn_by=command)
     except EvengroundError:
         shutil.rmtree(to)
         raise
-    found = compare_tables(results, to / "redrawn")
-    print(f"redrawn: {to / 'redrawn'}/report.html, tables/, {len(names)} figures in figures/")
+    found = compare_tables(results, redrawn)
+    print(f"redrawn: {redrawn}/report.html, tables/, {len(names)} figures in figures/")
     if found.new:
         print(f"new in this version of evenground, not in the bundle: {', '.join(found.new)}")
     if not found.same + found.differing:

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 import replay as script
+from evenground.bundle.names import is_allowed
 from evenground.bundle.unpack import Limits, unpack
 from evenground.errors import EvengroundError
 from made_bundle import INDEX, LIST, Files, call, listed
 
 # Where fields stand in an entry of a zip file's directory (PKWARE's APPNOTE.TXT, 4.3.12).
-FLAGS, METHOD, PACKED_SIZE, SIZE, ATTRIBUTES, PLACE = 8, 10, 20, 24, 38, 42
+FLAGS, METHOD, SIZE, ATTRIBUTES, PLACE = 8, 10, 24, 38, 42
 Zip = Callable[[Files], bytes]
 
 
@@ -37,10 +38,10 @@ def with_file(name: str, content: bytes = b"{}") -> Zip:
     return lambda files: zipped(listed({**files, name: content}))
 
 
-def renamed(name: bytes) -> Zip:
-    """The same, for a name that `zipfile` would not write."""
-    stand_in = b"Q" * len(name)
-    return lambda files: with_file(stand_in.decode())(files).replace(stand_in, name)
+def twice(files: Files) -> bytes:
+    """A bundle with a second index of other content, which `zipfile` would not write."""
+    stand_in = "Q" * len(INDEX)
+    return zipped({**listed(files), stand_in: b"{}"}).replace(stand_in.encode(), INDEX.encode())
 
 
 def with_field(offset: int, value: bytes, name: str = INDEX) -> Zip:
@@ -55,20 +56,6 @@ def with_field(offset: int, value: bytes, name: str = INDEX) -> Zip:
     return build
 
 
-def kind(mode: int) -> Zip:
-    return with_field(ATTRIBUTES, struct.pack("<I", (mode | 0o644) << 16))
-
-
-def with_list(change: Callable[[list[str]], list[str]]) -> Zip:
-    """A bundle whose list of checksums was changed."""
-
-    def build(files: Files) -> bytes:
-        lines = change(listed(files)[LIST].decode().splitlines())
-        return zipped({**files, LIST: "".join(line + "\n" for line in lines).encode()})
-
-    return build
-
-
 def without(name: str) -> Zip:
     def build(files: Files) -> bytes:
         left = {one: content for one, content in files.items() if one != name}
@@ -77,24 +64,16 @@ def without(name: str) -> Zip:
     return build
 
 
-def overlapping(files: Files) -> bytes:
-    """Two entries that lead to the same bytes."""
-    content = bytearray(zipped(listed({**files, "results/a.json": b"{}", "results/b.json": b"{}"})))
-    first, second = (
-        content.rindex(b"PK\1\2", 0, content.rindex(n)) for n in (b"s/a.json", b"s/b.json")
-    )
-    content[second + PLACE : second + PLACE + 4] = content[first + PLACE : first + PLACE + 4]
-    return bytes(content)
+def wrong_sum(files: Files) -> bytes:
+    lines = listed(files)[LIST]
+    return zipped({**files, LIST: b"0" * 64 + lines[64:]})
 
 
-def no_name(files: Files) -> bytes:
-    """An entry whose name is empty."""
-    content = bytearray(zipped(listed({"Q": b"{}", **files})))
-    place = content.index(b"Q", content.index(b"PK\1\2"))
-    length = place - 46 + 28
-    content[length : length + 2], content[26:28] = b"\0\0", b"\0\0"
-    # The name goes to the field behind it, whose length stands behind the name's.
-    content[length + 4 : length + 6] = b"\1\0"
+def damaged(files: Files) -> bytes:
+    """Other bytes amid a file's own."""
+    content = bytearray(zipped(files))
+    place = content.index(INDEX.encode()) + len(INDEX)
+    content[place : place + 20] = b"\xff" * 20
     return bytes(content)
 
 
@@ -116,89 +95,41 @@ def far_away(files: Files) -> bytes:
     return bytes(content)
 
 
-ZEROS = "0" * 64
-NAME, PLACE_OF_NONE, KIND = (
+NAME, CHECKSUM, LISTED = (
     "a name that no bundle has",
-    "a place where no bundle",
-    "a kind of file that no",
-)
-TWICE, SPECIAL, ENCRYPTED = "a name twice", "a link or another special file", "an encrypted file"
-PACKED, BROKEN, LISTED = (
-    "packed as in no bundle",
-    "cannot be read",
+    "checksum",
     "only in the list or only in the bundle",
 )
-NO_JSON, METADATA = "not valid JSON", "ro-crate-metadata.json"
+BROKEN, METADATA = "cannot be read", "ro-crate-metadata.json"
 # How a bundle is made -> what must be said of it.
 CASES: dict[str, tuple[Zip, str]] = {
     "parent": (with_file("../x.json"), NAME),
-    "deep-parent": (with_file("results/../../x.json"), NAME),
-    "absolute": (with_file("/x.json"), NAME),
-    "double-slash": (with_file("results//x.json"), NAME),
-    "dot": (with_file("results/./x.json"), NAME),
-    "backslash": (with_file("results\\..\\x.json"), NAME),
-    "drive": (with_file("C:/x.json"), NAME),
-    "line-break": (with_file("results/a\nb.json"), NAME),
     "escape": (with_file("results/a\x1b[2Jb.json"), NAME),
-    "right-to-left": (with_file("results/\u202enosj.json"), NAME),
-    "nul": (renamed(b"results/a\0b.json"), NAME),
-    "no-name": (no_name, NAME),
-    "space": (with_file("results/a b.json"), NAME),
-    "hidden": (with_file(".git/config.txt"), NAME),
-    "long": (with_file("results/" + "x" * 60_000 + ".json"), NAME),
-    "long-part": (with_file("results/" + "x" * 300 + ".json"), NAME),
-    "deep": (with_file("results/" + "x/" * 20 + "x.json"), NAME),
-    "other-place": (with_file("redrawn/figures/figures.json", b"[1]"), PLACE_OF_NONE),
-    "no-folder": (with_file("setup.txt"), PLACE_OF_NONE),
-    "pickle": (with_file("results/x.pkl"), KIND),
-    "array": (with_file("results/x.npy"), KIND),
-    "program": (with_file("results/x.py"), KIND),
-    "no-suffix": (with_file("results/x"), KIND),
-    "twice": (renamed(INDEX.encode()), TWICE),
-    "file-and-folder": (with_file(f"{INDEX}/x.json"), TWICE),
-    "link": (kind(0o120000), SPECIAL),
-    "folder-kind": (kind(0o040000), SPECIAL),
-    "device": (kind(0o020000), SPECIAL),
-    "fifo": (kind(0o010000), SPECIAL),
-    "encrypted": (with_field(FLAGS, b"\1\0"), ENCRYPTED),
-    "strongly-encrypted": (with_field(FLAGS, b"\x40\0"), BROKEN),
-    "patched": (with_field(FLAGS, b"\x20\0"), BROKEN),
-    "name-not-utf-8": (name_not_utf_8, BROKEN),
-    "unknown-method": (with_field(METHOD, b"\x63\0"), PACKED),
-    "bzip2": (with_field(METHOD, b"\x0c\0"), PACKED),
-    "lzma": (with_field(METHOD, b"\x0e\0"), PACKED),
-    "stored-as-if": (with_field(METHOD, b"\0\0"), BROKEN),
+    "long-name": (with_file("results/" + "x" * 60_000 + ".json"), NAME),
+    "file-and-folder": (with_file(f"{INDEX}/x.json"), "cannot be unpacked"),
+    "redrawn": (with_file("redrawn/figures/figures.json", b"[1]"), "where a replay draws"),
+    "bzip2": (
+        lambda files: zipped(files, zipfile.ZIP_BZIP2),
+        "compressed as no file of a bundle is",
+    ),
+    # What `zipfile` raises for these is of different types.
+    "no-zip": (lambda files: b"no zip file at all", BROKEN),
+    "truncated": (lambda files: zipped(files)[:-500], BROKEN),
+    "damaged": (damaged, BROKEN),
     "says-less": (with_field(SIZE, struct.pack("<I", 10)), BROKEN),
-    "says-more": (with_field(SIZE, struct.pack("<I", 10**6)), BROKEN),
-    "says-nothing": (with_field(SIZE, struct.pack("<I", 0)), "checksum"),
-    "packed-less": (with_field(PACKED_SIZE, struct.pack("<I", 5)), BROKEN),
-    "elsewhere": (with_field(PLACE, struct.pack("<I", 7)), BROKEN),
-    "beyond-the-end": (with_field(PLACE, struct.pack("<I", 2**31)), BROKEN),
+    "encrypted": (with_field(FLAGS, b"\1\0"), BROKEN),
+    "name-not-utf-8": (name_not_utf_8, BROKEN),
     "far-away": (far_away, BROKEN),
-    "overlapping": (overlapping, BROKEN),
     "no-list": (without(LIST), "there is no checksums.sha256"),
     "not-in-list": (lambda files: zipped({**listed(files), "results/x.json": b"{}"}), LISTED),
-    "only-in-list": (with_list(lambda lines: [*lines, f"{ZEROS}  results/x.json"]), LISTED),
-    "wrong-sum": (with_list(lambda lines: [f"{ZEROS}  {lines[0][66:]}", *lines[1:]]), "checksum"),
-    "line-twice": (with_list(lambda lines: [f"{ZEROS}  {lines[0][66:]}", *lines]), TWICE),
-    "list-of-nonsense": (with_list(lambda lines: ["\0\x85\n", *lines]), LISTED),
-    "empty-list": (with_list(lambda lines: []), LISTED),
+    "only-in-list": (lambda files: zipped({**files, LIST: files[LIST] + b"0  x.json\n"}), LISTED),
+    "wrong-sum": (wrong_sum, CHECKSUM),
+    "twice": (twice, CHECKSUM),
     "no-index": (without(INDEX), "0 indexes"),
     "two-indexes": (with_file("results/apptainer/index.json"), "2 indexes"),
     "no-metadata": (without(METADATA), "no usable"),
-    "metadata-of-nothing": (with_file(METADATA, b"[]"), "no usable"),
     "metadata-graph": (with_file(METADATA, b'{"@graph": [1, {"@id": 5}]}'), "no usable"),
-    "deep-metadata": (with_file(METADATA, b"[" * 100_000), NO_JSON),
-    "long-number": (with_file(METADATA, b"1" * 5000), NO_JSON),
-    "deep-index": (with_file(INDEX, b"[" * 100_000), NO_JSON),
-    "long-number-index": (with_file(INDEX, b'{"schema": ' + b"1" * 5000 + b"}"), NO_JSON),
-    "not-utf-8-index": (with_file(INDEX, b'{"\xff": 1}'), NO_JSON),
-    "list-index": (with_file(INDEX, b"[]"), "broken index"),
-    "truncated": (lambda files: zipped(files)[:-500], BROKEN),
-    "half": (lambda files: zipped(files)[: len(zipped(files)) // 2], BROKEN),
-    "no-zip": (lambda files: b"no zip file at all", BROKEN),
-    "empty-file": (lambda files: b"", BROKEN),
-    "empty-zip": (lambda files: zipped({}), "there is no checksums.sha256"),
+    "deep-metadata": (with_file(METADATA, b"[" * 100_000), "not valid JSON"),
 }
 
 
@@ -219,19 +150,45 @@ def refused(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> s
     assert call(script.main, bundle, "--output-dir", bundle.parent / "out") == 1
     said = capsys.readouterr()
     assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
-    assert str(bundle) in said.err and "inner/.out" not in said.err and len(said.err) < 1000
+    assert (
+        str(bundle.parent) in said.err and said.err.strip().isprintable() and len(said.err) < 1000
+    )
     assert sorted(folder.rglob("*")) == before
     return said.err
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "",
+            "x//x.json",
+            "/x.json",
+            "../x.json",
+            "x/../../x.json",
+            "x/./x.json",
+            "x\\..\\x.json",
+            "C:/x.json",
+        ),
+        *(
+            "x/a\nb.json",
+            "x/a\0b.json",
+            "x/\u202enosj.json",
+            "x/a b.json",
+            ".git/config.txt",
+            "x/x.npy",
+        ),
+        *("x/" + "x" * 201, "x/" * 12 + "x.json"),
+    ],
+)
+def test_only_plain_names_are_allowed(name: str) -> None:
+    assert not is_allowed(name)
+    assert is_allowed("x/" * 11 + "A-b_c.d+1") and is_allowed("x")
+
+
 def test_what_is_refused_is_told_from_what_is_not(files: Files, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.zip"
-    for build in (
-        zipped,
-        with_file("results/x.json"),
-        with_file("data/x/y/z.txt"),
-        with_list(lambda x: x),
-    ):
+    for build in (zipped, with_file("results/x.json"), with_file("data/x/y/z.txt")):
         bundle.write_bytes(build(files))
         assert unpack(bundle, tmp_path / "out") == tmp_path / "out" / INDEX
         assert {
@@ -240,12 +197,19 @@ def test_what_is_refused_is_told_from_what_is_not(files: Files, tmp_path: Path) 
         shutil.rmtree(tmp_path / "out")
 
 
+def test_what_says_to_be_a_link_becomes_a_file(files: Files, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.zip"
+    bundle.write_bytes(with_field(ATTRIBUTES, struct.pack("<I", 0o120777 << 16))(files))
+    where = unpack(bundle, tmp_path / "out")
+    assert not where.is_symlink() and where.read_bytes() == files[INDEX]
+
+
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
+        (Limits(zip_bytes=9000), "bytes, 9000 are allowed"),
         (Limits(files=20), "files, 20 are allowed"),
         (Limits(file_bytes=1000), "bytes in one file, 1000 are allowed"),
-        (Limits(total_bytes=9000), "bytes, 9000 are allowed"),
         (Limits(total_bytes=30_000), "bytes unpacked, 30000 are allowed"),
     ],
 )
@@ -287,13 +251,6 @@ def test_a_bomb_fills_neither_memory_nor_disk(said: int, files: Files, tmp_path:
     assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
     tracemalloc.stop()
     assert list(tmp_path.iterdir()) == [bundle]
-
-
-def test_a_crowd_of_entries_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle.zip"
-    bundle.write_bytes(b"PK\1\2" * 200_001)
-    with pytest.raises(EvengroundError, match="200001 files"):
-        unpack(bundle, tmp_path / "out")
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

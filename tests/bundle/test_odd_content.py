@@ -100,19 +100,3 @@ def test_files_elsewhere_are_not_looked_for_and_no_samples_are_missing_values(
         r"\| tiny \| fake_a \| 2 \| \d \| \d \| machine_used_bytes \| MiB \| 0 \|", table
     )
     assert {path.name for path in tmp_path.iterdir()} == {"bundle.zip", "out"}
-
-
-@pytest.mark.slow
-def test_a_line_of_100_mb_is_a_run_that_cannot_be_read_in_bounded_memory(
-    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import resource
-
-    name = next(name for name in files if name.endswith("/samples.csv"))
-    bundle = write_zip(
-        fixed({**files, name: files[name] + b'"' + b"1," * 50_000_000}), tmp_path / "bundle.zip"
-    )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 * 2**20
-    assert "is drawn as failed: unreadable: broken-samples" in capsys.readouterr().out

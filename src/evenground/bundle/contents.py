@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from evenground.analysis.index import Index
-from evenground.bundle.names import fault
+from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError
 from evenground.files import name_below
 
@@ -22,31 +22,39 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
     """Name in the bundle -> file, of everything the index file at `where` stands for.
 
     `given` are further files below the index's root: locks, definitions, the registry. Raises EvengroundError
-    where no run has finished, tables and figures are missing, or a file is there that no bundle has.
+    where no run has finished, tables and figures are missing, or a file has a name that no bundle has.
     """
-    root, results = index.root, where.parent
     if not index.finished:
         raise EvengroundError(
             "no wanted run has finished", str(where), "train first: snakemake --cores all"
         )
-    runs = [file for run in index.finished for file in _files(root / str(run.path))]
-    derived = [
-        file for name in DERIVED for file in _files(results / name) if not holds_images(file)
-    ]
-    calibration = [root / index.calibration.path] if index.calibration else []
-    files = [where, results / SETTINGS, *derived, *calibration, *runs, *given]
-    named = {_name(file, root): file for file in files}
+    files = [where, where.with_name(SETTINGS)]
+    for name in DERIVED:
+        files += [file for file in _files(where.with_name(name)) if not _shows_images(file)]
+    if index.calibration:
+        files.append(index.root / index.calibration.path)
+    for run in index.finished:
+        files += _files(index.root / str(run.path))
+    files += given
+    named = {_name(file, index.root): file for file in files}
     for name in named:
-        if found := fault(name):
-            raise EvengroundError(found, str(root / name), "move it away")
+        # Who unpacks the bundle would be refused; what is in the way is known here.
+        if not is_allowed(name):
+            raise EvengroundError(NOT_ALLOWED, str(index.root / name), "move it away")
     return named
 
 
 def laid_out(folder: Path) -> list[Path]:
     """The files of MADE_FROM of a bundle that is laid out in `folder`."""
-    return [
-        path for name in MADE_FROM for path in sorted((folder / name).rglob("*")) if path.is_file()
-    ]
+    files: list[Path] = []
+    for name in MADE_FROM:
+        files += sorted(path for path in (folder / name).rglob("*") if path.is_file())
+    return files
+
+
+def _shows_images(file: Path) -> bool:
+    """Whether a figure shows images of a dataset: those belong to others, and a bundle is given away."""
+    return file.name.startswith("samples_")
 
 
 def _name(file: Path, root: Path) -> str:
@@ -59,13 +67,11 @@ def _name(file: Path, root: Path) -> str:
     return name
 
 
-def holds_images(file: Path) -> bool:
-    """Whether a figure shows images of a dataset: those belong to others, and a bundle is given away."""
-    return file.name.startswith("samples_")
-
-
 def _files(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.is_file())
+    """The file at `path`, or the files in that folder; EvengroundError where there is none."""
+    if path.is_file():
+        return [path]
+    files = sorted(file for file in path.glob("*") if file.is_file())
     if not files:
         raise EvengroundError("there is nothing to pack", str(path), MAKE)
     return files

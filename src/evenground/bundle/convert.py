@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from evenground.bundle.names import fault
+from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file, write_json
 from evenground.records import versions
@@ -20,33 +20,38 @@ def convert_results(where: Path, root: Path) -> int:
 
     Manifests and the index get the new checksums. Raises EvengroundError for what cannot be converted.
     """
-    content = read_json(where)
-    if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
+    index = read_json(where)
+    if not isinstance(index, dict) or not isinstance(index.get("runs"), list):
         raise EvengroundError("it is no index", str(where), FIX)
     changed = 0
+    # The models of this version do not read files of another one: what is missing in them is found here.
     try:
-        for run in content["runs"]:
-            if run["path"] is not None:
-                _refuse_outside(run["path"], where)
-                changed += _convert_run(root / run["path"])
-                run["manifest_sha256"] = sha256_file(root / run["path"] / MANIFEST)
+        for run in index["runs"]:
+            if run["path"] is None:
+                continue
+            _refuse_outside(run["path"], where)
+            folder = root / run["path"]
+            if _convert_run(folder):
+                changed += 1
+            run["manifest_sha256"] = sha256_file(folder / MANIFEST)
     except (KeyError, TypeError, ValueError, OSError) as error:
         what = f"a run cannot be converted: {error!r}"
         raise EvengroundError(what, str(where), FIX) from error
-    content["schema"] = versions.INDEX
-    write_json(where, content)
+    index["schema"] = versions.INDEX
+    write_json(where, index)
     return changed
 
 
 def _refuse_outside(path: str, where: Path) -> None:
     """An index may come from anybody; nothing outside of the bundle is written."""
-    if found := fault(f"{path}/{MANIFEST}"):
-        raise EvengroundError(found, f"{path!r} in {where}", FIX)
+    if not is_allowed(f"{path}/{MANIFEST}"):
+        raise EvengroundError(NOT_ALLOWED, f"{path!r} in {where}", FIX)
 
 
 def _convert_run(folder: Path) -> bool:
     """Convert one run; whether there was anything to do."""
     header = read_json(folder / "samples.json")
+    # A run of this version may stand in an index of an older one.
     if header["schema"] != 1:
         return False
     _add_monotonic_times(header, folder / "samples.csv")
@@ -67,7 +72,10 @@ def _add_monotonic_times(header: dict[str, Any], samples: Path) -> None:
         rows = list(csv.DictReader(file))
     if not rows:
         raise ValueError(f"{samples.name} has no row")
-    first, last, summary = rows[0], rows[-1], header["summary"]
+    first = rows[0]
+    last = rows[-1]
+    summary = header["summary"]
+    # By what the clock of the day is ahead of the monotonic one.
     offset_ns = int(last["t_unix_ns"]) - int(last["t_mono_ns"])
     summary["launched_mono_ns"] = int(first["t_mono_ns"]) - int(first["interval_ns"])
     summary["exited_mono_ns"] = summary["exited_unix_ns"] - offset_ns

@@ -1,29 +1,19 @@
-"""Which files a bundle may hold: what is packed and what is unpacked go by the same rule."""
+"""Which names files in a bundle may have: packing and unpacking go by the same rule."""
 
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 
-from evenground.bundle.crate import METADATA
-from evenground.bundle.pack import CHECKSUMS, READ_ME
-
-SUFFIXES = {".json", ".jsonl", ".csv", ".md", ".svg", ".png", ".txt", ".yaml", ".def", ".log"}
-FOLDERS = {"results", "envs", "containers", "data"}
 MAX_DEPTH = 12
+NOT_ALLOWED = "a name that no bundle has"
 # No part can be `.`, `..` or empty, start with a dot, or hold a separator, a drive or a control character.
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
 
 
-def fault(name: str) -> str | None:
-    """Why no bundle has a file of this name; None where it may have one."""
-    if name in {METADATA, CHECKSUMS, READ_ME}:
-        return None
+def is_allowed(name: str) -> bool:
+    """Whether a bundle may hold a file of this name: a plain path below its folder, and no array."""
+    # Arrays are a dataset's images, which belong to others; a replay would draw samples of them.
+    if name.endswith(".npy"):
+        return False
     parts = name.split("/")
-    if not all(_PART.fullmatch(part) for part in parts) or len(parts) > MAX_DEPTH:
-        return "a name that no bundle has"
-    if len(parts) == 1 or parts[0] not in FOLDERS:
-        return "a place where no bundle has a file"
-    if PurePosixPath(name).suffix not in SUFFIXES:
-        return "a kind of file that no bundle has"
-    return None
+    return len(parts) <= MAX_DEPTH and all(_PART.fullmatch(part) for part in parts)
