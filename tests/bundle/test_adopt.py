@@ -11,7 +11,7 @@ from evenground.analysis.index import read_index
 from evenground.bundle.adopt import Adopted, adopt
 from evenground.bundle.unpack import unpack
 from evenground.errors import EvengroundError
-from made_bundle import files_of, fixed, listed, write_zip
+from made_bundle import changed, files_of, fixed, listed, write_zip
 
 
 def adopted(bundle: Path, folder: Path, root: Path) -> Adopted:
@@ -77,13 +77,25 @@ def test_a_run_that_does_not_belong_there_is_refused(
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.parametrize("name", ["../../../../../../../x", "a/x.json"])
+def test_a_manifest_names_no_file_elsewhere(made: Path, tmp_path: Path, name: str) -> None:
+    files = files_of(made)
+    manifest = next(name for name in files if name.endswith("/manifest.json"))
+    # The file is there, seen from the run, with the checksum that `fixed` gives it.
+    files |= {"x": b"", manifest.replace("manifest.json", "a/x.json"): b""}
+    hostile = changed(files, manifest, lambda content: content["files"].update({name: ""}))
+    with pytest.raises(EvengroundError, match="a name that no bundle has"):
+        adopted(write_zip(hostile, tmp_path / "hostile.zip"), tmp_path, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_file_that_is_not_its_manifests_is_refused(made: Path, tmp_path: Path) -> None:
     files = files_of(made)
     name = next(name for name in files if name.endswith("train.log"))
     manifest = name.replace("train.log", "manifest.json")
     kept = files[manifest], files["results/native/index.json"]
-    changed = fixed({**files, name: b"changed"})
-    changed |= {manifest: kept[0], "results/native/index.json": kept[1]}
+    other = fixed({**files, name: b"changed"})
+    other |= {manifest: kept[0], "results/native/index.json": kept[1]}
     with pytest.raises(EvengroundError, match="not the one recorded"):
-        adopted(write_zip(listed(changed), tmp_path / "changed.zip"), tmp_path, tmp_path / "work")
+        adopted(write_zip(listed(other), tmp_path / "changed.zip"), tmp_path, tmp_path / "work")
     assert not (tmp_path / "work").exists()

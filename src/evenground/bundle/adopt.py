@@ -9,11 +9,14 @@ from pathlib import Path
 from evenground.analysis.calibration import read_calibration
 from evenground.analysis.index import Index
 from evenground.analysis.runs import Run, read_runs
+from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import move, read_json, replacing, sha256_file, write_json
 
-RUNS, CALIBRATIONS = ("results", "runs"), ("results", "calibration")
+RUNS = ("results", "runs")
+CALIBRATIONS = ("results", "calibration")
 MANIFEST = "manifest.json"
+OTHER_BUNDLE = "take another bundle"
 
 
 @dataclass(frozen=True)
@@ -32,58 +35,72 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
     EvengroundError, before anything is copied, for a run that is not what its manifest says, does not belong
     where it says, or stands in the working copy otherwise.
     """
+    # Everything is checked first: a refused bundle leaves the working copy as it was.
     runs = read_runs(index)
+    for run in runs:
+        _check_run(run)
     new = [run for run in runs if _is_new(run, root)]
     read_calibration(index)
     if index.calibration:
-        _refuse_place(index.calibration.path, CALIBRATIONS, 4)
+        _refuse_place(index.calibration.path, CALIBRATIONS, depth=4)
+    settings = read_json(where.with_name("experiment.json"))
     for run in new:
         _copy_run(run, root)
     if index.calibration:
-        to = root / index.calibration.path
-        if not to.exists():
-            with replacing(to) as beside:
-                shutil.copyfile(index.root / index.calibration.path, beside)
-    settings = {
-        **read_json(where.with_name("experiment.json")),
-        "machine": index.machine.class_name,
-    }
+        _copy_calibration(index.root / index.calibration.path, root / index.calibration.path)
+    # The runs are of that machine, whatever this one is.
+    settings["machine"] = index.machine.class_name
     configuration = root / "results/adopted" / f"{name}.json"
     write_json(configuration, settings)
-    return Adopted(len(new), len(runs) - len(new), configuration)
+    return Adopted(new=len(new), known=len(runs) - len(new), configuration=configuration)
 
 
-def _is_new(run: Run, root: Path) -> bool:
-    """Whether the working copy lacks the run; every file of it is checked first."""
-    _refuse_place(str(run.wanted.path), RUNS, 7)
+def _check_run(run: Run) -> None:
+    """Refuse a run whose place or files lead elsewhere, or whose files are not those of its manifest."""
+    _refuse_place(str(run.wanted.path), RUNS, depth=7)
     for name in run.files:
+        # The manifest, too, comes from anybody: `../x` would be written outside of the run.
+        if "/" in name or not is_allowed(name):
+            raise EvengroundError(
+                NOT_ALLOWED, f"{name!r} in {run.wanted.path}/{MANIFEST}", OTHER_BUNDLE
+            )
         run.content(name)
-    there = root / str(run.wanted.path) / MANIFEST
-    same = {run.wanted.manifest_sha256, run.wanted.recorded_as}
-    if there.is_file() and sha256_file(there) not in same:
-        raise EvengroundError(
-            "another run stands at the place of one of the bundle",
-            str(run.wanted.path),
-            f"to take the bundle's, {set_aside(str(run.wanted.path), then='adopt again')}",
-        )
-    return not there.is_file()
 
 
 def _refuse_place(path: str, below: tuple[str, str], depth: int) -> None:
     """A run is copied nowhere but below results/runs: the index comes from anybody."""
     parts = Path(path).parts
     if parts[:2] != below or len(parts) != depth:
+        raise EvengroundError("a run or a calibration does not belong there", path, OTHER_BUNDLE)
+
+
+def _is_new(run: Run, root: Path) -> bool:
+    """Whether the working copy lacks the run; EvengroundError where another run is in its place."""
+    there = root / str(run.wanted.path) / MANIFEST
+    if not there.is_file():
+        return True
+    if sha256_file(there) not in (run.wanted.manifest_sha256, run.wanted.recorded_as):
         raise EvengroundError(
-            "a run or a calibration does not belong there", path, "take another bundle"
+            "another run stands at the place of one of the bundle",
+            str(run.wanted.path),
+            f"to take the bundle's, {set_aside(str(run.wanted.path), then='adopt again')}",
         )
+    return False
 
 
 def _copy_run(run: Run, root: Path) -> None:
     """Copy beside, then rename: a half-copied run never stands below results/runs."""
-    to = root / str(run.wanted.path)
     beside = root / "results/attempts/.adopted"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    for name in (*run.files, MANIFEST):
+    shutil.copyfile(run.folder / MANIFEST, beside / MANIFEST)
+    for name in run.files:
         shutil.copyfile(run.folder / name, beside / name)
-    move(beside, to)
+    move(beside, root / str(run.wanted.path))
+
+
+def _copy_calibration(calibration: Path, to: Path) -> None:
+    """Copy it whole, unless one is there: its name is a digest of what decides it."""
+    if not to.exists():
+        with replacing(to) as beside:
+            shutil.copyfile(calibration, beside)
