@@ -81,7 +81,7 @@ def test_nothing_outside_of_the_bundle_is_written(
     assert not (tmp_path / "new.zip").exists()
 
 
-@pytest.mark.parametrize("harm", ["no rows", "no summary", "index list"])
+@pytest.mark.parametrize("harm", ["no rows", "no summary", "index list", "no JSON"])
 def test_what_cannot_be_converted_is_one_line(
     older: Path, harm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +94,8 @@ def test_what_cannot_be_converted_is_one_line(
             files[name] = b'{"schema": 1}'
         if harm == "index list" and name == INDEX:
             files[name] = b"[]"
+        if harm == "no JSON" and name == "data/registry.yaml":
+            files["data/card.json"] = b'{"GPU-11111111'
     broken = write_zip(files if harm == "index list" else fixed(files), tmp_path / "broken.zip")
     assert call(convert.main, broken, tmp_path / "new.zip") == 1
     said = capsys.readouterr().err

@@ -7,7 +7,7 @@ Source: https://w3id.org/ro/crate/1.1 and https://w3id.org/ro/wfrun/process/0.5.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,11 +25,11 @@ PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 LICENCE = "https://spdx.org/licenses/MIT"
 STATUS = "http://schema.org"
 TERMS = "https://w3id.org/ro/terms/workflow-run#"
+# Words of the profile that the context of RO-Crate itself does not know.
 OWN_TERMS = ("resourceUsage", "containerImage", "ContainerImage", "registry", "tag")
 UNITS = {
     "s": "https://qudt.org/vocab/unit/SEC",
     "bytes": "https://qudt.org/vocab/unit/BYTE",
-    "J": "https://qudt.org/vocab/unit/J",
 }
 FORMATS = {
     ".json": "application/json",
@@ -52,26 +52,53 @@ class File:
 
 
 def metadata(index: Index, files: Mapping[str, File]) -> Entity:
-    """The content of `ro-crate-metadata.json`; the same results give the same bytes."""
+    """The content of `ro-crate-metadata.json`, of `files` (name in the bundle -> what it is).
+
+    The same results give the same bytes. Raises EvengroundError where a run is not as recorded.
+    """
     runs = {run.wanted: run for run in read_runs(index)}
+    # A run is one entity, its folder; its files are in its manifest.
     folders = {str(run.path) for run in index.finished}
-    listed = {name: file for name, file in files.items() if name.rpartition("/")[0] not in folders}
-    actions = [_action(wanted, runs.get(wanted), index) for wanted in index.runs]
-    entities = [entity for action in actions for entity in action]
-    parts = [_file(name, file) for name, file in sorted(listed.items())]
+    listed = sorted(name for name in files if name.rpartition("/")[0] not in folders)
+    parts = [_file(name, files[name]) for name in listed]
     parts += [_folder(run) for run in index.finished]
-    engines = [_engine(engine, runs) for engine in index.engines]
-    root = _root(
-        index, [part["@id"] for part in parts], [action[0]["@id"] for action in actions], runs
-    )
-    graph = [_descriptor(), root, *_named(), *parts, *engines, *map(_dataset, index.datasets)]
+    actions: list[Entity] = []
+    values: list[Entity] = []
+    for wanted in index.runs:
+        action, referred = _action(wanted, runs.get(wanted), index)
+        actions.append(action)
+        values += [action, *referred]
+    graph = [_descriptor(), _root(index, _links(parts), _links(actions), runs), *_named(), *parts]
+    graph += [_engine(engine, runs) for engine in index.engines]
+    graph += [_dataset(dataset) for dataset in index.datasets]
+    graph += _parameters(index)
+    graph += values
     context = [f"{SPECIFICATION}/context", {name: TERMS + name for name in OWN_TERMS}]
-    return {"@context": context, "@graph": [*graph, *_parameters(index), *entities]}
+    return {"@context": context, "@graph": graph}
+
+
+def description(index: Index) -> str:
+    """What a bundle of the index holds, in words."""
+    machine = index.machine
+    return (
+        f"{len(index.finished)} of {len(index.runs)} wanted trainings with what each of them "
+        f"used over time, tables and figures. Machine: {machine.description} (class {machine.class_name}, "
+        f"{index.deployment}). To redraw all of it: evenground replay."
+    )
+
+
+def _links(entities: Iterable[Entity]) -> list[Entity]:
+    """References to entities that stand in the graph."""
+    return [{"@id": entity["@id"]} for entity in entities]
 
 
 def _descriptor() -> Entity:
-    about = {"about": {"@id": "./"}, "conformsTo": {"@id": SPECIFICATION}}
-    return {"@id": METADATA, "@type": "CreativeWork", **about}
+    return {
+        "@id": METADATA,
+        "@type": "CreativeWork",
+        "about": {"@id": "./"},
+        "conformsTo": {"@id": SPECIFICATION},
+    }
 
 
 def _named() -> list[Entity]:
@@ -92,32 +119,35 @@ def _named() -> list[Entity]:
 
 
 def _root(
-    index: Index, parts: list[str], actions: list[str], runs: Mapping[WantedRun, Run]
+    index: Index, parts: list[Entity], actions: list[Entity], runs: Mapping[WantedRun, Run]
 ) -> Entity:
-    machine = index.machine
     labels = " and ".join(engine.label for engine in index.engines)
     titles = ", ".join(dataset.title for dataset in index.datasets)
+    # Not the time of packing: the same results give the same bytes.
     last_ns = max(run.process.exited_ns for run in runs.values())
     return {
         "@id": "./",
         "@type": "Dataset",
         "name": f"evenground: {labels} on {titles}",
-        "description": f"{len(index.finished)} of {len(index.runs)} wanted trainings with what each of them "
-        f"used over time, tables and figures. Machine: {machine.description} (class {machine.class_name}, "
-        f"{index.deployment}). To redraw all of it: evenground replay.",
+        "description": description(index),
         "datePublished": _time(last_ns),
         "license": {"@id": LICENCE},
         "conformsTo": {"@id": PROFILE},
-        "hasPart": [{"@id": part} for part in parts],
-        "mentions": [{"@id": action} for action in actions],
+        "hasPart": parts,
+        "mentions": actions,
     }
 
 
 def _file(name: str, file: File) -> Entity:
     suffix = f".{name.rpartition('.')[2]}"
-    facts = {"contentSize": str(file.size_bytes), "sha256": file.sha256}
-    encoding = {"encodingFormat": FORMATS.get(suffix, "text/plain")}
-    return {"@id": name, "@type": "File", "name": name.rpartition("/")[2], **encoding, **facts}
+    return {
+        "@id": name,
+        "@type": "File",
+        "name": name.rpartition("/")[2],
+        "encodingFormat": FORMATS.get(suffix, "text/plain"),
+        "contentSize": str(file.size_bytes),
+        "sha256": file.sha256,
+    }
 
 
 def _folder(run: WantedRun) -> Entity:
@@ -128,18 +158,21 @@ def _folder(run: WantedRun) -> Entity:
 
 
 def _engine(engine: Engine, runs: Mapping[WantedRun, Run]) -> Entity:
-    mine = [run for wanted, run in runs.items() if wanted.engine == engine.name]
     entity: Entity = {
         "@id": f"#engine-{engine.name}",
         "@type": "SoftwareApplication",
         "name": engine.label,
     }
+    mine = [run for wanted, run in runs.items() if wanted.engine == engine.name]
     if mine:
-        libraries = read_environment(mine[0]).libraries
+        # Runs of one engine are of one lock, and so of the same libraries.
+        environment = read_environment(mine[0])
+        libraries = environment.libraries
         entity["description"] = ", ".join(
             f"{name} {version}" for name, version in libraries.items()
         )
-        entity["softwareVersion"] = libraries.get(engine.name, read_environment(mine[0]).git.words)
+        # An engine that is named after no library is code of this repository, whose version is the commit.
+        entity["softwareVersion"] = libraries.get(engine.name, environment.git.words)
     return entity
 
 
@@ -161,41 +194,40 @@ def _parameters(index: Index) -> list[Entity]:
     ]
 
 
-def _action(wanted: WantedRun, run: Run | None, index: Index) -> list[Entity]:
-    """The training's action, then the values it refers to."""
+def _action(wanted: WantedRun, run: Run | None, index: Index) -> tuple[Entity, list[Entity]]:
+    """The training's action, and the values it refers to; `run` is None where it did not finish."""
     name = f"#run-{wanted.dataset}-{wanted.engine}-r{wanted.repetition}"
-    objects = [f"#dataset-{wanted.dataset}", *(f"#parameter-{key}" for key in index.parameters)]
+    objects = [{"@id": f"#dataset-{wanted.dataset}"}]
+    objects += [{"@id": f"#parameter-{key}"} for key in index.parameters]
     action: Entity = {
         "@id": name,
         "@type": "CreateAction",
         "name": f"Training: {wanted.name}",
         "instrument": {"@id": f"#engine-{wanted.engine}"},
-        "object": [{"@id": key} for key in objects],
+        "object": objects,
     }
     if run is None:
-        failed = {
-            "actionStatus": f"{STATUS}/FailedActionStatus",
-            "error": wanted.reason or wanted.status,
-        }
-        return [{**action, **failed}]
+        action["actionStatus"] = f"{STATUS}/FailedActionStatus"
+        action["error"] = wanted.reason or wanted.status
+        return action, []
     usage = _usage(name, run)
-    images = _image(name, run)
-    action |= {
-        "description": f"key {wanted.key}, commit {read_environment(run).git.words}",
-        "startTime": _time(run.process.launched_ns),
-        "endTime": _time(run.process.exited_ns),
-        "actionStatus": f"{STATUS}/CompletedActionStatus",
-        "result": {"@id": f"{wanted.path}/"},
-        "resourceUsage": [{"@id": value["@id"]} for value in usage],
-    }
-    if images:
-        action["containerImage"] = {"@id": images[0]["@id"]}
-    return [action, *usage, *images]
+    action["description"] = f"key {wanted.key}, commit {read_environment(run).git.words}"
+    action["startTime"] = _time(run.process.launched_ns)
+    action["endTime"] = _time(run.process.exited_ns)
+    action["actionStatus"] = f"{STATUS}/CompletedActionStatus"
+    action["result"] = {"@id": f"{wanted.path}/"}
+    action["resourceUsage"] = _links(usage)
+    image = _image(name, run)
+    if image is None:
+        return action, usage
+    action["containerImage"] = {"@id": image["@id"]}
+    return action, [*usage, image]
 
 
 def _usage(action: str, run: Run) -> list[Entity]:
     """What one training used; a value that was not measured is left out."""
-    times, samples = run_times(run.events, run.process), run.samples()
+    times = run_times(run.events, run.process)
+    samples = run.samples()
     values = {
         "training_s": (times.training_s, "s"),
         "whole_process_s": (times.whole_process_s, "s"),
@@ -218,22 +250,29 @@ def _usage(action: str, run: Run) -> list[Entity]:
 
 
 def _largest(samples: Samples, column: str) -> float:
-    values = samples.columns.get(column, np.array([]))
+    """The largest value of a column; NaN where there is none."""
+    values = samples.columns[column]
     known = values[~np.isnan(values)]
-    return float(known.max()) if known.size else math.nan
+    if not known.size:
+        return math.nan
+    return float(known.max())
 
 
-def _image(action: str, run: Run) -> list[Entity]:
+def _image(action: str, run: Run) -> Entity | None:
+    """The image that the training ran in; None for a native one."""
     image = read_environment(run).image
     if not image:
-        return []
-    kind = {
+        return None
+    return {
+        "@id": f"{action}-image",
+        "@type": "ContainerImage",
+        "name": image.name,
         "additionalType": {"@id": f"{TERMS}SIFImage"},
+        # An image file comes from no registry, and its tag is what tells it from others.
         "registry": "none",
         "tag": image.sha256[:12],
+        "sha256": image.sha256,
     }
-    named = {"@id": f"{action}-image", "@type": "ContainerImage", "name": image.name}
-    return [{**named, **kind, "sha256": image.sha256}]
 
 
 def _time(unix_ns: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evenground.analysis.index import Index
-from evenground.bundle.crate import METADATA, File, metadata
+from evenground.bundle.crate import METADATA, File, description, metadata
 from evenground.files import json_text, replacing, sha256_bytes
 
 CHECKSUMS = "checksums.sha256"
@@ -28,33 +28,33 @@ To redraw every table and figure from the runs, in a working copy of evenground:
 
 
 def pack(index: Index, files: Mapping[str, Path], to: Path) -> None:
-    """Write `files` (name in the bundle -> file), checksums and metadata to `to`, whole or not at all."""
-    contents = {name: path.read_bytes() for name, path in sorted(files.items())}
+    """Write `files` (name in the bundle -> file), checksums and metadata to `to`, whole or not at all.
+
+    Raises EvengroundError where a run is not as recorded, and where `to` cannot be written.
+    """
+    contents = {name: files[name].read_bytes() for name in sorted(files)}
+    sums = {name: sha256_bytes(content) for name, content in contents.items()}
     described = {
-        name: File(len(content), sha256_bytes(content)) for name, content in contents.items()
+        name: File(size_bytes=len(content), sha256=sums[name]) for name, content in contents.items()
     }
-    crate = metadata(index, described)
-    contents[READ_ME] = _read_me(crate["@graph"][1]["description"]).encode()
-    contents[METADATA] = json_text(crate).encode()
-    sums = "".join(
-        f"{sha256_bytes(content)}  {name}\n" for name, content in sorted(contents.items())
-    )
+    # These come first, so that whoever lists the zip file sees what it is.
     first = {
-        METADATA: contents.pop(METADATA),
-        READ_ME: contents.pop(READ_ME),
-        CHECKSUMS: sums.encode(),
+        METADATA: json_text(metadata(index, described)).encode(),
+        READ_ME: _TEXT.format(
+            what=description(index), checksums=CHECKSUMS, metadata=METADATA
+        ).encode(),
     }
-    _write({**first, **contents}, to)
-
-
-def _read_me(what: str) -> str:
-    return _TEXT.format(what=what, checksums=CHECKSUMS, metadata=METADATA)
+    for name, content in first.items():
+        sums[name] = sha256_bytes(content)
+    first[CHECKSUMS] = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+    _write(first | contents, to)
 
 
 def _write(contents: Mapping[str, bytes], to: Path) -> None:
     with replacing(to) as beside, zipfile.ZipFile(beside, "w", compresslevel=9) as archive:
         for name, content in contents.items():
-            # A fixed date and mode: the same content is the same file.
+            # A fixed date, system and mode: the same content is the same file.
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.create_system, entry.external_attr = 3, 0o644 << 16
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)

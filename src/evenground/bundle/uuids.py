@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from evenground.bundle.contents import DERIVED, SETTINGS
-from evenground.files import json_text, read_json, sha256_bytes, sha256_file, write_json
+from evenground.bundle.unpack import find_index
+from evenground.files import read_json, sha256_file, write_json
 
-MANIFEST, INDEX = "manifest.json", "index.json"
+MANIFEST = "manifest.json"
 # Of a card or a MIG instance, whole or the first part of it, as CUDA_VISIBLE_DEVICES may have it.
 UUID = re.compile(
     r"(?<![0-9A-Za-z])(?:MIG-GPU|GPU|MIG)-"
@@ -32,32 +33,29 @@ def lay_out(files: Mapping[str, Path], to: Path) -> Path:
 
     A UUID of a record is null, and its reason stands in `missing`; in any other text words take its place.
     Manifests and the index have the new checksums; `recorded_as` in the index is that of a run's manifest
-    as it was. What follows from the runs is left out: it has to be drawn anew.
+    as it was. What follows from the runs is left out: it has to be drawn anew. Raises EvengroundError where
+    a file with a UUID is not valid JSON, and where there is not one index.
     """
     for name, path in files.items():
         if not _is_derived(name):
-            target = to / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_without(path) if _has_uuid(path) else path.read_bytes())
-    (where,) = (to / name for name in files if Path(name).name == INDEX)
-    content = read_json(where)
-    for run in content["runs"]:
+            _copy_bare(path, to / name)
+    where = find_index(to)
+    index = read_json(where)
+    for run in index["runs"]:
         if run["path"] is not None:
             _renew(run, to / run["path"])
-    if content.get("calibration"):
-        content["calibration"]["sha256"] = sha256_file(to / content["calibration"]["path"])
-    write_json(where, content)
+    if index.get("calibration"):
+        index["calibration"]["sha256"] = sha256_file(to / index["calibration"]["path"])
+    write_json(where, index)
     return where
 
 
 def _is_derived(name: str) -> bool:
     """Whether it follows from the runs, as `contents.DERIVED` says: beside the index."""
     parts = Path(name).parts
-    return (
-        parts[0] == "results"
-        and parts[1] not in ("runs", "calibration")
-        and bool({*parts} & {*DERIVED})
-    )
+    if parts[0] != "results" or parts[1] in ("runs", "calibration"):
+        return False
+    return any(part in DERIVED for part in parts)
 
 
 def _has_uuid(path: Path) -> bool:
@@ -69,15 +67,24 @@ def _text(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
 
 
-def _without(path: Path) -> bytes:
-    """The content of a file without UUIDs."""
-    if path.suffix != ".json":
-        return UUID.sub(IN_TEXT, _text(path)).encode()
-    content = json.loads(_text(path))
+def _copy_bare(path: Path, to: Path) -> None:
+    """Copy a file without UUIDs; one that has none is copied as it is, whatever its format."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if not _has_uuid(path):
+        shutil.copyfile(path, to)
+    elif path.suffix == ".json":
+        write_json(to, _bare_json(path))
+    else:
+        to.write_bytes(UUID.sub(IN_TEXT, _text(path)).encode())
+
+
+def _bare_json(path: Path) -> Any:
+    """The content of a JSON file without UUIDs."""
+    content = read_json(path)
     if path.name == SETTINGS and UUID.search(str(content.get("gpu"))):
         # Whoever takes the experiment over has another card.
         content["gpu"] = "auto"
-    return json_text(_bare(content)).encode()
+    return _bare(content)
 
 
 def _bare(value: Any) -> Any:
@@ -86,22 +93,32 @@ def _bare(value: Any) -> Any:
         return UUID.sub(IN_TEXT, value)
     if isinstance(value, list):
         return [_bare(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    bare = {_bare(name): _bare(one) for name, one in value.items()}
-    if _names_a_card(value):
+    if isinstance(value, dict):
+        return _bare_record(value)
+    return value
+
+
+def _bare_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    bare = {_bare(name): _bare(value) for name, value in record.items()}
+    if _names_a_card(record):
         bare["uuid"] = None
-    if isinstance(value.get("missing"), dict):
-        bare["missing"] |= dict.fromkeys(_lost(value), REASON)
+    if isinstance(record.get("missing"), dict):
+        for name in _lost(record):
+            bare["missing"][name] = REASON
     return bare
 
 
 def _lost(record: Mapping[str, Any]) -> list[str]:
     """What a record loses, by the names of its `missing`: its own UUID, and those of a card's instances."""
-    own = ["uuid"] if _names_a_card(record) else []
+    lost = []
+    if _names_a_card(record):
+        lost.append("uuid")
     instances = record.get("mig")
-    found = instances if isinstance(instances, list) else []
-    return own + [f"{one.get('card')} uuid" for one in found if _names_a_card(one)]
+    if isinstance(instances, list):
+        lost += [
+            f"{instance.get('card')} uuid" for instance in instances if _names_a_card(instance)
+        ]
+    return lost
 
 
 def _names_a_card(value: Any) -> bool:
@@ -113,9 +130,11 @@ def _renew(run: dict[str, Any], folder: Path) -> None:
     path = folder / MANIFEST
     manifest = read_json(path)
     sums = {name: sha256_file(folder / name) for name in manifest["files"]}
+    # A run that never named a card stays as it was recorded.
     if sums == manifest["files"]:
         return
-    content = json_text({**manifest, "files": sums}).encode()
-    path.write_bytes(content)
+    manifest["files"] = sums
+    write_json(path, manifest)
+    # Kept from the first time on: by it the run is known as the one that was recorded.
     run["recorded_as"] = run.get("recorded_as") or run["manifest_sha256"]
-    run["manifest_sha256"] = sha256_bytes(content)
+    run["manifest_sha256"] = sha256_file(path)
