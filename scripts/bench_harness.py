@@ -5,8 +5,8 @@ By default inside one training: epochs with the engine's events and a sampling s
 ones during which the sidecar is stopped, so that a machine whose speed drifts by several per cent still
 shows tenths of one. The sidecar's start, which comes once, is added as a share of a full training's CPU.
 
-With --pairs whole trainings take turns instead; the bare one is the engine's own network, optimiser and data
-without events, sidecar or plan. CPU seconds are the kernel's, of all processes (user + system).
+The full training is the engine's own network, optimiser and data without events, sidecar or plan. CPU seconds
+are the kernel's, of all processes (user + system).
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ import argparse
 import math
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from scipy import stats
@@ -131,22 +129,24 @@ EPOCH_IMAGES = {
     ("keras", "cnn"): 1_600,
     ("jax", "cnn"): 2_400,
 }
+HEAD = (
+    "engine",
+    "network",
+    "pairs",
+    "job's own CPU, %",
+    "with the sidecar's, %",
+    "its start, %",
+    "in all, %",
+    "wall, %",
+)
 # No home folder of its own: what is timed here reads and writes nothing there.
 HOME = Path(tempfile.gettempdir())
 SIDECAR = "import sys; sys.path.insert(0, 'src'); import evenground.sidecar.__main__"
 
 
-@dataclass(frozen=True)
-class Cost:
-    """CPU seconds of all processes, and wall seconds, of one training."""
-
-    cpu_s: float
-    wall_s: float
-
-
-def cost_of(command: list[str], env: dict[str, str]) -> Cost:
-    """Run `command` to its end; SystemExit when it fails."""
-    before, started_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+def run(command: list[str], env: dict[str, str]) -> float:
+    """Run `command` to its end and return the CPU seconds of all its processes; SystemExit when it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command, cwd=_path.ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -155,8 +155,7 @@ def cost_of(command: list[str], env: dict[str, str]) -> Cost:
             f"error: {command[0]} ended with {done.returncode}: {done.stderr.decode()[-500:]}"
         )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(cpu_s, time.monotonic() - started_s)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def interpreter(engine: Engine) -> str:
@@ -171,42 +170,43 @@ def beside_sidecar(command: list[str], threads: int, rate_hz: float, scratch: Pa
     return [sys.executable, "-I", "-c", SIDECAR, *options, "--", *command]
 
 
-def inside(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
+def measure(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
     """Print one row: what the harness adds to the CPU and wall time of an epoch, with 95 % intervals."""
+    env = of_an_engine(work.threads, HOME)
+    images = EPOCH_IMAGES[engine.name, work.network]
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        epochs, images = work.epochs, EPOCH_IMAGES[engine.name, work.network]
-        work = replace(
-            work, events=scratch / "events", epochs=1, train_limit=images, options=engine.options
-        )
-        words = [
-            interpreter(engine),
-            "-c",
-            TURNS + EPOCHS[engine.name],
-            repr(seconds),
-            str(scratch / "pairs"),
-        ]
-        command = [*words, *work.arguments()]
-        cost_of(
-            beside_sidecar(command, work.threads, rate_hz, scratch),
-            of_an_engine(work.threads, HOME),
-        )
+        work = replace(work, events=scratch / "events", options=engine.options)
+        code = TURNS + EPOCHS[engine.name]
+        turns = [interpreter(engine), "-c", code, repr(seconds), str(scratch / "pairs")]
+        turns += replace(work, epochs=1, train_limit=images).arguments()
+        run(beside_sidecar(turns, work.threads, rate_hz, scratch), env)
         pairs = read_json(scratch / "pairs")
         summary = read_json(scratch / "samples.json")["summary"]
-        bare = cost_of(
-            whole(engine, replace(work, epochs=epochs, train_limit=None)),
-            of_an_engine(work.threads, HOME),
-        )
+        bare_cpu_s = run(whole(engine, work), env)
+    start_pct = 100 * (summary["sidecar_cpu_s"] - summary["sidecar_sampling_cpu_s"]) / bare_cpu_s
+    # Of each epoch: CPU seconds of the job, of the sidecar, and wall seconds.
     job = interval_pct([pair["on"][0] / pair["off"][0] for pair in pairs])
     both = interval_pct([(pair["on"][0] + pair["on"][1]) / pair["off"][0] for pair in pairs])
-    wall = interval_pct([pair["on"][2] / pair["off"][2] for pair in pairs])
-    start_pct = 100 * (summary["sidecar_cpu_s"] - summary["sidecar_sampling_cpu_s"]) / bare.cpu_s
     in_all = tuple(value + start_pct for value in both)
-    shown = [
-        f"{mean:+.2f} ({low:+.2f} to {high:+.2f})" for mean, low, high in (job, both, in_all, wall)
+    wall = interval_pct([pair["on"][2] / pair["off"][2] for pair in pairs])
+    start = f"{start_pct:+.2f} of {bare_cpu_s:.1f} s"
+    cells = [
+        engine.name,
+        work.network,
+        str(len(pairs)),
+        shown(job),
+        shown(both),
+        start,
+        shown(in_all),
     ]
-    cells = [*shown[:2], f"{start_pct:+.2f} of {bare.cpu_s:.1f} s", *shown[2:]]
-    print(f"| {engine.name} | {work.network} | {len(pairs)} | {' | '.join(cells)} |", flush=True)
+    print(f"| {' | '.join(cells)} | {shown(wall)} |", flush=True)
+
+
+def shown(interval_pct: tuple[float, ...]) -> str:
+    """A mean and the ends of its interval as one cell."""
+    mean, low, high = interval_pct
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def interval_pct(ratios: list[float]) -> tuple[float, float, float]:
@@ -227,45 +227,6 @@ def whole(engine: Engine, work: Work) -> list[str]:
     return [interpreter(engine), "-c", bind + BARE[engine.name], *work.arguments()]
 
 
-def commands(
-    engine: Engine, work: Work, rate_hz: float, scratch: Path
-) -> tuple[list[str], list[str]]:
-    """Command lines of the bare training and of the same one under the harness."""
-    trained = [*engine.command(interpreter(engine)), *work.arguments()]
-    return whole(engine, work), beside_sidecar(trained, work.threads, rate_hz, scratch)
-
-
-def measure(engine: Engine, work: Work, rounds: int, rate_hz: float) -> None:
-    """Print one row: median CPU and wall seconds of both, the ratios pair by pair, the sidecar's share."""
-    costs: list[tuple[Cost, Cost]] = []
-    shares_pct: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        work = replace(work, events=Path(folder) / "events.jsonl", options=engine.options)
-        bare, harness = commands(engine, work, rate_hz, Path(folder))
-        cost_of(bare, of_an_engine(work.threads, HOME))
-        for number in range(rounds):
-            pair = {}
-            for name in ("bare", "harness") if number % 2 == 0 else ("harness", "bare"):
-                pair[name] = cost_of(
-                    bare if name == "bare" else harness, of_an_engine(work.threads, HOME)
-                )
-            costs.append((pair["bare"], pair["harness"]))
-            summary = read_json(Path(folder) / "samples.json")["summary"]
-            shares_pct.append(100 * summary["sidecar_cpu_s"] / summary["cpu_s"])
-    cells = []
-    for field in ("cpu_s", "wall_s"):
-        ratios = [getattr(second, field) / getattr(first, field) for first, second in costs]
-        medians = [
-            statistics.median(getattr(pair[side], field) for pair in costs) for side in (0, 1)
-        ]
-        spread = f"({min(ratios):.3f} to {max(ratios):.3f})"
-        cells.append(
-            f"{medians[0]:.2f} | {medians[1]:.2f} | {statistics.median(ratios):.4f} {spread}"
-        )
-    share = f"{statistics.median(shares_pct):.2f} % (at most {max(shares_pct):.2f} %)"
-    print(f"| {engine.name} | {work.network} | {' | '.join(cells)} | {share} |", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -275,43 +236,24 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", choices=sorted(BARE), default=sorted(BARE))
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long epochs take turns")
-    parser.add_argument(
-        "--pairs", type=int, help="compare so many pairs of whole trainings instead"
-    )
     parser.add_argument("--rate-hz", type=float, default=10.0)
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     args = parser.parse_args()
     work = Work(
-        args.dataset.resolve(),
-        args.network,
-        args.epochs,
-        32,
-        1e-3,
-        1,
-        args.threads,
-        "cpu",
-        0.0,
-        Path(),
+        dataset=args.dataset.resolve(),
+        network=args.network,
+        epochs=args.epochs,
+        batch_size=32,
+        learning_rate=1e-3,
+        seed=1,
+        threads=args.threads,
+        accelerator="cpu",
+        linger_s=0.0,
+        events=Path(),
     )
-    head = [
-        "engine",
-        "network",
-        "pairs",
-        "job's own CPU, %",
-        "with the sidecar's, %",
-        "its start, %",
-        "in all, %",
-    ]
-    head += ["wall, %"]
-    if args.pairs:
-        head = ["engine", "network", "bare CPU s", "harness CPU s", "ratio"]
-        head += ["bare wall s", "harness wall s", "ratio", "sidecar's own CPU"]
-    print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
+    print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
     for engine in load_engines([EngineChoice(name=name) for name in args.engines], _path.ROOT):
-        if args.pairs:
-            measure(engine, work, args.pairs, args.rate_hz)
-        else:
-            inside(engine, work, args.seconds, args.rate_hz)
+        measure(engine, work, args.seconds, args.rate_hz)
 
 
 if __name__ == "__main__":
