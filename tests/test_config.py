@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
     ("change", "message"),
     [
         ({"epoch": 3}, r"unknown key 'epoch' = 3 \(here\.yaml\): did you mean 'epochs'"),
-        ({"zzz": 1}, r"unknown key 'zzz' = 1 .*the keys are datasets, engines"),
+        ({"zzz": 1}, r"unknown key 'zzz' = 1 .*there are: datasets, engines"),
         ({"gpu": "first"}, r"'gpu' = 'first' is not allowed .*`auto`"),
         ({"gpu": True}, r"'gpu' = True is not allowed"),
         ({"gpu": "0,1"}, r"'gpu' = '0,1' is not allowed"),

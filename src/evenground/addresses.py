@@ -65,3 +65,9 @@ def shown(address: str) -> str:
 def shown_in(text: str) -> str:
     """A text with every address in it as it may be told."""
     return _ADDRESS.sub(lambda found: shown(found[0]), text)
+
+
+def shown_value(value: object) -> str:
+    """A value as Python writes it, with its addresses as they may be told, at most 60 characters."""
+    text = shown_in(repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."

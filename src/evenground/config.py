@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,13 +19,11 @@ from pydantic import (
     model_validator,
 )
 
-from evenground.addresses import shown_in
+from evenground.addresses import shown_value
 from evenground.errors import EvengroundError
 from evenground.records.events import MAX_EPOCHS
+from evenground.validation import ClassName, Fault, Name, did_you_mean, first_fault
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-Name = Annotated[str, Field(pattern=NAME)]
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
 GPU = r"^(auto|[0-9]{1,4}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9A-Za-z/-]{1,100})$"
 OptionValue = bool | int | float | str
 MAX_POINTS = 1000
@@ -325,29 +322,33 @@ def load_experiment(given: Mapping[str, Any], where: str = "params.yaml") -> Exp
     try:
         return Experiment.model_validate(dict(given))
     except ValidationError as error:
-        raise _explain(error, where) from None
+        raise _refused(first_fault(error), where) from None
 
 
-def _explain(error: ValidationError, where: str) -> EvengroundError:
-    """The first complaint of pydantic in one line, with the number of further ones."""
-    first, more = error.errors()[0], error.error_count() - 1
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        inner = NodeRequest if first["loc"][0] == "nodes" else EngineChoice
-        known = list(Experiment.model_fields if len(first["loc"]) == 1 else inner.model_fields)
-        close = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{close[0]}'?" if close else "the keys are " + ", ".join(known)
-        what, fix = f"unknown key '{key}' = {shown_in(repr(first['input']))}", hint
+def _refused(fault: Fault, where: str) -> EvengroundError:
+    """What is wrong with a key, and what it may be."""
+    value = shown_value(fault.value)
+    if fault.unknown_key:
+        what = f"{fault} = {value}"
+        fix = did_you_mean(str(fault.path[-1]), _keys_beside(fault))
     else:
-        message = first["msg"].removeprefix("Value error, ")
-        value = shown_in(repr(first["input"]))
-        what, fix = f"'{key}' = {value} is not allowed", f"{message}. {_allowed(key)}"
-    return EvengroundError(what, where, fix + (f" (and {more} more)" if more else ""))
+        what = f"'{fault.key}' = {value} is not allowed"
+        fix = f"{fault.message}. {_meaning(fault.key.split('.')[0])}"
+    return EvengroundError(what, where, fix + fault.and_more)
 
 
-def _allowed(key: str) -> str:
-    field = Experiment.model_fields.get(key.split(".")[0])
-    return f"{key.split('.')[0]}: {field.description}" if field else ""
+def _keys_beside(fault: Fault) -> Iterable[str]:
+    """The keys there are where an unknown one stands."""
+    if len(fault.path) == 1:
+        return Experiment.model_fields
+    if fault.path[0] == "nodes":
+        return NodeRequest.model_fields
+    return EngineChoice.model_fields
+
+
+def _meaning(name: str) -> str:
+    field = Experiment.model_fields.get(name)
+    return f"{name}: {field.description}" if field else ""
 
 
 _OR_LIST = ", or a list"

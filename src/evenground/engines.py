@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenground.config import EngineChoice, OptionValue
 from evenground.errors import EvengroundError
+from evenground.validation import did_you_mean, first_fault
 
 ENGINES = Path("scripts/engines")
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
@@ -174,24 +174,17 @@ def _read(root: Path, folder: Path, name: str) -> EngineFile:
     path = root / folder / "engine.yaml"
     if not path.is_file():
         known = sorted(found.parent.name for found in (root / ENGINES).glob("*/engine.yaml"))
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'? " if close else ""
         raise EvengroundError(
-            f"unknown engine '{name}'",
-            f"no {folder}/engine.yaml",
-            f"{hint}there are: {', '.join(known)}",
+            f"unknown engine '{name}'", f"no {folder}/engine.yaml", did_you_mean(name, known)
         )
     try:
         return EngineFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        first = (
-            error.errors()[0]
-            if isinstance(error, ValidationError)
-            else {"loc": (), "msg": str(error)}
-        )
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise EvengroundError(
-            f"engine '{name}' is ill described: {key}: {first['msg']}",
-            f"{folder}/engine.yaml",
-            f"its keys are: {', '.join(EngineFile.model_fields)}",
-        ) from None
+    except ValidationError as error:
+        fault = str(first_fault(error))
+    except yaml.YAMLError as error:
+        fault = f"broken YAML: {error}"
+    raise EvengroundError(
+        f"engine '{name}' is ill described: {fault}",
+        f"{folder}/engine.yaml",
+        f"its keys are: {', '.join(EngineFile.model_fields)}",
+    )

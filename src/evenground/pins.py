@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from evenground.errors import EvengroundError
+from evenground.validation import first_fault
 
 PINS = Path("containers/pins.yaml")
 # What the wheels of CUDA 12 call the three libraries.
@@ -107,9 +108,7 @@ def load_pins(root: Path) -> Pins:
     except yaml.YAMLError as error:
         raise EvengroundError(f"broken YAML: {error}", str(PINS), "fix the file") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise EvengroundError(f"'{key}': {first['msg']}", str(PINS), "fix that key") from None
+        raise EvengroundError(str(first_fault(error)), str(PINS), "fix that key") from None
 
 
 def locked_versions(lock: str) -> dict[str, str]:

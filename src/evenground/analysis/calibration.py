@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from evenground.analysis.index import Index
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_bytes, unreadable
-from evenground.records.faults import first_fault
+from evenground.validation import first_fault
 
 FIX = "run the pipeline again: it measures what is missing and draws anew"
 

@@ -13,8 +13,8 @@ from evenground.errors import EvengroundError
 from evenground.gpus import judge as gpus
 from evenground.gpus.record import GpuRecord
 from evenground.judged import shown
-from evenground.records.faults import first_fault
 from evenground.surroundings.record import SurroundingsRecord
+from evenground.validation import first_fault
 
 FILE = "environment.json"
 

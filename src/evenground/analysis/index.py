@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import absolute, read_json, real
 from evenground.records import versions
-from evenground.records.faults import first_fault
+from evenground.validation import ClassName, Name, first_fault
 
 
 def _inside(path: str) -> str:
@@ -32,9 +32,7 @@ def printable(text: str) -> str:
 
 
 Inside = Annotated[str, Field(max_length=1000), AfterValidator(_inside)]
-# Names become parts of file names, words parts of figures.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+# Words become parts of figures.
 Words = Annotated[str, Field(max_length=500), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Amount = Annotated[int, Field(ge=1, le=10**9)]

@@ -17,9 +17,10 @@ from evenground.analysis.index import Index, WantedRun
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_bytes, unreadable
 from evenground.records.events import MAX_UNIX_NS, Expected
-from evenground.records.faults import RecordError, first_fault
+from evenground.records.faults import RecordError
 from evenground.records.samples import AGAIN
 from evenground.records.times import SAMPLES, Moments, Process, RunTimes, read_times
+from evenground.validation import first_fault
 
 if TYPE_CHECKING:
     import pandas as pd

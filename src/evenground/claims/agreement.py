@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from evenground.analysis.files import VERDICT_OF as OF
-from evenground.analysis.index import Name, Words, printable
+from evenground.analysis.index import Words, printable
 from evenground.analysis.instruments import Instrument
 from evenground.claims.judge import NOT_JUDGED, UNDECIDED, Kind, Verdict
 from evenground.errors import EvengroundError
-from evenground.records.faults import first_fault
+from evenground.validation import Name, first_fault
 
 YES, NO, OPEN, NOT_COMPARABLE = "yes", "no", "all open", "not comparable"
 TOO_FEW = "fewer than two sides could judge it"

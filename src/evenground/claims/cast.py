@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from evenground.analysis.index import Index
 from evenground.claims.estimators import Arguments
 from evenground.claims.model import Claim, Claims
 from evenground.errors import EvengroundError
+from evenground.validation import did_you_mean
 
 # The parameter that is not taken by what was asked for: engines say what they computed on.
 ACCELERATOR = "accelerator"
@@ -92,8 +92,7 @@ def make_cast(index: Index, claims: Claims, stand_ins: Mapping[str, str]) -> Cas
     for name, player in stand_ins.items():
         known = [*claims.roles, *claims.datasets]
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
+            hint = did_you_mean(name, known)
             raise EvengroundError(f"unknown role or dataset '{name}'", "stand_ins", hint)
         players = engines if name in claims.roles else datasets
         if player not in players:

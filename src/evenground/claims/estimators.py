@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evenground.analysis.index import Name
 from evenground.analysis.instruments import Instrument
 from evenground.analysis.statistics import Estimate, Repeated, added, blocked, contrast
+from evenground.validation import Name
 
 Group = tuple[str, str]
 """Role and dataset of a claim."""

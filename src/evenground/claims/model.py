@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evenground.analysis.index import Name
 from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, Instrument
 from evenground.analysis.measures import MEASURES, TIMES
 from evenground.claims.estimators import ESTIMATORS, SHAPES, Arguments, Contrast
@@ -18,6 +16,7 @@ from evenground.claims.inference import Interval, above, around, below
 from evenground.claims.published import Number, read_published
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file
+from evenground.validation import Name, did_you_mean, first_fault
 
 CLAIMS, PUBLISHED = Path("claims.yaml"), Path("data/published/thesis-2022.csv")
 PART = r"^[A-Z][A-Z0-9]*(-[a-z0-9]+)*$"
@@ -259,7 +258,7 @@ def read_claims(root: Path, claims: Path = CLAIMS, published: Path = PUBLISHED) 
         read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         raise EvengroundError(
-            _first(error), str(path), "docs/claims.md describes every key"
+            str(first_fault(error)), str(path), "docs/claims.md describes every key"
         ) from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise EvengroundError(f"claims cannot be read: {error}", str(path), "restore it") from None
@@ -292,9 +291,7 @@ def _refuse_arguments(estimator: str, given: Arguments) -> None:
 
 def _refuse(name: str, known: Any, what: str) -> None:
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are: {', '.join(known)}"
-        raise ValueError(f"unknown {what} '{name}': {hint}")
+        raise ValueError(f"unknown {what} '{name}': {did_you_mean(name, known)}")
 
 
 def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> None:
@@ -319,14 +316,3 @@ def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> N
     if abs(follows / claim.published - 1) > FOLLOWS:
         what = f"{claim.id}: its published numbers give {follows:.4g}, not {claim.published:g}"
         raise EvengroundError(what, str(path), "fix 'published' or 'follows_from'")
-
-
-def _first(error: ValidationError) -> str:
-    """The first complaint in one line, with the id of the claim."""
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"]) or "the file"
-    message = fault["msg"].removeprefix("Value error, ")
-    what = (
-        f"unknown key '{key}'" if "extra" in fault["type"] or "unexpected" in fault["type"] else key
-    )
-    return f"{what}: {message}"

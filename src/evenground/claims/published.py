@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from evenground.analysis.index import Name
 from evenground.errors import EvengroundError
-from evenground.records.faults import first_fault
+from evenground.validation import Name, first_fault
 
 FIX = (
     "fix that line; the columns are id, quantity, language, dataset, value, unit, runs, where, note"

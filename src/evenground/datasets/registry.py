@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -19,18 +17,16 @@ from pydantic import (
     model_validator,
 )
 
-from evenground.addresses import fault_of, shown, shown_in
+from evenground.addresses import fault_of, shown, shown_value
 from evenground.errors import EvengroundError
 from evenground.files import sha256_json, sha256_tree
 from evenground.networks import smallest_side_px, too_small
+from evenground.validation import Name, did_you_mean, first_fault
 
 FINGERPRINT_HEX = 12
 ROLES = ("train_images", "train_labels", "test_images", "test_labels")
 CODE_THAT_DECIDES_ARRAYS = ("formats.py", "generate.py", "prepare.py")
 
-DatasetName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)
-]
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=128)
 ]
@@ -124,9 +120,7 @@ class ShapesParameters(Strict):
 class DatasetEntry(Strict):
     """One dataset: where its bytes come from, how they are laid out and what they mean."""
 
-    name: DatasetName = described(
-        "Key of the entry: folder name, and `datasets:` in the configuration"
-    )
+    name: Name = described("Key of the entry: folder name, and `datasets:` in the configuration")
     title: str = described("Name for figures and tables", min_length=1)
     network: Literal["mlp", "cnn"] = described("Which of the two networks trains on it")
     classes: tuple[str, ...] = described(
@@ -303,10 +297,8 @@ def find_dataset(registry: Mapping[str, DatasetEntry], name: str) -> DatasetEntr
     """The entry called `name`; EvengroundError with a suggestion and the known names if there is none."""
     if name in registry:
         return registry[name]
-    near = difflib.get_close_matches(name, registry, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
     raise EvengroundError(
-        f"unknown dataset '{name}'", "registry", f"{hint}there are: {', '.join(sorted(registry))}"
+        f"unknown dataset '{name}'", "registry", did_you_mean(name, sorted(registry))
     )
 
 
@@ -322,20 +314,13 @@ def _entry(name: object, raw: object, where: str) -> DatasetEntry:
     try:
         return DatasetEntry.model_validate({"name": name, **raw})
     except ValidationError as error:
-        raise EvengroundError(
-            _first_problem(name, error), where, "see docs/datasets.md for the keys"
-        ) from error
+        what = f"dataset '{name}', {_first_problem(error)}"
+        raise EvengroundError(what, where, "see docs/datasets.md for the keys") from error
 
 
-def _first_problem(name: object, error: ValidationError) -> str:
-    first, count = error.errors()[0], error.error_count()
-    key = ".".join(str(part) for part in first["loc"]) or "(whole entry)"
-    value = "" if isinstance(first["input"], Mapping) else f" = {_short(first['input'])}"
-    message = re.sub(r"^Value error, ", "", first["msg"])
-    more = f" (and {count - 1} more)" if count > 1 else ""
-    return f"dataset '{name}', key '{key}'{value}: {message}{more}"
-
-
-def _short(value: object) -> str:
-    text = shown_in(repr(value))
-    return text if len(text) <= 60 else text[:57] + "..."
+def _first_problem(error: ValidationError) -> str:
+    fault = first_fault(error)
+    key = f"key '{fault.key or '(whole entry)'}'"
+    if not isinstance(fault.value, Mapping):
+        key += f" = {shown_value(fault.value)}"
+    return f"{key}: {fault.message}{fault.and_more}"

@@ -10,20 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import (
-    ClassName,
     Dataset,
     Engine,
     Index,
     Inside,
     Machine,
-    Name,
     Words,
     read_index,
     root_of,
 )
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json, sha256_file
-from evenground.records.faults import first_fault
+from evenground.validation import ClassName, Name, first_fault
 
 # A class's name and every value in it, as a part of a path.
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,254}$")]

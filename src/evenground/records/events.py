@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from evenground.records.faults import RecordError, first_fault
+from evenground.records.faults import RecordError
+from evenground.validation import first_fault
 
 # 2001-09-09 and 2116-02-20: other clocks and other units (milliseconds, time since boot) lie outside.
 MIN_UNIX_NS, MAX_UNIX_NS = 10**18, 2**62
@@ -270,7 +271,7 @@ def _parse_line(line: bytes, where: Path, number: int) -> Event:
         return _LINE.validate_json(line)
     except ValidationError as error:
         fix = "write one JSON object per line as docs/protocol.md says, whole, then flush"
-        raise RecordError("broken-events", first_fault(error), where, fix, number) from None
+        raise RecordError("broken-events", str(first_fault(error)), where, fix, number) from None
 
 
 def check_rising(times_ns: Sequence[int], events: Sequence[Event], where: Path) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from evenground.errors import EvengroundError
+from evenground.validation import one_line
 
 # Of an index's reasons.
 MAX_REASON = 500
-# A record from anybody may have any key.
-MAX_KEY = 100
 Reason = Literal["broken-events", "incomplete-events", "wrong-work", "clock-set", "broken-samples"]
 
 
@@ -40,22 +37,4 @@ class RecordError(EvengroundError):
 
 def unreadable(error: RecordError) -> str:
     """The reason that an index gives for a recorded run that cannot be read."""
-    return _one_line(f"unreadable: {error.short}")[:MAX_REASON]
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first fault pydantic found, as `KEY: MESSAGE`."""
-    fault = error.errors()[0]
-    key = ".".join(_shown(str(part)) for part in fault["loc"])
-    # What our own checks raise is told as they say it.
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key or 'content'}: {message}"
-
-
-def _shown(key: str) -> str:
-    line = _one_line(key[:MAX_KEY])
-    return line if len(key) <= MAX_KEY else f"{line}…"
-
-
-def _one_line(text: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+    return one_line(f"unreadable: {error.short}")[:MAX_REASON]

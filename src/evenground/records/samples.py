@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evenground.records import versions
 from evenground.records.clock import Clock, Reading
 from evenground.records.events import MAX_UNIX_NS
-from evenground.records.faults import RecordError, first_fault
+from evenground.records.faults import RecordError
+from evenground.validation import first_fault
 
 CLOCKS = b"t_unix_ns,t_mono_ns,"
 NEWER_COLUMNS = ("gpu_desktop_processes", "gpu_desktop_bytes", "gpu_age_s")

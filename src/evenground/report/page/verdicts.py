@@ -12,9 +12,9 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from evenground.analysis.files import EMPTY
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json
-from evenground.records.faults import first_fault
 from evenground.report.page.axis import Axis, Values, make_axis, number
 from evenground.report.page.tables import NOTHING_LAST, Cell
+from evenground.validation import first_fault
 
 # Verdict -> the class that colours it; in the order in which verdicts are counted and sorted.
 COLOURS = {
