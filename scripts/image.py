@@ -15,6 +15,7 @@ import site_settings
 from contain import call_of
 from environment import cache_dir
 from evenground.apptainer import Told
+from evenground.commands import output_of
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
 from evenground.images import (
@@ -189,14 +190,9 @@ def labels_of(image: Image, call: Call | None) -> dict[str, str]:
 
 def unpacked_bytes(image: Image) -> int | None:
     """What the image takes where it is unpacked; None where it cannot be asked."""
-    answer = ask(["exec", "--cleanenv", str(image.file), RUNNER_PYTHON, "-I", "-c", UNPACKED])
+    count = [RUNNER_PYTHON, "-I", "-c", UNPACKED]
+    answer = output_of(["apptainer", "exec", "--cleanenv", str(image.file), *count], timeout_s=None)
     return int(answer) if answer else None
-
-
-def ask(words: list[str]) -> str | None:
-    """What Apptainer prints; None when it fails."""
-    done = run(words)
-    return None if done.returncode else done.stdout.strip()
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from evenground.commands import output_of
 from evenground.errors import EvengroundError
 from evenground.images import (
     CUDA,
@@ -106,7 +107,7 @@ def apptainer(needed: bool, program: str = "apptainer") -> Finding:
     state: State = "lack" if needed else "warning"
     if shutil.which(program) is None:
         return Finding("Apptainer", state, "not installed", fix)
-    answer = machine.ask([program, "--version"])
+    answer = output_of([program, "--version"], timeout_s=10.0)
     version = re.search(r"(\d+)\.(\d+)", answer or "")
     if answer is None or version is None:
         return Finding("Apptainer", state, f"{program} does not answer", fix)

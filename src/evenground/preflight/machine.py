@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from evenground.preflight.finding import Finding
@@ -12,7 +11,6 @@ GIB = 2**30
 MEMORY_AT_LEAST_BYTES = 4 * GIB
 LOAD_AT_MOST = 0.5
 """Of a core per core: more is somebody else's work beside the trainings."""
-ANSWER_S = 10.0
 
 
 def memory(available_bytes: int) -> Finding:
@@ -46,12 +44,3 @@ def disk(what: str, folder: Path, needed_bytes: int) -> Finding:
     if free < needed_bytes:
         return Finding(what, "lack", seen, "make room, or point EVENGROUND_CACHE to another disk")
     return Finding(what, "ok", seen)
-
-
-def ask(command: list[str]) -> str | None:
-    """What a short command prints; None when it fails or hangs."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from evenground.commands import output_of
 from evenground.runs.git import git, why_none_of_its_own
 from evenground.runs.machine import Machine
 from evenground.runs.variables import WAIT_VARIABLES
@@ -53,7 +54,7 @@ def _first(libraries: dict[str, str], *names: str) -> str | None:
 
 
 def _python_version(python: Path) -> str | None:
-    words = _answer([str(python), "--version"])
+    words = output_of([str(python), "--version"])
     return words.removeprefix("Python ") if words else None
 
 
@@ -85,12 +86,3 @@ def _git_says(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return None if done.returncode else done.stdout.strip()
-
-
-def _answer(command: list[str]) -> str | None:
-    """Standard output of a short command; None where it cannot be had."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
