@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from typing import NamedTuple
 
 from evenground.sidecar.calibration import experiments, judge
@@ -15,7 +14,6 @@ CORES_S = 3.0
 LOAD_S = 1.0
 NAMES = (SIDECAR, *(peer.name for peer in PEERS))
 CPU_LOADS = ("half_core", "short_children", "orphan")
-Errors = Callable[[judge.Series, Watched], float]
 
 
 class Comparison(NamedTuple):

@@ -14,7 +14,8 @@ from evenground.errors import EvengroundError
 from evenground.validation import did_you_mean, first_fault
 
 ENGINES = Path("scripts/engines")
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
+# M. Okabe and K. Ito, "Color Universal Design" (2008), without black and yellow, which suit no bar or line.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 
 
 class EngineFile(BaseModel):
@@ -148,10 +149,7 @@ def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
                 f"{folder}/engine.yaml",
                 f"its options are: {', '.join(file.options) or 'none'}",
             )
-        taken = {engine.colour for engine in engines}
-        colour = (
-            file.colour if file.colour and file.colour not in taken else _free_colour(taken, number)
-        )
+        colour = _colour(file, {engine.colour for engine in engines}, number)
         options = {**file.options, **choice.options}
         only = None if choice.datasets is None else tuple(choice.datasets)
         own = (choice.arm_of, only, choice.repetitions, choice.train_limit)
@@ -164,10 +162,12 @@ def _folder(choice: EngineChoice) -> Path:
     return Path(given) if "/" in given else ENGINES / given
 
 
-def _free_colour(taken: set[str], number: int) -> str:
-    return next(
-        (colour for colour in PALETTE if colour not in taken), PALETTE[number % len(PALETTE)]
-    )
+def _colour(file: EngineFile, taken: set[str], number: int) -> str:
+    """Its own colour or the first of the palette that no engine before it has; any, where all are taken."""
+    for colour in (file.colour, *PALETTE):
+        if colour is not None and colour not in taken:
+            return colour
+    return PALETTE[number % len(PALETTE)]
 
 
 def _read(root: Path, folder: Path, name: str) -> EngineFile:

@@ -196,7 +196,10 @@ def write_results(root: Path, made: MadeResults) -> Path:
             "repetitions": made.repetitions,
             **made.parameters,
         },
-        "engines": [NAMED.get(name, {"name": name, "label": name}) for name in made.engines],
+        "engines": [
+            NAMED.get(name, {"name": name, "label": name, "colour": "#009E73"})
+            for name in made.engines
+        ],
         "datasets": [
             {"name": n, "title": t, "network": w, "prepared": f"data/prepared/{n}/abc"}
             for n, t, w in made.datasets

@@ -74,7 +74,7 @@ def test_run_folder_becomes_typed_records(index_path: Path) -> None:
             {"engines": [{"name": "keras", "label": "Keras", "colour": "orange"}]},
             "engines.0.colour",
         ),
-        ({"engines": [{"name": "keras", "label": "Keras"}]}, "does not list"),
+        ({"engines": [{"name": "keras", "label": "Keras", "colour": "#E69F00"}]}, "does not list"),
         ({"runs": [{"dataset": "digits"}]}, "runs.0."),
         (
             {"absent": [{"name": "axon", "label": "Axon", "reason": "two\nlines"}]},
@@ -230,7 +230,9 @@ def test_broken_samples_are_refused(content: str, words: str) -> None:
 def with_arm(path: Path, arm_of: str) -> None:
     """Make a third engine of the index an arm, which trained on the second dataset only."""
     content = json.loads(path.read_text())
-    content["engines"].append({"name": "eager", "label": "Eager", "arm_of": arm_of})
+    content["engines"].append(
+        {"name": "eager", "label": "Eager", "colour": "#009E73", "arm_of": arm_of}
+    )
     content["runs"] += [
         {
             "dataset": "shapes",

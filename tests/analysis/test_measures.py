@@ -292,8 +292,6 @@ def moments(first_s: float, *ends_s: float) -> Moments:
         ("evaluate_start_ns", "evaluate_end_ns", "linger_end_ns"), epochs[-1].end_ns
     )
     return Moments(
-        load_start_ns=0,
-        load_end_ns=0,
         train_start_ns=0,
         first_batch_end_ns=round(first_s * 1e9),
         train_end_ns=epochs[-1].end_ns,

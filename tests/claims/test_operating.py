@@ -50,7 +50,8 @@ def reproduced_pct(
 ) -> float:
     """Percent of experiments of `n` pairs that reproduce T1 within a tenth."""
     made = normals(experiments, n, SEED, correlation)
-    return simulation.verdicts_of(t1(truth, variation), OWN, made).get("reproduced", 0.0)
+    world = t1(truth, variation)
+    return simulation.shares(world.claim, OWN, map(world.estimated, made)).get("reproduced", 0.0)
 
 
 # Single verdicts

@@ -53,7 +53,7 @@ def with_arm(tmp_path_factory: pytest.TempPathFactory) -> Material:
         environment={"cores": 2, "memory_bytes": 8 * 2**30},
     )
     material = material_of(analysed(write_results(tmp_path_factory.mktemp("arm"), made)))
-    engines = (*material.index.engines[:2], Engine("slow", "Slow", arm_of="keras"))
+    engines = (*material.index.engines[:2], Engine("slow", "Slow", "#009E73", arm_of="keras"))
     return replace(
         material, index=replace(material.index, engines=engines), styles=engine_styles(engines)
     )
@@ -104,7 +104,7 @@ def test_phases_begin_with_the_first_that_is_drawn(with_arm: Material) -> None:
 
 
 def test_scaling_axes_leave_out_values_without_a_mark() -> None:
-    engines = (Engine("a", "A"),)
+    engines = (Engine("a", "A", "#0072B2"),)
     rows = [
         ("a", 1.0, 5.0, 4.0, 6.0),
         ("a", 2.0, 7.0, 6.0, 8.0),

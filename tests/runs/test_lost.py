@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -11,7 +12,7 @@ from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs import slurm
 from evenground.runs.lost import Mark, begun, clear, leave_mark, mark_unbegun, outcome_of
-from evenground.runs.outcome import REASONS, Outcome
+from evenground.runs.outcome import Outcome, Reason
 from evenground.runs.training import give_up, restored
 
 PLACE = Path("cray-1/mnist/keras/k1/r2")
@@ -57,7 +58,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_every_state_has_its_reason(job: str, state: str, reason: str) -> None:
     outcome = outcome_of(Mark("1", job, "node7", 5), state)
-    assert outcome.reason == reason and reason in REASONS and "node7" in outcome.detail
+    assert outcome.reason == reason and reason in get_args(Reason) and "node7" in outcome.detail
     assert (f"(Slurm's job 7: {state or 'unknown'})" in outcome.detail) == bool(job)
 
 

@@ -209,8 +209,6 @@ def _cell(value: object, scale: float) -> str:
         return str(value)
     if isinstance(value, float):
         return EMPTY if math.isnan(value) else rounded(value / scale)
-    if value is pd.NA:
-        return EMPTY
     text = {"bytes": "MiB", "byte·s": "MiB·s"}.get(str(value), str(value))
     return EMPTY if value is None or not text else plain(text)
 

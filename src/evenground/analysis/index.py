@@ -77,7 +77,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine; `colour` (#rrggbb) is None where its folder names none; `arm_of` names what it varies.
+    """One engine; `colour` is #rrggbb; `arm_of` names what it varies.
 
     `train_limit`: how many of the first images it trained on; None for all, and in indexes from before.
     `options`: those that are not its folder's defaults; in indexes from before none is known.
@@ -87,7 +87,7 @@ class Engine:
 
     name: Name
     label: Words
-    colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")] | None = None
+    colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")]
     arm_of: Name | None = None
     train_limit: Amount | None = None
     environment: Name | None = None

@@ -68,14 +68,13 @@ def runs_for_direction(
     spreads: Sequence[float],
     distance: float,
     alpha: float = ALPHA,
-    power: float = POWER,
     extra: float = 0.0,
 ) -> int | None:
     """The smallest number of blocks, or of runs in each group, that decides on which side of a bound it is.
 
     `spreads`: the variance of one block's contrast, or of one run of each of several independent groups.
     `distance`: from the claimed value to the bound, on the scale of the test; where the claim is exactly true
-    so many decide for it in the share `power` of experiments. `extra`: a variance of the mean that stays
+    so many decide for it in the share POWER of experiments. `extra`: a variance of the mean that stays
     however many there are, as that of a coarse scale. Never below MIN_PAIRS blocks or MIN_RUNS runs;
     None above MAX_RUNS. Source: the noncentral t distribution, with Satterthwaite's degrees of freedom
     (B. L. Welch, Biometrika 34, 1947).
@@ -83,7 +82,7 @@ def runs_for_direction(
 
     def decides(df: float, se: float) -> bool:
         noncentrality = min(distance / se, MAX_NONCENTRALITY)
-        return bool(nctdtr(df, noncentrality, stdtrit(df, 1 - alpha / 2)) <= 1 - power)
+        return bool(nctdtr(df, noncentrality, stdtrit(df, 1 - alpha / 2)) <= 1 - POWER)
 
     return _smallest(spreads, extra, decides)
 
@@ -92,7 +91,6 @@ def runs_for_size(
     spreads: Sequence[float],
     tolerance: float,
     alpha: float = ALPHA,
-    power: float = POWER,
     extra: float = 0.0,
 ) -> int | None:
     """The smallest number of blocks, or of runs in each group, whose interval lies within the tolerance.
@@ -104,7 +102,7 @@ def runs_for_size(
 
     def decides(df: float, se: float) -> bool:
         room = tolerance / se - stdtrit(df, 1 - alpha / 2)
-        return bool(2 * stdtr(df, room) - 1 >= power)
+        return bool(2 * stdtr(df, room) - 1 >= POWER)
 
     return _smallest(spreads, extra, decides)
 
@@ -119,10 +117,10 @@ def runs_for_width(
     return _smallest(spreads, extra, lambda df, se: half_width(df, se, 1 - alpha) <= half)
 
 
-def expected_half_width(spreads: Sequence[float], n: int, alpha: float = ALPHA) -> float:
+def expected_half_width(spreads: Sequence[float], n: int) -> float:
     """Half the width of the t interval of `n` blocks, or runs in each group, on the scale of the test."""
     df, se = _error(spreads, n, extra=0.0)
-    return half_width(df, se, 1 - alpha)
+    return half_width(df, se, 1 - ALPHA)
 
 
 def _smallest(

@@ -108,41 +108,38 @@ def summarise(values: Sequence[float]) -> Summary:
     )
 
 
-def pair_ratio(baseline: Repeated, other: Repeated, level: float = LEVEL) -> Ratio:
+def pair_ratio(baseline: Repeated, other: Repeated) -> Ratio:
     """Geometric mean of `other` over that of `baseline`, of the repetitions that both have.
 
     The interval is Student's of the differences of logarithms (`blocked`). Below MIN_PAIRS pairs there is
     none, and the reason says so: another method would be chosen by what the data look like.
     """
-    return _ratio(blocked([(-1, baseline), (1, other)], True, level), MIN_PAIRS)
+    return _ratio(blocked([(-1, baseline), (1, other)], log=True), MIN_PAIRS)
 
 
-def ratio_interval(
-    baseline: Sequence[float], other: Sequence[float], level: float = LEVEL
-) -> Ratio:
+def ratio_interval(baseline: Sequence[float], other: Sequence[float]) -> Ratio:
     """Geometric mean of `other` over that of `baseline`, of runs that are not paired, as of two machines.
 
     With y = ln x, d = mean(y2) - mean(y1), v_i = s_i^2 / n_i and se^2 = v1 + v2, the interval is
-    exp(d -+ t(1 - (1 - level) / 2, df) * se), df = se^4 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)).
+    exp(d -+ t(0.5 + LEVEL / 2, df) * se), df = se^4 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)).
     Source: B. L. Welch, "The generalization of 'Student's' problem when several different population
     variances are involved", Biometrika 34 (1947), and F. E. Satterthwaite, Biometrics Bulletin 2
     (1946) for df; logarithms because times are positive and differ by factors. Below MIN_RUNS values
     on a side: no interval (NaN).
     """
-    found = _ratio(contrast([(-1, baseline), (1, other)], True, level), MIN_RUNS)
+    found = _ratio(contrast([(-1, baseline), (1, other)], log=True), MIN_RUNS)
     return replace(found, n_baseline=len(known(baseline)), n_other=len(known(other)))
 
 
-def ratio_of_ratios(
-    a: tuple[Repeated, Repeated], b: tuple[Repeated, Repeated], level: float = LEVEL
-) -> Ratio:
+def ratio_of_ratios(a: tuple[Repeated, Repeated], b: tuple[Repeated, Repeated]) -> Ratio:
     """The ratio of `b` (second over first) over that of `a`, each of pairs; a and b are two sources.
 
     Within a source the runs are paired, between the sources they are independent: Welch's interval of the
     difference of the two means of log ratios. `n_baseline` and `n_other` are the pairs of each source.
     """
     pairs = [_log_ratios(*side) for side in (a, b)]
-    found = _ratio(_exponential(contrast([(-1, pairs[0]), (1, pairs[1])], False, level)), MIN_PAIRS)
+    difference = contrast([(-1, pairs[0]), (1, pairs[1])], log=False)
+    found = _ratio(_exponential(difference), MIN_PAIRS)
     return replace(found, n_baseline=len(pairs[0]), n_other=len(pairs[1]))
 
 

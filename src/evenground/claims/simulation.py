@@ -104,11 +104,6 @@ def percent(answers: Sequence[bool]) -> float:
     return 100 * sum(answers) / len(answers)
 
 
-def verdicts_of(world: World, tolerance: float, normal: Floats) -> dict[Verdict, float]:
-    """Percent of each verdict over experiments (E, 2, n)."""
-    return shares(world.claim, tolerance, map(world.estimated, normal))
-
-
 def coverage(world: World, normal: Floats, paired: bool) -> float:
     """Percent of experiments (E, 2, n) whose interval holds the truth."""
     return percent([world.holds_truth(world.estimated(one, paired)) for one in normal])
@@ -150,9 +145,9 @@ def advised(world: World, found: Estimate, tolerance: float | None) -> int:
     return MAX_RUNS if more is None else found.n + more
 
 
-def with_known_spread(world: World, n: int = MIN_PAIRS) -> Estimate:
-    """An estimate of `n` pairs whose spread is seen to be just what it is; the runs themselves are any."""
-    any_estimate = world.estimated(normals(1, n, seed=1)[0])
+def with_known_spread(world: World) -> Estimate:
+    """An estimate of the fewest pairs whose spread is seen to be just what it is, of any runs."""
+    any_estimate = world.estimated(normals(1, MIN_PAIRS, seed=1)[0])
     return replace(any_estimate, spreads=(2 * world.sigma**2,))
 
 

@@ -24,8 +24,9 @@ from evenground.datasets.faults import (
 )
 from evenground.datasets.progress import Progress
 from evenground.datasets.registry import RemoteFile
-from evenground.datasets.storage import MEBIBYTE, free_bytes, mismatch, require_space, writing
+from evenground.datasets.storage import MEBIBYTE, free_bytes, mismatch, require_space
 from evenground.errors import EvengroundError
+from evenground.files import writing
 
 CHUNK_BYTES = 64 * 1024
 WORTHWHILE_BYTES = MEBIBYTE

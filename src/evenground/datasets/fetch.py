@@ -23,9 +23,9 @@ from evenground.datasets.storage import (
     put_in_place,
     require_space,
     store_json,
-    writing,
 )
 from evenground.errors import EvengroundError
+from evenground.files import writing
 
 MIRRORS_VARIABLE = "EVENGROUND_MIRRORS"
 KEPT = "kept"

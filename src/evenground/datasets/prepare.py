@@ -20,9 +20,9 @@ from evenground.datasets.storage import (
     put_in_place,
     require_space,
     store_json,
-    writing,
 )
 from evenground.errors import EvengroundError
+from evenground.files import writing
 
 RECORD = "dataset.json"
 # Of the classes without pictures so many are named.

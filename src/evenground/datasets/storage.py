@@ -12,8 +12,7 @@ from typing import Any
 
 from evenground.datasets.registry import RemoteFile
 from evenground.errors import MAKE_ROOM, EvengroundError, set_aside
-from evenground.files import json_text, read_json, sha256_file, unreadable
-from evenground.files import writing as writing
+from evenground.files import json_text, read_json, sha256_file, unreadable, writing
 
 MEBIBYTE = 2**20
 SHOW = (

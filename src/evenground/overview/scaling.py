@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from evenground.analysis.files import read_csv
+from evenground.analysis.groups import group
 from evenground.analysis.side_by_side import UNITS, USES
 from evenground.analysis.statistics import mean_interval, summarise
 from evenground.overview.join import Joined, as_cells, part_note
@@ -70,10 +71,8 @@ def _rows(part: Part) -> list[dict[str, object]]:
             "engine": engine.name,
             **part.settings,
         }
-        mine, used = (
-            frame[(frame["dataset"] == dataset.name) & (frame["engine"] == engine.name)]
-            for frame in (runs, resources)
-        )
+        mine = group(runs, dataset.name, engine.name)
+        used = group(resources, dataset.name, engine.name)
         wanted = {"n_wanted": len(mine)}
         found = {name: _of_runs(mine[name].tolist()) for name in OF_RUNS}
         found |= {name: _of_resource(used, name) for name in OF_RESOURCES}

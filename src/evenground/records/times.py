@@ -46,8 +46,6 @@ class Moments:
     Steady time is Unix time as the clock stood at the launch: it never jumps.
     """
 
-    load_start_ns: int
-    load_end_ns: int
     train_start_ns: int
     first_batch_end_ns: int
     train_end_ns: int
@@ -149,8 +147,6 @@ def _moments(events: Sequence[Event], times_ns: Sequence[int]) -> Moments:
     at_ns = {event.place: time_ns for event, time_ns in zip(events, times_ns, strict=True)}
     accuracy = next(event.accuracy for event in events if isinstance(event, EvaluateEnd))
     return Moments(
-        load_start_ns=at_ns["load_start", None],
-        load_end_ns=at_ns["load_end", None],
         train_start_ns=at_ns["train_start", None],
         first_batch_end_ns=at_ns["first_batch_end", 1],
         train_end_ns=at_ns["train_end", None],

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from evenground.analysis.groups import group
 from evenground.analysis.index import Dataset
 from evenground.report.material import (
     Material,
@@ -69,7 +70,7 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     for engine in present:
         lines = data[data["engine"] == engine.name]
         _draw_engine(axes, lines, resource.column, scale, material.styles[engine.name])
-        ends = material.group(material.runs, dataset.name, engine.name)["training_s"]
+        ends = group(material.runs, dataset.name, engine.name)["training_s"]
         _mark_end(
             axes, lines, resource.column, scale, material.styles[engine.name], float(ends.mean())
         )

@@ -56,10 +56,6 @@ class Material:
     by_phase: pd.DataFrame
     runs: pd.DataFrame
 
-    def group(self, frame: pd.DataFrame, dataset: str, engine: str) -> pd.DataFrame:
-        """The rows of one dataset and engine."""
-        return frame[(frame["dataset"] == dataset) & (frame["engine"] == engine)]
-
     def counts(self, dataset: str, engine: str) -> str:
         """`n = FINISHED of WANTED` of one dataset and engine."""
         wanted = self.index.group_runs(dataset, engine)

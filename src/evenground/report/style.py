@@ -19,8 +19,6 @@ from evenground.analysis.index import Engine
 FONT = "DejaVu Sans"
 TITLE_PT, TEXT_PT, SMALL_PT = 10.0, 8.0, 7.0
 INK, MUTED, FAINT, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#f2f2f2"
-# M. Okabe and K. Ito, "Color Universal Design" (2008), without black and yellow, which suit no bar or line.
-OKABE_ITO = ("#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
 # Neighbours in time differ in lightness, so the strip of phases reads without any colour.
 PHASES = {
     "load": "#dedede",
@@ -90,19 +88,22 @@ _HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
 
 
 def engine_styles(engines: Sequence[Engine]) -> dict[str, EngineStyle]:
-    """Engine name to style: its own colour, else the first of the palette that no other engine has."""
-    taken = {engine.colour.upper() for engine in engines if engine.colour}
-    free = iter([colour for colour in OKABE_ITO if colour not in taken] * max(1, len(engines)))
+    """Engine name to style: its own colour, and by its place a line, marker and hatch of six."""
     styles = {}
-    for i, engine in enumerate(engines):
-        colour = engine.colour or next(free, OKABE_ITO[i % len(OKABE_ITO)])
-        k = i % len(_LINES)
-        styles[engine.name] = EngineStyle(engine.label, colour, _LINES[k], _MARKERS[k], _HATCHES[k])
+    for number, engine in enumerate(engines):
+        k = number % len(_LINES)
+        styles[engine.name] = EngineStyle(
+            label=engine.label,
+            colour=engine.colour,
+            line=_LINES[k],
+            marker=_MARKERS[k],
+            hatch=_HATCHES[k],
+        )
     return styles
 
 
-# Neighbours differ in lightness.
-_SIDES = tuple(OKABE_ITO[k] for k in (1, 3, 2, 4, 0, 5))
+# Okabe's and Ito's colours (engines.py), of which neighbours differ in lightness.
+_SIDES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def side_mark(number: int) -> tuple[str, str]:

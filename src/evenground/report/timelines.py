@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evenground.analysis.groups import group
 from evenground.analysis.index import Dataset, Engine
 from evenground.report.material import (
     FIRST,
@@ -66,7 +67,7 @@ def _figure(
     caption: str,
 ) -> Figure:
     """The strip, then the panels of what was measured, then a line for each resource that was not."""
-    spans = mean_phases(material.group(material.phases, dataset.name, engine.name))
+    spans = mean_phases(group(material.phases, dataset.name, engine.name))
     shown = [resource for resource in RESOURCES if _measured(data, resource)]
     empty = [resource for resource in RESOURCES if resource not in shown]
     notes_room = EMPTY_PANEL * len(empty) + (GAP if empty else 0.0)
@@ -93,14 +94,14 @@ def _figure(
 
 def timeline_data(material: Material, dataset: str, engine: str) -> pd.DataFrame:
     """Per shared step: t_s, phase, n, and per resource its mean with the smallest and largest run."""
-    mean = material.group(material.mean, dataset, engine)
-    lines = material.group(material.timelines, dataset, engine)
+    mean = group(material.mean, dataset, engine)
+    lines = group(material.timelines, dataset, engine)
     columns = [resource.column for resource in RESOURCES]
     grouped = lines.groupby("t_s")[columns]
     data = mean[["t_s", "n", *columns]].rename(columns={c: f"{c}_mean" for c in columns})
     for name, frame in (("min", grouped.min()), ("max", grouped.max())):
         data = data.merge(frame.add_suffix(f"_{name}").reset_index(), on="t_s", how="left")
-    spans = mean_phases(material.group(material.phases, dataset, engine))
+    spans = mean_phases(group(material.phases, dataset, engine))
     data.insert(1, "phase", [_phase_at(spans, float(t_s)) for t_s in data["t_s"]])
     return data.reset_index(drop=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from evenground.sidecar import Summary
 
@@ -26,7 +26,6 @@ Reason = Literal[
     "other-machine",  # it came to a machine of another class
     "lost",  # it began, and nothing of its end is known
 ]
-REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 @dataclass(frozen=True)
