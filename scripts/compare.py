@@ -94,8 +94,8 @@ def of_index(name: str, index: Index, where: Path | None) -> Given:
     recorded = where.with_name(VERDICTS) if where else None
     if recorded and recorded.is_file():
         return Given(read_side(name, index), read_json(recorded), judged_now=False)
-    source, acting = read_claims(ROOT), index.report.stand_ins
-    judged = as_json(index, source, judge_all(index, measure(index), source.claims), acting)
+    source = read_claims(ROOT)
+    judged = as_json(index, source, judge_all(index, measure(index), source.claims))
     return Given(read_side(name, index), judged, judged_now=True)
 
 

@@ -31,26 +31,16 @@ def main() -> None:
     parser.add_argument(
         "--record", type=Path, required=True, help="file for all behind the verdicts, as JSON"
     )
-    parser.add_argument(
-        "--claims", type=Path, default=ROOT / "claims.yaml", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--stand-in",
-        action="append",
-        metavar="ROLE=NAME",
-        help="in place of those of the index; repeatable",
-    )
     add_arguments(parser)
     args = parser.parse_args()
     with recorded(args):
-        index, source = read_index(args.index), read_claims(ROOT, args.claims.resolve())
+        index = read_index(args.index)
         judged = write_verdicts(
             index,
             measured(index, args.normalised, args.quality),
-            source,
+            read_claims(ROOT),
             tables=args.output_dir,
             record=args.record,
-            stand_ins=stand_ins(args.stand_in),
         )
         told = summary(judged, look_of(index))
     print("\n".join(told).replace("**", ""))
@@ -66,16 +56,6 @@ def measured(index: Index, normalised: Path | None, quality: Path | None) -> Mea
             "one without the other", "--normalised, --quality", "give both, or neither"
         )
     return read_measured(index, normalised, quality)
-
-
-def stand_ins(args: list[str] | None) -> dict[str, str] | None:
-    """Role or dataset -> who plays it; None where nothing was given."""
-    for one in args or []:
-        if one.count("=") != 1:
-            raise EvengroundError(
-                f"not ROLE=NAME: '{one}'", "--stand-in", "as in --stand-in elixir=jax"
-            )
-    return dict(one.split("=") for one in args) if args else None
 
 
 if __name__ == "__main__":

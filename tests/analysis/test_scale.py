@@ -21,11 +21,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 LIMIT_S, LIMIT_BYTES, GROWTH = 60.0, 2 * 2**30, 11.0
 JUDGING_CPU_S = 2.0
 # Who is who of the claims among the made engines and datasets.
-PLAYED = [
-    word
-    for pair in ("elixir=jax", "mnist=digits", "cifar10=shapes")
-    for word in ("--stand-in", pair)
-]
+PLAYED = {"elixir": "jax", "mnist": "digits", "cifar10": "shapes"}
 # Prints its own peak when it has done what a script does.
 PEAK = """
 import resource, runpy, sys
@@ -46,7 +42,9 @@ def minute(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
 def report(folder: Path, runs: int, monkeypatch: pytest.MonkeyPatch) -> tuple[float, int, float]:
     """Seconds and peak bytes of all steps from an index of `runs` runs, and CPU seconds of judging."""
     monkeypatch.setattr(synthetic, "made_run", minute)
-    made = synthetic.write_results(folder, MadeResults(repetitions=runs // 4, gpu=True))
+    made = synthetic.write_results(
+        folder, MadeResults(repetitions=runs // 4, gpu=True, stand_ins=PLAYED)
+    )
     results = made.parent
     index, frames, tables = (
         ["--index", made],
@@ -57,17 +55,7 @@ def report(folder: Path, runs: int, monkeypatch: pytest.MonkeyPatch) -> tuple[fl
     steps = [
         ["normalise.py", *index, "--output-dir", results / "normalised"],
         ["tables.py", *index, *frames, "--output-dir", tables],
-        [
-            "verdicts.py",
-            *index,
-            *frames,
-            *quality,
-            *PLAYED,
-            "--output-dir",
-            tables,
-            "--record",
-            record,
-        ],
+        ["verdicts.py", *index, *frames, *quality, "--output-dir", tables, "--record", record],
         ["figures.py", *index, *frames, "--tables", tables, "--output-dir", results / "figures"],
         ["page.py", *index, "--results", results, "--output", results / "report.html"],
     ]

@@ -116,7 +116,9 @@ def verdicts(
 ) -> dict[tuple[str, str], Judged]:
     """Claim and instrument -> what became of it."""
     read = read_index(index)
-    judged = judge_all(read, measure(read), claims(), stand_ins)
+    if stand_ins is not None:
+        read = replace(read, report=replace(read.report, stand_ins=dict(stand_ins)))
+    judged = judge_all(read, measure(read), claims())
     return {(one.of.claim.id, one.of.instrument): one for one in judged}
 
 

@@ -151,7 +151,7 @@ def test_verdicts_agree_by_what_is_read_and_are_shown_in_their_own_words() -> No
 def contents(index: Path) -> Any:
     read, source = read_index(index), read_claims(ROOT)
     return json.loads(
-        json.dumps(as_json(read, source, judge_all(read, measure(read), source.claims), {}))
+        json.dumps(as_json(read, source, judge_all(read, measure(read), source.claims)))
     )
 
 

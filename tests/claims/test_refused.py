@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.synthetic import MadeResults, write_manifest, write_results
-from claims.made import DATASETS, ROOT, experiment, judge_files, verdicts
+from claims.made import DATASETS, experiment, judge_files, verdicts
 from evenground.analysis.index import read_index
 from evenground.analysis.write import write_normalised, write_tables
 
@@ -60,24 +60,24 @@ def test_samples_whose_clock_stands_are_named(
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("stand_ins", "words"),
     [
-        ("elixr=jax", "unknown role or dataset 'elixr' (stand_ins): did you mean 'elixir'?"),
+        ({"elixr": "jax"}, "unknown role or dataset 'elixr' (stand_ins): did you mean 'elixir'?"),
         (
-            "elixir=jacks",
+            {"elixir": "jacks"},
             "'jacks' cannot stand in for 'elixir' (stand_ins): the experiment has: keras, axon",
         ),
         (
-            "cifar10=keras",
+            {"cifar10": "keras"},
             "'keras' cannot stand in for 'cifar10' (stand_ins): the experiment has: mnist",
         ),
-        ("elixir", "not ROLE=NAME: 'elixir' (--stand-in)"),
     ],
 )
 def test_unknown_stand_ins_are_refused(
-    small: Path, capsys: pytest.CaptureFixture[str], given: str, words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stand_ins: dict[str, str], words: str
 ) -> None:
-    assert words in refused(small, capsys, "--stand-in", given)
+    index = experiment(tmp_path, datasets=DATASETS[:1], repetitions=2, stand_ins=stand_ins)
+    assert words in refused(index, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -153,16 +153,6 @@ def test_one_table_without_the_other_is_refused(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "give both, or neither" in refused(small, capsys, "--normalised", "x")
-
-
-def test_a_claims_file_of_ones_own(
-    small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    own = tmp_path / "own.yaml"
-    shutil.copy(ROOT / "claims.yaml", own)
-    judge_files(small, "--claims", str(own))
-    own.write_text("claims: [")
-    assert "claims cannot be read" in refused(small, capsys, "--claims", str(own))
 
 
 def test_runs_without_an_environment_are_judged_by_what_they_have(tmp_path: Path) -> None:

@@ -21,7 +21,11 @@ class Cast:
 
     index: Index
     claims: Claims
-    stand_ins: Mapping[str, str]
+
+    @property
+    def stand_ins(self) -> Mapping[str, str]:
+        """Role or dataset of a claim -> the engine or dataset that plays it."""
+        return self.index.report.stand_ins
 
     def engine(self, role: str) -> str:
         """The engine that plays a role."""
@@ -84,12 +88,12 @@ class Cast:
         return ""
 
 
-def make_cast(index: Index, claims: Claims, stand_ins: Mapping[str, str]) -> Cast:
+def make_cast(index: Index, claims: Claims) -> Cast:
     """Raises EvengroundError for a stand-in of an unknown role or dataset, or by an unknown one."""
     # One that is not installed here is known all the same: its claims say so.
     engines = [engine.name for engine in index.engines] + [engine.name for engine in index.absent]
     datasets = [dataset.name for dataset in index.datasets]
-    for name, player in stand_ins.items():
+    for name, player in index.report.stand_ins.items():
         known = [*claims.roles, *claims.datasets]
         if name not in known:
             hint = did_you_mean(name, known)
@@ -98,4 +102,4 @@ def make_cast(index: Index, claims: Claims, stand_ins: Mapping[str, str]) -> Cas
         if player not in players:
             what = f"'{player}' cannot stand in for '{name}'"
             raise EvengroundError(what, "stand_ins", f"the experiment has: {', '.join(players)}")
-    return Cast(index, claims, stand_ins)
+    return Cast(index, claims)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from evenground.analysis.index import Index
@@ -91,16 +90,12 @@ class Context:
         return self.material.cast
 
 
-def judge_all(
-    index: Index, measured: Measured, claims: Claims, stand_ins: Mapping[str, str] | None = None
-) -> list[Judged]:
+def judge_all(index: Index, measured: Measured, claims: Claims) -> list[Judged]:
     """Every claim under each of its instruments, in their order; `measured` is of the same index.
 
-    `stand_ins` takes the place of those of the index. Raises EvengroundError for an unknown stand-in, and for
-    looks that contradict the plan.
+    Raises EvengroundError for an unknown stand-in, and for looks that contradict the plan.
     """
-    used = index.report.stand_ins if stand_ins is None else stand_ins
-    material = Material(index, measured, make_cast(index, claims, used))
+    material = Material(index, measured, make_cast(index, claims))
     own_machine = claims.machine.is_class(index.machine.class_name)
     context = Context(material, look_of(index), own_machine)
     return [

@@ -44,18 +44,13 @@ _WHOLE = ("published_n", "n_a", "n_b", "pairs", "n_invalid", "n_warned", "more_r
 
 
 def write_verdicts(
-    index: Index,
-    measured: Measured,
-    source: Source,
-    tables: Path,
-    record: Path,
-    stand_ins: Mapping[str, str] | None = None,
+    index: Index, measured: Measured, source: Source, tables: Path, record: Path
 ) -> list[Judged]:
     """Write verdicts and arithmetic as CSV and Markdown into `tables`, and all behind them to `record`.
 
     Raises EvengroundError as by `judge_all`.
     """
-    judged = judge_all(index, measured, source.claims, stand_ins)
+    judged = judge_all(index, measured, source.claims)
     rows = [row(one, source) for one in judged]
     write_csv(verdict_table(rows), tables / "verdicts.csv")
     note = "\n\n".join([*summary(judged, look_of(index)), NOTE, _machine(index, source)])
@@ -66,8 +61,7 @@ def write_verdicts(
     checked = arithmetic(source.numbers)
     write_csv(checked, tables / "arithmetic.csv")
     write_markdown(checked, "The thesis's own arithmetic", _ARITHMETIC, tables / "arithmetic.md")
-    used = index.report.stand_ins if stand_ins is None else stand_ins
-    write_json(record, as_json(index, source, judged, used))
+    write_json(record, as_json(index, source, judged))
     return judged
 
 
@@ -293,9 +287,7 @@ def _machine(index: Index, source: Source) -> str:
     )
 
 
-def as_json(
-    index: Index, source: Source, judged: Sequence[Judged], stand_ins: Mapping[str, str]
-) -> dict[str, Any]:
+def as_json(index: Index, source: Source, judged: Sequence[Judged]) -> dict[str, Any]:
     """What stands in `verdicts.json`."""
     look, runs = look_of(index), _runs(judged)
     numbers = {run["path"]: number for number, run in enumerate(runs)}
@@ -304,7 +296,7 @@ def as_json(
         "sources": source.sha256,
         "machine": index.machine.class_name,
         "deployment": index.deployment,
-        "stand_ins": dict(stand_ins),
+        "stand_ins": dict(index.report.stand_ins),
         "design": index.report.design,
         "look": {**asdict(look), "planned": list(look.planned), "words": look.words},
         "summary": summary(judged, look),
