@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.groups import Rows, flagged, group, groups
+from evenground.analysis.groups import Rows, flagged, group, groups, remarks, spread
 from evenground.analysis.index import Index
 from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.readings import once
 from evenground.analysis.runs import Floats, Ints, Run, Samples
-from evenground.analysis.statistics import summarise
 from evenground.records.events import kind_of
 from evenground.records.times import Process
 
@@ -88,32 +87,19 @@ def energy_table(index: Index, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.D
         row: dict[str, object] = {**named, "n_wanted": len(wanted), **flagged(wanted)}
         row["n"] = int(mine[ENERGY].notna().sum())
         for name, column in MEASURES.items():
-            row |= _spread(name, mine[column])
+            row |= spread(name, mine[column])
         row["baseline_from"] = " and ".join(
             sorted({str(one) for one in mine["baseline_from"] if one})
         )
         for name, column in (("j_per_image", ENERGY), ("net_j_per_image", NET)):
-            row |= _spread(name, mine[column] / mine["images"])
+            row |= spread(name, mine[column] / mine["images"])
         rows.append({**row, "reason": _reasons(mine)})
     return pd.DataFrame(rows)
 
 
-def _spread(name: str, values: pd.Series[float]) -> dict[str, object]:
-    found = summarise(values.tolist())
-    return {
-        f"{name}_median": found.median,
-        f"{name}_min": found.minimum,
-        f"{name}_max": found.maximum,
-    }
-
-
 def _reasons(mine: pd.DataFrame) -> str:
-    """Why values are missing, each reason once, with the number of runs where that is not all."""
-    if mine.empty:
-        return NO_RUN
-    counts = mine["energy_reason"].value_counts(sort=False)
-    few = {why: f" ({n} of {len(mine)} runs)" if n < len(mine) else "" for why, n in counts.items()}
-    return "; ".join(f"{why}{where}" for why, where in few.items() if why)
+    """Why values are missing."""
+    return NO_RUN if mine.empty else "; ".join(remarks(mine["energy_reason"]))
 
 
 def with_energy(runs: pd.DataFrame, energy: pd.DataFrame) -> pd.DataFrame:

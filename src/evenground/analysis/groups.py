@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from evenground.analysis.index import Index
@@ -43,3 +44,22 @@ def flagged(runs: pd.DataFrame) -> dict[str, int]:
     return {
         f"n_{state}": int(runs["quality"].str.contains(state).sum()) for state in (INVALID, WARNED)
     }
+
+
+def spread(name: str, values: Iterable[float]) -> dict[str, float]:
+    """Median and range, as the columns NAME_median, NAME_min and NAME_max."""
+    found = summarise(list(values))
+    return {
+        f"{name}_median": found.median,
+        f"{name}_min": found.minimum,
+        f"{name}_max": found.maximum,
+    }
+
+
+def remarks(values: pd.Series[str]) -> list[str]:
+    """Each remark on the runs of a group once, with the number of runs where that is not all of them."""
+    found = []
+    for remark, count in values[values != ""].value_counts(sort=False).items():
+        few = f" ({count} of {len(values)} runs)" if count < len(values) else ""
+        found.append(f"{remark}{few}")
+    return found

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evenground.analysis.groups import Rows, flagged, group, groups
+from evenground.analysis.groups import Rows, flagged, group, groups, remarks, spread
 from evenground.analysis.index import Index
 from evenground.analysis.runs import Floats, Run, Samples
-from evenground.analysis.statistics import summarise
 from evenground.analysis.timeline import CARRIED_PERIODS, carry_forward
 from evenground.records.times import Process
 
@@ -98,34 +97,17 @@ def memory_table(
             values = mine[mine["column"] == name]
             for column, moment in MOMENTS.items():
                 row = {**named, "resource": name, "unit": "bytes", "moment": moment}
-                used = _summary("used", values[column])
+                used = {**spread("used", values[column]), "n": int(values[column].notna().sum())}
                 lacks = values[column].isna().any() or values.empty
                 why = [reasons.get(name, UNSAMPLED)] if lacks else []
-                why += _remarks(values) if column == "at_launch" else []
+                why += remarks(values["launch_remark"]) if column == "at_launch" else []
                 told = {**_shares(values, column), **_wanted(wanted), "reason": "; ".join(why)}
                 rows.append({**row, **used, **told})
     return pd.DataFrame(rows)
 
 
-def _remarks(values: pd.DataFrame) -> list[str]:
-    """What is to be said of values at the launch, and of how many runs where not of all."""
-    counts = values["launch_remark"].value_counts()
-    few = {
-        remark: f" ({n} of {len(values)} runs)" if n < len(values) else ""
-        for remark, n in counts.items()
-    }
-    return [f"{remark}{where}" for remark, where in few.items() if remark]
-
-
-def _shares(values: pd.DataFrame, column: str) -> dict[str, object]:
-    shares = _summary("share_of_peak", values[column] / values["peak"].where(values["peak"] > 0))
-    return {name: value for name, value in shares.items() if name != "n"}
-
-
-def _summary(name: str, values: pd.Series[float]) -> dict[str, object]:
-    found = summarise(values.tolist())
-    spread = {"median": found.median, "min": found.minimum, "max": found.maximum}
-    return {**{f"{name}_{key}": value for key, value in spread.items()}, "n": found.n}
+def _shares(values: pd.DataFrame, column: str) -> dict[str, float]:
+    return spread("share_of_peak", values[column] / values["peak"].where(values["peak"] > 0))
 
 
 def _wanted(runs: pd.DataFrame) -> dict[str, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.groups import spread
 from evenground.analysis.runs import Floats
 from evenground.analysis.statistics import summarise
 from evenground.analysis.timeline import COLUMNS
@@ -126,10 +127,10 @@ def resource_rows(
             "mean_curve_range": curve.range,
         }
         for field in SPREADS:
-            row |= _short(field, uses)
+            row |= spread(field, [getattr(use, field) for use in uses])
         row["integral_unit"] = INTEGRALS.get(name, BYTE_SECONDS)
         row["integral_n"] = summarise([use.integral for use in uses]).n
-        row |= _short("integral", uses)
+        row |= spread("integral", [use.integral for use in uses])
         remark = _unmarked(trained) if name == RAM and uses else ""
         row["reason"] = "; ".join(filter(None, (_reason(name, uses, reasons), remark)))
         rows.append(row)
@@ -148,16 +149,6 @@ def use_of(frame: pd.DataFrame, name: str, training: Training, grid_s: float) ->
     if name == RAM:
         return replace(use, peak=float(np.fmax(use.peak, training.kernel_peak_bytes)))
     return use
-
-
-def _short(field: str, uses: list[Use]) -> dict[str, object]:
-    """One figure of each run as median, smallest and largest over the runs."""
-    found = summarise([getattr(use, field) for use in uses])
-    return {
-        f"{field}_median": found.median,
-        f"{field}_min": found.minimum,
-        f"{field}_max": found.maximum,
-    }
 
 
 def _unmarked(trained: Mapping[int, Training]) -> str:

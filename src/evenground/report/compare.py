@@ -41,10 +41,7 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     """Figure `compare_DATASET_RESOURCE`: thin lines are the repetitions, the bold line is their mean."""
     data = compare_data(material, dataset.name, resource)
     present = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
-    counts = ", ".join(
-        f"{engine.label} {material.counts(dataset.name, engine.name)}"
-        for engine in material.index.main
-    )
+    counts = material.counts_of_main(dataset.name)
     thesis = thesis_number(dataset, resource.thesis)
     explained = (
         f": thin lines: single runs; bold line: their mean up to the shortest ({counts}); "

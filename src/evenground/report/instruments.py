@@ -37,9 +37,7 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
     engines = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
     if not engines:
         return None
-    counts = ", ".join(
-        f"{e.label} {material.counts(dataset.name, e.name)}" for e in material.index.main
-    )
+    counts = material.counts_of_main(dataset.name)
     title = f"What each instrument shows: {dataset.title}"
     caption = (
         f"{dataset.title}, in % of the whole machine. Solid: CPU time over each step and resident memory of "

@@ -61,6 +61,10 @@ class Material:
         wanted = self.index.group_runs(dataset, engine)
         return f"n = {sum(run.status == 'finished' for run in wanted)} of {len(wanted)}"
 
+    def counts_of_main(self, dataset: str) -> str:
+        """The same of every main engine, by its label."""
+        return ", ".join(f"{one.label} {self.counts(dataset, one.name)}" for one in self.index.main)
+
     @property
     def machine(self) -> str:
         """The machine, and unlike devices if there are any, as the last sentences of every caption."""

@@ -29,9 +29,7 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
     engines = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
     if not engines:
         return None
-    counts = ", ".join(
-        f"{e.label} {material.counts(dataset.name, e.name)}" for e in material.index.main
-    )
+    counts = material.counts_of_main(dataset.name)
     title = f"{resource.title} phase by phase: {dataset.title}"
     caption = (
         f"{dataset.title}, {resource.title}: every phase is equally wide, however long it took, and the time "

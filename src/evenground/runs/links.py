@@ -14,6 +14,7 @@ from pathlib import Path
 from evenground.errors import EvengroundError
 from evenground.files import BRING_BACK, real
 from evenground.runs.plan import RESULTS, RUNS
+from evenground.surroundings.mounts import is_below
 
 DATA = Path("data")
 RAW = DATA / "raw"
@@ -108,7 +109,7 @@ def folders_elsewhere(root: Path) -> list[str]:
 def _needed(link: _Link, home: str) -> Iterator[str]:
     """The folders a container has to see to follow a link; of links to links in place of a file, several."""
     place = link.leads
-    while not _within(place, home):
+    while not is_below(place, home):
         yield place if link.is_folder else os.path.dirname(place)
         if link.is_folder or not os.path.islink(place):
             return
@@ -121,10 +122,10 @@ def _outermost(places: Iterable[str]) -> list[str]:
     above = ""
     for place in sorted(places, key=lambda path: path.split("/")):
         inner = _expanded(place, above) if above else place
-        if not above or not _within(place, above):
+        if not above or not is_below(place, above):
             above = place
             kept.add(place)
-        elif not _within(inner, above):
+        elif not is_below(inner, above):
             kept.add(inner)
     return sorted(kept)
 
@@ -147,7 +148,7 @@ def _links(root: Path) -> Iterator[_Link]:
                 names = (folder.shown, folder.seen, folder.real)
                 inner = _Folder(*(f"{name}/{entry.name}" for name in names))
             # What holds the working copy is a ring, and all of a disk.
-            if inner and inner.real not in known and not _within(home, inner.real):
+            if inner and inner.real not in known and not is_below(home, inner.real):
                 known.add(inner.real)
                 tops.append(inner)
 
@@ -201,7 +202,7 @@ def _expanded(path: str, area: str) -> str:
 
 
 def _first_link(path: str, area: str) -> str | None:
-    if not _within(path, area):
+    if not is_below(path, area):
         return None
     way = area.rstrip("/")
     for name in path[len(way) + 1 :].split("/"):
@@ -209,8 +210,3 @@ def _first_link(path: str, area: str) -> str | None:
         if os.path.islink(way):
             return way
     return None
-
-
-def _within(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies in it, by its name."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
