@@ -14,10 +14,9 @@ import json
 import os
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import _path
 from environment import build
@@ -67,12 +66,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--mlp", type=Path, metavar="FOLDER", help="a prepared dataset for the MLP")
     parser.add_argument("--cnn", type=Path, metavar="FOLDER", help="a prepared dataset for the CNN")
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--images", type=int, help="trained on per epoch; default: all")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="write every figure to this JSON file")
     return parser.parse_args()
 
 
@@ -82,8 +79,6 @@ def tasks(args: argparse.Namespace) -> list[Task]:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise EvengroundError(f"{value} is too small", f"--{name}", "give at least 1")
-    if args.output and not args.output.parent.is_dir():
-        raise EvengroundError(f"no folder {args.output.parent}", "--output", "make it first")
     folders = {"mlp": args.mlp, "cnn": args.cnn}
     wanted = {network: folder for network, folder in folders.items() if folder}
     if not wanted:
@@ -119,25 +114,21 @@ def main() -> None:
         print(
             f"\n{header('network', 'round', 'contender', 'wall, s', 'CPU, s', 'idle, s', 'idle windows')}"
         )
-        found[task.network] = rounds(task, args.rounds, args.contenders, engine, python)
+        found[task.network] = rounds(task, args.rounds, engine, python)
     print(f"\n{header('network', 'ratio', 'wall', 'CPU')}")
     for network, measured in found.items():
         show_ratios(network, measured)
     for network, measured in found.items():
         show_losses(network, measured)
-    if args.output:
-        args.output.write_text(json.dumps(as_json(found), indent=1) + "\n", encoding="utf-8")
 
 
-def rounds(
-    task: Task, number: int, contenders: list[str], engine: Engine, python: Path
-) -> list[dict[str, Training]]:
+def rounds(task: Task, number: int, engine: Engine, python: Path) -> list[dict[str, Training]]:
     """Train every contender in every round and print a line for each training."""
     measured = []
     for index in range(number):
-        first = index % len(contenders)
+        first = index % len(CONTENDERS)
         trained = {}
-        for name in contenders[first:] + contenders[:first]:
+        for name in CONTENDERS[first:] + CONTENDERS[:first]:
             trained[name] = train(name, task, engine, python)
             show_training(task.network, index + 1, name, trained[name].cost)
         measured.append(trained)
@@ -235,9 +226,7 @@ def shown(window: Window) -> str:
 
 def show_ratios(network: str, measured: list[dict[str, Training]]) -> None:
     """Print the pipeline's wall and CPU seconds over each other contender's, with 95 % intervals."""
-    for base in measured[0]:
-        if base == PIPELINE or PIPELINE not in measured[0]:
-            continue
+    for base in (ARRAYS, BARE_FIT, BARE_STEPS):
         pairs = [(one[PIPELINE].cost, one[base].cost) for one in measured]
         wall = interval([new.wall_s / old.wall_s for new, old in pairs])
         cpu = interval([new.cpu_s / old.cpu_s for new, old in pairs])
@@ -263,24 +252,6 @@ def show_losses(network: str, measured: list[dict[str, Training]]) -> None:
     print(f"\n{network}: LOSSES DIFFER:")
     for name, losses in sorted(seen):
         print(f"  {name}: {losses}")
-
-
-def as_json(found: dict[str, list[dict[str, Training]]]) -> dict[str, Any]:
-    """Every figure as plain values, by network, round and contender."""
-    return {
-        network: [{name: as_row(one) for name, one in trained.items()} for trained in measured]
-        for network, measured in found.items()
-    }
-
-
-def as_row(one: Training) -> dict[str, Any]:
-    """One training as plain values."""
-    return {
-        "wall_s": one.cost.wall_s,
-        "cpu_s": one.cost.cpu_s,
-        "idle": [asdict(window) for window in one.cost.idle],
-        "losses": one.losses,
-    }
 
 
 if __name__ == "__main__":

@@ -233,7 +233,6 @@ def main() -> None:
     )
     parser.add_argument("--dataset", type=Path, required=True, help="a prepared folder")
     parser.add_argument("--network", choices=["mlp", "cnn"], required=True)
-    parser.add_argument("--engines", nargs="+", choices=sorted(BARE), default=sorted(BARE))
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long epochs take turns")
     parser.add_argument("--rate-hz", type=float, default=10.0)
@@ -252,7 +251,7 @@ def main() -> None:
         events=Path(),
     )
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
-    for engine in load_engines([EngineChoice(name=name) for name in args.engines], _path.ROOT):
+    for engine in load_engines([EngineChoice(name=name) for name in sorted(BARE)], _path.ROOT):
         measure(engine, work, args.seconds, args.rate_hz)
 
 

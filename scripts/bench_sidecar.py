@@ -9,7 +9,6 @@ The cost to a job is measured within one job, by stopping and continuing the sam
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
 import tempfile
@@ -28,6 +27,9 @@ from sidecar_bench.tables import print_table, progress
 from sidecar_bench.together import SIDECAR, Watched
 
 LOAD_S = 1.0
+PEER_ROUNDS = 2
+# A busy job with the sidecar, with psrecord, and in a smoke run with the sidecar.
+COST_S, PEER_COST_S, QUICK_COST_S = 120.0, 40.0, 6.0
 NO_REAL_TIME = ("setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice")
 DRIFT_AT_MOST_MS = 1.0
 COST_AT_MOST_PCT = 1.0
@@ -40,23 +42,13 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5, help="calibrations (default: 5)")
     parser.add_argument(
-        "--peer-rounds", type=int, default=2, help="loads beside the peers (default: 2)"
-    )
-    parser.add_argument(
         "--drift-s", type=float, default=60.0, help="default: 60; 600 for the full claim"
     )
-    parser.add_argument(
-        "--cost-s", type=float, default=120.0, help="a job with the sidecar (default: 120)"
-    )
-    parser.add_argument(
-        "--peer-cost-s", type=float, default=40.0, help="the same with psrecord (default: 40)"
-    )
-    parser.add_argument("--output", type=Path, help="write every figure to this JSON file too")
     parser.add_argument("--quick", action="store_true", help="a smoke run of under a minute")
     args = parser.parse_args()
     if args.quick:
-        args.rounds = args.peer_rounds = 1
-        args.drift_s, args.cost_s, args.peer_cost_s = 2.0, 6.0, 0.0
+        args.rounds = 1
+        args.drift_s = 2.0
     return args
 
 
@@ -76,9 +68,9 @@ def measure(args: argparse.Namespace) -> None:
     """Measure everything, then print it."""
     with tempfile.TemporaryDirectory(prefix="bench-sidecar-") as scratch:
         found, modes = rounds(args.rounds, args.quick, Path(scratch))
-        compared = comparison.run(args.peer_rounds, args.quick)
+        compared = comparison.run(1 if args.quick else PEER_ROUNDS, args.quick)
         quiet = comparison.idle(args.drift_s)
-        costs = costs_to_a_job(args, Path(scratch))
+        costs = costs_to_a_job(args.quick, Path(scratch))
     print(
         f"Rounds: {args.rounds}. Scheduling: {modes['scheduling']}. CPU from: {modes['cpu_source']}.\n"
     )
@@ -90,20 +82,16 @@ def measure(args: argparse.Namespace) -> None:
     print_table(["figure", "median", "worst"], [[row[0], *row[2:4]] for row in rows])
     comparison.show(compared, quiet, args.drift_s)
     cost.show(costs)
-    if args.output:
-        values = {what: [figure.measured for figure in figures] for what, figures in found.items()}
-        args.output.write_text(json.dumps({"sidecar": modes, "rounds": values}, indent=1) + "\n")
 
 
-def costs_to_a_job(args: argparse.Namespace, folder: Path) -> dict[str, cost.Cost]:
-    """Of the sidecar, and of psrecord where it is wanted."""
-    progress(f"{args.cost_s + args.peer_cost_s:g} s beside a busy job")
-    costs = {SIDECAR: cost.of_sidecar(folder, args.cost_s)}
-    if args.peer_cost_s:
-        costs[PSRECORD.name] = cost.of_attached(
-            folder, args.peer_cost_s, lambda pid: PSRECORD.words(pid, folder)
-        )
-    return costs
+def costs_to_a_job(quick: bool, folder: Path) -> dict[str, cost.Cost]:
+    """Of the sidecar and of psrecord; `quick` leaves out psrecord."""
+    if quick:
+        return {SIDECAR: cost.of_sidecar(folder, QUICK_COST_S)}
+    progress(f"{COST_S + PEER_COST_S:g} s beside a busy job")
+    of_sidecar = cost.of_sidecar(folder, COST_S)
+    of_psrecord = cost.of_attached(folder, PEER_COST_S, lambda pid: PSRECORD.words(pid, folder))
+    return {SIDECAR: of_sidecar, PSRECORD.name: of_psrecord}
 
 
 def rounds(number: int, quick: bool, folder: Path) -> tuple[Found, dict[str, str]]:

@@ -212,7 +212,6 @@ def test_the_clock_of_a_real_process_is_read() -> None:
         ([], "no dataset (command line): give --mlp FOLDER, --cnn FOLDER or both"),
         (["--mlp", "no/folder"], "no dataset.json in no/folder (--mlp)"),
         (["--mlp", "no/folder", "--rounds", "0"], "0 is too small (--rounds): give at least 1"),
-        (["--mlp", "no/folder", "--output", "no/folder/x.json"], "no folder no/folder (--output)"),
     ],
 )
 def test_the_bench_refuses_in_one_line(words: list[str], said: str) -> None:

@@ -247,13 +247,13 @@ class Source(BaseModel):
     sha256: dict[str, str]
 
 
-def read_claims(root: Path, claims: Path = CLAIMS, published: Path = PUBLISHED) -> Source:
+def read_claims(root: Path) -> Source:
     """Read both files below `root`.
 
     Raises EvengroundError for an unknown key, estimator, role, measure or published number, an id that stands
     twice, and a published value that does not follow from its numbers.
     """
-    path = root / claims
+    path = root / CLAIMS
     try:
         read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -262,10 +262,10 @@ def read_claims(root: Path, claims: Path = CLAIMS, published: Path = PUBLISHED) 
         ) from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise EvengroundError(f"claims cannot be read: {error}", str(path), "restore it") from None
-    numbers = read_published(root / published)
+    numbers = read_published(root / PUBLISHED)
     for claim in read.claims:
         _refuse_number(claim, numbers, path)
-    sums = {name.name: sha256_file(root / name) for name in (claims, published)}
+    sums = {name.name: sha256_file(root / name) for name in (CLAIMS, PUBLISHED)}
     return Source(claims=read, numbers=numbers, sha256=sums)
 
 
