@@ -66,10 +66,10 @@ class Cost(NamedTuple):
         return self.cpu[kind]._replace(mean_pct=self.cpu[kind].mean_pct + self.own_pct)
 
 
-def of_sidecar(folder: Path, seconds: float, rate_hz: float = 10.0) -> Cost:
+def of_sidecar(folder: Path, seconds: float) -> Cost:
     """The cost of a sidecar that started the job."""
     result = folder / "job.json"
-    words = sidecar_words(job_words(result, seconds), folder / "cost.csv", rate_hz)
+    words = sidecar_words(job_words(result, seconds), folder / "cost.csv", rate_hz=10.0)
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as sidecar:
         slices = take_turns(sidecar.pid, seconds)
     return judge(json.loads(result.read_text()), slices)

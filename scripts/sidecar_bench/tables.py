@@ -13,12 +13,12 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print("\n".join(f"| {' | '.join(row)} |" for row in rows), end="\n\n", flush=True)
 
 
-def median_and_worst(values: Sequence[float], form: str = "+.2f", unit: str = " %") -> str:
-    """Median and, where there are several, the value farthest from zero."""
+def median_and_worst(values: Sequence[float]) -> str:
+    """Median in percent and, where there are several, the value farthest from zero."""
     if not values:
         return "-"
-    text = f"{statistics.median(values):{form}}{unit}"
-    return text if len(values) == 1 else f"{text} ({max(values, key=abs):{form}})"
+    text = f"{statistics.median(values):+.2f} %"
+    return text if len(values) == 1 else f"{text} ({max(values, key=abs):+.2f})"
 
 
 def progress(text: str) -> None:

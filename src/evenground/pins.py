@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from evenground.errors import EvengroundError
+from evenground.locks import parse_lock
 from evenground.validation import first_fault
 
 PINS = Path("containers/pins.yaml")
@@ -20,7 +21,6 @@ LIBRARIES = {
     "cudnn": "nvidia-cudnn-cu12",
     "nccl": "nvidia-nccl-cu12",
 }
-_LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.M)
 Version = Annotated[str, BeforeValidator(str), Field(pattern=r"^\d+(\.\d+)+$")]
 # Quoted in the file: YAML takes 10.0 and 9.10 for numbers.
 Capability = Annotated[str, Field(strict=True, pattern=r"^\d+\.\d+$")]
@@ -111,11 +111,6 @@ def load_pins(root: Path) -> Pins:
         raise EvengroundError(str(first_fault(error)), str(PINS), "fix that key") from None
 
 
-def locked_versions(lock: str) -> dict[str, str]:
-    """Package to version of a hash-locked requirements file."""
-    return {name.lower(): version for name, version in _LOCKED.findall(lock)}
-
-
 def drift(pins: Pins, locks: Mapping[str, str]) -> list[str]:
     """Where locks (name to text) and pins differ, one sentence each; empty when they agree."""
     found: list[str] = []
@@ -123,14 +118,14 @@ def drift(pins: Pins, locks: Mapping[str, str]) -> list[str]:
         if pinned.lock not in locks:
             found.append(f"{engine}: no envs/{pinned.lock}.txt")
             continue
-        versions = locked_versions(locks[pinned.lock])
+        locked = parse_lock(locks[pinned.lock])
         wanted = {LIBRARIES[name]: getattr(pins, name) for name in LIBRARIES} | pinned.packages
         lock = f"envs/{pinned.lock}.txt"
-        found += [
-            f"{engine}: {package} is {versions.get(package, 'not')} in {lock}, pinned {version}"
-            for package, version in wanted.items()
-            if versions.get(package) != version
-        ]
+        for package, version in wanted.items():
+            versions = locked.get(package, {"not"})
+            if versions - {""} != {version}:
+                there = " or ".join(sorted(versions - {""}))
+                found.append(f"{engine}: {package} is {there} in {lock}, pinned {version}")
     return found
 
 

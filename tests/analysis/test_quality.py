@@ -30,8 +30,6 @@ from evenground.analysis.conditions import (
     COMPARED,
     SLOWDOWNS,
     other_libraries,
-    parse_lock,
-    plain,
     read_locks,
     steps,
 )
@@ -52,6 +50,7 @@ from evenground.analysis.quality import (
 from evenground.analysis.runs import WATCHED, read_runs
 from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK
 from evenground.judged import NOT_RECORDED
+from evenground.locks import normalised, parse_lock
 from evenground.runs.record import installed
 
 ROOT = Path(__file__).parents[2]
@@ -491,7 +490,7 @@ def test_steps_are_those_of_whole_batches(index_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Ruamel.YAML", "ruamel-yaml", "ruamel__yaml", "RUAMEL._-yaml"])
 def test_names_are_compared_as_pep_503_says(name: str) -> None:
-    assert plain(name) == "ruamel-yaml"
+    assert normalised(name) == "ruamel-yaml"
 
 
 def test_a_lock_with_markers_allows_each_version_and_absence(tmp_path: Path) -> None:
@@ -499,7 +498,7 @@ def test_a_lock_with_markers_allows_each_version_and_absence(tmp_path: Path) -> 
     (tmp_path / "a.txt").write_text(
         text + text.replace("1.17.1", "1.18.1") + "six==1.17.0 \\\n  # via x==2\n"
     )
-    lock = parse_lock(tmp_path / "a.txt")
+    lock = parse_lock((tmp_path / "a.txt").read_text())
     assert lock == {"scipy": {"1.17.1", "1.18.1", ""}, "six": {"1.17.0"}}
     assert other_libraries({"six": "1.17.0"}, lock) == []
     assert other_libraries({"six": "1.17.0", "SciPy": "1.18.1"}, lock) == []
@@ -513,7 +512,9 @@ def test_a_lock_with_markers_allows_each_version_and_absence(tmp_path: Path) -> 
 def test_a_lock_of_this_repository_is_what_its_environment_holds() -> None:
     if not re.fullmatch(r"test-\w{12}", Path(sys.prefix).name):
         pytest.skip("the tests do not run in the environment of envs/test.txt")
-    found = other_libraries(installed(Path(sys.executable)), parse_lock(ROOT / "envs/test.txt"))
+    found = other_libraries(
+        installed(Path(sys.executable)), parse_lock((ROOT / "envs/test.txt").read_text())
+    )
     assert found == []
 
 

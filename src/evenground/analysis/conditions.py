@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,6 +18,7 @@ from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
 from evenground.gpus.record import GpuRecord
 from evenground.judged import NOT_RECORDED, Judged, Record, reasons
+from evenground.locks import Lock, normalised, parse_lock
 from evenground.records.events import kind_of
 from evenground.records.times import Moments, Process
 from evenground.surroundings import judge as surroundings
@@ -34,7 +33,6 @@ SLOWDOWNS = {
 }
 # What `python -m venv` itself puts into an environment, beside what the lock names.
 OF_VENV = {"pip", "setuptools"}
-_LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)(\s*;)?", re.M)
 SHOWN = 3
 
 FAULTS = (*cpus.FAULTS, *surroundings.FAULTS, *gpus.FAULTS)
@@ -75,7 +73,6 @@ COLUMNS = (
     *COMPARED.values(),
     CARD_COMPARED,
 )
-Lock = dict[str, set[str]]
 Judges = Mapping[str, Callable[[Recorded], Judged]]
 
 
@@ -260,25 +257,15 @@ def read_locks(index: Index) -> dict[str, Lock]:
     files = {
         e.name: index.root / "envs" / f"{e.environment}.txt" for e in index.engines if e.environment
     }
-    return {name: parse_lock(file) for name, file in files.items() if file.is_file()}
-
-
-def parse_lock(file: Path) -> Lock:
-    """Package to the versions allowed; "" is one of them where it is wanted on some machines only."""
-    found: Lock = {}
-    for name, version, marker in _LOCKED.findall(file.read_text(encoding="utf-8")):
-        found.setdefault(plain(name), set()).update({version, ""} if marker else {version})
-    return found
-
-
-def plain(name: str) -> str:
-    """A package's name as PEP 503 normalises it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    texts = {
+        name: file.read_text(encoding="utf-8") for name, file in files.items() if file.is_file()
+    }
+    return {name: parse_lock(text) for name, text in texts.items()}
 
 
 def other_libraries(libraries: dict[str, str], lock: Lock) -> list[str]:
     """Where an environment is not what its lock says, in words."""
-    installed = {plain(name): version for name, version in libraries.items()}
+    installed = {normalised(name): version for name, version in libraries.items()}
     found: list[str] = []
     for name in sorted(installed.keys() | lock.keys()):
         version, allowed = installed.get(name, ""), lock.get(name)

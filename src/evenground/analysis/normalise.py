@@ -10,7 +10,7 @@ import pandas as pd
 
 from evenground.analysis import by_phase, conditions, energy, idle, memory, taken
 from evenground.analysis.by_phase import mean_by_phase, phase_means
-from evenground.analysis.conditions import Lock, condition_row, read_locks
+from evenground.analysis.conditions import condition_row, read_locks
 from evenground.analysis.energy import energy_row
 from evenground.analysis.extrapolation import find_sample
 from evenground.analysis.groups import Rows
@@ -28,6 +28,7 @@ from evenground.analysis.timeline import (
     why_missing,
 )
 from evenground.errors import EvengroundError
+from evenground.locks import Lock
 
 # Of all runs together; they take about 4 GiB of memory.
 MAX_STEPS = 10_000_000
