@@ -13,8 +13,15 @@ from pydantic import Field, ValidationError
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
 ClassName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,199}$")]
+# What the name of a machine class has in place of a GPU.
+NO_GPU = "nogpu"
 # A file from anybody may have any key.
 MAX_KEY = 100
+
+
+def has_gpu(machine_class: str) -> bool:
+    """Whether machines of this class have a GPU, read from the class's name."""
+    return f"-{NO_GPU}-" not in machine_class
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,8 @@ import pytest
 
 from evenground.gpus.choice import Choice, Chosen
 from evenground.gpus.look import Card
-from evenground.runs.machine import (
-    Machine,
-    has_gpu,
-    hold,
-    kernel_counts,
-    swapped_pages,
-    this_machine,
-)
+from evenground.runs.machine import Machine, hold, kernel_counts, swapped_pages, this_machine
+from evenground.validation import has_gpu
 
 PLAIN = Machine("Intel(R) Core(TM) i5-3570 CPU @ 3.40GHz", 4, 16 * 2**30 - 12345)
 

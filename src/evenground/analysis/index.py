@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import absolute, read_json, real
 from evenground.records import versions
-from evenground.validation import ClassName, Name, first_fault
+from evenground.validation import ClassName, Name, first_fault, has_gpu
 
 
 def _inside(path: str) -> str:
@@ -50,8 +50,8 @@ class Machine:
 
     @property
     def has_gpu(self) -> bool:
-        """Whether machines of this class have a GPU, read from the class's name."""
-        return "-nogpu-" not in self.class_name
+        """Whether machines of this class have a GPU."""
+        return has_gpu(self.class_name)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from evenground.gpus.choice import AUTO, VISIBLE, Choice, choose
 from evenground.gpus.look import Look, look
+from evenground.validation import NO_GPU
 
-NO_GPU = "nogpu"
 SWAPPED = {"pswpin", "pswpout"}
 
 
@@ -55,11 +55,6 @@ class Machine:
         """What makes the class, by name."""
         names = ("cpu_model", "cores", "memory_bytes", "gpu", "driver")
         return {name: getattr(self, name) for name in names}
-
-
-def has_gpu(machine_class: str) -> bool:
-    """Whether machines of this class have a GPU, read from the class's name."""
-    return f"-{NO_GPU}-" not in machine_class
 
 
 def this_machine(gpu: str = AUTO, given: Mapping[str, str] = os.environ) -> Machine:

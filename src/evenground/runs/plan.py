@@ -21,7 +21,8 @@ from evenground.gpus.record import Accelerator
 from evenground.images import CUDA
 from evenground.runs.installed import newest_pythons, reasons, too_new_for
 from evenground.runs.keys import SCHEMA, Code, run_key
-from evenground.runs.machine import Machine, has_gpu, this_machine
+from evenground.runs.machine import Machine, this_machine
+from evenground.validation import has_gpu
 
 HERE = "here"
 RESULTS = Path("results")
