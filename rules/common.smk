@@ -99,7 +99,7 @@ def work(wildcards):
         *("--place", str(its_place), "--attempt", wildcards.attempt),
         *("--warm-up", "yes" if its_place in STUDY.warm_ups else "no"),
         *("--cold-start", "yes" if its_place in STUDY.cold_starts else "no"),
-        *(f"--python={interpreter(wildcards)}", f"--image={image}", f"--state={scheduler_state(wildcards)}"),
+        *(f"--python={interpreter(wildcards)}", f"--image={image}"),
         *("--mounted", *(TOLD.mounted if TOLD else [])),
         *OF_THIS_CALL,
     ]

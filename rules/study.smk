@@ -33,6 +33,8 @@ for name in list(os.environ):
 
 # Which executor there will be is not known yet, but only one that hands jobs to others is given a number of them.
 CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+# Targets that look at machines and change nothing else.
+LOOKS_ONLY = {"preflight", "nodes"}.intersection(sys.argv)
 # Calls that only say something, or only free the folder.
 WITHOUT_JOBS = {"-n", "--dry-run", "--dryrun", "--unlock", "-l", "--list-rules", "--list", "-S", "--summary"}
 
@@ -103,11 +105,10 @@ try:
         # For the page, which is made by a process of this one's.
         os.environ[COMMAND] = command_of(sys.argv, Path.cwd())
         plans = [part.plan for part in STUDY.parts]
-        looks_only = {"preflight", "nodes"}.intersection(sys.argv)
         # A call that runs no job starts no container and uses no GPU: another working copy may be training.
         starts = not WITHOUT_JOBS.intersection(sys.argv)
         call = call_of(TOLD) if TOLD and starts else None
-        gate(plans, list(IMAGES.values()), call, refuse=not looks_only, starts=starts)
+        gate(plans, list(IMAGES.values()), call, refuse=not LOOKS_ONLY, starts=starts)
         if any(part.plan.pending and part.plan.trains for part in STUDY.parts) and not IMAGES:
             forget_broken(STUDY.environments)
         if "explain_idle" in sys.argv:

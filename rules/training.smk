@@ -1,6 +1,15 @@
 """Trainings, one at a time in the plan's order, and the index of what became of them."""
 
+from evenground.runs.lost import record_lost
 from evenground.runs.plan import CALIBRATIONS
+
+
+onstart:
+    # Not of a dry run, nor of a call that has nothing to do.
+    if workflow.is_main_process and not LOOKS_ONLY:
+        unfinished = [place for part in STUDY.parts for place in part.plan.pending]
+        for line in record_lost(PLAN.root, unfinished):
+            print(line, file=sys.stderr, flush=True)
 
 
 rule calibrate:
@@ -13,7 +22,6 @@ rule calibrate:
     log:
         "results/logs/calibrate/{machine}-{code}.log",
     threads: NODE_CORES
-    retries: RETRIES
     resources:
         **node_of_its_own(ALONE_MIN),
     params:
@@ -41,8 +49,6 @@ rule train:
     log:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
     threads: NODE_CORES
-    # Whatever ended a training without a word: the second try writes down what became of the first.
-    retries: RETRIES
     resources:
         **node_of_its_own(training_min),
     priority: order_priority

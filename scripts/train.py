@@ -15,12 +15,12 @@ from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.files import read_json
 from evenground.images import check_inside, read_record
-from evenground.runs.lost import begun, outcome_of
+from evenground.runs.attempt import give_up, restored
 from evenground.runs.machine import Machine, this_machine
 from evenground.runs.outcome import Outcome
-from evenground.runs.plan import ATTEMPTS, make_plan
+from evenground.runs.plan import make_plan
 from evenground.runs.study import PARTS
-from evenground.runs.training import Training, give_up, headline, restored, train
+from evenground.runs.training import Training, headline, train
 
 
 def arguments() -> argparse.Namespace:
@@ -53,65 +53,57 @@ def arguments() -> argparse.Namespace:
         "--job", default="", help="the scheduler's number of this job, if one started it"
     )
     parser.add_argument(
-        "--state", default="", help="its word for the job that began this attempt, if any"
-    )
-    parser.add_argument(
         "--pipeline", type=int, nargs="+", default=[], help="processes this ends with"
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    args = arguments()
-    end_with(args.pipeline)
-    if args.call:
-        refuse_ended(Path.cwd(), args.call)
-    if restored(Path.cwd(), args.place, args.attempt):
+    given = arguments()
+    end_with(given.pipeline)
+    if given.call:
+        refuse_ended(Path.cwd(), given.call)
+    if restored(Path.cwd(), given.place, given.attempt):
         return
-    experiment = load_experiment(read_json(args.experiment), str(args.experiment))
+    experiment = load_experiment(read_json(given.experiment), str(given.experiment))
     # Asked once: another answer to a second question could be a training on another card.
     here = this_machine(experiment.gpu)
-    lost = why_none(args, here)
-    if lost:
-        give_up(Path.cwd(), args.place, args.attempt, experiment.deployment, lost)
-        say(" ".join([*args.place.parts[1:3], args.place.name]), lost)
+    other = other_machine(given.place.parts[0], here)
+    if other:
+        give_up(Path.cwd(), given.place, given.attempt, experiment.deployment, other)
+        say(" ".join([*given.place.parts[1:3], given.place.name]), other)
         return
     # Which engines are installed was asked when the run was planned.
     plan = make_plan(experiment, Path.cwd(), check=False, here=here)
-    run = plan.find(args.place)
-    above = args.experiment.parent
+    run = plan.find(given.place)
+    above = given.experiment.parent
     part = f" of {above.name}" if above.parent.name == PARTS else ""
     shown = f"[{run.order}/{len(plan.runs)}{part}] {run.dataset} {run.engine} r{run.repetition}"
-    note = " (with a warm-up before it)" if args.warm_up == "yes" else ""
+    note = " (with a warm-up before it)" if given.warm_up == "yes" else ""
     print(f"{shown}: training{note} ...", file=sys.stderr, flush=True)
-    python = Path(args.python) if args.python else None
-    image = read_record(Path(args.image)) if args.image else None
+    python = Path(given.python) if given.python else None
+    image = read_record(Path(given.image)) if given.image else None
     if image:
         check_inside(image)
     training = Training(
         plan=plan,
         run=run,
-        attempt=args.attempt,
+        attempt=given.attempt,
         python=python,
-        warm_up=args.warm_up == "yes",
-        cold_start=args.cold_start == "yes",
+        warm_up=given.warm_up == "yes",
+        cold_start=given.cold_start == "yes",
         image=image,
-        container=args.container,
-        mounted=args.mounted,
-        source=args.source,
-        call=args.call,
-        job=args.job,
+        container=given.container,
+        mounted=given.mounted,
+        source=given.source,
+        job=given.job,
     )
     outcome = train(training)
     say(shown, outcome, headline(training.place) if outcome.reason is None else "")
 
 
-def why_none(args: argparse.Namespace, here: Machine) -> Outcome | None:
-    """The outcome of an attempt that is not made: an earlier job lost it, or the machine is another one."""
-    mark = begun(Path(ATTEMPTS, args.place, str(args.attempt)), args.call) if args.call else None
-    if mark:
-        return outcome_of(mark, args.state)
-    wanted = args.place.parts[0]
+def other_machine(wanted: str, here: Machine) -> Outcome | None:
+    """The outcome of an attempt that is wanted on another class of machine; None where it is this one."""
     if wanted == here.name:
         return None
     seen = f"this one, {socket.gethostname()}, is '{here.name}', {here.description}"

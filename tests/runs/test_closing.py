@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from evenground.files import write_json
+from evenground.runs.attempt import leave_mark
 from evenground.runs.closing import closing_lines
 from evenground.runs.plan import ATTEMPTS
 from evenground.runs.study import Study, make_study
@@ -73,6 +74,18 @@ def test_each_failed_run_has_its_line_in_the_order_of_the_trainings(copy: Workin
             f"  tiny {place.parts[2]} {place.name}: crashed: exit code 3; last line: xxx"
         )
         assert line.endswith(f"x ({log})") and len(line) < 400
+
+
+def test_a_training_that_left_only_its_mark_is_named(copy: WorkingCopy) -> None:
+    study = study_of(copy)
+    place = next(iter(study.by_place))
+    folder = ATTEMPTS / place / "1"
+    leave_mark(study.first.root / folder, "native", "7")
+    first, line = closing_lines(study, judged=False)
+    assert first == "1 of 4 wanted runs did not finish:"
+    assert line.endswith(
+        f"r1: its process ended without an outcome; the next invocation records why ({folder})"
+    )
 
 
 def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(

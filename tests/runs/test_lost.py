@@ -1,34 +1,23 @@
-"""Marks of trainings, and what is made of one that nothing followed."""
+"""Marks of trainings, and what the next invocation makes of one that nothing followed."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs import slurm
-from evenground.runs.lost import Mark, begun, clear, leave_mark, mark_unbegun, outcome_of
+from evenground.runs.attempt import Mark, give_up, leave_mark, restored, unfinished_mark
+from evenground.runs.lost import outcome_of, record_lost, refuse_at_work
 from evenground.runs.outcome import Outcome, Reason
-from evenground.runs.training import give_up, restored
+from evenground.runs.plan import next_attempt
 
 PLACE = Path("cray-1/mnist/keras/k1/r2")
-HERE = Path("/made/here")
-QUEUE = """11|rule_train_wildcards_x_1|/made/here
-8|rule_train_wildcards_x_1|/made/here
-13|rule_train_wildcards_x_1|/made/elsewhere
-14|rule_train_wildcards_y_1|/made/here
-15_2|rule_train_wildcards_x_1|/made/here
-7|rule_train_wildcards_z_1|/made/here
-slurm: no such thing
-"""
 ANSWERS = {
-    "squeue --me --states=all -h -o %i|%k|%Z": QUEUE,
-    "scontrol show job --oneliner 11": "JobId=11 JobState=CANCELLED",
-    "scontrol show job --oneliner 14": "JobId=14 JobState=FAILED",
     "scontrol show job --oneliner 7": "JobId=7 JobName=x JobState=CANCELLED Reason=None",
     "sacct -X -n -P -o State -j 8": "CANCELLED by 0\n",
     "scontrol show job --oneliner 9": "JobId=9 JobState=RUNNING",
@@ -39,6 +28,15 @@ ANSWERS = {
 def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slurm's commands as they answer of three jobs, and fail of any other."""
     monkeypatch.setattr(slurm, "_ask", lambda *words: ANSWERS.get(" ".join(words), ""))
+
+
+def attempt_folder(root: Path, number: int = 1) -> Path:
+    return root / "results/attempts" / PLACE / str(number)
+
+
+def outcome_in(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "outcome.json").read_text())
+    return content
 
 
 @pytest.mark.parametrize(
@@ -57,78 +55,86 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_every_state_has_its_reason(job: str, state: str, reason: str) -> None:
-    outcome = outcome_of(Mark("1", job, "node7", 5), state)
-    assert outcome.reason == reason and reason in get_args(Reason) and "node7" in outcome.detail
+    mark = Mark(deployment="native", job=job, host="node7", started_unix_ns=5)
+    outcome = outcome_of(mark, state)
+    assert outcome.reason == reason and reason in REASONS and "node7" in outcome.detail
     assert (f"(Slurm's job 7: {state or 'unknown'})" in outcome.detail) == bool(job)
 
 
-def test_a_mark_is_of_its_call_until_there_is_an_outcome(tmp_path: Path) -> None:
-    assert begun(tmp_path, "3") is None
-    leave_mark(tmp_path, "3", "7")
-    mark = begun(tmp_path, "3")
-    assert mark and mark == begun(tmp_path) and (mark.call, mark.job) == ("3", "7")
-    assert begun(tmp_path, "4") is None
+def test_a_mark_is_unfinished_until_there_is_an_outcome(tmp_path: Path) -> None:
+    assert unfinished_mark(tmp_path) is None
+    leave_mark(tmp_path, "apptainer", "7")
+    mark = unfinished_mark(tmp_path)
+    assert mark and (mark.deployment, mark.job) == ("apptainer", "7")
     write_json(tmp_path / "outcome.json", {})
-    assert begun(tmp_path, "3") is None
+    assert unfinished_mark(tmp_path) is None
 
 
 @pytest.mark.usefixtures("answers")
 def test_slurm_is_asked_for_the_state_and_then_its_accounting() -> None:
-    assert [slurm.job_state(job) for job in "6789"] == ["", "CANCELLED", "CANCELLED", "RUNNING"]
-    assert [slurm.at_work(job) for job in "6789"] == [False, False, False, True]
+    states = [slurm.job_state(job) for job in "6789"]
+    assert states == ["", "CANCELLED", "CANCELLED", "RUNNING"]
+    assert [slurm.is_at_work(state) for state in states] == [False, False, False, True]
 
 
 def test_without_slurm_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert slurm.job_state("7") == slurm.last_job(HERE, "x") == ""
+    assert slurm.job_state("7") == ""
 
 
 @pytest.mark.usefixtures("answers")
-def test_the_last_job_of_a_name_is_that_of_this_folder() -> None:
-    names = [f"rule_train_wildcards_{name}_1" for name in "xyw"]
-    assert [slurm.last_job(HERE, name) for name in names] == ["11", "14", ""]
+def test_what_is_at_work_is_refused_and_never_recorded(tmp_path: Path) -> None:
+    leave_mark(attempt_folder(tmp_path), "native", "9")
+    words = r"an earlier invocation is still at work .*: wait .* or: scancel 9"
+    with pytest.raises(EvengroundError, match=words):
+        refuse_at_work(tmp_path, [PLACE])
+    assert record_lost(tmp_path, [PLACE]) == [] and unfinished_mark(attempt_folder(tmp_path))
 
 
 @pytest.mark.usefixtures("answers")
-def test_a_job_that_was_ended_while_it_waited_is_marked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unlike one that ended by itself, and one that nobody remembers."""
-    monkeypatch.setattr(Path, "cwd", lambda: HERE)
-    assert not any(mark_unbegun(tmp_path, "3", f"rule_train_wildcards_{name}_1") for name in "yw")
-    assert begun(tmp_path) is None
-    assert mark_unbegun(tmp_path, "3", "rule_train_wildcards_x_1")
-    mark = begun(tmp_path, "3")
-    assert mark and (mark.job, mark.host) == ("11", "")
-    said = "its job was cancelled, before it began (Slurm's job 11: CANCELLED)"
-    # Slurm may have forgotten it by now.
-    assert outcome_of(mark, "") == Outcome("cancelled", said)
+@pytest.mark.parametrize("job", ["", "6", "7"])
+def test_what_ended_or_is_not_known_is_not_refused(tmp_path: Path, job: str) -> None:
+    leave_mark(attempt_folder(tmp_path), "native", job)
+    refuse_at_work(tmp_path, [PLACE])
+    assert unfinished_mark(attempt_folder(tmp_path)), "to look changes nothing"
 
 
 @pytest.mark.usefixtures("answers")
-def test_a_new_call_forgets_what_is_lost_and_refuses_what_is_at_work(tmp_path: Path) -> None:
-    attempt = tmp_path / "results/attempts" / PLACE / "1"
-    for job in ("", "6", "7"):
-        leave_mark(attempt, "3", job)
-        clear(tmp_path, [(PLACE, 1)])
-        assert begun(attempt) is None
-    leave_mark(attempt, "3", "9")
-    with pytest.raises(
-        EvengroundError, match=r"an earlier call is still at work .*: wait .* or: scancel 9"
-    ):
-        clear(tmp_path, [(PLACE, 1)])
-    clear(tmp_path, [(PLACE, 2)])
-
-
 def test_a_lost_attempt_has_the_outcome_of_a_failed_one(tmp_path: Path) -> None:
-    attempt = tmp_path / "results/attempts" / PLACE / "1"
-    leave_mark(attempt, "3", "7")
-    mark = begun(attempt)
+    leave_mark(attempt_folder(tmp_path), "apptainer", "7")
+    mark = unfinished_mark(attempt_folder(tmp_path))
     assert mark
-    give_up(tmp_path, PLACE, 1, "native", outcome_of(mark, "TIMEOUT"))
-    ended = json.loads((attempt / "outcome.json").read_text())
-    assert (ended["status"], ended["reason"], ended["attempt"]) == ("failed", "time-limit", 1)
-    assert ended["started_unix_ns"] == mark.started_unix_ns and ended["run"]["repetition"] == 2
+    (line,) = record_lost(tmp_path, [PLACE])
+    detail = f"its job was cancelled, on {mark.host} (Slurm's job 7: CANCELLED)"
+    assert line.endswith(f"mnist keras r2, attempt 1: cancelled: {detail}")
+    lost = outcome_in(attempt_folder(tmp_path))
+    assert (lost["status"], lost["reason"], lost["attempt"]) == ("failed", "cancelled", 1)
+    assert lost["detail"] == detail and lost["started_unix_ns"] == mark.started_unix_ns
+    assert lost["run"]["repetition"] == 2 and lost["run"]["deployment"] == "apptainer"
+    give_up(tmp_path, PLACE, 2, "apptainer", Outcome("other-machine"))
+    assert lost.keys() == outcome_in(attempt_folder(tmp_path, 2)).keys()
+
+
+@pytest.mark.usefixtures("answers")
+def test_each_is_recorded_once_and_only_of_the_runs_that_are_named(tmp_path: Path) -> None:
+    for number, job in enumerate(["", "8"], start=1):
+        leave_mark(attempt_folder(tmp_path, number), "native", job)
+    assert record_lost(tmp_path, [PLACE.with_name("r1")]) == []
+    assert len(record_lost(tmp_path, [PLACE])) == 2
+    reasons = [outcome_in(attempt_folder(tmp_path, number))["reason"] for number in (1, 2)]
+    assert reasons == ["lost", "cancelled"]
+    assert record_lost(tmp_path, [PLACE]) == []
+
+
+def test_the_next_attempt_is_behind_all_that_began_or_were_given_up(tmp_path: Path) -> None:
+    assert next_attempt(tmp_path, PLACE) == 1
+    # Snakemake makes a job's folders before it submits the job.
+    attempt_folder(tmp_path, 1).mkdir(parents=True)
+    assert next_attempt(tmp_path, PLACE) == 1
+    give_up(tmp_path, PLACE, 1, "native", Outcome("other-machine"))
+    assert next_attempt(tmp_path, PLACE) == 2
+    leave_mark(attempt_folder(tmp_path, 10), "native", "")
+    assert next_attempt(tmp_path, PLACE) == 11
 
 
 def test_a_finished_run_whose_job_failed_afterwards_is_finished(tmp_path: Path) -> None:
@@ -138,6 +144,4 @@ def test_a_finished_run_whose_job_failed_afterwards_is_finished(tmp_path: Path) 
     write_json(run / "outcome.json", {"status": "finished"})
     write_json(run / "manifest.json", {})
     assert restored(tmp_path, PLACE, 1)
-    assert (tmp_path / "results/attempts" / PLACE / "1/outcome.json").read_text() == (
-        run / "outcome.json"
-    ).read_text()
+    assert outcome_in(attempt_folder(tmp_path)) == {"status": "finished"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,18 @@ from evenground.config import NodeRequest
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs.plan import NODES
-from evenground.runs.request import cores_to_ask, lengths_of, minutes_to_ask, request_of
+from evenground.runs.request import (
+    Requests,
+    cores_to_ask,
+    lengths_of,
+    memory_mb,
+    minutes_to_ask,
+    most_threads,
+    named_resources,
+    refuse_cores_option,
+)
+from evenground.runs.study import make_study
+from working_copy import WorkingCopy, fresh_copy
 
 
 @pytest.mark.parametrize(
@@ -51,13 +63,67 @@ def test_cores_are_the_kinds_or_the_experiments() -> None:
         cores_to_ask(None, "all")
 
 
-def test_a_class_is_asked_for_as_its_kind_of_node(tmp_path: Path) -> None:
+def test_the_most_threads_of_any_part() -> None:
+    assert most_threads([2, 4, 1]) == 4 and most_threads([2, "all"]) == "all"
+
+
+def test_only_what_a_kind_of_node_names_is_a_resource() -> None:
+    kinds = {"a": NodeRequest(cores=2, mem_mb=4000), "b": NodeRequest(gpus=1, constraint="a100")}
+    assert named_resources(kinds) == {"gpu": "gpus", "constraint": "constraint"}
+    assert named_resources({}) == {}
+    assert [memory_mb(kind) for kind in kinds.values()] == [4000, 0]
+
+
+@pytest.mark.parametrize("words", [["--cores", "2"], ["--cores=2"], ["-c2"], ["-c", "all"]])
+def test_cores_of_the_invocation_are_refused(words: list[str]) -> None:
+    refuse_cores_option(["--jobs", "2", "--configfile", "x"])
+    with pytest.raises(EvengroundError, match="--cores would limit what every job asks"):
+        refuse_cores_option(["--jobs", "2", *words])
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> WorkingCopy:
+    return fresh_copy(tmp_path / "copy")
+
+
+def requests_of(copy: WorkingCopy, kinds: dict[str, NodeRequest], **settings: Any) -> Requests:
+    study = make_study({**copy.settings, **settings}, copy.root)
+    return Requests(kinds=kinds, study=study, root=copy.root)
+
+
+def test_a_class_is_asked_for_as_its_kind_of_node(copy: WorkingCopy) -> None:
     kinds = {
         "small": NodeRequest(cores=2),
         "large": NodeRequest(cores=64, gpus=1),
+        "twin": NodeRequest(cores=5),
         "new": NodeRequest(cores=3),
     }
-    for kind, name in (("small", "cray-1"), ("large", "cray-2")):
-        write_json(tmp_path / NODES / f"{kind}.json", {"class": name, "description": ""})
-    assert request_of(kinds, "cray-2", tmp_path).gpus == 1
-    assert request_of(kinds, "cray-3", tmp_path) == NodeRequest()
+    for kind, name in (("small", "cray-1"), ("large", "cray-2"), ("twin", "cray-2")):
+        write_json(copy.root / NODES / f"{kind}.json", {"class": name, "description": ""})
+    requests = requests_of(copy, kinds)
+    assert (
+        requests.of_class("cray-2") == kinds["large"]
+        and requests.of_class("cray-1") == kinds["small"]
+    )
+    assert requests.of_class("cray-3") == NodeRequest()
+
+
+def test_the_time_of_a_training_is_longer_with_its_warm_up(copy: WorkingCopy) -> None:
+    requests = requests_of(copy, {}, time_limit_s=3600.0)
+    places = list(requests.study.by_place)
+    warm = [place in requests.study.warm_ups for place in places]
+    assert [requests.minutes(place) for place in places] == [130 if first else 70 for first in warm]
+    assert set(warm) == {True, False}
+
+
+def test_unknown_cores_are_refused_for_trainings_and_for_probes(copy: WorkingCopy) -> None:
+    requests = requests_of(copy, {"small": NodeRequest()}, threads=[1, 2])
+    assert requests.cores(NodeRequest()) == 2 and requests.cores(NodeRequest(cores=7)) == 7
+    requests.refuse_unknown_cores(probes=True)
+    requests.refuse_unknown_cores(probes=False)
+    unknown = requests_of(copy, {"small": NodeRequest()}, threads="all")
+    for probes in (True, False):
+        with pytest.raises(EvengroundError, match="how many cores a training asks for"):
+            unknown.refuse_unknown_cores(probes=probes)
+    known = requests_of(copy, {"small": NodeRequest(cores=2)}, threads="all")
+    known.refuse_unknown_cores(probes=True)

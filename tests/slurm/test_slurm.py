@@ -166,54 +166,80 @@ def test_the_same_runs_tables_and_order_as_on_the_machine_itself(
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
+@dataclass(frozen=True)
+class Lost:
+    """A call that lost four of its six trainings, each in another way."""
+
+    copy: OnSlurm
+    said: str
+    jobs: tuple[str, str, str]
+    """Slurm's numbers of those that had begun: cancelled, its node down, past its limit."""
+
+
 @pytest.fixture(scope="module")
-def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> tuple[OnSlurm, str]:
+def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> Lost:
     folder = tmp_path_factory.mktemp("lost")
     copy = on_slurm(cluster, folder, warm_up_images=0, time_limit_s=600.0, repetitions=3)
     hold = copy.root / "fake_mode"
     hold.write_text("hold")
+    jobs: list[str] = []
     with copy.begun("--set-resources", "train:runtime=1") as called:
-        over = {cancel_waiting(cluster)}
+        cancel_waiting(cluster)
         for end in (cancel, node_down, wait_for_limit):
-            job = copy.training(over)
+            job = copy.training(set(jobs))
             end(cluster, job)
-            over.add(job)
+            jobs.append(job)
         hold.unlink()
         said, _ = called.communicate(timeout=300)
     assert called.returncode != 0, said
-    return copy, said
+    cancelled, down, late = jobs
+    return Lost(copy=copy, said=said, jobs=(cancelled, down, late))
 
 
 class TestLost:
-    """One experiment loses four of its six trainings, each in another way, and is called again."""
+    """In this order: what the call says that lost them, and what the next one makes of it."""
 
-    def test_each_has_an_outcome_with_its_reason(self, lost: tuple[OnSlurm, str]) -> None:
-        copy, said = lost
-        found = [(row["status"], row["reason"]) for row in copy.table()]
-        reasons = ["cancelled", "node-failed", "time-limit", "", "", "cancelled"]
-        assert found == [("failed" if reason else "finished", reason) for reason in reasons], said
-        outcomes = (copy.root / "results/attempts").rglob("outcome.json")
-        details = [json.loads(path.read_text())["detail"] for path in outcomes]
-        assert sum("Slurm's job" in detail for detail in details) == 4
-        assert sum("its job was cancelled, before it began" in detail for detail in details) == 1
+    def test_each_job_fails_and_the_rest_goes_on(self, lost: Lost) -> None:
+        for job, state in zip(lost.jobs, ("CANCELLED", "NODE_FAIL", "TIMEOUT"), strict=True):
+            words = [line for line in lost.said.splitlines() if job in line and "failed" in line]
+            assert any(state in line for line in words), lost.said
+        assert "3 of 6 wanted runs did not finish:" in lost.said, (
+            "that one never began is Snakemake's to say"
+        )
+        assert lost.said.count("the next invocation records why") == 3
+        assert len(run_set(lost.copy.root)) == 2
+        assert not (lost.copy.root / OUT / "index.json").exists()
 
-    def test_the_rest_goes_on_and_the_call_says_what_is_missing(
-        self, lost: tuple[OnSlurm, str]
-    ) -> None:
-        copy, said = lost
-        assert "error: 4 of 6 wanted runs did not finish" in said
-        assert (copy.root / OUT / "report.html").is_file()
-        assert (copy.root / OUT / "figures/figures.json").is_file()
-        assert not (copy.root / OUT / "complete.json").is_file()
+    def test_a_dry_run_records_nothing(self, lost: Lost) -> None:
+        lost.copy.call(*PROFILE, "--dry-run")
+        assert reasons(lost.copy) == [None, None]
 
-    def test_the_next_call_runs_only_what_is_missing(self, lost: tuple[OnSlurm, str]) -> None:
-        copy, _ = lost
+    def test_the_next_call_records_them_and_trains_what_is_missing(self, lost: Lost) -> None:
+        copy = lost.copy
         copy.log()
-        copy.submit()
+        said = copy.submit().stderr
+        assert said.count("lost by an earlier invocation: ") == 3
         assert copy.trainings() == 4
+        assert sorted(filter(None, reasons(copy))) == ["cancelled", "node-failed", "time-limit"]
+        details = " ".join(str(outcome["detail"]) for outcome in outcomes(copy))
+        for job, state in zip(lost.jobs, ("CANCELLED", "NODE_FAIL", "TIMEOUT"), strict=True):
+            assert f"(Slurm's job {job}: {state})" in details
+        # The last was cancelled while it waited, which is no attempt.
         assert [(row["status"], row["attempts"]) for row in copy.table()] == [
-            ("finished", number) for number in ("2", "2", "2", "1", "1", "2")
+            ("finished", number) for number in ("2", "2", "2", "1", "1", "1")
         ]
+
+
+def outcomes(copy: OnSlurm) -> list[dict[str, Any]]:
+    """What came of each attempt that has an outcome."""
+    return [
+        json.loads(path.read_text())
+        for path in (copy.root / "results/attempts").rglob("outcome.json")
+    ]
+
+
+def reasons(copy: OnSlurm) -> list[str | None]:
+    return [outcome["reason"] for outcome in outcomes(copy)]
 
 
 def cancel(cluster: OneNode, job: str) -> None:
@@ -221,8 +247,8 @@ def cancel(cluster: OneNode, job: str) -> None:
     assert wait_until(lambda: not running(cluster, job), PATIENCE_S)
 
 
-def cancel_waiting(cluster: OneNode) -> str:
-    """The last of six trainings that wait for the one node; its number."""
+def cancel_waiting(cluster: OneNode) -> None:
+    """The last of six trainings that wait for the one node."""
 
     def trainings() -> list[str]:
         lines = cluster.call("squeue", "-h", "-S", "i", "-o", "%i %T %k").splitlines()
@@ -232,7 +258,6 @@ def cancel_waiting(cluster: OneNode) -> str:
     job, state, _ = trainings()[-1].split()
     assert state == "PENDING"
     cancel(cluster, job)
-    return job
 
 
 def node_down(cluster: OneNode, job: str) -> None:
@@ -269,13 +294,19 @@ def test_a_call_beside_a_job_that_outlived_its_call_is_refused(
         job = copy.training(set())
     done = copy.submit(ok=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
-    assert len(said) == 1 and "a training of an earlier call is still at work" in said[0]
+    assert len(said) == 1 and "a training of an earlier invocation is still at work" in said[0]
     assert said[0].endswith(f"wait for it to end, or: scancel {job}")
     cancel_all(cluster)
     (copy.root / "fake_mode").unlink()
     copy.log()
     copy.submit(str(OUT / "tables/runs.csv"))
-    assert [(row["status"], row["attempts"]) for row in copy.table()] == [("finished", "1")] * 2
+    assert [(row["status"], row["attempts"]) for row in copy.table()] == [
+        ("finished", "2"),
+        ("finished", "1"),
+    ]
+    assert f"(Slurm's job {job}: CANCELLED)" in " ".join(
+        outcome["detail"] for outcome in outcomes(copy)
+    )
 
 
 def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(
@@ -326,15 +357,18 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
         cancel(cluster, copy.training(set(), 3 * PATIENCE_S))
         (copy.root / "fake_mode").unlink()
         said, _ = called.communicate(timeout=300)
+    assert called.returncode != 0 and "1 of 2 wanted runs did not finish" in said, said
+    copy.submit("--use-singularity")
     index = json.loads((copy.root / "results/apptainer/index.json").read_text())
-    assert [(run["status"], run["reason"]) for run in index["runs"]] == [
-        ("failed", "cancelled"),
-        ("finished", None),
-    ], said
+    assert [(run["status"], run["attempts"]) for run in index["runs"]] == [
+        ("finished", 2),
+        ("finished", 1),
+    ]
+    (lost,) = (outcome for outcome in outcomes(copy) if outcome["reason"])
+    assert lost["reason"] == "cancelled" and lost["run"]["deployment"] == "apptainer"
     record = json.loads((copy.root / index["runs"][1]["path"] / "environment.json").read_text())
     assert record["deployment"] == "apptainer" and record["image"]["name"].startswith("locked-")
 
-    copy.submit("--use-singularity")
     local = fresh_copy(tmp_path / "local")
     local.settings |= {name: copy.settings[name] for name in ("repetitions", "warm_up_images")}
     local.settings["engines"] = locked_engines(local.root)

@@ -27,7 +27,7 @@ from working_copy import ROOT, WorkingCopy, trainings_in, wait_until
 TABLE = "results/native/tables/runs.csv"
 
 
-def begun(copy: WorkingCopy, *arguments: str) -> subprocess.Popen[bytes]:
+def begun(copy: WorkingCopy, *arguments: str) -> subprocess.Popen[str]:
     """A call at work beside the test."""
     (copy.root / "settings.yaml").write_text(yaml.safe_dump(copy.settings))
     command = [
@@ -40,13 +40,19 @@ def begun(copy: WorkingCopy, *arguments: str) -> subprocess.Popen[bytes]:
         "2",
         *arguments,
     ]
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=copy.root, env=copy.environ(), **quiet)
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=copy.root, env=copy.environ(), **pipes)
 
 
 def table(copy: WorkingCopy) -> list[tuple[str, str, str]]:
     with (copy.root / TABLE).open(encoding="utf-8") as file:
         return [(row["status"], row["reason"], row["attempts"]) for row in csv.DictReader(file)]
+
+
+def unrecorded(copy: WorkingCopy) -> list[Path]:
+    """Marks of attempts that have no outcome."""
+    marks = (copy.root / "results/attempts").rglob("started.json")
+    return [mark for mark in marks if not mark.with_name("outcome.json").exists()]
 
 
 def training_script(copy: WorkingCopy) -> int:
@@ -65,33 +71,52 @@ def training_script(copy: WorkingCopy) -> int:
 
 
 @pytest.mark.slow
-def test_a_killed_training_is_an_outcome_and_the_rest_goes_on(copy: WorkingCopy) -> None:
+def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_on(
+    copy: WorkingCopy,
+) -> None:
     copy.settings["warm_up_images"] = 0
     (copy.root / "fake_mode").write_text("hold")
     call = begun(copy, TABLE)
     assert wait_until(lambda: copy.trainings() > 0, 60)
     os.kill(training_script(copy), signal.SIGKILL)
     (copy.root / "fake_mode").unlink()
-    assert call.wait(timeout=120) == 0, "tables are made of what there is"
-    assert table(copy) == [("failed", "lost", "1"), *[("finished", "", "1")] * 3]
+    said, _ = call.communicate(timeout=120)
+    assert call.returncode == 1 and "the next invocation records why" in said, said
+    assert copy.trainings() == 3 and not (copy.root / TABLE).exists()
+    (mark,) = unrecorded(copy)
+
+    copy.call("--cores", "2", "--dry-run", TABLE)
+    copy.call("--cores", "2", "-np", TABLE)
+    copy.call("--cores", "2", "preflight")
+    assert unrecorded(copy) == [mark], "what trains nothing writes nothing down"
+    (copy.root / "fake_mode").write_text("crash")
+    said = copy.call("--cores", "2", TABLE).stderr
+    assert "lost by an earlier invocation: tiny fake_" in said and unrecorded(copy) == []
+    lost = json.loads(mark.with_name("outcome.json").read_text())
+    assert (lost["status"], lost["reason"], lost["attempt"]) == ("failed", "lost", 1)
+    assert table(copy) == [("failed", "crashed", "2"), *[("finished", "", "1")] * 3]
+
+    (copy.root / "fake_mode").unlink()
     copy.log()
     copy.call("--cores", "2", TABLE)
-    assert copy.trainings() == 1 and table(copy)[0] == ("finished", "", "2")
+    assert copy.trainings() == 1 and table(copy)[0] == ("finished", "", "3")
 
 
 @pytest.mark.slow
-def test_a_killed_call_loses_no_attempt(copy: WorkingCopy) -> None:
+def test_what_a_killed_invocation_trained_is_a_lost_attempt(copy: WorkingCopy) -> None:
+    """A mark cannot tell who ended its process: the caller, the kernel or a power cut."""
     copy.settings |= {"warm_up_images": 0, "repetitions": 1}
     (copy.root / "fake_mode").write_text("hold")
     call = begun(copy)
     assert wait_until(lambda: copy.trainings() > 0, 60)
     call.kill()
-    call.wait()
+    call.communicate()
     assert wait_until(lambda: trainings_in(copy.root) == 0, 10)
-    assert list((copy.root / "results/attempts").rglob("started.json"))
+    (mark,) = unrecorded(copy)
     (copy.root / "fake_mode").unlink()
     copy.call("--cores", "2", TABLE)
-    assert table(copy) == [("finished", "", "1")] * 2
+    assert json.loads(mark.with_name("outcome.json").read_text())["reason"] == "lost"
+    assert sorted(table(copy)) == [("finished", "", "1"), ("finished", "", "2")]
 
 
 def test_another_machine_is_an_outcome(copy: WorkingCopy) -> None:

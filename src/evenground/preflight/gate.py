@@ -19,7 +19,7 @@ from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context, trained
 from evenground.preflight.gpu import findings as gpu_findings
 from evenground.runs.index import check_runs
-from evenground.runs.lost import clear
+from evenground.runs.lost import refuse_at_work
 from evenground.runs.plan import Plan
 
 
@@ -32,8 +32,8 @@ def gate(
 ) -> None:
     """Say which engines are left out, and that cores lack; EvengroundError for what lets no training run.
 
-    `call`: how Apptainer is called for a training in one of `images`. Without `starts` this call runs no job,
-    and the GPU is not touched.
+    `call`: how Apptainer is called for a training in one of `images`. Without `starts` this call runs no job:
+    the GPU is not touched, and no scheduler is asked.
 
     Data and runs that are not what was recorded are refused first. Cores, GPU and containers are looked at
     only where something will be trained here: recorded runs can be drawn without. Without `refuse` nothing
@@ -51,8 +51,9 @@ def gate(
             for line in empty_class_lines(read_json(folder / RECORD)):
                 print(line, file=sys.stderr, flush=True)
     check_runs(plans)
-    for plan in plans:
-        clear(plan.root, plan.pending.items())
+    if starts:
+        for plan in plans:
+            refuse_at_work(plan.root, plan.pending)
     for line in lacking(plans):
         print(line, file=sys.stderr, flush=True)
     if trained(plans):

@@ -8,9 +8,9 @@ from typing import Any
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json
+from evenground.runs.attempt import unfinished_mark
 from evenground.runs.index import unfinished
-from evenground.runs.lost import OUTCOME
-from evenground.runs.plan import ATTEMPTS
+from evenground.runs.plan import ATTEMPTS, OUTCOME
 from evenground.runs.study import Part, Study
 from evenground.runs.training import LOG
 
@@ -55,6 +55,8 @@ def _of_this_call(study: Study) -> Iterator[tuple[Path, str]]:
 def _words(study: Study, place: Path, attempt: int) -> str:
     """How an attempt failed, and where its log is; empty where it did not fail."""
     folder = ATTEMPTS / place / str(attempt)
+    if unfinished_mark(study.first.root / folder):
+        return f"its process ended without an outcome; the next invocation records why ({folder})"
     try:
         ended = read_json(study.first.root / folder / OUTCOME)
     except EvengroundError:

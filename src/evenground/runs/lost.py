@@ -1,20 +1,18 @@
-"""Trainings that end without a word: the mark each leaves at its begin, and the outcome made of it later."""
+"""Trainings that ended without a word: the next invocation writes down what became of them."""
 
 from __future__ import annotations
 
-import socket
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from evenground.errors import EvengroundError
-from evenground.files import read_json, write_json
+from evenground.files import write_json
+from evenground.runs.attempt import Mark, outcome_content, unfinished_mark
 from evenground.runs.outcome import Outcome, Reason
-from evenground.runs.plan import ATTEMPTS
-from evenground.runs.slurm import at_work, job_state, last_job
+from evenground.runs.plan import ATTEMPTS, MARK, OUTCOME
+from evenground.runs.slurm import is_at_work, job_state
 
-MARK, OUTCOME = "started.json", "outcome.json"
 STATES: dict[str, tuple[Reason, str]] = {
     "CANCELLED": ("cancelled", "its job was cancelled"),
     "PREEMPTED": ("cancelled", "its job had to make way for another"),
@@ -28,71 +26,75 @@ STATES: dict[str, tuple[Reason, str]] = {
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Who began an attempt, or was to. It stays where Snakemake removes the outcome of a job that failed."""
+class Begun:
+    """An attempt that began and has no outcome: it is lost, or at work."""
 
-    call: str
-    """Number of the call of the pipeline."""
-    job: str
-    """The scheduler's number of the job; empty where none started it."""
-    host: str
-    """Empty where the job ended before the training could begin."""
-    started_unix_ns: int
-    ended: str = ""
-    """Then the scheduler's word for its end."""
+    place: Path
+    """The run's, below `results/runs` and `results/attempts`."""
+    number: int
+    mark: Mark
 
-
-def leave_mark(attempt: Path, call: str, job: str, ended: str = "") -> None:
-    """Write down that the training in the folder `attempt` begins now; with `ended`, that it never did."""
-    mark = Mark(call, job, "" if ended else socket.gethostname(), time.time_ns(), ended)
-    write_json(attempt / MARK, {"schema": 1, **asdict(mark)})
+    @property
+    def state(self) -> str:
+        """Slurm's word for its job, asked now; empty where there is none, or nobody knows it any more."""
+        if not self.mark.job:
+            return ""
+        return job_state(self.mark.job)
 
 
-def mark_unbegun(attempt: Path, call: str, comment: str) -> bool:
-    """Mark an attempt whose job Slurm ended before it began, cancelled while it waited as an example.
+def refuse_at_work(root: Path, places: Iterable[Path]) -> None:
+    """EvengroundError where a job of an earlier invocation is still training one of the runs at `places`."""
+    for begun in _begun(root, places):
+        job = begun.mark.job
+        if is_at_work(begun.state):
+            raise EvengroundError(
+                "a training of an earlier invocation is still at work",
+                f"{begun.place}, Slurm's job {job} on {begun.mark.host}",
+                f"wait for it to end, or: scancel {job}",
+            )
 
-    `comment` is that of the job, and of no later one of this working copy. False where there is none: a job
-    that ended by itself may do better the next time.
+
+def record_lost(root: Path, places: Iterable[Path]) -> list[str]:
+    """Write the outcome of each lost attempt at the runs at `places`; a line to be shown for each.
+
+    Nothing else tells what became of it: not a killed process, not a machine that went down, and Slurm
+    forgets a job. So it is called where an invocation begins its jobs, before any of them.
     """
-    job = last_job(Path.cwd(), comment)
-    state = job_state(job) if job else ""
-    if state not in STATES:
-        return False
-    leave_mark(attempt, call, job, state)
-    return True
-
-
-def begun(attempt: Path, call: str = "") -> Mark | None:
-    """The mark of a training in the folder `attempt` without an outcome; with `call`, only of that call."""
-    if (attempt / OUTCOME).is_file() or not (attempt / MARK).is_file():
-        return None
-    content = read_json(attempt / MARK)
-    mark = Mark(**{name: content[name] for name in Mark.__dataclass_fields__ if name in content})
-    return mark if call in ("", mark.call) else None
+    lines = []
+    for begun in _begun(root, places):
+        state = begun.state
+        if is_at_work(state):
+            continue
+        outcome = outcome_of(begun.mark, state)
+        content = outcome_content(
+            place=begun.place,
+            attempt=begun.number,
+            deployment=begun.mark.deployment,
+            outcome=outcome,
+            started_ns=begun.mark.started_unix_ns,
+        )
+        write_json(root / ATTEMPTS / begun.place / str(begun.number) / OUTCOME, content)
+        _, dataset, engine, _, repetition = begun.place.parts
+        attempt = f"{dataset} {engine} {repetition}, attempt {begun.number}"
+        lines.append(
+            f"lost by an earlier invocation: {attempt}: {outcome.reason}: {outcome.detail}"
+        )
+    return lines
 
 
 def outcome_of(mark: Mark, state: str) -> Outcome:
     """How a training ended that left only its mark; `state` is the scheduler's word for its job, if any."""
-    state = mark.ended or state
     reason, words = STATES.get(state, ("lost", "its process ended without an outcome"))
-    where = f"on {mark.host}" if mark.host else "before it began"
-    said = f" (Slurm's job {mark.job}: {state or 'unknown'})" if mark.job else ""
-    return Outcome(reason, f"{words}, {where}{said}")
+    detail = f"{words}, on {mark.host}"
+    if mark.job:
+        detail += f" (Slurm's job {mark.job}: {state or 'unknown'})"
+    return Outcome(reason, detail)
 
 
-def clear(root: Path, attempts: Iterable[tuple[Path, int]]) -> None:
-    """Forget what an earlier call began and lost; EvengroundError where a job of its is still at work.
-
-    `attempts` are place and number of those that a new call is to make.
-    """
-    for place, number in attempts:
-        folder = root / ATTEMPTS / place / str(number)
-        mark = begun(folder)
-        if mark and mark.job and at_work(mark.job):
-            raise EvengroundError(
-                "a training of an earlier call is still at work",
-                f"{place}, Slurm's job {mark.job} on {mark.host}",
-                f"wait for it to end, or: scancel {mark.job}",
-            )
-        if mark:
-            (folder / MARK).unlink()
+def _begun(root: Path, places: Iterable[Path]) -> Iterator[Begun]:
+    """Every attempt at the runs at `places` that began and has no outcome."""
+    for place in places:
+        for file in sorted((root / ATTEMPTS / place).glob(f"*/{MARK}")):
+            mark = unfinished_mark(file.parent)
+            if mark is not None:
+                yield Begun(place=place, number=int(file.parent.name), mark=mark)

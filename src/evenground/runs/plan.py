@@ -27,6 +27,8 @@ from evenground.validation import has_gpu
 HERE = "here"
 RESULTS = Path("results")
 RUNS, ATTEMPTS = RESULTS / "runs", RESULTS / "attempts"
+MARK, OUTCOME = "started.json", "outcome.json"
+"""In an attempt's folder: written when its training begins, and when it has ended."""
 REGISTRY = Path("data/registry.yaml")
 WRITTEN = "written_unix_ns"
 # The parameters that tables and captions may speak of.
@@ -247,9 +249,10 @@ def calibration_file(code: Code, machine: str, deployment: str = "native") -> Pa
 
 
 def next_attempt(root: Path, place: Path) -> int:
-    """One more than the number of attempts at the run at `place` that came to an outcome."""
-    ended = [int(path.parent.name) for path in (root / ATTEMPTS / place).glob("*/outcome.json")]
-    return max(ended, default=0) + 1
+    """One more than the number of the last attempt at the run at `place` that began or has an outcome."""
+    folder = root / ATTEMPTS / place
+    files = [path for name in (MARK, OUTCOME) for path in folder.glob(f"*/{name}")]
+    return max((int(path.parent.name) for path in files), default=0) + 1
 
 
 def make_plan(

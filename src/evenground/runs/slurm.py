@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 
 ANSWER_S = 30.0
 ENDED = {
@@ -25,25 +24,9 @@ def job_state(job: str) -> str:
     return words[0] if words and words[0].isupper() else ""
 
 
-def at_work(job: str) -> bool:
-    """Whether a job is running, waiting or ending."""
-    state = job_state(job)
+def is_at_work(state: str) -> bool:
+    """Whether a job in this state is running, waiting or ending; not where nobody knows it."""
     return bool(state) and state not in ENDED
-
-
-def last_job(folder: Path, comment: str) -> str:
-    """Number of this user's last job with that comment, submitted from `folder`; empty if there is none.
-
-    One that has ended is known for some minutes.
-    """
-    asked = _ask("squeue", "--me", "--states=all", "-h", "-o", "%i|%k|%Z")
-    jobs = [line.split("|", 2) for line in asked.splitlines() if line.count("|") >= 2]
-    numbers = [
-        job
-        for job, said, place in jobs
-        if said == comment and Path(place) == folder and job.isdigit()
-    ]
-    return max(numbers, key=int, default="")
 
 
 def _ask(*command: str) -> str:

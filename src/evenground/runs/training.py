@@ -26,14 +26,14 @@ from evenground.images import Record
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
 from evenground.records.times import read_folder
+from evenground.runs.attempt import leave_mark, outcome_content
 from evenground.runs.command import Work
 from evenground.runs.gpu import gpu_record
 from evenground.runs.keys import SCHEMA
 from evenground.runs.log import NO_GPU_MEMORY, bounded, last_line, line_with
-from evenground.runs.lost import OUTCOME, begun, leave_mark
 from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
-from evenground.runs.plan import ATTEMPTS, RUNS, Plan, Run
+from evenground.runs.plan import ATTEMPTS, OUTCOME, RUNS, Plan, Run
 from evenground.runs.record import environment_record
 from evenground.runs.surroundings import Files, mapped_files, surroundings_of
 from evenground.runs.variables import home_folder, of_an_engine, programs_of
@@ -65,8 +65,6 @@ class Training:
     """Where the machine itself has something mounted below the working copy."""
     source: Mapping[str, Any] = field(default_factory=dict)
     """Commit of the working copy and whether it was changed, as `record.source_state` says it."""
-    call: str = ""
-    """Number of the call of the pipeline, for the mark that it leaves."""
     job: str = ""
     """The scheduler's number of the job that this is; empty where none started it."""
 
@@ -170,7 +168,7 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
     empty_folder(training.folder)
     made = training.folder / "run"
     made.mkdir()
-    leave_mark(training.folder, training.call, training.job)
+    leave_mark(training.folder, training.plan.experiment.deployment, training.job)
     with alone(lock), home_folder(lock) as home:
         here = training.plan.here
         record = environment_record(here, training.python, training.variables(home))
@@ -319,7 +317,7 @@ def _judge_events(training: Training, work: Work) -> Outcome:
 def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
     """Write the outcome; move a finished run to its place, whole, and keep a failed one for its log."""
     deployment = training.plan.experiment.deployment
-    ended = _ended(training.run.place, training.attempt, deployment, outcome, started_ns)
+    ended = outcome_content(training.run.place, training.attempt, deployment, outcome, started_ns)
     if outcome.reason is None:
         write_json(made / OUTCOME, ended)
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
@@ -328,49 +326,6 @@ def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -
         shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
     write_json(training.folder / OUTCOME, ended)
     return outcome
-
-
-def give_up(root: Path, place: Path, attempt: int, deployment: str, outcome: Outcome) -> None:
-    """Write the outcome of an attempt that was begun and lost, or is not made on this machine."""
-    folder = root / ATTEMPTS / place / str(attempt)
-    mark = begun(folder)
-    started_ns = mark.started_unix_ns if mark else time.time_ns()
-    write_json(folder / OUTCOME, _ended(place, attempt, deployment, outcome, started_ns))
-
-
-def restored(root: Path, place: Path, attempt: int) -> bool:
-    """Whether the run is finished; its outcome then stands beside the attempt again.
-
-    Snakemake removes what a failed job wrote, and a job may fail after its training is done and in its place.
-    """
-    run = root / RUNS / place
-    if not (run / "manifest.json").is_file():
-        return False
-    write_json(root / ATTEMPTS / place / str(attempt) / OUTCOME, read_json(run / OUTCOME))
-    return True
-
-
-def _ended(
-    place: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int
-) -> dict[str, Any]:
-    machine, dataset, engine, key, repetition = place.parts
-    identity = {
-        "machine": machine,
-        "dataset": dataset,
-        "engine": engine,
-        "key": key,
-        "repetition": int(repetition.removeprefix("r")),
-        "deployment": deployment,
-    }
-    return {
-        "schema": SCHEMA,
-        "status": outcome.status,
-        **asdict(outcome),
-        "attempt": attempt,
-        "run": identity,
-        "started_unix_ns": started_ns,
-        "ended_unix_ns": time.time_ns(),
-    }
 
 
 def headline(folder: Path) -> str:
