@@ -80,12 +80,27 @@ def test_a_training_that_left_only_its_mark_is_named(copy: WorkingCopy) -> None:
     study = study_of(copy)
     place = next(iter(study.by_place))
     folder = ATTEMPTS / place / "1"
-    leave_mark(study.first.root / folder, "native", "7")
-    first, line = closing_lines(study, judged=False)
-    assert first == "1 of 4 wanted runs did not finish:"
-    assert line.endswith(
-        f"r1: its process ended without an outcome; the next invocation records why ({folder})"
+    for job, process in (("7", "process, Slurm's job 7, on"), ("", "process on")):
+        leave_mark(study.first.root / folder, "native", job)
+        first, line = closing_lines(study, judged=False)
+        assert first == "1 of 4 wanted runs did not finish:" and f"r1: its {process} " in line
+        assert line.endswith(f"ended without an outcome; the next call records why ({folder})")
+
+
+def test_where_a_job_failed_the_trainings_that_did_not_begin_are_counted(copy: WorkingCopy) -> None:
+    study = study_of(copy)
+    assert closing_lines(study, judged=False, broken=True) == [], (
+        "it failed before the first training"
     )
+    first, second = list(study.by_place)[:2]
+    ended(study, first, None)
+    leave_mark(study.first.root / ATTEMPTS / second / "1", "native", "")
+    lines = closing_lines(study, judged=False, broken=True)
+    assert (
+        lines[0] == "3 of 4 wanted runs did not finish:"
+        and lines[-1] == "  2 more were not trained"
+    )
+    assert len(closing_lines(study, judged=False)) == 2
 
 
 def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(

@@ -57,7 +57,7 @@ def outcome_in(folder: Path) -> dict[str, Any]:
 def test_every_state_has_its_reason(job: str, state: str, reason: str) -> None:
     mark = Mark(deployment="native", job=job, host="node7", started_unix_ns=5)
     outcome = outcome_of(mark, state)
-    assert outcome.reason == reason and reason in REASONS and "node7" in outcome.detail
+    assert outcome.reason == reason and reason in get_args(Reason) and "node7" in outcome.detail
     assert (f"(Slurm's job 7: {state or 'unknown'})" in outcome.detail) == bool(job)
 
 
@@ -85,7 +85,7 @@ def test_without_slurm_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("answers")
 def test_what_is_at_work_is_refused_and_never_recorded(tmp_path: Path) -> None:
     leave_mark(attempt_folder(tmp_path), "native", "9")
-    words = r"an earlier invocation is still at work .*: wait .* or: scancel 9"
+    words = r"an earlier call is still at work .*: wait .* or: scancel 9"
     with pytest.raises(EvengroundError, match=words):
         refuse_at_work(tmp_path, [PLACE])
     assert record_lost(tmp_path, [PLACE]) == [] and unfinished_mark(attempt_folder(tmp_path))

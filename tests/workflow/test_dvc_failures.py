@@ -141,7 +141,7 @@ class TestCutOff:
         pid = held.pid("train.py")
         held.let_go()
         os.kill(pid, signal.SIGKILL)
-        assert "the next invocation records why" in held.ended()
+        assert "the next call records why" in held.ended()
         assert begun(space) == 2 and len(runs(space)) == 1, "the other one was made"
         assert lost_attempts(space) == 1, "that of the call before"
 

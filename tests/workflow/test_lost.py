@@ -81,7 +81,7 @@ def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_
     os.kill(training_script(copy), signal.SIGKILL)
     (copy.root / "fake_mode").unlink()
     said, _ = call.communicate(timeout=120)
-    assert call.returncode == 1 and "the next invocation records why" in said, said
+    assert call.returncode == 1 and "the next call records why" in said, said
     assert copy.trainings() == 3 and not (copy.root / TABLE).exists()
     (mark,) = unrecorded(copy)
 
@@ -91,7 +91,7 @@ def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_
     assert unrecorded(copy) == [mark], "what trains nothing writes nothing down"
     (copy.root / "fake_mode").write_text("crash")
     said = copy.call("--cores", "2", TABLE).stderr
-    assert "lost by an earlier invocation: tiny fake_" in said and unrecorded(copy) == []
+    assert "lost by an earlier call: tiny fake_" in said and unrecorded(copy) == []
     lost = json.loads(mark.with_name("outcome.json").read_text())
     assert (lost["status"], lost["reason"], lost["attempt"]) == ("failed", "lost", 1)
     assert table(copy) == [("failed", "crashed", "2"), *[("finished", "", "1")] * 3]

@@ -10,7 +10,7 @@ from evenground.errors import EvengroundError
 from evenground.files import read_json
 from evenground.runs.attempt import unfinished_mark
 from evenground.runs.index import unfinished
-from evenground.runs.plan import ATTEMPTS, OUTCOME
+from evenground.runs.plan import ATTEMPTS, MARK, OUTCOME
 from evenground.runs.study import Part, Study
 from evenground.runs.training import LOG
 
@@ -18,14 +18,17 @@ from evenground.runs.training import LOG
 SHOWN_CHARACTERS = 200
 
 
-def closing_lines(study: Study, judged: bool) -> list[str]:
+def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]:
     """What to say at a call's end: nothing where no training of it failed.
 
     With `judged` the call came to its last step, which looks at all wanted runs: then those are named, too,
     that failed in an earlier call or cannot be read any more, and those without any attempt are counted.
+    With `broken` a job failed: then those are counted that it kept from being trained.
     """
     failed = dict(_of_this_call(study))
     missing = 0
+    if broken and not judged:
+        missing = _not_begun(study)
     for part in study.parts if judged else ():
         for run in _not_finished(part):
             place = _place(part, run)
@@ -52,11 +55,27 @@ def _of_this_call(study: Study) -> Iterator[tuple[Path, str]]:
             yield place, words
 
 
+def _not_begun(study: Study) -> int:
+    """How many trainings of this call did not begin; 0 where it failed before the first of them."""
+    folders = [
+        study.first.root / ATTEMPTS / place / str(attempt)
+        for place, attempt in study.pending.items()
+    ]
+    begun = [
+        folder for folder in folders if (folder / MARK).is_file() or (folder / OUTCOME).is_file()
+    ]
+    if not begun:
+        return 0
+    return len(folders) - len(begun)
+
+
 def _words(study: Study, place: Path, attempt: int) -> str:
     """How an attempt failed, and where its log is; empty where it did not fail."""
     folder = ATTEMPTS / place / str(attempt)
-    if unfinished_mark(study.first.root / folder):
-        return f"its process ended without an outcome; the next invocation records why ({folder})"
+    mark = unfinished_mark(study.first.root / folder)
+    if mark:
+        job = f", Slurm's job {mark.job}," if mark.job else ""
+        return f"its process{job} on {mark.host} ended without an outcome; the next call records why ({folder})"
     try:
         ended = read_json(study.first.root / folder / OUTCOME)
     except EvengroundError:
