@@ -48,7 +48,7 @@ class Task:
     network: str
     dataset: Path
     epochs: int
-    images: int | None
+    examples: int | None
     threads: int
 
 
@@ -68,14 +68,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cnn", type=Path, metavar="FOLDER", help="a prepared dataset for the CNN")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--images", type=int, help="trained on per epoch; default: all")
+    parser.add_argument("--examples", type=int, help="trained on per epoch; default: all")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
 
 def tasks(args: argparse.Namespace) -> list[Task]:
     """The networks whose dataset was given; EvengroundError for none, or for a value that cannot be."""
-    for name in ("rounds", "epochs", "images", "threads"):
+    for name in ("rounds", "epochs", "examples", "threads"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise EvengroundError(f"{value} is too small", f"--{name}", "give at least 1")
@@ -86,21 +86,21 @@ def tasks(args: argparse.Namespace) -> list[Task]:
             "no dataset", "command line", "give --mlp FOLDER, --cnn FOLDER or both"
         )
     for network, folder in wanted.items():
-        check_folder(network, folder, args.images)
+        check_folder(network, folder, args.examples)
     return [
-        Task(network, folder.resolve(), args.epochs, args.images, args.threads)
+        Task(network, folder.resolve(), args.epochs, args.examples, args.threads)
         for network, folder in wanted.items()
     ]
 
 
-def check_folder(network: str, folder: Path, images: int | None) -> None:
+def check_folder(network: str, folder: Path, examples: int | None) -> None:
     """EvengroundError where `folder` is no prepared dataset or there is no full batch."""
     if not (folder / "dataset.json").is_file():
         fix = "give a folder that scripts/prepare.py wrote"
         raise EvengroundError(f"no dataset.json in {folder}", f"--{network}", fix)
-    if images is not None and images < BATCH_SIZE:
+    if examples is not None and examples < BATCH_SIZE:
         raise EvengroundError(
-            "there is no full batch", f"--images {images}", f"give at least {BATCH_SIZE}"
+            "there is no full batch", f"--examples {examples}", f"give at least {BATCH_SIZE}"
         )
 
 
@@ -152,7 +152,7 @@ def train(name: str, task: Task, engine: Engine, python: Path) -> Training:
             accelerator="cpu",
             linger_s=0.0,
             events=events,
-            train_limit=task.images,
+            train_limit=task.examples,
             options={"feed": name},
         )
         samples, _ = run(name, [*engine.command(str(python)), *work.arguments()], task.threads)
@@ -172,8 +172,8 @@ def train_bare(name: str, task: Task, python: Path) -> Training:
         "threads": task.threads,
         "loop": name.removeprefix("bare "),
     }
-    if task.images is not None:
-        words["images"] = task.images
+    if task.examples is not None:
+        words["examples"] = task.examples
     options = [word for key, value in words.items() for word in (f"--{key}", str(value))]
     samples, printed = run(name, [str(python), str(BARE), *options], task.threads)
     said = json.loads(printed.splitlines()[-1])

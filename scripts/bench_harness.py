@@ -122,8 +122,8 @@ def harness():
 take_turns(bare, harness, seconds, result)
 """,
 }
-# Images that make an epoch of about a second.
-EPOCH_IMAGES = {
+# Examples that make an epoch of about a second.
+EPOCH_EXAMPLES = {
     ("keras", "mlp"): 16_000,
     ("jax", "mlp"): 60_000,
     ("keras", "cnn"): 1_600,
@@ -173,13 +173,13 @@ def beside_sidecar(command: list[str], threads: int, rate_hz: float, scratch: Pa
 def measure(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
     """Print one row: what the harness adds to the CPU and wall time of an epoch, with 95 % intervals."""
     env = of_an_engine(work.threads, HOME)
-    images = EPOCH_IMAGES[engine.name, work.network]
+    examples = EPOCH_EXAMPLES[engine.name, work.network]
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         work = replace(work, events=scratch / "events", options=engine.options)
         code = TURNS + EPOCHS[engine.name]
         turns = [interpreter(engine), "-c", code, repr(seconds), str(scratch / "pairs")]
-        turns += replace(work, epochs=1, train_limit=images).arguments()
+        turns += replace(work, epochs=1, train_limit=examples).arguments()
         run(beside_sidecar(turns, work.threads, rate_hz, scratch), env)
         pairs = read_json(scratch / "pairs")
         summary = read_json(scratch / "samples.json")["summary"]

@@ -14,7 +14,7 @@ from evenground.records.events import Expected, check_file
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("events", type=Path, help="JSON lines an engine wrote")
-    for name in ("epochs", "batch-size", "seed", "train-images", "test-images", "parameters"):
+    for name in ("epochs", "batch-size", "seed", "train-examples", "test-examples", "parameters"):
         parser.add_argument(f"--{name}", type=int, help="what the engine was asked for")
     parser.add_argument("--network", choices=["mlp", "cnn"])
     parser.add_argument("--linger-s", type=float)

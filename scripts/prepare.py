@@ -37,7 +37,7 @@ def main() -> None:
     for line in empty_class_lines(record):
         print(f"warning: {line}: do labels and `classes` fit?", file=sys.stderr, flush=True)
     print(
-        f"{entry.name}: {record['train_images']} training and {record['test_images']} test images"
+        f"{entry.name}: {record['train_examples']} training and {record['test_examples']} test examples"
     )
 
 

@@ -110,7 +110,7 @@ def test_every_example_is_a_configuration_of_this_version(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "label"), [(None, "Keras (part)"), (3200, "Keras (part), 3,200 images")]
+    ("limit", "label"), [(None, "Keras (part)"), (3200, "Keras (part), 3,200 examples")]
 )
 def test_the_label_of_an_arm_says_on_how_much_it_trains(limit: int | None, label: str) -> None:
     part = {"name": "part", "folder": "keras", "arm_of": "keras", "train_limit": limit}

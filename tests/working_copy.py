@@ -44,8 +44,8 @@ TINY = {
     "height": 32,
     "width": 32,
     "channels": 3,
-    "train_images": 80,
-    "test_images": 20,
+    "train_examples": 80,
+    "test_examples": 20,
     "shapes": {"seed": 1, "radius_min_px": 4, "radius_max_px": 8, "noise_levels": 8},
 }
 FAKES = [{"name": name, "folder": "tests/fake_engine"} for name in ("fake_a", "fake_b")]
@@ -149,7 +149,7 @@ def fresh_copy(to: Path) -> WorkingCopy:
         "repetitions": 2,
         "epochs": 2,
         "linger_s": 0.0,
-        "warm_up_images": 32,
+        "warm_up_examples": 32,
         "registry": {"tiny": TINY},
         "time_limit_s": 20.0,
     }

@@ -24,7 +24,7 @@ import device
 print(len(device.visible_gpus()))
 """
 # As many pictures as CIFAR-10 has.
-IMAGES, BATCH_SIZE = 50_000, 500
+EXAMPLES, BATCH_SIZE = 50_000, 500
 HELD_AT_LEAST_MIB = 500
 COMPILED_AT_MOST_S = 60.0
 
@@ -103,6 +103,6 @@ def _like_cifar(bench: Bench) -> Path:
     case = parity_module().Case("cifar", "mlp", (32, 32, 3), BATCH_SIZE, 1)
     parity_module().write_dataset(case, folder)
     random = np.random.default_rng(0)
-    np.save(folder / "train_images.npy", random.integers(0, 256, (IMAGES, 32, 32, 3), np.uint8))
-    np.save(folder / "train_labels.npy", random.integers(0, 10, IMAGES, np.uint8))
+    np.save(folder / "train_images.npy", random.integers(0, 256, (EXAMPLES, 32, 32, 3), np.uint8))
+    np.save(folder / "train_labels.npy", random.integers(0, 10, EXAMPLES, np.uint8))
     return folder

@@ -65,7 +65,7 @@ class EngineChoice(BaseModel):
     train_limit: int | None = Field(
         default=None,
         ge=1,
-        description="Train only on the first so many images; an arm only. Its training time is then "
+        description="Train only on the first so many examples; an arm only. Its training time is then "
         "extrapolated to the whole dataset for the claims, and every table says so.",
     )
 
@@ -147,7 +147,7 @@ class Experiment(BaseModel):
         "Engines to compare: a name, or a mapping with `name`, `folder`, `options`, `arm_of`, `datasets`, "
         "`repetitions` and `train_limit`; the first one is the baseline of ratios. An arm (`arm_of`) is a "
         "variant of another engine and is compared with that one only; with a `train_limit` it trains on the "
-        "first so many images, and claims extrapolate its time.",
+        "first so many examples, and claims extrapolate its time.",
         min_length=1,
     )
     repetitions: int = _key(
@@ -159,9 +159,9 @@ class Experiment(BaseModel):
         "is one of them. Or `precision`: verdicts are given once their intervals are as short as the claims' "
         "tolerances, however many runs that takes. `[]`: one look, at `repetitions`. docs/repetitions.md.",
     )
-    epochs: int = _key(3, "Passes over the training images.", "epochs", ge=1, le=MAX_EPOCHS)
+    epochs: int = _key(3, "Passes over the training examples.", "epochs", ge=1, le=MAX_EPOCHS)
     batch_size: int = _key(
-        32, "Size of an optimiser step; a short last batch is dropped.", "images", ge=1
+        32, "Size of an optimiser step; a short last batch is dropped.", "examples", ge=1
     )
     learning_rate: float = _key(1e-3, "Step size of Adam.", gt=0)
     seed: int = _key(
@@ -193,12 +193,12 @@ class Experiment(BaseModel):
         ge=0,
         le=3600,
     )
-    warm_up_images: int = _key(
+    warm_up_examples: int = _key(
         3200,
         "Size of the warm-up before an engine's first training of a call, in containers and on a cluster's "
-        "`nodes` before every one: so many images are trained and judged, at least one batch; "
+        "`nodes` before every one: so many examples are trained and judged, at least one batch; "
         "of an arm with a `train_limit` one batch. 0 for none.",
-        "images",
+        "examples",
         ge=0,
     )
     time_limit_s: float = _key(

@@ -54,7 +54,7 @@ class EngineFile(BaseModel):
     )
     test_limit: bool = Field(
         default=False,
-        description="Whether it takes --test-limit: a warm-up then judges few images, too.",
+        description="Whether it takes --test-limit: a warm-up then judges few examples, too.",
     )
     options: dict[str, OptionValue] = Field(
         default_factory=dict, description="Options with their defaults."
@@ -84,7 +84,7 @@ class Engine:
     repetitions: int | None = None
     """Its own number of trainings; None for the experiment's."""
     train_limit: int | None = None
-    """How many of the first images it trains on; None for all."""
+    """How many of the first examples it trains on; None for all."""
 
     @property
     def label(self) -> str:
@@ -92,7 +92,7 @@ class Engine:
         own = (
             self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
         )
-        return own if self.train_limit is None else f"{own}, {self.train_limit:,} images"
+        return own if self.train_limit is None else f"{own}, {self.train_limit:,} examples"
 
     @property
     def changed(self) -> dict[str, OptionValue]:

@@ -28,8 +28,8 @@ LEAD_S = 0.02
 # What the card draws.
 IDLE_W, BUSY_W = 30.0, 120.5
 TRAINED = {"seed": 1, "batch_size": 32, "network": "mlp", "parameters": 101770}
-# So many that any accuracy is a number of hits.
-TEST_IMAGES = 10**7
+# So many that any accuracy is a number of correct answers.
+TEST_EXAMPLES = 10**7
 NO_GPU = "no NVIDIA driver library on this machine (libnvidia-ml.so.1)"
 HEADER = (
     "t_unix_ns,t_mono_ns,interval_ns,read_ns,missed_slots,cpu_s,rss_bytes,processes,cpu_since_boot_pct,"
@@ -182,7 +182,7 @@ def write_results(root: Path, made: MadeResults) -> Path:
                 name = (dataset, engine, repetition)
                 runs.append(_indexed(root, machine, made, name, len(runs) + 1))
     index = {
-        "schema": 2,
+        "schema": 3,
         "machine": {
             "class": machine,
             "description": "Made CPU, 2 cores, 8 GiB, " + (CARD if made.gpu else "no GPU"),
@@ -394,7 +394,7 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
         (
             start_ns - _ns(made.load_s / 4),
             "load_end",
-            {"train_images": 60000, "test_images": TEST_IMAGES},
+            {"train_examples": 60000, "test_examples": TEST_EXAMPLES},
         ),
         (start_ns, "train_start", {**TRAINED, "epochs": made.epochs}),
         (start_ns, "epoch_start", {"epoch": 1}),
@@ -403,10 +403,10 @@ def _events(made: Made, start_ns: int) -> tuple[list[dict[str, Any]], int]:
     for k in range(1, made.epochs + 1):
         if k > 1:
             events.append((bounds[k - 1], "epoch_start", {"epoch": k}))
-        ended = {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k, "images": 60000}
+        ended = {"epoch": k, "loss": 0.6 / k, "accuracy": 0.8 + 0.05 * k, "examples": 60000}
         events.append((bounds[k], "epoch_end", ended))
-    hits = round(made.accuracy * TEST_IMAGES)
-    evaluated = {"accuracy": made.accuracy, "hits": hits, "images": TEST_IMAGES}
+    correct = round(made.accuracy * TEST_EXAMPLES)
+    evaluated = {"accuracy": made.accuracy, "correct": correct, "examples": TEST_EXAMPLES}
     events += [
         (end_ns, "train_end", {}),
         (end_ns, "evaluate_start", {}),

@@ -72,9 +72,9 @@ def test_net_energy_is_without_what_the_card_draws_anyway(tmp_path: Path) -> Non
     )
     assert row["net_j_median"] == pytest.approx((BUSY_W - IDLE_W) * 3.0, rel=0.01)
     assert row["net_j_median"] == pytest.approx(row["energy_j_median"] - 3.0 * IDLE_W)
-    images = 3 * 60_000
-    assert row["j_per_image_median"] == pytest.approx(row["energy_j_median"] / images)
-    assert row["net_j_per_image_median"] == pytest.approx(row["net_j_median"] / images)
+    examples = 3 * 60_000
+    assert row["j_per_example_median"] == pytest.approx(row["energy_j_median"] / examples)
+    assert row["net_j_per_example_median"] == pytest.approx(row["net_j_median"] / examples)
 
 
 def test_the_tables_of_runs_and_of_sides_have_the_same_energy(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_without_the_counter_it_is_missing_with_its_reason_and_never_the_integra
     assert row["reason"] == reason and row["n"] == 0
     assert all(
         math.isnan(row[f"{name}_median"])
-        for name in ("energy_j", "net_j", "baseline_w", "j_per_image")
+        for name in ("energy_j", "net_j", "baseline_w", "j_per_example")
     )
     assert row_of(index, "jax")["n"] == 1
 

@@ -195,7 +195,7 @@ def test_a_run_that_cannot_be_read_is_named_with_its_reason(
 def test_an_index_of_another_schema_names_both_and_the_way_out(small: Path) -> None:
     change(small, schema=1)
     with pytest.raises(
-        EvengroundError, match=r"schema 1, .* reads schema 2 .*evenground convert OLD\.zip"
+        EvengroundError, match=r"schema 1, .* reads schema 3 .*evenground convert OLD\.zip"
     ):
         read_index(small)
 

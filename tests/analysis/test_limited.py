@@ -1,4 +1,4 @@
-"""Arms that were trained on the first images only: every table says so, and none compares unlike work."""
+"""Arms that were trained on the first examples only: every table says so, and none compares unlike work."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ from evenground.report.page.deviations import deviations
 
 WHOLE = 60_000
 MNIST = (("mnist", "MNIST", "mlp"),)
-TOLD = "**Not the whole work:** `part` (320 images) trained on the first images of a dataset only"
+TOLD = (
+    "**Not the whole work:** `part` (320 examples) trained on the first examples of a dataset only"
+)
 
 
-def made(to: Path, limit: Any, images: Any = WHOLE) -> Path:
-    """Index of two engines and an arm of the first one, trained on so many images."""
+def made(to: Path, limit: Any, examples: Any = WHOLE) -> Path:
+    """Index of two engines and an arm of the first one, trained on so many examples."""
     index = write_results(to, MadeResults(datasets=MNIST, engines=("keras", "jax", "part")))
     content = json.loads(index.read_text())
     content["engines"][2] |= {
         "arm_of": "keras",
         "train_limit": limit,
-        "label": "Keras (part), 320 images",
+        "label": "Keras (part), 320 examples",
     }
-    content["datasets"][0]["train_images"] = images
+    content["datasets"][0]["train_examples"] = examples
     index.write_text(json.dumps(content))
     return index
 
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tables of an arm with 320 images. Read them, do not change them."""
+    """Tables of an arm with 320 examples. Read them, do not change them."""
     return analyse(made(tmp_path_factory.mktemp("limited"), 320))
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of an arm with all images."""
+    """The same of an arm with all examples."""
     return analyse(made(tmp_path_factory.mktemp("whole"), None))
 
 
@@ -55,7 +57,7 @@ def test_its_times_are_those_measured(limited: Path, whole: Path) -> None:
 
 def test_its_ratio_is_missing_with_the_reason(limited: Path, whole: Path) -> None:
     rows, before = (table(folder, "time_ratio", engine="part") for folder in (limited, whole))
-    assert set(rows["reason"]) == {"trained on 320 images only"}
+    assert set(rows["reason"]) == {"trained on 320 examples only"}
     assert rows[["ratio", "low_95", "high_95", "df"]].isna().all(axis=None)
     assert not before["ratio"].isna().any()
     counts = ["n_baseline", "n_engine", "n_wanted"]
@@ -76,8 +78,8 @@ def test_every_table_of_runs_says_so(limited: Path, whole: Path) -> None:
 
 def test_it_is_named_among_the_deviations(tmp_path: Path) -> None:
     index = read_index(made(tmp_path, 320))
-    assert "Keras (part), 320 images" in " ".join(deviations(index))
-    assert sum("on the first images only" in line for line in deviations(index)) == 1
+    assert "Keras (part), 320 examples" in " ".join(deviations(index))
+    assert sum("on the first examples only" in line for line in deviations(index)) == 1
 
 
 @pytest.mark.parametrize("arm_of", [None, "keras"])
@@ -103,19 +105,20 @@ def test_a_limit_that_takes_nothing_away_is_none(
 
 
 @pytest.mark.parametrize(
-    ("limit", "images"), [(0, WHOLE), (320, 0), ("320 images", WHOLE), (320, 10**10)]
+    ("limit", "examples"), [(0, WHOLE), (320, 0), ("320 examples", WHOLE), (320, 10**10)]
 )
-def test_broken_sizes_are_refused(tmp_path: Path, limit: Any, images: Any) -> None:
-    path = made(tmp_path, limit, images)
+def test_broken_sizes_are_refused(tmp_path: Path, limit: Any, examples: Any) -> None:
+    path = made(tmp_path, limit, examples)
     with pytest.raises(
-        EvengroundError, match=r"broken index, (engines\.2\.train_limit|datasets\.0\.train_images)"
+        EvengroundError,
+        match=r"broken index, (engines\.2\.train_limit|datasets\.0\.train_examples)",
     ):
         read_index(path)
 
 
 def test_two_experiments_beside_each_other_are_other_work(tmp_path: Path) -> None:
     some, all_of_it = (read_index(made(tmp_path / str(limit), limit)) for limit in (320, None))
-    assert other_work(differences(some, all_of_it)) == ["images of part first 320 against all"]
+    assert other_work(differences(some, all_of_it)) == ["examples of part first 320 against all"]
     assert other_work(differences(some, some)) == []
     in_some, in_all = read_side("a", some), read_side("b", all_of_it)
     assert (

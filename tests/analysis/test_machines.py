@@ -140,7 +140,7 @@ def test_unlike_work_has_no_ratio(sides: list[Side], index_path: Path, tmp_path:
     path.unlink()
     found = ratios_by_machine([sides[1], side]).groupby("side")
     assert found.get_group("limited")["ratio"].isna().all()
-    assert set(found.get_group("limited")["reason"]) == {"trained on 100 images only"}
+    assert set(found.get_group("limited")["reason"]) == {"trained on 100 examples only"}
     assert found.get_group("gpu").query("measure == 'training_s'")["ratio"].notna().all()
 
 

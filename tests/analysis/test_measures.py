@@ -284,7 +284,12 @@ def moments(first_s: float, *ends_s: float) -> Moments:
     """A training whose first batch and epochs end so many seconds after its start."""
     epochs = [
         Epoch(
-            number=number, start_ns=0, end_ns=round(end_s * 1e9), loss=1.0, accuracy=0.5, images=320
+            number=number,
+            start_ns=0,
+            end_ns=round(end_s * 1e9),
+            loss=1.0,
+            accuracy=0.5,
+            examples=320,
         )
         for number, end_s in enumerate(ends_s, start=1)
     ]
@@ -302,8 +307,8 @@ def moments(first_s: float, *ends_s: float) -> Moments:
 
 
 def test_the_error_of_the_formula_is_what_half_of_the_data_says() -> None:
-    """30 steps of 0.1 s; then the same with a second after each epoch, whatever the number of images."""
-    sample = Sample(images=320, whole=60_000, steps=30, whole_steps=5625)
+    """30 steps of 0.1 s; then the same with a second after each epoch, whatever the number of examples."""
+    sample = Sample(examples=320, whole=60_000, steps=30, whole_steps=5625)
     assert formula_error(sample, moments(0.1, 1.0, 2.0, 3.0)) == pytest.approx(0.0, abs=1e-12)
     from_all, from_half = 0.1 + 5.9 * 5624 / 29, 0.1 + 3.9 * 5624 / 19
     found = formula_error(sample, moments(0.1, 2.0, 4.0, 6.0))
@@ -318,7 +323,7 @@ def test_the_error_of_the_formula_is_what_half_of_the_data_says() -> None:
 
 
 def limited(to: Path, **made: Any) -> pd.DataFrame:
-    """Measures of two runs alike, whose second is of an arm trained on 320 of 60,000 images."""
+    """Measures of two runs alike, whose second is of an arm trained on 320 of 60,000 examples."""
     results = MadeResults(
         datasets=(("digits", "Digits", "mlp"),),
         repetitions=1,
@@ -328,14 +333,14 @@ def limited(to: Path, **made: Any) -> pd.DataFrame:
     path = write_results(to, results)
     content = json.loads(path.read_text())
     content["engines"][1] |= {"arm_of": "keras", "train_limit": 320}
-    content["datasets"][0] |= {"train_images": 60_000}
+    content["datasets"][0] |= {"train_examples": 60_000}
     path.write_text(json.dumps(content))
     return normalise(read_index(path)).measures.set_index(
         ["engine", "instrument", "measure", "resource"]
     )
 
 
-def test_of_an_arm_on_the_first_images_the_time_is_extrapolated(tmp_path: Path) -> None:
+def test_of_an_arm_on_the_first_examples_the_time_is_extrapolated(tmp_path: Path) -> None:
     found = limited(tmp_path, cpu_idle=((1.0, 1.95),))
     whole, part = (found.loc[engine, "corrected", "training_s", ""] for engine in ("keras", "jax"))
     factor = (5625 - 1) / (30 - 1)
@@ -359,7 +364,7 @@ def test_of_such_an_arm_there_is_nothing_else_and_no_error_of_other_measures(
     found = limited(tmp_path)
     jax = found.loc["jax"].drop("training_s", level="measure")
     assert jax["value"].isna().all() and jax["without_idle"].isna().all()
-    said = "trained on 320 of 60,000 images only: 'peak' of the whole is not known from that"
+    said = "trained on 320 of 60,000 examples only: 'peak' of the whole is not known from that"
     assert jax.loc[("corrected", "peak", "ram"), "reason"] == said
     errors = found["formula_error"].loc["keras"]
     assert (jax["formula_error"] == 0).all() and (errors == 0).all()

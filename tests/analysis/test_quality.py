@@ -178,9 +178,9 @@ def test_another_dataset_and_an_arm_have_no_band(mnist: Index, index_path: Path)
 
 
 def test_bands_cover_at_least_the_protocols_steps() -> None:
-    images = {"mnist": 60000, "cifar10": 50000}
+    examples = {"mnist": 60000, "cifar10": 50000}
     for (dataset, _), band in BANDS.items():
-        assert band.steps == 3 * (images[dataset] // 32) and 0 < band.low < band.high < 1
+        assert band.steps == 3 * (examples[dataset] // 32) and 0 < band.low < band.high < 1
 
 
 def idle(*idle_s: float) -> pd.DataFrame:

@@ -100,8 +100,8 @@ def test_no_ratio_has_a_reason(values: Pair, reason: str) -> None:
 
 
 def test_unlike_work_has_no_numbers_and_that_reason_alone() -> None:
-    found = paired(pair(A, B, {5: "throttling"})).without("trained on 100 images only")
-    assert math.isnan(found.ratio.ratio) and found.reason == "trained on 100 images only"
+    found = paired(pair(A, B, {5: "throttling"})).without("trained on 100 examples only")
+    assert math.isnan(found.ratio.ratio) and found.reason == "trained on 100 examples only"
 
 
 C, D = [3.0, 3.3, 2.8, 3.1], [5.0, 5.1, 5.6, 5.2]

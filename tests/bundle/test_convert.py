@@ -12,25 +12,42 @@ import convert
 import replay
 from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
+from evenground.bundle.convert import NEW_NAMES
 from evenground.bundle.unpack import unpack
 from made_bundle import INDEX, Files, call, changed, files_of, fixed, write_zip
+
+SETTINGS = "results/native/experiment.json"
+OLD_NAMES = {new: old for old, new in NEW_NAMES.items()}
 
 
 @pytest.fixture
 def older(made: Path, tmp_path: Path) -> Path:
     """The made bundle as the version before this one wrote it."""
-    files = {name: older_header(name, content) for name, content in files_of(made).items()}
-    return write_zip(
-        changed(fixed(files), INDEX, lambda index: index.update(schema=1)), tmp_path / "old.zip"
-    )
+    files = {name: older_content(name, content) for name, content in files_of(made).items()}
+    return write_zip(fixed(files), tmp_path / "old.zip")
 
 
-def older_header(name: str, content: bytes) -> bytes:
-    if not name.endswith("/samples.json"):
-        return content
-    header = json.loads(content)
-    del header["summary"]["launched_mono_ns"], header["summary"]["exited_mono_ns"]
-    return json.dumps({**header, "schema": 1}).encode()
+def older_content(name: str, content: bytes) -> bytes:
+    """A file as it was before the examples were called examples."""
+    if name.endswith("/events.jsonl"):
+        lines = [json.dumps(older_names(json.loads(line))) for line in content.splitlines()]
+        return ("\n".join(lines) + "\n").encode()
+    if name == INDEX:
+        index = json.loads(content)
+        datasets = [older_names(dataset) for dataset in index["datasets"]]
+        return json.dumps({**index, "schema": 2, "datasets": datasets}).encode()
+    if name == SETTINGS:
+        settings = older_names(json.loads(content))
+        registry = {key: older_names(entry) for key, entry in settings["registry"].items()}
+        return json.dumps({**settings, "registry": registry}).encode()
+    if name.endswith("/environment.json"):
+        warm_up = {"images": 32, "wall_s": 0.5}
+        return json.dumps({**json.loads(content), "schema": 1, "warm_up": warm_up}).encode()
+    return content
+
+
+def older_names(content: dict[str, Any]) -> dict[str, Any]:
+    return {OLD_NAMES.get(name, name): value for name, value in content.items()}
 
 
 def moments(bundle: Path, to: Path) -> list[Any]:
@@ -42,7 +59,7 @@ def test_an_older_bundle_is_refused_with_both_schemas_and_the_command(
 ) -> None:
     assert call(replay.main, older, "--output-dir", tmp_path / "out") == 1
     said = capsys.readouterr().err
-    assert "it has schema 1, this version of evenground reads schema 2" in said
+    assert "it has schema 2, this version of evenground reads schema 3" in said
     assert said.endswith("): convert its bundle: ./evenground convert OLD.zip NEW.zip\n")
     assert not (tmp_path / "out").exists()
 
@@ -56,6 +73,37 @@ def test_a_converted_bundle_is_replayed_with_the_same_times(
     assert call(replay.main, new, "--output-dir", tmp_path / "out") == 0
     assert "as published, byte by byte" in capsys.readouterr().out
     assert moments(new, tmp_path / "a") == moments(made, tmp_path / "b")
+
+
+def test_every_old_name_is_gone(older: Path, made: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.zip"
+    assert call(convert.main, older, new) == 0
+    old, converted, wanted = files_of(older), files_of(new), files_of(made)
+    assert b'"warm_up_images"' in old[SETTINGS] and b'"train_images"' in old[INDEX]
+    assert json.loads(converted[SETTINGS]) == json.loads(wanted[SETTINGS])
+    assert json.loads(converted[INDEX])["datasets"] == json.loads(wanted[INDEX])["datasets"]
+    runs = [name for name in converted if name.endswith("/events.jsonl")]
+    assert len(runs) == 3
+    for name in runs:
+        assert converted[name] == wanted[name]
+        environment = json.loads(converted[name.replace("events.jsonl", "environment.json")])
+        assert environment["schema"] == 2 and environment["warm_up"] == {
+            "examples": 32,
+            "wall_s": 0.5,
+        }
+
+
+def test_a_bundle_of_a_still_older_version_is_refused(
+    older: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oldest = write_zip(
+        changed(files_of(older), INDEX, lambda index: index.update(schema=1)), tmp_path / "1.zip"
+    )
+    assert call(convert.main, oldest, tmp_path / "new.zip") == 1
+    assert (
+        "it has schema 1, this version of evenground converts schema 2" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "new.zip").exists()
 
 
 def test_a_bundle_of_this_version_is_redrawn_in_place(
@@ -81,17 +129,23 @@ def test_nothing_outside_of_the_bundle_is_written(
     assert not (tmp_path / "new.zip").exists()
 
 
-@pytest.mark.parametrize("harm", ["no rows", "no summary", "index list", "no JSON"])
+@pytest.mark.parametrize(
+    "harm", ["broken event", "no events", "datasets", "settings list", "index list", "no JSON"]
+)
 def test_what_cannot_be_converted_is_one_line(
     older: Path, harm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files: Files = {}
     for name, content in files_of(older).items():
         files[name] = content
-        if harm == "no rows" and name.endswith("/samples.csv"):
-            files[name] = content.split(b"\n")[0] + b"\n"
-        if harm == "no summary" and name.endswith("/samples.json"):
-            files[name] = b'{"schema": 1}'
+        if harm == "broken event" and name.endswith("/events.jsonl"):
+            files[name] = content[:-5]
+        if harm == "no events" and name.endswith("/r1/events.jsonl"):
+            del files[name]
+        if harm == "datasets" and name == INDEX:
+            files[name] = json.dumps({**json.loads(content), "datasets": [1]}).encode()
+        if harm == "settings list" and name == SETTINGS:
+            files[name] = b"[]"
         if harm == "index list" and name == INDEX:
             files[name] = b"[]"
         if harm == "no JSON" and name == "data/registry.yaml":

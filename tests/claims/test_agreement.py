@@ -35,7 +35,7 @@ def row(claim: str, reading: str, **more: Any) -> dict[str, Any]:
 
 
 def file(*rows: dict[str, Any]) -> dict[str, Any]:
-    return {"schema": 2, "verdicts": list(rows)}
+    return {"schema": 3, "verdicts": list(rows)}
 
 
 def found_of(verdicts: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -219,7 +219,7 @@ HOSTILE: dict[str, Any] = {
     "nothing": None,
     "no schema": {"verdicts": []},
     "another schema": {"schema": 1, "verdicts": []},
-    "no verdicts": {"schema": 2},
+    "no verdicts": {"schema": 3},
     "a verdict of its own": file(row("A", "proven")),
     "a number for a verdict": file(row("A", 1)),  # type: ignore[arg-type]
     "words that move the cursor": file(row("A", "reproduced", verdict="\x1b[2J")),
@@ -232,7 +232,7 @@ HOSTILE: dict[str, Any] = {
     "a bound in words": file(row("A", "reproduced", bound="one")),
     "the same twice": file(row("A", "reproduced"), row("A", "contradicted")),
     "too many": file(*(row(f"A{k}", "reproduced") for k in range(MAX_VERDICTS + 1))),
-    "lists in lists": {"schema": 2, "verdicts": [[[[]]]]},
+    "lists in lists": {"schema": 3, "verdicts": [[[[]]]]},
 }
 
 
@@ -244,7 +244,7 @@ def test_hostile_verdicts_are_one_line(name: str) -> None:
     assert len(str(error.value)) < 500
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 2, "verdicts": 1}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 3, "verdicts": 1}', "[" * 100_000])
 def test_a_broken_file_ends_the_command_in_one_line(
     text: str, worlds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Arms trained on the first images only: made runs whose whole time is known, and what is told of them."""
+"""Arms trained on the first examples only: made runs whose whole time is known, and what is told of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPS, WHOLE_STEPS = 3 * 10, 3 * 1875
 STEP_S = 0.1
 # The roles are played by these names, whatever claims.yaml calls the engines.
 PLAYERS = {"elixir": "full", "elixir_without_exla": "part"}
-SAID = "part extrapolated from 320 of 60,000 images"
+SAID = "part extrapolated from 320 of 60,000 examples"
 
 
 def run(first_s: float, steps: int) -> Made:
@@ -39,7 +39,7 @@ def run(first_s: float, steps: int) -> Made:
 def made(
     to: Path,
     first_s: float = STEP_S,
-    images: int | None = WHOLE,
+    examples: int | None = WHOLE,
     limit: int = LIMIT,
     **settings: Any,
 ) -> Path:
@@ -59,7 +59,7 @@ def made(
     index = experiment(to, world, engines=("keras", "full", "part"), **given)
     content = json.loads(index.read_text())
     content["engines"][2] |= {"arm_of": "full", "train_limit": limit}
-    content["datasets"][0] |= {"train_images": images} if images else {}
+    content["datasets"][0] |= {"train_examples": examples} if examples else {}
     index.write_text(json.dumps(content))
     return index
 
@@ -113,7 +113,8 @@ def test_of_a_sample_nothing_but_a_time_is_taken() -> None:
     value, reason = take("rise", trace(sample), "ram")
     assert math.isnan(value)
     assert (
-        reason == "trained on 320 of 60,000 images only: 'rise' of the whole is not known from that"
+        reason
+        == "trained on 320 of 60,000 examples only: 'rise' of the whole is not known from that"
     )
 
 
@@ -121,7 +122,7 @@ def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> 
     index = experiment(tmp_path / "before")
     with_sizes = experiment(tmp_path / "after")
     content = json.loads(with_sizes.read_text())
-    for name, part in (("engines", {"train_limit": None}), ("datasets", {"train_images": WHOLE})):
+    for name, part in (("engines", {"train_limit": None}), ("datasets", {"train_examples": WHOLE})):
         content[name] = [{**one, **part} for one in content[name]]
     with_sizes.write_text(json.dumps(content))
     before, after = verdicts(index), verdicts(with_sizes)
@@ -133,16 +134,16 @@ def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> 
     ("settings", "why"),
     [
         (
-            {"images": None},
-            "part trained on 320 of ? images only: the size of the dataset is not recorded",
+            {"examples": None},
+            "part trained on 320 of ? examples only: the size of the dataset is not recorded",
         ),
         (
             {"limit": 32, "parameters": {"epochs": 1}},
-            "part trained on 32 of 60,000 images only: no step after the first one",
+            "part trained on 32 of 60,000 examples only: no step after the first one",
         ),
         (
             {"parameters": {"batch_size": None}},
-            "part trained on 320 of 60,000 images only: the number of steps is not recorded",
+            "part trained on 320 of 60,000 examples only: the number of steps is not recorded",
         ),
     ],
 )
@@ -165,7 +166,7 @@ def test_of_one_epoch_nobody_knows_how_exact_the_extrapolation_is(tmp_path: Path
     )
     content = json.loads(index.read_text())
     content["engines"][1] |= {"arm_of": "full", "train_limit": LIMIT}
-    content["datasets"][0] |= {"train_images": WHOLE}
+    content["datasets"][0] |= {"train_examples": WHOLE}
     index.write_text(json.dumps(content))
     one = verdicts(index, PLAYERS)["X1", "corrected"]
     assert one.verdict == UNTESTABLE and "part on mnist: how exactly its time can be" in one.reason
@@ -177,7 +178,7 @@ def test_of_memory_and_use_a_sample_says_nothing(tmp_path: Path) -> None:
     assert one.verdict == UNTESTABLE
     assert (
         one.reason
-        == "part trained on 320 of 60,000 images only: 'rise' of the whole is not known from that"
+        == "part trained on 320 of 60,000 examples only: 'rise' of the whole is not known from that"
     )
     assert found["T1", "corrected"].reason.endswith(SAID), "its time may play any part"
 
@@ -197,12 +198,12 @@ def test_a_refuted_size_says_both(tmp_path: Path) -> None:
     index = experiment(tmp_path, world, 0.15, engines=("full", "part"), datasets=DATASETS[:1])
     content = json.loads(index.read_text())
     content["engines"][1] |= {"arm_of": "full", "train_limit": 59_999}
-    content["datasets"][0]["train_images"] = WHOLE
+    content["datasets"][0]["train_examples"] = WHOLE
     index.write_text(json.dumps(content))
     one = verdicts(index, PLAYERS)["X1", "corrected"]
     assert one.verdict == "size refuted"
     assert "the interval contains the bound" in one.reason and one.reason.endswith(
-        "from 59,999 of 60,000 images"
+        "from 59,999 of 60,000 examples"
     )
 
 
@@ -223,7 +224,7 @@ def test_every_file_of_the_verdicts_says_so(tmp_path: Path) -> None:
     record = tables.parent / "verdicts.json"
     traced = [row for row in json.loads(record.read_text())["verdicts"] if row["id"] == "X1"]
     for row in traced:
-        told = {group["role"]: group["extrapolated_from_images"] for group in row["groups"]}
+        told = {group["role"]: group["extrapolated_from_examples"] for group in row["groups"]}
         assert row["reason"].endswith(SAID) and told == {
             "elixir_without_exla": LIMIT,
             "elixir": None,

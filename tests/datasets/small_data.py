@@ -94,7 +94,7 @@ def described(
 
 
 def raw_entry(files: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
-    """A registry entry; by default CIFAR-10's layout with 7 training and 3 test images in one archive."""
+    """A registry entry; by default CIFAR-10's layout with 7 training and 3 test examples in one archive."""
     entry = {
         "title": "Small",
         "network": "cnn",
@@ -106,8 +106,8 @@ def raw_entry(files: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         "height": 32,
         "width": 32,
         "channels": 3,
-        "train_images": TRAIN,
-        "test_images": TEST,
+        "train_examples": TRAIN,
+        "test_examples": TEST,
         "files": files,
         **changes,
     }

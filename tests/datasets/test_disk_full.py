@@ -108,7 +108,7 @@ def test_a_really_full_disk_during_a_download(site: Site, tmp_path: Path) -> Non
 
 def test_a_really_full_disk_during_preparation(tmp_path: Path) -> None:
     shapes = {
-        **archive_entry(b"", format="shapes", train_images=100, test_images=20),
+        **archive_entry(b"", format="shapes", train_examples=100, test_examples=20),
         "files": [],
         "shapes": {"seed": 1, "radius_min_px": 5, "radius_max_px": 9, "noise_levels": 3},
     }

@@ -57,10 +57,10 @@ def test_arrays_are_bit_identical_everywhere(made: tuple[DatasetEntry, Arrays]) 
 def test_arrays_have_the_stated_form(made: tuple[DatasetEntry, Arrays]) -> None:
     entry, arrays = made
     picture = (entry.height, entry.width, entry.channels)
-    assert arrays.train_images.shape == (entry.train_images, *picture)
-    assert arrays.test_images.shape == (entry.test_images, *picture)
-    assert arrays.train_labels.shape == (entry.train_images,)
-    assert arrays.test_labels.shape == (entry.test_images,)
+    assert arrays.train_images.shape == (entry.train_examples, *picture)
+    assert arrays.test_images.shape == (entry.test_examples, *picture)
+    assert arrays.train_labels.shape == (entry.train_examples,)
+    assert arrays.test_labels.shape == (entry.test_examples,)
     assert all(array.dtype == np.uint8 and array.flags.c_contiguous for array in arrays)
     assert arrays.train_images.min() == 0 and arrays.train_images.max() == 255
 
@@ -91,7 +91,7 @@ def test_other_digits_than_the_registered_are_refused(registry: dict[str, Datase
     with pytest.raises(EvengroundError, match="other digits"):
         read_arrays(other, Path("none"))
     with pytest.raises(EvengroundError, match="is not 1797"):
-        read_arrays(entry.model_copy(update={"train_images": 1000}), Path("none"))
+        read_arrays(entry.model_copy(update={"train_examples": 1000}), Path("none"))
 
 
 def test_enlarging_keeps_constants_ends_and_order() -> None:

@@ -125,15 +125,15 @@ def test_idx_comes_out_as_it_went_in(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"raw", "out"}
     assert json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8")) == record
     assert record == {
-        "schema": 1,
+        "schema": 2,
         "name": "small",
         "title": "Small",
         "classes": [f"c{k}" for k in range(10)],
         "height": 5,
         "width": 4,
         "channels": 1,
-        "train_images": TRAIN,
-        "test_images": TEST,
+        "train_examples": TRAIN,
+        "test_examples": TEST,
         "licence": "none",
         "empty_classes": {"training": ["c7", "c8", "c9"], "test": [f"c{k}" for k in range(3, 10)]},
         "arrays": {
@@ -172,7 +172,7 @@ def test_a_dataset_of_a_configuration_alone_goes_all_the_way(site: Site, scripts
         site.put(f"/{IDX_NAMES[role]}", content)
     raw = idx_entry(files, site.base)
     assert scripts.fetch(raw).stdout.startswith("small: 4 files")
-    assert scripts.prepare(raw).stdout == "small: 7 training and 3 test images\n"
+    assert scripts.prepare(raw).stdout == "small: 7 training and 3 test examples\n"
     assert {path.name for path in (scripts.folder / "prepared").iterdir()} == FILES
 
 

@@ -86,7 +86,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("colour", "red", "key 'colour' = 'red': Extra inputs are not permitted"),
         ("files.0.mirror", "x", "key 'files.0.mirror' = 'x': Extra inputs are not permitted"),
         ("format", "png", "key 'format' = 'png': Input should be 'idx'"),
-        ("train_images", 0, "key 'train_images' = 0: Input should be greater than or equal to 1"),
+        (
+            "train_examples",
+            0,
+            "key 'train_examples' = 0: Input should be greater than or equal to 1",
+        ),
         ("files.0.sha256", "abc", "key 'files.0.sha256' = 'abc': String should match"),
         ("files.0.bytes", -1, "key 'files.0.bytes' = -1"),
         ("files.0.name", "../a", "key 'files.0.name' = '../a': String should match"),
@@ -231,7 +235,7 @@ def test_plain_http_is_for_this_machine_only(url: str, allowed: bool) -> None:
         ("files.0.name", "b.tar.gz", True),
         ("files.0.train_members", ["d/train_2.bin", "d/train_1.bin"], True),
         ("classes", [f"d{k}" for k in range(10)], True),
-        ("train_images", 8, True),
+        ("train_examples", 8, True),
     ],
 )
 def test_the_fingerprint_moves_with_the_arrays_only(path: str, value: Any, moves: bool) -> None:
@@ -253,7 +257,7 @@ def test_fingerprints_are_the_same_on_every_machine() -> None:
     assert (
         typed(idx_entry(small_idx())).fingerprint() == typed(idx_entry(small_idx())).fingerprint()
     )
-    assert load_registry(REGISTRY)["mnist"].fingerprint() == "53da919ea848"
+    assert load_registry(REGISTRY)["mnist"].fingerprint() == "eb5a37aec87f"
 
 
 @pytest.mark.parametrize("module", ["formats.py", "generate.py", "prepare.py"])

@@ -24,7 +24,7 @@ def test_the_example_adds_its_dataset_and_names_it() -> None:
     configuration = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert configuration["datasets"] == ["mnist", "cifar10-jpeg12k"]
     entry = load_registry(REGISTRY, load_extra(EXAMPLE))["cifar10-jpeg12k"]
-    assert (entry.network, entry.train_images, entry.test_images) == ("cnn", 10_000, 2_000)
+    assert (entry.network, entry.train_examples, entry.test_examples) == ("cnn", 10_000, 2_000)
 
 
 def from_mirror(name: str, folder: Path) -> tuple[DatasetEntry, Arrays]:

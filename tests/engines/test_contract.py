@@ -54,7 +54,7 @@ WORK = [
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A prepared dataset of 60 training and 64 test images for each network."""
+    """A prepared dataset of 60 training and 64 test examples for each network."""
     folder = tmp_path_factory.mktemp("datasets")
     for network, shape in SHAPES.items():
         write_dataset(Case(network, network, shape, 12, 5), folder / network)
@@ -67,8 +67,8 @@ def expected(network: str, parameters: int | None) -> Expected:
         batch_size=BATCH_SIZE,
         network=network,
         seed=SEED,
-        train_images=LIMIT,
-        test_images=64,
+        train_examples=LIMIT,
+        test_examples=64,
         parameters=parameters,
         linger_s=0.1,
     )
@@ -126,7 +126,7 @@ def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: 
         assert by_name["start"]["device"].startswith(ACCELERATOR)
         assert len({loss for _, loss in losses(first)}) == EPOCHS + 1
         assert losses(first)[-1][1] < losses(first)[0][1]
-        assert by_name["evaluate_end"]["hits"] > 0
+        assert by_name["evaluate_end"]["correct"] > 0
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ def test_contract(name: str, network: str, datasets: dict[str, Path], tmp_path: 
         for name in ALL
     ],
 )
-def test_both_kinds_of_images_are_limited(
+def test_both_kinds_of_examples_are_limited(
     name: str, datasets: dict[str, Path], tmp_path: Path
 ) -> None:
-    """A warm-up judges as few images as it trains; a limit above what there is is none."""
+    """A warm-up judges as few examples as it trains; a limit above what there is is none."""
     for limit, judged in ((5, 5), (1000, 64)):
         path = tmp_path / f"{limit}.jsonl"
         work = ["--network", "mlp", "--train-limit", "16", "--test-limit", str(limit), *WORK]
         finish(train(ALL[name], datasets["mlp"], path, *work))
-        check_file(path, Expected(train_images=16, test_images=judged))
+        check_file(path, Expected(train_examples=16, test_examples=judged))
 
 
 @pytest.mark.slow

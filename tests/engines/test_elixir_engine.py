@@ -601,7 +601,7 @@ def test_a_training_on_the_binary_backend_names_every_package(built: Path, tmp_p
     words += ["--learning-rate", "0.001", "--seed", "1", "--threads", "1", "--accelerator", "cpu"]
     words += ["--train-limit", "16", "--test-limit", "5", "--events", str(events)]
     engine(built, "train", *words, "--option", "backend=binary")
-    start, *_ = check_file(events, Expected(epochs=1, train_images=16, test_images=5))
+    start, *_ = check_file(events, Expected(epochs=1, train_examples=16, test_examples=5))
     assert isinstance(start, Start)
     packages = {"axon", "complex", "nx", "polaris", "telemetry"}
     assert start.versions.keys() == packages | {"elixir", "otp"}

@@ -26,7 +26,7 @@ OUT = Path("results/native/explain_idle")
 WAITING = {"name": "waiting", "folder": "tests/explain/waiting_engine"}
 REFUSED = {**WAITING, "name": "refused", "arm_of": "waiting", "options": {"undumpable": True}}
 SHELL = {"name": "dummy", "folder": "tests/engines/dummy_shell"}
-ONE = {"repetitions": 1, "epochs": 2, "warm_up_images": 0, "time_limit_s": 60.0}
+ONE = {"repetitions": 1, "epochs": 2, "warm_up_examples": 0, "time_limit_s": 60.0}
 
 
 def made_copy(to: Path, *engines: object) -> WorkingCopy:

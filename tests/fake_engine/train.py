@@ -26,9 +26,9 @@ if args.accelerator not in ("cpu", "cuda"):
     )
 warm_up = args.train_limit is not None
 described = json.loads((Path(args.dataset) / "dataset.json").read_text())
-images = min(described["train_images"], args.train_limit or described["train_images"])
-test_images = min(described["test_images"], args.test_limit or described["test_images"])
-steps = images // args.batch_size
+examples = min(described["train_examples"], args.train_limit or described["train_examples"])
+test_examples = min(described["test_examples"], args.test_limit or described["test_examples"])
+steps = examples // args.batch_size
 label = f"{described['name']} {' '.join(args.option)} seed={args.seed} epochs={args.epochs}"
 modes = Path("fake_mode").read_text().split() if Path("fake_mode").is_file() else []
 
@@ -134,7 +134,7 @@ if "broken" in modes:
     with Path(args.events).open("a") as file:
         file.write("{not json\n")
 emit("load_start")
-emit("load_end", train_images=images, test_images=test_images)
+emit("load_end", train_examples=examples, test_examples=test_examples)
 work = {
     "seed": args.seed,
     "epochs": args.epochs,
@@ -147,13 +147,13 @@ for epoch in range(1, args.epochs + 1):
     time.sleep(0.02)
     if epoch == 1:
         emit("first_batch_end", epoch=1, loss=first_loss)
-    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=steps * args.batch_size)
+    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, examples=steps * args.batch_size)
 if "stop" in modes:
     sys.exit(0)
 emit("train_end")
 emit("evaluate_start")
-hits = test_images // 2
-emit("evaluate_end", accuracy=hits / test_images, hits=hits, images=test_images)
+correct = test_examples // 2
+emit("evaluate_end", accuracy=correct / test_examples, correct=correct, examples=test_examples)
 emit("linger_end", linger_s=float(args.linger_s))
 emit("end")
 log("end")

@@ -25,19 +25,19 @@ WORK = Expected(
     batch_size=8,
     network="mlp",
     seed=3,
-    train_images=45,
-    test_images=10,
+    train_examples=45,
+    test_examples=10,
     parameters=7,
     linger_s=0.5,
 )
 
 
 def complete() -> Lines:
-    """A training of two epochs on 45 images in batches of 8."""
+    """A training of two epochs on 45 examples in batches of 8."""
     lines: Lines = [
         {"event": "start", "engine": "x", "versions": {"x": "1"}, "device": "cpu", "options": {}},
         {"event": "load_start"},
-        {"event": "load_end", "train_images": 45, "test_images": 10},
+        {"event": "load_end", "train_examples": 45, "test_examples": 10},
         {
             "event": "train_start",
             "seed": 3,
@@ -48,12 +48,12 @@ def complete() -> Lines:
         },
         {"event": "epoch_start", "epoch": 1},
         {"event": "first_batch_end", "epoch": 1, "loss": 2.3},
-        {"event": "epoch_end", "epoch": 1, "loss": 1.5, "accuracy": 0.5, "images": 40},
+        {"event": "epoch_end", "epoch": 1, "loss": 1.5, "accuracy": 0.5, "examples": 40},
         {"event": "epoch_start", "epoch": 2},
-        {"event": "epoch_end", "epoch": 2, "loss": 1.0, "accuracy": 0.75, "images": 40},
+        {"event": "epoch_end", "epoch": 2, "loss": 1.0, "accuracy": 0.75, "examples": 40},
         {"event": "train_end"},
         {"event": "evaluate_start"},
-        {"event": "evaluate_end", "accuracy": 0.7, "hits": 7, "images": 10},
+        {"event": "evaluate_end", "accuracy": 0.7, "correct": 7, "examples": 10},
         {"event": "linger_end", "linger_s": 0.5},
         {"event": "end"},
     ]
@@ -170,7 +170,7 @@ def test_no_file_is_incomplete(tmp_path: Path) -> None:
         ),
         ('{"event": "first_batch_end", "t_unix_ns": NOW, "epoch": 1, "loss": "1"}', "valid number"),
         (
-            '{"event": "evaluate_end", "t_unix_ns": NOW, "accuracy": 1.5, "hits": 1, "images": 1}',
+            '{"event": "evaluate_end", "t_unix_ns": NOW, "accuracy": 1.5, "correct": 1, "examples": 1}',
             "accuracy",
         ),
     ],
@@ -206,14 +206,14 @@ def change(at: int, **fields: Any) -> Callable[[Lines], None]:
 @pytest.mark.parametrize(
     ("changed", "line", "said"),
     [
-        (change(2, train_images=44), 3, "train_images is 44, asked was 45"),
-        (change(2, test_images=11), 3, "test_images is 11, asked was 10"),
+        (change(2, train_examples=44), 3, "train_examples is 44, asked was 45"),
+        (change(2, test_examples=11), 3, "test_examples is 11, asked was 10"),
         (change(3, seed=4), 4, "seed is 4, asked was 3"),
         (change(3, batch_size=4), 4, "batch_size is 4, asked was 8"),
         (change(3, network="cnn"), 4, "network is cnn, asked was mlp"),
         (change(3, parameters=8), 4, "parameters is 8, asked was 7"),
         (change(12, linger_s=0.4), 13, "linger_s is 0.4, asked was 0.5"),
-        (change(6, images=45), 7, "images is 45, the full batches hold 40"),
+        (change(6, examples=45), 7, "examples is 45, the full batches hold 40"),
         (
             change(8, loss=-0.5),
             9,
@@ -221,9 +221,9 @@ def change(at: int, **fields: Any) -> Callable[[Lines], None]:
         ),
         (change(8, loss=None), 9, "loss at 'epoch_end' of epoch 2 is not finite"),
         (change(5, loss=None), 6, "loss at 'first_batch_end' of epoch 1 is not finite"),
-        (change(11, images=9), 12, "evaluated on 9 images"),
-        (change(11, accuracy=0.71), 12, "not 7 hits of 10"),
-        (change(11, hits=11), 12, "not 11 hits of 10"),
+        (change(11, examples=9), 12, "evaluated on 9 examples"),
+        (change(11, accuracy=0.71), 12, "not 7 correct of 10"),
+        (change(11, correct=11), 12, "not 11 correct of 10"),
     ],
 )
 def test_other_work_than_asked_is_named(
@@ -313,7 +313,7 @@ def run_script(path: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_script_says_what_it_found(tmp_path: Path) -> None:
     path = write(tmp_path, complete())
-    good = run_script(path, "--epochs", "2", "--network", "mlp", "--train-images", "45")
+    good = run_script(path, "--epochs", "2", "--network", "mlp", "--train-examples", "45")
     assert (good.returncode, good.stdout) == (0, f"{path}: 14 events, complete and in order\n")
     bad = run_script(path, "--epochs", "3")
     assert bad.returncode == 1

@@ -182,7 +182,7 @@ def save_rows(to: Path, *rows: dict[str, Any], **more: Any) -> Path:
     summary = ["**Verdicts**: 1 contradicted.", "**Looks**: plan `looks` first."]
     path = to / "verdicts.json"
     path.write_text(
-        json.dumps({"schema": 2, "summary": summary, "verdicts": rows, "runs": RUNS, **more})
+        json.dumps({"schema": 3, "summary": summary, "verdicts": rows, "runs": RUNS, **more})
     )
     return path
 

@@ -42,7 +42,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     copy.settings |= {
         "engines": copy.settings["engines"][:1],
         "repetitions": 1,
-        "warm_up_images": 0,
+        "warm_up_examples": 0,
     }
     (copy.root / "registry.json").write_text(json.dumps(copy.settings["registry"]))
     plan = make_plan(load_experiment(copy.settings), copy.root)
@@ -69,7 +69,7 @@ def attempt(
     """One attempt in `copy` with the fake engine in `mode`."""
     (copy.root / "fake_mode").write_text(mode)
     plan = make_plan(load_experiment({**copy.settings, **changes}), copy.root)
-    warm_up = bool(changes.get("warm_up_images"))
+    warm_up = bool(changes.get("warm_up_examples"))
     training = Training(plan, plan.runs[0], number, None, warm_up)
     return training, train(training, f"test-{os.getpid()}")
 
@@ -163,7 +163,7 @@ def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> N
     assert outcome.reason == "not-started"
 
 
-@pytest.mark.parametrize("warm_up_images", [0, 32])
+@pytest.mark.parametrize("warm_up_examples", [0, 32])
 @pytest.mark.parametrize(
     ("name", "to", "said"),
     [
@@ -184,12 +184,12 @@ def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> N
     ],
 )
 def test_data_that_cannot_be_seen_is_no_crash_and_no_engine_is_started(
-    prepared: WorkingCopy, name: str, to: str | None, said: str, warm_up_images: int
+    prepared: WorkingCopy, name: str, to: str | None, said: str, warm_up_examples: int
 ) -> None:
     """As in a container that sees a dataset's folder, and not where links in it lead."""
     prepared.log()
     with in_place_of(prepared, name, to) as file:
-        training, outcome = attempt(prepared, seed=95, warm_up_images=warm_up_images)
+        training, outcome = attempt(prepared, seed=95, warm_up_examples=warm_up_examples)
     assert outcome.reason == "data-not-seen" and "\n" not in outcome.detail
     assert "its data cannot be seen from where it runs: " in outcome.detail
     assert (
@@ -236,7 +236,7 @@ def test_an_engine_whose_data_vanish_while_it_trains_did_not_crash(prepared: Wor
 
 def test_a_failed_warm_up_fails_the_attempt_before_it_trains(prepared: WorkingCopy) -> None:
     prepared.log()
-    _, outcome = attempt(prepared, "crash", seed=97, warm_up_images=32)
+    _, outcome = attempt(prepared, "crash", seed=97, warm_up_examples=32)
     assert outcome.reason == "crashed" and outcome.detail.startswith("in the warm-up")
     assert prepared.trainings() == 0
 
@@ -375,21 +375,21 @@ def test_a_source_changed_during_a_call_is_refused(prepared: WorkingCopy) -> Non
 
 
 @pytest.mark.parametrize(
-    ("limit", "asked", "images"),
+    ("limit", "asked", "examples"),
     [(None, 70, 70), (None, 5, 32), (32, 70, 32), (64, 3200, 32), (1000, 5, 32)],
 )
-def test_a_warm_up_judges_no_more_images_than_it_trains_and_makes_a_step(
+def test_a_warm_up_judges_no_more_examples_than_it_trains_and_makes_a_step(
     prepared: WorkingCopy,
     monkeypatch: pytest.MonkeyPatch,
     limit: int | None,
     asked: int,
-    images: int,
+    examples: int,
 ) -> None:
-    """With batches of 32. Where a step takes seconds, all test images take longer than the sample."""
+    """With batches of 32. Where a step takes seconds, all test examples take longer than the sample."""
     arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
     engines = [*prepared.settings["engines"], arm]
     plan = make_plan(
-        load_experiment({**prepared.settings, "engines": engines, "warm_up_images": asked}),
+        load_experiment({**prepared.settings, "engines": engines, "warm_up_examples": asked}),
         prepared.root,
     )
     works: list[Work] = []
@@ -402,10 +402,10 @@ def test_a_warm_up_judges_no_more_images_than_it_trains_and_makes_a_step(
     run = next(run for run in plan.runs if run.engine == "arm")
     train(Training(plan, run, 5, None, True), f"test-{os.getpid()}")
     (warm_up,) = works
-    assert (warm_up.epochs, warm_up.train_limit, warm_up.test_limit) == (1, images, images)
+    assert (warm_up.epochs, warm_up.train_limit, warm_up.test_limit) == (1, examples, examples)
 
 
-def test_an_engine_that_does_not_say_so_is_given_no_limit_of_the_test_images(
+def test_an_engine_that_does_not_say_so_is_given_no_limit_of_the_test_examples(
     prepared: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Engines from before there was one refuse an argument that they do not know."""
@@ -413,7 +413,7 @@ def test_an_engine_that_does_not_say_so_is_given_no_limit_of_the_test_images(
     shutil.copytree(prepared.root / "tests/fake_engine", folder)
     told = (folder / "engine.yaml").read_text().replace("test_limit: true\n", "")
     (folder / "engine.yaml").write_text(told)
-    settings = {"engines": [{"name": "older", "folder": "./older"}], "warm_up_images": 40}
+    settings = {"engines": [{"name": "older", "folder": "./older"}], "warm_up_examples": 40}
     plan = make_plan(load_experiment({**prepared.settings, **settings}), prepared.root)
     works: list[Work] = []
 
@@ -426,7 +426,9 @@ def test_an_engine_that_does_not_say_so_is_given_no_limit_of_the_test_images(
     assert (works[0].train_limit, works[0].test_limit) == (40, None)
 
 
-def test_a_limit_of_the_test_images_reaches_the_engine_and_is_judged(prepared: WorkingCopy) -> None:
+def test_a_limit_of_the_test_examples_reaches_the_engine_and_is_judged(
+    prepared: WorkingCopy,
+) -> None:
     (prepared.root / "fake_mode").write_text("")
     plan = make_plan(load_experiment(prepared.settings), prepared.root)
     training = Training(plan, plan.runs[0], 6, None, False)
@@ -438,18 +440,20 @@ def test_a_limit_of_the_test_images_reaches_the_engine_and_is_judged(prepared: W
         )
         assert outcome.reason is None, outcome.detail
         events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-        assert [event["images"] for event in events if event["event"] == "evaluate_end"] == [judged]
+        assert [event["examples"] for event in events if event["event"] == "evaluate_end"] == [
+            judged
+        ]
 
 
 @pytest.mark.parametrize(
-    ("limit", "images", "warm_up"), [(64, 64, 32), (1000, 80, 32), (None, 80, 70)]
+    ("limit", "examples", "warm_up"), [(64, 64, 32), (1000, 80, 32), (None, 80, 70)]
 )
 def test_a_train_limit_reaches_the_engine_and_its_warm_up(
-    prepared: WorkingCopy, limit: int | None, images: int, warm_up: int
+    prepared: WorkingCopy, limit: int | None, examples: int, warm_up: int
 ) -> None:
-    """Of 80 images in batches of 32; the events are judged by what was asked for."""
+    """Of 80 examples in batches of 32; the events are judged by what was asked for."""
     arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
-    changes = {"engines": [*prepared.settings["engines"], arm], "seed": 90, "warm_up_images": 70}
+    changes = {"engines": [*prepared.settings["engines"], arm], "seed": 90, "warm_up_examples": 70}
     (prepared.root / "fake_mode").write_text("")
     plan = make_plan(load_experiment({**prepared.settings, **changes}), prepared.root)
     run = next(run for run in plan.runs if run.engine == "arm")
@@ -460,7 +464,7 @@ def test_a_train_limit_reaches_the_engine_and_its_warm_up(
         json.loads(line) for line in (training.place / "events.jsonl").read_text().splitlines()
     ]
     loaded = next(event for event in events if event["event"] == "load_end")
-    ended = [event["images"] for event in events if event["event"] == "epoch_end"]
-    assert loaded["train_images"] == images and ended == [64, 64]
+    ended = [event["examples"] for event in events if event["event"] == "epoch_end"]
+    assert loaded["train_examples"] == examples and ended == [64, 64]
     record = json.loads((training.place / "environment.json").read_text())
-    assert record["warm_up"]["images"] == warm_up
+    assert record["warm_up"]["examples"] == warm_up

@@ -179,7 +179,7 @@ class Lost:
 @pytest.fixture(scope="module")
 def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> Lost:
     folder = tmp_path_factory.mktemp("lost")
-    copy = on_slurm(cluster, folder, warm_up_images=0, time_limit_s=600.0, repetitions=3)
+    copy = on_slurm(cluster, folder, warm_up_examples=0, time_limit_s=600.0, repetitions=3)
     hold = copy.root / "fake_mode"
     hold.write_text("hold")
     jobs: list[str] = []
@@ -286,7 +286,7 @@ def running(cluster: OneNode, job: str) -> bool:
 def test_a_call_beside_a_job_that_outlived_its_call_is_refused(
     cluster: OneNode, tmp_path: Path
 ) -> None:
-    copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
+    copy = on_slurm(cluster, tmp_path, warm_up_examples=0, repetitions=1)
     (copy.root / "fake_mode").write_text("hold")
     with copy.begun():
         job = copy.training(set())
@@ -310,7 +310,7 @@ def test_a_call_beside_a_job_that_outlived_its_call_is_refused(
 def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(
     cluster: OneNode, tmp_path: Path
 ) -> None:
-    copy = on_slurm(cluster, tmp_path, warm_up_images=0, repetitions=1)
+    copy = on_slurm(cluster, tmp_path, warm_up_examples=0, repetitions=1)
     cluster.call("scontrol", "update", "partitionname=main", "state=down")
     try:
         with copy.begun(str(OUT / "index.json")):
@@ -328,7 +328,7 @@ def test_nodes_say_of_what_class_they_are_and_are_asked_for_as_configured(
     cluster: OneNode, tmp_path: Path
 ) -> None:
     kind = {"cores": 1, "mem_mb": 2500, "slurm_partition": "main"}
-    copy = on_slurm(cluster, tmp_path, nodes={"small": kind}, repetitions=1, warm_up_images=0)
+    copy = on_slurm(cluster, tmp_path, nodes={"small": kind}, repetitions=1, warm_up_examples=0)
     done = copy.submit(ok=False)
     assert (
         "of what class nodes of the kind 'small' are is not known yet" in done.stdout + done.stderr
@@ -346,7 +346,7 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
     for found in (containers.apptainer(needed=True), containers.container_start(needed=True)):
         if found.state != "ok":
             pytest.skip(f"{found.what}: {found.seen}")
-    copy = on_slurm(cluster, tmp_path / "copy", repetitions=1, warm_up_images=0)
+    copy = on_slurm(cluster, tmp_path / "copy", repetitions=1, warm_up_examples=0)
     copy.settings["engines"] = locked_engines(copy.root)
     copy.variables = fake_base(tmp_path)
     (copy.root / "fake_mode").write_text("hold")
@@ -368,7 +368,7 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
     assert record["deployment"] == "apptainer" and record["image"]["name"].startswith("locked-")
 
     local = fresh_copy(tmp_path / "local")
-    local.settings |= {name: copy.settings[name] for name in ("repetitions", "warm_up_images")}
+    local.settings |= {name: copy.settings[name] for name in ("repetitions", "warm_up_examples")}
     local.settings["engines"] = locked_engines(local.root)
     local.variables = copy.variables
     local.call("--cores", "2", "--use-singularity", "containers")

@@ -137,9 +137,9 @@ class TestRepro:
         assert space.repro() == 0
 
     def test_a_registry_entry_is_its_datasets_only(self, space: Workspace) -> None:
-        registry = {"tiny": TINY, "small": {**TINY, "title": "Small", "train_images": 60}}
+        registry = {"tiny": TINY, "small": {**TINY, "title": "Small", "train_examples": 60}}
         assert space.repro(registry=registry, datasets=["tiny", "small"]) == 4
-        registry["small"] = {**TINY, "title": "Small", "train_images": 70}
+        registry["small"] = {**TINY, "title": "Small", "train_examples": 70}
         assert space.repro(registry=registry) == 4
         assert space.repro(registry={"tiny": TINY}, datasets=["tiny"]) == 0
 
@@ -150,7 +150,7 @@ class TestRepro:
 
     def test_a_failed_training_is_told_stored_and_tried_again(self, space: Workspace) -> None:
         (space.root / "fake_mode").write_text("crash")
-        space.repro(ok=False, warm_up_images=0, seed=5)
+        space.repro(ok=False, warm_up_examples=0, seed=5)
         assert {run["status"] for run in space.table()} == {"failed"}
         (space.root / "fake_mode").unlink()
         assert space.repro() == 4

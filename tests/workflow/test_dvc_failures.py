@@ -36,7 +36,7 @@ rm .dvc/cache/filler; off_disk .dvc/cache
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     space = new_workspace(tmp_path_factory.mktemp("failures"))
-    space.copy.settings |= {"warm_up_images": 0, "time_limit_s": 120.0}
+    space.copy.settings |= {"warm_up_examples": 0, "time_limit_s": 120.0}
     yield space
     for pid in processes(space.root):
         os.kill(

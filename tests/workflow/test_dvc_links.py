@@ -21,7 +21,7 @@ KINDS = ["copy", "symlink", "hardlink", "reflink,copy"]
 def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Trained once and committed."""
     space = new_workspace(tmp_path_factory.mktemp("links"))
-    space.copy.settings["warm_up_images"] = 0
+    space.copy.settings["warm_up_examples"] = 0
     assert space.repro() == 2
     space.commit()
     return space

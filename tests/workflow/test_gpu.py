@@ -82,7 +82,7 @@ def site(tmp_path: Path) -> Site:
     copy.settings |= {
         "engines": copy.settings["engines"][:1],
         "repetitions": 1,
-        "warm_up_images": 0,
+        "warm_up_examples": 0,
     }
     copy.variables = {"LD_LIBRARY_PATH": str(driver)}
     return Site(copy, answers)

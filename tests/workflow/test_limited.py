@@ -1,4 +1,4 @@
-"""An arm that trains on the first images only, through the real pipeline: trained, indexed, judged, shown."""
+"""An arm that trains on the first examples only, through the pipeline: trained, indexed, judged, shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from working_copy import WorkingCopy
 
 RESULTS = Path("results/native")
-# One step an epoch of 80 images; a fake engine takes as long for any number of them.
+# One step an epoch of 80 examples; a fake engine takes as long for any number of them.
 ARM = {"name": "part", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": 32}
 
 
@@ -33,23 +33,23 @@ def test_a_limited_arm_is_trained_extrapolated_and_named(copy: WorkingCopy) -> N
     copy.call("--cores", "2", str(RESULTS / "report.html"))
     index = json.loads((copy.root / RESULTS / "index.json").read_text())
     assert [engine["train_limit"] for engine in index["engines"]] == [None, None, 32]
-    assert index["datasets"][0]["train_images"] == 80
+    assert index["datasets"][0]["train_examples"] == 80
     trained = {}
     for run in index["runs"]:
         events = (copy.root / run["path"] / "events.jsonl").read_text().splitlines()
         loaded = next(event for event in map(json.loads, events) if event["event"] == "load_end")
-        trained[run["engine"], run["repetition"]] = loaded["train_images"]
+        trained[run["engine"], run["repetition"]] = loaded["train_examples"]
     assert trained == {
         (e, r): 32 if e == "part" else 80 for e in ("fake_a", "fake_b", "part") for r in (1, 2)
     }
 
     ours, published = rows(copy, "verdicts", claim="X1")
     assert float(ours["estimate"]) > 1 and (ours["n_a"], ours["n_b"]) == ("2", "2")
-    assert ours["reason"].endswith("part extrapolated from 32 of 80 images")
+    assert ours["reason"].endswith("part extrapolated from 32 of 80 examples")
     # Between two samples nothing passes on the thesis's clock, and a fake training takes no time.
-    assert "part extrapolated from 32 of 80 images" in published["reason"]
+    assert "part extrapolated from 32 of 80 examples" in published["reason"]
     assert {row["reason"] for row in rows(copy, "time_ratio", engine="part")} == {
-        "trained on 32 images only"
+        "trained on 32 examples only"
     }
     assert float(rows(copy, "training_time", engine="part", measure="training_s")[0]["median"]) < 1
-    assert "Fake (part), 32 images" in (copy.root / RESULTS / "report.html").read_text()
+    assert "Fake (part), 32 examples" in (copy.root / RESULTS / "report.html").read_text()

@@ -74,7 +74,7 @@ def training_script(copy: WorkingCopy) -> int:
 def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_on(
     copy: WorkingCopy,
 ) -> None:
-    copy.settings["warm_up_images"] = 0
+    copy.settings["warm_up_examples"] = 0
     (copy.root / "fake_mode").write_text("hold")
     call = begun(copy, TABLE)
     assert wait_until(lambda: copy.trainings() > 0, 60)
@@ -105,7 +105,7 @@ def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_
 @pytest.mark.slow
 def test_what_a_killed_invocation_trained_is_a_lost_attempt(copy: WorkingCopy) -> None:
     """A mark cannot tell who ended its process: the caller, the kernel or a power cut."""
-    copy.settings |= {"warm_up_images": 0, "repetitions": 1}
+    copy.settings |= {"warm_up_examples": 0, "repetitions": 1}
     (copy.root / "fake_mode").write_text("hold")
     call = begun(copy)
     assert wait_until(lambda: copy.trainings() > 0, 60)

@@ -38,7 +38,7 @@ def say(copy: WorkingCopy, *arguments: str, ok: bool = True) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     """Everything is drawn of one run of each of two engines."""
     copy = fresh_copy(tmp_path_factory.mktemp("missing") / "work")
-    copy.settings |= {"repetitions": 1, "warm_up_images": 0}
+    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
     say(copy)
     assert copy.trainings() == 2
     return copy
@@ -235,7 +235,7 @@ def linked(copy: WorkingCopy, name: str, to: Path) -> None:
 def test_results_may_be_links_at_any_depth(tmp_path: Path) -> None:
     """First nothing is trained again; then all of it is, through links, to other bytes of the same names."""
     copy, disk = fresh_copy(tmp_path / "work"), tmp_path / "disk"
-    copy.settings |= {"repetitions": 1, "warm_up_images": 0}
+    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
     say(copy)
     before, run = drawn(copy), run_of(copy).relative_to(copy.root)
     assert copy.trainings() == 2
@@ -272,7 +272,7 @@ def test_runs_and_attempts_on_two_disks(tmp_path: Path) -> None:
         pytest.skip(f"no second file system: {error}")
     try:
         copy = fresh_copy(tmp_path / "work")
-        copy.settings |= {"repetitions": 1, "warm_up_images": 0}
+        copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
         (copy.root / "results/runs").symlink_to(other)
         say(copy)
         assert copy.trainings() == 2 and len(list(other.glob("*/*/*/*/r1/manifest.json"))) == 2
@@ -322,7 +322,7 @@ def test_a_table_that_goes_missing_during_the_call_is_missed(made: WorkingCopy) 
 def test_read_only_links_into_a_cache_are_replaced_for_an_ordinary_user(tmp_path: Path) -> None:
     """As DVC lays out files with `hardlink`; Snakemake refuses to replace a read-only output."""
     copy, cache = fresh_copy(tmp_path / "work"), tmp_path / "cache"
-    copy.settings |= {"repetitions": 1, "warm_up_images": 0}
+    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
     say(copy)
     before = drawn(copy)
     for name in before:
@@ -353,7 +353,7 @@ def test_read_only_links_into_a_cache_are_replaced_for_an_ordinary_user(tmp_path
 @pytest.mark.slow
 def test_figures_of_an_engine_that_is_not_wanted_any_more_go(tmp_path: Path) -> None:
     copy = fresh_copy(tmp_path)
-    copy.settings |= {"repetitions": 1, "warm_up_images": 0}
+    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
     say(copy)
     first = drawn(copy)
     copy.settings["engines"] = copy.settings["engines"][:1]
@@ -366,7 +366,7 @@ def test_figures_of_an_engine_that_is_not_wanted_any_more_go(tmp_path: Path) -> 
 def test_what_is_missing_of_a_sweep_is_made_again(tmp_path: Path) -> None:
     """Of one part, and of what sets the parts beside each other."""
     copy = fresh_copy(tmp_path)
-    copy.settings |= {"repetitions": 1, "warm_up_images": 0, "epochs": [2, 3]}
+    copy.settings |= {"repetitions": 1, "warm_up_examples": 0, "epochs": [2, 3]}
     say(copy)
     before = drawn(copy)
     assert copy.trainings() == 4 and NOTHING in say(copy)

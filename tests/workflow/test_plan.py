@@ -41,7 +41,7 @@ def keys(plan: Plan) -> dict[tuple[str, str], str]:
         {"threads": 1},
         {"linger_s": 1.0},
         {"sampling_rate_hz": 20.0},
-        {"warm_up_images": 0},
+        {"warm_up_examples": 0},
     ],
 )
 def test_a_parameter_that_reaches_the_engine_changes_every_key(
@@ -348,7 +348,7 @@ def test_the_plan_says_how_each_engine_waits(copy: WorkingCopy) -> None:
 
 
 def limited(copy: WorkingCopy, limit: int | None) -> dict[str, Any]:
-    """The engines of the copy, and an arm that trains on so many images."""
+    """The engines of the copy, and an arm that trains on so many examples."""
     arm = {"name": "arm", "folder": "tests/fake_engine", "arm_of": "fake_a", "train_limit": limit}
     return {"engines": [*copy.settings["engines"], arm]}
 
@@ -366,7 +366,7 @@ def test_a_train_limit_is_in_the_key_of_its_arm_and_in_no_other(copy: WorkingCop
 def test_the_plan_says_how_much_there_is_and_how_much_is_trained(copy: WorkingCopy) -> None:
     content = plan_of(copy, **limited(copy, 32)).content()
     assert [engine["train_limit"] for engine in content["engines"]] == [None, None, 32]
-    assert [dataset["train_images"] for dataset in content["datasets"]] == [80]
+    assert [dataset["train_examples"] for dataset in content["datasets"]] == [80]
 
 
 def test_a_train_limit_without_one_step_is_refused(copy: WorkingCopy) -> None:

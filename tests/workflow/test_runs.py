@@ -134,7 +134,7 @@ def test_warm_up_comes_first_once_per_engine_and_is_not_counted(
     ]
     warm_ups = [record["warm_up"] for record in records if record["warm_up"]]
     assert len(runs) == 6 and len(warm_ups) == 2
-    assert all(warm_up["images"] == 32 and warm_up["wall_s"] > 0 for warm_up in warm_ups)
+    assert all(warm_up["examples"] == 32 and warm_up["wall_s"] > 0 for warm_up in warm_ups)
 
 
 def test_a_run_folder_is_whole(called: Called) -> None:
@@ -209,7 +209,7 @@ def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: Work
     copy.settings |= {
         "repetitions": 1,
         "engines": copy.settings["engines"][:1],
-        "warm_up_images": 0,
+        "warm_up_examples": 0,
     }
     (copy.root / "fake_mode").write_text("crash")
     done = copy.call("--cores", "2", "all", ok=False)
@@ -247,7 +247,7 @@ def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: Work
 @pytest.mark.slow
 def test_a_killed_pipeline_leaves_no_training_behind(copy: WorkingCopy) -> None:
     (copy.root / "fake_mode").write_text("hang")
-    copy.settings["warm_up_images"] = 0
+    copy.settings["warm_up_examples"] = 0
     (copy.root / "settings.yaml").write_text(yaml.safe_dump(copy.settings))
     command = [sys.executable, "-m", "snakemake", "--configfile", "settings.yaml", "--cores", "2"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -281,7 +281,7 @@ def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingC
     copy.settings |= {
         "repetitions": 1,
         "engines": copy.settings["engines"][:1],
-        "warm_up_images": 0,
+        "warm_up_examples": 0,
     }
     made = copy.calibrated()
     made.unlink()
@@ -303,7 +303,7 @@ def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(
     copy.settings |= {
         "repetitions": 1,
         "engines": copy.settings["engines"][:1],
-        "warm_up_images": 0,
+        "warm_up_examples": 0,
     }
     loads = copy.root / "src/evenground/sidecar/calibration/loads.py"
     future = "from __future__ import annotations\n"

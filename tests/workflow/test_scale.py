@@ -35,9 +35,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config"):
         (copy.root / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, copy.root / name)
-    registry = {"tiny": TINY, "small": {**TINY, "title": "Small", "train_images": 60}}
+    registry = {"tiny": TINY, "small": {**TINY, "title": "Small", "train_examples": 60}}
     copy.settings |= {"datasets": ["tiny", "small"], "registry": registry, "deployment": "native"}
-    copy.settings |= {"repetitions": 1, "warm_up_images": 0}
+    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
     repro(copy, git=True)
     return copy
 

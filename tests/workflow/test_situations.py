@@ -348,7 +348,7 @@ def test_links_to_paths_with_a_comma_or_a_colon(copy: WorkingCopy) -> None:
 def test_an_unpacked_image_is_kept_and_without_a_warm_up_the_run_is_a_finding(
     copy: WorkingCopy,
 ) -> None:
-    copy.settings["warm_up_images"] = 0
+    copy.settings["warm_up_examples"] = 0
     copy.variables |= {
         "APPTAINER_UNSQUASH": "1",
         "APPTAINER_DISABLE_CACHE": "1",

@@ -112,7 +112,7 @@ def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy
         ({"registry": {"tiny": SMALL}}, r"pictures of 9x32 pixels are too small for network 'cnn'"),
         (
             {"batch_size": [8, 100]},
-            r"'tiny' has 80 training images, less than one batch .*batch_size is 100",
+            r"'tiny' has 80 training examples, less than one batch .*batch_size is 100",
         ),
         (
             {"machine": ["here", "cray-2"]},
@@ -183,10 +183,10 @@ def test_two_kinds_of_one_class_are_one_part(copy: WorkingCopy) -> None:
 
 
 def test_one_warm_up_for_each_engine_of_a_call_however_many_parts(copy: WorkingCopy) -> None:
-    study = study_of(copy, batch_size=[8, 16], warm_up_images=32)
+    study = study_of(copy, batch_size=[8, 16], warm_up_examples=32)
     first = {study.by_place[place][1].engine: place for place in reversed(study.by_place)}
     assert study.warm_ups == frozenset(first.values()) and len(study.warm_ups) == 2
-    assert study_of(copy, warm_up_images=0).warm_ups == frozenset()
+    assert study_of(copy, warm_up_examples=0).warm_ups == frozenset()
 
 
 @pytest.mark.parametrize("where", ["container", "cluster"])

@@ -43,7 +43,7 @@ def as_of(copy: WorkingCopy, machine: str) -> None:
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     copy = fresh_copy(tmp_path_factory.mktemp("sweep") / "work")
-    copy.settings |= {"warm_up_images": 0}
+    copy.settings |= {"warm_up_examples": 0}
     copy.calibrated()
     return copy
 
@@ -99,7 +99,7 @@ class TestASweep:
 @pytest.mark.slow
 def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
     """Runs of another class were copied here: each class has its tables, and both stand beside each other."""
-    copy.settings |= {"warm_up_images": 0}
+    copy.settings |= {"warm_up_examples": 0}
     copy.calibrated()
     copy.call("--cores", "2")
     copy.trainings()
@@ -124,7 +124,7 @@ def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
 
 @pytest.mark.slow
 def test_a_part_that_fails_fails_the_call_after_all_was_drawn(copy: WorkingCopy) -> None:
-    copy.settings |= {"warm_up_images": 0, "batch_size": [4]}
+    copy.settings |= {"warm_up_examples": 0, "batch_size": [4]}
     copy.calibrated()
     copy.call("--cores", "2")
     copy.settings["batch_size"] = [4, 8]

@@ -33,9 +33,12 @@ def train(
             state = step(state, data.images[rows], data.labels[rows])
             if epoch == 1 and batch == 0:
                 events.emit("first_batch_end", epoch=1, loss=float(state.loss_sum))
-        loss, accuracy = float(state.loss_sum) / batches, int(state.hits) / (batches * batch_size)
+        loss, accuracy = (
+            float(state.loss_sum) / batches,
+            int(state.correct) / (batches * batch_size),
+        )
         events.emit(
-            "epoch_end", epoch=epoch, loss=loss, accuracy=accuracy, images=batches * batch_size
+            "epoch_end", epoch=epoch, loss=loss, accuracy=accuracy, examples=batches * batch_size
         )
     return state
 
@@ -43,11 +46,11 @@ def train(
 def evaluate(
     network: Network, state: State, data: protocol.Split, batch_size: int, events: protocol.Events
 ) -> None:
-    """Count the hits on all test images in inference mode."""
+    """Count the correct answers on all test examples in inference mode."""
     events.emit("evaluate_start")
     found = predict(network, state, data.images, batch_size).argmax(axis=1)
-    hits, images = int((found == data.labels).sum()), len(found)
-    events.emit("evaluate_end", accuracy=hits / images, hits=hits, images=images)
+    correct, examples = int((found == data.labels).sum()), len(found)
+    events.emit("evaluate_end", accuracy=correct / examples, correct=correct, examples=examples)
 
 
 def main() -> None:
@@ -58,7 +61,9 @@ def main() -> None:
     events.emit("load_start")
     limits = (args.train_limit, args.test_limit)
     data = protocol.load_dataset(args.dataset, args.network, args.batch_size, *limits)
-    events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
+    events.emit(
+        "load_end", train_examples=len(data.train.images), test_examples=len(data.test.images)
+    )
 
     network = Network(args.network, data.shape, data.classes, convolution=device.convolution(args))
     step = make_step(network, args.learning_rate)

@@ -25,7 +25,7 @@ class State(NamedTuple):
     step: jax.Array  # int32, steps done
     dropout_key: jax.Array
     loss_sum: jax.Array  # of the epoch so far
-    hits: jax.Array  # int32, of the epoch so far
+    correct: jax.Array  # int32, of the epoch so far
 
 
 def new_state(parameters: HostArrays, statistics: HostArrays, seed: int) -> State:
@@ -41,8 +41,8 @@ def new_state(parameters: HostArrays, statistics: HostArrays, seed: int) -> Stat
 
 def new_epoch(state: State) -> State:
     """`state` with nothing summed yet."""
-    loss_sum, hits = NO_TOTALS
-    return state._replace(loss_sum=loss_sum, hits=hits)
+    loss_sum, correct = NO_TOTALS
+    return state._replace(loss_sum=loss_sum, correct=correct)
 
 
 def adam(
@@ -77,7 +77,7 @@ def make_step(network: Network, learning_rate: float, adam_epsilon: float = 1e-7
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, images: jax.Array, labels: jax.Array) -> State:
-        (loss, (statistics, hits)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(
+        (loss, (statistics, correct)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(
             state.parameters, state, images, labels
         )
         parameters, momentum, velocity = adam(state, gradients, learning_rate, adam_epsilon)
@@ -89,7 +89,7 @@ def make_step(network: Network, learning_rate: float, adam_epsilon: float = 1e-7
             state.step + 1,
             state.dropout_key,
             state.loss_sum + loss,
-            state.hits + hits,
+            state.correct + correct,
         )
 
     return step

@@ -33,8 +33,8 @@ def main() -> None:
     given = protocol.parity_arguments(OPTIONS)
     through = feed.chosen(given.options)
     device.configure(given)
-    images = given.steps * given.batch_size
-    data = protocol.load_dataset(given.dataset, given.network, given.batch_size, images)
+    examples = given.steps * given.batch_size
+    data = protocol.load_dataset(given.dataset, given.network, given.batch_size, examples)
     model = network.build(
         given.network, data.shape, data.classes, 0.0, given.options["batch_norm_momentum"]
     )

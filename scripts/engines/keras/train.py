@@ -31,9 +31,9 @@ class ReportEpochs(keras.callbacks.Callback):
     # Without it Keras would wait for every step's metrics before it starts the next step.
     async_safe = True
 
-    def __init__(self, events: protocol.Events, images: int, steps_per_execution: int) -> None:
+    def __init__(self, events: protocol.Events, examples: int, steps_per_execution: int) -> None:
         super().__init__()
-        self.events, self.images, self.steps_per_execution = events, images, steps_per_execution
+        self.events, self.examples, self.steps_per_execution = events, examples, steps_per_execution
         self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -47,7 +47,7 @@ class ReportEpochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
         self.events.emit(
-            "epoch_end", epoch=self.epoch, loss=loss, accuracy=accuracy, images=self.images
+            "epoch_end", epoch=self.epoch, loss=loss, accuracy=accuracy, examples=self.examples
         )
 
 
@@ -55,8 +55,8 @@ def train(
     model: keras.Model, data: protocol.Dataset, args: Namespace, events: protocol.Events
 ) -> None:
     """All epochs, between the events `train_start` and `train_end`."""
-    images = len(data.train.images) - len(data.train.images) % args.batch_size
-    report = ReportEpochs(events, images, args.options["steps_per_execution"])
+    examples = len(data.train.images) - len(data.train.images) % args.batch_size
+    report = ReportEpochs(events, examples, args.options["steps_per_execution"])
     events.emit(
         "train_start",
         seed=args.seed,
@@ -81,11 +81,11 @@ def train(
 def evaluate(
     model: keras.Model, data: protocol.Dataset, args: Namespace, events: protocol.Events
 ) -> None:
-    """Count the hits on all test images in inference mode."""
+    """Count the correct answers on all test examples in inference mode."""
     events.emit("evaluate_start")
     logits = network.predict(model, data.test.images, args.batch_size, args.options["feed"])
-    hits, images = int(np.sum(logits.argmax(axis=1) == data.test.labels)), len(logits)
-    events.emit("evaluate_end", accuracy=hits / images, hits=hits, images=images)
+    correct, examples = int(np.sum(logits.argmax(axis=1) == data.test.labels)), len(logits)
+    events.emit("evaluate_end", accuracy=correct / examples, correct=correct, examples=examples)
 
 
 def main() -> None:
@@ -104,7 +104,9 @@ def main() -> None:
     events.emit("load_start")
     limits = (args.train_limit, args.test_limit)
     data = protocol.load_dataset(args.dataset, args.network, args.batch_size, *limits)
-    events.emit("load_end", train_images=len(data.train.images), test_images=len(data.test.images))
+    events.emit(
+        "load_end", train_examples=len(data.train.images), test_examples=len(data.test.images)
+    )
 
     published = args.options["as_published"]
     model = network.build(args.network, data.shape, data.classes, as_published=published)

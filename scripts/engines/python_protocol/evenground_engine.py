@@ -62,10 +62,10 @@ def training_arguments(
     )
     parser.add_argument("--events", type=Path, required=True, help="JSON lines are appended to it")
     parser.add_argument(
-        "--train-limit", type=_count, default=None, help="train on the first N images only"
+        "--train-limit", type=_count, default=None, help="train on the first N examples only"
     )
     parser.add_argument(
-        "--test-limit", type=_count, default=None, help="judge the first N test images only"
+        "--test-limit", type=_count, default=None, help="judge the first N test examples only"
     )
     return _with_options(parser.parse_args(argv), options)
 

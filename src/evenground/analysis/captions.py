@@ -73,10 +73,10 @@ _NOTES = {
         "Of the whole card, as median, smallest and largest over the runs. `energy_j`: joules from start to "
         "end of training, by the card's own counter. `baseline_w`: watts that it drew before the launch "
         "(`baseline_from`: by the counter, or the driver's reading). `net_j`: energy less that power for as "
-        "long as the training took. `j_per_image`, `net_j_per_image`: each over the images trained on."
+        "long as the training took. `j_per_example`, `net_j_per_example`: each over the examples trained on."
     ),
     "accuracy": (
-        "`test_accuracy`: share of test images recognised, after training. `final_train_loss`: mean loss"
+        "`test_accuracy`: share of test examples recognised, after training. `final_train_loss`: mean loss"
         " over the steps of the last epoch."
     ),
     "memory_after": (
@@ -201,11 +201,13 @@ def _flagged(findings: pd.DataFrame) -> str:
 
 
 def _limited(index: Index) -> str:
-    """Which engines trained on the first images only."""
+    """Which engines trained on the first examples only."""
     words = [
-        f"`{e.name}` ({e.train_limit:,} images)" for e in index.engines if e.train_limit is not None
+        f"`{e.name}` ({e.train_limit:,} examples)"
+        for e in index.engines
+        if e.train_limit is not None
     ]
-    told = "trained on the first images of a dataset only; nothing in this table is extrapolated"
+    told = "trained on the first examples of a dataset only; nothing in this table is extrapolated"
     return f"\n\n**Not the whole work:** {', '.join(words)} {told}." if words else ""
 
 

@@ -117,7 +117,7 @@ def steps(events: Moments, batch_size: Any) -> float:
     """Steps of training over all epochs; NaN where the index names no batch size."""
     if not isinstance(batch_size, int) or batch_size < 1:
         return np.nan
-    return float(sum(epoch.images // batch_size for epoch in events.epochs))
+    return float(sum(epoch.examples // batch_size for epoch in events.epochs))
 
 
 def _sampling(samples: Samples) -> dict[str, object]:

@@ -33,7 +33,7 @@ def differences(a: Index, b: Index) -> pd.DataFrame:
 def other_work(found: pd.DataFrame) -> list[str]:
     """Those of the differences that make it other work, in words."""
     rows = found[
-        found["what"].isin(WORK) | found["what"].str.startswith(("data of ", "images of "))
+        found["what"].isin(WORK) | found["what"].str.startswith(("data of ", "examples of "))
     ]
     return [f"{row['what']} {row['in_a']} against {row['in_b']}" for row in rows.to_dict("records")]
 
@@ -41,7 +41,7 @@ def other_work(found: pd.DataFrame) -> list[str]:
 def _limits(index: Index, engines: set[str]) -> dict[str, str]:
     """How much of their datasets these engines trained on."""
     return {
-        f"images of {engine.name}": "all"
+        f"examples of {engine.name}": "all"
         if engine.train_limit is None
         else f"first {engine.train_limit:,}"
         for engine in index.engines

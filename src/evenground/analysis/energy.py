@@ -15,7 +15,7 @@ from evenground.records.times import Process
 
 COUNTER = "gpu_energy_j"
 ENERGY, NET = "gpu_energy_j", "gpu_net_energy_j"
-COLUMNS = (ENERGY, "baseline_w", "baseline_from", NET, "images", "energy_reason")
+COLUMNS = (ENERGY, "baseline_w", "baseline_from", NET, "examples", "energy_reason")
 # Column of the table -> that of a run.
 MEASURES = {"energy_j": ENERGY, "baseline_w": "baseline_w", "net_j": NET}
 ON_PROCESSOR = "the training computed on the processor"
@@ -28,7 +28,7 @@ NO_RUN = "no finished run"
 def energy_row(run: Run, samples: Samples) -> dict[str, object]:
     """What one training took, in joules, named as in COLUMNS; NaN beside its reason where it is not known.
 
-    `baseline_w`: what the card drew before the launch, in watts; `images`: trained on, over all epochs.
+    `baseline_w`: what the card drew before the launch, in watts; `examples`: trained on, over all epochs.
     """
     events = run.events
     energy_j, reason = _of_counter(run, samples)
@@ -40,7 +40,7 @@ def energy_row(run: Run, samples: Samples) -> dict[str, object]:
         "baseline_w": baseline_w if known else np.nan,
         "baseline_from": source if known else "",
         NET: energy_j - baseline_w * training_s,
-        "images": sum(epoch.images for epoch in events.epochs),
+        "examples": sum(epoch.examples for epoch in events.epochs),
         "energy_reason": reason or why,
     }
 
@@ -91,8 +91,8 @@ def energy_table(index: Index, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.D
         row["baseline_from"] = " and ".join(
             sorted({str(one) for one in mine["baseline_from"] if one})
         )
-        for name, column in (("j_per_image", ENERGY), ("net_j_per_image", NET)):
-            row |= spread(name, mine[column] / mine["images"])
+        for name, column in (("j_per_example", ENERGY), ("net_j_per_example", NET)):
+            row |= spread(name, mine[column] / mine["examples"])
         rows.append({**row, "reason": _reasons(mine)})
     return pd.DataFrame(rows)
 

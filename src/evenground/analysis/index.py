@@ -79,7 +79,7 @@ class Report:
 class Engine:
     """One engine; `colour` is #rrggbb; `arm_of` names what it varies.
 
-    `train_limit`: how many of the first images it trained on; None for all, and in indexes from before.
+    `train_limit`: how many of the first examples it trained on; None for all, and in indexes from before.
     `options`: those that are not its folder's defaults; in indexes from before none is known.
     `environment` is what its lock is called: `envs/NAME.txt` below the folder that holds `results/`.
     `wait_policy`: how its runtime's threads wait for work; None where that is not recorded.
@@ -108,25 +108,25 @@ class Absent:
 class Dataset:
     """One dataset; `prepared` is its prepared folder, relative to the folder that holds `results/`.
 
-    `train_images`: how many it has for training; None in indexes from before that was written.
+    `train_examples`: how many it has for training; None in indexes from before that was written.
     """
 
     name: Name
     title: Words
     network: Words
     prepared: Inside | None = None
-    train_images: Amount | None = None
+    train_examples: Amount | None = None
 
     def sample(self, engine: Engine) -> int | None:
-        """How many of its first images an engine trained on; None where those are all."""
+        """How many of its first examples an engine trained on; None where those are all."""
         limit = engine.train_limit
-        return None if limit is None or limit >= (self.train_images or math.inf) else limit
+        return None if limit is None or limit >= (self.train_examples or math.inf) else limit
 
     def unlike(self, first: Engine, second: Engine) -> str:
         """Why the trainings of two engines are not the same work; empty where they are."""
         samples = [self.sample(engine) for engine in (first, second)]
         limit = samples[1] or samples[0]
-        return "" if samples[0] == samples[1] else f"trained on {limit:,} images only"
+        return "" if samples[0] == samples[1] else f"trained on {limit:,} examples only"
 
 
 @dataclass(frozen=True)

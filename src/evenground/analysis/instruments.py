@@ -119,7 +119,7 @@ class Trace:
     since_boot: Mapping[str, SinceBoot] = field(default_factory=dict)
     """Resources whose value is a mean since the start of the machine."""
     sample: Sample | None = None
-    """Where the training was one on the first images only."""
+    """Where the training was one on the first examples only."""
     counted: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
     """Times and values of the samples (M,) of a resource, where rows repeat them: each once."""
     remarks: Mapping[str, str] = field(default_factory=dict)

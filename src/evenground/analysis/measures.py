@@ -36,7 +36,7 @@ class UnknownError(Exception):
 def training_s(trace: Trace, resource: str) -> float:
     """Seconds from the start of training to its end, compilation inside, without what is left out.
 
-    Of a training on the first images only, those of one on all of them: `Sample.whole_s`.
+    Of a training on the first examples only, those of one on all of them: `Sample.whole_s`.
     """
     if not trace.t_s.size:
         raise UnknownError(NO_SAMPLE)
@@ -129,7 +129,7 @@ TIMES = ("training_s",)
 def take(measure: str, trace: Trace, resource: str) -> tuple[float, str]:
     """A measure of one run, or NaN and why it has none.
 
-    Of a training on the first images only there is none but its time.
+    Of a training on the first examples only there is none but its time.
     """
     if trace.sample is not None and measure not in TIMES:
         why = f"'{measure}' of the whole is not known from that"

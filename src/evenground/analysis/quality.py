@@ -250,7 +250,7 @@ GATES = (
 
 @dataclass(frozen=True)
 class Band:
-    """Test accuracy to expect of the full protocol: at least 3 epochs of all images in batches of 32.
+    """Test accuracy to expect of the full protocol: at least 3 epochs of all examples in batches of 32.
 
     `high` holds for exactly three epochs, as more may reach more.
     """
@@ -261,9 +261,9 @@ class Band:
 
 
 # By dataset and network; everything else has none. MNIST: ten recorded runs of two engines: 0.965 to 0.968.
-# CIFAR-10: three runs of 4,680 steps on 10,000 of its images: 0.51 to 0.55, and more images make it no less.
+# CIFAR-10: three runs of 4,680 steps on 10,000 of its examples: 0.51 to 0.55, and more make it no less.
 # A shorter training has none: at momentum 0.99 the moving statistics of the CNN's batch norm trail some
-# hundred steps behind the weights, and after 936 steps (those images, three epochs) ten recorded runs of
+# hundred steps behind the weights, and after 936 steps (those examples, three epochs) ten recorded runs of
 # alike loss (1.65 to 1.75) had 0.18 to 0.44.
 BANDS = {("mnist", "mlp"): Band(0.95, 0.98, 5625), ("cifar10", "cnn"): Band(0.40, 0.80, 4686)}
 PROTOCOL = {"batch_size": 32, "learning_rate": 0.001}

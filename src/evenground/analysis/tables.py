@@ -173,7 +173,7 @@ def time_ratio(index: Index, runs: pd.DataFrame, blocks: Blocks) -> pd.DataFrame
 
     The baseline of a pair is the engine that stands first in the configuration, of an arm its engine.
     The ratio is one of geometric means, of pairs or of independent runs as the design has it
-    (`ratios.within`). Where one of the two trained on the first images only there is none, but the reason;
+    (`ratios.within`). Where one of the two trained on the first examples only there is none, but the reason;
     where they computed on unlike devices the reason says so beside it.
     """
     columns = [

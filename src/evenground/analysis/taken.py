@@ -34,7 +34,7 @@ def measure_rows(seen: Seen, sample: Sample | None) -> Rows:
     value: as by `measures.take`, NaN beside a `reason`. without_idle: the same without the time in which the
     run computed nothing; NaN where that is not known. resolution, low_attainable, high_attainable: as by
     `exactness`. formula_error: relative standard error of the formula of a time that is extrapolated, 0 of
-    all else. `sample`: of a training on the first images only.
+    all else. `sample`: of a training on the first examples only.
     """
     rows: Rows = []
     for instrument in INSTRUMENTS:

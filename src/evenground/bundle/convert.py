@@ -1,8 +1,9 @@
-"""Recorded runs of older formats, brought to those of today. A change of a format is a function here."""
+"""Recorded runs of the format before this one, brought to it. A change of a format is a function here."""
 
 from __future__ import annotations
 
-import csv
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +13,57 @@ from evenground.files import read_json, sha256_file, write_json
 from evenground.records import versions
 
 MANIFEST = "manifest.json"
+EVENTS = "events.jsonl"
+ENVIRONMENT = "environment.json"
 FIX = "take another copy of the bundle"
+# The schema of the indexes that are converted, and what their runs and settings call otherwise.
+OLD_INDEX = 2
+NEW_NAMES = {
+    "images": "examples",
+    "hits": "correct",
+    "train_images": "train_examples",
+    "test_images": "test_examples",
+    "warm_up_images": "warm_up_examples",
+}
 
 
 def convert_results(where: Path, root: Path) -> int:
-    """Convert the index file at `where` and the runs it names below `root`; how many runs were changed.
+    """Convert the index file at `where`, the settings beside it and the runs below `root`; how many runs.
 
     Manifests and the index get the new checksums. Raises EvengroundError for what cannot be converted.
     """
     index = read_json(where)
     if not isinstance(index, dict) or not isinstance(index.get("runs"), list):
         raise EvengroundError("it is no index", str(where), FIX)
-    changed = 0
-    # The models of this version do not read files of another one: what is missing in them is found here.
+    if index.get("schema") == versions.INDEX:
+        return 0
+    _refuse_others(index.get("schema"), where)
     try:
-        for run in index["runs"]:
-            if run["path"] is None:
-                continue
-            _refuse_outside(run["path"], where)
-            folder = root / run["path"]
-            if _convert_run(folder):
-                changed += 1
-            run["manifest_sha256"] = sha256_file(folder / MANIFEST)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        converted = _convert_runs(index["runs"], where, root)
+        index["datasets"] = [_renamed(dataset) for dataset in index["datasets"]]
+        _convert_settings(where.with_name("experiment.json"))
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         what = f"a run cannot be converted: {error!r}"
         raise EvengroundError(what, str(where), FIX) from error
     index["schema"] = versions.INDEX
     write_json(where, index)
-    return changed
+    return converted
+
+
+def _refuse_others(schema: object, where: Path) -> None:
+    if schema != OLD_INDEX:
+        what = f"it has schema {schema!r}, this version of evenground converts schema {OLD_INDEX}"
+        raise EvengroundError(what, str(where), FIX)
+
+
+def _convert_runs(runs: list[dict[str, Any]], where: Path, root: Path) -> int:
+    """Convert every finished run, and give the index its manifest's new checksum; how many."""
+    finished = [run for run in runs if run["path"] is not None]
+    for run in finished:
+        _refuse_outside(run["path"], where)
+        _convert_run(root / run["path"])
+        run["manifest_sha256"] = sha256_file(root / run["path"] / MANIFEST)
+    return len(finished)
 
 
 def _refuse_outside(path: str, where: Path) -> None:
@@ -48,35 +72,42 @@ def _refuse_outside(path: str, where: Path) -> None:
         raise EvengroundError(NOT_ALLOWED, f"{path!r} in {where}", FIX)
 
 
-def _convert_run(folder: Path) -> bool:
-    """Convert one run; whether there was anything to do."""
-    header = read_json(folder / "samples.json")
-    # A run of this version may stand in an index of an older one.
-    if header["schema"] != 1:
-        return False
-    _add_monotonic_times(header, folder / "samples.csv")
-    write_json(folder / "samples.json", header)
+def _convert_run(folder: Path) -> None:
+    """Convert the events and the environment of one run, and fix its manifest."""
     manifest = read_json(folder / MANIFEST)
-    manifest["files"]["samples.json"] = sha256_file(folder / "samples.json")
+    _convert_events(folder / EVENTS)
+    manifest["files"][EVENTS] = sha256_file(folder / EVENTS)
+    # A run may lack it: `read_environment` is then empty.
+    if ENVIRONMENT in manifest["files"]:
+        _convert_environment(folder / ENVIRONMENT)
+        manifest["files"][ENVIRONMENT] = sha256_file(folder / ENVIRONMENT)
     write_json(folder / MANIFEST, manifest)
-    return True
 
 
-def _add_monotonic_times(header: dict[str, Any], samples: Path) -> None:
-    """Schema 1 to 2: launch and exit by the monotonic clock, too.
+def _convert_events(path: Path) -> None:
+    """The numbers of examples and of correct answers have other names."""
+    events = [json.loads(line) for line in path.read_bytes().splitlines()]
+    lines = [json.dumps(_renamed(event), ensure_ascii=False) + "\n" for event in events]
+    path.write_text("".join(lines), encoding="utf-8")
 
-    The first row counts its interval from the launch. The exit lies within milliseconds of the last row,
-    which has both clocks.
-    """
-    with samples.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{samples.name} has no row")
-    first = rows[0]
-    last = rows[-1]
-    summary = header["summary"]
-    # By what the clock of the day is ahead of the monotonic one.
-    offset_ns = int(last["t_unix_ns"]) - int(last["t_mono_ns"])
-    summary["launched_mono_ns"] = int(first["t_mono_ns"]) - int(first["interval_ns"])
-    summary["exited_mono_ns"] = summary["exited_unix_ns"] - offset_ns
-    header["schema"] = 2
+
+def _convert_environment(path: Path) -> None:
+    """Schema 1 to 2: the size of the warm-up, where there was one, has another name."""
+    content = read_json(path)
+    if content.get("warm_up"):
+        content["warm_up"] = _renamed(content["warm_up"])
+    content["schema"] = 2
+    write_json(path, content)
+
+
+def _convert_settings(path: Path) -> None:
+    """The settings of the experiment: the size of the warm-up, and of datasets that they define."""
+    content = _renamed(read_json(path))
+    if content.get("registry"):
+        content["registry"] = {name: _renamed(entry) for name, entry in content["registry"].items()}
+    write_json(path, content)
+
+
+def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, in the same order, under the new names; what is nested in it stays."""
+    return {NEW_NAMES.get(name, name): value for name, value in content.items()}

@@ -21,7 +21,7 @@ TOO_FEW = "fewer than two sides could judge it"
 OTHER_RULE = "judged by other rules: bound, size, tolerance or confidence are not the same"
 FIRST, LAST = ("claim", "part", "instrument"), ("agree", "kind", "demonstration", "reason")
 MAX_VERDICTS = 10_000
-SCHEMA = 2
+SCHEMA = 3
 Key = tuple[str, str, str]
 
 
@@ -64,7 +64,7 @@ class _Verdict:
 
 @dataclass(frozen=True)
 class _File:
-    schema_version: Annotated[Literal[2], Field(validation_alias="schema")]
+    schema_version: Annotated[Literal[3], Field(validation_alias="schema")]
     verdicts: Annotated[tuple[_Verdict, ...], Field(max_length=MAX_VERDICTS)]
 
 

@@ -26,7 +26,7 @@ from evenground.records.events import kind_of
 
 NO_FORMULA_ERROR = (
     "how exactly its time can be extrapolated is not known, as half of its epochs have no step after the "
-    "first one: train it for more epochs, or on more images"
+    "first one: train it for more epochs, or on more examples"
 )
 Reading = Literal["value", "without_idle"]
 """Which number of a run is taken: as measured, or with the time taken off in which it did nothing."""
@@ -239,7 +239,7 @@ class Material:
         return ""
 
     def _too_little(self, used: Mapping[Group, Sequence[Used]], measure: str) -> str:
-        """Why a training on the first images only tells nothing of one on all; empty where it does."""
+        """Why a training on the first examples only tells nothing of one on all; empty where it does."""
         for engine, sample in self._samples(used):
             why = (
                 sample.lacks
@@ -251,7 +251,7 @@ class Material:
         return ""
 
     def _samples(self, used: Mapping[Group, Sequence[Used]]) -> list[tuple[str, Sample]]:
-        """Engine and sample of every group that was trained on the first images only."""
+        """Engine and sample of every group that was trained on the first examples only."""
         firsts = [
             (self.cast.engine(role), runs[0].sample) for (role, _), runs in used.items() if runs
         ]

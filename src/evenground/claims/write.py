@@ -367,7 +367,7 @@ def _groups(of: Evidence, numbers: Mapping[str | None, int]) -> list[dict[str, A
                 "without_idle": [_plain(one.without_idle) for one in runs],
                 "resolution": _plain(of.sampled("value", (role, dataset)).resolution),
                 "repetitions_left_out": left_out,
-                "extrapolated_from_images": runs[0].sample.images
+                "extrapolated_from_examples": runs[0].sample.examples
                 if runs and runs[0].sample
                 else None,
             }

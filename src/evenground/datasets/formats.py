@@ -104,7 +104,7 @@ def read_cifar(
     """Training and test arrays out of a CIFAR binary archive (tar.gz), reading only the named `members`.
 
     Record: with `coarse` one byte 0..19 of the superclass, then one byte label, then 3,072 bytes: 1,024 red,
-    1,024 green, 1,024 blue, row by row. `counts` are the wanted images of training and test. Raises
+    1,024 green, 1,024 blue, row by row. `counts` are the wanted numbers of training and test examples. Raises
     EvengroundError if a member is missing, doubled or of another size, or a label is out of range.
     """
     record_bytes = 1 + coarse + CIFAR_CHANNELS * CIFAR_SIDE**2

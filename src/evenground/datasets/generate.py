@@ -67,14 +67,16 @@ def enlarge(images: Bytes) -> Bytes:
     )
 
 
-def stratified(labels: Bytes, test_images: int, draws: Draws) -> tuple[Ints, Ints]:
-    """Shuffled positions of training and test images; each class gives its share of `test_images` (largest
-    remainders first, ties to the lower class)."""
+def stratified(labels: Bytes, test_examples: int, draws: Draws) -> tuple[Ints, Ints]:
+    """Shuffled positions of training and test examples.
+
+    Each class gives its share of `test_examples` (largest remainders first, ties to the lower class).
+    """
     order = shuffled(len(labels), draws)
     counts = np.bincount(labels)
-    shares = counts * test_images // len(labels)
-    remainders = counts * test_images % len(labels)
-    shares[np.argsort(-remainders, kind="stable")[: test_images - int(shares.sum())]] += 1
+    shares = counts * test_examples // len(labels)
+    remainders = counts * test_examples % len(labels)
+    shares[np.argsort(-remainders, kind="stable")[: test_examples - int(shares.sum())]] += 1
     is_test = np.zeros(len(labels), np.bool_)
     for label, share in enumerate(shares):
         is_test[order[labels[order] == label][:share]] = True
@@ -97,13 +99,13 @@ def digits(entry: DatasetEntry, parameters: DigitsParameters) -> Arrays:
             f"dataset '{entry.name}', sha256 {found}",
             "use the locked environment of the workflow",
         )
-    if entry.train_images + entry.test_images != len(labels):
+    if entry.train_examples + entry.test_examples != len(labels):
         raise EvengroundError(
-            f"train_images + test_images is not {len(labels)}",
+            f"train_examples + test_examples is not {len(labels)}",
             f"dataset '{entry.name}'",
             "correct the registry entry",
         )
-    train, test = stratified(labels, entry.test_images, Draws(parameters.seed))
+    train, test = stratified(labels, entry.test_examples, Draws(parameters.seed))
     large = enlarge(images)
     return Arrays(large[train], labels[train], large[test], labels[test])
 
@@ -179,5 +181,5 @@ def draw_shapes(count: int, parameters: ShapesParameters, split: int) -> tuple[B
 
 def shapes(entry: DatasetEntry, parameters: ShapesParameters) -> Arrays:
     """Drawn shapes; training and test pictures have streams of their own, so neither size moves the other."""
-    train = draw_shapes(entry.train_images, parameters, split=0)
-    return Arrays(*train, *draw_shapes(entry.test_images, parameters, split=1))
+    train = draw_shapes(entry.train_examples, parameters, split=0)
+    return Arrays(*train, *draw_shapes(entry.test_examples, parameters, split=1))

@@ -55,8 +55,8 @@ def _idx(entry: DatasetEntry, raw: Path) -> Arrays:
     picture = (entry.width, entry.height) if entry.transposed else (entry.height, entry.width)
     halves: list[Bytes] = []
     for images, labels, count in (
-        (path["train_images"], path["train_labels"], entry.train_images),
-        (path["test_images"], path["test_labels"], entry.test_images),
+        (path["train_images"], path["train_labels"], entry.train_examples),
+        (path["test_images"], path["test_labels"], entry.test_examples),
     ):
         pictures = read_idx(images, (count, *picture))
         halves.append((pictures.transpose(0, 2, 1) if entry.transposed else pictures)[..., None])
@@ -70,7 +70,7 @@ def _cifar(entry: DatasetEntry, raw: Path) -> Arrays:
     return read_cifar(
         raw / file.name,
         (file.train_members, file.test_members),
-        (entry.train_images, entry.test_images),
+        (entry.train_examples, entry.test_examples),
         len(entry.classes),
         coarse=entry.format == "cifar100-binary",
     )
@@ -122,15 +122,15 @@ def _save(path: Path, array: Bytes) -> str:
 
 def _record(entry: DatasetEntry, checksums: dict[str, str]) -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": 2,
         "name": entry.name,
         "title": entry.title,
         "classes": list(entry.classes),
         "height": entry.height,
         "width": entry.width,
         "channels": entry.channels,
-        "train_images": entry.train_images,
-        "test_images": entry.test_images,
+        "train_examples": entry.train_examples,
+        "test_examples": entry.test_examples,
         "licence": entry.licence,
         "arrays": checksums,
     }

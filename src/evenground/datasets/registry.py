@@ -94,7 +94,7 @@ class RemoteFile(Strict):
 class DigitsParameters(Strict):
     """How the digits that scikit-learn ships become a dataset."""
 
-    seed: Seed = described("Seed of the order of the images and so of the split")
+    seed: Seed = described("Seed of the order of the examples and so of the split")
     source_sha256: Sha256 = described(
         "SHA-256 of the 8x8 images then the labels as bytes, as scikit-learn ships them"
     )
@@ -139,8 +139,8 @@ class DatasetEntry(Strict):
         "Whether the files hold each picture column by column, as EMNIST's do; format 'idx' only",
         default=False,
     )
-    train_images: int = described("Number of training pictures", "images", ge=1)
-    test_images: int = described("Number of test pictures", "images", ge=1)
+    train_examples: int = described("Number of training examples", "examples", ge=1)
+    test_examples: int = described("Number of test examples", "examples", ge=1)
     files: tuple[RemoteFile, ...] = described(
         "Files to fetch; none for a generated dataset", default=()
     )
@@ -226,8 +226,8 @@ class DatasetEntry(Strict):
                 "width",
                 "channels",
                 "classes",
-                "train_images",
-                "test_images",
+                "train_examples",
+                "test_examples",
                 "digits",
                 "shapes",
             },

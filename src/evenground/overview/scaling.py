@@ -21,7 +21,7 @@ WHERE_MEASURED = ("peak_vram_used_bytes",)
 NUMBERS = ("median", "mean", "low_95", "high_95", "geometric_mean", "cv", "min", "max")
 _NOTE = (
     "`training_s`: start of training to its end; `whole_process_s`: launch to exit, less the time it was "
-    "told to linger; `test_accuracy`: share of test images recognised. These have a mean with its 95 % "
+    "told to linger; `test_accuracy`: share of test examples recognised. These have a mean with its 95 % "
     "interval by Student's t, from two runs on, a geometric mean and the coefficient of variation (`cv`, a "
     "share). `cpu_s`: CPU seconds; `peak_rss_bytes`: peak memory of the engine's processes, the kernel's own "
     "mark where it is higher than any sample; `peak_vram_used_bytes`: that of the whole graphics card, only "

@@ -146,7 +146,7 @@ def data_bytes(entries: Iterable[tuple[DatasetEntry, Stored]]) -> int:
     for entry, stored in entries:
         if not (stored.prepared / RECORD).is_file():
             picture = entry.height * entry.width * entry.channels
-            total += (entry.train_images + entry.test_images) * picture + sum(
+            total += (entry.train_examples + entry.test_examples) * picture + sum(
                 f.bytes or 0 for f in entry.files
             )
     return total

@@ -160,7 +160,7 @@ class Planned:
 
 
 def _are_compared(a: Engine, b: Engine) -> bool:
-    """Main engines are, and an arm with its own engine, where both train on the same images."""
+    """Main engines are, and an arm with its own engine, where both train on the same examples."""
     if a.train_limit != b.train_limit:
         return False
     both_main = a.arm_of is None and b.arm_of is None

@@ -29,7 +29,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison: a network on images of `shape` (H,W,C), some steps of `batch_size` images."""
+    """One comparison: a network on images of `shape` (H,W,C), some steps of `batch_size` examples."""
 
     name: str
     network: str
@@ -80,7 +80,7 @@ TOLERANCES: Mapping[str, Mapping[str, Tolerance]] = {
 def write_dataset(case: Case, folder: Path) -> None:
     """Write a prepared dataset for `case`: blurred patterns, one per class, under noise.
 
-    Random numbers of the seed `case.seed`; the first steps * batch_size images are trained on, 64 tested.
+    Random numbers of the seed `case.seed`; the first steps * batch_size examples are trained on, 64 tested.
     """
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(case.seed)
@@ -106,15 +106,15 @@ def _description(
 ) -> dict[str, Any]:
     height, width, channels = case.shape
     return {
-        "schema": 1,
+        "schema": 2,
         "name": f"parity-{case.name}",
         "title": f"Parity test ({case.name})",
         "classes": [str(number) for number in range(CLASSES)],
         "height": height,
         "width": width,
         "channels": channels,
-        "train_images": sizes["train"],
-        "test_images": sizes["test"],
+        "train_examples": sizes["train"],
+        "test_examples": sizes["test"],
         "licence": "CC0-1.0",
         "arrays": {
             name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in arrays

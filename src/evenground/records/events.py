@@ -104,8 +104,8 @@ class LoadEnd(_Event):
     """The arrays are in memory."""
 
     event: Literal["load_end"]
-    train_images: Count
-    test_images: Count
+    train_examples: Count
+    test_examples: Count
 
 
 class TrainStart(_Event):
@@ -147,13 +147,13 @@ class FirstBatchEnd(_Event):
 
 
 class EpochEnd(_Event):
-    """An epoch is done: the mean loss of its steps, the share right in training mode, its images."""
+    """An epoch is done: the mean loss of its steps, the share correct in training mode, its examples."""
 
     event: Literal["epoch_end"]
     epoch: EpochNumber
     loss: Loss | None
     accuracy: Share
-    images: Count = Field(description="those of the full batches")
+    examples: Count = Field(description="those of the full batches")
 
 
 class TrainEnd(_Event):
@@ -163,18 +163,18 @@ class TrainEnd(_Event):
 
 
 class EvaluateStart(_Event):
-    """Before the first test image."""
+    """Before the first test example."""
 
     event: Literal["evaluate_start"]
 
 
 class EvaluateEnd(_Event):
-    """All test images are classified."""
+    """All test examples are classified."""
 
     event: Literal["evaluate_end"]
     accuracy: Share
-    hits: Annotated[int, Field(ge=0, le=MAX_COUNT)]
-    images: Count
+    correct: Annotated[int, Field(ge=0, le=MAX_COUNT)]
+    examples: Count
 
 
 class LingerEnd(_Event):
@@ -212,14 +212,14 @@ _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="ev
 
 @dataclass(frozen=True)
 class Expected:
-    """The work an engine was asked to do; None is not checked. The numbers of images are after the limits."""
+    """The work an engine was asked to do; None is not checked. Numbers of examples are after the limits."""
 
     epochs: int | None = None
     batch_size: int | None = None
     network: str | None = None
     seed: int | None = None
-    train_images: int | None = None
-    test_images: int | None = None
+    train_examples: int | None = None
+    test_examples: int | None = None
     parameters: int | None = None
     linger_s: float | None = None
     accelerator: Literal["cpu", "cuda"] | None = None
@@ -368,19 +368,19 @@ def _wrong_work(events: Sequence[Event], expected: Expected) -> Iterator[tuple[i
     """Line and description of everything that was done otherwise than asked."""
     load = next(event for event in events if isinstance(event, LoadEnd))
     start = next(event for event in events if isinstance(event, TrainStart))
-    full_batches = load.train_images - load.train_images % start.batch_size
+    full_batches = load.train_examples - load.train_examples % start.batch_size
     for line, event in enumerate(events, start=1):
         for name, value in vars(expected).items():
             done = getattr(event, name, value)
             if value is not None and done != value:
                 yield line, f"{name} is {done}, asked was {value}"
-        if isinstance(event, EpochEnd) and event.images != full_batches:
-            yield line, f"images is {event.images}, the full batches hold {full_batches}"
+        if isinstance(event, EpochEnd) and event.examples != full_batches:
+            yield line, f"examples is {event.examples}, the full batches hold {full_batches}"
         if isinstance(event, FirstBatchEnd | EpochEnd):
             loss = f"the loss at {_shown(*event.place)}"
             yield from ((line, f"{loss} {fault}") for fault in _of_loss(event.loss))
         if isinstance(event, EvaluateEnd):
-            yield from ((line, fault) for fault in _of_evaluation(event, load.test_images))
+            yield from ((line, fault) for fault in _of_evaluation(event, load.test_examples))
 
 
 def _of_loss(loss: float | None) -> Iterator[str]:
@@ -390,9 +390,9 @@ def _of_loss(loss: float | None) -> Iterator[str]:
         yield f"is {loss}, and a cross-entropy is never negative"
 
 
-def _of_evaluation(event: EvaluateEnd, test_images: int) -> Iterator[str]:
-    if event.images != test_images:
-        yield f"evaluated on {event.images} images, the test set has {test_images}"
-    share = event.hits / event.images
-    if event.hits > event.images or abs(event.accuracy - share) > ACCURACY_TOLERANCE:
-        yield f"accuracy {event.accuracy} is not {event.hits} hits of {event.images} images"
+def _of_evaluation(event: EvaluateEnd, test_examples: int) -> Iterator[str]:
+    if event.examples != test_examples:
+        yield f"evaluated on {event.examples} examples, the test set has {test_examples}"
+    share = event.correct / event.examples
+    if event.correct > event.examples or abs(event.accuracy - share) > ACCURACY_TOLERANCE:
+        yield f"accuracy {event.accuracy} is not {event.correct} correct of {event.examples} examples"

@@ -36,12 +36,12 @@ class Epoch:
     end_ns: int
     loss: float
     accuracy: float
-    images: int
+    examples: int
 
 
 @dataclass(frozen=True)
 class Moments:
-    """The moments of one run in steady nanoseconds, with the accuracy on the test images (0 to 1).
+    """The moments of one run in steady nanoseconds, with the accuracy on the test examples (0 to 1).
 
     Steady time is Unix time as the clock stood at the launch: it never jumps.
     """
@@ -167,7 +167,7 @@ def _epoch(ended: EpochEnd, at_ns: Mapping[tuple[str, int | None], int]) -> Epoc
         end_ns=at_ns["epoch_end", ended.epoch],
         loss=ended.loss,
         accuracy=ended.accuracy,
-        images=ended.images,
+        examples=ended.examples,
     )
 
 

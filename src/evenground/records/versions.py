@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evenground.errors import EvengroundError
 
-INDEX = 2
+INDEX = 3
 SAMPLES = 2
 CONVERT = "convert its bundle: ./evenground convert OLD.zip NEW.zip"
 

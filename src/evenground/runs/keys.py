@@ -90,7 +90,7 @@ def run_key(
         "seed": {"base": given.seed, "rule": "base + repetition"},
         "measurement": {
             "sampling_rate_hz": given.sampling_rate_hz,
-            "warm_up_images": given.warm_up_images,
+            "warm_up_examples": given.warm_up_examples,
         },
         "network": dataset.network,
         "dataset": code.prepared(dataset),

@@ -229,7 +229,7 @@ class Plan:
                         "name": n,
                         "title": d.title,
                         "network": d.network,
-                        "train_images": d.train_images,
+                        "train_examples": d.train_examples,
                     },
                     "prepared": self.prepared(n).as_posix(),
                 }
@@ -388,12 +388,12 @@ def _refuse_no_gpu_of_its_own(plan: Plan) -> None:
 
 
 def _refuse_no_step(plan: Plan) -> None:
-    """Of fewer images than a batch not one step is made."""
+    """Of fewer examples than a batch not one step is made."""
     batch_size = plan.experiment.batch_size
     for dataset in plan.datasets.values():
-        if dataset.train_images < batch_size:
+        if dataset.train_examples < batch_size:
             raise EvengroundError(
-                f"'{dataset.name}' has {dataset.train_images:,} training images, less than one batch",
+                f"'{dataset.name}' has {dataset.train_examples:,} training examples, less than one batch",
                 f"batch_size is {batch_size:,}",
                 "give a smaller batch_size: a short last batch is dropped",
             )

@@ -21,7 +21,7 @@ def environment_record(
     """What is known before a training starts; a value that is not known is None."""
     libraries = installed(python) if python else {}
     return {
-        "schema": 1,
+        "schema": 2,
         "machine": {"class": machine.name, "description": machine.description},
         "cpu_model": machine.cpu_model,
         "cores": machine.cores,

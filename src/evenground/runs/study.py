@@ -107,7 +107,7 @@ class Study:
     @property
     def warm_ups(self) -> frozenset[Path]:
         """Places of the runs that have a warm-up before them."""
-        return self._cold if self.first.experiment.warm_up_images else frozenset()
+        return self._cold if self.first.experiment.warm_up_examples else frozenset()
 
     @property
     def cold_starts(self) -> frozenset[Path]:

@@ -211,19 +211,19 @@ def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
     folder = training.folder / "warm_up"
     folder.mkdir()
     whole = training.work(folder)
-    images = _warm_up_images(training.plan.experiment.warm_up_images, whole)
-    work = replace(whole, epochs=1, linger_s=0.0, train_limit=images)
+    examples = _warm_up_examples(training.plan.experiment.warm_up_examples, whole)
+    work = replace(whole, epochs=1, linger_s=0.0, train_limit=examples)
     if training.plan.engine(training.run.engine).file.test_limit:
-        work = replace(work, test_limit=images)
+        work = replace(work, test_limit=examples)
     started_s = time.monotonic()
     outcome = make_attempt(training, work, folder, home)
     if outcome.reason:
         outcome = Outcome(outcome.reason, f"in the warm-up: {outcome.detail}")
-    return outcome, {"images": images, "wall_s": time.monotonic() - started_s}
+    return outcome, {"examples": examples, "wall_s": time.monotonic() - started_s}
 
 
-def _warm_up_images(asked: int, whole: Work) -> int:
-    """How many images to train, and to judge where the engine can: never less than one batch.
+def _warm_up_examples(asked: int, whole: Work) -> int:
+    """How many examples to train, and to judge where the engine can: never less than one batch.
 
     Where a sample is trained, a step takes long; one step reads and compiles all that a training does.
     """
@@ -296,14 +296,14 @@ def _run_beside_sidecar(
 
 def _judge_events(training: Training, work: Work) -> Outcome:
     dataset = read_json(training.plan.root / work.dataset / "dataset.json")
-    train_images, test_images = dataset["train_images"], dataset["test_images"]
+    train_examples, test_examples = dataset["train_examples"], dataset["test_examples"]
     expected = Expected(
         epochs=work.epochs,
         batch_size=work.batch_size,
         network=work.network,
         seed=work.seed,
-        train_images=min(train_images, work.train_limit or train_images),
-        test_images=min(test_images, work.test_limit or test_images),
+        train_examples=min(train_examples, work.train_limit or train_examples),
+        test_examples=min(test_examples, work.test_limit or test_examples),
         linger_s=work.linger_s,
         accelerator=training.accelerator,
     )

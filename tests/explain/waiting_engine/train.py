@@ -20,7 +20,7 @@ for name in ("epochs", "batch-size", "seed", "train-limit", "test-limit"):
 parser.add_argument("--option", action="append", default=[])
 args = parser.parse_args()
 described = json.loads((Path(args.dataset) / "dataset.json").read_text())
-images = described["train_images"]
+examples = described["train_examples"]
 
 
 def emit(event: str, **fields: object) -> None:
@@ -59,7 +59,7 @@ if "undumpable=true" in args.option:
 emit("start", engine="waiting", versions={}, device="cpu", options={})
 emit("load_start")
 time.sleep(0.5)  # py-spy begins meanwhile
-emit("load_end", train_images=images, test_images=described["test_images"])
+emit("load_end", train_examples=examples, test_examples=described["test_examples"])
 work = {
     "seed": args.seed,
     "epochs": args.epochs,
@@ -74,19 +74,19 @@ for epoch in range(1, args.epochs + 1):
         emit("first_batch_end", epoch=1, loss=2.3)
         wait_inside()
         compute()
-    trained = images - images % args.batch_size
-    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, images=trained)
+    trained = examples - examples % args.batch_size
+    emit("epoch_end", epoch=epoch, loss=2.0 / epoch, accuracy=0.5, examples=trained)
     if epoch < args.epochs:
         wait_between()
 wait_after_last()
 emit("train_end")
 emit("evaluate_start")
-hits = described["test_images"] // 2
+correct = described["test_examples"] // 2
 emit(
     "evaluate_end",
-    accuracy=hits / described["test_images"],
-    hits=hits,
-    images=described["test_images"],
+    accuracy=correct / described["test_examples"],
+    correct=correct,
+    examples=described["test_examples"],
 )
 emit("linger_end", linger_s=float(args.linger_s))
 emit("end")

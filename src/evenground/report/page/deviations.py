@@ -33,7 +33,9 @@ def _work(index: Index) -> list[str]:
     arms = [engine.label for engine in index.engines if engine.arm_of is not None]
     lines += [f"Variants beside the main comparison: {', '.join(arms)}."] if arms else []
     some = [engine.label for engine in index.engines if engine.train_limit is not None]
-    told = "Trained on the first images only, and in claims about times extrapolated to all of them"
+    told = (
+        "Trained on the first examples only, and in claims about times extrapolated to all of them"
+    )
     return [*lines, f"{told}: {'; '.join(some)}."] if some else lines
 
 
@@ -55,5 +57,5 @@ def _always(index: Index) -> list[str]:
         "time; the thesis's sampler gave the mean since boot for the CPU and the whole machine's memory. "
         "Both are recorded.",
         "Runs are ordered in randomised complete blocks, the thesis's order was fixed. Accuracy is measured "
-        "on the test images; the thesis's Elixir code evaluates on its training images.",
+        "on the test examples; the thesis's Elixir code evaluates on its training examples.",
     ]

@@ -127,7 +127,7 @@ class Row:
 
 @dataclass(frozen=True)
 class _File:
-    schema_version: Annotated[Literal[2], Field(validation_alias="schema")]
+    schema_version: Annotated[Literal[3], Field(validation_alias="schema")]
     summary: tuple[str, ...]
     verdicts: tuple[Row, ...]
     runs: tuple[_Run, ...]

@@ -38,14 +38,14 @@ defmodule Evenground.DatasetTest do
     assert dataset.test_labels == <<2, 0>>
   end
 
-  test "of the training images only the first ones exist", %{tmp_dir: folder} do
+  test "of the training examples only the first ones exist", %{tmp_dir: folder} do
     dataset = Dataset.load!(folder, 2, 3)
     assert %{train_count: 3, test_count: 2, train_labels: <<0, 1, 2>>} = dataset
     assert dataset.train_images == for(pixel <- 0..17, into: <<>>, do: <<pixel>>)
     assert Dataset.load!(folder, 2, 99) == Dataset.load!(folder, 2)
   end
 
-  test "of the test images, too", %{tmp_dir: folder} do
+  test "of the test examples, too", %{tmp_dir: folder} do
     dataset = Dataset.load!(folder, 2, nil, 1)
     assert %{train_count: 5, test_count: 1, test_labels: <<2>>} = dataset
     assert byte_size(dataset.test_images) == 6

@@ -28,7 +28,7 @@ defmodule Evenground.Dataset do
         }
 
   @doc """
-  Reads a prepared folder; of each kind of images only the first so many, `nil` for all.
+  Reads a prepared folder; of each split only the first so many examples, `nil` for all.
 
   Raises Evenground.Error where a file is missing or broken, files disagree, or there is no full batch.
   """

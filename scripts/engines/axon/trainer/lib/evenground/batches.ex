@@ -29,7 +29,7 @@ defmodule Evenground.Batches do
     |> IO.iodata_to_binary()
   end
 
-  @doc "The first `batch_size` images, the next, and so on; a short last batch is left out unless `leftover: :keep`."
+  @doc "The first `batch_size` examples, the next, and so on; a short last batch is left out unless `leftover: :keep`."
   @spec stream(binary, binary, tuple, pos_integer, keyword) :: Enumerable.t()
   def stream(images, labels, shape, batch_size, opts \\ []) do
     count = byte_size(labels)

@@ -53,7 +53,7 @@ defmodule Evenground.Main do
 
     Events.emit(events, "load_start", [])
     data = Batches.load(given, given.train_limit, given.test_limit)
-    Events.emit(events, "load_end", train_images: data.train_count, test_images: data.test_count)
+    Events.emit(events, "load_end", train_examples: data.train_count, test_examples: data.test_count)
 
     model = Network.build(given.network, data.shape, data.classes, seed: given.seed + @dropout_seed)
     state = Training.train(model, Adam.adam(given.learning_rate), data, given, events)

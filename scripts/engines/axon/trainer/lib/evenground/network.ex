@@ -48,9 +48,9 @@ defmodule Evenground.Network do
     Axon.Losses.categorical_cross_entropy(labels, logits, from_logits: true, sparse: true, reduction: :mean)
   end
 
-  @doc "How many images of a batch have their largest logit at their label."
-  @spec hits(Nx.Tensor.t(), Nx.Tensor.t()) :: Nx.Tensor.t()
-  def hits(labels, logits) do
+  @doc "How many examples of a batch have their largest logit at their label."
+  @spec correct(Nx.Tensor.t(), Nx.Tensor.t()) :: Nx.Tensor.t()
+  def correct(labels, logits) do
     Nx.sum(Nx.equal(Nx.argmax(logits, axis: -1, keep_axis: true), labels))
   end
 end

@@ -8,28 +8,28 @@ defmodule Evenground.Training do
   The loop that both the training and the parity test run.
 
   Axon's own metric "loss" is that of all steps since the first epoch, one step late, so the loss has a name of
-  its own here; Axon's accuracy is a mean of means, hits are counted.
+  its own here; Axon's accuracy is a mean of means, correct answers are counted.
   """
   @spec loop(Axon.t(), {fun, fun}, integer) :: Loop.t()
   def loop(model, optimiser, seed) do
     model
     |> Loop.trainer(&Network.loss/2, optimiser, seed: seed, log: 0)
     |> Loop.metric(&Network.loss/2, "batch_loss")
-    |> Loop.metric(&Network.hits/2, "hits", :running_sum)
+    |> Loop.metric(&Network.correct/2, "correct", :running_sum)
   end
 
   @doc "Train all epochs and report them; the trained state."
   @spec train(Axon.t(), {fun, fun}, map, map, Events.t()) :: Axon.ModelState.t()
   def train(model, optimiser, data, given, events) do
     batches = Batches.stream(data.train_images, data.train_labels, data.shape, given.batch_size)
-    images = data.train_count - rem(data.train_count, given.batch_size)
+    examples = data.train_count - rem(data.train_count, given.batch_size)
 
     state =
       loop(model, optimiser, given.seed)
       |> Loop.handle_event(:started, &started(&1, given, events))
       |> Loop.handle_event(:epoch_started, &epoch_started(&1, events))
       |> Loop.handle_event(:iteration_completed, &first_batch(&1, events), :first)
-      |> Loop.handle_event(:epoch_completed, &epoch_completed(&1, images, events))
+      |> Loop.handle_event(:epoch_completed, &epoch_completed(&1, examples, events))
       |> Loop.run(batches, Axon.ModelState.empty(), epochs: given.epochs)
 
     Events.emit(events, "train_end", [])
@@ -56,24 +56,36 @@ defmodule Evenground.Training do
 
   defp first_batch(state, _events), do: {:continue, state}
 
-  defp epoch_completed(state, images, events) do
+  defp epoch_completed(state, examples, events) do
     loss = Nx.to_number(state.metrics["batch_loss"])
-    accuracy = Nx.to_number(state.metrics["hits"]) / images
-    Events.emit(events, "epoch_end", epoch: state.epoch + 1, loss: loss, accuracy: accuracy, images: images)
+    accuracy = Nx.to_number(state.metrics["correct"]) / examples
+
+    Events.emit(events, "epoch_end",
+      epoch: state.epoch + 1,
+      loss: loss,
+      accuracy: accuracy,
+      examples: examples
+    )
+
     {:continue, state}
   end
 
-  @doc "Count the hits on all test images in inference mode."
+  @doc "Count the correct answers on all test examples in inference mode."
   @spec evaluate(Axon.t(), Axon.ModelState.t(), map, map, Events.t()) :: :ok
   def evaluate(model, state, data, given, events) do
     Events.emit(events, "evaluate_start", [])
-    hits = logits(model, state, data, given.batch_size) |> Enum.map(&hit_count/1) |> Enum.sum()
-    Events.emit(events, "evaluate_end", accuracy: hits / data.test_count, hits: hits, images: data.test_count)
+    correct = logits(model, state, data, given.batch_size) |> Enum.map(&correct_count/1) |> Enum.sum()
+
+    Events.emit(events, "evaluate_end",
+      accuracy: correct / data.test_count,
+      correct: correct,
+      examples: data.test_count
+    )
   end
 
-  defp hit_count({logits, labels}), do: Nx.to_number(Network.hits(labels, logits))
+  defp correct_count({logits, labels}), do: Nx.to_number(Network.correct(labels, logits))
 
-  @doc "Logits and labels of all test images, batch by batch, the short last one too."
+  @doc "Logits and labels of all test examples, batch by batch, the short last one too."
   @spec logits(Axon.t(), Axon.ModelState.t(), map, pos_integer) :: Enumerable.t()
   def logits(model, state, data, batch_size) do
     {_init, predict} = Axon.build(model, mode: :inference)
