@@ -213,8 +213,16 @@ def events(*epochs_s: tuple[float, float], end_s: float) -> Moments:
         for k, (a, b) in enumerate(epochs_s, 1)
     )
     end = T0 + round(end_s * S)
-    later = (end, end + 3 * S // 10, end + S, end + 2 * S)
-    return Moments(T0 - 2 * S, T0 - S, T0, T0 + S // 2, *later, epochs=made, test_accuracy=0.9)
+    return Moments(
+        train_start_ns=T0,
+        first_batch_end_ns=T0 + S // 2,
+        train_end_ns=end,
+        evaluate_start_ns=end + 3 * S // 10,
+        evaluate_end_ns=end + S,
+        linger_end_ns=end + 2 * S,
+        epochs=made,
+        test_accuracy=0.9,
+    )
 
 
 @pytest.mark.parametrize(
