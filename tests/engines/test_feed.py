@@ -1,22 +1,19 @@
-"""Keras's feeds give the same batches, hence the same losses; and scripts/bench_feed.py measures right."""
+"""Keras's feeds give the same batches, hence the same losses."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engines.support import ACCELERATOR, ENGINES, ROOT, finish, interpreter, start, train
+from engines.support import ACCELERATOR, ENGINES, finish, interpreter, start, train
 from evenground.protocol.parity import Case, write_dataset
 from evenground.records.events import Event, Expected, Start, check_file
-from feed_bench.watched import IDLE_S, PERIOD_S, Sample, cost, watch
 
 Array = npt.NDArray[np.float64]
 IMAGES = np.random.default_rng(0).random((21, 3, 4, 2), dtype=np.float32)
@@ -155,67 +152,3 @@ def test_an_unknown_feed_is_one_clear_line(script: str, tmp_path: Path) -> None:
     wanted = "error: unknown feed 'queue' (--option feed): give one of: pipeline, arrays"
     assert printed.splitlines()[-1] == wanted
     assert not (tmp_path / "written").exists()
-
-
-def clocked(*stretches: tuple[float, float]) -> list[Sample]:
-    """Samples every 50 ms of a process that uses `share` of a core for `seconds`, stretch by stretch."""
-    samples = [Sample(100.0, 0.0)]
-    for seconds, share in stretches:
-        for _ in range(round(seconds / PERIOD_S)):
-            last = samples[-1]
-            samples.append(Sample(last.t_unix_s + PERIOD_S, last.cpu_s + PERIOD_S * share))
-    return samples
-
-
-def test_an_idle_window_is_found_where_it_is() -> None:
-    samples = clocked((2.0, 1.7), (1.0, 0.0), (1.0, 1.7))
-    spent = cost(samples, 100.5, 103.5)
-    assert spent.wall_s == pytest.approx(3.0)
-    assert spent.cpu_s == pytest.approx(2 * 1.7)
-    assert spent.idle_s == pytest.approx(1.0)
-    assert (spent.idle[0].start_s, spent.idle[0].end_s) == pytest.approx((1.5, 2.5))
-
-
-def test_a_short_silence_or_a_slow_process_is_not_idle() -> None:
-    samples = clocked((1.0, 1.0), (IDLE_S - PERIOD_S, 0.0), (1.0, 0.3))
-    assert cost(samples, 100.0, samples[-1].t_unix_s).idle == ()
-
-
-def test_idle_windows_end_with_the_stretch() -> None:
-    samples = clocked((1.0, 0.0), (1.0, 1.0), (1.0, 0.0))
-    idle = cost(samples, 100.8, 102.5).idle
-    assert len(idle) == 1 and (idle[0].start_s, idle[0].end_s) == pytest.approx((1.2, 1.7))
-
-
-def test_a_window_says_what_others_had_meanwhile() -> None:
-    quiet = clocked((1.0, 1.0), (1.0, 0.0))
-    busy = [
-        replace(one, machine_s=one.cpu_s + 1.5 * one.t_unix_s, stolen_s=0.25 * one.t_unix_s)
-        for one in quiet
-    ]
-    (window,) = cost(busy, 100.0, 102.0).idle
-    assert (window.others_cores, window.stolen_cores) == pytest.approx((1.5, 0.25))
-
-
-def test_the_clock_of_a_real_process_is_read() -> None:
-    program = "import time\nwhile time.process_time() < 0.6: pass\ntime.sleep(0.6)"
-    process = subprocess.Popen([sys.executable, "-c", program], text=True)
-    samples = watch(process)
-    spent = cost(samples, samples[0].t_unix_s, samples[-1].t_unix_s)
-    assert 0.4 < spent.cpu_s < 0.9
-    assert spent.idle_s > 0.4
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ([], "no dataset (command line): give --mlp FOLDER, --cnn FOLDER or both"),
-        (["--mlp", "no/folder"], "no dataset.json in no/folder (--mlp)"),
-        (["--mlp", "no/folder", "--rounds", "0"], "0 is too small (--rounds): give at least 1"),
-    ],
-)
-def test_the_bench_refuses_in_one_line(words: list[str], said: str) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "bench_feed.py"), *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.startswith(f"error: {said}")
-    assert len(done.stderr.splitlines()) == 1
