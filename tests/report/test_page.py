@@ -241,7 +241,7 @@ def test_the_summary_is_that_of_the_file(with_every_verdict: Path) -> None:
 
 def test_a_verdict_is_told_with_its_numbers_and_its_reason(tmp_path: Path) -> None:
     stand_in = row(kind="demonstration", demonstration="jax as elixir")
-    assert judged(tmp_path, stand_in).told == (
+    assert judged(tmp_path, stand_in).remarks == (
         "jax takes 82 % less time than keras (79 to 84) on mnist.",
         "Here 0.179 (0.156 to 0.206), 95 % interval; published 1.3421 (1.334 to 1.35 by rounding, n = 5); "
         "5 pairs; CV 11 % and 20 %; idle 0 % and 19 % of the training; flagged 1 invalid, 5 warned.",
@@ -255,12 +255,12 @@ def test_a_verdict_is_told_with_its_numbers_and_its_reason(tmp_path: Path) -> No
 def test_only_a_surprising_result_is_called_so(tmp_path: Path, given: str) -> None:
     assert not any(
         "repetition of the thesis" in line
-        for line in judged(tmp_path, row(in_prediction=given)).told
+        for line in judged(tmp_path, row(in_prediction=given)).remarks
     )
 
 
 def test_the_interval_of_a_planned_look_has_its_own_level(tmp_path: Path) -> None:
-    assert ", 98.18 % interval;" in judged(tmp_path, row(confidence=0.9818)).told[1]
+    assert ", 98.18 % interval;" in judged(tmp_path, row(confidence=0.9818)).remarks[1]
 
 
 def test_what_could_not_be_judged_has_a_reason_and_no_axis(tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_what_could_not_be_judged_has_a_reason_and_no_axis(tmp_path: Path) -> No
     lacking = row("cannot be tested here", "demonstration", **given, demonstration="jax as elixir")
     one = judged(tmp_path, lacking | {"reason": "no GPU"})
     assert one.axis is None and one.classes == "untestable plain"
-    assert one.told == ("Published 1.3421 (1.334 to 1.35 by rounding, n = 5).", "Why: no GPU.")
+    assert one.remarks == ("Published 1.3421 (1.334 to 1.35 by rounding, n = 5).", "Why: no GPU.")
     cells = read_verdicts(tmp_path / "verdicts.json").claims[0].parts[0].cells
     assert [cell.text for cell in cells[1:]] == ["–"] * 5
 
@@ -307,20 +307,13 @@ def test_a_level_has_its_unit_and_is_told_once(tmp_path: Path) -> None:
         unit="s", scale="as measured", effect="0.179 (0.156 to 0.206) s", pairs=None, runs_words="5"
     )
     one = judged(tmp_path, level)
-    assert one.told[0].startswith("Here 0.179 (0.156 to 0.206) s, 95 % interval; ")
-    assert "; 5 runs; " in one.told[0]
+    assert one.remarks[0].startswith("Here 0.179 (0.156 to 0.206) s, 95 % interval; ")
+    assert "; 5 runs; " in one.remarks[0]
 
 
 def test_a_claim_of_the_thesis_instrument_alone_has_no_number_of_ours(tmp_path: Path) -> None:
     part = read_verdicts(save_rows(tmp_path, row(kind="instrument"))).claims[0].parts[0]
     assert part.corrected is None and [cell.text for cell in part.cells[1:]] == ["–"] * 5
-
-
-def test_a_page_without_verdicts_says_so(results: Path, tmp_path: Path) -> None:
-    shutil.copytree(results, tmp_path / "results")
-    (tmp_path / "results/verdicts.json").unlink()
-    write_page(results / "index.json", tmp_path / "results", tmp_path / "page.html")
-    assert "No claim was judged." in (tmp_path / "page.html").read_text()
 
 
 def test_engines_that_are_not_installed_are_named_with_the_reason(
@@ -342,7 +335,7 @@ def test_engines_that_are_not_installed_are_named_with_the_reason(
     assert "Left out" not in (results / "report.html").read_text()
 
 
-@pytest.mark.parametrize("name", ["figures/figures.json", "tables/runs.md"])
+@pytest.mark.parametrize("name", ["figures/figures.json", "tables/runs.md", "verdicts.json"])
 def test_a_missing_file_is_named(results: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(results, tmp_path / "results")
     (tmp_path / "results" / name).unlink()
@@ -375,23 +368,23 @@ def test_words_of_others_stay_words() -> None:
 
 
 def test_an_axis_puts_twice_and_half_as_far_from_one() -> None:
-    values = Values(estimate=0.5, low=0.4, high=0.6, published=2.0, bounds=(1.0,))
-    axis = make_axis(values, ratio=True, words="")
-    assert axis.log and axis.published_pct and axis.interval
+    values = Values(estimate=0.5, interval=(0.4, 0.6), published=2.0, bounds=(1.0,))
+    axis = make_axis(values, ratio=True, label="")
+    assert axis.published_pct and axis.interval
     (one,) = axis.bounds_pct
     assert one - axis.estimate_pct == pytest.approx(axis.published_pct - one, abs=0.02)
     assert axis.interval.at_pct < axis.estimate_pct < axis.interval.at_pct + axis.interval.width_pct
 
 
 def test_an_axis_of_one_value_has_room() -> None:
-    axis = make_axis(Values(estimate=-3.0), ratio=False, words="")
+    axis = make_axis(Values(estimate=-3.0), ratio=False, label="")
     assert axis.estimate_pct == 50 and axis.interval is None and axis.published_pct is None
     assert [tick.text for tick in axis.ticks] == ["-3.5", "-3.2", "-3", "-2.8", "-2.5"]
 
 
 def test_ticks_have_digits_enough_to_be_told_apart() -> None:
-    values = Values(estimate=1.00213, low=1.00149, high=1.00276)
-    texts = [tick.text for tick in make_axis(values, ratio=False, words="").ticks]
+    values = Values(estimate=1.00213, interval=(1.00149, 1.00276))
+    texts = [tick.text for tick in make_axis(values, ratio=False, label="").ticks]
     assert texts == ["1.0013", "1.0017", "1.0021", "1.0025", "1.0029"]
 
 
@@ -401,12 +394,12 @@ def test_what_counts_as_the_same_size_is_on_the_axis_and_in_its_words(tmp_path: 
     # As far to the left as to the right: the region is a factor, and so is the axis.
     middle = axis.same_size.at_pct + axis.same_size.width_pct / 2
     assert middle == pytest.approx(axis.published_pct, abs=0.02)
-    assert axis.words == (
+    assert axis.label == (
         "here 0.179 (0.156 to 0.206), published 1.3421 (1.334 to 1.35 by rounding, n = 5), "
         "the same size from 1.07 to 1.68"
     )
     margin = judged(tmp_path, row(region=[0.8, 1.25], same_size=None)).axis
-    assert margin and margin.same_size is None and "the same size" not in margin.words
+    assert margin and margin.same_size is None and "the same size" not in margin.label
     assert len(margin.bounds_pct) == 2
 
 

@@ -1,1 +1,1 @@
-"""The report: one HTML file that holds verdicts, tables, figures and runs, and needs nothing beside it."""
+"""The report: one self-contained HTML file with verdicts, tables, figures and runs."""

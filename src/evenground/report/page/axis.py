@@ -1,4 +1,4 @@
-"""The axis of a verdict: the published and the reproduced value, and what would count as the same size."""
+"""The axis of a verdict: published and reproduced value, and what counts as the same size."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 TICKS = 4
+# Share of the range that is left free at either end.
 MARGIN = 0.12
 MAX_DIGITS = 6
+
+Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -16,26 +19,25 @@ class Values:
     """What an axis shows, in the unit of the claim; what is missing is None or empty."""
 
     estimate: float
-    low: float | None = None
-    high: float | None = None
+    interval: Ends | None = None
     published: float | None = None
-    same_size: tuple[float, float] | None = None
+    same_size: Ends | None = None
     bounds: tuple[float, ...] = ()
 
     @property
     def all(self) -> list[float]:
         """Every value that must have a place on the axis."""
-        alone = (self.estimate, self.low, self.high, self.published)
-        return [
-            *(value for value in alone if value is not None),
-            *(self.same_size or ()),
-            *self.bounds,
-        ]
+        values = [self.estimate]
+        if self.published is not None:
+            values.append(self.published)
+        for group in (self.interval, self.same_size, self.bounds):
+            values.extend(group or ())
+        return values
 
 
 @dataclass(frozen=True)
 class Span:
-    """From where on, and how much of an axis, in percent of its width."""
+    """Start and width of a stretch of an axis, in percent of the axis's width."""
 
     at_pct: float
     width_pct: float
@@ -51,21 +53,20 @@ class Tick:
 
 @dataclass(frozen=True)
 class Axis:
-    """Places in percent of the width; None where there is nothing to draw. `words` are read aloud."""
+    """Places in percent of the width; None for nothing to draw. `label` is for screen readers."""
 
-    log: bool
     estimate_pct: float
     interval: Span | None
     published_pct: float | None
     same_size: Span | None
     bounds_pct: tuple[float, ...]
     ticks: tuple[Tick, ...]
-    words: str
+    label: str
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """From `low` to `high`, both as logarithms where `log`."""
+    """An axis from `low` to `high`, both of them logarithms if `log`."""
 
     log: bool
     low: float
@@ -73,60 +74,70 @@ class _Scale:
 
     @classmethod
     def around(cls, values: Sequence[float], log: bool) -> _Scale:
-        """With a margin, so that no value stands at an end."""
-        at = [math.log(value) if log else value for value in values]
-        margin = MARGIN * (max(at) - min(at)) or 0.5
-        return cls(log, min(at) - margin, max(at) + margin)
+        """A scale with a margin, so that no value stands at an end."""
+        first, last = min(values), max(values)
+        if log:
+            first, last = math.log(first), math.log(last)
+        # A single value has no range; it stands in the middle of an axis of width 1.
+        margin = MARGIN * (last - first) or 0.5
+        return cls(log=log, low=first - margin, high=last + margin)
 
     def place(self, value: float) -> float:
-        """Where a value stands, in percent."""
-        at = math.log(value) if self.log else value
-        return round(100 * (at - self.low) / (self.high - self.low), 2)
+        """Where a value stands, in percent of the width."""
+        if self.log:
+            value = math.log(value)
+        return round(100 * (value - self.low) / (self.high - self.low), 2)
 
-    def span(self, low: float, high: float) -> Span:
-        """What lies between two values."""
-        first, last = self.place(low), self.place(high)
+    def span(self, ends: Ends | None) -> Span | None:
+        """The stretch between two values; None for None."""
+        if ends is None:
+            return None
+        first, last = map(self.place, ends)
         return Span(at_pct=first, width_pct=round(last - first, 2))
 
     def ticks(self) -> tuple[Tick, ...]:
-        """TICKS + 1 of them from end to end, with as many digits as tell them apart."""
-        ends = [self.low + (self.high - self.low) * k / TICKS for k in range(TICKS + 1)]
-        values = [math.exp(end) if self.log else end for end in ends]
-        texts = _apart(values)
+        """TICKS + 1 ticks from end to end, with as many digits as tell them apart."""
+        values = [self.low + (self.high - self.low) * k / TICKS for k in range(TICKS + 1)]
+        if self.log:
+            values = [math.exp(value) for value in values]
+        texts = _distinct(values)
         return tuple(
-            Tick(self.place(value), text) for value, text in zip(values, texts, strict=True)
+            Tick(at_pct=self.place(value), text=text)
+            for value, text in zip(values, texts, strict=True)
         )
 
 
-def make_axis(values: Values, ratio: bool, words: str) -> Axis:
+def make_axis(values: Values, ratio: bool, label: str) -> Axis:
     """The axis of a verdict.
 
-    Ratios, all above zero, stand on a logarithmic one: twice and half are as far from 1.
+    Ratios, if all are above zero, get a logarithmic axis: twice and half are as far from 1.
     """
-    scale = _Scale.around(values.all, log=ratio and min(values.all) > 0)
-    interval = None
-    if values.low is not None and values.high is not None:
-        interval = scale.span(values.low, values.high)
+    every = values.all
+    scale = _Scale.around(every, log=ratio and min(every) > 0)
+    published_pct = None
+    if values.published is not None:
+        published_pct = scale.place(values.published)
     return Axis(
-        log=scale.log,
         estimate_pct=scale.place(values.estimate),
-        interval=interval,
-        published_pct=None if values.published is None else scale.place(values.published),
-        same_size=scale.span(*values.same_size) if values.same_size else None,
-        bounds_pct=tuple(scale.place(bound) for bound in values.bounds),
+        interval=scale.span(values.interval),
+        published_pct=published_pct,
+        same_size=scale.span(values.same_size),
+        bounds_pct=tuple(map(scale.place, values.bounds)),
         ticks=scale.ticks(),
-        words=words,
+        label=label,
     )
 
 
 def number(value: float, digits: int) -> str:
-    """A value for reading, without an exponent for what people write without one."""
-    plain = 1e-4 <= abs(value) < 1e6 or value == 0
-    return f"{float(f'{value:.{digits}g}'):g}" if plain else f"{value:.{digits - 1}e}"
+    """`value` with `digits` significant digits; an exponent only if very small or large."""
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.{digits - 1}e}"
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:g}"
 
 
-def _apart(values: Sequence[float]) -> list[str]:
-    """The values with two digits, or more where two of them would read the same."""
+def _distinct(values: Sequence[float]) -> list[str]:
+    """The values with two digits, or with more if two of them would read the same."""
     for digits in range(2, MAX_DIGITS + 1):
         texts = [number(value, digits) for value in values]
         if len(set(texts)) == len(texts):

@@ -1,4 +1,4 @@
-"""Everything the page says, gathered from the files of the earlier stages, and the page written from it."""
+"""The page: what it shows is gathered from the files of the earlier stages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGE, PAGE = "evenground.report.page", "page.html.j2"
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its caption, its SVG and the CSV of what it shows."""
+    """A figure with its caption, its SVG and its data as CSV."""
 
     name: str
     title: str
@@ -39,8 +39,9 @@ def write_page(
 ) -> None:
     """Write the page of the index file at `where` to the file `to`.
 
-    `results` is the folder with its tables, figures and verdicts; `command` had all of it made, `redrawn_by`
-    is that of a replay. Raises EvengroundError when one of them, the index or a run is missing or broken.
+    `results` is the folder with its tables, figures and verdicts. `command` made them; `redrawn_by`
+    is the command of a replay. Raises EvengroundError if the index, a run or a file in `results` is
+    missing or broken.
     """
     index = read_index(where)
     runs = {run.wanted: run for run in read_runs(index)}
@@ -58,16 +59,15 @@ def write_page(
 
 
 def render(template: str, context: dict[str, Any], to: Path, package: str = PACKAGE) -> None:
-    """Write the page of a template of this package, or of another one that takes parts of this one's."""
+    """Write the page of a template of this package, or of one that includes its templates."""
     html = _environment(package).get_template(template).render(context)
     write_text(to, html)
 
 
 def _environment(package: str) -> Environment:
+    own, shared = PackageLoader(package, "."), PackageLoader(PACKAGE, ".")
     environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader(name, ".") for name in dict.fromkeys((package, PACKAGE))]
-        ),
+        loader=ChoiceLoader([own, shared]),
         autoescape=select_autoescape(default=True, default_for_string=True, disabled_extensions=()),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -78,39 +78,44 @@ def _environment(package: str) -> Environment:
 
 
 def data_uri(text: str, kind: str) -> str:
-    """`text` as an address that holds its own content: the page needs no file beside it."""
+    """`text` as a data URI of the MIME type `kind`: the page needs no file beside it."""
     return f"data:{kind};base64,{base64.b64encode(text.encode()).decode('ascii')}"
 
 
 def _tables(folder: Path) -> list[Table]:
-    """All tables but that of the verdicts, which are shown by themselves; in the order of the headings."""
-    there = {path.stem for path in folder.glob("*.csv")} - {"verdicts"}
-    return [
-        page_table(folder, name)
-        for name in (*HEADINGS, *sorted(there - HEADINGS.keys()))
-        if name in there
-    ]
+    """All tables in the order of the headings; the verdicts have a section of their own."""
+    names = {path.stem for path in folder.glob("*.csv")} - {"verdicts"}
+    others = sorted(names - HEADINGS.keys())
+    return [page_table(folder, name) for name in list(HEADINGS) + others if name in names]
 
 
 def pictures(folder: Path) -> list[Picture]:
-    """The figures of `figures.json` whose files are there: a bundle has none with a dataset's images."""
-    found = []
+    """The figures of `figures.json` whose files exist: a bundle leaves out a dataset's images."""
+    figures = []
     for entry in read_json(folder / "figures.json"):
-        svg, csv = (folder / f"{entry['name']}.{form}" for form in ("svg", "csv"))
+        svg = folder / f"{entry['name']}.svg"
+        csv = folder / f"{entry['name']}.csv"
         if svg.is_file() and csv.is_file():
-            texts = (path.read_text(encoding="utf-8") for path in (svg, csv))
-            found.append(Picture(entry["name"], entry["title"], entry["caption"], *texts))
-    return found
+            picture = Picture(
+                name=entry["name"],
+                title=entry["title"],
+                caption=entry["caption"],
+                svg=svg.read_text(encoding="utf-8"),
+                csv=csv.read_text(encoding="utf-8"),
+            )
+            figures.append(picture)
+    return figures
 
 
 def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, Any, int]]:
-    """Per engine: its label, the environment of its first run and how many runs had another one."""
-    found = []
+    """Per engine: label, environment of its first run, and how many runs had another one."""
+    environments = []
     for engine in index.engines:
-        mine = [
+        recorded = [
             read_environment(run) for wanted, run in runs.items() if wanted.engine == engine.name
         ]
-        made_with = [(one.libraries, one.git, one.image) for one in mine]
-        if mine:
-            found.append((engine.label, mine[0], sum(other != made_with[0] for other in made_with)))
-    return found
+        if recorded:
+            made_with = [(each.libraries, each.git, each.image) for each in recorded]
+            others = sum(other != made_with[0] for other in made_with)
+            environments.append((engine.label, recorded[0], others))
+    return environments

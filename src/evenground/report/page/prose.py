@@ -1,4 +1,4 @@
-"""The few marks of Markdown that notes and captions use, as HTML."""
+"""The part of Markdown that notes and captions use, as HTML."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def paragraphs(text: str) -> Markup:
 def _inline(text: str) -> Markup:
     safe = str(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
-    # The text was escaped before: what is marked as safe holds no other tags than these.
+    # Safe: the text was escaped above, and these are the only tags added since.
     return Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe))

@@ -1,4 +1,4 @@
-"""How to make the report oneself: the command that made it, the minutes and the disk that takes."""
+"""How to make the report oneself: commands, and the minutes and disk space they take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPLAY = "./evenground replay BUNDLE.zip"
 
 @dataclass(frozen=True)
 class Step:
-    """What is made, by which command, in how many minutes, on how much disk; None where it is not known."""
+    """What is made, by which command, in which time and on how much disk; None if unknown."""
 
     what: str
     command: str | None
@@ -29,9 +29,9 @@ def steps(
     command: str | None = None,
     redrawn_by: str | None = None,
 ) -> list[Step]:
-    """The trainings and all that is drawn, with the `command` that made them; then a replay.
+    """Training and drawing everything with `command`, then a replay.
 
-    Minutes as recorded; `redrawn_by` is the command of the replay that made this page.
+    Minutes are those recorded; `redrawn_by` is the command of the replay that made this page.
     """
     wall_s = sum(
         (run.process.exited_ns - run.process.launched_ns) / 1e9 + BETWEEN_S for run in runs.values()
@@ -39,7 +39,10 @@ def steps(
     size = sum(file.stat().st_size for run in runs.values() for file in run.folder.iterdir())
     what = "trainings, tables, verdicts, figures and this page; only what is missing is trained"
     bundle = "tables, verdicts, figures and this page from a bundle, without data or training"
-    return [
-        Step(f"{len(runs)} {what}", command or None, wall_s / 60, size / 1e6),
-        Step(bundle, redrawn_by or REPLAY),
-    ]
+    train = Step(
+        what=f"{len(runs)} {what}",
+        command=command,
+        minutes=wall_s / 60,
+        disk_mb=size / 1e6,
+    )
+    return [train, Step(what=bundle, command=redrawn_by or REPLAY)]

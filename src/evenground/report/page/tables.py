@@ -11,12 +11,13 @@ from pathlib import Path
 from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_cells, read_csv, whole_numbers
 from evenground.errors import EvengroundError
 
+# Sorts behind every word; page.js keeps it last in descending order, too.
 NOTHING_LAST = "~"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a cell, what it is sorted by, and whether it is a number."""
+    """The text of a cell, the key it is sorted by, and whether it is a number."""
 
     text: str
     key: str
@@ -35,41 +36,62 @@ class Table:
     csv: str
 
 
-def page_table(folder: Path, name: str, exact: Sequence[str] = ()) -> Table:
-    """The table NAME of a folder of tables; EvengroundError when it is missing or broken.
+def number_cell(text: str, value: float | None) -> Cell:
+    """A cell sorted by `value`; None and NaN come last."""
+    key = ""
+    if value is not None and not math.isnan(value):
+        key = repr(float(value))
+    return Cell(text=text or EMPTY, key=key, number=True)
 
-    Columns named in `exact` are shown as they are: a parameter is no measurement to be rounded.
+
+def text_cell(text: str) -> Cell:
+    """A cell sorted by its own text in lower case; an empty one comes last."""
+    if text in ("", EMPTY):
+        return Cell(text=EMPTY, key=NOTHING_LAST, number=False)
+    return Cell(text=text, key=text.lower(), number=False)
+
+
+def page_table(folder: Path, name: str, exact: Sequence[str] = ()) -> Table:
+    """The table NAME of a folder of tables; raises EvengroundError if it is missing or broken.
+
+    Columns named in `exact` are shown unrounded: a parameter is not a measurement.
     """
-    frame, cells = read_csv(folder / f"{name}.csv"), read_cells(folder / f"{name}.csv")
+    path = folder / f"{name}.csv"
+    frame = read_csv(path)
+    cells = read_cells(path)
     heading, note = heading_and_note(folder / f"{name}.md")
-    as_given = {column: cells[column] for column in exact if column in cells}
-    shown = folded_rows(whole_numbers(frame, cells).assign(**as_given))
-    columns = tuple(shown[0]) if shown else tuple(str(column) for column in frame.columns)
-    rows = tuple(
-        tuple(_cell(column, text, row) for column, text in words.items())
-        for words, row in zip(shown, frame.to_dict("records"), strict=True)
-    )
+    unrounded = {column: cells[column] for column in exact if column in cells}
+    shown = folded_rows(whole_numbers(frame, cells).assign(**unrounded))
+    columns = tuple(map(str, frame.columns))
+    if shown:
+        # X_median, X_min and X_max are folded into one column.
+        columns = tuple(shown[0])
+    rows = []
+    for texts, values in zip(shown, frame.to_dict("records"), strict=True):
+        rows.append(tuple(_cell(column, text, values) for column, text in texts.items()))
     return Table(
-        name, heading, note, columns, rows, (folder / f"{name}.csv").read_text(encoding="utf-8")
+        name=name,
+        heading=heading,
+        note=note,
+        columns=columns,
+        rows=tuple(rows),
+        csv=path.read_text(encoding="utf-8"),
     )
 
 
 def heading_and_note(path: Path) -> tuple[str, str]:
-    """What stands over the rows of a Markdown table; EvengroundError where there is none."""
+    """The text above the rows of a Markdown table; raises EvengroundError if it is missing."""
     if not path.is_file():
         raise EvengroundError("the file is missing", str(path), "run the pipeline again to make it")
     head, _, rest = path.read_text(encoding="utf-8").partition("\n\n")
     return head.removeprefix("# "), rest.partition("\n\n|")[0]
 
 
-def _cell(column: str, text: str, row: dict[object, object]) -> Cell:
-    """The cell's value decides the order; of `X median (min to max)` it is the median."""
+def _cell(column: str, text: str, values: dict[object, object]) -> Cell:
+    """A cell of the row `values`; `X median (min to max)` is sorted by the median."""
     stem = column.removesuffix(" median (min to max)")
-    value = row.get(column, row.get(f"{stem}_median"))
-    number = isinstance(value, int | float) and column not in TEXT
-    if not number:
-        # The page escapes for itself what `files.plain` did for Markdown.
-        text = unescape(text.replace("\\|", "|").replace("\\[", "["))
-        return Cell(text, NOTHING_LAST if text == EMPTY else text.lower(), False)
-    known = float(str(value))
-    return Cell(text, "" if math.isnan(known) else repr(known), True)
+    value = values.get(column, values.get(f"{stem}_median"))
+    if isinstance(value, int | float) and column not in TEXT:
+        return number_cell(text, value)
+    # The template escapes HTML itself: undo what `files.plain` escaped for Markdown.
+    return text_cell(unescape(text.replace("\\|", "|").replace("\\[", "[")))

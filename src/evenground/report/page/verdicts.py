@@ -1,22 +1,21 @@
-"""Verdicts as a page shows them: each in words and on an axis, and told apart from what is no verdict."""
+"""Verdicts as a page shows them: as text and on an axis, apart from what is no verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from evenground.analysis.files import EMPTY
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json
 from evenground.report.page.axis import Axis, Values, make_axis, number
-from evenground.report.page.tables import NOTHING_LAST, Cell
+from evenground.report.page.tables import Cell, number_cell, text_cell
 from evenground.validation import first_fault
 
-# Verdict -> the class that colours it; in the order in which verdicts are counted and sorted.
+# Verdict -> the CSS class that colours it; in the order in which verdicts are counted and sorted.
 COLOURS = {
     "reproduced": "reproduced",
     "direction reproduced": "reproduced",
@@ -32,7 +31,7 @@ COLOURS = {
     "cannot be tested here": "untestable",
 }
 COLUMNS = ("published", "here", "effect", "runs", "idle share", "flagged")
-# What a row is -> how its verdict is drawn.
+# Kind of a row -> the CSS class of its verdict's outline.
 LOOKS = {"verdict": "filled", "demonstration": "dashed", "instrument": "dotted"}
 NOT_JUDGED = ("too few runs", "cannot be tested here")
 _SURPRISING = "A repetition of the thesis's own experiment would not be expected to give this"
@@ -62,9 +61,9 @@ class _Counted:
 
 @dataclass(frozen=True)
 class Row:
-    """What is shown of a row of `verdicts.json`: a claim under one instrument.
+    """The shown part of a row of `verdicts.json`: a claim under one instrument.
 
-    `verdict` are the words shown, `reading` is the bare verdict, also where it is none of the claim itself.
+    `verdict` is the text shown; `reading` the bare verdict, also of a row that judges no claim.
     """
 
     id: str
@@ -78,7 +77,7 @@ class Row:
     unit: str
     groups: tuple[_Group, ...]
     region: tuple[float | None, float | None]
-    """Between which values the claim holds; None is no end."""
+    """Between which values the claim holds; None for an open end."""
     same_size: tuple[float, float] | None = None
     """Between which values the size counts as the published one."""
     effect: str = ""
@@ -108,21 +107,27 @@ class Row:
 
     @property
     def here(self) -> str:
-        """The estimate with its interval and its unit; empty where there is none."""
-        unit = "" if self.unit == "1" else f" {self.unit}"
-        return f"{self.estimate_words}{unit}" if self.estimate_words else ""
+        """The estimate with its interval and its unit; empty without an estimate."""
+        # A ratio has the unit 1, which is not written.
+        if not self.estimate_words or self.unit == "1":
+            return self.estimate_words
+        return f"{self.estimate_words} {self.unit}"
 
     @property
     def counted_runs(self) -> str:
-        """How many runs, or pairs of them, count; empty of none, as the reason tells."""
+        """How many runs, or pairs of them, count; empty for none, as the reason explains."""
         if not self.pairs and not self.n_a:
             return ""
-        return self.runs_words if self.pairs is not None else f"{self.runs_words} runs"
+        if self.pairs is None:
+            return f"{self.runs_words} runs"
+        return self.runs_words
 
     @property
     def effect_words(self) -> str:
-        """The effect, where it says more than the estimate."""
-        return "" if self.effect == self.here else self.effect
+        """The effect, if it says more than the estimate."""
+        if self.effect == self.here:
+            return ""
+        return self.effect
 
 
 @dataclass(frozen=True)
@@ -138,18 +143,20 @@ _FILE = TypeAdapter(_File)
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim under one instrument, with all that is told of it; no axis where there is no estimate."""
+    """A claim under one instrument as it is shown; `axis` is None without an estimate."""
 
     row: Row
     axis: Axis | None
-    told: tuple[str, ...]
+    remarks: tuple[str, ...]
     runs: tuple[str, ...]
-    """Where the runs behind it lie."""
+    """Paths of the runs behind it."""
 
     @property
     def classes(self) -> str:
-        """What colours it, and what shows whether it is a verdict on the claim at all."""
-        look = "plain" if self.row.reading in NOT_JUDGED else LOOKS[self.row.kind]
+        """CSS classes: one for the colour, one for whether it is a verdict on the claim at all."""
+        look = LOOKS[self.row.kind]
+        if self.row.reading in NOT_JUDGED:
+            look = "plain"
         return f"{COLOURS[self.row.reading]} {look}"
 
     @property
@@ -159,13 +166,16 @@ class Judged:
 
     @property
     def files(self) -> list[str]:
-        """Files of the thesis whose lines were counted."""
-        return list(dict.fromkeys(name for trainer in self.row.counted for name in trainer.sha256))
+        """Files of the thesis whose lines were counted, each once."""
+        names: dict[str, None] = {}
+        for trainer in self.row.counted:
+            names.update(dict.fromkeys(trainer.sha256))
+        return list(names)
 
 
 @dataclass(frozen=True)
 class Part:
-    """A statement of a claim: the verdict, and what the thesis's instrument shows of the same runs."""
+    """A statement of a claim: its verdict, and what the thesis's instrument shows."""
 
     name: str
     statement: str
@@ -174,16 +184,16 @@ class Part:
 
     @property
     def judged(self) -> list[Judged]:
-        """What there is of the two."""
-        return [one for one in (self.corrected, self.as_published) if one]
+        """Those of the two that exist."""
+        return [judged for judged in (self.corrected, self.as_published) if judged]
 
     @property
     def cells(self) -> list[Cell]:
-        """COLUMNS of the table: what was published, and what the corrected instrument measured."""
+        """COLUMNS of the table: the published value, and what the corrected instrument measured."""
         first = self.judged[0].row
-        published = _cell(first.published_words, first.published)
+        published = number_cell(first.published_words, first.published)
         if self.corrected is None:
-            return [published, *[_cell("", None)] * (len(COLUMNS) - 1)]
+            return [published] + [number_cell("", None)] * (len(COLUMNS) - 1)
         return [published, *_measured(self.corrected.row)]
 
 
@@ -198,52 +208,59 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All claims in their order, and the paragraphs that stand above them; nothing where none was judged."""
+    """All claims in their order, and the paragraphs above them."""
 
-    summary: tuple[str, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    summary: tuple[str, ...]
+    claims: tuple[Claim, ...]
 
 
 def read_verdicts(path: Path) -> Verdicts:
-    """What a page shows of `verdicts.json`; nothing where there is no such file.
-
-    Raises EvengroundError for a broken one.
-    """
-    if not path.is_file():
-        return Verdicts()
-    found = _read(path)
-    names = dict.fromkeys(row.claim for row in found.verdicts)
-    rows = {name: [row for row in found.verdicts if row.claim == name] for name in names}
-    claims = (_claim(mine, found.runs) for mine in rows.values())
-    return Verdicts(summary=found.summary, claims=tuple(claims))
+    """What a page shows of `verdicts.json`; raises EvengroundError if it is missing or broken."""
+    file = _read(path)
+    claims = []
+    for name, rows in _grouped(file.verdicts, "claim").items():
+        parts = [_part(of_part, file.runs) for of_part in _grouped(rows, "id").values()]
+        claims.append(Claim(name=name, section=rows[0].section, parts=tuple(parts)))
+    return Verdicts(summary=file.summary, claims=tuple(claims))
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """The rows of `verdicts.json`; EvengroundError where it is missing or broken."""
+    """The rows of `verdicts.json`; raises EvengroundError if it is missing or broken."""
     return _read(path).verdicts
 
 
 def _read(path: Path) -> _File:
+    """The checked content; raises EvengroundError if it is missing or broken."""
     try:
-        found = _FILE.validate_python(read_json(path))
+        file = _FILE.validate_python(read_json(path))
     except ValidationError as error:
         what = f"broken verdicts, {first_fault(error)}"
         raise EvengroundError(what, str(path), set_aside(path)) from error
-    for row in found.verdicts:
-        if any(not 0 <= number < len(found.runs) for group in row.groups for number in group.runs):
+    for row in file.verdicts:
+        if any(not 0 <= number < len(file.runs) for number in _run_numbers(row)):
             what = f"broken verdicts, {row.id} names a run that is not listed"
             raise EvengroundError(what, str(path), set_aside(path))
-    return found
+    return file
 
 
-def _claim(rows: Sequence[Row], runs: Sequence[_Run]) -> Claim:
-    """A claim from the rows of all its parts; `runs` are all that any verdict rests on."""
-    names = dict.fromkeys(row.id for row in rows)
-    parts = [_part([row for row in rows if row.id == name], runs) for name in names]
-    return Claim(name=rows[0].claim, section=rows[0].section, parts=tuple(parts))
+def _run_numbers(row: Row) -> list[int]:
+    """The runs behind a row, by their numbers in the list of all runs."""
+    numbers: list[int] = []
+    for group in row.groups:
+        numbers.extend(group.runs)
+    return numbers
+
+
+def _grouped(rows: Iterable[Row], field: str) -> dict[str, list[Row]]:
+    """Rows by the value of a field, in the order of the file."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(getattr(row, field), []).append(row)
+    return groups
 
 
 def _part(rows: Sequence[Row], runs: Sequence[_Run]) -> Part:
+    """A statement from its rows, one per instrument; `runs` are those of the whole file."""
     by_instrument = {row.instrument: _judged(row, runs) for row in rows}
     return Part(
         name=rows[0].id,
@@ -254,80 +271,85 @@ def _part(rows: Sequence[Row], runs: Sequence[_Run]) -> Part:
 
 
 def _judged(row: Row, runs: Sequence[_Run]) -> Judged:
-    paths = tuple(runs[number].path for group in row.groups for number in group.runs)
-    return Judged(row=row, axis=axis_of(row), told=told_of(row), runs=paths)
+    paths = tuple(runs[number].path for number in _run_numbers(row))
+    return Judged(row=row, axis=_axis(row), remarks=_remarks(row), runs=paths)
 
 
-def axis_of(row: Row) -> Axis | None:
+def _axis(row: Row) -> Axis | None:
     """The axis of a row; None without an estimate."""
     if row.estimate is None:
         return None
+    interval = None
+    if row.low is not None and row.high is not None:
+        interval = row.low, row.high
     values = Values(
         estimate=row.estimate,
-        low=row.low,
-        high=row.high,
+        interval=interval,
         published=row.published,
         same_size=row.same_size,
         bounds=tuple(end for end in row.region if end is not None),
     )
-    return make_axis(values, ratio=row.scale == "logarithms", words=_axis_words(row))
+    return make_axis(values, ratio=row.scale == "logarithms", label=_axis_label(row))
 
 
-def _axis_words(row: Row) -> str:
-    """The axis for those who do not see it."""
-    words = [f"here {row.here}"]
-    words += [f"published {row.published_words}"] if row.published_words else []
-    if same := row.same_size:
-        words.append(f"the same size from {number(same[0], 3)} to {number(same[1], 3)}")
-    return ", ".join(words)
+def _axis_label(row: Row) -> str:
+    """The axis as text, for screen readers."""
+    texts = [f"here {row.here}"]
+    if row.published_words:
+        texts.append(f"published {row.published_words}")
+    if row.same_size:
+        low, high = row.same_size
+        texts.append(f"the same size from {number(low, 3)} to {number(high, 3)}")
+    return ", ".join(texts)
 
 
-def told_of(row: Row) -> tuple[str, ...]:
-    """What is told of a row, a sentence or two each: effect, numbers, reason, what it is no test of."""
-    demonstration = "" if row.reading in NOT_JUDGED else row.demonstration
-    told = (
-        row.effect_words,
-        _numbers(row),
-        f"Why: {row.reason}" if row.reason else "",
-        _SURPRISING if row.in_prediction == "no" else "",
-        f"Demonstration: {demonstration}" if demonstration else "",
-    )
-    return tuple(f"{one}." for one in told if one)
+def _remarks(row: Row) -> tuple[str, ...]:
+    """Effect, numbers, reason and what a row does not test, a sentence or two each."""
+    remarks = [row.effect_words, _numbers(row)]
+    if row.reason:
+        remarks.append(f"Why: {row.reason}")
+    if row.in_prediction == "no":
+        remarks.append(_SURPRISING)
+    if row.demonstration and row.reading not in NOT_JUDGED:
+        remarks.append(f"Demonstration: {row.demonstration}")
+    return tuple(f"{remark}." for remark in remarks if remark)
 
 
 def _numbers(row: Row) -> str:
-    """Estimate, what was published, and how many runs of what quality are behind it."""
-    interval = (
-        ""
-        if row.confidence is None or row.low is None
-        else f", {100 * row.confidence:.4g} % interval"
-    )
+    """Estimate, published value, and how many runs of which quality they rest on."""
+    interval = ""
+    if row.confidence is not None and row.low is not None:
+        interval = f", {100 * row.confidence:.4g} % interval"
     parts = [
-        f"here {row.here}{interval}" if row.here else "",
-        f"published {row.published_words}" if row.published_words else "",
+        _labelled("here ", row.here, interval),
+        _labelled("published ", row.published_words),
         row.counted_runs,
-        f"CV {row.cv_words}" if row.cv_words else "",
-        f"idle {row.idle_words} of the training" if row.idle_words else "",
-        f"flagged {row.flagged_words}" if row.flagged_words else "",
+        _labelled("CV ", row.cv_words),
+        _labelled("idle ", row.idle_words, " of the training"),
+        _labelled("flagged ", row.flagged_words),
     ]
     text = "; ".join(filter(None, parts))
     return text[:1].upper() + text[1:]
 
 
+def _labelled(before: str, text: str, after: str = "") -> str:
+    """`text` between two others; empty if it is empty."""
+    if not text:
+        return ""
+    return before + text + after
+
+
 def _measured(row: Row) -> list[Cell]:
     """COLUMNS of a row, from the second one on."""
-    runs = row.n_a if row.pairs is None else row.pairs
+    runs = row.pairs
+    if runs is None:
+        runs = row.n_a
     idle = [share for share in (row.idle_a, row.idle_b) if share is not None]
     flagged = (row.n_invalid or 0) + (row.n_warned or 0)
     return [
-        _cell(row.here, row.estimate),
-        Cell(row.effect_words or EMPTY, row.effect_words.lower() or NOTHING_LAST, number=False),
-        _cell(row.counted_runs, runs or None),
-        _cell(row.idle_words, max(idle, default=None)),
-        _cell(row.flagged_words, flagged or None),
+        number_cell(row.here, row.estimate),
+        text_cell(row.effect_words),
+        number_cell(row.counted_runs, runs or None),
+        number_cell(row.idle_words, max(idle, default=None)),
+        number_cell(row.flagged_words, flagged or None),
     ]
-
-
-def _cell(text: str, key: float | None) -> Cell:
-    """A cell that is sorted by a number, last where there is none."""
-    return Cell(text or EMPTY, "" if key is None else repr(float(key)), number=True)
