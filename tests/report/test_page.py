@@ -207,9 +207,9 @@ def with_every_verdict(results: Path, tmp_path_factory: pytest.TempPathFactory) 
     return to / "report.html"
 
 
-def judged(to: Path, *rows: dict[str, Any]) -> shown.Judged:
+def judged(to: Path, *rows: dict[str, Any]) -> shown.Row:
     """The first row as it is shown."""
-    return read_verdicts(save_rows(to, *rows)).claims[0].parts[0].judged[0]
+    return read_verdicts(save_rows(to, *rows)).claims[0].parts[0].rows[0]
 
 
 def test_the_page_knows_every_verdict_in_the_order_of_the_rule() -> None:
@@ -241,14 +241,14 @@ def test_the_summary_is_that_of_the_file(with_every_verdict: Path) -> None:
 
 def test_a_verdict_is_told_with_its_numbers_and_its_reason(tmp_path: Path) -> None:
     stand_in = row(kind="demonstration", demonstration="jax as elixir")
-    assert judged(tmp_path, stand_in).remarks == (
+    assert judged(tmp_path, stand_in).remarks == [
         "jax takes 82 % less time than keras (79 to 84) on mnist.",
         "Here 0.179 (0.156 to 0.206), 95 % interval; published 1.3421 (1.334 to 1.35 by rounding, n = 5); "
         "5 pairs; CV 11 % and 20 %; idle 0 % and 19 % of the training; flagged 1 invalid, 5 warned.",
         "Why: the interval lies beyond the bound; left out: repetition 3: no finished run of jax.",
         "A repetition of the thesis's own experiment would not be expected to give this.",
         "Demonstration: jax as elixir.",
-    )
+    ]
 
 
 @pytest.mark.parametrize("given", ["yes", ""])
@@ -280,7 +280,7 @@ def test_what_could_not_be_judged_has_a_reason_and_no_axis(tmp_path: Path) -> No
     lacking = row("cannot be tested here", "demonstration", **given, demonstration="jax as elixir")
     one = judged(tmp_path, lacking | {"reason": "no GPU"})
     assert one.axis is None and one.classes == "untestable plain"
-    assert one.remarks == ("Published 1.3421 (1.334 to 1.35 by rounding, n = 5).", "Why: no GPU.")
+    assert one.remarks == ["Published 1.3421 (1.334 to 1.35 by rounding, n = 5).", "Why: no GPU."]
     cells = read_verdicts(tmp_path / "verdicts.json").claims[0].parts[0].cells
     assert [cell.text for cell in cells[1:]] == ["–"] * 5
 
@@ -299,7 +299,7 @@ def test_the_table_shows_words_and_sorts_by_values(tmp_path: Path) -> None:
         ("0 % and 19 %", "0.19"),
         ("1 invalid, 5 warned", "6.0"),
     ]
-    assert [one.rank for one in part.judged] == [VERDICTS.index("contradicted")] * 2
+    assert [one.rank for one in part.rows] == [VERDICTS.index("contradicted")] * 2
 
 
 def test_a_level_has_its_unit_and_is_told_once(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 
-from evenground.analysis.index import Dataset
+from evenground.analysis.index import Dataset, Engine
 from evenground.analysis.statistics import added
 from evenground.report.material import Material
 from evenground.report.sheet import (
@@ -17,10 +19,21 @@ from evenground.report.sheet import (
     Drawing,
     make_sheet,
 )
-from evenground.report.style import INK, MUTED, SMALL_PT, TEXT_PT, tint, width_in, wrapped
+from evenground.report.style import (
+    INK,
+    MUTED,
+    SMALL_PT,
+    TEXT_PT,
+    EngineStyle,
+    tint,
+    width_in,
+    wrapped,
+)
 
 PANEL, HEAD, FOOT, BETWEEN = 2.2, 0.28, 0.52, 0.55
 MAX_COLUMNS = 3
+# Bold text is wider than `wrapped` assumes.
+BOLD = 0.85
 
 
 def training_time_drawing(material: Material) -> Drawing:
@@ -28,28 +41,32 @@ def training_time_drawing(material: Material) -> Drawing:
     data = training_time_data(material)
     datasets = material.index.datasets
     columns = min(MAX_COLUMNS, max(2, len(datasets)))
-    rows = -(-len(datasets) // columns)
+    rows = math.ceil(len(datasets) / columns)
     title = "Training time"
     caption = (
-        "From the start of training to its end, compilation inside. Bars: mean over the runs; points: "
-        f"single runs; n: finished of wanted runs. {material.machine} Made after table 1 of the thesis."
+        "From the start of training to its end, compilation inside. Bars: mean over the runs; "
+        f"points: single runs; n: finished of wanted runs. {material.machine} "
+        "Made after table 1 of the thesis."
     )
     width = (PLOT_WIDTH - BETWEEN * (columns - 1)) / columns
-    head = HEAD + LINE * max(len(_title(dataset, width)) - 1 for dataset in datasets)
-    sheet = make_sheet(title, caption, rows * (head + PANEL + FOOT))
+    titles = [wrapped(dataset.title, TEXT_PT, BOLD * width) for dataset in datasets]
+    head = HEAD + LINE * (max(map(len, titles)) - 1)
+    height = head + PANEL + FOOT
+    sheet = make_sheet(title, caption, rows * height)
     for i, dataset in enumerate(datasets):
-        left = LEFT + (i % columns) * (width + BETWEEN)
-        top = TITLE_ROOM + (i // columns) * (head + PANEL + FOOT) + head
-        axes = sheet.axes(top, PANEL, left, width)
+        row, column = divmod(i, columns)
+        top = TITLE_ROOM + row * height + head
+        axes = sheet.axes(top, PANEL, LEFT + column * (width + BETWEEN), width)
         _draw(axes, material, dataset, data[data["dataset"] == dataset.name], width)
-        if i % columns == 0:
+        axes.set_title("\n".join(titles[i]), loc="left", weight="bold", size=TEXT_PT)
+        if column == 0:
             axes.set_ylabel("training time [s]")
             axes.yaxis.set_label_coords(-(LEFT - EDGE - 0.14) / width, 0.5)
-    return Drawing("training_time", title, caption, (), sheet.figure, data)
+    return sheet.drawing("training_time", data)
 
 
 def training_time_data(material: Material) -> pd.DataFrame:
-    """One row per wanted run: dataset, engine, repetition, status, training_s, and the group's mean_s."""
+    """Per wanted run: dataset, engine, repetition, status, training_s, and its group's mean_s."""
     data = material.runs[["dataset", "engine", "repetition", "status", "training_s"]].copy()
     data["mean_s"] = data.groupby(["dataset", "engine"])["training_s"].transform("mean")
     return data
@@ -59,71 +76,47 @@ def _draw(
     axes: Axes, material: Material, dataset: Dataset, data: pd.DataFrame, width: float
 ) -> None:
     """One dataset: a bar, its points and its number per engine."""
-    engines = [engine for named, engine in material.index.groups() if named.name == dataset.name]
-    largest = float(data["training_s"].max()) if data["training_s"].notna().any() else 1.0
+    engines = [engine for group, engine in material.index.groups() if group.name == dataset.name]
+    largest = float(data["training_s"].max())
+    if math.isnan(largest):
+        # No run has finished: the notes need an axis, too.
+        largest = 1.0
+    finished = data[data["training_s"].notna()].sort_values("repetition")
     for x, engine in enumerate(engines):
-        style = material.styles[engine.name]
-        times = (
-            data[data["engine"] == engine.name]
-            .sort_values("repetition")["training_s"]
-            .dropna()
-            .tolist()
-        )
-        if not times:
-            axes.text(
-                x,
-                0.04 * largest,
-                "no finished\nrun",
-                ha="center",
-                va="bottom",
-                size=SMALL_PT,
-                color=MUTED,
-            )
-            continue
-        mean = added(times) / len(times)
-        axes.bar(
-            x,
-            mean,
-            0.6,
-            color=tint(style.colour, 0.35),
-            hatch=style.hatch,
-            edgecolor=style.colour,
-            lw=1.0,
-        )
-        axes.plot(
-            [x + offset for offset in _apart(len(times))],
-            times,
-            style.marker,
-            color=style.colour,
-            ms=4,
-            mec=INK,
-            mew=0.6,
-        )
-        axes.text(
-            x, max(times) + 0.04 * largest, f"{mean:.4g} s", ha="center", va="bottom", size=TEXT_PT
-        )
-    axes.set_xticks(
-        range(len(engines)),
-        [f"{engine.label}\n{material.counts(dataset.name, engine.name)}" for engine in engines],
-    )
-    labels = [
-        text
-        for engine in engines
-        for text in (engine.label, material.counts(dataset.name, engine.name))
-    ]
-    if max(width_in(label, SMALL_PT) for label in labels) > 0.95 * width / len(engines):
-        axes.tick_params(axis="x", rotation=35)
-    axes.tick_params(axis="x", length=0)
+        times = finished[finished["engine"] == engine.name]["training_s"].tolist()
+        _draw_engine(axes, x, times, material.styles[engine.name], 0.04 * largest)
+    counts = [material.counts(dataset.name, engine.name) for engine in engines]
+    _name_engines(axes, engines, counts, width)
     axes.grid(axis="x", visible=False)
     axes.set(xlim=(-0.5, len(engines) - 0.5), ylim=(0, 1.18 * largest))
-    axes.set_title("\n".join(_title(dataset, width)), loc="left", weight="bold", size=TEXT_PT)
 
 
-def _title(dataset: Dataset, width: float) -> list[str]:
-    """The dataset's title in lines that stay over their own panel, in bold."""
-    return wrapped(dataset.title, TEXT_PT, 0.85 * width)
+def _draw_engine(axes: Axes, x: int, times: list[float], style: EngineStyle, gap: float) -> None:
+    """The bar at `x` with its points and its mean, or a note; `gap` is below a text, in seconds."""
+    if not times:
+        text = "no finished\nrun"
+        axes.text(x, gap, text, ha="center", va="bottom", size=SMALL_PT, color=MUTED)
+        return
+    mean = added(times) / len(times)
+    fill = tint(style.colour, 0.35)
+    axes.bar(x, mean, 0.6, color=fill, hatch=style.hatch, edgecolor=style.colour, lw=1.0)
+    places = [x + offset for offset in _offsets(len(times))]
+    axes.plot(places, times, style.marker, color=style.colour, ms=4, mec=INK, mew=0.6)
+    axes.text(x, max(times) + gap, f"{mean:.4g} s", ha="center", va="bottom", size=TEXT_PT)
 
 
-def _apart(n: int) -> list[float]:
-    """Places of `n` points beside each other over one bar, in the order of the repetitions."""
-    return [0.0] if n == 1 else [0.4 * (i / (n - 1) - 0.5) for i in range(n)]
+def _offsets(n: int) -> list[float]:
+    """Places of `n` points side by side over one bar, in the order of the repetitions."""
+    if n == 1:
+        return [0.0]
+    return [0.4 * (i / (n - 1) - 0.5) for i in range(n)]
+
+
+def _name_engines(axes: Axes, engines: list[Engine], counts: list[str], width: float) -> None:
+    """Label and count below each bar; rotated if they would touch."""
+    labels = [f"{engine.label}\n{count}" for engine, count in zip(engines, counts, strict=True)]
+    axes.set_xticks(range(len(engines)), labels)
+    widest = max(width_in(line, SMALL_PT) for line in "\n".join(labels).splitlines())
+    if widest > 0.95 * width / len(engines):
+        axes.tick_params(axis="x", rotation=35)
+    axes.tick_params(axis="x", length=0)

@@ -41,7 +41,7 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     """Figure `compare_DATASET_RESOURCE`: thin lines are the repetitions, the bold line is their mean."""
     data = compare_data(material, dataset.name, resource)
     present = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
-    counts = material.counts_of_main(dataset.name)
+    counts = material.main_counts(dataset.name)
     thesis = thesis_number(dataset, resource.thesis)
     explained = (
         f": thin lines: single runs; bold line: their mean up to the shortest ({counts}); "
@@ -57,7 +57,7 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
         why = material.why_empty(
             resource.column, dataset.name, [e.name for e in material.index.main]
         )
-        return Drawing(name, title, caption, thesis, note_sheet(title, caption, why), data)
+        return note_sheet(title, caption, why).drawing(name, data, thesis)
     handles, labels = _legend([material.styles[engine.name] for engine in present])
     head = legend_room(labels)
     sheet = make_sheet(title, caption, head + PANEL + X_ROOM)
@@ -72,7 +72,7 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
             axes, lines, resource.column, scale, material.styles[engine.name], float(ends.mean())
         )
     _finish(axes, data, resource, scale, unit)
-    return Drawing(name, title, caption, thesis, sheet.figure, data)
+    return sheet.drawing(name, data, thesis)
 
 
 def compare_data(material: Material, dataset: str, resource: Resource) -> pd.DataFrame:

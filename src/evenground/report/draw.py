@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from evenground.files import read_json, write_json
+from evenground.files import write_json
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_drawing
 from evenground.report.instruments import instruments_drawing
@@ -16,12 +16,11 @@ from evenground.report.sheet import Drawing, save
 from evenground.report.style import fixed_style
 from evenground.report.timelines import timeline_drawing
 
-LIST = "figures.json"
 FORMS = ("svg", "png", "csv")
 
 
 def drawings(material: Material) -> Iterator[Drawing]:
-    """Every figure in the order of the thesis, one at a time; datasets and engines come from the index."""
+    """Every figure in the order of the thesis, one at a time."""
     for dataset in material.index.datasets:
         yield samples_drawing(material, dataset)
     yield training_time_drawing(material)
@@ -35,52 +34,43 @@ def drawings(material: Material) -> Iterator[Drawing]:
             yield drawing
     for resource in RESOURCES:
         for dataset in material.index.datasets:
-            # What was not measured is said in the comparison over time, and not once more.
+            # That nothing was measured is said in the comparison over time, not once more.
             if drawing := phases_drawing(material, dataset, resource):
                 yield drawing
 
 
 def draw_all(material: Material, folder: Path) -> list[str]:
-    """Write every figure of an index as by `write_figures`."""
+    """Write every figure of an index and the list of them; returns their names."""
     return write_figures(drawings(material), folder)
 
 
 def write_figures(drawn: Iterable[Drawing], folder: Path) -> list[str]:
-    """Write figures, made one at a time under the fixed style, and `figures.json`; their names.
+    """Write figures, made one at a time under the fixed style, and `figures.json`; returns names.
 
-    Figures that an earlier call listed or left there in all forms, and this one does not draw, are removed.
+    Figures that an earlier invocation left in all forms, and this one does not draw, are removed.
     """
-    # Snakemake has removed the list, which is an output, before a figure is drawn.
-    before = _listed(folder) | _in_all_forms(folder)
+    before = _in_all_forms(folder)
     entries = []
     with fixed_style():
         for drawing in drawn:
             save(drawing, folder)
-            entries.append(
-                {
-                    "name": drawing.name,
-                    "title": drawing.title,
-                    "caption": drawing.caption,
-                    "thesis_figures": list(drawing.thesis_figures),
-                }
-            )
+            entry = {
+                "name": drawing.name,
+                "title": drawing.title,
+                "caption": drawing.caption,
+                "thesis_figures": list(drawing.thesis_figures),
+            }
+            entries.append(entry)
     names = [str(entry["name"]) for entry in entries]
-    for name in sorted(before - set(names)):
+    for name in before - set(names):
         for form in FORMS:
-            (folder / f"{name}.{form}").unlink(missing_ok=True)
-    write_json(folder / LIST, entries)
+            (folder / f"{name}.{form}").unlink()
+    write_json(folder / "figures.json", entries)
     return names
 
 
 def _in_all_forms(folder: Path) -> set[str]:
-    """Names of which there are picture and data: as no file of anybody else."""
+    """Names with pictures and data: only figures of ours have all of them."""
+    # figures.json does not help: Snakemake removes it, an output, before a figure is drawn.
     stems = [{path.stem for path in folder.glob(f"*.{form}")} for form in FORMS]
     return set.intersection(*stems)
-
-
-def _listed(folder: Path) -> set[str]:
-    """Names of the figures an earlier call wrote; a name that is no plain file name is left alone."""
-    if not (folder / LIST).is_file():
-        return set()
-    names = {str(entry["name"]) for entry in read_json(folder / LIST)}
-    return {name for name in names if Path(name).name == name}

@@ -1,4 +1,4 @@
-"""The CPU and the memory of the same runs as two instruments show them: ours, and that of the thesis."""
+"""CPU and memory of the same runs as two instruments show them: ours and the thesis's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from evenground.analysis.environment import Environment, read_environment
@@ -17,98 +18,87 @@ from evenground.report.sheet import (
     TITLE_ROOM,
     X_ROOM,
     Drawing,
-    Sheet,
     add_legend,
     legend_room,
     make_sheet,
+    time_axis,
     time_limits,
+    value_axis,
 )
-from evenground.report.style import MUTED
+from evenground.report.style import MUTED, EngineStyle
 
 PANEL = 1.55
-# Instrument -> how its line is drawn and called.
+# Instrument -> line style and label of its line.
 LINES = {"corrected": ("-", "processes"), "as-published": (":", "as the thesis measures")}
 TITLES = {"cpu": "CPU", "memory": "Memory"}
 
 
 def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
-    """Figure `instruments_DATASET`: the mean of the main engines' runs; None where nothing was measured."""
+    """Figure `instruments_DATASET`: mean of each main engine's runs; None without a value."""
     data = instruments_data(material, dataset.name)
-    engines = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
-    if not engines:
+    styles = material.main_styles(data)
+    if not styles:
         return None
-    counts = material.counts_of_main(dataset.name)
     title = f"What each instrument shows: {dataset.title}"
     caption = (
-        f"{dataset.title}, in % of the whole machine. Solid: CPU time over each step and resident memory of "
-        "the engine's processes. Dotted: mean CPU use since the machine was started and all memory in use on "
-        f"it, as the thesis measures. Means of the runs ({counts}); 0 s: start of training. "
-        f"{material.machine}"
+        f"{dataset.title}, in % of the whole machine. Solid: CPU time over each step and resident "
+        "memory of the engine's processes. Dotted: mean CPU use since the machine was started and "
+        "all memory in use on it, as the thesis measures. Means of the runs "
+        f"({material.main_counts(dataset.name)}); 0 s: start of training. {material.machine}"
     )
-    styles = [material.styles[engine.name] for engine in engines]
-    handles = [
-        Line2D([], [], ls=line, lw=1.8, color=style.colour)
-        for style in styles
-        for line, _ in LINES.values()
-    ]
-    labels = [f"{style.label}, {words}" for style in styles for _, words in LINES.values()]
+    handles, labels = _legend(list(styles.values()))
     head = legend_room(labels)
     shown = [name for name in TITLES if (data["resource"] == name).any()]
     sheet = make_sheet(title, caption, head + len(shown) * (PANEL + GAP) + X_ROOM)
     add_legend(sheet, handles, labels)
+    limits = time_limits(data["t_s"])
     for i, name in enumerate(shown):
-        last = name == shown[-1]
-        _panel(sheet, TITLE_ROOM + head + i * (PANEL + GAP), material, data, name, last)
-    return Drawing(f"instruments_{dataset.name}", title, caption, (), sheet.figure, data)
+        axes = sheet.axes(TITLE_ROOM + head + i * (PANEL + GAP), PANEL)
+        _draw(axes, data[data["resource"] == name], styles, f"{TITLES[name]} [% of the machine]")
+        time_axis(axes, limits, labelled=name == shown[-1])
+    return sheet.drawing(f"instruments_{dataset.name}", data)
 
 
 def instruments_data(material: Material, dataset: str) -> pd.DataFrame:
-    """Long: engine, resource, instrument, t_s and the value in percent of the machine, where there is one."""
+    """Long: engine, resource, instrument, t_s and the value in percent of the machine, if known."""
     memory = float(_machine(material.index).memory_bytes or np.nan)
-    mean = material.mean[material.mean["dataset"] == dataset]
-    mean = mean[mean["engine"].isin([engine.name for engine in material.index.main])]
+    mean = material.main_rows(material.mean, dataset)
     values = {
         ("cpu", "corrected"): mean["cpu_pct"],
         ("cpu", "as-published"): mean["cpu_since_boot_pct"],
         ("memory", "corrected"): 100 * mean["rss_bytes"] / memory,
         ("memory", "as-published"): 100 * mean["free_used_bytes"] / memory,
     }
-    parts = [
-        mean[["engine", "t_s"]].assign(resource=resource, instrument=instrument, pct=pct)
-        for (resource, instrument), pct in values.items()
-    ]
-    found = pd.concat(parts, ignore_index=True)
-    return found[found["pct"].notna()][
-        ["engine", "resource", "instrument", "t_s", "pct"]
-    ].reset_index(drop=True)
+    frames = []
+    for (resource, instrument), pct in values.items():
+        frame = mean[["engine"]].assign(resource=resource, instrument=instrument)
+        frames.append(frame.assign(t_s=mean["t_s"], pct=pct))
+    data = pd.concat(frames, ignore_index=True)
+    return data[data["pct"].notna()].reset_index(drop=True)
 
 
 def _machine(index: Index) -> Environment:
-    """What the first finished run recorded of the machine; all runs of an index have its class."""
-    first = read_runs(replace(index, runs=index.finished[:1]))
-    return read_environment(first[0]) if first else Environment()
+    """The machine as the first finished run recorded it; all runs of an index have its class."""
+    for run in read_runs(replace(index, runs=index.finished[:1])):
+        return read_environment(run)
+    return Environment()
 
 
-def _panel(
-    sheet: Sheet, top: float, material: Material, data: pd.DataFrame, name: str, last: bool
-) -> None:
-    axes = sheet.axes(top, PANEL)
-    mine = data[data["resource"] == name]
-    for (engine, instrument), line in mine.groupby(["engine", "instrument"], sort=False):
-        style = LINES[str(instrument)][0]
-        axes.plot(
-            line["t_s"],
-            line["pct"],
-            ls=style,
-            lw=1.6,
-            color=material.styles[str(engine)].colour,
-            clip_on=False,
-        )
+def _legend(styles: list[EngineStyle]) -> tuple[list[Line2D], list[str]]:
+    """Handles and labels of each engine under each instrument."""
+    handles, labels = [], []
+    for style in styles:
+        for line, label in LINES.values():
+            handles.append(Line2D([], [], ls=line, lw=1.8, color=style.colour))
+            labels.append(f"{style.label}, {label}")
+    return handles, labels
+
+
+def _draw(axes: Axes, data: pd.DataFrame, styles: dict[str, EngineStyle], label: str) -> None:
+    """One resource: a line per engine and instrument."""
+    for (engine, instrument), line in data.groupby(["engine", "instrument"], sort=False):
+        ls, _ = LINES[str(instrument)]
+        colour = styles[str(engine)].colour
+        axes.plot(line["t_s"], line["pct"], ls=ls, lw=1.6, color=colour, clip_on=False)
     axes.axvline(0.0, color=MUTED, lw=0.8, zorder=1)
-    axes.set(xlim=time_limits(data["t_s"]), ylim=(0, max(1.08 * float(mine["pct"].max()), 1e-9)))
-    axes.set_ylabel(f"{TITLES[name]} [% of the machine]")
-    axes.yaxis.set_label_coords(-0.085, 0.5)
-    if last:
-        axes.set_xlabel("time since the start of training [s]")
-    else:
-        axes.tick_params(axis="x", labelbottom=False)
+    value_axis(axes, label, float(data["pct"].max()))

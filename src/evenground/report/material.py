@@ -1,4 +1,4 @@
-"""All that figures are drawn from: the index and the frames of the earlier steps, read from their files."""
+"""What figures are drawn from: the index and the frames of the earlier steps, read from files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ NO_RUN = "no finished run"
 NO_GPU = "no GPU on this machine"
 POWER = "gpu_power_w"
 GPU_COLUMNS = ("gpu_util_pct", "vram_used_bytes", POWER)
-# What the thesis's own instrument shows.
+# Columns as the thesis's own instrument measures them.
 AS_PUBLISHED = ("cpu_since_boot_pct", "free_used_bytes")
-GROUP = ("dataset", "engine")
 # The thesis shows MNIST (a dense network) first and CIFAR-10 (a convolutional one) second.
 FIRST, SECOND = "mlp", "cnn"
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource as figures show it; `thesis` numbers its comparisons on MNIST and CIFAR-10 there."""
+    """A resource as figures show it.
+
+    `thesis`: numbers of the thesis's figures that compare it on MNIST and on CIFAR-10, if any.
+    """
 
     name: str
     column: str
@@ -45,7 +47,7 @@ RESOURCES = (
 
 @dataclass(frozen=True)
 class Material:
-    """The index, the style per engine and the frames (columns as in `normalise.Normalised` and `tables`)."""
+    """The index, the style of each engine, and frames as in `normalise.Normalised` and `tables`."""
 
     index: Index
     styles: dict[str, EngineStyle]
@@ -61,77 +63,102 @@ class Material:
         wanted = self.index.group_runs(dataset, engine)
         return f"n = {sum(run.status == 'finished' for run in wanted)} of {len(wanted)}"
 
-    def counts_of_main(self, dataset: str) -> str:
-        """The same of every main engine, by its label."""
-        return ", ".join(f"{one.label} {self.counts(dataset, one.name)}" for one in self.index.main)
+    def main_counts(self, dataset: str) -> str:
+        """`LABEL n = FINISHED of WANTED` of every main engine."""
+        main = self.index.main
+        return ", ".join(f"{each.label} {self.counts(dataset, each.name)}" for each in main)
+
+    def main_rows(self, frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
+        """The rows of the main engines, without arms, on one dataset."""
+        main = [engine.name for engine in self.index.main]
+        return frame[(frame["dataset"] == dataset) & frame["engine"].isin(main)]
+
+    def main_styles(self, data: pd.DataFrame) -> dict[str, EngineStyle]:
+        """Name -> style of the main engines with a row in `data`, in the order of the index."""
+        names = set(data["engine"])
+        return {e.name: self.styles[e.name] for e in self.index.main if e.name in names}
 
     @property
     def machine(self) -> str:
-        """The machine, and unlike devices if there are any, as the last sentences of every caption."""
+        """The last sentences of every caption: the machine, and devices that differ, if any."""
+        machine = f"Machine: {self.index.machine.description} ({self.index.deployment})."
         devices = unlike_in(self.index, self.runs)
-        unlike = f" Computed on unlike devices: {devices}." if devices else ""
-        return f"Machine: {self.index.machine.description} ({self.index.deployment}).{unlike}"
+        if devices:
+            machine += f" Computed on unlike devices: {devices}."
+        return machine
 
     def why_empty(self, column: str, dataset: str, engines: list[str]) -> str:
-        """What an empty panel of `column` says: that there is no GPU, else the reasons on record."""
+        """Why a panel of `column` is empty: there is no GPU, or the recorded reasons."""
         if column in GPU_COLUMNS and not self.index.machine.has_gpu:
             return NO_GPU
-        mine = self.missing[
-            (self.missing["dataset"] == dataset) & self.missing["engine"].isin(engines)
-        ]
-        reasons = mine[mine["column"] == column]["reason"].unique().tolist()
+        missing = self.missing[self.missing["engine"].isin(engines)]
+        missing = missing[(missing["dataset"] == dataset) & (missing["column"] == column)]
+        reasons = missing["reason"].unique().tolist()
         if reasons == [NO_RUN]:
             return NO_RUN
-        return f"not measured ({'; '.join(map(str, reasons)) or 'no value at any step the runs share'})"
+        why = "; ".join(reasons) or "no value at any step the runs share"
+        return f"not measured ({why})"
 
 
 def read_material(index: Path, normalised: Path, tables: Path) -> Material:
-    """Read all files. EvengroundError when one is missing, broken or lacks a column."""
+    """Read all files; raises EvengroundError if one is missing, broken or lacks a column."""
     content = read_index(index)
-    columns = tuple(resource.column for resource in RESOURCES)
+
+    def frame(path: Path, *columns: str) -> pd.DataFrame:
+        return read_csv(path, ("dataset", "engine") + columns)
+
+    resources = [resource.column for resource in RESOURCES]
     return Material(
-        content,
-        engine_styles(content.engines),
-        read_csv(normalised / "timelines.csv", (*GROUP, "repetition", "t_s", *columns)),
-        read_csv(normalised / "mean.csv", (*GROUP, "t_s", "n", *columns, *AS_PUBLISHED)),
-        read_csv(normalised / "phases.csv", (*GROUP, "repetition", "phase", "start_s", "end_s")),
-        read_csv(normalised / "missing.csv", (*GROUP, "column", "reason")),
-        read_csv(
-            normalised / "by_phase.csv", (*GROUP, "column", "phase", "place", "mean", "min", "max")
+        index=content,
+        styles=engine_styles(content.engines),
+        timelines=frame(normalised / "timelines.csv", "repetition", "t_s", *resources),
+        mean=frame(normalised / "mean.csv", "t_s", "n", *resources, *AS_PUBLISHED),
+        phases=frame(normalised / "phases.csv", "repetition", "phase", "start_s", "end_s"),
+        missing=frame(normalised / "missing.csv", "column", "reason"),
+        by_phase=frame(
+            normalised / "by_phase.csv", "column", "phase", "place", "mean", "min", "max"
         ),
-        read_csv(tables / "runs.csv", (*GROUP, "repetition", "status", "device", "training_s")),
+        runs=frame(tables / "runs.csv", "repetition", "status", "device", "training_s"),
     )
 
 
 def of_card(column: str) -> str:
-    """What a caption says of values of the card; nothing of other resources."""
+    """The sentence of a caption on values of the whole GPU; empty for other resources."""
     if column not in GPU_COLUMNS:
         return ""
-    mean = ", each the driver's mean over up to a second" if column == POWER else ""
-    return f" The values are the whole card's{mean}."
+    if column == POWER:
+        return " The values are the whole card's, each the driver's mean over up to a second."
+    return " The values are the whole card's."
 
 
 def thesis_number(dataset: Dataset, first_and_second: tuple[int, ...]) -> tuple[int, ...]:
-    """The thesis figure a figure of this dataset is made after; none for a network it does not have."""
-    order = {FIRST: 0, SECOND: 1}
-    if dataset.network not in order or not first_and_second:
-        return ()
-    return (first_and_second[order[dataset.network]],)
+    """The thesis figure that a figure of this dataset is made after; empty for other networks."""
+    if dataset.network == FIRST:
+        return first_and_second[:1]
+    if dataset.network == SECOND:
+        return first_and_second[1:]
+    return ()
 
 
 def after_thesis(numbers: tuple[int, ...]) -> str:
-    """The sentence of a caption that names the thesis figures it is made after."""
+    """The sentence of a caption that names the thesis's figures it is made after."""
     if not numbers:
         return ""
-    many = "s" if len(numbers) > 1 else ""
-    return f" Made after figure{many} {' and '.join(map(str, numbers))} of the thesis."
+    figures = "figures"
+    if len(numbers) == 1:
+        figures = "figure"
+    return f" Made after {figures} {' and '.join(map(str, numbers))} of the thesis."
 
 
 def byte_scale(largest_bytes: float) -> tuple[float, str]:
     """Divisor and unit for an axis in bytes: GiB from 2 GiB on, MiB below."""
-    return (2.0**30, "GiB") if largest_bytes >= 2 * 2**30 else (2.0**20, "MiB")
+    if largest_bytes >= 2 * 2**30:
+        return 2.0**30, "GiB"
+    return 2.0**20, "MiB"
 
 
 def axis_scale(resource: Resource, largest: float) -> tuple[float, str]:
     """Divisor and unit for an axis of this resource."""
-    return byte_scale(largest) if resource.unit == "bytes" else (1.0, resource.unit)
+    if resource.unit == "bytes":
+        return byte_scale(largest)
+    return 1.0, resource.unit

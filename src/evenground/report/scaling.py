@@ -95,7 +95,7 @@ def scaling_drawing(curves: Curves, caption: str, styles: Mapping[str, EngineSty
         if i % columns == 0:
             axes.set_ylabel(curves.y)
             axes.yaxis.set_label_coords(-0.52 / width, 0.5)
-    return Drawing(curves.name, curves.title, caption, (), sheet.figure, curves.data)
+    return sheet.drawing(curves.name, curves.data)
 
 
 def _title(panel: Panel, width: float) -> list[str]:

@@ -1,7 +1,12 @@
-"""One figure as a sheet of fixed width: title, legend, panels below each other, caption. In inches."""
+"""A figure as a sheet of fixed width: title, legend, panels below each other, caption.
+
+All lengths are in inches. matplotlib's own layout is not used: the height of the sheet follows from
+its content, and the same data must give the same bytes.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +47,17 @@ class Drawing:
     title: str
     caption: str
     thesis_figures: tuple[int, ...]
+    """Numbers of the thesis's figures it is made after."""
     figure: Figure
     data: pd.DataFrame
 
 
-@dataclass
+@dataclass(frozen=True)
 class Sheet:
     """A figure whose parts are placed by inches from its top edge."""
 
+    title: str
+    caption: str
     figure: Figure
     height: float
 
@@ -63,38 +71,50 @@ class Sheet:
         )
 
     def text(
-        self, left: float, top: float, words: str, size_pt: float, colour: str, weight: str
+        self, top: float, text: str, size_pt: float, colour: str, weight: str = "normal"
     ) -> None:
-        """Text whose upper left corner is `left`, `top` inches from the sheet's."""
-        place = (left / WIDTH, 1 - top / self.height)
-        self.figure.text(
-            *place, words, size=size_pt, color=colour, weight=weight, va="top", ha="left"
+        """A line of text at the left edge, its upper edge `top` inches from the sheet's."""
+        x, y = EDGE / WIDTH, 1 - top / self.height
+        self.figure.text(x, y, text, size=size_pt, color=colour, weight=weight, va="top", ha="left")
+
+    def drawing(self, name: str, data: pd.DataFrame, thesis: tuple[int, ...] = ()) -> Drawing:
+        """The finished figure with the `data` it shows."""
+        return Drawing(
+            name=name,
+            title=self.title,
+            caption=self.caption,
+            thesis_figures=thesis,
+            figure=self.figure,
+            data=data,
         )
 
 
 def make_sheet(title: str, caption: str, body: float) -> Sheet:
-    """A sheet with its title and its caption set, and `body` inches free between them (from TITLE_ROOM)."""
+    """A sheet with title and caption, and `body` inches free between them (from TITLE_ROOM on)."""
     lines = wrapped(caption, SMALL_PT, WIDTH - 2 * EDGE)
     height = TITLE_ROOM + body + LINE * len(lines) + EDGE
     figure = Figure(figsize=(WIDTH, height))
+    # Without pyplot a figure has no canvas until one is made for it.
     FigureCanvasAgg(figure)
-    sheet = Sheet(figure, height)
-    size = fitted_pt(title, TITLE_PT, WIDTH - 2 * EDGE, "bold")
-    sheet.text(EDGE, EDGE, title, size, INK, "bold")
+    sheet = Sheet(title=title, caption=caption, figure=figure, height=height)
+    size_pt = fitted_pt(title, TITLE_PT, WIDTH - 2 * EDGE, "bold")
+    sheet.text(EDGE, title, size_pt, INK, "bold")
     for i, line in enumerate(lines):
-        sheet.text(EDGE, TITLE_ROOM + body + LINE * i, line, SMALL_PT, MUTED, "normal")
+        sheet.text(TITLE_ROOM + body + LINE * i, line, SMALL_PT, MUTED)
     return sheet
 
 
 def legend_columns(labels: Sequence[str]) -> int:
     """How many legend entries fit side by side."""
     widest = max(width_in(label, TEXT_PT) for label in labels) + LEGEND_HANDLE
-    return max(1, min(len(labels), int((WIDTH - 2 * EDGE) / widest)))
+    fitting = int((WIDTH - 2 * EDGE) / widest)
+    return max(1, min(len(labels), fitting))
 
 
 def legend_room(labels: Sequence[str]) -> float:
     """Height of the legend in inches."""
-    return LEGEND_LINE * -(-len(labels) // legend_columns(labels)) + 0.08
+    lines = math.ceil(len(labels) / legend_columns(labels))
+    return LEGEND_LINE * lines + 0.08
 
 
 def add_legend(sheet: Sheet, handles: Sequence[Artist], labels: Sequence[str]) -> None:
@@ -114,20 +134,38 @@ def add_legend(sheet: Sheet, handles: Sequence[Artist], labels: Sequence[str]) -
 
 
 def time_limits(t_s: pd.Series[float]) -> tuple[float, float]:
-    """First and last of the times of an axis; a single one gets a second of room."""
+    """First and last time of an axis in seconds; a single one gets a second of room."""
     first, last = float(t_s.min()), float(t_s.max())
-    return first, last if last > first else first + 1.0
+    if last == first:
+        last += 1.0
+    return first, last
 
 
-def note(axes: Axes, words: str) -> None:
-    """Say in an empty panel why it is empty; no axis, no line at zero."""
+def time_axis(axes: Axes, limits: tuple[float, float], labelled: bool = True) -> None:
+    """Make the x axis one of time; of panels below each other only the last is `labelled`."""
+    axes.set_xlim(limits)
+    axes.tick_params(axis="x", labelbottom=labelled)
+    if labelled:
+        axes.set_xlabel("time since the start of training [s]")
+
+
+def value_axis(axes: Axes, label: str, largest: float) -> None:
+    """Make the y axis one from zero to a bit above `largest`, its label at a fixed distance."""
+    # If all values are zero, the axis must still have a height.
+    axes.set_ylim(0, max(1.08 * largest, 1e-9))
+    axes.set_ylabel(label)
+    axes.yaxis.set_label_coords(-0.085, 0.5)
+
+
+def note(axes: Axes, text: str) -> None:
+    """Write into an empty panel why it is empty; it has no axis and no line at zero."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.set_facecolor(PAPER)
     for spine in axes.spines.values():
         spine.set_visible(False)
     room_in = axes.get_position().width * WIDTH - 0.2
-    lines = "\n".join(wrapped(words, SMALL_PT, room_in))
+    lines = "\n".join(wrapped(text, SMALL_PT, room_in))
     axes.text(
         0.5,
         0.5,
@@ -140,23 +178,27 @@ def note(axes: Axes, words: str) -> None:
     )
 
 
-def note_sheet(title: str, caption: str, words: str) -> Figure:
-    """A figure that only says why there is nothing to draw."""
+def note_sheet(title: str, caption: str, text: str) -> Sheet:
+    """A sheet that only explains why there is nothing to draw."""
     sheet = make_sheet(title, caption, NOTE_ROOM + 0.1)
-    note(sheet.axes(TITLE_ROOM, NOTE_ROOM, EDGE, WIDTH - 2 * EDGE), words)
-    return sheet.figure
+    note(sheet.axes(TITLE_ROOM, NOTE_ROOM, EDGE, WIDTH - 2 * EDGE), text)
+    return sheet
 
 
 def save(drawing: Drawing, folder: Path) -> None:
-    """Write NAME.svg, NAME.png and NAME.csv; the same data gives the same bytes (no date, no version)."""
+    """Write NAME.svg, NAME.png and NAME.csv; the same data gives the same bytes."""
     save_pictures(drawing, folder)
     write_csv(drawing.data, folder / f"{drawing.name}.csv")
 
 
 def save_pictures(drawing: Drawing, folder: Path) -> None:
-    """Write only the pictures, where tables hold the data already."""
-    words = {"Title": drawing.title, "Description": drawing.caption}
-    svg = {**words, "Date": None, "Creator": "evenground"}
-    for form, metadata in (("svg", svg), ("png", {**words, "Software": None})):
-        with replacing(folder / f"{drawing.name}.{form}") as beside:
-            drawing.figure.savefig(beside, format=form, metadata=metadata)
+    """Write only the pictures, if a table holds the data already."""
+    texts = {"Title": drawing.title, "Description": drawing.caption}
+    # matplotlib would write the date and its own version: other bytes on every day and machine.
+    metadata = {
+        "svg": texts | {"Date": None, "Creator": "evenground"},
+        "png": texts | {"Software": None},
+    }
+    for form in ("svg", "png"):
+        with replacing(folder / f"{drawing.name}.{form}") as temporary:
+            drawing.figure.savefig(temporary, format=form, metadata=metadata[form])

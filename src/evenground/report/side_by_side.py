@@ -52,7 +52,7 @@ def ratios_drawing(ratios: pd.DataFrame, names: Sequence[str]) -> Drawing:
     ) + (f" {left_out} more pairs are not shown." if left_out else "")
     if data.empty:
         empty = note_sheet(title, caption, "no pair of engines that two of them have")
-        return Drawing("ratios", title, caption, (), empty, data)
+        return empty.drawing("ratios", data)
     height = lines[-1].top + lines[-1].height + PAD
     sheet = make_sheet(title, caption, height + FOOT)
     axes = sheet.axes(TITLE_ROOM, height, NAMES, WIDTH - NAMES - 2 * EDGE)
@@ -61,7 +61,7 @@ def ratios_drawing(ratios: pd.DataFrame, names: Sequence[str]) -> Drawing:
     for line in lines:
         _draw(axes, line, names)
     _ticks(axes)
-    return Drawing("ratios", title, caption, (), sheet.figure, data)
+    return sheet.drawing("ratios", data)
 
 
 def _layout(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[_Line], int]:

@@ -1,12 +1,14 @@
-"""What a run was doing, as a strip of phases along the time axis, its labels never on each other."""
+"""The phases of a run as a strip along the time axis, its labels never on each other."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy.optimize import isotonic_regression
 
 from evenground.analysis.by_phase import is_between
 from evenground.report.sheet import PLOT_WIDTH
@@ -15,81 +17,99 @@ from evenground.report.style import BETWEEN_HATCH, INK, MUTED, SMALL_PT, phase_c
 LABEL_ROOM, STRIP_HEIGHT = 0.30, 0.16
 LABEL_GAP = 0.09
 MAX_EPOCHS = 4
+# Of the axis; what is narrower gets no name, and is not hatched.
 MIN_SHARE = 0.002
 
 
+@dataclass(frozen=True)
+class _Span:
+    """A phase with its start and end in seconds."""
+
+    phase: str
+    start_s: float
+    end_s: float
+
+    @property
+    def width_s(self) -> float:
+        return self.end_s - self.start_s
+
+
 def mean_phases(phases: pd.DataFrame) -> pd.DataFrame:
-    """Mean start and end of each phase over the runs of one group, in the order of time."""
+    """Mean start and end of each phase over the runs of one group, in order of time."""
     spans = phases.groupby("phase", sort=False)[["start_s", "end_s"]].mean().reset_index()
     return spans.sort_values(["start_s", "end_s"], ignore_index=True)
 
 
 def spread(centres: list[float], widths: list[float], limit: float) -> list[float]:
-    """Places for labels of `widths` as near to `centres` (sorted) as can be, apart, within 0 to `limit`.
+    """Places for labels of `widths` near their `centres` (sorted), within 0 to `limit`.
 
-    Least squares under the order of the labels: pool adjacent violators (Barlow et al., "Statistical
-    Inference under Order Restrictions", 1972) after the needed distances are taken off.
+    Labels keep their order and a distance of LABEL_GAP. Least squares: an isotonic regression after
+    the needed distances are taken off (Barlow et al., "Statistical Inference under Order
+    Restrictions", 1972).
     """
-    apart = [(a + b) / 2 + LABEL_GAP for a, b in itertools.pairwise(widths)]
+    apart = [(left + right) / 2 + LABEL_GAP for left, right in itertools.pairwise(widths)]
     offsets = np.concatenate(([0.0], np.cumsum(apart)))
-    blocks: list[tuple[float, int]] = []
-    for value in (np.asarray(centres) - offsets).tolist():
-        blocks.append((value, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (a, n), (b, m) = blocks[-2:]
-            blocks[-2:] = [((a * n + b * m) / (n + m), n + m)]
-    pooled = np.repeat([mean for mean, _ in blocks], [count for _, count in blocks])
+    pooled = isotonic_regression(np.asarray(centres) - offsets).x
     low, high = widths[0] / 2, limit - widths[-1] / 2 - offsets[-1]
-    return [float(place) for place in np.clip(pooled, low, max(low, high)) + offsets]
+    places: list[float] = (np.clip(pooled, low, max(low, high)) + offsets).tolist()
+    return places
 
 
 def draw_strip(axes: Axes, spans: pd.DataFrame, first_s: float, last_s: float) -> None:
-    """Draw mean phases between `first_s` and `last_s`, each with its name above and a line to it."""
+    """Draw phases between `first_s` and `last_s`, each with its name above and a line to it."""
     axes.set(xlim=(first_s, last_s), ylim=(0, 1), yticks=[])
     axes.grid(False)
     axes.tick_params(bottom=False, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    shown, shortest_s = _within(spans, first_s, last_s), MIN_SHARE * (last_s - first_s)
-    for phase, start_s, end_s in shown:
-        _draw_phase(axes, phase, start_s, end_s, shortest_s)
+    shown = _within(spans, first_s, last_s)
+    shortest_s = MIN_SHARE * (last_s - first_s)
+    for span in shown:
+        _draw_phase(axes, span, shortest_s)
     _name(axes, _labels(shown, shortest_s), first_s, last_s)
 
 
-def _draw_phase(axes: Axes, phase: str, start_s: float, end_s: float, shortest_s: float) -> None:
-    """A phase as a grey bar; a time between phases hatched, where it is wide enough to be seen."""
-    width = end_s - start_s
-    between = is_between(phase)
-    if between and width < shortest_s:
+def _draw_phase(axes: Axes, span: _Span, shortest_s: float) -> None:
+    """A phase as a grey bar; the time between phases hatched, if it is wide enough to be seen."""
+    between = is_between(span.phase)
+    if between and span.width_s < shortest_s:
         return
-    (bar,) = axes.barh(
-        0.5, width, 1.0, left=start_s, color=phase_colour(phase), edgecolor="white", lw=0.4
+    bars = axes.barh(
+        0.5,
+        span.width_s,
+        1.0,
+        left=span.start_s,
+        color=phase_colour(span.phase),
+        edgecolor="white",
+        lw=0.4,
     )
     if between:
-        bar.set(hatch=BETWEEN_HATCH, edgecolor=MUTED)
+        bars[0].set(hatch=BETWEEN_HATCH, edgecolor=MUTED)
 
 
-def _within(spans: pd.DataFrame, first_s: float, last_s: float) -> list[tuple[str, float, float]]:
-    """Phases cut to the axis; those that end up empty are left out."""
+def _within(spans: pd.DataFrame, first_s: float, last_s: float) -> list[_Span]:
+    """Phases cut to the axis, without those of which nothing is left."""
+    starts = spans["start_s"].clip(lower=first_s).tolist()
+    ends = spans["end_s"].clip(upper=last_s).tolist()
     cut = [
-        (str(row.phase), max(float(str(row.start_s)), first_s), min(float(str(row.end_s)), last_s))
-        for row in spans.itertuples()
+        _Span(phase=phase, start_s=start, end_s=end)
+        for phase, start, end in zip(spans["phase"], starts, ends, strict=True)
     ]
-    return [span for span in cut if span[2] > span[1]]
+    return [span for span in cut if span.width_s > 0]
 
 
-def _labels(shown: list[tuple[str, float, float]], shortest_s: float) -> list[tuple[str, float]]:
-    """Name and middle of each phase to be named; many epochs share one name. The caption tells the hatch."""
-    named = [span for span in shown if span[2] - span[1] >= shortest_s and not is_between(span[0])]
-    epochs = [span for span in named if span[0].startswith("epoch ")]
+def _labels(shown: list[_Span], shortest_s: float) -> list[tuple[str, float]]:
+    """Name and middle of each phase to be named; many epochs share one name."""
+    # The hatched time between phases has no name: the caption explains it.
+    named = [s for s in shown if s.width_s >= shortest_s and not is_between(s.phase)]
+    epochs = [span for span in named if span.phase.startswith("epoch ")]
     if len(epochs) > MAX_EPOCHS:
-        joint = f"epochs {epochs[0][0].split()[1]}–{epochs[-1][0].split()[1]}"
-        named = [span for span in named if span not in epochs] + [
-            (joint, epochs[0][1], epochs[-1][2])
-        ]
-    return [
-        (phase, (start + end) / 2) for phase, start, end in sorted(named, key=lambda span: span[1])
-    ]
+        first, last = epochs[0], epochs[-1]
+        numbers = "–".join(span.phase.removeprefix("epoch ") for span in (first, last))
+        named = [span for span in named if span not in epochs]
+        named.append(_Span(phase=f"epochs {numbers}", start_s=first.start_s, end_s=last.end_s))
+        named.sort(key=lambda span: span.start_s)
+    return [(span.phase, (span.start_s + span.end_s) / 2) for span in named]
 
 
 def _name(axes: Axes, labels: list[tuple[str, float]], first_s: float, last_s: float) -> None:

@@ -1,4 +1,4 @@
-"""How every figure looks: one colour, line and marker per engine, sizes for print, nothing left to chance."""
+"""How every figure looks: one colour, line and marker per engine, and sizes for print."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PHASES = {
     "exit": "#606060",
 }
 EPOCHS = ("#bdbdbd", "#d4d4d4")
-# The times between phases are hatched on white, and tell apart from each of them in grey, too.
+# The time between phases is hatched on white: without any colour it still differs from each phase.
 BETWEEN, BETWEEN_HATCH = "#ffffff", "//////"
 
 _SETTINGS: dict[str, Any] = {
@@ -59,14 +59,14 @@ _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "evenground",
     "savefig.dpi": 200,
     "figure.dpi": 100,
-    # A dollar sign in a name is a dollar sign.
+    # A dollar sign in a name is a dollar sign, not the start of a formula.
     "text.parse_math": False,
 }
 
 
 @dataclass(frozen=True)
 class EngineStyle:
-    """How one engine is drawn everywhere; told apart in grey by line, marker and hatch."""
+    """How one engine is drawn everywhere; line, marker and hatch tell engines apart in grey."""
 
     label: str
     colour: str
@@ -107,7 +107,7 @@ _SIDES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def side_mark(number: int) -> tuple[str, str]:
-    """Marker and colour of a recorded experiment beside others, by its place; they repeat after six."""
+    """Marker and colour of a recorded experiment by its place; they repeat after six."""
     k = number % len(_SIDES)
     return _MARKERS[k], _SIDES[k]
 
@@ -123,7 +123,7 @@ def phase_colour(phase: str) -> str:
 
 @contextmanager
 def fixed_style() -> Iterator[None]:
-    """The settings of all figures, whatever the user's own matplotlib settings are."""
+    """The settings of all figures, independent of the user's own matplotlib settings."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
@@ -138,8 +138,11 @@ def width_in(text: str, size_pt: float, weight: str = "normal") -> float:
 
 
 def fitted_pt(text: str, size_pt: float, limit_in: float, weight: str = "normal") -> float:
-    """The size at which a line of text is at most `limit_in` inches wide, never above `size_pt`."""
-    return min(size_pt, size_pt * limit_in / max(width_in(text, size_pt, weight), 1e-9))
+    """The size at which a line of text is at most `limit_in` inches wide, at most `size_pt`."""
+    width = width_in(text, size_pt, weight)
+    if width <= limit_in:
+        return size_pt
+    return size_pt * limit_in / width
 
 
 def tint(colour: str, share: float) -> tuple[float, float, float]:
@@ -150,18 +153,23 @@ def tint(colour: str, share: float) -> tuple[float, float, float]:
 
 def wrapped(text: str, size_pt: float, limit_in: float) -> list[str]:
     """Lines of `text`, each at most `limit_in` inches wide; a longer word is broken."""
+    # textwrap counts characters, and matplotlib wraps only when it draws: too late for the height.
     lines = [""]
     for word in text.split():
         while width_in(word, size_pt) > limit_in:
-            lengths = range(1, len(word))
-            head = max(
-                1, bisect_right(lengths, limit_in, key=lambda k: width_in(word[:k], size_pt))
-            )
-            lines.append(word[:head])
-            word = word[head:]
+            fitting = _fitting(word, size_pt, limit_in)
+            lines.append(word[:fitting])
+            word = word[fitting:]
         longer = f"{lines[-1]} {word}".strip()
         if width_in(longer, size_pt) <= limit_in:
             lines[-1] = longer
         else:
             lines.append(word)
     return [line for line in lines if line]
+
+
+def _fitting(word: str, size_pt: float, limit_in: float) -> int:
+    """How many characters of a word that is too long fit; at least one."""
+    lengths = range(1, len(word))
+    fitting = bisect_right(lengths, limit_in, key=lambda k: width_in(word[:k], size_pt))
+    return max(1, fitting)

@@ -44,7 +44,9 @@ def _known(reading: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
+    """A run that verdicts rest on."""
+
     path: str
 
 
@@ -129,48 +131,74 @@ class Row:
             return ""
         return self.effect
 
+    @property
+    def classes(self) -> str:
+        """CSS classes: one for the colour, one for whether it is a verdict on the claim at all."""
+        look = LOOKS[self.kind]
+        if self.reading in NOT_JUDGED:
+            look = "plain"
+        return f"{COLOURS[self.reading]} {look}"
+
+    @property
+    def rank(self) -> int:
+        """Its place in the order of verdicts."""
+        return list(COLOURS).index(self.reading)
+
+    @property
+    def axis(self) -> Axis | None:
+        """Published and reproduced value on an axis; None without an estimate."""
+        if self.estimate is None:
+            return None
+        interval = None
+        if self.low is not None and self.high is not None:
+            interval = self.low, self.high
+        values = Values(
+            estimate=self.estimate,
+            interval=interval,
+            published=self.published,
+            same_size=self.same_size,
+            bounds=tuple(end for end in self.region if end is not None),
+        )
+        return make_axis(values, ratio=self.scale == "logarithms", label=_axis_label(self))
+
+    @property
+    def remarks(self) -> list[str]:
+        """Effect, numbers, reason and what a row does not test, a sentence or two each."""
+        remarks = [self.effect_words, _numbers(self)]
+        if self.reason:
+            remarks.append(f"Why: {self.reason}")
+        if self.in_prediction == "no":
+            remarks.append(_SURPRISING)
+        if self.demonstration and self.reading not in NOT_JUDGED:
+            remarks.append(f"Demonstration: {self.demonstration}")
+        return [f"{remark}." for remark in remarks if remark]
+
+    @property
+    def run_numbers(self) -> list[int]:
+        """The runs behind it, by their numbers in the list of all runs."""
+        numbers: list[int] = []
+        for group in self.groups:
+            numbers.extend(group.runs)
+        return numbers
+
+    @property
+    def files(self) -> list[str]:
+        """Files of the thesis whose lines were counted, each once."""
+        names: dict[str, str] = {}
+        for trainer in self.counted:
+            names.update(trainer.sha256)
+        return list(names)
+
 
 @dataclass(frozen=True)
 class _File:
     schema_version: Annotated[Literal[3], Field(validation_alias="schema")]
     summary: tuple[str, ...]
     verdicts: tuple[Row, ...]
-    runs: tuple[_Run, ...]
+    runs: tuple[Run, ...]
 
 
 _FILE = TypeAdapter(_File)
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A claim under one instrument as it is shown; `axis` is None without an estimate."""
-
-    row: Row
-    axis: Axis | None
-    remarks: tuple[str, ...]
-    runs: tuple[str, ...]
-    """Paths of the runs behind it."""
-
-    @property
-    def classes(self) -> str:
-        """CSS classes: one for the colour, one for whether it is a verdict on the claim at all."""
-        look = LOOKS[self.row.kind]
-        if self.row.reading in NOT_JUDGED:
-            look = "plain"
-        return f"{COLOURS[self.row.reading]} {look}"
-
-    @property
-    def rank(self) -> int:
-        """Its place in the order of verdicts."""
-        return list(COLOURS).index(self.row.reading)
-
-    @property
-    def files(self) -> list[str]:
-        """Files of the thesis whose lines were counted, each once."""
-        names: dict[str, None] = {}
-        for trainer in self.row.counted:
-            names.update(dict.fromkeys(trainer.sha256))
-        return list(names)
 
 
 @dataclass(frozen=True)
@@ -179,22 +207,22 @@ class Part:
 
     name: str
     statement: str
-    corrected: Judged | None
-    as_published: Judged | None
+    corrected: Row | None
+    as_published: Row | None
 
     @property
-    def judged(self) -> list[Judged]:
+    def rows(self) -> list[Row]:
         """Those of the two that exist."""
-        return [judged for judged in (self.corrected, self.as_published) if judged]
+        return [row for row in (self.corrected, self.as_published) if row]
 
     @property
     def cells(self) -> list[Cell]:
         """COLUMNS of the table: the published value, and what the corrected instrument measured."""
-        first = self.judged[0].row
-        published = number_cell(first.published_words, first.published)
+        first = self.rows[0]
+        cells = [number_cell(first.published_words, first.published)]
         if self.corrected is None:
-            return [published] + [number_cell("", None)] * (len(COLUMNS) - 1)
-        return [published, *_measured(self.corrected.row)]
+            return cells + [number_cell("", None)] * (len(COLUMNS) - 1)
+        return cells + _measured(self.corrected)
 
 
 @dataclass(frozen=True)
@@ -203,15 +231,16 @@ class Claim:
 
     name: str
     section: str
-    parts: tuple[Part, ...]
+    parts: list[Part]
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All claims in their order, and the paragraphs above them."""
+    """The paragraphs above the verdicts, all claims in their order, and the runs of all verdicts."""
 
     summary: tuple[str, ...]
-    claims: tuple[Claim, ...]
+    claims: list[Claim]
+    runs: tuple[Run, ...]
 
 
 def read_verdicts(path: Path) -> Verdicts:
@@ -219,9 +248,9 @@ def read_verdicts(path: Path) -> Verdicts:
     file = _read(path)
     claims = []
     for name, rows in _grouped(file.verdicts, "claim").items():
-        parts = [_part(of_part, file.runs) for of_part in _grouped(rows, "id").values()]
-        claims.append(Claim(name=name, section=rows[0].section, parts=tuple(parts)))
-    return Verdicts(summary=file.summary, claims=tuple(claims))
+        parts = [_part(of_part) for of_part in _grouped(rows, "id").values()]
+        claims.append(Claim(name=name, section=rows[0].section, parts=parts))
+    return Verdicts(summary=file.summary, claims=claims, runs=file.runs)
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
@@ -237,18 +266,10 @@ def _read(path: Path) -> _File:
         what = f"broken verdicts, {first_fault(error)}"
         raise EvengroundError(what, str(path), set_aside(path)) from error
     for row in file.verdicts:
-        if any(not 0 <= number < len(file.runs) for number in _run_numbers(row)):
+        if any(not 0 <= number < len(file.runs) for number in row.run_numbers):
             what = f"broken verdicts, {row.id} names a run that is not listed"
             raise EvengroundError(what, str(path), set_aside(path))
     return file
-
-
-def _run_numbers(row: Row) -> list[int]:
-    """The runs behind a row, by their numbers in the list of all runs."""
-    numbers: list[int] = []
-    for group in row.groups:
-        numbers.extend(group.runs)
-    return numbers
 
 
 def _grouped(rows: Iterable[Row], field: str) -> dict[str, list[Row]]:
@@ -259,37 +280,15 @@ def _grouped(rows: Iterable[Row], field: str) -> dict[str, list[Row]]:
     return groups
 
 
-def _part(rows: Sequence[Row], runs: Sequence[_Run]) -> Part:
-    """A statement from its rows, one per instrument; `runs` are those of the whole file."""
-    by_instrument = {row.instrument: _judged(row, runs) for row in rows}
+def _part(rows: Sequence[Row]) -> Part:
+    """A statement from its rows, one per instrument."""
+    by_instrument = {row.instrument: row for row in rows}
     return Part(
         name=rows[0].id,
         statement=rows[0].statement,
         corrected=by_instrument.get("corrected"),
         as_published=by_instrument.get("as-published"),
     )
-
-
-def _judged(row: Row, runs: Sequence[_Run]) -> Judged:
-    paths = tuple(runs[number].path for number in _run_numbers(row))
-    return Judged(row=row, axis=_axis(row), remarks=_remarks(row), runs=paths)
-
-
-def _axis(row: Row) -> Axis | None:
-    """The axis of a row; None without an estimate."""
-    if row.estimate is None:
-        return None
-    interval = None
-    if row.low is not None and row.high is not None:
-        interval = row.low, row.high
-    values = Values(
-        estimate=row.estimate,
-        interval=interval,
-        published=row.published,
-        same_size=row.same_size,
-        bounds=tuple(end for end in row.region if end is not None),
-    )
-    return make_axis(values, ratio=row.scale == "logarithms", label=_axis_label(row))
 
 
 def _axis_label(row: Row) -> str:
@@ -301,18 +300,6 @@ def _axis_label(row: Row) -> str:
         low, high = row.same_size
         texts.append(f"the same size from {number(low, 3)} to {number(high, 3)}")
     return ", ".join(texts)
-
-
-def _remarks(row: Row) -> tuple[str, ...]:
-    """Effect, numbers, reason and what a row does not test, a sentence or two each."""
-    remarks = [row.effect_words, _numbers(row)]
-    if row.reason:
-        remarks.append(f"Why: {row.reason}")
-    if row.in_prediction == "no":
-        remarks.append(_SURPRISING)
-    if row.demonstration and row.reading not in NOT_JUDGED:
-        remarks.append(f"Demonstration: {row.demonstration}")
-    return tuple(f"{remark}." for remark in remarks if remark)
 
 
 def _numbers(row: Row) -> str:
