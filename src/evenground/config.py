@@ -1,4 +1,4 @@
-"""The experiment as a typed model: what `params.yaml` may say, in which unit, and what is refused."""
+"""The experiment as a typed model: the keys of `params.yaml`, their units, and what is refused."""
 
 from __future__ import annotations
 
@@ -27,46 +27,50 @@ from evenground.validation import ClassName, Fault, Name, did_you_mean, first_fa
 GPU = r"^(auto|[0-9]{1,4}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9A-Za-z/-]{1,100})$"
 OptionValue = bool | int | float | str
 MAX_POINTS = 1000
-# Of fewer repetitions there is no interval of pairs (analysis/statistics.py).
+# Fewer repetitions give no interval of pairs (analysis/statistics.py).
 MIN_LOOK, MAX_LOOKS = 4, 10
 MAX_REPETITIONS = 10_000
 PRECISION = "precision"
 # Parameters that may be lists; the experiment is then their cross product.
 SWEPT = ("epochs", "batch_size", "learning_rate", "threads", "sampling_rate_hz")
+LISTS = ("machine", *SWEPT)
+
+
+def _key(default: Any, description: str, unit: str | None = None, **bounds: Any) -> Any:
+    """A key with its description and, if it has one, its unit."""
+    return Field(default, description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
 class EngineChoice(BaseModel):
-    """One engine of the comparison: a folder of `scripts/engines/`, maybe with options of its own."""
+    """One engine of the comparison: a folder of `scripts/engines/`, with options if they differ."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name = Field(description="Name in paths, tables and figures; unique in the list.")
-    folder: str | None = Field(
-        default=None,
-        description="Its folder: a name below scripts/engines/, or a path with a slash. Default: `name`.",
+    folder: str | None = _key(
+        None,
+        "Its folder: a name below scripts/engines/, or a path with a slash. Default: `name`.",
     )
-    options: dict[str, OptionValue] = Field(
-        default_factory=dict,
-        description="Options that differ from the defaults of its engine.yaml.",
+    options: dict[str, OptionValue] = _key(
+        {},
+        "Options that differ from the defaults of its engine.yaml.",
     )
-    arm_of: Name | None = Field(
-        default=None,
-        description="The engine this is a variant of: compared with that one only, beside the others.",
+    arm_of: Name | None = _key(
+        None,
+        "The engine this is a variant of: compared with that one only, beside the others.",
     )
-    datasets: list[Name] | None = Field(
-        default=None, description="What it trains on; default: all."
-    )
-    repetitions: int | None = Field(
-        default=None,
+    datasets: tuple[Name, ...] | None = _key(None, "What it trains on; default: all.")
+    repetitions: int | None = _key(
+        None,
+        "Its own number of trainings; default: the experiment's.",
         ge=1,
         le=MAX_REPETITIONS,
-        description="Its own number of trainings; default: the experiment's.",
     )
-    train_limit: int | None = Field(
-        default=None,
-        ge=1,
-        description="Train only on the first so many examples; an arm only. Its training time is then "
+    train_limit: int | None = _key(
+        None,
+        "Train only on the first so many examples; an arm only. Its training time is then "
         "extrapolated to the whole dataset for the claims, and every table says so.",
+        ge=1,
     )
 
     @model_validator(mode="after")
@@ -80,32 +84,19 @@ class EngineChoice(BaseModel):
 
 
 class NodeRequest(BaseModel):
-    """One kind of node of a cluster: what the scheduler is asked for, for every training on it."""
+    """One kind of node of a cluster: the resources that every training on it requests."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cores: int | None = Field(
-        default=None, ge=1, description="Cores to ask for; default: as many as `threads` names."
-    )
-    mem_mb: int | None = Field(
-        default=None, ge=1, description="Memory to ask for; default: what the scheduler gives."
-    )
-    gpus: int | None = Field(default=None, ge=1, description="GPUs to ask for; default: none.")
-    slurm_partition: str | None = Field(
-        default=None, description="Slurm's partition; default: the cluster's."
-    )
-    constraint: str | None = Field(
-        default=None, description="Features the node must have (Slurm's --constraint)."
-    )
-
-
-def _gpu_text(value: Any) -> Any:
-    """YAML has a number where an index is written."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    cores: int | None = _key(None, "Cores to ask for; default: as many as `threads` names.", ge=1)
+    mem_mb: int | None = _key(None, "Memory to ask for; default: what the scheduler gives.", ge=1)
+    gpus: int | None = _key(None, "GPUs to ask for; default: none.", ge=1)
+    slurm_partition: str | None = _key(None, "Slurm's partition; default: the cluster's.")
+    constraint: str | None = _key(None, "Features the node must have (Slurm's --constraint).")
 
 
 def _fault_of_looks(looks: list[int], repetitions: int | None) -> str:
-    """What is wrong with planned looks; empty where nothing is. `repetitions`: None where they are wrong."""
+    """What is wrong with planned looks, or ""; `repetitions` is None if that key is invalid."""
     if not looks:
         return ""
     if any(later <= look for look, later in itertools.pairwise(looks)):
@@ -123,17 +114,13 @@ def _fault_of_looks(looks: list[int], repetitions: int | None) -> str:
 
 
 def _engine_from_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _key(default: Any, description: str, unit: str | None = None, **bounds: Any) -> Any:
-    """A field of the experiment with its description and, where it has one, its unit."""
-    extra: dict[str, Any] = {"unit": unit} if unit else {}
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
+    if isinstance(value, str):
+        return {"name": value}
+    return value
 
 
 class Experiment(BaseModel):
-    """What is trained, measured and reported with one value of each parameter on one class of machine."""
+    """What is trained, measured and reported: one value per parameter, one class of machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -155,9 +142,10 @@ class Experiment(BaseModel):
     )
     looks: list[int] | Literal["precision"] = _key(
         [],
-        "Numbers of repetitions at which verdicts are read, planned before the first training; `repetitions` "
-        "is one of them. Or `precision`: verdicts are given once their intervals are as short as the claims' "
-        "tolerances, however many runs that takes. `[]`: one look, at `repetitions`. docs/repetitions.md.",
+        "Numbers of repetitions at which verdicts are read, planned before the first training; "
+        "`repetitions` is one of them. Or `precision`: verdicts are given once their intervals "
+        "are as short as the claims' tolerances, however many runs that takes. `[]`: one look, at "
+        "`repetitions`. docs/repetitions.md.",
     )
     epochs: int = _key(3, "Passes over the training examples.", "epochs", ge=1, le=MAX_EPOCHS)
     batch_size: int = _key(
@@ -170,18 +158,18 @@ class Experiment(BaseModel):
     order_seed: int = _key(1, "Seed of the order within the randomised complete blocks.", ge=0)
     threads: int | Literal["all"] = _key(
         2,
-        "Processor cores a training may use, enforced by CPU affinity, one hardware thread of each first; "
-        "`all` for every hardware thread of the machine: docs/cores.md.",
+        "Processor cores a training may use, enforced by CPU affinity, one hardware thread of "
+        "each first; `all` for every hardware thread of the machine: docs/cores.md.",
         "cores",
     )
     accelerator: Literal["auto", "cpu", "cuda"] = _key(
         "auto", "Where engines compute; `auto` takes the GPU where there is one. docs/gpu.md."
     )
-    gpu: Annotated[str, BeforeValidator(_gpu_text), Field(pattern=GPU)] = _key(
+    gpu: Annotated[str, Field(pattern=GPU, coerce_numbers_to_str=True)] = _key(
         "auto",
-        "The one card of this machine that all trainings get: `auto` (what CUDA_VISIBLE_DEVICES names, else "
-        "the idle card with the most free memory), an index of nvidia-smi's, or the UUID of a card or of a "
-        "MIG instance.",
+        "The one card of this machine that all trainings get: `auto` (what CUDA_VISIBLE_DEVICES "
+        "names, else the idle card with the most free memory), an index of nvidia-smi's, or the "
+        "UUID of a card or of a MIG instance.",
     )
     sampling_rate_hz: float = _key(
         10.0, "Samples the sidecar takes each second.", "Hz", gt=0, le=1000
@@ -212,18 +200,19 @@ class Experiment(BaseModel):
     )
     machine: ClassName = _key(
         "here",
-        "`here` (on a cluster: the classes of its `nodes`), a machine class in results/runs/ whose runs are "
-        "replayed, or `recorded`: every class there with runs of this experiment.",
+        "`here` (on a cluster: the classes of its `nodes`), a machine class in results/runs/ "
+        "whose runs are replayed, or `recorded`: every class there with runs of this experiment.",
     )
     nodes: dict[Name, NodeRequest] = _key(
         {},
-        "Kinds of node of a cluster, for trainings that a scheduler starts: a name of yours -> what is asked "
-        "for (`cores`, `mem_mb`, `gpus`, `slurm_partition`, `constraint`); none: trainings on this machine.",
+        "Kinds of node of a cluster, for trainings that a scheduler starts: your name for one -> "
+        "what a training on it requests (`cores`, `mem_mb`, `gpus`, `slurm_partition`, `constraint`); none: "
+        "trainings on this machine.",
     )
     deployment: Literal["native", "apptainer"] = _key(
         "native",
-        "How engines run: in their locked environments on this machine, or inside container images; "
-        "`--use-singularity` means `apptainer`.",
+        "How engines run: in their locked environments on this machine, or inside container "
+        "images; `--use-singularity` means `apptainer`.",
     )
     mirrors: list[str] = _key(
         [], "Folders or https addresses tried before a dataset's own hosts, as MIRROR/DATASET/FILE."
@@ -235,18 +224,19 @@ class Experiment(BaseModel):
     @field_validator("threads", mode="before")
     @classmethod
     def _at_least_one(cls, value: Any) -> Any:
-        if value != "all" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError("must be a whole number of at least 1, or 'all'")
-        return value
+        # An exact type: True is an int to Python.
+        if value == "all" or (type(value) is int and value >= 1):
+            return value
+        raise ValueError("must be a whole number of at least 1, or 'all'")
 
     @field_validator("looks", mode="before")
     @classmethod
-    def _looks(cls, value: Any, given: ValidationInfo) -> Any:
+    def _looks(cls, value: Any, info: ValidationInfo) -> Any:
         if value == PRECISION:
             return value
         if not isinstance(value, list) or any(type(look) is not int for look in value):
             raise ValueError(f"must be a list of whole numbers, or '{PRECISION}'")
-        if fault := _fault_of_looks(value, given.data.get("repetitions")):
+        if fault := _fault_of_looks(value, info.data.get("repetitions")):
             raise ValueError(fault)
         return value
 
@@ -261,60 +251,55 @@ class Experiment(BaseModel):
     @field_validator("engines")
     @classmethod
     def _arms_of_engines(
-        cls, value: list[EngineChoice], given: ValidationInfo
+        cls, value: list[EngineChoice], info: ValidationInfo
     ) -> list[EngineChoice]:
         main = [engine.name for engine in value if engine.arm_of is None]
-        datasets = given.data.get("datasets", [])
+        datasets = info.data.get("datasets", [])
         for engine in value:
-            if engine.arm_of is not None and engine.arm_of not in main:
-                raise ValueError(
-                    f"'{engine.name}' is an arm of '{engine.arm_of}', which is no engine here"
-                )
-            strange = sorted(set(engine.datasets or []) - set(datasets))
-            if strange:
-                raise ValueError(
-                    f"'{engine.name}' trains on '{strange[0]}', which is not in `datasets`"
-                )
+            name, arm_of = engine.name, engine.arm_of
+            if arm_of is not None and arm_of not in main:
+                raise ValueError(f"'{name}' is an arm of '{arm_of}', which is no engine here")
+            for dataset in engine.datasets or ():
+                if dataset not in datasets:
+                    raise ValueError(f"'{name}' trains on '{dataset}', which is not in `datasets`")
         return value
 
     @field_validator("stand_ins")
     @classmethod
-    def _players(cls, value: dict[str, str], given: ValidationInfo) -> dict[str, str]:
-        known = [
-            *(engine.name for engine in given.data.get("engines", [])),
-            *given.data.get("datasets", []),
-        ]
-        strange = sorted(set(value.values()) - set(known))
-        if strange:
-            raise ValueError(
-                f"'{strange[0]}' is no engine or dataset here; there are: {', '.join(known)}"
-            )
+    def _players(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        known = [engine.name for engine in info.data.get("engines", [])]
+        known += info.data.get("datasets", [])
+        for player in value.values():
+            if player not in known:
+                there = ", ".join(known)
+                raise ValueError(f"'{player}' is no engine or dataset here; there are: {there}")
         return value
 
 
-def expand(given: Mapping[str, Any], where: str = "params.yaml") -> list[dict[str, Any]]:
-    """One configuration for each point of the cross product of all lists; the first list changes slowest.
+def expand(config: Mapping[str, Any], where: str = "params.yaml") -> list[dict[str, Any]]:
+    """One configuration per point of the cross product of all lists; the first changes slowest.
 
-    EvengroundError for an empty list and a value that stands twice.
+    Raises EvengroundError for an empty list, a repeated value and too many points.
     """
-    lists = {name: given[name] for name in ("machine", *SWEPT) if isinstance(given.get(name), list)}
-    if (count := math.prod(map(len, lists.values()))) > MAX_POINTS:
+    lists = {name: config[name] for name in LISTS if isinstance(config.get(name), list)}
+    count = math.prod(map(len, lists.values()))
+    if count > MAX_POINTS:
         what = f"{count:,} points of {', '.join(lists)}, at most {MAX_POINTS:,} are one experiment"
         raise EvengroundError(what, where, "shorten a list, or make two experiments")
     for name, values in lists.items():
-        # Python takes True for 1: a truth value is left to the model, which refuses it.
-        if not values or len({repr(value) for value in values}) < len(values):
-            wrong = "names a value twice" if values else "is empty"
-            raise EvengroundError(
-                f"the list '{name}' = {values} {wrong}", where, "give each value once"
-            )
+        if not values:
+            raise EvengroundError(f"the list '{name}' is empty", where, "give a value")
+        # By `repr`, as True equals 1; a truth value is left to the model, which refuses it.
+        if len(set(map(repr, values))) < len(values):
+            what = f"the list '{name}' = {values} names a value twice"
+            raise EvengroundError(what, where, "give each value once")
     points = itertools.product(*lists.values())
-    return [{**given, **dict(zip(lists, point, strict=True))} for point in points]
+    return [dict(config) | dict(zip(lists, point, strict=True)) for point in points]
 
 
-def load_experiments(given: Mapping[str, Any], where: str = "params.yaml") -> list[Experiment]:
-    """Every point of the experiment, typed; EvengroundError as by `expand` and `load_experiment`."""
-    return [load_experiment(point, where) for point in expand(given, where)]
+def load_experiments(config: Mapping[str, Any], where: str = "params.yaml") -> list[Experiment]:
+    """Every point of the experiment, typed; raises what `expand` and `load_experiment` raise."""
+    return [load_experiment(point, where) for point in expand(config, where)]
 
 
 def load_experiment(given: Mapping[str, Any], where: str = "params.yaml") -> Experiment:
@@ -351,37 +336,34 @@ def _meaning(name: str) -> str:
     return f"{name}: {field.description}" if field else ""
 
 
-_OR_LIST = ", or a list"
-
-
 def parameters_page() -> str:
-    """`docs/parameters.md`: one row per key, made from the model so that it cannot go out of date."""
-    schema = Experiment.model_json_schema()["properties"]
-    rows = [
-        f"| `{name}` | {_type_text(shown)}{_OR_LIST if name in (*SWEPT, 'machine') else ''} "
-        f"| {shown.get('unit', '')} | `{_default_text(name)}` | {shown['description']} |"
-        for name, shown in schema.items()
-    ]
-    head = [
+    """`docs/parameters.md`: one row per key of the model."""
+    lines = [
         "# Parameters",
         "",
-        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. With lists, the",
+        "Written by `python scripts/parameters.py` from `src/evenground/config.py`. With lists, "
+        "the",
         "experiment is their cross product: [sweeps.md](sweeps.md).",
         "",
+        "| key | type | unit | default | meaning |",
+        "|---|---|---|---|---|",
     ]
-    return "\n".join(
-        [*head, "| key | type | unit | default | meaning |", "|---|---|---|---|---|", *rows, ""]
-    )
+    defaults = Experiment().model_dump(mode="json", exclude_none=True)
+    for name, key in Experiment.model_json_schema()["properties"].items():
+        kind = _type_text(key)
+        if name in LISTS:
+            kind += ", or a list"
+        unit, default = key["unit"] or "", json.dumps(defaults[name])
+        lines.append(f"| `{name}` | {kind} | {unit} | `{default}` | {key['description']} |")
+    return "\n".join(lines) + "\n"
 
 
-def _default_text(name: str) -> str:
-    return json.dumps(Experiment().model_dump(mode="json", exclude_none=True)[name])
-
-
-def _type_text(shown: Mapping[str, Any]) -> str:
-    """`integer`, or the allowed words, from one property of a JSON Schema."""
-    if "enum" in shown:
-        return " or ".join(f"`{word}`" for word in shown["enum"])
-    if "anyOf" in shown:
-        return " or ".join(_type_text(one) for one in shown["anyOf"])
-    return f"`{shown['const']}`" if "const" in shown else str(shown["type"])
+def _type_text(key: Mapping[str, Any]) -> str:
+    """`integer`, or the allowed values, from one property of a JSON Schema."""
+    if "anyOf" in key:
+        return " or ".join(map(_type_text, key["anyOf"]))
+    if "enum" in key:
+        return " or ".join(f"`{value}`" for value in key["enum"])
+    if "const" in key:
+        return f"`{key['const']}`"
+    return str(key["type"])

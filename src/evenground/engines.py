@@ -1,4 +1,4 @@
-"""What an engine says of itself in its `engine.yaml`, and what of it decides a run's result."""
+"""Engines: their `engine.yaml`, their options, and which files decide a run's result."""
 
 from __future__ import annotations
 
@@ -88,78 +88,91 @@ class Engine:
 
     @property
     def label(self) -> str:
-        """Name in figures; it shows a name that is not the folder's, and how much is trained of a dataset."""
-        own = (
-            self.file.label if self.name == self.folder.name else f"{self.file.label} ({self.name})"
-        )
-        return own if self.train_limit is None else f"{own}, {self.train_limit:,} examples"
+        """Name in figures, with its own name if it is not the folder's, and with its limit."""
+        label = self.file.label
+        if self.name != self.folder.name:
+            label += f" ({self.name})"
+        if self.train_limit is not None:
+            label += f", {self.train_limit:,} examples"
+        return label
 
     @property
     def changed(self) -> dict[str, OptionValue]:
         """The options that are not its folder's defaults."""
-        return {
-            name: value for name, value in self.options.items() if value != self.file.options[name]
-        }
+        defaults = self.file.options
+        return {name: value for name, value in self.options.items() if value != defaults[name]}
 
     @property
     def has_no_gpu(self) -> str:
-        """The option with which it computes on the processor only, in words; empty where it can use a GPU."""
+        """The option that keeps it on the processor, as text; empty if it can use a GPU."""
         for name, values in self.file.processor_only.items():
             if self.options.get(name) in values:
                 return f"{name}: {self.options[name]}"
         return ""
 
     def sources(self, root: Path) -> list[Path]:
-        """All that decides what this engine computes: its folder and what it names beside it."""
-        return [root / self.folder, *(root / source for source in self.file.sources)]
+        """Paths that decide what this engine computes: its folder and the sources it names."""
+        return [root / self.folder] + [root / source for source in self.file.sources]
 
     def command(self, python: str) -> list[str]:
-        """Its command line, with `python` the interpreter of its environment."""
+        """Its command line; `python` is the interpreter of its environment."""
         return self._filled(self.file.command, python)
 
     def check(self, python: str, accelerator: str) -> list[str]:
-        """The command line that says whether it is installed; none where the pipeline installs it all.
+        """The command line that checks whether it is installed; empty if the pipeline installs it.
 
-        The engine's options and where it is to compute follow: what is installed may do for some only.
+        It gets options and accelerator, too: an installation may support some of them only.
         """
         if not self.file.check:
             return []
-        texts = {
-            k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in self.options.items()
-        }
-        given = [
-            word for key, text in sorted(texts.items()) for word in ("--option", f"{key}={text}")
-        ]
-        return [*self._filled(self.file.check, python), *given, "--accelerator", accelerator]
+        args = self._filled(self.file.check, python)
+        for name, value in sorted(self.options.items()):
+            if isinstance(value, bool):
+                # As in YAML and JSON.
+                value = str(value).lower()
+            args += ["--option", f"{name}={value}"]
+        return args + ["--accelerator", accelerator]
 
-    def _filled(self, words: list[str], python: str) -> list[str]:
-        return [word.format(python=python, folder=str(self.folder)) for word in words]
+    def _filled(self, args: list[str], python: str) -> list[str]:
+        return [arg.format(python=python, folder=self.folder) for arg in args]
 
 
 def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
-    """Resolve the engines of an experiment; EvengroundError for an unknown or ill-described one."""
+    """Resolve an experiment's engines; raises EvengroundError for an unknown or invalid one."""
     engines: list[Engine] = []
     for number, choice in enumerate(choices):
         folder = _folder(choice)
         file = _read(root, folder, choice.name)
-        unknown = [key for key in choice.options if key not in file.options]
-        if unknown:
-            raise EvengroundError(
-                f"engine '{choice.name}' has no option '{unknown[0]}'",
-                f"{folder}/engine.yaml",
-                f"its options are: {', '.join(file.options) or 'none'}",
-            )
-        colour = _colour(file, {engine.colour for engine in engines}, number)
-        options = {**file.options, **choice.options}
-        only = None if choice.datasets is None else tuple(choice.datasets)
-        own = (choice.arm_of, only, choice.repetitions, choice.train_limit)
-        engines.append(Engine(choice.name, folder, file, options, colour, *own))
+        for option in choice.options:
+            if option not in file.options:
+                raise EvengroundError(
+                    f"engine '{choice.name}' has no option '{option}'",
+                    f"{folder}/engine.yaml",
+                    f"its options are: {', '.join(file.options) or 'none'}",
+                )
+        taken = {engine.colour for engine in engines}
+        colour = _colour(file, taken, number)
+        engine = Engine(
+            name=choice.name,
+            folder=folder,
+            file=file,
+            options=file.options | choice.options,
+            colour=colour,
+            arm_of=choice.arm_of,
+            datasets=choice.datasets,
+            repetitions=choice.repetitions,
+            train_limit=choice.train_limit,
+        )
+        engines.append(engine)
     return engines
 
 
 def _folder(choice: EngineChoice) -> Path:
-    given = choice.folder or choice.name
-    return Path(given) if "/" in given else ENGINES / given
+    folder = choice.folder or choice.name
+    # Only a path has a slash, be it `./mine`.
+    if "/" in folder:
+        return Path(folder)
+    return ENGINES / folder
 
 
 def _colour(file: EngineFile, taken: set[str], number: int) -> str:

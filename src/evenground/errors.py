@@ -1,4 +1,4 @@
-"""The one way evenground tells a user that something is wrong: one line with what, where and what to do."""
+"""How evenground reports a mistake to its user: one line with what, where and what to do."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ class EvengroundError(Exception):
 
 
 def words_of(error: OSError) -> str:
-    """What went wrong, without the path; Python raises some such errors itself, and those have no number."""
+    """What went wrong, as text without the path."""
+    # Python raises some of these errors itself, without a number and so without `strerror`.
     return error.strerror or " ".join(map(str, error.args)) or type(error).__name__
 
 
 def set_aside(*paths: Path | str, then: str = "run the pipeline again") -> str:
-    """What a message says of files or folders that are in the way: they are moved, and nothing is lost."""
-    return f"set it aside, which loses nothing, and {then}: ./evenground aside {shlex.join(map(str, paths))}"
+    """The fix for files or folders that are in the way: moving them, so that nothing is lost."""
+    names = shlex.join(map(str, paths))
+    return f"set it aside, which loses nothing, and {then}: ./evenground aside {names}"
 
 
 def cli(main: Callable[[], None]) -> None:
-    """Run `main`; turn an EvengroundError or a full disk into one line on standard error and exit code 1."""
+    """Run `main`; an EvengroundError or a full disk ends as one line on stderr and exit code 1."""
     try:
         main()
     except EvengroundError as error:

@@ -18,60 +18,67 @@ from evenground.errors import DISK_FULL, MAKE_ROOM, EvengroundError, set_aside, 
 BRING_BACK = (
     "bring back what the link leads to (mount its disk, or dvc checkout), or make the link anew"
 )
-# Lists of the files put in place while somebody asks for them, by `replaced`.
-_ASKED: list[list[Path]] = []
+# One list per active `replaced`, of the files put in place meanwhile.
+_RECORDS: list[list[Path]] = []
 _LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", "_build", "deps"}
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; EvengroundError where it is missing or broken."""
+    """The content of a JSON file; raises EvengroundError if it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        fix = BRING_BACK if broken_link(path) else "run the pipeline again to make it"
+        fix = "run the pipeline again to make it"
+        if broken_link(path):
+            fix = BRING_BACK
         raise EvengroundError(unreadable(path, error), str(path), fix) from None
-    # Beside broken text: a number of thousands of digits, and lists in lists in lists.
+    # A number of thousands of digits is a ValueError, too; very deep nesting is a RecursionError.
     except (ValueError, RecursionError) as error:
         raise EvengroundError(f"not valid JSON: {error}", str(path), set_aside(path)) from None
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replace `path` by `content` as indented JSON, whole or not at all; EvengroundError on a full disk."""
+    """Replace `path` by `content` as indented JSON, whole or not at all; raises as `writing`."""
     write_text(path, json_text(content))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to; it takes its place whole or not at all. Errors as by `writing`.
+    """A temporary file to write to, which then replaces `path` whole; raises as `writing`.
 
-    A link at `path` is replaced, never followed: it may lead into a cache whose files are not to be changed.
+    A link at `path` is replaced, never followed: it may lead into a cache that must not change.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _temporary(path)
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            yield beside
-            beside.replace(path)
+            yield temporary
+            temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
-    for files in _ASKED:
+        temporary.unlink(missing_ok=True)
+    for files in _RECORDS:
         files.append(path)
+
+
+def _temporary(path: Path) -> Path:
+    """A name in the same folder, as a rename is atomic only within one file system."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 @contextmanager
 def replaced() -> Iterator[list[Path]]:
     """The files that `replacing` puts in place in the meantime, in order."""
     files: list[Path] = []
-    _ASKED.append(files)
+    _RECORDS.append(files)
     try:
         yield files
     finally:
-        _ASKED.remove(files)
+        _RECORDS.remove(files)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a write's OSError (disk full, quota, no permission) into an EvengroundError that names `path`."""
+    """Turn an OSError of writing `path` (disk full, no permission) into an EvengroundError."""
     try:
         yield
     except OSError as error:
@@ -82,27 +89,27 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text`, whole or not at all; errors as by `writing`."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Replace `path` by `text`, whole or not at all; raises as `writing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def free(folder: Path) -> None:
-    """Let every read-only file below `folder` be a writable copy of its own, with its time.
+    """Replace every read-only file below `folder` by a writable copy with the same time.
 
-    A cache keeps files so that are hard links to its own; Snakemake would refuse to replace them.
+    DVC protects files that are hard links into its cache; Snakemake would refuse to replace them.
     """
     for path in _walked(folder):
         if path.is_file() and not path.is_symlink() and not os.access(path, os.W_OK):
-            beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+            temporary = _temporary(path)
             with writing(path):
-                shutil.copy2(path, beside)
-                beside.chmod(beside.stat().st_mode | stat.S_IWUSR)
-                beside.replace(path)
+                shutil.copy2(path, temporary)
+                temporary.chmod(temporary.stat().st_mode | stat.S_IWUSR)
+                temporary.replace(path)
 
 
 def drop_lost_links(folder: Path) -> None:
-    """Remove links below `folder` in place of files that lead nowhere: what is made again has their names."""
+    """Remove broken links below `folder`, so that files made again can have their names."""
     for path in _walked(folder):
         if path.is_symlink() and not path.exists():
             with writing(path):
@@ -110,28 +117,30 @@ def drop_lost_links(folder: Path) -> None:
 
 
 def _walked(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, also behind links; of a folder that several lead to, once."""
+    """Every file below a folder, also behind links; a folder with several links to it only once."""
     seen: set[Path] = set()
-    for above, inner, names in os.walk(folder, followlinks=True):
-        place = real(Path(above))
-        if place in seen:
-            inner.clear()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        where = real(Path(parent))
+        if where in seen:
+            # Not further down: a link may lead to a folder above itself.
+            folders.clear()
             continue
-        seen.add(place)
-        yield from (Path(above, name) for name in names)
+        seen.add(where)
+        for name in names:
+            yield Path(parent, name)
 
 
 def empty_folder(folder: Path) -> None:
-    """Make `folder` an empty one; where it is a link to a folder, that one."""
+    """Create `folder` or remove its content; a link to a folder stays one."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         _remove(path)
 
 
 def move(path: Path, to: Path) -> None:
-    """Give a file or folder the new name `to`, whole or not at all, also on another disk.
+    """Move a file or folder to `to`, whole or not at all, also to another disk.
 
-    Errors as by `writing`; what could not be moved is still where it was.
+    Raises as `writing`; everything is then still where it was.
     """
     with writing(to):
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -144,17 +153,17 @@ def move(path: Path, to: Path) -> None:
 
 
 def _copy_then_remove(path: Path, to: Path) -> None:
-    """What a rename is between two disks; of a copy that is cut off nothing has the final name."""
-    beside = to.with_name(f".{to.name}.moved")
-    _remove(beside)
+    """A rename between two disks; a copy that is cut off never has the final name."""
+    temporary = to.with_name(f".{to.name}.moved")
+    _remove(temporary)
     try:
         if _is_folder(path):
-            shutil.copytree(path, beside, symlinks=True)
+            shutil.copytree(path, temporary, symlinks=True)
         else:
-            shutil.copy2(path, beside, follow_symlinks=False)
-        beside.rename(to)
+            shutil.copy2(path, temporary, follow_symlinks=False)
+        temporary.rename(to)
     finally:
-        _remove(beside)
+        _remove(temporary)
     _remove(path)
 
 
@@ -171,7 +180,7 @@ def _remove(path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> str:
-    """Why a file cannot be read, in words; of a link also where it leads."""
+    """Why a file cannot be read, as text; for a broken link also where it leads."""
     if error.errno == errno.ELOOP:
         return "it is a link that leads back to itself"
     if link := broken_link(path):
@@ -182,25 +191,27 @@ def unreadable(path: Path, error: OSError) -> str:
 
 
 def broken_link(path: Path) -> Path | None:
-    """The first link on the way to `path`, itself included, that leads nowhere; None where there is none."""
-    ways = [*reversed(path.parents), path]
-    return next((way for way in ways if way.is_symlink() and not way.exists()), None)
+    """The first broken link on the way to `path`, itself included; None if there is no such link."""
+    for way in list(reversed(path.parents)) + [path]:
+        if way.is_symlink() and not way.exists():
+            return way
+    return None
 
 
 def real(path: Path) -> Path:
-    """Where a path really lies; a link that leads back to itself stays as it is, and is no error."""
+    """The path without links; a link that leads back to itself stays, and raises nothing."""
     return Path(os.path.realpath(path))
 
 
 def absolute(path: Path) -> Path:
-    """The path from the top on, without `..`; unlike by `resolve` a link on it keeps its name."""
+    """The absolute path without `..`; unlike with `Path.resolve`, links on it keep their names."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def name_below(path: Path, root: Path) -> str | None:
-    """The name of `path` as it is reached from the folder `root`, through links or not; None where it is not.
+    """The name of `path` below the folder `root`, through links or not; None if not below it.
 
-    Links on the way keep their names: `results` may lead to a folder of another name.
+    Links on the way keep their names: `results` may be a link to a folder of another name.
     """
     for way in (absolute, real):
         file, folder = way(path), way(root)
@@ -232,17 +243,19 @@ def sha256_json(content: Any) -> str:
 
 
 def sha256_tree(paths: Iterable[Path], root: Path) -> str:
-    """Hexadecimal sha256 over names (below `root`) and contents of files and folders, caches left out."""
+    """Hexadecimal sha256 over names (below `root`) and contents of files, without caches."""
     files = sorted({file for path in paths for file in files_below(path)})
     return sha256_json([[_name(file, root), sha256_file(file)] for file in files])
 
 
 def _name(file: Path, root: Path) -> str:
-    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
+    if file.is_relative_to(root):
+        return file.relative_to(root).as_posix()
+    return file.name
 
 
 def files_below(path: Path) -> list[Path]:
-    """The file, or every file below the folder, caches left out; EvengroundError when it is missing."""
+    """The file, or every file below the folder without caches; raises EvengroundError if missing."""
     if path.is_file():
         return [path]
     if not path.is_dir():

@@ -1,4 +1,4 @@
-"""Drawing everything anew from recorded runs, and what came out otherwise than it was published."""
+"""Redrawing everything from recorded runs, and comparing it with what was published."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ PAGE = "report.html"
 
 @dataclass(frozen=True)
 class Comparison:
-    """Names of files, relative to both folders: the same bytes in both, other bytes, in one of them only."""
+    """Sorted names of files, relative to both folders."""
 
     same: tuple[str, ...]
+    """The same bytes in both."""
     other: tuple[str, ...]
+    """Other bytes than published."""
     lost: tuple[str, ...]
-    """Published, and not redrawn."""
+    """Published, but not redrawn."""
     new: tuple[str, ...]
-    """Redrawn, and not published: an older version did not know them."""
+    """Redrawn, but not published: an older version did not write them."""
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """All that was published and is not the same bytes now."""
+        """All published files that are not the same bytes now."""
         return self.other + self.lost
 
 
@@ -45,11 +47,11 @@ def redraw(
     command: str | None = None,
     redrawn_by: str | None = None,
 ) -> list[str]:
-    """Write all that follows from the index file at `where` into the folder `to`.
+    """Write everything that follows from the index file at `where` into the folder `to`.
 
-    Normalised frames, tables, metrics, figures, the verdicts on the claims of `source`, and the page with all
-    of it, which says that `command` had it made, or the replay `redrawn_by`. Returns the names of the
-    figures. Raises EvengroundError when a run cannot be read.
+    Normalised frames, tables, metrics, figures, the verdicts on the claims of `source`, and the
+    page, which names the `command` that made it, or the replay `redrawn_by`. Returns the names of
+    the figures. Raises EvengroundError if a run cannot be read.
     """
     write_normalised(index, to / "normalised")
     write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
@@ -61,49 +63,48 @@ def redraw(
 
 
 def set_unreadable_aside(where: Path) -> list[str]:
-    """Let the index file at `where` call runs that cannot be read failed, and say which in words.
+    """Mark unreadable runs as failed in the index file at `where`; returns a line for each.
 
-    One such run never hides the others. Raises RecordError where no run can be read.
+    One such run does not hide the others. Raises RecordError if no run can be read.
     """
     index = read_index(where)
     errors = unreadable_runs(index)
     if errors and len(errors) == len(index.finished):
         raise next(iter(errors.values()))
-    reasons = {
-        (run.dataset, run.engine, run.repetition): unreadable(error)
-        for run, error in errors.items()
-    }
     content = read_json(where)
-    for run in content["runs"]:
-        reason = reasons.get((run["dataset"], run["engine"], run["repetition"]))
-        if reason:
-            run |= {"status": "failed", "reason": reason, "path": None, "manifest_sha256": None}
+    runs = {(run["dataset"], run["engine"], run["repetition"]): run for run in content["runs"]}
+    lines = []
+    for run, error in errors.items():
+        reason = unreadable(error)
+        lines.append(f"{run.name} is drawn as failed: {reason}")
+        runs[run.dataset, run.engine, run.repetition].update(
+            status="failed", reason=reason, path=None, manifest_sha256=None
+        )
     if errors:
         write_json(where, content)
-    return [f"{run.name} is drawn as failed: {unreadable(error)}" for run, error in errors.items()]
+    return lines
 
 
 def compare_tables(published: Path, redrawn: Path) -> Comparison:
-    """Every table, metrics, verdicts and the data behind every figure, byte by byte.
-
-    Figures of a dataset's images have no such file in a bundle: they are not compared.
-    """
-    names = {*_names(published), *_names(redrawn)}
-    names = {name for name in names if not name.startswith("figures/samples_")}
-    lost = {name for name in names if not (redrawn / name).is_file()}
-    new = {name for name in names if not (published / name).is_file()}
-    both = names - lost - new
+    """Compare every table, metrics, verdicts and the data behind every figure, byte by byte."""
+    before, after = _names(published), _names(redrawn)
+    both = before & after
     same = {
         name for name in both if (published / name).read_bytes() == (redrawn / name).read_bytes()
     }
-    return Comparison(*(tuple(sorted(part)) for part in (same, both - same, lost, new)))
+    return Comparison(
+        same=tuple(sorted(same)),
+        other=tuple(sorted(both - same)),
+        lost=tuple(sorted(before - after)),
+        new=tuple(sorted(after - before)),
+    )
 
 
 def _names(folder: Path) -> set[str]:
-    files = [
-        *folder.glob("tables/*"),
-        *folder.glob("metrics.json"),
-        *folder.glob("verdicts.json"),
-        *folder.glob("figures/*.csv"),
-    ]
-    return {file.relative_to(folder).as_posix() for file in files}
+    names = set()
+    for pattern in ("tables/*", "metrics.json", "verdicts.json", "figures/*.csv"):
+        for file in folder.glob(pattern):
+            # A bundle has no figures of a dataset's images.
+            if not file.name.startswith("samples_"):
+                names.add(file.relative_to(folder).as_posix())
+    return names

@@ -99,7 +99,7 @@ def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy
     [
         (
             {"batch_size": []},
-            r"the list 'batch_size' = \[\] is empty \(params.yaml\): give each value once",
+            r"the list 'batch_size' is empty \(params.yaml\): give a value",
         ),
         ({"threads": [2, 2]}, r"the list 'threads' = \[2, 2\] names a value twice"),
         ({"epochs": [1, 0]}, r"'epochs' = 0 is not allowed"),
