@@ -173,6 +173,8 @@ def row(reading: str = "contradicted", kind: str = "verdict", **more: Any) -> di
         "CV_words": "11 % and 20 %",
         "idle_words": "0 % and 19 %",
         "flagged_words": "1 invalid, 5 warned",
+        "demonstration": "",
+        "counted": [],
         **more,
     }
 

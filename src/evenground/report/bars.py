@@ -15,7 +15,6 @@ from evenground.report.sheet import (
     LEFT,
     LINE,
     PLOT_WIDTH,
-    TITLE_ROOM,
     Drawing,
     make_sheet,
 )
@@ -55,8 +54,7 @@ def training_time_drawing(material: Material) -> Drawing:
     sheet = make_sheet(title, caption, rows * height)
     for i, dataset in enumerate(datasets):
         row, column = divmod(i, columns)
-        top = TITLE_ROOM + row * height + head
-        axes = sheet.axes(top, PANEL, LEFT + column * (width + BETWEEN), width)
+        axes = sheet.axes(row * height + head, PANEL, LEFT + column * (width + BETWEEN), width)
         _draw(axes, material, dataset, data[data["dataset"] == dataset.name], width)
         axes.set_title("\n".join(titles[i]), loc="left", weight="bold", size=TEXT_PT)
         if column == 0:

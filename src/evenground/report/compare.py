@@ -20,11 +20,8 @@ from evenground.report.material import (
     thesis_number,
 )
 from evenground.report.sheet import (
-    TITLE_ROOM,
     X_ROOM,
     Drawing,
-    add_legend,
-    legend_room,
     make_sheet,
     note_sheet,
     time_limits,
@@ -58,11 +55,9 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
             resource.column, dataset.name, [e.name for e in material.index.main]
         )
         return note_sheet(title, caption, why).drawing(name, data, thesis)
-    handles, labels = _legend([material.styles[engine.name] for engine in present])
-    head = legend_room(labels)
-    sheet = make_sheet(title, caption, head + PANEL + X_ROOM)
-    add_legend(sheet, handles, labels)
-    axes = sheet.axes(TITLE_ROOM + head, PANEL)
+    legend = _legend([material.styles[engine.name] for engine in present])
+    sheet = make_sheet(title, caption, PANEL + X_ROOM, legend)
+    axes = sheet.axes(0, PANEL)
     scale, unit = axis_scale(resource, float(data[resource.column].max()))
     for engine in present:
         lines = data[data["engine"] == engine.name]
@@ -140,12 +135,12 @@ def _finish(axes: Axes, data: pd.DataFrame, resource: Resource, scale: float, un
     axes.yaxis.set_label_coords(-0.085, 0.5)
 
 
-def _legend(styles: list[EngineStyle]) -> tuple[list[Line2D], list[str]]:
-    handles = [
-        Line2D([], [], ls=style.line, lw=1.8, marker=style.marker, **_marked(style, 5))
-        for style in styles
-    ]
-    return handles, [style.label for style in styles]
+def _legend(styles: list[EngineStyle]) -> list[Line2D]:
+    lines = []
+    for style in styles:
+        drawn = {"ls": style.line, "lw": 1.8, "marker": style.marker, **_marked(style, 5)}
+        lines.append(Line2D([], [], label=style.label, **drawn))
+    return lines
 
 
 def _marked(style: EngineStyle, size: float) -> dict[str, Any]:

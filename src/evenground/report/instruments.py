@@ -15,11 +15,8 @@ from evenground.analysis.runs import read_runs
 from evenground.report.material import Material
 from evenground.report.sheet import (
     GAP,
-    TITLE_ROOM,
     X_ROOM,
     Drawing,
-    add_legend,
-    legend_room,
     make_sheet,
     time_axis,
     time_limits,
@@ -46,14 +43,12 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
         "all memory in use on it, as the thesis measures. Means of the runs "
         f"({material.main_counts(dataset.name)}); 0 s: start of training. {material.machine}"
     )
-    handles, labels = _legend(list(styles.values()))
-    head = legend_room(labels)
     shown = [name for name in TITLES if (data["resource"] == name).any()]
-    sheet = make_sheet(title, caption, head + len(shown) * (PANEL + GAP) + X_ROOM)
-    add_legend(sheet, handles, labels)
+    height = len(shown) * (PANEL + GAP) + X_ROOM
+    sheet = make_sheet(title, caption, height, _legend(list(styles.values())))
     limits = time_limits(data["t_s"])
     for i, name in enumerate(shown):
-        axes = sheet.axes(TITLE_ROOM + head + i * (PANEL + GAP), PANEL)
+        axes = sheet.axes(i * (PANEL + GAP), PANEL)
         _draw(axes, data[data["resource"] == name], styles, f"{TITLES[name]} [% of the machine]")
         time_axis(axes, limits, labelled=name == shown[-1])
     return sheet.drawing(f"instruments_{dataset.name}", data)
@@ -84,14 +79,14 @@ def _machine(index: Index) -> Environment:
     return Environment()
 
 
-def _legend(styles: list[EngineStyle]) -> tuple[list[Line2D], list[str]]:
-    """Handles and labels of each engine under each instrument."""
-    handles, labels = [], []
+def _legend(styles: list[EngineStyle]) -> list[Line2D]:
+    """A labelled line of each engine under each instrument."""
+    lines = []
     for style in styles:
-        for line, label in LINES.values():
-            handles.append(Line2D([], [], ls=line, lw=1.8, color=style.colour))
-            labels.append(f"{style.label}, {label}")
-    return handles, labels
+        for ls, instrument in LINES.values():
+            label = f"{style.label}, {instrument}"
+            lines.append(Line2D([], [], ls=ls, lw=1.8, color=style.colour, label=label))
+    return lines
 
 
 def _draw(axes: Axes, data: pd.DataFrame, styles: dict[str, EngineStyle], label: str) -> None:

@@ -16,8 +16,6 @@ NO_RUN = "no finished run"
 NO_GPU = "no GPU on this machine"
 POWER = "gpu_power_w"
 GPU_COLUMNS = ("gpu_util_pct", "vram_used_bytes", POWER)
-# Columns as the thesis's own instrument measures them.
-AS_PUBLISHED = ("cpu_since_boot_pct", "free_used_bytes")
 # The thesis shows MNIST (a dense network) first and CIFAR-10 (a convolutional one) second.
 FIRST, SECOND = "mlp", "cnn"
 
@@ -101,24 +99,17 @@ class Material:
 
 
 def read_material(index: Path, normalised: Path, tables: Path) -> Material:
-    """Read all files; raises EvengroundError if one is missing, broken or lacks a column."""
+    """Read all files; raises EvengroundError if one is missing or broken."""
     content = read_index(index)
-
-    def frame(path: Path, *columns: str) -> pd.DataFrame:
-        return read_csv(path, ("dataset", "engine") + columns)
-
-    resources = [resource.column for resource in RESOURCES]
     return Material(
         index=content,
         styles=engine_styles(content.engines),
-        timelines=frame(normalised / "timelines.csv", "repetition", "t_s", *resources),
-        mean=frame(normalised / "mean.csv", "t_s", "n", *resources, *AS_PUBLISHED),
-        phases=frame(normalised / "phases.csv", "repetition", "phase", "start_s", "end_s"),
-        missing=frame(normalised / "missing.csv", "column", "reason"),
-        by_phase=frame(
-            normalised / "by_phase.csv", "column", "phase", "place", "mean", "min", "max"
-        ),
-        runs=frame(tables / "runs.csv", "repetition", "status", "device", "training_s"),
+        timelines=read_csv(normalised / "timelines.csv"),
+        mean=read_csv(normalised / "mean.csv"),
+        phases=read_csv(normalised / "phases.csv"),
+        missing=read_csv(normalised / "missing.csv"),
+        by_phase=read_csv(normalised / "by_phase.csv"),
+        runs=read_csv(tables / "runs.csv"),
     )
 
 

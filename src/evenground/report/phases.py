@@ -11,10 +11,7 @@ from evenground.analysis.index import Dataset
 from evenground.report.material import Material, Resource, axis_scale, of_card
 from evenground.report.sheet import (
     PLOT_WIDTH,
-    TITLE_ROOM,
     Drawing,
-    add_legend,
-    legend_room,
     make_sheet,
     value_axis,
 )
@@ -38,12 +35,12 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
         "a phase; band: smallest to largest run."
         f"{of_card(resource.column)} {material.machine}"
     )
-    labels = [style.label for style in styles.values()]
-    handles = [Line2D([], [], ls=s.line, lw=1.8, color=s.colour) for s in styles.values()]
-    head = legend_room(labels)
-    sheet = make_sheet(title, caption, head + PANEL + NAMES_ROOM)
-    add_legend(sheet, handles, labels)
-    axes = sheet.axes(TITLE_ROOM + head, PANEL)
+    legend = [
+        Line2D([], [], ls=style.line, lw=1.8, color=style.colour, label=style.label)
+        for style in styles.values()
+    ]
+    sheet = make_sheet(title, caption, PANEL + NAMES_ROOM, legend)
+    axes = sheet.axes(0, PANEL)
     largest = float(data["max"].max())
     scale, unit = axis_scale(resource, largest)
     for name, style in styles.items():

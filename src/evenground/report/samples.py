@@ -15,7 +15,7 @@ from evenground.analysis.index import Dataset
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json
 from evenground.report.material import Material, after_thesis, thesis_number
-from evenground.report.sheet import EDGE, TITLE_ROOM, WIDTH, Drawing, Sheet, make_sheet, note_sheet
+from evenground.report.sheet import EDGE, WIDTH, Drawing, Sheet, make_sheet, note_sheet
 from evenground.report.style import INK, SMALL_PT, fitted_pt, width_in
 
 COLUMNS, ROWS = 10, 4
@@ -90,7 +90,7 @@ def _draw(title: str, caption: str, images: Bytes, cells: list[Cell], classes: l
         row_room += name_room
         height = rows * row_room
     sheet = make_sheet(title, caption, height + 0.04)
-    axes = sheet.axes(TITLE_ROOM, height, EDGE, width)
+    axes = sheet.axes(0, height, EDGE, width)
     axes.set_axis_off()
     for cell in cells:
         left = cell.column * (side + GUTTER)

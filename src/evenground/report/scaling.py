@@ -17,11 +17,8 @@ from evenground.report.sheet import (
     LEFT,
     LINE,
     PLOT_WIDTH,
-    TITLE_ROOM,
     X_ROOM,
     Drawing,
-    add_legend,
-    legend_room,
     make_sheet,
 )
 from evenground.report.style import INK, SMALL_PT, TEXT_PT, EngineStyle, width_in, wrapped
@@ -75,8 +72,7 @@ class Curves:
 def scaling_drawing(curves: Curves, caption: str, styles: Mapping[str, EngineStyle]) -> Drawing:
     """The figure of these curves; all panels have the same two axes."""
     shown = [styles[name] for name in styles if name in curves.engines]
-    labels = [style.label for style in shown]
-    head = legend_room(labels)
+    legend = [Line2D([], [], label=style.label, **_drawn(style)) for style in shown]
     columns = min(2, len(curves.panels))
     rows = -(-len(curves.panels) // columns)
     width = (PLOT_WIDTH - BETWEEN * (columns - 1)) / columns
@@ -85,10 +81,9 @@ def scaling_drawing(curves: Curves, caption: str, styles: Mapping[str, EngineSty
     lines = max(map(len, titles))
     over = LINE * lines + TITLE_GAP if lines else 0.0
     step = over + height + X_ROOM
-    sheet = make_sheet(curves.title, caption, head + rows * step)
-    add_legend(sheet, [Line2D([], [], **_drawn(style)) for style in shown], labels)
+    sheet = make_sheet(curves.title, caption, rows * step, legend)
     for i, (panel, title) in enumerate(zip(curves.panels, titles, strict=True)):
-        top = TITLE_ROOM + head + (i // columns) * step + over
+        top = (i // columns) * step + over
         axes = sheet.axes(top, height, LEFT + (i % columns) * (width + BETWEEN), width)
         axes.set_title("\n".join(title), loc="left", weight="bold", size=TEXT_PT)
         _draw(axes, curves, panel, styles, width)

@@ -60,12 +60,14 @@ class Sheet:
     caption: str
     figure: Figure
     height: float
+    body: float
+    """Where the body begins, below title and legend."""
 
     def axes(
         self, top: float, height: float, left: float = LEFT, width: float = PLOT_WIDTH
     ) -> Axes:
-        """Axes whose upper left corner is `left`, `top` inches from the sheet's."""
-        bottom = self.height - top - height
+        """Axes `top` inches below the start of the body, `left` inches from the left edge."""
+        bottom = self.height - (self.body + top) - height
         return self.figure.add_axes(
             (left / WIDTH, bottom / self.height, width / WIDTH, height / self.height)
         )
@@ -89,48 +91,45 @@ class Sheet:
         )
 
 
-def make_sheet(title: str, caption: str, body: float) -> Sheet:
-    """A sheet with title and caption, and `body` inches free between them (from TITLE_ROOM on)."""
+def make_sheet(
+    title: str, caption: str, body_height: float, legend: Sequence[Artist] = ()
+) -> Sheet:
+    """A sheet with title, legend and caption, and `body_height` inches free above the caption."""
     lines = wrapped(caption, SMALL_PT, WIDTH - 2 * EDGE)
-    height = TITLE_ROOM + body + LINE * len(lines) + EDGE
+    columns = _legend_columns(legend)
+    body = TITLE_ROOM
+    if legend:
+        body += LEGEND_LINE * math.ceil(len(legend) / columns) + 0.08
+    height = body + body_height + LINE * len(lines) + EDGE
     figure = Figure(figsize=(WIDTH, height))
     # Without pyplot a figure has no canvas until one is made for it.
     FigureCanvasAgg(figure)
-    sheet = Sheet(title=title, caption=caption, figure=figure, height=height)
+    sheet = Sheet(title=title, caption=caption, figure=figure, height=height, body=body)
     size_pt = fitted_pt(title, TITLE_PT, WIDTH - 2 * EDGE, "bold")
     sheet.text(EDGE, title, size_pt, INK, "bold")
     for i, line in enumerate(lines):
-        sheet.text(TITLE_ROOM + body + LINE * i, line, SMALL_PT, MUTED)
+        sheet.text(body + body_height + LINE * i, line, SMALL_PT, MUTED)
+    if legend:
+        # Directly below the title, off the data.
+        figure.legend(
+            handles=legend,
+            loc="upper left",
+            ncols=columns,
+            borderpad=0.0,
+            borderaxespad=0.0,
+            bbox_to_anchor=(EDGE / WIDTH, 1 - TITLE_ROOM / height),
+            columnspacing=1.4,
+            handlelength=2.6,
+            labelspacing=0.45,
+        )
     return sheet
 
 
-def legend_columns(labels: Sequence[str]) -> int:
-    """How many legend entries fit side by side."""
-    widest = max(width_in(label, TEXT_PT) for label in labels) + LEGEND_HANDLE
-    fitting = int((WIDTH - 2 * EDGE) / widest)
-    return max(1, min(len(labels), fitting))
-
-
-def legend_room(labels: Sequence[str]) -> float:
-    """Height of the legend in inches."""
-    lines = math.ceil(len(labels) / legend_columns(labels))
-    return LEGEND_LINE * lines + 0.08
-
-
-def add_legend(sheet: Sheet, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """A legend directly below the title, off the data."""
-    sheet.figure.legend(
-        handles,
-        labels,
-        loc="upper left",
-        ncols=legend_columns(labels),
-        borderpad=0.0,
-        borderaxespad=0.0,
-        bbox_to_anchor=(EDGE / WIDTH, 1 - TITLE_ROOM / sheet.height),
-        columnspacing=1.4,
-        handlelength=2.6,
-        labelspacing=0.45,
-    )
+def _legend_columns(legend: Sequence[Artist]) -> int:
+    """How many entries of a legend fit side by side; at least one."""
+    widths = [width_in(str(entry.get_label()), TEXT_PT) + LEGEND_HANDLE for entry in legend]
+    fitting = int((WIDTH - 2 * EDGE) / max(widths, default=WIDTH))
+    return max(1, min(len(legend), fitting))
 
 
 def time_limits(t_s: pd.Series[float]) -> tuple[float, float]:
@@ -181,7 +180,7 @@ def note(axes: Axes, text: str) -> None:
 def note_sheet(title: str, caption: str, text: str) -> Sheet:
     """A sheet that only explains why there is nothing to draw."""
     sheet = make_sheet(title, caption, NOTE_ROOM + 0.1)
-    note(sheet.axes(TITLE_ROOM, NOTE_ROOM, EDGE, WIDTH - 2 * EDGE), text)
+    note(sheet.axes(0, NOTE_ROOM, EDGE, WIDTH - 2 * EDGE), text)
     return sheet
 
 

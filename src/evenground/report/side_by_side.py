@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
-from evenground.report.sheet import EDGE, LINE, TITLE_ROOM, WIDTH, Drawing, make_sheet, note_sheet
+from evenground.report.sheet import EDGE, LINE, WIDTH, Drawing, make_sheet, note_sheet
 from evenground.report.style import INK, MUTED, SMALL_PT, TEXT_PT, side_mark, wrapped
 
 HEAD, PAD, BETWEEN, FOOT, NAMES, INDENT = 0.22, 0.05, 0.08, 0.5, 2.3, 0.12
@@ -55,7 +55,7 @@ def ratios_drawing(ratios: pd.DataFrame, names: Sequence[str]) -> Drawing:
         return empty.drawing("ratios", data)
     height = lines[-1].top + lines[-1].height + PAD
     sheet = make_sheet(title, caption, height + FOOT)
-    axes = sheet.axes(TITLE_ROOM, height, NAMES, WIDTH - NAMES - 2 * EDGE)
+    axes = sheet.axes(0, height, NAMES, WIDTH - NAMES - 2 * EDGE)
     axes.set(xscale="log", ylim=(height, 0.0), yticks=[], xlabel="ratio of training times")
     axes.axvline(1.0, color=MUTED, lw=0.8)
     for line in lines:

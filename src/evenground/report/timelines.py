@@ -19,7 +19,6 @@ from evenground.report.material import (
 )
 from evenground.report.sheet import (
     GAP,
-    TITLE_ROOM,
     X_ROOM,
     Drawing,
     Sheet,
@@ -81,14 +80,14 @@ def _draw(
         notes_room = EMPTY_PANEL * len(reasons) + GAP
     sheet = make_sheet(title, caption, strip_room + panels_room + notes_room)
     first_s, last_s = time_limits(data["t_s"])
-    draw_strip(sheet.axes(TITLE_ROOM + LABEL_ROOM, STRIP_HEIGHT), spans, first_s, last_s)
-    top = TITLE_ROOM + strip_room
+    draw_strip(sheet.axes(LABEL_ROOM, STRIP_HEIGHT), spans, first_s, last_s)
     for i, resource in enumerate(shown):
-        panel = sheet.axes(top + i * (PANEL + GAP), PANEL)
+        panel = sheet.axes(strip_room + i * (PANEL + GAP), PANEL)
         _draw_panel(panel, data, resource, style, spans)
         time_axis(panel, (first_s, last_s), labelled=resource is shown[-1])
     for i, reason in enumerate(reasons):
-        note(sheet.axes(top + panels_room + i * EMPTY_PANEL, EMPTY_PANEL - 0.04), reason)
+        top = strip_room + panels_room + i * EMPTY_PANEL
+        note(sheet.axes(top, EMPTY_PANEL - 0.04), reason)
     return sheet
 
 

@@ -80,32 +80,32 @@ class Row:
     groups: tuple[_Group, ...]
     region: tuple[float | None, float | None]
     """Between which values the claim holds; None for an open end."""
-    same_size: tuple[float, float] | None = None
+    same_size: tuple[float, float] | None
     """Between which values the size counts as the published one."""
-    effect: str = ""
-    estimator: str | None = None
-    scale: str | None = None
-    estimate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    confidence: float | None = None
-    published: float | None = None
-    in_prediction: str = ""
-    pairs: int | None = None
-    n_a: int | None = None
-    idle_a: float | None = None
-    idle_b: float | None = None
-    n_invalid: int | None = None
-    n_warned: int | None = None
-    demonstration: str = ""
-    reason: str = ""
-    published_words: str = ""
-    estimate_words: str = ""
-    runs_words: str = ""
-    cv_words: Annotated[str, Field(validation_alias="CV_words")] = ""
-    idle_words: str = ""
-    flagged_words: str = ""
-    counted: tuple[_Counted, ...] = ()
+    effect: str
+    estimator: str | None
+    scale: str | None
+    estimate: float | None
+    low: float | None
+    high: float | None
+    confidence: float | None
+    published: float | None
+    in_prediction: str
+    pairs: int | None
+    n_a: int | None
+    idle_a: float | None
+    idle_b: float | None
+    n_invalid: int | None
+    n_warned: int | None
+    demonstration: str
+    reason: str
+    published_words: str
+    estimate_words: str
+    runs_words: str
+    cv_words: Annotated[str, Field(validation_alias="CV_words")]
+    idle_words: str
+    flagged_words: str
+    counted: tuple[_Counted, ...]
 
     @property
     def here(self) -> str:
