@@ -24,6 +24,7 @@ from evenground.errors import EvengroundError
 from evenground.records.events import MAX_EPOCHS
 from evenground.validation import ClassName, Fault, Name, did_you_mean, first_fault
 
+# `auto`, an index, or a UUID of a card or of a MIG instance as nvidia-smi prints it.
 GPU = r"^(auto|[0-9]{1,4}|GPU-[0-9a-fA-F-]{1,64}|MIG-[0-9A-Za-z/-]{1,100})$"
 OptionValue = bool | int | float | str
 MAX_POINTS = 1000
@@ -254,6 +255,7 @@ class Experiment(BaseModel):
         cls, value: list[EngineChoice], info: ValidationInfo
     ) -> list[EngineChoice]:
         main = [engine.name for engine in value if engine.arm_of is None]
+        # A key that was refused before this one is not in `info.data`.
         datasets = info.data.get("datasets", [])
         for engine in value:
             name, arm_of = engine.name, engine.arm_of

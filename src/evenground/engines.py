@@ -49,6 +49,7 @@ class EngineFile(BaseModel):
     wait_policy: str | None = Field(
         default=None,
         max_length=500,
+        # One printable line: it is shown in the note of a table.
         pattern=r"^\S[^\x00-\x1f\x7f-\x9f]*$",
         description="How its runtime's threads wait for work: what spins is no idle window.",
     )

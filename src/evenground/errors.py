@@ -40,11 +40,13 @@ def cli(main: Callable[[], None]) -> None:
     except EvengroundError as error:
         _end(error)
     except OSError as error:
+        # Any other is a bug of ours, and its traceback is needed.
         if error.errno not in DISK_FULL:
             raise
         _end(EvengroundError("disk is full", error.filename or "while writing", MAKE_ROOM))
 
 
 def _end(error: EvengroundError) -> NoReturn:
+    # One line, even if the message of a library has several.
     print("error: " + " ".join(str(error).split()), file=sys.stderr, flush=True)
     sys.exit(1)

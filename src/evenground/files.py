@@ -192,6 +192,7 @@ def unreadable(path: Path, error: OSError) -> str:
 
 def broken_link(path: Path) -> Path | None:
     """The first broken link on the way to `path`, itself included; None if there is no such link."""
+    # From the top: a broken link makes everything below it unreachable.
     for way in list(reversed(path.parents)) + [path]:
         if way.is_symlink() and not way.exists():
             return way
@@ -200,11 +201,13 @@ def broken_link(path: Path) -> Path | None:
 
 def real(path: Path) -> Path:
     """The path without links; a link that leads back to itself stays, and raises nothing."""
+    # `Path.resolve` raises RuntimeError for such a loop before Python 3.13.
     return Path(os.path.realpath(path))
 
 
 def absolute(path: Path) -> Path:
     """The absolute path without `..`; unlike with `Path.resolve`, links on it keep their names."""
+    # `Path.absolute` keeps `..`.
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 

@@ -70,6 +70,7 @@ def set_unreadable_aside(where: Path) -> list[str]:
     index = read_index(where)
     errors = unreadable_runs(index)
     if errors and len(errors) == len(index.finished):
+        # Nothing would be left to draw.
         raise next(iter(errors.values()))
     content = read_json(where)
     runs = {(run["dataset"], run["engine"], run["repetition"]): run for run in content["runs"]}

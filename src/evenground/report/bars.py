@@ -95,6 +95,7 @@ def _draw_engine(axes: Axes, x: int, times: list[float], style: EngineStyle, gap
         text = "no finished\nrun"
         axes.text(x, gap, text, ha="center", va="bottom", size=SMALL_PT, color=MUTED)
         return
+    # Not `sum`, which rounds otherwise since Python 3.12.
     mean = added(times) / len(times)
     fill = tint(style.colour, 0.35)
     axes.bar(x, mean, 0.6, color=fill, hatch=style.hatch, edgecolor=style.colour, lw=1.0)

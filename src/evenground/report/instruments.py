@@ -56,6 +56,7 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
 
 def instruments_data(material: Material, dataset: str) -> pd.DataFrame:
     """Long: engine, resource, instrument, t_s and the value in percent of the machine, if known."""
+    # Without the size of the memory its share is NaN, and not drawn.
     memory = float(_machine(material.index).memory_bytes or np.nan)
     mean = material.main_rows(material.mean, dataset)
     values = {

@@ -59,6 +59,7 @@ def phases_data(material: Material, dataset: str, resource: Resource) -> pd.Data
 
 def _draw_engine(axes: Axes, data: pd.DataFrame, scale: float, style: EngineStyle) -> None:
     """Mean and range, with a break between phases: the time between them is not on this axis."""
+    # The whole part of a place counts phases, the rest is the share of a phase.
     breaks = np.flatnonzero(np.diff(np.floor(data["place"])) > 0) + 1
 
     def broken(name: str) -> np.ndarray:

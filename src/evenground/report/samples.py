@@ -107,6 +107,7 @@ def _draw(title: str, caption: str, images: Bytes, cells: list[Cell], classes: l
         )
         if name_each or cell.row == 0:
             _label(axes, names[cell.label], left + side / 2, top, side)
+    # The y axis points down, as rows are counted from the top.
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return sheet
 
@@ -135,6 +136,7 @@ def _arrays(folder: Path) -> tuple[Bytes, Bytes, list[str]]:
     """
     fix = set_aside(folder, then="run the pipeline again to have it prepared anew")
     try:
+        # Mapped: only the few images that are shown are read.
         images = np.load(folder / "train_images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "train_labels.npy", allow_pickle=False)
         classes = [str(name) for name in read_json(folder / "dataset.json")["classes"]]

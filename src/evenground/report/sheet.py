@@ -97,18 +97,26 @@ def make_sheet(
     """A sheet with title, legend and caption, and `body_height` inches free above the caption."""
     lines = wrapped(caption, SMALL_PT, WIDTH - 2 * EDGE)
     columns = _legend_columns(legend)
-    body = TITLE_ROOM
+    legend_height = 0.0
     if legend:
-        body += LEGEND_LINE * math.ceil(len(legend) / columns) + 0.08
-    height = body + body_height + LINE * len(lines) + EDGE
+        legend_height = LEGEND_LINE * math.ceil(len(legend) / columns) + 0.08
+    # Rounding decides pixels: another order of these sums gives another picture.
+    end = TITLE_ROOM + (legend_height + body_height)
+    height = end + LINE * len(lines) + EDGE
     figure = Figure(figsize=(WIDTH, height))
     # Without pyplot a figure has no canvas until one is made for it.
     FigureCanvasAgg(figure)
-    sheet = Sheet(title=title, caption=caption, figure=figure, height=height, body=body)
+    sheet = Sheet(
+        title=title,
+        caption=caption,
+        figure=figure,
+        height=height,
+        body=TITLE_ROOM + legend_height,
+    )
     size_pt = fitted_pt(title, TITLE_PT, WIDTH - 2 * EDGE, "bold")
     sheet.text(EDGE, title, size_pt, INK, "bold")
     for i, line in enumerate(lines):
-        sheet.text(body + body_height + LINE * i, line, SMALL_PT, MUTED)
+        sheet.text(end + LINE * i, line, SMALL_PT, MUTED)
     if legend:
         # Directly below the title, off the data.
         figure.legend(

@@ -51,6 +51,7 @@ def spread(centres: list[float], widths: list[float], limit: float) -> list[floa
     offsets = np.concatenate(([0.0], np.cumsum(apart)))
     pooled = isotonic_regression(np.asarray(centres) - offsets).x
     low, high = widths[0] / 2, limit - widths[-1] / 2 - offsets[-1]
+    # If there is no room for all, those on the right leave the axis.
     places: list[float] = (np.clip(pooled, low, max(low, high)) + offsets).tolist()
     return places
 

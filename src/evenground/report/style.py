@@ -55,7 +55,9 @@ _SETTINGS: dict[str, Any] = {
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
     "lines.solid_capstyle": "round",
+    # Letters are outlines: a figure looks the same where the font is not installed.
     "svg.fonttype": "path",
+    # Without it the identifiers in an SVG are random.
     "svg.hashsalt": "evenground",
     "savefig.dpi": 200,
     "figure.dpi": 100,
@@ -75,6 +77,7 @@ class EngineStyle:
     hatch: str
 
 
+# Dashes as matplotlib takes them: an offset, then lengths of strokes and gaps in line widths.
 _LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     "solid",
     (0, (4.0, 1.2)),

@@ -68,7 +68,9 @@ def _environment(package: str) -> Environment:
     own, shared = PackageLoader(package, "."), PackageLoader(PACKAGE, ".")
     environment = Environment(
         loader=ChoiceLoader([own, shared]),
+        # Labels and reasons may come from another's bundle: every value is escaped.
         autoescape=select_autoescape(default=True, default_for_string=True, disabled_extensions=()),
+        # A misspelt name in a template is an error, not an empty text.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -57,6 +57,7 @@ def page_table(folder: Path, name: str, exact: Sequence[str] = ()) -> Table:
     Columns named in `exact` are shown unrounded: a parameter is not a measurement.
     """
     path = folder / f"{name}.csv"
+    # Values to sort by, and the same as text, which alone tells 3 from 3.0.
     frame = read_csv(path)
     cells = read_cells(path)
     heading, note = heading_and_note(folder / f"{name}.md")

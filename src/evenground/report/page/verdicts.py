@@ -266,6 +266,7 @@ def _read(path: Path) -> _File:
         what = f"broken verdicts, {first_fault(error)}"
         raise EvengroundError(what, str(path), set_aside(path)) from error
     for row in file.verdicts:
+        # A negative number would silently count from the end of the list.
         if any(not 0 <= number < len(file.runs) for number in row.run_numbers):
             what = f"broken verdicts, {row.id} names a run that is not listed"
             raise EvengroundError(what, str(path), set_aside(path))
@@ -332,6 +333,7 @@ def _measured(row: Row) -> list[Cell]:
     if runs is None:
         runs = row.n_a
     idle = [share for share in (row.idle_a, row.idle_b) if share is not None]
+    # No run at all is no number: it sorts last, like a missing one.
     flagged = (row.n_invalid or 0) + (row.n_warned or 0)
     return [
         number_cell(row.here, row.estimate),
