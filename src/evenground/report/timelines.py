@@ -97,7 +97,7 @@ def timeline_data(material: Material, dataset: str, engine: str) -> pd.DataFrame
     lines = group(material.timelines, dataset, engine)
     columns = [resource.column for resource in RESOURCES]
     data = mean[["t_s", "n"]].join(mean[columns].add_suffix("_mean"))
-    # The mean ends with the shortest run; longer runs go on beyond it.
+    # The band ends with the mean, at the end of the shortest run, even if others go on.
     grouped = lines.groupby("t_s")[columns]
     for name, frame in (("min", grouped.min()), ("max", grouped.max())):
         data = data.merge(frame.add_suffix(f"_{name}").reset_index(), on="t_s", how="left")
