@@ -27,12 +27,12 @@ import _path
 from environment import build
 from evenground.config import EngineChoice
 from evenground.cpus.choice import choose
-from evenground.cpus.sysfs import list_text
 from evenground.engines import Engine, load_engines
 from evenground.errors import cli
 from evenground.files import read_json
 from evenground.runs.command import Work
 from evenground.runs.variables import of_an_engine
+from evenground.sidecar.cpus import list_text
 
 BARE = {
     "keras": """

@@ -25,7 +25,7 @@ ROOMS = {
     "lines": set(),
     "made": set(),
     "pins": set(),
-    "cpus": set(),
+    "cpus": {"sidecar"},
     "gpus": {"sidecar"},
     "surroundings": set(),
     "images": {"pins"},

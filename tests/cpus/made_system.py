@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evenground.cpus.sysfs import CPUS, list_text
+from evenground.cpus.sysfs import CPUS
+from evenground.sidecar.cpus import list_text
 
 
 def write(root: Path, name: str, text: object) -> None:
@@ -33,18 +34,16 @@ class Machine:
     """Files of each CPU's cpufreq; None for none."""
 
     def write(self, root: Path) -> Path:
-        for number, core in enumerate(self.cores):
+        for core in self.cores:
             online = [cpu for cpu in core if cpu not in self.off]
             for cpu in core:
-                self._write_cpu(root, cpu, number, core[0], online)
+                self._write_cpu(root, cpu, core[0], online)
         return root
 
     def package(self, first: int) -> int:
         return self.package_of.get(first, 0)
 
-    def _write_cpu(
-        self, root: Path, cpu: int, core: int, first: int, online: Sequence[int]
-    ) -> None:
+    def _write_cpu(self, root: Path, cpu: int, first: int, online: Sequence[int]) -> None:
         folder = f"{CPUS}/cpu{cpu}"
         if cpu != 0 or cpu in self.off:
             write(root, f"{folder}/online", int(cpu not in self.off))
@@ -59,9 +58,7 @@ class Machine:
             if c not in self.off
         ]
         write(root, f"{folder}/topology/physical_package_id", package)
-        write(root, f"{folder}/topology/core_id", core)
-        if self.siblings:
-            write(root, f"{folder}/topology/{self.siblings}", list_text(online))
+        write(root, f"{folder}/topology/{self.siblings}", list_text(online))
         write(root, f"{folder}/topology/package_cpus_list", list_text(beside))
         if self.node_of is not None:
             (root / folder / f"node{self.node_of.get(first, package)}").mkdir()

@@ -8,7 +8,8 @@ import pytest
 
 from cpus.made_system import Machine, big_little, hybrid, neighbours, set_cpu, two_packages, write
 from evenground.cpus.choice import Choice, Threads, choose
-from evenground.cpus.sysfs import CPUS, list_text, parse_cpus
+from evenground.cpus.sysfs import CPUS
+from evenground.sidecar.cpus import list_text, parse_cpus
 
 
 def chosen(system: Path, threads: Threads, allowed: str) -> Choice:
@@ -95,22 +96,6 @@ def test_cpus_near_the_card_come_first(
 def test_a_core_near_the_card_is_not_shared_while_a_far_one_is_free(tmp_path: Path) -> None:
     machine = Machine([(0, 1), (2, 3)], package_of={0: 0, 1: 0, 2: 1, 3: 1})
     assert list_text(choose(2, machine.write(tmp_path), range(4), (2, 3)).chosen) == "0,2"
-
-
-def test_core_numbers_that_repeat_in_each_package_are_different_cores(tmp_path: Path) -> None:
-    """An older kernel that lists no siblings: cores are told by package, die and number."""
-    machine = Machine([(0,), (1,), (2,), (3,)], package_of={2: 1, 3: 1}, siblings="")
-    machine.write(tmp_path)
-    for cpu in range(4):
-        set_cpu(tmp_path, cpu, "topology/core_id", cpu % 2)
-    assert list_text(chosen(tmp_path, 4, "0-3").chosen) == "0-3"
-    assert chosen(tmp_path, 4, "0-3").n_shared == 0
-    for cpu in range(4):
-        set_cpu(tmp_path, cpu, "topology/core_id", 0)
-    assert chosen(tmp_path, 4, "0-3").n_shared == 4
-    for cpu in range(4):
-        set_cpu(tmp_path, cpu, "topology/die_id", cpu % 2)
-    assert chosen(tmp_path, 4, "0-3").n_shared == 0
 
 
 def test_older_kernels_name_the_siblings_otherwise(tmp_path: Path) -> None:
@@ -219,8 +204,3 @@ def test_the_same_machine_gives_the_same_choice(tmp_path: Path, threads: int) ->
 def test_this_machine_has_as_many_as_are_asked_for() -> None:
     assert len(choose(1).chosen) == 1
     assert choose("all").is_whole and choose(10**6).chosen == choose("all").chosen
-
-
-@pytest.mark.parametrize("text", ["0", "0-1", "0,2", "0-3,8,10-11"])
-def test_lists_of_cpus_are_the_kernels(text: str) -> None:
-    assert list_text(parse_cpus(text)) == text

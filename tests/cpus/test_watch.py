@@ -34,9 +34,10 @@ from evenground.cpus.judge import (
     waited_periods,
 )
 from evenground.cpus.record import CpuRecord
-from evenground.cpus.sysfs import CPUS, parse_cpus
+from evenground.cpus.sysfs import CPUS
 from evenground.cpus.watch import Watch
 from evenground.judged import NOT_RECORDED, reasons
+from evenground.sidecar.cpus import parse_cpus
 
 Change = Callable[[Path], Any]
 STEADY = {

@@ -1,10 +1,10 @@
-"""Which CPUs a training gets: one hardware thread of each core first, close together, the fastest cores."""
+"""Which CPUs a training gets: one hardware thread of each core first, close together, fast cores."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,44 +20,40 @@ class Choice:
     """The CPUs of one training, out of those that this process may use."""
 
     asked: int | None
-    """Threads that were asked for; None for `all`."""
+    """The configured number of threads; None for `all`."""
     usable: tuple[int, ...]
     chosen: tuple[int, ...]
     """In rising order."""
     places: Mapping[int, Place]
     missing: Mapping[str, str]
-    """`places` or `kinds` -> why it is not known of every CPU that was chosen."""
+    """`places` or `kinds` -> why it is not known for every chosen CPU."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all that may be used, and nothing needs to be bound."""
+        """Whether all usable CPUs are chosen, so that the process need not be bound."""
         return len(self.chosen) == len(self.usable)
 
     def of_cores(self) -> dict[Core, list[int]]:
-        """The chosen CPUs of each core, where their places are known."""
-        found: dict[Core, list[int]] = defaultdict(list)
-        for cpu in self.chosen:
-            if cpu in self.places:
-                found[self.places[cpu].core].append(cpu)
-        return found
+        """The chosen CPUs of each core, of those whose places are known."""
+        return _of_cores([cpu for cpu in self.chosen if cpu in self.places], self.places)
 
     def differ_in(self, key: Callable[[Place], Hashable]) -> int | None:
-        """How many values `key` has among the chosen CPUs; None where a place is not known."""
+        """How many values `key` has among the chosen CPUs; None if a place is not known."""
         if any(cpu not in self.places for cpu in self.chosen):
             return None
         return len({key(self.places[cpu]) for cpu in self.chosen})
 
     @property
     def n_shared(self) -> int | None:
-        """Chosen CPUs that share their core with another chosen one; None where it is not known."""
-        if self.differ_in(lambda place: place.core) is None:
+        """How many chosen CPUs share their core with another chosen one; None if not known."""
+        if "places" in self.missing:
             return None
         return sum(len(cpus) for cpus in self.of_cores().values() if len(cpus) > 1)
 
     @property
     def n_slower(self) -> int | None:
-        """Chosen CPUs of a slower kind than the fastest chosen one; None where it is not known."""
-        if self.differ_in(lambda place: place.kind) is None or "kinds" in self.missing:
+        """How many chosen CPUs are of a slower kind than the fastest of them; None if not known."""
+        if self.missing:
             return None
         kinds = [self.places[cpu].kind for cpu in self.chosen]
         return sum(kind > min(kinds) for kind in kinds)
@@ -69,29 +65,40 @@ def choose(
     allowed: Collection[int] | None = None,
     near: Collection[int] = (),
 ) -> Choice:
-    """The CPUs for a training with so many threads, or one on every CPU.
+    """Choose the CPUs of a training: one for each of `threads`, or all.
 
-    `allowed`: the CPUs that may be used; None for those of this process. `near`: those near the card that it
-    computes on, if any. Fewer are chosen where there are not enough; it is for the caller to say so. The same
-    machine gives the same choice each time.
+    `allowed`: the CPUs that may be used; None for those of this process. `near`: CPUs near the
+    card that it computes on. Fewer are chosen where there are not enough, which the caller has to
+    report. The choice depends on nothing but the machine and these arguments.
     """
-    allowed = os.sched_getaffinity(0) if allowed is None else allowed
+    if allowed is None:
+        allowed = os.sched_getaffinity(0)
     usable = sorted(cpu for cpu in allowed if is_online(cpu, system)) or sorted(allowed)
-    asked = None if threads == "all" else threads
-    wanted = len(usable) if asked is None else min(asked, len(usable))
+    asked = None
+    wanted = len(usable)
+    if threads != "all":
+        asked = threads
+        wanted = min(asked, wanted)
     topology = read_topology(usable, system)
-    # Those whose place is not known come last; where none is known, these are the first ones.
-    order = [*arranged(topology.places, wanted, near), *sorted(topology.lost)]
+    # CPUs whose place is not known come last; where none is known, the first CPUs are taken.
+    order = arranged(topology.places, wanted, near) + sorted(topology.lost)
     chosen = tuple(sorted(order[:wanted]))
-    return Choice(asked, tuple(usable), chosen, topology.places, _missing(topology, chosen))
+    return Choice(
+        asked=asked,
+        usable=tuple(usable),
+        chosen=chosen,
+        places=topology.places,
+        missing=_missing(topology, chosen),
+    )
 
 
 def _missing(topology: Topology, chosen: Sequence[int]) -> dict[str, str]:
     missing: dict[str, str] = {}
     lost = [topology.lost[cpu] for cpu in chosen if cpu in topology.lost]
     if lost:
-        more = f", and so for {len(lost) - 1} more" if len(lost) > 1 else ""
-        missing["places"] = lost[0] + more
+        missing["places"] = lost[0]
+    if len(lost) > 1:
+        missing["places"] += f", and so for {len(lost) - 1} more"
     if topology.no_kinds:
         missing["kinds"] = topology.no_kinds
     return missing
@@ -100,52 +107,50 @@ def _missing(topology: Topology, chosen: Sequence[int]) -> dict[str, str]:
 def arranged(places: Mapping[int, Place], wanted: int, near: Collection[int] = ()) -> list[int]:
     """All CPUs of `places`, the best for `wanted` threads first.
 
-    First one CPU of each core, then a second of each, and so on: two threads of one core are slower than two
-    of two. Within a turn the fastest kind of core, then those `near` the card if they are enough, then as few
-    packages and NUMA nodes as can be.
+    First one CPU of each core, then a second of each, and so on: two threads of one core are slower
+    than two threads of two cores. Within a turn the fastest kind of core comes first, then the CPUs
+    `near` the card if they are enough, then as few packages and NUMA nodes as possible.
     """
-    levels = (_is_far(frozenset(near)), _package(places), _node(places))
-    of_cores: dict[Core, list[int]] = defaultdict(list)
-    for cpu in sorted(places):
-        of_cores[places[cpu].core].append(cpu)
+    levels = {
+        cpu: (int(cpu not in near), place.package, place.node) for cpu, place in places.items()
+    }
+    cores = list(_of_cores(sorted(places), places).values())
     order: list[int] = []
-    for turn in range(max(map(len, of_cores.values()), default=0)):
-        ones = [cpus[turn] for cpus in of_cores.values() if turn < len(cpus)]
-        for kind in sorted({places[cpu].kind for cpu in ones}):
-            alike = [cpu for cpu in ones if places[cpu].kind == kind]
-            order += _close(alike, wanted - len(order), levels)
+    for turn in range(max(map(len, cores), default=0)):
+        of_turn = [cpus[turn] for cpus in cores if turn < len(cpus)]
+        for kind in sorted({places[cpu].kind for cpu in of_turn}):
+            of_kind = [cpu for cpu in of_turn if places[cpu].kind == kind]
+            order += _close(of_kind, wanted - len(order), levels)
     return order
 
 
-def _is_far(near: Collection[int]) -> Callable[[int], int]:
-    """All CPUs are one group where none is near."""
-    return lambda cpu: int(cpu not in near)
+def _of_cores(cpus: Iterable[int], places: Mapping[int, Place]) -> dict[Core, list[int]]:
+    cores: dict[Core, list[int]] = defaultdict(list)
+    for cpu in cpus:
+        cores[places[cpu].core].append(cpu)
+    return cores
 
 
-def _package(places: Mapping[int, Place]) -> Callable[[int], int]:
-    return lambda cpu: places[cpu].package
+def _close(cpus: Sequence[int], wanted: int, levels: Mapping[int, tuple[int, ...]]) -> list[int]:
+    """`cpus` in an order whose first `wanted` are in as few groups of each level as possible.
 
-
-def _node(places: Mapping[int, Place]) -> Callable[[int], int]:
-    return lambda cpu: places[cpu].node
-
-
-def _close(cpus: Sequence[int], wanted: int, levels: Sequence[Callable[[int], int]]) -> list[int]:
-    """`cpus` so arranged that the first `wanted` are in as few groups of each level as can be."""
-    if not levels:
+    `levels`: CPU -> its group on each level, from the outermost to the innermost.
+    """
+    if not levels[cpus[0]]:
         return sorted(cpus)
     groups: dict[int, list[int]] = defaultdict(list)
     for cpu in cpus:
-        groups[levels[0](cpu)].append(cpu)
+        groups[levels[cpu][0]].append(cpu)
+    inner = {cpu: levels[cpu][1:] for cpu in cpus}
     order: list[int] = []
     while groups:
-        number = _best(groups, wanted - len(order))
-        order += _close(groups.pop(number), wanted - len(order), levels[1:])
+        group = groups.pop(_best(groups, wanted - len(order)))
+        order += _close(group, wanted - len(order), inner)
     return order
 
 
 def _best(groups: Mapping[int, Sequence[int]], wanted: int) -> int:
-    """The first group that holds all that is wanted, else the largest one."""
+    """The first group that holds all wanted CPUs, else the largest one."""
     holding = [number for number, cpus in groups.items() if len(cpus) >= wanted]
     if holding:
         return min(holding)

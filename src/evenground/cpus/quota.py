@@ -1,36 +1,38 @@
-"""How much CPU this process's cgroups allow it, and how often they made it wait: cgroups v2 and v1."""
+"""How much CPU this process's cgroups allow it, and how often they made it wait: cgroups v2, v1."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypeVar
 
 from evenground.cpus.sysfs import (
+    MAX_SHOWN,
     SYSTEM,
     Absent,
     Unknown,
-    has_file,
-    has_folder,
-    plain,
+    exists,
     read_number,
     read_text,
     shown,
 )
 
 Version = Literal[1, 2]
-# Nanoseconds in v1, microseconds in v2.
+# Version -> key in `cpu.stat` of the time for which processes waited, and its unit in seconds.
 TIME_KEYS: dict[Version, tuple[str, float]] = {
     1: ("throttled_time", 1e-9),
     2: ("throttled_usec", 1e-6),
 }
+# What the kernel takes where `cpu.max` has no period.
+PERIOD_US = 100_000
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Groups:
-    """The folders of this process's cgroup and of those it lies in, the own one first."""
+    """The folders of this process's cgroup and of those above it, from the innermost outwards."""
 
     version: Version
     folders: tuple[Path, ...]
@@ -38,7 +40,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Waits:
-    """Since a cgroup was made: periods in which it had to wait, and seconds, of all its CPUs together."""
+    """Periods in which a cgroup had to wait, and seconds, summed over its CPUs."""
 
     periods: int
     seconds: float
@@ -46,160 +48,189 @@ class Waits:
 
 @dataclass(frozen=True)
 class WaitCounts:
-    """The waits of each cgroup that counts them, and the reason where none does."""
+    """The waits of each cgroup since it was made, and why those of some are not known."""
 
     counts: Mapping[Path, Waits]
     missing: str = ""
 
 
 def find_groups(system: Path = SYSTEM) -> Groups:
-    """The cgroups that a CPU limit of this process may stand in; Unknown where none can be seen."""
-    proc = system / "proc" / "self"
-    # A line is ID:CONTROLLERS:PATH; v2 has no controllers there.
-    lines = [line.split(":", 2) for line in read_text(proc / "cgroup").splitlines()]
-    lines = [line for line in lines if len(line) == 3]
-    mounts = read_text(proc / "mountinfo")
-    v1 = [path for _, controllers, path in lines if "cpu" in controllers.split(",")]
-    v2 = [path for number, controllers, path in lines if (number, controllers) == ("0", "")]
-    # A controller is in one hierarchy only: where v1 has it, v2 does not.
-    found: list[tuple[Version, str]] = [*((1, path) for path in v1), *((2, path) for path in v2)]
+    """Find the cgroups that may limit this process's CPU; raises Unknown if none is visible."""
+    found: list[tuple[Version, str]] = []
+    # A line is ID:CONTROLLERS:PATH. The line of v2 has no controllers.
+    for line in read_text(system / "proc" / "self" / "cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if "cpu" in controllers.split(","):
+            # A controller is in one hierarchy only: where v1 has it, v2 does not.
+            found.insert(0, (1, path))
+        elif number == "0" and not controllers:
+            found.append((2, path))
+    mounts = read_text(system / "proc" / "self" / "mountinfo")
     for version, path in found:
         folders = _folders(mounts, version, path, system)
         if folders:
-            return Groups(version, folders)
+            return Groups(version=version, folders=folders)
     raise Unknown("no cgroup of this process that could limit its CPU is mounted here")
 
 
 def _folders(mountinfo: str, version: Version, path: str, system: Path) -> tuple[Path, ...]:
-    for mounted, root in _mounts(mountinfo, version):
+    for mount_point, root in _mounts(mountinfo, version):
         inside = PurePosixPath(path)
         if inside.is_relative_to(root):
             inside = inside.relative_to(root)
         names = [name for name in inside.parts if name != "/"]
-        top = system / mounted.lstrip("/")
-        own = top.joinpath(*names)
-        # `..` is a cgroup outside of what this process's namespace shows.
-        if ".." not in names and has_folder(own):
-            return (own, *own.parents[: len(names)])
+        innermost = (system / mount_point.lstrip("/")).joinpath(*names)
+        # `..` leads to a cgroup outside the namespace of this process.
+        if ".." not in names and exists(innermost):
+            return (innermost, *innermost.parents[: len(names)])
     return ()
 
 
 def _mounts(mountinfo: str, version: Version) -> Iterator[tuple[str, str]]:
-    """Where cgroups of a version with the CPU controller are mounted, and which part of them (proc(5))."""
+    """Where cgroups with the CPU controller are mounted, and from which cgroup on (proc(5))."""
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
-        fields, kind = before.split(" "), after.split(" ")
-        if len(fields) < 5 or len(kind) < 3:
+        fields, file_system = before.split(" "), after.split(" ")
+        if len(fields) < 5 or len(file_system) < 3:
             continue
-        v1 = kind[0] == "cgroup" and "cpu" in kind[2].split(",")
-        if v1 if version == 1 else kind[0] == "cgroup2":
+        kind, _, options = file_system[:3]
+        is_v1 = kind == "cgroup" and "cpu" in options.split(",")
+        if (version == 1 and is_v1) or (version == 2 and kind == "cgroup2"):
             yield _unescaped(fields[4]), _unescaped(fields[3])
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+    """The kernel writes blanks, tabs, line ends and backslashes of a path as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def read_quota(groups: Groups) -> tuple[float | None, str]:
-    """CPUs that the strictest of the cgroups allows at once, None for no limit; why one's is not known."""
-    limits: list[float] = []
+def read_quota(system: Path = SYSTEM) -> tuple[float | None, str]:
+    """How many CPUs the strictest cgroup allows at once, and why a limit is not known.
+
+    None without a reason means that there is no limit.
+    """
+    try:
+        limits, missing = _read_each(find_groups(system), _limit)
+    except Unknown as error:
+        return None, str(error)
+    return min(limits.values(), default=None), missing
+
+
+def _read_each(
+    groups: Groups, read: Callable[[Path, Version], Value | None]
+) -> tuple[dict[Path, Value], str]:
+    """The value of each cgroup that has one, and the first reason why one cannot be read."""
+    values: dict[Path, Value] = {}
     missing = ""
     for folder in groups.folders:
         try:
-            limit = _limit(folder, groups.version)
+            value = read(folder, groups.version)
         except Unknown as error:
-            missing = missing or _reason(error, folder)
+            # Without the cgroup's path, which may hold a user's name: records are published.
+            missing = missing or str(error).replace(shown(folder / "-").removesuffix("-"), "")
             continue
-        if limit is not None:
-            limits.append(limit)
-    return min(limits, default=None), missing
+        if value is not None:
+            values[folder] = value
+    return values, missing
 
 
 def _limit(folder: Path, version: Version) -> float | None:
-    """One cgroup's own limit; without the files, as at the top or without the controller, there is none."""
+    """The limit of one cgroup, in CPUs; None without a limit.
+
+    The root cgroup, and any without the CPU controller, has no such files and no limit.
+    """
+    read = {1: _limit_of_v1, 2: _limit_of_v2}[version]
     try:
-        quota, period = _of_v2(folder) if version == 2 else _of_v1(folder)
+        limit = read(folder)
     except Absent:
         return None
-    if quota is None:
+    if limit is None:
         return None
-    if quota <= 0 or period <= 0:
-        raise Unknown(f"the CPU limit of this process's cgroup is odd: {quota} in {period} µs")
-    return quota / period
+    quota_us, period_us = limit
+    if quota_us <= 0 or period_us <= 0:
+        raise Unknown(
+            f"the CPU limit of this process's cgroup is odd: {quota_us} in {period_us} µs"
+        )
+    return quota_us / period_us
 
 
-def _of_v2(folder: Path) -> tuple[int | None, int]:
+def _limit_of_v2(folder: Path) -> tuple[int, int] | None:
     path = folder / "cpu.max"
     text = read_text(path)
     match = re.fullmatch(r"(max|[0-9]{1,18})(?: ([0-9]{1,18}))?", text)
     if match is None:
-        raise Unknown(f"{path.name} holds no limit: {plain(text)!r}")
-    return None if match[1] == "max" else int(match[1]), int(match[2] or 100_000)
+        raise Unknown(f"{path.name} holds no limit: {text[:MAX_SHOWN]!r}")
+    if match[1] == "max":
+        return None
+    return int(match[1]), int(match[2] or PERIOD_US)
 
 
-def _of_v1(folder: Path) -> tuple[int | None, int]:
-    quota = read_number(folder / "cpu.cfs_quota_us")
-    return None if quota < 0 else quota, read_number(folder / "cpu.cfs_period_us")
+def _limit_of_v1(folder: Path) -> tuple[int, int] | None:
+    quota_us = read_number(folder / "cpu.cfs_quota_us")
+    # v1 writes -1 for no limit.
+    if quota_us < 0:
+        return None
+    return quota_us, read_number(folder / "cpu.cfs_period_us")
 
 
-def read_waits(groups: Groups) -> WaitCounts:
-    """What each of the cgroups has counted so far."""
-    counts: dict[Path, Waits] = {}
-    missing = ""
-    for folder in groups.folders:
-        try:
-            waits = _waits(folder / "cpu.stat", groups.version)
-        except Unknown as error:
-            missing = missing or _reason(error, folder)
-            continue
-        if waits is not None:
-            counts[folder] = waits
-    if not counts and not missing and _is_root(groups):
-        counts[groups.folders[-1]] = Waits(0, 0.0)
+def read_waits(system: Path = SYSTEM) -> WaitCounts:
+    """Read what the cgroups have counted so far."""
+    try:
+        groups = find_groups(system)
+    except Unknown as error:
+        return WaitCounts({}, missing=str(error))
+    counts, missing = _read_each(groups, _waits)
     if not counts and not missing:
-        missing = "none of this process's cgroups counts how often it had to wait"
+        if not _is_root(groups.folders[-1]):
+            missing = "none of this process's cgroups counts how often it had to wait"
+        else:
+            counts[groups.folders[-1]] = Waits(periods=0, seconds=0.0)
     return WaitCounts(counts, missing)
 
 
-def _reason(error: Unknown, folder: Path) -> str:
-    """A reason without the cgroup's name, which may be a user's: records name no one."""
-    name = shown(folder / "-").removesuffix("-")
-    return str(error).replace(name, "")
+def _is_root(folder: Path) -> bool:
+    """Whether a cgroup is the machine's root: if none below it limits CPU, nothing does.
+
+    The root of a cgroup namespace has `cgroup.events`, the machine's root has not.
+    """
+    return exists(folder / "cgroup.controllers") and not exists(folder / "cgroup.events")
 
 
-def _is_root(groups: Groups) -> bool:
-    """Whether all cgroups above this process's are seen: where none of them limits CPU, nothing does."""
-    top = groups.folders[-1]
-    return has_file(top / "cgroup.controllers") and not has_file(top / "cgroup.events")
-
-
-def _waits(path: Path, version: Version) -> Waits | None:
-    """What one cgroup has counted; None of one that has no CPU controller."""
+def _waits(folder: Path, version: Version) -> Waits | None:
+    """What one cgroup has counted; None if it has no CPU controller."""
+    path = folder / "cpu.stat"
     try:
         words = [line.split() for line in read_text(path).splitlines()]
     except Absent:
         return None
-    found = {word[0]: word[1] for word in words if len(word) == 2}
+    values = {word[0]: word[1] for word in words if len(word) == 2}
     key, unit_s = TIME_KEYS[version]
-    if "nr_throttled" not in found and key not in found:
+    if "nr_throttled" not in values and key not in values:
         return None
-    values = [found.get(name, "") for name in ("nr_throttled", key)]
-    if not all(re.fullmatch(r"[0-9]{1,18}", value) for value in values):
-        raise Unknown(f"{shown(path)} holds no counts: {plain(' '.join(values))!r}")
-    periods, time = map(int, values)
-    return Waits(periods, time * unit_s)
+    periods, time = values.get("nr_throttled", ""), values.get(key, "")
+    if not re.fullmatch(r"[0-9]{1,18} [0-9]{1,18}", f"{periods} {time}"):
+        raise Unknown(f"{shown(path)} holds no counts: {f'{periods} {time}'[:MAX_SHOWN]!r}")
+    return Waits(periods=int(periods), seconds=int(time) * unit_s)
 
 
-def waits_between(before: WaitCounts, after: WaitCounts) -> tuple[Waits | None, str]:
-    """The waits of the cgroup that waited longest between two readings; as text why they are not known."""
-    both = before.counts.keys() & after.counts.keys()
-    pairs = [(before.counts[folder], after.counts[folder]) for folder in both]
-    # A cgroup lies in the next one, and both count: the sum would count twice.
-    found = [Waits(new.periods - old.periods, new.seconds - old.seconds) for old, new in pairs]
-    if any(waits.periods < 0 or waits.seconds < 0 for waits in found):
-        return None, "a count of this process's cgroup fell"
+def waits_between(before: WaitCounts, after: WaitCounts) -> tuple[int | None, float | None, str]:
+    """Periods and seconds for which the cgroup that waited longest did so between two readings.
+
+    The third value is the reason why a cgroup's waits are not known.
+    """
+    # A cgroup lies within the next one, and both count the same waits: their sum would be too high.
+    waits: list[Waits] = []
+    for folder in before.counts.keys() & after.counts.keys():
+        old, new = before.counts[folder], after.counts[folder]
+        waits.append(Waits(periods=new.periods - old.periods, seconds=new.seconds - old.seconds))
+    if any(wait.periods < 0 or wait.seconds < 0 for wait in waits):
+        return None, None, "a count of this process's cgroup fell"
     missing = before.missing or after.missing
-    if not found:
-        return None, missing or "this process was moved to another cgroup meanwhile"
-    most = max(found, key=lambda waits: (waits.seconds, waits.periods))
-    return (None, missing) if missing and not most.periods else (most, missing)
+    if not waits:
+        return None, None, missing or "this process was moved to another cgroup meanwhile"
+    longest = max(waits, key=lambda wait: (wait.seconds, wait.periods))
+    # Waits that were seen are a finding even if other cgroups could not be read.
+    if missing and not longest.periods:
+        return None, None, missing
+    return longest.periods, longest.seconds, missing

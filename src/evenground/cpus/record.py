@@ -1,4 +1,4 @@
-"""`cpus` in a run's `environment.json`: which it was given, their limits, and what slowed them down."""
+"""`cpus` in a run's `environment.json`: its CPUs, their limits, and what slowed them down."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-# A record may come from anybody: numbers that cannot be are refused when it is read.
+# A record may come from other people: impossible numbers are refused when it is read.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Short = Annotated[str, Field(max_length=64)]
+CpuList = Annotated[str, Field(max_length=2**16)]
+# The highest of the frequencies that a driver lists.
+LISTED = "highest_listed_freq"
+# Settings without which it is not known whether one limits the clock.
+NEEDED = ("scaling_driver", "scaling_governor", "scaling_max_freq", "cpuinfo_max_freq")
 
 
 @dataclass(frozen=True)
 class Heat:
-    """How often cores of a training and their packages were slowed down in it, and for how long."""
+    """How often a training's cores and their packages were slowed down, and for how long."""
 
     core_events: Count | None = None
     core_ms: Count | None = None
@@ -25,29 +30,29 @@ class Heat:
 
 @dataclass(frozen=True)
 class Settings:
-    """CPUs whose clocks are set alike: their list, and setting -> its text as the kernel has it."""
+    """CPUs with the same clock settings: their list, and setting -> its text in the kernel's file."""
 
-    cpus: Annotated[str, Field(max_length=2**16)]
+    cpus: CpuList
     values: dict[Short, Short] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CpuRecord:
-    """The CPUs of one training, which are hardware threads; lists of them are as the kernel's, `0-3,8`.
+    """The CPUs of one training. A CPU is a hardware thread; lists are the kernel's, `0-3,8`.
 
-    What is None is not known, except that a `quota` without a reason is none. `missing` has the reasons: of
-    `places` (all counts of the choice), `kinds` (with `slower`), `quota`, `waited` (both), each value of
-    `heat`, `frequency` (all settings) and of single settings.
+    None means not known, except that a `quota` of None without a reason is no limit. `missing` has
+    the reasons: of `places` (all counts of the choice), `kinds` (with `slower`), `quota`, `waited`
+    (both values), each value of `heat`, `frequency` (all settings) and of single settings.
     """
 
     threads_asked: Count | None = None
-    """None for one on every CPU (`threads: all`)."""
+    """The configured number of threads; None for `threads: all`."""
     n_usable: Count | None = None
-    """CPUs that this process was allowed and that were switched on."""
-    chosen: Annotated[str, Field(max_length=2**16)] = ""
+    """CPUs that this process was allowed to use and that were switched on."""
+    chosen: CpuList = ""
     n_chosen: Count | None = None
     cores: Count | None = None
-    """Cores, packages, NUMA nodes and kinds of core that the chosen CPUs are of."""
+    """Number of different cores, packages, NUMA nodes and kinds of core among the chosen CPUs."""
     packages: Count | None = None
     nodes: Count | None = None
     kinds: Count | None = None
@@ -59,8 +64,9 @@ class CpuRecord:
     """CPUs that the strictest cgroup allows at once."""
     heat: Heat = field(default_factory=Heat)
     waited_periods: Count | None = None
-    """Periods in which a cgroup's limit made it wait, and seconds, of all its CPUs together."""
+    """Periods in which a cgroup's limit made the training wait."""
     waited_s: Amount | None = None
+    """Seconds of waiting, summed over all CPUs of that cgroup."""
     settings_before: list[Settings] = field(default_factory=list)
     settings_after: list[Settings] = field(default_factory=list)
     missing: dict[str, Annotated[str, Field(max_length=1000)]] = field(default_factory=dict)

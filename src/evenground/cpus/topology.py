@@ -1,4 +1,4 @@
-"""Where each CPU is: which core it belongs to, in which package and NUMA node, of which kind of core."""
+"""Where each CPU is: its core, package and NUMA node, and the kind of that core."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from evenground.cpus.sysfs import (
     Absent,
     Unknown,
     cpu_folder,
+    exists,
     read_count,
     read_cpus,
     read_number,
@@ -19,39 +20,43 @@ from evenground.cpus.sysfs import (
     shown,
 )
 
+# The node of every CPU where the kernel was built without NUMA.
 NO_NODE = -1
 # The kernel's names for the kinds of core of one Intel processor, the fastest first.
 HYBRID = ("cpu_core", "cpu_atom", "cpu_lowpower")
-# Cores of one design may have slightly other clocks; those of another one are far apart (1024, 870, 250).
+# Cores of one design differ by a few percent in `cpu_capacity`, for their clocks differ slightly;
+# those of different designs are far apart (1024, 870, 250).
 SAME_KIND = 0.9
-# Newer kernels, then older ones.
-SIBLINGS = ("core_cpus_list", "thread_siblings_list")
-Core = frozenset[int] | tuple[int, ...]
+# Files of a CPU's `topology`: the name since Linux 5.3, and the older one.
+CORE_LISTS = ("core_cpus_list", "thread_siblings_list")
+PACKAGE_LISTS = ("package_cpus_list", "core_siblings_list")
+# A core is identified by the set of all its hardware threads.
+Core = frozenset[int]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where one CPU is; two with the same `core` are hardware threads of one core."""
+    """Where one CPU is; two CPUs with the same `core` are hardware threads of one core."""
 
     core: Core
     package: int
-    node: int = NO_NODE
-    kind: int = 0
-    """0 for the fastest kind of core that the machine has."""
+    node: int
+    kind: int
+    """0 for the fastest kind of core in the machine."""
 
 
 @dataclass(frozen=True)
 class Topology:
-    """The places of CPUs, and the reason of each one whose place is not known."""
+    """The places of CPUs, and for each CPU whose place is not known the reason."""
 
     places: Mapping[int, Place]
     lost: Mapping[int, str] = field(default_factory=dict)
     no_kinds: str = ""
-    """Why the kinds of core cannot be told; empty where they can."""
+    """Why the kinds of core are not known; empty where they are."""
 
 
 def read_topology(cpus: Collection[int], system: Path = SYSTEM) -> Topology:
-    """Ask the kernel where `cpus` are."""
+    """Read from the kernel's files where `cpus` are."""
     kinds, no_kinds = _kinds(cpus, system)
     places: dict[int, Place] = {}
     lost: dict[int, str] = {}
@@ -66,39 +71,38 @@ def read_topology(cpus: Collection[int], system: Path = SYSTEM) -> Topology:
             )
         except Unknown as error:
             lost[cpu] = str(error)
-    return Topology(places, lost, no_kinds)
+    return Topology(places=places, lost=lost, no_kinds=no_kinds)
 
 
 def is_online(cpu: int, system: Path = SYSTEM) -> bool:
-    """Whether a CPU is switched on; one whose file cannot be read is taken to be, as it may be used."""
+    """Whether a CPU is switched on."""
     try:
         return read_text(cpu_folder(cpu, system) / "online") != "0"
     except Unknown:
+        # Most machines have no such file for CPU 0, which cannot be switched off.
         return True
 
 
+def list_file(folder: Path, names: tuple[str, str]) -> Path:
+    """The first of two files in `folder`/topology, or the second where there is no first."""
+    new, old = names
+    path = folder / "topology" / new
+    if exists(path):
+        return path
+    return path.with_name(old)
+
+
 def _core(cpu: int, folder: Path) -> Core:
-    """The core a CPU belongs to: all its hardware threads, or where no file lists them its numbers."""
-    for name in SIBLINGS:
-        path = folder / "topology" / name
-        try:
-            siblings = read_cpus(path)
-        except Absent:
-            continue
-        if cpu not in siblings:
-            raise Unknown(f"{shown(path)} does not list cpu{cpu} itself")
-        return siblings
-    topology = folder / "topology"
-    # A core's number is one of its die's only.
-    try:
-        die = read_number(topology / "die_id")
-    except Absent:
-        die = 0
-    return read_number(topology / "physical_package_id"), die, read_number(topology / "core_id")
+    """All hardware threads of the core that a CPU belongs to."""
+    path = list_file(folder, CORE_LISTS)
+    siblings = read_cpus(path)
+    if cpu not in siblings:
+        raise Unknown(f"{shown(path)} does not list cpu{cpu} itself")
+    return siblings
 
 
 def _node(folder: Path) -> int:
-    """The NUMA node that a CPU's folder links to; NO_NODE of a kernel that has none."""
+    """The NUMA node that a CPU's folder links to."""
     try:
         names = [path.name for path in folder.iterdir()]
     except OSError as error:
@@ -108,34 +112,37 @@ def _node(folder: Path) -> int:
 
 
 def _kinds(cpus: Collection[int], system: Path) -> tuple[dict[int, int], str]:
-    """CPU -> its kind of core, 0 for the fastest; nothing and the reason where that cannot be told."""
+    """CPU -> its kind of core, 0 for the fastest; empty, with the reason, if not known."""
     try:
-        hybrid = _hybrid(cpus, system)
-        return (hybrid, "") if hybrid else (_by_capacity(cpus, system), "")
+        return _hybrid(cpus, system) or _by_capacity(cpus, system), ""
     except Unknown as error:
         return {}, str(error)
 
 
 def _hybrid(cpus: Collection[int], system: Path) -> dict[int, int]:
-    """Kinds as the performance counters of a hybrid Intel processor have them; none elsewhere."""
+    """Kinds by the performance counters of a hybrid Intel processor; empty on other machines."""
     kinds: dict[int, int] = {}
     for kind, name in enumerate(HYBRID):
         try:
-            own = read_cpus(system / "sys" / "devices" / name / "cpus")
+            of_kind = read_cpus(system / "sys" / "devices" / name / "cpus")
         except Absent:
             continue
-        kinds |= dict.fromkeys(own & set(cpus), kind)
-    return kinds and {cpu: kinds.get(cpu, len(HYBRID)) for cpu in cpus}
+        kinds |= dict.fromkeys(of_kind & set(cpus), kind)
+    if not kinds:
+        return {}
+    # A CPU in none of the lists counts as slower than all that are.
+    return {cpu: kinds.get(cpu, len(HYBRID)) for cpu in cpus}
 
 
 def _by_capacity(cpus: Collection[int], system: Path) -> dict[int, int]:
-    """Kinds by the speed that the scheduler counts with, as on ARM; none where it counts with none."""
+    """Kinds by the speed that the scheduler assumes, as on ARM; empty where it assumes none."""
     capacities: dict[int, int] = {}
     for cpu in cpus:
         try:
             capacities[cpu] = read_count(cpu_folder(cpu, system) / "cpu_capacity")
         except Absent:
             continue
+    # The highest capacity of each kind, in falling order.
     firsts: list[int] = []
     for capacity in sorted(set(capacities.values()), reverse=True):
         if not firsts or capacity < SAME_KIND * firsts[-1]:
