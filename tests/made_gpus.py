@@ -43,7 +43,7 @@ CARD = Card(
     computing=(),
     drawing=(),
 )
-INSTANCE = Instance("NVIDIA Made 1000 MIG 1g.10gb", MIG, "1g.10gb", 10 * GIB, 9 * GIB, ())
+INSTANCE = Instance(MIG, "1g.10gb", 10 * GIB, 9 * GIB, ())
 PLAIN = Look((CARD,), DRIVER)
 NO_SYSTEM = System(Path("/none"), Path("/none"), Path("/none"))
 

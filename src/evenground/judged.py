@@ -1,4 +1,4 @@
-"""How a part of a run's record is judged: the size of a fault, and why one is not known."""
+"""How a part of a run's record is judged: the size of a fault, or why it is not known."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-# Of a list the first few are told, and of a long text its end: of a path that has the file.
-SHOWN, MAX_CHARACTERS = 3, 200
-SAME_PARTS = "the same in another order"
+# How many items of a list are shown, and how many characters from the end of a long text: the end
+# of a path has the file's name.
+MAX_ITEMS, MAX_CHARACTERS = 3, 200
+# What runs should have in common -> the values that a run has for it.
 Compared = Mapping[str, Sequence[str]]
-"""What runs should have in common -> the parts of it that a run has."""
 NOT_RECORDED = "not recorded, as in runs before there was a record of them"
+# Only search paths are recorded in their order, all other lists are sorted.
+REORDERED = "the same folders in another order"
 
 
 class Judged(NamedTuple):
-    """How large a fault is, 0 for none and None where it is not known, and what was seen."""
+    """The size of a fault, 0 for none and None if it is not known, and a description of it."""
 
     size: float | None
-    words: str = ""
+    text: str = ""
 
 
 class Record(Protocol):
@@ -26,59 +28,67 @@ class Record(Protocol):
 
     @property
     def missing(self) -> Mapping[str, str]:
-        """Value that is not known -> the reason."""
+        """Name of a value that is not known -> the reason."""
 
 
-def unless_missing(record: Record, needed: Collection[str], size: float, words: str) -> Judged:
-    """Nothing found is no finding only where all that was needed is known."""
-    known = size > 0 or not any(name in record.missing for name in needed)
-    return Judged(size if known else None, words)
+def unless_missing(record: Record, needed: Collection[str], size: float, text: str) -> Judged:
+    """Judge a fault of which a size of 0 counts only if all values in `needed` are known."""
+    if size == 0 and any(name in record.missing for name in needed):
+        return Judged(None, text)
+    return Judged(size, text)
 
 
-def reasons(record: Record | None, of: Collection[str] | None = None) -> str:
-    """Why values of a record are not known, each reason once with its values; `of` these, None for all."""
+def reasons(record: Record | None, names: Collection[str] | None = None) -> str:
+    """Why values of a record are not known, each reason once; only those in `names`, if given."""
     if record is None:
         return NOT_RECORDED
-    names: dict[str, list[str]] = defaultdict(list)
+    of_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in record.missing.items():
-        if of is None or name in of:
-            names[reason].append(name)
-    return "; ".join(f"{', '.join(values)}: {reason}" for reason, values in names.items())
+        if names is None or name in names:
+            of_reason[reason].append(name)
+    return "; ".join(f"{', '.join(values)}: {reason}" for reason, values in of_reason.items())
 
 
-def differences(
-    names: Iterable[str], runs: Sequence[Compared], reordered: str = SAME_PARTS
-) -> list[str]:
-    """In words, each of `names` that is not the same in all runs of which it is known.
-
-    `reordered`: what is said of the same parts in another order.
-    """
-    known = {name: [run[name] for run in runs if name in run] for name in names}
-    return [
-        f"{name}: {_unlike(values, reordered)}"
-        for name, values in known.items()
-        if len(set(map(tuple, values))) > 1
-    ]
+def differences(names: Iterable[str], runs: Sequence[Compared]) -> list[str]:
+    """Describe each of `names` whose values are not the same in all runs in which it is known."""
+    texts: list[str] = []
+    for name in names:
+        known = [run[name] for run in runs if name in run]
+        if len(set(map(tuple, known))) > 1:
+            texts.append(f"{name}: {_difference(known)}")
+    return texts
 
 
-def _unlike(values: Sequence[Sequence[str]], reordered: str) -> str:
-    """What only some of the values have, and how many of them do."""
-    counts = Counter(part for value in values for part in value)
-    partly = [f"{shown(part)} ({_runs(n)})" for part, n in counts.items() if n < len(values)]
-    return first(partly) if partly else reordered
+def _difference(of_runs: Sequence[Sequence[str]]) -> str:
+    """The values that only some of the runs have, and how many runs have them."""
+    counts: Counter[str] = Counter()
+    for values in of_runs:
+        counts.update(values)
+    partly: list[str] = []
+    for value, n in counts.items():
+        if n == 1:
+            partly.append(f"{shown(value)} (1 run)")
+        elif n < len(of_runs):
+            partly.append(f"{shown(value)} ({n} runs)")
+    return first(partly) or REORDERED
 
 
-def _runs(n: int) -> str:
-    return "1 run" if n == 1 else f"{n} runs"
+def pairs(values: Mapping[str, str]) -> list[str]:
+    """Names and their values, sorted, for a comparison."""
+    return [f"{name} {value}" for name, value in sorted(values.items())]
 
 
-def first(words: Sequence[str]) -> str:
-    """The first of some words, and how many more there are."""
-    more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return ", ".join(words[:SHOWN]) + more
+def first(items: Sequence[str]) -> str:
+    """The first few items, and how many more there are."""
+    text = ", ".join(items[:MAX_ITEMS])
+    if len(items) > MAX_ITEMS:
+        text += f" and {len(items) - MAX_ITEMS} more"
+    return text
 
 
 def shown(text: str) -> str:
-    """A path, or another text of a record, as it can be shown: in one line and not too long."""
+    """A path, or another text of a record, in one line and not too long."""
     line = "".join(sign if sign.isprintable() else "?" for sign in text[-MAX_CHARACTERS:])
-    return line if len(text) <= MAX_CHARACTERS else f"…{line}"
+    if len(text) > MAX_CHARACTERS:
+        return f"…{line}"
+    return line

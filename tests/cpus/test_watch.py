@@ -211,7 +211,7 @@ def test_the_strictest_cgroup_limits(
     record = watched(tmp_path)
     assert (record.quota, lacking_cores(record).size) == (quota, size)
     assert "quota" not in record.missing
-    assert (f"limit of {quota}" in lacking_cores(record).words) == (quota is not None)
+    assert (f"limit of {quota}" in lacking_cores(record).text) == (quota is not None)
 
 
 @pytest.mark.parametrize("text", ["", "lots", "0 100000", "100000 0", "-1 100000", "1.5 100000"])
@@ -372,7 +372,7 @@ def test_what_holds_the_clock_down_is_found_and_the_usual_is_not(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
     found = clock_limits(watched(clocked(tmp_path, **changes)))
-    assert (found.size, found.words) == (1 if words else 0, words)
+    assert (found.size, found.text) == (1 if words else 0, words)
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_settings_of_the_whole_machine(
     for name, text in files.items():
         write(tmp_path, f"{CPUS}/{name}", text)
     record = watched(tmp_path)
-    assert (clock_limits(record).size, clock_limits(record).words) == (1 if words else 0, words)
+    assert (clock_limits(record).size, clock_limits(record).text) == (1 if words else 0, words)
     (group,) = record.settings_before
     assert {
         name.split("/")[1]: str(text) for name, text in files.items()
@@ -426,7 +426,7 @@ def test_a_driver_that_lists_no_boost_holds_nothing_down(
         "scaling_max_freq": highest,
     }
     clocked(tmp_path, **changes, scaling_available_frequencies=listed)
-    assert clock_limits(watched(tmp_path)).words == words
+    assert clock_limits(watched(tmp_path)).text == words
 
 
 def test_only_the_cpus_in_use_count_and_those_set_otherwise_are_named(tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_a_setting_that_changes_meanwhile_is_found(tmp_path: Path) -> None:
     record = watched(
         tmp_path, lambda system: set_cpu(system, 2, "cpufreq/scaling_governor", "performance")
     )
-    assert clock_limits(record).words == (
+    assert clock_limits(record).text == (
         "scaling_governor was powersave and is performance (cpu 2), powersave (cpu 0)"
     )
 

@@ -29,7 +29,7 @@ ALIKE = Look(
 
 
 def instance(uuid: str | None, free_bytes: int = GIB) -> Instance:
-    return Instance("NVIDIA H100 MIG 1g.10gb", uuid, "1g.10gb", 10 * GIB, free_bytes, ())
+    return Instance(uuid, "1g.10gb", 10 * GIB, free_bytes, ())
 
 
 CUT = Look(
@@ -61,7 +61,6 @@ def uuid_of(choice: Choice) -> str | None:
         (CUT, "MIG-0", MIG_A),
         (CUT_IN_ONE, "0", MIG_A),
         (CUT_IN_ONE, A, MIG_A),
-        (CUT_IN_ONE, f"MIG-{A}/1/0", MIG_A),
         # The list ends at the first that names none.
         (MIXED, f"{B},-1,{A}", B),
         (MIXED, f"{B},99", B),

@@ -30,7 +30,6 @@ CARD = Card(
     missing={"ecc": "NVML: nvmlDeviceGetEccMode: Not Supported", "computing": "NVML: no"},
 )
 SLICE = Instance(
-    name="NVIDIA H100 80GB HBM3 MIG 1g.10gb",
     uuid="MIG-7",
     profile="1g.10gb",
     memory_bytes=10**10,

@@ -57,8 +57,8 @@ def test_faults_have_their_size_and_their_words() -> None:
     assert foreign_code(read()) == Judged(1, "/site/lib/libsite.so")
     assert image_mounts(read()) == Judged(1, "/usr")
     assert cold_start(read()) == Judged(1, "its image was just mounted")
-    assert cold_start(read(image="unpacked")).words == "its image was just unpacked"
-    assert cold_start(read(image=None)).words == "it was the first of its engine"
+    assert cold_start(read(image="unpacked")).text == "its image was just unpacked"
+    assert cold_start(read(image=None)).text == "it was the first of its engine"
     assert cold_start(read(image=None, missing={"image": "no mountinfo"})) == Judged(1, "")
 
 
@@ -92,8 +92,8 @@ def test_the_first_three_are_named(n: int, words: str) -> None:
 
 
 def test_a_path_is_shown_in_one_line_and_its_end_where_it_is_long() -> None:
-    assert foreign_code(read(foreign=["/a\n# b\x1b[2J\u202e.so"])).words == "/a?# b?[2J?.so"
-    shown = foreign_code(read(foreign=["/" + "x" * 5000 + "/liba.so"])).words
+    assert foreign_code(read(foreign=["/a\n# b\x1b[2J\u202e.so"])).text == "/a?# b?[2J?.so"
+    shown = foreign_code(read(foreign=["/" + "x" * 5000 + "/liba.so"])).text
     assert (
         shown.startswith("…x") and shown.endswith("x/liba.so") and len(shown) == MAX_CHARACTERS + 1
     )

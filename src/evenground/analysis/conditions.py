@@ -227,7 +227,7 @@ def _judged(judges: Judges[Recorded], record: Recorded | None) -> dict[str, obje
     for name, judge in judges.items():
         judged = judge(record) if record else Judged(None)
         found[name] = np.nan if judged.size is None else judged.size
-        found[f"{name}_words"] = judged.words if judged.size else ""
+        found[f"{name}_words"] = judged.text if judged.size else ""
     return found
 
 

@@ -1,1 +1,1 @@
-"""The graphics cards of a machine: what they are, which one a training gets, and what is recorded of it."""
+"""The machine's graphics cards: what they are, which one a training gets, what is recorded of it."""

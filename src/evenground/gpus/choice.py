@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +13,15 @@ AUTO = "auto"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ORDER = "CUDA_DEVICE_ORDER"
 BY_PCI = "PCI_BUS_ID"
-# What CUDA, and those who set it, take for "no card".
+# First entries of CUDA_VISIBLE_DEVICES that mean "no card" to CUDA and to schedulers.
 NO_CARD = ("", "-1", "NoDevFiles", "none", "void")
 INDEX = re.compile("[0-9]{1,9}")
-OLD_MIG = re.compile(r"MIG-(GPU-[0-9a-f-]+)/\d+/\d+")
 NO_RIGHT = "this user, or this job of a scheduler, may not use it"
 ASK_FOR_ONE = (
     "ask for one (Slurm: --gres=gpu:1; else access to /dev/nvidia*), or set accelerator: cpu"
 )
 FIX_DRIVER = "fix NVIDIA's driver (nvidia-smi has to answer)"
+FIX_CARD = "fix the card, or name another one"
 MAKE_INSTANCE = (
     "as administrator: nvidia-smi mig -cgi PROFILE -C makes one, nvidia-smi -mig 0 ends MIG mode"
 )
@@ -38,80 +39,90 @@ class Chosen:
 
     @property
     def part(self) -> Card | Instance:
-        """What an engine sees as a card."""
+        """The card or instance, which an engine sees as a card."""
         return self.instance or self.card
 
     @property
     def uuid(self) -> str:
         """Its name in CUDA_VISIBLE_DEVICES."""
-        found = self.part.uuid
-        assert found is not None, "what has no UUID is not chosen"
-        return found
+        uuid = self.part.uuid
+        assert uuid is not None, "`candidates` holds nothing without a UUID"
+        return uuid
 
     @property
     def model(self) -> str:
-        """What it is called: of an instance with its profile."""
-        name = (
-            self.card.name
-            or f"a card of unknown name ({self.card.missing.get('name', 'no reason')})"
-        )
+        """The product's name, for an instance with its profile."""
+        name = self.card.name
+        if name is None:
+            reason = self.card.missing.get("name", "no reason")
+            name = f"a card of unknown name ({reason})"
         if self.instance is None:
             return name
         return f"{name.partition(MIG_IN_NAME)[0]}{MIG_IN_NAME}{self.instance.profile or 'instance'}"
 
     @property
     def memory_bytes(self) -> int | None:
-        """All that an engine can have."""
+        """The memory that an engine can have at most."""
         return self.part.memory_bytes
 
     @property
     def free_bytes(self) -> int | None:
-        """What nobody holds."""
+        """The memory that no process holds."""
         return self.part.free_bytes
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody computes there; what is not known counts as idle."""
-        return not self.part.computing
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The card of a call; without one, `fault` is why, and None where there is none or none is wanted."""
+    """The card of a call.
+
+    Without a card, `fault` is the reason; it is None where the machine has no card or all are
+    hidden on purpose.
+    """
 
     chosen: Chosen | None = None
     fault: str | None = None
     fix: str = ""
 
 
-def choose(look: Look, gpu: str = AUTO, given: Mapping[str, str] | None = None) -> Choice:
-    """The card that `gpu` of the experiment and the caller's CUDA_VISIBLE_DEVICES name.
+class _NoCard(Exception):
+    """No card can be chosen: why, and what to do about it."""
 
-    `gpu`: `auto`, an index of nvidia-smi's, or a UUID of a card or a MIG instance. `auto` takes what the
-    caller's variable names, else the idle card with the most free memory, and of equal ones the first on the
-    bus.
+    def __init__(self, fault: str, fix: str) -> None:
+        super().__init__(fault)
+        self.fault, self.fix = fault, fix
+
+
+def choose(look: Look, gpu: str = AUTO, environ: Mapping[str, str] | None = None) -> Choice:
+    """Choose the card that `gpu` of the experiment and CUDA_VISIBLE_DEVICES of the caller name.
+
+    `gpu`: `auto`, an index as in nvidia-smi, or a UUID of a card or a MIG instance. `auto` takes
+    the card that the caller's variable names, else the idle card with the most free memory, and of
+    equal ones the first on the bus.
     """
-    given = given or {}
-    if gpu == AUTO and hides_all(given):
-        return Choice()
+    try:
+        return Choice(chosen=_choose(look, gpu, environ or {}))
+    except _NoCard as error:
+        return Choice(fault=error.fault, fix=error.fix)
+
+
+def _choose(look: Look, gpu: str, environ: Mapping[str, str]) -> Chosen | None:
+    if gpu == AUTO and hides_all(environ):
+        return None
     if look.fault:
-        return Choice(None, look.fault, FIX_DRIVER)
-    by_caller = _of_variable(look, given) if VISIBLE in given else None
+        raise _NoCard(look.fault, FIX_DRIVER)
+    if gpu == AUTO and VISIBLE in environ:
+        return _only_one(_visible(look, environ), environ)
     if gpu == AUTO:
-        return _best(look) if by_caller is None else _only(by_caller, given)
-    by_key = _of_key(look, gpu)
-    if by_caller is None or by_key.chosen is None:
-        return by_key
-    if by_caller and by_caller[0].fault:
-        return by_caller[0]
-    if by_key.chosen.uuid in [choice.chosen.uuid for choice in by_caller if choice.chosen]:
-        return by_key
-    what = f"gpu: {gpu} is not the card of {VISIBLE}={given[VISIBLE]}"
-    return Choice(None, what, "set one of the two only")
+        return _best(look)
+    chosen = _by_key(look, gpu)
+    if VISIBLE in environ and chosen not in _visible(look, environ):
+        what = f"gpu: {gpu} is not the card of {VISIBLE}={environ[VISIBLE]}"
+        raise _NoCard(what, "set one of the two only")
+    return chosen
 
 
 def candidates(look: Look) -> list[Chosen]:
-    """All that an engine could be given: cards, or the instances of those that are cut up."""
+    """All cards that an engine could be given, and the instances of those in MIG mode."""
     found: list[Chosen] = []
     for card in look.cards:
         if card.is_mig:
@@ -121,31 +132,36 @@ def candidates(look: Look) -> list[Chosen]:
     return found
 
 
-def _best(look: Look) -> Choice:
-    found = candidates(look)
-    if found:
-        return Choice(min(found, key=_order))
-    if look.forbidden and not look.cards and not look.lost:
-        indices = ", ".join(map(str, look.forbidden))
-        return Choice(None, f"no card can be used: card {indices}: {NO_RIGHT}", ASK_FOR_ONE)
+def _best(look: Look) -> Chosen | None:
+    """The card that `auto` takes; None on a machine without cards."""
+    usable = candidates(look)
+    if usable:
+        return min(usable, key=_order)
     why = _unusable(look)
-    cut_up = not look.lost and all(card.is_mig for card in look.cards)
-    fix = MAKE_INSTANCE if cut_up else FIX_DRIVER
-    return Choice(None, f"no card can be used: {why}", fix) if why else Choice()
+    if why:
+        fix = FIX_DRIVER
+        if not look.lost and all(card.is_mig for card in look.cards):
+            fix = MAKE_INSTANCE
+        raise _NoCard(f"no card can be used: {why}", fix)
+    if look.forbidden:
+        indices = ", ".join(map(str, look.forbidden))
+        raise _NoCard(f"no card can be used: card {indices}: {NO_RIGHT}", ASK_FOR_ONE)
+    return None
 
 
 def _unusable(look: Look) -> str:
-    """The cards that cannot be chosen, and why, in words; those that may not be used are not among them."""
-    usable = {one.card.index for one in candidates(look)}
-    why = {card.index: _why_not(card) for card in look.cards if card.index not in usable} | dict(
-        look.lost
-    )
-    return "; ".join(f"card {index}: {reason}" for index, reason in sorted(why.items()))
+    """The cards that cannot be chosen, and why; without those that this user may not use."""
+    usable = {chosen.card.index for chosen in candidates(look)}
+    reasons = {card.index: _why_not(card) for card in look.cards if card.index not in usable}
+    reasons |= look.lost
+    return "; ".join(f"card {index}: {reason}" for index, reason in sorted(reasons.items()))
 
 
-def _order(one: Chosen) -> tuple[bool, int, str, int]:
-    """The idle ones first, then those with more free memory, then as they are on the bus."""
-    return not one.is_idle, -(one.free_bytes or 0), one.card.pci or "", one.card.index
+def _order(chosen: Chosen) -> tuple[bool, int, str, int]:
+    """Idle cards first, then those with more free memory, then in the order of the bus."""
+    card, free_bytes = chosen.card, chosen.free_bytes or 0
+    # Where it is not known whether a process computes there, the card counts as idle.
+    return bool(chosen.part.computing), -free_bytes, card.pci or "", card.index
 
 
 def _why_not(card: Card) -> str:
@@ -154,107 +170,116 @@ def _why_not(card: Card) -> str:
     return card.missing.get("uuid", "it has no UUID")
 
 
-def _of_key(look: Look, gpu: str) -> Choice:
-    if INDEX.fullmatch(gpu):
-        return _of_index(look, int(gpu), f"gpu: {gpu}")
-    return _of_uuid(look, gpu, f"gpu: {gpu}")
-
-
-def _of_index(look: Look, index: int, who: str) -> Choice:
-    """The card that nvidia-smi shows with this index."""
-    card = next((card for card in look.cards if card.index == index), None)
-    if card is not None:
-        return _of_card(card, who)
+def _by_key(look: Look, gpu: str) -> Chosen:
+    """The card that the experiment's key `gpu` names."""
+    source = f"gpu: {gpu}"
+    if not INDEX.fullmatch(gpu):
+        return _by_uuid(look, gpu, source)
+    index = int(gpu)
+    for card in look.cards:
+        if card.index == index:
+            return _of_card(card, source)
     if index in look.forbidden:
-        return Choice(None, f"{who}: {NO_RIGHT}", ASK_FOR_ONE)
+        raise _NoCard(f"{source}: {NO_RIGHT}", ASK_FOR_ONE)
     if index in look.lost:
-        return Choice(None, f"{who}: {look.lost[index]}", "fix the card, or name another one")
-    return Choice(None, f"{who}: there is no such card; there are: {_known(look)}", NAME_ONE)
+        raise _NoCard(f"{source}: {look.lost[index]}", FIX_CARD)
+    raise _no_such_card(look, source)
 
 
-def _of_card(card: Card, who: str) -> Choice:
+def _of_card(card: Card, source: str) -> Chosen:
     """The card itself, or its only instance."""
     if not card.is_mig:
         if card.uuid:
-            return Choice(Chosen(card))
-        return Choice(None, f"{who}: {_why_not(card)}", "fix the card, or name another one")
+            return Chosen(card)
+        raise _NoCard(f"{source}: {_why_not(card)}", FIX_CARD)
     instances = [instance for instance in card.instances if instance.uuid]
     if len(instances) == 1:
-        return Choice(Chosen(card, instances[0]))
+        return Chosen(card, instances[0])
     if not instances:
-        return Choice(None, f"{who}: {_why_not(card)}", "make an instance, or name another card")
+        raise _NoCard(f"{source}: {_why_not(card)}", "make an instance, or name another card")
     known = ", ".join(str(instance.uuid) for instance in instances)
-    return Choice(None, f"{who} has {len(instances)} MIG instances: {known}", "name one of them")
+    raise _NoCard(f"{source} has {len(instances)} MIG instances: {known}", "name one of them")
 
 
-def _of_uuid(look: Look, uuid: str, who: str) -> Choice:
-    """The card or instance whose UUID begins so, as CUDA itself takes it."""
-    found = [one for one in candidates(look) if uuid and one.uuid.startswith(uuid)]
+def _by_uuid(look: Look, uuid: str, source: str) -> Chosen:
+    """The card or instance whose UUID begins with `uuid`: CUDA takes the beginning, too."""
+    found = [chosen for chosen in candidates(look) if uuid and chosen.uuid.startswith(uuid)]
     if len(found) == 1:
-        return Choice(found[0])
+        return found[0]
     if found:
-        return Choice(None, f"{who} names {len(found)} cards", NAME_ONE)
-    old = OLD_MIG.fullmatch(uuid)
-    cards = [card for card in look.cards if card.uuid and card.uuid == (old[1] if old else uuid)]
-    if cards:
-        return _of_card(cards[0], who)
-    return Choice(None, f"{who}: there is no such card; there are: {_known(look)}", NAME_ONE)
+        raise _NoCard(f"{source} names {len(found)} cards", NAME_ONE)
+    # A card in MIG mode is no candidate, but its UUID may stand for its only instance.
+    for card in look.cards:
+        if card.uuid == uuid:
+            return _of_card(card, source)
+    raise _no_such_card(look, source)
 
 
-def _of_variable(look: Look, given: Mapping[str, str]) -> list[Choice]:
-    """The cards that CUDA_VISIBLE_DEVICES names, in any of its forms; where the first is none, why not."""
-    if hides_all(given):
+def _visible(look: Look, environ: Mapping[str, str]) -> list[Chosen]:
+    """The cards that CUDA_VISIBLE_DEVICES names; raises _NoCard if its first entry names none."""
+    if hides_all(environ):
         return []
     if not look.cards:
-        # No engine would see one either: there is none, or it is said why none can be used.
-        none = _best(look)
-        return [none] if none.fault else []
-    words = [word.strip() for word in given[VISIBLE].split(",")]
-    found = [_of_word(look, words[0], given)]
-    for word in words[1:]:
-        of_word = _of_word(look, word, given)
-        # CUDA ends the list at the first that names none.
-        if word in NO_CARD or of_word.chosen is None:
-            break
-        found.append(of_word)
-    return found
+        # No engine would see a card, whatever the variable names: raise the reason, if any.
+        _best(look)
+        return []
+    entries = [entry.strip() for entry in environ[VISIBLE].split(",")]
+    visible = [_of_entry(look, entries[0], environ)]
+    # CUDA ends the list at the first entry that names no card.
+    with contextlib.suppress(_NoCard):
+        for entry in entries[1:]:
+            visible.append(_of_entry(look, entry, environ))
+    return visible
 
 
-def _only(named: Sequence[Choice], given: Mapping[str, str]) -> Choice:
-    """The one that the caller named."""
-    if not named:
-        return Choice()
-    if len(named) == 1:
-        return named[0]
-    what = f"{VISIBLE}={given[VISIBLE]} names {len(named)} cards, and one training is on one"
-    return Choice(None, what, "name one of them, there or with the key `gpu`")
+def _only_one(visible: Sequence[Chosen], environ: Mapping[str, str]) -> Chosen | None:
+    if len(visible) > 1:
+        what = (
+            f"{VISIBLE}={environ[VISIBLE]} names {len(visible)} cards, and one training is on one"
+        )
+        raise _NoCard(what, "name one of them, there or with the key `gpu`")
+    return next(iter(visible), None)
 
 
-def hides_all(given: Mapping[str, str]) -> bool:
-    """Whether the caller's variable lets nobody see a card."""
-    return VISIBLE in given and given[VISIBLE].split(",")[0].strip() in NO_CARD
+def hides_all(environ: Mapping[str, str]) -> bool:
+    """Whether the caller's CUDA_VISIBLE_DEVICES hides every card."""
+    return VISIBLE in environ and environ[VISIBLE].split(",")[0].strip() in NO_CARD
 
 
-def _of_word(look: Look, word: str, given: Mapping[str, str]) -> Choice:
-    who = f"{VISIBLE}={given[VISIBLE]}"
-    if not INDEX.fullmatch(word):
-        return _of_uuid(look, word, who)
+def _of_entry(look: Look, entry: str, environ: Mapping[str, str]) -> Chosen:
+    """The card of one entry of CUDA_VISIBLE_DEVICES: an index as CUDA counts, or a UUID."""
+    source = f"{VISIBLE}={environ[VISIBLE]}"
+    if not INDEX.fullmatch(entry):
+        return _by_uuid(look, entry, source)
     cards = sorted(look.cards, key=lambda card: (card.pci or "", card.index))
-    if given.get(ORDER) != BY_PCI and len({card.name for card in cards}) > 1:
-        what = f"{who}: CUDA counts the fastest card first, nvidia-smi by the bus, and the cards are unlike"
-        return Choice(None, what, f"set {ORDER}={BY_PCI} beside it, or give the UUID")
-    number = int(word)
-    hidden = look.lost or any(card.pci is None for card in cards)
-    if hidden and len(cards) + len(look.lost) > 1:
-        what = f"{who}: where CUDA counts a card that cannot be asked is not clear: {_known(look)}"
-        return Choice(None, what, "give the UUID of a card (nvidia-smi -L lists them)")
-    if number >= len(cards):
-        return Choice(None, f"{who}: there is no such card; there are: {_known(look)}", NAME_ONE)
-    return _of_card(cards[number], who)
+    # Equal cards are counted by the bus either way.
+    if environ.get(ORDER) != BY_PCI and len({card.name for card in cards}) > 1:
+        raise _NoCard(
+            f"{source}: CUDA counts the fastest card first, nvidia-smi by the bus, "
+            "and the cards are unlike",
+            f"set {ORDER}={BY_PCI} beside it, or give the UUID",
+        )
+    has_hidden = bool(look.lost) or any(card.pci is None for card in cards)
+    if has_hidden and len(cards) + len(look.lost) > 1:
+        raise _NoCard(
+            f"{source}: where CUDA counts a card that cannot be asked is not clear: {_known(look)}",
+            "give the UUID of a card (nvidia-smi -L lists them)",
+        )
+    index = int(entry)
+    if index >= len(cards):
+        raise _no_such_card(look, source)
+    return _of_card(cards[index], source)
+
+
+def _no_such_card(look: Look, source: str) -> _NoCard:
+    return _NoCard(f"{source}: there is no such card; there are: {_known(look)}", NAME_ONE)
 
 
 def _known(look: Look) -> str:
-    """What can be chosen, in words."""
-    usable = ", ".join(f"{one.card.index} {one.uuid}" for one in candidates(look)) or "none"
+    """The cards that can be chosen, and those that cannot."""
+    usable = [f"{chosen.card.index} {chosen.uuid}" for chosen in candidates(look)]
+    known = ", ".join(usable) or "none"
     why = _unusable(look)
-    return f"{usable}; not to be used: {why}" if why else usable
+    if why:
+        known += f"; not to be used: {why}"
+    return known

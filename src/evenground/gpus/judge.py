@@ -1,4 +1,4 @@
-"""What of a training's card speaks against its times: a size and words for each fault, and differences."""
+"""What a training's card record says against its times: faults, and differences between runs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from evenground import judged
 from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK, GpuRecord
 from evenground.judged import Compared, Judged
 
+# Some cards have their own limit a few milliwatts below the default one.
 POWER_SLACK = 0.99
 CARD = "card"
+# What runs of one engine should have in common, in the order in which differences are listed.
 COMPARED = (
-    *(
-        CARD,
-        "position",
-        "name",
-        "MIG instance",
-        "memory",
-        "capability",
-        "ECC",
-        "power limit",
-        "clocks",
-    ),
-    *("persistence", "compute mode", "display", "CPUs near it", "libraries"),
+    CARD,
+    "position",
+    "name",
+    "MIG instance",
+    "memory",
+    "capability",
+    "ECC",
+    "power limit",
+    "clocks",
+    "persistence",
+    "compute mode",
+    "display",
+    "CPUs near it",
+    "libraries",
 )
-"""What runs of one engine should have in common."""
+# Values without which a fault cannot be judged.
 NEEDED = ("power_limit_w", "power_default_w", "clocks", "persistence")
-"""Values without which a fault cannot be judged."""
+ON_OFF = {True: "on", False: "off", None: None}
 
 
 def power_limit(record: GpuRecord) -> Judged:
-    """Watts by which the card's power is limited below what it comes with."""
+    """By how many watts the card's power is limited below its default."""
     limit_w, default_w = record.power_limit_w, record.power_default_w
     if limit_w is None or default_w is None:
         return Judged(None)
@@ -39,78 +43,78 @@ def power_limit(record: GpuRecord) -> Judged:
 
 
 def watts_lost(limit_w: float, default_w: float) -> float:
-    """How far the limit in force is below the usual one; some cards have them a few milliwatts apart."""
-    return default_w - limit_w if limit_w < POWER_SLACK * default_w else 0.0
+    """By how many watts the limit in force is below the default one."""
+    if limit_w >= POWER_SLACK * default_w:
+        return 0.0
+    return default_w - limit_w
 
 
 def gpu_clocks(record: GpuRecord) -> Judged:
-    """MHz by which the clock that programs get was set below the one that the card comes with.
-
-    Not below the highest one: many cards come with less, and raise it by themselves under load.
-    """
+    """By how many MHz the clock that programs get was set below the card's usual one."""
+    # Not below the highest: many cards come with less, and raise it by themselves under load.
     clocks = record.clocks or {}
-    set_mhz, usual_mhz = (_mhz(clocks.get(name)) for name in (SET_CLOCK, USUAL_CLOCK))
-    if set_mhz is None or usual_mhz is None:
+    set_mhz, usual_mhz = clocks.get(SET_CLOCK, ""), clocks.get(USUAL_CLOCK, "")
+    if not (set_mhz.isdecimal() and usual_mhz.isdecimal()):
         return Judged(None)
-    return Judged(max(0.0, float(usual_mhz - set_mhz)), f"{set_mhz} MHz, usually {usual_mhz} MHz")
+    size = max(0.0, float(int(usual_mhz) - int(set_mhz)))
+    return Judged(size, f"{int(set_mhz)} MHz, usually {int(usual_mhz)} MHz")
 
 
 def no_persistence(record: GpuRecord) -> Judged:
-    """Whether the driver leaves the card between two trainings, and starts it anew for each.
-
-    Where a screen is lit by the card, the desktop keeps the driver there.
-    """
+    """Whether the driver leaves the card after a training and starts it again for the next one."""
     if record.persistence is None:
         return Judged(None)
+    # Where the card lights a screen, the desktop keeps the driver loaded.
     return Judged(float(not record.persistence and not record.display))
 
 
+# Name of a fault -> the function that judges it.
 FAULTS: Mapping[str, Callable[[GpuRecord], Judged]] = {
     judge.__name__: judge for judge in (power_limit, gpu_clocks, no_persistence)
 }
-"""Name of a fault -> what judges it."""
 
 
 def compared(record: GpuRecord) -> Compared:
-    """What is known of COMPARED; the card itself is a digest, which names it to nobody."""
-    no_instance = None if record.name is None else "none"
-    values = {
-        CARD: _digest(record.uuid),
+    """The values of COMPARED that are known."""
+    digest, mig, memory, limit = None, record.mig, None, None
+    if record.uuid is not None:
+        # It tells cards apart without identifying one.
+        digest = hashlib.sha256(record.uuid.encode()).hexdigest()[:12]
+    if mig is None and record.name is not None:
+        mig = "none"
+    if record.memory_bytes is not None:
+        memory = f"{record.memory_bytes / 2**20:.0f} MiB"
+    if record.power_limit_w is not None:
+        limit = f"{record.power_limit_w:g} W"
+    texts = {
+        CARD: digest,
         "position": record.pci,
         "name": record.name,
-        "MIG instance": record.mig or no_instance,
-        "memory": None if record.memory_bytes is None else f"{record.memory_bytes / 2**20:.0f} MiB",
+        "MIG instance": mig,
+        "memory": memory,
         "capability": record.capability,
-        "ECC": _on(record.ecc),
-        "power limit": None if record.power_limit_w is None else f"{record.power_limit_w:g} W",
-        "persistence": _on(record.persistence),
+        "ECC": ON_OFF[record.ecc],
+        "power limit": limit,
+        "persistence": ON_OFF[record.persistence],
         "compute mode": record.compute_mode,
-        "display": _on(record.display),
+        "display": ON_OFF[record.display],
         "CPUs near it": record.near_cpus,
     }
-    lists = {"clocks": _pairs(record.clocks), "libraries": _pairs(record.libraries)}
-    single = {name: [value] for name, value in values.items() if value is not None}
-    return single | {name: parts for name, parts in lists.items() if parts is not None}
+    known: dict[str, Sequence[str]] = {
+        name: [text] for name, text in texts.items() if text is not None
+    }
+    if record.clocks is not None:
+        known["clocks"] = judged.pairs(record.clocks)
+    if record.libraries is not None:
+        known["libraries"] = judged.pairs(record.libraries)
+    return known
 
 
 def differences(runs: Sequence[Compared]) -> list[str]:
-    """In words, each of COMPARED that is not the same in all runs of which it is known."""
+    """Describe each of COMPARED that is not the same in all runs in which it is known."""
+    texts: list[str] = []
     cards = {tuple(run[CARD]) for run in runs if CARD in run}
-    words = [f"{CARD}: {len(cards)} cards"] if len(cards) > 1 else []
-    return words + judged.differences((name for name in COMPARED if name != CARD), runs)
-
-
-def _mhz(words: str | None) -> int | None:
-    return int(words) if words is not None and words.isdecimal() else None
-
-
-def _digest(uuid: str | None) -> str | None:
-    return None if uuid is None else hashlib.sha256(uuid.encode()).hexdigest()[:12]
-
-
-def _on(value: bool | None) -> str | None:
-    return None if value is None else "on" if value else "off"
-
-
-def _pairs(values: Mapping[str, str] | None) -> list[str] | None:
-    return None if values is None else [f"{name} {value}" for name, value in sorted(values.items())]
+    if len(cards) > 1:
+        # Their digests would say nothing to a reader.
+        texts.append(f"{CARD}: {len(cards)} cards")
+    return texts + judged.differences(COMPARED[1:], runs)

@@ -1,7 +1,8 @@
-"""What NVIDIA's driver says of the machine's cards. What it does not tell is None, and has its reason."""
+"""What NVIDIA's driver reports of the machine's cards. A value that it lacks is None, with a reason."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -17,23 +18,25 @@ from evenground.sidecar.nvml import MAX_MHZ, MAX_W, Driver, Reason
 from evenground.sidecar.nvml import OnCard as OnCard
 
 KERNEL_DRIVER = Path("/proc/driver/nvidia/version")
-# Of a driver that hangs, nvmlInit never comes back; with cold cards it takes seconds.
+# nvmlInit takes seconds with cold cards, and never returns from a driver that hangs.
 LIMIT_S = 60.0
+# By their numbers in nvml.h.
 COMPUTE_MODES = ("default", "exclusive thread", "prohibited", "exclusive process")
+# Between a card's name and an instance's profile: NVIDIA H100 MIG 1g.10gb.
 MIG_IN_NAME = " MIG "
 MAX_CAPABILITY = 99
+# A UUID goes into CUDA_VISIBLE_DEVICES, where a comma or a blank would split it.
 UUID = re.compile(r"(GPU|MIG)-[\w/-]+", re.ASCII)
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One MIG instance of a card, which an engine sees as a card of its own."""
+    """One MIG instance of a card, which an engine sees as a card."""
 
-    name: str | None
     uuid: str | None
     profile: str | None
-    """As in 1g.10gb."""
+    """E.g. 1g.10gb."""
     memory_bytes: int | None
     free_bytes: int | None
     computing: tuple[OnCard, ...] | None
@@ -45,14 +48,14 @@ class Card:
     """One card, as the driver describes it."""
 
     index: int
-    """The driver's, which nvidia-smi shows; CUDA may count otherwise."""
+    """As in nvidia-smi; CUDA may count in another order."""
     name: str | None = None
     uuid: str | None = None
     pci: str | None = None
     memory_bytes: int | None = None
     free_bytes: int | None = None
     capability: str | None = None
-    """Compute capability, as in 9.0."""
+    """Compute capability, e.g. 9.0."""
     ecc: bool | None = None
     power_limit_w: float | None = None
     power_default_w: float | None = None
@@ -64,49 +67,52 @@ class Card:
     computing: tuple[OnCard, ...] | None = None
     """Processes that compute on it."""
     drawing: tuple[OnCard, ...] | None = None
-    """Processes that only draw on it, as a desktop's do."""
+    """Processes that only draw on it, as those of a desktop."""
     instances: tuple[Instance, ...] = ()
     is_mig: bool = False
-    """Whether it is cut into instances: then nobody can use it as a whole."""
+    """Whether it is in MIG mode, in which only its instances can be used, not the card."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Name of a value -> why it is not known."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """All that the driver tells of this machine at one moment."""
+    """All that the driver reports of this machine at one moment."""
 
     cards: tuple[Card, ...] = ()
     driver: str | None = None
     """Its version."""
     fault: str | None = None
-    """Why the driver, which is there, tells nothing; None where it answered, or there is none."""
+    """Why a driver that is installed reports nothing; None if it answered or there is none."""
     forbidden: tuple[int, ...] = ()
     """Cards that this user, or this job of a scheduler, may not use: nothing is known of them."""
     lost: Mapping[int, str] = field(default_factory=dict)
-    """Cards that cannot be asked, and the driver's words for it."""
+    """Cards that cannot be queried, and the driver's error."""
 
 
 def look(limit_s: float = LIMIT_S) -> Look:
-    """Ask the driver about every card; nothing that it answers, and no silence, is an exception here."""
+    """Query the driver about every card; its errors, and silence, end up in the result."""
     if not has_library():
         return Look()
     nvml = load_nvml()
     if isinstance(nvml, str):
         return Look(driver=kernel_version(), fault=nvml)
     driver = Driver(nvml)
-    found: list[Look] = []
-    asking = threading.Thread(target=lambda: found.append(_look(driver)), name="nvml", daemon=True)
-    asking.start()
-    asking.join(limit_s)
-    if found:
-        return found[0]
+    results: list[Look] = []
+    # A call that hangs in the driver cannot be interrupted, but a thread can be left behind.
+    thread = threading.Thread(
+        target=lambda: results.append(_look(driver)), name="nvml", daemon=True
+    )
+    thread.start()
+    thread.join(limit_s)
+    if results:
+        return results[0]
     silent = f"NVIDIA's driver did not answer {driver.calling} for {limit_s:g} s"
     return Look(driver=kernel_version(), fault=silent)
 
 
 def kernel_version(file: Path = KERNEL_DRIVER) -> str | None:
-    """The driver's version as its kernel module tells it; None where none is loaded."""
+    """The driver's version as its kernel module reports it; None if none is loaded."""
     try:
         words = file.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
@@ -127,7 +133,9 @@ def _look(driver: Driver) -> Look:
 
 def _cards(driver: Driver) -> Look:
     version = driver.ask(driver.text, "nvmlSystemGetDriverVersion")
-    known = kernel_version() if isinstance(version, Reason) else printable(version)
+    known = kernel_version()
+    if not isinstance(version, Reason):
+        known = printable(version)
     count = driver.ask(driver.card_count)
     if isinstance(count, Reason):
         return Look(driver=known, fault=str(count))
@@ -142,198 +150,205 @@ def _cards(driver: Driver) -> Look:
         except Exception as error:
             lost[index] = f"NVML: {driver.calling}: {error}"
         else:
+            # The driver gives a handle also for a card that has fallen off the bus.
             if card.uuid is None and card.name is None:
-                # A handle is given for a card that has fallen off the bus, too.
                 lost[index] = card.missing["uuid"]
             else:
                 cards.append(card)
-    return Look(tuple(cards), known, None, tuple(forbidden), lost)
+    return Look(cards=tuple(cards), driver=known, forbidden=tuple(forbidden), lost=lost)
 
 
-class _Questions:
-    """Asks one card, or one instance, and keeps the reason of what it does not tell."""
+class _Queries:
+    """Queries one card or instance, and keeps the reason of each value that it does not give."""
 
     def __init__(self, driver: Driver, handle: Any) -> None:
+        """`handle` is the driver's, or the Reason why there is none."""
         self.driver, self.handle = driver, handle
         self.missing: dict[str, str] = {}
 
-    def ask(self, name: str, question: Callable[..., Value], *more: Any) -> Value | None:
-        """The answer of the driver for the value `name`."""
-        answer = self.driver.ask(question, self.handle, *more)
+    def read(self, name: str, function: Callable[..., Value], *args: Any) -> Value | None:
+        """Return what `function` gives for the handle, as the value `name`; None if it fails."""
+        answer = self.driver.ask(function, self.handle, *args)
         if isinstance(answer, Reason):
             self.missing[name] = str(answer)
             return None
         return answer
 
-    def number(self, name: str, top: int, function: str, *more: Any) -> int | None:
-        """The same of a function of NVML that gives a whole number; one above `top` cannot be."""
-        answer = self.ask(name, lambda handle: self.driver.call(function, handle, *more))
+    def call(self, name: str, function: str, *args: Any) -> Any:
+        """As `read`, for a function of NVML by its name."""
+        return self.read(name, lambda handle: self.driver.call(function, handle, *args))
+
+    def number(self, name: str, maximum: int, function: str, *args: Any) -> int | None:
+        """As `call`, for a whole number; one above `maximum` counts as not known."""
+        answer = self.call(name, function, *args)
         if answer is None:
             return None
-        number = int(answer)
-        if number > top:
-            self.missing[name] = f"NVML: {function} answered {number}, which cannot be"
+        if int(answer) > maximum:
+            self.missing[name] = f"NVML: {function} answered {int(answer)}, which cannot be"
             return None
-        return number
+        return int(answer)
 
-    def yes(self, name: str, function: str) -> bool | None:
-        """The same of one that is on or off."""
+    def is_on(self, name: str, function: str) -> bool | None:
+        """As `number`, for a setting that is on or off."""
         answer = self.number(name, 1, function)
         return None if answer is None else bool(answer)
 
     def watts(self, name: str, function: str) -> float | None:
-        """The same of one that gives milliwatts."""
+        """As `number`, for a function that gives milliwatts."""
         answer = self.number(name, int(MAX_W * 1000), function)
         return None if answer is None else answer / 1000
 
 
 def _card(driver: Driver, index: int, handle: Any) -> Card:
-    it = _Questions(driver, handle)
-    total_bytes, free_bytes = _memory(it)
-    computing, drawing = _processes(it)
-    ecc = it.ask("ecc", lambda h: driver.call("nvmlDeviceGetEccMode", h))
-    instances = it.ask("mig", driver.instances) or {}
+    queries = _Queries(driver, handle)
+    total_bytes, free_bytes = _memory(queries)
+    computing, drawing = _processes(queries)
+    instances = queries.read("mig", driver.instances) or {}
     return Card(
         index=index,
-        name=_name(it),
-        uuid=_uuid(it),
-        pci=it.ask("pci", lambda h: _text(driver.call("nvmlDeviceGetPciInfo", h).busId)),
+        name=_name(queries),
+        uuid=_uuid(queries),
+        pci=_pci(queries),
         memory_bytes=total_bytes,
         free_bytes=free_bytes,
-        capability=_capability(it),
-        ecc=ecc[0] == driver.nvml.NVML_FEATURE_ENABLED if ecc else None,
-        power_limit_w=it.watts("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit"),
-        power_default_w=it.watts("power_default_w", "nvmlDeviceGetPowerManagementDefaultLimit"),
-        clocks=_clocks(it),
-        persistence=it.yes("persistence", "nvmlDeviceGetPersistenceMode"),
-        compute_mode=_compute_mode(it),
-        display=it.yes("display", "nvmlDeviceGetDisplayActive"),
-        near_cpus=_near_cpus(it),
+        capability=_capability(queries),
+        ecc=queries.is_on("ecc", "nvmlDeviceGetCurrentEccMode"),
+        power_limit_w=queries.watts("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit"),
+        power_default_w=queries.watts(
+            "power_default_w", "nvmlDeviceGetPowerManagementDefaultLimit"
+        ),
+        clocks=_clocks(queries),
+        persistence=queries.is_on("persistence", "nvmlDeviceGetPersistenceMode"),
+        compute_mode=_compute_mode(queries),
+        display=queries.is_on("display", "nvmlDeviceGetDisplayActive"),
+        near_cpus=_near_cpus(queries),
         computing=computing,
         drawing=drawing,
         instances=tuple(_instance(driver, instance) for instance in instances.values()),
-        # A card may be cut up into no instance that this user may see.
-        is_mig=bool(instances) or driver.ask(driver.is_cut_up, handle) is True,
-        missing=it.missing,
+        # Not by the instances: in MIG mode this user may see none of them.
+        is_mig=driver.ask(driver.is_cut_up, handle) is True,
+        missing=queries.missing,
     )
 
 
 def _instance(driver: Driver, handle: Any) -> Instance:
-    """`handle` is the driver's, or the reason why it gives none."""
-    it = _Questions(driver, handle)
-    total_bytes, free_bytes = _memory(it)
-    name = _name(it)
-    computing, _ = _processes(it)
+    queries = _Queries(driver, handle)
+    total_bytes, free_bytes = _memory(queries)
+    name = _name(queries) or ""
+    computing, _ = _processes(queries)
     return Instance(
-        name=name,
-        uuid=_uuid(it),
-        profile=name.partition(MIG_IN_NAME)[2] or None if name else None,
+        uuid=_uuid(queries),
+        profile=name.partition(MIG_IN_NAME)[2] or None,
         memory_bytes=total_bytes,
         free_bytes=free_bytes,
         computing=computing,
-        missing=it.missing,
+        missing=queries.missing,
     )
 
 
-def _name(it: _Questions) -> str | None:
-    name = it.ask("name", it.driver.name)
+def _name(queries: _Queries) -> str | None:
+    name = queries.read("name", queries.driver.name)
     return printable(name) if name else None
 
 
-def _uuid(it: _Questions) -> str | None:
-    """It goes into CUDA_VISIBLE_DEVICES, where a comma or a blank would part it."""
-    uuid = it.ask("uuid", it.driver.uuid)
+def _uuid(queries: _Queries) -> str | None:
+    uuid = queries.read("uuid", queries.driver.uuid)
     if uuid is None or UUID.fullmatch(uuid):
         return uuid
-    it.missing["uuid"] = f"NVML: nvmlDeviceGetUUID: it gives {uuid!r}, which is no UUID"
+    queries.missing["uuid"] = f"NVML: nvmlDeviceGetUUID: it gives {uuid!r}, which is no UUID"
     return None
 
 
-def _memory(it: _Questions) -> tuple[int | None, int | None]:
-    """Bytes in all and free. Of a card that shares the machine's memory the driver tells neither."""
-    memory = it.ask("memory_bytes", it.driver.memory)
+def _pci(queries: _Queries) -> str | None:
+    info = queries.call("pci", "nvmlDeviceGetPciInfo")
+    if info is None:
+        return None
+    # The module `pynvml` has given bytes or text, by its version.
+    if isinstance(info.busId, bytes):
+        return printable(info.busId.decode("utf-8", "backslashreplace"))
+    return printable(str(info.busId))
+
+
+def _memory(queries: _Queries) -> tuple[int | None, int | None]:
+    """Total and free bytes; both None for a card that shares the machine's memory."""
+    memory = queries.read("memory_bytes", queries.driver.memory)
     if memory is None:
         return None, None
     used_bytes = memory.used_bytes
     if isinstance(used_bytes, Reason):
-        it.missing["free_bytes"] = str(used_bytes)
+        queries.missing["free_bytes"] = str(used_bytes)
         return memory.total_bytes, None
     return memory.total_bytes, memory.total_bytes - int(used_bytes)
 
 
-def _processes(it: _Questions) -> tuple[tuple[OnCard, ...] | None, tuple[OnCard, ...] | None]:
-    """Those that compute, and those that only draw."""
-    computing = it.ask("computing", it.driver.processes, "Compute")
+def _processes(queries: _Queries) -> tuple[tuple[OnCard, ...] | None, tuple[OnCard, ...] | None]:
+    """Processes that compute, and processes that only draw."""
+    computing = queries.read("computing", queries.driver.processes, "Compute")
     if computing is None:
         return None, None
-    drawing = it.ask("drawing", it.driver.processes, "Graphics")
+    drawing = queries.read("drawing", queries.driver.processes, "Graphics")
     if drawing is None:
         return tuple(computing), None
     pids = {entry.pid for entry in computing}
     return tuple(computing), tuple(entry for entry in drawing if entry.pid not in pids)
 
 
-def _clocks(it: _Questions) -> Mapping[str, str] | None:
-    """Clocks that somebody set, that the card comes with, and the highest there are, in MHz."""
+def _clocks(queries: _Queries) -> Mapping[str, str] | None:
+    """The SM clocks in MHz: the one that was set, the one a card comes with, and the highest."""
     functions = {
         SET_CLOCK: "nvmlDeviceGetApplicationsClock",
         USUAL_CLOCK: "nvmlDeviceGetDefaultApplicationsClock",
         HIGHEST_CLOCK: "nvmlDeviceGetMaxClockInfo",
     }
-    kind = it.driver.nvml.NVML_CLOCK_SM
-    found = {
-        name: it.number("clocks", MAX_MHZ, function, kind) for name, function in functions.items()
-    }
-    known = {name: str(mhz) for name, mhz in found.items() if mhz is not None}
-    return known or None
+    clocks: dict[str, str] = {}
+    for name, function in functions.items():
+        mhz = queries.number("clocks", MAX_MHZ, function, queries.driver.nvml.NVML_CLOCK_SM)
+        if mhz is not None:
+            clocks[name] = str(mhz)
+    return clocks or None
 
 
-def _compute_mode(it: _Questions) -> str | None:
-    mode = it.number("compute_mode", len(COMPUTE_MODES) - 1, "nvmlDeviceGetComputeMode")
+def _compute_mode(queries: _Queries) -> str | None:
+    mode = queries.number("compute_mode", len(COMPUTE_MODES) - 1, "nvmlDeviceGetComputeMode")
     return None if mode is None else COMPUTE_MODES[mode]
 
 
-def _capability(it: _Questions) -> str | None:
-    answer = it.ask("capability", lambda h: it.driver.call("nvmlDeviceGetCudaComputeCapability", h))
+def _capability(queries: _Queries) -> str | None:
+    answer = queries.call("capability", "nvmlDeviceGetCudaComputeCapability")
     if answer is None:
         return None
     major, minor = answer
     if max(major, minor) > MAX_CAPABILITY:
-        it.missing["capability"] = f"NVML: it says {major}.{minor}, which cannot be"
+        queries.missing["capability"] = f"NVML: it says {major}.{minor}, which cannot be"
         return None
     return f"{major}.{minor}"
 
 
-def _near_cpus(it: _Questions) -> tuple[int, ...] | None:
-    """CPUs of the socket, or part of one, that the card hangs on."""
-    words = -(-(os.cpu_count() or 1) // 64)
-    masks = it.ask("near_cpus", lambda h: it.driver.call("nvmlDeviceGetCpuAffinity", h, words))
+def _near_cpus(queries: _Queries) -> tuple[int, ...] | None:
+    """CPUs of the socket, or the part of one, that the card is connected to."""
+    # The driver writes bit masks of 64 CPUs each.
+    n_masks = math.ceil((os.cpu_count() or 1) / 64)
+    masks = queries.call("near_cpus", "nvmlDeviceGetCpuAffinity", n_masks)
     if masks is None:
         return None
-    numbers = [
-        64 * word + bit
-        for word, mask in enumerate(masks)
-        for bit in range(64)
-        if int(mask) >> bit & 1
-    ]
-    if not numbers:
-        it.missing["near_cpus"] = "NVML: nvmlDeviceGetCpuAffinity: it names no CPU"
+    cpus = [cpu for cpu in range(64 * len(masks)) if int(masks[cpu // 64]) >> cpu % 64 & 1]
+    if not cpus:
+        queries.missing["near_cpus"] = "NVML: nvmlDeviceGetCpuAffinity: it names no CPU"
         return None
-    return tuple(numbers)
-
-
-def _text(value: str | bytes) -> str:
-    return printable(
-        value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-    )
+    return tuple(cpus)
 
 
 def printable(text: str) -> str:
-    """The text with what would steer a terminal shown as such."""
-    letters = (letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-    return "".join(letters)
+    """The text with control characters escaped, which could steer a terminal."""
+    shown = ""
+    for letter in text:
+        if letter.isprintable():
+            shown += letter
+        else:
+            shown += ascii(letter)[1:-1]
+    return shown
 
 
 def near_text(card: Card) -> str | None:
-    """The CPUs near a card as the kernel lists CPUs; None where they are not known."""
+    """The CPUs near a card as the kernel lists CPUs; None if they are not known."""
     return None if card.near_cpus is None else list_text(card.near_cpus)

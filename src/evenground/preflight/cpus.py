@@ -43,13 +43,13 @@ def cores(record: CpuRecord) -> Finding:
     few, shared, unlike = lacking_cores(record), shared_cores(record), unlike_cores(record)
     if few.size:
         fix = "set threads to what there is, or let this process use more: runs will be flagged as invalid"
-        return Finding("cores", "warning", few.words, fix)
+        return Finding("cores", "warning", few.text, fix)
     if shared.size:
         fix = f"set threads: {record.cores}, or allow more cores: hardware threads of one slow each other"
-        return Finding("cores", "warning", shared.words, fix)
+        return Finding("cores", "warning", shared.text, fix)
     if unlike.size:
         fix = "set fewer threads: the faster cores will wait for the slower ones"
-        return Finding("cores", "warning", unlike.words, fix)
+        return Finding("cores", "warning", unlike.text, fix)
     seen = f"{record.n_chosen} threads on CPU {record.chosen}"
     unknown = few.size is None or shared.size is None or unlike.size is None
     return Finding(
@@ -62,7 +62,7 @@ def clock(record: CpuRecord) -> Finding:
     found = clock_limits(record)
     if found.size:
         fix = "as root: cpupower frequency-set --governor performance --max HIGHEST"
-        return Finding("CPU clock", "warning", found.words, fix)
+        return Finding("CPU clock", "warning", found.text, fix)
     seen = "not held down" if found.size == 0 else f"not known: {reasons(record, FREQUENCY)}"
     return Finding("CPU clock", "ok", seen)
 

@@ -80,7 +80,7 @@ def lacking(plans: Sequence[Plan]) -> list[str]:
     ]
     found = [lacking_cores(record_of(plan.experiment.threads)) for plan in here]
     return list(
-        dict.fromkeys(f"too few cores: {f.words}: runs will be flagged" for f in found if f.size)
+        dict.fromkeys(f"too few cores: {f.text}: runs will be flagged" for f in found if f.size)
     )
 
 

@@ -1,1 +1,1 @@
-"""What lay around a training's engine that is not the same on every machine, and what of it it used."""
+"""What surrounds a training's engine and differs between machines, and what the engine used of it."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MOUNTINFO = Path("/proc/self/mountinfo")
-# Where images keep programs and settings; what a site mounts elsewhere no program looks for.
+# Where images keep programs and settings: programs do not look into other folders that a site may
+# have mounted.
 OF_IMAGES = (
     "/bin",
     "/sbin",
@@ -21,13 +22,13 @@ OF_IMAGES = (
     "/etc",
     "/.singularity.d",
 )
-# Where `--nv` puts the driver's libraries, which an engine is told to look in.
+# Where `--nv` puts the driver's libraries; Apptainer adds it to LD_LIBRARY_PATH.
 DRIVER = "/.singularity.d/libs"
-# What Apptainer mounts there in every container: names of users and hosts, the time zone, its own folder.
+# What Apptainer mounts in every container: names of users and hosts, the time zone, its own folder.
 _OF_APPTAINER = re.compile(
     r"/etc/(hosts|hostname|localtime|resolv\.conf|passwd|group)|/\.singularity\.d(/libs)?"
 )
-# And of `--nv`: the driver's programs, libraries and settings, by its nvliblist.conf.
+# What `--nv` adds: the driver's programs, libraries and settings, by Apptainer's nvliblist.conf.
 _LIBRARIES = (
     r"lib(cuda|cudadebugger|E?GL\w*|glx|OpenGL|OpenCL|nvcuvid|nvoptix|nvidia-[\w-]+|vdpau_nvidia)"
     r"|nvidia_drv|tls_test_"
@@ -37,33 +38,35 @@ _OF_DRIVER = re.compile(
     r"|/usr/share/(glvnd|vulkan|egl|nvidia)/.*nv(idia|optix)[\w.]*"
     rf"|{re.escape(DRIVER)}/({_LIBRARIES})\.so[\d.]*"
 )
+# The kernel writes blanks, tabs, line ends and backslashes of a path as octal numbers.
 _ESCAPED = re.compile(r"\\([0-7]{3})")
-# A folder that every image has and nobody mounts.
+# Every image has this folder, and no site mounts something over it.
 _SURELY_OF_IMAGE = "/.singularity.d/actions"
 
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo: what of which file system is seen where."""
+    """One line of mountinfo: which part of which file system is mounted where."""
 
     device: str
     """`major:minor`."""
     root: str
-    """Folder or file of the file system."""
+    """The folder or file of the file system that is mounted."""
     point: str
     kind: str = ""
-    """Type of the file system, as `ext4` or `nfs4`."""
+    """Type of the file system, e.g. `ext4` or `nfs4`."""
 
 
 def read_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
-    """Every mount that this process sees, in order; OSError where there is no such file."""
+    """Read every mount that this process sees, in order; OSError if there is no such file."""
     return [_mount(fields) for fields in _lines(mountinfo)]
 
 
 def root_options(mountinfo: Path = MOUNTINFO) -> dict[str, str]:
-    """How the file system that is seen at `/` was mounted; OSError as by `read_mounts`."""
+    """How the file system at `/` was mounted; raises as `read_mounts`."""
+    # Of several at one place the last one is seen.
     root = [fields for fields in _lines(mountinfo) if fields[4] == "/"][-1]
-    return dict(word.partition("=")[::2] for word in root[-1].split(","))
+    return dict(option.partition("=")[::2] for option in root[-1].split(","))
 
 
 def _lines(mountinfo: Path) -> list[list[str]]:
@@ -72,7 +75,7 @@ def _lines(mountinfo: Path) -> list[list[str]]:
 
 
 def _mount(fields: Sequence[str]) -> Mount:
-    # Fields that not every line has end with a hyphen.
+    # A hyphen ends the optional fields, of which a line has none or several (proc(5)).
     kind = fields[fields.index("-") + 1]
     return Mount(
         device=fields[2], root=_unescaped(fields[3]), point=_unescaped(fields[4]), kind=kind
@@ -80,61 +83,54 @@ def _mount(fields: Sequence[str]) -> Mount:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
 
 
 def over_image(mounts: Sequence[Mount]) -> list[Mount]:
-    """The mounts of a container that show something else than its image.
-
-    Where Apptainer can lay nothing over an image it mounts each of the image's folders by itself.
-    """
-    image = max(
-        (mount for mount in mounts if is_below(_SURELY_OF_IMAGE, mount.point)),
-        key=lambda mount: len(mount.point),
-        default=Mount("", "", ""),
-    )
+    """The mounts of a container that show something else than its image."""
+    of_image = [mount for mount in mounts if is_below(_SURELY_OF_IMAGE, mount.point)]
+    image = max(of_image, key=lambda mount: len(mount.point), default=Mount("", "", ""))
+    # Where no file system can be laid over an image, Apptainer mounts each of its folders by
+    # itself: these mounts have the image's device, and the same path inside and outside.
     beginning = image.root.removesuffix(image.point)
-    return [
-        mount
-        for mount in mounts
-        if mount.point != "/"
-        and (mount.device, mount.root) != (image.device, beginning + mount.point)
-    ]
+    over: list[Mount] = []
+    for mount in mounts:
+        is_image = (mount.device, mount.root) == (image.device, beginning + mount.point)
+        if mount.point != "/" and not is_image:
+            over.append(mount)
+    return over
 
 
 def foreign_mounts(copy: Path, ours: Collection[str], mountinfo: Path = MOUNTINFO) -> list[str]:
-    """Mount points in the image's folders and in the working copy that neither Apptainer nor we made.
+    """Mount points in the image's folders and in the working copy of neither Apptainer nor us.
 
-    `ours`: what the pipeline binds beside the working copy, and what the machine itself mounts in that.
-    OSError as by `read_mounts`.
+    `ours`: what the pipeline binds in addition to the working copy, and what the machine itself
+    mounts in that. Raises as `read_mounts`.
     """
-    places = (*OF_IMAGES, str(copy))
-    known = {str(copy), *ours}
-    points = [mount.point for mount in over_image(read_mounts(mountinfo))]
-    return sorted(set(_foreign(points, places, known)))
-
-
-def _foreign(
-    points: Collection[str], places: Collection[str], known: Collection[str]
-) -> Iterator[str]:
-    for point in points:
-        is_inside = any(is_below(point, place) for place in places)
-        if is_inside and point not in known and not is_expected(point):
-            yield point
+    folders = [*OF_IMAGES, str(copy)]
+    foreign: set[str] = set()
+    for mount in over_image(read_mounts(mountinfo)):
+        point = mount.point
+        is_known = point == str(copy) or point in ours or is_expected(point)
+        if not is_known and any(is_below(point, folder) for folder in folders):
+            foreign.add(point)
+    return sorted(foreign)
 
 
 def mounted_below(folder: Path, mountinfo: Path = MOUNTINFO) -> list[str]:
-    """Where something is mounted in a folder, as a disk for its data; OSError as by `read_mounts`."""
+    """Where something is mounted in a folder, e.g. a disk for its data; raises as `read_mounts`."""
     points = {mount.point for mount in read_mounts(mountinfo)} - {str(folder)}
     return sorted(point for point in points if is_below(point, str(folder)))
 
 
 def kind_at(folder: Path, mountinfo: Path = MOUNTINFO) -> str:
-    """The type of the file system that a path without links lies on; OSError as by `read_mounts`."""
-    above = [mount for mount in read_mounts(mountinfo) if is_below(str(folder), mount.point)]
-    longest = max((len(mount.point) for mount in above), default=0)
-    # Of several at one place the last one is seen.
-    return next((mount.kind for mount in reversed(above) if len(mount.point) == longest), "")
+    """The type of the file system that a path without links is on; raises as `read_mounts`."""
+    kind, point = "", ""
+    for mount in read_mounts(mountinfo):
+        # Of several at one place the last one is seen.
+        if is_below(str(folder), mount.point) and len(mount.point) >= len(point):
+            kind, point = mount.kind, mount.point
+    return kind
 
 
 def is_expected(point: str) -> bool:
@@ -143,5 +139,5 @@ def is_expected(point: str) -> bool:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether `path` is the folder or lies in it; both are taken as they are written."""
+    """Whether `path` is the folder or lies in it; links in both are not followed."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

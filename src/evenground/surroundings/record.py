@@ -1,4 +1,4 @@
-"""`surroundings` in a run's `environment.json`: what lay around the engine, and what of it it used."""
+"""`surroundings` in a run's `environment.json`: what surrounded the engine, and what it used."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-# A record may come from anybody: what cannot be is refused when it is read.
+# A record may come from other people: impossible values are refused when it is read.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 YesOrNo = Annotated[bool, Field(strict=True)]
 Short = Annotated[str, Field(max_length=64)]
 Reason = Annotated[str, Field(max_length=1000)]
-# Linux hands on no variable of more than 32 pages.
+# Linux passes on no variable of more than 32 pages.
 Text = Annotated[str, Field(max_length=2**17)]
-# Linux opens no path of 4,096 bytes or more; what it adds to one (` (deleted)`) and escapes take some more.
+# Linux opens no path of 4,096 bytes or more; ` (deleted)`, which it may add to one, and escapes take
+# some more.
 Place = Annotated[str, Field(max_length=2**14)]
 # Linux maps at most 65,530 ranges into a process.
 Places = Annotated[list[Place], Field(max_length=2**16)]
@@ -32,22 +33,22 @@ Variable = Literal[
 class SurroundingsRecord:
     """The surroundings of one training.
 
-    What is None is not known, except that natively there is no `image`. `missing` has the reasons, by the
-    names here.
+    None means not known, except that natively there is no `image`. `missing` has the reasons, by
+    the names here.
     """
 
     image: Literal["mounted", "unpacked"] | None = None
-    """How Apptainer made the image readable: mounted, or unpacked to a folder for this one training."""
+    """How Apptainer made the image readable: mounted, or unpacked to a folder for one training."""
     variables: dict[Variable, Text] | None = None
-    """Variables of the engine; one that is not set is not in it."""
+    """Those of the engine's variables that were set."""
     process: Annotated[dict[Short, Short], Field(max_length=64)] | None = None
-    """What its process was handed down: niceness, scheduling policy, limits; each in words."""
+    """What its process inherited: niceness, scheduling policy, limits."""
     mounts: Places | None = None
-    """Mount points in the image's own folders that are neither Apptainer's nor the pipeline's."""
+    """Mount points in the image's folders that are neither Apptainer's nor the pipeline's."""
     mapped: Annotated[dict[Short, Count], Field(max_length=64)] | None = None
-    """Files that processes of the engine mapped as code: how many, by where they lie."""
+    """Place -> how many of the files that the engine's processes mapped as code lie there."""
     foreign: Places | None = None
-    """Those that lie neither in image, environment, working copy nor where the system has its own."""
+    """Mapped files outside of image, environment, working copy and the system's own folders."""
     cold_start: YesOrNo | None = None
-    """No warm-up before it, and the first of its engine, or in an image that was mounted or unpacked anew."""
+    """Without a warm-up, and the first of its engine or in an image just mounted or unpacked."""
     missing: Annotated[dict[Short, Reason], Field(max_length=64)] = field(default_factory=dict)
