@@ -5,7 +5,7 @@ from pathlib import Path
 
 from contain import call_of
 from environment import MARKER, cache_dir, env_dir, forget_broken
-from evenground.apptainer import Told, refuse, tell, with_always
+from evenground.apptainer import Told, prepare_environ, refuse, with_always
 from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
 from evenground.files import drop_lost_links, free
@@ -50,7 +50,7 @@ def tell_apptainer():
     sources = [path for engine in PLAN.engines for path in engine.sources(PLAN.root)]
     ours = sorted({*outside_of(PLAN.root, sources), *folders_elsewhere(PLAN.root)})
     refuse(arguments, os.getcwd())
-    tell(os.environ, ours, os.getcwd())
+    prepare_environ(os.environ, ours, os.getcwd())
     # Only the call itself asks about them: a job on another machine knows no other folders.
     bound = [str(path) for path in workflow.runtime_paths] if workflow.is_main_process else []
     return Told(arguments, bound, ours, mounted_below(PLAN.root.resolve()))

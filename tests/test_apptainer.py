@@ -10,13 +10,13 @@ from evenground.apptainer import (
     ALWAYS,
     Told,
     binds_in,
+    fixes_for,
     is_for_inside,
     mount_of,
     options_in,
     parts_of,
+    prepare_environ,
     refuse,
-    tell,
-    who_says,
     with_always,
 )
 from evenground.errors import EvengroundError
@@ -58,7 +58,7 @@ def test_variables_that_would_be_ones_inside(prefix: str, name: str, is_it: bool
 )
 def test_ours_come_last_and_once(given: str) -> None:
     told = with_always(given)
-    assert told.split()[-2:] == list(ALWAYS) and told.startswith(given)
+    assert told.split()[-2:] == ALWAYS and told.startswith(given)
     assert with_always(told) == told
 
 
@@ -67,7 +67,7 @@ def test_no_library_for_inside_either() -> None:
         "APPTAINER_CONTAINLIBS": "/site/libz.so.1",
         "SINGULARITY_CONTAINLIBS": "/site/libz.so.1",
     }
-    tell(environ, [], COPY)
+    prepare_environ(environ, [], COPY)
     assert environ == {"PWD": COPY}
 
 
@@ -82,7 +82,7 @@ def test_nothing_for_inside_and_no_lost_image() -> None:
         "APPTAINER_ENVIRONMENT": "/.singularity.d",
         "PWD": "/link/copy",
     }
-    tell(environ, [], COPY)
+    prepare_environ(environ, [], COPY)
     kept = {"APPTAINER_TMPDIR": "/scratch", "APPTAINER_ENVIRONMENT": "/.singularity.d"}
     assert environ == {**kept, "PWD": COPY}
 
@@ -95,7 +95,7 @@ def test_what_a_site_binds_under_any_name_stays_bound_beside_ours() -> None:
         "APPTAINER_BIND": "/a",
         "SINGULARITY_MOUNT": "type=bind,source=/e,destination=/e",
     }
-    tell(environ, ["/data/x:y", "/data/a,b", '/data/"q"'], COPY)
+    prepare_environ(environ, ["/data/x:y", "/data/a,b", '/data/"q"'], COPY)
     assert environ.keys() == {"APPTAINER_BIND", "APPTAINER_MOUNT", "PWD"}
     assert binds_in(environ["APPTAINER_BIND"]) == ["/a", "/b", "/b2", "/c:/c:ro", "/d"]
     rows = list(csv.reader(environ["APPTAINER_MOUNT"].splitlines()))
@@ -110,9 +110,9 @@ def test_jobs_are_told_the_same_again() -> None:
         "SINGULARITY_BIND": "/c",
         "APPTAINER_MOUNT": "type=bind,source=/e,destination=/e",
     }
-    tell(environ, ["/data/a,b"], COPY)
+    prepare_environ(environ, ["/data/a,b"], COPY)
     once = dict(environ)
-    tell(environ, ["/data/a,b"], COPY)
+    prepare_environ(environ, ["/data/a,b"], COPY)
     assert environ == once
     assert once["APPTAINER_BIND"] == "/a:/x:image-src=/,ro,/b:/y:image-src=/,ro,/c"
     assert once["APPTAINER_MOUNT"] == f"type=bind,source=/e,destination=/e\n{mount_of('/data/a,b')}"
@@ -120,13 +120,13 @@ def test_jobs_are_told_the_same_again() -> None:
 
 def test_one_list_under_two_names_is_bound_once() -> None:
     environ = {"APPTAINER_BIND": "/a,/b", "SINGULARITY_BIND": "/a,/b"}
-    tell(environ, [], COPY)
+    prepare_environ(environ, [], COPY)
     assert environ["APPTAINER_BIND"] == "/a,/b"
 
 
 def test_where_nothing_is_bound_no_variable_says_so() -> None:
     environ = {"APPTAINER_BIND": ""}
-    tell(environ, [], COPY)
+    prepare_environ(environ, [], COPY)
     assert environ == {"PWD": COPY}
 
 
@@ -238,7 +238,7 @@ def test_what_nothing_is_started_with(arguments: str, cwd: str, said: str) -> No
 def test_who_told_a_flag(
     environ: dict[str, str], arguments: str, flags: list[str], said: list[str]
 ) -> None:
-    assert who_says(flags, environ, arguments) == said
+    assert fixes_for(flags, environ, arguments) == said
 
 
 def test_options_in_all_forms() -> None:

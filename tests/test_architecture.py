@@ -24,7 +24,7 @@ ROOMS = {
     "engines": {"config"},
     "lines": set(),
     "made": set(),
-    "pins": set(),
+    "pins": {"records"},
     "cpus": {"sidecar"},
     "gpus": {"sidecar"},
     "surroundings": set(),

@@ -1,13 +1,13 @@
-"""Addresses: which may be used, and how they are told to people: never with a password or a token."""
+"""Addresses of downloads: which may be used, and how they are shown, without passwords and tokens."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import SplitResult, urlsplit
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _ADDRESS = re.compile(r"\w[\w+.-]*://\S*")
-_END = re.compile(r"[?#]")
+_QUERY_OR_FRAGMENT = re.compile(r"[?#]")
 
 
 def is_address(place: str) -> bool:
@@ -16,55 +16,67 @@ def is_address(place: str) -> bool:
 
 
 def split(address: str) -> SplitResult | None:
-    """The parts of an address; None where it is not a valid one."""
+    """The parts of an address; None if it is not a valid one."""
     try:
         parts = urlsplit(address)
-        # Only then is the port looked at.
-        return parts if parts.hostname and (parts.port is None or parts.port > 0) else None
+        # The port is parsed only when it is used, and may raise ValueError.
+        if parts.hostname and parts.port != 0:
+            return parts
     except ValueError:
-        return None
+        pass
+    return None
 
 
 def fault_of(address: str) -> str:
-    """Why nothing may be downloaded from an address; empty where it may: https, or http on this machine."""
+    """Why nothing may be downloaded from an address; empty for https, or http on this machine."""
     parts = split(address)
     if parts is None:
         return "not a valid address"
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK):
         return ""
-    return f"{'plain http' if parts.scheme == 'http' else parts.scheme} is refused: give an https:// address"
+    scheme = parts.scheme
+    if scheme == "http":
+        scheme = "plain http"
+    return f"{scheme} is refused: give an https:// address"
 
 
 def host_of(address: str) -> str:
-    """Host name of an address, without its port; of an invalid one what may be shown of it."""
+    """The host name of an address; for an invalid one the part that may be shown."""
     parts = split(address)
-    return parts.hostname if parts and parts.hostname else shown(address)
+    if parts and parts.hostname:
+        return parts.hostname
+    return shown(address)
 
 
 def inside(mirror: str, *names: str) -> str:
-    """The address of a file in a mirror; a query, which may be a token, stays behind it."""
+    """The address of a file in a mirror, with the mirror's query, which may be a token."""
     parts = split(mirror)
     if parts is None:
         return mirror
-    return parts._replace(path="/".join([parts.path.rstrip("/"), *names]), fragment="").geturl()
+    path = "/".join([parts.path.rstrip("/"), *names])
+    return parts._replace(path=path, fragment="").geturl()
 
 
 def shown(address: str) -> str:
-    """An address as it may be told: without user, password, query and fragment; a folder as it is."""
+    """An address without user, password, query and fragment; a folder as it is."""
     if not is_address(address):
         return address
     scheme, _, rest = address.partition("://")
     parts = split(address)
     if parts is None:
-        # What is wrong may be a sign in the password: all before the last `@` could belong to it.
-        return f"{scheme}://{_END.split(rest.rpartition('@')[2])[0]}"
-    host = parts.netloc.rpartition("@")[2]
-    return f"{scheme}://{host}{'' if '@' in parts.path else parts.path}"
+        # The invalid character may be in the password: everything before the last `@` may be it.
+        host = _QUERY_OR_FRAGMENT.split(rest.rpartition("@")[2])[0]
+        return f"{scheme}://{host}"
+    host, path = parts.netloc.rpartition("@")[2], parts.path
+    # A password with an unescaped `/` in it ends up in the path.
+    if "@" in path:
+        path = ""
+    return f"{scheme}://{host}{path}"
 
 
 def shown_in(text: str) -> str:
-    """A text with every address in it as it may be told."""
-    return _ADDRESS.sub(lambda found: shown(found[0]), text)
+    """A text with every address in it as `shown`."""
+    return _ADDRESS.sub(lambda match: shown(match[0]), text)
 
 
 def shown_value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What Apptainer is told beside the image: by the pipeline, the caller's arguments and a site's variables."""
+"""The options of Apptainer: from the pipeline, the caller's arguments and a site's variables."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from itertools import pairwise
 
 from evenground.errors import EvengroundError
 
-# GPU and driver, and no variable of the caller's: whatever else Apptainer is told.
-ALWAYS = ("--nv", "--cleanenv")
-# It obeys its variables under its older name, too.
+# Always given: the GPU and its driver, and no variable of the caller's.
+ALWAYS = ["--nv", "--cleanenv"]
+# Apptainer obeys its variables also under its older name.
 NAMES = ("APPTAINER", "SINGULARITY")
 SHORT = {
     "B": "bind",
@@ -31,197 +31,209 @@ SHORT = {
     "u": "userns",
     "w": "writable",
 }
-# Of these, what stands behind the letter is the value.
+# Short options whose value may follow the letter directly.
 VALUED = {"bind", "home", "overlay", "scratch", "workdir"}
-# Variables that are called otherwise than their flag.
+# Variables whose names differ from their options.
 OTHER_NAMES = {"overlayimage": "overlay", "scratchdir": "scratch", "appname": "app"}
+# What Apptainer reads as false.
 OFF = {"", "0", "f", "false"}
-# Of these, 0 is a value.
+# Options for which 0 is a number.
 NUMBERED = {"cpuset-cpus", "cpuset-mems"}
-# What these hold is for the inside of every container; PREPEND_PATH and the like are among the former.
+# Their values get inside every container in spite of `--cleanenv`; APPTAINERENV_PREPEND_PATH and
+# the like are among them.
 _FOR_INSIDE = re.compile(r"(APPTAINER|SINGULARITY)(ENV_.*|_ENV|_ENV_FILE|_ENVFILE)")
 
 
 def is_for_inside(variable: str) -> bool:
-    """Whether a variable's value would be one inside of containers, whatever `--cleanenv` says."""
+    """Whether Apptainer sets a variable inside containers because of this one."""
     return _FOR_INSIDE.fullmatch(variable) is not None
 
 
 def with_always(arguments: str) -> str:
-    """The caller's arguments with ours, which come last and so hold."""
-    ours = " ".join(ALWAYS)
-    return (
-        arguments
-        if arguments.split()[-len(ALWAYS) :] == list(ALWAYS)
-        else f"{arguments} {ours}".strip()
-    )
+    """The caller's arguments with ours at the end, where they override earlier ones."""
+    if arguments.split()[-len(ALWAYS) :] == ALWAYS:
+        return arguments
+    return " ".join([arguments, *ALWAYS]).strip()
 
 
-def tell(environ: dict[str, str], folders: Iterable[str], cwd: str) -> None:
-    """Change the environment of calls of Apptainer: `folders` are bound, and nothing of a site's gets inside.
+def prepare_environ(environ: dict[str, str], folders: Iterable[str], cwd: str) -> None:
+    """Change the variables for calls of Apptainer: bind `folders`, pass on nothing of a site's.
 
-    What a site binds stays bound, under whichever name it says so.
+    What a site binds stays bound, by whichever variable.
     """
-    for name in [name for name in environ if is_for_inside(name)]:
-        del environ[name]
+    for name in list(environ):
+        if is_for_inside(name):
+            del environ[name]
     for name in NAMES:
         # With it Apptainer deletes an image file that it has unpacked.
         environ.pop(f"{name}_DISABLE_CACHE", None)
-        # A site's libraries, beside the driver's: where an engine looks for its own first.
+        # Libraries of a site, which would lie beside the driver's, where engines look first.
         environ.pop(f"{name}_CONTAINLIBS", None)
-    binds = _taken(environ, ("BIND", "BINDPATH"))
-    mounts = _taken(environ, ("MOUNT",))
-    # A second reading of the Snakefile, in a job, finds ours there.
-    known = [line for text in mounts for line in text.split("\n")]
+    binds = _taken(environ, ["BIND", "BINDPATH"])
+    mounts = _taken(environ, ["MOUNT"])
+    # A job reads the Snakefile again, in an environment that has our mounts already.
+    known = "\n".join(mounts).split("\n")
     mounts += [mount for mount in map(mount_of, folders) if mount not in known]
     if binds:
         environ["APPTAINER_BIND"] = ",".join(binds)
     if mounts:
         environ["APPTAINER_MOUNT"] = "\n".join(mounts)
-    # The path by which the caller came here may have links in it; Apptainer would begin in that one inside.
+    # Apptainer starts in $PWD inside, but a path with links in it may not exist there.
     environ["PWD"] = cwd
 
 
 def _taken(environ: dict[str, str], kinds: Sequence[str]) -> list[str]:
-    """The values of some variables under all their names, which are gone then."""
-    values = [environ.pop(f"{name}_{kind}", "") for name in NAMES for kind in kinds]
-    return list(dict.fromkeys(filter(None, values)))
+    """Remove some variables under both names, and return their different values."""
+    values: list[str] = []
+    for name in NAMES:
+        values += [environ.pop(f"{name}_{kind}", "") for kind in kinds]
+    return [value for value in dict.fromkeys(values) if value]
 
 
 def mount_of(folder: str) -> str:
-    """A bind of a folder to the same place, whatever signs its path has.
+    """A bind of a folder to the same path, which may have any characters.
 
-    In a list of binds Apptainer 1.4 loses others beside one with an escaped `,` or `:` in it.
+    In a list of binds Apptainer 1.4 loses those beside one with an escaped `,` or `:` in it.
     """
-    fields = (f"{name}={folder}".replace('"', '""') for name in ("source", "destination"))
-    return ",".join(["type=bind", *(f'"{field}"' for field in fields)])
+    path = folder.replace('"', '""')
+    return f'type=bind,"source={path}","destination={path}"'
 
 
 def binds_in(text: str) -> list[str]:
-    """The binds of a list of them, each as it is written there."""
+    """Split a list of binds; each keeps its escapes."""
     return [bind for bind in re.split(r"(?<!\\),", text) if bind]
 
 
 def parts_of(bind: str) -> tuple[str, str]:
-    """What a bind (SOURCE, SOURCE:TARGET or with options) binds, and where that is seen inside."""
+    """The source of a bind (SOURCE, SOURCE:TARGET or with options), and its target inside."""
     parts = [re.sub(r"\\([:,])", r"\1", part) for part in re.split(r"(?<!\\):", bind)]
-    return parts[0], parts[1] if len(parts) > 1 else parts[0]
+    # Without a target it is seen at the same path.
+    if len(parts) == 1:
+        return parts[0], parts[0]
+    return parts[0], parts[1]
 
 
 def refuse(arguments: str, cwd: str) -> None:
-    """EvengroundError for what nothing may be started with, not even once: a broken path, a lost image."""
-    for sign, who in (":", "Apptainer parts it"), ("{", "Snakemake looks for a wildcard"):
+    """Raise EvengroundError for a path and for arguments with which no container works."""
+    for sign, reason in {":": "Apptainer parts it", "{": "Snakemake looks for a wildcard"}.items():
         if sign in cwd:
-            what = f"the working copy has '{sign}' in its path, where {who}"
+            what = f"the working copy has '{sign}' in its path, where {reason}"
             raise EvengroundError(what, cwd, "move it to another path")
+    where = "--apptainer-args"
     try:
-        given = options_in(arguments)
+        words = shlex.split(arguments)
     except ValueError as error:
         what = f"a shell cannot read it: {error}"
-        raise EvengroundError(what, "--apptainer-args", "close what is open there") from None
-    for word in shlex.split(arguments):
+        raise EvengroundError(what, where, "close what is open there") from None
+    for word in words:
         if word == "--" or word.startswith("#"):
             what = f"what stands behind {word} does not reach Apptainer as an option"
-            raise EvengroundError(what, "--apptainer-args", "leave it out")
-    if any(option.name == "disable-cache" for option in given):
+            raise EvengroundError(what, where, "leave it out")
+    if any(option.name == "disable-cache" for option in options_in(arguments)):
         what = "Apptainer deletes an image that it has unpacked where it is told --disable-cache"
-        raise EvengroundError(what, "--apptainer-args", "leave it out")
+        raise EvengroundError(what, where, "leave it out")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of the caller's."""
+    """One option among the caller's arguments."""
 
     name: str
     """The long one, without `--`."""
     value: str
-    """What follows it; of a switch that means nothing."""
-    word: str
-    """As it was given."""
-    whole: str
-    """The same with its value."""
+    """The next argument, if none is joined to the option; without meaning for a switch."""
+    switch: str
+    """As it was given, without a value from the next argument."""
+    text: str
+    """As it was given, with its value."""
 
     @property
     def is_off(self) -> bool:
         """Whether it is a switch that is turned off."""
-        return "=" in self.word and _is_off(self.name, self.value)
+        return "=" in self.switch and _is_off(self.name, self.value)
 
 
 def options_in(arguments: str) -> list[Option]:
-    """The options among the caller's arguments; ValueError for what no shell can read."""
+    """The options among the caller's arguments; raises ValueError for unbalanced quotes."""
     words = shlex.split(arguments)
-    return [option for word, after in pairwise([*words, ""]) for option in _options(word, after)]
+    options: list[Option] = []
+    for word, after in pairwise(words + [""]):
+        if word.startswith("--"):
+            name, equals, value = word.removeprefix("--").partition("=")
+            options.append(_option(name, value if equals else None, word, after))
+        elif word.startswith("-"):
+            options += _short_options(word, after)
+    return options
 
 
-def _options(word: str, after: str) -> Iterator[Option]:
-    """Of a word: a long option, or short ones behind one another."""
-    if word.startswith("--"):
-        begin, is_joined, joined = word.partition("=")
-        value, whole = (joined, word) if is_joined else (after, f"{word} {after}".strip())
-        yield Option(begin.removeprefix("--"), value, word, whole)
-    elif word.startswith("-"):
-        yield from _short_ones(word, after)
-
-
-def _short_ones(word: str, after: str) -> Iterator[Option]:
+def _short_options(word: str, after: str) -> Iterator[Option]:
+    """The options in a word such as `-eC` or `-B/data`."""
     for place, letter in enumerate(word[1:], start=2):
         name, rest = SHORT.get(letter, ""), word[place:]
         if name in VALUED or rest.startswith("="):
-            value = rest.removeprefix("=")
-            yield Option(name, value or after, word, word if value else f"{word} {after}".strip())
+            yield _option(name, rest.removeprefix("=") or None, word, after)
             return
         if name:
-            yield Option(name, after, word, f"{word} {after}".strip())
+            yield _option(name, None, word, after)
 
 
-def who_says(flags: Sequence[str], environ: Mapping[str, str], arguments: str) -> list[str]:
-    """By what Apptainer was told one of `flags`: what to do about variables and arguments, in words.
+def _option(name: str, joined: str | None, word: str, after: str) -> Option:
+    """An option with the value that is joined to it, else with the next argument as its value."""
+    if joined is not None:
+        return Option(name=name, value=joined, switch=word, text=word)
+    return Option(name=name, value=after, switch=word, text=f"{word} {after}".strip())
 
-    A flag is its long name without `--`; `no-mount=proc` is meant only where its value names `proc`.
+
+def fixes_for(flags: Sequence[str], environ: Mapping[str, str], arguments: str) -> list[str]:
+    """What to do so that Apptainer no longer gets one of `flags`, for each place it comes from.
+
+    A flag is its long name without `--`; `no-mount=proc` means a value that contains `proc`.
     """
-    found = [f"unset {name}" for name, value in environ.items() if _is_one(name, value, flags)]
+    fixes = [f"unset {name}" for name, value in environ.items() if _sets(name, value, flags)]
     options = [option for option in options_in(arguments) if not option.is_off]
-    switches = [option.word for option in options if option.name in flags]
-    valued = [option.whole for option in options if _names(option.name, option.value, flags)]
-    return [*found, *(f"leave {given} out of --apptainer-args" for given in [*switches, *valued])]
+    given = [option.switch for option in options if option.name in flags]
+    given += [option.text for option in options if _has_value(option.name, option.value, flags)]
+    return fixes + [f"leave {text} out of --apptainer-args" for text in given]
 
 
-def _is_one(variable: str, value: str, flags: Sequence[str]) -> bool:
+def _sets(variable: str, value: str, flags: Sequence[str]) -> bool:
+    """Whether a variable gives Apptainer one of `flags`."""
     prefix, _, rest = variable.partition("_")
+    # APPTAINER_UNSHARE_PID is --pid, and APPTAINER_TARGET_CWD is --cwd.
     name = rest.lower().replace("_", "-").removeprefix("unshare-").removeprefix("target-")
     flag = OTHER_NAMES.get(name, name)
     if prefix not in NAMES or _is_off(flag, value):
         return False
-    return flag in flags or _names(flag, value, flags)
+    return flag in flags or _has_value(flag, value, flags)
 
 
 def _is_off(flag: str, value: str) -> bool:
     return value.strip().lower() in OFF and flag not in NUMBERED
 
 
-def _names(flag: str, value: str, flags: Sequence[str]) -> bool:
-    """Whether `value` names one of the values that are meant."""
-    return any(f"{flag}={one.strip()}" in flags for one in value.split(","))
+def _has_value(flag: str, value: str, flags: Sequence[str]) -> bool:
+    """Whether a list of values contains one that is in `flags` as FLAG=VALUE."""
+    return any(f"{flag}={item.strip()}" in flags for item in value.split(","))
 
 
 @dataclass(frozen=True)
 class Told:
-    """What Apptainer is told in this call of the pipeline, beside image and command."""
+    """What Apptainer gets in this call of the pipeline, in addition to image and command."""
 
     arguments: str
     """The caller's, with ours."""
     bound: list[str]
     """Folders of Snakemake's own that it binds."""
     ours: list[str]
-    """What lies outside of the working copy and is bound for trainings."""
+    """What lies outside the working copy and is bound for trainings."""
     mounted: list[str] = field(default_factory=list)
-    """Where the machine itself has something mounted below the working copy, as it is seen inside."""
+    """Where the machine itself has something mounted below the working copy, as seen inside."""
 
     def text(self) -> str:
-        """For a script's command line."""
+        """As JSON, for a script's command line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def of(cls, text: str) -> Told:
-        """Of a script's command line."""
+        """From `text`."""
         return cls(**json.loads(text))

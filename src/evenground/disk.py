@@ -1,15 +1,17 @@
-"""The disk that an engine's environment takes.
+"""How much disk an engine's environment takes.
 
-Standard library only: it is read before there is any environment.
+Standard library only: it is read before any environment exists.
 """
 
 from __future__ import annotations
 
 GIB = 2**30
-ENVIRONMENT_BYTES = {"cpu": 2 * GIB, "cuda": 7 * GIB}
-"""About what one engine's packages take, and the download beside them."""
+# About what one engine's packages take, together with their download.
+CPU_BYTES, CUDA_BYTES = 2 * GIB, 7 * GIB
 
 
 def bytes_of_environment(name: str) -> int:
-    """About what building environment `name` takes."""
-    return ENVIRONMENT_BYTES["cuda" if name.endswith("-cuda") else "cpu"]
+    """About how many bytes building environment `name` takes."""
+    if name.endswith("-cuda"):
+        return CUDA_BYTES
+    return CPU_BYTES

@@ -1,4 +1,4 @@
-"""Container images: what decides one before it is built, and whether a file is still the one on record."""
+"""Container images: what determines one before it is built, and whether a file is still the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, w
 from evenground.pins import LIBRARIES, PINS, load_pins
 
 CONTAINERS = Path("containers")
-# Of every environment that has no definition of its own.
+# The definition of every environment without one of its own.
 FOR_PYTHON = CONTAINERS / "python.def"
 RECORDS = Path("results/images")
 CUDA = "-cuda"
@@ -25,29 +25,31 @@ ENGINE_PYTHON = "/opt/evenground/engine/bin/python"
 RUNNER_PYTHON = "/opt/evenground/runner/bin/python"
 RECIPE_LABEL, BASE_LABEL, LOCK_LABEL = "evenground.recipe", "evenground.base", "evenground.lock"
 BUILT_LABEL = "org.label-schema.build-date"
-# Name and digest of what was pulled: only newer Apptainers write them.
+# Name and digest of the pulled base; only newer Apptainers write them.
 PULLED_LABELS = "org.opencontainers.image.base."
 NO_MANIFEST = re.compile(r"manifest[ _](unknown|invalid)|name[ _]unknown", re.I)
 LABELS_INSIDE = Path("/.singularity.d/labels.json")
 TEMPORARY = "APPTAINER_TMPDIR"
 ELSEWHERE = "point EVENGROUND_CACHE to a folder that can be written"
-READABLE = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of his own"
+READABLE = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of your own"
 
 
 @dataclass(frozen=True)
 class Base:
-    """The image a build begins with: `reference` for Apptainer, `identity` tells it from others."""
+    """The image that a build starts from."""
 
     bootstrap: str
     reference: str
+    """As Apptainer finds it."""
     identity: str
+    """As it is told from other bases."""
     python: str
-    """Minor version, `3.12`; `any` takes what the image or its packages have."""
+    """Minor version, e.g. `3.12`; `any` takes what the image or its packages have."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """An image file as it was when it was built or copied in; kept in `results/images`."""
+    """An image file as it was when it was built or copied in; stored in `results/images`."""
 
     name: str
     sha256: str
@@ -55,7 +57,7 @@ class Record:
     mtime_ns: int
     labels: dict[str, str]
     unpacked_bytes: int | None = None
-    """What its files take where Apptainer unpacks it; None where that was not known."""
+    """What its files take when Apptainer unpacks it; None if that was not known."""
     schema: int = 1
 
     def write(self, path: Path) -> None:
@@ -65,7 +67,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Image:
-    """The image of one environment: its file, built or to be built, and this working copy's record of it."""
+    """The image of one environment: its file, which may not exist yet, and the path of its record."""
 
     environment: str
     recipe: str
@@ -74,88 +76,100 @@ class Image:
 
 
 def definition(root: Path, environment: str) -> Path:
-    """The definition file of an environment and its CUDA variant: its own, or that of all of Python's."""
-    own = CONTAINERS / f"{environment.removesuffix(CUDA)}.def"
-    return own if (root / own).is_file() else FOR_PYTHON
+    """The definition file of an environment and of its CUDA variant."""
+    special = CONTAINERS / f"{environment.removesuffix(CUDA)}.def"
+    if (root / special).is_file():
+        return special
+    return FOR_PYTHON
 
 
 def recipe(root: Path, environment: str) -> str:
-    """Hexadecimal sha256 of all that decides an image and stands in the repository.
+    """Hexadecimal sha256 of everything in the repository that determines an image.
 
-    Definition, pinned libraries and every file it copies in: locks, and the code of an engine that is
-    compiled there. The image's own digest is not known before it is built and a second build has another.
-    EvengroundError where what the definition copies in is missing.
+    That is the definition, the pinned libraries and every file it copies in: locks, and the code of
+    an engine that is compiled there. Raises as `copied_in`.
     """
-    paths = [definition(root, environment), *copied_in(root, environment)]
+    # Not the image's own digest: it is unknown before the build, and a second build has another.
+    paths = [definition(root, environment)] + copied_in(root, environment)
     files = sha256_tree([root / path for path in paths], root)
     return sha256_json([files, _libraries(root, environment)])
 
 
 def _libraries(root: Path, environment: str) -> dict[str, str]:
-    """CUDA's pinned libraries, as a definition calls them; `none` without CUDA."""
+    """The pinned version of each of CUDA's libraries; `none` for an environment without CUDA."""
+    if not environment.endswith(CUDA):
+        return dict.fromkeys(LIBRARIES, "none")
     pins = load_pins(root)
-    on_gpu = environment.endswith(CUDA)
-    return {name: getattr(pins, name) if on_gpu else "none" for name in LIBRARIES}
+    return {name: getattr(pins, name) for name in LIBRARIES}
 
 
 def copied_in(root: Path, environment: str) -> list[Path]:
-    """What the definition copies in from the repository; EvengroundError for what is not there."""
+    """What the definition copies in from the repository; EvengroundError if some of it is missing."""
     where = definition(root, environment)
     text = re.sub(r"\{\{\s*lock\s*\}\}", environment, (root / where).read_text(encoding="utf-8"))
-    found, copies = [], False
-    for words in filter(None, map(str.split, text.splitlines())):
-        if words[0].startswith("%"):
-            # With `from STAGE` it copies out of another image.
-            copies = words == ["%files"]
-        elif copies and not words[0].startswith("#"):
-            found.append(Path(words[0]))
-    for path in found:
+    paths: list[Path] = []
+    section: list[str] = []
+    for line in text.splitlines():
+        words = line.split()
+        if line.startswith("%"):
+            section = words
+        # `%files from STAGE` copies out of another image.
+        elif section == ["%files"] and words and not words[0].startswith("#"):
+            paths.append(Path(words[0]))
+    for path in paths:
         if not (root / path).exists():
-            what, fix = (
-                f"the container of '{environment}' copies in what is not there",
-                "fix %files there",
-            )
-            raise EvengroundError(what, f"{where}: {path}", fix)
-    return found
+            what = f"the container of '{environment}' copies in what is not there"
+            raise EvengroundError(what, f"{where}: {path}", "fix %files there")
+    return paths
 
 
 def base_of(root: Path, local: Path | None) -> Base:
-    """The pinned base, or the image file `local` in its place (EVENGROUND_CONTAINER_BASE)."""
+    """The pinned base, or the image file `local` (EVENGROUND_CONTAINER_BASE) in its place.
+
+    Raises EvengroundError if that file is missing, or the pins are broken.
+    """
     if local is not None:
         if not local.is_file():
-            raise EvengroundError(
-                "the base image is missing",
-                str(local),
-                "build it (containers/local_base.sh), or unset EVENGROUND_CONTAINER_BASE",
-            )
-        return Base("localimage", str(local), f"sha256:{sha256_file(local)}", ANY_PYTHON)
+            fix = "build it (containers/local_base.sh), or unset EVENGROUND_CONTAINER_BASE"
+            raise EvengroundError("the base image is missing", str(local), fix)
+        return Base(
+            bootstrap="localimage",
+            reference=str(local),
+            identity=f"sha256:{sha256_file(local)}",
+            python=ANY_PYTHON,
+        )
     pinned = load_pins(root).base
-    tagged = f"{pinned.image}:{pinned.tag}"
-    if not pinned.digest:
-        return Base("docker", tagged, tagged, pinned.python)
-    # Apptainer takes a tag or a digest, not both.
-    return Base(
-        "docker", f"{pinned.image}@{pinned.digest}", f"{tagged}@{pinned.digest}", pinned.python
-    )
+    reference = identity = f"{pinned.image}:{pinned.tag}"
+    if pinned.digest:
+        # Apptainer takes a tag or a digest, not both.
+        reference = f"{pinned.image}@{pinned.digest}"
+        identity += f"@{pinned.digest}"
+    return Base(bootstrap="docker", reference=reference, identity=identity, python=pinned.python)
 
 
-def refused_base(base: Base, said: str) -> EvengroundError | None:
-    """Why a build failed that ended with the words `said`: the registry does not have the pinned digest."""
-    if base.bootstrap != "docker" or "@" not in base.reference or not NO_MANIFEST.search(said):
+def refused_base(base: Base, output: str) -> EvengroundError | None:
+    """The error of a build with this `output`, if the registry does not have the pinned digest."""
+    # Only the reference of a pinned base has an `@`, and only before its digest.
+    if base.bootstrap != "docker" or "@" not in base.reference or not NO_MANIFEST.search(output):
         return None
     what = f"the registry does not have the base image of that digest: {base.identity}"
     return EvengroundError(what, str(PINS), "set base.digest: null there to build by the tag alone")
 
 
 def image_of(root: Path, environment: str, base: Base, folder: Path) -> Image:
-    """The image of `environment` in `folder`, one file per recipe and base."""
-    wanted = recipe(root, environment)
-    name = f"{environment}-{sha256_json([wanted, base.identity])[:12]}"
-    return Image(environment, wanted, folder / f"{name}.sif", RECORDS / f"{name}.json")
+    """The image of `environment` in `folder`, where each recipe and base has its own file."""
+    digest = recipe(root, environment)
+    name = f"{environment}-{sha256_json([digest, base.identity])[:12]}"
+    return Image(
+        environment=environment,
+        recipe=digest,
+        file=folder / f"{name}.sif",
+        record=RECORDS / f"{name}.json",
+    )
 
 
 def build_arguments(root: Path, image: Image, base: Base) -> dict[str, str]:
-    """What the definition's arguments are for this image."""
+    """The values of the definition's arguments for this image."""
     return {
         "bootstrap": base.bootstrap,
         "base": base.reference,
@@ -167,31 +181,29 @@ def build_arguments(root: Path, image: Image, base: Base) -> dict[str, str]:
     }
 
 
-def building_folder(image: Image, given: Mapping[str, str] = os.environ) -> Path:
-    """Where Apptainer unpacks what it builds: APPTAINER_TMPDIR, else beside the image.
-
-    The system's folder for passing files may be small and in memory.
-    """
-    return Path(given.get(TEMPORARY) or image.file.parent).absolute()
+def building_folder(image: Image, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where Apptainer unpacks what it builds: APPTAINER_TMPDIR, else the image's folder."""
+    # Not the system's temporary folder, which may be small and in memory.
+    return Path(environ.get(TEMPORARY) or image.file.parent).absolute()
 
 
 def take_record(
     image: Path, labels: Mapping[str, str], unpacked_bytes: int | None = None
 ) -> Record:
     """The record of the image file as it is now."""
-    seen = image.stat()
+    status = image.stat()
     return Record(
         name=image.stem,
         sha256=sha256_file(image),
-        bytes=seen.st_size,
-        mtime_ns=seen.st_mtime_ns,
+        bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
         labels=dict(labels),
         unpacked_bytes=unpacked_bytes,
     )
 
 
 def read_record(path: Path) -> Record:
-    """The record at `path`; EvengroundError where it is missing or broken."""
+    """Read the record at `path`; EvengroundError if it is missing or broken."""
     content: dict[str, Any] = read_json(path)
     try:
         return Record(**content)
@@ -200,7 +212,7 @@ def read_record(path: Path) -> Record:
 
 
 def is_there(image: Image) -> bool:
-    """Whether there is a file; EvengroundError where this user may not look."""
+    """Whether the file exists; EvengroundError if this user may not look."""
     try:
         return stat.S_ISREG(image.file.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -211,52 +223,55 @@ def is_there(image: Image) -> bool:
 
 
 def is_recorded(image: Image) -> bool:
-    """Whether the file is there and this working copy has a record of it."""
+    """Whether the file exists and this working copy has a record of it."""
     return is_there(image) and image.record.is_file()
 
 
 def check_image(image: Image, record: Record) -> None:
-    """Refuse an image file that is not the recorded one; its content is read only where size or time differ.
+    """Check that an image file is the recorded one.
 
-    EvengroundError for a missing, an unreadable, a truncated and a different file.
+    Raises EvengroundError for a missing, an unreadable, a truncated and a different file.
     """
-    anew = f"put the recorded file there; to build it anew, move it and {image.record} away"
-    what = f"the image of '{image.environment}'"
+    fix = f"put the recorded file there; to build it anew, move it and {image.record} away"
+    what, where = f"the image of '{image.environment}'", str(image.file)
     if not is_there(image):
-        raise EvengroundError(f"{what} is missing", str(image.file), anew)
+        raise EvengroundError(f"{what} is missing", where, fix)
     if not os.access(image.file, os.R_OK):
-        raise EvengroundError(f"{what} may not be read", str(image.file), READABLE)
-    seen = image.file.stat()
-    if seen.st_size < record.bytes:
-        cut = f"{what} is truncated: {seen.st_size:,} of {record.bytes:,} bytes"
-        raise EvengroundError(cut, str(image.file), anew)
-    if (seen.st_size, seen.st_mtime_ns) == (record.bytes, record.mtime_ns):
+        raise EvengroundError(f"{what} may not be read", where, READABLE)
+    status = image.file.stat()
+    if status.st_size < record.bytes:
+        sizes = f"{status.st_size:,} of {record.bytes:,} bytes"
+        raise EvengroundError(f"{what} is truncated: {sizes}", where, fix)
+    # Images have gigabytes: the content is hashed only where size or time differ.
+    if (status.st_size, status.st_mtime_ns) == (record.bytes, record.mtime_ns):
         return
     digest = sha256_file(image.file)
     if digest != record.sha256:
-        other = f"{what} is sha256:{digest[:12]}, recorded is sha256:{record.sha256[:12]}"
-        raise EvengroundError(other, str(image.file), anew)
+        differs = f"is sha256:{digest[:12]}, recorded is sha256:{record.sha256[:12]}"
+        raise EvengroundError(f"{what} {differs}", where, fix)
 
 
 def check_inside(image: Record, labels_file: Path = LABELS_INSIDE) -> None:
-    """Refuse to run in another image than the recorded one: its file may be replaced during a long call."""
+    """Check, inside a container, that it runs the recorded image; raises EvengroundError if not."""
+    # The image's file may be replaced during a long call.
     inside = read_json(labels_file)
     if any(inside.get(name) != value for name, value in image.labels.items()):
-        raise EvengroundError(
-            f"the image {image.name} was replaced during this call", str(labels_file), "run again"
-        )
+        what = f"the image {image.name} was replaced during this call"
+        raise EvengroundError(what, str(labels_file), "run again")
 
 
 def check_digest(image: Image, digest: str | None, recorded: Collection[str]) -> None:
-    """Refuse to train in an image beside finished runs that were made in another one.
+    """Check that an image is the one that finished runs of this environment were made in.
 
-    `digest` is the file's sha256, None where there is no file yet; `recorded` the sha256s in those runs'
-    `environment.json`.
+    `digest` is the sha256 of the file, None if it does not exist yet; `recorded` are the sha256s in
+    those runs' `environment.json`. Raises EvengroundError if they differ.
     """
-    if not recorded or (len(recorded) == 1 and digest in recorded):
+    if not recorded or set(recorded) == {digest}:
         return
+    seen = "is missing"
+    if digest:
+        seen = f"is sha256:{digest[:12]}"
     made = " and ".join(f"sha256:{other[:12]}" for other in sorted(recorded))
-    seen = f"is sha256:{digest[:12]}" if digest else "is missing"
     raise EvengroundError(
         f"the image of '{image.environment}' {seen}, finished runs were made in {made}",
         str(image.file),

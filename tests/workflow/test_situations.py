@@ -287,7 +287,7 @@ def without_rights() -> list[str]:
 
 
 def test_an_image_that_may_not_be_read(copy: WorkingCopy) -> None:
-    fix = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of his own"
+    fix = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of your own"
     with image(copy) as (file, _):
         file.chmod(0)
         line = refused(copy, *CONTAINED, within=without_rights())

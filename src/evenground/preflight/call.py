@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evenground.apptainer import Told, binds_in, mount_of, options_in, parts_of, who_says
+from evenground.apptainer import Told, binds_in, fixes_for, mount_of, options_in, parts_of
 from evenground.surroundings.mounts import is_below
 
 
@@ -22,7 +22,7 @@ class Call:
 
     def who_says(self, *flags: str) -> str:
         """What to do about the one of `flags` that Apptainer was told; empty where it was told none."""
-        return " and ".join(who_says(flags, self.of_others, self.told.arguments))
+        return " and ".join(fixes_for(flags, self.of_others, self.told.arguments))
 
     @property
     def of_others(self) -> dict[str, str]:
@@ -54,7 +54,7 @@ class Call:
         of_caller = [option for option in options if any(map(is_meant, binds_in(option.value)))]
         return [
             *(f"take {bind} out of APPTAINER_BIND" for bind in of_site),
-            *(f"leave {option.whole} out of --apptainer-args" for option in of_caller),
+            *(f"leave {option.text} out of --apptainer-args" for option in of_caller),
         ]
 
     def _meets(self, bind: str, path: str) -> bool:
