@@ -19,7 +19,7 @@ import _path  # noqa: F401
 from evenground.errors import EvengroundError, cli
 from evenground.sidecar.calibration import calibrate, experiments, judge
 from evenground.sidecar.calibration.calibrate import goal_text
-from evenground.sidecar.calibration.experiments import CalibrationError, Laboratory
+from evenground.sidecar.calibration.experiments import CalibrationError, Harness
 from evenground.sidecar.calibration.judge import Figure
 from sidecar_bench import comparison, cost
 from sidecar_bench.peers import PSRECORD, python
@@ -74,11 +74,11 @@ def measure(args: argparse.Namespace) -> None:
     print(
         f"Rounds: {args.rounds}. Scheduling: {modes['scheduling']}. CPU from: {modes['cpu_source']}.\n"
     )
-    rows = [goal_row(figures) for figures in found.values() if figures[0].goal is not None]
+    rows = [goal_row(figures) for figures in found.values() if figures[0].goal.limit is not None]
     rows += [drift_row(quiet, args.drift_s), cost_row(costs[SIDECAR])]
     print_table(["figure", "goal", "median", "worst", "met"], rows)
     print("Beside it, for comparison:\n")
-    rows = [goal_row(figures) for figures in found.values() if figures[0].goal is None]
+    rows = [goal_row(figures) for figures in found.values() if figures[0].goal.limit is None]
     print_table(["figure", "median", "worst"], [[row[0], *row[2:4]] for row in rows])
     comparison.show(compared, quiet, args.drift_s)
     cost.show(costs)
@@ -103,7 +103,7 @@ def rounds(number: int, quick: bool, folder: Path) -> tuple[Found, dict[str, str
         done = calibrate.calibrate(LOAD_S / 2 if quick else LOAD_S, quick=quick)
         modes = done.sidecar
         for figure in [*done.figures, *([] if quick else variants(folder, modes))]:
-            found.setdefault(figure.what, []).append(figure)
+            found.setdefault(figure.goal.what, []).append(figure)
     return found, modes
 
 
@@ -111,12 +111,13 @@ def variants(folder: Path, modes: dict[str, str]) -> list[Figure]:
     """What an unprivileged user gets, where the sidecar has more: no cgroup, no real-time priority."""
     figures: list[Figure] = []
     if modes["cpu_source"] == "cgroup":
-        lab = Laboratory(folder, ["--no-cgroup"])
-        of_processes = [*experiments.short_children(lab, LOAD_S), *experiments.orphan(lab, LOAD_S)]
+        harness = Harness(folder, ["--no-cgroup"])
+        of_processes = experiments.short_children(harness, LOAD_S)
+        of_processes += experiments.orphan(harness, LOAD_S)
         figures += renamed(judge.merge(of_processes), "without cgroup")
     if modes["scheduling"] == "fifo" and shutil.which(NO_REAL_TIME[0]):
-        lab = Laboratory(folder, prefix=NO_REAL_TIME)
-        loaded = experiments.loaded_lateness(lab, LOAD_S)
+        harness = Harness(folder, prefix=NO_REAL_TIME)
+        loaded = experiments.loaded_lateness(harness, LOAD_S)
         figures += renamed(
             [one for one in loaded if not one.name.startswith("loop_")], "without SCHED_FIFO"
         )
@@ -125,23 +126,25 @@ def variants(folder: Path, modes: dict[str, str]) -> list[Figure]:
 
 def renamed(figures: list[Figure], how: str) -> list[Figure]:
     """The figures, with `how` in their texts."""
-    return [figure._replace(what=f"{figure.what}, {how}") for figure in figures]
+    return [
+        figure._replace(goal=figure.goal._replace(what=f"{figure.goal.what}, {how}"))
+        for figure in figures
+    ]
 
 
 def goal_row(figures: list[Figure]) -> list[str]:
     """One figure of all rounds: the goal, the median, the worst and how often it was met."""
-    first, measured = (
-        figures[0],
-        [figure.measured for figure in figures if figure.measured is not None],
-    )
-    goals = [figure.goal for figure in figures if figure.goal is not None]
+    first, goal = figures[0], figures[0].goal
+    measured = [figure.measured for figure in figures if figure.measured is not None]
     if not measured:
-        return [first.what, goal_text(first), "-", "-", f"- ({first.reason})"]
-    goal = goal_text(first._replace(goal=statistics.median(goals))) if goals else "-"
-    worst = min(measured) if first.at_least else max(measured)
+        return [goal.what, goal_text(first), "-", "-", f"- ({first.reason})"]
+    limits = [figure.goal.limit for figure in figures if figure.goal.limit is not None]
+    if limits:
+        goal = goal._replace(limit=statistics.median(limits))
+    worst = min(measured) if goal.at_least else max(measured)
     met = sum(figure.passed is True for figure in figures)
-    values = [f"{value:.3f} {first.unit}" for value in (statistics.median(measured), worst)]
-    return [first.what, goal, *values, f"{met} of {len(figures)}"]
+    values = [f"{value:.3f} {goal.unit}" for value in (statistics.median(measured), worst)]
+    return [goal.what, goal_text(first._replace(goal=goal)), *values, f"{met} of {len(figures)}"]
 
 
 def drift_row(quiet: Watched, seconds: float) -> list[str]:

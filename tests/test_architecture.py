@@ -25,7 +25,7 @@ ROOMS = {
     "lines": set(),
     "made": set(),
     "pins": {"records"},
-    "cpus": {"sidecar"},
+    "cpus": {"sidecar", "surroundings"},
     "gpus": {"sidecar"},
     "surroundings": set(),
     "images": {"pins"},

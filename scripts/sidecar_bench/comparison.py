@@ -49,7 +49,7 @@ def _together(quick: bool) -> dict[str, Watched]:
             with_pss,
             "shared_memory",
             processes=experiments.SHARERS,
-            seconds=experiments.PSS_AT_LEAST_S,
+            seconds=experiments.MIN_PSS_S,
         ),
     }
     if not quick:
@@ -113,8 +113,8 @@ def _lost(done: Comparison, name: str, way: str) -> str:
 def _growth(seen: Watched, name: str, way: str) -> tuple[float, float]:
     """CPU nanoseconds from the last row before the work to the last row in the quiet after it; the truth."""
     rows = seen.recorded[name].cpu[way]
-    first_ns, first = judge.between(rows, 0, seen.truth["begin_ns"])[-1]
-    last_ns, last = judge.between(rows, 0, seen.truth["final_ns"])[-1]
+    first_ns, first = judge.between(rows, (0, seen.truth["begin_ns"]))[-1]
+    last_ns, last = judge.between(rows, (0, seen.truth["final_ns"]))[-1]
     accounts = seen.truth["accounts"]
     return last - first, judge.total(accounts, last_ns) - judge.total(accounts, first_ns)
 
@@ -130,7 +130,7 @@ def _memory(done: Comparison, name: str) -> str:
 
 def _memory_error_pct(seen: Watched, name: str, kind: str) -> float:
     """Median over the rows in which all processes held the memory."""
-    rows = judge.between(seen.recorded[name].memory[kind], *seen.truth["shared_ns"])
+    rows = judge.between(seen.recorded[name].memory[kind], seen.truth["shared_ns"])
     return statistics.median(
         judge.error_pct(value, judge.total(seen.truth["pss"], at_ns)) for at_ns, value in rows
     )

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from evenground.sidecar.calibration.experiments import sidecar_words
+from evenground.sidecar.calibration.experiments import sidecar_args
 from evenground.sidecar.linux import process_cpu_ns
 from sidecar_bench.tables import print_table
 
@@ -69,7 +69,7 @@ class Cost(NamedTuple):
 def of_sidecar(folder: Path, seconds: float) -> Cost:
     """The cost of a sidecar that started the job."""
     result = folder / "job.json"
-    words = sidecar_words(job_words(result, seconds), folder / "cost.csv", rate_hz=10.0)
+    words = sidecar_args(job_words(result, seconds), folder / "cost.csv", rate_hz=10.0)
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as sidecar:
         slices = take_turns(sidecar.pid, seconds)
     return judge(json.loads(result.read_text()), slices)

@@ -16,7 +16,7 @@ import psutil
 
 from evenground.errors import EvengroundError
 from evenground.sidecar.calibration import judge, loads
-from evenground.sidecar.calibration.experiments import load_words, read_observed, sidecar_words
+from evenground.sidecar.calibration.experiments import load_args, read_observed, sidecar_args
 from evenground.sidecar.linux import process_cpu_ns
 from sidecar_bench.peers import INTERVAL_S, Peer, Recorded, Series
 
@@ -68,8 +68,8 @@ def watch(peers: Sequence[Peer], load: str, *, sidecar: bool = True, **numbers: 
     with tempfile.TemporaryDirectory(prefix="bench-sidecar-") as scratch:
         folder = Path(scratch)
         truth, samples = folder / "truth.json", folder / "samples.csv"
-        words = load_words(load, truth, {"lead_s": LEAD_S, **numbers})
-        words = sidecar_words(words, samples, 1 / INTERVAL_S) if sidecar else words
+        words = load_args(load, truth, {"lead_s": LEAD_S, **numbers})
+        words = sidecar_args(words, samples, 1 / INTERVAL_S) if sidecar else words
         own = _run(words, load, peers, folder, sidecar)
         recorded = {peer.name: peer.read(folder) for peer in peers}
         if sidecar:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
+from pydantic import Field
+
+# Types of a record's values. A record may come from other people: impossible values are refused
+# when it is read.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+YesOrNo = Annotated[bool, Field(strict=True)]
+Reason = Annotated[str, Field(max_length=1000)]
 # How many items of a list are shown, and how many characters from the end of a long text: the end
 # of a path has the file's name.
 MAX_ITEMS, MAX_CHARACTERS = 3, 200

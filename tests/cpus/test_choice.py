@@ -63,7 +63,7 @@ def test_one_package_first_and_only_what_is_allowed(
 ) -> None:
     choice = chosen(two_packages().write(tmp_path), threads, allowed)
     assert list_text(choice.chosen) == cpus
-    assert choice.differ_in(lambda place: place.package) == packages
+    assert choice.differ_in("package") == packages
     assert choice.n_shared == shared
 
 
@@ -72,7 +72,7 @@ def test_numa_nodes_of_one_package_are_kept_apart(tmp_path: Path) -> None:
     machine = Machine([(cpu,) for cpu in range(8)], node_of={cpu: cpu % 2 for cpu in range(8)})
     choice = chosen(machine.write(tmp_path), 4, "0-7")
     assert list_text(choice.chosen) == "0,2,4,6"
-    assert choice.differ_in(lambda place: place.node) == 1
+    assert choice.differ_in("node") == 1
 
 
 @pytest.mark.parametrize(

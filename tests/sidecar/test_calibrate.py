@@ -13,7 +13,7 @@ import pytest
 from evenground.sidecar.calibration import calibrate, experiments, gpu_load, judge, loads
 from evenground.sidecar.calibration.experiments import (
     CalibrationError,
-    Laboratory,
+    Harness,
     NotHere,
     Observed,
 )
@@ -47,15 +47,15 @@ def test_nothing_can_be_compared_with_a_truth_of_zero() -> None:
 
 @pytest.mark.parametrize(("sampled", "error_pct"), [(0.5, 0.0), (0.51, 2.0), (0.4, -20.0)])
 def test_a_share_is_compared_between_the_same_two_rows(sampled: float, error_pct: float) -> None:
-    got = judge.growth_error_pct(straight(sampled), [account(0.2), account(0.3)], S // 7, 2 * S)
+    got = judge.growth_error_pct(straight(sampled), [account(0.2), account(0.3)], (S // 7, 2 * S))
     assert got == pytest.approx(error_pct)
 
 
 def test_a_share_needs_two_rows() -> None:
     with pytest.raises(NothingSeen, match="one row only"):
-        judge.growth_error_pct(straight(1.0), [account(1.0)], S, S + MS)
+        judge.growth_error_pct(straight(1.0), [account(1.0)], (S, S + MS))
     with pytest.raises(NothingSeen, match="no row"):
-        judge.growth_error_pct(straight(1.0), [account(1.0)], 4 * S, 5 * S)
+        judge.growth_error_pct(straight(1.0), [account(1.0)], (4 * S, 5 * S))
 
 
 def children_truth() -> dict[str, Any]:
@@ -149,7 +149,7 @@ def test_a_cpu_step_shows_with_its_first_millisecond(lag_ms: int, delay_ms: floa
 
 
 def test_a_skipped_deadline_is_a_late_one() -> None:
-    due_ns = judge.deadlines(7, 10.0, 7, 7 + 6 * S // 10)
+    due_ns = judge.deadlines(7, 10.0, (7, 7 + 6 * S // 10))
     assert due_ns == [7 + k * S // 10 for k in range(7)]
     rows = [7 + 1 * MS, 7 + 102 * MS, 7 + 450 * MS, 7 + 503 * MS]
     assert [late // MS for late in judge.lateness_ns(rows, due_ns)] == [1, 2, 250, 150, 50, 3]
@@ -158,9 +158,9 @@ def test_a_skipped_deadline_is_a_late_one() -> None:
 
 
 def test_deadlines_begin_with_the_samplers_first() -> None:
-    assert judge.deadlines(5 * S, 3.0, 0, 6 * S) == [5 * S, 5333333334, 5666666667, 6 * S]
+    assert judge.deadlines(5 * S, 3.0, (0, 6 * S)) == [5 * S, 5333333334, 5666666667, 6 * S]
     with pytest.raises(NothingSeen):
-        judge.deadlines(5 * S, 3.0, 0, 4 * S)
+        judge.deadlines(5 * S, 3.0, (0, 4 * S))
     with pytest.raises(NothingSeen):
         judge.served_pct([1], [1])
     with pytest.raises(NothingSeen):
@@ -204,7 +204,7 @@ def test_of_one_name_the_worst_counts() -> None:
     assert [one.measured for one in merge(values(0.1, 3.0, 0.2))] == [3.0]
     rows = [figure("rows_10hz", lambda value=value: value) for value in (100.0, 98.0)]  # type: ignore[misc]
     assert merge(rows)[0].passed is False
-    failed = Figure(*values(0.1)[0][:5], None, False, "no row")
+    failed = Figure("half_core", GOALS["half_core"], passed=False, reason="no row")
     assert merge([*values(0.1), failed]) == merge([failed, *values(0.1)]) == [failed]
     assert merge([left_out("half_core", "why"), *values(0.1)])[0].measured == 0.1
 
@@ -260,14 +260,14 @@ def test_the_gpus_memory_and_use_are_judged(rise: float, util: float, passed: li
 def test_whatever_goes_wrong_on_a_gpu_is_a_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    lab = Laboratory(tmp_path)
+    harness = Harness(tmp_path)
     monkeypatch.setattr(gpu_load, "no_cuda", lambda: "no driver")
-    assert {one.reason for one in experiments.gpu(lab)} == {"no driver"}
+    assert {one.reason for one in experiments.gpu(harness, 1.0)} == {"no driver"}
     monkeypatch.setattr(gpu_load, "no_cuda", lambda: None)
-    monkeypatch.setattr(lab, "on_gpu", lambda seconds: gpu_seen(500, 90, gpus=0))
-    assert {one.reason for one in experiments.gpu(lab)} == {"no card"}
-    monkeypatch.setattr(lab, "on_gpu", lambda seconds: 1 / 0)
-    assert {(one.passed, one.reason) for one in experiments.gpu(lab)} == {
+    monkeypatch.setattr(harness, "on_gpu", lambda seconds: gpu_seen(500, 90, gpus=0))
+    assert {one.reason for one in experiments.gpu(harness, 1.0)} == {"no card"}
+    monkeypatch.setattr(harness, "on_gpu", lambda seconds: 1 / 0)
+    assert {(one.passed, one.reason) for one in experiments.gpu(harness, 1.0)} == {
         (None, "division by zero")
     }
 
@@ -311,7 +311,7 @@ def test_without_a_cuda_driver_the_gpu_load_says_so(tmp_path: Path) -> None:
         pytest.skip("there is a CUDA driver here")
     truth = tmp_path / "truth.json"
     subprocess.run(
-        [sys.executable, "-I", "-S", gpu_load.__file__, "load", str(truth), "0.1", "GPU"],
+        [sys.executable, "-I", "-S", gpu_load.__file__, str(truth), "0.1", "GPU"],
         check=True,
     )
     assert "libcuda" in json.loads(truth.read_text())["error"]
@@ -336,7 +336,7 @@ def test_every_load_is_tried() -> None:
 
 @pytest.mark.parametrize("load", SHORT)
 def test_a_load_writes_its_truth(load: str, tmp_path: Path) -> None:
-    truth = Laboratory(tmp_path).alone(load, lead_s=0.01, **SHORT[load])
+    truth = Harness(tmp_path).alone(load, lead_s=0.01, **SHORT[load])
     assert truth["begin_ns"] < truth["end_ns"] < truth["final_ns"]
     assert all(
         at == sorted(at) for at in ([mark[0] for mark in marks] for marks in truth["accounts"])
@@ -347,9 +347,9 @@ def test_a_load_writes_its_truth(load: str, tmp_path: Path) -> None:
 
 def test_a_load_that_fails_is_named(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="the load idle ended with status 1: TypeError"):
-        Laboratory(tmp_path).alone("idle", minutes=3)
+        Harness(tmp_path).alone("idle", minutes=3)
     with pytest.raises(NotHere, match="no_such_load"):
-        Laboratory(tmp_path).alone("no_such_load")
+        Harness(tmp_path).alone("no_such_load")
 
 
 def calibration(*figures: Figure) -> calibrate.Calibration:
@@ -385,13 +385,13 @@ def test_a_calibration_that_cannot_run_is_no_failed_figure(
 
 
 def test_what_a_load_cannot_do_here_is_left_out_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def not_here(lab: Laboratory, load_s: float) -> list[Figure]:
+    def not_here(harness: Harness, load_s: float) -> list[Figure]:
         raise NotHere("no VmHWM in this kernel")
 
     monkeypatch.setattr(calibrate, "EXPERIMENTS", (not_here,))
-    done = calibrate.calibrate(folder=tmp_path)
+    done = calibrate.calibrate(0.1)
     assert {one.reason for one in done.figures} == {"no VmHWM in this kernel"}
     assert [one.name for one in done.figures] == list(GOALS) and done.passed
 
@@ -400,7 +400,7 @@ def test_rows_that_make_no_sense_are_a_failed_calibration_not_a_missed_goal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        calibrate, "EXPERIMENTS", (lambda lab, load_s: [figure("orphan", lambda: [][0])],)
+        calibrate, "EXPERIMENTS", (lambda harness, load_s: [figure("orphan", lambda: [][0])],)
     )
     assert calibrate.calibrate_command(None, quick=False) == 125
     assert "the calibration failed" in capsys.readouterr().err

@@ -18,7 +18,7 @@ import pytest
 from evenground import sidecar
 from evenground.sidecar import SidecarError
 from evenground.sidecar.calibration import experiments
-from evenground.sidecar.calibration.experiments import Laboratory
+from evenground.sidecar.calibration.experiments import Harness
 from evenground.sidecar.gpu_processes import THROUGH_MPS
 from made_power import PowerStep, fed
 from stand_in_driver import StandIn, uuid
@@ -220,7 +220,7 @@ def test_calibration_loads_and_judges_one_card_of_several(
     card: str | None, as_environment: StandIn, tmp_path: Path
 ) -> None:
     as_environment.answers(f"{QUICK}cards 4\nutil.0 0\nutil.1 0\nutil.3 0\nfastest 3\n")
-    seen = Laboratory(tmp_path, card=card).on_gpu(0.5)
+    seen = Harness(tmp_path, card=card).on_gpu(0.5)
     assert seen.header["gpu_card"] == ("3" if card is None else "2")
     rise = [value for _, value in seen.series("vram_used_bytes")]
     assert max(rise) - min(rise) == 256 * 2**20
@@ -228,7 +228,7 @@ def test_calibration_loads_and_judges_one_card_of_several(
 
 def test_calibration_of_a_mig_instance_has_no_use(as_environment: StandIn, tmp_path: Path) -> None:
     as_environment.answers(f"{QUICK}mig.0 1\n")
-    seen = Laboratory(tmp_path).on_gpu(0.5)
+    seen = Harness(tmp_path).on_gpu(0.5)
     assert seen.header["gpu_card"] == "0/mig0"
     vram, util = experiments.gpu_figures(seen)
     assert (
@@ -241,7 +241,7 @@ def test_calibration_of_a_mig_instance_has_no_use(as_environment: StandIn, tmp_p
 def test_calibration_without_a_card_that_cuda_sees(as_environment: StandIn, tmp_path: Path) -> None:
     as_environment.answers("cuda-fail.Init 999\n")
     with pytest.raises(experiments.NotHere, match="cuInit failed with CUDA error 999"):
-        Laboratory(tmp_path).on_gpu(0.1)
+        Harness(tmp_path).on_gpu(0.1)
 
 
 def test_a_start_is_not_late_where_there_is_no_gpu(measure: Call) -> None:

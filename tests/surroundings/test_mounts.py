@@ -118,7 +118,7 @@ def test_a_place_is_named_once_and_in_order(tmp_path: Path) -> None:
 def test_signs_that_the_kernel_escapes_are_read(tmp_path: Path) -> None:
     text = bound(r"/opt/a\040b\011c\134d\012e", source=r"/srv/ü\0401")
     (mount,) = read_mounts(written(text, tmp_path))
-    assert mount == Mount("254:0", "/srv/ü 1", "/opt/a b\tc\\d\ne", "ext4")
+    assert mount == Mount("254:0", "/srv/ü 1", "/opt/a b\tc\\d\ne", "ext4", "rw")
     assert foreign(OVERLAY + text, tmp_path) == ["/opt/a b\tc\\d\ne"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -37,11 +37,11 @@ class Choice:
         """The chosen CPUs of each core, of those whose places are known."""
         return _of_cores([cpu for cpu in self.chosen if cpu in self.places], self.places)
 
-    def differ_in(self, key: Callable[[Place], Hashable]) -> int | None:
-        """How many values `key` has among the chosen CPUs; None if a place is not known."""
-        if any(cpu not in self.places for cpu in self.chosen):
+    def differ_in(self, attribute: str) -> int | None:
+        """How many values an attribute of Place has among the chosen CPUs; None if not known."""
+        if "places" in self.missing:
             return None
-        return len({key(self.places[cpu]) for cpu in self.chosen})
+        return len({getattr(self.places[cpu], attribute) for cpu in self.chosen})
 
     @property
     def n_shared(self) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from evenground.cpus.record import LISTED, NEEDED, Settings
@@ -25,11 +25,7 @@ from evenground.sidecar.cpus import list_text
 # all of them.
 WORDS = ("scaling_driver", "scaling_governor", "energy_performance_preference")
 NUMBERS = ("scaling_min_freq", "scaling_max_freq", "cpuinfo_max_freq", "base_frequency", "boost")
-OF_THE_MACHINE = {
-    "no_turbo": "intel_pstate/no_turbo",
-    "max_perf_pct": "intel_pstate/max_perf_pct",
-    "boost": "cpufreq/boost",
-}
+OF_THE_MACHINE = ("intel_pstate/no_turbo", "intel_pstate/max_perf_pct", "cpufreq/boost")
 NO_CPUFREQ = "the kernel says nothing of this processor's clock (as in most virtual machines)"
 
 
@@ -45,7 +41,7 @@ def read_settings(
     groups: dict[tuple[tuple[str, str], ...], list[int]] = defaultdict(list)
     for cpu in cpus:
         folder = cpu_folder(cpu, system) / "cpufreq"
-        of_cpu = _read({name: name for name in WORDS + NUMBERS}, folder, missing)
+        of_cpu = _read(WORDS + NUMBERS, folder, missing)
         if not of_cpu and not exists(folder):
             missing.setdefault("frequency", NO_CPUFREQ)
             continue
@@ -53,7 +49,7 @@ def read_settings(
         _add_listed(values, folder, missing)
         # Other governors show `<unsupported>` there.
         if values.get("scaling_governor") == "userspace":
-            values |= _read({"scaling_setspeed": "scaling_setspeed"}, folder, missing)
+            values |= _read(["scaling_setspeed"], folder, missing)
         for name in NEEDED:
             if name not in values:
                 missing.setdefault(name, f"cpu{cpu} has none")
@@ -64,15 +60,17 @@ def read_settings(
     return settings, missing
 
 
-def _read(files: Mapping[str, str], folder: Path, missing: dict[str, str]) -> dict[str, str]:
+def _read(files: Iterable[str], folder: Path, missing: dict[str, str]) -> dict[str, str]:
     """Setting -> text of its file; adds the reason to `missing` where one cannot be read."""
     values: dict[str, str] = {}
-    for name, file in files.items():
+    for file in files:
+        path = folder / file
+        name = path.name
         try:
             if name in WORDS:
-                values[name] = _read_word(folder / file)
+                values[name] = _read_word(path)
             else:
-                values[name] = str(read_count(folder / file))
+                values[name] = str(read_count(path))
         except Absent:
             continue
         except Unknown as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
@@ -18,6 +18,7 @@ from evenground.cpus.sysfs import (
     read_text,
     shown,
 )
+from evenground.surroundings.mounts import Mount, read_mounts
 
 Version = Literal[1, 2]
 # Version -> key in `cpu.stat` of the time for which processes waited, and its unit in seconds.
@@ -66,7 +67,12 @@ def find_groups(system: Path = SYSTEM) -> Groups:
             found.insert(0, (1, path))
         elif number == "0" and not controllers:
             found.append((2, path))
-    mounts = read_text(system / "proc" / "self" / "mountinfo")
+    mountinfo = system / "proc" / "self" / "mountinfo"
+    try:
+        mounts = read_mounts(mountinfo)
+    # A CPU limit that is not known must not end a training, whatever that file holds.
+    except (OSError, ValueError):
+        raise Unknown(f"{shown(mountinfo)} cannot be read") from None
     for version, path in found:
         folders = _folders(mounts, version, path, system)
         if folders:
@@ -74,35 +80,28 @@ def find_groups(system: Path = SYSTEM) -> Groups:
     raise Unknown("no cgroup of this process that could limit its CPU is mounted here")
 
 
-def _folders(mountinfo: str, version: Version, path: str, system: Path) -> tuple[Path, ...]:
-    for mount_point, root in _mounts(mountinfo, version):
+def _folders(
+    mounts: Sequence[Mount], version: Version, path: str, system: Path
+) -> tuple[Path, ...]:
+    for mount in mounts:
+        if not _has_cpu_controller(mount, version):
+            continue
         inside = PurePosixPath(path)
-        if inside.is_relative_to(root):
-            inside = inside.relative_to(root)
+        # In a container only a part of the hierarchy may be mounted.
+        if inside.is_relative_to(mount.root):
+            inside = inside.relative_to(mount.root)
         names = [name for name in inside.parts if name != "/"]
-        innermost = (system / mount_point.lstrip("/")).joinpath(*names)
+        innermost = (system / mount.point.lstrip("/")).joinpath(*names)
         # `..` leads to a cgroup outside the namespace of this process.
         if ".." not in names and exists(innermost):
             return (innermost, *innermost.parents[: len(names)])
     return ()
 
 
-def _mounts(mountinfo: str, version: Version) -> Iterator[tuple[str, str]]:
-    """Where cgroups with the CPU controller are mounted, and from which cgroup on (proc(5))."""
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        fields, file_system = before.split(" "), after.split(" ")
-        if len(fields) < 5 or len(file_system) < 3:
-            continue
-        kind, _, options = file_system[:3]
-        is_v1 = kind == "cgroup" and "cpu" in options.split(",")
-        if (version == 1 and is_v1) or (version == 2 and kind == "cgroup2"):
-            yield _unescaped(fields[4]), _unescaped(fields[3])
-
-
-def _unescaped(text: str) -> str:
-    """The kernel writes blanks, tabs, line ends and backslashes of a path as octal numbers."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+def _has_cpu_controller(mount: Mount, version: Version) -> bool:
+    if version == 1:
+        return mount.kind == "cgroup" and "cpu" in mount.options.split(",")
+    return mount.kind == "cgroup2"
 
 
 def read_quota(system: Path = SYSTEM) -> tuple[float | None, str]:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-# A record may come from other people: impossible numbers are refused when it is read.
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+from evenground.judged import Count, Reason
+
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Short = Annotated[str, Field(max_length=64)]
 CpuList = Annotated[str, Field(max_length=2**16)]
@@ -69,4 +69,4 @@ class CpuRecord:
     """Seconds of waiting, summed over all CPUs of that cgroup."""
     settings_before: list[Settings] = field(default_factory=list)
     settings_after: list[Settings] = field(default_factory=list)
-    missing: dict[str, Annotated[str, Field(max_length=1000)]] = field(default_factory=dict)
+    missing: dict[str, Reason] = field(default_factory=dict)

@@ -36,9 +36,9 @@ class Watch:
             n_usable=len(choice.usable),
             chosen=list_text(choice.chosen),
             n_chosen=len(choice.chosen),
-            cores=choice.differ_in(lambda place: place.core),
-            packages=choice.differ_in(lambda place: place.package),
-            nodes=choice.differ_in(lambda place: place.node),
+            cores=choice.differ_in("core"),
+            packages=choice.differ_in("package"),
+            nodes=choice.differ_in("node"),
             kinds=_kinds(choice),
             shared=choice.n_shared,
             slower=choice.n_slower,
@@ -55,4 +55,4 @@ class Watch:
 def _kinds(choice: Choice) -> int | None:
     if "kinds" in choice.missing:
         return None
-    return choice.differ_in(lambda place: place.kind)
+    return choice.differ_in("kind")

@@ -12,26 +12,26 @@ from evenground.judged import Compared, Judged
 # Some cards have their own limit a few milliwatts below the default one.
 POWER_SLACK = 0.99
 CARD = "card"
-# What runs of one engine should have in common, in the order in which differences are listed.
-COMPARED = (
-    CARD,
-    "position",
-    "name",
-    "MIG instance",
-    "memory",
-    "capability",
-    "ECC",
-    "power limit",
-    "clocks",
-    "persistence",
-    "compute mode",
-    "display",
-    "CPUs near it",
-    "libraries",
-)
+# What runs of one engine should have in common -> the record's field. Differences are listed in
+# this order.
+COMPARED = {
+    CARD: "uuid",
+    "position": "pci",
+    "name": "name",
+    "MIG instance": "mig",
+    "memory": "memory_bytes",
+    "capability": "capability",
+    "ECC": "ecc",
+    "power limit": "power_limit_w",
+    "clocks": "clocks",
+    "persistence": "persistence",
+    "compute mode": "compute_mode",
+    "display": "display",
+    "CPUs near it": "near_cpus",
+    "libraries": "libraries",
+}
 # Values without which a fault cannot be judged.
 NEEDED = ("power_limit_w", "power_default_w", "clocks", "persistence")
-ON_OFF = {True: "on", False: "off", None: None}
 
 
 def power_limit(record: GpuRecord) -> Judged:
@@ -75,39 +75,32 @@ FAULTS: Mapping[str, Callable[[GpuRecord], Judged]] = {
 
 
 def compared(record: GpuRecord) -> Compared:
-    """The values of COMPARED that are known."""
-    digest, mig, memory, limit = None, record.mig, None, None
-    if record.uuid is not None:
+    """The values of COMPARED that are known, lists of values last."""
+    single: dict[str, Sequence[str]] = {}
+    lists: dict[str, Sequence[str]] = {}
+    for name, field in COMPARED.items():
+        value = getattr(record, field)
+        # Only a card that is described is known to be whole.
+        if value is None and name == "MIG instance" and record.name is not None:
+            value = "none"
+        if isinstance(value, dict):
+            lists[name] = judged.pairs(value)
+        elif value is not None:
+            single[name] = [_text(name, value)]
+    return single | lists
+
+
+def _text(name: str, value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if name == CARD:
         # It tells cards apart without identifying one.
-        digest = hashlib.sha256(record.uuid.encode()).hexdigest()[:12]
-    if mig is None and record.name is not None:
-        mig = "none"
-    if record.memory_bytes is not None:
-        memory = f"{record.memory_bytes / 2**20:.0f} MiB"
-    if record.power_limit_w is not None:
-        limit = f"{record.power_limit_w:g} W"
-    texts = {
-        CARD: digest,
-        "position": record.pci,
-        "name": record.name,
-        "MIG instance": mig,
-        "memory": memory,
-        "capability": record.capability,
-        "ECC": ON_OFF[record.ecc],
-        "power limit": limit,
-        "persistence": ON_OFF[record.persistence],
-        "compute mode": record.compute_mode,
-        "display": ON_OFF[record.display],
-        "CPUs near it": record.near_cpus,
-    }
-    known: dict[str, Sequence[str]] = {
-        name: [text] for name, text in texts.items() if text is not None
-    }
-    if record.clocks is not None:
-        known["clocks"] = judged.pairs(record.clocks)
-    if record.libraries is not None:
-        known["libraries"] = judged.pairs(record.libraries)
-    return known
+        return hashlib.sha256(str(value).encode()).hexdigest()[:12]
+    if name == "memory":
+        return f"{float(value) / 2**20:.0f} MiB"
+    if name == "power limit":
+        return f"{value:g} W"
+    return str(value)
 
 
 def differences(runs: Sequence[Compared]) -> list[str]:
@@ -117,4 +110,5 @@ def differences(runs: Sequence[Compared]) -> list[str]:
     if len(cards) > 1:
         # Their digests would say nothing to a reader.
         texts.append(f"{CARD}: {len(cards)} cards")
-    return texts + judged.differences(COMPARED[1:], runs)
+    names = [name for name in COMPARED if name != CARD]
+    return texts + judged.differences(names, runs)

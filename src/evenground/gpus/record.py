@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-# A record may come from other people: impossible values are refused when it is read.
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+from evenground.judged import Count, Reason, YesOrNo
+
 Watts = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-YesOrNo = Annotated[bool, Field(strict=True)]
 Short = Annotated[str, Field(max_length=200)]
-Reason = Annotated[str, Field(max_length=1000)]
 Accelerator = Literal["cpu", "cuda"]
 # Keys of `clocks`, all of the SM: the clock that was set, the one that a card comes with, and the
 # highest one.

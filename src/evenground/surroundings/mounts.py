@@ -46,7 +46,7 @@ _SURELY_OF_IMAGE = "/.singularity.d/actions"
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo: which part of which file system is mounted where."""
+    """One line of mountinfo (proc(5)): which part of which file system is mounted where."""
 
     device: str
     """`major:minor`."""
@@ -55,31 +55,36 @@ class Mount:
     point: str
     kind: str = ""
     """Type of the file system, e.g. `ext4` or `nfs4`."""
+    options: str = ""
+    """Those of the file system, separated by commas."""
 
 
 def read_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
     """Read every mount that this process sees, in order; OSError if there is no such file."""
-    return [_mount(fields) for fields in _lines(mountinfo)]
+    lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    mounts: list[Mount] = []
+    for line in lines:
+        # Before the hyphen are optional fields, of which a line has none or several.
+        before, _, after = line.partition(" - ")
+        _, _, device, root, point = before.split(" ")[:5]
+        kind, _, source_and_options = after.partition(" ")
+        mounts.append(
+            Mount(
+                device=device,
+                root=_unescaped(root),
+                point=_unescaped(point),
+                kind=kind,
+                options=source_and_options.rpartition(" ")[2],
+            )
+        )
+    return mounts
 
 
 def root_options(mountinfo: Path = MOUNTINFO) -> dict[str, str]:
     """How the file system at `/` was mounted; raises as `read_mounts`."""
     # Of several at one place the last one is seen.
-    root = [fields for fields in _lines(mountinfo) if fields[4] == "/"][-1]
-    return dict(option.partition("=")[::2] for option in root[-1].split(","))
-
-
-def _lines(mountinfo: Path) -> list[list[str]]:
-    lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return [line.split(" ") for line in lines]
-
-
-def _mount(fields: Sequence[str]) -> Mount:
-    # A hyphen ends the optional fields, of which a line has none or several (proc(5)).
-    kind = fields[fields.index("-") + 1]
-    return Mount(
-        device=fields[2], root=_unescaped(fields[3]), point=_unescaped(fields[4]), kind=kind
-    )
+    root = [mount for mount in read_mounts(mountinfo) if mount.point == "/"][-1]
+    return dict(option.partition("=")[::2] for option in root.options.split(","))
 
 
 def _unescaped(text: str) -> str:
@@ -89,7 +94,9 @@ def _unescaped(text: str) -> str:
 def over_image(mounts: Sequence[Mount]) -> list[Mount]:
     """The mounts of a container that show something else than its image."""
     of_image = [mount for mount in mounts if is_below(_SURELY_OF_IMAGE, mount.point)]
-    image = max(of_image, key=lambda mount: len(mount.point), default=Mount("", "", ""))
+    image = max(
+        of_image, key=lambda mount: len(mount.point), default=Mount(device="", root="", point="")
+    )
     # Where no file system can be laid over an image, Apptainer mounts each of its folders by
     # itself: these mounts have the image's device, and the same path inside and outside.
     beginning = image.root.removesuffix(image.point)

@@ -7,11 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-# A record may come from other people: impossible values are refused when it is read.
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-YesOrNo = Annotated[bool, Field(strict=True)]
+from evenground.judged import Count, Reason, YesOrNo
+
 Short = Annotated[str, Field(max_length=64)]
-Reason = Annotated[str, Field(max_length=1000)]
 # Linux passes on no variable of more than 32 pages.
 Text = Annotated[str, Field(max_length=2**17)]
 # Linux opens no path of 4,096 bytes or more; ` (deleted)`, which it may add to one, and escapes take

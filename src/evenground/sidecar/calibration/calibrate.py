@@ -8,18 +8,18 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from evenground.sidecar.calibration import experiments
-from evenground.sidecar.calibration.experiments import CalibrationError, Laboratory, NotHere
+from evenground.sidecar.calibration.experiments import CalibrationError, Harness, NotHere
 from evenground.sidecar.calibration.judge import GOALS, Figure, left_out, merge
 from evenground.sidecar.output import write_json
 from evenground.sidecar.summary import FAILED
 
-LOAD_S: Final = 1.6
-QUICK_LOAD_S: Final = 0.6
-Experiment = Callable[[Laboratory, float], list[Figure]]
-EXPERIMENTS: Final[tuple[Experiment, ...]] = (
+LOAD_S = 1.6
+QUICK_LOAD_S = 0.6
+Experiment = Callable[[Harness, float], list[Figure]]
+EXPERIMENTS: tuple[Experiment, ...] = (
     experiments.half_core,
     experiments.full_cores,
     experiments.short_children,
@@ -30,19 +30,19 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
     experiments.idle_lateness,
     experiments.loaded_lateness,
     experiments.own_cpu,
-    lambda lab, load_s: experiments.gpu(lab),
+    experiments.gpu,
 )
-LEFT_OUT_WHEN_QUICK: Final[dict[Experiment, tuple[str, ...]]] = {
-    experiments.half_core: ("half_core",),
-    experiments.steps: ("step_memory", "step_cpu"),
-    experiments.shared: ("shared_pss",),
-    experiments.own_cpu: ("own_cpu_10hz", "own_cpu_1000hz"),
-}
-_CLOCK: Final = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+LEFT_OUT_WHEN_QUICK: tuple[Experiment, ...] = (
+    experiments.half_core,
+    experiments.steps,
+    experiments.shared,
+    experiments.own_cpu,
+)
+_CLOCK = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 
 
 class Calibration(NamedTuple):
-    """Every figure of GOALS, in that order, and what they hold for."""
+    """Every figure of GOALS, in that order, and the conditions they were measured under."""
 
     figures: tuple[Figure, ...]
     quick: bool
@@ -68,72 +68,71 @@ class Calibration(NamedTuple):
         }
 
 
-def calibrate(
-    load_s: float = LOAD_S,
-    *,
-    quick: bool = False,
-    options: Sequence[str] = (),
-    folder: Path | None = None,
-    card: str | None = None,
-) -> Calibration:
-    """Run every known load beside a sidecar of its own, about `load_s` seconds each, and judge the rows.
+def calibrate(load_s: float, *, quick: bool = False, card: str | None = None) -> Calibration:
+    """Run every known load, about `load_s` seconds each, under its own sidecar; judge the rows.
 
-    `quick` leaves out some; `options` are further ones of `sidecar run`; files go to `folder`, by default a
-    temporary one. `card` is the UUID of the card or MIG instance to load; None: the one that CUDA counts
-    first. CalibrationError or OSError when a load or its sidecar fails.
+    `quick` leaves out some. `card` is the UUID of the card or MIG instance to load; None for the
+    one that CUDA counts first. Raises CalibrationError or OSError if a load or its sidecar fails.
     """
     began_s = time.monotonic()
     figures: list[Figure] = []
+    # Why there may be figures without a value.
     reasons: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="sidecar-calibrate-", dir=folder) as scratch:
-        lab = Laboratory(Path(scratch), options, card=card)
+    if quick:
+        reasons.append("left out by --quick")
+    with tempfile.TemporaryDirectory(prefix="sidecar-calibrate-") as scratch:
+        harness = Harness(Path(scratch), card=card)
         for experiment in EXPERIMENTS:
             if quick and experiment in LEFT_OUT_WHEN_QUICK:
-                names = LEFT_OUT_WHEN_QUICK[experiment]
-                figures += [left_out(name, "left out by --quick") for name in names]
                 continue
             try:
-                figures += experiment(lab, load_s)
+                figures += experiment(harness, load_s)
             except NotHere as error:
                 reasons.append(str(error))
-    merged = {figure.name: figure for figure in merge(figures)}
-    ordered = tuple(merged.get(name) or left_out(name, "; ".join(reasons)) for name in GOALS)
-    return Calibration(ordered, quick, time.monotonic() - began_s, machine(), lab.modes)
+    by_name = {name: left_out(name, "; ".join(reasons)) for name in GOALS}
+    by_name |= {figure.name: figure for figure in merge(figures)}
+    return Calibration(
+        figures=tuple(by_name.values()),
+        quick=quick,
+        took_s=time.monotonic() - began_s,
+        machine=machine(),
+        sidecar=harness.modes,
+    )
 
 
 def machine() -> dict[str, str | int]:
     """What the figures depend on: usable cores, kernel release, clock source."""
-    clock = (
-        _CLOCK.read_text().strip()
-        if _CLOCK.exists()
-        else time.get_clock_info("monotonic").implementation
-    )
+    clock = time.get_clock_info("monotonic").implementation
+    if _CLOCK.exists():
+        clock = _CLOCK.read_text().strip()
     return {"cpus": experiments.cores(), "kernel_release": os.uname().release, "clock": clock}
 
 
 def calibrate_command(output: Path | None, quick: bool, card: str | None = None) -> int:
-    """Calibrate, print the table, write JSON to `output`; the exit status.
+    """Calibrate, print the table, write JSON to `output`; returns the exit status.
 
-    0: every figure that can be measured here passes; 1: one fails; 125: the calibration itself failed.
+    0: every figure that can be measured here passes; 1: one fails; 125: the calibration failed.
     """
+    load_s = LOAD_S
+    if quick:
+        load_s = QUICK_LOAD_S
     try:
-        done = calibrate(QUICK_LOAD_S if quick else LOAD_S, quick=quick, card=card)
+        done = calibrate(load_s, quick=quick, card=card)
         print(table(done.figures), flush=True)
         if output:
             write_json(output, done.as_json())
+    # ValueError and LookupError: rows or headers that are not as the sidecar should write them.
     except (CalibrationError, OSError, ValueError, LookupError) as error:
         print(f"sidecar: the calibration failed: {error}", file=sys.stderr, flush=True)
         return FAILED
-    return 0 if done.passed else 1
+    return int(not done.passed)
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """One line per figure: what, goal, measured, pass; aligned for a terminal."""
+    """One line per figure with its meaning, goal, value and verdict; aligned for a terminal."""
     lines = [("figure", "goal", "measured", "pass")]
-    lines += [
-        (figure.what, goal_text(figure), measured_text(figure), verdict(figure))
-        for figure in figures
-    ]
+    for figure in figures:
+        lines.append((figure.goal.what, goal_text(figure), measured_text(figure), verdict(figure)))
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     return "\n".join(
         f"{what:<{widths[0]}}  {goal:>{widths[1]}}  {measured:>{widths[2]}}  {passed}"
@@ -143,24 +142,38 @@ def table(figures: Sequence[Figure]) -> str:
 
 def goal_text(figure: Figure) -> str:
     """The goal with its unit."""
-    if figure.goal is None:
+    goal = figure.goal
+    if goal.limit is None:
         return "-"
-    return f"{'at least' if figure.at_least else 'at most'} {figure.goal:.4g} {figure.unit}"
+    bound = "at least" if goal.at_least else "at most"
+    return f"{bound} {goal.limit:.4g} {goal.unit}"
 
 
 def measured_text(figure: Figure) -> str:
     """The measured value with its unit."""
-    return "-" if figure.measured is None else f"{figure.measured:.3f} {figure.unit}"
+    if figure.measured is None:
+        return "-"
+    return f"{figure.measured:.3f} {figure.goal.unit}"
 
 
 def verdict(figure: Figure) -> str:
-    """Passed, failed, or the reason why there is no answer."""
+    """Passed, failed, or the reason why that is not known."""
     if figure.passed is None:
         return f"- ({figure.reason})"
-    return "yes" if figure.passed else "NO" + (f" ({figure.reason})" if figure.reason else "")
+    if figure.passed:
+        return "yes"
+    if figure.reason:
+        return f"NO ({figure.reason})"
+    return "NO"
 
 
 def _as_json(figure: Figure) -> dict[str, Any]:
-    content = figure._asdict()
-    del content["name"]
-    return content
+    return {
+        "what": figure.goal.what,
+        "unit": figure.goal.unit,
+        "goal": figure.goal.limit,
+        "at_least": figure.goal.at_least,
+        "measured": figure.measured,
+        "passed": figure.passed,
+        "reason": figure.reason,
+    }

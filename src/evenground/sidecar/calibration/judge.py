@@ -1,15 +1,18 @@
-"""Judges a sampler's rows against the truth: pure functions over moments and values, and the goals."""
+"""Judges a sampler's rows against the truth: goals, and pure functions of moments and values."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+# (monotonic nanoseconds, value) in the order of time.
 Series = Sequence[tuple[int, float]]
-"""(monotonic nanoseconds, value) in the order of time."""
+# The first and the last moment of a span, monotonic nanoseconds, both included.
+Span = Sequence[int]
 
 
 class NothingSeen(ValueError):
@@ -17,7 +20,7 @@ class NothingSeen(ValueError):
 
 
 class Goal(NamedTuple):
-    """What a figure means and what it should be: at most or at least `limit`; None is for comparison only."""
+    """What a figure means, and its limit: at most or at least that; None for comparison only."""
 
     what: str
     unit: str
@@ -25,17 +28,15 @@ class Goal(NamedTuple):
     at_least: bool = False
 
     def meets(self, value: float) -> bool | None:
-        """Whether a value is good enough; None where there is no goal."""
+        """Whether a value is good enough; None without a limit."""
         if self.limit is None:
             return None
-        return value >= self.limit if self.at_least else value <= self.limit
-
-    def worse(self, one: float, other: float) -> float:
-        """The worse of two values."""
-        return min(one, other) if self.at_least else max(one, other)
+        if self.at_least:
+            return value >= self.limit
+        return value <= self.limit
 
 
-GOALS: Final = {
+GOALS = {
     "cpu_total_kernel": Goal("CPU total, last row against the kernel's", "%", 0.2),
     "cpu_total_load": Goal("CPU total, last row against the load's own account", "%", 0.2),
     "short_children": Goal("CPU of 200 waited short children", "%", 1.0),
@@ -65,121 +66,124 @@ GOALS: Final = {
     "gpu_vram": Goal("GPU memory, rise by the ballast", "%", 2.0),
     "gpu_util": Goal("GPU use while spinning", "%", 50.0, at_least=True),
 }
-ORPHAN_IN_CGROUP_PCT: Final = 1.0
-LOADED_P99_FIFO_MS: Final = 1.0
-LATER_THAN_LOOP_MS: Final = 1.0
+# Stricter limits that hold where the sampler had better means: the kernel's account of a cgroup,
+# which keeps the CPU of orphans, and real-time priority.
+ORPHAN_IN_CGROUP_PCT = 1.0
+LOADED_P99_FIFO_MS = 1.0
+# How much later than an empty timed loop on the same machine a row may be.
+LATER_THAN_LOOP_MS = 1.0
 
 
 class Figure(NamedTuple):
-    """One measured figure. `passed` is None without a goal or a value, and then `reason` says why."""
+    """One measured figure. Where `passed` is None, without a limit or a value, `reason` says why."""
 
     name: str
-    what: str
-    unit: str
-    goal: float | None
-    at_least: bool
-    measured: float | None
-    passed: bool | None
+    goal: Goal
+    measured: float | None = None
+    passed: bool | None = None
     reason: str | None = None
 
 
 def figure(name: str, measure: Callable[[], float], limit: float | None = None) -> Figure:
-    """Judge one value by its goal, or by `limit` instead; where the rows hold nothing the figure fails."""
-    goal = GOALS[name] if limit is None else GOALS[name]._replace(limit=limit)
+    """Judge a value by its goal, or by `limit` instead of the goal's.
+
+    The figure fails if `measure` raises NothingSeen.
+    """
+    goal = GOALS[name]
+    if limit is not None:
+        goal = goal._replace(limit=limit)
     try:
         value = measure()
     except NothingSeen as error:
-        return Figure(
-            name, goal.what, goal.unit, goal.limit, goal.at_least, None, False, str(error)
-        )
-    reason = "for comparison" if goal.limit is None else None
-    return Figure(
-        name, goal.what, goal.unit, goal.limit, goal.at_least, value, goal.meets(value), reason
-    )
+        return Figure(name, goal, passed=False, reason=str(error))
+    if goal.limit is None:
+        return Figure(name, goal, measured=value, reason="for comparison")
+    return Figure(name, goal, measured=value, passed=goal.meets(value))
 
 
 def left_out(name: str, reason: str) -> Figure:
     """A figure that cannot be measured here."""
-    goal = GOALS[name]
-    return Figure(name, goal.what, goal.unit, goal.limit, goal.at_least, None, None, reason)
+    return Figure(name, GOALS[name], reason=reason)
 
 
 def interpolate(marks: Series, at_ns: int) -> float:
-    """Value between two marks; before the first and after the last their values."""
+    """The value at a moment between two marks; before the first and after the last, theirs."""
     if at_ns <= marks[0][0]:
         return marks[0][1]
     for (left_ns, left), (right_ns, right) in pairwise(marks):
         if at_ns <= right_ns:
+            # Two marks may have the same moment.
             return left + (right - left) * (at_ns - left_ns) / max(1, right_ns - left_ns)
     return marks[-1][1]
 
 
 def total(accounts: Sequence[Series], at_ns: int) -> float:
-    """Sum over all accounts at one moment."""
+    """The sum over all accounts at one moment."""
     return sum(interpolate(marks, at_ns) for marks in accounts)
 
 
 def error_pct(measured: float, truth: float) -> float:
-    """Signed error in percent of a truth above 0; ValueError for another truth."""
+    """Signed error in percent of a truth; raises ValueError for a truth that is not above 0."""
     if not truth > 0:
         raise ValueError(f"the truth is {truth:g}, which nothing can be compared with")
     return 100 * (measured - truth) / truth
 
 
-def between(series: Series, begin_ns: int, end_ns: int) -> Series:
-    """The part from `begin_ns` to `end_ns`; NothingSeen when it is empty."""
-    part = [(at_ns, value) for at_ns, value in series if begin_ns <= at_ns <= end_ns]
-    if not part:
+def between(series: Series, span: Span) -> Series:
+    """The rows of a span, at least one; raises NothingSeen if there is none."""
+    begin_ns, end_ns = span
+    rows = [(at_ns, value) for at_ns, value in series if begin_ns <= at_ns <= end_ns]
+    if not rows:
         raise NothingSeen("no row while the load was there")
-    return part
+    return rows
 
 
-def growth_error_pct(
-    sampled: Series, accounts: Sequence[Series], from_ns: int, to_ns: int
-) -> float:
-    """Signed error of a counter's growth between two rows, the first and the last from `from_ns` to `to_ns`.
+def growth_error_pct(sampled: Series, accounts: Sequence[Series], span: Span) -> float:
+    """Signed error of a counter's growth from the first row of a span to the last.
 
-    The truth is the accounts' growth between the same two moments.
+    The truth is the accounts' growth between the same two moments. Raises NothingSeen if there are
+    not two rows.
     """
-    part = between(sampled, from_ns, to_ns)
-    (first_ns, first), (last_ns, last) = part[0], part[-1]
+    rows = between(sampled, span)
+    (first_ns, first), (last_ns, last) = rows[0], rows[-1]
     if last_ns == first_ns:
         raise NothingSeen("one row only while the load was there")
     return error_pct(last - first, total(accounts, last_ns) - total(accounts, first_ns))
 
 
-def since_error_pct(sampled: Series, accounts: Sequence[Series], from_ns: int, to_ns: int) -> float:
-    """As `growth_error_pct`, but from the last row before `from_ns` to the last one before `to_ns`."""
-    before = between(sampled, 0, from_ns)[-1][0]
-    return growth_error_pct(sampled, accounts, before, to_ns)
+def since_error_pct(sampled: Series, accounts: Sequence[Series], span: Span) -> float:
+    """As `growth_error_pct`, from the last row before the span on."""
+    begin_ns, end_ns = span
+    before_ns = between(sampled, (0, begin_ns))[-1][0]
+    return growth_error_pct(sampled, accounts, (before_ns, end_ns))
 
 
-def level_error_pct(
-    sampled: Series, accounts: Sequence[Series], begin_ns: int, end_ns: int
-) -> float:
-    """The signed error of the row that is farthest from the accounts' sum, of those in the span."""
-    rows = between(sampled, begin_ns, end_ns)
+def level_error_pct(sampled: Series, accounts: Sequence[Series], span: Span) -> float:
+    """Signed error of the row in a span that is farthest from the accounts' sum."""
+    rows = between(sampled, span)
     return max((error_pct(value, total(accounts, at_ns)) for at_ns, value in rows), key=abs)
 
 
-def shown_after_ns(
-    sampled: Series, begin_ns: int, end_ns: int, level: float, moment_ns: int
-) -> int:
-    """Time from `moment_ns` to the first row from `begin_ns` on at or above `level`, but not below 0.
+def shown_after_ns(sampled: Series, span: Span, level: float, moment_ns: int) -> int:
+    """Time from `moment_ns` to the first row of a span at or above `level`, at least 0.
 
-    When there is none until `end_ns`, the time to then: it was later still.
+    If no row is, the time to the end of the span: it was later still.
     """
-    shown = (at_ns for at_ns, value in sampled if begin_ns <= at_ns <= end_ns and value >= level)
-    return max(0, next(shown, end_ns) - moment_ns)
+    begin_ns, end_ns = span
+    for at_ns, value in sampled:
+        if begin_ns <= at_ns <= end_ns and value >= level:
+            return max(0, at_ns - moment_ns)
+    return max(0, end_ns - moment_ns)
 
 
 def before(sampled: Series, moment_ns: int) -> float:
-    """Value of the last row before a moment."""
-    return between(sampled, 0, moment_ns)[-1][1]
+    """The value of the last row before a moment; raises as `between`."""
+    return between(sampled, (0, moment_ns))[-1][1]
 
 
-def deadlines(zero_ns: int, rate_hz: float, begin_ns: int, end_ns: int) -> list[int]:
-    """The deadlines `zero_ns + k / rate_hz` of a span; NothingSeen when there is none."""
+def deadlines(zero_ns: int, rate_hz: float, span: Span) -> list[int]:
+    """The deadlines `zero_ns + k / rate_hz` in a span; raises NothingSeen if there is none."""
+    begin_ns, end_ns = span
     first = max(0, math.ceil((begin_ns - zero_ns) * rate_hz / 1e9))
     last = math.floor((end_ns - zero_ns) * rate_hz / 1e9)
     if last < first:
@@ -188,25 +192,25 @@ def deadlines(zero_ns: int, rate_hz: float, begin_ns: int, end_ns: int) -> list[
 
 
 def lateness_ns(times_ns: Sequence[int], due_ns: Sequence[int]) -> list[int]:
-    """For each deadline the time to the first row at or after it, so that a skipped one is a late one.
+    """For each deadline the time to the first row at or after it: a skipped deadline is a late one.
 
-    Deadlines after the last row are left out; NothingSeen when all are.
+    Deadlines after the last row are left out; raises NothingSeen if all are.
     """
     late: list[int] = []
-    row = 0
     for deadline in due_ns:
-        while row < len(times_ns) and times_ns[row] < deadline:
-            row += 1
-        if row == len(times_ns):
-            break
-        late.append(times_ns[row] - deadline)
+        row = bisect_left(times_ns, deadline)
+        if row < len(times_ns):
+            late.append(times_ns[row] - deadline)
     if not late:
         raise NothingSeen("no row while the load was there")
     return late
 
 
 def served_pct(times_ns: Sequence[int], due_ns: Sequence[int]) -> float:
-    """Share of the deadlines that have a row of their own, before the next one is due."""
+    """Share of the deadlines that have a row of their own, before the next one is due.
+
+    Raises NothingSeen for less than two deadlines.
+    """
     if len(due_ns) < 2:
         raise NothingSeen("no two deadlines while the load was there")
     served = sum(
@@ -228,18 +232,17 @@ def ms_per_s(marks: Series) -> float:
 
 
 def merge(figures: Sequence[Figure]) -> list[Figure]:
-    """One figure of each name: the one that failed, else the one with the worst value, else the reason."""
-    merged: dict[str, Figure] = {}
+    """The worst figure of each name."""
+    of_name: dict[str, list[Figure]] = defaultdict(list)
     for one in figures:
-        merged[one.name] = _worse(merged.get(one.name, one), one)
-    return list(merged.values())
+        of_name[one.name].append(one)
+    return [max(of_one, key=_badness) for of_one in of_name.values()]
 
 
-def _worse(one: Figure, other: Figure) -> Figure:
-    if one.measured is None or other.measured is None:
-        unseen = [figure for figure in (one, other) if figure.passed is False]
-        return (
-            unseen or [figure for figure in (one, other) if figure.measured is not None] or [one]
-        )[0]
-    goal = Goal(one.what, one.unit, one.goal, one.at_least)
-    return one if goal.worse(one.measured, other.measured) == one.measured else other
+def _badness(figure: Figure) -> tuple[bool, bool, float]:
+    """Orders figures: those without a value that did not fail, then by their values, then failures."""
+    value = figure.measured or 0.0
+    if figure.goal.at_least:
+        value = -value
+    failed = figure.passed is False and figure.measured is None
+    return failed, figure.measured is not None, value

@@ -1,15 +1,16 @@
-"""Known loads: small programs that write down what the kernel accounts them, as truth for a sampler beside.
+"""Known loads: programs that write down what the kernel accounts them, as truth for a sampler.
 
-Started by file name, `python -I -S loads.py NAME TRUTH_FILE KEY=NUMBER ...`, and standing alone for that.
-The truth is one JSON object. A load is quiet for `lead_s`, works from `begin_ns` to `end_ns`, is quiet again
-until `final_ns` (all monotonic) and leaves without tidying up. `accounts` holds, for each process, moments
-and what the kernel accounted it then: CPU nanoseconds, waited-for children included, or bytes.
-`own_cpu_ns` is all CPU of its tree that the load knows of at the end; `parent` is the CPU of the process
-that started it, at begin and end of the work.
+Started by file name, `python -I -S loads.py NAME TRUTH_FILE KEY=NUMBER ...`, and importing nothing
+of this package for that. The truth is one JSON object. A load is quiet for `lead_s`, works from
+`begin_ns` to `end_ns`, is quiet again until `final_ns` (all monotonic) and exits without clean-up.
+`accounts` holds, for each process, moments and what the kernel accounted it then: CPU nanoseconds,
+with children it waited for, or bytes. `own_cpu_ns` is all CPU of its tree that the load knows at
+the end; `parent` is the CPU of the process that started it, at begin and end of the work.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import mmap
@@ -18,42 +19,46 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-PR_SET_PDEATHSIG: Final = 1
-LEAD_S: Final = 0.22
-HOLD_S: Final = 0.25
-MARK_NS: Final = 5_000_000
-MIB: Final = 2**20
-SHARED_BYTES: Final = 64 * MIB
-PLATEAUS_BYTES: Final = (64 * MIB, 128 * MIB, 192 * MIB, 96 * MIB)
-STEP_BYTES: Final = 32 * MIB
-STEP_QUIET_S: Final = 0.13
-STEP_S: Final = 0.17
-DUTY_NS: Final = 40_000_000
+PR_SET_PDEATHSIG = 1
+# Quiet before and after the work: at 10 Hz at least two rows.
+LEAD_S = 0.22
+HOLD_S = 0.25
+# Between two marks of a busy process.
+MARK_NS = 5_000_000
+MIB = 2**20
+SHARED_BYTES = 64 * MIB
+PLATEAUS_BYTES = (64 * MIB, 128 * MIB, 192 * MIB, 96 * MIB)
+STEP_BYTES = 32 * MIB
+# Longer than a row at 10 Hz, so that each quiet and each step has a row of its own.
+STEP_QUIET_S = 0.13
+STEP_S = 0.17
+DUTY_NS = 40_000_000
 
 Truth = dict[str, Any]
 Marks = list[tuple[int, int]]
 
 
 def mark(marks: Marks) -> int:
-    """Note this moment and the CPU nanoseconds of this process and its waited-for children; the moment."""
+    """Note this moment and the CPU of this process and its waited-for children; return the moment."""
     now_ns = time.monotonic_ns()
     marks.append((now_ns, known_cpu_ns()))
     return now_ns
 
 
 def known_cpu_ns() -> int:
-    """CPU of this process, of all children it has waited for, and of those they waited for."""
+    """CPU of this process, of all children that it has waited for, and of those they waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     waited_us = round(usage.ru_utime * 1e6) + round(usage.ru_stime * 1e6)
     return time.process_time_ns() + 1000 * waited_us
 
 
 def parent_mark() -> tuple[int, int]:
-    """This moment and the CPU nanoseconds of the process that started the load, its threads included."""
+    """This moment, and the CPU nanoseconds of the process that started the load."""
+    # The clock of all threads of a process, as clock_getcpuclockid(3) builds its id.
     return time.monotonic_ns(), time.clock_gettime_ns((~os.getppid() << 3) | 2)
 
 
@@ -81,14 +86,14 @@ def burn_cpu(cpu_ns: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent is gone: a busy load must not outlive its test."""
+    """Ask the kernel to kill this process with its parent: no busy load must outlive its test."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def in_child(work: Callable[[], object], orphan: bool = False) -> int:
-    """Fork a process that does `work` and sends what it returns; the file descriptor to read it from.
+    """Fork a process that does `work`; return the file descriptor that its result can be read from.
 
-    An orphan leads a session of its own, and the process between it and this one has ended.
+    An orphan leads its own session, and the process between it and this one has ended.
     """
     reader, writer = os.pipe()
     pid = os.fork()
@@ -109,7 +114,7 @@ def in_child(work: Callable[[], object], orphan: bool = False) -> int:
 
 
 def answer(reader: int) -> Any:
-    """What the child of `in_child` sent; waits until it has, but not for its end."""
+    """Wait for the result of a process of `in_child`, but not for its end."""
     with os.fdopen(reader) as file:
         return json.load(file)
 
@@ -118,16 +123,17 @@ class Window:
     """The quiet before the work, the work's two ends, and the quiet after it."""
 
     def __init__(self, lead_s: float) -> None:
-        """Sleep the lead, then begin."""
+        """Sleep for the lead, then begin."""
         self.marks: Marks = []
         time.sleep(lead_s)
         self._parent = [parent_mark()]
         self.begin_ns = mark(self.marks)
 
-    def close(self, accounts: list[Marks] | None = None, lost_ns: int = 0, **more: object) -> Truth:
+    def close(self, accounts: Sequence[Marks] = (), lost_ns: int = 0, **more: object) -> Truth:
         """End the work, hold, and put the truth together.
 
-        `accounts` are those of other processes; `lost_ns` is the CPU of those that nobody here can wait for.
+        `accounts` are those of other processes; `lost_ns` is the CPU of those that this process
+        cannot wait for.
         """
         end_ns = mark(self.marks)
         self._parent.append(parent_mark())
@@ -138,7 +144,7 @@ class Window:
             "begin_ns": self.begin_ns,
             "end_ns": end_ns,
             "final_ns": final_ns,
-            "accounts": [self.marks, *(accounts or [])],
+            "accounts": [self.marks, *accounts],
             "parent": self._parent,
             "lost_ns": lost_ns,
             **more,
@@ -147,23 +153,19 @@ class Window:
 
 def wait_for_children() -> None:
     """Wait for every child, so that their CPU is accounted to this process."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         while True:
             os.waitpid(-1, 0)
-    except ChildProcessError:
-        return
 
 
-def idle(seconds: float, lead_s: float = LEAD_S) -> Truth:
-    """Does nothing."""
-    window = Window(lead_s)
+def idle(window: Window, seconds: float) -> Truth:
+    """Do nothing."""
     time.sleep(seconds)
     return window.close()
 
 
-def timed_loop(rate_hz: float, seconds: float, lead_s: float = LEAD_S) -> Truth:
-    """Sleeps to deadline k at `begin_ns + k / rate`, and nothing else; `times_ns` are its wakings."""
-    window = Window(lead_s)
+def timed_loop(window: Window, rate_hz: float, seconds: float) -> Truth:
+    """Sleep until each deadline `begin_ns + k / rate_hz`; `times_ns` are the moments of waking."""
     times_ns: list[int] = []
     for number in range(1, int(rate_hz * seconds) + 1):
         sleep_until(window.begin_ns + int(number * 1e9 / rate_hz))
@@ -171,9 +173,8 @@ def timed_loop(rate_hz: float, seconds: float, lead_s: float = LEAD_S) -> Truth:
     return window.close(times_ns=times_ns)
 
 
-def half_core(seconds: float, lead_s: float = LEAD_S) -> Truth:
-    """Half of one core: 20 ms of CPU out of every 40 ms."""
-    window = Window(lead_s)
+def half_core(window: Window, seconds: float) -> Truth:
+    """Use half of one core: 20 ms of CPU out of every 40 ms."""
     for start_ns in range(window.begin_ns, window.begin_ns + int(seconds * 1e9), DUTY_NS):
         sleep_until(start_ns)
         mark(window.marks)
@@ -182,19 +183,18 @@ def half_core(seconds: float, lead_s: float = LEAD_S) -> Truth:
     return window.close()
 
 
-def full_cores(processes: float, seconds: float, lead_s: float = LEAD_S) -> Truth:
-    """Busy processes, each for all of the time."""
-    window = Window(lead_s)
+def full_cores(window: Window, processes: float, seconds: float) -> Truth:
+    """Keep processes busy, each for all of the time."""
     until_ns = window.begin_ns + int(seconds * 1e9)
     readers = [in_child(lambda: burn_until(until_ns)) for _ in range(int(processes))]
     return window.close([answer(reader) for reader in readers])
 
 
-def short_children(children: float, cpu_s: float, lead_s: float = LEAD_S) -> Truth:
-    """Children one after the other, each burning `cpu_s` and waited for."""
-    window = Window(lead_s)
+def short_children(window: Window, children: float, cpu_s: float) -> Truth:
+    """Start children one after the other, each using `cpu_s`, and wait for each."""
     for _ in range(int(children)):
-        if (pid := os.fork()) == 0:
+        pid = os.fork()
+        if pid == 0:
             burn_cpu(int(cpu_s * 1e9))
             os._exit(0)
         os.waitpid(pid, 0)
@@ -202,9 +202,8 @@ def short_children(children: float, cpu_s: float, lead_s: float = LEAD_S) -> Tru
     return window.close()
 
 
-def orphan(seconds: float, lead_s: float = LEAD_S) -> Truth:
-    """A process that left its parents and their session is busy; its account is the last one."""
-    window = Window(lead_s)
+def orphan(window: Window, seconds: float) -> Truth:
+    """Keep an orphan busy, which has left its parents and their session; its account is the last."""
     marks = answer(in_child(lambda: burn_until(window.begin_ns + int(seconds * 1e9)), orphan=True))
     return window.close([marks], lost_ns=marks[-1][1])
 
@@ -217,9 +216,8 @@ def filled(size: int, flags: int) -> mmap.mmap:
     return memory
 
 
-def memory_steps(seconds: float, lead_s: float = LEAD_S) -> Truth:
-    """Holds each of PLATEAUS_BYTES for its part of the time; `plateaus` are its VmRSS, `peak` is VmHWM."""
-    window = Window(lead_s)
+def memory_steps(window: Window, seconds: float) -> Truth:
+    """Hold each of PLATEAUS_BYTES for a part of the time; `plateaus` are VmRSS, `peak` is VmHWM."""
     plateaus: list[Marks] = []
     for size in PLATEAUS_BYTES:
         memory = filled(size, mmap.MAP_PRIVATE)
@@ -231,21 +229,21 @@ def memory_steps(seconds: float, lead_s: float = LEAD_S) -> Truth:
 
 
 def kernel_bytes(file: str, key: str) -> int:
-    """One value in bytes of /proc/self/FILE; LookupError where the kernel gives none."""
+    """One value of /proc/self/FILE, in bytes; raises LookupError if the kernel has none."""
     for line in Path(f"/proc/self/{file}").read_text().splitlines():
         if line.startswith(key + ":"):
             return int(line.split()[1]) * 1024
     raise LookupError(f"/proc/self/{file} has no {key}")
 
 
-def shared_memory(processes: float, seconds: float, lead_s: float = LEAD_S) -> Truth:
-    """Processes that hold the same memory, all pages touched; `pss` are their Pss as each read its own."""
-    window = Window(lead_s)
+def shared_memory(window: Window, processes: float, seconds: float) -> Truth:
+    """Hold the same memory in several processes; `pss` is the Pss of each, as it read it itself."""
     memory = filled(SHARED_BYTES, mmap.MAP_SHARED)
     ready, until_ns = os.pipe(), time.monotonic_ns() + int((0.3 + seconds) * 1e9)
 
     def hold() -> Marks:
         touched = sum(memory[page] for page in range(0, SHARED_BYTES, mmap.PAGESIZE))
+        # A page counts for a process only once it has touched it.
         os.write(ready[1], b"." * (touched > 0))
         return pss_until(until_ns)
 
@@ -254,12 +252,13 @@ def shared_memory(processes: float, seconds: float, lead_s: float = LEAD_S) -> T
     while waiting:
         waiting -= len(os.read(ready[0], waiting))
     begin_ns = time.monotonic_ns()
-    pss = [pss_until(until_ns), *map(answer, readers)]
+    pss = [pss_until(until_ns)]
+    pss += [answer(reader) for reader in readers]
     return window.close(pss=pss, shared_ns=[begin_ns, until_ns])
 
 
 def pss_until(moment_ns: int) -> Marks:
-    """This process's Pss in bytes, four times a second until a monotonic moment."""
+    """Read this process's Pss in bytes, four times a second until a monotonic moment."""
     marks: Marks = []
     while True:
         marks.append((time.monotonic_ns(), kernel_bytes("smaps_rollup", "Pss")))
@@ -268,13 +267,11 @@ def pss_until(moment_ns: int) -> Marks:
         sleep_until(min(moment_ns, marks[-1][0] + 250_000_000))
 
 
-def steps(count: float, lead_s: float = LEAD_S) -> Truth:
-    """Memory and CPU that jump up, in turns, at moments that drift against any sampler's.
+def steps(window: Window, count: float) -> Truth:
+    """Let memory and CPU jump up, in turns, at moments that drift against those of any sampler.
 
-    Quiet and step are longer than a row at 10 Hz, so that each has a row of its own.
     `memory` holds [begin, all there, given back, bytes], `cpu` holds [begin, end, CPU nanoseconds].
     """
-    window = Window(lead_s)
     memory, cpu = [], []
     for number in range(int(count)):
         time.sleep(STEP_QUIET_S + 0.013 * (number % 7))
@@ -287,7 +284,7 @@ def steps(count: float, lead_s: float = LEAD_S) -> Truth:
 
 
 def memory_step() -> list[int]:
-    """Take STEP_BYTES, hold them, give them back; the three moments, and the bytes."""
+    """Allocate STEP_BYTES, hold and free them; return the three moments, and the bytes."""
     begin_ns = time.monotonic_ns()
     memory = filled(STEP_BYTES, mmap.MAP_PRIVATE)
     there_ns = time.monotonic_ns()
@@ -297,7 +294,7 @@ def memory_step() -> list[int]:
     return [begin_ns, there_ns, gone_ns, STEP_BYTES]
 
 
-LOADS: Final[dict[str, Callable[..., Truth]]] = {
+LOADS: dict[str, Callable[..., Truth]] = {
     load.__name__: load
     for load in (
         idle,
@@ -313,17 +310,19 @@ LOADS: Final[dict[str, Callable[..., Truth]]] = {
 }
 
 
-def main(name: str, truth: str, *numbers: str) -> None:
-    """Run one load and write its truth; what it cannot find out stands there as `error`.
-
-    `own_cpu_ns` is read as late as can be.
-    """
-    given = {key: float(value) for key, value in (word.split("=") for word in numbers)}
+def main(name: str, truth: str, *settings: str) -> None:
+    """Run one load and write its truth, or as `error` what it cannot read on this machine."""
+    numbers: dict[str, float] = {}
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        numbers[key] = float(value)
+    lead_s = numbers.pop("lead_s", LEAD_S)
     try:
-        content = LOADS[name](**given)
+        content = LOADS[name](Window(lead_s), **numbers)
     except (LookupError, OSError) as error:
         content = {"error": str(error)}
     text = json.dumps(content).removesuffix("}")
+    # Read as late as possible: making the text takes CPU, too.
     own_cpu_ns = known_cpu_ns() + content.get("lost_ns", 0)
     Path(truth).write_text(f'{text}, "own_cpu_ns": {own_cpu_ns}}}', encoding="utf-8")
     os._exit(0)
