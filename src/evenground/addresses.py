@@ -1,4 +1,4 @@
-"""Addresses of downloads: which may be used, and how they are shown, without passwords and tokens."""
+"""Addresses of downloads: which may be used, and how they are shown without their secrets."""
 
 from __future__ import annotations
 

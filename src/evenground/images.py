@@ -1,4 +1,4 @@
-"""Container images: what determines one before it is built, and whether a file is still the same."""
+"""Container images: what determines one before it is built, and whether a file is unchanged."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Base:
     reference: str
     """As Apptainer finds it."""
     identity: str
-    """As it is told from other bases."""
+    """What distinguishes it from other bases."""
     python: str
     """Minor version, e.g. `3.12`; `any` takes what the image or its packages have."""
 
@@ -67,7 +67,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Image:
-    """The image of one environment: its file, which may not exist yet, and the path of its record."""
+    """The image of one environment; neither its file nor its record need exist yet."""
 
     environment: str
     recipe: str
@@ -104,7 +104,7 @@ def _libraries(root: Path, environment: str) -> dict[str, str]:
 
 
 def copied_in(root: Path, environment: str) -> list[Path]:
-    """What the definition copies in from the repository; EvengroundError if some of it is missing."""
+    """What the definition copies in from the repository; EvengroundError if it is missing."""
     where = definition(root, environment)
     text = re.sub(r"\{\{\s*lock\s*\}\}", environment, (root / where).read_text(encoding="utf-8"))
     paths: list[Path] = []

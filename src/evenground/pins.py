@@ -63,7 +63,7 @@ class Capabilities(_Strict):
         return self
 
     def way(self, card: str) -> Way | None:
-        """How the libraries run on a card of compute capability `card`, e.g. 8.6; None: not at all."""
+        """How the libraries run on a card of that compute capability; None if they do not."""
         version = version_key(card)
         for lowest in map(version_key, self.native):
             # Machine code runs on later cards of the same major version only.

@@ -1,4 +1,4 @@
-"""Which CPUs a training gets: one hardware thread of each core first, close together, fast cores."""
+"""Which CPUs a training gets: one thread of each core first, close together, on fast cores."""
 
 from __future__ import annotations
 

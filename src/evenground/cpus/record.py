@@ -30,7 +30,7 @@ class Heat:
 
 @dataclass(frozen=True)
 class Settings:
-    """CPUs with the same clock settings: their list, and setting -> its text in the kernel's file."""
+    """CPUs with the same clock settings: their list, and setting -> text of its file."""
 
     cpus: CpuList
     values: dict[Short, Short] = field(default_factory=dict)

@@ -1,1 +1,1 @@
-"""The machine's graphics cards: what they are, which one a training gets, what is recorded of it."""
+"""The machine's graphics cards: their description, the choice of one, and its record."""

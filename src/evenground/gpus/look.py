@@ -1,4 +1,4 @@
-"""What NVIDIA's driver reports of the machine's cards. A value that it lacks is None, with a reason."""
+"""What NVIDIA's driver reports of the machine's cards; a missing value is None, with a reason."""
 
 from __future__ import annotations
 

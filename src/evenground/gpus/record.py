@@ -58,5 +58,5 @@ class GpuRecord:
     near_cpus: Annotated[str, Field(max_length=2**16)] | None = None
     """CPUs near the card, as the kernel lists them, `0-3,8`."""
     libraries: Annotated[dict[Short, Short], Field(max_length=256)] | None = None
-    """NVIDIA's libraries that the engine loaded -> where they lie: environment, image, driver, ..."""
+    """Loaded library of NVIDIA's -> where it lies: environment, image, driver, ..."""
     missing: Annotated[dict[Short, Reason], Field(max_length=64)] = field(default_factory=dict)

@@ -1,1 +1,1 @@
-"""What surrounds a training's engine and differs between machines, and what the engine used of it."""
+"""What surrounds a training's engine and differs between machines, and what of it was used."""

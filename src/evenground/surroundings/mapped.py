@@ -21,7 +21,7 @@ OF_SYSTEMS = (
     "/gnu/store",
 )
 NOT_OF_SYSTEMS = "/usr/local"
-# Folder -> a label of what lies there, empty for foreign code; the longest matching folder counts.
+# Folder -> a label of its content, empty for foreign code; the longest matching folder counts.
 Places = Mapping[str, str]
 
 

@@ -12,7 +12,7 @@ from evenground.judged import Count, Reason, YesOrNo
 Short = Annotated[str, Field(max_length=64)]
 # Linux passes on no variable of more than 32 pages.
 Text = Annotated[str, Field(max_length=2**17)]
-# Linux opens no path of 4,096 bytes or more; ` (deleted)`, which it may add to one, and escapes take
+# Linux opens no path of 4,096 bytes or more; the ` (deleted)` that it may add, and escapes, take
 # some more.
 Place = Annotated[str, Field(max_length=2**14)]
 # Linux maps at most 65,530 ranges into a process.

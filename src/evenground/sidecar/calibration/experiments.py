@@ -98,8 +98,8 @@ class Harness:
         self._folder, self._options, self._prefix = folder, list(options), list(prefix)
         self._card = card
         self._truth = folder / "truth.json"
+        # How the last sidecar worked: `scheduling` and `cpu_source` of its header.
         self.modes: dict[str, str] = {}
-        """How the last sidecar worked: `scheduling` and `cpu_source` of its header."""
 
     def observe(self, load: str, rate_hz: float = 10.0, **numbers: float) -> Observed:
         """Run a load under a sidecar; raises CalibrationError if one of the two fails."""
@@ -174,7 +174,7 @@ def load_args(load: str, truth: Path, numbers: dict[str, float]) -> list[str]:
 def sidecar_args(
     command: Sequence[str], samples: Path, rate_hz: float, options: Sequence[str] = ()
 ) -> list[str]:
-    """The command line of a sidecar that runs `command`; its header is written beside the samples."""
+    """The command line of a sidecar that runs `command`; its header is beside the samples."""
     header = str(samples.with_suffix(".json"))
     args = ["run", "--end-with-parent", "--samples", str(samples), "--header", header]
     # A known load does not need the baseline of the GPU, which takes a second.
@@ -204,6 +204,7 @@ def totals(seen: Observed) -> list[Figure]:
     """The last row's CPU against the kernel's total, and against a long load's own account."""
     last_s, account_s = float(seen.rows[-1]["cpu_s"]), seen.truth["own_cpu_ns"] / 1e9
     figures = [kernel_total(seen)]
+    # A shorter load's account misses too much of its end.
     if account_s >= MIN_ACCOUNT_S:
         of_load = figure("cpu_total_load", lambda: abs(judge.error_pct(last_s, account_s)))
         figures.append(of_load)
@@ -244,6 +245,7 @@ def orphan(harness: Harness, load_s: float) -> list[Figure]:
     """A process that left its parents."""
     seen = harness.observe("orphan", seconds=max(MIN_ORPHAN_S, load_s / 2))
     limit = None
+    # The kernel's own account of a cgroup must be closer than a sum over processes.
     if seen.header.get("cpu_source") == "cgroup":
         limit = judge.ORPHAN_IN_CGROUP_PCT
     error = figure("orphan", lambda: orphan_worst_pct(seen.cpu_ns(), seen.truth), limit)
@@ -251,7 +253,7 @@ def orphan(harness: Harness, load_s: float) -> list[Figure]:
 
 
 def orphan_worst_pct(cpu_ns: Series, truth: Truth) -> float:
-    """The larger error of all CPU since before the orphan: while it still runs, or after its end."""
+    """The larger error of the CPU since before the orphan: while it runs, or after its end."""
     orphan_end_ns = truth["accounts"][-1][-1][0]
     errors: list[float] = []
     for end_ns in (orphan_end_ns, truth["final_ns"]):
@@ -385,7 +387,7 @@ def own_cpu(harness: Harness, load_s: float) -> list[Figure]:
 
 
 def gpu(harness: Harness, _load_s: float) -> list[Figure]:
-    """Memory ballast and spinning on one card."""
+    """Memory ballast and spinning on one card. Errors become the reason of both figures."""
     try:
         if reason := gpu_load.no_cuda():
             raise NotHere(reason)

@@ -87,9 +87,9 @@ class Card:
 
 
 def measure(card: Card, seconds: float) -> dict[str, Any]:
-    """Run the phases (context alone, ballast held, spinning), `seconds` each, and note their moments.
+    """Run each phase for `seconds`, and note its begin and end; raises CudaError.
 
-    Raises CudaError.
+    The phases are: context alone, ballast held, spinning.
     """
     card.open()
     open_ns = time.monotonic_ns()

@@ -75,7 +75,7 @@ LATER_THAN_LOOP_MS = 1.0
 
 
 class Figure(NamedTuple):
-    """One measured figure. Where `passed` is None, without a limit or a value, `reason` says why."""
+    """One measured figure; `passed` is None without a limit or a value, and `reason` tells why."""
 
     name: str
     goal: Goal
@@ -240,7 +240,7 @@ def merge(figures: Sequence[Figure]) -> list[Figure]:
 
 
 def _badness(figure: Figure) -> tuple[bool, bool, float]:
-    """Orders figures: those without a value that did not fail, then by their values, then failures."""
+    """Orders figures: left out, then by their values, then those that failed without a value."""
     value = figure.measured or 0.0
     if figure.goal.at_least:
         value = -value

@@ -31,6 +31,7 @@ HOLD_S = 0.25
 MARK_NS = 5_000_000
 MIB = 2**20
 SHARED_BYTES = 64 * MIB
+# The last one is lower, so that the peak is not simply the last value.
 PLATEAUS_BYTES = (64 * MIB, 128 * MIB, 192 * MIB, 96 * MIB)
 STEP_BYTES = 32 * MIB
 # Longer than a row at 10 Hz, so that each quiet and each step has a row of its own.
@@ -43,7 +44,7 @@ Marks = list[tuple[int, int]]
 
 
 def mark(marks: Marks) -> int:
-    """Note this moment and the CPU of this process and its waited-for children; return the moment."""
+    """Note this moment and the CPU of this process and its children; return the moment."""
     now_ns = time.monotonic_ns()
     marks.append((now_ns, known_cpu_ns()))
     return now_ns
@@ -98,6 +99,7 @@ def in_child(work: Callable[[], object], orphan: bool = False) -> int:
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
+        # The process between ends at once: its child is then no child of this one.
         if orphan and os.fork():
             os._exit(0)
         if orphan:
@@ -106,6 +108,7 @@ def in_child(work: Callable[[], object], orphan: bool = False) -> int:
             end_with_parent()
         with os.fdopen(writer, "w") as file:
             json.dump(work(), file)
+        # Without the clean-up of the parent, of which this process is a copy.
         os._exit(0)
     os.close(writer)
     if orphan:
@@ -203,7 +206,7 @@ def short_children(window: Window, children: float, cpu_s: float) -> Truth:
 
 
 def orphan(window: Window, seconds: float) -> Truth:
-    """Keep an orphan busy, which has left its parents and their session; its account is the last."""
+    """Keep an orphan busy, outside its parents' session; its account is the last one."""
     marks = answer(in_child(lambda: burn_until(window.begin_ns + int(seconds * 1e9)), orphan=True))
     return window.close([marks], lost_ns=marks[-1][1])
 
@@ -211,6 +214,7 @@ def orphan(window: Window, seconds: float) -> Truth:
 def filled(size: int, flags: int) -> mmap.mmap:
     """Anonymous memory with every page touched."""
     memory = mmap.mmap(-1, size, flags=flags | mmap.MAP_ANONYMOUS)
+    # A page takes memory only once it is written.
     for page in range(0, size, mmap.PAGESIZE):
         memory[page] = 1
     return memory
@@ -232,6 +236,7 @@ def kernel_bytes(file: str, key: str) -> int:
     """One value of /proc/self/FILE, in bytes; raises LookupError if the kernel has none."""
     for line in Path(f"/proc/self/{file}").read_text().splitlines():
         if line.startswith(key + ":"):
+            # The unit that these files call kB is 1024 bytes.
             return int(line.split()[1]) * 1024
     raise LookupError(f"/proc/self/{file} has no {key}")
 
