@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print how often the rule gives which verdict where the truth is known, as tables in Markdown."""
+"""Print how often the rule gives which verdict if the truth is known, as Markdown tables."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ CLAIM = "T1"
 
 
 def main() -> None:
+    """Print the report. Raises EvengroundError for a number of experiments below 1."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--experiments", type=int, default=2000, help="of each cell; default: %(default)s"
+        "--experiments", type=int, default=2000, help="per cell; default: %(default)s"
     )
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     args = parser.parse_args()
     if args.experiments < 1:
-        raise EvengroundError(
-            "no experiment to simulate", "--experiments", "give a number from 1 on"
-        )
-    claim = next(one for one in read_claims(ROOT).claims.claims if one.id == CLAIM)
+        what = "no experiment to simulate"
+        raise EvengroundError(what, "--experiments", "give a number from 1 on")
+    claim = next(claim for claim in read_claims(ROOT).claims.claims if claim.id == CLAIM)
     for line in report(claim, args.experiments, args.seed):
         print(line, flush=True)
 

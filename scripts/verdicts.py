@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judge every claim of claims.yaml by the recorded runs: verdicts, and the thesis's own arithmetic."""
+"""Judge every claim of claims.yaml by the recorded runs, and check the thesis's own arithmetic."""
 
 from __future__ import annotations
 
@@ -17,45 +17,47 @@ from evenground.made import add_arguments, recorded
 
 
 def main() -> None:
+    args = parse_args()
+    with recorded(args):
+        index = read_index(args.index)
+        runs = measured(index, args.normalised, args.quality)
+        source = read_claims(ROOT)
+        judged = write_verdicts(index, runs, source, tables=args.output_dir, record=args.record)
+        paragraphs = summary(judged, look_of(index))
+    print("\n".join(paragraphs).replace("**", ""))
+    print(f"verdicts: {args.output_dir}/verdicts.md, behind them: {args.record}")
+
+
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
     parser.add_argument(
         "--normalised",
         type=Path,
-        help="what normalise.py made of the runs; without it they are read and measured again",
+        help="folder written by normalise.py; by default the runs are read and measured again",
     )
     parser.add_argument(
-        "--quality", type=Path, help="the table quality.csv of tables.py, with --normalised"
+        "--quality", type=Path, help="table quality.csv of tables.py; with --normalised"
     )
-    parser.add_argument("--output-dir", type=Path, required=True, help="folder of the tables")
+    parser.add_argument("--output-dir", type=Path, required=True, help="folder for the tables")
     parser.add_argument(
-        "--record", type=Path, required=True, help="file for all behind the verdicts, as JSON"
+        "--record", type=Path, required=True, help="JSON file for all data behind the verdicts"
     )
     add_arguments(parser)
-    args = parser.parse_args()
-    with recorded(args):
-        index = read_index(args.index)
-        judged = write_verdicts(
-            index,
-            measured(index, args.normalised, args.quality),
-            read_claims(ROOT),
-            tables=args.output_dir,
-            record=args.record,
-        )
-        told = summary(judged, look_of(index))
-    print("\n".join(told).replace("**", ""))
-    print(f"verdicts: {args.output_dir}/verdicts.md, behind them: {args.record}")
+    return parser.parse_args()
 
 
 def measured(index: Index, normalised: Path | None, quality: Path | None) -> Measured:
-    """What the earlier steps wrote, or the runs measured again."""
-    if normalised is None and quality is None:
-        return measure(index)
-    if normalised is None or quality is None:
-        raise EvengroundError(
-            "one without the other", "--normalised, --quality", "give both, or neither"
-        )
-    return read_measured(index, normalised, quality)
+    """Read what the earlier steps wrote, or measure the runs again.
+
+    Raises EvengroundError for only one of the two paths, and for broken files.
+    """
+    if normalised and quality:
+        return read_measured(index, normalised, quality)
+    if normalised or quality:
+        what = "one of the two options is missing"
+        raise EvengroundError(what, "--normalised, --quality", "give both, or neither")
+    return measure(index)
 
 
 if __name__ == "__main__":

@@ -116,10 +116,8 @@ def verdicts(
 ) -> dict[tuple[str, str], Judged]:
     """Claim and instrument -> what became of it."""
     read = read_index(index)
-    if stand_ins is not None:
-        read = replace(read, report=replace(read.report, stand_ins=dict(stand_ins)))
-    judged = judge_all(read, measure(read), claims())
-    return {(one.of.claim.id, one.of.instrument): one for one in judged}
+    judged = judge_all(read, measure(read), claims(), stand_ins)
+    return {(one.evidence.claim.id, one.evidence.instrument): one for one in judged}
 
 
 def judge_files(index: Path, *more: str) -> Path:

@@ -37,7 +37,7 @@ def test_lines_of_code_are_judged_as_they_were_counted(
     found = verdicts(experiment(tmp_path, repetitions=1, thesis_lines=lines))
     for one in (found["L1", instrument] for instrument in BOTH):
         assert one.verdict == wanted and reason in one.reason
-        assert len(one.of.counted) == (2 if one.found else 0)
+        assert len(one.evidence.counted) == (2 if one.estimate else 0)
 
 
 def test_runs_indexed_before_lines_were_counted_say_so(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_where_all_steps_but_the_first_are_alike_it_is_exact(
 ) -> None:
     truth = (first_s + (WHOLE_STEPS - 1) * STEP_S) / (100 * STEP_S)
     one = verdicts(made(tmp_path, first_s))["X1", instrument]
-    assert one.found and one.found.value == pytest.approx(truth, rel=1e-6)
+    assert one.estimate and one.estimate.value == pytest.approx(truth, rel=1e-6)
     assert one.verdict == "direction reproduced, other size" and one.reason.endswith(f"; {SAID}")
     assert one.demonstration == "part as elixir_without_exla; full as elixir", (
         "a sample makes it none"
@@ -127,7 +127,7 @@ def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> 
     with_sizes.write_text(json.dumps(content))
     before, after = verdicts(index), verdicts(with_sizes)
     for name, one in before.items():
-        assert repr((one.found, one.reason)) == repr((after[name].found, after[name].reason))
+        assert repr((one.estimate, one.reason)) == repr((after[name].estimate, after[name].reason))
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,10 @@ def test_what_cannot_be_extrapolated_says_why(
 ) -> None:
     found = verdicts(made(tmp_path, **settings))
     for one in (found["X1", instrument] for instrument in BOTH):
-        assert (one.verdict, one.reason, one.found) == (UNTESTABLE, why, None)
-        assert all(math.isnan(used.value) for used in one.of.used["elixir_without_exla", "mnist"])
+        assert (one.verdict, one.reason, one.estimate) == (UNTESTABLE, why, None)
+        assert all(
+            math.isnan(used.value) for used in one.evidence.used["elixir_without_exla", "mnist"]
+        )
 
 
 def test_of_one_epoch_nobody_knows_how_exact_the_extrapolation_is(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_of_memory_and_use_a_sample_says_nothing(tmp_path: Path) -> None:
 
 def test_one_run_has_an_estimate_that_says_what_it_is(tmp_path: Path) -> None:
     one = verdicts(made(tmp_path, repetitions=1))["X1", "corrected"]
-    assert one.verdict == TOO_FEW and one.found and one.found.value > 50
+    assert one.verdict == TOO_FEW and one.estimate and one.estimate.value > 50
     assert one.reason == f"1 complete pair, at least 4 are needed; {SAID}"
 
 
@@ -211,7 +213,7 @@ def test_a_limit_that_the_dataset_does_not_reach_is_none(tmp_path: Path) -> None
     index = made(tmp_path, limit=WHOLE)
     assert find_sample(read_index(index), "mnist", "part") is None
     one = verdicts(index)["X1", "corrected"]
-    assert one.found and one.found.value == pytest.approx(STEPS / 100)
+    assert one.estimate and one.estimate.value == pytest.approx(STEPS / 100)
     assert "extrapolated" not in one.reason
 
 

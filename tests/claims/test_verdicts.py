@@ -108,13 +108,13 @@ def test_a_verdict_a_demonstration_and_an_instrument_have_words_of_their_own(
     as_claimed: Found, tmp_path: Path
 ) -> None:
     real, seen = (as_claimed["T1", instrument] for instrument in BOTH)
-    assert (real.kind, real.words) == ("verdict", "reproduced")
-    assert (seen.kind, seen.words) == ("instrument", "the instrument shows: reproduced")
+    assert (real.kind, real.label) == ("verdict", "reproduced")
+    assert (seen.kind, seen.label) == ("instrument", "the instrument shows: reproduced")
     small = {"parameters": {"epochs": 5}, "datasets": DATASETS[:1], "machine": THESIS_MACHINE}
     shown = verdicts(experiment(tmp_path, **small))["T1", "corrected"]
-    assert (shown.kind, shown.words) == ("demonstration", "would read: reproduced")
+    assert (shown.kind, shown.label) == ("demonstration", "would read: reproduced")
     nothing = as_claimed["X1", "as-published"]
-    assert nothing.words == UNTESTABLE, "what was not judged shows nothing"
+    assert nothing.label == UNTESTABLE, "what was not judged shows nothing"
 
 
 def test_c1_is_an_artefact_of_its_instrument(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_c1_is_an_artefact_of_its_instrument(tmp_path: Path) -> None:
             "outside the margin",
             "within the margin",
         ]
-        estimates = [found[claim, i].found for i in BOTH]
+        estimates = [found[claim, i].estimate for i in BOTH]
         assert estimates[0] and estimates[0].value == pytest.approx(40.0, rel=0.1)
         assert estimates[1] and estimates[1].value < 1.0
 
@@ -232,7 +232,7 @@ def test_an_invalid_run_drops_its_pair_by_name(tmp_path: Path) -> None:
         return replace(made, accuracy=0.1) if wrong else made
 
     one = verdicts(experiment(tmp_path, make=third))["T1", "corrected"]
-    assert (one.verdict, one.of.blocks) == ("reproduced", {1, 2, 4, 5})
+    assert (one.verdict, one.evidence.blocks) == ("reproduced", {1, 2, 4, 5})
     assert "left out: repetition 3: axon is invalid (accuracy)" in one.reason
 
 
@@ -243,7 +243,7 @@ def test_a_dataset_that_says_the_contrary_is_not_averaged_away(tmp_path: Path) -
         for name, made in THESIS.items()
     }
     one = verdicts(experiment(tmp_path, world))["R2-elixir", "corrected"]
-    assert one.found and one.found.value == pytest.approx(0.5, abs=0.06)
+    assert one.estimate and one.estimate.value == pytest.approx(0.5, abs=0.06)
     assert one.verdict == "contradicted" and one.reason.startswith("cifar10 alone: ")
 
 
@@ -330,7 +330,7 @@ def test_runs_that_are_not_paired_are_left_out_by_name_too(tmp_path: Path) -> No
     content["report"]["design"] = "independent"
     index.write_text(json.dumps(content))
     one = changed_measures(index, "training_s", value=math.nan)
-    assert one.of.n == 4
+    assert one.evidence.n == 4
     assert "left out of axon on mnist: repetition 2: it has no value" in one.reason
 
 
@@ -383,7 +383,7 @@ def test_not_testable_here_says_why(tmp_path: Path, name: str) -> None:
     small = {"repetitions": 2, "datasets": DATASETS[:1], **settings}
     found = verdicts(experiment(tmp_path, **small))[claim, "corrected"]
     assert found.verdict == UNTESTABLE and found.reason.startswith(reason)
-    assert found.found is None and found.more_runs is None
+    assert found.estimate is None and found.more_runs is None
 
 
 FEW = {
@@ -403,7 +403,7 @@ def test_too_few_runs_are_too_few_whatever_they_say(tmp_path: Path, name: str) -
     settings, claim, more, reason = FEW[name]
     one = verdicts(experiment(tmp_path, datasets=DATASETS[:1], **settings))[claim, "corrected"]
     assert (one.verdict, one.more_runs, one.reason) == (TOO_FEW, more, reason)
-    assert one.found and one.found.value > 0 and math.isnan(one.found.low), (
+    assert one.estimate and one.estimate.value > 0 and math.isnan(one.estimate.low), (
         "an estimate, and no interval"
     )
 
@@ -414,8 +414,8 @@ def test_runs_of_a_clusters_nodes_are_not_paired(tmp_path: Path) -> None:
     content["report"]["design"] = "independent"
     index.write_text(json.dumps(content))
     one = verdicts(index)["T1", "corrected"]
-    assert (one.verdict, one.of.blocks, one.of.n) == ("reproduced", None, 3)
-    assert one.found and one.found.df != 2
+    assert (one.verdict, one.evidence.blocks, one.evidence.n) == ("reproduced", None, 3)
+    assert one.estimate and one.estimate.df != 2
 
 
 @pytest.mark.parametrize(
@@ -434,7 +434,7 @@ def test_looks_set_the_level_of_every_interval(
     content["report"]["looks"] = looks
     index.write_text(json.dumps(content))
     one = verdicts(index)["T1", "corrected"]
-    assert one.found and one.found.level == pytest.approx(
+    assert one.estimate and one.estimate.level == pytest.approx(
         1 - (0.0293 if looks == [5, 10] else 0.05)
     )
     table = judge_files(index) / "verdicts.md"
@@ -497,7 +497,7 @@ def test_no_repetition_at_all(tmp_path: Path) -> None:
 def test_unfinished_runs_are_left_out_and_named(tmp_path: Path) -> None:
     lost = {("mnist", "axon", 2): ("failed", "crashed"), ("mnist", "axon", 4): ("missing", None)}
     one = verdicts(experiment(tmp_path, lost=lost, repetitions=6))["T1", "corrected"]
-    assert (one.verdict, one.of.n) == ("reproduced", 4)
+    assert (one.verdict, one.evidence.n) == ("reproduced", 4)
     assert "left out: repetitions 2 and 4: no finished run of axon" in one.reason
 
 

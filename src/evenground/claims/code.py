@@ -1,4 +1,4 @@
-"""A claim about lines of code: counted, so that there is nothing to sample and no interval."""
+"""A claim about lines of code: they are counted, so nothing is sampled and there is no interval."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evenground.claims.model import Code
 
 
 def line_ratio(above: float, below: float) -> Estimate:
-    """The ratio of two numbers above zero that were counted: no spread, its interval is itself."""
+    """Return the ratio of two counts above zero; its interval is the ratio itself."""
     ratio = above / below
     return Estimate(
         value=ratio,
@@ -28,18 +28,24 @@ def line_ratio(above: float, below: float) -> Estimate:
 def counted(
     code: Code, instrument: Instrument, lines: CodeLines | None
 ) -> tuple[ThesisLines, ...] | str:
-    """Both trainers as the instrument takes them, the one above the line first; or what is lacking."""
+    """Return both trainers under an instrument, the numerator first, or why they are missing."""
     if lines is None:
         return "column not measured: these runs were indexed before lines were counted"
-    found = {one.code: one for one in lines.thesis if one.instrument == instrument}
+    trainers = {one.code: one for one in lines.thesis if one.instrument == instrument}
     for name in (code.of, code.over):
-        if name not in found:
+        trainer = trainers.get(name)
+        if trainer is None:
             return f"no trainer '{name}' in data/published/thesis-code.csv"
-        if found[name].absent or not line_count(found[name], instrument):
-            return found[name].absent or f"no line of code in '{name}'"
-    return found[code.of], found[code.over]
+        # The author's files have no licence and are not part of this project: they may be missing.
+        if trainer.absent:
+            return trainer.absent
+        if not line_count(trainer, instrument):
+            return f"no line of code in '{name}'"
+    return trainers[code.of], trainers[code.over]
 
 
 def line_count(trainer: ThesisLines, instrument: Instrument) -> int:
-    """The thesis counts every line, we those with code on them."""
-    return trainer.lines if instrument == "as-published" else trainer.code_lines
+    """Return all lines, which is what the thesis counted, or the lines with code on them."""
+    if instrument == "as-published":
+        return trainer.lines
+    return trainer.code_lines

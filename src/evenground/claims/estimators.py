@@ -1,4 +1,4 @@
-"""What a claim is about, as a weighted sum of groups of runs. An estimator is one pure function."""
+"""What a claim is about, as a weighted sum of groups of runs; an estimator is one pure function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 from evenground.analysis.instruments import Instrument
-from evenground.analysis.statistics import Estimate, Repeated, added, blocked, contrast
+from evenground.analysis.statistics import Estimate, Repeated, added, blocked, known
+from evenground.analysis.statistics import contrast as independent
 from evenground.validation import Name
 
 Group = tuple[str, str]
@@ -21,72 +22,82 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    measure: str = Field(description="What is taken of every run: a name of measures.py.")
-    resource: str | None = Field(
-        default=None, description="cpu, ram, gpu or vram; null for a time."
-    )
-    of: Name = Field(description="The role whose value is claimed, or stands above the line.")
-    over: Name | None = Field(default=None, description="The role below the line.")
-    datasets: tuple[Name, ...] = Field(min_length=1, description="Datasets, in order.")
-    measure_as_published: str | None = Field(
-        default=None,
-        description="The measure under the as-published instrument, where it is another.",
-    )
+    # What is measured of every run: a name of measures.py.
+    measure: str
+    # cpu, ram, gpu or vram; None for a time.
+    resource: str | None = None
+    # The role whose value is claimed, or the numerator; the role in the denominator.
+    of: Name
+    over: Name | None = None
+    datasets: tuple[Name, ...] = Field(min_length=1)
+    # The measure under the as-published instrument, if it is another one.
+    measure_as_published: str | None = None
 
-    def taken(self, instrument: Instrument) -> str:
-        """The measure under an instrument."""
-        return (instrument == "as-published" and self.measure_as_published) or self.measure
+    def measure_under(self, instrument: Instrument) -> str:
+        """Return the measure under an instrument."""
+        if instrument == "as-published" and self.measure_as_published:
+            return self.measure_as_published
+        return self.measure
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Its roles, the one above the line first."""
-        return (self.of,) if self.over is None else (self.of, self.over)
+        """Its roles, the numerator first."""
+        if self.over is None:
+            return (self.of,)
+        return (self.of, self.over)
 
     @property
     def groups(self) -> list[Group]:
-        """Role and dataset of every group of runs, in the order in which published numbers are named."""
+        """Role and dataset of every group of runs, in the order of `Claim.follows_from`."""
         return [(role, dataset) for dataset in self.datasets for role in self.roles]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """The sum of weight times mean over groups, of logarithms (then its exponential) or of values."""
+    """The sum of weight times mean over groups.
+
+    If `log`, the means are of logarithms, and the estimate is the exponential of the sum.
+    """
 
     weights: Mapping[Group, float]
     log: bool
 
     def of_one(self, values: Mapping[Group, float]) -> float:
-        """Of one value a group, as of published numbers."""
-        if not self.log:
-            return added(weight * values[group] for group, weight in self.weights.items())
-        return math.exp(
-            added(weight * math.log(values[group]) for group, weight in self.weights.items())
-        )
+        """Return the contrast of one value per group, e.g. of published numbers."""
+        if self.log:
+            values = {group: math.log(value) for group, value in values.items()}
+        total = added(weight * values[group] for group, weight in self.weights.items())
+        if self.log:
+            return math.exp(total)
+        return total
 
 
-def level(given: Arguments) -> Contrast:
+def level(arguments: Arguments) -> Contrast:
     """Mean of `of`, in the measure's own unit; of several datasets the mean of their means."""
-    share = 1 / len(given.datasets)
-    return Contrast(dict.fromkeys(given.groups, share), log=False)
+    share = 1 / len(arguments.datasets)
+    return Contrast(dict.fromkeys(arguments.groups, share), log=False)
 
 
-def ratio(given: Arguments) -> Contrast:
+def ratio(arguments: Arguments) -> Contrast:
     """Geometric mean of `of` over that of `over`, on one dataset."""
-    above, below = given.groups
-    return Contrast({above: 1, below: -1}, log=True)
+    return mean_ratio(arguments)
 
 
-def mean_ratio(given: Arguments) -> Contrast:
-    """Geometric mean over datasets of the ratio of `of` over `over`, every dataset with the same weight."""
-    share = 1 / len(given.datasets)
-    signs = {given.of: 1, given.over: -1}
-    return Contrast({group: signs[group[0]] * share for group in given.groups}, log=True)
+def mean_ratio(arguments: Arguments) -> Contrast:
+    """Geometric mean over datasets, with equal weights, of the ratio of `of` over `over`."""
+    share = 1 / len(arguments.datasets)
+    weights = {}
+    for role, dataset in arguments.groups:
+        weights[role, dataset] = share
+        if role == arguments.over:
+            weights[role, dataset] = -share
+    return Contrast(weights, log=True)
 
 
-def ratio_of_ratios(given: Arguments) -> Contrast:
+def ratio_of_ratios(arguments: Arguments) -> Contrast:
     """The ratio of `of` over `over` on the second dataset, over that on the first."""
     signs = (-1, 1, 1, -1)
-    return Contrast(dict(zip(given.groups, signs, strict=True)), log=True)
+    return Contrast(dict(zip(arguments.groups, signs, strict=True)), log=True)
 
 
 ESTIMATORS: Mapping[str, Callable[[Arguments], Contrast]] = {
@@ -95,7 +106,7 @@ ESTIMATORS: Mapping[str, Callable[[Arguments], Contrast]] = {
     "mean_ratio": mean_ratio,
     "ratio_of_ratios": ratio_of_ratios,
 }
-# Number of roles of each, and of datasets where it is fixed.
+# Number of roles of each, and of datasets; None for any number of them.
 SHAPES: Mapping[str, tuple[int, int | None]] = {
     "level": (1, None),
     "ratio": (2, 1),
@@ -106,43 +117,50 @@ SHAPES: Mapping[str, tuple[int, int | None]] = {
 
 @dataclass(frozen=True)
 class Sampled:
-    """The values of a group's runs, and what no number of runs makes more certain about their mean.
-
-    `resolution`: the step in which the values come, in their unit. `formula_error`: of extrapolated ones, the
-    standard error of the formula on logarithms.
-    """
+    """The values of a group's runs, and the errors of their mean that more runs do not reduce."""
 
     values: Repeated
+    # The step in which the values come, in their unit.
     resolution: float = 0.0
+    # Of extrapolated values, the standard error of the formula, on logarithms.
     formula_error: float = 0.0
 
     def variance(self, log: bool) -> float:
-        """Variance that stays however many runs there are, on the scale of the test.
+        """Return the variance of the mean that no number of runs reduces, on the scale of the test.
 
-        A value read in steps of q is off by up to q / 2, which is a variance of q^2 / 12; runs that read the
-        same are off by the same, so that it is not divided by their number.
+        NaN if it is on logarithms and there is no value, or their mean is zero.
         """
+        # A value read in steps of q is off by up to q / 2: a variance of q^2 / 12. Runs that read
+        # the same are off by the same, so that it is not divided by their number.
         steps = self.resolution**2 / 12
         if not log:
             return steps
-        known = [value for value in self.values.values() if not math.isnan(value)]
-        mean = added(known) / len(known) if known else math.nan
-        return (steps / mean**2 if mean else math.nan) + self.formula_error**2
+        values = known(list(self.values.values()))
+        total = added(values)
+        if total == 0:
+            return math.nan
+        mean = total / len(values)
+        return steps / mean**2 + self.formula_error**2
 
 
-def estimate(
-    given: Contrast,
+def estimate_contrast(
+    contrast: Contrast,
     groups: Mapping[Group, Sampled],
     blocks: Collection[int] | None,
     confidence: float,
 ) -> Estimate:
-    """The contrast with its interval: of complete `blocks` by Student's t, else (None) by Welch's."""
-    extra = added(w**2 * groups[group].variance(given.log) for group, w in given.weights.items())
+    """Return the contrast with Student's interval over complete `blocks`; for None with Welch's."""
+    extra = added(
+        weight**2 * groups[group].variance(contrast.log)
+        for group, weight in contrast.weights.items()
+    )
     if blocks is None:
-        apart = [(w, list(groups[group].values.values())) for group, w in given.weights.items()]
-        return contrast(apart, given.log, confidence, extra)
+        unpaired = []
+        for group, weight in contrast.weights.items():
+            unpaired.append((weight, list(groups[group].values.values())))
+        return independent(unpaired, contrast.log, confidence, extra)
     paired = []
-    for group, weight in given.weights.items():
-        mine = groups[group].values
-        paired.append((weight, {block: mine[block] for block in blocks if block in mine}))
-    return blocked(paired, given.log, confidence, extra)
+    for group, weight in contrast.weights.items():
+        values = groups[group].values
+        paired.append((weight, {block: values[block] for block in blocks if block in values}))
+    return blocked(paired, contrast.log, confidence, extra)

@@ -1,24 +1,24 @@
-"""Where an interval lies: beside a bound, a margin and the region of a published size."""
+"""Where an interval lies: relative to a bound, a margin and the region of a published size."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-# A difference below a twentieth is one that nobody would tell.
+# A difference below a twentieth counts as no difference.
 MAX_NO_DIFFERENCE = 0.05
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high` in the claim's unit, both among its values; a point where they are equal."""
+    """From `low` to `high` in the claim's unit, both included; a point where they are equal."""
 
     low: float
     high: float
 
     @property
     def edges(self) -> list[float]:
-        """Its ends, but for those that are infinite."""
+        """Its finite ends."""
         return [end for end in (self.low, self.high) if math.isfinite(end)]
 
     def is_within(self, other: Interval) -> bool:
@@ -30,22 +30,27 @@ class Interval:
         return self.high < other.low or self.low > other.high
 
 
-def percent(share: float) -> str:
-    """A share in percent, with two digits below ten."""
-    value = 100 * share
-    return f"{value:,.0f} %" if value >= 10 else f"{value:.2g} %"
-
-
 def around(value: float, tolerance: float) -> Interval:
-    """The values that count as the same size: from `value` / (1 + tolerance) to `value` * (1 + tolerance)."""
+    """Return the values of the same size, from value / (1 + tolerance) to value * (1 + tolerance)."""
     return Interval(value / (1 + tolerance), value * (1 + tolerance))
 
 
 def above(bound: float) -> Interval:
-    """All values from a bound on."""
+    """Return all values from a bound on."""
     return Interval(bound, math.inf)
 
 
 def below(bound: float) -> Interval:
-    """All values up to a bound."""
+    """Return all values up to a bound."""
     return Interval(-math.inf, bound)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, with two digits below ten."""
+    value = 100 * share
+    return f"{value:,.0f} %" if value >= 10 else f"{value:.2g} %"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun, e.g. `1 row` or `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

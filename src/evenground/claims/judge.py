@@ -29,8 +29,8 @@ NOT_JUDGED = (TOO_FEW, UNTESTABLE)
 AGAINST = ("contradicted", "outside the margin")
 UNDECIDED = ("inconclusive", "depends on a known cause")
 Kind = Literal["verdict", "demonstration", "instrument"]
-"""What a row of the verdicts is: only a `verdict` says something of the claim itself, and is counted."""
-# A size that is off by more than that is said, also where a margin is all that decides.
+"""What a row of the verdicts is: only a `verdict` is about the claim itself, and is counted."""
+# A published size that is off by a larger factor is reported, even where only a margin decides.
 MAX_SIZE_FACTOR = 2.0
 # From here on two digits would be written with an exponent.
 MAX_DIGITS = 99.5
@@ -44,63 +44,63 @@ class Judgement:
     reason: str
 
 
-def judge(claim: Claim, found: Interval, tolerance: float) -> Judgement:
-    """The verdict on an interval; `tolerance` is the share by which a size may be off on this machine."""
+def judge(claim: Claim, interval: Interval, tolerance: float) -> Judgement:
+    """Return the verdict on an interval; a size within the share `tolerance` counts as the same."""
     if claim.has_margin:
-        return _by_margin(claim, found)
-    if found.is_within(claim.opposite):
-        return Judgement(
-            "contradicted", "the interval lies wholly beyond the bound on the other side"
-        )
-    if found.is_within(claim.region):
-        return _of_size(claim, found, tolerance)
-    return _on_the_bound(claim, found, tolerance)
+        return _by_margin(claim, interval)
+    if interval.is_within(claim.opposite):
+        why = "the interval lies wholly beyond the bound on the other side"
+        return Judgement("contradicted", why)
+    if interval.is_within(claim.region):
+        return _by_size(claim, interval, tolerance)
+    return _on_the_bound(claim, interval, tolerance)
 
 
-def _by_margin(claim: Claim, found: Interval) -> Judgement:
-    if found.is_within(claim.region):
+def _by_margin(claim: Claim, interval: Interval) -> Judgement:
+    if interval.is_within(claim.region):
         return Judgement("within the margin", "the interval lies within the margin")
-    if found.is_outside(claim.region):
+    if interval.is_outside(claim.region):
         return Judgement("outside the margin", "the interval lies wholly outside the margin")
     return Judgement("inconclusive", "the interval straddles an edge of the margin")
 
 
-def _of_size(claim: Claim, found: Interval, tolerance: float) -> Judgement:
-    """Of an interval that lies beyond the bound as claimed."""
+def _by_size(claim: Claim, interval: Interval, tolerance: float) -> Judgement:
+    """Judge an interval that lies beyond the bound as claimed."""
     region = claim.same_size(tolerance)
     if region is None:
-        return Judgement(
-            "direction reproduced", "the interval lies beyond the bound; no size was published"
-        )
-    if found.is_within(region):
-        return Judgement(
-            "reproduced", f"the interval lies within {percent(tolerance)} of the published size"
-        )
-    if found.is_outside(region):
-        why = f"the interval lies wholly outside {percent(tolerance)} of the published size"
+        why = "the interval lies beyond the bound; no size was published"
+        return Judgement("direction reproduced", why)
+    size = f"{percent(tolerance)} of the published size"
+    if interval.is_within(region):
+        return Judgement("reproduced", f"the interval lies within {size}")
+    if interval.is_outside(region):
+        why = f"the interval lies wholly outside {size}"
         return Judgement("direction reproduced, other size", why)
     why = f"the interval straddles an edge of the {percent(tolerance)} around the published size"
     return Judgement("direction reproduced, size open", why)
 
 
-def _on_the_bound(claim: Claim, found: Interval, tolerance: float) -> Judgement:
-    """Of an interval that contains the bound."""
+def _on_the_bound(claim: Claim, interval: Interval, tolerance: float) -> Judgement:
+    """Judge an interval that contains the bound."""
     why = "the interval contains the bound"
-    if claim.is_ratio and found.is_within(around(claim.bound, MAX_NO_DIFFERENCE)):
+    # Only of ratios: how small a difference of single values is depends on what they measure.
+    if claim.is_ratio and interval.is_within(around(claim.bound, MAX_NO_DIFFERENCE)):
         why = f"no difference above {percent(MAX_NO_DIFFERENCE)}: {why}"
     region = claim.same_size(tolerance)
-    if region is None or not found.is_outside(region):
+    if region is None or not interval.is_outside(region):
         return Judgement("inconclusive", why)
     why += f" and lies wholly outside {percent(tolerance)} of the published size"
     return Judgement("size refuted", why)
 
 
 def other_size(value: float, published: float | None) -> str:
-    """How many times the published size an estimate is, beyond a factor of MAX_SIZE_FACTOR; else empty."""
+    """Return how many times the published size it is; empty within MAX_SIZE_FACTOR of it."""
     if published is None or value <= 0:
         return ""
     factor = value / published
     if abs(math.log(factor)) <= math.log(MAX_SIZE_FACTOR):
         return ""
-    shown = f"{factor:.2g}" if factor < MAX_DIGITS else f"{factor:,.0f}"
+    shown = f"{factor:.2g}"
+    if factor >= MAX_DIGITS:
+        shown = f"{factor:,.0f}"
     return f"{shown} times the published size"

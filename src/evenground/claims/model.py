@@ -1,10 +1,11 @@
-"""`claims.yaml` as a typed model: what a claim says, how it is estimated, and what would decide it."""
+"""`claims.yaml` as a typed model: what is claimed, how it is estimated, and what decides it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,81 +19,70 @@ from evenground.errors import EvengroundError
 from evenground.files import sha256_file
 from evenground.validation import Name, did_you_mean, first_fault
 
-CLAIMS, PUBLISHED = Path("claims.yaml"), Path("data/published/thesis-2022.csv")
+CLAIMS = Path("claims.yaml")
+PUBLISHED = Path("data/published/thesis-2022.csv")
 PART = r"^[A-Z][A-Z0-9]*(-[a-z0-9]+)*$"
-# How far a published value may be from what its numbers give: four digits, and the thesis's own rounding.
-FOLLOWS = 1e-3
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+# How far a published value may be from the one its numbers give, as a share: claims.yaml has four
+# digits of it, and the thesis rounds.
+MAX_ROUNDING = 1e-3
 
 
-class Needs(BaseModel):
-    """What a claim needs beside finished runs of its roles on its datasets."""
+class _Strict(BaseModel):
+    """Base of the models of this file: immutable, and unknown keys are refused."""
 
-    model_config = _STRICT
-
-    accelerator: Literal["cpu", "cuda"] | None = Field(
-        default=None,
-        description="What its runs must have computed on, as their engines said; null for anything.",
-    )
-    arm: Name | None = Field(
-        default=None, description="A role of it that is an arm of another engine."
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Code(BaseModel):
-    """Two trainers of the thesis whose lines are compared; data/published/thesis-code.csv has their files."""
+class Needs(_Strict):
+    """What a claim needs in addition to finished runs of its roles on its datasets."""
 
-    model_config = _STRICT
+    # What its runs must have computed on, as their engines report it; None for any device.
+    accelerator: Literal["cpu", "cuda"] | None = None
+    # A role of the claim that is an arm of another engine.
+    arm: Name | None = None
 
-    of: Name = Field(description="The one whose lines stand above the line.")
-    over: Name = Field(description="The one below it.")
+
+class Code(_Strict):
+    """Two trainers of the thesis whose lines are compared (data/published/thesis-code.csv)."""
+
+    # Numerator and denominator.
+    of: Name
+    over: Name
 
 
-class Claim(BaseModel):
-    """One statement that runs can support or contradict."""
+class Claim(_Strict):
+    """One statement that runs can support or contradict. docs/claims.md describes every key."""
 
-    model_config = _STRICT
-
-    id: str = Field(pattern=PART, description="Claim and part, as in C1-mnist-elixir.")
-    section: str = Field(description="Where it stands.")
-    statement: str = Field(min_length=1, description="What is claimed, in our words.")
-    estimator: str | None = Field(default=None, description="A name of estimators.py.")
-    arguments: Arguments | None = Field(default=None, description="What it works on.")
-    code: Code | None = Field(
-        default=None, description="Instead of an estimator: a ratio of lines of code."
-    )
-    direction: Literal["greater", "less", "alike", "at_most"] = Field(
-        description="What is claimed of the estimate: above the bound; below it; between 1 / bound and "
-        "bound; at most the bound."
-    )
-    bound: float = Field(gt=0, description="The value that decides, in the claim's unit.")
-    unit: str = Field(default="1", description="Unit of the estimate; 1 for ratios.")
-    published: float | None = Field(
-        default=None, gt=0, description="The published value in that unit."
-    )
-    follows_from: tuple[Name, ...] = Field(
-        default=(),
-        description="Ids of the published numbers it follows from, one a group of the estimator.",
-    )
-    tolerance: float | None = Field(
-        default=None,
-        gt=0,
-        lt=1,
-        description="Share by which a size may be off on the claim's class of machine and be the same.",
-    )
-    tolerance_elsewhere: float = Field(
-        default=0.25, gt=0, lt=1, description="The same on any other class of machine."
-    )
-    because: str = Field(
-        min_length=1, description="Why this bound and this tolerance, fixed before any data."
-    )
-    needs: Needs = Field(default=Needs(), description="What it needs to be judged.")
-    instruments: tuple[Instrument, ...] = Field(
-        default=INSTRUMENTS, min_length=1, description="Instruments it is judged under."
-    )
-    untestable: str | None = Field(
-        default=None, description="Why no recorded run can judge it; then it has no estimator."
-    )
+    # Claim and part, as in C1-mnist-elixir.
+    id: str = Field(pattern=PART)
+    # Section of the thesis.
+    section: str
+    # What is claimed, in our words.
+    statement: str = Field(min_length=1)
+    # A name of estimators.ESTIMATORS, and what it works on.
+    estimator: str | None = None
+    arguments: Arguments | None = None
+    # Instead of an estimator: a ratio of lines of code.
+    code: Code | None = None
+    # Where the estimate lies if the claim is true: above the bound; below it; between 1 / bound
+    # and bound; at most the bound.
+    direction: Literal["greater", "less", "alike", "at_most"]
+    bound: float = Field(gt=0)
+    # Unit of the estimate, the bound and the published value; 1 for ratios.
+    unit: str = "1"
+    published: float | None = Field(default=None, gt=0)
+    # Ids of the published numbers it follows from, one per group of runs.
+    follows_from: tuple[Name, ...] = ()
+    # Share by which a size may be off and count as the same, on the claims' class of machine.
+    tolerance: float | None = Field(default=None, gt=0, lt=1)
+    # The same on any other class of machine.
+    tolerance_elsewhere: float = Field(default=0.25, gt=0, lt=1)
+    # Why this bound and this tolerance, fixed before any data.
+    because: str = Field(min_length=1)
+    needs: Needs = Needs()
+    instruments: tuple[Instrument, ...] = Field(default=INSTRUMENTS, min_length=1)
+    # Instead of an estimator: why no recorded run can judge it.
+    untestable: str | None = None
 
     @property
     def region(self) -> Interval:
@@ -105,142 +95,144 @@ class Claim(BaseModel):
 
     @property
     def opposite(self) -> Interval:
-        """Of a claim of a direction, the estimates on the other side of its bound."""
-        return below(self.bound) if self.direction == "greater" else above(self.bound)
+        """The estimates on the other side of the bound; of a claim of a direction."""
+        if self.direction == "greater":
+            return below(self.bound)
+        return above(self.bound)
 
     @property
     def has_margin(self) -> bool:
-        """Whether its bound is a margin around what is claimed: then the published value need not be met."""
+        """Whether its bound is a margin; the published value then need not be met."""
         return self.direction in {"alike", "at_most"}
 
     @property
     def contrast(self) -> Contrast | None:
-        """What is estimated; None where no run can judge it."""
-        return (
-            ESTIMATORS[self.estimator](self.arguments)
-            if self.estimator and self.arguments
-            else None
-        )
+        """The contrast of groups of runs to be estimated; None if no run can judge it."""
+        if self.estimator and self.arguments:
+            return ESTIMATORS[self.estimator](self.arguments)
+        return None
 
     def same_size(self, tolerance: float) -> Interval | None:
-        """The values that count as the published size; None without one, and where a margin decides."""
+        """Return the values that count as the published size; None without one or with a margin."""
         if self.published is None or self.has_margin:
             return None
         return around(self.published, tolerance)
 
     @property
     def is_ratio(self) -> bool:
-        """Whether two things are compared by their ratio, rather than one looked at by itself."""
+        """Whether two things are compared by their ratio, rather than one measured by itself."""
         return self.code is not None or (self.contrast is not None and self.contrast.log)
 
     @property
     def question(self) -> str:
-        """What is asked of the runs, the same of claims that ask for one number."""
+        """What is estimated; claims about the same estimate share it."""
         if self.code:
             return f"lines {self.code.of} {self.code.over}"
         return f"{self.estimator} {self.arguments}"
 
+    @property
+    def unit_suffix(self) -> str:
+        """The unit with a space before it, to be put after a number; empty for ratios."""
+        if self.unit == "1":
+            return ""
+        return f" {self.unit}"
+
     def tolerance_on(self, own_machine: bool) -> float:
-        """The tolerance of its size; lines are the same on any machine."""
+        """Return the tolerance of its size. Lines of code are the same on any machine."""
         if self.tolerance is not None and (own_machine or self.code):
             return self.tolerance
         return self.tolerance_elsewhere
 
     @model_validator(mode="after")
     def _consistent(self) -> Claim:
-        ways = (self.estimator, self.code, self.untestable)
-        if sum(way is not None for way in ways) != 1 or (self.estimator is None) != (
-            self.arguments is None
-        ):
+        ways = [self.estimator, self.code, self.untestable]
+        is_whole = (self.estimator is None) == (self.arguments is None)
+        if ways.count(None) != 2 or not is_whole:
             raise ValueError(
-                "a claim has an estimator and its arguments, or 'code', or the reason why it is 'untestable'"
+                "a claim has an estimator and its arguments, or 'code', or the reason why it is "
+                "'untestable'"
             )
         if self.estimator and self.arguments:
-            _refuse_arguments(self.estimator, self.arguments)
+            _check_arguments(self.estimator, self.arguments)
         if (self.published is None) != (not self.follows_from):
             raise ValueError("'published' and 'follows_from' go together")
         if self.direction == "alike" and self.bound <= 1:
             raise ValueError("the bound of 'alike' is a factor above 1")
-        if len(set(self.instruments)) < len(self.instruments):
-            raise ValueError("an instrument is named twice")
-        self._refuse_region()
+        _check_distinct(self.instruments, "instrument")
+        if self.published is not None:
+            self._check_size(self.published)
+        elif self.tolerance is not None:
+            raise ValueError("'tolerance' is of a published size, and none is given")
         return self
 
-    def _refuse_region(self) -> None:
-        """Raise for a region that no estimate can reach, or whose size says nothing."""
-        if self.published is None:
-            if self.tolerance is not None:
-                raise ValueError("'tolerance' is of a published size, and none is given")
-            return
+    def _check_size(self, published: float) -> None:
+        """Raise ValueError for a published size that contradicts the claim, or has no tolerance."""
         if self.untestable is not None:
             return
-        value = Interval(self.published, self.published)
+        size = Interval(published, published)
         if self.has_margin:
-            if not value.is_within(self.region):
-                raise ValueError(
-                    f"the published value {self.published:g} lies outside its own margin"
-                )
+            if not size.is_within(self.region):
+                raise ValueError(f"the published value {published:g} lies outside its own margin")
             return
-        if value.is_within(self.opposite):
+        if size.is_within(self.opposite):
             raise ValueError(
-                f"the published value {self.published:g} lies on the other side of the bound"
+                f"the published value {published:g} lies on the other side of the bound"
             )
         if self.tolerance is None:
             raise ValueError("a published size needs a 'tolerance'")
+        # A machine other than the thesis's cannot be expected to come closer to its sizes.
         if self.tolerance > self.tolerance_elsewhere:
             raise ValueError("'tolerance_elsewhere' is at least 'tolerance'")
 
 
-class Machine(BaseModel):
-    """How a class of machine is known by its name in results/runs."""
+class Machine(_Strict):
+    """How a class of machine is recognised by its name in results/runs."""
 
-    model_config = _STRICT
-
-    cpu: str = Field(min_length=1, description="How the name begins.")
-    gpu: str = Field(min_length=1, description="What else is in it.")
+    # How the name begins, and what else it contains.
+    cpu: str = Field(min_length=1)
+    gpu: str = Field(min_length=1)
 
     def is_class(self, name: str) -> bool:
-        """Whether that class is this machine."""
+        """Whether a class of machine has this processor and this card."""
         return name.startswith(self.cpu) and self.gpu in name
 
 
-class Claims(BaseModel):
+class Claims(_Strict):
     """The contents of `claims.yaml`."""
 
-    model_config = _STRICT
-
-    schema_version: Literal[2] = Field(alias="schema", description="Version of this file.")
-    source: str = Field(description="Who claims it.")
-    protocol: dict[str, int | float | str] = Field(
-        description="Parameters of the claimed experiment; runs made with others give demonstrations."
-    )
-    machine: Machine = Field(description="The machine of the claimed experiment.")
-    roles: dict[Name, Name] = Field(description="Role -> engine that plays it.")
-    claims: tuple[Claim, ...] = Field(min_length=1, description="The claims, in order.")
+    schema_version: Literal[2] = Field(alias="schema")
+    # Who claims it.
+    source: str
+    # Parameters of the claimed experiment; runs with others give demonstrations.
+    protocol: dict[str, int | float | str]
+    machine: Machine
+    # Role -> engine that plays it.
+    roles: dict[Name, Name]
+    claims: tuple[Claim, ...] = Field(min_length=1)
 
     @property
     def datasets(self) -> list[str]:
-        """Every dataset that a claim names."""
-        given = [claim.arguments for claim in self.claims if claim.arguments]
-        return list(dict.fromkeys(name for arguments in given for name in arguments.datasets))
+        """Every dataset that a claim names, once."""
+        names: list[str] = []
+        for claim in self.claims:
+            if claim.arguments:
+                names.extend(claim.arguments.datasets)
+        return list(dict.fromkeys(names))
 
     @model_validator(mode="after")
     def _known_names(self) -> Claims:
-        seen: set[str] = set()
+        _check_distinct([claim.id for claim in self.claims], "claim")
         for claim in self.claims:
-            if claim.id in seen:
-                raise ValueError(f"the id '{claim.id}' stands twice")
-            seen.add(claim.id)
-            roles = claim.arguments.roles if claim.arguments else ()
-            for role in (*roles, *filter(None, [claim.needs.arm])):
-                _refuse(role, self.roles, f"{claim.id}: role")
+            if claim.arguments:
+                for role in claim.arguments.roles:
+                    _check_known(role, self.roles, f"{claim.id}: role")
+            if claim.needs.arm:
+                _check_known(claim.needs.arm, self.roles, f"{claim.id}: role")
         return self
 
 
-class Source(BaseModel):
+class Source(_Strict):
     """Claims and published numbers as they were read, with the sha256 of their files."""
-
-    model_config = _STRICT
 
     claims: Claims
     numbers: Mapping[str, Number]
@@ -250,69 +242,77 @@ class Source(BaseModel):
 def read_claims(root: Path) -> Source:
     """Read both files below `root`.
 
-    Raises EvengroundError for an unknown key, estimator, role, measure or published number, an id that stands
-    twice, and a published value that does not follow from its numbers.
+    Raises EvengroundError for an unknown key, estimator, role, measure or published number, a
+    duplicate id, and a published value that does not follow from its numbers.
     """
     path = root / CLAIMS
     try:
-        read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise EvengroundError(
-            str(first_fault(error)), str(path), "docs/claims.md describes every key"
-        ) from None
+        what = str(first_fault(error))
+        fix = "docs/claims.md describes every key"
+        raise EvengroundError(what, str(path), fix) from None
+    # RecursionError: lists nested too deeply, which YAML may hold.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise EvengroundError(f"claims cannot be read: {error}", str(path), "restore it") from None
     numbers = read_published(root / PUBLISHED)
-    for claim in read.claims:
-        _refuse_number(claim, numbers, path)
-    sums = {name.name: sha256_file(root / name) for name in (CLAIMS, PUBLISHED)}
-    return Source(claims=read, numbers=numbers, sha256=sums)
+    for claim in content.claims:
+        _check_published(claim, numbers, path)
+    checksums = {file.name: sha256_file(root / file) for file in (CLAIMS, PUBLISHED)}
+    return Source(claims=content, numbers=numbers, sha256=checksums)
 
 
-def _refuse_arguments(estimator: str, given: Arguments) -> None:
-    _refuse(estimator, ESTIMATORS, "estimator")
-    for measure in filter(None, [given.measure, given.measure_as_published]):
-        _refuse(measure, MEASURES, "measure")
-        if (given.resource is None) != (measure in TIMES):
-            raise ValueError(
-                f"measure '{measure}' {'takes no' if measure in TIMES else 'needs a'} resource"
-            )
-    if given.resource is not None:
-        _refuse(given.resource, RESOURCES, "resource")
-    for names, what in ((given.datasets, "dataset"), (given.roles, "role")):
-        if len(set(names)) < len(names):
-            raise ValueError(f"a {what} is named twice")
-    roles, datasets = SHAPES[estimator]
-    if len(given.roles) != roles or datasets not in {None, len(given.datasets)}:
-        raise ValueError(
-            f"'{estimator}' takes {roles} roles and {datasets or 'any number of'} datasets"
-        )
-
-
-def _refuse(name: str, known: Any, what: str) -> None:
+def _check_known(name: str, known: Collection[str], kind: str) -> None:
     if name not in known:
-        raise ValueError(f"unknown {what} '{name}': {did_you_mean(name, known)}")
+        raise ValueError(f"unknown {kind} '{name}': {did_you_mean(name, known)}")
 
 
-def _refuse_number(claim: Claim, numbers: Mapping[str, Number], path: Path) -> None:
-    """Raise where the published value is not what the estimator makes of the published numbers."""
-    strange = [name for name in claim.follows_from if name not in numbers]
-    if strange:
-        what = f"{claim.id}: unknown published number '{strange[0]}'"
-        raise EvengroundError(what, str(path), f"its ids are in {PUBLISHED}")
+def _check_distinct(names: Collection[str], kind: str) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"duplicate {kind} '{name}'")
+
+
+def _check_arguments(estimator: str, arguments: Arguments) -> None:
+    """Raise ValueError for unknown or duplicate names, and for more or fewer than it takes."""
+    _check_known(estimator, ESTIMATORS, "estimator")
+    for measure in (arguments.measure, arguments.measure_as_published or arguments.measure):
+        _check_known(measure, MEASURES, "measure")
+        if measure in TIMES and arguments.resource is not None:
+            raise ValueError(f"measure '{measure}' takes no resource")
+        if measure not in TIMES and arguments.resource is None:
+            raise ValueError(f"measure '{measure}' needs a resource")
+    if arguments.resource is not None:
+        _check_known(arguments.resource, RESOURCES, "resource")
+    _check_distinct(arguments.datasets, "dataset")
+    _check_distinct(arguments.roles, "role")
+    roles, datasets = SHAPES[estimator]
+    if len(arguments.roles) != roles or datasets not in {None, len(arguments.datasets)}:
+        datasets_text = datasets or "any number of"
+        raise ValueError(f"'{estimator}' takes {roles} roles and {datasets_text} datasets")
+
+
+def _check_published(claim: Claim, numbers: Mapping[str, Number], path: Path) -> None:
+    """Raise EvengroundError if the published numbers do not give the published value."""
+    for name in claim.follows_from:
+        if name not in numbers:
+            what = f"{claim.id}: unknown published number '{name}'"
+            raise EvengroundError(what, str(path), f"its ids are in {PUBLISHED}")
     if claim.published is None or claim.untestable is not None:
         return
-    groups = claim.arguments.groups if claim.arguments else [("of", ""), ("over", "")]
+    # Two numbers of lines of code, else one number per group of runs.
+    groups = [("of", ""), ("over", "")]
+    if claim.arguments:
+        groups = claim.arguments.groups
     if len(claim.follows_from) != len(groups):
         what = f"{claim.id}: {len(claim.follows_from)} published numbers for {len(groups)} groups"
-        raise EvengroundError(
-            what, str(path), "name them in the order of datasets, `of` before `over`"
-        )
+        fix = "name them in the order of datasets, `of` before `over`"
+        raise EvengroundError(what, str(path), fix)
     values = [float(numbers[name].value) for name in claim.follows_from]
-    if claim.contrast is None:
-        follows = values[0] / values[1]
-    else:
+    if claim.contrast:
         follows = claim.contrast.of_one(dict(zip(groups, values, strict=True)))
-    if abs(follows / claim.published - 1) > FOLLOWS:
+    else:
+        follows = values[0] / values[1]
+    if abs(follows / claim.published - 1) > MAX_ROUNDING:
         what = f"{claim.id}: its published numbers give {follows:.4g}, not {claim.published:g}"
         raise EvengroundError(what, str(path), "fix 'published' or 'follows_from'")

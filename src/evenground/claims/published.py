@@ -23,26 +23,28 @@ def _none_from_blank(cell: Any) -> Any:
     return cell or None
 
 
+Text = Annotated[str, Field(min_length=1)]
+
+
 @dataclass(frozen=True)
 class Number:
-    """One published number with its unit and the place it stands at; `value` keeps its decimals.
-
-    `runs`: how many runs it is the mean of; None where that is not said. No number has a spread.
-    """
+    """One published number, with its unit and where the thesis states it. None has a spread."""
 
     id: Name
-    quantity: Annotated[str, Field(min_length=1)]
-    language: Annotated[str, Field(min_length=1)]
-    dataset: Annotated[str, Field(min_length=1)]
+    quantity: Text
+    language: Text
+    dataset: Text
+    # Decimal keeps the digits as printed: how far it was rounded follows from them.
     value: Annotated[Decimal, Field(allow_inf_nan=False)]
-    unit: Annotated[str, Field(min_length=1)]
+    unit: Text
+    # How many runs it is the mean of; None where the thesis does not say.
     runs: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_from_blank)]
-    where: Annotated[str, Field(min_length=1)]
+    where: Text
     note: str
 
     @property
     def half_digit(self) -> float:
-        """Half a unit of its last digit: what rounding may have taken away."""
+        """Half a unit of its last digit: the most that rounding may have changed."""
         return 0.5 * 10.0 ** int(self.value.as_tuple().exponent)
 
 
@@ -50,23 +52,26 @@ _NUMBER = TypeAdapter(Number)
 
 
 def read_published(path: Path) -> Mapping[str, Number]:
-    """Every published number by its id; EvengroundError for a broken line or an id that stands twice."""
-    numbers: dict[str, Number] = {}
+    """Return every published number by its id.
+
+    Raises EvengroundError for a file that cannot be read, a broken line and a duplicate id.
+    """
+    where = str(path)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EvengroundError(
-            f"published numbers cannot be read: {error}", str(path), "restore it"
-        ) from None
+        what = f"published numbers cannot be read: {error}"
+        raise EvengroundError(what, where, "restore it") from None
+    numbers: dict[str, Number] = {}
+    # The first line is the header.
     for line, row in enumerate(rows, start=2):
         try:
             number = _NUMBER.validate_python(row)
         except ValidationError as error:
-            raise EvengroundError(
-                f"broken line {line}, {first_fault(error)}", str(path), FIX
-            ) from None
+            what = f"broken line {line}, {first_fault(error)}"
+            raise EvengroundError(what, where, FIX) from None
         if number.id in numbers:
-            raise EvengroundError(f"line {line}: '{number.id}' stands twice", str(path), FIX)
+            raise EvengroundError(f"line {line}: duplicate id '{number.id}'", where, FIX)
         numbers[number.id] = number
     return numbers

@@ -1,19 +1,25 @@
-"""How often the rule says what, where the truth is known: log-normal runs, judged as real ones are."""
+"""How often the rule gives which verdict if the truth is known: log-normal runs are judged.
+
+All experiments of a cell are estimated at once; a test holds that this gives the same numbers as
+`estimators.estimate_contrast`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
 
 from evenground.analysis.planning import MAX_RUNS, MIN_PRECISE, level_of_each
 from evenground.analysis.runs import Floats
-from evenground.analysis.statistics import LEVEL, MIN_PAIRS, Estimate
-from evenground.claims import advice
-from evenground.claims.estimators import Contrast, Group, Sampled, estimate
+from evenground.analysis.statistics import LEVEL, MIN_PAIRS
+from evenground.claims.advice import runs_for_its_size, runs_to_decide
+from evenground.claims.estimators import Contrast
 from evenground.claims.inference import Interval
 from evenground.claims.judge import Verdict, judge
 from evenground.claims.model import Claim
@@ -23,9 +29,13 @@ VARIATIONS = (0.02, 0.05, 0.1, 0.2)
 RUNS = (5, 10, 20)
 TOLERANCES = (0.1, 0.25)
 CORRELATIONS = (-0.5, -0.3, 0.0, 0.3, 0.5, 0.9)
-# Where nothing else is varied.
+# Used in the tables in which the variation is not varied.
 USUAL_VARIATION = 0.1
-# What a claim with a size can be judged to be.
+# Pairs from which a first experiment plans a second one.
+PILOT = 5
+# The most pairs of an experiment that stops when its estimate is precise enough.
+MAX_PAIRS = 60
+# The verdicts that a claim with a size can have.
 SHOWN: tuple[Verdict, ...] = (
     "reproduced",
     "direction reproduced, size open",
@@ -35,13 +45,60 @@ SHOWN: tuple[Verdict, ...] = (
     "contradicted",
 )
 
+Answers = npt.NDArray[np.bool_]
 Cells = dict[tuple[float, float], list[dict[Verdict, float]]]
-"""True ratio and coefficient of variation -> for each number of RUNS, the percent of each verdict."""
+"""True ratio and coefficient of variation -> the percent of each verdict, by number of RUNS."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """The estimates of many experiments, on the scale of the test."""
+
+    # Shape (experiments,).
+    centre: Floats
+    half_width: Floats
+    # Pairs, or runs of each group.
+    n: Floats
+
+    def hold(self, value: float) -> Answers:
+        """Whether each interval contains a value on the scale of the test; shape (experiments,)."""
+        held: Answers = abs(self.centre - value) <= self.half_width
+        return held
+
+    def intervals(self) -> list[Interval]:
+        """Return the intervals of ratios, back from logarithms."""
+        lows = np.exp(self.centre - self.half_width).tolist()
+        highs = np.exp(self.centre + self.half_width).tolist()
+        return [Interval(low, high) for low, high in zip(lows, highs, strict=True)]
+
+
+def estimate_all(
+    contrast: Contrast, values: Floats, paired: bool, confidence: float = LEVEL
+) -> Estimates:
+    """Estimate a contrast in many experiments, by the formulas of `analysis.statistics`.
+
+    `values`: shape (experiments, groups, n), the groups in the contrast's order; logarithms if the
+    contrast is of logarithms.
+    """
+    weights = np.array(list(contrast.weights.values()))
+    weighted = weights[:, None] * values
+    if paired:
+        # A pair is one observation: the weighted sum of its runs.
+        weighted = weighted.sum(axis=1, keepdims=True)
+    n = values.shape[2]
+    variances = weighted.var(axis=2, ddof=1) / n
+    total = variances.sum(axis=1)
+    df = total**2 / (variances**2 / (n - 1)).sum(axis=1)
+    return Estimates(
+        centre=weighted.mean(axis=2).sum(axis=1),
+        half_width=stdtrit(df, 0.5 + confidence / 2) * np.sqrt(total),
+        n=np.full(len(values), float(n)),
+    )
 
 
 @dataclass(frozen=True)
 class World:
-    """A claim of a ratio, the ratio that is really so, and the coefficient of variation of either role."""
+    """A claim of a ratio, the true ratio, and the coefficient of variation of either role."""
 
     claim: Claim
     truth: float
@@ -52,116 +109,116 @@ class World:
         """Standard deviation of the logarithm of a run."""
         return math.sqrt(math.log1p(self.variation**2))
 
-    @property
-    def contrast(self) -> Contrast:
-        """What is estimated."""
-        found = self.claim.contrast
-        assert found is not None
-        return found
+    def logarithms(self, normal: Floats) -> Floats:
+        """Return the logarithms of runs, from standard normal values; shape (experiments, 2, n)."""
+        logarithms: Floats = self.sigma * normal
+        logarithms[:, 0] += math.log(self.truth)
+        return logarithms
 
-    def experiment(self, normal: Floats) -> Mapping[Group, Sampled]:
-        """The runs above and below the line, from standard normal values (2, n)."""
-        above, below = np.exp(self.sigma * normal)
-        values = (self.truth * above, below)
-        return {
-            group: Sampled(values=dict(enumerate(mine.tolist(), start=1)))
-            for group, mine in zip(self.contrast.weights, values, strict=True)
-        }
-
-    def estimated(
-        self, normal: Floats, paired: bool = True, n: int | None = None, confidence: float = LEVEL
-    ) -> Estimate:
-        """The estimate of one experiment (2, N), or of its first `n` repetitions."""
-        taken = normal[:, :n]
-        blocks = range(1, taken.shape[1] + 1) if paired else None
-        return estimate(self.contrast, self.experiment(taken), blocks, confidence)
-
-    def excludes_bound(self, found: Estimate) -> bool:
-        """Whether the interval lies wholly on one side of the claim's bound."""
-        interval = Interval(found.low, found.high)
-        return interval.is_within(self.claim.region) or interval.is_within(self.claim.opposite)
-
-    def holds_truth(self, found: Estimate) -> bool:
-        """Whether the interval holds what is really so."""
-        return found.low <= self.truth <= found.high
+    def estimates(
+        self, normal: Floats, paired: bool = True, confidence: float = LEVEL
+    ) -> Estimates:
+        """Estimate experiments from standard normal values; shape (experiments, 2, n)."""
+        contrast = self.claim.contrast
+        assert contrast is not None
+        return estimate_all(contrast, self.logarithms(normal), paired, confidence)
 
 
 def normals(experiments: int, n: int, seed: int, correlation: float = 0.0) -> Floats:
-    """Standard normal values (experiments, 2, n); the two of one repetition are correlated."""
-    found = np.random.default_rng([seed, n]).standard_normal((experiments, 2, n))
-    found[:, 1] = correlation * found[:, 0] + math.sqrt(1 - correlation**2) * found[:, 1]
-    return found
+    """Return standard normal values, correlated within a pair; shape (experiments, 2, n)."""
+    values = np.random.default_rng([seed, n]).standard_normal((experiments, 2, n))
+    values[:, 1] = correlation * values[:, 0] + math.sqrt(1 - correlation**2) * values[:, 1]
+    return values
 
 
-def shares(claim: Claim, tolerance: float, found: Iterable[Estimate]) -> dict[Verdict, float]:
-    """Percent of experiments that each verdict is given in."""
-    counts = Counter(judge(claim, Interval(one.low, one.high), tolerance).verdict for one in found)
+def percent(answers: Answers | Sequence[bool]) -> float:
+    """Return the percent of answers that are yes."""
+    return 100 * float(np.sum(answers)) / len(answers)
+
+
+def verdict_shares(world: World, tolerance: float, normal: Floats) -> dict[Verdict, float]:
+    """Return the percent of each verdict over experiments (experiments, 2, n)."""
+    intervals = world.estimates(normal).intervals()
+    counts = Counter(judge(world.claim, interval, tolerance).verdict for interval in intervals)
     return {verdict: 100 * count / counts.total() for verdict, count in counts.items()}
 
 
-def percent(answers: Sequence[bool]) -> float:
-    """Percent of the answers that are yes."""
-    return 100 * sum(answers) / len(answers)
-
-
 def coverage(world: World, normal: Floats, paired: bool) -> float:
-    """Percent of experiments (E, 2, n) whose interval holds the truth."""
-    return percent([world.holds_truth(world.estimated(one, paired)) for one in normal])
+    """Return the percent of experiments (experiments, 2, n) whose interval holds the truth."""
+    return percent(world.estimates(normal, paired).hold(math.log(world.truth)))
 
 
 def false_decisions(world: World, looks: Sequence[int], level: float, normal: Floats) -> float:
-    """Percent of experiments (E, 2, N) that exclude the bound at one of the looks, each of the error `level`.
+    """Return the percent of experiments that exclude the truth at one of the looks or more.
 
-    The truth of the world is the bound.
+    The truth of the world is the bound of the claim. `level`: the error of each look. `normal`:
+    shape (experiments, 2, N), of which a look at n pairs uses the first n.
     """
-
-    def is_wrong(one: Floats) -> bool:
-        seen = (world.estimated(one, n=n, confidence=1 - level) for n in looks)
-        return any(map(world.excludes_bound, seen))
-
-    return percent([is_wrong(one) for one in normal])
-
-
-def until_precise(world: World, tolerance: float, normal: Floats) -> list[Estimate]:
-    """The first estimate of each experiment (E, 2, N) with a half-width within the tolerance, or its last."""
-
-    def stopped(one: Floats) -> Estimate:
-        longest = one.shape[1]
-        for n in range(MIN_PRECISE, longest):
-            found = world.estimated(one, n=n)
-            if found.half_width <= math.log1p(tolerance):
-                return found
-        return world.estimated(one)
-
-    return [stopped(one) for one in normal]
+    wrong = np.zeros(len(normal), dtype=bool)
+    for n in looks:
+        estimates = world.estimates(normal[:, :, :n], confidence=1 - level)
+        wrong |= ~estimates.hold(math.log(world.truth))
+    return percent(wrong)
 
 
-def advised(world: World, found: Estimate, tolerance: float | None) -> int:
-    """How many pairs are advised after an estimate: for the direction, or for the size within `tolerance`."""
+def until_precise(world: World, tolerance: float, normal: Floats) -> Estimates:
+    """Return the first estimate of each experiment that is precise enough, or its last one.
+
+    `tolerance`: the half-width that is precise enough. `normal`: shape (experiments, 2, N).
+    """
+    stopped = world.estimates(normal)
+    # From the last look to the first, so that an earlier precise estimate replaces a later one.
+    for n in reversed(range(MIN_PRECISE, normal.shape[2])):
+        earlier = world.estimates(normal[:, :, :n])
+        is_precise = earlier.half_width <= math.log1p(tolerance)
+        stopped = Estimates(
+            centre=np.where(is_precise, earlier.centre, stopped.centre),
+            half_width=np.where(is_precise, earlier.half_width, stopped.half_width),
+            n=np.where(is_precise, earlier.n, stopped.n),
+        )
+    return stopped
+
+
+def advised(claim: Claim, spreads: Sequence[float], n: int, tolerance: float | None) -> int:
+    """Return how many pairs are advised after `n` pairs with these spreads.
+
+    For the direction of the claim, or for its size within `tolerance`.
+    """
     if tolerance is None:
-        more, _ = advice.more_for_direction(world.claim, found)
+        needed = runs_to_decide(claim, spreads, 1 - LEVEL)
     else:
-        more, _ = advice.more_for_size(world.claim, found, tolerance)
-    return MAX_RUNS if more is None else found.n + more
+        needed = runs_for_its_size(claim, tolerance, spreads, 1 - LEVEL)
+    if needed is None:
+        return MAX_RUNS
+    return max(needed, n + 1)
 
 
-def with_known_spread(world: World) -> Estimate:
-    """An estimate of the fewest pairs whose spread is seen to be just what it is, of any runs."""
-    any_estimate = world.estimated(normals(1, MIN_PAIRS, seed=1)[0])
-    return replace(any_estimate, spreads=(2 * world.sigma**2,))
-
-
-def is_decided(world: World, found: Estimate, tolerance: float | None) -> bool:
-    """Whether an estimate is on the claimed side of the bound, or has the claimed size within `tolerance`."""
-    interval = Interval(found.low, found.high)
+def are_decided(claim: Claim, estimates: Estimates, tolerance: float | None) -> list[bool]:
+    """Whether each estimate has the claimed direction, or the claimed size within `tolerance`."""
+    intervals = estimates.intervals()
     if tolerance is None:
-        return interval.is_within(world.claim.region)
-    return judge(world.claim, interval, tolerance).verdict == "reproduced"
+        return [interval.is_within(claim.region) for interval in intervals]
+    verdicts = [judge(claim, interval, tolerance).verdict for interval in intervals]
+    return [verdict == "reproduced" for verdict in verdicts]
+
+
+def after_pilots(world: World, tolerance: float | None, experiments: int, seed: int) -> list[bool]:
+    """Whether each experiment decides that has as many pairs as its own pilot advises."""
+    source = np.random.default_rng(seed)
+    runs = world.logarithms(normals(experiments, PILOT, seed))
+    decided = []
+    for spread in np.var(runs[:, 0] - runs[:, 1], axis=1, ddof=1):
+        n = advised(world.claim, [spread], PILOT, tolerance)
+        estimates = world.estimates(source.standard_normal((1, 2, n)))
+        decided.extend(are_decided(world.claim, estimates, tolerance))
+    return decided
 
 
 def report(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
-    """Lines of Markdown: all that docs/claims.md says of the rule's errors."""
-    yield f"# How often the rule says what: {claim.id}, {experiments:,} experiments a cell, seed {seed}"
+    """Yield lines of Markdown: docs/claims.md has the numbers on the rule's errors from them."""
+    cell = f"{experiments:,} experiments a cell"
+    yield f"# How often the rule says what: {claim.id}, {cell}, seed {seed}"
+    # The standard error of a share of one half, in percent.
     error = 50 / math.sqrt(experiments)
     yield f"\nPer cent of experiments; their standard error is at most {error:.1f}."
     yield "Runs are log-normal and, where nothing else is said, not correlated within a pair."
@@ -173,59 +230,62 @@ def report(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
 
 
 def _operating(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
-    """Every verdict by truth, spread and number of pairs."""
-    found = operating(claim, experiments, seed)
+    """Yield every verdict by truth, spread and number of pairs."""
     numbers = f"{', '.join(map(str, RUNS[:-1]))} and {RUNS[-1]} pairs"
+    cells = {tolerance: operating(claim, tolerance, experiments, seed) for tolerance in TOLERANCES}
     tightest = TOLERANCES[0]
     yield f"\n## Reproduced, within {_pct(tightest)} of {claim.published:g}; {numbers}\n"
-    yield from reproduced_table(found[tightest])
-    for tolerance, mine in found.items():
+    yield from reproduced_table(cells[tightest])
+    for tolerance in TOLERANCES:
         yield f"\n## Every verdict, within {_pct(tolerance)}; {numbers}\n"
         rows = []
-        for (truth, variation), given in mine.items():
-            cells = [" / ".join(f"{one.get(verdict, 0):.1f}" for one in given) for verdict in SHOWN]
-            rows.append([f"{truth:.4g}", _pct(variation), *cells])
-        yield from _table(["true ratio", "CV", *SHOWN], rows)
+        for (truth, variation), shares in cells[tolerance].items():
+            row = [f"{truth:.4g}", _pct(variation)]
+            for verdict in SHOWN:
+                row.append(" / ".join(f"{share.get(verdict, 0):.1f}" for share in shares))
+            rows.append(row)
+        yield from _table(["true ratio", "CV"] + list(SHOWN), rows)
 
 
-def operating(claim: Claim, experiments: int, seed: int) -> dict[float, Cells]:
-    """Tolerance -> its cells; all of them judge the same experiments."""
-    made = {n: normals(experiments, n, seed) for n in RUNS}
-    cells: dict[float, Cells] = {tolerance: {} for tolerance in TOLERANCES}
+def operating(claim: Claim, tolerance: float, experiments: int, seed: int) -> Cells:
+    """Return the percent of each verdict in every cell; all cells share their random values."""
+    samples = [normals(experiments, n, seed) for n in RUNS]
+    cells: Cells = {}
     for truth in TRUTHS:
         for variation in VARIATIONS:
             world = World(claim=claim, truth=truth, variation=variation)
-            found = [[world.estimated(one) for one in made[n]] for n in RUNS]
-            for tolerance, mine in cells.items():
-                mine[truth, variation] = [shares(claim, tolerance, of_n) for of_n in found]
+            shares = [verdict_shares(world, tolerance, normal) for normal in samples]
+            cells[truth, variation] = shares
     return cells
 
 
 def reproduced_table(cells: Cells) -> Iterator[str]:
-    """Lines of a table of how often a claim is reproduced; docs/claims.md has it."""
+    """Yield the lines of a table of how often a claim is reproduced; docs/claims.md has it."""
     rows = []
     for truth in TRUTHS:
-        given = [cells[truth, variation] for variation in VARIATIONS]
-        shown = [" / ".join(f"{one.get('reproduced', 0):.0f}" for one in of_n) for of_n in given]
-        rows.append([f"{truth:.4g}", *shown])
-    yield from _table(["true ratio", *(f"CV {_pct(variation)}" for variation in VARIATIONS)], rows)
+        row = [f"{truth:.4g}"]
+        for variation in VARIATIONS:
+            shares = cells[truth, variation]
+            row.append(" / ".join(f"{share.get('reproduced', 0):.0f}" for share in shares))
+        rows.append(row)
+    yield from _table(["true ratio"] + [f"CV {_pct(variation)}" for variation in VARIATIONS], rows)
 
 
 def _looks(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
     yield "\n## False decisions of the direction, at a true ratio of 1\n"
     world = World(claim=claim, truth=1.0, variation=USUAL_VARIATION)
-    made = normals(experiments, max(RUNS), seed)
+    normal = normals(experiments, max(RUNS), seed)
+    one, two, four = (5,), (5, 10), (5, 10, 15, 20)
     rows = []
-    for looks, is_planned in (
-        ((5,), True),
-        ((5, 10), True),
-        ((5, 10), False),
-        ((5, 10, 15, 20), False),
+    for looks, planned, level in (
+        (one, "planned", level_of_each(one)),
+        (two, "planned", level_of_each(two)),
+        (two, "not planned", 1 - LEVEL),
+        (four, "not planned", 1 - LEVEL),
     ):
-        level = level_of_each(looks) if is_planned else 1 - LEVEL
-        wrong = false_decisions(world, looks, level, made)
-        planned = "planned" if is_planned else "not planned"
-        rows.append([", ".join(map(str, looks)), planned, f"{100 * level:.3g} %", f"{wrong:.1f}"])
+        wrong_pct = false_decisions(world, looks, level, normal)
+        numbers = ", ".join(map(str, looks))
+        rows.append([numbers, planned, f"{100 * level:.3g} %", f"{wrong_pct:.1f}"])
     yield from _table(["looks after", "", "error of each", "false decisions"], rows)
 
 
@@ -234,65 +294,56 @@ def _precision(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
     rows = []
     for variation, tolerance in ((0.05, 0.1), (0.1, 0.1), (0.1, 0.25), (0.2, 0.25)):
         world = World(claim=claim, truth=1.2, variation=variation)
-        found = until_precise(world, tolerance, normals(experiments, 60, seed))
-        held = percent([world.holds_truth(one) for one in found])
-        off = math.expm1(sum(one.centre for one in found) / len(found) - math.log(world.truth))
-        pairs = sum(one.n for one in found) / len(found)
-        rows.append(
-            [_pct(variation), _pct(tolerance), f"{pairs:.1f}", f"{held:.1f}", f"{100 * off:+.1f}"]
-        )
-    yield from _table(
-        ["CV", "half-width", "pairs on average", "hold the truth", "estimate off by, %"], rows
-    )
+        stopped = until_precise(world, tolerance, normals(experiments, MAX_PAIRS, seed))
+        pairs = stopped.n.mean()
+        truth = math.log(world.truth)
+        held_pct = percent(stopped.hold(truth))
+        off_pct = 100 * math.expm1(stopped.centre.mean() - truth)
+        numbers = [f"{pairs:.1f}", f"{held_pct:.1f}", f"{off_pct:+.1f}"]
+        rows.append([_pct(variation), _pct(tolerance)] + numbers)
+    head = ["CV", "half-width", "pairs on average", "hold the truth", "estimate off by, %"]
+    yield from _table(head, rows)
 
 
 def _coverage(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
-    yield "\n## Intervals that hold the truth, of 5 pairs\n"
+    yield f"\n## Intervals that hold the truth, of {PILOT} pairs\n"
     world = World(claim=claim, truth=1.2, variation=USUAL_VARIATION)
     rows = []
     for correlation in CORRELATIONS:
-        made = normals(experiments, 5, seed, correlation)
-        held = [coverage(world, made, paired) for paired in (True, False)]
-        rows.append([f"{correlation:g}", *(f"{share:.1f}" for share in held)])
+        normal = normals(experiments, PILOT, seed, correlation)
+        pairs_pct = coverage(world, normal, paired=True)
+        welch_pct = coverage(world, normal, paired=False)
+        rows.append([f"{correlation:g}", f"{pairs_pct:.1f}", f"{welch_pct:.1f}"])
     yield from _table(["correlation within a pair", "pairs", "Welch"], rows)
 
 
 def _advice(claim: Claim, experiments: int, seed: int) -> Iterator[str]:
-    """Of experiments with the advised number of pairs, how many decide; the claim is exactly true."""
+    """Yield how many experiments with the advised pairs decide; the claim is exactly true."""
     yield "\n## Decided with the advised number of pairs, if the claim is exactly true\n"
     rows = []
     assert claim.published is not None
     for variation, tolerance in ((0.1, None), (0.2, None), (0.05, 0.1), (0.1, 0.1), (0.2, 0.25)):
         world = World(claim=claim, truth=claim.published, variation=variation)
-        n = advised(world, with_known_spread(world), tolerance)
-        exact = [
-            is_decided(world, world.estimated(one), tolerance)
-            for one in normals(experiments, n, seed)
-        ]
-        seen = list(after_pilots(world, tolerance, experiments, seed))
-        what = "direction" if tolerance is None else f"size within {_pct(tolerance)}"
-        rows.append(
-            [what, _pct(variation), str(n), f"{percent(exact):.1f}", f"{percent(seen):.1f}"]
-        )
-    yield from _table(["what", "CV", "pairs", "spread known", "spread seen in 5 pairs"], rows)
-
-
-def after_pilots(
-    world: World, tolerance: float | None, experiments: int, seed: int
-) -> Iterator[bool]:
-    """Whether each new experiment decides, of as many pairs as the five of its own pilot advise."""
-    source = np.random.default_rng(seed)
-    for pilot in normals(experiments, 5, seed):
-        n = advised(world, world.estimated(pilot), tolerance)
-        yield is_decided(world, world.estimated(source.standard_normal((2, n))), tolerance)
+        # The variance of a difference of two independent logarithms.
+        n = advised(claim, [2 * world.sigma**2], MIN_PAIRS, tolerance)
+        estimates = world.estimates(normals(experiments, n, seed))
+        known_pct = percent(are_decided(claim, estimates, tolerance))
+        seen_pct = percent(after_pilots(world, tolerance, experiments, seed))
+        what = "direction"
+        if tolerance is not None:
+            what = f"size within {_pct(tolerance)}"
+        rows.append([what, _pct(variation), str(n), f"{known_pct:.1f}", f"{seen_pct:.1f}"])
+    yield from _table(
+        ["what", "CV", "pairs", "spread known", f"spread seen in {PILOT} pairs"], rows
+    )
 
 
 def _pct(share: float) -> str:
     return f"{100 * share:g} %"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Lines of a table in Markdown."""
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:

@@ -19,14 +19,15 @@ from evenground.analysis.statistics import (
     half_width,
 )
 from evenground.claims import advice
-from evenground.claims.cast import Cast, make_cast
+from evenground.claims.cast import make_cast
 from evenground.claims.causes import idle_time_matters, idle_time_unknown
 from evenground.claims.code import line_count, line_ratio
-from evenground.claims.estimators import Contrast, estimate
+from evenground.claims.estimators import Contrast, estimate_contrast
 from evenground.claims.evidence import Evidence, Material, Reading
 from evenground.claims.inference import Interval, percent
 from evenground.claims.judge import (
     AGAINST,
+    NOT_JUDGED,
     TOO_FEW,
     UNTESTABLE,
     Judgement,
@@ -42,38 +43,39 @@ from evenground.claims.words import effect, with_interval
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim under an instrument: the verdict, and all that it rests on.
+    """A claim under an instrument: the verdict, and everything that it rests on."""
 
-    `tolerance`: by what share a size may be off on this machine. `found`: None where nothing was estimated.
-    `effect`: the estimate in words with its base. `more_runs`: how many would decide.
-    """
-
-    of: Evidence
+    evidence: Evidence
     verdict: Verdict
     reason: str
+    # What makes it a demonstration; empty if it is none.
     demonstration: str
+    # Share by which a size may be off on this machine.
     tolerance: float
-    found: Estimate | None = None
+    # None if nothing was estimated.
+    estimate: Estimate | None = None
+    # The estimate as a sentence, with its base.
     effect: str = ""
+    # How many more runs would decide; None if no number can be given.
     more_runs: int | None = None
 
     @property
     def kind(self) -> Kind:
         """What it is; the thesis's instrument sees the same runs, and is no second experiment."""
-        if self.of.instrument == "as-published":
+        if self.evidence.instrument == "as-published":
             return "instrument"
-        return "demonstration" if self.demonstration else "verdict"
+        if self.demonstration:
+            return "demonstration"
+        return "verdict"
 
     @property
-    def words(self) -> str:
-        """The verdict as it is shown: what is none says so."""
-        if self.verdict in (TOO_FEW, UNTESTABLE):
+    def label(self) -> str:
+        """The verdict as it is shown; demonstrations and the instrument's are marked."""
+        if self.verdict in NOT_JUDGED or self.kind == "verdict":
             return self.verdict
         if self.kind == "instrument":
             return f"the instrument shows: {self.verdict}"
-        if self.kind == "demonstration":
-            return f"would read: {self.verdict}"
-        return self.verdict
+        return f"would read: {self.verdict}"
 
 
 @dataclass(frozen=True)
@@ -82,248 +84,262 @@ class Context:
 
     material: Material
     look: Look
+    # Whether the runs were made on the claims' class of machine.
     own_machine: bool
-
-    @property
-    def cast(self) -> Cast:
-        """Who plays the roles."""
-        return self.material.cast
 
 
 def judge_all(index: Index, measured: Measured, claims: Claims) -> list[Judged]:
-    """Every claim under each of its instruments, in their order; `measured` is of the same index.
+    """Judge every claim under each of its instruments, in their order.
 
-    Raises EvengroundError for an unknown stand-in, and for looks that contradict the plan.
+    `measured` belongs to the same index. Raises EvengroundError for an unknown stand-in, and for a
+    look that was not planned.
     """
-    material = Material(index, measured, make_cast(index, claims))
-    own_machine = claims.machine.is_class(index.machine.class_name)
-    context = Context(material, look_of(index), own_machine)
-    return [
-        judge_one(claim, context, instrument)
-        for claim in claims.claims
-        for instrument in claim.instruments
-    ]
+    context = Context(
+        material=Material(index, measured, make_cast(index, claims)),
+        look=look_of(index),
+        own_machine=claims.machine.is_class(index.machine.class_name),
+    )
+    judged = []
+    for claim in claims.claims:
+        for instrument in claim.instruments:
+            judged.append(judge_one(claim, context, instrument))
+    return judged
 
 
 def judge_one(claim: Claim, context: Context, instrument: Instrument) -> Judged:
-    """One claim under one instrument."""
+    """Judge one claim under one instrument."""
     evidence = context.material.evidence(claim, instrument)
-    given = claim.arguments
+    demonstration = ""
+    if claim.arguments:
+        cast = context.material.cast
+        demonstration = cast.demonstration(claim.arguments, evidence.computed_on)
     judged = Judged(
-        of=evidence,
+        evidence=evidence,
         verdict=UNTESTABLE,
-        reason=_told(evidence.lacks, evidence),
-        demonstration=context.cast.demonstration(given, evidence.computed_on) if given else "",
+        reason=evidence.missing,
+        demonstration=demonstration,
         tolerance=claim.tolerance_on(context.own_machine),
     )
-    if evidence.lacks:
+    if evidence.missing:
         return judged
     if evidence.counted:
         return _by_lines(judged)
-    if too_few := _too_few(evidence):
-        more, why = too_few
-        found = _without_ends(estimated(evidence, "value", context.look.confidence))
-        reason = _told(why, evidence)
-        return replace(judged, verdict=TOO_FEW, reason=reason, more_runs=more, found=found)
-    return _by_runs(judged, context)
+    estimate = estimated(evidence, "value", context.look.confidence)
+    paired = evidence.blocks is not None and claim.is_ratio
+    minimum = MIN_PAIRS if paired else MIN_RUNS
+    if evidence.n < minimum:
+        more, why = advice.more_for_few(evidence.n, paired)
+        # Of so few runs an interval would be taken for one that decides.
+        nan = math.nan
+        estimate = replace(estimate, low=nan, high=nan, df=nan, se=nan, spreads=())
+        return _decided(replace(judged, estimate=estimate), TOO_FEW, why, more)
+    return _by_runs(judged, estimate, context)
+
+
+def _decided(judged: Judged, verdict: Verdict, reason: str, more: int | None = None) -> Judged:
+    """Add a verdict and its reason, with what a reader has to know of the values."""
+    evidence = judged.evidence
+    reasons = [reason]
+    reasons.extend(evidence.remarks)
+    if evidence.dropped:
+        reasons.append(f"left out: {told(evidence.dropped)}")
+    return replace(judged, verdict=verdict, reason="; ".join(reasons), more_runs=more)
 
 
 def _by_lines(judged: Judged) -> Judged:
-    """Lines are counted: the interval is the value itself, and nothing is left to chance."""
-    evidence = judged.of
-    above, below = (line_count(trainer, evidence.instrument) for trainer in evidence.counted)
-    found = line_ratio(above, below)
-    decided = judge(evidence.claim, Interval(found.low, found.high), judged.tolerance)
-    return replace(judged, verdict=decided.verdict, reason=decided.reason, found=found)
+    """Judge counted lines of code: the interval is the value itself, nothing is left to chance."""
+    evidence = judged.evidence
+    above, below = evidence.counted
+    instrument = evidence.instrument
+    estimate = line_ratio(line_count(above, instrument), line_count(below, instrument))
+    judgement = judge(evidence.claim, _interval(estimate), judged.tolerance)
+    return _decided(replace(judged, estimate=estimate), judgement.verdict, judgement.reason)
 
 
-def _too_few(evidence: Evidence) -> tuple[int, str] | None:
-    """How many runs are lacking to judge anything, and why; None where there are enough."""
-    paired = evidence.blocks is not None and _is_comparison(evidence)
-    if evidence.n >= (MIN_PAIRS if paired else MIN_RUNS):
-        return None
-    return advice.more_for_few(evidence.n, paired)
-
-
-def _without_ends(found: Estimate) -> Estimate:
-    """The estimate alone: of so few runs an interval would be taken for one that decides."""
-    nan = math.nan
-    return replace(found, low=nan, high=nan, df=nan, se=nan, spreads=())
-
-
-def _is_comparison(evidence: Evidence) -> bool:
-    """Whether two roles are compared, rather than one looked at by itself."""
-    return evidence.claim.arguments is not None and evidence.claim.arguments.over is not None
-
-
-def _by_runs(judged: Judged, context: Context) -> Judged:
-    evidence, claim = judged.of, judged.of.claim
-    found = estimated(evidence, "value", context.look.confidence)
-    if found.reason:
-        return _without_interval(judged, found)
-    judged = replace(
-        judged, found=found, effect=effect(claim, evidence.instrument, found, context.cast)
-    )
-    if why := _unreachable(evidence):
-        return replace(judged, verdict=UNTESTABLE, reason=_told(why, evidence))
+def _by_runs(judged: Judged, estimate: Estimate, context: Context) -> Judged:
+    """Judge an estimate of enough runs."""
+    evidence = judged.evidence
+    claim = evidence.claim
+    judged = replace(judged, estimate=estimate)
+    if estimate.reason:
+        return _without_interval(judged, estimate)
+    text = effect(claim, evidence.instrument, estimate, context.material.cast)
+    judged = replace(judged, effect=text)
+    unreachable = _unreachable(evidence)
+    if unreachable:
+        return _decided(judged, UNTESTABLE, unreachable)
     if context.look.by_precision:
-        allowed = _allowed_half_width(claim, found, judged.tolerance)
-        if found.half_width > allowed or found.n < MIN_PRECISE:
-            more, words = advice.more_for_precision(found, allowed, MIN_PRECISE)
-            why = f"{_not_precise(found, allowed)}; {words}"
-            return replace(
-                judged, verdict="inconclusive", reason=_told(why, evidence), more_runs=more
-            )
-    decided = read(evidence, "value", context.look.confidence, judged.tolerance)
-    decided = _by_cause(decided, judged, context.look.confidence)
-    more, words = _advice(decided.verdict, claim, found, judged.tolerance)
-    size = other_size(found.value, claim.published) if claim.has_margin else ""
-    reason = _told("; ".join(filter(None, [decided.reason, size, words])), evidence)
-    return replace(judged, verdict=decided.verdict, reason=reason, more_runs=more)
+        allowed = _allowed_half_width(claim, estimate, judged.tolerance)
+        if estimate.half_width > allowed or estimate.n < MIN_PRECISE:
+            more, why = advice.more_for_precision(estimate, allowed, MIN_PRECISE)
+            reason = f"{_not_precise(estimate, allowed)}; {why}"
+            return _decided(judged, "inconclusive", reason, more)
+    judgement = _by_cause(judged, estimate)
+    reasons = [judgement.reason]
+    if claim.has_margin:
+        reasons.append(other_size(estimate.value, claim.published))
+    more, how_many = _advice(judgement.verdict, claim, estimate, judged.tolerance)
+    reasons.append(how_many)
+    return _decided(judged, judgement.verdict, "; ".join(filter(None, reasons)), more)
 
 
-def _without_interval(judged: Judged, found: Estimate) -> Judged:
-    """Of runs whose values give no interval, however many they are."""
-    verdict: Verdict = "inconclusive" if found.reason == NO_SPREAD else UNTESTABLE
-    given = judged.of.claim.arguments
-    assert given is not None
-    what = given.taken(judged.of.instrument) + (f" of {given.resource}" if given.resource else "")
-    why = f"{found.reason}: {what}" if found.reason == NOT_POSITIVE else found.reason
-    return replace(judged, verdict=verdict, reason=_told(why, judged.of), found=found)
+def _without_interval(judged: Judged, estimate: Estimate) -> Judged:
+    """Judge runs whose values give no interval, however many they are."""
+    if estimate.reason == NO_SPREAD:
+        return _decided(judged, "inconclusive", estimate.reason)
+    reason = estimate.reason
+    arguments = judged.evidence.claim.arguments
+    assert arguments is not None
+    if reason == NOT_POSITIVE:
+        reason += f": {arguments.measure_under(judged.evidence.instrument)}"
+        if arguments.resource:
+            reason += f" of {arguments.resource}"
+    return _decided(judged, UNTESTABLE, reason)
 
 
 def estimated(
-    evidence: Evidence, reading: Reading, confidence: float, only: str | None = None
+    evidence: Evidence, reading: Reading, confidence: float, dataset: str | None = None
 ) -> Estimate:
-    """The estimate of a claim; of one of its datasets where `only` names it."""
-    given = evidence.claim.contrast
-    assert given is not None
-    if only is not None:
-        given = Contrast({group: 1.0 for group in given.weights if group[1] == only}, given.log)
-    groups = {group: evidence.sampled(reading, group) for group in given.weights}
-    return estimate(given, groups, evidence.blocks, confidence)
+    """Return the estimate of a claim, or that of one of its datasets by itself."""
+    contrast = evidence.claim.contrast
+    assert contrast is not None
+    if dataset is not None:
+        weights = {group: 1.0 for group in contrast.weights if group[1] == dataset}
+        contrast = Contrast(weights=weights, log=contrast.log)
+    groups = {group: evidence.sampled(reading, group) for group in contrast.weights}
+    return estimate_contrast(contrast, groups, evidence.blocks, confidence)
 
 
-def read(evidence: Evidence, reading: Reading, confidence: float, tolerance: float) -> Judgement:
-    """The verdict on a claim by one reading of its runs.
+def judge_reading(
+    evidence: Evidence, reading: Reading, confidence: float, tolerance: float
+) -> Judgement:
+    """Return the verdict on a claim by one reading of its runs.
 
-    A level over several datasets is claimed of each: it must hold on each, by an interval of its own
-    (R. L. Berger, Technometrics 24, 1982: no correction is needed for that), and is contradicted where it is
-    on one, then at a level shared among them (Bonferroni).
+    A level over several datasets is claimed of each: it must hold on each, by an interval of its
+    own (R. L. Berger, Technometrics 24, 1982: that needs no correction), and is contradicted if it
+    is on one of them, at a level shared among them (Bonferroni).
     """
     claim = evidence.claim
-    found = estimated(evidence, reading, confidence)
-    whole = judge(claim, Interval(found.low, found.high), tolerance)
+    estimate = estimated(evidence, reading, confidence)
+    overall = judge(claim, _interval(estimate), tolerance)
     datasets = claim.arguments.datasets if claim.arguments else ()
-    if claim.estimator != "level" or len(datasets) < 2 or whole.verdict in AGAINST:
-        return whole
+    if claim.is_ratio or len(datasets) < 2 or overall.verdict in AGAINST:
+        return overall
     shared = 1 - (1 - confidence) / len(datasets)
     for dataset in datasets:
-        own = estimated(evidence, reading, shared, only=dataset)
-        alone = judge(claim, Interval(own.low, own.high), tolerance)
-        if alone.verdict in AGAINST:
-            return Judgement(alone.verdict, f"{dataset} alone: {alone.reason}")
+        alone = estimated(evidence, reading, shared, dataset)
+        judgement = judge(claim, _interval(alone), tolerance)
+        if judgement.verdict in AGAINST:
+            return replace(judgement, reason=f"{dataset} alone: {judgement.reason}")
     for dataset in datasets:
-        own = estimated(evidence, reading, confidence, only=dataset)
-        if not Interval(own.low, own.high).is_within(claim.region):
+        alone = estimated(evidence, reading, confidence, dataset)
+        if not _interval(alone).is_within(claim.region):
             return Judgement("inconclusive", f"{dataset} alone: the interval contains the bound")
-    return whole
+    return overall
 
 
-def _by_cause(decided: Judgement, judged: Judged, confidence: float) -> Judgement:
-    """The verdict, unless idle time makes the difference: then neither of the two."""
-    evidence, found = judged.of, judged.found
-    assert found is not None
-    if unknown := idle_time_unknown(evidence):
-        why = f"idle time of {unknown} of {len(evidence.runs)} runs is not known, nor whether it decides"
-        return Judgement(decided.verdict, f"{decided.reason}; {why}")
+def _by_cause(judged: Judged, estimate: Estimate) -> Judgement:
+    """Return the verdict of the values as measured, unless idle time decides it."""
+    evidence = judged.evidence
+    confidence = estimate.level
+    judgement = judge_reading(evidence, "value", confidence, judged.tolerance)
+    unknown = idle_time_unknown(evidence)
     without = estimated(evidence, "without_idle", confidence)
-    if without.reason:
-        return Judgement(decided.verdict, f"{decided.reason}; without idle time: {without.reason}")
-    if not idle_time_matters(evidence, found, without):
-        return decided
-    other = read(evidence, "without_idle", confidence, judged.tolerance)
-    shown = with_interval(without.value, without.low, without.high)
-    if other.verdict == decided.verdict:
-        return Judgement(decided.verdict, f"{decided.reason}; the same without idle time, {shown}")
-    why = f"with idle time '{decided.verdict}', without it '{other.verdict}', {shown} (idle_windows.md)"
-    return Judgement("depends on a known cause", why)
+    if unknown:
+        why = (
+            f"idle time of {unknown} of {len(evidence.runs)} runs is not known, nor whether it "
+            "decides"
+        )
+    elif without.reason:
+        why = f"without idle time: {without.reason}"
+    elif not idle_time_matters(evidence, estimate, without):
+        return judgement
+    else:
+        other = judge_reading(evidence, "without_idle", confidence, judged.tolerance)
+        interval = with_interval(without.value, without.low, without.high)
+        if other.verdict != judgement.verdict:
+            why = (
+                f"with idle time '{judgement.verdict}', without it '{other.verdict}', {interval} "
+                "(idle_windows.md)"
+            )
+            return Judgement("depends on a known cause", why)
+        why = f"the same without idle time, {interval}"
+    return replace(judgement, reason=f"{judgement.reason}; {why}")
 
 
 def _unreachable(evidence: Evidence) -> str:
-    """Why the measure could not come to lie on both sides of the bound here; empty where it could."""
-    if evidence.claim.estimator != "level":
+    """Return why a level could not lie on both sides of the bound here; empty if it could."""
+    claim = evidence.claim
+    if claim.is_ratio:
         return ""
     runs = evidence.runs
-    attainable = Interval(min(one.low for one in runs), max(one.high for one in runs))
-    region = evidence.claim.region
-    if not (attainable.is_within(region) or attainable.is_outside(region)):
+    attainable = Interval(min(run.low for run in runs), max(run.high for run in runs))
+    if not (attainable.is_within(claim.region) or attainable.is_outside(claim.region)):
         return ""
-    unit = "" if evidence.claim.unit == "1" else f" {evidence.claim.unit}"
     return (
-        f"{_why_unreachable(evidence)}: whatever they did, it lies between {attainable.low:.4g} and "
-        f"{attainable.high:.4g}{unit} here, and the bound is {evidence.claim.bound:g}"
+        f"{_why_unreachable(evidence)}: whatever they did, it lies between {attainable.low:.4g} "
+        f"and {attainable.high:.4g}{claim.unit_suffix} here, and the bound is {claim.bound:g}"
     )
 
 
 def _why_unreachable(evidence: Evidence) -> str:
-    """What kept a measure on one side of its bound."""
-    given = evidence.claim.arguments
-    if given is None or given.resource != "cpu":
+    """Return what kept a measure on one side of its bound."""
+    arguments = evidence.claim.arguments
+    if arguments is None or arguments.resource != "cpu":
         return "the runs could not reach the other side of the bound"
     if evidence.instrument == "corrected":
         return "the runs were allowed so little of the machine's CPU time"
-    up_s = min(one.up_s for one in evidence.runs)
+    up_s = min(run.up_s for run in evidence.runs)
     return f"the machine had been up for {up_s:,.0f} s, and the figure is a mean since then"
 
 
-def _allowed_half_width(claim: Claim, found: Estimate, tolerance: float) -> float:
-    """The half-width at which precision is enough, on the scale of the test.
+def _allowed_half_width(claim: Claim, estimate: Estimate, tolerance: float) -> float:
+    """Return the half-width at which precision is enough, on the scale of the test.
 
-    It is that of the tolerance, of a level as a share of it; within a margin it must be less than that, too.
+    It is that of the tolerance, of a level as a share of it.
     """
-    if not found.log:
-        return tolerance * max(abs(found.value), claim.bound)
+    if not estimate.log:
+        return tolerance * max(abs(estimate.value), claim.bound)
+    # A wider interval than the margin could never lie within it.
     if claim.direction == "alike":
         return min(math.log1p(tolerance), math.log(claim.bound))
     return math.log1p(tolerance)
 
 
-def _not_precise(found: Estimate, allowed: float) -> str:
-    """That verdicts by precision have to wait, and for what."""
-    if found.log:
-        now, then = (percent(math.expm1(half)) for half in (found.half_width, allowed))
-    else:
-        now, then = (f"{half:.2g}" for half in (found.half_width, allowed))
+def _not_precise(estimate: Estimate, allowed: float) -> str:
+    """Return the reason of a verdict that waits for precision."""
+    width, allowed_width = f"{estimate.half_width:.2g}", f"{allowed:.2g}"
+    if estimate.log:
+        width = percent(math.expm1(estimate.half_width))
+        allowed_width = percent(math.expm1(allowed))
     return (
-        f"not precise enough yet: a half-width of {now} with {found.n} repetitions, where it takes {then} "
-        f"or less with {MIN_PRECISE} or more"
+        f"not precise enough yet: a half-width of {width} with {estimate.n} repetitions, where it "
+        f"takes {allowed_width} or less with {MIN_PRECISE} or more"
     )
 
 
-def _advice(
-    verdict: Verdict, claim: Claim, found: Estimate, tolerance: float
-) -> tuple[int | None, str]:
-    """How many more runs would decide what is open, and in words."""
+def _interval(estimate: Estimate) -> Interval:
+    return Interval(estimate.low, estimate.high)
+
+
+def _advice(verdict: Verdict, claim: Claim, estimate: Estimate, tolerance: float) -> advice.Advice:
+    """Return how many more runs would decide what is open, and the same as text."""
     if verdict == "inconclusive":
-        return advice.more_for_direction(claim, found)
+        return advice.more_for_direction(claim, estimate)
     if verdict == "direction reproduced, size open":
-        return advice.more_for_size(claim, found, tolerance)
+        return advice.more_for_size(claim, estimate, tolerance)
     return None, ""
 
 
-def _told(reason: str, evidence: Evidence) -> str:
-    """The reason, and what has to be said of the values behind the estimate and of those left out."""
-    left_out = f"left out: {told(evidence.dropped)}" if evidence.dropped else ""
-    return "; ".join(filter(None, [reason, *evidence.remarks, left_out]))
+def in_prediction(estimate: Estimate, published: float, runs: int) -> bool:
+    """Whether a second experiment like this one would be expected to give `published`.
 
-
-def in_prediction(found: Estimate, published: float, runs: int) -> bool:
-    """Whether a second experiment like this one, of so many runs, would be expected to give `published`.
-
-    The published spread is not known and is taken to be ours. Only a "no" says something: at a wide spread
-    the interval holds nearly everything. Source: J. R. Spence, D. J. Stanley, doi 10.1177/25152459231217932.
+    `runs`: how many runs that experiment has. The published spread is unknown and taken to be ours.
+    Only "no" is informative: with a wide spread the interval holds nearly everything. Source:
+    J. R. Spence, D. J. Stanley, doi 10.1177/25152459231217932.
     """
-    scaled = math.log(published) if found.log else published
-    se = math.sqrt(found.se**2 + math.fsum(found.spreads) / runs)
-    return abs(found.centre - scaled) <= half_width(found.df, se, found.level)
+    scaled = published
+    if estimate.log:
+        scaled = math.log(published)
+    se = math.sqrt(estimate.se**2 + math.fsum(estimate.spreads) / runs)
+    return abs(estimate.centre - scaled) <= half_width(estimate.df, se, estimate.level)
