@@ -114,9 +114,11 @@ def claims() -> Claims:
 def verdicts(
     index: Path, stand_ins: Mapping[str, str] | None = None
 ) -> dict[tuple[str, str], Judged]:
-    """Claim and instrument -> what became of it."""
+    """Claim and instrument -> its verdict; `stand_ins` replaces those of the index."""
     read = read_index(index)
-    judged = judge_all(read, measure(read), claims(), stand_ins)
+    if stand_ins is not None:
+        read = replace(read, report=replace(read.report, stand_ins=stand_ins))
+    judged = judge_all(read, measure(read), claims())
     return {(one.evidence.claim.id, one.evidence.instrument): one for one in judged}
 
 

@@ -8,18 +8,18 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.special import stdtrit
 
 from evenground.analysis.planning import level_of_each
-from evenground.analysis.statistics import Estimate
+from evenground.analysis.statistics import LEVEL, Estimate
 from evenground.claims import advice, simulation
-from evenground.claims.estimators import Sampled, estimate
+from evenground.claims.estimators import Sampled, estimate_contrast
 from evenground.claims.evidence import Evidence, Used
 from evenground.claims.inference import Interval
 from evenground.claims.judge import judge
@@ -41,7 +41,7 @@ def claim(name: str) -> Claim:
 
 
 def t1(truth: float, variation: float) -> World:
-    """T1, published as 1.3421 and claimed to be above 1, where the ratio is really `truth`."""
+    """T1, published as 1.3421 and claimed to be above 1, if the true ratio is `truth`."""
     return World(claim=claim("T1"), truth=truth, variation=variation)
 
 
@@ -50,8 +50,7 @@ def reproduced_pct(
 ) -> float:
     """Percent of experiments of `n` pairs that reproduce T1 within a tenth."""
     made = normals(experiments, n, SEED, correlation)
-    world = t1(truth, variation)
-    return simulation.shares(world.claim, OWN, map(world.estimated, made)).get("reproduced", 0.0)
+    return simulation.verdict_shares(t1(truth, variation), OWN, made).get("reproduced", 0.0)
 
 
 # Single verdicts
@@ -133,7 +132,7 @@ def test_two_runs_decide_nothing_however_alike_they_are() -> None:
 
 
 def test_the_interval_of_equal_runs_is_that_of_the_scale_and_no_point() -> None:
-    found = judged_percents([20] * 4, [19] * 4, resolution=1).found
+    found = judged_percents([20] * 4, [19] * 4, resolution=1).estimate
     assert found is not None
     # A whole percent has a variance of 1 / 12, which four runs that read the same do not make smaller.
     half = stdtrit(math.inf, 0.975) * math.sqrt((1 / 20**2 + 1 / 19**2) / 12)
@@ -175,61 +174,83 @@ def test_a_true_size_is_reproduced_ever_more_often_with_more_runs() -> None:
     assert reproduced_pct(1.3421, 0.02, n=5, experiments=1000) >= 99
 
 
-@pytest.mark.slow
+def band(share_pct: float, experiments: int) -> float:
+    """Four standard errors, in percent, of a simulated share of experiments."""
+    share = share_pct / 100
+    return 400 * math.sqrt(share * (1 - share) / experiments)
+
+
 @pytest.mark.parametrize("n", simulation.RUNS)
 @pytest.mark.parametrize("variation", simulation.VARIATIONS)
 @pytest.mark.parametrize("truth", [1.2, 1.6])
 def test_another_size_is_hardly_ever_reproduced(truth: float, variation: float, n: int) -> None:
-    experiments = 2000
-    error = 100 * math.sqrt(0.025 * 0.975 / experiments)
-    assert reproduced_pct(truth, variation, n, experiments) <= 2.5 + 2 * error
+    experiments = 1000
+    assert reproduced_pct(truth, variation, n, experiments) <= 2.5 + band(2.5, experiments)
 
 
-@pytest.mark.slow
 def test_the_very_size_is_reproduced_by_ten_pairs_of_five_percent() -> None:
-    # Of runs that are not correlated within a pair it is 93 %; a little correlation is enough.
-    assert reproduced_pct(1.3421, 0.05, n=10, experiments=10_000, correlation=0.1) >= 95
-    assert reproduced_pct(1.3421, 0.05, n=10, experiments=10_000) == pytest.approx(93.1, abs=0.8)
+    # Of runs that are not correlated within a pair it is 93.1 %; a little correlation is enough.
+    experiments = 10_000
+    alone = reproduced_pct(1.3421, 0.05, 10, experiments)
+    assert alone == pytest.approx(93.1, abs=band(93.1, experiments))
+    assert reproduced_pct(1.3421, 0.05, 10, experiments, correlation=0.1) >= 95
 
 
 # What the intervals hold
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("paired", [True, False])
+def test_simulated_experiments_are_estimated_like_recorded_ones(paired: bool) -> None:
+    world, normal = t1(1.2, 0.1), normals(3, 5, SEED)
+    at_once = world.estimates(normal, paired)
+    contrast = world.claim.contrast
+    assert contrast is not None
+    for number, runs in enumerate(np.exp(world.sigma * normal)):
+        above, below = 1.2 * runs[0], runs[1]
+        sides = [Sampled(values=dict(enumerate(side.tolist(), 1))) for side in (above, below)]
+        groups = dict(zip(contrast.weights, sides, strict=True))
+        alone = estimate_contrast(contrast, groups, range(1, 6) if paired else None, LEVEL)
+        interval = at_once.intervals()[number]
+        assert (interval.low, interval.high) == pytest.approx((alone.low, alone.high), rel=1e-9)
+
+
 @pytest.mark.parametrize("correlation", simulation.CORRELATIONS)
 def test_intervals_of_pairs_hold_the_truth_at_any_correlation(correlation: float) -> None:
-    made = normals(10_000, 5, SEED, correlation)
-    assert 94 <= simulation.coverage(t1(1.2, 0.1), made, paired=True) <= 96
+    experiments = 20_000
+    made = normals(experiments, 5, SEED, correlation)
+    held = simulation.coverage(t1(1.2, 0.1), made, paired=True)
+    assert held == pytest.approx(95, abs=band(95, experiments))
 
 
-@pytest.mark.slow
 def test_intervals_of_runs_apart_are_too_short_where_pairs_differ_against_each_other() -> None:
     world = t1(1.2, 0.1)
-    opposed, alike = (normals(5_000, 5, SEED, correlation) for correlation in (-0.5, 0.9))
+    opposed, alike = (normals(20_000, 5, SEED, correlation) for correlation in (-0.5, 0.9))
     assert simulation.coverage(world, opposed, paired=False) < 92
     assert simulation.coverage(world, alike, paired=False) > 99
 
 
-@pytest.mark.slow
 def test_planned_looks_keep_the_error_that_others_do_not() -> None:
-    world, made = t1(1.0, 0.1), normals(20_000, 10, SEED)
-    assert simulation.false_decisions(world, (5, 10), level_of_each((5, 10)), made) <= 5.5
+    experiments = 20_000
+    world, made = t1(1.0, 0.1), normals(experiments, 10, SEED)
+    planned = simulation.false_decisions(world, (5, 10), level_of_each((5, 10)), made)
+    # The level is that of normal statistics; with so few pairs it costs a little more than 5 %.
+    assert 5 - band(5, experiments) <= planned <= 5.2 + band(5, experiments)
     assert simulation.false_decisions(world, (5, 10), 0.05, made) > 8
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("variation", "tolerance", "least"), [(0.05, OWN, 94), (0.1, OWN, 91), (0.2, 0.25, 91)]
+    ("variation", "tolerance", "least"), [(0.05, OWN, 94), (0.1, OWN, 93), (0.2, 0.25, 93)]
 )
 def test_stopping_by_precision_favours_no_size_and_costs_little_coverage(
     variation: float, tolerance: float, least: float
 ) -> None:
     world = t1(1.2, variation)
-    found = simulation.until_precise(world, tolerance, normals(4000, 60, SEED))
-    assert all(one.half_width <= math.log1p(tolerance) for one in found)
-    assert least <= percent([world.holds_truth(one) for one in found]) <= 96
-    middle = math.exp(math.fsum(one.centre for one in found) / len(found))
-    assert middle == pytest.approx(world.truth, rel=0.005)
+    stopped = simulation.until_precise(world, tolerance, normals(4000, 60, SEED))
+    assert (stopped.half_width <= math.log1p(tolerance)).all()
+    assert least <= percent(stopped.hold(math.log(world.truth))) <= 96.5
+    # Of the mean over experiments of the logarithm, which has a standard error as well.
+    error = 4 * stopped.centre.std() / math.sqrt(len(stopped.centre))
+    assert stopped.centre.mean() == pytest.approx(math.log(world.truth), abs=error)
 
 
 # How many runs are advised
@@ -237,7 +258,7 @@ def test_stopping_by_precision_favours_no_size_and_costs_little_coverage(
 
 def test_the_advice_is_at_least_one_more_run() -> None:
     source = random.Random(SEED)
-    for _ in range(300):
+    for _ in range(100):
         given, n_a, n_b = claim("T1"), source.randint(2, 9), source.randint(2, 9)
         assert given.contrast is not None
         sides = [
@@ -245,10 +266,10 @@ def test_the_advice_is_at_least_one_more_run() -> None:
             for n in (n_a, n_b)
         ]
         groups = dict(zip(given.contrast.weights, sides, strict=True))
-        found = estimate(given.contrast, groups, blocks=None, confidence=0.95)
+        found = estimate_contrast(given.contrast, groups, blocks=None, confidence=0.95)
         assert at_least_one(advice.more_for_direction(given, found))
         assert at_least_one(advice.more_for_size(given, found, OWN))
-        assert at_least_one(advice.more_for_precision(found, math.log1p(OWN), least=8))
+        assert at_least_one(advice.more_for_precision(found, math.log1p(OWN), minimum=8))
     assert [advice.more_for_few(n, paired=True)[0] for n in range(4)] == [4, 3, 2, 1]
     assert [advice.more_for_few(n, paired=False)[0] for n in range(3)] == [3, 2, 1]
 
@@ -258,7 +279,6 @@ def at_least_one(given: tuple[int | None, str]) -> bool:
     return (more is None and "more than" in words) or (more is not None and more >= 1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variation", "tolerance"),
     [(0.2, None), (0.3, None), (0.05, OWN), (0.1, OWN), (0.2, ELSEWHERE)],
@@ -267,28 +287,25 @@ def test_four_of_five_experiments_decide_with_the_advised_number(
     variation: float, tolerance: float | None
 ) -> None:
     world = t1(1.3421, variation)
-    n = simulation.advised(world, simulation.with_known_spread(world), tolerance)
-    found = [world.estimated(one) for one in normals(4000, n, SEED)]
-    decided = percent([simulation.is_decided(world, one, tolerance) for one in found])
+    n = simulation.advised(world.claim, [2 * world.sigma**2], 4, tolerance)
+    estimates = world.estimates(normals(2000, n, SEED))
+    decided = percent(simulation.are_decided(world.claim, estimates, tolerance))
     assert n > 7
-    assert 75 <= decided <= 85
+    # With one pair fewer it would be less than 80 %, so that it is a little more.
+    assert 80 - band(80, 2000) <= decided <= 85 + band(80, 2000)
 
 
-@pytest.mark.slow
 def test_a_spread_that_five_pairs_have_seen_advises_too_few() -> None:
-    decided = list(simulation.after_pilots(t1(1.3421, 0.1), OWN, experiments=1000, seed=SEED))
-    assert 58 <= percent(decided) <= 70
+    decided = simulation.after_pilots(t1(1.3421, 0.1), OWN, experiments=500, seed=SEED)
+    assert percent(decided) == pytest.approx(63, abs=band(63, 500))
 
 
-@pytest.mark.slow
 def test_the_advice_for_runs_apart_decides_as_often() -> None:
     world = t1(1.3421, 0.1)
-    apart = world.estimated(normals(1, 4, SEED)[0], paired=False)
-    n = simulation.advised(world, replace(apart, spreads=(world.sigma**2,) * 2), OWN)
-    found = [world.estimated(one, paired=False) for one in normals(4000, n, SEED)]
-    assert percent([simulation.is_decided(world, one, OWN) for one in found]) == pytest.approx(
-        80, abs=5
-    )
+    n = simulation.advised(world.claim, [world.sigma**2, world.sigma**2], 4, OWN)
+    estimates = world.estimates(normals(2000, n, SEED), paired=False)
+    decided = percent(simulation.are_decided(world.claim, estimates, OWN))
+    assert 80 - band(80, 2000) <= decided <= 85 + band(80, 2000)
 
 
 # The script
@@ -301,7 +318,7 @@ def test_the_same_seed_gives_the_same_report() -> None:
 
 @pytest.mark.slow
 def test_the_script_prints_every_table() -> None:
-    script = [sys.executable, str(ROOT / "scripts/simulate_verdicts.py"), "--experiments", "500"]
+    script = [sys.executable, str(ROOT / "scripts/simulate_verdicts.py"), "--experiments", "100"]
     printed = subprocess.run(script, check=True, capture_output=True, text=True, timeout=100).stdout
     assert printed.count("\n## ") == 7
     assert "nan" not in printed
@@ -310,9 +327,9 @@ def test_the_script_prints_every_table() -> None:
 
 @pytest.mark.slow
 def test_docs_have_the_table_that_the_script_prints() -> None:
-    found = simulation.operating(claim("T1"), experiments=2000, seed=1)
+    found = simulation.operating(claim("T1"), OWN, experiments=2000, seed=1)
     page = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
-    assert "\n".join(simulation.reproduced_table(found[OWN])) in page
+    assert "\n".join(simulation.reproduced_table(found)) in page
 
 
 # A verdict by hand: R1-cifar10 of the published runs, rise of memory in percent of the machine's
@@ -327,7 +344,7 @@ def by_hand() -> Estimate:
     given = claim("R1-cifar10").contrast
     assert given is not None
     sides = [Sampled(values=dict(enumerate(runs, 1)), resolution=PAGE_PCT) for runs in (JAX, KERAS)]
-    return estimate(given, dict(zip(given.weights, sides, strict=True)), range(1, 6), 0.95)
+    return estimate_contrast(given, dict(zip(given.weights, sides, strict=True)), range(1, 6), 0.95)
 
 
 def test_the_verdict_by_hand_in_the_docs_is_right_number_by_number() -> None:

@@ -340,7 +340,7 @@ def test_invalid_runs_are_counted_beside_the_verdict_that_leaves_them_out(tmp_pa
         return replace(made, accuracy=0.1) if (engine, repetition) == ("axon", 3) else made
 
     index = experiment(tmp_path, make=third, datasets=DATASETS[:1])
-    assert verdicts(index)["T1", "corrected"].of.flagged("invalid") == 1
+    assert verdicts(index)["T1", "corrected"].evidence.flagged("invalid") == 1
     judge_files(index)
     record = json.loads(index.with_name("verdicts.json").read_text())
     row = record["verdicts"][0]
