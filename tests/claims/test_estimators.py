@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from claims.simulated import estimate_all
 from evenground.analysis.runs import Floats
 from evenground.analysis.statistics import (
     NO_SPREAD,
@@ -25,7 +26,6 @@ from evenground.claims.estimators import (
     Sampled,
     estimate_contrast,
 )
-from evenground.claims.simulation import estimate_all
 
 LEVEL = 0.95
 Groups = dict[Group, list[float]]

@@ -78,8 +78,8 @@ CHECKS = (
         claim="T3",
         published="shorter-mean",
         compute=_mean_shorter_pct,
-        remark="the mean of 25.49 % (MNIST) and 19.30 % (CIFAR-10): how much shorter Python's times "
-        "are than Elixir's, where T1 and T2 say how much longer Elixir's are than Python's",
+        remark="the mean of 25.49 % (MNIST) and 19.30 % (CIFAR-10): how much shorter Python's "
+        "times are than Elixir's, where T1 and T2 say how much longer Elixir's are than Python's",
     ),
     Check(
         claim="X1",

@@ -104,7 +104,10 @@ class Evidence:
     @property
     def runs(self) -> list[Used]:
         """All runs that the estimate rests on."""
-        return [run for group in self.used for run in self.counting(group)]
+        runs = []
+        for group in self.used:
+            runs.extend(self.counting(group))
+        return runs
 
     @property
     def n(self) -> int:
@@ -119,7 +122,10 @@ class Evidence:
 
     def flagged(self, state: str) -> int:
         """Return how many runs have a finding of this state, including those that are left out."""
-        return sum(state in run.states for runs in self.used.values() for run in runs)
+        count = 0
+        for runs in self.used.values():
+            count += sum(state in run.states for run in runs)
+        return count
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -225,7 +231,7 @@ class Material:
     def _obstacles(
         self, used: Mapping[Group, Sequence[Used]], measure: str, needed: str | None
     ) -> Iterator[str]:
-        """Yield why these runs cannot judge a claim, however many there are; only the first is used.
+        """Yield why these runs, however many, cannot judge a claim; the first cause is reported.
 
         `needed`: the kind of device that they must have computed on; None for any.
         """

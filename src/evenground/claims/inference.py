@@ -31,7 +31,7 @@ class Interval:
 
 
 def around(value: float, tolerance: float) -> Interval:
-    """Return the values of the same size, from value / (1 + tolerance) to value * (1 + tolerance)."""
+    """Return the values between value / (1 + tolerance) and value * (1 + tolerance)."""
     return Interval(value / (1 + tolerance), value * (1 + tolerance))
 
 

@@ -46,8 +46,8 @@ class Look:
             repetitions = listed(map(str, self.planned))
             return (
                 f"This is look {self.number} of {len(self.planned)}, planned after {repetitions} "
-                f"repetitions. Each is at {self.error_pct:.3g} % instead of 5 %, so that all together "
-                "decide falsely in about 5 % of experiments."
+                f"repetitions. Each is at {self.error_pct:.3g} % instead of 5 %, so that all "
+                "together decide falsely in about 5 % of experiments."
             )
         return f"One look is planned, at {self.n} repetitions. {peeking(self.n)}"
 
@@ -61,12 +61,13 @@ def peeking(n: int) -> str:
         costs.append(f"{wrong_pct:.0f} % after {listed(map(str, repetitions))}")
     return (
         "Looking again with more repetitions until something is decided would raise the false "
-        f"decisions from 5 % to {listed(costs)} repetitions: plan `looks` first (docs/repetitions.md)."
+        f"decisions from 5 % to {listed(costs)} repetitions: plan `looks` first "
+        "(docs/repetitions.md)."
     )
 
 
 def look_of(index: Index) -> Look:
-    """Return the look that an index is. Raises EvengroundError if it is none of the planned ones."""
+    """Return which look an index is. Raises EvengroundError if it was not planned."""
     planned = index.report.looks
     n = index.parameters.get("repetitions")
     if not isinstance(n, int) or n < 1:

@@ -131,30 +131,31 @@ def _runs_columns(evidence: Evidence) -> dict[str, Any]:
     if arguments:
         above = evidence.of_role(arguments.of)
         below = evidence.of_role(arguments.over)
-    method = ""
-    pairs = n_invalid = n_warned = None
-    if evidence.counted:
-        method = "counted"
-    elif evidence.used:
-        method = "welch"
-        n_invalid = evidence.flagged(INVALID)
-        n_warned = evidence.flagged(WARNED)
-    if evidence.blocks is not None:
-        method = "blocks"
-        if below:
-            pairs = evidence.n
+    # Blocks of one role are no pairs.
+    is_paired = evidence.blocks is not None and below
     return {
-        "method": method,
-        "pairs": pairs,
+        "method": _method(evidence),
+        "pairs": evidence.n if is_paired else None,
         "n_a": _smallest(above),
         "n_b": _smallest(below),
         "cv_a": _variation(above),
         "cv_b": _variation(below),
         "idle_a": _idle(above),
         "idle_b": _idle(below),
-        "n_invalid": n_invalid,
-        "n_warned": n_warned,
+        "n_invalid": evidence.flagged(INVALID) if evidence.used else None,
+        "n_warned": evidence.flagged(WARNED) if evidence.used else None,
     }
+
+
+def _method(evidence: Evidence) -> str:
+    """Return how the estimate was made; empty if there is none."""
+    if evidence.counted:
+        return "counted"
+    if evidence.blocks is not None:
+        return "blocks"
+    if evidence.used:
+        return "welch"
+    return ""
 
 
 def _smallest(datasets: Sequence[Sequence[Used]]) -> int | None:
@@ -170,8 +171,12 @@ def _variation(datasets: Sequence[Sequence[Used]]) -> float:
 
 def _idle(datasets: Sequence[Sequence[Used]]) -> float:
     """Return the mean idle share of a role's runs; NaN unless it is known of all."""
-    shares = [run.idle_share for runs in datasets for run in runs]
-    return math.fsum(shares) / len(shares) if shares else math.nan
+    shares: list[float] = []
+    for runs in datasets:
+        shares.extend(run.idle_share for run in runs)
+    if not shares:
+        return math.nan
+    return math.fsum(shares) / len(shares)
 
 
 def published_range(claim: Claim, numbers: Mapping[str, Number]) -> tuple[float, float]:
@@ -359,9 +364,8 @@ def _verdict_json(
     """
     evidence = judged.evidence
     claim = evidence.claim
-    content: dict[str, Any] = {"id": claim.id}
-    for name, value in exact_row(judged, source).items():
-        content[name] = _finite(value)
+    row = {name: _finite(value) for name, value in exact_row(judged, source).items()}
+    content: dict[str, Any] = {"id": claim.id} | row
     content["kind"] = judged.kind
     content["reading"] = judged.verdict
     texts = readable_row(judged, source)
@@ -373,16 +377,23 @@ def _verdict_json(
     content["region"] = [_finite(claim.region.low), _finite(claim.region.high)]
     same_size = claim.same_size(judged.tolerance)
     content["same_size"] = [same_size.low, same_size.high] if same_size else None
-    estimate = judged.estimate or _NO_ESTIMATE
-    for name in ("df", "centre", "se"):
-        content[name] = _finite(getattr(estimate, name))
-    content["scale"] = None
-    if judged.estimate:
-        content["scale"] = "logarithms" if judged.estimate.log else "as measured"
+    content.update(_scale_json(judged.estimate))
     content["groups"] = [_group_json(evidence, group, numbers) for group in evidence.used]
     content["left_out"] = told(evidence.dropped)
     content["counted"] = [asdict(trainer) for trainer in evidence.counted]
     return content
+
+
+def _scale_json(estimate: Estimate | None) -> dict[str, Any]:
+    """Return the numbers on the scale of the test; null without an estimate."""
+    if estimate is None:
+        return {"df": None, "centre": None, "se": None, "scale": None}
+    return {
+        "df": _finite(estimate.df),
+        "centre": _finite(estimate.centre),
+        "se": _finite(estimate.se),
+        "scale": "logarithms" if estimate.log else "as measured",
+    }
 
 
 def _group_json(
