@@ -154,7 +154,10 @@ class Material:
         self._states = _states(measured.quality)
         run_key = list(RUN_KEY)
         rows = measured.measures.merge(measured.conditions[run_key + _CONDITIONS], on=run_key)
-        grouped = rows.groupby(["instrument", "measure", "resource", "engine", "dataset"])
+        # Groups keep the order of their rows.
+        grouped = rows.sort_values("repetition").groupby(
+            ["instrument", "measure", "resource", "engine", "dataset"]
+        )
         self._rows = dict(iter(grouped))
         # Several claims use the same measure of the same runs.
         self._used = cache(self._read)
@@ -205,8 +208,7 @@ class Material:
         if rows is None:
             return []
         sample = find_sample(self.index, dataset, engine)
-        ordered = rows.sort_values("repetition").to_dict("records")
-        return [self._use(row, sample) for row in ordered]
+        return [self._use(row, sample) for row in rows.to_dict("records")]
 
     def _use(self, row: Mapping[Hashable, Any], sample: Sample | None) -> Used:
         key = (row["dataset"], row["engine"], row["repetition"])
