@@ -120,8 +120,13 @@ class Evidence:
         """Return the runs of a role that the estimate rests on, one list per dataset."""
         return [self.counting(group) for group in self.used if group[0] == role]
 
-    def flagged(self, state: str) -> int:
-        """Return how many runs have a finding of this state, including those that are left out."""
+    def flagged(self, state: str) -> int | None:
+        """Return how many runs have a finding of this state, including those that are left out.
+
+        None without any runs, e.g. for lines of code.
+        """
+        if not self.used:
+            return None
         count = 0
         for runs in self.used.values():
             count += sum(state in run.states for run in runs)

@@ -142,8 +142,8 @@ def _runs_columns(evidence: Evidence) -> dict[str, Any]:
         "cv_b": _variation(below),
         "idle_a": _idle(above),
         "idle_b": _idle(below),
-        "n_invalid": evidence.flagged(INVALID) if evidence.used else None,
-        "n_warned": evidence.flagged(WARNED) if evidence.used else None,
+        "n_invalid": evidence.flagged(INVALID),
+        "n_warned": evidence.flagged(WARNED),
     }
 
 
