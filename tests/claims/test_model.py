@@ -44,10 +44,10 @@ def argument(**fields: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (first(direktion="greater"), r"unknown key, claims\.0\.direktion: "),
-        (argument(measures="rise"), r"unknown key, claims\.0\.arguments\.measures: "),
-        (first(needs={"gpus": 1}), r"unknown key, claims\.0\.needs\.gpus: "),
-        (lambda content: content.update(claim=[]), r"unknown key, claim: "),
+        (first(direktion="greater"), r"unknown key 'claims\.0\.direktion'"),
+        (argument(measures="rise"), r"unknown key 'claims\.0\.arguments\.measures'"),
+        (first(needs={"gpus": 1}), r"unknown key 'claims\.0\.needs\.gpus'"),
+        (lambda content: content.update(claim=[]), r"unknown key 'claim'"),
         (first(estimator="ratios"), r"unknown estimator 'ratios': did you mean 'ratio'\?"),
         (argument(of="elixr"), r"T1: role 'elixr': did you mean 'elixir'\?"),
         (first(needs={"arm": "exla"}), r"T1: role 'exla'"),
@@ -83,7 +83,7 @@ def argument(**fields: Any) -> Change:
             first(published=None, follows_from=[]),
             r"'tolerance' is of a published size, and none is given",
         ),
-        (first(family="time"), r"unknown key, claims\.0\.family: "),
+        (first(family="time"), r"unknown key 'claims\.0\.family'"),
         (first(published=1.35), r"T1: its published numbers give 1\.342, not 1\.35"),
         (first(direction="alike"), r"the bound of 'alike' is a factor above 1"),
         (first(direction="more"), r"claims\.0\.direction: Input should be 'greater', 'less'"),
