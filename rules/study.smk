@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from contain import call_of
+from contain import launcher_of
 from environment import MARKER, cache_dir, env_dir, forget_broken
 from evenground.apptainer import Told, prepare_environ, refuse, with_always
 from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
@@ -107,8 +107,8 @@ try:
         plans = [part.plan for part in STUDY.parts]
         # A call that runs no job starts no container and uses no GPU: another working copy may be training.
         starts = not WITHOUT_JOBS.intersection(sys.argv)
-        call = call_of(TOLD) if TOLD and starts else None
-        gate(plans, list(IMAGES.values()), call, refuse=not LOOKS_ONLY, starts=starts)
+        launcher = launcher_of(TOLD) if TOLD and starts else None
+        gate(plans, list(IMAGES.values()), launcher, refuse=not LOOKS_ONLY, starts=starts)
         if any(part.plan.pending and part.plan.trains for part in STUDY.parts) and not IMAGES:
             forget_broken(STUDY.environments)
         if "explain_idle" in sys.argv:

@@ -9,11 +9,11 @@ from pathlib import Path
 from snakemake.deployment.singularity import Singularity, shellcmd
 
 from evenground.apptainer import Told
-from evenground.preflight.call import Call
+from evenground.preflight.launcher import Launcher
 
 
-def call_of(told: Told) -> Call:
-    """How Apptainer is called for a training."""
+def launcher_of(told: Told) -> Launcher:
+    """Return how Apptainer is launched for a training."""
 
     def line(image: Path, command: str) -> str:
         # Which of its names Apptainer has here is only known then.
@@ -23,5 +23,6 @@ def call_of(told: Told) -> Call:
             shellcmd(str(image), command, bind=bound, args=told.arguments, shell_executable="bash")
         )
 
-    # Where Snakemake lets its jobs keep passing files, whatever the caller's variable says.
-    return Call(line, told, {**os.environ, "TMPDIR": tempfile.gettempdir()})
+    # Snakemake lets its jobs keep temporary files here, whatever the caller's variable is.
+    environ = {**os.environ, "TMPDIR": tempfile.gettempdir()}
+    return Launcher(line=line, told=told, environ=environ)

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import _path  # noqa: F401
 import site_settings
-from contain import call_of
+from contain import launcher_of
 from environment import cache_dir
 from evenground.apptainer import Told
-from evenground.commands import output_of
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
 from evenground.images import (
@@ -24,7 +23,6 @@ from evenground.images import (
     ELSEWHERE,
     PULLED_LABELS,
     RECIPE_LABEL,
-    RUNNER_PYTHON,
     TEMPORARY,
     Base,
     Image,
@@ -38,23 +36,14 @@ from evenground.images import (
     refused_base,
     take_record,
 )
-from evenground.preflight.call import Call
-from evenground.preflight.gate import refuse_lacks, say_what_flags
+from evenground.preflight.gate import refuse_errors, say_what_flags
+from evenground.preflight.launcher import Launcher
 from evenground.preflight.probe import probe, wanted_of
-from evenground.preflight.words import last_words, why_not_started
+from evenground.preflight.start_failure import explain, key_line
 from evenground.runs.study import Study, make_study
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
 OWN_LABELS = ("evenground.", BUILT_LABEL, PULLED_LABELS)
-# All files of the image itself: what is mounted in it is none of it.
-UNPACKED = """
-import os
-total = 0
-for above, folders, names in os.walk("/"):
-    folders[:] = [name for name in folders if not os.path.ismount(os.path.join(above, name))]
-    total += sum(os.lstat(os.path.join(above, name)).st_blocks * 512 for name in names)
-print(total)
-"""
 # Half the time of the default; the image is a tenth larger and every Apptainer can mount it.
 COMPRESSION = "-comp gzip -Xcompression-level 1"
 
@@ -89,29 +78,30 @@ def main() -> None:
         "--recorded", nargs="*", default=[], help="sha256 of the image of finished runs"
     )
     parser.add_argument("--experiment", type=Path, help="experiment.json of the deployment")
-    parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
+    parser.add_argument("--told", help="Apptainer's settings in this call, as JSON")
     args = parser.parse_args()
     begin = base()
     image = image_of(Path(), args.environment, begin, image_dir())
     if not is_there(image):
         check_digest(image, None, args.recorded)
         make(image, begin, args.log)
-    call = call_of(Told.of(args.told)) if args.told else None
-    labels = labels_of(image, call)
+    told = Told.of(args.told) if args.told else Told(arguments="", bound=[], ours=[])
+    launcher = launcher_of(told)
+    labels = labels_of(image, launcher)
     if (labels.get(RECIPE_LABEL), labels.get(BASE_LABEL)) != (image.recipe, begin.identity):
         raise EvengroundError(
             f"the image of '{image.environment}' was not built from this definition, pins, files and base",
             str(image.file),
             "move it away to have it built, or copy in the one that the pipeline built at this commit",
         )
-    record = take_record(image.file, labels, unpacked_bytes(image))
+    record = take_record(image.file, labels)
     check_digest(image, record.sha256, args.recorded)
     record.write(args.record)
-    if call:
+    if args.told:
         study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
-        found = [probe(image, wanted_of([part.plan for part in study.parts]), call)]
+        found = [probe(image, wanted_of([part.plan for part in study.parts]), launcher)]
         say_what_flags(found)
-        refuse_lacks(found, "deployment: apptainer")
+        refuse_errors(found, "deployment: apptainer")
     print(
         f"image of '{image.environment}': {record.bytes / 1e6:.0f} MB, sha256:{record.sha256[:12]}",
         flush=True,
@@ -153,7 +143,7 @@ def build(image: Image, begin: Base, log: Path) -> None:
         printed = log.read_text(errors="replace")
         if refused := refused_base(begin, printed):
             raise refused
-        said = last_words(printed)
+        said = key_line(printed)
         raise EvengroundError(
             f"the image of '{image.environment}' could not be built: {said}", str(log), "see there"
         )
@@ -175,24 +165,17 @@ def as_root() -> list[str]:
     return ["unshare", "--map-root-user"] if os.geteuid() == 0 and not whole else []
 
 
-def labels_of(image: Image, call: Call | None) -> dict[str, str]:
+def labels_of(image: Image, launcher: Launcher) -> dict[str, str]:
     """The image's own labels; EvengroundError for a file that is no image, or that cannot be run."""
     told = run(["inspect", "--json", "--labels", str(image.file)])
     started = told if told.returncode else run(["exec", "--cleanenv", str(image.file), "true"])
     if started.returncode:
-        seen, fix = why_not_started(started.stderr, image, call)
+        seen, fix = explain(started.stderr, launcher)
         raise EvengroundError(
             f"the image of '{image.environment}' cannot be run: {seen}", str(image.file), fix
         )
     found = json.loads(told.stdout)["data"]["attributes"]["labels"]
     return {name: value for name, value in sorted(found.items()) if name.startswith(OWN_LABELS)}
-
-
-def unpacked_bytes(image: Image) -> int | None:
-    """What the image takes where it is unpacked; None where it cannot be asked."""
-    count = [RUNNER_PYTHON, "-I", "-c", UNPACKED]
-    answer = output_of(["apptainer", "exec", "--cleanenv", str(image.file), *count], timeout_s=None)
-    return int(answer) if answer else None
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:

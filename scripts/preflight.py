@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Say what this machine can run of the experiment; trains nothing, ends non-zero where something lacks."""
+"""Report what this machine can run of the experiment; trains nothing, exits with 1 if something is missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401
-from contain import call_of
+from contain import launcher_of
 from environment import MARKER, cache_dir, env_dir
 from evenground.apptainer import Told
 from evenground.datasets.fetch import all_mirrors
@@ -23,10 +23,13 @@ from image import images
 
 
 def prepared(study: Study, told: str) -> Prepared:
-    """Where the experiment's environments stand, or under `deployment: apptainer` its images."""
+    """Return the experiment's environments, or with `deployment: apptainer` its images."""
     wanted = images(study)
-    markers = {} if wanted else {name: env_dir(name) / MARKER for name in study.environments}
-    return Prepared(markers, wanted, cache_dir(), call_of(Told.of(told)) if told else None)
+    markers = {}
+    if not wanted:
+        markers = {name: env_dir(name) / MARKER for name in study.environments}
+    launcher = launcher_of(Told.of(told)) if told else None
+    return Prepared(markers=markers, images=wanted, cache=cache_dir(), launcher=launcher)
 
 
 def main() -> None:
@@ -34,15 +37,16 @@ def main() -> None:
     parser.add_argument(
         "--experiment", type=Path, required=True, help="experiment.json of the deployment"
     )
-    parser.add_argument("--told", default="", help="what Apptainer is told in this call, as JSON")
+    parser.add_argument("--told", default="", help="Apptainer's settings in this call, as JSON")
     args = parser.parse_args()
     study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
     plans = [part.plan for part in study.parts]
-    if not study.first.experiment.nodes:
-        hold(study.first.here)
-    findings = check(
-        plans, prepared(study, args.told), all_mirrors(study.first.experiment.mirrors), answers
-    )
+    first = study.first
+    # On a cluster each node chooses its own card.
+    if not first.experiment.nodes:
+        hold(first.here)
+    mirrors = all_mirrors(first.experiment.mirrors)
+    findings = check(plans, prepared(study, args.told), mirrors, answers)
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)
 

@@ -32,7 +32,7 @@ From: {{ base }}
 
 def why_no_container() -> str | None:
     """Why no container can be run here; None where it can."""
-    for found in (containers.apptainer(needed=True), containers.container_start(needed=True)):
+    for found in (containers.apptainer(), containers.container_start()):
         if found.state != "ok":
             return f"{found.what}: {found.seen}"
     return None

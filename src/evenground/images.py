@@ -56,8 +56,6 @@ class Record:
     bytes: int
     mtime_ns: int
     labels: dict[str, str]
-    unpacked_bytes: int | None = None
-    """What its files take when Apptainer unpacks it; None if that was not known."""
     schema: int = 1
 
     def write(self, path: Path) -> None:
@@ -187,9 +185,7 @@ def building_folder(image: Image, environ: Mapping[str, str] = os.environ) -> Pa
     return Path(environ.get(TEMPORARY) or image.file.parent).absolute()
 
 
-def take_record(
-    image: Path, labels: Mapping[str, str], unpacked_bytes: int | None = None
-) -> Record:
+def take_record(image: Path, labels: Mapping[str, str]) -> Record:
     """The record of the image file as it is now."""
     status = image.stat()
     return Record(
@@ -198,7 +194,6 @@ def take_record(
         bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
         labels=dict(labels),
-        unpacked_bytes=unpacked_bytes,
     )
 
 

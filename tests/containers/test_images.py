@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import image as image_script
+from evenground.apptainer import Told
 from evenground.errors import EvengroundError
 from evenground.images import (
     Base,
@@ -236,9 +237,9 @@ def test_the_digest_that_was_pulled_is_on_record_where_apptainer_tells_it(
     labels = {**pulled, "evenground.lock": "jax", "org.label-schema.build-arch": "amd64"}
     told = json.dumps({"data": {"attributes": {"labels": labels}}})
     apptainer(tmp_path, monkeypatch, f"[ $1 = exec ] || echo '{told}'")
-    found = image_script.labels_of(
-        Image("jax", "abc", tmp_path / "jax.sif", tmp_path / "jax.json"), None
-    )
+    image = Image("jax", "abc", tmp_path / "jax.sif", tmp_path / "jax.json")
+    launcher = image_script.launcher_of(Told("", [], []))
+    found = image_script.labels_of(image, launcher)
     assert found == {**pulled, "evenground.lock": "jax"}
 
 
@@ -338,15 +339,6 @@ def test_what_is_there_and_on_record(image: Image, tmp_path: Path) -> None:
     image.file.rmdir()
     image.file.symlink_to(tmp_path / "nowhere")
     assert not is_there(image)
-
-
-def test_what_an_image_takes_unpacked_is_on_record_where_it_is_known(image: Image) -> None:
-    assert read_record(image.record).unpacked_bytes is None
-    take_record(image.file, {}, 123).write(image.record)
-    assert read_record(image.record).unpacked_bytes == 123
-    old = '{"name": "jax-1", "sha256": "a", "bytes": 4, "mtime_ns": 1, "labels": {}}'
-    image.record.write_text(old)
-    assert read_record(image.record).unpacked_bytes is None
 
 
 def test_a_record_that_is_none_is_one_clear_line(image: Image) -> None:

@@ -14,11 +14,11 @@ from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes, sha256_file, write_json
 from evenground.images import Image, building_folder, take_record
 from evenground.preflight import containers
-from evenground.preflight.call import Call
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
-from evenground.preflight.gate import gate, refuse_lacks, say_what_flags
-from evenground.preflight.namespaces import how_to_allow
+from evenground.preflight.gate import gate, refuse_errors, say_what_flags
+from evenground.preflight.launcher import Launcher
+from evenground.preflight.start_failure import allow_namespaces
 from evenground.runs.plan import RUNS, Plan, make_plan
 from ordinary_user import open_folder, ordinary_user
 from working_copy import fresh_copy
@@ -37,29 +37,25 @@ def program(folder: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "state", "seen"),
     [
-        (None, "lack", "not installed"),
-        ("exit 3", "lack", "does not answer"),
-        ("echo apptainer version 1.3.6", "lack", "1.3.6 is too old"),
+        (None, "error", "not installed"),
+        ("exit 3", "error", "does not answer"),
+        ("echo apptainer version 1.3.6", "error", "1.3.6 is too old"),
         ("echo apptainer version 1.4.5", "ok", "apptainer version 1.4.5"),
     ],
 )
 def test_apptainer_itself(tmp_path: Path, text: str | None, state: str, seen: str) -> None:
     path = program(tmp_path, text) if text else str(tmp_path / "none")
-    found = containers.apptainer(needed=True, program=path)
+    found = containers.apptainer(path)
     assert found.state == state and seen in found.seen
-    native = containers.apptainer(needed=False, program=path)
-    assert native.state == ("ok" if state == "ok" else "warning")
-    assert native.fix.startswith("only needed for --use-singularity") or native.state == "ok"
 
 
-def test_a_container_that_does_not_start_says_apptainers_last_words(tmp_path: Path) -> None:
+def test_a_container_that_does_not_start_says_apptainers_key_line(tmp_path: Path) -> None:
     refusing = program(
         tmp_path, "printf '\\033[91mERROR  : no namespace\\n\\033[0mINFO : ask\\n' >&2; exit 255"
     )
-    found = containers.container_start(needed=True, program=refusing)
-    assert found.state == "lack" and found.seen == "refused: ERROR : no namespace"
+    found = containers.container_start(refusing)
+    assert found.state == "error" and found.seen == "refused: ERROR : no namespace"
     assert "user.max_user_namespaces" in found.fix
-    assert containers.container_start(needed=False, program=refusing).state == "warning"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +72,7 @@ def test_where_ubuntu_refuses_namespaces_the_mend_is_apparmors(
     """There the usual two settings are right already and change nothing."""
     if setting:
         (tmp_path / "restricted").write_text(setting)
-    said = how_to_allow(tmp_path / "restricted")
+    said = allow_namespaces(tmp_path / "restricted")
     assert said.startswith(fix)
     assert ("ppa:apptainer/ppa" in said) == (setting == "1\n")
 
@@ -86,7 +82,7 @@ def test_the_container_that_is_tried_is_whole(tmp_path: Path) -> None:
     text = "shift 2\n"
     text += 'while [ "$1" = --bind ]; do from=$2; shift 2; test -d "$from" || exit 9; binds="$binds $from"; done'
     text += '\nfor bind in $binds; do test -d "$1$bind" || exit 8; done; test -n "$binds" -a "$2" = true'
-    assert containers.container_start(needed=True, program=program(tmp_path, text)).state == "ok"
+    assert containers.container_start(program(tmp_path, text)).state == "ok"
 
 
 @pytest.fixture
@@ -107,7 +103,7 @@ def test_an_image_to_be_built_is_a_warning_unless_finished_runs_want_one(image: 
     assert containers.image(image, []).state == "warning"
     found = containers.image(image, ["a" * 64])
     assert (
-        found.state == "lack"
+        found.state == "error"
         and "is missing, finished runs were made in sha256:aaaaaaaaaaaa" in found.seen
     )
 
@@ -116,9 +112,9 @@ def test_an_image_that_is_there(image: Image) -> None:
     digest = built(image)
     assert containers.image(image, []).seen == f"sha256:{digest[:12]} ({image.file})"
     assert containers.image(image, [digest]).state == "ok"
-    assert containers.image(image, ["a" * 64]).state == "lack"
+    assert containers.image(image, ["a" * 64]).state == "error"
     image.record.unlink()
-    assert containers.image(image, []).seen.startswith("there, to be looked at")
+    assert containers.image(image, []).seen.startswith("there, to be checked")
 
 
 def test_a_truncated_or_vanished_image_is_a_lack(image: Image) -> None:
@@ -127,7 +123,7 @@ def test_a_truncated_or_vanished_image_is_a_lack(image: Image) -> None:
     assert "truncated: 2 of 5 bytes" in containers.image(image, []).seen
     image.file.unlink()
     found = containers.image(image, [])
-    assert found.state == "lack" and "is missing" in found.seen and str(image.record) in found.fix
+    assert found.state == "error" and "is missing" in found.seen and str(image.record) in found.fix
 
 
 def test_half_a_file_that_is_not_on_record_is_looked_at_later(image: Image) -> None:
@@ -158,7 +154,7 @@ def test_an_image_that_may_not_be_read_is_a_lack(
         with ordinary_user():
             found = containers.image(image, [])
             listed = containers.findings([plan], [image])
-    assert found.state == "lack" and found.seen.startswith(seen)
+    assert found.state == "error" and found.seen.startswith(seen)
     assert found.fix.startswith("let this user read it (chmod a+rX), or point EVENGROUND_CACHE to")
     assert found in listed and "disk for images" not in {finding.what for finding in listed}
 
@@ -168,9 +164,9 @@ def cannot_be_made(image: Image, where: Path) -> bool:
     found = containers.image(image, [])
     assert (
         found.fix == "point EVENGROUND_CACHE to a folder that can be written"
-        or found.state != "lack"
+        or found.state != "error"
     )
-    return found.seen == f"no image can be made: nothing can be written there ({where})"
+    return found.seen == f"no image can be made: the folder cannot be written to ({where})"
 
 
 def test_a_cache_that_cannot_be_made(tmp_path: Path) -> None:
@@ -207,7 +203,7 @@ def test_a_path_that_a_shell_or_apptainer_takes_for_something_else_is_said(
     found = containers.image(Image("jax", "abc", tmp_path / name / "jax.sif", tmp_path / "r"), [])
     odd = next(letter for letter in name if not letter.isalnum())
     assert (
-        found.state == "lack"
+        found.state == "error"
         and f"its path has {odd!r}" in found.seen
         and "EVENGROUND_CACHE" in found.fix
     )
@@ -314,12 +310,12 @@ def test_the_gate_trains_beside_no_harmed_run(
 def test_the_gate_names_the_first_lack_in_one_line() -> None:
     found = [
         Finding("a", "warning", "odd"),
-        Finding("b", "lack", "gone", "fetch it"),
-        Finding("c", "lack", "too"),
+        Finding("b", "error", "gone", "fetch it"),
+        Finding("c", "error", "too"),
     ]
     with pytest.raises(EvengroundError, match=r"^b: gone \(deployment: apptainer\): fetch it$"):
-        refuse_lacks(found, "deployment: apptainer")
-    refuse_lacks(found[:1], "deployment: apptainer")
+        refuse_errors(found, "deployment: apptainer")
+    refuse_errors(found[:1], "deployment: apptainer")
 
 
 def test_the_gate_says_what_will_flag_every_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -342,13 +338,13 @@ def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Finding(f"container of {image.environment}", "ok", "fine")
 
     monkeypatch.setattr(containers, "probe", look)
-    monkeypatch.setattr(containers, "apptainer", lambda needed: Finding("Apptainer", "ok", "1.4"))
+    monkeypatch.setattr(containers, "apptainer", lambda: Finding("Apptainer", "ok", "1.4"))
     start = Finding("container start", "ok", "allowed")
-    monkeypatch.setattr(containers, "container_start", lambda needed: start)
+    monkeypatch.setattr(containers, "container_start", lambda: start)
     return seen
 
 
-CALL = Call(lambda image, command: command, Told("", [], []), {})
+CALL = Launcher(lambda image, command: command, Told("", [], []), {})
 
 
 def test_images_on_record_are_started_and_others_are_not(
@@ -382,7 +378,7 @@ def test_where_something_lacks_no_image_is_started(
     built(image)
     assert [f.state for f in containers.findings([plan], [other, image], CALL)][:2] == [
         "ok",
-        "lack",
+        "error",
     ]
     assert probed == []
 
@@ -391,7 +387,7 @@ def test_room_for_images_that_are_not_built(
     plan: Plan, image: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(containers.IMAGE_BYTES, "cpu", 2**60)
-    assert "lack" in [
+    assert "error" in [
         f.state for f in containers.findings([plan], [image]) if f.what == "disk for images"
     ]
     built(image)
@@ -437,8 +433,8 @@ def test_room_is_looked_for_where_apptainer_is_told_to_build(
     monkeypatch.setitem(containers.IMAGE_BYTES, "cpu", 2**60)
     found = containers.room([image], tmp_path / "elsewhere")
     assert [(f.what, f.state) for f in found[:2]] == [
-        ("disk for images", "lack"),
-        ("disk for building images", "lack"),
+        ("disk for images", "error"),
+        ("disk for building images", "error"),
     ]
 
 

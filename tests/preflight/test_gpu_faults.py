@@ -132,7 +132,7 @@ def test_of_several_cards_one_that_fails_is_named(
     assert (list(found.lost), found.forbidden) == (([last], ()) if lost else ([], (last,)))
     (plan,) = planned(PLAIN)
     said = {one.what: one for one in lines(plan)}
-    assert said["GPU"].state == ("lack" if count == 1 else "ok")
+    assert said["GPU"].state == ("error" if count == 1 else "ok")
     assert said[f"GPU {last}"].state == ("warning" if lost else "ok")
 
 
@@ -168,7 +168,7 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
     ),
     "mismatch": (
         {"answers": "fail.InitWithFlags 18\n"},
-        ("GPU", "lack", "NVML: nvmlInit: RM has detected an NVML/RM version mismatch."),
+        ("GPU", "error", "NVML: nvmlInit: RM has detected an NVML/RM version mismatch."),
     ),
     "one-lost": (
         {"env": {"FAKE_NVML": "one-lost"}},
@@ -180,23 +180,23 @@ NAMED: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
     ),
     "raw name": (
         {"answers": "name \xf8\x10Garbage\n"},
-        ("GPU name", "warning", r"the driver gives it a name that is no text: \xf8\x10Garbage"),
+        ("GPU name", "warning", r"the driver gives it a name that is not text: \xf8\x10Garbage"),
     ),
     "all lost": (
         {"env": {"FAKE_NVML": "lost"}},
-        ("GPU", "lack", "no card can be used: card 0: NVML: nvmlDeviceGetUUID: GPU is lost"),
+        ("GPU", "error", "no card can be used: card 0: NVML: nvmlDeviceGetUUID: GPU is lost"),
     ),
     "busy": (
         {"answers": "compute-pid-1 1\ncompute-used-1 314572800\n"},
-        ("GPU use", "warning", "1 compute on it already, with 300 MiB: "),
+        ("GPU use", "warning", "1 processes compute on it, with 300 MiB: "),
     ),
     "old": (
         {"answers": "driver-version 470.103.01\n"},
-        ("driver", "lack", "470.103.01 is too old"),
+        ("driver", "error", "470.103.01 is too old"),
     ),
     "new card": (
         {"answers": "capability 120\ndriver-version 535.183.01\n"},
-        ("GPU for keras", "lack", "driver 535.183.01 is too old for its libraries on Fake Card"),
+        ("GPU for keras", "error", "driver 535.183.01 is too old for its libraries on Fake Card"),
     ),
 }
 

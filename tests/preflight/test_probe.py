@@ -19,9 +19,9 @@ from evenground.config import load_experiment
 from evenground.gpus.look import Look
 from evenground.images import Image
 from evenground.preflight import inside, probe
-from evenground.preflight.call import Call
 from evenground.preflight.finding import Finding
 from evenground.preflight.inside import Seen, left, look
+from evenground.preflight.launcher import Launcher
 from evenground.preflight.probe import wanted_of
 from evenground.preflight.trial import Trial, digits_of
 from evenground.runs import variables
@@ -63,7 +63,7 @@ def probed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Finding
             assert file == image.file
             return line.replace("{command}", f"( {command} ) | {answer}")
 
-        call = Call(whole, Told(arguments, [], []), dict(os.environ))
+        call = Launcher(whole, Told(arguments, [], []), dict(os.environ))
         return probe.probe(image, wanted_of([plan]), call)
 
     return run
@@ -82,7 +82,7 @@ def nothing_left(plan: Plan) -> object:
 def test_what_is_as_outside_passes(probed: Callable[..., Finding]) -> None:
     before = set(Path("/tmp").glob(".evenground-*"))
     assert probed() == Finding(
-        "container of jax", "ok", "sees what is outside of it, and nothing else"
+        "container of jax", "ok", "sees the same as outside, and nothing else"
     )
     assert set(Path("/tmp").glob(".evenground-*")) <= before
 
@@ -93,7 +93,10 @@ def test_what_a_sites_programs_print_is_no_answer(probed: Callable[..., Finding]
 
 def test_it_begins_elsewhere(probed: Callable[..., Finding], plan: Plan) -> None:
     found = probed("cd /; {command}")
-    assert found.state == "lack" and found.seen == f"it begins there in /, not in {plan.root}"
+    assert (
+        found.state == "error"
+        and found.seen == f"the working directory inside is /, not {plan.root}"
+    )
     assert "mount home = yes" in found.fix
     assert probed("cd /; {command}", "--pwd /").fix == "leave --pwd out of --apptainer-args"
 
@@ -102,8 +105,8 @@ def test_a_folder_is_another_one(probed: Callable[..., Finding], plan: Plan) -> 
     """What is written to it is not there afterwards."""
     runs = plan.root / RUNS
     found = probed(f"{{command}}; rm {runs}/.evenground-*")
-    assert found.state == "lack"
-    assert found.seen == f"what is written there to {runs} does not reach it: it is another folder"
+    assert found.state == "error"
+    assert found.seen == f"what is written to {runs} inside does not reach it: it is another folder"
     fix = probed(f"{{command}}; rm {runs}/.evenground-*", f"--bind /srv:{runs}").fix
     assert fix == f"leave --bind /srv:{runs} out of --apptainer-args"
 
@@ -111,15 +114,13 @@ def test_a_folder_is_another_one(probed: Callable[..., Finding], plan: Plan) -> 
 def test_a_folder_cannot_be_written(probed: Callable[..., Finding], plan: Plan) -> None:
     folders = {str(plan.root / RUNS): "Read-only file system"}
     seen = probed(folders=folders).seen
-    assert seen.endswith(f"{RUNS} does not reach it: Read-only file system")
+    assert seen.endswith(f"{RUNS} inside does not reach it: Read-only file system")
 
 
 def test_a_file_is_another_one(probed: Callable[..., Finding], plan: Plan) -> None:
     file = str(plan.root / "Snakefile")
     found = probed(files={file: "No such file or directory"})
-    assert found.seen.startswith(
-        f"{file} is not seen there as it is outside: No such file or directory, not "
-    )
+    assert found.seen.startswith(f"{file} is different inside: No such file or directory, not ")
     assert found.fix.startswith("bind nothing over it; ")
 
 
@@ -134,8 +135,8 @@ def test_a_file_is_another_one(probed: Callable[..., Finding], plan: Plan) -> No
             "echo 'Could not locate the container application: x'; exit 1",
             "Could not locate the container",
         ),
-        ("exit 9", "it says nothing"),
-        ("true", "it says nothing"),
+        ("exit 9", "it printed nothing"),
+        ("true", "it printed nothing"),
         ("echo '<html>'", "<html>"),
     ],
 )
@@ -143,7 +144,7 @@ def test_a_container_that_does_not_start(
     probed: Callable[..., Finding], line: str, seen: str
 ) -> None:
     found = probed(line)
-    assert found.state == "lack" and found.seen.startswith(seen) and found.fix
+    assert found.state == "error" and found.seen.startswith(seen) and found.fix
 
 
 def test_one_that_does_not_answer(
@@ -151,7 +152,7 @@ def test_one_that_does_not_answer(
 ) -> None:
     monkeypatch.setattr(probe, "LIMIT_S", 0.3)
     found = probed("exec sleep 10")
-    assert found.state == "lack" and "did not answer" in found.seen
+    assert found.state == "error" and "did not answer" in found.seen
 
 
 def test_what_will_flag_every_run_is_said_now(probed: Callable[..., Finding]) -> None:
@@ -163,7 +164,7 @@ def test_what_will_flag_every_run_is_said_now(probed: Callable[..., Finding]) ->
     )
     assert (
         found.fix
-        == "bind nothing there, or runs are flagged; install squashfuse, and it is mounted"
+        == "bind nothing there, or runs are flagged; install squashfuse, which mounts images"
     )
     found = probed(arguments="--unsquash", container="/tmp/rootfs-1/root")
     assert found.fix == "leave --unsquash out of --apptainer-args"
@@ -203,26 +204,25 @@ PLAIN = Seen(
     python="",
 )
 OTHER: dict[str, dict[str, object]] = {
-    "it runs there as user 0, outside as 1000": {"user": "0"},
-    "the machine's processes are not seen there: No such file or directory": {
+    "it runs as user 0 inside, as 1000 outside": {"user": "0"},
+    "the machine's processes are not visible inside: No such file or directory": {
         "process_table": "No such file or directory"
     },
-    "it has a network of its own there, and the lock of trainings is not seen": {
+    "it has its own network inside, where the lock of trainings is not visible": {
         "network": "net:[2]"
     },
-    "it begins there in /tmp, not in /copy": {"cwd": "/tmp"},
-    "the image is not used as it is: /opt/evenground can be written": {
+    "the working directory inside is /tmp, not /copy": {"cwd": "/tmp"},
+    "the image is not used as it was built: /opt/evenground can be written": {
         "image": "/opt/evenground can be written"
     },
-    "/copy/Snakefile is not seen there as it is outside: 9 bytes, 1, not 10 bytes, 1": {
+    "/copy/Snakefile is different inside: 9 bytes, 1, not 10 bytes, 1": {
         "files": {"/copy/Snakefile": "9 bytes, 1", "/dev/null": "there"}
     },
-    "what is written there to /copy/results/runs does not reach it: Read-only file system": {
+    "what is written to /copy/results/runs inside does not reach it: Read-only file system": {
         "folders": {"/copy/results/runs": "Read-only file system", "/tmp": ""}
     },
-    "the engine's Python does not start there: Exec format error": {"python": "Exec format error"},
-    "it is not the recorded image: replaced": {"replaced": "replaced"},
-    "the machine is 'm-1c' there, outside 'm-2c'": {"machine": "m-1c"},
+    "the engine's Python does not start inside: Exec format error": {"python": "Exec format error"},
+    "the machine is 'm-1c' inside, 'm-2c' outside": {"machine": "m-1c"},
 }
 
 
@@ -248,7 +248,7 @@ def test_what_explains_others_comes_first() -> None:
 
 def test_a_file_that_was_left_must_be_found_outside() -> None:
     assert named(PLAIN, "/tmp") == [
-        "what is written there to /tmp does not reach it: it is another folder"
+        "what is written to /tmp inside does not reach it: it is another folder"
     ]
 
 
@@ -256,7 +256,7 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
     ("change", "arguments", "environ", "fix"),
     [
         ({"user": "0"}, "--fakeroot", {}, "leave --fakeroot out of --apptainer-args"),
-        ({"user": "0"}, "", {}, "whoever keeps Apptainer here can change it (apptainer.conf)"),
+        ({"user": "0"}, "", {}, "Apptainer's administrator can change it (apptainer.conf)"),
         (
             {"process_table": "pid:[2]"},
             "",
@@ -273,7 +273,7 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
             {"process_table": "none"},
             "--no-mount tmp",
             {},
-            "add /proc to APPTAINER_BIND; whoever keeps Apptainer here can change it "
+            "add /proc to APPTAINER_BIND; Apptainer's administrator can change it "
             "(apptainer.conf: mount proc = yes)",
         ),
         ({"network": "net:[2]"}, "", {"APPTAINER_NETNS_PATH": "/n"}, "unset APPTAINER_NETNS_PATH"),
@@ -293,7 +293,7 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
             {"folders": {"/tmp": "no"}},
             "",
             {},
-            "add /tmp to APPTAINER_BIND; whoever keeps Apptainer here can change it "
+            "add /tmp to APPTAINER_BIND; Apptainer's administrator can change it "
             "(apptainer.conf: mount tmp = yes)",
         ),
         ({"folders": {"/tmp": "no"}}, "", {"APPTAINER_BIND": "/s:/tmp,/d"}, "take /s:/tmp out of"),
@@ -311,8 +311,7 @@ def test_a_file_that_was_left_must_be_found_outside() -> None:
             "unset APPTAINER_NO_MOUNT",
         ),
         ({"python": "no"}, "", {"APPTAINER_BIND": "/s:/opt"}, "take /s:/opt out of APPTAINER_BIND"),
-        ({"python": "no"}, "", {}, "nothing may lie over /opt/evenground: "),
-        ({"replaced": "it"}, "", {}, "run again"),
+        ({"python": "no"}, "", {}, "bind nothing over /opt/evenground, "),
         ({"machine": "m"}, "--no-nv", {}, "leave --no-nv out of --apptainer-args"),
         ({"machine": "m"}, "", {"APPTAINER_CPUSET_CPUS": "0"}, "unset APPTAINER_CPUSET_CPUS"),
         ({"machine": "m"}, "", {}, "let it see the same cores and GPUs"),
@@ -322,8 +321,8 @@ def test_the_mend_names_who_told_it_so(
     change: dict[str, object], arguments: str, environ: dict[str, str], fix: str
 ) -> None:
     (found,) = probe._differences(replace(PLAIN, **change), PLAIN, [])  # type: ignore[arg-type]
-    call = Call(lambda image, command: command, Told(arguments, [], []), environ)
-    assert probe._mend(found, call).startswith(fix)
+    call = Launcher(lambda image, command: command, Told(arguments, [], []), environ)
+    assert probe._fix_of(found, call).startswith(fix)
 
 
 @pytest.mark.parametrize(
@@ -339,13 +338,13 @@ def test_an_image_is_seen_through_apptainers_own_layers_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, seen: str
 ) -> None:
     monkeypatch.setattr(inside, "MOUNTINFO", written(text, tmp_path))
-    monkeypatch.setattr(inside, "OF_ENGINE", str(tmp_path / "none"))
+    monkeypatch.setattr(inside, "IMAGE_FOLDER", str(tmp_path / "none"))
     assert look([], [], "").image == seen
 
 
 def test_an_image_that_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inside, "MOUNTINFO", written(WRITABLE_TMPFS, tmp_path))
-    monkeypatch.setattr(inside, "OF_ENGINE", str(tmp_path))
+    monkeypatch.setattr(inside, "IMAGE_FOLDER", str(tmp_path))
     assert look([], [], "").image == f"{tmp_path} can be written"
     monkeypatch.setattr(inside, "MOUNTINFO", tmp_path / "none")
     assert look([], [], "").image == "No such file or directory"
@@ -380,7 +379,7 @@ def test_an_engines_python_that_does_not_start(tmp_path: Path, python: str, seen
     assert look([], [], "", python.format(folder=tmp_path)).python == seen
 
 
-NO_CUDA = "CUDA does not work there: "
+NO_CUDA = "CUDA does not work inside: "
 NO_NV = "leave --no-nv out of --apptainer-args"
 
 
@@ -437,10 +436,10 @@ def test_what_does_not_let_cuda_work_there_comes_before_the_machine(
     inside = replace(PLAIN, trial=trial, machine="m-nogpu")
     first, last = probe._differences(inside, PLAIN, [], UUID)
     assert first.seen == f"{NO_CUDA}{seen}" and last.seen.startswith(
-        "the machine is 'm-nogpu' there"
+        "the machine is 'm-nogpu' inside"
     )
-    call = Call(lambda image, command: command, Told(arguments, [], []), environ)
-    assert probe._mend(first, call).startswith(fix)
+    call = Launcher(lambda image, command: command, Told(arguments, [], []), environ)
+    assert probe._fix_of(first, call).startswith(fix)
 
 
 def test_where_cuda_works_nothing_differs() -> None:
@@ -450,10 +449,10 @@ def test_where_cuda_works_nothing_differs() -> None:
 
 def test_cuda_is_tried_in_the_images_of_engines_that_compute_on_the_card(planned: Planned) -> None:
     wanted = wanted_of(planned(MADE, engines=["jax"], deployment="apptainer"))
-    assert wanted.card_of("jax-cuda") == UUID and wanted.card_of("keras") == ""
+    assert wanted.cards == {"jax-cuda": UUID}
     on_cpu = wanted_of(planned(MADE, engines=["jax"], deployment="apptainer", accelerator="cpu"))
-    assert on_cpu.card_of("jax-cuda") == ""
-    assert wanted_of(planned(Look(), engines=["jax"])).card_of("jax-cuda") == ""
+    assert on_cpu.cards == {}
+    assert wanted_of(planned(Look(), engines=["jax"])).cards == {}
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -467,15 +466,15 @@ def test_cuda_is_tried_with_the_environment_of_a_step(
     monkeypatch.setattr(variables, "IMAGE_LIBRARIES", (str(stand_in.libraries),))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "not this one")
     card = uuid(1, 0) if fails else uuid(1)
-    wanted = replace(wanted_of([plan]), card=card, on_card={"jax"})
+    wanted = replace(wanted_of([plan]), cards={"jax": card})
     image = Image("jax", "abc", plan.root / "jax-1.sif", plan.root / "jax-1.json")
     as_here = {**AS_IN_A_CONTAINER, "machine": look([], [], "").machine}
     answer = shlex.join([sys.executable, "-c", CHANGES, json.dumps(as_here)])
-    call = Call(
+    call = Launcher(
         lambda file, command: f"( {command} ) | {answer}", Told("", [], []), dict(os.environ)
     )
     found = probe.probe(image, wanted, call)
-    assert found.state == ("lack" if fails else "ok"), found
+    assert found.state == ("error" if fails else "ok"), found
     if fails:
         assert found.seen.startswith(f"{NO_CUDA}cuInit: CUDA_ERROR_NO_DEVICE")
 

@@ -76,7 +76,7 @@ def test_where_nothing_is_recorded_that_is_said_and_is_no_lack(copy: WorkingCopy
     (found,) = findings([plan_of(copy, repetitions=5)])
     assert (found.what, found.state) == (WHAT, "ok")
     assert found.seen == (
-        "5 planned; no recorded spread on this machine: record 4 repetitions, then ask again"
+        "5 planned; no recorded spread on this machine: record 4 repetitions, then run preflight again"
     )
 
 
@@ -157,7 +157,7 @@ def test_on_nodes_runs_are_independent(copy: WorkingCopy) -> None:
 def test_spread_that_no_number_is_worth_planning_for_is_said(copy: WorkingCopy) -> None:
     found = both(copy, 5.0)
     assert "more than 1,000 decide the direction of T1" in found.seen
-    assert found.state == "warning" and "no number worth planning" in found.fix
+    assert found.state == "warning" and "no realistic number" in found.fix
 
 
 def test_engines_without_a_claim_are_told_how_exactly_their_ratio_is_known(

@@ -281,7 +281,7 @@ class TestInContainers:
             record = contained.record("jax").rename(contained.root / "record.json")
             said = errors(contained.call("--use-singularity", "containers"))
             assert len(said) == 1 and "the image of 'jax' cannot be run: FATAL" in said[0]
-            assert "copy it in again" in said[0]
+            assert "copy the image in again" in said[0]
             record.rename(contained.root / "results/images" / f"{image.stem}.json")
         whole.replace(image)
         assert contained.attempts() == before

@@ -20,7 +20,7 @@ from working_copy import WorkingCopy, fresh_copy
 pytestmark = [pytest.mark.slow, pytest.mark.container]
 
 CONTAINED = ("--cores", "1", "--use-singularity")
-KEEPER = "whoever keeps Apptainer here can change it (apptainer.conf"
+KEEPER = "Apptainer's administrator can change it (apptainer.conf"
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ REFUSED = {
         {"bind path": "/nowhere9"},
     ),
     "no proc": Situation(
-        "the machine's processes are not seen there: No such file or directory",
+        "the machine's processes are not visible inside: No such file or directory",
         f"add /proc to APPTAINER_BIND; {KEEPER}: mount proc = yes)",
         {"mount proc": "no"},
     ),
     "no tmp": Situation(
-        "what is written there to /tmp does not reach it: Read-only file system",
+        "what is written to /tmp inside does not reach it: Read-only file system",
         f"add /tmp to APPTAINER_BIND; {KEEPER}: mount tmp = yes)",
         {"mount tmp": "no"},
     ),
@@ -63,22 +63,22 @@ REFUSED = {
         {"user bind control": "no"},
     ),
     "contained": Situation(
-        "the machine's processes are not seen there: pid:[",
+        "the machine's processes are not visible inside: pid:[",
         "unset APPTAINER_CONTAINALL",
         variables={"APPTAINER_CONTAINALL": "1"},
     ),
     "own processes, by the older name": Situation(
-        "the machine's processes are not seen there: pid:[",
+        "the machine's processes are not visible inside: pid:[",
         "unset SINGULARITY_PID",
         variables={"SINGULARITY_PID": "1"},
     ),
     "elsewhere": Situation(
-        "it begins there in /tmp, not in {copy}",
+        "the working directory inside is /tmp, not {copy}",
         "unset APPTAINER_PWD",
         variables={"APPTAINER_PWD": "/tmp"},
     ),
     "proc not mounted": Situation(
-        "the machine's processes are not seen there: No such file",
+        "the machine's processes are not visible inside: No such file",
         "unset APPTAINER_NO_MOUNT",
         variables={"APPTAINER_NO_MOUNT": "proc"},
     ),
@@ -88,7 +88,7 @@ REFUSED = {
         variables={"APPTAINER_FAKEROOT": "1"},
     ),
     "an image that can be written": Situation(
-        "the image is not used as it is: /opt/evenground can be written",
+        "the image is not used as it was built: /opt/evenground can be written",
         "unset APPTAINER_WRITABLE_TMPFS",
         variables={"APPTAINER_WRITABLE_TMPFS": "1"},
     ),
@@ -98,12 +98,12 @@ REFUSED = {
         variables={"APPTAINER_PID": "2"},
     ),
     "results that cannot be written": Situation(
-        "what is written there to {copy}/results/runs does not reach it: Read-only file system",
+        "what is written to {copy}/results/runs inside does not reach it: Read-only file system",
         "take {copy}/results:{copy}/results:ro out of APPTAINER_BIND",
         bind="{copy}/results:{copy}/results:ro",
     ),
     "another folder of results": Situation(
-        "{copy}/results is not seen there as it is outside: ",
+        "{copy}/results is different inside: ",
         "take {other}:{copy}/results out of APPTAINER_BIND",
         bind="{other}:{copy}/results",
     ),
@@ -113,7 +113,7 @@ REFUSED = {
         bind="{other}:/opt/evenground",
     ),
     "own processes, as an argument": Situation(
-        "the machine's processes are not seen there: pid:[",
+        "the machine's processes are not visible inside: pid:[",
         "leave --pid out of --apptainer-args",
         arguments="--pid",
     ),
@@ -123,7 +123,7 @@ REFUSED = {
         arguments="--disable-cache --bind /srv",
     ),
     "an option that there is not": Situation(
-        "Apptainer knows no --bogus", "leave it out of --apptainer-args", arguments="--bogus"
+        "unknown flag: --bogus", "leave it out of --apptainer-args", arguments="--bogus"
     ),
     "half a word": Situation(
         "a shell cannot read it: No closing", "close what is open", arguments="--bind '"
@@ -310,8 +310,7 @@ def test_half_an_image(copy: WorkingCopy) -> None:
         assert "the image of 'locked' cannot be run: FATAL: " in line
         assert (
             "unexpected EOF" in line
-            and f"to have it built, move it and {record.relative_to(copy.root)}, if there, away"
-            in line
+            and "to have it built, move it and its record in results/images away" in line
         )
 
 

@@ -1,9 +1,8 @@
-"""Whether the CUDA driver gives a process one card: a context and some memory, given back at once.
+"""Tries whether the CUDA driver gives a process one card: a context and some memory.
 
-Started by file name, `python -I -S card.py DIGITS`, standing alone, so that any Python of any image runs it.
-DIGITS are those of the UUID that the card must have; empty where nothing is compared. Each call is printed
-before it is made, so that one that never comes back is known; the last line is one JSON object, the fields of
-`Trial` in `trial.py`.
+A program of its own, `python -I -S card.py DIGITS`, that needs the standard library only, so that
+the Python of any image runs it. DIGITS: the hexadecimal digits of the UUID that the card must have.
+The last line of its output is a JSON object with fields of `Trial` in `trial.py`.
 """
 
 from __future__ import annotations
@@ -16,87 +15,77 @@ from pathlib import Path
 from typing import Any, Final
 
 LIBRARY: Final = "libcuda.so.1"
-# Without the first CUDA does not start; a machine that has the second needs none of NVIDIA's devices.
+# Without the first CUDA does not start. With the second (WSL) it needs none of NVIDIA's devices.
 DEVICES: Final = ("/dev/nvidia-uvm", "/dev/dxg")
 SIZE_BYTES: Final = 2**20
 
 
 class CallError(RuntimeError):
-    """A call failed: which, and CUDA's name of why."""
-
-    def __init__(self, called: str, error: str) -> None:
-        super().__init__(f"{called}: {error}")
-        self.called, self.error = called, error
+    """A call failed; the arguments are its name and CUDA's name of the error."""
 
 
-class Cuda:
-    """The CUDA driver's library, or something with the same functions."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-
-    def call(self, name: str, *arguments: Any) -> None:
-        """Make one call; CallError where it fails, or there is no such function."""
-        print(name, flush=True)
-        function = getattr(self._library, name, None)
-        if function is None:
-            raise CallError(name, "this driver has no such function")
-        status = function(*arguments)
-        if status:
-            raise CallError(name, self._name_of(status))
-
-    def _name_of(self, status: int) -> str:
-        name = ctypes.c_char_p()
-        known = self._library.cuGetErrorName(status, ctypes.byref(name)) == 0
-        return name.value.decode() if known and name.value else f"CUDA error {status}"
+def call(cuda: Any, name: str, *arguments: Any) -> None:
+    """Call a function of the CUDA driver's library; raises CallError if it fails."""
+    # The parent process reads which call never returned.
+    print(name, flush=True)
+    status = getattr(cuda, name)(*arguments)
+    if status:
+        error = ctypes.c_char_p()
+        cuda.cuGetErrorName(status, ctypes.byref(error))
+        known = error.value or b"CUDA error %d" % status
+        raise CallError(name, known.decode())
 
 
-def see(cuda: Cuda, seen: dict[str, Any]) -> ctypes.c_int | None:
-    """The one card that is seen; None where there are several. What it is goes into `seen`."""
+def see(cuda: Any, seen: dict[str, Any]) -> ctypes.c_int | None:
+    """Return the only card, None if there are several; writes its properties to `seen`.
+
+    Raises CallError.
+    """
     count, device, digits = ctypes.c_int(), ctypes.c_int(), (ctypes.c_ubyte * 16)()
-    cuda.call("cuInit", ctypes.c_uint(0))
-    cuda.call("cuDeviceGetCount", ctypes.byref(count))
+    call(cuda, "cuInit", ctypes.c_uint(0))
+    call(cuda, "cuDeviceGetCount", ctypes.byref(count))
     seen["devices"] = count.value
     if count.value != 1:
         return None
-    cuda.call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(0))
-    cuda.call("cuDeviceGetUuid_v2", digits, device)
+    call(cuda, "cuDeviceGet", ctypes.byref(device), ctypes.c_int(0))
+    call(cuda, "cuDeviceGetUuid_v2", digits, device)
     seen["digits"] = bytes(digits).hex()
     return device
 
 
-def use(cuda: Cuda, device: ctypes.c_int) -> None:
-    """Make a context, write and read a MiB, give all back."""
+def use(cuda: Any, device: ctypes.c_int) -> None:
+    """Make a context, write and read a MiB, and free both; raises CallError."""
     context, memory = ctypes.c_void_p(), ctypes.c_uint64()
     size = ctypes.c_size_t(SIZE_BYTES)
     written = bytes(range(256)) * (SIZE_BYTES // 256)
     read = ctypes.create_string_buffer(SIZE_BYTES)
-    cuda.call("cuCtxCreate_v2", ctypes.byref(context), ctypes.c_uint(0), device)
-    cuda.call("cuMemAlloc_v2", ctypes.byref(memory), size)
-    cuda.call("cuMemcpyHtoD_v2", memory, written, size)
-    cuda.call("cuMemcpyDtoH_v2", read, memory, size)
-    cuda.call("cuMemFree_v2", memory)
-    cuda.call("cuCtxDestroy_v2", context)
+    call(cuda, "cuCtxCreate_v2", ctypes.byref(context), ctypes.c_uint(0), device)
+    call(cuda, "cuMemAlloc_v2", ctypes.byref(memory), size)
+    call(cuda, "cuMemcpyHtoD_v2", memory, written, size)
+    call(cuda, "cuMemcpyDtoH_v2", read, memory, size)
+    call(cuda, "cuMemFree_v2", memory)
+    call(cuda, "cuCtxDestroy_v2", context)
     if read.raw != written:
         raise CallError("cuMemcpyDtoH_v2", "what was read is not what was written")
 
 
-def tried(wanted: str, library: str = LIBRARY) -> dict[str, Any]:
-    """What came of it; no context is made on another card than the one that is wanted."""
+def try_cuda(wanted: str, library: str = LIBRARY) -> dict[str, Any]:
+    """Return fields of a `Trial`; a context is made only on the card with the `wanted` digits."""
     seen: dict[str, Any] = {}
     try:
-        cuda = Cuda(ctypes.CDLL(library))
+        cuda = ctypes.CDLL(library)
         device = see(cuda, seen)
-        if device is not None and wanted in ("", seen["digits"]):
+        if device is not None and seen["digits"] == wanted:
             use(cuda, device)
     except OSError as error:
-        seen |= {"called": "", "error": str(error)}
+        seen["error"] = str(error)
     except CallError as error:
-        seen |= {"called": error.called, "error": error.error}
-    return seen | {"has_devices": any(Path(device).exists() for device in DEVICES)}
+        seen["called"], seen["error"] = error.args
+    seen["has_devices"] = any(Path(device).exists() for device in DEVICES)
+    return seen
 
 
 if __name__ == "__main__":
-    print(json.dumps(tried(sys.argv[1])), flush=True)
-    # Nothing that the driver does at a process's end is waited for.
+    print(json.dumps(try_cuda(sys.argv[1])), flush=True)
+    # Without waiting for what the driver does when a process ends.
     os._exit(0)

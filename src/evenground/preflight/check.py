@@ -1,4 +1,4 @@
-"""All findings for one experiment, in the order in which a person would ask."""
+"""All checks for one experiment, in the order in which a person would ask."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import psutil
 from evenground.images import Image
 from evenground.pins import load_pins
 from evenground.preflight import containers, cpus, experiment, gpu, machine, repetitions
-from evenground.preflight.call import Call
-from evenground.preflight.experiment import Reachable, Stored
-from evenground.preflight.finding import Finding, passed
+from evenground.preflight.experiment import Reachable, stored_in
+from evenground.preflight.finding import Finding, ok, passed
+from evenground.preflight.launcher import Launcher
 from evenground.runs.plan import Plan
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What trainings of an experiment run in, built or to be built: environments or container images."""
+    """What the trainings of an experiment run in: environments or images, built or not."""
 
     markers: Mapping[str, Path]
-    """Environment -> the file that stands when it is complete."""
+    """Environment -> the file that exists once it is complete; empty in containers."""
     images: Sequence[Image]
     cache: Path
-    """The folder the environments are built in."""
-    call: Call | None = None
-    """How Apptainer is called for a training."""
+    """Folder of the environments."""
+    launcher: Launcher | None = None
+    """How Apptainer is launched for a training; None for native trainings."""
 
 
 def check(
@@ -37,39 +37,41 @@ def check(
     mirrors: Sequence[str],
     reachable: Reachable,
 ) -> list[Finding]:
-    """Look at everything; trains nothing and changes nothing. `plans` are the parts of one experiment."""
-    plan, runs = plans[0], [run for part in plans for run in part.runs]
-    here, recorded = plan.here, experiment.recorded_drivers(runs, plan.root)
-    stored = [
-        (entry, Stored(plan.root / plan.raw(n), plan.root / plan.prepared(n)))
-        for n, entry in plan.datasets.items()
-    ]
-    local_bytes = experiment.data_bytes(stored) + sum(map(experiment.results_bytes, plans))
-    return [
-        Finding("machine", "ok", f"{here.description}; class {here.name}"),
+    """Run all checks; `plans` are the parts of one experiment.
+
+    `reachable`: returns whether an address answers.
+    """
+    root, here = plans[0].root, plans[0].here
+    found = [
+        ok("machine", f"{here.description}; class {here.name}"),
         machine.memory(psutil.virtual_memory().available),
         machine.load(os.getloadavg()[0], here.cores),
-        *cpus.findings(plans),
-        *_gpu(gpu.findings(plans, load_pins(plan.root), recorded), plans),
-        *experiment.engines(plans),
-        *_environments(prepared),
-        *containers.findings(plans, prepared.images, prepared.call),
-        *(experiment.dataset(entry, where, mirrors, reachable) for entry, where in stored),
-        machine.disk("disk for data and results", plan.root, local_bytes),
-        experiment.duration(plans),
-        *repetitions.findings(plans),
     ]
+    found += cpus.findings(plans)
+    found += _gpu(plans)
+    found += experiment.engines(plans)
+    # An experiment has environments or images.
+    if prepared.markers:
+        found += _environments(prepared)
+    if prepared.images:
+        found += containers.findings(plans, prepared.images, prepared.launcher)
+    for name, entry in plans[0].datasets.items():
+        stored = stored_in(plans[0], name)
+        found.append(experiment.dataset(entry, stored, mirrors, reachable))
+    found.append(machine.disk("disk for data and results", root, experiment.disk_bytes(plans)))
+    found.append(experiment.duration(plans))
+    return found + repetitions.findings(plans)
 
 
-def _gpu(found: list[Finding], plans: Sequence[Plan]) -> list[Finding]:
-    """CUDA is tried only where nothing speaks against it."""
-    return [*found, *gpu.context(plans)] if passed(found) else found
+def _gpu(plans: Sequence[Plan]) -> list[Finding]:
+    found = gpu.findings(plans, load_pins(plans[0].root))
+    # CUDA is tried only if nothing else is wrong with the card.
+    if passed(found):
+        found += gpu.context(plans)
+    return found
 
 
 def _environments(prepared: Prepared) -> list[Finding]:
-    """None of an experiment whose engines are in images."""
-    if not prepared.markers:
-        return []
     needed_bytes = experiment.environment_bytes(prepared.markers)
     return [
         experiment.environments(prepared.markers),

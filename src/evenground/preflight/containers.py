@@ -1,4 +1,4 @@
-"""What running in containers needs: Apptainer, the right to start one, the engines' images, room for them."""
+"""Checks for containers: Apptainer, the right to start one, the engines' images, disk space."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evenground.commands import output_of
 from evenground.errors import EvengroundError
+from evenground.files import read_json
 from evenground.images import (
     CUDA,
     ELSEWHERE,
@@ -25,172 +26,171 @@ from evenground.images import (
     read_record,
 )
 from evenground.preflight import machine
-from evenground.preflight.call import Call
-from evenground.preflight.experiment import recorded_environments
-from evenground.preflight.finding import Finding, State
-from evenground.preflight.namespaces import how_to_allow
+from evenground.preflight.finding import Finding, error, ok, passed, warning
+from evenground.preflight.launcher import Launcher
 from evenground.preflight.probe import probe, wanted_of
-from evenground.preflight.words import last_words
-from evenground.runs.plan import Plan
+from evenground.preflight.start_failure import allow_namespaces, key_line
+from evenground.runs.plan import RUNS, Plan
 from evenground.surroundings.mounts import MOUNTINFO, kind_at
 
 GIB = 2**30
+# About what building one image takes: downloads, unpacked packages and the image itself.
 IMAGE_BYTES = {"cpu": 4 * GIB, "cuda": 20 * GIB}
-"""About what building one image takes: downloads, unpacked packages and the image itself."""
 HOST_PROGRAMS = ("bin", "sbin", "lib", "lib64", "usr")
+OTHER_FOLDERS = ("proc", "sys", "dev", "tmp", "etc", "root", "home", "var/tmp")
 START_S = 60.0
-# Snakemake gives the path of an image to a shell as it is.
-ODD = re.compile(r"[^\w@%+=./-]")
-# Owners and attributes of an image's files cannot be kept there, or only root may keep them.
-OVER_NETWORK = re.compile(
+# Snakemake passes the path of an image to a shell without quoting it.
+SPECIAL_CHARACTER = re.compile(r"[^\w@%+=./-]")
+# These cannot keep the owners and attributes of an image's files, or keep them only for root.
+NETWORK_FILE_SYSTEM = re.compile(
     r"nfs\d?|lustre|gpfs|beegfs|fhgfs\w*|ceph|cifs|smb\w*|9p|afs|panfs|wekafs|orangefs|pvfs2"
     r"|fuse\.(sshfs|ceph\w*|glusterfs|beegfs|juicefs|lustre|s3fs|gcsfuse|rclone)"
 )
+# Apptainer 1.4 is the first that lets a build choose how it compresses.
 MIN_VERSION = (1, 4)
-"""Apptainer 1.4 is the first that lets a build choose how it compresses."""
 
 
 def findings(
-    plans: Sequence[Plan], images: Sequence[Image], call: Call | None = None
+    plans: Sequence[Plan], images: Sequence[Image], launcher: Launcher | None = None
 ) -> list[Finding]:
-    """All that decides whether trainings can run in `images`; a native run lacks none of it.
+    """Check everything that decides whether trainings can run in `images`.
 
-    With `call` each image that is there and on record is started as for a training.
+    With `launcher`, each recorded image is started as for a training.
     """
-    needed = plans[0].experiment.deployment == "apptainer"
-    found = [apptainer(needed)]
-    starts = found[0].state == "ok"
-    looked = [image(wanted, recorded_digests(plans, wanted.environment)) for wanted in images]
-    if needed:
-        found += looked
-    # Of an image that cannot be used, nothing more is asked.
-    usable = [wanted for wanted, of_it in zip(images, looked, strict=True) if of_it.state != "lack"]
-    there = [wanted for wanted in usable if is_recorded(wanted)] if call else []
-    if starts and call and all(finding.state != "lack" for finding in found):
-        of_trainings = wanted_of(plans)
-        found += [probe(wanted, of_trainings, call) for wanted in there]
-    if starts and len(there) < max(len(images), 1):
-        found.append(container_start(needed))
-    missing = [wanted for wanted in usable if not is_there(wanted)]
+    found = [apptainer()]
+    can_start = passed(found)
+    usable = []
+    for candidate in images:
+        of_image = image(candidate, recorded_digests(plans, candidate.environment))
+        found.append(of_image)
+        if of_image.state != "error":
+            usable.append(candidate)
+    recorded = []
+    if launcher:
+        recorded = [candidate for candidate in usable if is_recorded(candidate)]
+        if passed(found):
+            wanted = wanted_of(plans)
+            found += [probe(candidate, wanted, launcher) for candidate in recorded]
+    # If every image was probed, it is known whether containers start.
+    if can_start and len(recorded) < len(images):
+        found.append(container_start())
+    missing = [candidate for candidate in usable if not is_there(candidate)]
     if missing:
         found += room(missing, building_folder(missing[0]))
     return found
 
 
 def room(missing: Sequence[Image], building: Path, mountinfo: Path = MOUNTINFO) -> list[Finding]:
-    """Whether images can be built and kept; `building` is where Apptainer unpacks them, one at a time."""
-    sizes = [IMAGE_BYTES[_kind(wanted.environment)] for wanted in missing]
+    """Check that images can be built in `building`, one at a time, and kept in their folder."""
+    sizes = []
+    for candidate in missing:
+        on_gpu = candidate.environment.endswith(CUDA)
+        sizes.append(IMAGE_BYTES["cuda" if on_gpu else "cpu"])
     kept = missing[0].file.parent
     found = [machine.disk("disk for images", kept, sum(sizes))]
     if building != kept:
         found.append(machine.disk("disk for building images", building, max(sizes)))
-    place = next(folder for folder in (building, *building.parents) if folder.exists()).resolve()
-    try:
-        kind = kind_at(place, mountinfo)
-    except OSError:
-        return found
-    if OVER_NETWORK.fullmatch(kind):
-        seen = (
-            f"{building} is on a network's file system ({kind}), where builds by users mostly fail"
-        )
+    kind = kind_at(machine.nearest_existing(building).resolve(), mountinfo)
+    if NETWORK_FILE_SYSTEM.fullmatch(kind):
+        seen = f"{building} is on a network file system ({kind}), where builds by users mostly fail"
         needed = f"about {max(sizes) / GIB:.0f} GiB"
         fix = f"set {TEMPORARY} to a folder on a disk of this machine with {needed} free"
-        found.append(Finding("folder for building images", "warning", seen, fix))
+        found.append(warning("folder for building images", seen, fix))
     return found
 
 
-def apptainer(needed: bool, program: str = "apptainer") -> Finding:
-    """Whether containers can be run, and by what."""
-    fix = _mend(
-        "install Apptainer 1.4 or newer, or run natively, without --use-singularity", needed
-    )
-    state: State = "lack" if needed else "warning"
+def apptainer(program: str = "apptainer") -> Finding:
+    """Check that Apptainer is installed and new enough."""
+    fix = "install Apptainer 1.4 or newer, or run natively, without --use-singularity"
     if shutil.which(program) is None:
-        return Finding("Apptainer", state, "not installed", fix)
-    answer = output_of([program, "--version"], timeout_s=10.0)
-    version = re.search(r"(\d+)\.(\d+)", answer or "")
-    if answer is None or version is None:
-        return Finding("Apptainer", state, f"{program} does not answer", fix)
-    if (int(version[1]), int(version[2])) < MIN_VERSION:
-        return Finding("Apptainer", state, f"{answer} is too old", fix)
-    return Finding("Apptainer", "ok", answer)
+        return error("Apptainer", "not installed", fix)
+    version = output_of([program, "--version"], timeout_s=10.0) or ""
+    number = re.search(r"(\d+)\.(\d+)", version)
+    if number is None:
+        return error("Apptainer", f"{program} does not answer", fix)
+    if (int(number[1]), int(number[2])) < MIN_VERSION:
+        return error("Apptainer", f"{version} is too old", fix)
+    return ok("Apptainer", version)
 
 
-def container_start(needed: bool, program: str = "apptainer") -> Finding:
-    """Whether a container of this user's starts: Apptainer is asked, for it may have rights of its own.
+def container_start(program: str = "apptainer") -> Finding:
+    """Check that this user can start a container, without any image.
 
-    Where it is not installed with setuid it needs a user namespace, and that is what mostly lacks.
+    An Apptainer without setuid needs a user namespace, which many systems do not allow. Only a
+    start shows whether this one does.
     """
     with tempfile.TemporaryDirectory() as folder:
-        programs = [name for name in HOST_PROGRAMS if Path("/", name).is_dir()]
-        for name in (*programs, "proc", "sys", "dev", "tmp", "etc", "root", "home", "var/tmp"):
+        command = [program, "exec", "--contain"]
+        # The container is an empty folder over which this machine's programs are bound.
+        for name in HOST_PROGRAMS:
+            if Path("/", name).is_dir():
+                Path(folder, name).mkdir()
+                command += ["--bind", f"/{name}"]
+        for name in OTHER_FOLDERS:
             Path(folder, name).mkdir(parents=True)
-        binds = [word for name in programs for word in ("--bind", f"/{name}")]
-        command = [program, "exec", "--contain", *binds, folder, "true"]
+        command += [folder, "true"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=START_S)
-        except (OSError, subprocess.SubprocessError) as error:
-            said, status = str(error), 1
+        except (OSError, subprocess.TimeoutExpired) as failure:
+            reason = str(failure)
         else:
-            said, status = done.stderr, done.returncode
-    if status == 0:
-        return Finding("container start", "ok", "allowed")
-    state: State = "lack" if needed else "warning"
-    fix = _mend(how_to_allow(), needed)
-    return Finding("container start", state, f"refused: {last_words(said)}", fix)
+            if done.returncode == 0:
+                return ok("container start", "allowed")
+            reason = key_line(done.stderr)
+    return error("container start", f"refused: {reason}", allow_namespaces())
 
 
 def image(wanted: Image, recorded: Sequence[str]) -> Finding:
-    """Whether an engine's image is there and is the one that its finished runs were made in."""
+    """Check that an engine's image is there, or can be built, and is the one of its finished runs.
+
+    `recorded`: sha256s of the images of these runs.
+    """
     what = f"image {wanted.environment}"
     try:
-        _refuse_place(wanted)
-        known = read_record(wanted.record) if wanted.record.is_file() else None
-        if known:
-            check_image(wanted, known)
-        if known or not is_there(wanted):
-            check_digest(wanted, known.sha256 if known else None, recorded)
-    except EvengroundError as error:
-        return Finding(what, "lack", f"{error.what} ({error.where})", error.fix)
-    if known:
-        return Finding(what, "ok", f"sha256:{known.sha256[:12]} ({wanted.file})")
-    if is_there(wanted):
-        return Finding(what, "ok", f"there, to be looked at ({wanted.file})")
+        _refuse_path(wanted)
+        if wanted.record.is_file():
+            record = read_record(wanted.record)
+            check_image(wanted, record)
+            check_digest(wanted, record.sha256, recorded)
+            return ok(what, f"sha256:{record.sha256[:12]} ({wanted.file})")
+        if is_there(wanted):
+            return ok(what, f"there, to be checked ({wanted.file})")
+        check_digest(wanted, None, recorded)
+    except EvengroundError as refused:
+        return error(what, f"{refused.what} ({refused.where})", refused.fix)
     fix = "the base image and the package index must be reachable once"
-    return Finding(what, "warning", f"to be built ({wanted.file})", fix)
+    return warning(what, f"to be built ({wanted.file})", fix)
 
 
-def _refuse_place(wanted: Image) -> None:
-    """EvengroundError for a path that cannot be told to Apptainer, or where no image can be made."""
-    if found := ODD.search(str(wanted.file)):
-        what = f"its path has {found[0]!r}, which a shell or Apptainer takes for something else"
-        raise EvengroundError(
-            what, str(wanted.file), "point EVENGROUND_CACHE to a folder of a plainer path"
-        )
+def _refuse_path(wanted: Image) -> None:
+    """Raise EvengroundError for a path that Apptainer misreads, or where no image can be made."""
+    special = SPECIAL_CHARACTER.search(str(wanted.file))
+    if special:
+        what = f"its path has {special[0]!r}, which is special to a shell or Apptainer"
+        fix = "point EVENGROUND_CACHE to a folder with a plain path"
+        raise EvengroundError(what, str(wanted.file), fix)
     if is_there(wanted):
         return
+    # A link that leads nowhere counts: no folder can be made in its place.
     folder = next(folder for folder in wanted.file.parents if os.path.lexists(folder))
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-        raise EvengroundError(
-            "no image can be made: nothing can be written there", str(folder), ELSEWHERE
-        )
+        what = "no image can be made: the folder cannot be written to"
+        raise EvengroundError(what, str(folder), ELSEWHERE)
 
 
 def recorded_digests(plans: Sequence[Plan], environment: str) -> list[str]:
-    """Sha256s of the images that the finished ones among the wanted runs of an environment were made in."""
+    """Return the sha256s of the images in which finished runs of an environment were made."""
     runs = []
     for plan in plans:
-        engines = {
-            engine.name for engine in plan.engines if plan.environment(engine) == environment
-        }
-        runs += [run for run in plan.runs if run.engine in engines]
-    images = (found.get("image") for found in recorded_environments(runs, plans[0].root))
-    return sorted({str(image["sha256"]) for image in images if image})
-
-
-def _kind(environment: str) -> str:
-    return "cuda" if environment.endswith(CUDA) else "cpu"
-
-
-def _mend(text: str, needed: bool) -> str:
-    return text if needed else f"only needed for --use-singularity: {text}"
+        engines = [engine for engine in plan.engines if plan.environment(engine) == environment]
+        names = {engine.name for engine in engines}
+        runs += [run for run in plan.runs if run.engine in names]
+    digests = set()
+    for run in runs:
+        path = plans[0].root / RUNS / run.place / "environment.json"
+        if path.is_file():
+            record = read_json(path).get("image")
+            # None natively.
+            if record:
+                digests.add(str(record["sha256"]))
+    return sorted(digests)

@@ -2,210 +2,190 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import requests
 
-from evenground.addresses import fault_of, host_of, is_address, split
+from evenground.addresses import fault_of, host_of, is_address
 from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.disk import bytes_of_environment
 from evenground.files import read_json
-from evenground.preflight.finding import Finding
-from evenground.runs.plan import RUNS, LeftOut, Plan, Run
+from evenground.preflight.finding import Finding, error, ok, warning
+from evenground.runs.plan import RUNS, LeftOut, Plan
 
+# About what a finished run takes.
 RUN_BYTES = 2**20
 CONNECT_S = 3.0
-PORTS = {"https": 443, "http": 80}
 Reachable = Callable[[str], bool]
 
 
-class Stored(NamedTuple):
-    """Where a dataset's files and arrays stand, or will."""
+@dataclass(frozen=True)
+class Stored:
+    """The folders of a dataset, which need not exist yet."""
 
     raw: Path
     prepared: Path
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the arrays are complete."""
+        return (self.prepared / RECORD).is_file()
+
+
+def stored_in(plan: Plan, dataset: str) -> Stored:
+    """Return the folders of one of a plan's datasets."""
+    return Stored(raw=plan.root / plan.raw(dataset), prepared=plan.root / plan.prepared(dataset))
+
 
 def environments(markers: Mapping[str, Path]) -> Finding:
-    """Which engines' environments are built; `markers` are the files that stand when one is."""
-    missing = [name for name, marker in markers.items() if not marker.is_file()]
+    """Check which environments are built; `markers`: environment -> file of a complete one."""
+    missing = _not_built(markers)
     if missing:
-        seen = f"to be built: {', '.join(missing)}"
-        return Finding("environments", "warning", seen, "the package index must be reachable once")
-    return Finding("environments", "ok", f"built: {', '.join(markers) or 'none needed'}")
-
-
-def engines(plans: Sequence[Plan]) -> list[Finding]:
-    """Of each engine that the pipeline does not install, and its arms, whether it can train here."""
-    left_out: dict[str, list[LeftOut]] = {}
-    for engine in (engine for plan in plans for engine in plan.left_out):
-        left_out.setdefault(engine.name, []).append(engine)
-    asked = {run.engine for plan in plans for run in plan.runs if run.place in plan.pending}
-    there = {e.name: e for plan in plans for e in plan.engines if plan.asks and e.file.check}
-    lost = [_left_out(parts[0], sum(part.runs for part in parts)) for parts in left_out.values()]
-    return [*lost, *(_installed(name, name in asked) for name in there if name not in left_out)]
-
-
-def _left_out(engine: LeftOut, runs: int) -> Finding:
-    fix = f"until then {runs} of its trainings are left out; what is recorded is kept"
-    return Finding(f"engine {engine.name}", "warning", engine.reason, fix)
-
-
-def _installed(name: str, asked: bool) -> Finding:
-    return Finding(
-        f"engine {name}", "ok", "installed" if asked else "not asked: all its runs are recorded"
-    )
+        fix = "the package index must be reachable once"
+        return warning("environments", f"to be built: {', '.join(missing)}", fix)
+    return ok("environments", f"built: {', '.join(markers)}")
 
 
 def environment_bytes(markers: Mapping[str, Path]) -> int:
-    """Disk that environments which are not built yet will take."""
-    missing = [name for name, marker in markers.items() if not marker.is_file()]
-    return sum(map(bytes_of_environment, missing))
+    """Return the disk space that environments take which are not built yet, in bytes."""
+    return sum(bytes_of_environment(name) for name in _not_built(markers))
+
+
+def _not_built(markers: Mapping[str, Path]) -> list[str]:
+    return [name for name, marker in markers.items() if not marker.is_file()]
+
+
+def engines(plans: Sequence[Plan]) -> list[Finding]:
+    """Report the engines, which the pipeline does not install, that cannot train here."""
+    left_out: dict[str, list[LeftOut]] = {}
+    for plan in plans:
+        for engine in plan.left_out:
+            left_out.setdefault(engine.name, []).append(engine)
+    found = []
+    for name, parts in left_out.items():
+        runs = sum(part.runs for part in parts)
+        fix = f"until then {runs} of its trainings are left out; what is recorded is kept"
+        found.append(warning(f"engine {name}", parts[0].reason, fix))
+    return found
 
 
 def dataset(
     entry: DatasetEntry, stored: Stored, mirrors: Sequence[str], reachable: Reachable
 ) -> Finding:
-    """Whether a dataset is there, or from where it can be had."""
+    """Check whether a dataset is stored here or available from a mirror or host."""
     what = f"dataset {entry.name}"
-    if (stored.prepared / RECORD).is_file():
+    if stored.is_prepared:
         lines = empty_class_lines(read_json(stored.prepared / RECORD))
-        fix = "see whether labels and `classes` fit"
-        return (
-            Finding(what, "warning", "; ".join(lines), fix)
-            if lines
-            else Finding(what, "ok", "prepared")
-        )
+        if lines:
+            return warning(what, "; ".join(lines), "see whether labels and `classes` fit")
+        return ok(what, "prepared")
     if not entry.files:
-        return Finding(what, "ok", "generated here")
+        return ok(what, "generated here")
     if (stored.raw / "fetched.json").is_file():
-        return Finding(what, "ok", "fetched")
-    lost = [
-        file.name
-        for file in entry.files
-        if not _place_of(entry.name, file, stored.raw, mirrors, reachable)
-    ]
-    if not lost:
-        return Finding(what, "ok", "can be fetched")
+        return ok(what, "fetched")
+    missing = []
+    for file in entry.files:
+        # An interrupted call keeps the files that are complete.
+        is_kept = (stored.raw / file.name).is_file()
+        if not is_kept and not _is_available(entry.name, file, mirrors, reachable):
+            missing.append(file.name)
+    if not missing:
+        return ok(what, "can be fetched")
+    fix = "name a mirror that holds it"
     hosts = sorted({host_of(url) for file in entry.files for url in file.urls})
-    fix = (
-        f"connect to {' or '.join(hosts)}, or name a mirror that holds it"
-        if hosts
-        else "name a mirror"
-    )
-    return Finding(what, "lack", f"nobody has {', '.join(lost)}", fix)
+    if hosts:
+        fix = f"connect to {' or '.join(hosts)}, or {fix}"
+    return error(what, f"not available from any mirror or host: {', '.join(missing)}", fix)
 
 
-def _place_of(
-    name: str, file: RemoteFile, raw: Path, mirrors: Sequence[str], reachable: Reachable
-) -> str | None:
-    """Where a file can be had: kept from before, a mirror or a host; None when nowhere."""
-    if (raw / file.name).is_file():
-        return "kept"
+def _is_available(
+    name: str, file: RemoteFile, mirrors: Sequence[str], reachable: Reachable
+) -> bool:
     for mirror in mirrors:
         if is_address(mirror):
             if reachable(mirror):
-                return mirror
+                return True
         elif _is_in(mirror, name, file.name):
-            return mirror
-    return next((url for url in file.urls if reachable(url)), None)
+            return True
+    return any(reachable(url) for url in file.urls)
 
 
 def _is_in(folder: str, *names: str) -> bool:
-    """Whether a mirror's folder has a file; a folder that cannot be looked into has none."""
-    try:
-        return Path(folder).expanduser().joinpath(*names).is_file()
-    except (OSError, RuntimeError, ValueError):
-        return False
+    # Unlike pathlib, os.path takes a folder that cannot be read for a missing one.
+    path = os.path.join(os.path.expanduser(folder), *names)  # noqa: PTH111, PTH118
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def answers(url: str) -> bool:
-    """Whether the host of an address, or its proxy, takes a connection within seconds; asks nothing of it."""
+    """Return whether the host of an address, or its proxy, answers within seconds."""
     if fault_of(url):
         return False
-    proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url))
-    parts = split(proxy if proxy and is_address(proxy) else url)
-    if parts is None or parts.hostname is None:
-        return False
     try:
-        port = parts.port or PORTS.get(parts.scheme, PORTS["https"])
-        socket.create_connection((parts.hostname, port), timeout=CONNECT_S).close()
-    except (OSError, ValueError):
+        # Any answer will do, also that there is no such file: a mirror's own folder may be closed.
+        requests.head(url, timeout=CONNECT_S)
+    except requests.RequestException:
         return False
     return True
 
 
-def data_bytes(entries: Iterable[tuple[DatasetEntry, Stored]]) -> int:
-    """Disk that files and arrays of datasets which are not prepared yet will take."""
-    total = 0
-    for entry, stored in entries:
-        if not (stored.prepared / RECORD).is_file():
+def disk_bytes(plans: Sequence[Plan]) -> int:
+    """Return the disk space of datasets and runs that do not exist yet, in bytes."""
+    total = RUN_BYTES * sum(len(plan.pending) for plan in plans)
+    for name, entry in plans[0].datasets.items():
+        if not stored_in(plans[0], name).is_prepared:
+            # One byte for each value of a picture.
             picture = entry.height * entry.width * entry.channels
-            total += (entry.train_examples + entry.test_examples) * picture + sum(
-                f.bytes or 0 for f in entry.files
-            )
+            total += (entry.train_examples + entry.test_examples) * picture
+            total += sum(file.bytes or 0 for file in entry.files)
     return total
 
 
-def results_bytes(plan: Plan) -> int:
-    """Disk that runs which are not finished yet will take."""
-    return len(plan.pending) * RUN_BYTES
-
-
 def duration(plans: Sequence[Plan]) -> Finding:
-    """How long the trainings that are left will take, from recorded ones of this machine class."""
-    runs = sum(len(plan.runs) for plan in plans)
-    left = [(plan, run) for plan in plans for run in plan.runs if run.place in plan.pending]
-    if not left:
-        return Finding("time", "ok", f"nothing to train: {runs} of {runs} runs are recorded")
-    known: dict[tuple[str, str, str], float | None] = {}
-    for plan, run in left:
-        pair = (run.machine, run.dataset, run.engine)
-        if pair not in known:
-            known[pair] = _recorded_s(plan, run.dataset, run.engine)
-    lengths = [known[run.machine, run.dataset, run.engine] for _, run in left]
-    total_s = sum(seconds for seconds in lengths if seconds)
-    unknown = sorted(
-        {f"{dataset} {engine}" for (_, dataset, engine), seconds in known.items() if not seconds}
-    )
-    seen = f"{len(left)} of {runs} trainings to do"
+    """Estimate how long the pending trainings take, from recorded ones on this class of machine."""
+    n_runs = sum(len(plan.runs) for plan in plans)
+    n_pending = 0
+    total_s = 0.0
+    known_s: dict[tuple[str, str, str], float | None] = {}
+    for plan in plans:
+        for run in plan.runs:
+            if run.place not in plan.pending:
+                continue
+            group = (run.machine, run.dataset, run.engine)
+            if group not in known_s:
+                known_s[group] = _recorded_s(plan, run.dataset, run.engine)
+            n_pending += 1
+            total_s += known_s[group] or 0.0
+    if not n_pending:
+        return ok("time", f"nothing to train: {n_runs} of {n_runs} runs are recorded")
+    seen = f"{n_pending} of {n_runs} trainings to do"
     if total_s:
-        seen += f", about {_minutes(total_s)}{' and' if unknown else ''}"
+        seen += f", about {_minutes(total_s)}"
+    unknown = {f"{dataset} {engine}" for (_, dataset, engine), s in known_s.items() if not s}
     if unknown:
-        comma = "" if total_s else ","
-        seen += f"{comma} an unknown time for {', '.join(unknown)} (not recorded on this machine)"
-    return Finding("time", "ok", seen)
+        names = ", ".join(sorted(unknown))
+        seen += f", time unknown for {names} (not recorded on this machine)"
+    return ok("time", seen)
 
 
 def _recorded_s(plan: Plan, dataset: str, engine: str) -> float | None:
-    """Median length of recorded trainings of this pair, whatever their parameters; None without any."""
-    lengths = []
+    """Return the median length of recorded trainings with any parameters, in seconds.
+
+    None if there are none.
+    """
+    lengths_s = []
     folder = plan.root / RUNS / plan.machine / dataset / engine
     for path in folder.glob("*/*/outcome.json"):
-        ended = read_json(path)
-        lengths.append((ended["ended_unix_ns"] - ended["started_unix_ns"]) / 1e9)
-    return statistics.median(lengths) if lengths else None
+        outcome = read_json(path)
+        lengths_s.append((outcome["ended_unix_ns"] - outcome["started_unix_ns"]) / 1e9)
+    return statistics.median(lengths_s) if lengths_s else None
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def recorded_environments(runs: Iterable[Run], root: Path) -> Iterator[dict[str, Any]]:
-    """`environment.json` of each finished one among the wanted runs."""
-    for run in runs:
-        path = root / RUNS / run.place / "environment.json"
-        if path.is_file():
-            yield read_json(path)
-
-
-def recorded_drivers(runs: Iterable[Run], root: Path) -> list[str]:
-    """Drivers of the finished ones among the wanted runs."""
-    return sorted(
-        {str(found["driver"]) for found in recorded_environments(runs, root) if found["driver"]}
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"

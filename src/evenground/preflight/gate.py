@@ -1,4 +1,4 @@
-"""The gate: what is looked at before the first job of every call."""
+"""The gate: what is checked before the first job of every call."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from evenground.errors import EvengroundError
 from evenground.files import read_json
 from evenground.images import Image
 from evenground.pins import load_pins
-from evenground.preflight.call import Call
 from evenground.preflight.containers import findings
 from evenground.preflight.cpus import record_of
 from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context, trained
 from evenground.preflight.gpu import findings as gpu_findings
+from evenground.preflight.launcher import Launcher
 from evenground.runs.index import check_runs
 from evenground.runs.lost import refuse_at_work
 from evenground.runs.plan import Plan
@@ -26,18 +26,17 @@ from evenground.runs.plan import Plan
 def gate(
     plans: Sequence[Plan],
     images: Sequence[Image],
-    call: Call | None = None,
+    launcher: Launcher | None = None,
     refuse: bool = True,
     starts: bool = True,
 ) -> None:
-    """Say which engines are left out, and that cores lack; EvengroundError for what lets no training run.
+    """Print which engines are left out and what will flag runs; raises EvengroundError for errors.
 
-    `call`: how Apptainer is called for a training in one of `images`. Without `starts` this call runs no job:
-    the GPU is not touched, and no scheduler is asked.
+    `launcher`: how Apptainer is launched for a training in one of `images`. Without `starts` this
+    call runs no job, and the GPU is not touched. Without `refuse` nothing is checked.
 
-    Data and runs that are not what was recorded are refused first. Cores, GPU and containers are looked at
-    only where something will be trained here: recorded runs can be drawn without. Without `refuse` nothing
-    is looked at.
+    Data and runs that are not what was recorded are refused first. Cores, GPU and containers are
+    checked only where something will be trained here: recorded runs can be drawn without them.
     """
     for line in dict.fromkeys(line for plan in plans for line in left_out(plan)):
         print(line, file=sys.stderr, flush=True)
@@ -59,13 +58,13 @@ def gate(
     if trained(plans):
         refuse_gpu(plans, starts)
     if images and any(plan.pending and plan.trains for plan in plans):
-        found = findings(plans, images, call)
+        found = findings(plans, images, launcher)
         say_what_flags(found)
-        refuse_lacks(found, "deployment: apptainer")
+        refuse_errors(found, "deployment: apptainer")
 
 
 def left_out(plan: Plan) -> list[str]:
-    """A line for each engine that is not installed here."""
+    """Return a line for each engine that is not installed here."""
     names = {engine.name for engine in plan.engines}
     beside = " (its recorded runs stay)"
     return [
@@ -74,7 +73,7 @@ def left_out(plan: Plan) -> list[str]:
 
 
 def lacking(plans: Sequence[Plan]) -> list[str]:
-    """A line for each number of threads that will be trained here, and that this machine has no cores for."""
+    """Return a line for each number of threads that will be trained here with too few cores."""
     here = [
         plan for plan in plans if plan.pending and plan.trains and plan.machine == plan.here.name
     ]
@@ -85,28 +84,28 @@ def lacking(plans: Sequence[Plan]) -> list[str]:
 
 
 def refuse_gpu(plans: Sequence[Plan], starts: bool) -> None:
-    """EvengroundError where nothing can be trained on the GPU that is wanted; what is odd of it is said."""
+    """Print warnings about the GPU; raises EvengroundError if nothing can be trained on it."""
     where = f"accelerator: {trained(plans)[0][0].experiment.accelerator}"
     found = gpu_findings(plans, load_pins(plans[0].root))
     for finding in found:
         if finding.state == "warning":
             say(finding)
-    refuse_lacks(found, where)
+    refuse_errors(found, where)
     if starts:
-        refuse_lacks(context(plans), where)
+        refuse_errors(context(plans), where)
 
 
 def say_what_flags(found: Sequence[Finding]) -> None:
-    """A line for each that will be a finding of every run."""
+    """Print each finding for which every run will be flagged."""
     for finding in found:
         if finding.flags_runs:
             say(finding)
 
 
-def refuse_lacks(found: Sequence[Finding], where: str) -> None:
-    """EvengroundError for the first that lets no training run; `where`: the setting that asks for it."""
+def refuse_errors(found: Sequence[Finding], where: str) -> None:
+    """Raise EvengroundError for the first error; `where`: the setting that needs it."""
     for finding in found:
-        if finding.state == "lack":
+        if finding.state == "error":
             raise EvengroundError(f"{finding.what}: {finding.seen}", where, finding.fix)
 
 

@@ -1,6 +1,6 @@
-"""What a process sees from where it runs, in a container or outside.
+"""What a process sees from where it runs, inside a container or outside.
 
-Beside the machine's class standard library only: it is run once per image before anything else.
+Standard library only, except for the machine's class: the probe runs it in each image first.
 """
 
 from __future__ import annotations
@@ -18,70 +18,72 @@ from evenground.runs.machine import this_machine
 from evenground.surroundings.mounts import MOUNTINFO, root_options
 
 PYTHON_S = 20.0
-# Apptainer's own: mount points that the image lacks, and the image.
+# Apptainer's own layers: mount points that the image does not have, and the image.
 LAYERS = {"overlay-lowerdir", "rootfs"}
-OF_ENGINE = "/opt/evenground"
+# Where images keep both Pythons and the engine's code.
+IMAGE_FOLDER = "/opt/evenground"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What is seen; whatever could not be asked is its reason in words instead."""
+    """What a process sees; a text is the reason where something cannot be read."""
 
     cwd: str
     process_table: str
     """Identity of the PID namespace whose processes `/proc` shows."""
     network: str
-    """The same of the network namespace, which the lock of trainings is in."""
+    """Identity of the network namespace, to which the lock of trainings belongs."""
     user: str
     machine: str
     image: str
-    """What stands between the image and what is seen of it, if anything."""
+    """How the image is seen in another state than it was built in; empty if it is not."""
     files: dict[str, str]
-    """File or folder -> its size and time; of the kernel's own only that it is there."""
+    """File or folder -> its size and time; for files of the kernel only that it exists."""
     folders: dict[str, str]
-    """Folder -> why nothing can be written there; empty where it can."""
+    """Folder -> why it cannot be written to; empty if it can."""
     python: str
-    """Why the engine's Python does not start; empty where it does."""
-    replaced: str = ""
-    """Why the image is not the recorded one; empty where it is."""
+    """Why the engine's Python does not start; empty if it does."""
     container: str = ""
-    """What Apptainer says that it runs: an image file that it mounted, or a folder that it unpacked it to."""
+    """What Apptainer runs: an image file that it mounted, or a folder to which it unpacked one."""
     mounts: list[str] = field(default_factory=list)
-    """Mount points in folders of the image, and in the working copy, that neither Apptainer nor we made."""
+    """Foreign mount points in folders of the image and in the working copy."""
     trial: Trial | None = None
-    """What came of trying CUDA there; None where no engine is to compute on a GPU in it."""
+    """The result of trying CUDA; None if no engine uses a GPU here."""
 
 
 def look(
     files: Sequence[str], folders: Sequence[str], token: str, python: str = "", card: str = ""
 ) -> Seen:
-    """Look at everything; in each of `folders` a file is left whose name has the `token`.
+    """Return what this process sees; leaves a file named after `token` in each of `folders`.
 
-    `card`: UUID of the one on which CUDA is tried; empty for none.
+    `python`: an interpreter to start; `card`: UUID of the card on which CUDA is tried, or empty.
     """
+    trial = None
+    if card:
+        trial = try_card(card, os.environ)
     return Seen(
-        cwd=_asked(os.getcwd),
-        image=_asked(_image),
-        process_table=_asked(_process_table),
-        network=_asked(_network),
+        cwd=_or_reason(os.getcwd),
+        image=_or_reason(_image),
+        process_table=_or_reason(_process_table),
+        network=_or_reason(_network),
         user=str(os.getuid()),
-        machine=_asked(lambda: this_machine().name),
-        files={path: _asked(partial(_size_and_time, path)) for path in files},
-        folders={folder: _written(Path(folder), token) for folder in folders},
-        python=_started(python) if python else "",
-        trial=try_card(card, os.environ) if card else None,
+        machine=_or_reason(lambda: this_machine().name),
+        files={path: _or_reason(partial(_size_and_time, path)) for path in files},
+        folders={folder: _why_not_written(Path(folder), token) for folder in folders},
+        python=_why_not_started(python),
+        trial=trial,
     )
 
 
-def _asked(answer: Callable[[], str]) -> str:
+def _or_reason(read: Callable[[], str]) -> str:
     try:
-        return answer()
+        return read()
     except OSError as error:
         return words_of(error)
 
 
 def _process_table() -> str:
-    """`/proc` must be of this namespace as well, else it shows the processes of another."""
+    # Without a /proc of its own this namespace shows the processes of another one.
     if str(Path("/proc/self").readlink()) != str(os.getpid()):
         return "/proc shows the processes of another namespace"
     return str(Path("/proc/self/ns/pid").readlink())
@@ -92,50 +94,51 @@ def _network() -> str:
 
 
 def _image() -> str:
-    """An image is seen as it is where Apptainer lays only its own folder for mount points over it."""
+    # Apptainer itself lays only its folder for mount points over an image.
     lower = root_options(MOUNTINFO).get("lowerdir", "")
     layers = {Path(layer).name for layer in lower.split(":")} - {""}
-    more = sorted(layers - LAYERS)
-    if more:
-        return f"layers over it: {', '.join(more)}"
-    if os.access(OF_ENGINE, os.W_OK):
-        return f"{OF_ENGINE} can be written"
+    foreign = sorted(layers - LAYERS)
+    if foreign:
+        return f"layers over it: {', '.join(foreign)}"
+    if os.access(IMAGE_FOLDER, os.W_OK):
+        return f"{IMAGE_FOLDER} can be written"
     return ""
 
 
 def _size_and_time(path: str) -> str:
-    seen = Path(path).stat()
+    status = Path(path).stat()
+    # Files of the kernel have other times in each container.
     if path.startswith(("/dev/", "/sys/")):
         return "there"
     if not os.access(path, os.R_OK):
         return "it may not be read"
-    return f"{seen.st_size} bytes, {seen.st_mtime_ns}"
+    return f"{status.st_size} bytes, {status.st_mtime_ns}"
 
 
 def left(folder: Path, token: str) -> Path:
-    """The file that is left in a folder."""
+    """Return the file that `look` leaves in a folder."""
     return folder / f".evenground-{token}"
 
 
-def _written(folder: Path, token: str) -> str:
-    file = left(folder, token)
+def _why_not_written(folder: Path, token: str) -> str:
     try:
-        with file.open("x") as opened:
-            opened.write(token)
+        with left(folder, token).open("x") as file:
+            file.write(token)
     except OSError as error:
         return words_of(error)
     return ""
 
 
-def _started(python: str) -> str:
+def _why_not_started(python: str) -> str:
+    if not python:
+        return ""
+    command = [python, "-I", "-S", "-c", ""]
     try:
-        done = subprocess.run(
-            [python, "-I", "-S", "-c", ""], capture_output=True, text=True, timeout=PYTHON_S
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return words_of(error) if isinstance(error, OSError) else "it does not answer"
-    return (
-        ""
-        if done.returncode == 0
-        else " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-    )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PYTHON_S)
+    except subprocess.TimeoutExpired:
+        return "it does not answer"
+    except OSError as error:
+        return words_of(error)
+    if done.returncode == 0:
+        return ""
+    return " ".join(done.stderr.split()) or f"exit code {done.returncode}"

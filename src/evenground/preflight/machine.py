@@ -1,46 +1,48 @@
-"""What the machine itself has: processor, memory, disk."""
+"""Checks of the machine itself: memory, load and disk space."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from evenground.preflight.finding import Finding
+from evenground.preflight.finding import Finding, error, ok, warning
 
 GIB = 2**30
-MEMORY_AT_LEAST_BYTES = 4 * GIB
-LOAD_AT_MOST = 0.5
-"""Of a core per core: more is somebody else's work beside the trainings."""
+MIN_MEMORY_BYTES = 4 * GIB
+# Above this load other work slows the trainings down.
+MAX_LOAD_PER_CORE = 0.5
 
 
 def memory(available_bytes: int) -> Finding:
-    """Whether a training fits; `available_bytes` is what can be had without swapping."""
+    """Check that a training fits into `available_bytes`, what is free without swapping."""
     seen = f"{available_bytes / GIB:.1f} GiB available"
-    if available_bytes < MEMORY_AT_LEAST_BYTES:
-        return Finding(
-            "memory",
-            "lack",
-            seen,
-            f"end other programs: {MEMORY_AT_LEAST_BYTES // GIB} GiB are needed",
-        )
-    return Finding("memory", "ok", seen)
+    if available_bytes < MIN_MEMORY_BYTES:
+        fix = f"end other programs: {MIN_MEMORY_BYTES // GIB} GiB are needed"
+        return error("memory", seen, fix)
+    return ok("memory", seen)
 
 
 def load(average: float, cores: int) -> Finding:
-    """Whether the machine is quiet; `average` is the load of the last minute."""
+    """Check that the machine is quiet; `average` is the load of the last minute."""
     seen = f"load {average:.2f} on {cores} cores"
-    if average > LOAD_AT_MOST * cores:
-        return Finding(
-            "quiet", "warning", seen, "times will be those of a busy machine: end what else runs"
-        )
-    return Finding("quiet", "ok", seen)
+    if average > MAX_LOAD_PER_CORE * cores:
+        fix = "end other programs: times will be those of a busy machine"
+        return warning("quiet", seen, fix)
+    return ok("quiet", seen)
 
 
 def disk(what: str, folder: Path, needed_bytes: int) -> Finding:
-    """Whether the disk below `folder`, which need not exist yet, holds `needed_bytes` more."""
-    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(place).free
-    seen = f"{free / GIB:.1f} GiB free, about {needed_bytes / GIB:.1f} GiB to come"
-    if free < needed_bytes:
-        return Finding(what, "lack", seen, "make room, or point EVENGROUND_CACHE to another disk")
-    return Finding(what, "ok", seen)
+    """Check that the disk of `folder`, which need not exist yet, has `needed_bytes` free."""
+    free_bytes = shutil.disk_usage(nearest_existing(folder)).free
+    seen = f"{free_bytes / GIB:.1f} GiB free, about {needed_bytes / GIB:.1f} GiB to come"
+    if free_bytes < needed_bytes:
+        return error(what, seen, "make room, or point EVENGROUND_CACHE to another disk")
+    return ok(what, seen)
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the absolute path itself or its nearest parent that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path

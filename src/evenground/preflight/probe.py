@@ -1,4 +1,4 @@
-"""The gate's probe: what a training runs is run in its image, and what it sees is compared with outside."""
+"""The gate's probe: runs in an image as a training does, and compares what it sees with outside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import secrets
 import shlex
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,166 +14,166 @@ from evenground.datasets.prepare import RECORD
 from evenground.files import writing
 from evenground.gpus.choice import VISIBLE
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON, Image
-from evenground.preflight.call import Call
-from evenground.preflight.finding import Finding
+from evenground.preflight.finding import Finding, error, ok, warning
 from evenground.preflight.gpu import trained
-from evenground.preflight.inside import OF_ENGINE, Seen, left, look
+from evenground.preflight.inside import IMAGE_FOLDER, Seen, left, look
+from evenground.preflight.launcher import Launcher
+from evenground.preflight.start_failure import KEEPER, NO_OUTPUT, UNCOVER, explain, key_line
 from evenground.preflight.trial import Trial, fault_of
-from evenground.preflight.words import KEEPER, NOTHING, NOTHING_OVER, last_words, why_not_started
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan
 from evenground.runs.variables import of_a_step
 
 LOGS = Path("results/logs")
-OWN_FILES = ("Snakefile", "src/evenground", "scripts", "data", "results")
+COPY_FILES = ("Snakefile", "src/evenground", "scripts", "data", "results")
 TMP = "/tmp"
-OF_THE_KERNEL = ("/dev/null", "/dev/shm", "/sys/devices/system/cpu")
-NO_TMP = f"add /tmp to APPTAINER_BIND; {KEEPER}: mount tmp = yes)"
+KERNEL_FILES = ("/dev/null", "/dev/shm", "/sys/devices/system/cpu")
+# Apptainer's flags with which a container does not see folders of the machine, or the driver.
 HIDING = ("contain", "containall", "compat", "no-home", "workdir", "scratch", "mount")
 NO_DRIVER = ("nvccli", "no-nv", "nv-off")
-FIND_DRIVER = f"let `ldconfig -p` outside list libcuda.so.1, where --nv looks for it; {KEEPER}, nvliblist.conf)"
 PROBE = "scripts/probe.py"
+# Unpacking an image can take minutes.
 LIMIT_S = 600.0
-"""An image that is unpacked takes its time."""
+# So many of an image's foreign mounts are named.
+MAX_MOUNTS = 3
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a training must see."""
+    """What trainings must see."""
 
     files: Sequence[str]
     folders: Sequence[str]
-    card: str = ""
-    """UUID of the card that its engine gets; empty where none computes on a GPU."""
-    on_card: Collection[str] = ()
-    """The environments whose engines compute there."""
-
-    def card_of(self, environment: str) -> str:
-        """The card that engines of an environment get."""
-        return self.card if environment in self.on_card else ""
+    cards: Mapping[str, str]
+    """Environment -> UUID of the card on which its engines compute."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it is outside."""
+    """Something that is different inside the container."""
 
     seen: str
-    flags: Sequence[str]
-    """Of Apptainer's, those that can be why."""
     otherwise: str
-    """The fix where none of them was given."""
+    """The fix where neither a flag nor a bind is the cause."""
+    flags: Sequence[str] = ()
+    """Apptainer's flags that can be the cause."""
     path: str = ""
-    """Of it; then what is bound there can be why, too."""
+    """Binds that meet this path can be the cause, too."""
 
 
 def wanted_of(plans: Sequence[Plan]) -> Wanted:
-    """Files and folders of the working copy that trainings of these plans read and write."""
+    """Return what trainings of these plans read and write, and the card that they use."""
     root = plans[0].root
-    sources = {
-        str(path) for plan in plans for engine in plan.engines for path in engine.sources(root)
-    }
-    prepared = {plan.prepared(name) for plan in plans for name in plan.datasets}
-    arrays = [str(path) for folder in prepared for path in sorted((root / folder).glob("*.npy"))]
-    records = [
-        str(root / folder / RECORD) for folder in prepared if (root / folder / RECORD).is_file()
-    ]
-    own = [str(root / name) for name in OWN_FILES]
-    written = [str(root / folder) for folder in (RUNS, ATTEMPTS, LOGS)]
-    on_card = {plan.environment(engine) or "" for plan, engine in trained(plans)}
+    files = [str(root / name) for name in COPY_FILES]
+    sources: set[str] = set()
+    prepared: set[Path] = set()
+    for plan in plans:
+        for engine in plan.engines:
+            sources.update(str(path) for path in engine.sources(root))
+        prepared.update(root / plan.prepared(name) for name in plan.datasets)
+    files += sorted(sources)
+    for folder in sorted(prepared):
+        if (folder / RECORD).is_file():
+            files.append(str(folder / RECORD))
+        files += [str(path) for path in sorted(folder.glob("*.npy"))]
+    files += KERNEL_FILES
+    folders = [str(root / folder) for folder in (RUNS, ATTEMPTS, LOGS)]
+    cards = {}
     chosen = plans[0].here.choice.chosen
-    return Wanted(
-        files=[*own, *sorted(sources), *records, *arrays, *OF_THE_KERNEL],
-        folders=[*written, TMP],
-        card=chosen.uuid if chosen else "",
-        on_card=on_card,
-    )
+    if chosen:
+        for plan, engine in trained(plans):
+            cards[plan.environment(engine) or ""] = chosen.uuid
+    return Wanted(files=files, folders=folders + [TMP], cards=cards)
 
 
-def probe(image: Image, wanted: Wanted, call: Call) -> Finding:
-    """Run the probe in the image's file; a lack names the first thing that is not as it is outside."""
+def probe(image: Image, wanted: Wanted, launcher: Launcher) -> Finding:
+    """Run the probe in an image; an error names the first thing that is different inside.
+
+    Raises EvengroundError if a folder to be written cannot be made outside.
+    """
     what = f"container of {image.environment}"
     token = secrets.token_hex(8)
-    for folder in map(Path, wanted.folders):
+    folders = [Path(folder) for folder in wanted.folders]
+    for folder in folders:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
+    card = wanted.cards.get(image.environment, "")
     try:
-        done = _run(image, wanted, call, token)
-        lost = [folder for folder in wanted.folders if not left(Path(folder), token).is_file()]
+        done = _run(launcher, launcher.line(image.file, _command(wanted, card, launcher, token)))
+        lost = [str(folder) for folder in folders if not left(folder, token).is_file()]
     except subprocess.TimeoutExpired:
-        return Finding(
-            what,
-            "lack",
-            f"it did not answer within {LIMIT_S:.0f} s",
-            "see whether the disk is busy",
-        )
+        seen = f"it did not answer within {LIMIT_S:.0f} s"
+        return error(what, seen, "see whether the disk is busy")
     finally:
-        for folder in map(Path, wanted.folders):
+        for folder in folders:
             left(folder, token).unlink(missing_ok=True)
     inside = _answer(done.stdout)
     if done.returncode or inside is None:
-        # Of some lacks it speaks where programs speak.
-        said = done.stdout if last_words(done.stderr) == NOTHING else done.stderr
-        seen, fix = why_not_started(said, image, call)
-        return Finding(what, "lack", seen, fix)
+        # Apptainer reports some errors on standard output.
+        output = done.stderr
+        if key_line(output) == NO_OUTPUT:
+            output = done.stdout
+        seen, fix = explain(output, launcher)
+        return error(what, seen, fix)
     outside = look(list(inside.files), [], token)
-    for found in _differences(inside, outside, lost, wanted.card_of(image.environment)):
-        return Finding(what, "lack", found.seen, _mend(found, call))
-    return _as_it_is(what, inside, call)
+    for difference in _differences(inside, outside, lost, card):
+        return error(what, difference.seen, _fix_of(difference, launcher))
+    return _same_as_outside(what, inside, launcher)
 
 
 def _answer(stdout: str) -> Seen | None:
-    """What the probe printed; None where it printed nothing, beside whatever a site's programs print."""
+    """Return what the probe printed; None if it printed nothing."""
+    # A site's own programs may print more.
     lines = [line for line in stdout.splitlines() if line.startswith("{")]
     if not lines:
         return None
     content = json.loads(lines[-1])
-    trial = content.pop("trial", None)
+    trial = content.pop("trial")
     return Seen(**content, trial=Trial(**trial) if trial else None)
 
 
-def _mend(found: Difference, call: Call) -> str:
-    """Who told Apptainer so is named; where nobody did, what else can be done."""
-    binds = call.binds_at(found.path) if found.path else []
-    return " and ".join(filter(None, [call.who_says(*found.flags), *binds])) or found.otherwise
+def _fix_of(difference: Difference, launcher: Launcher) -> str:
+    return launcher.fix(difference.flags, difference.path) or difference.otherwise
 
 
-def _as_it_is(what: str, inside: Seen, call: Call) -> Finding:
-    """Nothing lacks; what will be a finding of every run is said now."""
-    told: list[tuple[str, str]] = []
+def _same_as_outside(what: str, inside: Seen, launcher: Launcher) -> Finding:
+    """Return a container without differences: a warning if every run in it will be flagged."""
+    seen, fixes = [], []
     if inside.mounts:
-        seen = f"mounted over files of the image or of the working copy: {', '.join(inside.mounts[:3])}"
-        told.append((seen, "bind nothing there, or runs are flagged"))
+        points = ", ".join(inside.mounts[:MAX_MOUNTS])
+        seen.append(f"mounted over files of the image or of the working copy: {points}")
+        fixes.append("bind nothing there, or runs are flagged")
     if not inside.container.endswith(".sif"):
-        who = call.who_says("unsquash", "userns") or "install squashfuse, and it is mounted"
-        told.append(("the image is unpacked before every training, which keeps a disk busy", who))
-    if told:
-        seen, fix = ("; ".join(texts) for texts in zip(*told, strict=True))
-        return Finding(what, "warning", seen, fix, flags_runs=True)
-    return Finding(what, "ok", "sees what is outside of it, and nothing else")
+        seen.append("the image is unpacked before every training, which keeps a disk busy")
+        fixes.append(
+            launcher.fix(["unsquash", "userns"]) or "install squashfuse, which mounts images"
+        )
+    if seen:
+        return warning(what, "; ".join(seen), "; ".join(fixes), flags_runs=True)
+    return ok(what, "sees the same as outside, and nothing else")
 
 
-def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.CompletedProcess[str]:
-    """As a training's rule does: the image's own Python, with the whole environment of a step."""
-    card = wanted.card_of(image.environment)
-    environ = {**call.environ, VISIBLE: card} if card else call.environ
-    variables = [f"{name}={value}" for name, value in of_a_step([], True, environ).items()]
-    words = ["/usr/bin/env", "-i", *variables, RUNNER_PYTHON, "-s", str(Path.cwd() / PROBE)]
-    words += ["--token", token, "--python", ENGINE_PYTHON, f"--card={card}"]
-    words += [
-        "--files",
-        *wanted.files,
-        "--folders",
-        *wanted.folders,
-        "--ours",
-        *call.told.ours,
-        *call.told.mounted,
-    ]
-    if image.record.is_file():
-        words += ["--image", str(image.record.absolute())]
-    command = f'exec {shlex.join(words)} --container="${{APPTAINER_CONTAINER:-}}"'
-    line = call.line(image.file, f"set -euo pipefail; {command}")
+def _command(wanted: Wanted, card: str, launcher: Launcher, token: str) -> str:
+    """Return the command: the image's own Python with the whole environment of a training step."""
+    environ = dict(launcher.environ)
+    if card:
+        environ[VISIBLE] = card
+    args = ["/usr/bin/env", "-i"]
+    args += [f"{name}={value}" for name, value in of_a_step([], True, environ).items()]
+    args += [RUNNER_PYTHON, "-s", str(Path.cwd() / PROBE)]
+    args += ["--token", token, "--python", ENGINE_PYTHON, f"--card={card}"]
+    args += ["--files"] + list(wanted.files)
+    args += ["--folders"] + list(wanted.folders)
+    args += ["--ours"] + launcher.told.ours + launcher.told.mounted
+    # Apptainer sets the variable inside, so the shell there has to read it.
+    container = '--container="${APPTAINER_CONTAINER:-}"'
+    return f"set -euo pipefail; exec {shlex.join(args)} {container}"
+
+
+def _run(launcher: Launcher, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell line; raises subprocess.TimeoutExpired after LIMIT_S."""
     with subprocess.Popen(
         ["bash", "-c", line],
-        env=dict(call.environ),
+        env=dict(launcher.environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -183,7 +183,7 @@ def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.Com
         try:
             stdout, stderr = process.communicate(timeout=LIMIT_S)
         except BaseException:
-            # Killed at once, Apptainer would leave the image behind that it has unpacked.
+            # If it were killed, Apptainer would leave the image behind that it has unpacked.
             process.terminate()
             process.wait(LIMIT_S)
             raise
@@ -193,87 +193,108 @@ def _run(image: Image, wanted: Wanted, call: Call, token: str) -> subprocess.Com
 def _differences(
     inside: Seen, outside: Seen, lost: Collection[str], card: str = ""
 ) -> Iterator[Difference]:
-    """What is not as it is outside; first what explains other differences."""
-    if inside.user != outside.user:
-        yield Difference(
-            f"it runs there as user {inside.user}, outside as {outside.user}",
-            ("fakeroot", "security"),
-            f"{KEEPER})",
-        )
-    if inside.process_table != outside.process_table:
-        yield Difference(
-            f"the machine's processes are not seen there: {inside.process_table}",
-            ("pid", "containall", "compat", "no-mount=proc"),
-            f"add /proc to APPTAINER_BIND; {KEEPER}: mount proc = yes)",
-        )
-    if inside.network != outside.network:
-        yield Difference(
-            "it has a network of its own there, and the lock of trainings is not seen",
-            ("net", "network", "netns-path"),
-            f"{KEEPER})",
-        )
-    if inside.cwd != outside.cwd:
-        yield Difference(
-            f"it begins there in {inside.cwd}, not in {outside.cwd}",
-            ("cwd", "pwd", *HIDING),
-            f"{KEEPER}: mount home = yes)",
-        )
-    if inside.image:
-        yield Difference(
-            f"the image is not used as it is: {inside.image}",
-            ("overlay", "writable", "writable-tmpfs", "compat"),
-            f"{KEEPER}: enable overlay = yes)",
-        )
-    yield from _of_paths(inside, outside, lost)
+    """Yield what is different inside; first what can be the cause of other differences.
+
+    `lost`: folders in which the probe's files were not found; `card`: UUID of the card it tried.
+    """
+    yield from _of_process(inside, outside)
+    yield from _of_files(inside, outside)
+    yield from _of_folders(inside, lost)
     if inside.python:
         yield Difference(
-            f"the engine's Python does not start there: {inside.python}",
-            ("scratch", "containlibs"),
-            NOTHING_OVER,
-            OF_ENGINE,
+            seen=f"the engine's Python does not start inside: {inside.python}",
+            flags=["scratch", "containlibs"],
+            otherwise=UNCOVER,
+            path=IMAGE_FOLDER,
         )
-    if inside.replaced:
-        yield Difference(f"it is not the recorded image: {inside.replaced}", (), "run again")
     if inside.trial:
         yield from _of_card(inside.trial, card)
     if inside.machine != outside.machine:
         yield Difference(
-            f"the machine is '{inside.machine}' there, outside '{outside.machine}'",
-            ("cpuset-cpus", *NO_DRIVER),
-            "let it see the same cores and GPUs",
+            seen=f"the machine is '{inside.machine}' inside, '{outside.machine}' outside",
+            flags=("cpuset-cpus",) + NO_DRIVER,
+            otherwise="let it see the same cores and GPUs",
+        )
+
+
+def _of_process(inside: Seen, outside: Seen) -> Iterator[Difference]:
+    # With another user, or in another namespace, files are often not visible either.
+    if inside.user != outside.user:
+        yield Difference(
+            seen=f"it runs as user {inside.user} inside, as {outside.user} outside",
+            flags=["fakeroot", "security"],
+            otherwise=f"{KEEPER})",
+        )
+    if inside.process_table != outside.process_table:
+        yield Difference(
+            seen=f"the machine's processes are not visible inside: {inside.process_table}",
+            flags=["pid", "containall", "compat", "no-mount=proc"],
+            otherwise=f"add /proc to APPTAINER_BIND; {KEEPER}: mount proc = yes)",
+        )
+    if inside.network != outside.network:
+        yield Difference(
+            seen="it has its own network inside, where the lock of trainings is not visible",
+            flags=["net", "network", "netns-path"],
+            otherwise=f"{KEEPER})",
+        )
+    if inside.cwd != outside.cwd:
+        yield Difference(
+            seen=f"the working directory inside is {inside.cwd}, not {outside.cwd}",
+            flags=("cwd", "pwd") + HIDING,
+            otherwise=f"{KEEPER}: mount home = yes)",
+        )
+    if inside.image:
+        yield Difference(
+            seen=f"the image is not used as it was built: {inside.image}",
+            flags=["overlay", "writable", "writable-tmpfs", "compat"],
+            otherwise=f"{KEEPER}: enable overlay = yes)",
+        )
+
+
+def _of_files(inside: Seen, outside: Seen) -> Iterator[Difference]:
+    for path, there in inside.files.items():
+        here = outside.files[path]
+        if there != here:
+            yield Difference(
+                seen=f"{path} is different inside: {there}, not {here}",
+                flags=HIDING + ("no-mount=home", "no-mount=cwd", "no-mount=sys", "no-mount=dev"),
+                otherwise=f"bind nothing over it; {KEEPER}: mount home, sys, dev = yes)",
+                path=path,
+            )
+
+
+def _of_folders(inside: Seen, lost: Collection[str]) -> Iterator[Difference]:
+    for folder, reason in inside.folders.items():
+        if not reason and folder not in lost:
+            continue
+        otherwise = f"bind it so that it can be written to; {KEEPER})"
+        if folder == TMP:
+            otherwise = f"add /tmp to APPTAINER_BIND; {KEEPER}: mount tmp = yes)"
+        reason = reason or "it is another folder"
+        yield Difference(
+            seen=f"what is written to {folder} inside does not reach it: {reason}",
+            flags=HIDING + ("no-mount=tmp",),
+            otherwise=otherwise,
+            path=folder,
         )
 
 
 def _of_card(trial: Trial, card: str) -> Iterator[Difference]:
-    """Why CUDA does not work there; it was tried outside before."""
+    """Yield why CUDA does not work inside; outside it was tried before."""
     fault = fault_of(trial, card)
     if fault is None:
         return
-    seen = f"CUDA does not work there: {fault.seen}"
+    seen = f"CUDA does not work inside: {fault.seen}"
     if fault.is_of_library:
-        yield Difference(seen, NO_DRIVER, FIND_DRIVER)
+        # `--nv` takes the driver's libraries that the loader's cache lists.
+        fix = "let `ldconfig -p` outside list libcuda.so.1, where --nv looks for it"
+        yield Difference(seen=seen, flags=NO_DRIVER, otherwise=f"{fix}; {KEEPER}, nvliblist.conf)")
     elif not trial.has_devices:
         yield Difference(
-            seen, (*HIDING, "no-mount=dev"), f"{fault.fix}; {KEEPER}: mount dev = yes)", "/dev"
+            seen=seen,
+            flags=HIDING + ("no-mount=dev",),
+            otherwise=f"{fault.fix}; {KEEPER}: mount dev = yes)",
+            path="/dev",
         )
     else:
-        yield Difference(seen, NO_DRIVER, fault.fix)
-
-
-def _of_paths(inside: Seen, outside: Seen, lost: Collection[str]) -> Iterator[Difference]:
-    for path, found in inside.files.items():
-        if found != outside.files[path]:
-            yield Difference(
-                f"{path} is not seen there as it is outside: {found}, not {outside.files[path]}",
-                (*HIDING, *(f"no-mount={name}" for name in ("home", "cwd", "sys", "dev"))),
-                f"bind nothing over it; {KEEPER}: mount home, sys, dev = yes)",
-                path,
-            )
-    for folder, reason in inside.folders.items():
-        if reason or folder in lost:
-            yield Difference(
-                f"what is written there to {folder} does not reach it: {reason or 'it is another folder'}",
-                (*HIDING, "no-mount=tmp"),
-                NO_TMP if folder == TMP else f"bind it so that it can be written; {KEEPER})",
-                folder,
-            )
+        yield Difference(seen=seen, flags=NO_DRIVER, otherwise=fault.fix)

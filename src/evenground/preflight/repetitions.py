@@ -1,4 +1,4 @@
-"""Whether the planned repetitions can decide anything, by how much recorded training times differ."""
+"""Checks whether the planned repetitions can decide the claims, from recorded training times."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import variance
 
@@ -22,7 +23,7 @@ from evenground.claims.inference import percent
 from evenground.claims.model import Claim, Claims, read_claims
 from evenground.config import PRECISION
 from evenground.engines import Engine
-from evenground.preflight.finding import Finding, State
+from evenground.preflight.finding import Finding, ok, warning
 from evenground.records.events import TrainEnd, TrainStart, read_file
 from evenground.records.faults import RecordError
 from evenground.records.times import EVENTS
@@ -30,137 +31,140 @@ from evenground.runs.plan import RUNS, Plan
 
 WHAT, MEASURE = "repetitions", "training_s"
 COMPARING = {"ratio", "mean_ratio"}
-# Of more runs of a dataset and an engine the spread is hardly known any better.
+# More runs of a dataset and an engine hardly make the spread better known.
 MAX_READ = 20
+# Dataset and engine.
 Group = tuple[str, str]
-"""Dataset and engine."""
+Groups = Sequence[Group]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How much training times of one dataset and engine differ, and how many runs say so."""
+    """How much training times of one dataset and engine differ."""
 
     variance: float
-    """Of the logarithm of a time, among runs of one key."""
+    """Of the logarithms of the times, among runs of one key."""
     runs: int
+    """Number of runs that it was computed from."""
 
     @property
-    def words(self) -> str:
-        """About the coefficient of variation."""
+    def label(self) -> str:
+        """The standard deviation, which is about the coefficient of variation."""
         return percent(math.sqrt(self.variance))
 
 
 @dataclass(frozen=True)
-class Need:
-    """How many repetitions a claim takes, and in words for what; None where no number is worth planning."""
+class Comparison:
+    """What the planned repetitions can tell about a claim or a ratio."""
 
-    claim: Claim
-    groups: Sequence[Group]
+    groups: Groups
     planned: int
-    runs: int | None
-    words: str
-
-    @property
-    def is_short(self) -> bool:
-        """Whether fewer are planned."""
-        return self.runs is None or self.runs > self.planned
-
-    @property
-    def rank(self) -> tuple[bool, float]:
-        """What the claims of an experiment are sorted by."""
-        return self.is_short, math.inf if self.runs is None else self.runs
-
-
-@dataclass(frozen=True)
-class Width:
-    """How far the interval of a ratio will reach to each side, as a logarithm; infinite for none."""
-
-    groups: Sequence[Group]
-    planned: int
-    half: float
+    """Number of repetitions."""
+    rank: tuple[bool, float]
+    """The largest is the comparison that needs most repetitions."""
+    text: str
+    fix: str = ""
+    """What to plan instead; empty if what is planned is enough."""
 
 
 class Planned:
     """What one plan compares, with what is recorded of it on its class of machine."""
 
     def __init__(self, plan: Plan, claims: Claims) -> None:
-        self.plan, self.claims = plan, claims
+        self.plan = plan
+        self.claims = claims
         self.keys = {(run.dataset, run.engine): run.key for run in plan.runs}
-        found = {group: recorded_spread(plan, *group, key) for group, key in self.keys.items()}
-        self.spreads = {group: spread for group, spread in found.items() if spread}
+        self.spreads: dict[Group, Spread] = {}
+        for (dataset, engine), key in self.keys.items():
+            spread = recorded_spread(plan, dataset, engine, key)
+            if spread:
+                self.spreads[dataset, engine] = spread
+
+    @property
+    def by_precision(self) -> bool:
+        """Whether the width of intervals decides how many runs are made."""
+        return self.plan.experiment.looks == PRECISION
 
     @property
     def looks(self) -> Sequence[int]:
-        """The planned numbers of repetitions; empty where there is one look, or precision decides."""
+        """The planned numbers of repetitions; empty if there is one look, or precision decides."""
         looks = self.plan.experiment.looks
         return looks if isinstance(looks, list) else []
 
-    @property
+    @cached_property
     def alpha(self) -> float:
         """The error of each look."""
         return level_of_each(self.looks)
 
     @property
-    def least(self) -> int:
-        """Below so many repetitions there is no interval."""
+    def min_repetitions(self) -> int:
+        """With fewer repetitions there is no interval."""
         return MIN_RUNS if self.plan.design == "independent" else MIN_PAIRS
 
+    def is_recorded(self, groups: Groups) -> bool:
+        """Return whether the spreads of all these groups are known."""
+        return all(group in self.spreads for group in groups)
+
     def tolerance(self, claim: Claim) -> float | None:
-        """The share by which its size may be off on this class of machine; None where it has no size."""
+        """Return the share by which a claim's size may be off here; None if it has no size."""
         tolerance = claim.tolerance_on(self.claims.machine.is_class(self.plan.machine))
         return tolerance if claim.same_size(tolerance) else None
 
     def last(self, groups: Iterable[Group]) -> int:
-        """How many repetitions all of these groups will have at the last planned look."""
-        usual = max([self.plan.experiment.repetitions, *self.looks])
+        """Return how many repetitions all these groups will have at the last planned look."""
+        usual = max(self.looks, default=0)
+        usual = max(usual, self.plan.experiment.repetitions)
         return min(self.plan.engine(engine).repetitions or usual for _, engine in groups)
 
-    def spreads_of(self, groups: Sequence[Group]) -> tuple[float, ...]:
-        """The spreads of a contrast of groups, as `planning` takes them; each dataset has the same weight.
+    def spreads_of(self, groups: Groups) -> list[float]:
+        """Return the variances of a contrast of groups, as `planning` takes them.
 
-        Of runs in blocks the variances add up: how far runs of a block are alike is not known beforehand.
+        Each dataset has the same weight.
         """
-        weight = len({dataset for dataset, _ in groups}) ** -2
-        variances = tuple(weight * self.spreads[group].variance for group in groups)
-        return variances if self.plan.design == "independent" else (math.fsum(variances),)
+        n_datasets = len({dataset for dataset, _ in groups})
+        variances = [self.spreads[group].variance / n_datasets**2 for group in groups]
+        if self.plan.design == "independent":
+            return variances
+        # How alike the runs of a block will be is not known beforehand.
+        return [math.fsum(variances)]
 
-    def comparisons(self) -> dict[str, list[Group]]:
-        """Id of each claim that compares training times here -> its groups, of which each is planned."""
-        found = {}
+    def claimed(self) -> list[tuple[Claim, Groups]]:
+        """Return the claims that compare training times here, each with its planned groups."""
+        found = []
         for claim in self.claims.claims:
-            groups = self._played(claim)
+            groups = self._groups_of(claim)
             if groups and all(group in self.keys for group in groups):
-                found[claim.id] = groups
+                found.append((claim, groups))
         return found
 
-    def _played(self, claim: Claim) -> list[Group]:
-        """The groups of runs that a claim compares the training times of; none of another claim."""
-        arguments, stand_ins = claim.arguments, self.plan.experiment.stand_ins
+    def _groups_of(self, claim: Claim) -> Groups:
+        """Return the groups whose training times a claim compares; empty for other claims."""
+        arguments = claim.arguments
         if arguments is None or arguments.measure != MEASURE or claim.estimator not in COMPARING:
             return []
-        needs_tolerance = self.plan.experiment.looks == PRECISION
-        if claim.published is None or (needs_tolerance and self.tolerance(claim) is None):
+        if claim.published is None or (self.by_precision and self.tolerance(claim) is None):
             return []
-        played = {**self.claims.roles, **stand_ins}
+        stand_ins = self.plan.experiment.stand_ins
+        engines = {**self.claims.roles, **stand_ins}
         return [
-            (stand_ins.get(dataset, dataset), played[role]) for role, dataset in arguments.groups
+            (stand_ins.get(dataset, dataset), engines[role]) for role, dataset in arguments.groups
         ]
 
-    def ratios(self) -> list[list[Group]]:
-        """Pairs of groups whose training times the tables compare, and no claim."""
-        claimed = [set(groups) for groups in self.comparisons().values()]
-        pairs = itertools.combinations(self.plan.engines, 2)
-        alike = [(a, b) for a, b in pairs if _are_compared(a, b)]
-        found = [[(d, a.name), (d, b.name)] for d in self.plan.datasets for a, b in alike]
-        return [
-            pair
-            for pair in found
-            if set(pair) <= self.keys.keys() and not any(set(pair) == c for c in claimed)
-        ]
+    def unclaimed(self, claimed: Sequence[tuple[Claim, Groups]]) -> list[Groups]:
+        """Return the pairs of groups that the tables compare and no claim does."""
+        of_claims = [set(groups) for _, groups in claimed]
+        found: list[Groups] = []
+        for dataset in self.plan.datasets:
+            for a, b in itertools.combinations(self.plan.engines, 2):
+                pair = [(dataset, a.name), (dataset, b.name)]
+                is_planned = set(pair) <= self.keys.keys()
+                if is_planned and _are_compared(a, b) and set(pair) not in of_claims:
+                    found.append(pair)
+        return found
 
 
 def _are_compared(a: Engine, b: Engine) -> bool:
-    """Main engines are, and an arm with its own engine, where both train on the same examples."""
+    """Main engines are compared, and an arm with its engine, if both train on the same examples."""
     if a.train_limit != b.train_limit:
         return False
     both_main = a.arm_of is None and b.arm_of is None
@@ -168,7 +172,8 @@ def _are_compared(a: Engine, b: Engine) -> bool:
 
 
 def findings(plans: Sequence[Plan]) -> list[Finding]:
-    """One or two for each class of machine that is trained on; none where nothing is compared."""
+    """Check the repetitions for each class of machine on which runs are trained and compared."""
+    # The first part on a class of machine stands for the others.
     first: dict[str, Plan] = {}
     for plan in plans:
         if plan.trains:
@@ -184,35 +189,60 @@ def findings(plans: Sequence[Plan]) -> list[Finding]:
 
 
 def _of_class(what: str, planned: Planned) -> list[Finding]:
-    claimed, ratios = planned.comparisons(), planned.ratios()
-    if not claimed and not ratios:
+    claimed = planned.claimed()
+    unclaimed = planned.unclaimed(claimed)
+    if not claimed and not unclaimed:
         return []
-    by_id = {claim.id: claim for claim in planned.claims.claims}
-    needs = [
-        need(planned, by_id[name], groups)
-        for name, groups in claimed.items()
-        if _recorded(planned, groups)
-    ]
-    widths = [width(planned, groups) for groups in ratios if _recorded(planned, groups)]
-    if not needs and not widths:
-        return [_too_little_recorded(what, planned)]
-    return [
-        *([_of_claims(what, planned, needs)] if needs else []),
-        *([_of_ratios(what, planned, widths)] if widths else []),
-    ]
+    claimed = [(claim, groups) for claim, groups in claimed if planned.is_recorded(groups)]
+    unclaimed = [groups for groups in unclaimed if planned.is_recorded(groups)]
+    found = []
+    of_claims = [_of_claim(planned, claim, groups) for claim, groups in claimed]
+    if of_claims:
+        short = sum(bool(comparison.fix) for comparison in of_claims)
+        others = f"; {short or 'none'} of {len(of_claims)} claims need more than is planned"
+        found.append(_finding(what, planned, of_claims, others))
+    of_ratios = [_of_ratio(planned, groups) for groups in unclaimed]
+    if of_ratios:
+        others = f", the widest of {len(of_ratios)} ratios"
+        found.append(_finding(what, planned, of_ratios, others))
+    return found or [_too_little_recorded(what, planned)]
 
 
-def _recorded(planned: Planned, groups: Iterable[Group]) -> bool:
-    return all(group in planned.spreads for group in groups)
+def _finding(
+    what: str, planned: Planned, comparisons: Sequence[Comparison], others: str
+) -> Finding:
+    """Report the comparison that needs most repetitions; `others` is added if there are several."""
+    worst = max(comparisons, key=lambda comparison: comparison.rank)
+    plan = _plan(planned, worst.planned)
+    seen = f"{plan}; {_spread(planned, worst.groups)}: {worst.text}"
+    if len(comparisons) > 1:
+        seen += others
+    missing = _not_recorded(planned)
+    if missing:
+        seen += f"; not recorded yet: {missing}"
+    if worst.fix:
+        return warning(what, seen, worst.fix)
+    return ok(what, seen)
 
 
-def need(planned: Planned, claim: Claim, groups: Sequence[Group]) -> Need:
-    """What a claim takes, if it is exactly true: its direction, or where precision decides its width."""
-    if planned.plan.experiment.looks == PRECISION:
-        runs, words = _for_precision(planned, claim, planned.spreads_of(groups))
+def _of_claim(planned: Planned, claim: Claim, groups: Groups) -> Comparison:
+    """Return how many repetitions decide a claim that is exactly true.
+
+    They decide its direction, or under `looks: precision` give its interval the wanted width.
+    """
+    spreads = planned.spreads_of(groups)
+    if planned.by_precision:
+        runs, text = _for_precision(planned, claim, spreads)
     else:
-        runs, words = _for_direction(planned, claim, planned.spreads_of(groups))
-    return Need(claim=claim, groups=groups, planned=planned.last(groups), runs=runs, words=words)
+        runs, text = _for_direction(planned, claim, spreads)
+    last = planned.last(groups)
+    fix = ""
+    if runs is None:
+        fix = "no realistic number decides it: see in tables/quality.md what makes runs differ"
+    elif runs > last:
+        fix = f"plan {runs} before looking at any run: docs/repetitions.md"
+    rank = (bool(fix), math.inf if runs is None else runs)
+    return Comparison(groups=groups, planned=last, rank=rank, text=text, fix=fix)
 
 
 def _for_precision(
@@ -221,7 +251,7 @@ def _for_precision(
     tolerance = planned.tolerance(claim) or math.nan
     runs = runs_for_width(spreads, math.log1p(tolerance))
     if runs is not None:
-        # No verdict comes before, however narrow the interval is.
+        # There is no verdict before, however narrow the interval is.
         runs = max(runs, MIN_PRECISE)
     return runs, f"{_count(runs)} give {claim.id} an interval within {percent(tolerance)}"
 
@@ -229,99 +259,71 @@ def _for_precision(
 def _for_direction(
     planned: Planned, claim: Claim, spreads: Sequence[float]
 ) -> tuple[int | None, str]:
-    """Runs, and words that also say what its size takes."""
     published = claim.published or math.nan
-    bound = min(claim.region.edges, key=lambda edge: abs(math.log(published / edge)))
     runs = runs_to_decide(claim, spreads, planned.alpha)
-    words = f"{_count(runs)} decide the direction of {claim.id} ({published:.3g} against {bound:g})"
-    if tolerance := planned.tolerance(claim):
+    # The edge of the claimed region that is nearest on the logarithmic scale of the test.
+    bound = min(claim.region.edges, key=lambda edge: abs(math.log(published / edge)))
+    text = f"{_count(runs)} decide the direction of {claim.id} ({published:.3g} against {bound:g})"
+    tolerance = planned.tolerance(claim)
+    if tolerance:
         size = runs_for_its_size(claim, tolerance, spreads, planned.alpha)
-        words += f", {_count(size)} its size within {percent(tolerance)}"
-    return runs, words
+        text += f", {_count(size)} its size within {percent(tolerance)}"
+    return runs, text
 
 
-def width(planned: Planned, groups: Sequence[Group]) -> Width:
-    """How exactly the planned repetitions give a ratio."""
-    spreads, runs = planned.spreads_of(groups), planned.last(groups)
-    half = expected_half_width(spreads, runs) if runs >= planned.least else math.inf
-    return Width(groups=groups, planned=runs, half=half)
-
-
-def _of_claims(what: str, planned: Planned, needs: Sequence[Need]) -> Finding:
-    """The claim that lacks most, and how many lack any."""
-    worst = max(needs, key=lambda one: one.rank)
-    seen = f"{_plan(planned, worst.planned)}; {_spread(planned, worst.groups)}: {worst.words}"
-    if len(needs) > 1:
-        short = sum(one.is_short for one in needs)
-        seen += f"; {short or 'none'} of {len(needs)} claims take more than is planned"
-    seen += _missing(planned)
-    if not worst.is_short:
-        return Finding(what, "ok", seen)
-    if worst.runs is None:
-        fix = "no number worth planning decides it: see in tables/quality.md what made runs differ"
-    else:
-        fix = f"plan {worst.runs} before anybody looks at the runs: docs/repetitions.md"
-    return Finding(what, "warning", seen, fix)
-
-
-def _of_ratios(what: str, planned: Planned, widths: Sequence[Width]) -> Finding:
-    """The ratio that will be known least, of how many."""
-    worst = max(widths, key=lambda one: one.half)
-    (dataset, a), (_, b) = worst.groups
-    state: State = "ok"
-    fix = ""
-    if math.isinf(worst.half):
-        state, fix = "warning", f"plan {planned.least} or more"
-        reached = f"give no interval of {b} / {a} on {dataset}"
-    else:
-        reached = f"give {b} / {a} on {dataset} to +-{percent(math.expm1(worst.half))}"
-    many = f", the widest of {len(widths)} ratios" if len(widths) > 1 else ""
-    seen = (
-        f"{_plan(planned, worst.planned)}; {_spread(planned, worst.groups)}: they {reached}{many}"
-    )
-    return Finding(what, state, seen + _missing(planned), fix)
+def _of_ratio(planned: Planned, groups: Groups) -> Comparison:
+    """Return how exactly the planned repetitions will give the ratio of a pair of groups."""
+    (dataset, a), (_, b) = groups
+    ratio = f"{b} / {a} on {dataset}"
+    last = planned.last(groups)
+    # Half the width of the interval, as a logarithm.
+    half = math.inf
+    text, fix = f"they give no interval of {ratio}", f"plan {planned.min_repetitions} or more"
+    if last >= planned.min_repetitions:
+        half = expected_half_width(planned.spreads_of(groups), last)
+        text, fix = f"they give {ratio} to +-{percent(math.expm1(half))}", ""
+    return Comparison(groups=groups, planned=last, rank=(bool(fix), half), text=text, fix=fix)
 
 
 def _too_little_recorded(what: str, planned: Planned) -> Finding:
-    """Of no two groups that are compared the spread is known."""
     runs = planned.last(planned.keys)
-    of_some = f" of {_unknown(planned)}" if planned.spreads else ""
-    seen = f"{_plan(planned, runs)}; no recorded spread on this machine{of_some}"
-    if runs < planned.least:
-        few = f"{seen}, and no interval below {planned.least} repetitions"
-        return Finding(what, "warning", few, f"plan {planned.least} or more")
-    return Finding(what, "ok", f"{seen}: record {MIN_PAIRS} repetitions, then ask again")
+    seen = f"{_plan(planned, runs)}; no recorded spread on this machine"
+    if planned.spreads:
+        seen += f" of {_not_recorded(planned)}"
+    least = planned.min_repetitions
+    if runs < least:
+        seen += f", and no interval below {least} repetitions"
+        return warning(what, seen, f"plan {least} or more")
+    return ok(what, f"{seen}: record {MIN_PAIRS} repetitions, then run preflight again")
+
+
+def _spread(planned: Planned, groups: Groups) -> str:
+    """Return the spread of each group, and the number of runs it was computed from."""
+    by_dataset: dict[str, list[str]] = {}
+    for dataset, engine in groups:
+        label = f"{engine} {planned.spreads[dataset, engine].label}"
+        by_dataset.setdefault(dataset, []).append(label)
+    parts = [f"{', '.join(labels)} on {dataset}" for dataset, labels in by_dataset.items()]
+    counts = [str(planned.spreads[group].runs) for group in groups]
+    numbers = f"{', '.join(counts[:-1])} and {counts[-1]} runs"
+    return f"from recorded spread ({', '.join(parts)}, {numbers})"
 
 
 def _plan(planned: Planned, runs: int) -> str:
-    """What is planned: `runs` repetitions, or several looks."""
-    looks = [look for look in planned.looks if look <= runs]
-    return f"looks at {', '.join(map(str, looks))} planned" if len(looks) > 1 else f"{runs} planned"
+    looks = [str(look) for look in planned.looks if look <= runs]
+    if len(looks) > 1:
+        return f"looks at {', '.join(looks)} planned"
+    return f"{runs} planned"
 
 
-def _spread(planned: Planned, groups: Sequence[Group]) -> str:
-    """The spread of each group, and what it rests on."""
-    parts = []
-    for dataset, mine in itertools.groupby(groups, key=lambda group: group[0]):
-        engines = [f"{group[1]} {planned.spreads[group].words}" for group in mine]
-        parts.append(f"{', '.join(engines)} on {dataset}")
-    counts = [str(planned.spreads[group].runs) for group in groups]
-    return (
-        f"from recorded spread ({', '.join(parts)}, {', '.join(counts[:-1])} and {counts[-1]} runs)"
-    )
-
-
-def _missing(planned: Planned) -> str:
-    """The planned groups whose spread is not known yet, for the end of a line."""
-    lost = _unknown(planned)
-    return f"; not recorded yet: {lost}" if lost else ""
-
-
-def _unknown(planned: Planned) -> str:
-    """The first planned group whose spread is not known yet, and how many more; empty where all are."""
-    lost = [group for group in planned.keys if group not in planned.spreads]
-    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-    return f"{lost[0][1]} on {lost[0][0]}{more}" if lost else ""
+def _not_recorded(planned: Planned) -> str:
+    """Return the first planned group without a spread and the number of others; empty if none."""
+    missing = [group for group in planned.keys if group not in planned.spreads]
+    if not missing:
+        return ""
+    dataset, engine = missing[0]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{engine} on {dataset}{more}"
 
 
 def _count(runs: int | None) -> str:
@@ -329,42 +331,40 @@ def _count(runs: int | None) -> str:
 
 
 def recorded_spread(plan: Plan, dataset: str, engine: str, key: str) -> Spread | None:
-    """Spread of recorded training times: of the wanted key, or where it has too few runs within each key.
+    """Return the spread of recorded training times, of the wanted key if that has MIN_PAIRS runs.
 
-    None where no key, or all of them together, says as much as MIN_PAIRS runs of one.
+    Else it is pooled from the runs of all keys, each around its key's mean. None if these together
+    have fewer degrees of freedom than MIN_PAIRS runs of one key.
     """
     folder = plan.root / RUNS / plan.machine / dataset / engine
-    own = _logarithms(sorted((folder / key).glob("r*"))[:MAX_READ])
-    if len(own) >= MIN_PAIRS:
-        return Spread(variance(own), len(own))
+    wanted = _logarithms(sorted((folder / key).glob("r*"))[:MAX_READ])
     by_key: dict[str, list[Path]] = {}
     for run in sorted(folder.glob("*/r*"))[:MAX_READ]:
         by_key.setdefault(run.parent.name, []).append(run)
-    return _pooled([_logarithms(runs) for runs in by_key.values()])
+    return _pooled([wanted]) or _pooled([_logarithms(runs) for runs in by_key.values()])
 
 
-def _pooled(groups: Iterable[Sequence[float]]) -> Spread | None:
-    """One variance of groups of values, each around its own mean."""
-    several = [group for group in groups if len(group) > 1]
-    df = sum(len(group) - 1 for group in several)
-    if df < MIN_PAIRS - 1:
+def _pooled(samples: Iterable[Sequence[float]]) -> Spread | None:
+    several = [values for values in samples if len(values) > 1]
+    n_values = sum(len(values) for values in several)
+    degrees_of_freedom = n_values - len(several)
+    if degrees_of_freedom < MIN_PAIRS - 1:
         return None
-    squares = math.fsum((len(group) - 1) * variance(group) for group in several)
-    return Spread(squares / df, sum(map(len, several)))
+    squares = math.fsum((len(values) - 1) * variance(values) for values in several)
+    return Spread(variance=squares / degrees_of_freedom, runs=n_values)
 
 
 def _logarithms(runs: Iterable[Path]) -> list[float]:
-    """Logarithms of the training times of finished runs; one whose events cannot be read is left out."""
-    times = [_training_s(run) for run in runs if (run / "manifest.json").is_file()]
-    return [math.log(seconds) for seconds in times if seconds > 0]
-
-
-def _training_s(run: Path) -> float:
-    """Seconds from the start of a recorded training to its end; NaN where they are not known."""
-    try:
-        events = read_file(run / EVENTS)
-    except RecordError:
-        return math.nan
-    starts = [event.t_unix_ns for event in events if isinstance(event, TrainStart)]
-    ends = [event.t_unix_ns for event in events if isinstance(event, TrainEnd)]
-    return (ends[0] - starts[0]) / 1e9 if starts and ends else math.nan
+    """Return the logarithms of the training times of finished runs, in seconds."""
+    logarithms = []
+    for run in runs:
+        if not (run / "manifest.json").is_file():
+            continue
+        try:
+            events = read_file(run / EVENTS)
+            times_ns = {type(event): event.t_unix_ns for event in events}
+            logarithms.append(math.log((times_ns[TrainEnd] - times_ns[TrainStart]) / 1e9))
+        except (RecordError, KeyError, ValueError):
+            # The gate refuses runs that were changed; here they do not count.
+            continue
+    return logarithms
