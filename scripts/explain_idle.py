@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make one extra training below tracers, counted nowhere. If it fails, that is an outcome, no error."""
+"""Make one extra training below tracers, counted nowhere. If it fails, that is an outcome, not an error."""
 
 from __future__ import annotations
 
@@ -47,31 +47,42 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    given = arguments()
-    folder = given.output.absolute().parent
-    if given.role == TRACE:
-        trace(_command(ATTEMPT), given.py_spy.absolute(), folder)
+    args = arguments()
+    folder = args.output.absolute().parent
+    if args.role == TRACE:
+        trace(_command(ATTEMPT), args.py_spy.absolute(), folder)
         return
-    end_with(given.pipeline)
-    experiment = load_experiment(read_json(given.experiment), str(given.experiment))
-    plan = make_plan(experiment, Path.cwd(), check=False)
-    run = plan.find(given.place)
-    training = Training(plan, run, 1, Path(given.python) if given.python else None, warm_up=False)
-    if given.role == ATTEMPT:
+    end_with(args.pipeline)
+    training = _training(args)
+    if args.role == ATTEMPT:
         attempt(training, folder)
         return
-    shown = f"{run.dataset} {run.engine}"
-    print(
-        f"{shown}: an extra training to explain its idle windows ...", file=sys.stderr, flush=True
-    )
-    outcome = explain(training, folder, _command(TRACE, "--pipeline", str(os.getpid())))
-    ended = f"FAILED: {outcome.reason}: {outcome.detail}" if outcome.reason else "trained"
-    print(f"{shown}: {ended}", file=sys.stderr, flush=True)
+    label = f"{training.run.dataset} {training.run.engine}"
+    _report(f"{label}: an extra training to explain its idle windows ...")
+    # The training below ends with this process.
+    tracer = _command(TRACE) + ["--pipeline", str(os.getpid())]
+    outcome = explain(training, folder, tracer)
+    if outcome.reason:
+        _report(f"{label}: FAILED: {outcome.reason}: {outcome.detail}")
+    else:
+        _report(f"{label}: trained")
 
 
-def _command(role: str, *more: str) -> list[str]:
-    """This script with the arguments that it was called with, in another role."""
-    return [sys.executable, *sys.argv, *more, "--role", role]
+def _training(args: argparse.Namespace) -> Training:
+    experiment = load_experiment(read_json(args.experiment), str(args.experiment))
+    # The rule has planned the run: whether engines are installed is not checked again.
+    plan = make_plan(experiment, Path.cwd(), check=False)
+    python = Path(args.python) if args.python else None
+    return Training(plan=plan, run=plan.find(args.place), attempt=1, python=python, warm_up=False)
+
+
+def _command(role: str) -> list[str]:
+    """Return the command of this script with the same arguments in another role."""
+    return [sys.executable] + sys.argv + ["--role", role]
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the table of what the engines waited for; or say where it was written, and fail if a training did."""
+"""Write the table of what the engines waited for; or name the written tables, and fail if a training did."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ def main() -> None:
     )
     add_arguments(parser)
     args = parser.parse_args()
-    explained = [read_explained(path) for path in args.explained]
-    if args.output_dir:
-        of = [one.folder / name for one in explained for name in one.files]
-        with recorded(args, of):
-            write_table(explained, args.output_dir)
-    else:
-        conclude(explained, args.written)
+    trainings = [read_explained(path) for path in args.explained]
+    if not args.output_dir:
+        conclude(trainings, args.written)
+        return
+    files = []
+    for training in trainings:
+        files += [training.folder / name for name in training.files]
+    with recorded(args, files):
+        write_table(trainings, args.output_dir)
 
 
-def conclude(explained: Sequence[Explained], tables: Sequence[Path]) -> None:
-    """Name the tables; EvengroundError where an extra training failed."""
+def conclude(trainings: Sequence[Explained], tables: Sequence[Path]) -> None:
+    """Print the paths of the tables; raises EvengroundError if an extra training failed."""
     for table in tables:
         print(f"what the engines waited for: {table}", file=sys.stderr, flush=True)
-    failed = [one for one in explained if one.outcome.reason]
+    failed = [training for training in trainings if training.outcome.reason]
     if failed:
-        names = ", ".join(f"{one.run.dataset} {one.run.engine}" for one in failed)
-        what = f"{len(failed)} of {len(explained)} extra trainings failed: {names}"
+        runs = [training.run for training in failed]
+        names = ", ".join(f"{run.dataset} {run.engine}" for run in runs)
+        what = f"{len(failed)} of {len(trainings)} extra trainings failed: {names}"
         raise EvengroundError(
             what, str(failed[0].folder / "train.log"), "fix the cause and run again"
         )

@@ -12,10 +12,10 @@ import pytest
 from evenground.explain.stacks import read_stacks
 from evenground.explain.tracer import (
     ABOUT,
-    LAST_WORD,
+    LAST_LINE,
     LOG,
+    NO_OUTPUT,
     NO_PYTHON,
-    NO_WORD,
     TRACE,
     Traced,
     read_traced,
@@ -126,19 +126,19 @@ def test_a_training_that_never_began_has_no_trace(tmp_path: Path) -> None:
 def test_a_py_spy_that_said_nothing_has_a_reason_too(tmp_path: Path) -> None:
     (tmp_path / LOG).touch()
     write_json(tmp_path / ABOUT, {"started_mono_ns": 1, "reason": ""})
-    assert read_traced(tmp_path).reason == NO_WORD
+    assert read_traced(tmp_path).reason == NO_OUTPUT
 
 
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
-        ("", NO_WORD),
+        ("", NO_OUTPUT),
         ("warn: EPERM: x\nError: y", "not permitted: warn: EPERM: x"),
         (
             "hello\n\nError: Unsupported version of Python: 3.99\n",
             "py-spy: Error: Unsupported version of Python: 3.99",
         ),
-        ("Sampling\nsomething  else\n", f"{LAST_WORD}: something else"),
+        ("Sampling\nsomething  else\n", f"{LAST_LINE}: something else"),
     ],
 )
 def test_the_reason_is_the_line_that_gives_it(log: str, reason: str) -> None:

@@ -1,1 +1,1 @@
-"""Why a training waits: an extra one under tracers, and what its threads did in its idle windows."""
+"""Why a training waits: an extra one under tracers, and what its threads did in idle windows."""

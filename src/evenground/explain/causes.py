@@ -16,18 +16,18 @@ from evenground.explain.kernel import (
     Wait,
     read_recording,
 )
-from evenground.explain.looks import Looks, Thread, look_into
-from evenground.explain.stacks import Stack, read_stacks, shown
+from evenground.explain.looks import Looks, look_into
+from evenground.explain.stacks import Stack, Thread, read_stacks, shown
 from evenground.explain.tracer import NO_PYTHON, TRACE
 from evenground.explain.training import KERNEL, Explained
 from evenground.explain.windows import Window, windows_of
 
 PY_SPY, BY_KERNEL = "py-spy", "kernel"
-# What is seen in less of a window does not make it one.
+# A stack or wait with a smaller share of a window is not its cause.
 MIN_SHARE = 0.05
-# From here on it is the tracer that made the window.
+# With a larger share of held moments the tracer made the window.
 MAX_HELD = 0.5
-# py-spy looks ten times as often, by and large: for longer a stack does not stand unseen.
+# py-spy looks about ten times as often: no stack stays without a new reading for longer.
 MAX_STALE_NS = 1_000_000_000
 HELD_STILL = "made by the tracer: py-spy held the engine still to read its stacks"
 NO_STACK = "py-spy has no stack from then"
@@ -36,125 +36,137 @@ CALLED_BY = " ← "
 
 
 def cause_rows(explained: Explained) -> Rows:
-    """The rows of one engine on one dataset; EvengroundError when its files cannot be read."""
-    named = {"dataset": explained.run.dataset, "engine": explained.run.engine}
+    """Return the rows of an engine on a dataset; raises EvengroundError for unreadable files."""
+    names = {"dataset": explained.run.dataset, "engine": explained.run.engine}
     outcome, traced = explained.outcome, explained.traced
     if outcome.reason:
-        return [{**named, "reason": f"the training failed: {outcome.reason}: {outcome.detail}"}]
+        reason = f"the training failed: {outcome.reason}: {outcome.detail}"
+        return [{**names, "reason": reason}]
     recording = read_recording(explained.folder / KERNEL)
     stacks: list[Stack] = []
     if traced.started_mono_ns is not None:
         stacks = read_stacks(explained.folder / TRACE, traced.started_mono_ns)
-    windows = windows_of(explained)
+    windows, why_none = windows_of(explained)
     rows: Rows = []
-    for window in windows.found:
+    for window in windows:
         rows += window_rows(window, recording, stacks, traced.reason)
-    return [{**named, **row} for row in rows or [{"reason": windows.why_none}]]
+    if not rows:
+        rows = [{"reason": why_none}]
+    return [{**names, **row} for row in rows]
 
 
 def window_rows(
     window: Window, recording: Recording, stacks: Sequence[Stack], no_stacks: str
 ) -> Rows:
-    """The rows of one window; `no_stacks` is why py-spy has none, empty where it has."""
+    """Return the rows of one window; `no_stacks` is why py-spy has none, or empty."""
     looks = look_into(recording, window)
-    if _made_by_tracer(window, looks):
+    if _is_made_by_tracer(window, looks):
         rows: Rows = [{"tracer": PY_SPY, "reason": HELD_STILL}]
     else:
-        rows = [*_stack_rows(window, stacks, no_stacks, looks), *_wait_rows(looks)]
+        rows = _wait_rows(looks)
+        # A program without Python has no stacks, and needs no reason for it.
+        if no_stacks != NO_PYTHON:
+            rows = _stack_rows(window, stacks, no_stacks, looks) + rows
     return [{**window.cells, "held_share": looks.held_share, **row} for row in rows]
 
 
-def _made_by_tracer(window: Window, looks: Looks) -> bool:
-    """Whether py-spy held the engine for most of a window, or without those moments it would be none."""
-    length_s = window.inside_ns(window.start_ns, window.end_ns) / 1e9
-    free_s = length_s * (1 - looks.held_share)
+def _is_made_by_tracer(window: Window, looks: Looks) -> bool:
+    """Whether py-spy held the engine for most of a window, or little is left otherwise."""
+    free_s = window.length_ns / 1e9 * (1 - looks.held_share)
     return looks.held_share >= MAX_HELD or (bool(looks.held) and free_s < MIN_S)
 
 
 def _stack_rows(window: Window, stacks: Sequence[Stack], no_stacks: str, looks: Looks) -> Rows:
-    """A row per stack of Python's threads, by its share of the window's length; why there is none."""
-    if no_stacks == NO_PYTHON:
-        return []
+    """Return a row for each stack of Python's threads with its share, or why there is none."""
+    # Threads of one name with the same frames are one row, with the largest of their shares.
     inside_ns: dict[tuple[str, str, tuple[str, ...]], Counter[Thread]] = defaultdict(Counter)
-    for stack in dated(stacks, window, looks):
-        thread = (stack.pid, stack.tid)
-        kind = (looks.processes.get(thread, ""), stack.thread, shown(stack.frames))
-        inside_ns[kind][thread] += window.inside_ns(stack.start_ns, stack.end_ns)
-    rows = [
-        {
+    for stack in _dated(stacks, window, looks):
+        kind = (looks.processes.get(stack.key, ""), stack.thread, shown(stack.frames))
+        inside_ns[kind][stack.key] += window.inside_ns(stack.start_ns, stack.end_ns)
+    rows: Rows = []
+    for (process, name, frames), by_thread in inside_ns.items():
+        row = {
             "tracer": PY_SPY,
             "process": process,
             "thread": name,
             "threads": len(by_thread),
             "frames": CALLED_BY.join(frames),
-            "share": max(by_thread.values()) / window.inside_ns(window.start_ns, window.end_ns),
+            "share": max(by_thread.values()) / window.length_ns,
         }
-        for (process, name, frames), by_thread in inside_ns.items()
-    ]
+        rows.append(row)
     return _largest(rows) or [{"tracer": PY_SPY, "reason": _why_no_stack(no_stacks, looks)}]
 
 
 def _why_no_stack(no_stacks: str, looks: Looks) -> str:
-    """Why py-spy has no stack in a window; it may take a refusal for the engine's end."""
     if no_stacks.startswith(NOT_PERMITTED):
         return no_stacks
-    refused = (wait.call for wait in looks.seen if wait.call.startswith(NOT_PERMITTED))
-    return next(refused, no_stacks or NO_STACK)
+    # py-spy may take a refusal for the engine's end; the kernel does not.
+    for wait in looks.seen:
+        if wait.is_refused:
+            return wait.call
+    return no_stacks or NO_STACK
 
 
-def dated(stacks: Sequence[Stack], window: Window, looks: Looks) -> list[Stack]:
-    """The stacks of a window, that from before it no longer than it can have been.
+def _dated(stacks: Sequence[Stack], window: Window, looks: Looks) -> list[Stack]:
+    """Return the stacks of a window; the first of a thread ends when the thread began to wait.
 
-    A stack stands until py-spy reads the next one, which may be a while. Where the kernel saw the thread in
-    one wait all that while, it had the next stack already. py-spy keeps the last stack of a thread that has
-    ended; the kernel does not know that thread any more.
+    py-spy dates a stack until it reads the next one, which can be late. If the kernel saw the
+    thread in one wait all that while, it had the next stack already.
     """
     by_thread: dict[Thread, list[Stack]] = defaultdict(list)
     for stack in stacks:
-        thread = (stack.pid, stack.tid)
-        there = thread in looks.processes or not looks.processes
-        if there and window.inside_ns(stack.start_ns, stack.end_ns):
-            by_thread[thread].append(stack)
-    for thread, found in by_thread.items():
-        if found[0].start_ns < window.start_ns and [stack.start_ns for stack in found[1:2]] == [
-            found[0].end_ns
-        ]:
-            border_ns = looks.in_one_wait_since(thread, found[0].end_ns)
-            border_ns = max(border_ns, found[0].end_ns - MAX_STALE_NS)
-            found[:2] = [replace(found[0], end_ns=border_ns), replace(found[1], start_ns=border_ns)]
-    return [stack for found in by_thread.values() for stack in found]
+        # py-spy keeps the last stack of a thread that has ended, which the kernel no longer lists.
+        is_there = stack.key in looks.processes or not looks.processes
+        if is_there and window.inside_ns(stack.start_ns, stack.end_ns):
+            by_thread[stack.key].append(stack)
+    dated = []
+    for thread, of_thread in by_thread.items():
+        if len(of_thread) > 1:
+            first, second = of_thread[:2]
+            if first.start_ns < window.start_ns and first.end_ns == second.start_ns:
+                border_ns = looks.in_one_wait_since(thread, first.end_ns)
+                border_ns = max(border_ns, first.end_ns - MAX_STALE_NS)
+                of_thread[0] = replace(first, end_ns=border_ns)
+                of_thread[1] = replace(second, start_ns=border_ns)
+        dated += of_thread
+    return dated
 
 
 def _wait_rows(looks: Looks) -> Rows:
-    """A row per wait that the kernel named, by the share of looks at which any thread was seen so."""
-    if not looks.asked:
+    """Return a row for each wait by the share of looks at which any thread was in it."""
+    if not looks.n_free:
         return [{"tracer": BY_KERNEL, "reason": NO_LOOK}]
-    rows = [
-        {
+    rows: Rows = []
+    for wait, threads in looks.seen.items():
+        seen_at = set().union(*threads.values())
+        row = {
             "tracer": BY_KERNEL,
             "process": wait.process,
             "thread": wait.thread,
             "threads": len(threads),
-            "frames": "" if wait.call.startswith(NOT_PERMITTED) else wait_text(wait),
-            "share": len(set().union(*threads.values())) / looks.asked,
-            "reason": wait.call if wait.call.startswith(NOT_PERMITTED) else "",
+            "frames": "" if wait.is_refused else _wait_text(wait),
+            "share": len(seen_at) / looks.n_free,
+            "reason": wait.call if wait.is_refused else "",
         }
-        for wait, threads in looks.seen.items()
-    ]
+        rows.append(row)
     return _largest(rows)
 
 
-def wait_text(wait: Wait) -> str:
-    """A wait in words: the system call, and the function of the kernel in which it waits."""
+def _wait_text(wait: Wait) -> str:
+    """Return the system call, and the function of the kernel in which the thread waits."""
     if wait.state == RUNNING:
         return "runs, or waits for a core"
-    where = "the kernel does not say where" if wait.channel == HIDDEN else f"in {wait.channel}"
+    where = f"in {wait.channel}"
+    if wait.channel == HIDDEN:
+        where = "the kernel does not say where"
     return f"{wait.call or 'no system call'} ({where})"
 
 
 def _largest(rows: Rows) -> Rows:
-    """The rows that matter, the largest share first."""
-    large = [row for row in rows if float(str(row["share"])) >= MIN_SHARE]
-    return sorted(
-        large, key=lambda row: (-float(str(row["share"])), str(row["thread"]), str(row["frames"]))
-    )
+    """Return the rows of at least MIN_SHARE, the largest first."""
+
+    def share(row: dict[str, object]) -> float:
+        return float(str(row["share"]))
+
+    large = [row for row in rows if share(row) >= MIN_SHARE]
+    return sorted(large, key=lambda row: (-share(row), str(row["thread"]), str(row["frames"])))

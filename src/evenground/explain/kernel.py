@@ -1,7 +1,7 @@
-"""What the kernel says of every thread of the engine: for what it waits, and in which system call.
+"""What the kernel reports about every thread of the engine: its state and its system call.
 
-Any process can be looked at so, whatever language it is written in. /proc/PID/syscall is open to an
-ordinary user for descendants only, where Yama's ptrace_scope is 1: the recorder must be an ancestor.
+This works for any language. Where Yama's ptrace_scope is 1, an ordinary user may read
+/proc/PID/syscall of descendants only: the recorder must be an ancestor.
 """
 
 from __future__ import annotations
@@ -19,33 +19,39 @@ from evenground.files import read_json, write_json
 from evenground.sidecar import linux
 
 PERIOD_S = 0.05
-# Moments with more use of the CPU cannot lie in an idle window, whose mean use is less than half of that.
+# The mean use in an idle window is less than half of this, so no moment with more use is in one.
 BUSY_CORES = 0.5
+# States of proc_pid_stat(5): running, and stopped by a tracer.
 RUNNING, HELD = "R", "t"
+# What the kernel writes in place of a wait channel that it hides.
 HIDDEN = "0"
 NOT_PERMITTED = "not permitted"
 
 
 @dataclass(frozen=True)
 class Wait:
-    """What one thread was seen to do: letter of its state (proc_pid_stat(5)), wait channel, system call.
-
-    `channel` is "0" where the kernel hides it; `call` is empty where the thread was in none, and begins
-    with NOT_PERMITTED where the kernel refused.
-    """
+    """What one thread did at a moment."""
 
     pid: int
     tid: int
     process: str
     thread: str
     state: str
+    """Letter of proc_pid_stat(5)."""
     channel: str = HIDDEN
+    """Function of the kernel in which it waits."""
     call: str = ""
+    """System call; empty if it is in none, and begins with NOT_PERMITTED if the kernel refused."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the kernel does not let this user see the system call."""
+        return self.call.startswith(NOT_PERMITTED)
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """A wait that was seen at every tick from the one numbered `first` to that numbered `last`."""
+    """A wait that was seen at every tick from number `first` to number `last`."""
 
     wait: Wait
     first: int
@@ -54,36 +60,36 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Recording:
-    """The monotonic moments at which the engine was looked at and not busy, and what its threads did."""
+    """The monotonic moments at which the engine was not busy, and what its threads did at them."""
 
     ticks_ns: Sequence[int]
     stretches: Sequence[Stretch]
 
     def write(self, path: Path) -> None:
-        """Write it as JSON; EvengroundError on a full disk."""
-        rows = [
-            {**vars(found.wait), "first": found.first, "last": found.last}
-            for found in self.stretches
-        ]
+        """Write the recording as JSON; raises EvengroundError on a full disk."""
+        rows = []
+        for stretch in self.stretches:
+            rows.append({**vars(stretch.wait), "first": stretch.first, "last": stretch.last})
         write_json(path, {"schema": 1, "ticks_mono_ns": list(self.ticks_ns), "stretches": rows})
 
 
 def read_recording(path: Path) -> Recording:
-    """What `Recording.write` wrote; EvengroundError where it is missing or broken."""
+    """Return what `Recording.write` wrote; raises EvengroundError if it is missing or broken."""
     content = read_json(path)
-    return Recording(content["ticks_mono_ns"], [_stretch(row) for row in content["stretches"]])
+    stretches = [_stretch(row) for row in content["stretches"]]
+    return Recording(ticks_ns=content["ticks_mono_ns"], stretches=stretches)
 
 
 def _stretch(row: dict[str, Any]) -> Stretch:
     first, last = row.pop("first"), row.pop("last")
-    return Stretch(Wait(**row), first, last)
+    return Stretch(wait=Wait(**row), first=first, last=last)
 
 
 class Recorder:
-    """Looks at the engine below the process `above` until it is told to stop."""
+    """Looks at the engine below the process `above` until it is stopped."""
 
     def __init__(self, above: int) -> None:
-        """Begin at once, in a thread."""
+        """Start at once, in a thread."""
         self._above = above
         self._ticks_ns: list[int] = []
         self._open: dict[tuple[int, int], Stretch] = {}
@@ -95,81 +101,94 @@ class Recorder:
         self._thread.start()
 
     def stop(self) -> Recording:
-        """End it; what it has seen."""
+        """Stop looking and return what was seen."""
         self._ended.set()
         self._thread.join()
-        return Recording(self._ticks_ns, [*self._closed, *self._open.values()])
+        stretches = self._closed + list(self._open.values())
+        return Recording(ticks_ns=self._ticks_ns, stretches=stretches)
 
     def _run(self) -> None:
         while not self._ended.wait(PERIOD_S):
             pids = engine_processes(self._above)
-            if pids and not self._busy(pids):
+            if pids and not self._is_busy(pids):
                 self.look(pids)
 
-    def _busy(self, pids: Iterable[int]) -> bool:
-        """Whether these processes have used much of the CPU since they were looked at last."""
+    def _is_busy(self, pids: Iterable[int]) -> bool:
+        """Whether these processes used much of the CPU since the last look."""
         before_ns, since_ns = self._cpu_ns, self._looked_ns
         self._cpu_ns, self._looked_ns = _cpu_ns(pids), time.monotonic_ns()
+        # A process that is new has no use yet.
         used_ns = sum(ns - before_ns.get(pid, ns) for pid, ns in self._cpu_ns.items())
         return used_ns > BUSY_CORES * (self._looked_ns - since_ns)
 
     def look(self, pids: Iterable[int]) -> None:
-        """Note what every thread of `pids` does now."""
+        """Record what every thread of `pids` does now."""
         tick = len(self._ticks_ns)
         self._ticks_ns.append(time.monotonic_ns())
-        seen = {(wait.pid, wait.tid): wait for pid in pids for wait in waits_of(pid)}
-        for key, wait in seen.items():
-            before = self._open.get(key)
-            if before and before.wait == wait and before.last == tick - 1:
-                self._open[key] = replace(before, last=tick)
-                continue
-            if before:
-                self._closed.append(before)
-            self._open[key] = Stretch(wait, tick, tick)
+        for pid in pids:
+            for wait in waits_of(pid):
+                self._add(wait, tick)
+
+    def _add(self, wait: Wait, tick: int) -> None:
+        key = (wait.pid, wait.tid)
+        before = self._open.get(key)
+        # The stretch goes on only if the thread was seen at the tick before.
+        if before and before.wait == wait and before.last == tick - 1:
+            self._open[key] = replace(before, last=tick)
+            return
+        if before:
+            self._closed.append(before)
+        self._open[key] = Stretch(wait=wait, first=tick, last=tick)
 
 
 def _cpu_ns(pids: Iterable[int]) -> dict[int, int]:
-    used: dict[int, int] = {}
+    used_ns: dict[int, int] = {}
     for pid in pids:
         try:
-            used[pid] = linux.process_cpu_ns(pid)
+            used_ns[pid] = linux.process_cpu_ns(pid)
         except OSError:
             continue
-    return used
+    return used_ns
 
 
 def waits_of(pid: int) -> list[Wait]:
-    """What the threads of a process do now; those that end meanwhile are left out."""
+    """Return what the threads of a process do now, without those that end meanwhile."""
     try:
         tids = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         return []
     process = program_name(pid)
-    found = [_wait_of(Wait(pid, tid, process, command_name(pid, tid), "")) for tid in tids]
-    return [wait for wait in found if wait]
+    waits = []
+    for tid in tids:
+        try:
+            wait = _wait_of(pid, tid, process)
+        except OSError:
+            continue
+        # A thread that has ended is listed until it was waited for.
+        if wait.state not in "ZX":
+            waits.append(wait)
+    return waits
 
 
-def _wait_of(wait: Wait) -> Wait | None:
-    """The wait with its state, of a thread that does not run with channel and call; None when it is gone."""
-    folder = Path("/proc", str(wait.pid), "task", str(wait.tid))
-    try:
-        raw = (folder / "stat").read_bytes()
-        state = raw[raw.rindex(b")") + 2 :][:1].decode()
-        if state in "ZX":
-            return None
-        if state in (RUNNING, HELD):
-            return replace(wait, state=state)
-        channel = (folder / "wchan").read_text() or HIDDEN
-        return replace(wait, state=state, channel=channel, call=_call_of(folder))
-    except OSError:
-        return None
+def _wait_of(pid: int, tid: int, process: str) -> Wait:
+    """Return the state of a thread; raises OSError if it has ended."""
+    folder = Path(f"/proc/{pid}/task/{tid}")
+    raw = (folder / "stat").read_bytes()
+    # The state follows the name in brackets, which may hold brackets itself.
+    state = raw[raw.rindex(b")") + 2 :][:1].decode()
+    thread = command_name(pid, tid)
+    wait = Wait(pid=pid, tid=tid, process=process, thread=thread, state=state)
+    if state in (RUNNING, HELD, "Z", "X"):
+        return wait
+    channel = (folder / "wchan").read_text() or HIDDEN
+    return replace(wait, channel=channel, call=_call_of(folder))
 
 
 def _call_of(folder: Path) -> str:
-    """The name of the system call that a thread is in; empty where it is in none."""
+    """Return the name of the system call that a thread is in; empty if it is in none."""
     try:
-        word = (folder / "syscall").read_text().split()[0]
+        number = (folder / "syscall").read_text().split()[0]
     except PermissionError as error:
         return f"{NOT_PERMITTED}: /proc/PID/syscall: {error.strerror}"
-    # `running`, or -1 for a thread that waits outside of any call, in a page fault as an example.
-    return syscall_name(int(word)) if word.isdigit() else ""
+    # `running`, or -1 for a thread that waits outside of any call, e.g. in a page fault.
+    return syscall_name(number) if number.isdigit() else ""

@@ -1,25 +1,23 @@
-"""What the kernel said of the engine's threads in one window."""
+"""What the kernel reported about the engine's threads in one window."""
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-
 from evenground.explain.kernel import HELD, RUNNING, Recording, Wait
+from evenground.explain.stacks import Thread
 from evenground.explain.syscalls import RESTARTED
 from evenground.explain.windows import Window
-
-Thread = tuple[int, int]
-"""Numbers of a process and of one of its threads."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """The looks of the kernel's recorder in a window, by their number, and what each thread did at each."""
+    """The recorder's looks in a window, by number, and what each thread did at each."""
 
     ticks_ns: Mapping[int, int]
     """Number of a look -> monotonic time, in order."""
@@ -27,33 +25,31 @@ class Looks:
 
     @cached_property
     def held(self) -> set[int]:
-        """Those at which py-spy held the engine: nothing is known of it then."""
-        return {
-            tick
-            for by_tick in self.waits.values()
-            for tick, wait in by_tick.items()
-            if wait.state == HELD
-        }
+        """The looks at which py-spy held the engine, so that nothing is known."""
+        held: set[int] = set()
+        for by_tick in self.waits.values():
+            held.update(tick for tick, wait in by_tick.items() if wait.state == HELD)
+        return held
 
     @property
-    def asked(self) -> int:
-        """How many they are without those."""
+    def n_free(self) -> int:
+        """The number of looks at which py-spy did not hold the engine."""
         return len(self.ticks_ns) - len(self.held)
 
     @property
     def held_share(self) -> float:
-        """In what part of the window py-spy held the engine; NaN where nothing is known."""
-        return len(self.held) / len(self.ticks_ns) if self.ticks_ns else float("nan")
+        """The share of looks at which py-spy held the engine; NaN without any look."""
+        return len(self.held) / len(self.ticks_ns) if self.ticks_ns else math.nan
 
     @cached_property
     def seen(self) -> dict[Wait, dict[Thread, set[int]]]:
-        """Wait, without the numbers of its thread -> thread -> the looks at which it was seen so."""
-        found: dict[Wait, dict[Thread, set[int]]] = defaultdict(lambda: defaultdict(set))
+        """Wait without the numbers of its thread -> thread -> the looks at which it was so."""
+        seen: dict[Wait, dict[Thread, set[int]]] = defaultdict(lambda: defaultdict(set))
         for thread, by_tick in self.waits.items():
             for tick, wait in by_tick.items():
                 if tick not in self.held:
-                    found[_kind(wait)][thread].add(tick)
-        return found
+                    seen[_kind(wait)][thread].add(tick)
+        return seen
 
     @cached_property
     def processes(self) -> dict[Thread, str]:
@@ -61,36 +57,47 @@ class Looks:
         return {thread: wait.process for wait, threads in self.seen.items() for thread in threads}
 
     def in_one_wait_since(self, thread: Thread, until_ns: int) -> int:
-        """Since when a thread was seen in the wait that it was in at `until_ns`; that itself where it ran."""
-        since_ns, call = until_ns, RESTARTED
+        """Return since when, in ns, a thread was in the wait in which it was at `until_ns`.
+
+        `until_ns` itself if it ran.
+        """
+        since_ns = until_ns
+        call = RESTARTED
         by_tick = self.waits.get(thread, {})
-        for tick in reversed([tick for tick, t_ns in self.ticks_ns.items() if t_ns < until_ns]):
+        for tick, at_ns in reversed(list(self.ticks_ns.items())):
+            if at_ns >= until_ns:
+                continue
             wait = by_tick.get(tick)
             if wait is None or wait.state == RUNNING:
                 break
             if tick in self.held:
                 continue
+            # A wait that py-spy interrupted goes on as another call: it can be the same wait.
             if RESTARTED not in (call, wait.call) and call != wait.call:
                 break
-            since_ns, call = self.ticks_ns[tick], wait.call if call == RESTARTED else call
+            since_ns = at_ns
+            if call == RESTARTED:
+                call = wait.call
         return since_ns
 
 
 def look_into(recording: Recording, window: Window) -> Looks:
-    """The looks between the edges of a window."""
-    first, end = np.searchsorted(recording.ticks_ns, [window.start_ns, window.end_ns]).tolist()
+    """Return the looks between the edges of a window."""
+    first = bisect_left(recording.ticks_ns, window.start_ns)
+    end = bisect_left(recording.ticks_ns, window.end_ns)
     waits: dict[Thread, dict[int, Wait]] = defaultdict(dict)
     for stretch in recording.stretches:
         inside = range(max(first, stretch.first), min(end, stretch.last + 1))
         if inside:
             waits[stretch.wait.pid, stretch.wait.tid] |= dict.fromkeys(inside, stretch.wait)
-    return Looks({tick: recording.ticks_ns[tick] for tick in range(first, end)}, waits)
+    ticks_ns = {tick: recording.ticks_ns[tick] for tick in range(first, end)}
+    return Looks(ticks_ns=ticks_ns, waits=waits)
 
 
 def _kind(wait: Wait) -> Wait:
-    """The wait without the numbers of its thread: threads of one name that do the same are one row.
-
-    Only the first thread of a process keeps a row of its own; others often inherit its name.
-    """
-    thread = f"{wait.thread} (main)" if wait.tid == wait.pid else wait.thread
+    """Return the wait without the numbers of its thread, so that equal threads are one row."""
+    thread = wait.thread
+    # Other threads often inherit the name of a process's first one, which keeps its own row.
+    if wait.tid == wait.pid:
+        thread += " (main)"
     return replace(wait, pid=0, tid=0, thread=thread)

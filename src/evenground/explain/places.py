@@ -1,4 +1,4 @@
-"""Where the extra trainings of an experiment are made: never below `results/runs` or `results/attempts`."""
+"""The folders of extra trainings: never below `results/runs` or `results/attempts`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ FOLDER, EXPLAINED = "explain_idle", "explained.json"
 
 
 def explained_runs(plan: Plan) -> Iterator[Run]:
-    """One wanted run of each dataset with each engine, arms too: the extra training is what it would be."""
+    """Yield one wanted run of each engine, arms too, on each dataset."""
     return (run for run in plan.runs if run.repetition == 1)
 
 
 def explained_file(results: Path, run: Run) -> Path:
-    """What its extra training leaves behind, below the part's folder `results`.
+    """Return the file that the extra training of a run leaves below the part's folder `results`.
 
-    One that failed, or that somebody deleted a file of, is made anew under the next number, and stays.
+    One that failed, or that has lost a file, is kept, and is made again under the next number.
     """
     folder = results / FOLDER / run.dataset / run.engine / run.key
-    spent = [path for path in folder.glob(f"*/{EXPLAINED}") if _is_spent(path)]
-    return folder / str(max((int(path.parent.name) for path in spent), default=0) + 1) / EXPLAINED
+    number = 1
+    for path in folder.glob(f"*/{EXPLAINED}"):
+        if _is_spent(path):
+            number = max(number, int(path.parent.name) + 1)
+    return folder / str(number) / EXPLAINED
 
 
 def _is_spent(path: Path) -> bool:
     content = read_json(path)
-    whole = all((path.parent / name).is_file() for name in content["files"])
-    return not whole or Outcome(**content["outcome"]).reason is not None
+    is_complete = all((path.parent / name).is_file() for name in content["files"])
+    return not is_complete or Outcome(**content["outcome"]).reason is not None

@@ -8,11 +8,7 @@ from evenground.sidecar import linux
 
 
 def engine_processes(above: int) -> list[int]:
-    """The engine's processes below the process `above`, parents before children.
-
-    The sidecar starts the engine in a session of its own, while everything between `above` and the
-    sidecar shares that of `above`.
-    """
+    """Return the engine's processes below the process `above`, parents before children."""
     top = linux.read_stat(above)
     if top is None:
         return []
@@ -23,20 +19,16 @@ def engine_processes(above: int) -> list[int]:
         waiting += linux.children(pid)
         try:
             stat = linux.read_stat(pid)
-        except PermissionError:  # `hidepid`, of another user's: no tracer may look at it either
+        except PermissionError:
+            # Another user's, hidden by `hidepid`: no tracer may look at it either.
             continue
-        if (
-            stat
-            and stat.session != top.session
-            and (stat.parent in engine or _is_itself(pid, stat.parent))
-        ):
+        # The sidecar starts the engine in a new session. All others share that of `above`.
+        if stat is None or stat.session == top.session:
+            continue
+        # The sidecar's guardian stays a copy of it; the engine soon becomes another program.
+        if stat.parent in engine or _command_line(pid) != _command_line(stat.parent):
             engine.append(pid)
     return engine
-
-
-def _is_itself(pid: int, parent: int) -> bool:
-    """Whether a child of the sidecar has become another program: its guardian never does, the engine soon."""
-    return _command_line(pid) != _command_line(parent)
 
 
 def _command_line(pid: int) -> bytes:
@@ -46,29 +38,28 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
-def command_name(pid: int, tid: int | None = None) -> str:
-    """The name of a process, or of one of its threads, as ps shows it; empty when it is gone."""
-    folder = Path("/proc", str(pid), *(["task", str(tid)] if tid else []))
+def command_name(pid: int, tid: int) -> str:
+    """Return the name of a thread as ps shows it; empty if it has ended."""
     try:
-        return (folder / "comm").read_text(errors="replace").rstrip("\n")
+        return Path(f"/proc/{pid}/task/{tid}/comm").read_text(errors="replace").rstrip("\n")
     except OSError:
         return ""
 
 
 def program_name(pid: int) -> str:
-    """The file name of the program that a process runs, else its name; empty when it is gone."""
+    """Return the file name of a process's program, or its name; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/exe").readlink().name
     except OSError:
-        return command_name(pid)
+        return command_name(pid, pid)
 
 
 def runs_python(pid: int) -> bool:
-    """Whether a process is a Python interpreter, by the program that it runs or a library it has loaded."""
+    """Return whether a process runs Python, by its program or a library that it loaded."""
+    if program_name(pid).startswith("python"):
+        return True
     try:
-        if Path(f"/proc/{pid}/exe").readlink().name.startswith("python"):
-            return True
         return "/libpython3" in Path(f"/proc/{pid}/maps").read_text(errors="replace")
     except OSError:
-        # What may not be looked at is told by its name; its tracer then says what is not permitted.
-        return command_name(pid).startswith("python")
+        # Its libraries may not be read; if its program may not either, the name has decided.
+        return False

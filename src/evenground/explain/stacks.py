@@ -1,7 +1,8 @@
 """The stacks that py-spy recorded, with the time of each on the monotonic clock.
 
 py-spy writes the events of Chrome's tracing: "B" where a frame is entered, "E" where it is left, in
-microseconds since py-spy itself began (its src/chrometrace.rs). A thread that ended keeps its last stack.
+microseconds since py-spy itself started (its src/chrometrace.rs). A thread that ended keeps its
+last stack.
 """
 
 from __future__ import annotations
@@ -9,21 +10,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from evenground.files import read_json
 
-# The innermost frames of each kind that a table shows.
+# How many of the innermost frames a table shows, and how many of Python's at least.
 MAX_INNERMOST, MAX_PYTHON = 12, 3
 MAX_NAME = 120
 LEFT_OUT = "..."
 _THREAD = re.compile(r"thread \((\d+)\)(?:: (.*))?")
+Thread = tuple[int, int]
+"""Numbers of a process and of one of its threads."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: name of the function, file name and line; native frames have no line."""
+    """One frame: name of the function, file name and line; native frames have line 0."""
 
     name: str
     file: str
@@ -35,14 +39,17 @@ class Frame:
         return self.line > 0
 
     def __str__(self) -> str:
-        """As a table shows it: `name (file:line)` in Python, `name [library]` elsewhere."""
+        """Return `name (file:line)` for Python, `name [library]` for native code."""
+        # py-spy writes the address where a library has no name for it.
         name = "?" if self.name.startswith("0x") else self.name[:MAX_NAME]
-        return f"{name} ({self.file}:{self.line})" if self.is_python else f"{name} [{self.file}]"
+        if self.is_python:
+            return f"{name} ({self.file}:{self.line})"
+        return f"{name} [{self.file}]"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A thread had these frames, innermost first, from one moment to the other, in monotonic nanoseconds."""
+    """The frames of a thread, innermost first, between two moments in monotonic nanoseconds."""
 
     start_ns: int
     end_ns: int
@@ -51,21 +58,28 @@ class Stack:
     thread: str
     frames: tuple[Frame, ...]
 
+    @property
+    def key(self) -> Thread:
+        """The numbers of its thread."""
+        return self.pid, self.tid
+
 
 def read_stacks(path: Path, started_ns: int) -> list[Stack]:
-    """Every stack of a trace of py-spy that began at monotonic `started_ns`.
+    """Return every stack of a py-spy trace that began at monotonic `started_ns`.
 
-    EvengroundError where the file is missing or broken.
+    Raises EvengroundError if the file is missing or broken.
     """
-    open_frames: dict[tuple[int, int], list[Frame]] = {}
-    since_us: dict[tuple[int, int], int] = {}
+    open_frames: dict[Thread, list[Frame]] = {}
+    since_us: dict[Thread, int] = {}
     stacks: list[Stack] = []
     for event in read_json(path):
+        # py-spy's own number of a thread: that of the system is in the name of a frame.
         key = (event["pid"], event["tid"])
-        frames, now_us = open_frames.setdefault(key, []), event["ts"]
+        now_us = event["ts"]
+        frames = open_frames.setdefault(key, [])
         if frames and now_us > since_us[key]:
-            times_ns = (started_ns + since_us[key] * 1000, started_ns + now_us * 1000)
-            stacks += _stack(*times_ns, key[0], frames)
+            start_ns, end_ns = started_ns + since_us[key] * 1000, started_ns + now_us * 1000
+            stacks += _stack(start_ns, end_ns, event["pid"], frames)
         since_us[key] = now_us
         if event["ph"] == "B":
             frames.append(_frame(event))
@@ -75,39 +89,52 @@ def read_stacks(path: Path, started_ns: int) -> list[Stack]:
 
 
 def _frame(event: dict[str, Any]) -> Frame:
-    file = event["args"].get("filename") or "?"
-    return Frame(event["name"], _short(file), event["args"].get("line") or 0)
+    args = event["args"]
+    file = _short(args.get("filename") or "?")
+    return Frame(name=event["name"], file=file, line=args.get("line") or 0)
 
 
 def _short(file: str) -> str:
-    """A file as it can stand in a table: Python's below this folder or a package's, else the name only."""
+    """Return the path of a Python file below this folder or site-packages, else the name only."""
     path = Path(file)
-    packages = file.partition("/site-packages/")[2]
-    if path.suffix == ".py" and packages:
-        return packages
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else path.name
+    below_packages = file.partition("/site-packages/")[2]
+    if path.suffix == ".py" and below_packages:
+        return below_packages
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    return path.name
 
 
 def _stack(start_ns: int, end_ns: int, pid: int, outermost_first: Sequence[Frame]) -> list[Stack]:
-    """The stack of a thread; none of a moment at which only its process or its name is known."""
+    """Return the stack of a thread; empty if only its process or its name is known."""
     for depth, frame in enumerate(outermost_first):
-        if named := _THREAD.fullmatch(frame.name):
-            frames = tuple(reversed(outermost_first[depth + 1 :]))
-            found = Stack(start_ns, end_ns, pid, int(named[1]), named[2] or "", frames)
-            return [found] if frames else []
+        thread = _THREAD.fullmatch(frame.name)
+        if not thread:
+            continue
+        frames = tuple(reversed(outermost_first[depth + 1 :]))
+        if not frames:
+            return []
+        stack = Stack(
+            start_ns=start_ns,
+            end_ns=end_ns,
+            pid=pid,
+            tid=int(thread[1]),
+            thread=thread[2] or "",
+            frames=frames,
+        )
+        return [stack]
     return []
 
 
 def shown(frames: Sequence[Frame]) -> tuple[str, ...]:
-    """The innermost frames as a table shows them, and where those are all native the innermost of Python.
-
-    The same function several times in a row, as compilers leave it, stands once.
-    """
-    once = [
-        frame for frame, before in zip(frames, [None, *frames], strict=False) if frame != before
-    ]
+    """Return the innermost frames as a table shows them, and at least some of Python's."""
+    # Compilers leave the same function several times in a row.
+    once = [frame for frame, _ in groupby(frames)]
     innermost, rest = once[:MAX_INNERMOST], once[MAX_INNERMOST:]
-    wanted = max(0, MAX_PYTHON - sum(frame.is_python for frame in innermost))
-    python = [frame for frame in rest if frame.is_python][:wanted]
-    left_out = [LEFT_OUT] if python else []
-    return (*map(str, innermost), *left_out, *map(str, python))
+    n_missing = MAX_PYTHON - sum(frame.is_python for frame in innermost)
+    python = [frame for frame in rest if frame.is_python][: max(0, n_missing)]
+    texts = [str(frame) for frame in innermost]
+    if python:
+        texts.append(LEFT_OUT)
+        texts += [str(frame) for frame in python]
+    return tuple(texts)

@@ -1,9 +1,9 @@
-"""The process between us and a training that becomes py-spy: a tracer must be an ancestor of what it traces.
+"""The process that starts a training and then becomes py-spy.
 
-Where Yama's ptrace_scope is 1 an ordinary user may only trace descendants. py-spy as the command's own
-parent would trace the sidecar, too, and its CPU would be taken for the engine's below the sidecar. So this
-process starts the training, waits until the engine's Python runs, and then becomes py-spy by exec: its
-descendants stay.
+Where Yama's ptrace_scope is 1 an ordinary user may only trace descendants. As the command's own
+parent py-spy would trace the sidecar, too, and its CPU would be taken for the engine's below the
+sidecar. So this process starts the training, waits until the engine's Python runs, and then becomes
+py-spy by exec, which keeps its descendants.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from evenground.sidecar import linux
 RATE_HZ = 10
 POLL_S = 0.02
 TRACE, LOG, ABOUT = "py-spy.trace.json", "py-spy.log", "py-spy.json"
+# With native frames, waiting threads, the engine's other processes, and the numbers of threads.
+WHAT = ["--native", "--idle", "--subprocesses", "--threads"]
 NO_PYTHON = "no process of the engine is Python's"
-NO_WORD = "py-spy ended without a trace and without a word"
-LAST_WORD = "py-spy ended without a trace; it said last"
+NO_OUTPUT = "py-spy ended without a trace and without output"
+LAST_LINE = "py-spy ended without a trace; its last line"
 _REFUSED = re.compile(r"permission denied|operation not permitted|EPERM", re.IGNORECASE)
 _ERROR = re.compile(r"\berror\b|\bfailed\b|panicked", re.IGNORECASE)
 
@@ -40,9 +42,9 @@ class Traced:
 
 
 def trace(command: Sequence[str], py_spy: Path, folder: Path) -> None:
-    """Start `command`, and become py-spy as soon as an engine below it runs Python; returns where none does.
+    """Start `command`; become py-spy when an engine below it runs Python, or return if none does.
 
-    py-spy's trace, log and start are left in `folder`. It ends with the process that called this.
+    Leaves py-spy's trace, log and start in `folder`. The process ends with its parent.
     """
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     training = subprocess.Popen(command)
@@ -50,12 +52,12 @@ def trace(command: Sequence[str], py_spy: Path, folder: Path) -> None:
     reason = NO_PYTHON
     if root is not None:
         reason = _become(py_spy, root, folder)
-    write_json(folder / ABOUT, asdict(Traced(None, reason)))
+    _write_traced(folder, Traced(started_mono_ns=None, reason=reason))
     training.wait()
 
 
 def _wait_for_python(training: subprocess.Popen[bytes]) -> int | None:
-    """The engine's first process, once any of them is Python's; None where the training ends before."""
+    """Return the engine's first process once any is Python's; None if the training ends before."""
     while training.poll() is None:
         engine = engine_processes(os.getpid())
         if any(runs_python(pid) for pid in engine):
@@ -65,42 +67,43 @@ def _wait_for_python(training: subprocess.Popen[bytes]) -> int | None:
 
 
 def _become(py_spy: Path, root: int, folder: Path) -> str:
-    """Turn this process into py-spy; returns only where that fails, with the reason."""
-    command = [str(py_spy), "record", "--pid", str(root), *_options(folder)]
+    """Turn this process into py-spy; returns the reason if that fails."""
+    command = [str(py_spy), "record", "--pid", str(root)] + WHAT
+    command += ["--rate", str(RATE_HZ), "--format", "chrometrace", "--output", str(folder / TRACE)]
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    # Without it py-spy keeps to itself why it cannot read one process of several.
+    # By default py-spy does not report why it cannot read one process of several.
     env = {**os.environ, "RUST_LOG": "warn"}
-    write_json(folder / ABOUT, asdict(Traced(time.monotonic_ns())))
+    _write_traced(folder, Traced(started_mono_ns=time.monotonic_ns()))
     out, err = os.dup(1), os.dup(2)
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
         os.execve(py_spy, command, env)
     except OSError as error:
+        # This process goes on, with its own output.
         os.dup2(out, 1)
         os.dup2(err, 2)
         return f"py-spy could not be started: {error.strerror}"
 
 
-def _options(folder: Path) -> list[str]:
-    """Native frames, threads that wait, other processes of the engine, and the numbers of threads."""
-    what = ["--native", "--idle", "--subprocesses", "--threads"]
-    how = ["--rate", str(RATE_HZ), "--format", "chrometrace", "--output", str(folder / TRACE)]
-    return [*what, *how]
+def _write_traced(folder: Path, traced: Traced) -> None:
+    write_json(folder / ABOUT, asdict(traced))
 
 
 def read_traced(folder: Path) -> Traced:
-    """When py-spy was started beside a training that left its files in `folder`, or why there is no trace."""
+    """Return when py-spy was started for the training in `folder`, or why there is no trace."""
     if not (folder / ABOUT).is_file():
-        return Traced(None, "the training ended before py-spy could be started")
+        reason = "the training ended before py-spy could be started"
+        return Traced(started_mono_ns=None, reason=reason)
     traced = Traced(**read_json(folder / ABOUT))
     if traced.reason or (folder / TRACE).is_file():
         return traced
-    return Traced(None, refusal((folder / LOG).read_text(encoding="utf-8", errors="replace")))
+    log = (folder / LOG).read_text(encoding="utf-8", errors="replace")
+    return Traced(started_mono_ns=None, reason=refusal(log))
 
 
 def refusal(log: str) -> str:
-    """Why py-spy left no trace, by what it wrote: where the system refused, that."""
+    """Return why py-spy left no trace: that the system refused, else its log's first error."""
     lines = [" ".join(line.split()) for line in log.splitlines() if line.strip()]
     for line in lines:
         if _REFUSED.search(line):
@@ -108,4 +111,6 @@ def refusal(log: str) -> str:
     for line in lines:
         if _ERROR.search(line):
             return f"py-spy: {line}"
-    return f"{LAST_WORD}: {lines[-1]}" if lines else NO_WORD
+    if lines:
+        return f"{LAST_LINE}: {lines[-1]}"
+    return NO_OUTPUT

@@ -1,4 +1,4 @@
-"""The extra training: made as every other one, but below two tracers, in its own folder, counted nowhere."""
+"""The extra training: like every other one, but below two tracers, in its own folder, uncounted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUTCOME, KERNEL = "outcome.json", "kernel.json"
 
 @dataclass(frozen=True)
 class Explained:
-    """What is known of one extra training: which run it stands for, how it ended, what was traced."""
+    """One extra training: which run it stands for, how it ended, what was traced."""
 
     folder: Path
     run: Run
@@ -34,60 +34,55 @@ class Explained:
     """File of the training -> its sha256."""
 
 
-def explain(training: Training, folder: Path, tracer: Sequence[str], lock: str = LOCK) -> Outcome:
-    """Make the extra training of a run in `folder`, below the command `tracer`; how it ended.
+def explain(training: Training, folder: Path, tracer: Sequence[str]) -> Outcome:
+    """Make the extra training of a run in `folder` below the command `tracer`; return its outcome.
 
-    `tracer` is to call `trace` with a command that calls `attempt`. This process looks at the engine's
-    threads meanwhile, holding the machine's training lock.
+    `tracer` calls `trace` with a command that calls `attempt`. Meanwhile this process looks at the
+    engine's threads and holds the machine's training lock.
     """
     empty_folder(folder)
-    with alone(lock):
+    with alone(LOCK):
+        # What becomes an orphan below is then a child of this process, and can be waited for.
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        # A shell leaves a process here that copies our output to the log, until we end.
+        # The rule's shell leaves a process here that copies our output to the log until we end.
         others = linux.children(os.getpid())
         with subprocess.Popen(tracer) as process:
-            # Below us, not below the tracer: that may end before the engine does.
+            # It looks below us, not below the tracer, which may end before the engine does.
             recorder = Recorder(os.getpid())
             process.wait()
             _wait_for_orphans(others)
             recorder.stop().write(folder / KERNEL)
-    outcome = _outcome(folder)
+    outcome = Outcome("lost", "it left no outcome")
+    if (folder / OUTCOME).is_file():
+        outcome = Outcome(**read_json(folder / OUTCOME))
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     content = {
         "schema": 1,
         "run": asdict(training.run),
         "outcome": asdict(outcome),
         "traced": asdict(read_traced(folder)),
-        "files": _checksums(folder),
+        "files": {path.name: sha256_file(path) for path in files},
     }
     write_json(folder / EXPLAINED, content)
     return outcome
 
 
 def attempt(training: Training, folder: Path) -> None:
-    """The training itself, in a process below the tracer; its outcome stands in `folder` at its end."""
+    """Train, in a process below the tracer; leaves the outcome in `folder`."""
     with home_folder(LOCK) as home:
         outcome = make_attempt(training, training.work(folder), folder, home)
     write_json(folder / OUTCOME, asdict(outcome))
 
 
 def _wait_for_orphans(others: Collection[int]) -> None:
-    """py-spy ends with the engine, the sidecar and what started it a moment later: they are ours then."""
+    """Wait for the sidecar and what started it: py-spy ends a moment before, with the engine."""
     while orphans := set(linux.children(os.getpid())) - set(others):
         for pid in orphans:
             os.waitpid(pid, 0)
 
 
-def _outcome(folder: Path) -> Outcome:
-    path = folder / OUTCOME
-    return Outcome(**read_json(path)) if path.is_file() else Outcome("lost", "it left no outcome")
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    return {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
-
-
 def read_explained(path: Path) -> Explained:
-    """What `explain` left in the folder of `path`; EvengroundError where it is missing or broken."""
+    """Return what `explain` left at `path`; raises EvengroundError if it is missing or broken."""
     content: dict[str, Any] = read_json(path)
     return Explained(
         folder=path.parent,

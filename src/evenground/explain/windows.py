@@ -21,42 +21,51 @@ class Window:
     start_ns: int
     end_ns: int
 
+    @property
+    def length_ns(self) -> int:
+        """The time between its edges."""
+        return self.end_ns - self.start_ns
+
     def inside_ns(self, start_ns: int, end_ns: int) -> int:
-        """How much of the time between two monotonic moments lies in it."""
+        """Return how much of the time between two monotonic moments lies in it."""
         return max(0, min(end_ns, self.end_ns) - max(start_ns, self.start_ns))
 
 
-@dataclass(frozen=True)
-class Windows:
-    """Those of one training in order, and where there is none why."""
+def windows_of(explained: Explained) -> tuple[list[Window], str]:
+    """Return the idle windows of a finished extra training, and why there are none.
 
-    found: tuple[Window, ...]
-    why_none: str
-
-
-def windows_of(explained: Explained) -> Windows:
-    """The idle windows of a finished extra training; EvengroundError when its files cannot be read."""
+    Raises EvengroundError if its files cannot be read.
+    """
     run = Run(_wanted(explained), explained.folder, explained.files)
-    samples = run.samples()
-    idle = idle_of(run, samples, phase_rows(run.events, run.process))
+    idle = idle_of(run, run.samples(), phase_rows(run.events, run.process))
     rows = [row for row in idle.rows if row["resource"] == CPU]
-    return Windows(tuple(_on_monotonic(run, rows)), str(idle.condition["idle_reason"] or NONE))
+    return _on_monotonic(run, rows), str(idle.condition["idle_reason"] or NONE)
 
 
 def _wanted(explained: Explained) -> WantedRun:
     run = explained.run
-    return WantedRun(run.dataset, run.engine, run.repetition, run.key, run.order, "finished")
+    return WantedRun(
+        dataset=run.dataset,
+        engine=run.engine,
+        repetition=run.repetition,
+        key=run.key,
+        order=run.order,
+        status="finished",
+    )
 
 
 def _on_monotonic(run: Run, rows: Rows) -> list[Window]:
-    """The windows with their edges on the monotonic clock."""
-    # Of the start of training, which the rows count from.
+    # The rows count from the start of training, which the events date on the system's clock.
     zero_ns = run.events.train_start_ns - run.times.clock.anchor_ns
+
+    def moment_ns(cell: object) -> int:
+        return zero_ns + round(float(str(cell)) * 1e9)
+
     windows = []
     for number, row in enumerate(rows, start=1):
-        start_ns, end_ns = (
-            zero_ns + round(float(str(row[name])) * 1e9) for name in ("start_s", "end_s")
-        )
-        cells = {name: row[name] for name in ("phase", "start_s", "length_s")}
-        windows.append(Window({"window": number, **cells}, start_ns, end_ns))
+        cells: dict[str, object] = {"window": number}
+        for name in ("phase", "start_s", "length_s"):
+            cells[name] = row[name]
+        start_ns, end_ns = moment_ns(row["start_s"]), moment_ns(row["end_s"])
+        windows.append(Window(cells=cells, start_ns=start_ns, end_ns=end_ns))
     return windows
