@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from evenground.sidecar.cgroup import Leaf
 from evenground.sidecar.tree import Tree
 
 # The clocks of the processes and the cgroup's account differ by microseconds when they are read in turn.
-MAX_OUTSIDE_NS: Final = 5_000_000
-MAX_OUTSIDE_SHARE: Final = 0.001
-LEFT: Final = "processes had left the cgroup in which CPU is counted"
-UNREADABLE: Final = "the cgroup's account could not be read"
+MAX_OUTSIDE_NS = 5_000_000
+MAX_OUTSIDE_SHARE = 0.001
+LEFT = "processes had left the cgroup in which CPU is counted"
+UNREADABLE = "the cgroup's account could not be read"
 
 
 class CpuAccount:

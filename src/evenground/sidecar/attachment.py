@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.columns import COLUMNS
@@ -20,15 +20,15 @@ from evenground.sidecar.summary import AttachSummary
 from evenground.sidecar.timing import hurry
 from evenground.sidecar.tree import Tree
 
-BLIND: Final = (
+BLIND = (
     "attached, not launched: not seen are what was used before, a process that leaves its parents between "
     "two rows (an orphan), a child that nobody waits for and that ends between two rows, and what is used "
     "after the last row"
 )
-LOOK_S: Final = 0.05
-COMM_BYTES: Final = 15
+LOOK_S = 0.05
+COMM_BYTES = 15
 """The kernel cuts the name of a process after these (TASK_COMM_LEN)."""
-_STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NoProcess(Exception):

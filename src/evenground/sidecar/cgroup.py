@@ -7,12 +7,11 @@ import os
 import re
 import time
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from evenground.sidecar.procfile import KeptFile
 
-REMOVE_S: Final = 1.0
-_PAUSE_S: Final = 0.005
+REMOVE_S = 1.0
+_PAUSE_S = 0.005
 
 
 class Leaf:

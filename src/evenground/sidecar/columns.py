@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 
 class Column(NamedTuple):
@@ -14,21 +14,19 @@ class Column(NamedTuple):
     """A value comes at most this often; 0 for one in every row."""
 
 
-MACHINE_PERIOD_S: Final = 0.1
-GPU_SLOW_PERIOD_S: Final = 1.0
-_UTILISATION: Final = (
+MACHINE_PERIOD_S = 0.1
+GPU_SLOW_PERIOD_S = 1.0
+_UTILISATION = (
     "nvmlDeviceGetUtilizationRates: share of time in which any kernel ran, averaged by the driver over 1/6 s "
     "to 1 s (util_window_s of the card)"
 )
-_THROTTLE: Final = (
+_THROTTLE = (
     "nvmlDeviceGetCurrentClocksEventReasons (older drivers: ...ThrottleReasons): nvmlClocksEventReason* of "
     "nvml.h; not each of them slows a card down, 1 says that it is idle"
 )
-_OVER: Final = "of the card or MIG instance of --gpu; else"
-_TEMPERATURE: Final = (
-    "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
-)
-COLUMNS: Final[dict[str, Column]] = {
+_OVER = "of the card or MIG instance of --gpu; else"
+_TEMPERATURE = "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
+COLUMNS: dict[str, Column] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when the row's reading began, since 1970-01-01 UTC"),
     "t_mono_ns": Column("ns", "CLOCK_MONOTONIC when the row's reading began"),
     "interval_ns": Column(
@@ -154,9 +152,9 @@ COLUMNS: Final[dict[str, Column]] = {
         "same t_mono_ns - age repeat one reading",
     ),
 }
-GPU_COLUMNS: Final = tuple(COLUMNS)[list(COLUMNS).index("gpu_util_pct") :]
+GPU_COLUMNS = tuple(COLUMNS)[list(COLUMNS).index("gpu_util_pct") :]
 
-CARD_COLUMNS: Final[dict[str, Column]] = {
+CARD_COLUMNS: dict[str, Column] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when reading the card began, since 1970-01-01 UTC"),
     "card": Column(
         "text", "index of the card; of a MIG instance of it, as in 0/mig1: its memory only"
@@ -179,7 +177,7 @@ CARD_COLUMNS: Final[dict[str, Column]] = {
     "throttle_reasons": Column("bit mask", _THROTTLE),
 }
 """One row per card and per MIG instance for each reading."""
-UTIL_SAMPLE_COLUMNS: Final[dict[str, Column]] = {
+UTIL_SAMPLE_COLUMNS: dict[str, Column] = {
     "card": Column("text", "index of the card"),
     "t_unix_us": Column("us", "time stamp that the driver gave the sample, since 1970-01-01 UTC"),
     "util_pct": Column(

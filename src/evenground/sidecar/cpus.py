@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Final
 
-MAX_CPUS: Final = 2**16
+MAX_CPUS = 2**16
 """A list that names more is none: of the kernel's own choice there are 8192 at most."""
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 

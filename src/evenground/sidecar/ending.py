@@ -6,15 +6,15 @@ import math
 import signal
 import time
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evenground.sidecar.process import Command, send
 from evenground.sidecar.tree import Tree
 
-AGAIN_NS: Final = 100_000_000
-LEAVE_S: Final = 0.2
-KILLED_S: Final = 2.0
-LOOK_S: Final = 0.02
+AGAIN_NS = 100_000_000
+LEAVE_S = 0.2
+KILLED_S = 2.0
+LOOK_S = 0.02
 
 
 class Ending:

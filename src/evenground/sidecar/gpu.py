@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from evenground.sidecar.columns import GPU_COLUMNS, GPU_SLOW_PERIOD_S
 from evenground.sidecar.gpu_baseline import WINDOW_S, baseline, measure
@@ -19,13 +19,13 @@ from evenground.sidecar.gpu_latest import Latest
 from evenground.sidecar.gpu_reader import Reader, drain
 from evenground.sidecar.nvml import Driver, Reading, Reason
 
-LIBRARY: Final = "libnvidia-ml.so.1"
-LEAD_NS: Final = 20_000_000
-MIN_PERIOD_NS: Final = 50_000_000
-MAX_PERIOD_NS: Final = 1_000_000_000
-LONG_CALL_NS: Final = 25_000_000
+LIBRARY = "libnvidia-ml.so.1"
+LEAD_NS = 20_000_000
+MIN_PERIOD_NS = 50_000_000
+MAX_PERIOD_NS = 1_000_000_000
+LONG_CALL_NS = 25_000_000
 """A PCIe call, which counts for 20 ms, and a little more."""
-BASELINE_AT_MOST_S: Final = WINDOW_S + 2.0
+BASELINE_AT_MOST_S = WINDOW_S + 2.0
 
 
 def has_library(library: str = LIBRARY) -> bool:

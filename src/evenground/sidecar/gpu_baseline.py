@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from evenground.sidecar.gpu_counted import Counted
 from evenground.sidecar.nvml import Reading, Reason
 
-WINDOW_S: Final = 1.0
-STEP_S: Final = 0.02
+WINDOW_S = 1.0
+STEP_S = 0.02
 FROM_COUNTER, FROM_READING = "counter", "reading"
-FELL: Final = Reason("the counter of energy fell")
-STOOD: Final = Reason("the counter of energy did not move twice")
+FELL = Reason("the counter of energy fell")
+STOOD = Reason("the counter of energy did not move twice")
 
 
 class Moves:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Concatenate, Final, NamedTuple
+from typing import Any, Concatenate, NamedTuple
 
 from evenground.sidecar.columns import CARD_COLUMNS
 from evenground.sidecar.gpu_processes import Lists
@@ -21,10 +21,10 @@ from evenground.sidecar.nvml import (
     Value,
 )
 
-KEPT_DISTANCES: Final = 1000
-LATE_S: Final = 2.0
+KEPT_DISTANCES = 1000
+LATE_S = 2.0
 """A counter of energy may lag behind the time by so much."""
-VALUE_COLUMNS: Final = tuple(CARD_COLUMNS)[2:]
+VALUE_COLUMNS = tuple(CARD_COLUMNS)[2:]
 CardRow = tuple[float | str | None, ...]
 """In the order of CARD_COLUMNS."""
 UtilSample = tuple[str, int, float]

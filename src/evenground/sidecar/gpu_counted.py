@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from evenground.sidecar.gpu_card import Card, Instance, Taken
 from evenground.sidecar.gpu_processes import Lists
 from evenground.sidecar.nvml import Driver, Reading, Reason
 
-OF_WHOLE_CARD: Final = Reason(
+OF_WHOLE_CARD = Reason(
     "a MIG instance is measured: the driver tells this of the whole card only, which others may use as well"
 )
-NOT_OF_INSTANCE: Final = ("util_pct", "mem_util_pct", "power_w", "power_instant_w", "energy_j")
+NOT_OF_INSTANCE = ("util_pct", "mem_util_pct", "power_w", "power_instant_w", "energy_j")
 
 
 class NoSuchCard(Exception):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from evenground.sidecar.columns import COLUMNS
 from evenground.sidecar.nvml import Driver, Reading, Reason
 
-AGE: Final = "gpu_age_s"
-STALE_PERIODS: Final = 5
-STALE_AT_LEAST_NS: Final = 250_000_000
-NOT_YET: Final = Reason("the NVIDIA driver has not answered yet")
-ONCE: Final = Reason("read at most once a second")
+AGE = "gpu_age_s"
+STALE_PERIODS = 5
+STALE_AT_LEAST_NS = 250_000_000
+NOT_YET = Reason("the NVIDIA driver has not answered yet")
+ONCE = Reason("read at most once a second")
 Judged = Callable[[frozenset[int]], Reading]
 """A value that depends on which pids are the tree's; it is judged when a row takes it."""
 

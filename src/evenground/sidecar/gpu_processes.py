@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evenground.sidecar.nvml import OnCard, Reading, Reason
 
-FIRST_NAMESPACE: Final = "pid:[4026531836]"
+FIRST_NAMESPACE = "pid:[4026531836]"
 """The kernel's fixed name of the machine's own PID namespace (PROC_PID_INIT_INO)."""
-MPS: Final = b"nvidia-cuda-mps"
+MPS = b"nvidia-cuda-mps"
 """NVIDIA's Multi-Process Service, as the kernel cuts the name of its server."""
-STRANGE_PID: Final = Reason(
+STRANGE_PID = Reason(
     "the driver lists a process that has just ended or does not exist here, as in a container with process "
     "numbers of its own"
 )
-NO_MEMORY: Final = Reason(
+NO_MEMORY = Reason(
     "the driver does not tell the memory of each process, or tells more than there is (usual in containers)"
 )
-MAY_HIDE: Final = Reason(
+MAY_HIDE = Reason(
     "none is listed, but in a container with process numbers of its own the driver may hide some"
 )
-THROUGH_MPS: Final = Reason(
+THROUGH_MPS = Reason(
     "NVIDIA's MPS runs on the card: the driver lists its server (nvidia-cuda-mps-server) in place of those "
     "that compute through it"
 )

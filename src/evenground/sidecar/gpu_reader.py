@@ -7,7 +7,7 @@ import operator
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from evenground.sidecar.gpu_baseline import lacking
 from evenground.sidecar.gpu_card import Card, CardRow, Taken, UtilSample
@@ -16,8 +16,8 @@ from evenground.sidecar.gpu_latest import Latest, stale_after_ns
 from evenground.sidecar.gpu_processes import listed
 from evenground.sidecar.nvml import Driver, Reading, Reason, Value
 
-NO_CARD: Final = Reason("the NVIDIA driver gives this user no card")
-KEPT_ROWS: Final = 20_000
+NO_CARD = Reason("the NVIDIA driver gives this user no card")
+KEPT_ROWS = 20_000
 Fold = Callable[[list[Any]], float]
 
 
@@ -29,7 +29,7 @@ def _or(masks: list[int]) -> int:
     return functools.reduce(operator.or_, masks)
 
 
-EVERY_TIME: Final[dict[str, tuple[str, Fold]]] = {
+EVERY_TIME: dict[str, tuple[str, Fold]] = {
     "gpu_util_pct": ("util_pct", _mean),
     "vram_used_bytes": ("vram_used_bytes", sum),
     "vram_reserved_bytes": ("vram_reserved_bytes", sum),

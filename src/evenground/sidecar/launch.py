@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf, make_leaf
@@ -23,7 +23,7 @@ from evenground.sidecar.summary import NOT_EXECUTABLE, NOT_FOUND, Summary
 from evenground.sidecar.timing import Clocks, both_clocks, hurry
 from evenground.sidecar.tree import Tree
 
-LOOK_S: Final = 0.02
+LOOK_S = 0.02
 
 
 class Options(NamedTuple):

@@ -11,15 +11,15 @@ import struct
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-PR_SET_PDEATHSIG: Final = 1
-PR_SET_NAME: Final = 15
-PR_SET_TIMERSLACK: Final = 29
-PR_GET_TIMERSLACK: Final = 30
-PR_SET_CHILD_SUBREAPER: Final = 36
-TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+PR_SET_TIMERSLACK = 29
+PR_GET_TIMERSLACK = 30
+PR_SET_CHILD_SUBREAPER = 36
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
@@ -86,7 +86,7 @@ class Stat(NamedTuple):
         return self.first_ended and self.threads <= 1
 
 
-_STAT_FIELDS: Final = 20
+_STAT_FIELDS = 20
 
 
 def parse_stat(raw: bytes) -> Stat:
@@ -209,9 +209,9 @@ def children_peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
-_SCHED_ATTR: Final = struct.Struct("=IIQiIQQQII")
-_SCHED_CALLS: Final = {"x86_64": (314, 315), "aarch64": (274, 275)}
-_RESET_ON_FORK: Final = 1
+_SCHED_ATTR = struct.Struct("=IIQiIQQQII")
+_SCHED_CALLS = {"x86_64": (314, 315), "aarch64": (274, 275)}
+_RESET_ON_FORK = 1
 
 
 def set_slice(slice_ns: int) -> None:

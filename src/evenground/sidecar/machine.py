@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
 
 from evenground.sidecar.columns import MACHINE_PERIOD_S, Missing
 from evenground.sidecar.procfile import KeptFile
 
-MACHINE_PERIOD_NS: Final = round(MACHINE_PERIOD_S * 1e9)
+MACHINE_PERIOD_NS = round(MACHINE_PERIOD_S * 1e9)
 
 
 def cpu_since_boot_pct(stat: bytes) -> float:
@@ -62,12 +61,12 @@ def _of(meminfo: bytes, name: bytes) -> int:
     return int(words[0]) * 1024
 
 
-VALUES: Final[dict[str, tuple[str, Callable[[bytes], float]]]] = {
+VALUES: dict[str, tuple[str, Callable[[bytes], float]]] = {
     "cpu_since_boot_pct": ("stat", cpu_since_boot_pct),
     "machine_used_bytes": ("meminfo", machine_used_bytes),
     "free_used_bytes": ("meminfo", free_used_bytes),
 }
-_SIZES: Final = {"stat": 256, "meminfo": 1024}
+_SIZES = {"stat": 256, "meminfo": 1024}
 
 
 class Machine:

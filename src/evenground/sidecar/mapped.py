@@ -11,37 +11,37 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from evenground.sidecar import linux
 from evenground.sidecar.between import BetweenRows
 from evenground.sidecar.machine import reason
 from evenground.sidecar.procfile import KeptFile
 
-SCHEMA: Final = 1
-EARLY_NS: Final = (100_000_000, 200_000_000, 400_000_000, 800_000_000)
+SCHEMA = 1
+EARLY_NS = (100_000_000, 200_000_000, 400_000_000, 800_000_000)
 """The first looks, after the start: else what a short run loads is not seen."""
-PERIOD_NS: Final = 1_000_000_000
-AGAIN_NS: Final = 30_000_000_000
+PERIOD_NS = 1_000_000_000
+AGAIN_NS = 30_000_000_000
 """After this time a map is read though its process has as much code as before."""
-BUDGET: Final = 0.001
+BUDGET = 0.001
 """Most CPU seconds a second that looking may cost; above it, looks come less often."""
-CREDIT_NS: Final = 10_000_000
+CREDIT_NS = 10_000_000
 """What may be spent beforehand, so that the first looks come early."""
-OFTEN_NS: Final = 100_000_000
+OFTEN_NS = 100_000_000
 """Where rows come as often as this, a look waits for one: the next row is farthest away then."""
 
-CUT: Final = "the sidecar was ended before it wrote them"
-NOT_STARTED: Final = "nothing was started"
-TOO_SHORT: Final = "no process lived until it was looked at (first 0.1 s after the start)"
-HIDES: Final = "it is another user's, and /proc hides it: hidepid"
-NO_FILE: Final = "the processes that were looked at had no file mapped as code"
+CUT = "the sidecar was ended before it wrote them"
+NOT_STARTED = "nothing was started"
+TOO_SHORT = "no process lived until it was looked at (first 0.1 s after the start)"
+HIDES = "it is another user's, and /proc hides it: hidepid"
+NO_FILE = "the processes that were looked at had no file mapped as code"
 
 # Memory with a name of the kernel's (mmap of nothing, memfd_create, shmget, MAP_HUGETLB, io_setup).
 _MEMORY = re.compile(rb"/(memfd:.*|dev/zero|SYSV[0-9a-f]{8}|anon_hugepage|\[aio\])", re.S)
 _CODE_SIZE = re.compile(rb"^VmExe:.*\nVmLib:.*$", re.M)
-_DELETED: Final = b" (deleted)"
-_CHUNK: Final = 1 << 14
+_DELETED = b" (deleted)"
+_CHUNK = 1 << 14
 
 
 def code_files(maps: bytes) -> set[bytes]:

@@ -11,12 +11,11 @@ import threading
 import time
 from io import StringIO
 from pathlib import Path
-from typing import Final
 
-VARIABLE: Final = "SIDECAR_MARKS"
+VARIABLE = "SIDECAR_MARKS"
 """Environment variable of the command that holds the FIFO's path."""
-COLUMNS: Final = ("t_unix_ns", "mark")
-_LONGEST: Final = 64 * 1024
+COLUMNS = ("t_unix_ns", "mark")
+_LONGEST = 64 * 1024
 
 
 def parse_mark(line: str, now_unix_ns: int) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 
 class Reason(str):
@@ -20,18 +20,18 @@ Reading = float | Reason
 Asked = ParamSpec("Asked")
 Value = TypeVar("Value")
 Number = TypeVar("Number", int, float)
-VALUE_FIELDS: Final = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+VALUE_FIELDS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Members of the union nvmlValue_t in the order of the constants NVML_VALUE_TYPE_*."""
-MAX_W: Final = 10_000.0
-MAX_MHZ: Final = 100_000
-MAX_BYTES: Final = 2**50
-MAX_BYTES_PER_S: Final = 10**12
-MAX_MJ: Final = 2**63
-TEMPERATURES_C: Final = (-100, 200)
-ALL_BITS: Final = 2**32 - 1
-MAX_CARDS: Final = 1024
-MAX_INSTANCES: Final = 64
-MAX_PROCESSES: Final = 100_000
+MAX_W = 10_000.0
+MAX_MHZ = 100_000
+MAX_BYTES = 2**50
+MAX_BYTES_PER_S = 10**12
+MAX_MJ = 2**63
+TEMPERATURES_C = (-100, 200)
+ALL_BITS = 2**32 - 1
+MAX_CARDS = 1024
+MAX_INSTANCES = 64
+MAX_PROCESSES = 100_000
 
 
 class Memory(NamedTuple):

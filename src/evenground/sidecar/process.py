@@ -12,14 +12,14 @@ import struct
 import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf
 from evenground.sidecar.cpus import list_text
 from evenground.sidecar.timing import both_clocks
 
-FORWARDED: Final = (
+FORWARDED = (
     signal.SIGINT,
     signal.SIGTERM,
     signal.SIGHUP,
@@ -27,8 +27,8 @@ FORWARDED: Final = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-SI_KERNEL: Final = 0x80
-_MAX_SHOWN: Final = 60
+SI_KERNEL = 0x80
+_MAX_SHOWN = 60
 
 
 class Exit(NamedTuple):
@@ -54,9 +54,9 @@ class Launched(NamedTuple):
     unbound: bool
 
 
-_LAUNCHED: Final = struct.Struct("=qqq??")
-_GO: Final = b"."
-PYTHONS_OWN: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+_LAUNCHED = struct.Struct("=qqq??")
+_GO = b"."
+PYTHONS_OWN = (signal.SIGPIPE, signal.SIGXFSZ)
 """What Python ignores for itself."""
 
 

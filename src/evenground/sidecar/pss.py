@@ -9,14 +9,13 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Final
 
 from evenground.sidecar import linux
 from evenground.sidecar.between import BetweenRows, Processes
 from evenground.sidecar.machine import reason
 
-PERIOD_NS: Final = 1_000_000_000
-BUDGET: Final = 0.001
+PERIOD_NS = 1_000_000_000
+BUDGET = 0.001
 """Most CPU seconds a second that reading may cost; above it, readings come less often."""
 _PSS = re.compile(rb"^Pss:\s*(\d+) kB", re.M)
 

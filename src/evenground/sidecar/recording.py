@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evenground.sidecar.account import LEFT, CpuAccount
 from evenground.sidecar.cgroup import Leaf
@@ -39,11 +39,11 @@ from evenground.sidecar.tree import HIDDEN, Tree
 if TYPE_CHECKING:
     from evenground.sidecar.mapped import Mapped
 
-RUN: Final = "run"
-NO_GPU: Final = "switched off with --no-gpu"
-NO_PSS: Final = "switched off with --no-pss"
-NO_CGROUP: Final = "switched off with --no-cgroup"
-CPU_CELL: Final = list(COLUMNS).index("cpu_s")
+RUN = "run"
+NO_GPU = "switched off with --no-gpu"
+NO_PSS = "switched off with --no-pss"
+NO_CGROUP = "switched off with --no-cgroup"
+CPU_CELL = list(COLUMNS).index("cpu_s")
 
 
 class Settings(NamedTuple):

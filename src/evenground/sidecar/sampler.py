@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evenground.sidecar.account import UNREADABLE, CpuAccount
 from evenground.sidecar.columns import COLUMNS, GPU_COLUMNS, Missing
@@ -15,7 +15,7 @@ from evenground.sidecar.pss import Pss
 from evenground.sidecar.timing import both_clocks
 from evenground.sidecar.tree import HIDDEN, Tree, TreeUsage
 
-TREE_COLUMNS: Final = ("cpu_s", "rss_bytes", "processes")
+TREE_COLUMNS = ("cpu_s", "rss_bytes", "processes")
 
 
 class Sources(NamedTuple):

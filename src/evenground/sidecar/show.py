@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
 
 from evenground.sidecar.output import Cell
 
 Row = dict[str, Cell]
-UNIXSTATS_HEADER: Final = "time(s);cpu;ram;gpu;graphic ram"
-UNIXSTATS_VRAM_BYTES: Final = 7981 * 2**20
+UNIXSTATS_HEADER = "time(s);cpu;ram;gpu;graphic ram"
+UNIXSTATS_VRAM_BYTES = 7981 * 2**20
 """What UnixStats took for the size of every card's memory."""
-KEPT_S: Final = 2.5
+KEPT_S = 2.5
 """Memory of the processes comes once a second; so long its value stands."""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-TIMED_OUT: Final = 124
-FAILED: Final = 125
-NOT_EXECUTABLE: Final = 126
-NOT_FOUND: Final = 127
+TIMED_OUT = 124
+FAILED = 125
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
 
 
 class Summary(NamedTuple):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evenground.sidecar import linux
 
-FIFO_PRIORITY: Final = 2
-SLICE_NS: Final = 100_000
-LEAD_AT_MOST_NS: Final = 250_000
-LEARNT_NS: Final = 3_000
-CLOSE_NS: Final = 20_000
-TRIES: Final = 4
+FIFO_PRIORITY = 2
+SLICE_NS = 100_000
+LEAD_AT_MOST_NS = 250_000
+LEARNT_NS = 3_000
+CLOSE_NS = 20_000
+TRIES = 4
 
 
 class Clocks(NamedTuple):

@@ -7,20 +7,18 @@ import errno
 import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from evenground.sidecar import linux
 from evenground.sidecar.ledger import Ledger, Usage
 from evenground.sidecar.procfile import KeptFile
 
-RESERVED_FILES: Final = 64
-PROBE_AT_MOST: Final = 128
-_GONE: Final = (errno.ENOENT, errno.ESRCH)
+RESERVED_FILES = 64
+PROBE_AT_MOST = 128
+_GONE = (errno.ENOENT, errno.ESRCH)
 
 
-HIDDEN: Final = (
-    "a process of the tree may not be looked at (another user's, and /proc hides it: hidepid)"
-)
+HIDDEN = "a process of the tree may not be looked at (another user's, and /proc hides it: hidepid)"
 
 
 class TreeUsage(NamedTuple):
