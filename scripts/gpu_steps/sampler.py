@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from evenground.sidecar.show import UNIXSTATS_VRAM_BYTES
+from evenground.sidecar.unixstats import UNIXSTATS_VRAM_BYTES
 from gpu_steps.bench import LOADS, MIB, ROOT, Bench, Measured, last_line, median, mib
 from gpu_steps.report import Failed, Skip
 

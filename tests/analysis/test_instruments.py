@@ -29,7 +29,7 @@ from evenground.analysis.measures import end_to_peak, kept, peak
 from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.seen import see
-from evenground.sidecar.show import UNIXSTATS_VRAM_BYTES
+from evenground.sidecar.unixstats import UNIXSTATS_VRAM_BYTES
 
 MIB = 2**20
 DIGITS = (("digits", "Digits", "mlp"),)

@@ -19,8 +19,8 @@ import pytest
 from evenground import sidecar
 from evenground.sidecar.attachment import find
 from evenground.sidecar.columns import COLUMNS
-from evenground.sidecar.show import Show
 from evenground.sidecar.tree import Tree
+from evenground.sidecar.unixstats import UnixStats
 
 Call = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,7 +188,6 @@ def test_a_root_whose_number_is_given_anew_is_not_taken_again(load: Call) -> Non
     assert tree.read(time.monotonic_ns()).processes == 2
     tree._forget(tree.known[first.pid])  # as if it had ended and another had its number
     assert tree.read(time.monotonic_ns()).processes == 1
-    tree.close()
 
 
 def test_children_of_a_known_orphan_are_found_by_a_walk(wait_for: Call) -> None:
@@ -207,7 +206,6 @@ def test_children_of_a_known_orphan_are_found_by_a_walk(wait_for: Call) -> None:
         wait_for(lambda: tree.read(time.monotonic_ns()).processes == 2)
         for pid in list(tree.known):
             os.kill(pid, signal.SIGKILL)
-        tree.close()
 
 
 def test_by_name_all_of_that_name_but_not_children_twice(tmp_path: Path, attach: Call) -> None:
@@ -235,7 +233,12 @@ def test_a_named_process_below_a_named_process_is_part_of_its_tree(
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
         wait_for(lambda: children.read_text().split())
         try:
-            wait_for(lambda: find("nested_name") == [outer.pid])
+            wait_for(lambda: len(find("nested_name")) == 2)
+            roots = find("nested_name")
+            assert roots[0] == outer.pid
+            tree = Tree(roots, members=True)
+            # Both shells and the sleep of the inner one.
+            wait_for(lambda: tree.read(time.monotonic_ns()).processes == 3)
         finally:
             os.killpg(outer.pid, signal.SIGKILL)
 
@@ -280,16 +283,17 @@ def made_row(**values: float | None) -> dict[str, Any]:
     return dict.fromkeys(COLUMNS) | {"t_mono_ns": 5 * 10**9} | values
 
 
-def test_unixstats_values_are_its_estimators_in_percent() -> None:
-    show = Show(16 * 2**30)
+def test_unixstats_values_are_its_estimators_in_percent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evenground.sidecar.unixstats.MEMORY_BYTES", 16 * 2**30)
+    show = UnixStats()
     row = made_row(cpu_since_boot_pct=4.31735, free_used_bytes=2**30, gpu_util_pct=3.0)
     of_card = {"vram_used_bytes": 2**33, "vram_tree_bytes": 399.05 * 2**20}
-    assert show.unixstats(row | of_card) == "0;4,31735;6,25;3;5"
-    assert show.unixstats(row | {"cpu_since_boot_pct": None}) is None
+    assert show.line(row | of_card) == "0;4,31735;6,25;3;5"
+    assert show.line(row | {"cpu_since_boot_pct": None}) is None
 
 
 def test_unixstats_memory_of_the_card_stands_until_the_next_reading_and_not_longer() -> None:
-    show = Show(16 * 2**30)
+    show = UnixStats()
     row = made_row(cpu_since_boot_pct=4.0)
     printed = []
     for tenths, tree_bytes in (
@@ -301,16 +305,8 @@ def test_unixstats_memory_of_the_card_stands_until_the_next_reading_and_not_long
         (38, None),
     ):
         at_ns = 5 * 10**9 + tenths * 10**8
-        printed.append(show.unixstats(row | {"t_mono_ns": at_ns, "vram_tree_bytes": tree_bytes}))
+        printed.append(show.line(row | {"t_mono_ns": at_ns, "vram_tree_bytes": tree_bytes}))
     assert [line.split(";")[-1] for line in printed if line] == ["", "1", "1", "0", "0", ""]
-
-
-def test_pretty_shows_use_now_and_what_is_missing() -> None:
-    show = Show(16 * 2**30)
-    first = show.pretty(made_row(cpu_s=1.0, rss_bytes=100 * 2**20))
-    assert first == "Elapsed Time: 0.0 s    CPU: -    RAM: 100.0 MiB    GPU: -    Graphic RAM: -"
-    second = show.pretty(made_row(cpu_s=1.15, rss_bytes=None, t_mono_ns=5 * 10**9 + 10**8))
-    assert second.startswith("Elapsed Time: 0.1 s    CPU: 150.0 %    RAM: -")
 
 
 def test_from_python(tmp_path: Path, load: Call) -> None:
@@ -322,6 +318,6 @@ def test_from_python(tmp_path: Path, load: Call) -> None:
         duration_s=0.3,
         gpu=False,
     )
-    assert (summary.ended, summary.pids) == ("duration", (process.pid,))
+    assert (summary.ended, summary.pids) == ("duration", [process.pid])
     with pytest.raises(sidecar.SidecarError, match=r"status 127 .*no process with the id 4194305"):
         sidecar.attach(4194305, samples=tmp_path / "s.csv", header=tmp_path / "s.json")

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from evenground.sidecar.columns import GPU_COLUMNS
-from evenground.sidecar.gpu_counted import NoSuchCard
 from evenground.sidecar.gpu_latest import AGE, Latest
 from evenground.sidecar.gpu_processes import NO_MEMORY, STRANGE_PID
-from evenground.sidecar.gpu_reader import NO_CARD, Reader
+from evenground.sidecar.gpu_reader import NO_CARD, NoSuchCard, Reader
 from evenground.sidecar.nvml import Driver, Reading, Reason
 from stand_in_driver import SOURCES, StandIn, uuid
 
@@ -249,7 +248,7 @@ def test_an_energy_that_leaps_is_missing_until_it_is_right_again(
     told = []
     for counter_mj in (2000, 999_999_999_999, 3000):
         stand_in.answers(f"{QUICK}cards 1\nenergy-mj {counter_mj}\n")
-        told.append(seen.reader.cards[0].read().values["energy_j"])
+        told.append(seen.reader.cards[0].read()["0"]["energy_j"])
     assert told[0] == 1 and told[2] == 2 and "rose by" in str(told[1])
 
 

@@ -139,10 +139,10 @@ def test_an_endless_line_does_not_fill_the_memory() -> None:
 
 def test_what_is_no_text_does_not_end_the_measurement(tmp_path: Path) -> None:
     written = Marks(tmp_path / "samples.marks.csv")
-    written.add(b'{"event": "\\ud800", "t_unix_ns": 1}', 0)
-    written.add(b"\xff\xfe", 2)
+    written.add([b'{"event": "\\ud800", "t_unix_ns": 1}'], 0)
+    written.add([b"\xff\xfe"], 2)
     written.close()
-    written.add(b"too late", 3)
+    written.add([b"too late"], 3)
     assert marks(tmp_path) == [(1, "\\ud800"), (2, "\ufffd\ufffd")]
 
 

@@ -164,7 +164,6 @@ time.sleep(30)
         )
         child.kill()
     assert tree.read(time.monotonic_ns()).processes == 0
-    tree.close()
 
 
 def test_between_two_changes_only_clock_and_memory_are_read(
@@ -186,4 +185,3 @@ def test_between_two_changes_only_clock_and_memory_are_read(
         child.wait()
     assert tree._read_between() is None, "one has gone: everything must be read again"
     assert tree.read(now).processes == 0
-    tree.close()

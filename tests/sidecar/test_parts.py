@@ -20,7 +20,7 @@ from evenground.sidecar.machine import (
 )
 from evenground.sidecar.output import SampleFile, write_json
 from evenground.sidecar.summary import Summary
-from evenground.sidecar.timing import LEAD_AT_MOST_NS, Alarm, Slots
+from evenground.sidecar.timing import MAX_LEAD_NS, Alarm, Slots
 
 
 @given(st.floats(0.01, 1000), st.integers(0, 10**18), st.lists(st.integers(0, 10**10), max_size=40))
@@ -62,7 +62,7 @@ def test_the_alarm_learns_how_late_this_machine_wakes(
         clock[0] = alarm.set_for(deadline) + usual_ns
         late.append(alarm.woke(deadline) - deadline)
     assert min(late) >= 0
-    assert late[-1] <= max(10_000, usual_ns - LEAD_AT_MOST_NS + 2_000)
+    assert late[-1] <= max(10_000, usual_ns - MAX_LEAD_NS + 2_000)
 
 
 def test_however_late_wake_ups_are_the_lead_stays_a_twentieth_of_a_period() -> None:
@@ -70,7 +70,7 @@ def test_however_late_wake_ups_are_the_lead_stays_a_twentieth_of_a_period() -> N
         alarm = Alarm(period_ns)
         for _ in range(300):
             alarm.woke(0)  # long ago: as late as can be
-        assert period_ns - alarm.set_for(period_ns) <= min(LEAD_AT_MOST_NS, period_ns / 20)
+        assert period_ns - alarm.set_for(period_ns) <= min(MAX_LEAD_NS, period_ns / 20)
 
 
 def test_since_boot_is_the_formula_of_unixstats() -> None:
@@ -129,13 +129,13 @@ def test_rows_wait_until_they_are_written_and_may_be_changed_so_long(tmp_path: P
     path = tmp_path / "samples.csv"
     file = SampleFile(path, COLUMNS)
     assert path.read_text() == ",".join(COLUMNS) + "\n"
-    file.add([1, None, 0.1])
-    file.add([2, None, 1e-9])
+    file.waiting.append([1, None, 0.1])
+    file.waiting.append([2, None, 1e-9])
     assert path.read_text().splitlines()[1:] == []
-    file.waiting()[0][2] = None
+    file.waiting[0][2] = None
     file.flush()
-    assert path.read_text().splitlines()[1:] == ["1,,", "2,,1e-09"] and file.waiting() == []
-    file.add([3, None, 2.0])
+    assert path.read_text().splitlines()[1:] == ["1,,", "2,,1e-09"] and file.waiting == []
+    file.waiting.append([3, None, 2.0])
     file.close()
     assert path.read_text().splitlines()[3] == "3,,2.0"
 
@@ -151,7 +151,7 @@ def test_rows_that_do_not_fit_wait_until_there_is_room(
             raise OSError(28, "No space left on device")
         return write(fd, data[: room.pop()])
 
-    file.add([12345])
+    file.waiting.append([12345])
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         with pytest.raises(OSError, match="No space left"):

@@ -190,7 +190,7 @@ def test_from_python(tmp_path: Path) -> None:
     assert (summary.exit_code, summary.signal, summary.status()) == (5, None, 5)
     assert "'ONLY': 'this'" in log.read_text() and str(tmp_path) in log.read_text()
     assert "PYTHONPATH" not in log.read_text()
-    assert json.loads(header.read_text())["summary"] == summary.as_json()
+    assert json.loads(header.read_text())["summary"] == summary._asdict()
     assert len(samples.read_text().splitlines()) == summary.rows + 1
 
 

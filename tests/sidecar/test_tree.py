@@ -44,7 +44,6 @@ def test_a_real_process_with_brackets_and_blanks_in_its_name(
             assert list(tree.known) == [child.pid]
         finally:
             child.kill()
-            tree.close()
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -97,7 +96,6 @@ def test_a_pid_given_anew_by_the_kernel_starts_a_new_account() -> None:
             second.kill()
         if second.pid == first.pid:
             break
-    tree.close()
     if second.pid != first.pid:
         pytest.skip("other processes took the process id every time")
 
@@ -111,7 +109,6 @@ def test_zombies_keep_their_cpu_but_are_not_counted_as_processes(python: Python)
         assert usage.cpu_ns and usage.cpu_ns >= 100_000_000
         child.wait()
         assert (tree.read(time.monotonic_ns()).cpu_ns or 0) >= usage.cpu_ns
-        tree.close()
 
 
 def test_without_descriptors_to_spare_files_are_reopened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +121,6 @@ def test_without_descriptors_to_spare_files_are_reopened(monkeypatch: pytest.Mon
         child.kill()
         child.wait()
     assert tree.read(time.monotonic_ns()).processes == 0
-    tree.close()
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -175,7 +171,6 @@ def test_new_processes_are_found_without_a_walk(monkeypatch: pytest.MonkeyPatch)
         assert shell == child.pid and linux.children(shell) == [sleep]
         os.kill(sleep, 9)
     assert tree.read(now).processes == 0
-    tree.close()
 
 
 def test_a_fork_that_shows_its_pid_before_its_process_is_found_a_reading_later(
@@ -190,7 +185,6 @@ def test_a_fork_that_shows_its_pid_before_its_process_is_found_a_reading_later(
         patch.undo()
         assert tree.read(now).processes == 1
         child.kill()
-    tree.close()
 
 
 @pytest.mark.parametrize(
@@ -208,4 +202,3 @@ def test_when_the_newest_pid_does_not_tell_a_walk_does(
     with subprocess.Popen(["sleep", "30"]) as child:
         assert tree.read(now).processes == 1
         child.kill()
-    tree.close()

@@ -14,7 +14,8 @@ from evenground.sidecar.summary import AttachSummary, Summary
 
 _SOURCE = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from evenground.sidecar.cli import main; main()"
-_PATIENCE_S = 10.0
+# Longer than the command's grace after SIGTERM, 5 s.
+_PATIENCE_S = 15.0
 Stream = int | IO[Any] | None
 
 
@@ -29,7 +30,6 @@ def run(
     header: Path,
     rate_hz: float = 10.0,
     time_limit_s: float | None = None,
-    grace_s: float = 5.0,
     gpu: bool = True,
     card: str | None = None,
     cpus: Collection[int] | None = None,
@@ -43,20 +43,22 @@ def run(
     """Run `command` with a sidecar beside it, write both files, and return how it went.
 
     `card` is the UUID of the card or MIG instance that alone counts (None: all cards). Streams,
-    environment and working folder are the command's, as for subprocess.Popen; it alone is bound to `cpus`
-    (None: to none). `mapped` gets the names of all files that are mapped as code.
-    Relative output paths are the caller's. A command that fails, hits its limit or cannot be started is
-    no error but stands in the summary. When this process dies, or an exception such as
-    KeyboardInterrupt comes, the command is ended. SidecarError when there is no summary.
+    environment and working folder are the command's, as for subprocess.Popen; it alone is bound to
+    `cpus` (None: to none). `mapped` gets the names of all files that are mapped as code.
+    Relative output paths are the caller's. A command that fails, hits its limit or cannot be started
+    is no error but stands in the summary. When this process dies, or an exception such as
+    KeyboardInterrupt comes, the command is ended. Raises SidecarError if there is no summary.
     """
-    argv = ["run", "--end-with-parent", *_common(samples, header, rate_hz, gpu, card)]
-    argv += ["--grace-s", repr(float(grace_s))]
-    argv += [] if time_limit_s is None else ["--time-limit-s", repr(float(time_limit_s))]
-    argv += [] if mapped is None else ["--mapped", str(mapped.absolute())]
-    argv += [] if cpus is None else [f"--cpus={list_text(cpus)}"]
-    streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    found = _call([*argv, "--", *command], header, grace_s, env=env, cwd=cwd, **streams)
-    return Summary(**_with_tuples(found, "not_seen"))
+    args = ["run", "--end-with-parent"] + _common(samples, header, rate_hz, gpu, card)
+    if time_limit_s is not None:
+        args.append(f"--time-limit-s={float(time_limit_s)!r}")
+    if mapped is not None:
+        args.append(f"--mapped={mapped.absolute()}")
+    if cpus is not None:
+        args.append(f"--cpus={list_text(cpus)}")
+    args += ["--"] + list(command)
+    summary = _measure(args, header, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+    return Summary(**summary)
 
 
 def attach(
@@ -71,62 +73,57 @@ def attach(
 ) -> AttachSummary:
     """Measure a running process and what it starts until it ends, or for `duration_s` seconds.
 
-    `card` as for `run`. SidecarError when there is no such process or card, or no summary.
+    `card` as for `run`. Raises SidecarError if there is no such process or card, or no summary.
     """
-    argv = ["attach", "--pid", str(pid), *_common(samples, header, rate_hz, gpu, card)]
-    argv += [] if duration_s is None else ["--duration-s", repr(float(duration_s))]
-    found = _call(argv, header, 0.0, stderr=subprocess.PIPE)
-    return AttachSummary(**_with_tuples(found, "pids", "not_seen"))
-
-
-def _with_tuples(found: dict[str, Any], *names: str) -> dict[str, Any]:
-    """JSON has lists only."""
-    return found | {name: tuple(found[name]) for name in names}
+    args = ["attach", f"--pid={pid}"] + _common(samples, header, rate_hz, gpu, card)
+    if duration_s is not None:
+        args.append(f"--duration-s={float(duration_s)!r}")
+    return AttachSummary(**_measure(args, header, stderr=subprocess.PIPE))
 
 
 def _common(samples: Path, header: Path, rate_hz: float, gpu: bool, card: str | None) -> list[str]:
-    argv = ["--samples", str(samples.absolute()), "--header", str(header.absolute())]
-    argv += ["--rate-hz", repr(float(rate_hz))]
+    args = [f"--samples={samples.absolute()}", f"--header={header.absolute()}"]
+    args.append(f"--rate-hz={float(rate_hz)!r}")
     if not gpu:
-        return [*argv, "--no-gpu"]
-    return argv if card is None else [*argv, f"--gpu={card}"]
+        args.append("--no-gpu")
+    elif card is not None:
+        args.append(f"--gpu={card}")
+    return args
 
 
-def _call(argv: list[str], header: Path, grace_s: float, **popen: Any) -> dict[str, Any]:
-    """The summary of a sidecar in a process of its own; SidecarError when it left none."""
+def _measure(args: list[str], header: Path, **popen: Any) -> dict[str, Any]:
+    """The summary of a sidecar in a process of its own; SidecarError if it left none."""
     header.unlink(missing_ok=True)
-    with subprocess.Popen(sidecar_command(argv), close_fds=False, **popen) as process:
+    # Descriptors that the caller made inheritable are the command's, as without a sidecar.
+    with subprocess.Popen(sidecar_command(args), close_fds=False, **popen) as process:
         try:
-            said = process.communicate()[1]
+            _, output = process.communicate()
         except BaseException:
-            _end(process, grace_s)
+            _end(process)
             raise
-    why = said.decode(errors="replace").strip() if said else "its error output says why"
-    return _read_summary(header, process.returncode, why)
+    summary: dict[str, Any] | None = None
+    if header.exists():
+        summary = json.loads(header.read_text(encoding="utf-8"))["summary"]
+    if summary is None:
+        why = output.decode(errors="replace").strip() if output else "its error output says why"
+        raise SidecarError(
+            f"the sidecar ended with status {process.returncode} and left no summary: {why}"
+        )
+    return summary
 
 
 def sidecar_command(arguments: Sequence[str]) -> list[str]:
-    """The sidecar's command line in this interpreter, from wherever this package lies.
+    """The sidecar's command line in this interpreter, from wherever this package lies."""
+    # -S: importing `site` would be a sixth of the start's CPU.
+    command = [sys.executable, "-I", "-S", "-c", _START, str(_SOURCE)]
+    command.extend(arguments)
+    return command
 
-    Without `site`, whose import is a sixth of the start's CPU.
-    """
-    return [sys.executable, "-I", "-S", "-c", _START, str(_SOURCE), *arguments]
 
-
-def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """The sidecar passes the request on; if that is not enough, its guardian ends the tree."""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # The sidecar ends the command; if it does not do so in time, its guardian ends the tree.
     process.terminate()
     try:
-        process.wait(grace_s + _PATIENCE_S)
+        process.wait(_PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
-
-
-def _read_summary(header: Path, status: int, why: str) -> dict[str, Any]:
-    try:
-        summary: dict[str, Any] | None = json.loads(header.read_text(encoding="utf-8"))["summary"]
-    except FileNotFoundError:
-        summary = None
-    if summary is None:
-        raise SidecarError(f"the sidecar ended with status {status} and left no summary: {why}")
-    return summary

@@ -1,4 +1,4 @@
-"""What is read rarely, in a thread of its own, just after a row: the next one is farthest away then."""
+"""Readings too slow for every row: made in a thread of their own, right after a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Processes = Sequence[tuple[int, int]]
 
 
 class BetweenRows:
-    """When such a thread is to read, and of which processes; what it reads is a subclass's own."""
+    """Decides when such a thread reads, and which processes; a subclass does the reading."""
 
     def __init__(self, due_ns: float) -> None:
         """Nothing is read before the monotonic time `due_ns`."""
@@ -21,13 +21,13 @@ class BetweenRows:
         self._stopped = False
 
     def know(self, processes: Processes) -> None:
-        """The tree as it is now."""
+        """Take note of the tree as it is now."""
         self._processes = processes
 
     def row_done(self, now_ns: int) -> None:
-        """Call after a row: a reading that is due begins then."""
+        """Start a reading if one is due; call after each row, when the next is farthest away."""
         if now_ns >= self._due_ns:
-            self._due_ns = math.inf  # until this one is done
+            self._due_ns = math.inf  # until this reading is done
             self._wanted.set()
 
     def stop(self) -> None:

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from evenground.sidecar import linux
 from evenground.sidecar.cpus import parse_cpus
-from evenground.sidecar.gpu_counted import NoSuchCard
+from evenground.sidecar.gpu_reader import NoSuchCard
 from evenground.sidecar.launch import Launch, Options
 from evenground.sidecar.recording import Settings, printable, say
 from evenground.sidecar.summary import FAILED, NOT_FOUND
@@ -22,43 +22,47 @@ MAX_RATE_HZ = 1000.0
 GPU_WAIT_S = 15.0
 
 
-def main(arguments: list[str] | None = None) -> NoReturn:
+def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with the command's status, as a shell would show it.
 
     124: ended at its time limit; 125: the sidecar itself failed; 126 and 127: the command could not
     be started, was not found (attach: no such process); 2: wrong options.
     """
     hold_streams()
-    words = sys.argv[1:] if arguments is None else arguments
-    own, command = split_command(words)
+    options, command = split_command(sys.argv[1:] if argv is None else argv)
     parser = build_parser()
-    chosen = parser.parse_args(own)
-    if chosen.mode == "run" and not command:
+    args = parser.parse_args(options)
+    if args.mode == "run" and not command:
         parser.error("the command is missing: put it after --")
-    if chosen.mode != "run" and command:
-        parser.error(f"'{chosen.mode}' takes no command")
-    if chosen.mode != "calibrate" and chosen.samples:
-        fault = to_settings(chosen).fault()
+    if args.mode != "run" and command:
+        parser.error(f"'{args.mode}' takes no command")
+    if args.mode != "calibrate" and args.samples:
+        fault = to_settings(args).fault()
         if fault:
             parser.error(fault)
-    leave(_run(chosen, command))
+    leave(_run(args, command))
 
 
-def _run(chosen: argparse.Namespace, command: list[str]) -> int:
-    """Do what was asked; whatever goes wrong is one line and a status that no command is mistaken for."""
+def _run(args: argparse.Namespace, command: list[str]) -> int:
+    """Run the mode; any failure is one line and a status that is never mistaken for a command's."""
     why = linux.other_numbers()
     if why:
         say(f"{why}: nothing was started")
         return FAILED
     try:
-        return _MODES[chosen.mode](chosen, command)
+        if args.mode == "run":
+            return launch(args, command)
+        if args.mode == "attach":
+            return attach(args)
+        # Imported here, as in `attach`: a training measured by `run` need not pay for it.
+        from evenground.sidecar.calibration.calibrate import calibrate_command
+
+        return calibrate_command(args.output, args.quick, args.gpu)
     except NoSuchCard as error:
         say(f"{error}: nothing was started")
-        return FAILED
     except OSError as error:
         where = f" ({printable(error.filename)})" if error.filename else ""
         say(f"{error.strerror or error}{where}: the measurement is not complete")
-        return FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except Exception as error:
@@ -68,7 +72,7 @@ def _run(chosen: argparse.Namespace, command: list[str]) -> int:
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         what = f"{type(error).__name__}: {error}"
         say(f"fault of the sidecar itself ({where}: {what}): the measurement is not complete")
-        return FAILED
+    return FAILED
 
 
 def hold_streams() -> None:
@@ -76,50 +80,50 @@ def hold_streams() -> None:
 
     The command finds them closed all the same: what Python opens is closed when it is executed.
     """
-    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
-        pass
-    os.close(fd)
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        if fd > 2:
+            os.close(fd)
+            return
 
 
-def launch(chosen: argparse.Namespace, command: list[str]) -> int:
-    """`run`: measure one command and return the exit status; OSError when the files are not complete."""
+def launch(args: argparse.Namespace, command: list[str]) -> int:
+    """`run`: measure one command and return the exit status; raises OSError if files are incomplete."""
     options = Options(
         command=command,
-        settings=to_settings(chosen),
-        time_limit_s=chosen.time_limit_s,
-        grace_s=chosen.grace_s,
-        end_with_parent=chosen.end_with_parent,
-        cgroup=not chosen.no_cgroup,
-        cpus=chosen.cpus,
+        settings=to_settings(args),
+        time_limit_s=args.time_limit_s,
+        grace_s=args.grace_s,
+        end_with_parent=args.end_with_parent,
+        cgroup=not args.no_cgroup,
+        cpus=args.cpus,
     )
-    mode = Launch(options)
-    summary = mode.run()
+    summary = Launch(options).run()
     if summary.not_started:
         say(summary.not_started)
     return summary.status()
 
 
-def attach(chosen: argparse.Namespace, _: list[str]) -> int:
-    """`attach`: measure running processes; 0 whatever ended it, 127 when there are none.
+def attach(args: argparse.Namespace) -> int:
+    """`attach`: measure running processes; 0 whatever ended it, 127 if there are none.
 
-    125 where what is printed cannot be written.
+    125 if standard output cannot be written. Raises OSError if files are incomplete.
     """
-    # Imported here, as below: `run` need not pay for it beside every training.
     import tempfile
 
-    from evenground.sidecar.attachment import Attach, AttachOptions, NoProcess
-    from evenground.sidecar.show import printer
+    from evenground.sidecar.attachment import Attach, NoProcess, find_roots
+    from evenground.sidecar.unixstats import UnixStats
 
+    show = UnixStats().print if args.format else None
     with tempfile.TemporaryDirectory(prefix="sidecar-") as scratch:
-        chosen.samples = chosen.samples or Path(scratch, "samples.csv")
-        limits = chosen.duration_s or math.inf, chosen.wait_s or 0.0
-        options = AttachOptions(to_settings(chosen), tuple(chosen.pid or ()), chosen.name, *limits)
+        args.samples = args.samples or Path(scratch, "samples.csv")
         try:
-            mode = Attach(options)
+            roots = find_roots(args.pid, args.name, args.wait_s)
         except NoProcess as error:
             say(f"{error}: start it first, or wait for it with --wait-s")
             return NOT_FOUND
-        summary = mode.run(printer(chosen.format))
+        mode = Attach(to_settings(args), roots, args.duration_s, show)
+        summary = mode.run()
     cpu = "unknown" if summary.cpu_s is None else f"{summary.cpu_s:.3f} s"
     say(f"{summary.ended} after {summary.rows} rows, CPU {cpu}; {'; '.join(summary.not_seen)}")
     if mode.unprinted:
@@ -128,30 +132,20 @@ def attach(chosen: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
-def calibrate(chosen: argparse.Namespace, _: list[str]) -> int:
-    """`calibrate`: known loads against the kernel's truth; 0 when every figure passes, else 1."""
-    from evenground.sidecar.calibration.calibrate import calibrate_command
-
-    return calibrate_command(chosen.output, chosen.quick, chosen.gpu)
-
-
-_MODES = {"run": launch, "attach": attach, "calibrate": calibrate}
-
-
 def leave(status: int) -> NoReturn:
     """Exit at once: a thread that hangs in the driver must not hold the interpreter back."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, AttributeError):  # closed, or never there
+        with contextlib.suppress(OSError, AttributeError):  # closed, or None
             stream.flush()
     os._exit(status)
 
 
-def split_command(words: list[str]) -> tuple[list[str], list[str]]:
-    """The sidecar's words and the command's, which follow the first `--`."""
-    if "--" not in words:
-        return words, []
-    cut = words.index("--")
-    return words[:cut], words[cut + 1 :]
+def split_command(argv: list[str]) -> tuple[list[str], list[str]]:
+    """The sidecar's options and the command, which follows the first `--`."""
+    if "--" not in argv:
+        return argv, []
+    cut = argv.index("--")
+    return argv[:cut], argv[cut + 1 :]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -164,14 +158,27 @@ def build_parser() -> argparse.ArgumentParser:
         "run", usage="sidecar run [options] -- command ...", help="start a command and measure it"
     )
     _add_common(run, samples_required=True)
+    _add_run(run)
+    _add_attach(modes.add_parser("attach", help="measure processes that are running already"))
+    calibration = modes.add_parser(
+        "calibrate", help="measure known loads against the kernel's own account"
+    )
+    calibration.add_argument("--output", type=Path, help="file for the figures (JSON)")
+    _add_gpu(calibration)
+    calibration.add_argument("--quick", action="store_true", help="fewer and shorter loads")
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--time-limit-s",
-        type=Positive(),
+        type=seconds,
+        default=math.inf,
         help="end the command after this many seconds, status 124",
     )
     run.add_argument(
         "--grace-s",
-        type=Positive(),
+        type=seconds,
         default=5.0,
         help="seconds between SIGTERM and SIGKILL (default: 5)",
     )
@@ -197,19 +204,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--gpu-wait-s",
-        type=Positive(or_zero=True),
+        type=seconds,
         default=GPU_WAIT_S,
         metavar="X",
         help=f"seconds to wait for the NVIDIA driver before the start (default: {GPU_WAIT_S:g})",
     )
-    _add_attach(modes.add_parser("attach", help="measure processes that are running already"))
-    calibration = modes.add_parser(
-        "calibrate", help="measure known loads against the kernel's own account"
-    )
-    calibration.add_argument("--output", type=Path, help="file for the figures (JSON)")
-    _add_gpu(calibration)
-    calibration.add_argument("--quick", action="store_true", help="fewer and shorter loads")
-    return parser
 
 
 def _add_common(mode: argparse.ArgumentParser, samples_required: bool) -> None:
@@ -221,11 +220,9 @@ def _add_common(mode: argparse.ArgumentParser, samples_required: bool) -> None:
         type=file_name,
         help="file for units, sources and summary (default: SAMPLES as .json)",
     )
-    mode.add_argument(
-        "--rate-hz", type=Positive(MAX_RATE_HZ), default=10.0, help="rows a second (default: 10)"
-    )
+    mode.add_argument("--rate-hz", type=rate, default=10.0, help="rows a second (default: 10)")
     gpu = mode.add_mutually_exclusive_group()
-    gpu.add_argument("--no-gpu", action="store_true", help="do not ask the NVIDIA driver")
+    gpu.add_argument("--no-gpu", action="store_true", help="do not query the NVIDIA driver")
     _add_gpu(gpu)
     mode.add_argument("--no-pss", action="store_true", help="do not read proportional set sizes")
     mode.add_argument(
@@ -243,43 +240,41 @@ def _add_gpu(mode: argparse._ActionsContainer) -> None:
 
 def _add_attach(mode: argparse.ArgumentParser) -> None:
     who = mode.add_mutually_exclusive_group(required=True)
-    who.add_argument(
-        "--pid", type=int, action="append", help="process to measure; may be given again"
-    )
+    who.add_argument("--pid", type=int, action="append", help="process to measure; may be repeated")
     who.add_argument("--name", help="measure all processes of this name")
     _add_common(mode, samples_required=False)
     mode.add_argument(
         "--duration-s",
-        "--duration",
-        type=Positive(),
+        type=seconds,
+        default=math.inf,
         help="stop after this time (default: at the last exit)",
     )
-    mode.add_argument("--wait-s", type=Positive(), help="wait so long for the process to appear")
     mode.add_argument(
-        "--format",
-        choices=["pretty", "csv"],
-        help="print every row: for a person, or as UnixStats did",
+        "--wait-s", type=seconds, default=0.0, help="wait so long for the process to appear"
     )
+    mode.add_argument("--format", choices=["csv"], help="print every row as UnixStats did")
+    # Options of `run` alone.
+    mode.set_defaults(mark_fifo=None, mapped=None, gpu_wait_s=GPU_WAIT_S)
 
 
-def to_settings(chosen: argparse.Namespace) -> Settings:
-    """What both modes were asked for."""
+def to_settings(args: argparse.Namespace) -> Settings:
+    """Settings of `run` and of `attach`."""
     return Settings(
-        samples=chosen.samples,
-        header=chosen.header or chosen.samples.with_suffix(".json"),
-        rate_hz=chosen.rate_hz,
-        gpu=not chosen.no_gpu,
-        pss=not chosen.no_pss,
-        mark_fifo=getattr(chosen, "mark_fifo", None),
-        mark_file=chosen.mark_file,
-        mapped=getattr(chosen, "mapped", None),
-        card=chosen.gpu,
-        gpu_wait_s=getattr(chosen, "gpu_wait_s", GPU_WAIT_S),
+        samples=args.samples,
+        header=args.header or args.samples.with_suffix(".json"),
+        rate_hz=args.rate_hz,
+        gpu=not args.no_gpu,
+        pss=not args.no_pss,
+        mark_fifo=args.mark_fifo,
+        mark_file=args.mark_file,
+        mapped=args.mapped,
+        card=args.gpu,
+        gpu_wait_s=args.gpu_wait_s,
     )
 
 
 def file_name(text: str) -> Path:
-    """A path that can be a file's; ArgumentTypeError where it names none."""
+    """A path that can be a file's; raises ArgumentTypeError for one that names none."""
     path = Path(text)
     if path.name in ("", "..") or text.endswith(os.sep):
         raise argparse.ArgumentTypeError(f"'{text}' names no file")
@@ -287,27 +282,33 @@ def file_name(text: str) -> Path:
 
 
 def cpu_list(text: str) -> frozenset[int]:
-    """The CPUs of a list; ArgumentTypeError where it is none."""
+    """The CPUs of a list; raises ArgumentTypeError if it is malformed."""
     try:
         return parse_cpus(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-class Positive:
-    """A number above zero, or zero, too, and at most `top`."""
+def seconds(text: str) -> float:
+    """A finite number, not below zero; raises ArgumentTypeError."""
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number 0 or above")
+    return value
 
-    def __init__(self, top: float = math.inf, or_zero: bool = False) -> None:
-        self._top, self._or_zero = top, or_zero
 
-    def __call__(self, text: str) -> float:
-        """The number; ArgumentTypeError when it is none, or out of range."""
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        least = "0 or above" if self._or_zero else "above 0"
-        if not (0 <= value <= self._top and value < math.inf and (value or self._or_zero)):
-            limit = f" and at most {self._top:g}" if self._top < math.inf else ""
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number {least}{limit}")
-        return value
+def rate(text: str) -> float:
+    """Rows a second; raises ArgumentTypeError."""
+    value = _number(text)
+    if not 0 < value <= MAX_RATE_HZ:
+        wanted = f"above 0 and at most {MAX_RATE_HZ:g}"
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number {wanted}")
+    return value
+
+
+def _number(text: str) -> float:
+    # Every comparison with NaN is false, so no number is refused like one out of range.
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

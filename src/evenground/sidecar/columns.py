@@ -204,4 +204,4 @@ class Missing:
 
     def reasons(self) -> dict[str, str]:
         """Column to reason; several reasons are joined by "; " in the order in which they came."""
-        return {column: "; ".join(reasons) for column, reasons in self._reasons.items()}
+        return {column: "; ".join(reasons) for column, reasons in self._reasons.copy().items()}

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import groupby
 
+# Kernels are built for 8192 CPUs at most: a larger number is a mistake, and its range would fill memory.
 MAX_CPUS = 2**16
-"""A list that names more is none: of the kernel's own choice there are 8192 at most."""
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 def parse_cpus(text: str) -> frozenset[int]:
-    """The CPUs of a list; ValueError where it is none."""
+    """Parse a list of CPUs; raises ValueError if it is malformed."""
     cpus: set[int] = set()
     for part in text.split(","):
         match = _RANGE.fullmatch(part.strip())
         if match is None:
             raise ValueError(f"'{text}' is no list of CPUs, such as 0-3,8")
-        first, last = int(match[1]), int(match[2] or match[1])
+        first = int(match[1])
+        last = int(match[2] or first)
         if not first <= last < MAX_CPUS:
             raise ValueError(f"'{text}' is no list of CPUs: {part.strip()} is no range of them")
         cpus.update(range(first, last + 1))
@@ -26,8 +26,11 @@ def parse_cpus(text: str) -> frozenset[int]:
 
 
 def list_text(cpus: Iterable[int]) -> str:
-    """The list of these CPUs; empty for none."""
-    numbered = enumerate(sorted(set(cpus)))
-    # Neighbours differ from their place in the row by the same number.
-    runs = [[cpu for _, cpu in run] for _, run in groupby(numbered, lambda pair: pair[1] - pair[0])]
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+    """Write CPUs as such a list; empty text for none."""
+    chosen = set(cpus)
+    firsts = sorted(cpu for cpu in chosen if cpu - 1 not in chosen)
+    lasts = sorted(cpu for cpu in chosen if cpu + 1 not in chosen)
+    texts = []
+    for first, last in zip(firsts, lasts, strict=True):
+        texts.append(f"{first}-{last}" if first < last else str(first))
+    return ",".join(texts)

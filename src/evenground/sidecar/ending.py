@@ -1,4 +1,4 @@
-"""Ends the command's tree: politely, then by force."""
+"""Ends the command's tree: SIGTERM first, SIGKILL after a grace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import signal
 import time
 from collections.abc import Collection
-from typing import NamedTuple
 
 from evenground.sidecar.process import Command, send
 from evenground.sidecar.tree import Tree
@@ -20,23 +19,26 @@ LOOK_S = 0.02
 class Ending:
     """Time limit and its grace: SIGTERM to the whole tree, then SIGKILL until nothing is left.
 
-    What belongs to another user cannot be ended: the command is then waited for, as `timeout` does.
+    Processes of another user cannot be ended: the command is then waited for, as timeout(1) does.
     """
 
     def __init__(self, tree: Tree, command: Command, limit_ns: float, grace_s: float) -> None:
         """`limit_ns` is monotonic, infinite for no limit; `grace_s` lies between the two signals."""
-        self._tree, self._command, self._grace_ns = tree, command, grace_s * 1e9
-        self._limit_ns, self._kill_ns = limit_ns, math.inf
+        self._tree = tree
+        self._command = command
+        self._grace_ns = grace_s * 1e9
+        self._limit_ns = limit_ns
+        self._kill_ns = math.inf
         self.timed_out = False
+        # Processes that this user may not signal.
         self.forbidden: set[int] = set()
-        """Processes that this user may not signal."""
 
     def next_ns(self) -> float:
         """When `check` has something to do."""
         return min(self._limit_ns, self._kill_ns)
 
     def begin(self, now_ns: int) -> None:
-        """Ask the tree to end; asking twice changes nothing."""
+        """Send SIGTERM to the tree; a second call does nothing."""
         if self._kill_ns == math.inf:
             self._send(signal.SIGTERM)
             self._kill_ns = now_ns + self._grace_ns
@@ -49,6 +51,7 @@ class Ending:
             self.begin(now_ns)
         if now_ns >= self._kill_ns:
             self._send(signal.SIGKILL)
+            # Processes forked meanwhile did not get the signal, so it is sent again and again.
             self._kill_ns = now_ns + AGAIN_NS
 
     def _send(self, number: int) -> None:
@@ -56,45 +59,38 @@ class Ending:
 
 
 def _living(tree: Tree, command: Command) -> list[int]:
-    """The processes of the tree; where they cannot be read (no descriptor left), the command alone."""
     try:
         return tree.pids()
     except OSError:
+        # Without a free descriptor the tree cannot be read; the command itself is known.
         return [] if command.exit else [command.pid]
 
 
-class Survivors(NamedTuple):
-    """How many processes outlived the command, and which of them could not be ended."""
-
-    told: int
-    left: tuple[int, ...]
-
-
-def end_survivors(tree: Tree, command: Command, grace_s: float) -> Survivors:
-    """End what an ended command left running.
+def end_survivors(tree: Tree, command: Command, grace_s: float) -> tuple[int, list[int]]:
+    """End what an ended command left running; how many that were, and the pids that are still there.
 
     Helpers that leave by themselves get a moment, then SIGTERM and `grace_s` seconds, then SIGKILL.
     """
-    told = 0
+    signalled = 0
     left = _wait_for_none(tree, command, LEAVE_S)
     for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILLED_S)):
         if not left:
             break
-        told = max(told, len(left))
+        signalled = max(signalled, len(left))
         forbidden = send(left, number)
-        # Nothing comes of waiting for those alone that did not even get the signal.
-        left = _wait_for_none(tree, command, patience_s, but=forbidden)
-    return Survivors(told, tuple(left))
+        # Processes that did not even get the signal are not waited for.
+        left = _wait_for_none(tree, command, patience_s, ignored=forbidden)
+    return signalled, left
 
 
 def _wait_for_none(
-    tree: Tree, command: Command, patience_s: float, but: Collection[int] = ()
+    tree: Tree, command: Command, patience_s: float, ignored: Collection[int] = ()
 ) -> list[int]:
-    """Reap until no process but those in `but` is left or the patience is over; what is left then."""
+    """Reap until only `ignored` processes are left or the patience is over; returns all that are left."""
     until = time.monotonic() + patience_s
     while True:
         command.reap()
         left = _living(tree, command)
-        if set(left) <= set(but) or time.monotonic() >= until:
+        if set(left) <= set(ignored) or time.monotonic() >= until:
             return left
         signal.sigtimedwait({signal.SIGCHLD}, LOOK_S)

@@ -1,49 +1,35 @@
-"""One card: its values, its MIG instances and what the header says of it."""
+"""One card and its MIG instances: their values, and what the header has on them."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Concatenate, NamedTuple
+from typing import Any
 
-from evenground.sidecar.columns import CARD_COLUMNS
+from evenground.sidecar.columns import CARD_COLUMNS, Missing
 from evenground.sidecar.gpu_processes import Lists
 from evenground.sidecar.nvml import (
     MAX_BYTES,
     MAX_W,
-    Asked,
     Driver,
     Implausible,
-    Memory,
     Reading,
     Reason,
     Value,
 )
+from evenground.sidecar.output import Cell
 
 KEPT_DISTANCES = 1000
+# A counter of energy may lag behind the time by so much.
 LATE_S = 2.0
-"""A counter of energy may lag behind the time by so much."""
 VALUE_COLUMNS = tuple(CARD_COLUMNS)[2:]
-CardRow = tuple[float | str | None, ...]
-"""In the order of CARD_COLUMNS."""
-UtilSample = tuple[str, int, float]
-"""In the order of UTIL_SAMPLE_COLUMNS."""
-
-
-class Instance(NamedTuple):
-    """A MIG instance: its text in the rows, its handle, and what the header says of it."""
-
-    card: str
-    handle: Any
-    about: dict[str, Any]
-
-
-class Taken(NamedTuple):
-    """What a card told at one moment: its values by the names of CARD_COLUMNS, and its instances' memory."""
-
-    values: dict[str, Reading]
-    instances: dict[str, dict[str, Reading]]
+Values = dict[str, Reading]
+"""By the names of CARD_COLUMNS."""
+OF_WHOLE_CARD = Reason(
+    "a MIG instance is measured: the driver tells this of the whole card only, which others may use as well"
+)
+NOT_OF_INSTANCE = ("util_pct", "mem_util_pct", "power_w", "power_instant_w", "energy_j")
 
 
 class Energy:
@@ -51,220 +37,247 @@ class Energy:
 
     def __init__(self) -> None:
         self._first_mj: int | None = None
-        self._last_mj = self._last_ns = 0
+        self._last_mj = 0
+        self._last_ns = 0
         self._fell = False
 
     def since_first_j(self, counter_mj: int, now_ns: int) -> float:
-        """ValueError once the counter has fallen, and from then on: nobody knows what it left out.
+        """Joules since the first reading, from the counter in mJ at monotonic time `now_ns`.
 
-        Implausible where it has risen by more than any card can draw; the next reading may be right again.
+        Raises ValueError once the counter has fallen, and from then on: how much it left out is
+        unknown. Raises Implausible if it has risen by more than any card can draw; the next reading
+        may be right again.
         """
         if self._first_mj is None:
-            self._first_mj, self._last_mj, self._last_ns = counter_mj, counter_mj, now_ns
-        self._fell = self._fell or counter_mj < self._last_mj
+            self._first_mj = self._last_mj = counter_mj
+            self._last_ns = now_ns
+        rise_mj = counter_mj - self._last_mj
+        self._fell = self._fell or rise_mj < 0
         if self._fell:
             raise ValueError("the counter fell, as when a card is reset")
-        if counter_mj - self._last_mj > 1000 * MAX_W * ((now_ns - self._last_ns) / 1e9 + LATE_S):
-            raise Implausible(
-                f"the counter rose by {(counter_mj - self._last_mj) / 1000:g} J at once"
-            )
-        self._last_mj, self._last_ns = counter_mj, now_ns
+        if rise_mj > 1000 * MAX_W * ((now_ns - self._last_ns) / 1e9 + LATE_S):
+            raise Implausible(f"the counter rose by {rise_mj / 1000:g} J at once")
+        self._last_mj = counter_mj
+        self._last_ns = now_ns
         return (counter_mj - self._first_mj) / 1000
 
 
-class Card:
-    """One card of the machine. What cannot be had is None, and its reason stands in `about`."""
+class Device:
+    """A card or a MIG instance. A value that fails is None, and its reason stands in `missing`."""
+
+    def __init__(
+        self, driver: Driver, handle: Any, text: str, missing: Missing, prefix: str
+    ) -> None:
+        """`handle` is the driver's, or a Reason; `prefix` goes before the names in `missing`."""
+        self._driver = driver
+        self._handle = handle
+        self._missing = missing
+        self._prefix = prefix
+        self.text = text
+        """As in the column `card` of samples.cards.csv."""
+        self.facts: dict[str, Any] = {
+            "name": self._known("name", self._query(driver.name)),
+            "uuid": self._known("uuid", self._query(driver.uuid)),
+            "memory_total_bytes": self._known(
+                "memory_total_bytes", self._query(driver.memory_total_bytes)
+            ),
+        }
+        """Entries of the header that cards and instances share."""
+
+    def memory(self) -> Values:
+        """Memory that is used, and that is reserved."""
+        memory = self._query(self._driver.memory)
+        if isinstance(memory, Reason):
+            return {"vram_used_bytes": memory, "vram_reserved_bytes": memory}
+        return {
+            "vram_used_bytes": memory.used_bytes,
+            "vram_reserved_bytes": memory.reserved_bytes,
+        }
+
+    def used_bytes(self) -> Reading:
+        """Memory that is used now."""
+        return self.memory()["vram_used_bytes"]
+
+    def processes(self) -> Lists:
+        """The driver's lists of processes."""
+        query = self._driver.ask
+        max_bytes = self.facts["memory_total_bytes"] or MAX_BYTES
+        return Lists(
+            compute=query(self._driver.processes, self._handle, "Compute", max_bytes),
+            graphics=query(self._driver.processes, self._handle, "Graphics", max_bytes),
+        )
+
+    def row(self, unix_ns: int, values: Values) -> list[Cell]:
+        """Values as a row in the order of CARD_COLUMNS."""
+        cells: list[Cell] = [unix_ns, self.text]
+        for name in VALUE_COLUMNS:
+            cells.append(self._known(name, values.get(name)))
+        return cells
+
+    def _known(self, name: str, value: Value | Reason | None) -> Value | None:
+        """`value`, or None when it is a reason, which is noted for `name` then."""
+        if isinstance(value, Reason):
+            self._missing.expect(self._prefix + name, value)
+            return None
+        return value
+
+    def _query(self, function: Callable[..., Value], *more: Any) -> Value | Reason:
+        return self._driver.ask(function, self._handle, *more)
+
+
+class Instance(Device):
+    """A MIG instance. It has its own memory and processes; clocks and temperature are its card's."""
+
+    def __init__(self, card: Card, driver: Driver, handle: Any, index: int, missing: Missing):
+        text = f"{card.text}/mig{index}"
+        super().__init__(driver, handle, text, missing, prefix=f"{text} ")
+        self.card = card
+
+    def values(self, values: dict[str, Values]) -> Values:
+        """What holds for the instance in a reading of its card."""
+        others: Values = dict.fromkeys(NOT_OF_INSTANCE, OF_WHOLE_CARD)
+        return values[self.card.text] | others | values[self.text]
+
+    def energy_mj(self) -> Reason:
+        """As the next two: unknown."""
+        return OF_WHOLE_CARD
+
+    def power_w(self) -> Reason:
+        """Unknown."""
+        return OF_WHOLE_CARD
+
+    def pcie_bytes_per_s(self, direction: str) -> Reason:
+        """Unknown."""
+        return OF_WHOLE_CARD
+
+
+class Card(Device):
+    """One card of the machine."""
 
     def __init__(self, driver: Driver, index: int, handle: Any) -> None:
         """`handle` is the driver's, or the Reason why it gives none."""
-        self._driver, self._handle = driver, handle
-        self.text = str(index)
-        self._missing: dict[str, str] = {}
+        super().__init__(driver, handle, text=str(index), missing=Missing(), prefix="")
+        self.card = self
+        self._index = index
         self._energy = Energy()
         self._new_temp_c: Reading | None = None
         self._newest_us = 0
         self._distances_us: deque[int] = deque(maxlen=KEPT_DISTANCES)
         self._window_s: Reading = Reason("the driver has not buffered two samples yet")
-        self._about: dict[str, Any] = {"index": index, **self._facts(handle, "")}
-        self.instances = self._find_instances()
-
-    @property
-    def uuid(self) -> str | None:
-        """None where the driver does not tell it."""
-        uuid: str | None = self._about["uuid"]
-        return uuid
+        self.instances: list[Instance] = []
+        instances = self._known("mig", self._query(driver.instances)) or {}
+        for number, instance in instances.items():
+            self.instances.append(Instance(self, driver, instance, number, self._missing))
 
     @property
     def hidden_uuid(self) -> str | None:
-        """Why its UUID, or one of its instances', is not known; None where all are."""
-        reasons = (
-            why for name, why in self._missing.items() if name == "mig" or name.endswith("uuid")
-        )
-        return next(reasons, None)
-
-    @property
-    def named(self) -> str:
-        """Its UUID and its name for a message, as far as they are known."""
-        return f"{self.uuid or f'card {self.text}'} ({self._about['name'] or 'no name'})"
+        """Why its UUID, or one of its instances', is not known; None if all are."""
+        for name, why in self._missing.reasons().items():
+            if name == "mig" or name.endswith("uuid"):
+                return why
+        return None
 
     def about(self) -> dict[str, Any]:
-        """What the header says of the card."""
+        """The card's entry in `gpus` of the header."""
+        instances = [{"card": instance.text} | instance.facts for instance in self.instances]
         window_s = self._window_s
-        reason = {"util_window_reason": window_s} if isinstance(window_s, Reason) else {}
-        return {
-            **self._about,
-            "mig": [instance.about for instance in self.instances],
-            "util_window_s": None if reason else window_s,
-            **reason,
-            "missing": dict(self._missing),
-        }
+        about = {"index": self._index} | self.facts
+        about |= {"mig": instances, "util_window_s": window_s}
+        if isinstance(window_s, Reason):
+            about |= {"util_window_s": None, "util_window_reason": window_s}
+        about["missing"] = self._missing.reasons()
+        return about
 
-    def read(self) -> Taken:
-        """The values of every row."""
+    def read(self) -> dict[str, Values]:
+        """Read the values of every row, by the text of the card and of its instances."""
         driver = self._driver
-        util = self._ask(driver.utilisation_pct)
-        values = {
-            "util_pct": util if isinstance(util, Reason) else util[0],
-            "mem_util_pct": util if isinstance(util, Reason) else util[1],
-            **_columns(self._ask(driver.memory)),
-            "power_w": self._ask(driver.power_w),
-            "power_instant_w": self._ask(driver.power_instant_w),
-            "energy_j": self._ask(self._energy_j),
-            "sm_clock_mhz": self._ask(driver.clock_mhz, "SM"),
-            "mem_clock_mhz": self._ask(driver.clock_mhz, "MEM"),
-            "throttle_reasons": self._ask(driver.throttle_reasons),
+        shares = self._query(driver.utilisation_pct)
+        if isinstance(shares, Reason):
+            shares = (shares, shares)
+        values = self.memory() | {
+            "util_pct": shares[0],
+            "mem_util_pct": shares[1],
+            "power_w": self.power_w(),
+            "power_instant_w": self._query(driver.power_instant_w),
+            "energy_j": self._query(self._energy_j),
+            "sm_clock_mhz": self._query(driver.clock_mhz, "SM"),
+            "mem_clock_mhz": self._query(driver.clock_mhz, "MEM"),
+            "throttle_reasons": self._query(driver.throttle_reasons),
         }
-        instances = {
-            one.card: _columns(driver.ask(driver.memory, one.handle)) for one in self.instances
-        }
-        return Taken(values, instances)
+        of_devices = {self.text: values}
+        for instance in self.instances:
+            of_devices[instance.text] = instance.memory()
+        return of_devices
 
-    def rows(self, unix_ns: int, taken: Taken) -> list[CardRow]:
-        """What was read as a row, and a row for each MIG instance, which has nothing but memory."""
-        temp_c, self._new_temp_c = self._new_temp_c, None
-        of_card = taken.values if temp_c is None else taken.values | {"temp_c": temp_c}
-        of_instances = [
-            self._row(unix_ns, card, memory) for card, memory in taken.instances.items()
-        ]
-        return [self._row(unix_ns, self.text, of_card), *of_instances]
+    def rows(self, unix_ns: int, values: dict[str, Values]) -> list[list[Cell]]:
+        """What was read as a row, and a row for each MIG instance, which has only memory."""
+        of_card = values[self.text]
+        if self._new_temp_c is not None:
+            of_card = of_card | {"temp_c": self._new_temp_c}
+            self._new_temp_c = None
+        rows = [self.row(unix_ns, of_card)]
+        for instance in self.instances:
+            rows.append(instance.row(unix_ns, values[instance.text]))
+        return rows
+
+    def values(self, values: dict[str, Values]) -> Values:
+        """What holds for the card in a reading of it."""
+        return values[self.text]
 
     def temp_c(self) -> Reading:
         """Temperature; it goes into the card's next row too."""
-        self._new_temp_c = reading = self._ask(self._driver.temperature_c)
-        return reading
+        self._new_temp_c = self._query(self._driver.temperature_c)
+        return self._new_temp_c
 
     def pcie_bytes_per_s(self, direction: str) -> Reading:
         """`direction` is TX or RX."""
-        return self._ask(self._driver.pcie_bytes_per_s, direction)
+        return self._query(self._driver.pcie_bytes_per_s, direction)
 
     def energy_mj(self) -> int | Reason:
-        """The counter itself."""
-        return self._ask(self._driver.energy_mj)
+        """The energy counter itself."""
+        return self._query(self._driver.energy_mj)
 
     def power_w(self) -> Reading:
-        """As the driver reads or averages it."""
-        return self._ask(self._driver.power_w)
+        """Power as the driver reads or averages it."""
+        return self._query(self._driver.power_w)
 
-    def used_bytes(self, instance: Instance | None) -> Reading:
-        """Memory that is used of the card, or of one of its instances."""
-        handle = instance.handle if instance else self._handle
-        memory = self._driver.ask(self._driver.memory, handle)
-        return memory if isinstance(memory, Reason) else memory.used_bytes
+    def processes(self) -> Lists:
+        """The driver's lists of processes; of a card with instances theirs together."""
+        if not self.instances:
+            return super().processes()
+        return Lists.together([instance.processes() for instance in self.instances])
 
-    def processes(self, instance: Instance | None) -> Lists:
-        """The lists of one instance; of a whole card those of each of its instances, or its own."""
-        parts = [instance] if instance else self.instances
-        if parts:
-            lists = [self._lists(one.handle, one.about["memory_total_bytes"]) for one in parts]
-        else:
-            lists = [self._lists(self._handle, self._about["memory_total_bytes"])]
-        return Lists.together(lists)
+    def util_samples(self, since_us: int) -> list[list[Cell]]:
+        """Rows in the order of UTIL_SAMPLE_COLUMNS: what the driver has buffered since the last call.
 
-    def _lists(self, handle: Any, total_bytes: int | None) -> Lists:
-        most = MAX_BYTES if total_bytes is None else total_bytes
-        compute, graphics = (
-            self._driver.ask(self._driver.processes, handle, kind, most)
-            for kind in ("Compute", "Graphics")
-        )
-        return Lists(compute, graphics)
-
-    def util_samples(self, since_us: int) -> list[UtilSample]:
-        """What the driver has buffered since this was asked last, as far as it is of `since_us` or later."""
-        pairs = self._ask(self._driver.util_samples, self._newest_us)
-        if isinstance(pairs, Reason):
-            self._window_s = pairs if isinstance(self._window_s, Reason) else self._window_s
+        Samples from before the Unix time `since_us` are left out.
+        """
+        samples = self._query(self._driver.util_samples, self._newest_us)
+        if isinstance(samples, Reason):
+            # A window that was found before stays known.
+            if isinstance(self._window_s, Reason):
+                self._window_s = samples
             return []
-        self._learn_window([time_us for time_us, _ in pairs])
-        return [(self.text, time_us, pct) for time_us, pct in pairs if time_us >= since_us]
-
-    def _learn_window(self, times_us: list[int]) -> None:
-        for time_us in times_us:
+        rows: list[list[Cell]] = []
+        for time_us, pct in samples:
             if self._newest_us and time_us > self._newest_us:
                 self._distances_us.append(time_us - self._newest_us)
             self._newest_us = time_us
+            if time_us >= since_us:
+                rows.append([self.text, time_us, pct])
         if self._distances_us:
             self._window_s = _median(self._distances_us) / 1e6
+        return rows
 
     def _energy_j(self, handle: Any) -> float:
         return self._energy.since_first_j(self._driver.energy_mj(handle), time.monotonic_ns())
 
-    def _find_instances(self) -> list[Instance]:
-        handles = self._ask(self._driver.instances)
-        if isinstance(handles, Reason):
-            self._note("mig", handles)
-            return []
-        named = [(f"{self.text}/mig{index}", handle) for index, handle in handles.items()]
-        return [
-            Instance(card, it, {"card": card, **self._facts(it, f"{card} ")}) for card, it in named
-        ]
-
-    def _facts(self, handle: Any, of: str) -> dict[str, Any]:
-        driver = self._driver
-        return {
-            "name": self._known(f"{of}name", driver.ask(driver.name, handle)),
-            "uuid": self._known(f"{of}uuid", driver.ask(driver.uuid, handle)),
-            "memory_total_bytes": self._known(
-                f"{of}memory_total_bytes", driver.ask(driver.memory_total_bytes, handle)
-            ),
-        }
-
-    def _row(self, unix_ns: int, card: str, values: dict[str, Reading]) -> CardRow:
-        of = "" if card == self.text else f"{card} "
-        return (
-            unix_ns,
-            card,
-            *(self._known(of + name, values.get(name)) for name in VALUE_COLUMNS),
-        )
-
-    def _known(self, name: str, value: Value | Reason | None) -> Value | None:
-        """`value`, or None when it is a reason, which is noted for `name` then."""
-        if isinstance(value, Reason):
-            self._note(name, value)
-            return None
-        return value
-
-    def _note(self, name: str, reason: Reason) -> None:
-        known = self._missing.get(name)
-        if known is None or reason not in known:
-            self._missing[name] = reason if known is None else f"{known}; {reason}"
-
-    def _ask(
-        self,
-        call: Callable[Concatenate[Any, Asked], Value],
-        *more: Asked.args,
-        **named: Asked.kwargs,
-    ) -> Value | Reason:
-        return self._driver.ask(call, self._handle, *more, **named)
-
-
-def _columns(memory: Memory | Reason) -> dict[str, Reading]:
-    return {
-        "vram_used_bytes": memory if isinstance(memory, Reason) else memory.used_bytes,
-        "vram_reserved_bytes": memory if isinstance(memory, Reason) else memory.reserved_bytes,
-    }
-
 
 def _median(numbers: deque[int]) -> float:
-    """Written out, because importing `statistics` costs every start several milliseconds."""
+    # Importing `statistics` would cost every start several milliseconds.
     ordered = sorted(numbers)
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
+Counted = Card | Instance
+"""What the whole-card columns are of."""

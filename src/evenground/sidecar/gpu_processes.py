@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from evenground.sidecar.nvml import OnCard, Reading, Reason
 
+# The kernel's fixed name of the machine's own PID namespace (PROC_PID_INIT_INO).
 FIRST_NAMESPACE = "pid:[4026531836]"
-"""The kernel's fixed name of the machine's own PID namespace (PROC_PID_INIT_INO)."""
+# NVIDIA's Multi-Process Service, as the kernel cuts the name of its server.
 MPS = b"nvidia-cuda-mps"
-"""NVIDIA's Multi-Process Service, as the kernel cuts the name of its server."""
 STRANGE_PID = Reason(
     "the driver lists a process that has just ended or does not exist here, as in a container with process "
     "numbers of its own"
@@ -27,50 +27,42 @@ THROUGH_MPS = Reason(
     "NVIDIA's MPS runs on the card: the driver lists its server (nvidia-cuda-mps-server) in place of those "
     "that compute through it"
 )
-
-Used = dict[int, int | None]
-"""Memory by pid; None where the driver does not tell it."""
+Entries = list[OnCard] | Reason
+Pids = frozenset[int] | Reason
 
 
 class Lists(NamedTuple):
-    """What the driver lists on a card or an instance; the reason where it gives no list."""
+    """The driver's lists of processes on a card or an instance, or the reason why it gives none."""
 
-    compute: list[OnCard] | Reason
-    graphics: list[OnCard] | Reason
+    compute: Entries
+    graphics: Entries
 
     @staticmethod
-    def together(parts: Sequence[Lists]) -> Lists:
+    def together(lists: Sequence[Lists]) -> Lists:
         """The lists of several instances or cards as one."""
         return Lists(
-            _joined([part.compute for part in parts]),
-            _joined([part.graphics for part in parts]),
+            compute=_joined([each.compute for each in lists]),
+            graphics=_joined([each.graphics for each in lists]),
         )
 
-    def because_of(self, card: str) -> Lists:
-        """The same, with the card named in each reason."""
-        compute, graphics = (
-            Reason(f"{part} (card {card})") if isinstance(part, Reason) else part for part in self
-        )
-        return Lists(compute, graphics)
 
-
-def _joined(parts: Sequence[list[OnCard] | Reason]) -> list[OnCard] | Reason:
+def _joined(lists: Sequence[Entries]) -> Entries:
     joined: list[OnCard] = []
-    for part in parts:
-        if isinstance(part, Reason):
-            return part
-        joined += part
+    for entries in lists:
+        if isinstance(entries, Reason):
+            return entries
+        joined += entries
     return joined
 
 
 class Listed(NamedTuple):
-    """What the driver's lists say at one moment of all cards that count. A reason where there is no list."""
+    """The driver's lists of all cards that count, at one moment."""
 
-    used_bytes: Used
-    """Over all cards and both lists."""
-    computing: frozenset[int] | Reason
-    drawing: frozenset[int] | Reason
-    """Those that draw and do not compute."""
+    used_bytes: dict[int, int | None]
+    """Memory by pid, over all cards and both lists; None if the driver does not report it."""
+    computing: Pids
+    drawing: Pids
+    """Those that draw and do not compute; a reason if one of the lists is missing."""
     strange: frozenset[int]
     """Pids that no process here has."""
     servers: frozenset[int]
@@ -80,78 +72,111 @@ class Listed(NamedTuple):
 
     def tree_bytes(self, tree: frozenset[int]) -> Reading:
         """Memory of the tree's processes."""
-        for pids in (self.computing, self.drawing):
-            if isinstance(pids, Reason):
-                return pids
+        if isinstance(self.drawing, Reason):
+            return self.drawing
         if self.strange - tree:
             return STRANGE_PID
         if self.servers:
             return THROUGH_MPS
-        own = self.used_bytes.keys() & tree
-        return self._sum(own) if own or self.all_seen else MAY_HIDE
+        pids = self.used_bytes.keys() & tree
+        if not pids and not self.all_seen:
+            return MAY_HIDE
+        return self._sum(pids)
 
     def foreign(self, tree: frozenset[int]) -> Reading:
         """Number of processes that compute and are not of the tree; MPS itself is none."""
         others = self._others(self.computing, tree | self.servers)
         if isinstance(others, Reason):
             return others
-        return THROUGH_MPS if self.servers and not others else len(others)
+        if self.servers and not others:
+            return THROUGH_MPS
+        return len(others)
 
     def desktop(self, tree: frozenset[int]) -> Reading:
         """Number of processes that only draw and are not of the tree."""
         others = self._others(self.drawing, tree)
-        return others if isinstance(others, Reason) else len(others)
+        if isinstance(others, Reason):
+            return others
+        return len(others)
 
     def desktop_bytes(self, tree: frozenset[int]) -> Reading:
         """Memory of the processes that `desktop` counts."""
         others = self._others(self.drawing, tree)
-        return others if isinstance(others, Reason) else self._sum(others)
+        if isinstance(others, Reason):
+            return others
+        return self._sum(others)
 
-    def _others(
-        self, pids: frozenset[int] | Reason, mine: frozenset[int]
-    ) -> frozenset[int] | Reason:
-        """Those of the processes that are not mine."""
+    def _others(self, pids: Pids, tree: frozenset[int]) -> Pids:
+        """Those of `pids` that are not of the tree."""
         if isinstance(pids, Reason):
             return pids
-        others = pids - mine
+        others = pids - tree
         if self.strange & others:
             return STRANGE_PID
-        return others if others or self.all_seen else MAY_HIDE
+        if not others and not self.all_seen:
+            return MAY_HIDE
+        return others
 
     def _sum(self, pids: Collection[int]) -> Reading:
-        used = [self.used_bytes[pid] for pid in pids]
-        known = [memory for memory in used if memory is not None]
-        return sum(known) if len(known) == len(used) else NO_MEMORY
+        total = 0
+        for pid in pids:
+            used = self.used_bytes[pid]
+            if used is None:
+                return NO_MEMORY
+            total += used
+        return total
 
 
-def listed(of_cards: Sequence[Lists]) -> Listed:
-    """Sum up the lists of all cards. A process that stands twice in those of one counts once there."""
-    used: Used = {}
-    for card in of_cards:
-        entries = [entry for part in card if not isinstance(part, Reason) for entry in part]
-        for (pid, _), memory in _once(entries).items():
+def listed(
+    of_cards: Sequence[Lists], no_compute: Reason | None, no_graphics: Reason | None
+) -> Listed:
+    """Sum up the lists of all cards. A process that stands twice in those of one counts once there.
+
+    `no_compute` and `no_graphics` are why a card gives no such list.
+    """
+    used: dict[int, int | None] = {}
+    for lists in of_cards:
+        for (pid, _), used_bytes in _once(lists).items():
             before = used.get(pid, 0)
-            used[pid] = None if memory is None or before is None else before + memory
+            if used_bytes is None or before is None:
+                used[pid] = None
+            else:
+                used[pid] = before + used_bytes
     compute, graphics = Lists.together(of_cards)
-    computing = compute if isinstance(compute, Reason) else _pids(compute)
-    drawing = graphics if isinstance(graphics, Reason) else _pids(graphics)
+    computing = no_compute or _pids(compute)
+    drawing = no_graphics or _pids(graphics)
     if isinstance(computing, Reason):
         drawing = computing  # who only draws is not known either
     elif not isinstance(drawing, Reason):
         drawing -= computing
     strange = frozenset(pid for pid in used if not _exists(pid))
-    servers = frozenset(pid for pid in used if pid not in strange and _is_mps(pid))
-    return Listed(used, computing, drawing, strange, servers, sees_whole_machine())
+    return Listed(
+        used_bytes=used,
+        computing=computing,
+        drawing=drawing,
+        strange=strange,
+        servers=frozenset(pid for pid in used if pid not in strange and _is_mps(pid)),
+        all_seen=sees_whole_machine(),
+    )
 
 
-def _pids(entries: list[OnCard]) -> frozenset[int]:
+def _pids(entries: Entries) -> Pids:
+    if isinstance(entries, Reason):
+        return entries
     return frozenset(entry.pid for entry in entries)
 
 
-def _once(entries: list[OnCard]) -> dict[tuple[int, tuple[int, int]], int | None]:
-    # A process on a card always holds some memory: 0 is how some drivers say in a container that they
-    # do not know.
-    return {(entry.pid, entry.instance): entry.used_bytes or None for entry in entries}
+def _once(lists: Lists) -> dict[tuple[int, tuple[int, int]], int | None]:
+    """Memory of each process of a card, by its pid and its MIG instance."""
+    used = {}
+    for entries in lists:
+        if isinstance(entries, Reason):
+            continue
+        for entry in entries:
+            # A process on a card always holds some memory: in a container, some drivers report 0
+            # when they do not know.
+            used[entry.pid, entry.instance] = entry.used_bytes or None
+    return used
 
 
 def _exists(pid: int) -> bool:
@@ -162,7 +187,7 @@ def _exists(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True
+        pass  # it is another user's
     return True
 
 
@@ -174,7 +199,7 @@ def _is_mps(pid: int) -> bool:
 
 
 def sees_whole_machine() -> bool:
-    """Whether this process lives in the machine's own PID namespace, not in that of a container."""
+    """Whether this process lives in the machine's own PID namespace, not in a container's."""
     try:
         return str(Path("/proc/self/ns/pid").readlink()) == FIRST_NAMESPACE
     except OSError:

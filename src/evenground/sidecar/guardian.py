@@ -1,4 +1,4 @@
-"""A tiny process that ends the command's whole tree when the sidecar itself is killed."""
+"""A small process that ends the command's whole tree if the sidecar itself is killed."""
 
 from __future__ import annotations
 
@@ -16,33 +16,30 @@ from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf
 from evenground.sidecar.process import send
 
+# One entry of the shared memory: pid and start time.
 _ENTRY = struct.Struct("=qq")
-_ROOM = 64 * 1024
-_ROUNDS, _PAUSE_S = 50, 0.02
+_MEMORY_BYTES = 64 * 1024
+_MAX_ENTRIES = _MEMORY_BYTES // _ENTRY.size - 1
+_ROUNDS = 50
+_PAUSE_S = 0.02
 
 
 class Guardian:
     """Sleeps on a pipe whose other end the sidecar holds; costs nothing until that end closes.
 
-    What it must end, it learns from shared memory: the command's session, and every process of the
-    tree with its start time, so that a process id given anew is never hit. Where the command has a
-    cgroup of its own, everything in that is ended first, and the cgroup removed at the end, the pipe for
-    marks with it.
+    It learns what to end from shared memory: the command's session, and every process of the tree
+    with its start time, so that a reused pid is never hit. If the command has a cgroup, everything
+    in it is ended first. At the end the cgroup is removed, and the pipe for marks with it.
     """
 
     def __init__(self, leaf: Leaf | None, fifo: Path | None) -> None:
-        """Fork it; call while this process has one thread only, before the command is started.
+        """Fork it; call while this process has a single thread, before the command is started.
 
-        Where there is no room for one more process, `lacking` says why there is no guardian.
+        Raises OSError if there is no room for another process.
         """
-        self._memory = mmap.mmap(-1, _ROOM)
-        self.pid: int | None = None
-        self.lacking: str | None = None
+        self._memory = mmap.mmap(-1, _MEMORY_BYTES)
         reader, self._writer = os.pipe()
-        try:
-            self.pid = os.fork()
-        except OSError as error:
-            self.lacking = error.strerror
+        self.pid = os.fork()
         if self.pid == 0:
             try:
                 _guard(reader, self._memory, leaf, fifo)
@@ -51,72 +48,75 @@ class Guardian:
         os.close(reader)
 
     def know(self, session: int, processes: Iterable[tuple[int, int]]) -> None:
-        """Tell it the command's session id and the (pid, start time) of the tree as it is now."""
-        entries = [(session, 0), *processes][: _ROOM // _ENTRY.size - 1]
-        packed = b"".join(_ENTRY.pack(*entry) for entry in entries)
-        self._memory[: len(packed) + _ENTRY.size] = packed + bytes(_ENTRY.size)
+        """Share the command's session id and the (pid, start time) of the tree as it is now."""
+        entries = [(session, 0)]
+        entries.extend(processes)
+        packed = [_ENTRY.pack(pid, start) for pid, start in entries[:_MAX_ENTRIES]]
+        packed.append(bytes(_ENTRY.size))  # marks the end
+        content = b"".join(packed)
+        self._memory[: len(content)] = content
 
     def dismiss(self) -> int:
-        """End it without harm to anybody, wait for it, and return the CPU nanoseconds it cost.
-
-        0 where there is none (any more).
-        """
-        if self.pid is None:
-            return 0
-        before = linux.children_cpu_ns()
-        # If somebody killed it, the pipe is broken and it has been reaped already.
+        """End it without harm to any process, and return the CPU nanoseconds it cost."""
+        before_ns = linux.children_cpu_ns()
+        # If it was killed, the pipe is broken and it has been reaped already.
         with contextlib.suppress(BrokenPipeError):
             os.write(self._writer, b".")
         os.close(self._writer)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
-        self.pid = None
-        return linux.children_cpu_ns() - before
+        return linux.children_cpu_ns() - before_ns
 
 
 def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None, fifo: Path | None) -> None:
+    # A signal to the sidecar's group, e.g. Ctrl-C in its terminal, must not reach the guardian.
     os.setsid()
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    linux.name_thread("sidecar-guard")
-    # Every other descriptor goes: a kept one would hold the caller's pipes open.
+    # All other descriptors are closed: an inherited one would hold the caller's pipes open.
     reader = fcntl.fcntl(reader, fcntl.F_DUPFD, 3)
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.closerange(3, reader)
     os.closerange(reader + 1, os.sysconf("SC_OPEN_MAX"))
-    if os.read(reader, 1) == b"":
-        if leaf:
-            leaf.kill()
-        _end_all(memory)
-        if leaf:
-            leaf.remove_folder()
-        if fifo:
-            fifo.unlink(missing_ok=True)
+    if os.read(reader, 1):
+        return  # dismissed
+    if leaf:
+        leaf.kill()
+    _end_all(memory)
+    if leaf:
+        leaf.remove()
+    if fifo:
+        fifo.unlink(missing_ok=True)
 
 
 def _end_all(memory: mmap.mmap) -> None:
+    """Kill in rounds until nothing is left: processes may be forked while others are killed."""
     session, known = _recall(memory)
     for _ in range(_ROUNDS):
+        doomed: dict[int, int] = {}
         stats = linux.all_stats()
-        alive = {pid: stat for pid, stat in stats.items() if not stat.ended}
-        doomed = {
-            pid
-            for pid, stat in alive.items()
-            if stat.session == session or known.get(pid) == stat.start
-        }
-        while more := {pid for pid, stat in alive.items() if stat.parent in doomed} - doomed:
-            doomed |= more
-        doomed -= {os.getpid()}
+        # Parents come before their children: pid after pid, they started in this order.
+        for pid in sorted(stats, key=lambda pid: (stats[pid].start, pid)):
+            stat = stats[pid]
+            is_known = stat.session == session or known.get(pid) == stat.start
+            if not stat.ended and (is_known or stat.parent in doomed):
+                doomed[pid] = stat.start
         if not doomed:
             return
         send(doomed, signal.SIGKILL)
-        known |= {pid: alive[pid].start for pid in doomed}
+        known |= doomed
         time.sleep(_PAUSE_S)
 
 
 def _recall(memory: mmap.mmap) -> tuple[int, dict[int, int]]:
-    entries = list(_ENTRY.iter_unpack(memory[:]))
-    count = next(i for i, entry in enumerate(entries) if entry == (0, 0))
-    session = entries[0][0] if count else -1
-    return session, dict(entries[1:count])
+    """The command's session, and known processes: pid to start time."""
+    entries = _ENTRY.iter_unpack(memory[:])
+    session, _ = next(entries)
+    known: dict[int, int] = {}
+    for pid, start in entries:
+        if pid == 0:
+            break
+        known[pid] = start
+    # Before the first row nothing is known; session 0 would be that of the kernel's threads.
+    return session or -1, known

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import os
 import signal
 import time
@@ -14,180 +13,202 @@ from typing import NamedTuple
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf, make_leaf
 from evenground.sidecar.ending import Ending, end_survivors
-from evenground.sidecar.gpu_counted import NoSuchCard
+from evenground.sidecar.gpu_reader import NoSuchCard
 from evenground.sidecar.guardian import Guardian
 from evenground.sidecar.marks import VARIABLE
 from evenground.sidecar.process import Command, Surroundings, callers_environment, send
 from evenground.sidecar.recording import NO_CGROUP, RUN, Recording, Settings, printable
 from evenground.sidecar.summary import NOT_EXECUTABLE, NOT_FOUND, Summary
-from evenground.sidecar.timing import Clocks, both_clocks, hurry
+from evenground.sidecar.timing import both_clocks, hurry
 from evenground.sidecar.tree import Tree
 
 LOOK_S = 0.02
 
 
 class Options(NamedTuple):
-    """What `run` is asked to do; docs/sidecar.md explains each."""
+    """Options of `run`; docs/sidecar.md explains each."""
 
     command: list[str]
     settings: Settings
-    time_limit_s: float | None = None
-    grace_s: float = 5.0
-    end_with_parent: bool = False
-    cgroup: bool = True
-    cpus: frozenset[int] | None = None
+    time_limit_s: float
+    grace_s: float
+    end_with_parent: bool
+    cgroup: bool
+    cpus: frozenset[int] | None
 
 
 class Launch:
     """One measured command. Needs a process of its own: it becomes subreaper and waits for any child."""
 
     def __init__(self, options: Options) -> None:
-        """Create the output files; OSError when that is impossible, and nothing was started then."""
+        """Create the output files; raises OSError if that fails, before anything is started."""
         self._options = options
         self._parent = os.getppid()
         self._recording = Recording(options.settings, RUN)
-        self._no_cgroup: str | None = None
+        self._surroundings = Surroundings()
+        self._leaf: Leaf | None = None
+        self._no_cgroup: str | None = NO_CGROUP
+        self._guardian_cpu_s = 0.0
 
     def run(self) -> Summary:
-        """Run the command to its end and write everything; OSError when the files are not complete."""
-        surroundings = Surroundings()
-        made = make_leaf() if self._options.cgroup else NO_CGROUP
-        self._no_cgroup, leaf = (made, None) if isinstance(made, str) else (None, made)
+        """Run the command to its end and write all files; raises OSError if they are not complete.
+
+        Raises NoSuchCard if the GPU that alone counts does not exist; nothing was started then.
+        """
+        if self._options.cgroup:
+            self._make_leaf()
+        leaf = self._leaf
         try:
-            summary = self._run(surroundings, leaf)
+            summary = self._run_guarded()
         finally:
             if leaf:
                 leaf.kill()  # empty unless the measuring itself failed: then the command must not go on
                 leaf.remove()
             self._recording.end_marks()
-        summary = summary._replace(sidecar_cpu_s=summary.sidecar_cpu_s + time.process_time())
-        self._recording.close(summary.as_json())
+        summary = summary._replace(sidecar_cpu_s=self._guardian_cpu_s + time.process_time())
+        self._recording.close(summary._asdict())
         return summary
 
-    def _run(self, surroundings: Surroundings, leaf: Leaf | None) -> Summary:
-        guardian = Guardian(leaf, self._recording.made_fifo())
-        if guardian.lacking:
-            self._recording.lack(
-                f"nobody ends the command when the sidecar is killed ({guardian.lacking})"
-            )
-        tree = Tree([os.getpid()], frozenset({guardian.pid} if guardian.pid else ()))
+    def _make_leaf(self) -> None:
+        leaf = make_leaf()
+        if isinstance(leaf, str):
+            self._no_cgroup = leaf
+        else:
+            self._leaf = leaf
+            self._no_cgroup = None
+
+    def _run_guarded(self) -> Summary:
+        self._guardian = Guardian(self._leaf, self._recording.made_fifo())
+        self._tree = Tree([os.getpid()], exclude=frozenset({self._guardian.pid}))
         try:
-            summary = self._measure(surroundings, guardian, tree, leaf)
+            return self._measure()
         finally:
             with contextlib.suppress(OSError):
-                send(tree.pids(), signal.SIGKILL)
-            guardian_cpu_ns = guardian.dismiss()
-        return summary._replace(sidecar_cpu_s=summary.sidecar_cpu_s + guardian_cpu_ns / 1e9)
+                send(self._tree.pids(), signal.SIGKILL)
+            self._guardian_cpu_s = self._guardian.dismiss() / 1e9
 
-    def _measure(
-        self, surroundings: Surroundings, guardian: Guardian, tree: Tree, leaf: Leaf | None
-    ) -> Summary:
-        own_ns, children_ns, newest = (
-            time.process_time_ns(),
-            linux.children_cpu_ns(),
-            tree.newest_pid(),
-        )
+    def _measure(self) -> Summary:
+        began_cpu_ns = time.process_time_ns()
+        children_ns = linux.children_cpu_ns()
+        newest = self._tree.newest_pid()
+        name = printable(self._options.command[0])
         try:
-            command = self._held(surroundings, guardian, leaf)
-            tree.newest_pid_tells = tree.newest_pid() != newest
-            if ended := self._wait_for_gpu(command, surroundings):
-                return ended_early(ended, both_clocks())
+            command = self._fork_command()
+            self._tree.newest_pid_tells = self._tree.newest_pid() != newest
+            number = self._wait_for_gpu(command)
+            if number:
+                why = f"ended by {signal.Signals(number).name} before the command was started"
+                return never_started(why, number=number)
             command.launch()
+        except FileNotFoundError:
+            return never_started(f"{name}: command not found", exit_code=NOT_FOUND)
         except OSError as error:
-            return not_started(self._options.command[0], error, both_clocks())
-        if leaf and not command.launched.in_leaf:
-            self._no_cgroup, leaf = "the kernel does not let the command into it", None
+            return never_started(f"{name}: {error.strerror or error}", exit_code=NOT_EXECUTABLE)
+        if self._leaf and not command.launched.in_leaf:
+            self._leaf = None
+            self._no_cgroup = "the kernel does not let the command into it"
         self._recording.say_how(hurry(), self._no_cgroup)
-        ending = self._sample(command, guardian, tree, leaf)
-        assert command.exit is not None
-        own_ns = time.process_time_ns() - own_ns
-        survivors = end_survivors(tree, command, self._options.grace_s)
-        not_seen = self._recording.not_seen() + told(ending.forbidden, survivors.left)
-        # What a cgroup knows that the tree has left is a part, which nobody asked for.
-        if self._recording.left_cgroup():
-            leaf = None
+        ending = self._sample(command)
+        sampling_cpu_ns = time.process_time_ns() - began_cpu_ns
+        summary = self._summary(command, ending)
+        return summary._replace(
+            cpu_s=(linux.children_cpu_ns() - children_ns) / 1e9,
+            sidecar_sampling_cpu_s=sampling_cpu_ns / 1e9,
+        )
+
+    def _summary(self, command: Command, ending: Ending) -> Summary:
+        """End what outlived the command, and sum up."""
+        launched = command.launched
+        exited = command.exit
+        assert exited is not None
+        survivors, left = end_survivors(self._tree, command, self._options.grace_s)
         sampler = self._recording.sampler
-        return Summary(
-            launched_unix_ns=command.launched.unix_ns,
-            launched_mono_ns=command.launched.mono_ns,
-            exited_unix_ns=command.exit.unix_ns,
-            exited_mono_ns=command.exit.mono_ns,
-            exit_code=command.exit.code,
-            signal=command.exit.signal,
+        unreached = out_of_reach(ending.forbidden, left)
+        summary = Summary(
+            launched_unix_ns=launched.unix_ns,
+            launched_mono_ns=launched.mono_ns,
+            exited_unix_ns=exited.at.unix_ns,
+            exited_mono_ns=exited.at.mono_ns,
+            exit_code=exited.code,
+            signal=exited.signal,
             timed_out=ending.timed_out,
             rows=sampler.rows,
             missed_slots=sampler.missed_slots,
-            cpu_s=(linux.children_cpu_ns() - children_ns) / 1e9,
-            cgroup_cpu_s=leaf_cpu_s(leaf, command.launched.cpu_ns),
-            cgroup_peak_bytes=leaf.peak_bytes() if leaf else None,
             max_rss_bytes=sampler.max_rss_bytes,
             max_pss_bytes=sampler.max_pss_bytes,
             peak_process_rss_bytes=linux.children_peak_bytes(),
-            survivors=survivors.told,
-            not_ended=len(survivors.left),
-            not_seen=tuple(not_seen),
+            survivors=survivors,
+            not_ended=len(left),
+            not_seen=self._recording.not_seen() + unreached,
             empty_cells=sampler.empty_cells(),
-            sidecar_sampling_cpu_s=own_ns / 1e9,
+        )
+        # The account of a cgroup that the tree has left is incomplete.
+        if self._leaf is None or self._recording.left_cgroup():
+            return summary
+        return summary._replace(
+            cgroup_cpu_s=_cpu_s(self._leaf, launched.cpu_ns),
+            cgroup_peak_bytes=self._leaf.peak_bytes(),
         )
 
-    def _held(self, surroundings: Surroundings, guardian: Guardian, leaf: Leaf | None) -> Command:
-        """The command before its launch, in its caller's environment; OSError when there is no room."""
+    def _fork_command(self) -> Command:
+        """The command before its launch; raises OSError if there is no room for another process."""
+        options = self._options
         env = callers_environment()
-        if self._options.settings.mark_fifo:
-            env[os.fsencode(VARIABLE)] = bytes(self._options.settings.mark_fifo.absolute())
-        words, cpus = self._options.command, self._options.cpus
-        try:
-            return Command(words, surroundings, leaf, env, cpus)
-        except BlockingIOError as error:
-            # This user may have no further process: then the guardian's place is the command's.
-            guardian.dismiss()
-            command = Command(words, surroundings, leaf, env, cpus)
-            self._recording.lack(
-                f"nobody ends the command when the sidecar is killed ({error.strerror})"
-            )
-            return command
+        if options.settings.mark_fifo:
+            env[os.fsencode(VARIABLE)] = bytes(options.settings.mark_fifo.absolute())
+        return Command(
+            argv=options.command,
+            surroundings=self._surroundings,
+            leaf=self._leaf,
+            env=env,
+            cpus=options.cpus,
+        )
 
-    def _wait_for_gpu(self, command: Command, surroundings: Surroundings) -> int | None:
-        """Let the GPU's baseline be taken before the command is started.
+    def _wait_for_gpu(self, command: Command) -> int | None:
+        """Let the GPU's baseline be measured before the command is started.
 
-        Returns the signal that ends the sidecar meanwhile; the command is dropped then, and so it is where
-        NoSuchCard is raised.
+        Returns the signal that ends the sidecar meanwhile, or None. Raises NoSuchCard. In both
+        cases the command is dropped.
         """
-        ended = None
+        number = None
         try:
             self._recording.open_gpu()
-            while self._recording.awaits_gpu() and ended is None:
-                ended = surroundings.told_to_end(LOOK_S)
-                if self._options.end_with_parent and os.getppid() != self._parent:
-                    ended = signal.SIGTERM
+            while self._recording.awaits_gpu() and number is None:
+                number = self._surroundings.ending_signal(LOOK_S)
+                if self._is_orphaned():
+                    number = signal.SIGTERM
         except NoSuchCard:
             command.drop()
             raise
-        if ended is None:
+        if number is None:
             self._recording.end_gpu_baseline()
         else:
             command.drop()
-        return ended
+        return number
 
-    def _sample(
-        self, command: Command, guardian: Guardian, tree: Tree, leaf: Leaf | None
-    ) -> Ending:
-        """Rows from now to the command's end; the last follows it and holds its exact CPU.
+    def _is_orphaned(self) -> bool:
+        """Whether the caller has died, and the command is to end with it."""
+        return self._options.end_with_parent and os.getppid() != self._parent
 
-        Returns what is known of a time limit that was hit.
+    def _sample(self, command: Command) -> Ending:
+        """Take rows from now to the command's end; the last follows it and holds its exact CPU.
+
+        Returns the state of the time limit.
         """
-        recording, launched = self._recording, command.launched
-        recording.start(tree, leaf, launched.mono_ns, launched.cpu_ns)
+        recording = self._recording
+        tree = self._tree
+        launched = command.launched
+        recording.start(tree, self._leaf, launched.mono_ns, launched.cpu_ns)
         now_ns = time.monotonic_ns()
-        limit_ns = now_ns + (self._options.time_limit_s or math.inf) * 1e9
+        limit_ns = now_ns + self._options.time_limit_s * 1e9
         ending = Ending(tree, command, limit_ns, self._options.grace_s)
-        gc.freeze()  # what is there now stays: a collection need not look at it again
+        gc.freeze()  # what exists now stays, so a garbage collection need not look at it again
         while command.exit is None:
             if recording.row_if_due(now_ns) and tree.take_change():
-                guardian.know(command.pid, [process.key for process in tree.known.values()])
+                self._guardian.know(command.pid, tree.keys())
                 recording.tree_changed()
             now_ns = self._sleep(command, ending)
-            if self._options.end_with_parent and os.getppid() != self._parent:
+            if self._is_orphaned():
                 ending.begin(now_ns)
             ending.check(now_ns)
         recording.last_row(time.monotonic_ns())
@@ -195,8 +216,9 @@ class Launch:
         return ending
 
     def _sleep(self, command: Command, ending: Ending) -> int:
-        """Until the next row, the next step of an ending or the command's end; the time then."""
-        deadline_ns, alarm = self._recording.deadline_ns(), self._recording.alarm
+        """Sleep until the next row, the next step of an ending or the command's end; the time then."""
+        deadline_ns = self._recording.slots.deadline_ns()
+        alarm = self._recording.alarm
         wake_ns = alarm.set_for(deadline_ns)
         if ending.next_ns() < wake_ns:
             command.wait_until(ending.next_ns())
@@ -205,46 +227,34 @@ class Launch:
         return time.monotonic_ns()
 
 
-def leaf_cpu_s(leaf: Leaf | None, before_ns: int) -> float | None:
-    """The cgroup's total with what the command used before it was in; None where there is no account."""
+def _cpu_s(leaf: Leaf, before_ns: int) -> float | None:
+    """The cgroup's total, and what the command used before; None if it cannot be read any more."""
     try:
-        return (leaf.cpu_ns() + before_ns) / 1e9 if leaf else None
+        return (leaf.cpu_ns() + before_ns) / 1e9
     except (OSError, ValueError):
         return None
 
 
-def told(forbidden: Collection[int], left: Collection[int]) -> list[str]:
-    """What to say of processes that could not be signalled, or ended, in words."""
-    said = []
+def out_of_reach(forbidden: Collection[int], left: Collection[int]) -> list[str]:
+    """Describe processes that could not be signalled, or not be ended."""
+    texts = []
     if forbidden:
-        said.append(f"processes of another user, which could not be signalled: {len(forbidden)}")
+        texts.append(f"processes of another user, which could not be signalled: {len(forbidden)}")
     if left:
-        numbers = ", ".join(map(str, sorted(left)))
-        said.append(f"processes that outlived the command and could not be ended: {numbers}")
-    return said
+        pids = ", ".join(map(str, sorted(left)))
+        texts.append(f"processes that outlived the command and could not be ended: {pids}")
+    return texts
 
 
-def ended_early(number: int, now: Clocks) -> Summary:
-    """The summary of a command that was still to be started when a signal ended the sidecar."""
+def never_started(why: str, exit_code: int | None = None, number: int | None = None) -> Summary:
+    """The summary of a command that never ran; `number` is the signal that prevented it."""
+    now = both_clocks()
     return Summary(
         launched_unix_ns=now.unix_ns,
         launched_mono_ns=now.mono_ns,
         exited_unix_ns=now.unix_ns,
         exited_mono_ns=now.mono_ns,
+        exit_code=exit_code,
         signal=number,
-        not_started=f"ended by {signal.Signals(number).name} before the command was started",
-    )
-
-
-def not_started(name: str, error: OSError, asked: Clocks) -> Summary:
-    """The summary of a command that never ran: 127 when it was not found, else 126, as a shell says."""
-    found = not isinstance(error, FileNotFoundError)
-    name = printable(name)
-    return Summary(
-        launched_unix_ns=asked.unix_ns,
-        launched_mono_ns=asked.mono_ns,
-        exited_unix_ns=asked.unix_ns,
-        exited_mono_ns=asked.mono_ns,
-        exit_code=NOT_EXECUTABLE if found else NOT_FOUND,
-        not_started=f"{name}: {error.strerror or error}" if found else f"{name}: command not found",
+        not_started=why,
     )

@@ -1,4 +1,4 @@
-"""The few calls of Linux that Python has no function for, and where processes are found in /proc."""
+"""System calls that Python has no function for, and where processes are found in /proc."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+# Numbers of prctl(2), from linux/prctl.h.
 PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
 PR_SET_TIMERSLACK = 29
-PR_GET_TIMERSLACK = 30
 PR_SET_CHILD_SUBREAPER = 36
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -25,36 +24,33 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 
 
-def prctl(option: int, value: int = 0) -> int:
-    """prctl(2) with one integer argument; OSError when the kernel refuses."""
-    result = int(_libc.prctl(option, value, 0, 0, 0))
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one integer argument; raises OSError if the kernel refuses."""
+    _check(_libc.prctl(option, value, 0, 0, 0), f"prctl({option})")
+
+
+def _check(result: int, call: str) -> None:
     if result < 0:
         error = ctypes.get_errno()
-        raise OSError(error, f"prctl({option}): {os.strerror(error)}")
-    return result
-
-
-def name_thread(name: str) -> None:
-    """Set the name that ps and top show for this thread; the kernel keeps 15 bytes."""
-    buffer = ctypes.create_string_buffer(name.encode())
-    prctl(PR_SET_NAME, ctypes.addressof(buffer))
+        raise OSError(error, f"{call}: {os.strerror(error)}")
 
 
 def process_cpu_ns(pid: int) -> int:
     """CPU time of all threads of `pid`, ended ones too, exact to the nanosecond; OSError when gone.
 
-    The clock id is that of clock_getcpuclockid(3): bits of the inverted pid, then CPUCLOCK_SCHED. It
-    answers for zombies, and fails with EINVAL for a thread that does not lead its process.
+    It answers for zombies, and fails with EINVAL for a thread that does not lead its process.
     """
+    # The clock id is that of clock_getcpuclockid(3): bits of the inverted pid, then CPUCLOCK_SCHED.
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def bind(cpus: Collection[int]) -> bool:
-    """Bind this process to just these CPUs; whether the kernel did, which silently leaves out some."""
+    """Bind this process to exactly these CPUs; False if the kernel does not give it all of them."""
     try:
         os.sched_setaffinity(0, cpus)
     except OSError:
         return False
+    # The kernel silently leaves out CPUs that it does not have.
     return os.sched_getaffinity(0) == set(cpus)
 
 
@@ -65,7 +61,7 @@ def children_cpu_ns() -> int:
 
 
 class Stat(NamedTuple):
-    """What the sidecar needs of /proc/PID/stat; times in nanoseconds, cut to clock ticks by the kernel."""
+    """Fields of /proc/PID/stat; times in nanoseconds, cut to clock ticks by the kernel."""
 
     state: bytes
     parent: int
@@ -77,12 +73,12 @@ class Stat(NamedTuple):
 
     @property
     def first_ended(self) -> bool:
-        """Whether its first thread has ended; the others may go on with its memory and its CPU."""
+        """Whether its first thread has ended; others may go on with its memory and its CPU."""
         return self.state in b"ZX"
 
     @property
     def ended(self) -> bool:
-        """Whether all its threads have ended; the kernel counts the first one until it was waited for."""
+        """Whether all its threads have ended; the kernel counts the first until it is waited for."""
         return self.first_ended and self.threads <= 1
 
 
@@ -90,30 +86,32 @@ _STAT_FIELDS = 20
 
 
 def parse_stat(raw: bytes) -> Stat:
-    """Read /proc/PID/stat, whatever blanks and brackets the process name in it holds.
+    """Parse /proc/PID/stat, whatever blanks and brackets the process name in it holds.
 
-    own_ns is utime + stime, waited_ns cutime + cstime, start the clock ticks since boot (proc_pid_stat(5)).
-    ValueError where it is not as the kernel writes it.
+    own_ns is utime + stime, waited_ns cutime + cstime, start the clock ticks since boot
+    (proc_pid_stat(5)). Raises ValueError if the text is not as the kernel writes it.
     """
+    # The name stands in brackets and may hold any byte: fields begin after the last bracket.
     fields = raw[raw.rindex(b")") + 2 :].split()
     if len(fields) < _STAT_FIELDS:
         raise ValueError("/proc/PID/stat is cut short")
-    own, waited = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
+    own_ticks = int(fields[11]) + int(fields[12])
+    waited_ticks = int(fields[13]) + int(fields[14])
     return Stat(
         state=fields[0],
         parent=int(fields[1]),
         session=int(fields[3]),
-        own_ns=own * TICK_NS,
-        waited_ns=waited * TICK_NS,
+        own_ns=own_ticks * TICK_NS,
+        waited_ns=waited_ticks * TICK_NS,
         threads=int(fields[17]),
         start=int(fields[19]),
     )
 
 
 def read_stat(pid: int) -> Stat | None:
-    """`parse_stat` of a process by its number, or None when it is gone.
+    """`parse_stat` of a process, or None when it is gone.
 
-    PermissionError where /proc is mounted with `hidepid` and the process is another user's.
+    Raises PermissionError if /proc is mounted with `hidepid` and the process is another user's.
     """
     try:
         return parse_stat(Path(f"/proc/{pid}/stat").read_bytes())
@@ -122,23 +120,22 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def all_stats() -> dict[int, Stat]:
-    """`read_stat` of every process of this PID namespace that this user may look at."""
-    found: dict[int, Stat] = {}
+    """`read_stat` of every process of this PID namespace that this user may look at, by pid."""
+    stats: dict[int, Stat] = {}
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
+        pid = int(entry.name)
         with contextlib.suppress(PermissionError):
-            stat = read_stat(int(entry.name))
+            stat = read_stat(pid)
             if stat:
-                found[int(entry.name)] = stat
-    return found
+                stats[pid] = stat
+    return stats
 
 
 def leads_a_process(pid: int) -> bool:
-    """Whether `pid` is a process, not a thread of one; also of one that `hidepid` hides.
-
-    The process clock tells it in one cheap call.
-    """
+    """Whether `pid` is a process, not a thread of one, also if `hidepid` hides it."""
+    # The process clock answers this in one cheap call.
     try:
         process_cpu_ns(pid)
     except OSError:
@@ -168,10 +165,11 @@ def _children_of_task(pid: int, task: str) -> list[int]:
         while part := os.read(fd, 65536):
             raw += part
     except ProcessLookupError:
+        # The thread has ended while its list was read: the last number may be cut.
         raw = raw[: raw.rfind(b" ") + 1]
     finally:
         os.close(fd)
-    return [int(word) for word in raw.split()]
+    return [int(pid) for pid in raw.split()]
 
 
 def children_by_scan(pid: int) -> list[int]:
@@ -185,9 +183,10 @@ def has_children_files() -> bool:
 
 
 def other_numbers() -> str | None:
-    """Why /proc cannot be asked about this process's children by their numbers; None where it can.
+    """Why pids of this process's children mean nothing in /proc; None if they do.
 
-    A process in a PID namespace of its own that was left the machine's /proc would look at strangers.
+    A process in a PID namespace of its own that still sees the machine's /proc would look at
+    strangers.
     """
     try:
         shown = Path("/proc/self").readlink().name
@@ -209,29 +208,27 @@ def children_peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
-_SCHED_ATTR = struct.Struct("=IIQiIQQQII")
+# sched_setattr(2) and sched_getattr(2), which libc does not export: numbers of both calls by processor.
 _SCHED_CALLS = {"x86_64": (314, 315), "aarch64": (274, 275)}
+# struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period, util_min, util_max.
+_SCHED_ATTR = struct.Struct("=IIQiIQQQII")
 _RESET_ON_FORK = 1
 
 
 def set_slice(slice_ns: int) -> None:
-    """Ask the fair scheduler for a short time slice for this thread: it is then served sooner.
+    """Request a short time slice from the fair scheduler for this thread: it is then served sooner.
 
-    Kernels before 6.12 take the wish and forget it; OSError there too, and on other processors.
+    Raises OSError on kernels before 6.12, which accept it and forget it, and on other processors.
     """
     calls = _SCHED_CALLS.get(os.uname().machine)
     if calls is None:
         raise OSError(errno.ENOSYS, "sched_setattr: not known on this processor")
-    attributes = ctypes.create_string_buffer(_SCHED_ATTR.size)
-    wish = (_SCHED_ATTR.size, os.SCHED_OTHER, _RESET_ON_FORK, 0, 0, slice_ns, 0, 0, 0, 0)
-    attributes.raw = _SCHED_ATTR.pack(*wish)
-    _checked(_libc.syscall(calls[0], 0, attributes, 0), "sched_setattr")
-    _checked(_libc.syscall(calls[1], 0, attributes, _SCHED_ATTR.size, 0), "sched_getattr")
+    size = _SCHED_ATTR.size
+    attributes = ctypes.create_string_buffer(size)
+    attributes.raw = _SCHED_ATTR.pack(
+        size, os.SCHED_OTHER, _RESET_ON_FORK, 0, 0, slice_ns, 0, 0, 0, 0
+    )
+    _check(_libc.syscall(calls[0], 0, attributes, 0), "sched_setattr")
+    _check(_libc.syscall(calls[1], 0, attributes, size, 0), "sched_getattr")
     if _SCHED_ATTR.unpack(attributes.raw)[5] != slice_ns:
         raise OSError(errno.ENOSYS, "sched_setattr: this kernel has no time slices of one's own")
-
-
-def _checked(result: int, call: str) -> None:
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"{call}: {os.strerror(error)}")

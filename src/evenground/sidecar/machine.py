@@ -1,4 +1,4 @@
-"""Readings of the whole machine, as the thesis's tool UnixStats took them: since-boot CPU, used memory."""
+"""Whole-machine readings, as UnixStats, the thesis's tool, took them: CPU since boot, used memory."""
 
 from __future__ import annotations
 
@@ -15,98 +15,101 @@ def cpu_since_boot_pct(stat: bytes) -> float:
     """(user + system) * 100 / (user + system + idle) from the first line of /proc/stat, in percent.
 
     This is UnixStats's formula, fields 2, 4 and 5 of the line `cpu`: a mean since boot, which hardly
-    moves however busy the machine is now; kept to show that. ValueError where the file has no such line.
+    moves however busy the machine is now; kept to show that. Raises ValueError without such a line.
     """
     fields = stat.split(None, 5)
     if len(fields) < 5 or fields[0] != b"cpu":
         raise ValueError("/proc/stat does not begin with the machine's CPU times")
-    user, system, idle = int(fields[1]), int(fields[3]), int(fields[4])
-    total = user + system + idle
+    used = int(fields[1]) + int(fields[3])
+    total = used + int(fields[4])
     if total <= 0:
         raise ValueError("/proc/stat counts no time (as gVisor's)")
-    return (user + system) * 100 / total
+    return used * 100 / total
 
 
 def machine_used_bytes(meminfo: bytes) -> int:
     """MemTotal - MemAvailable of /proc/meminfo in bytes: `used` of `free` since procps-ng 4.0.
 
-    ValueError where one is not given.
+    Raises ValueError if one of them is missing.
     """
-    return _total(meminfo) - _of(meminfo, b"MemAvailable")
+    return _total(meminfo) - _entry(meminfo, b"MemAvailable")
 
 
 def free_used_bytes(meminfo: bytes) -> int:
-    """MemTotal - MemFree - Buffers - Cached - SReclaimable in bytes, what an older `free` prints as `used`.
+    """MemTotal - MemFree - Buffers - Cached - SReclaimable in bytes, `used` of an older `free`.
 
     That is procps-ng 3.3.10 to 3.3.17; Ubuntu 20.04 and 22.04 have these, so probably the thesis's
-    machine. ValueError where one is not given.
+    machine. Raises ValueError if one of them is missing.
     """
-    free = sum(_of(meminfo, name) for name in (b"MemFree", b"Buffers", b"Cached", b"SReclaimable"))
-    return _total(meminfo) - free
+    used = _total(meminfo)
+    for name in (b"MemFree", b"Buffers", b"Cached", b"SReclaimable"):
+        used -= _entry(meminfo, name)
+    return used
 
 
 def _total(meminfo: bytes) -> int:
-    total = _of(meminfo, b"MemTotal")
+    total = _entry(meminfo, b"MemTotal")
     if total <= 0:
         raise ValueError("/proc/meminfo knows no memory")
     return total
 
 
-def _of(meminfo: bytes, name: bytes) -> int:
-    """One line of /proc/meminfo in bytes; ValueError when it is not there."""
-    _, found, rest = (b"\n" + meminfo).partition(b"\n" + name + b":")
+def _entry(meminfo: bytes, name: bytes) -> int:
+    """One line of /proc/meminfo in bytes; ValueError if it is missing."""
+    # With a line's end in front, `Cached` is not found within `SwapCached`.
+    _, _, rest = (b"\n" + meminfo).partition(b"\n" + name + b":")
     words = rest.split(None, 1)
-    if not found or not words:
+    if not words:
         raise ValueError(f"/proc/meminfo has no {name.decode()}")
     return int(words[0]) * 1024
 
 
-VALUES: dict[str, tuple[str, Callable[[bytes], float]]] = {
-    "cpu_since_boot_pct": ("stat", cpu_since_boot_pct),
-    "machine_used_bytes": ("meminfo", machine_used_bytes),
-    "free_used_bytes": ("meminfo", free_used_bytes),
-}
-_SIZES = {"stat": 256, "meminfo": 1024}
-
-
 class Machine:
-    """Rereads both files at most ten times a second; a value that cannot be had is None, its reason noted."""
+    """Rereads both files at most ten times a second; a value that fails is None, its reason noted."""
 
     def __init__(self, missing: Missing, proc: str = "/proc") -> None:
-        self._missing, self._proc = missing, proc
+        self._missing = missing
+        self._proc = proc
         self._files: dict[str, KeptFile] = {}
         self._read_ns = -MACHINE_PERIOD_NS
 
     def read(self, now_ns: int) -> list[float | None]:
-        """The three values in the order of VALUES; None in all where they are not due yet."""
+        """The three values in the order of the columns; all None while they are not due."""
         # A tenth of tolerance: rows at ten a second are never a whole period apart to the nanosecond.
         if now_ns - self._read_ns < 0.9 * MACHINE_PERIOD_NS:
-            return [None] * len(VALUES)
+            return [None, None, None]
         self._read_ns = now_ns
-        contents = {name: self._content(name) for name in _SIZES}
-        return [self._value(column, contents[name], of) for column, (name, of) in VALUES.items()]
+        # All values stand in the first lines; the line that is cut is never one of them.
+        stat = self._content("stat", 256)
+        meminfo = self._content("meminfo", 1024)
+        return [
+            self._value("cpu_since_boot_pct", stat, cpu_since_boot_pct),
+            self._value("machine_used_bytes", meminfo, machine_used_bytes),
+            self._value("free_used_bytes", meminfo, free_used_bytes),
+        ]
+
+    def _content(self, name: str, size: int) -> bytes | OSError:
+        try:
+            if name not in self._files:
+                self._files[name] = KeptFile(f"{self._proc}/{name}", keep=True)
+            return self._files[name].read(size)
+        except OSError as error:
+            return error
 
     def _value(
-        self, column: str, content: bytes | OSError, of: Callable[[bytes], float]
+        self, column: str, content: bytes | OSError, compute: Callable[[bytes], float]
     ) -> float | None:
         try:
             if isinstance(content, OSError):
                 raise content
-            return of(content)
+            return compute(content)
         except (OSError, ValueError) as error:
             self._missing.note(column, reason(error))
             return None
 
-    def _content(self, name: str) -> bytes | OSError:
-        try:
-            if name not in self._files:
-                self._files[name] = KeptFile(f"{self._proc}/{name}", keep=True)
-            # All values stand in the first lines; the cut last line is never one of them.
-            return self._files[name].read(_SIZES[name])
-        except OSError as error:
-            return error
-
 
 def reason(error: Exception) -> str:
     """An error as the reason of an empty cell, without errno numbers and paths of this machine."""
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error)

@@ -6,10 +6,10 @@ import os
 
 
 class KeptFile:
-    """A /proc file that is reread: kept open while the budget of descriptors lasts, else reopened.
+    """A file that stays open between readings, or is opened for each when descriptors are scarce.
 
-    A kept descriptor belongs to its process, not to the number: it fails when that process is gone,
-    though a new one may have got its pid.
+    A kept descriptor belongs to its process, not to the pid: reading fails once that process is
+    gone, even if a new process has the same pid.
     """
 
     def __init__(self, path: str, keep: bool) -> None:
@@ -17,7 +17,7 @@ class KeptFile:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if keep else -1
 
     def read(self, size: int = 1024) -> bytes:
-        """The first `size` bytes as they are now; OSError when the file or its process is gone."""
+        """The first `size` bytes as they are now; OSError if the file or its process is gone."""
         if self._fd >= 0:
             return os.pread(self._fd, size, 0)
         fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
@@ -27,7 +27,7 @@ class KeptFile:
             os.close(fd)
 
     def close(self) -> None:
-        """Give the descriptor back; closing twice is harmless."""
+        """Close the descriptor; a second call does nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -15,46 +15,50 @@ from evenground.sidecar.between import BetweenRows, Processes
 from evenground.sidecar.machine import reason
 
 PERIOD_NS = 1_000_000_000
+# Most CPU seconds a second that reading may cost; above it, readings come less often.
 BUDGET = 0.001
-"""Most CPU seconds a second that reading may cost; above it, readings come less often."""
 _PSS = re.compile(rb"^Pss:\s*(\d+) kB", re.M)
 
 
 def pss_bytes(folder: Path) -> int:
-    """Pss of smaps_rollup in /proc/PID or /proc/PID/task/TID in bytes; OSError when gone or not permitted.
+    """Pss in bytes from smaps_rollup of /proc/PID or /proc/PID/task/TID.
 
-    Reading it costs about 15 microseconds per MiB of the process. ValueError where it holds no Pss.
+    Reading it costs about 15 microseconds per MiB of the process. Raises OSError if the process is
+    gone or may not be read, ValueError if the file holds no Pss.
     """
-    found = _PSS.search((folder / "smaps_rollup").read_bytes())
-    if not found:
+    match = _PSS.search((folder / "smaps_rollup").read_bytes())
+    if not match:
         raise ValueError("there is no Pss in smaps_rollup")
-    return int(found[1]) * 1024
+    return int(match[1]) * 1024
 
 
 def tree_pss_bytes(processes: Processes) -> int:
-    """Sum over (pid, start time); one that has ended, or whose pid is another's now, has none left.
+    """Sum over (pid, start time); 0 for one that has ended, or whose pid is another's now.
 
-    PermissionError where one has become another user's, and /proc hides it.
+    Raises PermissionError for one that has become another user's, if /proc hides it.
     """
-    return sum(_of_process(pid, start) for pid, start in processes)
+    return sum(_process_bytes(pid, start) for pid, start in processes)
 
 
-def _of_process(pid: int, start: int) -> int:
+def _process_bytes(pid: int, start: int) -> int:
     folder = Path(f"/proc/{pid}")
     value = None
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         value = pss_bytes(folder)
+    # Read after the memory: if it is still the same process now, the memory was its own.
     stat = linux.read_stat(pid)
-    # `hidepid=2` says of a process that hides that it does not exist; its clock knows better.
+    # With `hidepid=2` a hidden process looks as if it did not exist; its clock still answers.
     if stat is None and linux.leads_a_process(pid):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if stat is None or stat.start != start or stat.ended:
         return 0
-    return _of_a_thread(folder) if value is None else value
+    if value is None:
+        return _thread_bytes(folder)
+    return value
 
 
-def _of_a_thread(folder: Path) -> int:
-    """Pss as a thread tells it: the first one has ended, and the process's own file has nothing."""
+def _thread_bytes(folder: Path) -> int:
+    """Pss as a thread has it: once the first has ended, the process's own file holds nothing."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for thread in (folder / "task").iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -63,7 +67,7 @@ def _of_a_thread(folder: Path) -> int:
 
 
 class Pss(BetweenRows):
-    """Reads in a thread of its own, at most once a second and within the budget; a row takes what is new."""
+    """Reads in a thread, at most once a second and within the budget; a row takes the new value."""
 
     def __init__(self) -> None:
         super().__init__(due_ns=time.monotonic_ns() + PERIOD_NS)
@@ -74,14 +78,15 @@ class Pss(BetweenRows):
         threading.Thread(target=self._run, name="sidecar-pss", daemon=True).start()
 
     def take(self) -> int | str | None:
-        """What was read since the last call: bytes, or the reason of a failure; None when nothing was."""
+        """Bytes read since the last call, or why that failed; None if nothing was read."""
         new, self._new = self._new, None
         return new
 
     def _run(self) -> None:
         while self._wanted.wait() and not self._stopped:
             self._wanted.clear()
-            began_ns, began_cpu_ns = time.monotonic_ns(), time.thread_time_ns()
+            began_ns = time.monotonic_ns()
+            began_cpu_ns = time.thread_time_ns()
             try:
                 self._new = tree_pss_bytes(self._processes)
             except (OSError, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from evenground.sidecar.account import UNREADABLE, CpuAccount
 from evenground.sidecar.columns import COLUMNS, GPU_COLUMNS, Missing
@@ -18,21 +17,24 @@ from evenground.sidecar.tree import HIDDEN, Tree, TreeUsage
 TREE_COLUMNS = ("cpu_s", "rss_bytes", "processes")
 
 
-class Sources(NamedTuple):
-    """Where the values come from; a text is the reason why there is no such source."""
-
-    tree: Tree
-    cpu: CpuAccount
-    pss: Pss | str
-    gpu: Gpu | str
-
-
 class Sampler:
     """Reads the sources in turn; one that fails leaves its cells empty and its reason in `missing`."""
 
-    def __init__(self, sources: Sources, missing: Missing, launched_mono_ns: int) -> None:
-        """`launched_mono_ns` is where interval_ns begins."""
-        self._sources, self._missing = sources, missing
+    def __init__(
+        self,
+        tree: Tree,
+        cpu: CpuAccount,
+        pss: Pss | None,
+        gpu: Gpu | None,
+        missing: Missing,
+        launched_mono_ns: int,
+    ) -> None:
+        """Why `pss` or `gpu` is None is in `missing`; the first interval begins at `launched_mono_ns`."""
+        self._tree = tree
+        self._cpu = cpu
+        self._pss = pss
+        self._gpu = gpu
+        self._missing = missing
         self._machine = Machine(missing)
         self._last_ns = launched_mono_ns
         self._no_gpu: list[Cell] = [None] * len(GPU_COLUMNS)
@@ -44,75 +46,76 @@ class Sampler:
         self.processes: int | None = None
 
     def take(self, mono_ns: int, missed_slots: int) -> list[Cell]:
-        """One row in the order of COLUMNS, for the moment `mono_ns`, which is now."""
+        """Take one row in the order of COLUMNS, for the moment `mono_ns`, which is now."""
         now = both_clocks()
         unix_ns = now.unix_ns - (now.mono_ns - mono_ns)
-        of_tree = self._of_tree(mono_ns)
-        of_machine = self._machine.read(mono_ns)
-        of_gpu = self._of_gpu(mono_ns)
+        tree = self._read_tree(mono_ns)
+        machine = self._machine.read(mono_ns)
+        gpu = self._read_gpu(mono_ns)
         read_ns = time.monotonic_ns() - mono_ns
-        interval_ns, self._last_ns = mono_ns - self._last_ns, mono_ns
+        cells: list[Cell] = [unix_ns, mono_ns, mono_ns - self._last_ns, read_ns, missed_slots]
+        cells += tree
+        cells += machine
+        cells += gpu
+        self._last_ns = mono_ns
         self.rows += 1
         self.missed_slots += missed_slots
-        return [
-            unix_ns,
-            mono_ns,
-            interval_ns,
-            read_ns,
-            missed_slots,
-            *of_tree,
-            *of_machine,
-            *of_gpu,
-        ]
+        return cells
 
     def empty_cells(self) -> dict[str, int]:
         """Per column the rows in which a value was due and is missing."""
         cells = self._missing.cells
-        if isinstance(self._sources.gpu, str):
+        if self._gpu is None:
             cells = cells | dict.fromkeys(GPU_COLUMNS, self.rows)
         return {column: cells[column] for column in COLUMNS if cells.get(column)}
 
     def not_seen(self) -> list[str]:
-        """Which columns but those of the GPU have rows without a value that was due, and why, in words."""
+        """Describe columns, except the GPU's, that have rows without a value that was due."""
         reasons = self._missing.reasons()
-        return [
-            f"{column}: no value in {count} of {self.rows} rows: {reasons.get(column, 'unknown')}"
-            for column, count in self.empty_cells().items()
-            if column not in GPU_COLUMNS
-        ]
+        texts = []
+        for column, count in self.empty_cells().items():
+            if column not in GPU_COLUMNS:
+                why = reasons.get(column, "unknown")
+                texts.append(f"{column}: no value in {count} of {self.rows} rows: {why}")
+        return texts
 
-    def _of_tree(self, now_ns: int) -> list[Cell]:
-        pss = self._pss()
+    def _read_tree(self, now_ns: int) -> list[Cell]:
+        """cpu_s, rss_bytes, pss_bytes and processes."""
+        pss = self._take_pss()
         try:
-            usage = self._sources.tree.read(now_ns)
+            usage = self._tree.read(now_ns)
         except (OSError, ValueError, LookupError) as error:
             for column in TREE_COLUMNS:
                 self._missing.note(column, f"the process tree could not be read: {reason(error)}")
             return [None, None, pss, None]
-        self.cpu_s = self._cpu_s(usage)
+        self.cpu_s = self._read_cpu_s(usage)
         self.processes = usage.processes + usage.hidden
         if usage.hidden:
-            for column in ("rss_bytes", "processes"):
-                self._missing.note(column, HIDDEN)
+            self._missing.note("rss_bytes", HIDDEN)
+            self._missing.note("processes", HIDDEN)
             return [self.cpu_s, None, pss, None]
         if usage.processes:
             self.max_rss_bytes = max(self.max_rss_bytes or 0, usage.rss_bytes)
         return [self.cpu_s, usage.rss_bytes, pss, usage.processes]
 
-    def _cpu_s(self, usage: TreeUsage) -> float | None:
+    def _read_cpu_s(self, usage: TreeUsage) -> float | None:
         try:
-            cpu_ns = self._sources.cpu.cpu_ns(usage.cpu_ns)
+            cpu_ns = self._cpu.cpu_ns(usage.cpu_ns)
         except (OSError, ValueError) as error:
             self._missing.note("cpu_s", f"{UNREADABLE}: {reason(error)}")
             return None
+        # The clock of a hidden process is not in the sum of the clocks.
         if usage.hidden and usage.cpu_ns is not None:
             self._missing.note("cpu_s", HIDDEN)
             return None
-        return None if cpu_ns is None else cpu_ns / 1e9
+        if cpu_ns is None:
+            return None
+        return cpu_ns / 1e9
 
-    def _pss(self) -> int | None:
-        pss = self._sources.pss
-        value = None if isinstance(pss, str) else pss.take()
+    def _take_pss(self) -> int | None:
+        if self._pss is None:
+            return None
+        value = self._pss.take()
         if isinstance(value, str):
             self._missing.note("pss_bytes", value)
             return None
@@ -120,14 +123,20 @@ class Sampler:
             self.max_pss_bytes = max(self.max_pss_bytes or 0, value)
         return value
 
-    def _of_gpu(self, now_ns: int) -> list[Cell]:
-        gpu, tree = self._sources.gpu, self._sources.tree
-        if isinstance(gpu, str):
+    def _read_gpu(self, now_ns: int) -> list[Cell]:
+        gpu = self._gpu
+        if gpu is None:
             return self._no_gpu
-        if gpu.tree_pids != tree.known.keys():
-            gpu.tree_pids = frozenset(tree.known)
-        values = gpu.read(now_ns)
-        for column, value in values.items():
-            if isinstance(value, str) and value is not ONCE:
-                self._missing.note(column, value)
-        return [None if isinstance(value, str) else value for value in values.values()]
+        known = self._tree.known
+        if gpu.tree_pids != known.keys():
+            gpu.tree_pids = frozenset(known)
+        cells: list[Cell] = []
+        for column, value in gpu.read(now_ns).items():
+            if isinstance(value, str):
+                # A value that is only due later is no missing value.
+                if value is not ONCE:
+                    self._missing.note(column, value)
+                cells.append(None)
+            else:
+                cells.append(value)
+        return cells

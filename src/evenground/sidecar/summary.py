@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+# Exit statuses as timeout(1) and shells have them.
 TIMED_OUT = 124
 FAILED = 125
 NOT_EXECUTABLE = 126
@@ -22,9 +22,9 @@ class Summary(NamedTuple):
     over the tree (None without a sample), peak_process_rss_bytes is the kernel's high-water mark of
     the largest single process. survivors counts processes that outlived the command and were ended,
     not_ended those that could not be, as they are another user's; empty_cells, per column, the rows in
-    which a value was due and is missing. not_seen says in words what was not measured as it should be.
-    sidecar_cpu_s is the sidecar's own cost, interpreter start included, sidecar_sampling_cpu_s the part
-    from the command's start to its end.
+    which a value was due and is missing. not_seen describes what was not measured as it should be.
+    sidecar_cpu_s is the sidecar's own cost, interpreter start included, sidecar_sampling_cpu_s its
+    share from the command's start to its end.
     """
 
     launched_unix_ns: int
@@ -45,32 +45,28 @@ class Summary(NamedTuple):
     peak_process_rss_bytes: int | None = None
     survivors: int = 0
     not_ended: int = 0
-    not_seen: tuple[str, ...] = ()
-    empty_cells: Mapping[str, int] = MappingProxyType({})
+    not_seen: Sequence[str] = ()
+    # One dict for all summaries without rows; it is never changed.
+    empty_cells: Mapping[str, int] = {}
     sidecar_cpu_s: float = 0.0
     sidecar_sampling_cpu_s: float = 0.0
 
-    def as_json(self) -> dict[str, Any]:
-        """The summary of samples.json."""
-        return self._asdict() | {
-            "empty_cells": dict(self.empty_cells),
-            "not_seen": list(self.not_seen),
-        }
-
     def status(self) -> int:
-        """What a shell would show as exit status; 124 for a command ended at its time limit."""
+        """Exit status as a shell shows it; 124 for a command ended at its time limit."""
         if self.timed_out:
             return TIMED_OUT
-        return 128 + self.signal if self.signal is not None else self.exit_code or 0
+        if self.signal is not None:
+            return 128 + self.signal
+        return self.exit_code or 0
 
 
 class AttachSummary(NamedTuple):
     """How it went; cpu_s counts from the first row to the last.
 
-    `ended`: exited, duration, signal, or unread (nobody reads what it prints).
+    `ended`: exited, duration, signal, or unread (the reader of its output has gone).
     """
 
-    pids: tuple[int, ...]
+    pids: Sequence[int]
     started_unix_ns: int
     ended_unix_ns: int
     ended: str
@@ -79,6 +75,6 @@ class AttachSummary(NamedTuple):
     cpu_s: float | None
     max_rss_bytes: int | None
     max_pss_bytes: int | None
-    empty_cells: dict[str, int]
+    empty_cells: Mapping[str, int]
     sidecar_cpu_s: float
-    not_seen: tuple[str, ...]
+    not_seen: Sequence[str]
