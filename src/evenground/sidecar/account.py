@@ -39,9 +39,10 @@ class CpuAccount:
         return "cgroup"
 
     def cpu_ns(self, processes_ns: int | None) -> int | None:
-        """CPU nanoseconds so far; `processes_ns` is the sum of the clocks, None if they were not read.
+        """CPU nanoseconds so far.
 
-        Raises OSError or ValueError if the cgroup's account cannot be read and no clock was.
+        `processes_ns` is the sum of the processes' clocks, None if they were not read. Raises
+        OSError or ValueError if the cgroup's account cannot be read and no clock was.
         """
         if self._leaf is None:
             return processes_ns
@@ -58,7 +59,7 @@ class CpuAccount:
         return max(leaf_ns, processes_ns)
 
     def check(self) -> int | None:
-        """Compare with the processes' clocks: CPU so far if some was used outside the cgroup, else None.
+        """CPU so far by the processes' clocks if some was used outside the cgroup, else None.
 
         Rows since the last check are then wrong, and the clocks are read for every row from now on.
         """

@@ -1,4 +1,4 @@
-"""The sidecar from Python, in a process of its own: `run` measures a command, `attach` a running process."""
+"""The sidecar from Python, in a process of its own: `run` a command, `attach` to a process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from evenground.sidecar.cpus import list_text
 from evenground.sidecar.summary import AttachSummary, Summary
 
 _SOURCE = Path(__file__).resolve().parents[2]
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from evenground.sidecar.cli import main; main()"
+_START = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); "
+    "from evenground.sidecar.cli import main; main()"
+)
 # Longer than the command's grace after SIGTERM, 5 s.
 _PATIENCE_S = 15.0
 Stream = int | IO[Any] | None
@@ -44,9 +47,9 @@ def run(
 
     `card` is the UUID of the card or MIG instance that alone counts (None: all cards). Streams,
     environment and working folder are the command's, as for subprocess.Popen; it alone is bound to
-    `cpus` (None: to none). `mapped` gets the names of all files that are mapped as code.
-    Relative output paths are the caller's. A command that fails, hits its limit or cannot be started
-    is no error but stands in the summary. When this process dies, or an exception such as
+    `cpus` (None: to none). `mapped` gets the names of all files that are mapped as code. Relative
+    output paths are the caller's. A command that fails, hits its limit or cannot be started is no
+    error but stands in the summary. When this process dies, or an exception such as
     KeyboardInterrupt comes, the command is ended. Raises SidecarError if there is no summary.
     """
     args = ["run", "--end-with-parent"] + _common(samples, header, rate_hz, gpu, card)

@@ -19,9 +19,9 @@ from evenground.sidecar.tree import Tree
 from evenground.sidecar.unixstats import Row
 
 BLIND = (
-    "attached, not launched: not seen are what was used before, a process that leaves its parents between "
-    "two rows (an orphan), a child that nobody waits for and that ends between two rows, and what is used "
-    "after the last row"
+    "attached, not launched: not seen are what was used before, a process that leaves its parents "
+    "between two rows (an orphan), a child that nobody waits for and that ends between two rows, "
+    "and what is used after the last row"
 )
 LOOK_S = 0.05
 # The kernel cuts the name of a process after these (TASK_COMM_LEN).
@@ -46,7 +46,7 @@ def find(name: str) -> list[int]:
 
 
 def _is_named(pid: int, name: str) -> bool:
-    """Whether a process has that name; if the kernel may have cut its name, the full one decides."""
+    """Whether a process has that name; if the kernel may have cut it, the full name decides."""
     folder = Path(f"/proc/{pid}")
     wanted = os.fsencode(name)
     try:
@@ -82,7 +82,7 @@ def _program(folder: Path) -> bytes:
 
 
 def find_roots(pids: list[int] | None, name: str | None, wait_s: float) -> list[int]:
-    """Processes to attach to, by `pids` or by `name`; raises NoProcess if they do not appear in time."""
+    """Processes to attach to, by `pids` or by `name`; raises NoProcess if none appear in time."""
     until = time.monotonic() + wait_s
     while True:
         try:
@@ -143,7 +143,8 @@ class Attach:
     def run(self) -> AttachSummary:
         """Measure to the end; raises OSError if the files are not complete.
 
-        Raises NoSuchCard, before anything is measured, if the card that alone counts does not exist.
+        Raises NoSuchCard, before anything is measured, if the card that alone counts does not
+        exist.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, self._stops)
         tree = Tree(self.roots, frozenset({os.getpid()}), members=True)
@@ -179,7 +180,7 @@ class Attach:
         return summary
 
     def _wait_for_card(self) -> None:
-        """Wait until it is known whether the card that alone counts exists, or a signal ends this."""
+        """Wait until it is known whether the card of `--gpu` exists, or a signal ends this."""
         if self._recording.settings.card is None:
             return
         self._recording.open_gpu()

@@ -19,7 +19,7 @@ class Leaf:
     """One leaf below this process's cgroup; everything the command starts is counted in it."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder; raises OSError or ValueError if that fails or CPU is not counted in it."""
+        """Make the folder; raises OSError or ValueError if that fails or CPU is not counted."""
         folder.mkdir()
         self._folder = folder
         try:
@@ -61,7 +61,7 @@ class Leaf:
             (self._folder / "cgroup.kill").write_text("1")
 
     def remove(self) -> None:
-        """Remove it and what the command made below it; one that does not get empty is left behind."""
+        """Remove it and what the command made below it; leave it if it does not get empty."""
         until = time.monotonic() + REMOVE_S
         while not _removed(self._folder) and time.monotonic() < until:
             time.sleep(_PAUSE_S)
@@ -94,7 +94,8 @@ def _text(path: str) -> str:
     return os.fsdecode(Path(path).read_bytes())
 
 
-# The kernel writes blanks and backslashes of names in mountinfo as octal numbers (proc_pid_mountinfo(5)).
+# The kernel writes blanks and backslashes of names in mountinfo as octal numbers
+# (proc_pid_mountinfo(5)).
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 

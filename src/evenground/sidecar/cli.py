@@ -88,7 +88,7 @@ def hold_streams() -> None:
 
 
 def launch(args: argparse.Namespace, command: list[str]) -> int:
-    """`run`: measure one command and return the exit status; raises OSError if files are incomplete."""
+    """`run`: measure one command; its exit status. Raises OSError if files are incomplete."""
     options = Options(
         command=command,
         settings=to_settings(args),

@@ -17,12 +17,12 @@ class Column(NamedTuple):
 MACHINE_PERIOD_S = 0.1
 GPU_SLOW_PERIOD_S = 1.0
 _UTILISATION = (
-    "nvmlDeviceGetUtilizationRates: share of time in which any kernel ran, averaged by the driver over 1/6 s "
-    "to 1 s (util_window_s of the card)"
+    "nvmlDeviceGetUtilizationRates: share of time in which any kernel ran, averaged by the driver "
+    "over 1/6 s to 1 s (util_window_s of the card)"
 )
 _THROTTLE = (
-    "nvmlDeviceGetCurrentClocksEventReasons (older drivers: ...ThrottleReasons): nvmlClocksEventReason* of "
-    "nvml.h; not each of them slows a card down, 1 says that it is idle"
+    "nvmlDeviceGetCurrentClocksEventReasons (older drivers: ...ThrottleReasons): "
+    "nvmlClocksEventReason* of nvml.h; not each of them slows a card down, 1 says that it is idle"
 )
 _OVER = "of the card or MIG instance of --gpu; else"
 _TEMPERATURE = "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
@@ -38,36 +38,39 @@ COLUMNS: dict[str, Column] = {
     "missed_slots": Column("1", "sampling deadlines that passed unserved since the row before"),
     "cpu_s": Column(
         "s",
-        "CPU seconds of the process tree since its launch (attach mode: since the first row), a counter; "
-        "`cpu_source` says from where. cgroup: usage_usec of the tree's own cpu.stat. processes: process CPU "
-        "clocks of those alive + cutime and cstime of /proc/PID/stat + getrusage(RUSAGE_CHILDREN) of the "
-        "sidecar",
+        "CPU seconds of the process tree since its launch (attach mode: since the first row), a "
+        "counter; `cpu_source` says from where. cgroup: usage_usec of the tree's own cpu.stat. "
+        "processes: process CPU clocks of those alive + cutime and cstime of /proc/PID/stat + "
+        "getrusage(RUSAGE_CHILDREN) of the sidecar",
     ),
     "rss_bytes": Column(
         "B",
-        "sum over the tree of the resident pages of /proc/PID/statm; shared pages count once per process",
+        "sum over the tree of the resident pages of /proc/PID/statm; shared pages count once per "
+        "process",
     ),
     "pss_bytes": Column(
         "B",
-        "sum over the tree of Pss in /proc/PID/smaps_rollup: a page shared by n processes counts 1/n in each",
+        "sum over the tree of Pss in /proc/PID/smaps_rollup: a page shared by n processes counts "
+        "1/n in each",
         period_s=1.0,
     ),
     "processes": Column("1", "processes of the tree that are alive; zombies are not counted"),
     "cpu_since_boot_pct": Column(
         "%",
-        "(user + system) * 100 / (user + system + idle) from one read of /proc/stat: whole machine, mean "
-        "since boot, as UnixStats computed it; not the CPU use now",
+        "(user + system) * 100 / (user + system + idle) from one read of /proc/stat: whole "
+        "machine, mean since boot, as UnixStats computed it; not the CPU use now",
         period_s=MACHINE_PERIOD_S,
     ),
     "machine_used_bytes": Column(
         "B",
-        "MemTotal - MemAvailable of /proc/meminfo: whole machine, `used` of free since procps-ng 4.0",
+        "MemTotal - MemAvailable of /proc/meminfo: whole machine, `used` of free since procps-ng "
+        "4.0",
         period_s=MACHINE_PERIOD_S,
     ),
     "free_used_bytes": Column(
         "B",
-        "MemTotal - MemFree - Buffers - Cached - SReclaimable of /proc/meminfo: whole machine, `used` of "
-        "free in procps-ng 3.3.10 to 3.3.17, as UnixStats read it",
+        "MemTotal - MemFree - Buffers - Cached - SReclaimable of /proc/meminfo: whole machine, "
+        "`used` of free in procps-ng 3.3.10 to 3.3.17, as UnixStats read it",
         period_s=MACHINE_PERIOD_S,
     ),
     "gpu_util_pct": Column(
@@ -76,29 +79,31 @@ COLUMNS: dict[str, Column] = {
     ),
     "vram_used_bytes": Column(
         "B",
-        f"nvmlDeviceGetMemoryInfo_v2, all processes, {_OVER} sum over the machine's whole cards; of a driver "
-        "that has only version 1 (vram_reserved_bytes is empty then) it includes the driver's reserve",
+        f"nvmlDeviceGetMemoryInfo_v2, all processes, {_OVER} sum over the machine's whole cards; "
+        "of a driver that has only version 1 (vram_reserved_bytes is empty then) it includes the "
+        "driver's reserve",
     ),
     "vram_reserved_bytes": Column(
         "B",
-        f"reserved of nvmlDeviceGetMemoryInfo_v2, {_OVER} sum over the cards: kept by driver and firmware",
+        f"reserved of nvmlDeviceGetMemoryInfo_v2, {_OVER} sum over the cards: kept by driver and "
+        "firmware",
     ),
     "vram_tree_bytes": Column(
         "B",
-        "usedGpuMemory of nvmlDeviceGetComputeRunningProcesses and ...Graphics..., sum over the processes of "
-        "the command's tree",
+        "usedGpuMemory of nvmlDeviceGetComputeRunningProcesses and ...Graphics..., sum over the "
+        "processes of the command's tree",
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "gpu_foreign_processes": Column(
         "1",
-        f"processes in the list of nvmlDeviceGetComputeRunningProcesses, {_OVER} of all cards, that are not "
-        "of the command's tree; a server of NVIDIA's MPS is none",
+        f"processes in the list of nvmlDeviceGetComputeRunningProcesses, {_OVER} of all cards, "
+        "that are not of the command's tree; a server of NVIDIA's MPS is none",
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "gpu_desktop_processes": Column(
         "1",
-        f"processes in the list of nvmlDeviceGetGraphicsRunningProcesses alone, {_OVER} of all cards, that "
-        "are not of the command's tree",
+        f"processes in the list of nvmlDeviceGetGraphicsRunningProcesses alone, {_OVER} of all "
+        "cards, that are not of the command's tree",
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "gpu_desktop_bytes": Column(
@@ -108,16 +113,18 @@ COLUMNS: dict[str, Column] = {
     ),
     "gpu_power_w": Column(
         "W",
-        f"nvmlDeviceGetPowerUsage, {_OVER} sum over the machine's cards; averaged by the driver over up to "
-        "1 s",
+        f"nvmlDeviceGetPowerUsage, {_OVER} sum over the machine's cards; averaged by the driver "
+        "over up to 1 s",
     ),
     "gpu_power_instant_w": Column(
         "W",
-        f"nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT), {_OVER} sum over the cards; not averaged",
+        f"nvmlDeviceGetFieldValues(NVML_FI_DEV_POWER_INSTANT), {_OVER} sum over the cards; not "
+        "averaged",
     ),
     "gpu_energy_j": Column(
         "J",
-        f"nvmlDeviceGetTotalEnergyConsumption minus its first reading, {_OVER} sum over the cards: a counter",
+        f"nvmlDeviceGetTotalEnergyConsumption minus its first reading, {_OVER} sum over the "
+        "cards: a counter",
     ),
     "gpu_sm_clock_mhz": Column(
         "MHz", f"nvmlDeviceGetClockInfo(NVML_CLOCK_SM), {_OVER} mean over the cards"
@@ -136,20 +143,20 @@ COLUMNS: dict[str, Column] = {
     ),
     "pcie_tx_bytes_per_s": Column(
         "B/s",
-        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_TX_BYTES) * 1000, {_OVER} sum over the cards: sent by "
-        "the card during the 20 ms of the call",
+        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_TX_BYTES) * 1000, {_OVER} sum over the "
+        "cards: sent by the card during the 20 ms of the call",
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "pcie_rx_bytes_per_s": Column(
         "B/s",
-        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_RX_BYTES) * 1000, {_OVER} sum over the cards: received "
-        "by the card during the 20 ms of the call",
+        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_RX_BYTES) * 1000, {_OVER} sum over the "
+        "cards: received by the card during the 20 ms of the call",
         period_s=GPU_SLOW_PERIOD_S,
     ),
     "gpu_age_s": Column(
         "s",
-        "age of the reading of the driver behind the row's GPU values that have no period_s: rows with the "
-        "same t_mono_ns - age repeat one reading",
+        "age of the reading of the driver behind the row's GPU values that have no period_s: rows "
+        "with the same t_mono_ns - age repeat one reading",
     ),
 }
 GPU_COLUMNS = tuple(COLUMNS)[list(COLUMNS).index("gpu_util_pct") :]
@@ -162,7 +169,8 @@ CARD_COLUMNS: dict[str, Column] = {
     "util_pct": Column("%", _UTILISATION),
     "mem_util_pct": Column(
         "%",
-        "memory of nvmlDeviceGetUtilizationRates: share of time in which memory was read or written",
+        "memory of nvmlDeviceGetUtilizationRates: share of time in which memory was read or "
+        "written",
     ),
     "vram_used_bytes": Column("B", "used of nvmlDeviceGetMemoryInfo_v2, else of version 1"),
     "vram_reserved_bytes": Column("B", "reserved of nvmlDeviceGetMemoryInfo_v2"),

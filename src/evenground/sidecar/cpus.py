@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# Kernels are built for 8192 CPUs at most: a larger number is a mistake, and its range would fill memory.
+# Kernels are built for 8192 CPUs at most: a larger number is a mistake, and its range would fill
+# memory.
 MAX_CPUS = 2**16
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 

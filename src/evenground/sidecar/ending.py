@@ -23,7 +23,7 @@ class Ending:
     """
 
     def __init__(self, tree: Tree, command: Command, limit_ns: float, grace_s: float) -> None:
-        """`limit_ns` is monotonic, infinite for no limit; `grace_s` lies between the two signals."""
+        """`limit_ns` is monotonic, infinite for no limit; `grace_s` is between the two signals."""
         self._tree = tree
         self._command = command
         self._grace_ns = grace_s * 1e9
@@ -67,7 +67,7 @@ def _living(tree: Tree, command: Command) -> list[int]:
 
 
 def end_survivors(tree: Tree, command: Command, grace_s: float) -> tuple[int, list[int]]:
-    """End what an ended command left running; how many that were, and the pids that are still there.
+    """End what an ended command left running; returns their number, and the pids that remain.
 
     Helpers that leave by themselves get a moment, then SIGTERM and `grace_s` seconds, then SIGKILL.
     """
@@ -86,7 +86,7 @@ def end_survivors(tree: Tree, command: Command, grace_s: float) -> tuple[int, li
 def _wait_for_none(
     tree: Tree, command: Command, patience_s: float, ignored: Collection[int] = ()
 ) -> list[int]:
-    """Reap until only `ignored` processes are left or the patience is over; returns all that are left."""
+    """Reap until only `ignored` are left or the patience is over; returns all that are left."""
     until = time.monotonic() + patience_s
     while True:
         command.reap()

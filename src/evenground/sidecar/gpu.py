@@ -37,8 +37,9 @@ def has_library(library: str = LIBRARY) -> bool:
 
 
 def load_nvml() -> Any:
-    """The module `pynvml`; text with the reason if the driver's library or the module is missing."""
-    # Without the library nothing is imported: that would cost 0.1 s of CPU on a machine without a GPU.
+    """The module `pynvml`; text with the reason if the driver's library or it is missing."""
+    # Without the library nothing is imported: that would cost 0.1 s of CPU on a machine without a
+    # GPU.
     if not has_library():
         return f"no NVIDIA driver library on this machine ({LIBRARY})"
     # `sidecar_command` starts Python without installed packages; only here are they needed.
@@ -96,15 +97,16 @@ class Gpu:
         return self._reader.counted[0].text
 
     def open(self) -> None:
-        """Start the thread: it opens the driver and begins to read. Raises RuntimeError if it cannot."""
+        """Start the thread that opens the driver and reads; raises RuntimeError if it cannot."""
         self._opened_ns = self._latest.began_ns = time.monotonic_ns()
         self._began_us = time.time_ns() // 1000
         threading.Thread(target=self._run, name="sidecar-gpu", daemon=True).start()
 
     def start(self, first_row_ns: int) -> None:
-        """Read a little before every row from now on; `first_row_ns` is the monotonic time of a row.
+        """Read a little before every row from now on.
 
-        Raises RuntimeError if the thread is not running yet and cannot be started.
+        `first_row_ns` is the monotonic time of a row. Raises RuntimeError if the thread is not
+        running yet and cannot be started.
         """
         if not self._opened_ns:
             self.open()
@@ -190,7 +192,8 @@ class Gpu:
         now_ns = time.monotonic_ns()
         if now_ns < self._slow_due_ns:
             return False
-        # The tolerance keeps a thread that wakes a little early or late to the same row of each second.
+        # The tolerance keeps a thread that wakes a little early or late to the same row of each
+        # second.
         self._slow_due_ns = now_ns + int(GPU_SLOW_PERIOD_S * 1e9) - self._lead_ns
         self._slow = self._reader.slow_steps(self._began_us)
         return next(self._slow, False)

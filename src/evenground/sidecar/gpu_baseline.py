@@ -28,7 +28,7 @@ class Moves:
         self.reason: Reason | None = None
 
     def add(self, at_ns: int, counter_mj: int | Reason) -> None:
-        """Add a reading of the counter at monotonic time `at_ns`, or the reason why there is none."""
+        """Add a reading of the counter at monotonic time `at_ns`, or why there is none."""
         if isinstance(counter_mj, Reason):
             self.reason = counter_mj
             return
@@ -52,7 +52,7 @@ class Moves:
 
 
 def measure(counted: Sequence[Counted], ended: threading.Event) -> dict[str, Any] | None:
-    """Watch the cards for WINDOW_S; `gpu_baseline` of the header, None if `ended` comes before that."""
+    """Watch the cards for WINDOW_S; `gpu_baseline` of the header, None if `ended` is set."""
     began_ns = time.monotonic_ns()
     moves = [Moves() for _ in counted]
     while time.monotonic_ns() - began_ns < WINDOW_S * 1e9:

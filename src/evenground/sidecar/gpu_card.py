@@ -27,7 +27,8 @@ VALUE_COLUMNS = tuple(CARD_COLUMNS)[2:]
 Values = dict[str, Reading]
 """By the names of CARD_COLUMNS."""
 OF_WHOLE_CARD = Reason(
-    "a MIG instance is measured: the driver tells this of the whole card only, which others may use as well"
+    "a MIG instance is measured: the driver tells this of the whole card only, which others may "
+    "use as well"
 )
 NOT_OF_INSTANCE = ("util_pct", "mem_util_pct", "power_w", "power_instant_w", "energy_j")
 
@@ -126,7 +127,7 @@ class Device:
 
 
 class Instance(Device):
-    """A MIG instance. It has its own memory and processes; clocks and temperature are its card's."""
+    """A MIG instance, with memory and processes; clocks and temperature are its card's."""
 
     def __init__(self, card: Card, driver: Driver, handle: Any, index: int, missing: Missing):
         text = f"{card.text}/mig{index}"
@@ -248,7 +249,7 @@ class Card(Device):
         return Lists.together([instance.processes() for instance in self.instances])
 
     def util_samples(self, since_us: int) -> list[list[Cell]]:
-        """Rows in the order of UTIL_SAMPLE_COLUMNS: what the driver has buffered since the last call.
+        """What the driver has buffered since the last call: rows as UTIL_SAMPLE_COLUMNS.
 
         Samples from before the Unix time `since_us` are left out.
         """

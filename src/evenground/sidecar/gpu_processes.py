@@ -14,18 +14,19 @@ FIRST_NAMESPACE = "pid:[4026531836]"
 # NVIDIA's Multi-Process Service, as the kernel cuts the name of its server.
 MPS = b"nvidia-cuda-mps"
 STRANGE_PID = Reason(
-    "the driver lists a process that has just ended or does not exist here, as in a container with process "
-    "numbers of its own"
+    "the driver lists a process that has just ended or does not exist here, as in a container "
+    "with process numbers of its own"
 )
 NO_MEMORY = Reason(
-    "the driver does not tell the memory of each process, or tells more than there is (usual in containers)"
+    "the driver does not tell the memory of each process, or tells more than there is (usual in "
+    "containers)"
 )
 MAY_HIDE = Reason(
     "none is listed, but in a container with process numbers of its own the driver may hide some"
 )
 THROUGH_MPS = Reason(
-    "NVIDIA's MPS runs on the card: the driver lists its server (nvidia-cuda-mps-server) in place of those "
-    "that compute through it"
+    "NVIDIA's MPS runs on the card: the driver lists its server (nvidia-cuda-mps-server) in place "
+    "of those that compute through it"
 )
 Entries = list[OnCard] | Reason
 Pids = frozenset[int] | Reason

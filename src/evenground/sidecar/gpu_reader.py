@@ -62,7 +62,7 @@ class Reader:
         self.util_samples: deque[list[Cell]] = deque(maxlen=KEPT_ROWS)
 
     def open(self) -> Reason | None:
-        """Find the cards; the reason if none counts. Raises NVMLError without a driver, NoSuchCard."""
+        """Find the cards; the reason if none counts. Raises NVMLError, NoSuchCard."""
         self.cards = find_cards(self._driver)
         counted = choose(self.cards, self._uuid)
         if isinstance(counted, Reason):
@@ -81,8 +81,8 @@ class Reader:
     def slow_steps(self, began_us: int) -> Iterator[bool]:
         """Read every slow value once, with a yield before each card: the caller may pause there.
 
-        Buffered samples are those since the Unix time `began_us`. Cards that do not count are read here
-        only, for their own rows.
+        Buffered samples are those since the Unix time `began_us`. Cards that do not count are read
+        here only, for their own rows.
         """
         yield from self._slow_column("gpu_temp_c", lambda device: device.card.temp_c(), max)
         yield from self._slow_processes()

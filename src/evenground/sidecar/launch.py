@@ -38,7 +38,7 @@ class Options(NamedTuple):
 
 
 class Launch:
-    """One measured command. Needs a process of its own: it becomes subreaper and waits for any child."""
+    """One measured command, in a process of its own: it becomes subreaper and reaps any child."""
 
     def __init__(self, options: Options) -> None:
         """Create the output files; raises OSError if that fails, before anything is started."""
@@ -62,7 +62,8 @@ class Launch:
             summary = self._run_guarded()
         finally:
             if leaf:
-                leaf.kill()  # empty unless the measuring itself failed: then the command must not go on
+                # Empty unless the measuring itself failed: then the command must not go on.
+                leaf.kill()
                 leaf.remove()
             self._recording.end_marks()
         summary = summary._replace(sidecar_cpu_s=self._guardian_cpu_s + time.process_time())
@@ -216,7 +217,7 @@ class Launch:
         return ending
 
     def _sleep(self, command: Command, ending: Ending) -> int:
-        """Sleep until the next row, the next step of an ending or the command's end; the time then."""
+        """Sleep until a row or a step of an ending is due, or the command ends; the time then."""
         deadline_ns = self._recording.slots.deadline_ns()
         alarm = self._recording.alarm
         wake_ns = alarm.set_for(deadline_ns)

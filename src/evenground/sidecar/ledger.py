@@ -18,9 +18,9 @@ class Ledger:
 
     Truth is the sum over living processes, plus what each has inherited from children it waited
     for, plus what the root (the sidecar) has inherited, as long as a reading visits parents before
-    their children: a process that ends in between is then missed once, never counted twice.
-    Such a gap, ticks cut off by the kernel, and children that are never waited for (SIGCHLD ignored)
-    would make the sum fall. So what vanished without reappearing in an heir is held in `_owed_ns`,
+    their children: a process that ends in between is then missed once, never counted twice. Such a
+    gap, ticks cut off by the kernel, and children that are never waited for (SIGCHLD ignored) would
+    make the sum fall. So whatever vanished without reappearing in an heir is held in `_owed_ns`,
     and paid back out of what heirs inherit later. The counter may lag behind, never run ahead.
     """
 

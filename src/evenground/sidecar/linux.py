@@ -78,7 +78,7 @@ class Stat(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        """Whether all its threads have ended; the kernel counts the first until it is waited for."""
+        """Whether all threads have ended; the kernel counts the first until it is waited for."""
         return self.first_ended and self.threads <= 1
 
 
@@ -146,7 +146,8 @@ def leads_a_process(pid: int) -> bool:
 def children(pid: int) -> list[int]:
     """Children of all threads of `pid`; empty when it is gone, or hidden from this user.
 
-    One unlucky read may leave out a child while a sibling ends (proc_pid_task(5)): read again later.
+    One unlucky read may leave out a child while a sibling ends (proc_pid_task(5)): read again
+    later.
     """
     try:
         tasks = [entry.name for entry in os.scandir(f"/proc/{pid}/task")]
@@ -191,7 +192,10 @@ def other_numbers() -> str | None:
     try:
         shown = Path("/proc/self").readlink().name
     except OSError:
-        return "there is no /proc here, from which everything is read: mount it (mount -t proc proc /proc)"
+        return (
+            "there is no /proc here, from which everything is read: "
+            "mount it (mount -t proc proc /proc)"
+        )
     if shown == str(os.getpid()):
         return None
     return (
@@ -208,9 +212,11 @@ def children_peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
-# sched_setattr(2) and sched_getattr(2), which libc does not export: numbers of both calls by processor.
+# sched_setattr(2) and sched_getattr(2), which libc does not export: numbers of both calls by
+# processor.
 _SCHED_CALLS = {"x86_64": (314, 315), "aarch64": (274, 275)}
-# struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period, util_min, util_max.
+# struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period, util_min,
+# util_max.
 _SCHED_ATTR = struct.Struct("=IIQiIQQQII")
 _RESET_ON_FORK = 1
 

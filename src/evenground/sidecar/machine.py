@@ -1,4 +1,4 @@
-"""Whole-machine readings, as UnixStats, the thesis's tool, took them: CPU since boot, used memory."""
+"""Whole-machine readings as the thesis's tool UnixStats took them: CPU since boot, used memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ MACHINE_PERIOD_NS = round(MACHINE_PERIOD_S * 1e9)
 def cpu_since_boot_pct(stat: bytes) -> float:
     """(user + system) * 100 / (user + system + idle) from the first line of /proc/stat, in percent.
 
-    This is UnixStats's formula, fields 2, 4 and 5 of the line `cpu`: a mean since boot, which hardly
-    moves however busy the machine is now; kept to show that. Raises ValueError without such a line.
+    This is UnixStats's formula, fields 2, 4 and 5 of the line `cpu`: a mean since boot, which
+    hardly moves however busy the machine is now; kept to show that. Raises ValueError without such
+    a line.
     """
     fields = stat.split(None, 5)
     if len(fields) < 5 or fields[0] != b"cpu":
@@ -65,7 +66,7 @@ def _entry(meminfo: bytes, name: bytes) -> int:
 
 
 class Machine:
-    """Rereads both files at most ten times a second; a value that fails is None, its reason noted."""
+    """Rereads both files at most ten times a second; a failing value is None, its reason noted."""
 
     def __init__(self, missing: Missing, proc: str = "/proc") -> None:
         self._missing = missing
@@ -75,7 +76,8 @@ class Machine:
 
     def read(self, now_ns: int) -> list[float | None]:
         """The three values in the order of the columns; all None while they are not due."""
-        # A tenth of tolerance: rows at ten a second are never a whole period apart to the nanosecond.
+        # A tenth of tolerance: rows at ten a second are never a whole period apart to the
+        # nanosecond.
         if now_ns - self._read_ns < 0.9 * MACHINE_PERIOD_NS:
             return [None, None, None]
         self._read_ns = now_ns

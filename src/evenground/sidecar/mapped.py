@@ -1,4 +1,4 @@
-"""Files that processes of the tree have mapped as code: programs and libraries, from /proc/PID/maps."""
+"""Files that processes of the tree have mapped as code: programs and libraries."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _tasks(folder: Path) -> Iterator[Path]:
 
 
 def _read(maps: Path) -> set[bytes] | None:
-    """Read a map in the pieces that the kernel gives: a row may be taken in between. None if empty."""
+    """Read a map in pieces, so that rows may be taken in between; None if it is empty."""
     files: set[bytes] | None = None
     rest = b""
     with maps.open("rb", buffering=0) as file:
@@ -108,7 +108,7 @@ def code_size(folder: Path) -> bytes | None:
 
 
 class Mapped(BetweenRows):
-    """Looks in a thread of its own, early at first, then at most once a second, within the budget."""
+    """Looks in a thread, early at first, then at most once a second, within the budget."""
 
     def __init__(self, row_period_ns: int) -> None:
         super().__init__(due_ns=math.inf)

@@ -120,7 +120,8 @@ class MarkFifo:
             self.made = path
         self._marks = marks
         self._lines = Lines()
-        # Opened for writing too: a writer that closes is then not the end, and no writer has to wait.
+        # Opened for writing too: a writer that closes is then not the end, and no writer has to
+        # wait.
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self._ended, self._end = os.pipe()
         self._thread = threading.Thread(target=self._run, name="sidecar-marks", daemon=True)
@@ -164,7 +165,7 @@ class MarkFifo:
 
 
 class MarkFile:
-    """A file to which the command appends lines, e.g. an engine's events; older lines do not count."""
+    """A file to which the command appends lines, e.g. events; older lines do not count."""
 
     def __init__(self, path: Path, marks: Marks) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""The calls to the NVIDIA driver: each returns a value in its unit, or raises NVMLError or Implausible."""
+"""Calls to the NVIDIA driver: each returns a value in its unit, or raises an error."""
 
 from __future__ import annotations
 
@@ -122,7 +122,9 @@ class Driver:
         return self._share(rates.gpu, 100, what), self._share(rates.memory, 100, what)
 
     def memory(self, handle: Any) -> Memory:
-        """Version 2 leaves the driver's reserve out of `used`, as nvidia-smi does; old drivers have 1."""
+        """Memory of a card or a MIG instance; raises NVMLError or Implausible."""
+        # Version 2 leaves the driver's reserve out of `used`, as nvidia-smi does; old drivers have
+        # 1.
         name = "nvmlDeviceGetMemoryInfo"
         nvml = self.nvml
         without_version_2 = (
@@ -206,7 +208,10 @@ class Driver:
         return within(kb_per_s * 1000, 0, MAX_BYTES_PER_S, "throughput in B/s")
 
     def processes(self, handle: Any, kind: str, total_bytes: int = MAX_BYTES) -> list[OnCard]:
-        """Processes that compute (`kind` Compute) or draw (Graphics) on a device with so much memory."""
+        """Processes on a device with `total_bytes` of memory; raises NVMLError.
+
+        `kind` is Compute or Graphics.
+        """
         name = f"nvmlDeviceGet{kind}RunningProcesses"
         try:
             if self._has_long_entries(handle):
@@ -220,7 +225,7 @@ class Driver:
         return [_on_card(entry, total_bytes) for entry in entries]
 
     def util_samples(self, handle: Any, after_us: int) -> list[tuple[int, float]]:
-        """(time stamp, percent) that the driver has buffered after the time stamp `after_us`, in order."""
+        """(time stamp, percent) that the driver has buffered after `after_us`, in order."""
         kind_of_sample = self.nvml.NVML_GPU_UTILIZATION_SAMPLES
         try:
             kind, samples = self.call("nvmlDeviceGetSamples", handle, kind_of_sample, after_us)

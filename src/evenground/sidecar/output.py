@@ -17,7 +17,7 @@ Cell = int | float | str | None
 
 
 class SampleFile:
-    """Rows of one CSV file. A write that fails (a full disk) loses nothing: it is tried again later.
+    """Rows of one CSV file. A failed write (a full disk) loses nothing: it is tried again later.
 
     Rows become text when they are written, once a second: formatting a hundred in a row costs a
     tenth of formatting each with the processor's caches cold.

@@ -29,8 +29,6 @@ FORWARDED = (
 )
 # `si_code` of a signal that the kernel sent, as for Ctrl-C in a terminal (sigaction(2)).
 SI_KERNEL = 0x80
-# Signals that Python ignores for itself; the command gets them back.
-PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Exit(NamedTuple):
@@ -88,7 +86,8 @@ class Surroundings:
             os._exit(128 + signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_NOFILE, self._limits)
         signal.signal(signal.SIGCHLD, self._sigchld)
-        for number in PYTHON_IGNORES:
+        # Python ignores these for itself.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
@@ -220,7 +219,7 @@ class Command:
         return False
 
     def reap(self) -> None:
-        """Wait for every child that has ended, orphans of the command too, and note the command's end."""
+        """Wait for every ended child, orphans of the command too, and note the command's end."""
         while info := _ended_child():
             if info.si_pid != self.pid:
                 continue
@@ -246,7 +245,7 @@ def _ended_child() -> os.waitid_result | None:
 
 
 def send(pids: Iterable[int], number: int) -> set[int]:
-    """Send a signal to each; returns the pids that this user may not signal (e.g. started by sudo)."""
+    """Send a signal to each; returns the pids that this user may not signal (as of sudo)."""
     forbidden: set[int] = set()
     for pid in pids:
         try:

@@ -69,7 +69,7 @@ class Settings(NamedTuple):
         return self.samples.with_suffix(f".{what}{self.samples.suffix}")
 
     def fault(self) -> str | None:
-        """Why these names cannot be; None if each file has one meaning, by whatever name or link."""
+        """Why these names cannot be; None if each file has one use, by whatever name or link."""
         paths = [self.samples, self.header, temporary(self.header), self.mark_fifo, self.mark_file]
         paths += [self.further(what) for what in ("cards", "util", "marks")]
         if self.mapped:
@@ -230,7 +230,8 @@ class Recording:
         self.about["no_cgroup"] = no_cgroup
         if scheduling != "fifo":
             self._restrictions.append(
-                f"rows may be late on a loaded machine (no SCHED_FIFO for this user, {scheduling} instead)"
+                "rows may be late on a loaded machine "
+                f"(no SCHED_FIFO for this user, {scheduling} instead)"
             )
         if no_cgroup and no_cgroup != NO_CGROUP:
             self._restrictions.append(
@@ -240,7 +241,7 @@ class Recording:
             say(f"note: {'; '.join(self._restrictions)}")
 
     def row_if_due(self, now_ns: int) -> list[Cell] | None:
-        """Take a row if its deadline has come; None if it has not, or the row could not be taken."""
+        """Take a row if its deadline has come; None if it has not, or the row was lost."""
         skipped = self.slots.serve(now_ns)
         if skipped is None:
             return None
@@ -342,11 +343,11 @@ class Recording:
         self._once_a_second()
 
     def made_fifo(self) -> Path | None:
-        """The pipe for marks if the sidecar made it, so that it is removed at the end; else None."""
+        """The pipe for marks if the sidecar made it and must remove it; else None."""
         return self._fifo.made if self._fifo else None
 
     def end_marks(self) -> None:
-        """Take the last marks and remove the pipe, once no process is left that could write to it."""
+        """Take the last marks and remove the pipe; call when no process can write to it."""
         if self._fifo:
             self._fifo.stop()
         if self._mark_file:

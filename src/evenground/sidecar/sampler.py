@@ -18,7 +18,7 @@ TREE_COLUMNS = ("cpu_s", "rss_bytes", "processes")
 
 
 class Sampler:
-    """Reads the sources in turn; one that fails leaves its cells empty and its reason in `missing`."""
+    """Reads the sources in turn; one that fails leaves empty cells and its reason in `missing`."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Sampler:
         missing: Missing,
         launched_mono_ns: int,
     ) -> None:
-        """Why `pss` or `gpu` is None is in `missing`; the first interval begins at `launched_mono_ns`."""
+        """`missing` has why a source is None; the first interval begins at `launched_mono_ns`."""
         self._tree = tree
         self._cpu = cpu
         self._pss = pss

@@ -18,13 +18,13 @@ class Summary(NamedTuple):
     exit_code is None when a signal ended the command, signal is None when it ended by itself;
     not_started holds the reason when it never ran. cpu_s is the kernel's total of all waited-for
     processes of the tree; cgroup_cpu_s and cgroup_peak_bytes are its cgroup's account, None without
-    one or without its memory controller. max_rss_bytes and max_pss_bytes are the largest sampled sums
-    over the tree (None without a sample), peak_process_rss_bytes is the kernel's high-water mark of
-    the largest single process. survivors counts processes that outlived the command and were ended,
-    not_ended those that could not be, as they are another user's; empty_cells, per column, the rows in
-    which a value was due and is missing. not_seen describes what was not measured as it should be.
-    sidecar_cpu_s is the sidecar's own cost, interpreter start included, sidecar_sampling_cpu_s its
-    share from the command's start to its end.
+    one or without its memory controller. max_rss_bytes and max_pss_bytes are the largest sampled
+    sums over the tree (None without a sample), peak_process_rss_bytes is the kernel's high-water
+    mark of the largest single process. survivors counts processes that outlived the command and
+    were ended, not_ended those that could not be, as they are another user's; empty_cells, per
+    column, the rows in which a value was due and is missing. not_seen describes what was not
+    measured as it should be. sidecar_cpu_s is the sidecar's own cost, interpreter start included,
+    sidecar_sampling_cpu_s its share from the command's start to its end.
     """
 
     launched_unix_ns: int

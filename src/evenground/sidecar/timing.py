@@ -37,7 +37,7 @@ def both_clocks() -> Clocks:
 
 
 class Slots:
-    """Slot k is due at `zero_ns + k / rate_hz` on the monotonic clock, in whole nanoseconds: no drift."""
+    """Slot k is due at `zero_ns + k / rate_hz`, monotonic, in whole nanoseconds: no drift."""
 
     def __init__(self, zero_ns: int, rate_hz: float) -> None:
         """`rate_hz` above 0; slot 0 is due at `zero_ns`."""
@@ -52,7 +52,7 @@ class Slots:
         return self.zero_ns + -(-(self._served + 1) * 1_000_000_000 * self._per // self._hz)
 
     def serve(self, now_ns: int) -> int | None:
-        """Serve the newest slot that is due and return how many were skipped; None if none is due."""
+        """Serve the newest slot that is due; returns how many were skipped, None if none is due."""
         due = (now_ns - self.zero_ns) * self._hz // (self._per * 1_000_000_000)
         if due <= self._served:
             return None
@@ -62,11 +62,12 @@ class Slots:
 
 
 class Alarm:
-    """Wakes this thread early by as much as its wake-ups are usually late, and waits the rest awake.
+    """Wakes this thread as early as its wake-ups are usually late, and waits the rest awake.
 
     An idle processor needs 0.05 to 0.2 ms to wake. The lead follows the lower quartile of what was
-    seen: a quarter of the wake-ups wait awake, for some microseconds. It is bounded, so that neither
-    a loaded machine's milliseconds are chased nor a fast rate's processor burnt with waiting.
+    seen: a quarter of the wake-ups wait awake, for some microseconds. It is bounded, so that
+    neither a loaded machine's milliseconds are chased nor a fast rate's processor burnt with
+    waiting.
     """
 
     def __init__(self, period_ns: int) -> None:

@@ -38,8 +38,8 @@ class Process:
     def __init__(self, pid: int, keep: bool, exact_clock: bool) -> None:
         """Open its files; raises OSError or ValueError if that fails.
 
-        `keep`: its files stay open between readings. `exact_clock`: CPU comes from its clock, to the
-        nanosecond, else from /proc/PID/stat in clock ticks.
+        `keep`: its files stay open between readings. `exact_clock`: CPU comes from its clock, to
+        the nanosecond, else from /proc/PID/stat in clock ticks.
         """
         self.pid = pid
         self.kept = keep
@@ -67,8 +67,9 @@ class Process:
         return _resident_bytes(self._memory)
 
     def read_usage(self) -> linux.Stat:
-        """Update `usage`."""
-        # The clock goes by pid, which could be another's by now; stat, read after it, proves it was not.
+        """Update `usage`; raises OSError if the process is gone."""
+        # The clock goes by pid, which could be another's by now; stat, read after it, proves it was
+        # not.
         own_ns = linux.process_cpu_ns(self.pid) if self._exact else None
         stat = linux.parse_stat(self._stat.read())
         if stat.start != self.key[1]:
@@ -79,7 +80,7 @@ class Process:
         return stat
 
     def read_clock(self) -> None:
-        """Update `usage` right after its memory was read: that the pid is still its own is known then."""
+        """Update `usage` right after its memory was read, which proves that the pid is its own."""
         if self._exact:
             self.usage = Usage(linux.process_cpu_ns(self.pid), self.usage.waited_ns)
         else:
@@ -107,7 +108,7 @@ class Process:
         raise ProcessLookupError(errno.ESRCH, "it has no memory any more")
 
     def _read_thread(self) -> int:
-        """Resident bytes as a thread has them: the first one has ended, and the process's file says 0."""
+        """Resident bytes by another thread: the first has ended, and the process's file says 0."""
         with contextlib.suppress(
             OSError
         ):  # the thread that had them at the last reading may have ended
@@ -143,11 +144,11 @@ def is_gone(error: OSError) -> bool:
 class Tree:
     """All processes below one or several roots.
 
-    In launch mode the root is this process, their subreaper, which is no member itself; in attach mode
-    the roots are other processes and belong to the tree. A full walk through the lists of children
-    costs a read per thread, so it is done at least every `walk_every_ns` and when in doubt only. In
-    between, the kernel's newest pid in /proc/loadavg tells which pids were given since, and only these
-    are looked at; without it (see `newest_pid_tells`), every reading walks.
+    In launch mode the root is this process, their subreaper, which is no member itself; in attach
+    mode the roots are other processes and belong to the tree. A full walk through the lists of
+    children costs a read per thread, so it is done at least every `walk_every_ns` and when in doubt
+    only. In between, the kernel's newest pid in /proc/loadavg tells which pids were given since,
+    and only these are looked at; without it (see `newest_pid_tells`), every reading walks.
     """
 
     def __init__(
@@ -158,9 +159,10 @@ class Tree:
         members: bool = False,
         walk_every_ns: int = 3_000_000_000,
     ) -> None:
-        """`members`: the roots belong to the tree (attach mode); else they are this process alone."""
+        """`members`: the roots belong to the tree (attach mode); else the root is this process."""
         self.known: dict[int, Process] = {}
-        # Whether CPU is read from the processes; the launcher has another source if it has a cgroup.
+        # Whether CPU is read from the processes; the launcher has another source if it has a
+        # cgroup.
         self.clocks = True
         self.newest_pid_tells = False  # until it was seen to move
         # Whether a process of it was ever one that this user may not look at.
@@ -182,13 +184,14 @@ class Tree:
         if linux.has_children_files():
             self._children = linux.children
         self._loadavg: KeptFile | None = None
-        # The newest pid one and two readings ago: a fork under way may show its pid before its process.
+        # The newest pid one and two readings ago: a fork under way may show its pid before its
+        # process.
         self._newest = self._newest_before = self.newest_pid()
         self._free_files = _file_limit() - RESERVED_FILES
         self._all_kept = True
 
     def newest_pid(self) -> int | None:
-        """The pid the kernel gave last in this PID namespace, to a process or a thread; None: unknown."""
+        """The pid that the kernel gave last here, to a process or a thread; None: unknown."""
         try:
             self._loadavg = self._loadavg or KeptFile("/proc/loadavg", keep=True)
             return int(self._loadavg.read(128).rsplit(None, 1)[-1])
@@ -222,8 +225,8 @@ class Tree:
     def _read_between(self) -> TreeUsage | None:
         """A cheap reading while no process came; None if one has gone, so that all must be read.
 
-        No process can have waited for a child that was not born, nor for one that is still there: what
-        a process inherited from its children is what it was at the last reading.
+        No process can have waited for a child that was not born, nor for one that is still there:
+        what a process inherited from its children is what it was at the last reading.
         """
         try:
             if self.clocks:
@@ -286,7 +289,7 @@ class Tree:
         return self._probe(range(since + 1, newest + 1))
 
     def _probe(self, pids: Iterable[int]) -> list[Process]:
-        """Those of `pids` that are new processes of the tree; a parent's pid is lower than its child's."""
+        """Those of `pids` that are new processes of the tree; parents have lower pids."""
         new: list[Process] = []
         for pid in pids:
             if pid in self.known or pid in self._exclude or not linux.leads_a_process(pid):
@@ -345,7 +348,8 @@ class Tree:
         return new
 
     def _children_of(self, pid: int) -> list[int]:
-        # A hidden process's list of children is hidden, too, but the children themselves may not be.
+        # A hidden process's list of children is hidden, too, but the children themselves may not
+        # be.
         if pid in self._hidden:
             return linux.children_by_scan(pid)
         return self._children(pid)

@@ -30,12 +30,12 @@ class UnixStats:
             print(line, flush=True)
 
     def line(self, row: Row) -> str | None:
-        """`time(s);cpu;ram;gpu;graphic ram` with UnixStats's estimators, in percent, with decimal comma.
+        """The row with UnixStats's estimators, in percent, with decimal comma.
 
-        cpu is the machine's mean since boot, ram `free`'s used over total, gpu the whole card, graphic
-        ram the processes' memory on the card over 7981 MiB, whatever the card has. Unlike there, the
-        time is when the row was read and a missing value is empty, not 0. None for a row between two
-        readings of the machine (above ten rows a second).
+        cpu is the machine's mean since boot, ram `free`'s used over total, gpu the whole card,
+        graphic ram the processes' memory on the card over 7981 MiB, whatever the card has. Unlike
+        there, the time is when the row was read and a missing value is empty, not 0. None for a row
+        between two readings of the machine (above ten rows a second).
         """
         now_ns = int(row["t_mono_ns"] or 0)
         if self._first_ns is None:
