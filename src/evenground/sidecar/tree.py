@@ -154,7 +154,7 @@ class Tree:
     def __init__(
         self,
         roots: Sequence[int],
-        exclude: frozenset[int | None] = frozenset(),
+        exclude: frozenset[int] = frozenset(),
         *,
         members: bool = False,
         walk_every_ns: int = 3_000_000_000,
