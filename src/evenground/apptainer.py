@@ -130,7 +130,7 @@ def refuse(arguments: str, cwd: str) -> None:
             what = f"what stands behind {word} does not reach Apptainer as an option"
             raise EvengroundError(what, where, "leave it out")
     if any(option.name == "disable-cache" for option in options_in(arguments)):
-        what = "Apptainer deletes an image that it has unpacked where it is told --disable-cache"
+        what = "Apptainer deletes an image that it has unpacked if --disable-cache is set"
         raise EvengroundError(what, where, "leave it out")
 
 

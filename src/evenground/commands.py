@@ -1,4 +1,4 @@
-"""Short commands that are asked for what they print."""
+"""The output of short commands."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 
 def output_of(command: Sequence[str], timeout_s: float | None = 30.0) -> str | None:
-    """What a command prints, without blanks at its ends; None where it fails, hangs or is not there."""
+    """What a command prints, stripped; None if it fails, takes too long or is not installed."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()

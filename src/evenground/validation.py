@@ -57,7 +57,7 @@ def first_fault(error: ValidationError) -> Fault:
     return Fault(
         path=first["loc"],
         value=first["input"],
-        # What our own checks raise is told as they say it.
+        # pydantic's prefix of the messages of our own checks.
         message=first["msg"].removeprefix("Value error, "),
         # The first is that of models, the second that of dataclasses.
         unknown_key=first["type"] in {"extra_forbidden", "unexpected_keyword_argument"},

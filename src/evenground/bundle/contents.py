@@ -68,7 +68,7 @@ def _name(file: Path, root: Path) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file at `path`, or the files in that folder; EvengroundError where there is none."""
+    """The file at `path`, or the files in that folder; raises EvengroundError if there is no such path."""
     if path.is_file():
         return [path]
     files = sorted(file for file in path.glob("*") if file.is_file())

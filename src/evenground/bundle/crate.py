@@ -250,7 +250,7 @@ def _usage(action: str, run: Run) -> list[Entity]:
 
 
 def _largest(samples: Samples, column: str) -> float:
-    """The largest value of a column; NaN where there is none."""
+    """The largest value of a column; NaN if it has no value."""
     values = samples.columns[column]
     known = values[~np.isnan(values)]
     if not known.size:

@@ -95,7 +95,7 @@ def blamed_on(bundle: Path, folder: Path) -> Iterator[None]:
 
 
 def _blame(error: EvengroundError, bundle: Path, folder: Path, fix: str) -> EvengroundError:
-    """The same error, told of the bundle."""
+    """The same error, with the bundle as its place."""
     name = error.where
     place = Path(name).resolve()
     if place.is_relative_to(folder.resolve()):
@@ -161,7 +161,7 @@ def _refuse_strange(bundle: Path, entry: zipfile.ZipInfo) -> None:
     where = f"{_printable(entry.filename)!r} in {bundle}"
     if not is_allowed(entry.filename):
         raise EvengroundError(NOT_ALLOWED, where, OTHER_COPY)
-    # Of bzip2 and LZMA `zipfile` unpacks more at once than it is asked for, past every limit.
+    # With bzip2 and LZMA `zipfile` unpacks more at once than requested, past every limit.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise EvengroundError("it is compressed as no file of a bundle is", where, OTHER_COPY)
 
