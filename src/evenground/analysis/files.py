@@ -1,4 +1,4 @@
-"""Frames to files and back: CSV with every digit, Markdown rounded for reading."""
+"""Read and write tables: CSV with every digit, Markdown rounded for reading."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ import pandas as pd
 
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import replacing, unreadable, write_text
+from evenground.validation import one_line
 
 DIGITS = 4
-# Below this the digits of a p-value say nothing, and it is never zero.
+# Below this the digits of a p-value mean nothing, and it is never zero.
 MIN_P = 0.0001
 MIB = 2**20
 EMPTY = "–"
-# Of a table of several sides: a column of words for each.
+# Prefix of text columns, one for each of several sides.
 VERDICT_OF = "verdict_"
+# Columns NAME_median, NAME_min and NAME_max are shown as one.
 SPREAD = ("median", "min", "max")
+# Columns in the unit of their row begin with one of these.
+IN_UNIT = ("peak", "p95", "range", "integral", "mean", "median", "geometric", "used")
+SHOWN_UNITS = {"bytes": "MiB", "byte·s": "MiB·s"}
+# CSV has no types: an empty column, or a name made of digits, would be read as numbers.
 TEXT = (
     "code",
     "language",
@@ -97,14 +103,14 @@ TEXT = (
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame so that reading it gives every bit back; a missing number is an empty cell."""
-    with replacing(path) as beside:
-        frame.to_csv(beside, index=False, lineterminator="\n")
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read what `write_csv` wrote; empty text is "".
+    """Read a file that `write_csv` wrote; an empty cell of a text column is "".
 
-    Raises EvengroundError when the file is missing, broken or lacks one of `columns`.
+    Raises EvengroundError if the file is missing, broken or without one of `columns`.
     """
     frame = _read(path, float_precision="round_trip", dtype=dict.fromkeys(TEXT, "str"))
     absent = [name for name in columns if name not in frame.columns]
@@ -112,29 +118,27 @@ def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
         raise EvengroundError(
             f"the table has no column {', '.join(absent)}", str(path), set_aside(path)
         )
-    texts = [name for name in TEXT if name in frame.columns]
-    frame[texts] = frame[texts].fillna("")
-    return frame
+    return frame.fillna({name: "" for name in TEXT if name in frame.columns})
 
 
 def read_cells(path: Path) -> pd.DataFrame:
-    """The cells of a table as the text they are, so that writing them gives the same digits.
+    """Read the cells of a table as text, so that writing them gives the same digits.
 
-    Raises EvengroundError when the file is missing or broken.
+    Raises EvengroundError if the file is missing or broken.
     """
     return _read(path, dtype="str", keep_default_na=False, na_filter=False)
 
 
 def whole_numbers(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """What `read_csv` gave, with columns of whole numbers as such, also where one is missing.
+    """Make columns of whole numbers integer columns, even if a number is missing.
 
-    `cells` is the same table as by `read_cells`: only the text tells 3 from 3.0.
+    `frame` is the table as `read_csv` returns it, `cells` as `read_cells` does: only the text tells 3 from
+    3.0.
     """
-    columns = [
-        name
-        for name in frame.columns
-        if frame[name].dtype == "float64" and cells[name].str.fullmatch(r"(-?\d+)?").all()
-    ]
+    columns = []
+    for name in frame.columns:
+        if frame[name].dtype == "float64" and cells[name].str.fullmatch(r"(-?\d+)?").all():
+            columns.append(name)
     return frame.astype(dict.fromkeys(columns, "Int64"))
 
 
@@ -150,77 +154,73 @@ def _read(path: Path, **options: Any) -> pd.DataFrame:
 
 
 def write_markdown(frame: pd.DataFrame, title: str, notes: str, path: Path) -> None:
-    """Write a titled Markdown table with the same rows as the CSV, numbers rounded to four digits."""
+    """Write a titled Markdown table with the rows of the CSV, numbers rounded to four digits."""
     write_text(path, f"# {title}\n\n{notes}\n\n{markdown_table(frame)}")
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table; rows in bytes are shown in MiB, a missing cell as a dash."""
     rows = folded_rows(frame)
-    head = [plain(name) for name in (rows[0] if rows else map(str, frame.columns))]
-    rule = ["---" if name in TEXT or name.startswith(VERDICT_OF) else "---:" for name in head]
-    return "".join(
-        f"| {' | '.join(row)} |\n" for row in [head, rule, *(list(row.values()) for row in rows)]
-    )
+    head = [plain(str(name)) for name in (rows[0] if rows else frame.columns)]
+    lines = [head, [_alignment(name) for name in head]]
+    lines += [list(row.values()) for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _alignment(name: str) -> str:
+    """Text stands on the left of its column, numbers on the right."""
+    if name in TEXT or name.startswith(VERDICT_OF):
+        return "---"
+    return "---:"
 
 
 def folded_rows(frame: pd.DataFrame) -> list[dict[str, str]]:
-    """Each row as the words that are shown, rounded; X_median, X_min and X_max stand in one."""
-    return [
-        _folded({str(name): _shown(row, str(name), value) for name, value in row.items()})
-        for row in frame.to_dict("records")
-    ]
-
-
-def _shown(row: dict[object, object], name: str, value: object) -> str:
-    """A cell of a row, by its column's name."""
-    if name == "p" and isinstance(value, float) and value < MIN_P:
-        return plain(f"< {MIN_P}")
-    return _cell(value, _scale(row, name))
+    """Each row as the text shown, rounded; X_median, X_min and X_max stand in one cell."""
+    rows = []
+    for row in frame.to_dict("records"):
+        cells = {str(name): _cell(row, str(name)) for name in row}
+        rows.append(_folded(cells))
+    return rows
 
 
 def _folded(row: dict[str, str]) -> dict[str, str]:
-    """The cells with X_median, X_min and X_max brought into one, so that the widest table can be read."""
+    """Bring X_median, X_min and X_max into one cell, so that the widest table can be read."""
     folded: dict[str, str] = {}
     for name, cell in row.items():
-        stem, _, part = name.rpartition("_")
-        whole = all(f"{stem}_{one}" in row for one in SPREAD)
-        if not whole or part not in SPREAD:
+        stem, _, suffix = name.rpartition("_")
+        if suffix not in SPREAD or any(f"{stem}_{part}" not in row for part in SPREAD):
             folded[name] = cell
-        elif part == "median":
-            spread = f" ({row[f'{stem}_min']} to {row[f'{stem}_max']})" if cell != EMPTY else ""
-            folded[f"{stem} median (min to max)"] = cell + spread
+        elif suffix == "median":
+            if cell != EMPTY:
+                cell += f" ({row[f'{stem}_min']} to {row[f'{stem}_max']})"
+            folded[f"{stem} median (min to max)"] = cell
     return folded
 
 
-def _scale(row: dict[object, object], name: object) -> float:
-    """What a number of this row is divided by: MiB for peaks, ranges and integrals of bytes."""
-    measured = str(name).startswith(
-        ("peak", "p95", "range", "integral", "mean", "median", "geometric", "used")
-    )
-    measured |= name in ("min", "max")
-    return MIB if measured and row.get("unit") == "bytes" else 1.0
-
-
-def _cell(value: object, scale: float) -> str:
-    if value is pd.NA:
+def _cell(row: dict[Any, object], name: str) -> str:
+    """The text shown for the value of a row in the column `name`."""
+    value = row[name]
+    if value is None or value is pd.NA or value == "":
         return EMPTY
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return EMPTY if math.isnan(value) else rounded(value / scale)
-    text = {"bytes": "MiB", "byte·s": "MiB·s"}.get(str(value), str(value))
-    return EMPTY if value is None or not text else plain(text)
+    if not isinstance(value, float):
+        return plain(SHOWN_UNITS.get(str(value), str(value)))
+    if math.isnan(value):
+        return EMPTY
+    if name == "p" and value < MIN_P:
+        return plain(f"< {MIN_P}")
+    in_unit = name.startswith(IN_UNIT) or name in ("min", "max")
+    if in_unit and row.get("unit") == "bytes":
+        value /= MIB
+    return rounded(value)
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is: no further column or line, no HTML, no link or picture."""
-    line = "".join(sign if sign.isprintable() else " " for sign in text)
-    return line.replace("|", "\\|").replace("[", "\\[").replace("<", "&lt;")
+    """Text that Markdown shows as it is: no new column or line, no HTML, no link or picture."""
+    return one_line(text).replace("|", "\\|").replace("[", "\\[").replace("<", "&lt;")
 
 
 def rounded(value: float) -> str:
-    """Four significant digits, never fewer than the whole part has, and without an exponent."""
+    """Four significant digits, more if the whole part has more, without an exponent."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     places = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))

@@ -1,10 +1,8 @@
-"""`index.json`: which runs were wanted, which of them finished, and where their folders lie."""
+"""`index.json`: the wanted runs, their outcomes and their run directories."""
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,35 +16,42 @@ from evenground.validation import ClassName, Name, first_fault, has_gpu
 
 
 def _inside(path: str) -> str:
-    """A relative path that stays below the folder it starts from: an index may come from anybody."""
+    """Check that a relative path stays below the folder that it starts from.
+
+    Raises ValueError if it does not.
+    """
+    # An index may come from a stranger's bundle.
     if not path or Path(path).is_absolute() or ".." in Path(path).parts:
         raise ValueError("the path leads out of the folder of the index")
     return printable(path)
 
 
 def printable(text: str) -> str:
-    """Text that cannot break a line, a table, an SVG file or a terminal."""
+    """Check that text cannot break a line, a table, an SVG file or a terminal.
+
+    Raises ValueError if it is blank or has a control character.
+    """
     if not text.isprintable() or not text.strip():
         raise ValueError("the text is blank or has a control character")
     return text
 
 
 Inside = Annotated[str, Field(max_length=1000), AfterValidator(_inside)]
-# Words become parts of figures.
-Words = Annotated[str, Field(max_length=500), AfterValidator(printable)]
+# Text that tables and figures show.
+Text = Annotated[str, Field(max_length=500), AfterValidator(printable)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Amount = Annotated[int, Field(ge=1, le=10**9)]
 Look = Annotated[int, Field(ge=4, le=10_000)]
-# Every pair of a dataset and an engine is drawn.
+# Every pair of a dataset and an engine has figures.
 MAX_NAMES = 100
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The class of machine all runs of an index were measured on."""
+    """The machine class that all runs of an index were measured on."""
 
     class_name: Annotated[ClassName, Field(validation_alias="class")]
-    description: Words
+    description: Text
 
     @property
     def has_gpu(self) -> bool:
@@ -56,7 +61,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The sampler's calibration on that class of machine, relative to the folder that holds `results/`."""
+    """The sampler's calibration on that machine class; `path` starts at the folder of `results/`."""
 
     path: Inside
     sha256: str
@@ -64,77 +69,81 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Report:
-    """Settings of the analysis; `grid_s` is the step of the common time grid in seconds."""
+    """Settings of the analysis."""
 
     grid_s: Annotated[float, Field(ge=1e-3, le=60.0)]
+    """Step of the common time grid in seconds."""
     stand_ins: dict[Name, Name] = field(default_factory=dict)
-    """Role or dataset of a claim -> engine or dataset that plays it."""
+    """Role or dataset in a claim -> engine or dataset that stands in for it."""
     looks: Annotated[tuple[Look, ...], Field(max_length=10)] | Literal["precision"] = ()
-    """Numbers of repetitions at which verdicts are planned; `precision`: whenever they are precise enough."""
+    """Repetitions at which verdicts are planned; `precision`: as soon as they are precise enough."""
     design: Literal["blocks", "independent"] = "blocks"
-    """Whether a repetition is a block of runs of one machine, whose runs are paired."""
+    """`blocks`: the runs of a repetition were made in one pass on one machine, and are paired."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One engine; `colour` is #rrggbb; `arm_of` names what it varies.
-
-    `train_limit`: how many of the first examples it trained on; None for all, and in indexes from before.
-    `options`: those that are not its folder's defaults; in indexes from before none is known.
-    `environment` is what its lock is called: `envs/NAME.txt` below the folder that holds `results/`.
-    `wait_policy`: how its runtime's threads wait for work; None where that is not recorded.
-    """
+    """One engine of the experiment."""
 
     name: Name
-    label: Words
+    label: Text
     colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")]
     arm_of: Name | None = None
+    """Engine that this one is a variant of."""
     train_limit: Amount | None = None
+    """Trains on that many of the first examples; None: on all."""
     environment: Name | None = None
-    wait_policy: Words | None = None
-    options: dict[Name, bool | int | float | Words] = field(default_factory=dict)
+    """Its lock file is `envs/NAME.txt`, below the folder of `results/`."""
+    wait_policy: Text | None = None
+    """How its runtime's threads wait for work; None: not recorded."""
+    options: dict[Name, bool | int | float | Text] = field(default_factory=dict)
+    """Options that differ from the defaults of the engine's folder."""
 
 
 @dataclass(frozen=True)
 class Absent:
-    """An engine the experiment names that has no run, for it is not installed on the machine; why not."""
+    """An engine of the experiment without runs, as it is not installed on the machine."""
 
     name: Name
-    label: Words
-    reason: Words
+    label: Text
+    reason: Text
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset; `prepared` is its prepared folder, relative to the folder that holds `results/`.
-
-    `train_examples`: how many it has for training; None in indexes from before that was written.
-    """
+    """One dataset of the experiment."""
 
     name: Name
-    title: Words
-    network: Words
+    title: Text
+    network: Text
     prepared: Inside | None = None
+    """Its prepared folder, starting at the folder of `results/`."""
     train_examples: Amount | None = None
+    """Number of training examples; None: not recorded."""
 
     def sample(self, engine: Engine) -> int | None:
-        """How many of its first examples an engine trained on; None where those are all."""
+        """Number of the first examples that an engine trained on; None: on all of them."""
         limit = engine.train_limit
-        return None if limit is None or limit >= (self.train_examples or math.inf) else limit
+        if limit is None:
+            return None
+        if self.train_examples is not None and limit >= self.train_examples:
+            return None
+        return limit
 
     def unlike(self, first: Engine, second: Engine) -> str:
-        """Why the trainings of two engines are not the same work; empty where they are."""
-        samples = [self.sample(engine) for engine in (first, second)]
-        limit = samples[1] or samples[0]
-        return "" if samples[0] == samples[1] else f"trained on {limit:,} examples only"
+        """Why the trainings of two engines are not the same work; empty if they are."""
+        first_sample, second_sample = self.sample(first), self.sample(second)
+        if first_sample == second_sample:
+            return ""
+        return f"trained on {second_sample or first_sample:,} examples only"
 
 
 @dataclass(frozen=True)
 class EngineLines:
-    """Lines of an engine's files in one language: all of them, those with code, those with only a comment."""
+    """Lines of an engine's files in one language: all, those with code, those with only a comment."""
 
     engine: Name
-    language: Words
+    language: Text
     files: Count
     lines: Count
     code_lines: Count
@@ -143,10 +152,7 @@ class EngineLines:
 
 @dataclass(frozen=True)
 class ThesisLines:
-    """The same of a trainer of the thesis as an instrument takes it; `absent` says why nothing was counted.
-
-    `sha256` is that of each counted file.
-    """
+    """Lines of one of the thesis's trainers under an instrument."""
 
     instrument: Name
     code: Name
@@ -154,25 +160,24 @@ class ThesisLines:
     lines: Count = 0
     code_lines: Count = 0
     comment_lines: Count = 0
-    sha256: dict[Inside, Words] = field(default_factory=dict)
-    absent: Words | None = None
+    sha256: dict[Inside, Text] = field(default_factory=dict)
+    """Counted file -> its checksum."""
+    absent: Text | None = None
+    """Why nothing was counted."""
 
 
 @dataclass(frozen=True)
 class CodeLines:
-    """Lines of code, and what counted them."""
+    """Lines of code; `counter` is the program that counted them."""
 
-    counter: Words
+    counter: Text
     engines: tuple[EngineLines, ...]
     thesis: tuple[ThesisLines, ...]
 
 
 @dataclass(frozen=True)
 class WantedRun:
-    """One run the configuration asks for; `path` is None unless it finished.
-
-    `recorded_as`: checksum of its manifest as it was recorded, where a bundle left something of it out.
-    """
+    """One run of the plan, and its outcome."""
 
     dataset: str
     engine: str
@@ -180,21 +185,23 @@ class WantedRun:
     key: Name
     order: Count
     status: Literal["finished", "failed", "missing"]
-    reason: Words | None = None
+    reason: Text | None = None
     attempts: Count = 0
     path: Inside | None = None
+    """Its run directory; None unless it finished."""
     manifest_sha256: str | None = None
     recorded_as: str | None = None
+    """Checksum of the manifest as recorded, if a bundle left out some of the run's files."""
 
     @property
     def name(self) -> str:
-        """The run in words, for messages."""
+        """How messages name the run."""
         return f"{self.dataset}, {self.engine}, repetition {self.repetition}"
 
 
 @dataclass(frozen=True)
 class Index:
-    """The whole index. `root` is the folder its relative paths start from (it holds `results/`)."""
+    """The content of an index; its relative paths start at `root`, the folder of `results/`."""
 
     root: Path
     machine: Machine
@@ -215,35 +222,37 @@ class Index:
 
     @property
     def main(self) -> tuple[Engine, ...]:
-        """The engines that are compared with each other: all but the arms."""
+        """The engines that are compared with each other: all except arms."""
         return tuple(engine for engine in self.engines if engine.arm_of is None)
 
     def groups(self) -> list[tuple[Dataset, Engine]]:
-        """Every dataset with every engine that shall train on it, in the order of the configuration."""
+        """Every dataset with each engine that trains on it, in the order of the configuration."""
         wanted = {(run.dataset, run.engine) for run in self.runs}
-        return [
-            (dataset, engine)
-            for dataset in self.datasets
-            for engine in self.engines
-            if engine.arm_of is None or (dataset.name, engine.name) in wanted
-        ]
+        groups = []
+        for dataset, engine in itertools.product(self.datasets, self.engines):
+            # Arms train on some datasets only.
+            if engine.arm_of is None or (dataset.name, engine.name) in wanted:
+                groups.append((dataset, engine))
+        return groups
 
     def pairs(self, dataset: str) -> list[tuple[Engine, Engine]]:
-        """Baseline and engine of each comparison: main engines with each other, each arm with its own."""
-        here = [engine for named, engine in self.groups() if named.name == dataset]
-        main = [engine for engine in here if engine.arm_of is None]
-        arms = [(base, arm) for arm in here for base in main if arm.arm_of == base.name]
-        return [*itertools.combinations(main, 2), *arms]
+        """Baseline and engine of each comparison: pairs of main engines, and each arm with its engine."""
+        pairs = list(itertools.combinations(self.main, 2))
+        main = {engine.name: engine for engine in self.main}
+        for other, engine in self.groups():
+            if other.name == dataset and engine.arm_of is not None:
+                pairs.append((main[engine.arm_of], engine))
+        return pairs
 
     def group_runs(self, dataset: str, engine: str) -> list[WantedRun]:
-        """The wanted runs of one dataset and engine, by repetition."""
-        mine = [run for run in self.runs if (run.dataset, run.engine) == (dataset, engine)]
-        return sorted(mine, key=lambda run: run.repetition)
+        """The wanted runs of one dataset and engine, sorted by repetition."""
+        runs = [run for run in self.runs if (run.dataset, run.engine) == (dataset, engine)]
+        return sorted(runs, key=lambda run: run.repetition)
 
 
 @dataclass(frozen=True)
 class _Schema:
-    """The version of the file."""
+    """The version of the file's format."""
 
     schema_version: Annotated[int, Field(validation_alias="schema")]
 
@@ -254,81 +263,95 @@ _SCHEMA, _INDEX = TypeAdapter(_Schema), TypeAdapter(Index)
 def read_index(path: Path) -> Index:
     """Read and check an index file.
 
-    Raises EvengroundError when the file is missing, broken, that of an experiment of several parts, names
-    anything twice or a run of an unknown dataset or engine, calls a run finished without saying where it
-    lies, or mixes machine classes.
+    Raises EvengroundError if the file is missing or broken, belongs to an experiment of several parts, or
+    contradicts itself.
     """
     content = read_json(path)
     if isinstance(content, dict) and "parts" in content and "runs" not in content:
-        name_one = "name one of its parts, as in results/native/parts/NAME"
         raise EvengroundError(
-            "an experiment of several parts, each with an index of its own", str(path), name_one
+            "an experiment of several parts, each with an index of its own",
+            str(path),
+            "name one of its parts, as in results/native/parts/NAME",
         )
     return parse_index(content, root_of(path), path)
 
 
 def parse_index(content: Any, root: Path, where: Path) -> Index:
-    """The content of an index file whose paths start from `root`; EvengroundError as by `read_index`."""
+    """Check the content of an index file whose paths start at `root`.
+
+    Raises EvengroundError as `read_index` does.
+    """
     try:
+        # The version comes first: another one may have other fields.
         schema = _SCHEMA.validate_python(content).schema_version
         if schema != versions.INDEX:
             raise versions.OtherVersionError(schema, versions.INDEX, where)
         index = _INDEX.validate_python({**content, "root": root})
     except ValidationError as error:
-        raise EvengroundError(
-            f"broken index, {first_fault(error)}", str(where), set_aside(where)
-        ) from error
-    _check(index, where)
+        raise _broken(str(first_fault(error)), where) from error
+    _check_names(index, where)
+    _check_runs(index, where)
+    _check_one_class(index, where)
     return index
 
 
 def root_of(path: Path) -> Path:
-    """The folder that holds `results/`, however deep in it an index lies: its paths start there.
+    """The folder that holds `results/`, at which the paths of an index start."""
+    # `results`, a folder in it and the index itself may be links into a cache, under other names.
+    # The path as given is therefore searched first, then where the index really lies.
+    as_given = absolute(path)
+    for way in (as_given, real(path.parent) / path.name):
+        for folder in way.parents:
+            if folder.name == "results":
+                return folder.parent
+    return as_given.parents[1]
 
-    What the way to the index is called counts first: `results`, a folder in it and the index itself may be
-    links, to folders of other names or into a cache. Then comes where its folder really lies.
-    """
-    ways = (absolute(path), real(path.parent) / path.name)
-    tops = (folder.parent for way in ways for folder in way.parents if folder.name == "results")
-    return next(tops, ways[0].parents[1])
+
+def _broken(fault: str, where: Path) -> EvengroundError:
+    return EvengroundError(f"broken index, {fault}", str(where), set_aside(where))
 
 
-def _check(index: Index, path: Path) -> None:
-    """Refuse an index whose parts contradict each other."""
-    datasets, engines = {d.name for d in index.datasets}, {e.name for e in index.engines}
-    named = engines | {e.name for e in index.absent}
-    if len(datasets) < len(index.datasets) or len(named) < len(index.engines) + len(index.absent):
-        raise EvengroundError(
-            "broken index, a dataset or an engine stands there twice", str(path), set_aside(path)
-        )
-    twice = Counter((run.dataset, run.engine, run.repetition) for run in index.runs)
-    for run in index.runs:
-        fault = None
-        if run.dataset not in datasets or run.engine not in engines:
-            fault = "names a dataset or engine that the index does not list"
-        elif twice[(run.dataset, run.engine, run.repetition)] > 1:
-            fault = "appears twice"
-        elif run.status == "finished" and (run.path is None or run.manifest_sha256 is None):
-            fault = "is finished but has no folder or no manifest checksum"
-        if fault:
-            raise EvengroundError(
-                f"broken index, run {run.name} {fault}", str(path), set_aside(path)
-            )
+def _check_names(index: Index, where: Path) -> None:
+    """Refuse datasets or engines that appear twice, and arms of engines that the index does not have."""
+    datasets = [dataset.name for dataset in index.datasets]
+    engines = [engine.name for engine in index.engines]
+    engines += [engine.name for engine in index.absent]
+    if len(set(datasets)) < len(datasets) or len(set(engines)) < len(engines):
+        raise _broken("a dataset or an engine stands there twice", where)
     main = {engine.name for engine in index.main}
     for engine in index.engines:
         if engine.arm_of is not None and engine.arm_of not in main:
-            what = f"broken index, '{engine.name}' is an arm of '{engine.arm_of}', which is no engine of it"
-            raise EvengroundError(what, str(path), set_aside(path))
-    _one_class(index, path)
+            arm = f"'{engine.name}' is an arm of '{engine.arm_of}'"
+            raise _broken(f"{arm}, which is no engine of it", where)
 
 
-def _one_class(index: Index, path: Path) -> None:
-    """Refuse run folders of more than one machine class: a mean over machines means nothing."""
-    parts = (Path(run.path).parts for run in index.finished if run.path is not None)
-    classes = sorted({p[-5] if len(p) >= 5 else "?" for p in parts})
+def _check_runs(index: Index, where: Path) -> None:
+    """Refuse a run that appears twice, belongs to no dataset or engine of the index or has no folder."""
+    datasets = {dataset.name for dataset in index.datasets}
+    engines = {engine.name for engine in index.engines}
+    seen = set()
+    for run in index.runs:
+        if run.dataset not in datasets or run.engine not in engines:
+            fault = "names a dataset or engine that the index does not list"
+            raise _broken(f"run {run.name} {fault}", where)
+        if run.name in seen:
+            raise _broken(f"run {run.name} appears twice", where)
+        seen.add(run.name)
+        if run.status == "finished" and (run.path is None or run.manifest_sha256 is None):
+            fault = "is finished but has no folder or no manifest checksum"
+            raise _broken(f"run {run.name} {fault}", where)
+
+
+def _check_one_class(index: Index, where: Path) -> None:
+    """Refuse run directories of more than one machine class: a mean over machines means nothing."""
+    classes = set()
+    for run in index.finished:
+        # .../CLASS/DATASET/ENGINE/KEY/rN
+        parts = Path(str(run.path)).parts
+        classes.add(parts[-5] if len(parts) >= 5 else "?")
     if len(classes) > 1:
         raise EvengroundError(
-            f"runs of several machine classes in one index: {', '.join(classes)}",
-            str(path),
+            f"runs of several machine classes in one index: {', '.join(sorted(classes))}",
+            str(where),
             "choose one class with the parameter 'machine'; nothing averages over classes",
         )

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from evenground.analysis.files import VERDICT_OF as OF
-from evenground.analysis.index import Words, printable
+from evenground.analysis.index import Text, printable
 from evenground.analysis.instruments import Instrument
 from evenground.claims.judge import NOT_JUDGED, UNDECIDED, Kind, Verdict
 from evenground.errors import EvengroundError
@@ -39,17 +39,17 @@ class _Verdict:
     claim: Name
     part: Name | Literal[""]
     instrument: Instrument
-    verdict: Words
+    verdict: Text
     """As it is shown: what is no verdict says so."""
     reading: Verdict
     kind: Kind = "verdict"
     demonstration: Told = ""
-    direction: Words | None = None
+    direction: Text | None = None
     bound: float | None = None
     published: float | None = None
     tolerance: float | None = None
     confidence: float | None = None
-    estimator: Words | None = None
+    estimator: Text | None = None
 
     @property
     def key(self) -> Key:

@@ -15,7 +15,7 @@ from evenground.analysis.index import (
     Index,
     Inside,
     Machine,
-    Words,
+    Text,
     read_index,
     root_of,
 )
@@ -26,7 +26,7 @@ from evenground.validation import ClassName, Name, first_fault
 # A class's name and every value in it, as a part of a path.
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,254}$")]
 Parameter = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,63}$")]
-Value = int | float | Words
+Value = int | float | Text
 _OF_A_RUN = ("dataset", "engine", "key", "repetition")
 
 
