@@ -17,6 +17,7 @@ from analysis.synthetic import Made, MadeResults, made_run, write_results
 from evenground.analysis.by_phase import FRAME, PARTS, mean_by_phase, phase_means
 from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
+from evenground.analysis.phases import Phase
 from evenground.analysis.runs import COUNTER, GAUGES, Samples
 from evenground.analysis.timeline import COLUMNS
 from evenground.records.times import Process
@@ -26,11 +27,11 @@ T0 = 1_700_000_000 * S
 NAMES = ("load", "first batch", "epoch 1", "evaluate")
 
 
-def phases(*lengths_s: float) -> list[dict[str, object]]:
+def phases(*lengths_s: float) -> list[Phase]:
     """Phases one after the other, the first before the start of training."""
     ends = np.cumsum(lengths_s) - lengths_s[0]
     return [
-        {"phase": name, "start_s": float(end - length), "end_s": float(end)}
+        Phase(name=name, start_s=float(end - length), end_s=float(end))
         for name, length, end in zip(NAMES, lengths_s, ends, strict=False)
     ]
 
@@ -40,7 +41,7 @@ def samples(t_s: np.ndarray, cpu_s: np.ndarray, gauge: np.ndarray) -> Samples:
     return Samples(T0 + np.round(t_s * S).astype(np.int64), columns)
 
 
-def means(found: Samples, spans: list[dict[str, object]], rate_hz: float = 10.0) -> pd.DataFrame:
+def means(found: Samples, spans: list[Phase], rate_hz: float = 10.0) -> pd.DataFrame:
     return phase_means(Process(T0, T0, rate_hz, {}, {}, cores=1), found, T0, spans)
 
 
@@ -54,9 +55,9 @@ def test_what_a_run_does_in_each_phase_is_the_same_however_long_it_takes(
 ) -> None:
     frames = []
     for spans in (phases(*first), phases(*second)):
-        ends = [float(str(span["end_s"])) for span in spans]
+        ends = [span.end_s for span in spans]
         # Two thousand rows a second, so that no row straddles much of two phases.
-        t_s = np.arange(-float(str(spans[0]["end_s"])) - 10, 30, 0.0005)
+        t_s = np.arange(-spans[0].end_s - 10, 30, 0.0005)
         level = np.searchsorted(ends, t_s, side="right")
         cpu_s = np.concatenate(([0.0], np.cumsum(np.diff(t_s) * level[:-1])))
         frames.append(means(samples(t_s, cpu_s, level), spans, 2000.0))
@@ -72,7 +73,7 @@ def test_what_a_run_does_in_each_phase_is_the_same_however_long_it_takes(
 @given(lengths, st.lists(st.floats(0, 3), min_size=40, max_size=40))
 def test_parts_add_up_to_the_counters_difference(spans_s: list[float], spent: list[float]) -> None:
     spans = phases(*spans_s)
-    start, end = float(str(spans[0]["start_s"])), float(str(spans[-1]["end_s"]))
+    start, end = spans[0].start_s, spans[-1].end_s
     t_s = np.linspace(start - 0.1, end + 0.1, 40)
     cpu_s = np.cumsum(spent)
     frame = means(samples(t_s, cpu_s, cpu_s), spans)

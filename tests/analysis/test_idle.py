@@ -27,7 +27,7 @@ from evenground.analysis.idle_gpu import GpuWindow
 from evenground.analysis.index import read_index
 from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import normalise
-from evenground.analysis.phases import phase_rows
+from evenground.analysis.phases import phases_of
 from evenground.analysis.quality import unknown
 from evenground.analysis.runs import Floats, Samples
 from evenground.records.times import Epoch, Moments, Process
@@ -231,14 +231,14 @@ def events(*epochs_s: tuple[float, float], end_s: float) -> Moments:
 def test_phases_leave_no_moment_out_and_sum_to_the_training_time(epochs: Spans) -> None:
     recorded = events(*epochs, end_s=7.25)
     process = Process(T0 - 3 * S, T0 + 20 * S, 10.0, {})
-    rows = pd.DataFrame(phase_rows(recorded, process))
+    rows = pd.DataFrame(phases_of(recorded, process))
     assert rows["start_s"].tolist()[1:] == rows["end_s"].tolist()[:-1]
     assert (rows["start_s"].iloc[0], rows["end_s"].iloc[-1]) == (-3.0, 20.0)
     names = [name for k in range(1, len(epochs) + 1) for name in (f"epoch {k}", f"after epoch {k}")]
-    assert rows["phase"].tolist() == [
+    assert rows["name"].tolist() == [
         *("load", "first batch"), *names, *("before evaluate", "evaluate", "linger", "exit"),
     ]  # fmt: skip
-    inside = rows[rows["phase"].isin(["first batch", *names])]
+    inside = rows[rows["name"].isin(["first batch", *names])]
     assert (inside["end_s"] - inside["start_s"]).sum() == pytest.approx(7.25, abs=1e-9)
 
 

@@ -21,6 +21,7 @@ from evenground.analysis.idle_gpu import (
     unseen,
     zero_spans,
 )
+from evenground.analysis.phases import Phase
 from evenground.analysis.runs import Samples
 from evenground.records.times import Process
 
@@ -28,14 +29,14 @@ S = 10**9
 T0 = 1_700_000_000 * S
 PERIOD_S = 0.1
 PHASES = [
-    ("load", -2.0, 0.0),
-    ("first batch", 0.0, 0.5),
-    ("epoch 1", 0.5, 4.0),
-    ("after epoch 1", 4.0, 4.3),
-    ("epoch 2", 4.3, 9.0),
-    ("after epoch 2", 9.0, 10.0),
-    ("before evaluate", 10.0, 10.2),
-    ("evaluate", 10.2, 11.0),
+    Phase("load", -2.0, 0.0),
+    Phase("first batch", 0.0, 0.5),
+    Phase("epoch 1", 0.5, 4.0),
+    Phase("after epoch 1", 4.0, 4.3),
+    Phase("epoch 2", 4.3, 9.0),
+    Phase("after epoch 2", 9.0, 10.0),
+    Phase("before evaluate", 10.0, 10.2),
+    Phase("evaluate", 10.2, 11.0),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Runs of any length on one axis: every phase is as wide as every other, and is cut into equal parts."""
+"""Runs of any length on one axis: each phase is as wide as every other, and is cut into equal parts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.runs import COUNTER, Floats, Ints, Samples
+from evenground.analysis.phases import Phase
+from evenground.analysis.runs import COUNTER, GAUGES, Floats, Ints, Samples
 from evenground.analysis.timeline import CARRIED_PERIODS, COLUMNS, risen
 from evenground.records.times import Process
 
 PARTS = 10
-# Of a part of a phase, so much must lie between samples for its mean to stand.
+# At least that share of a part must lie between samples for its mean to count.
 MIN_COVERED = 0.5
 # The time between two phases may be microseconds, or nothing: it has no column as wide as theirs.
 BETWEEN = ("after ", "before ")
@@ -25,39 +26,39 @@ def is_between(phase: str) -> bool:
 
 
 def phase_means(
-    process: Process, samples: Samples, zero_ns: int, phases: Sequence[dict[str, object]]
+    process: Process, samples: Samples, zero_ns: int, phases: Sequence[Phase]
 ) -> pd.DataFrame:
-    """Mean use over each part of each main phase of a run, units as in the timelines: phase, place, COLUMNS.
+    """Mean use over each part of each main phase of a run, units as in the timelines.
 
-    `place` is the middle of the part, in widths of a phase from the launch on; `zero_ns` is the start of
-    training. A part is missing where more than half of it lies beyond five periods of any sample.
+    Columns are phase, place and COLUMNS. `place` is the middle of the part, in widths of a phase from the
+    launch on; `zero_ns` is the start of training. A part is missing if more than half of it lies beyond
+    five periods of any sample.
     """
-    phases = [phase for phase in phases if not is_between(str(phase["phase"]))]
-    starts, ends = (
-        np.array([float(str(p[name])) for p in phases]) for name in ("start_s", "end_s")
-    )
-    shares = np.linspace(0.0, 1.0, PARTS + 1)
-    edges_s = starts[:, None] + (ends - starts)[:, None] * shares
+    main = [phase for phase in phases if not is_between(phase.name)]
+    starts_s = np.array([[phase.start_s] for phase in main])
+    ends_s = np.array([[phase.end_s] for phase in main])
+    # One row of PARTS + 1 edges for each phase.
+    edges_s = starts_s + (ends_s - starts_s) * np.linspace(0.0, 1.0, PARTS + 1)
     edges_ns = zero_ns + np.round(edges_s * 1e9).astype(np.int64)
+    busy_s, covered_ns = _counted(samples.t_ns, samples.columns[COUNTER], edges_ns)
     columns = {
-        "cpu_pct": _part_means(
-            *_counted(samples.t_ns, samples.columns[COUNTER], edges_ns), edges_ns
-        )
+        "phase": np.repeat([phase.name for phase in main], PARTS),
+        "place": (np.arange(len(main) * PARTS) + 0.5) / PARTS,
+        # Missing if the number of cores is unknown; `timeline.why_missing` has the reason.
+        "cpu_pct": _part_means(busy_s, covered_ns, edges_ns) * (1e11 / (process.cores or np.nan)),
     }
-    for name in COLUMNS[1:]:
+    for name in GAUGES:
         limit_ns = round(CARRIED_PERIODS * 1e9 * process.period_s(name))
-        held = _held(samples.t_ns, samples.columns[name], edges_ns, limit_ns)
-        columns[name] = _part_means(*held, edges_ns)
-    # Missing where the cores are not known: `timeline.why_missing` says so.
-    columns["cpu_pct"] *= 100.0 * 1e9 / (process.cores or np.nan)
-    place = (np.arange(len(phases) * PARTS) + 0.5) / PARTS
-    return pd.DataFrame(
-        {"phase": np.repeat([p["phase"] for p in phases], PARTS), "place": place, **columns}
-    )
+        area, covered_ns = _held(samples.t_ns, samples.columns[name], edges_ns, limit_ns)
+        columns[name] = _part_means(area, covered_ns, edges_ns)
+    return pd.DataFrame(columns)
 
 
 def _part_means(area: Floats, covered_ns: Floats, edges_ns: Ints) -> Floats:
-    """Differences of `area` over those of `covered_ns` between neighbouring edges, phase after phase."""
+    """Mean over each part, phase after phase; all arrays are (phases, PARTS + 1).
+
+    It is the difference of `area` over that of `covered_ns` between neighbouring edges.
+    """
     covered, width = np.diff(covered_ns, axis=1), np.diff(edges_ns, axis=1)
     enough = (covered >= MIN_COVERED * width) & (covered > 0)
     means = np.full(width.shape, np.nan)
@@ -66,18 +67,24 @@ def _part_means(area: Floats, covered_ns: Floats, edges_ns: Ints) -> Floats:
 
 
 def _counted(t_ns: Ints, counter: Floats, at_ns: Ints) -> tuple[Floats, Floats]:
-    """The counter at each moment (one that falls stands still), and the time it is known for until then."""
+    """The counter (N,) at each moment of `at_ns`, and for how long it is known until then.
+
+    Where the counter falls, it is taken to stand still.
+    """
     valid = ~np.isnan(counter)
     if not valid.any():
         return np.zeros(at_ns.shape), np.zeros(at_ns.shape)
-    since_ns = (t_ns[valid] - t_ns[valid][0]).astype(np.float64)
-    rising = risen(counter[valid])
-    known_ns = np.clip((at_ns - t_ns[valid][0]).astype(np.float64), 0.0, since_ns[-1])
-    return np.interp(known_ns, since_ns, rising), known_ns
+    first_ns = t_ns[valid][0]
+    since_ns = (t_ns[valid] - first_ns).astype(np.float64)
+    known_ns = np.clip((at_ns - first_ns).astype(np.float64), 0.0, since_ns[-1])
+    return np.interp(known_ns, since_ns, risen(counter[valid])), known_ns
 
 
 def _held(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> tuple[Floats, Floats]:
-    """Integral of a value that holds until the next one, `limit_ns` at most, and the time it covers."""
+    """Integral of values (N,) until each moment of `at_ns`, and the time that it covers.
+
+    A value holds until the next one, but no longer than `limit_ns`.
+    """
     valid = ~np.isnan(values)
     if not valid.any():
         return np.zeros(at_ns.shape), np.zeros(at_ns.shape)
@@ -91,19 +98,20 @@ def _held(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> tuple[Float
 
 
 def mean_by_phase(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Mean and range over the runs of one dataset and engine, per resource and part: FRAME from `column` on.
+    """Mean and range over the runs of one dataset and engine, per resource and part.
 
-    A run that never measured a resource does not count in its `n`; where one of the others lacks a part,
-    so has the mean: the runs behind a curve never change along it.
+    The columns are those of FRAME from `column` on. A run that never measured a resource does not count in
+    its `n`. If another one has no value for a part, the mean has none either: the runs behind a curve never
+    change along it.
     """
-    parts: list[pd.DataFrame] = []
+    frames = []
     joined = pd.concat(runs, keys=range(len(runs)), names=["run", None])
     for name in COLUMNS:
         measured = joined[name].notna().groupby("run").transform("any")
         known = joined[measured].groupby(["phase", "place"], sort=False)[name]
         n = int(measured.groupby("run").any().sum())
-        found = known.agg(["mean", "min", "max", "count"]).reset_index()
-        whole = found["count"] == n
-        found[["mean", "min", "max"]] = found[["mean", "min", "max"]].where(whole)
-        parts.append(found.assign(column=name, n=n))
-    return pd.concat(parts, ignore_index=True)[list(FRAME[2:])]
+        frame = known.agg(["mean", "min", "max", "count"]).reset_index()
+        complete = frame["count"] == n
+        frame[["mean", "min", "max"]] = frame[["mean", "min", "max"]].where(complete)
+        frames.append(frame.assign(column=name, n=n))
+    return pd.concat(frames, ignore_index=True)[list(FRAME[2:])]

@@ -1,4 +1,4 @@
-"""The sampler's calibration, as it was measured on the machine of an index."""
+"""The sampler's calibration, as measured on the machine of an index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIX = "run the pipeline again: it measures what is missing and draws anew"
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: `passed` is None where there is no goal or no value, and then `reason` says why."""
+    """One figure; without a goal or a value `passed` is None, and `reason` explains it."""
 
     what: str
     unit: str
@@ -35,7 +35,10 @@ class _File:
 
 
 def read_calibration(index: Index) -> list[Figure]:
-    """Its figures in their order, none where there is no calibration; EvengroundError when it is broken."""
+    """The figures in their order; empty if the index has no calibration.
+
+    Raises EvengroundError if the file is missing, broken or not the recorded one.
+    """
     if index.calibration is None:
         return []
     path = index.root / index.calibration.path
@@ -45,12 +48,10 @@ def read_calibration(index: Index) -> list[Figure]:
         what = f"the calibration cannot be read: {unreadable(path, error)}"
         raise EvengroundError(what, str(path), FIX) from error
     if sha256_bytes(content) != index.calibration.sha256:
-        raise EvengroundError(
-            "the calibration is not the one that the index recorded", str(path), FIX
-        )
+        what = "the calibration is not the one that the index recorded"
+        raise EvengroundError(what, str(path), FIX)
     try:
         return list(TypeAdapter(_File).validate_json(content).figures.values())
     except ValidationError as error:
-        raise EvengroundError(
-            f"broken calibration, {first_fault(error)}", str(path), set_aside(path)
-        ) from error
+        what = f"broken calibration, {first_fault(error)}"
+        raise EvengroundError(what, str(path), set_aside(path)) from error

@@ -1,7 +1,8 @@
-"""What trainings computed on, as their engines said: the processor, or a graphics card."""
+"""What trainings computed on, as their engines reported it: the processor, or a graphics card."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -12,37 +13,50 @@ from evenground.analysis.runs import Run
 from evenground.judged import first
 
 Devices = Mapping[str, tuple[str, ...]]
+"""Engine -> the devices of its runs."""
 
 
 def processor_only(run: Run, index: Index) -> bool:
-    """Whether it is of an arm without a GPU by design: told `cpu`, which the experiment does not ask for."""
+    """Whether the run belongs to an arm without a GPU by design.
+
+    Such an arm was configured to use the CPU although the experiment was not.
+    """
     engine = next(engine for engine in index.engines if engine.name == run.wanted.engine)
+    if engine.arm_of is None or index.parameters.get("accelerator") == "cpu":
+        return False
     card = read_environment(run).gpu
-    told_cpu = card is not None and card.accelerator == "cpu"
-    return engine.arm_of is not None and told_cpu and index.parameters.get("accelerator") != "cpu"
+    return card is not None and card.accelerator == "cpu"
 
 
 def devices_of(runs: pd.DataFrame, dataset: str, engines: Sequence[Engine]) -> Devices:
-    """Engine -> each device its finished runs on a dataset computed on; `runs` is the table of that name."""
-    mine = runs[(runs["dataset"] == dataset) & (runs["status"] == "finished")]
-    found = {e.name: tuple(mine[mine["engine"] == e.name]["device"].unique()) for e in engines}
-    return {name: devices for name, devices in found.items() if devices}
+    """Each device that the finished runs of engines on a dataset computed on.
+
+    `runs` is the table of that name; an engine without a finished run is left out.
+    """
+    done = runs[(runs["dataset"] == dataset) & (runs["status"] == "finished")]
+    found = {}
+    for engine in engines:
+        devices = tuple(done[done["engine"] == engine.name]["device"].unique())
+        if devices:
+            found[engine.name] = devices
+    return found
 
 
 def unlike(devices: Devices) -> str:
-    """In words, which engines computed on what; empty where all computed on the same device."""
-    if len({one for mine in devices.values() for one in mine}) < 2:
+    """Which engines computed on which device, as text; empty if all computed on the same one."""
+    engines: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for engine, names in devices.items():
+        engines[names].append(engine)
+    if len(set().union(*engines)) < 2:
         return ""
-    named: dict[tuple[str, ...], list[str]] = {}
-    for name, mine in devices.items():
-        named.setdefault(mine, []).append(name)
-    return "; ".join(f"{first(names)} on {' and '.join(mine)}" for mine, names in named.items())
+    return "; ".join(f"{first(users)} on {' and '.join(names)}" for names, users in engines.items())
 
 
 def unlike_in(index: Index, runs: pd.DataFrame) -> str:
-    """The same of all engines of an index, over all of its datasets."""
-    found: dict[str, tuple[str, ...]] = {}
+    """As `unlike`, for all engines of an index over all of its datasets."""
+    # A dictionary as a set that keeps its order.
+    found: dict[str, dict[str, None]] = defaultdict(dict)
     for dataset in index.datasets:
-        for name, devices in devices_of(runs, dataset.name, index.engines).items():
-            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *devices)))
-    return unlike(found)
+        for engine, devices in devices_of(runs, dataset.name, index.engines).items():
+            found[engine].update(dict.fromkeys(devices))
+    return unlike({engine: tuple(devices) for engine, devices in found.items()})

@@ -98,7 +98,7 @@ def _recorded(index: Index) -> dict[str, str]:
 
 def _environment(record: Environment, engine: str) -> dict[str, str]:
     words = {name: str(getattr(record, name) or ABSENT) for name in MACHINE}
-    words |= {"commit": record.git.words, f"Python of {engine}": record.python or ABSENT}
+    words |= {"commit": record.git.label, f"Python of {engine}": record.python or ABSENT}
     words[f"image of {engine}"] = record.image.sha256[:12] if record.image else ABSENT
     words |= {f"GPU of {engine}, {name}": value for name, value in record.card.items()}
     return words | {f"{name} of {engine}": version for name, version in record.libraries.items()}

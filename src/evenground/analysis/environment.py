@@ -20,13 +20,16 @@ FILE = "environment.json"
 
 
 def _recorded(gpu: Any) -> Any:
-    """Runs from before there was a record have a list of the machine's cards, or an empty one."""
-    return None if isinstance(gpu, list) else gpu
+    """The record of the card; None instead of a list of the machine's cards."""
+    # Bundles have runs from before there was a record: those list the machine's cards, perhaps none.
+    if isinstance(gpu, list):
+        return None
+    return gpu
 
 
 @dataclass(frozen=True)
 class Git:
-    """Commit of the working copy and whether files it tracks were changed; None where it was none."""
+    """Commit of the working copy and whether tracked files were changed; None outside of one."""
 
     commit: str | None = None
     dirty: bool | None = None
@@ -34,16 +37,17 @@ class Git:
     """Why there is no commit."""
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """The commit as it is shown."""
         if self.commit is None:
             return f"unknown ({self.reason})" if self.reason else "unknown"
-        return f"{self.commit[:12]}{' with changes' if self.dirty else ''}"
+        short = self.commit[:12]
+        return f"{short} with changes" if self.dirty else short
 
 
 @dataclass(frozen=True)
 class Image:
-    """The container image a run was made in."""
+    """The container image that a run was made in."""
 
     name: str
     sha256: str
@@ -51,7 +55,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Environment:
-    """What was recorded before the training; a value that is not known is None."""
+    """The record made before the training; None is an unknown value."""
 
     cpu_model: str | None = None
     cores: int | None = None
@@ -61,21 +65,24 @@ class Environment:
     os: str | None = None
     python: str | None = None
     libraries: dict[str, str] = field(default_factory=dict)
+    """Installed package -> its version."""
     git: Git = field(default_factory=Git)
     image: Image | None = None
     load_average_before: list[float] = field(default_factory=list)
     """Over 1, 5 and 15 minutes."""
     swapped_pages: int | None = None
-    """Pages the machine moved between memory and disk during the attempt."""
+    """Pages that the machine moved between memory and disk during the attempt."""
     cpus: CpuRecord | None = None
     surroundings: SurroundingsRecord | None = None
     gpu: Annotated[GpuRecord | None, BeforeValidator(_recorded)] = None
-    """The card of the training; None without one, and of runs from before there was a record."""
+    """The card of the training; None without a GPU, and in runs from before there was a record."""
 
     @property
     def card(self) -> dict[str, str]:
-        """What is known of its card, by name and as it is shown; which one of equal cards is not."""
-        known = gpus.compared(self.gpu) if self.gpu else {}
+        """The known properties of the card by name, as text, without those that identify it."""
+        if self.gpu is None:
+            return {}
+        known = gpus.compared(self.gpu)
         return {
             name: ", ".join(map(shown, parts)) for name, parts in known.items() if name != gpus.CARD
         }
@@ -85,7 +92,10 @@ _ENVIRONMENT = TypeAdapter(Environment)
 
 
 def read_environment(run: Run) -> Environment:
-    """The run's record, empty where it has none; EvengroundError when it is broken or was changed."""
+    """The run's record, empty if it has none.
+
+    Raises EvengroundError if the file is broken or is not the one of the manifest.
+    """
     if FILE not in run.files:
         return Environment()
     try:

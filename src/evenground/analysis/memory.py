@@ -1,7 +1,8 @@
-"""What memory is still in use when a training has ended: does a framework give it back before it exits?"""
+"""Memory in use after the end of a training: does a framework give it back before the exit?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,14 +16,13 @@ from evenground.records.times import Process
 if TYPE_CHECKING:
     import pandas as pd
 
-# Column -> what it is called in the table.
+# Column -> its name in the table.
 MOMENTS = {
     "at_launch": "launch",
     "at_train_end": "end of training",
     "at_linger_end": "end of linger",
     "after_exit": "after exit",
 }
-COLUMNS = ("column", *MOMENTS, "peak", "launch_remark")
 UNSAMPLED = "no sample then"
 VRAM = "vram_used_bytes"
 RESOURCES = ("rss_bytes", VRAM, "machine_used_bytes")
@@ -30,56 +30,69 @@ NO_BASELINE = "nothing was read before the launch"
 FIRST = "the first value after it"
 
 
-def memory_rows(run: Run, samples: Samples) -> Rows:
-    """Per resource its value in bytes at each moment, and the largest of the whole run; NaN is missing.
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """One resource of a run in bytes at each of MOMENTS, and its largest value; NaN is missing."""
 
-    What the card held at the launch was read before it; `launch_remark` says where it was not.
-    """
-    events = run.events
-    gone = samples.t_ns >= run.process.exited_ns
+    column: str
+    at_launch: float
+    at_train_end: float
+    at_linger_end: float
+    after_exit: float
+    peak: float
+    launch_remark: str
+    """Why the value at the launch was not read before it."""
+
+
+COLUMNS = tuple(field.name for field in fields(Memory))
+
+
+def memory_of(run: Run, samples: Samples) -> list[Memory]:
+    """The memory of a run, one record for each resource."""
+    return [_memory(run, samples, resource) for resource in RESOURCES]
+
+
+def _memory(run: Run, samples: Samples, resource: str) -> Memory:
+    process, events = run.process, run.events
+    t_ns, values = samples.t_ns, samples.columns[resource]
+    known = ~np.isnan(values)
+    limit_ns = round(CARRIED_PERIODS * 1e9 * process.period_s(resource))
+    ends_ns = np.array([events.train_end_ns, events.linger_end_ns], np.int64)
+    at_train_end, at_linger_end = carry_forward(t_ns, values, ends_ns, limit_ns).tolist()
+    at_launch = _first(values[known & (t_ns <= process.launched_ns + limit_ns)])
+    remark = ""
+    if resource == VRAM:
+        before, why = vram_before(process)
+        if not why:
+            at_launch = before
+        elif not np.isnan(at_launch):
+            remark = f"{FIRST}: {why}"
+    gone = t_ns >= process.exited_ns
     # A process that has left its memory and waits to be collected is gone too.
-    gone |= (samples.t_ns > events.linger_end_ns) & (samples.columns["rss_bytes"] == 0)
-    rows: Rows = []
-    for name in RESOURCES:
-        values, limit_ns = (
-            samples.columns[name],
-            round(CARRIED_PERIODS * 1e9 * run.process.period_s(name)),
-        )
-        ends = np.array([events.train_end_ns, events.linger_end_ns], np.int64)
-        at_train_end, at_linger_end = carry_forward(samples.t_ns, values, ends, limit_ns).tolist()
-        known = ~np.isnan(values)
-        soon = known & (samples.t_ns <= run.process.launched_ns + limit_ns)
-        first = _one(values[soon][:1])
-        at_launch, remark = _vram_before(run.process, first) if name == VRAM else (first, "")
-        row = {"column": name, "at_launch": at_launch, "at_train_end": at_train_end}
-        row |= {"at_linger_end": at_linger_end, "after_exit": _one(values[known & gone][-1:])}
-        row |= {
-            "peak": float(values[known].max()) if known.any() else np.nan,
-            "launch_remark": remark,
-        }
-        rows.append(row)
-    return rows
+    gone |= (t_ns > events.linger_end_ns) & (samples.columns["rss_bytes"] == 0)
+    return Memory(
+        column=resource,
+        at_launch=at_launch,
+        at_train_end=at_train_end,
+        at_linger_end=at_linger_end,
+        after_exit=_first(values[known & gone][::-1]),
+        peak=float(np.fmax.reduce(values, initial=np.nan)),
+        launch_remark=remark,
+    )
 
 
 def vram_before(process: Process) -> tuple[float, str]:
-    """What the card held before the launch in bytes, or NaN and why that is not known."""
-    found = process.gpu_baseline
-    if found is None:
+    """Bytes that the card held before the launch, or NaN and why they are unknown."""
+    baseline = process.gpu_baseline
+    if baseline is None:
         return np.nan, NO_BASELINE
-    if found.vram_used_bytes is None:
-        return np.nan, found.missing.get(VRAM, NO_BASELINE)
-    return float(found.vram_used_bytes), ""
+    if baseline.vram_used_bytes is None:
+        return np.nan, baseline.missing.get(VRAM, NO_BASELINE)
+    return float(baseline.vram_used_bytes), ""
 
 
-def _vram_before(process: Process, first: float) -> tuple[float, str]:
-    """The same, or in its place the first value after the launch, which is said; NaN has no remark."""
-    before, why = vram_before(process)
-    if not why:
-        return before, ""
-    return first, "" if np.isnan(first) else f"{FIRST}: {why}"
-
-
-def _one(values: Floats) -> float:
+def _first(values: Floats) -> float:
+    """The first of some values (N,), NaN if there is none."""
     return float(values[0]) if values.size else np.nan
 
 
@@ -87,28 +100,35 @@ def memory_table(
     index: Index, runs: pd.DataFrame, memory: pd.DataFrame, missing: pd.DataFrame
 ) -> pd.DataFrame:
     """Per dataset, engine, resource and moment: bytes in use and their share of the run's peak (0 to 1)."""
-    import pandas as pd  # slow to import, and preflight, which comes by here, makes no table
+    # Slow to import, and preflight, which imports this module, makes no table.
+    import pandas as pd
 
     rows: Rows = []
-    for named, wanted in groups(index, runs):
-        mine, lacking = (group(frame, **named) for frame in (memory, missing))
-        reasons = dict(zip(lacking["column"], lacking["reason"], strict=True))
-        for name in RESOURCES:
-            values = mine[mine["column"] == name]
+    for names, wanted in groups(index, runs):
+        used, absent = group(memory, **names), group(missing, **names)
+        reasons = dict(zip(absent["column"], absent["reason"], strict=True))
+        for resource in RESOURCES:
+            values = used[used["column"] == resource]
+            # A share of nothing would be infinite.
+            peaks = values["peak"].where(values["peak"] > 0)
             for column, moment in MOMENTS.items():
-                row = {**named, "resource": name, "unit": "bytes", "moment": moment}
-                used = {**spread("used", values[column]), "n": int(values[column].notna().sum())}
-                lacks = values[column].isna().any() or values.empty
-                why = [reasons.get(name, UNSAMPLED)] if lacks else []
-                why += remarks(values["launch_remark"]) if column == "at_launch" else []
-                told = {**_shares(values, column), **_wanted(wanted), "reason": "; ".join(why)}
-                rows.append({**row, **used, **told})
+                known = values[column].notna()
+                why = []
+                if not known.all() or values.empty:
+                    why.append(reasons.get(resource, UNSAMPLED))
+                if column == "at_launch":
+                    why += remarks(values["launch_remark"])
+                row = {
+                    **names,
+                    "resource": resource,
+                    "unit": "bytes",
+                    "moment": moment,
+                    **spread("used", values[column]),
+                    "n": int(known.sum()),
+                    **spread("share_of_peak", values[column] / peaks),
+                    "n_wanted": len(wanted),
+                    **flagged(wanted),
+                    "reason": "; ".join(why),
+                }
+                rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _shares(values: pd.DataFrame, column: str) -> dict[str, float]:
-    return spread("share_of_peak", values[column] / values["peak"].where(values["peak"] > 0))
-
-
-def _wanted(runs: pd.DataFrame) -> dict[str, int]:
-    return {"n_wanted": len(runs), **flagged(runs)}

@@ -1,8 +1,9 @@
-"""The tidy frames that tables and figures are made of; each run's samples are read here once."""
+"""The tidy frames from which tables and figures are made; each run's samples are read here once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,16 +13,15 @@ from evenground.analysis import by_phase, conditions, energy, idle, memory, take
 from evenground.analysis.by_phase import mean_by_phase, phase_means
 from evenground.analysis.conditions import condition_row, read_locks
 from evenground.analysis.energy import energy_row
-from evenground.analysis.extrapolation import find_sample
+from evenground.analysis.extrapolation import Sample, find_sample
 from evenground.analysis.groups import Rows
 from evenground.analysis.index import Index
-from evenground.analysis.memory import memory_rows
+from evenground.analysis.memory import memory_of
 from evenground.analysis.runs import Run, read_runs
-from evenground.analysis.seen import see
-from evenground.analysis.taken import measure_rows
+from evenground.analysis.seen import Seen, see
+from evenground.analysis.taken import measures_of
 from evenground.analysis.timeline import (
     COLUMNS,
-    MeanTimeline,
     Timeline,
     mean_timeline,
     step_ns,
@@ -34,18 +34,18 @@ from evenground.locks import Lock
 MAX_STEPS = 10_000_000
 NO_RUN = "no finished run"
 _GROUP = ("dataset", "engine")
-_RUN = (*_GROUP, "repetition")
-COLUMNS_OF = {
-    "timelines": (*_RUN, "t_s", *COLUMNS),
-    "mean": (*_GROUP, "t_s", "n", *COLUMNS, *(f"n_{name}" for name in COLUMNS)),
-    "phases": (*_RUN, "phase", "start_s", "end_s"),
-    "missing": (*_GROUP, "column", "n_missing", "n", "reason"),
+_RUN = ("dataset", "engine", "repetition")
+COLUMNS_OF: dict[str, tuple[str, ...]] = {
+    "timelines": _RUN + ("t_s",) + COLUMNS,
+    "mean": _GROUP + ("t_s", "n") + COLUMNS + tuple(f"n_{name}" for name in COLUMNS),
+    "phases": _RUN + ("phase", "start_s", "end_s"),
+    "missing": _GROUP + ("column", "n_missing", "n", "reason"),
     "by_phase": by_phase.FRAME,
-    "conditions": (*_RUN, *conditions.COLUMNS, *idle.CONDITIONS),
-    "idle": (*_RUN, *idle.COLUMNS),
-    "memory": (*_RUN, *memory.COLUMNS),
-    "energy": (*_RUN, *energy.COLUMNS),
-    "measures": (*_RUN, *taken.COLUMNS),
+    "conditions": _RUN + conditions.COLUMNS + idle.CONDITIONS,
+    "idle": _RUN + idle.COLUMNS,
+    "memory": _RUN + memory.COLUMNS,
+    "energy": _RUN + energy.COLUMNS,
+    "measures": _RUN + taken.COLUMNS,
 }
 
 
@@ -56,11 +56,11 @@ class Normalised:
     timelines: dataset, engine, repetition, t_s, then one column per resource.
     mean: dataset, engine, t_s, n, the means, and per column n_COLUMN, the runs behind its mean.
     phases: dataset, engine, repetition, phase, start_s, end_s.
-    missing: dataset, engine, column, n_missing, n, reason; a column some finished run lacks throughout.
+    missing: dataset, engine, column, n_missing, n, reason; a column that a finished run never measured.
     by_phase: dataset, engine, column, phase, place, n, mean, min, max (see `by_phase`).
-    conditions, idle, memory, energy: dataset, engine, repetition, then the COLUMNS of the modules so named;
-    conditions has those of `idle.CONDITIONS` too.
-    measures: dataset, engine, repetition, then the COLUMNS of `taken`: what verdicts are made of.
+    conditions, idle, memory, energy: dataset, engine, repetition, then COLUMNS of the module of that name;
+    conditions also has `idle.CONDITIONS`.
+    measures: dataset, engine, repetition, then COLUMNS of `taken`, from which verdicts are made.
     """
 
     timelines: pd.DataFrame
@@ -76,56 +76,65 @@ class Normalised:
 
 
 def normalise(index: Index) -> Normalised:
-    """Align and resample every finished run of the index. EvengroundError when a run cannot be read."""
-    grouped: dict[tuple[str, str], list[Run]] = {(d.name, e.name): [] for d, e in index.groups()}
-    for run in sorted(read_runs(index), key=lambda run: run.wanted.repetition):
-        grouped[run.wanted.dataset, run.wanted.engine].append(run)
-    _refuse_endless(grouped, index.report.grid_s)
+    """Align and resample every finished run of the index.
+
+    Raises EvengroundError if a run cannot be read, or if all have more than MAX_STEPS.
+    """
+    grid_s = index.report.grid_s
+    runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
+    _refuse_endless(runs, grid_s)
     locks = read_locks(index)
-    frames: dict[str, list[pd.DataFrame]] = {name: [] for name in ("timelines", "mean", "by_phase")}
-    few = ("phases", "missing", "conditions", "idle", "memory", "energy", "measures")
-    rows: dict[str, Rows] = {name: [] for name in few}
-    for (dataset, engine), runs in grouped.items():
-        named = {"dataset": dataset, "engine": engine}
-        lines, parts = [], []
-        for run in runs:
-            mine = {**named, "repetition": run.wanted.repetition}
-            line, part, own = _one_run(run, index, locks.get(engine))
-            lines.append(line)
-            parts.append(part)
-            frames["timelines"].append(_timeline_frame(mine, line, index.report.grid_s))
-            for name, found in own.items():
-                rows[name] += [{**mine, **row} for row in found]
+    # The frames with many rows per run are joined, the others are made of their rows.
+    frames: dict[str, list[pd.DataFrame]] = {"timelines": [], "mean": [], "by_phase": []}
+    rows: dict[str, Rows] = defaultdict(list)
+    for dataset, engine in index.groups():
+        names = {"dataset": dataset.name, "engine": engine.name}
+        sample = find_sample(index, dataset.name, engine.name)
+        group = [
+            run
+            for run in runs
+            if (run.wanted.dataset, run.wanted.engine) == (dataset.name, engine.name)
+        ]
+        lines, means = [], []
+        for run in group:
+            seen = see(run, grid_s)
+            lines.append(seen.line)
+            means.append(
+                phase_means(run.process, seen.samples, run.events.train_start_ns, seen.phases)
+            )
+            run_names = {**names, "repetition": run.wanted.repetition}
+            frames["timelines"].append(_timeline_frame(run_names, seen.line, grid_s))
+            for name, records in _records(seen, index, locks.get(engine.name), sample).items():
+                rows[name] += [{**run_names, **record} for record in records]
         if lines:
-            frames["mean"].append(_mean_frame(named, mean_timeline(lines), index.report.grid_s))
-            frames["by_phase"].append(mean_by_phase(parts).assign(**named))
-        rows["missing"] += [{**named, **row} for row in _missing_rows(runs, lines)]
-    joined = {name: _joined(parts, COLUMNS_OF[name]) for name, parts in frames.items()}
-    tidy = {name: pd.DataFrame(found, columns=[*COLUMNS_OF[name]]) for name, found in rows.items()}
-    return Normalised(**joined, **tidy)
+            frames["mean"].append(_mean_frame(names, lines, grid_s))
+            frames["by_phase"].append(mean_by_phase(means).assign(**names))
+        rows["missing"] += [{**names, **row} for row in _missing_rows(group, lines)]
+    tidy = {name: _joined(parts, COLUMNS_OF[name]) for name, parts in frames.items()}
+    for name in COLUMNS_OF.keys() - frames.keys():
+        tidy[name] = pd.DataFrame(rows[name], columns=list(COLUMNS_OF[name]))
+    return Normalised(**tidy)
 
 
-def _one_run(
-    run: Run, index: Index, lock: Lock | None
-) -> tuple[Timeline, pd.DataFrame, dict[str, Rows]]:
-    """Its timeline, its parts of phases, and its rows of the frames that have few rows per run."""
-    seen = see(run, index.report.grid_s)
-    sample = find_sample(index, run.wanted.dataset, run.wanted.engine)
-    rows = {
-        "phases": seen.phases,
-        "conditions": [{**condition_row(seen, index, lock), **seen.idle.condition}],
-        "idle": seen.idle.rows,
-        "memory": memory_rows(run, seen.samples),
+def _records(seen: Seen, index: Index, lock: Lock | None, sample: Sample | None) -> dict[str, Rows]:
+    """Frame -> the records of one run in it; of the frames with few rows per run."""
+    run = seen.run
+    condition = condition_row(seen, index, lock) | vars(seen.idle.time)
+    phases: Rows = []
+    for phase in seen.phases:
+        phases.append({"phase": phase.name, "start_s": phase.start_s, "end_s": phase.end_s})
+    return {
+        "phases": phases,
+        "conditions": [condition],
+        "idle": [vars(row) for row in seen.idle.rows],
+        "memory": [vars(memory) for memory in memory_of(run, seen.samples)],
         "energy": [energy_row(run, seen.samples)],
-        "measures": measure_rows(seen, sample),
+        "measures": [vars(measure) for measure in measures_of(seen, sample)],
     }
-    means = phase_means(run.process, seen.samples, run.events.train_start_ns, seen.phases)
-    return seen.line, means, rows
 
 
-def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) -> None:
-    """Runs of years, or a grid of microseconds, would fill the memory: one of the two is wrong."""
-    runs = [run for group in grouped.values() for run in group]
+def _refuse_endless(runs: Sequence[Run], grid_s: float) -> None:
+    """Refuse runs of years, or a grid of microseconds: they would fill the memory."""
     steps = 0.0
     for run in runs:
         steps += (run.process.exited_ns - run.process.launched_ns) / 1e9 / grid_s
@@ -134,36 +143,40 @@ def _refuse_endless(grouped: dict[tuple[str, str], list[Run]], grid_s: float) ->
             raise EvengroundError(what, str(run.folder), "set a larger grid_s")
 
 
-def _timeline_frame(named: dict[str, object], line: Timeline, grid_s: float) -> pd.DataFrame:
-    return pd.DataFrame({**named, "t_s": line.step * step_ns(grid_s) / 1e9, **line.columns})
+def _timeline_frame(names: Mapping[str, object], line: Timeline, grid_s: float) -> pd.DataFrame:
+    return pd.DataFrame({**names, "t_s": line.step * step_ns(grid_s) / 1e9, **line.columns})
 
 
-def _mean_frame(named: dict[str, str], mean: MeanTimeline, grid_s: float) -> pd.DataFrame:
-    counts = {f"n_{name}": mean.counts[name] for name in COLUMNS}
-    columns = {"t_s": mean.step * step_ns(grid_s) / 1e9, "n": np.full(mean.step.shape, mean.n)}
-    return pd.DataFrame({**named, **columns, **mean.columns, **counts})
+def _mean_frame(
+    names: Mapping[str, object], lines: Sequence[Timeline], grid_s: float
+) -> pd.DataFrame:
+    """The mean over the runs of a group."""
+    mean = mean_timeline(lines)
+    t_s = mean.step * step_ns(grid_s) / 1e9
+    counts = {f"n_{name}": count for name, count in mean.counts.items()}
+    return pd.DataFrame({**names, "t_s": t_s, "n": mean.n, **mean.columns, **counts})
 
 
-def _joined(frames: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """All frames below each other; an empty frame with these columns when there is none."""
-    return (
-        pd.concat(frames, ignore_index=True)[[*columns]]
-        if frames
-        else pd.DataFrame(columns=[*columns])
-    )
+def _joined(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """All frames below each other; empty with these columns if there is none."""
+    if not frames:
+        return pd.DataFrame(columns=list(columns))
+    return pd.concat(frames, ignore_index=True)[list(columns)]
 
 
-def _missing_rows(runs: list[Run], lines: list[Timeline]) -> Rows:
-    """One row per column that at least one finished run lacks throughout, or per column without a run."""
+def _missing_rows(runs: Sequence[Run], lines: Sequence[Timeline]) -> Rows:
+    """One row per column that a finished run never measured; without a run, one per column."""
     if not runs:
         return [{"column": name, "n_missing": 0, "n": 0, "reason": NO_RUN} for name in COLUMNS]
     rows: Rows = []
     for name in COLUMNS:
-        lacking = [
-            run for run, line in zip(runs, lines, strict=True) if np.isnan(line.columns[name]).all()
-        ]
-        if lacking:
-            reasons = dict.fromkeys(why_missing(run.process, name) for run in lacking)
-            counts = {"n_missing": len(lacking), "n": len(runs)}
-            rows.append({"column": name, **counts, "reason": "; ".join(reasons)})
+        reasons = []
+        for run, line in zip(runs, lines, strict=True):
+            if np.isnan(line.columns[name]).all():
+                reasons.append(why_missing(run.process, name))
+        if reasons:
+            reason = "; ".join(dict.fromkeys(reasons))
+            rows.append(
+                {"column": name, "n_missing": len(reasons), "n": len(runs), "reason": reason}
+            )
     return rows

@@ -1,8 +1,8 @@
-"""One run folder, read into typed records. Every file is checked against the run's manifest first."""
+"""A run directory read into typed records; each file is checked against the run's manifest first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 TIME, COUNTER = "t_mono_ns", "cpu_s"
-# Beyond it sums overflow; no sampler measures such a number.
+# Larger numbers overflow in sums; no sampler measures one.
 MAX_NUMBER = 1e100
 GAUGES = (
     "rss_bytes",
@@ -40,16 +40,26 @@ GAUGES = (
     "free_used_bytes",
     "cpu_since_boot_pct",
 )
-# What a sampler may not have written, because it is older or has no GPU.
+# Columns that a sampler may not have written, as it is older or has no GPU.
 WATCHED = (
-    *("missed_slots", "gpu_throttle_reasons", "gpu_foreign_processes", "vram_tree_bytes"),
-    *("gpu_age_s", "gpu_energy_j", "gpu_desktop_processes", "gpu_desktop_bytes"),
+    "missed_slots",
+    "gpu_throttle_reasons",
+    "gpu_foreign_processes",
+    "vram_tree_bytes",
+    "gpu_age_s",
+    "gpu_energy_j",
+    "gpu_desktop_processes",
+    "gpu_desktop_bytes",
 )
+NUMBERS = (COUNTER,) + GAUGES + WATCHED
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The sampled columns; `t_ns` rises strictly (steady nanoseconds), a missing cell is NaN."""
+    """The sampled columns, each (N,) with NaN missing.
+
+    `t_ns` (N,) are steady nanoseconds, which rise strictly.
+    """
 
     t_ns: Ints
     columns: dict[str, Floats]
@@ -76,7 +86,10 @@ _MANIFEST = TypeAdapter(_Manifest)
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: what was wanted, and its folder, whose files are read when first asked for."""
+    """A finished run; the files of its folder are read when they are first needed.
+
+    `files` maps each file that the manifest lists to its checksum.
+    """
 
     wanted: WantedRun
     folder: Path
@@ -84,31 +97,32 @@ class Run:
 
     @cached_property
     def times(self) -> RunTimes:
-        """When it did what; RecordError where its events or samples cannot be read."""
+        """Its moments, its process and its clock; raises RecordError if a record cannot be read."""
         return read_times(self.content, self.folder, Expected())
 
     @property
     def events(self) -> Moments:
-        """Its moments; RecordError as by `times`."""
+        """Its moments; raises RecordError as `times` does."""
         return self.times.moments
 
     @property
     def process(self) -> Process:
-        """Its process; RecordError as by `times`."""
+        """Its process; raises RecordError as `times` does."""
         return self.times.process
 
     @property
     def device(self) -> str:
-        """What its engine says it computed on; RecordError as by `times`."""
+        """What it computed on, as its engine reported; raises RecordError as `times` does."""
         return self.times.device
 
     def samples(self) -> Samples:
-        """`samples.csv`, read anew at each call (it is large); RecordError when it is broken."""
+        """Its `samples.csv`; raises RecordError if it is broken."""
+        # Large, and therefore not cached.
         where = self.folder / SAMPLES
         return parse_samples(self.content(SAMPLES), where, self.times.clock.anchor_ns)
 
     def content(self, name: str) -> bytes:
-        """Bytes of one of its files; EvengroundError where they are not those of the manifest."""
+        """The bytes of one of its files; raises EvengroundError if they are not those of the manifest."""
         if name not in self.files:
             raise EvengroundError(
                 f"the manifest does not list {name}", str(self.folder), restore_run(self.folder)
@@ -117,12 +131,12 @@ class Run:
 
 
 def restore_run(folder: Path) -> str:
-    """What to do about a run whose files are not what its manifest says."""
+    """The fix for a run whose files differ from its manifest."""
     return f"restore it (as by dvc checkout results/runs), or {set_aside(folder)}"
 
 
 def read_runs(index: Index) -> list[Run]:
-    """Every finished run of the index, in its order. EvengroundError when a manifest is not as recorded."""
+    """Every finished run of the index, in its order; raises EvengroundError for a changed manifest."""
     return [_open_run(index, wanted) for wanted in index.finished]
 
 
@@ -136,28 +150,27 @@ def _open_run(index: Index, wanted: WantedRun) -> Run:
     except ValidationError as error:
         what = f"broken manifest, {first_fault(error)}"
         raise EvengroundError(what, str(path), restore_run(folder)) from error
-    found = manifest.run
-    if found.machine != index.machine.class_name:
+    run = manifest.run
+    if run.machine != index.machine.class_name:
         raise EvengroundError(
-            f"a run of machine class {found.machine} in an index of {index.machine.class_name}",
+            f"a run of machine class {run.machine} in an index of {index.machine.class_name}",
             str(path),
             "report each machine class by itself; nothing averages over classes",
         )
-    same = (wanted.dataset, wanted.engine, wanted.key, wanted.repetition)
-    if (found.dataset, found.engine, found.key, found.repetition) != same:
+    expected = (wanted.dataset, wanted.engine, wanted.key, wanted.repetition)
+    if (run.dataset, run.engine, run.key, run.repetition) != expected:
         what = f"the manifest describes another run than {wanted.name}"
         raise EvengroundError(what, str(path), restore_run(folder))
-    return Run(wanted, folder, manifest.files)
+    return Run(wanted=wanted, folder=folder, files=manifest.files)
 
 
 def _checked_content(path: Path, sha256: str) -> bytes:
-    """Bytes of a file whose sha256 must be the recorded one."""
+    """The bytes of a file, whose sha256 must be the recorded one."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EvengroundError(
-            unreadable(path, error), str(path), restore_run(path.parent)
-        ) from error
+        what = unreadable(path, error)
+        raise EvengroundError(what, str(path), restore_run(path.parent)) from error
     if sha256_bytes(content) != sha256:
         what = "the file is not the one recorded when the run ended"
         raise EvengroundError(what, str(path), restore_run(path.parent))
@@ -167,47 +180,48 @@ def _checked_content(path: Path, sha256: str) -> bytes:
 def parse_samples(content: bytes, where: Path, anchor_ns: int = 0) -> Samples:
     """Sampled columns of one run; `anchor_ns` is steady time less monotonic time (`records.clock`).
 
-    Raises RecordError `broken-samples` when they cannot be read or the monotonic clock does not move forward.
+    Raises RecordError `broken-samples` if they cannot be read or the clock does not move forward.
     """
-    numbers = (COUNTER, *GAUGES, *WATCHED)
-    needed = {TIME, COUNTER, *GAUGES}
-    frame = _read_columns(content, where, needed, numbers)
+    frame = _read_columns(content, where)
     mono_ns = frame[TIME].to_numpy(np.int64)
-    columns = {name: frame[name].to_numpy(np.float64) for name in numbers}
+    columns = {name: frame[name].to_numpy(np.float64) for name in NUMBERS}
     if np.any((mono_ns < 0) | (mono_ns >= MAX_UNIX_NS)):
         raise RecordError("broken-samples", "a time is out of range", where, AGAIN)
     if any(np.any(np.abs(values) > MAX_NUMBER) for values in columns.values()):
         raise RecordError("broken-samples", "a number is out of range", where, AGAIN)
-    if np.any(np.diff(mono_ns) <= 0):
-        line = int(np.argmax(np.diff(mono_ns) <= 0)) + 3
+    stops = np.flatnonzero(np.diff(mono_ns) <= 0)
+    if stops.size:
+        # Of the second of two rows; the header is line 1.
+        line = int(stops[0]) + 3
         raise RecordError("broken-samples", "the clock does not move forward", where, AGAIN, line)
-    return Samples(mono_ns + anchor_ns, columns)
+    return Samples(t_ns=mono_ns + anchor_ns, columns=columns)
 
 
-def _read_columns(
-    content: bytes, where: Path, needed: set[str], numbers: Sequence[str]
-) -> pd.DataFrame:
-    """The times and `numbers` of a samples file, a column that may be absent as NaN."""
-    import pandas as pd  # slow to import, and preflight, which comes by here, reads no samples
+def _read_columns(content: bytes, where: Path) -> pd.DataFrame:
+    """The times and NUMBERS of a samples file; a WATCHED column that is absent is NaN."""
+    # Slow to import, and preflight, which imports this module, reads no samples.
+    import pandas as pd
 
+    needed = {TIME, COUNTER, *GAUGES}
     try:
-        # A time that is not finite is refused below; the cast's own warning would be a second line.
+        # A time that is not finite is refused with the times out of range; the cast warns, too.
         with np.errstate(invalid="ignore"):
             frame = pd.read_csv(
                 BytesIO(content),
                 usecols=lambda name: name in needed or name in WATCHED,
                 float_precision="round_trip",
-                dtype={TIME: "int64", **dict.fromkeys(numbers, "float64")},
+                dtype={TIME: "int64"} | dict.fromkeys(NUMBERS, "float64"),
             )
-        if absent := sorted(needed - set(frame.columns)):
+        absent = sorted(needed.difference(frame.columns))
+        if absent:
             raise ValueError(f"no column {', '.join(absent)}")
     except (ValueError, OverflowError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise RecordError("broken-samples", f"broken samples, {error}", where, AGAIN) from error
-    return frame.reindex(columns=[TIME, *numbers])
+    return frame.reindex(columns=[TIME, *NUMBERS])
 
 
 def unreadable_runs(index: Index) -> dict[WantedRun, RecordError]:
-    """The finished runs of an index whose events or samples cannot be read, and why.
+    """The finished runs of an index whose events or samples cannot be read, with the error.
 
     Raises EvengroundError for a manifest or a file that is not the recorded one.
     """

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from evenground.analysis.environment import Environment, read_environment
-from evenground.analysis.groups import Rows
 from evenground.analysis.idle import CPU, Idle, idle_of
-from evenground.analysis.phases import phase_rows
+from evenground.analysis.phases import Phase, phases_of
 from evenground.analysis.runs import Run, Samples
 from evenground.analysis.timeline import Timeline, align
 
@@ -24,7 +23,7 @@ class Seen:
     environment: Environment
     grid_s: float
     line: Timeline
-    phases: Rows
+    phases: list[Phase]
     idle: Idle
 
     @property
@@ -35,16 +34,16 @@ class Seen:
     @property
     def idle_windows(self) -> Windows | None:
         """When nothing was computed during the training; None where that is not known."""
-        if self.idle.condition["idle_reason"]:
+        if self.idle.time.idle_reason:
             return None
-        mine = [row for row in self.idle.rows if row["resource"] == CPU]
-        return tuple((float(str(row["start_s"])), float(str(row["end_s"]))) for row in mine)
+        rows = [row for row in self.idle.rows if row.resource == CPU]
+        return tuple((row.start_s, row.end_s) for row in rows)
 
 
 def see(run: Run, grid_s: float) -> Seen:
     """Read all of a run. EvengroundError where it cannot be read."""
     samples = run.samples()
-    phases = phase_rows(run.events, run.process)
+    phases = phases_of(run.events, run.process)
     return Seen(
         run=run,
         samples=samples,

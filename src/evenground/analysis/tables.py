@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,9 +12,9 @@ from evenground.analysis.block_effects import block_table
 from evenground.analysis.calibration import read_calibration
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import energy_table, with_energy
-from evenground.analysis.groups import Rows, counts, flagged, group, groups, summary
+from evenground.analysis.groups import Rows, counts, flagged, group, groups, with_columns
 from evenground.analysis.idle import idle_table
-from evenground.analysis.index import Index
+from evenground.analysis.index import Dataset, Engine, Index
 from evenground.analysis.memory import memory_table
 from evenground.analysis.pairs import Blocks, blocks_of
 from evenground.analysis.quality import quality_table, with_quality
@@ -24,6 +25,27 @@ from evenground.analysis.statistics import Repeated, summarise
 from evenground.analysis.times import MEASURES, run_times
 
 FINAL = "final_train_loss"
+# Columns from the index.
+PLANNED = ("order", "dataset", "engine", "repetition", "status", "reason", "attempts")
+# The table may be empty: one engine alone has no ratio.
+TIME_RATIO = [
+    "dataset",
+    "baseline",
+    "engine",
+    "measure",
+    "ratio",
+    "low_95",
+    "high_95",
+    "df",
+    "method",
+    "n_pairs",
+    "n_baseline",
+    "n_engine",
+    "n_wanted",
+    "n_invalid",
+    "n_warned",
+    "reason",
+]
 
 
 @dataclass(frozen=True)
@@ -40,10 +62,15 @@ class Frames:
 
 
 def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
-    """Name to table. EvengroundError when a run named by the index cannot be read."""
+    """All tables by name.
+
+    Raises EvengroundError if a run of the index cannot be read.
+    """
     runs = runs_table(index)
     quality = quality_table(index, runs, frames.conditions)
-    runs = with_energy(with_idle(with_quality(runs, quality), frames.conditions), frames.energy)
+    runs = with_quality(runs, quality)
+    runs = with_columns(runs, frames.conditions, ["idle_s", "idle_share"], before="test_accuracy")
+    runs = with_energy(runs, frames.energy)
     blocks = blocks_of(frames.conditions, quality)
     return {
         "training_time": training_time(index, runs),
@@ -62,185 +89,149 @@ def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
 
 
 def runs_table(index: Index) -> pd.DataFrame:
-    """One row per wanted run in the order of the plan, unfinished ones with their reason and no numbers."""
+    """One row per wanted run in the order of the plan; unfinished ones have a reason and no numbers."""
     measured = {run.wanted: run for run in read_runs(index)}
     rows: Rows = []
     for wanted in sorted(index.runs, key=lambda run: run.order):
-        row: dict[str, object] = {
-            name: getattr(wanted, name)
-            for name in ("order", "dataset", "engine", "repetition", "status", "reason", "attempts")
-        }
+        row: dict[str, object] = {name: getattr(wanted, name) for name in PLANNED}
+        row |= {"device": "", "cores": None}
+        row |= dict.fromkeys(MEASURES + ("test_accuracy", FINAL), np.nan)
         run = measured.get(wanted)
-        row["device"] = run.device if run else ""
-        row["cores"] = run.process.cores if run else None
-        numbers: dict[str, float] = dict.fromkeys((*MEASURES, "test_accuracy", FINAL), np.nan)
-        if run:
-            numbers = asdict(run_times(run.events, run.process))
-            numbers |= {
-                "test_accuracy": run.events.test_accuracy,
-                FINAL: run.events.epochs[-1].loss,
-            }
-        rows.append({**row, **numbers, "quality": "", "key": wanted.key[:12]})
+        if run is not None:
+            row |= {"device": run.device, "cores": run.process.cores}
+            row |= asdict(run_times(run.events, run.process))
+            row["test_accuracy"] = run.events.test_accuracy
+            row[FINAL] = run.events.epochs[-1].loss
+        # `with_quality` fills the column when the findings are there.
+        rows.append(row | {"quality": "", "key": wanted.key[:12]})
     return pd.DataFrame(rows).astype({"cores": "Int64"})
 
 
-def with_idle(runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
-    """The table `runs` with the idle time of each run behind its times: `idle_s`, `idle_share`."""
-    keys, columns = ["dataset", "engine", "repetition"], ["idle_s", "idle_share"]
-    found = runs[keys].merge(conditions[[*keys, *columns]], on=keys, how="left")
-    whole = runs.assign(**{name: found[name].astype("float64").to_numpy() for name in columns})
-    names = [str(name) for name in runs.columns]
-    place = names.index(MEASURES[-1]) + 1
-    return whole[[*names[:place], *columns, *names[place:]]]
-
-
 def lines_of_code(index: Index) -> pd.DataFrame:
-    """One row per engine and language, then per trainer of the thesis and instrument."""
-    columns = [
-        "code",
-        "language",
-        "instrument",
-        "files",
-        "lines",
-        "code_lines",
-        "comment_lines",
-        "reason",
-    ]
-    counts = columns[3:7]
+    """One row per engine and language, then one per trainer of the thesis and instrument."""
+    counted = ["files", "lines", "code_lines", "comment_lines"]
     rows: Rows = []
-    for engine in index.lines.engines if index.lines else ():
-        row = {"code": engine.engine, "language": engine.language, "instrument": "", "reason": ""}
-        rows.append(row | {name: getattr(engine, name) for name in counts})
-    for trainer in index.lines.thesis if index.lines else ():
-        row = {
-            "code": f"thesis: {trainer.code}",
-            "language": "Elixir",
-            "instrument": trainer.instrument,
-        }
-        found = {name: None if trainer.absent else getattr(trainer, name) for name in counts}
-        rows.append(row | found | {"reason": trainer.absent or ""})
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(counts, "Int64"))
+    if index.lines is not None:
+        for engine in index.lines.engines:
+            rows.append({**vars(engine), "code": engine.engine, "instrument": "", "reason": ""})
+        for trainer in index.lines.thesis:
+            row: dict[str, object] = {"reason": trainer.absent}
+            if trainer.absent is None:
+                row = {**vars(trainer), "reason": ""}
+            row |= {"code": f"thesis: {trainer.code}", "language": "Elixir"}
+            rows.append(row | {"instrument": trainer.instrument})
+    columns = ["code", "language", "instrument"] + counted + ["reason"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(counted, "Int64"))
 
 
 def calibration(index: Index) -> pd.DataFrame:
-    """One row per figure of the sampler's calibration; none where this class of machine has none."""
-    figures = read_calibration(index)
-    rows: Rows = [
-        {
+    """One row per figure of the sampler's calibration; empty if this machine class has none."""
+    bounds = {True: "at least", False: "at most"}
+    passed = {True: "yes", False: "no", None: ""}
+    rows: Rows = []
+    for figure in read_calibration(index):
+        bound = ""
+        if figure.goal is not None:
+            bound = bounds[figure.at_least]
+        row: dict[str, object] = {
             "figure": figure.what,
-            "bound": "" if figure.goal is None else "at least" if figure.at_least else "at most",
-            "goal": np.nan if figure.goal is None else figure.goal,
-            "measured": np.nan if figure.measured is None else figure.measured,
+            "bound": bound,
+            "goal": figure.goal,
+            "measured": figure.measured,
             "unit": figure.unit,
-            "passed": {True: "yes", False: "no", None: ""}[figure.passed],
+            "passed": passed[figure.passed],
             "reason": figure.reason or "",
         }
-        for figure in figures
-    ]
+        rows.append(row)
     columns = ["figure", "bound", "goal", "measured", "unit", "passed", "reason"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"goal": "float64", "measured": "float64"})
 
 
 def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
-    """Per dataset and engine the times of `times.Times` and the idle time: median, means, spread, in seconds.
+    """Per dataset and engine the times of `times.Times` and the idle time, in seconds.
 
-    `cv` is the coefficient of variation, as a share. `geometric_mean` is missing where a value is zero, and
-    `cv` of fewer than two.
+    `cv` is the coefficient of variation, as a share. `geometric_mean` is missing if a value is zero, and
+    `cv` if there are fewer than two.
     """
     rows: Rows = []
-    for named, mine in groups(index, runs):
-        for measure in (*MEASURES, "idle_s"):
-            found = summarise(mine[measure].tolist())
-            rows.append(
-                {
-                    **named,
-                    "measure": measure,
-                    "median": found.median,
-                    "mean": found.mean,
-                    "geometric_mean": found.geometric_mean,
-                    "cv": found.variation,
-                    "min": found.minimum,
-                    "max": found.maximum,
-                    **counts(mine),
-                    "n": found.n,
-                }
-            )
+    for names, group_runs in groups(index, runs):
+        for measure in MEASURES + ("idle_s",):
+            summary = summarise(group_runs[measure].tolist())
+            row = {
+                **names,
+                "measure": measure,
+                "median": summary.median,
+                "mean": summary.mean,
+                "geometric_mean": summary.geometric_mean,
+                "cv": summary.variation,
+                "min": summary.minimum,
+                "max": summary.maximum,
+                **counts(group_runs),
+                "n": summary.n,
+            }
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
 def time_ratio(index: Index, runs: pd.DataFrame, blocks: Blocks) -> pd.DataFrame:
     """Per dataset and pair of engines: time of `engine` over time of `baseline`, with its 95 % interval.
 
-    The baseline of a pair is the engine that stands first in the configuration, of an arm its engine.
-    The ratio is one of geometric means, of pairs or of independent runs as the design has it
-    (`ratios.within`). Where one of the two trained on the first examples only there is none, but the reason;
-    where they computed on unlike devices the reason says so beside it.
+    The baseline of a pair is the engine that stands first in the configuration, and that of an arm is its
+    engine. The ratio is one of geometric means, of pairs or of independent runs as the design has it
+    (`ratios.within`). If one of the two trained on the first examples only, there is a reason and no ratio;
+    if they computed on unlike devices, the reason names them beside the ratio.
     """
-    columns = [
-        "dataset",
-        "baseline",
-        "engine",
-        "measure",
-        "ratio",
-        "low_95",
-        "high_95",
-        "df",
-        "method",
-        "n_pairs",
-        "n_baseline",
-        "n_engine",
-        "n_wanted",
-        "n_invalid",
-        "n_warned",
-        "reason",
-    ]
     rows: Rows = []
     for dataset in index.datasets:
-        for first, second in index.pairs(dataset.name):
-            names = (first.name, second.name)
-            a, b = (group(runs, dataset.name, name) for name in names)
-            devices = unlike(devices_of(runs, dataset.name, (first, second)))
-            for measure in MEASURES:
-                pair = [
-                    Runs(blocks, (dataset.name, name), by_repetition(mine, measure))
-                    for name, mine in zip(names, (a, b), strict=True)
-                ]
-                found = within(index, (pair[0], pair[1])).without(dataset.unlike(first, second))
-                rows.append(
-                    {
-                        "dataset": dataset.name,
-                        "baseline": first.name,
-                        "engine": second.name,
-                        "measure": measure,
-                        **ratio_columns(found),
-                        "n_wanted": max(len(a), len(b)),
-                        **flagged(pd.concat([a, b])),
-                        "reason": "; ".join(filter(None, (found.reason, devices))),
-                    }
-                )
-    return pd.DataFrame(rows, columns=columns).astype({"n_pairs": "Int64"})
+        for baseline, engine in index.pairs(dataset.name):
+            rows += _ratios_of(index, runs, blocks, dataset, (baseline, engine))
+    return pd.DataFrame(rows, columns=TIME_RATIO).astype({"n_pairs": "Int64"})
 
 
-def by_repetition(runs: pd.DataFrame, measure: str) -> Repeated:
-    """What the finished runs among a group's rows of the table `runs` measured."""
+def _ratios_of(
+    index: Index, runs: pd.DataFrame, blocks: Blocks, dataset: Dataset, pair: tuple[Engine, Engine]
+) -> Rows:
+    """The ratios of one pair of engines, a row for each measure."""
+    arms = [(dataset.name, engine.name) for engine in pair]
+    baseline_runs, engine_runs = (group(runs, dataset, engine) for dataset, engine in arms)
+    devices = unlike(devices_of(runs, dataset.name, pair))
+    rows: Rows = []
+    for measure in MEASURES:
+        baseline = Runs(blocks=blocks, arm=arms[0], values=_by_repetition(baseline_runs, measure))
+        engine = Runs(blocks=blocks, arm=arms[1], values=_by_repetition(engine_runs, measure))
+        compared = within(index, (baseline, engine)).without(dataset.unlike(pair[0], pair[1]))
+        row = {
+            "dataset": dataset.name,
+            "baseline": pair[0].name,
+            "engine": pair[1].name,
+            "measure": measure,
+            **ratio_columns(compared),
+            "n_wanted": max(len(baseline_runs), len(engine_runs)),
+            **flagged(pd.concat([baseline_runs, engine_runs])),
+            "reason": "; ".join(filter(None, (compared.reason, devices))),
+        }
+        rows.append(row)
+    return rows
+
+
+def _by_repetition(runs: pd.DataFrame, measure: str) -> Repeated:
+    """The values of the finished runs among a group's rows of the table `runs`."""
     done = runs[runs["status"] == "finished"]
-    return {
-        int(number): float(value)
-        for number, value in zip(done["repetition"], done[measure], strict=True)
-    }
+    return dict(zip(done["repetition"], done[measure], strict=True))
 
 
-def ratio_columns(found: Compared) -> dict[str, object]:
+def ratio_columns(compared: Compared) -> dict[str, object]:
     """A ratio within one experiment as a table's columns."""
     return {
-        "ratio": found.ratio.ratio,
-        "low_95": found.ratio.low,
-        "high_95": found.ratio.high,
-        "df": found.ratio.df,
-        "method": found.method,
-        "n_pairs": found.n_pairs,
-        "n_baseline": found.ratio.n_baseline,
-        "n_engine": found.ratio.n_other,
+        "ratio": compared.ratio.ratio,
+        "low_95": compared.ratio.low,
+        "high_95": compared.ratio.high,
+        "df": compared.ratio.df,
+        "method": compared.method,
+        "n_pairs": compared.n_pairs,
+        "n_baseline": compared.ratio.n_baseline,
+        "n_engine": compared.ratio.n_other,
     }
 
 
@@ -248,29 +239,44 @@ def resources(index: Index, runs: pd.DataFrame, frames: Frames) -> pd.DataFrame:
     """Per dataset, engine and resource: peak, 95th percentile, range and integral during training."""
     trained = trainings(runs, frames.conditions)
     rows: Rows = []
-    for named, mine in groups(index, runs):
-        names = (named["dataset"], named["engine"])
-        own = {key[2]: training for key, training in trained.items() if key[:2] == names}
-        timelines, mean, missing = (
-            group(frame, **named) for frame in (frames.timelines, frames.mean, frames.missing)
+    for names, group_runs in groups(index, runs):
+        arm = (names["dataset"], names["engine"])
+        own = {key[2]: training for key, training in trained.items() if key[:2] == arm}
+        missing = group(frames.missing, **names)
+        use = resource_rows(
+            timelines=group(frames.timelines, **names),
+            mean=group(frames.mean, **names),
+            trained=own,
+            grid_s=index.report.grid_s,
+            reasons={str(row["column"]): _reason(row) for row in missing.to_dict("records")},
         )
-        reasons = {str(row["column"]): _why(row) for row in missing.to_dict("records")}
-        use = resource_rows(timelines, mean, own, index.report.grid_s, reasons)
-        rows += [{**named, "n_wanted": len(mine), **flagged(mine), **row} for row in use]
+        rows += [
+            {**names, "n_wanted": len(group_runs), **flagged(group_runs), **row} for row in use
+        ]
     return pd.DataFrame(rows)
+
+
+def _reason(row: dict[Hashable, object]) -> str:
+    """A reason of `missing.csv`, with the number of runs unless it holds for all."""
+    if row["n_missing"] == row["n"]:
+        return str(row["reason"])
+    return f"{row['reason']} ({row['n_missing']} of {row['n']} runs)"
 
 
 def accuracy(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     """Per dataset and engine: test accuracy (0 to 1) and the last epoch's mean training loss."""
-    rows = [
-        {**named, "measure": measure, **summary(mine[measure]), **counts(mine)}
-        for named, mine in groups(index, runs)
-        for measure in ("test_accuracy", FINAL)
-    ]
+    rows: Rows = []
+    for names, group_runs in groups(index, runs):
+        for measure in ("test_accuracy", FINAL):
+            summary = summarise(group_runs[measure].tolist())
+            row = {
+                **names,
+                "measure": measure,
+                "median": summary.median,
+                "mean": summary.mean,
+                "min": summary.minimum,
+                "max": summary.maximum,
+                **counts(group_runs),
+            }
+            rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _why(row: dict[object, object]) -> str:
-    """A reason of `missing.csv`, with the number of runs it holds for where that is not all."""
-    few = row["n_missing"] != row["n"]
-    return f"{row['reason']} ({row['n_missing']} of {row['n']} runs)" if few else str(row["reason"])

@@ -1,72 +1,92 @@
-"""The frame `measures`: every measure of a run under both instruments, with all that a verdict asks of it."""
+"""The frame `measures`: every measure of a run under both instruments, as verdicts need it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from evenground.analysis.exactness import attainable, resolution
 from evenground.analysis.extrapolation import Sample, formula_error
-from evenground.analysis.groups import Rows
-from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, TRACES, Trace
+from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, TRACES, Instrument, Trace
 from evenground.analysis.measures import MEASURES, TIMES, take
 from evenground.analysis.seen import Seen
 
-KEYS = ("instrument", "measure", "resource")
-NUMBERS = (
-    "value",
-    "without_idle",
-    "resolution",
-    "low_attainable",
-    "high_attainable",
-    "formula_error",
-)
-COLUMNS = (*KEYS, *NUMBERS, "remark", "reason")
-# The means of what a run that waits does not use; a peak or what it holds is the same with its waits.
-WITHOUT_WAITS = frozenset({("mean", "cpu"), ("mean", "gpu"), ("steady", "cpu"), ("steady", "gpu")})
+# Waiting lowers a mean, but neither a peak nor what a run holds.
+LOWERED_BY_WAITS = {("mean", "cpu"), ("mean", "gpu"), ("steady", "cpu"), ("steady", "gpu")}
 
 
-def measure_rows(seen: Seen, sample: Sample | None) -> Rows:
-    """One row per instrument, measure and resource, named as in COLUMNS; a time has the resource "".
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One measure of a run under an instrument; a time has the resource "".
 
-    value: as by `measures.take`, NaN beside a `reason`. without_idle: the same without the time in which the
-    run computed nothing; NaN where that is not known. resolution, low_attainable, high_attainable: as by
-    `exactness`. formula_error: relative standard error of the formula of a time that is extrapolated, 0 of
-    all else. `sample`: of a training on the first examples only.
+    value: as by `measures.take`, NaN beside a `reason`.
+    without_idle: the same without the run's idle time; NaN if that is unknown.
+    resolution, low_attainable, high_attainable: as by `exactness`.
+    formula_error: relative standard error of the formula that extrapolates a time; 0 for all else.
     """
-    rows: Rows = []
+
+    instrument: Instrument
+    measure: str
+    resource: str
+    value: float
+    without_idle: float
+    resolution: float
+    low_attainable: float
+    high_attainable: float
+    formula_error: float
+    remark: str
+    reason: str
+
+
+COLUMNS = tuple(field.name for field in fields(Measure))
+NUMBERS = tuple(field.name for field in fields(Measure) if field.type == "float")
+
+
+def measures_of(seen: Seen, sample: Sample | None) -> list[Measure]:
+    """Every measure of a run; `sample` describes a training on the first examples only."""
+    found = []
     for instrument in INSTRUMENTS:
         trace = replace(TRACES[instrument](seen), sample=sample)
-        busy = None if trace.idle is None else replace(trace, left_out=trace.idle)
-        for measure, resource in _each():
-            named = {"instrument": instrument, "measure": measure, "resource": resource}
-            error = formula_error(sample, seen.run.events) if sample and measure in TIMES else 0.0
-            rows.append({**named, **_row(measure, resource, trace, busy), "formula_error": error})
-    return rows
+        busy = None
+        if trace.idle is not None:
+            busy = replace(trace, left_out=trace.idle)
+        for measure in MEASURES:
+            if measure in TIMES:
+                row = _measure(instrument, measure, "", trace, busy)
+                if sample is not None:
+                    row = replace(row, formula_error=formula_error(sample, seen.run.events))
+                found.append(row)
+            else:
+                for resource in RESOURCES:
+                    found.append(_measure(instrument, measure, resource, trace, busy))
+    return found
 
 
-def _each() -> Iterator[tuple[str, str]]:
-    """Every measure with each resource that it is taken of."""
-    for measure in MEASURES:
-        for resource in ("",) if measure in TIMES else RESOURCES:
-            yield measure, resource
-
-
-def _row(measure: str, resource: str, trace: Trace, busy: Trace | None) -> dict[str, object]:
-    """One measure of one trace; `busy` is the same without its idle time, None where that is not known."""
+def _measure(
+    instrument: Instrument, measure: str, resource: str, trace: Trace, busy: Trace | None
+) -> Measure:
+    """One measure of a trace; `busy` is the trace without its idle time, None if that is unknown."""
     value, reason = take(measure, trace, resource)
+    without_idle = value
+    if measure in TIMES or (measure, resource) in LOWERED_BY_WAITS:
+        without_idle = np.nan
+        if busy is not None:
+            without_idle, _ = take(measure, busy, resource)
+    step = np.nan
+    if not reason:
+        step = resolution(measure, trace, resource)
     low, high = attainable(measure, trace, resource)
-    without = value
-    if measure in TIMES or (measure, resource) in WITHOUT_WAITS:
-        without = take(measure, busy, resource)[0] if busy else np.nan
-    return {
-        "value": value,
-        "without_idle": without,
-        "resolution": np.nan if reason else resolution(measure, trace, resource),
-        "low_attainable": low,
-        "high_attainable": high,
-        "remark": trace.remarks.get(resource, ""),
-        "reason": reason,
-    }
+    return Measure(
+        instrument=instrument,
+        measure=measure,
+        resource=resource,
+        value=value,
+        without_idle=without_idle,
+        resolution=step,
+        low_attainable=low,
+        high_attainable=high,
+        formula_error=0.0,
+        remark=trace.remarks.get(resource, ""),
+        reason=reason,
+    )

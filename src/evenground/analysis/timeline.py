@@ -10,18 +10,19 @@ import numpy as np
 from evenground.analysis.runs import COUNTER, GAUGES, Floats, Ints, Samples
 from evenground.records.times import Moments, Process
 
+# A momentary value holds for at most five periods of its column: more is a gap.
 CARRIED_PERIODS = 5
 NO_REASON = "no value was written and no reason given"
 NO_CORES = "the sampler did not say how many cores the machine has"
-COLUMNS = ("cpu_pct", *GAUGES)
+COLUMNS = ("cpu_pct",) + GAUGES
 
 
 @dataclass(frozen=True)
 class Timeline:
     """One run on the grid: `step` (K,) counts grid steps from the start of training, columns are (K,).
 
-    `cpu_pct` at step k is the mean over the step that ends there, in percent of the machine (100: all its
-    cores are busy); every other column is the value at that moment. Missing is NaN.
+    `cpu_pct` at step k is the mean over the step that ends there, in percent of the machine (100: all
+    its cores are busy); every other column is the value at that moment. A missing value is NaN.
     """
 
     step: Ints
@@ -30,7 +31,10 @@ class Timeline:
 
 @dataclass(frozen=True)
 class MeanTimeline:
-    """Mean over repetitions on the steps all of them share; `counts` says how many runs each column has."""
+    """Mean over repetitions on the steps (K,) that all of them share; columns are (K,).
+
+    `n` is the number of runs, `counts` that of the runs behind each column.
+    """
 
     step: Ints
     columns: dict[str, Floats]
@@ -39,58 +43,56 @@ class MeanTimeline:
 
 
 def step_ns(grid_s: float) -> int:
-    """The grid step in whole nanoseconds, so that no rounding gathers along a run."""
+    """The grid step in whole nanoseconds, so that no rounding accumulates along a run."""
     return round(grid_s * 1e9)
 
 
 def risen(counter: Floats) -> Floats:
-    """How far a counter (N,) without gaps has risen since its first value; where it falls it stands still."""
+    """How far a counter (N,) without gaps has risen since its first value; a fall counts as no rise."""
     rises = np.maximum(np.diff(counter), 0.0)
     return np.asarray(np.concatenate(([0.0], np.cumsum(rises))), np.float64)
 
 
 def grid_steps(launched_ns: int, train_start_ns: int, exited_ns: int, grid_ns: int) -> Ints:
-    """Steps k whose time train_start + k * grid lies within the life of the process (load: k < 0)."""
+    """Steps (K,) whose time, train_start + k * grid, lies within the life of the process (load: k < 0)."""
+    # Rounded towards the start of training, before and after it.
     first = -((train_start_ns - launched_ns) // grid_ns)
     last = (exited_ns - train_start_ns) // grid_ns
     return np.arange(first, last + 1, dtype=np.int64)
 
 
 def cpu_percent(t_ns: Ints, cpu_s: Floats, at_ns: Ints, grid_ns: int, cores: int | None) -> Floats:
-    """CPU use in percent of a machine of so many cores over the step that ends at each of `at_ns` (K,).
+    """CPU use (K,) over the step that ends at each of `at_ns` (K,), in percent of all `cores`.
 
-    The cumulative counter `cpu_s` (N,) is interpolated linearly at both ends of each step, so the
-    sum over steps is the counter's difference, and a gap in the samples keeps its mean. A counter
-    that falls (a child that nobody waited for took its seconds along) counts as standing still
-    there. Steps outside the first and last valid sample are NaN, and all where the cores are not known.
+    The counter `cpu_s` (N,) is interpolated linearly at both ends of each step, so that the sum over steps
+    is the counter's difference, and a gap in the samples keeps its mean. Where it falls (a child that was
+    not waited for took its seconds along), it counts as standing still. Steps outside of the first and last
+    valid sample are NaN, and all are if the number of cores is unknown.
     """
     valid = ~np.isnan(cpu_s)
     if cores is None or not valid.any():
         return np.full(at_ns.shape, np.nan)
-    t_valid, counter = t_ns[valid], cpu_s[valid]
-    rising = risen(counter)
-    origin = t_valid[0]
-    known = (t_valid - origin).astype(np.float64)
-
-    def at(when_ns: Ints) -> Floats:
-        relative_ns = (when_ns - origin).astype(np.float64)
-        return np.asarray(
-            np.interp(relative_ns, known, rising, left=np.nan, right=np.nan), np.float64
-        )
-
-    return (at(at_ns) - at(at_ns - grid_ns)) * (100.0 * 1e9 / (grid_ns * cores))
+    first_ns = t_ns[valid][0]
+    known_ns = (t_ns[valid] - first_ns).astype(np.float64)
+    rising_s = risen(cpu_s[valid])
+    # Both ends of each step, (2, K): its start in the first row.
+    ends_ns = np.stack((at_ns - grid_ns, at_ns)) - first_ns
+    ends_s = np.interp(ends_ns.astype(np.float64), known_ns, rising_s, left=np.nan, right=np.nan)
+    return np.asarray((ends_s[1] - ends_s[0]) * (100.0 * 1e9 / (grid_ns * cores)), np.float64)
 
 
 def why_missing(process: Process, column: str) -> str:
     """Why a run has no value of a column of its timeline."""
-    source = COUNTER if column == "cpu_pct" else column
-    if source == COUNTER and COUNTER not in process.missing and process.cores is None:
+    if column != "cpu_pct":
+        return process.missing.get(column, NO_REASON)
+    no_counter = process.missing.get(COUNTER)
+    if no_counter is None and process.cores is None:
         return NO_CORES
-    return process.missing.get(source, NO_REASON)
+    return no_counter or NO_REASON
 
 
 def carry_forward(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> Floats:
-    """The last valid value at or before each of `at_ns` (K,), NaN when it is older than `limit_ns`."""
+    """The last valid of `values` (N,) at or before each of `at_ns` (K,); NaN if older than `limit_ns`."""
     valid = ~np.isnan(values)
     t_valid, v_valid = t_ns[valid], values[valid]
     position = np.searchsorted(t_valid, at_ns, side="right") - 1
@@ -115,14 +117,14 @@ def align(events: Moments, process: Process, samples: Samples, grid_s: float) ->
     for name in GAUGES:
         limit_ns = round(CARRIED_PERIODS * 1e9 * process.period_s(name))
         columns[name] = carry_forward(samples.t_ns, samples.columns[name], at_ns, limit_ns)
-    return Timeline(steps, columns)
+    return Timeline(step=steps, columns=columns)
 
 
 def mean_timeline(runs: Sequence[Timeline]) -> MeanTimeline:
     """Mean over repetitions from the latest first step to the earliest last one (the shortest run).
 
-    A column's mean is taken over the runs that measured it at all and exists only at steps where
-    all of those have a value: the set of runs behind a curve never changes along it.
+    A column's mean is taken over the runs that measured it at all, and exists only at steps where all of
+    those have a value: the set of runs behind a curve never changes along it.
     """
     first = max(int(run.step[0]) for run in runs)
     last = min(int(run.step[-1]) for run in runs)
@@ -132,5 +134,7 @@ def mean_timeline(runs: Sequence[Timeline]) -> MeanTimeline:
         rows = [run.columns[name][first - run.step[0] :][: step.size] for run in runs]
         measured = [row for row in rows if not np.isnan(row).all()]
         counts[name] = len(measured)
-        columns[name] = np.mean(measured, axis=0) if measured else np.full(step.shape, np.nan)
-    return MeanTimeline(step, columns, counts, len(runs))
+        columns[name] = np.full(step.shape, np.nan)
+        if measured:
+            columns[name] = np.mean(measured, axis=0)
+    return MeanTimeline(step=step, columns=columns, counts=counts, n=len(runs))

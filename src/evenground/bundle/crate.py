@@ -172,7 +172,7 @@ def _engine(engine: Engine, runs: Mapping[WantedRun, Run]) -> Entity:
             f"{name} {version}" for name, version in libraries.items()
         )
         # An engine that is named after no library is code of this repository, whose version is the commit.
-        entity["softwareVersion"] = libraries.get(engine.name, environment.git.words)
+        entity["softwareVersion"] = libraries.get(engine.name, environment.git.label)
     return entity
 
 
@@ -211,7 +211,7 @@ def _action(wanted: WantedRun, run: Run | None, index: Index) -> tuple[Entity, l
         action["error"] = wanted.reason or wanted.status
         return action, []
     usage = _usage(name, run)
-    action["description"] = f"key {wanted.key}, commit {read_environment(run).git.words}"
+    action["description"] = f"key {wanted.key}, commit {read_environment(run).git.label}"
     action["startTime"] = _time(run.process.launched_ns)
     action["endTime"] = _time(run.process.exited_ns)
     action["actionStatus"] = f"{STATUS}/CompletedActionStatus"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evenground.analysis.groups import Rows
-from evenground.analysis.idle import CPU, NONE, idle_of
+from evenground.analysis.idle import CPU, NONE, IdleRow, idle_of
 from evenground.analysis.index import WantedRun
-from evenground.analysis.phases import phase_rows
+from evenground.analysis.phases import phases_of
 from evenground.analysis.runs import Run
 from evenground.explain.training import Explained
 
@@ -37,9 +36,10 @@ def windows_of(explained: Explained) -> tuple[list[Window], str]:
     Raises EvengroundError if its files cannot be read.
     """
     run = Run(_wanted(explained), explained.folder, explained.files)
-    idle = idle_of(run, run.samples(), phase_rows(run.events, run.process))
-    rows = [row for row in idle.rows if row["resource"] == CPU]
-    return _on_monotonic(run, rows), str(idle.condition["idle_reason"] or NONE)
+    samples = run.samples()
+    idle = idle_of(run, samples, phases_of(run.events, run.process))
+    rows = [row for row in idle.rows if row.resource == CPU]
+    return _on_monotonic(run, rows), idle.time.idle_reason or NONE
 
 
 def _wanted(explained: Explained) -> WantedRun:
@@ -54,18 +54,19 @@ def _wanted(explained: Explained) -> WantedRun:
     )
 
 
-def _on_monotonic(run: Run, rows: Rows) -> list[Window]:
+def _on_monotonic(run: Run, rows: Sequence[IdleRow]) -> list[Window]:
     # The rows count from the start of training, which the events date on the system's clock.
     zero_ns = run.events.train_start_ns - run.times.clock.anchor_ns
 
-    def moment_ns(cell: object) -> int:
-        return zero_ns + round(float(str(cell)) * 1e9)
-
     windows = []
     for number, row in enumerate(rows, start=1):
-        cells: dict[str, object] = {"window": number}
-        for name in ("phase", "start_s", "length_s"):
-            cells[name] = row[name]
-        start_ns, end_ns = moment_ns(row["start_s"]), moment_ns(row["end_s"])
+        cells = {
+            "window": number,
+            "phase": row.phase,
+            "start_s": row.start_s,
+            "length_s": row.length_s,
+        }
+        start_ns = zero_ns + round(row.start_s * 1e9)
+        end_ns = zero_ns + round(row.end_s * 1e9)
         windows.append(Window(cells=cells, start_ns=start_ns, end_ns=end_ns))
     return windows
