@@ -1,10 +1,11 @@
-"""Under which conditions each run was measured: what the quality gates judge."""
+"""The conditions under which each run was measured: what the quality gates judge."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,13 @@ from evenground.analysis.seen import Seen
 from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
 from evenground.gpus.record import GpuRecord
-from evenground.judged import NOT_RECORDED, Judged, Record, reasons
+from evenground.judged import NOT_RECORDED, Judged, reasons
 from evenground.locks import Lock, normalised, parse_lock
 from evenground.records.events import kind_of
-from evenground.records.times import Moments, Process
+from evenground.records.times import Moments
 from evenground.surroundings import judge as surroundings
 
-# Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) that say a card was slowed down
+# Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) for a card that was slowed down
 # against its will. Not among them: idle, clocks that were set, a power cap that was set, sync boost.
 SLOWDOWNS = {
     0x08: "hardware slowdown",
@@ -31,19 +32,19 @@ SLOWDOWNS = {
     0x40: "hardware thermal slowdown",
     0x80: "power brake",
 }
-# What `python -m venv` itself puts into an environment, beside what the lock names.
+# `python -m venv` puts these into an environment, whatever its lock has.
 OF_VENV = {"pip", "setuptools"}
 SHOWN = 3
 
-FAULTS = (*cpus.FAULTS, *surroundings.FAULTS, *gpus.FAULTS)
+FAULTS = tuple(cpus.FAULTS) + tuple(surroundings.FAULTS) + tuple(gpus.FAULTS)
 UNKNOWN = {"CPUs": "cpus_unknown", "surroundings": "surroundings_unknown", "GPU": "gpu_unknown"}
-"""Part of a run's record -> column with the reasons why values of it are not known."""
+"""Part of a run's record -> column with the reasons why values of it are unknown."""
 COMPARED = {name: f"compared_{name}" for name in surroundings.COMPARED}
-"""What runs of a group should have in common -> column: a list in JSON, empty where it is not known."""
+"""What runs of a group should have in common -> column: a list in JSON, empty if it is unknown."""
 CARD_COMPARED = "compared_card"
-"""The same of their card, all in one object; empty where nothing was recorded."""
-# What the gates ask the sampler of a card.
-ASKED = (
+"""The same for their card, in one object; empty if nothing was recorded."""
+# Columns of the samples that the gates need for a training on a card.
+CARD_SAMPLES = (
     "gpu_throttle_reasons",
     "gpu_foreign_processes",
     "gpu_desktop_processes",
@@ -51,229 +52,253 @@ ASKED = (
 )
 NOT_SAID = "no value, and no reason given"
 MIB = 2**20
-Recorded = TypeVar("Recorded", bound=Record)
 
-COLUMNS = (
-    *(
-        "steps",
-        "rows",
-        "missed_share",
-        "n_not_seen",
-        "not_seen",
-        "swapped_pages",
-        "throttled_share",
-        "throttled_by",
-    ),
-    *("foreign_processes", "load_per_core", "n_other_libraries", "other_libraries", "gpu_samples"),
-    *("clock_set_s", "off_card", "desktop_processes", "desktop_words", "processor_only"),
-    *("device", "launched_s", "exited_s", "up_s", "kernel_peak_rss_bytes"),
-    *FAULTS,
-    *(f"{name}_words" for name in FAULTS),
-    *UNKNOWN.values(),
-    *COMPARED.values(),
-    CARD_COMPARED,
+COLUMNS: tuple[str, ...] = (
+    "steps",
+    "rows",
+    "missed_share",
+    "n_not_seen",
+    "not_seen",
+    "swapped_pages",
+    "throttled_share",
+    "throttled_by",
+    "foreign_processes",
+    "load_per_core",
+    "n_other_libraries",
+    "other_libraries",
+    "gpu_samples",
+    "clock_set_s",
+    "off_card",
+    "desktop_processes",
+    "desktop_words",
+    "processor_only",
+    "device",
+    "launched_s",
+    "exited_s",
+    "up_s",
+    "kernel_peak_rss_bytes",
 )
-Judges = Mapping[str, Callable[[Recorded], Judged]]
+COLUMNS += FAULTS + tuple(f"{name}_words" for name in FAULTS)
+COLUMNS += tuple(UNKNOWN.values()) + tuple(COMPARED.values()) + (CARD_COMPARED,)
+Row = dict[str, object]
 
 
-def condition_row(seen: Seen, index: Index, lock: Lock | None) -> dict[str, object]:
-    """The conditions of one run, named as in COLUMNS; what is not known is NaN, and then no reason is given.
+def condition_row(seen: Seen, index: Index, lock: Lock | None) -> Row:
+    """The conditions of one run, named as in COLUMNS; an unknown number is NaN, and its text is empty.
 
-    missed_share, throttled_share: 0 to 1; of sampling deadlines, and of samples during training. n_not_seen:
-    how many things the sampler says it could not see. foreign_processes, desktop_processes: at once.
-    load_per_core: mean over the minute before the run. steps: of training, over all epochs. clock_set_s: by
-    how much the machine's clock was set during the run. Each of FAULTS: its size, and in NAME_words what was
-    seen. off_card: 1 where a training on a GPU held no memory of the card. processor_only: 1 for an arm
-    without a GPU by design. device: what the engine says it computed on. launched_s, exited_s: of its
-    process, in seconds since 1970. up_s: how long the machine had been up at the launch.
-    kernel_peak_rss_bytes: the most memory that one of its processes ever held, as the kernel kept it.
-    For the columns of UNKNOWN and COMPARED see there.
+    steps: of training, over all epochs.
+    missed_share: of the sampling deadlines (0 to 1).
+    n_not_seen: number of things that the sampler reported it could not see.
+    throttled_share: of the samples during training (0 to 1).
+    foreign_processes, desktop_processes: the most at once.
+    load_per_core: mean over the minute before the run.
+    clock_set_s: by how much the machine's clock was set during the run.
+    off_card: 1 if a training on a GPU held no memory of the card.
+    processor_only: 1 for an arm without a GPU by design.
+    device: what the engine reported that it computed on.
+    launched_s, exited_s: of its process, in seconds since 1970.
+    up_s: how long the machine had been up at the launch.
+    kernel_peak_rss_bytes: the most memory that one of its processes ever held, as the kernel recorded it.
+    Each of FAULTS: its size, with a description in NAME_words.
     """
-    run, samples, environment = seen.run, seen.samples, seen.environment
-    process, peak = run.process, run.process.peak_process_rss_bytes
-    return {
+    run, environment = seen.run, seen.environment
+    process, clock = run.process, run.times.clock
+    row: Row = {
         "steps": steps(run.events, index.parameters.get("batch_size")),
-        **_sampling(samples),
-        **_unseen(process.not_seen),
-        **_card(run, samples, environment.gpu),
+        "n_not_seen": np.nan,
+        "not_seen": "",
         "processor_only": float(processor_only(run, index)),
-        **_machine(environment),
-        **_libraries(environment, lock),
-        **_judged(cpus.FAULTS, environment.cpus),
-        **_judged(surroundings.FAULTS, environment.surroundings),
-        UNKNOWN["CPUs"]: reasons(environment.cpus),
-        UNKNOWN["surroundings"]: reasons(environment.surroundings),
-        **_compared(environment),
-        "clock_set_s": run.times.clock.set_by_s,
+        "clock_set_s": clock.set_by_s,
         "device": run.device,
         "launched_s": process.launched_ns / 1e9,
         "exited_s": process.exited_ns / 1e9,
-        "up_s": (process.launched_ns - run.times.clock.anchor_ns) / 1e9,
-        "kernel_peak_rss_bytes": np.nan if peak is None else float(peak),
+        "up_s": (process.launched_ns - clock.anchor_ns) / 1e9,
+        "kernel_peak_rss_bytes": float(_number(process.peak_process_rss_bytes)),
+        UNKNOWN["CPUs"]: reasons(environment.cpus),
+        UNKNOWN["surroundings"]: reasons(environment.surroundings),
     }
+    if process.not_seen is not None:
+        row |= {"n_not_seen": len(process.not_seen), "not_seen": "; ".join(process.not_seen)}
+    row |= _sampling(seen.samples)
+    row |= _machine(environment)
+    row |= _libraries(environment, lock)
+    row |= _judged(cpus.FAULTS, environment.cpus)
+    row |= _judged(surroundings.FAULTS, environment.surroundings)
+    row |= _compared(environment)
+    row |= _card(run, seen.samples, environment.gpu)
+    return row
 
 
 def steps(events: Moments, batch_size: Any) -> float:
-    """Steps of training over all epochs; NaN where the index names no batch size."""
+    """Steps of training over all epochs; NaN if the index has no batch size."""
     if not isinstance(batch_size, int) or batch_size < 1:
         return np.nan
     return float(sum(epoch.examples // batch_size for epoch in events.epochs))
 
 
-def _sampling(samples: Samples) -> dict[str, object]:
-    rows, missed = samples.t_ns.size, samples.columns["missed_slots"].sum()
-    return {"rows": rows, "missed_share": missed / (rows + missed) if rows else np.nan}
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
-def _unseen(not_seen: tuple[str, ...] | None) -> dict[str, object]:
-    return {
-        "n_not_seen": np.nan if not_seen is None else len(not_seen),
-        "not_seen": "; ".join(not_seen or ()),
-    }
+def _sampling(samples: Samples) -> Row:
+    rows = samples.t_ns.size
+    if not rows:
+        return {"rows": 0, "missed_share": np.nan}
+    missed = samples.columns["missed_slots"].sum()
+    return {"rows": rows, "missed_share": missed / (rows + missed)}
 
 
-class _Lacking(NamedTuple):
-    """Values of the card that are not known."""
+@dataclass(frozen=True)
+class _UnknownOfCard:
+    """Values of the card that the gates need and that are unknown, with their reasons."""
 
     missing: Mapping[str, str]
 
 
-# Nothing of the card speaks against a training on the processor.
-ON_PROCESSOR: Mapping[str, object] = {
-    **dict.fromkeys(("throttled_share", "foreign_processes", "desktop_processes", "off_card"), 0.0),
-    **dict.fromkeys(("throttled_by", "desktop_words", UNKNOWN["GPU"]), ""),
-    **dict.fromkeys(gpus.FAULTS, 0.0),
-    **{f"{name}_words": "" for name in gpus.FAULTS},
-    CARD_COMPARED: "{}",
-}
-
-
-def _card(run: Run, samples: Samples, record: GpuRecord | None) -> dict[str, object]:
-    """What the sampler saw of the card, and how it was set."""
-    events = run.events
-    inside = (samples.t_ns >= events.train_start_ns) & (samples.t_ns <= events.train_end_ns)
+def _card(run: Run, samples: Samples, record: GpuRecord | None) -> Row:
+    """What the sampler recorded of the card, and how it was set."""
+    t_ns, columns = samples.t_ns, samples.columns
+    inside = (t_ns >= run.events.train_start_ns) & (t_ns <= run.events.train_end_ns)
     read = inside & are_first(samples)
-    seen = {"gpu_samples": _known(samples.columns["gpu_util_pct"][read]).size}
+    gpu_samples = np.count_nonzero(~np.isnan(columns["gpu_util_pct"][read]))
     if kind_of(run.device) == "cpu":
-        return {**seen, **ON_PROCESSOR}
-    held = _largest(samples.columns["vram_tree_bytes"][inside])
-    return {
-        **seen,
-        **_throttled(_known(samples.columns["gpu_throttle_reasons"][read])),
-        "foreign_processes": _largest(samples.columns["gpu_foreign_processes"]),
-        **_desktop(samples),
-        "off_card": np.nan if np.isnan(held) else float(held == 0),
-        **_judged(gpus.FAULTS, record),
-        UNKNOWN["GPU"]: reasons(_lacking(run.process, samples, record)),
-        CARD_COMPARED: json.dumps(gpus.compared(record)) if record else "",
+        return ON_PROCESSOR | {"gpu_samples": gpu_samples}
+    held_bytes = _largest(columns["vram_tree_bytes"][inside])
+    row: Row = {
+        "gpu_samples": gpu_samples,
+        "foreign_processes": _largest(columns["gpu_foreign_processes"]),
+        "off_card": np.nan,
+        CARD_COMPARED: "",
+        UNKNOWN["GPU"]: reasons(_unknown_of_card(run, samples, record)),
     }
+    if not np.isnan(held_bytes):
+        row["off_card"] = float(held_bytes == 0)
+    if record is not None:
+        row[CARD_COMPARED] = json.dumps(gpus.compared(record))
+    row |= _throttled(columns["gpu_throttle_reasons"][read])
+    row |= _desktop(samples)
+    return row | _judged(gpus.FAULTS, record)
 
 
-def _desktop(samples: Samples) -> dict[str, object]:
-    """How many processes at once only drew on the card, and how much of its memory they held."""
+def _desktop(samples: Samples) -> Row:
+    """Processes that only drew on the card: the most at once, and how much of its memory they held."""
     n = _largest(samples.columns["gpu_desktop_processes"])
-    held = _largest(samples.columns["gpu_desktop_bytes"])
-    words = (
-        "their memory is not known" if np.isnan(held) else f"they held up to {held / MIB:.0f} MiB"
-    )
-    return {"desktop_processes": n, "desktop_words": words if n > 0 else ""}
+    held_bytes = _largest(samples.columns["gpu_desktop_bytes"])
+    description = ""
+    if n > 0:
+        description = f"they held up to {held_bytes / MIB:.0f} MiB"
+        if np.isnan(held_bytes):
+            description = "their memory is not known"
+    return {"desktop_processes": n, "desktop_words": description}
 
 
-def _lacking(process: Process, samples: Samples, record: GpuRecord | None) -> _Lacking:
-    """What the gates need to know of the card and do not, with the reasons."""
-    unseen = [name for name in ASKED if np.isnan(samples.columns[name]).all()]
-    missing = {name: process.missing.get(name, NOT_SAID) for name in unseen}
+def _unknown_of_card(run: Run, samples: Samples, record: GpuRecord | None) -> _UnknownOfCard:
+    missing = {}
+    for name in CARD_SAMPLES:
+        if np.isnan(samples.columns[name]).all():
+            missing[name] = run.process.missing.get(name, NOT_SAID)
     if record is None:
-        return _Lacking({**missing, "how it was set": NOT_RECORDED})
-    return _Lacking(
-        {**missing, **{n: why for n, why in record.missing.items() if n in gpus.NEEDED}}
-    )
+        missing["how it was set"] = NOT_RECORDED
+    else:
+        missing |= {name: why for name, why in record.missing.items() if name in gpus.NEEDED}
+    return _UnknownOfCard(missing)
 
 
-def _throttled(reasons: Floats) -> dict[str, object]:
-    """Share of samples in which the card was slowed down against its will, and by what."""
-    slowed = reasons.astype(np.int64) & sum(SLOWDOWNS)
-    bits = int(np.bitwise_or.reduce(slowed)) if slowed.size else 0
+def _throttled(bits: Floats) -> Row:
+    """Share of readings (N,) in which the card was slowed down against its will, and by what."""
+    known = bits[~np.isnan(bits)]
+    if not known.size:
+        return {"throttled_share": np.nan, "throttled_by": ""}
+    slowed = known.astype(np.int64) & sum(SLOWDOWNS)
+    seen = int(np.bitwise_or.reduce(slowed))
     return {
-        "throttled_share": float(np.mean(slowed != 0)) if slowed.size else np.nan,
-        "throttled_by": ", ".join(name for bit, name in SLOWDOWNS.items() if bits & bit),
+        "throttled_share": float(np.mean(slowed != 0)),
+        "throttled_by": ", ".join(name for bit, name in SLOWDOWNS.items() if seen & bit),
     }
-
-
-def _known(values: Floats) -> Floats:
-    return values[~np.isnan(values)]
 
 
 def _largest(values: Floats) -> float:
-    known = _known(values)
-    return float(known.max()) if known.size else np.nan
+    """The largest known value, NaN if there is none."""
+    return float(np.fmax.reduce(values, initial=np.nan))
 
 
-def _machine(environment: Environment) -> dict[str, object]:
-    load, cores, swapped = (
-        environment.load_average_before,
-        environment.cores,
-        environment.swapped_pages,
-    )
-    return {
-        "swapped_pages": np.nan if swapped is None else swapped,
-        "load_per_core": load[0] / cores if load and cores else np.nan,
-    }
+def _machine(environment: Environment) -> Row:
+    load_per_core = np.nan
+    if environment.load_average_before and environment.cores:
+        load_per_core = environment.load_average_before[0] / environment.cores
+    return {"swapped_pages": _number(environment.swapped_pages), "load_per_core": load_per_core}
 
 
-def _judged(judges: Judges[Recorded], record: Recorded | None) -> dict[str, object]:
-    """Size and words of each fault of a part of the record."""
-    found: dict[str, object] = {}
+def _judged(judges: Mapping[str, Callable[[Any], Judged]], record: object | None) -> Row:
+    """Size and description of each fault of a part of the record."""
+    row: Row = {}
     for name, judge in judges.items():
-        judged = judge(record) if record else Judged(None)
-        found[name] = np.nan if judged.size is None else judged.size
-        found[f"{name}_words"] = judged.text if judged.size else ""
-    return found
+        judged = Judged(None)
+        if record is not None:
+            judged = judge(record)
+        row[name] = _number(judged.size)
+        row[f"{name}_words"] = judged.text if judged.size else ""
+    return row
 
 
-def _compared(environment: Environment) -> dict[str, object]:
+# Nothing about the card counts against a training on the processor.
+ON_PROCESSOR: Row = {
+    "throttled_share": 0.0,
+    "throttled_by": "",
+    "foreign_processes": 0.0,
+    "off_card": 0.0,
+    "desktop_processes": 0.0,
+    "desktop_words": "",
+    UNKNOWN["GPU"]: "",
+    CARD_COMPARED: "{}",
+}
+ON_PROCESSOR |= dict.fromkeys(gpus.FAULTS, 0.0)
+ON_PROCESSOR |= {f"{name}_words": "" for name in gpus.FAULTS}
+
+
+def _compared(environment: Environment) -> Row:
     record = environment.surroundings
-    known = surroundings.compared(record, environment.image is not None) if record else {}
-    # JSON tells an empty list from none, and has no control characters.
-    return {
-        column: json.dumps(known[name]) if name in known else ""
-        for name, column in COMPARED.items()
-    }
+    row: Row = dict.fromkeys(COMPARED.values(), "")
+    if record is not None:
+        known = surroundings.compared(record, in_image=environment.image is not None)
+        # JSON distinguishes an empty list from an unknown one, and has no control characters.
+        row |= {COMPARED[name]: json.dumps(value) for name, value in known.items()}
+    return row
 
 
-def _libraries(environment: Environment, lock: Lock | None) -> dict[str, object]:
+def _libraries(environment: Environment, lock: Lock | None) -> Row:
     if lock is None or not environment.libraries:
         return {"n_other_libraries": np.nan, "other_libraries": ""}
     others = other_libraries(environment.libraries, lock)
-    more = [f"and {len(others) - SHOWN} more"] if len(others) > SHOWN else []
-    return {
-        "n_other_libraries": len(others),
-        "other_libraries": ", ".join([*others[:SHOWN], *more]),
-    }
+    shown = others[:SHOWN]
+    if len(others) > SHOWN:
+        shown.append(f"and {len(others) - SHOWN} more")
+    return {"n_other_libraries": len(others), "other_libraries": ", ".join(shown)}
 
 
 def read_locks(index: Index) -> dict[str, Lock]:
-    """Engine to the versions its lock allows, of the engines whose `envs/NAME.txt` is at hand."""
-    files = {
-        e.name: index.root / "envs" / f"{e.environment}.txt" for e in index.engines if e.environment
-    }
-    texts = {
-        name: file.read_text(encoding="utf-8") for name, file in files.items() if file.is_file()
-    }
-    return {name: parse_lock(text) for name, text in texts.items()}
+    """Engine -> the versions that its lock allows; without engines whose `envs/NAME.txt` is missing."""
+    locks = {}
+    for engine in index.engines:
+        file = index.root / "envs" / f"{engine.environment}.txt"
+        if engine.environment is not None and file.is_file():
+            locks[engine.name] = parse_lock(file.read_text(encoding="utf-8"))
+    return locks
 
 
 def other_libraries(libraries: dict[str, str], lock: Lock) -> list[str]:
-    """Where an environment is not what its lock says, in words."""
+    """How an environment differs from its lock, a text for each package."""
     installed = {normalised(name): version for name, version in libraries.items()}
-    found: list[str] = []
+    found = []
     for name in sorted(installed.keys() | lock.keys()):
-        version, allowed = installed.get(name, ""), lock.get(name)
-        if allowed is None and name not in OF_VENV:
-            found.append(f"{name} {version} is not in it")
-        elif allowed is not None and version not in allowed:
-            wanted = " or ".join(sorted(allowed - {""}))
-            found.append(
-                f"{name} is {version}, not {wanted}" if version else f"{name} {wanted} is missing"
-            )
+        version = installed.get(name, "")
+        if name not in lock:
+            if name not in OF_VENV:
+                found.append(f"{name} {version} is not in it")
+        elif version not in lock[name]:
+            wanted = " or ".join(sorted(lock[name] - {""}))
+            if version:
+                found.append(f"{name} is {version}, not {wanted}")
+            else:
+                found.append(f"{name} {wanted} is missing")
     return found

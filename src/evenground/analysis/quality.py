@@ -1,256 +1,218 @@
-"""Quality gates: what speaks against a run or a group of runs. Flagged, never dropped."""
+"""Quality gates: findings against a run or a group of runs, which are flagged and never dropped."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from itertools import chain
 
-import numpy as np
 import pandas as pd
 
 from evenground.analysis.conditions import CARD_COMPARED, COMPARED, UNKNOWN
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.files import rounded
-from evenground.analysis.groups import INVALID, WARNED, groups
+from evenground.analysis.groups import INVALID, RUN, WARNED, groups
 from evenground.analysis.index import Index
 from evenground.analysis.statistics import summarise
 from evenground.gpus import judge as gpus
 from evenground.surroundings.judge import differences
 
-# Beyond this the mean of a curve, a peak or an idle window may lie in what was not seen.
+# With more of it lost, the mean of a curve, a peak or an idle window may lie in what was not seen.
 MAX_MISSED = 0.02
-# 1 MiB, some 25 ms of a disk of today: any machine that has been up for long moves that much.
+# 1 MiB, some 25 ms of a current disk: any machine that has been up for long moves that much.
 MAX_SWAPPED_PAGES = 256
-# Trainings follow each other without a pause, and the one before still counts in this mean: alone it keeps up
-# to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core something else ran.
+# Trainings follow each other without a pause, and the one before still counts in this mean: alone it
+# keeps up to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core something
+# else was running.
 MAX_LOAD_PER_CORE = 1.0
-# Less is within what runs of the same work differ by; more is worth asking what they waited for.
+# Less is within the differences of runs of the same work; more deserves the question what they waited for.
 MAX_IDLE = 0.02
-# A spread by itself says nothing (`cv` of `training_time` has it); where half of it is idle time, this does.
+# A spread by itself is no finding (`cv` of `training_time` has it); one of which half is idle time is.
 MAX_EXPLAINED = 0.5
-# Runs of one class of machine mostly share one.
+# Runs of one machine class mostly share one reason.
 MAX_REASONS = 2
 
-Name = Literal[
-    "accuracy",
-    "sampler",
-    "not seen",
-    "swapping",
-    "throttling",
-    "foreign process",
-    "desktop",
-    "off the card",
-    "environment",
-    "foreign code",
-    "mounts",
-    "cold start",
-    "cores",
-    "cpu throttling",
-    "cpu limit",
-    "load",
-    "idle",
-    "clock",
-    "shared cores",
-    "unlike cores",
-    "cpu clock",
-    "gpu power limit",
-    "gpu clock",
-    "gpu persistence",
-    "spread",  # of a whole group, as the next one
-    "surroundings",
-    "card",
-    "device",
-]
 Names = dict[str, str]
+"""The columns `dataset` and `engine` of a group."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gate:
     """A run's value of `column` (of `conditions.COLUMNS`) above `limit` is a finding."""
 
-    finding: Name
-    state: str
+    finding: str
+    state: str = WARNED
     column: str
-    limit: float
+    limit: float = 0.0
     reason: str
     detail: str = ""
-    """Column whose words are added to the reason."""
+    """Column with text that is added to the reason."""
 
 
 GATES = (
-    Gate("sampler", INVALID, "missed_share", MAX_MISSED, "share of samples that the sampler lost"),
     Gate(
-        "not seen", WARNED, "n_not_seen", 0.0, "things that the sampler could not see", "not_seen"
+        finding="sampler",
+        state=INVALID,
+        column="missed_share",
+        limit=MAX_MISSED,
+        reason="share of samples that the sampler lost",
     ),
     Gate(
-        "swapping",
-        INVALID,
-        "swapped_pages",
-        MAX_SWAPPED_PAGES,
-        "pages moved between memory and disk during the run",
+        finding="not seen",
+        column="n_not_seen",
+        reason="things that the sampler could not see",
+        detail="not_seen",
     ),
     Gate(
-        "throttling",
-        INVALID,
-        "throttled_share",
-        0.0,
-        "share of samples during training in which a GPU was slowed down",
-        "throttled_by",
+        finding="swapping",
+        state=INVALID,
+        column="swapped_pages",
+        limit=MAX_SWAPPED_PAGES,
+        reason="pages moved between memory and disk during the run",
     ),
     Gate(
-        "foreign process",
-        INVALID,
-        "foreign_processes",
-        0.0,
-        "processes of others that computed on the run's card at once",
+        finding="throttling",
+        state=INVALID,
+        column="throttled_share",
+        reason="share of samples during training in which a GPU was slowed down",
+        detail="throttled_by",
     ),
     Gate(
-        "desktop",
-        WARNED,
-        "desktop_processes",
-        0.0,
-        "processes of others that drew on the run's card at once, as a desktop's do",
-        "desktop_words",
+        finding="foreign process",
+        state=INVALID,
+        column="foreign_processes",
+        reason="processes of others that computed on the run's card at once",
     ),
     Gate(
-        "off the card",
-        INVALID,
-        "off_card",
-        0.0,
-        "the engine says that it computed on a GPU, and held no memory of it during the training",
+        finding="desktop",
+        column="desktop_processes",
+        reason="processes of others that drew on the run's card at once, as a desktop's do",
+        detail="desktop_words",
     ),
     Gate(
-        "environment",
-        INVALID,
-        "n_other_libraries",
-        0.0,
-        "libraries unlike the lock's",
-        "other_libraries",
+        finding="off the card",
+        state=INVALID,
+        column="off_card",
+        reason=(
+            "the engine says that it computed on a GPU, and held no memory of it "
+            "during the training"
+        ),
     ),
     Gate(
-        "foreign code",
-        INVALID,
-        "foreign_code",
-        0.0,
-        "files that the run executed code of, and that belong neither to its environment nor to the system",
-        "foreign_code_words",
+        finding="environment",
+        state=INVALID,
+        column="n_other_libraries",
+        reason="libraries unlike the lock's",
+        detail="other_libraries",
     ),
     Gate(
-        "mounts",
-        WARNED,
-        "image_mounts",
-        0.0,
-        "places in the image that something of the machine was mounted over",
-        "image_mounts_words",
+        finding="foreign code",
+        state=INVALID,
+        column="foreign_code",
+        reason=(
+            "files that the run executed code of, and that belong neither to its "
+            "environment nor to the system"
+        ),
+        detail="foreign_code_words",
     ),
     Gate(
-        "cold start",
-        WARNED,
-        "cold_start",
-        0.0,
-        "the run had no warm-up before it, and started cold",
-        "cold_start_words",
+        finding="mounts",
+        column="image_mounts",
+        reason="places in the image that something of the machine was mounted over",
+        detail="image_mounts_words",
     ),
     Gate(
-        "cores",
-        INVALID,
-        "lacking_cores",
-        0.0,
-        "cores that were lacking for the threads asked for",
-        "lacking_cores_words",
+        finding="cold start",
+        column="cold_start",
+        reason="the run had no warm-up before it, and started cold",
+        detail="cold_start_words",
     ),
     Gate(
-        "cpu throttling",
-        INVALID,
-        "heat_events",
-        0.0,
-        "times that the processor slowed itself down for heat during the run",
-        "heat_events_words",
+        finding="cores",
+        state=INVALID,
+        column="lacking_cores",
+        reason="cores that were lacking for the threads asked for",
+        detail="lacking_cores_words",
     ),
     Gate(
-        "cpu limit",
-        INVALID,
-        "waited_periods",
-        0.0,
-        "periods in which a limit of the run's cgroup made it wait for CPU",
-        "waited_periods_words",
+        finding="cpu throttling",
+        state=INVALID,
+        column="heat_events",
+        reason="times that the processor slowed itself down for heat during the run",
+        detail="heat_events_words",
     ),
     Gate(
-        "load",
-        WARNED,
-        "load_per_core",
-        MAX_LOAD_PER_CORE,
-        "tasks per core in the minute before the run",
+        finding="cpu limit",
+        state=INVALID,
+        column="waited_periods",
+        reason="periods in which a limit of the run's cgroup made it wait for CPU",
+        detail="waited_periods_words",
     ),
     Gate(
-        "idle",
-        WARNED,
-        "idle_share",
-        MAX_IDLE,
-        "share of the training time in which the run computed nothing, and the phase with most of it",
-        "idle_phase",
+        finding="load",
+        column="load_per_core",
+        limit=MAX_LOAD_PER_CORE,
+        reason="tasks per core in the minute before the run",
     ),
     Gate(
-        "clock",
-        WARNED,
-        "clock_set_s",
-        0.0,
-        "seconds by which the machine's clock was set during the run; its times are the monotonic clock's",
+        finding="idle",
+        column="idle_share",
+        limit=MAX_IDLE,
+        reason=(
+            "share of the training time in which the run computed nothing, and the "
+            "phase with most of it"
+        ),
+        detail="idle_phase",
     ),
     Gate(
-        "shared cores",
-        WARNED,
-        "shared_cores",
-        0.0,
-        "CPUs of the run that share a core with another one of it",
-        "shared_cores_words",
+        finding="clock",
+        column="clock_set_s",
+        reason=(
+            "seconds by which the machine's clock was set during the run; its "
+            "times are the monotonic clock's"
+        ),
     ),
     Gate(
-        "unlike cores",
-        WARNED,
-        "unlike_cores",
-        0.0,
-        "CPUs of the run on slower cores than its others",
-        "unlike_cores_words",
+        finding="shared cores",
+        column="shared_cores",
+        reason="CPUs of the run that share a core with another one of it",
+        detail="shared_cores_words",
     ),
     Gate(
-        "cpu clock",
-        WARNED,
-        "clock_limits",
-        0.0,
-        "settings that held the processor's clock down, or changed during the run",
-        "clock_limits_words",
+        finding="unlike cores",
+        column="unlike_cores",
+        reason="CPUs of the run on slower cores than its others",
+        detail="unlike_cores_words",
     ),
     Gate(
-        "gpu power limit",
-        WARNED,
-        "power_limit",
-        0.0,
-        "watts by which the card's power was limited",
-        "power_limit_words",
+        finding="cpu clock",
+        column="clock_limits",
+        reason="settings that held the processor's clock down, or changed during the run",
+        detail="clock_limits_words",
     ),
     Gate(
-        "gpu clock",
-        WARNED,
-        "gpu_clocks",
-        0.0,
-        "MHz by which the card's clock was set below its usual one",
-        "gpu_clocks_words",
+        finding="gpu power limit",
+        column="power_limit",
+        reason="watts by which the card's power was limited",
+        detail="power_limit_words",
     ),
     Gate(
-        "gpu persistence",
-        WARNED,
-        "no_persistence",
-        0.0,
-        "the card's driver starts anew for each training: persistence mode is off",
+        finding="gpu clock",
+        column="gpu_clocks",
+        reason="MHz by which the card's clock was set below its usual one",
+        detail="gpu_clocks_words",
+    ),
+    Gate(
+        finding="gpu persistence",
+        column="no_persistence",
+        reason="the card's driver starts anew for each training: persistence mode is off",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Band:
-    """Test accuracy to expect of the full protocol: at least 3 epochs of all examples in batches of 32.
+    """Expected test accuracy of the full protocol: at least 3 epochs of all examples in batches of 32.
 
     `high` holds for exactly three epochs, as more may reach more.
     """
@@ -260,25 +222,25 @@ class Band:
     steps: int
 
 
-# By dataset and network; everything else has none. MNIST: ten recorded runs of two engines: 0.965 to 0.968.
-# CIFAR-10: three runs of 4,680 steps on 10,000 of its examples: 0.51 to 0.55, and more make it no less.
-# A shorter training has none: at momentum 0.99 the moving statistics of the CNN's batch norm trail some
-# hundred steps behind the weights, and after 936 steps (those examples, three epochs) ten recorded runs of
-# alike loss (1.65 to 1.75) had 0.18 to 0.44.
+# By dataset and network; nothing else has one. MNIST: ten recorded runs of two engines: 0.965 to 0.968.
+# CIFAR-10: three runs of 4,680 steps on 10,000 of its examples: 0.51 to 0.55, and more examples make it
+# no worse. A shorter training has none: at momentum 0.99 the moving statistics of the CNN's batch norm
+# trail some hundred steps behind the weights, and after 936 steps (those examples, three epochs) ten
+# recorded runs of similar loss (1.65 to 1.75) had 0.18 to 0.44.
 BANDS = {("mnist", "mlp"): Band(0.95, 0.98, 5625), ("cifar10", "cnn"): Band(0.40, 0.80, 4686)}
 PROTOCOL = {"batch_size": 32, "learning_rate": 0.001}
 PROTOCOL_EPOCHS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One row of the table `quality`; `repetition` is None of a finding about a whole group."""
+    """One row of the table `quality`; `repetition` is None for a finding about a whole group."""
 
     dataset: str
     engine: str
     repetition: int | None
     state: str
-    finding: Name
+    finding: str
     value: float
     limit: float
     reason: str
@@ -286,142 +248,107 @@ class Finding:
 
 def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
     """Every finding about the finished runs, group by group; `conditions` as in `conditions.COLUMNS`."""
-    # Both say what a run computed on.
-    own = conditions.drop(columns="device")
-    judged = runs[runs["status"] == "finished"].merge(own, on=["dataset", "engine", "repetition"])
+    done = runs[runs["status"] == "finished"]
+    # Both have what a run computed on.
+    judged = done.merge(conditions.drop(columns="device"), on=RUN)
     found: list[Finding] = []
-    for named, group in groups(index, judged):
-        found += _spread(group["training_s"], group["idle_s"], named)
-        found += _surroundings(group[[*COMPARED.values()]], named)
-        found += _cards(group[CARD_COMPARED], named)
-        found += _devices(index, judged, named)
-        found += _of_accuracy(index, group, named)
-        found += [finding for gate in GATES for finding in _through(gate, group, named)]
-    table = pd.DataFrame(
-        [asdict(finding) for finding in found], columns=list(Finding.__annotations__)
-    )
+    for names, group in groups(index, judged):
+        found += _spread(group["training_s"], group["idle_s"], names)
+        found += _surroundings(group[list(COMPARED.values())], names)
+        found += _cards(group[CARD_COMPARED], names)
+        found += _devices(index, judged, group, names)
+        found += _accuracy(index, group, names)
+        for gate in GATES:
+            found += _flagged(gate, group[group[gate.column] > gate.limit], names)
+    columns = [field.name for field in fields(Finding)]
+    table = pd.DataFrame([vars(finding) for finding in found], columns=columns)
     return table.astype({"repetition": "Int64"})
 
 
-def _through(gate: Gate, group: pd.DataFrame, named: Names) -> list[Finding]:
-    """What one gate says of a group's runs; a value that is not known says nothing."""
-    flagged = group[group[gate.column] > gate.limit]
-    details = flagged[gate.detail] if gate.detail else [""] * len(flagged)
-    return [
-        Finding(
-            **named,
-            repetition=int(repetition),
+def _flagged(gate: Gate, runs: pd.DataFrame, names: Names) -> list[Finding]:
+    """The finding of a gate about each of these runs of a group."""
+    found = []
+    columns = ["repetition", gate.column]
+    if gate.detail:
+        columns.append(gate.detail)
+    for run in runs[columns].to_dict("records"):
+        reason = gate.reason
+        if gate.detail and run[gate.detail]:
+            reason += f": {run[gate.detail]}"
+        finding = Finding(
+            **names,
+            repetition=run["repetition"],
             state=gate.state,
             finding=gate.finding,
-            value=float(value),
+            value=float(run[gate.column]),
             limit=gate.limit,
-            reason=f"{gate.reason}: {detail}" if detail else gate.reason,
+            reason=reason,
         )
-        for repetition, value, detail in zip(
-            flagged["repetition"], flagged[gate.column], details, strict=True
-        )
-    ]
+        found.append(finding)
+    return found
 
 
 def band_of(index: Index, dataset: str, engine: str) -> Band | None:
-    """The band of a dataset's runs; None where it is not the protocol's work, as with an arm or a sample."""
-    network = next(d.network for d in index.datasets if d.name == dataset)
-    trained = next(e for e in index.engines if e.name == engine)
+    """The band of a dataset's runs; None for another work than the protocol's, e.g. that of an arm."""
+    network = next(data.network for data in index.datasets if data.name == dataset)
+    trained = next(other for other in index.engines if other.name == engine)
+    epochs = index.parameters.get("epochs")
     if trained.arm_of is not None or trained.train_limit is not None:
         return None
-    asked = index.parameters
-    epochs = asked.get("epochs")
-    if any(asked.get(name) != value for name, value in PROTOCOL.items()) or not isinstance(
-        epochs, int
-    ):
+    if any(index.parameters.get(name) != value for name, value in PROTOCOL.items()):
+        return None
+    if not isinstance(epochs, int) or epochs < PROTOCOL_EPOCHS:
         return None
     band = BANDS.get((dataset, network))
-    if band is None or epochs < PROTOCOL_EPOCHS:
-        return None
-    return band if epochs == PROTOCOL_EPOCHS else replace(band, high=1.0)
+    if band is not None and epochs > PROTOCOL_EPOCHS:
+        return replace(band, high=1.0)
+    return band
 
 
-def _of_accuracy(index: Index, group: pd.DataFrame, named: Names) -> list[Finding]:
-    band = band_of(index, **named)
+def _accuracy(index: Index, group: pd.DataFrame, names: Names) -> list[Finding]:
+    """The runs whose accuracy lies outside of the band."""
+    band = band_of(index, **names)
     if band is None:
         return []
     full = group[group["steps"] >= band.steps]
-    low, high = full[full["test_accuracy"] < band.low], full[full["test_accuracy"] > band.high]
-    return [
-        Finding(**named, repetition=int(repetition), state=INVALID, finding="accuracy", value=float(value),
-                limit=limit, reason=f"test accuracy {side} what this network reaches on this dataset")
-        for side, limit, rows in (("below", band.low, low), ("above", band.high, high))
-        for repetition, value in zip(rows["repetition"], rows["test_accuracy"], strict=True)
-    ]  # fmt: skip
+    accuracy = full["test_accuracy"]
+    sides = (("below", band.low, accuracy < band.low), ("above", band.high, accuracy > band.high))
+    found = []
+    for side, limit, outside in sides:
+        gate = Gate(
+            finding="accuracy",
+            state=INVALID,
+            column="test_accuracy",
+            limit=limit,
+            reason=f"test accuracy {side} what this network reaches on this dataset",
+        )
+        found += _flagged(gate, full[outside], names)
+    return found
 
 
-def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], named: Names) -> list[Finding]:
+def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], names: Names) -> list[Finding]:
     """Whether idle time is the cause of a good part of the spread of a group's training times."""
-    # The idle time of one run that is not known makes the rest not known, too.
+    # One run with an unknown idle time makes the explained share unknown, too.
     if not (idle_s > MAX_IDLE * training_s).any() or idle_s.isna().any():
         return []
-    whole = summarise(training_s.tolist()).variation
+    total = summarise(training_s.tolist()).variation
     rest = summarise((training_s - idle_s).tolist()).variation
-    explained = 1 - rest / whole if whole else np.nan
-    if not explained > MAX_EXPLAINED:
+    # Either may be NaN, as for a single run: nothing is explained then.
+    if not rest < (1 - MAX_EXPLAINED) * total:
         return []
-    why = (
+    reason = (
         "share of the spread of the group's training times that their idle time explains: coefficient of "
-        f"variation {rounded(whole)}, without it {rounded(rest)} (idle_windows.md)"
+        f"variation {rounded(total)}, without it {rounded(rest)} (idle_windows.md)"
     )
-    return [_of_group(named, "spread", explained, MAX_EXPLAINED, why)]
-
-
-def _surroundings(compared: pd.DataFrame, named: Names) -> list[Finding]:
-    """In how many things around the engine the runs of a group differ, and how."""
-    rows = compared.to_dict("records")
-    runs = [
-        {name: json.loads(row[column]) for name, column in COMPARED.items() if row[column]}
-        for row in rows
-    ]
-    found = differences(runs)
-    if not found:
-        return []
-    why = f"things around the engine that differ between the group's runs: {'; '.join(found)}"
-    return [_of_group(named, "surroundings", float(len(found)), 0.0, why)]
-
-
-def _cards(compared: pd.Series[str], named: Names) -> list[Finding]:
-    """In how many things the cards of a group's runs, or their settings, differ, and how."""
-    found = gpus.differences([json.loads(cell) for cell in compared if cell])
-    if not found:
-        return []
-    why = f"things about the card that differ between the group's runs: {'; '.join(found)}"
-    return [_of_group(named, "card", float(len(found)), 0.0, why)]
-
-
-def _devices(index: Index, judged: pd.DataFrame, named: Names) -> list[Finding]:
-    """Whether the group and those that it is compared with computed on unlike devices.
-
-    Main engines are compared with each other, an arm with its engine: but one without a GPU by design.
-    """
-    engine = next(engine for engine in index.engines if engine.name == named["engine"])
-    if engine.arm_of is None:
-        compared = [*index.main]
-    else:
-        mine = judged[(judged["dataset"] == named["dataset"]) & (judged["engine"] == engine.name)]
-        by_design = bool(len(mine)) and bool(mine["processor_only"].all())
-        base = [] if by_design else [one for one in index.main if one.name == engine.arm_of]
-        compared = [*base, engine]
-    devices = devices_of(judged, named["dataset"], compared)
-    words = unlike(devices) if engine.name in devices else ""
-    if not words:
-        return []
-    n = len({one for own in devices.values() for one in own})
-    why = f"devices that were computed on in one comparison: {words}"
-    return [_of_group(named, "device", float(n), 1.0, why, INVALID)]
+    return [_of_group(names, "spread", 1 - rest / total, reason, limit=MAX_EXPLAINED)]
 
 
 def _of_group(
-    named: Names, finding: Name, value: float, limit: float, reason: str, state: str = WARNED
+    names: Names, finding: str, value: float, reason: str, limit: float = 0.0, state: str = WARNED
 ) -> Finding:
+    """A finding about a whole group."""
     return Finding(
-        **named,
+        **names,
         repetition=None,
         state=state,
         finding=finding,
@@ -431,32 +358,76 @@ def _of_group(
     )
 
 
+def _surroundings(compared: pd.DataFrame, names: Names) -> list[Finding]:
+    """How many things around the engine differ between the runs of a group, and how."""
+    runs = []
+    for row in compared.to_dict("records"):
+        # An empty cell is unknown.
+        known = {name: str(row[column]) for name, column in COMPARED.items() if row[column]}
+        runs.append({name: json.loads(cell) for name, cell in known.items()})
+    found = differences(runs)
+    if not found:
+        return []
+    reason = f"things around the engine that differ between the group's runs: {'; '.join(found)}"
+    return [_of_group(names, "surroundings", float(len(found)), reason)]
+
+
+def _cards(compared: pd.Series[str], names: Names) -> list[Finding]:
+    """How many properties of the card, or of its settings, differ between the runs of a group."""
+    found = gpus.differences([json.loads(cell) for cell in compared if cell])
+    if not found:
+        return []
+    reason = f"things about the card that differ between the group's runs: {'; '.join(found)}"
+    return [_of_group(names, "card", float(len(found)), reason)]
+
+
+def _devices(
+    index: Index, judged: pd.DataFrame, group: pd.DataFrame, names: Names
+) -> list[Finding]:
+    """Whether a group and those that it is compared with computed on unlike devices.
+
+    Main engines are compared with each other, an arm with its engine unless it has no GPU by design.
+    """
+    engine = next(engine for engine in index.engines if engine.name == names["engine"])
+    compared = list(index.main)
+    if engine.arm_of is not None:
+        compared = [engine]
+        if not group["processor_only"].all():
+            compared = [base for base in index.main if base.name == engine.arm_of] + compared
+    devices = devices_of(judged, names["dataset"], compared)
+    difference = unlike(devices)
+    if not difference or engine.name not in devices:
+        return []
+    n = len(set(chain.from_iterable(devices.values())))
+    reason = f"devices that were computed on in one comparison: {difference}"
+    return [_of_group(names, "device", float(n), reason, limit=1.0, state=INVALID)]
+
+
 def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
     """The table `runs` with its column `quality` filled: the states of each run's findings, or ""."""
-    states: dict[tuple[str, str, int], set[str]] = {}
-    for row in findings[findings["repetition"].notna()].itertuples():
-        key = (str(row.dataset), str(row.engine), int(str(row.repetition)))
-        states.setdefault(key, set()).add(str(row.state))
-    keys = zip(runs["dataset"], runs["engine"], runs["repetition"], strict=True)
-    return runs.assign(quality=[", ".join(sorted(states.get(key, ()))) for key in keys])
+    of_runs = findings[findings["repetition"].notna()]
+    states = of_runs.sort_values("state").drop_duplicates(RUN + ["state"]).groupby(RUN)["state"]
+    quality = runs[RUN].merge(states.agg(", ".join).reset_index(), on=RUN, how="left")["state"]
+    return runs.assign(quality=quality.fillna("").to_numpy())
 
 
 def unknown(conditions: pd.DataFrame) -> dict[str, int]:
-    """Finding -> runs of which it cannot be said; only where there are any."""
+    """Finding -> number of runs for which it is unknown; without findings that are known for all."""
     counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in GATES}
     counts["card"] = int((conditions[CARD_COMPARED] == "").sum())
-    counts["surroundings"] = int((conditions[[*COMPARED.values()]] == "").any(axis="columns").sum())
+    surroundings = conditions[list(COMPARED.values())]
+    counts["surroundings"] = int((surroundings == "").any(axis="columns").sum())
     return {finding: count for finding, count in counts.items() if count}
 
 
 def why_unknown(conditions: pd.DataFrame) -> dict[str, str]:
-    """Part of the runs' records -> why values of it are not known, each reason once; empty where all are."""
-    whys = {part: _whys(conditions[column]) for part, column in UNKNOWN.items()}
-    return {part: why for part, why in whys.items() if why}
-
-
-def _whys(column: pd.Series[str]) -> str:
-    """The first reasons of a column, and how many more there are."""
-    found = [str(reason) for reason in column.dropna().unique() if reason]
-    more = [f"and {len(found) - MAX_REASONS} more reasons in conditions.csv"]
-    return "; ".join([*found[:MAX_REASONS], *(more if len(found) > MAX_REASONS else [])])
+    """Part of the runs' records -> why values of it are unknown; without parts that are known."""
+    found = {}
+    for part, column in UNKNOWN.items():
+        reasons = [str(reason) for reason in conditions[column].dropna().unique() if reason]
+        more = len(reasons) - MAX_REASONS
+        if more > 0:
+            reasons = reasons[:MAX_REASONS] + [f"and {more} more reasons in conditions.csv"]
+        if reasons:
+            found[part] = "; ".join(reasons)
+    return found
