@@ -14,12 +14,10 @@ from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import IDLE, WINDOW_S, MadeResults, write_results
 from evenground.analysis.idle import NONE, gpu_rows
 from evenground.analysis.idle_gpu import (
-    MAX_GAP_PERIODS,
-    Span,
+    GpuWindow,
     gpu_windows,
     period_s,
     unseen,
-    zero_spans,
 )
 from evenground.analysis.phases import Phase
 from evenground.analysis.runs import Samples
@@ -60,9 +58,17 @@ def rows(recorded: Process, values: Samples) -> pd.DataFrame:
     return pd.DataFrame(gpu_rows(recorded, windows, period, T0, T0 + 10 * S, PHASES))
 
 
-def spans(values: list[float], t: list[int] | None = None) -> list[Span]:
-    times = np.array(t or range(len(values)), np.int64)
-    return zero_spans(times, np.array(values, np.float64), MAX_GAP_PERIODS)
+def span(window: GpuWindow) -> tuple[int, int, str]:
+    """First and last zero of a window in periods, and its open sides."""
+    half_ns = round(PERIOD_S * S / 2)
+    first_ns, last_ns = window.start_ns + half_ns - T0, window.end_ns - half_ns - T0
+    return round(first_ns / S / PERIOD_S), round(last_ns / S / PERIOD_S), window.open
+
+
+def spans(values: list[float], t: list[int] | None = None) -> list[tuple[int, int, str]]:
+    """The windows of values that were read at `t`, in periods."""
+    t_s = PERIOD_S * np.array(t or range(len(values)), np.float64)
+    return [span(window) for window in gpu_windows(process(), samples(t_s, np.array(values)))]
 
 
 def gpu_of(index: Path) -> pd.DataFrame:
@@ -72,21 +78,21 @@ def gpu_of(index: Path) -> pd.DataFrame:
 
 
 def test_windows_are_two_zeros_or_more_between_values() -> None:
-    assert spans([5, 0, 0, 0, 5, 0, 5, 0, 0, 5]) == [Span(1, 3, True, True), Span(7, 8, True, True)]
+    assert spans([5, 0, 0, 0, 5, 0, 5, 0, 0, 5]) == [(1, 3, ""), (7, 8, "")]
     assert spans([5, 0, 5]) == [] and spans([]) == [] and spans([0]) == []
 
 
 def test_a_missing_sample_ends_a_window_and_leaves_it_open() -> None:
     nan = float("nan")
-    assert spans([5, 0, 0, nan, 0, 0, 5]) == [Span(1, 2, True, False), Span(4, 5, False, True)]
+    assert spans([5, 0, 0, nan, 0, 0, 5]) == [(1, 2, "after"), (4, 5, "before")]
     assert spans([nan] * 4) == []
-    assert spans([0, 0]) == [Span(0, 1, False, False)]
+    assert spans([0, 0]) == [(0, 1, "before and after")]
 
 
 def test_a_row_that_is_not_there_ends_a_window_too() -> None:
     assert spans([5, 0, 0, 0, 0, 5], [0, 1, 2, 4, 5, 6]) == [
-        Span(1, 2, True, False),
-        Span(3, 4, False, True),
+        (1, 2, "after"),
+        (4, 5, "before"),
     ]
     assert spans([5, 0, 0, 5], [0, 10, 14, 15]) == []
 

@@ -107,7 +107,7 @@ def condition_row(seen: Seen, index: Index, lock: Lock | None) -> Row:
         "steps": steps(run.events, index.parameters.get("batch_size")),
         "n_not_seen": np.nan,
         "not_seen": "",
-        "processor_only": float(processor_only(run, index)),
+        "processor_only": float(processor_only(index, run.wanted.engine, environment.gpu)),
         "clock_set_s": clock.set_by_s,
         "device": run.device,
         "launched_s": process.launched_ns / 1e9,

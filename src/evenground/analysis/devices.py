@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import pandas as pd
 
-from evenground.analysis.environment import read_environment
 from evenground.analysis.index import Engine, Index
-from evenground.analysis.runs import Run
+from evenground.gpus.record import GpuRecord
 from evenground.judged import first
 
 Devices = Mapping[str, tuple[str, ...]]
 """Engine -> the devices of its runs."""
 
 
-def processor_only(run: Run, index: Index) -> bool:
-    """Whether the run belongs to an arm without a GPU by design.
+def processor_only(index: Index, name: str, card: GpuRecord | None) -> bool:
+    """Whether an engine is an arm without a GPU by design; `card` is the record of one of its runs.
 
     Such an arm was configured to use the CPU although the experiment was not.
     """
-    engine = next(engine for engine in index.engines if engine.name == run.wanted.engine)
+    engine = next(engine for engine in index.engines if engine.name == name)
     if engine.arm_of is None or index.parameters.get("accelerator") == "cpu":
         return False
-    card = read_environment(run).gpu
     return card is not None and card.accelerator == "cpu"
 
 
@@ -47,7 +46,7 @@ def unlike(devices: Devices) -> str:
     engines: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for engine, names in devices.items():
         engines[names].append(engine)
-    if len(set().union(*engines)) < 2:
+    if len(set(chain.from_iterable(engines))) < 2:
         return ""
     return "; ".join(f"{first(users)} on {' and '.join(names)}" for names, users in engines.items())
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evenground.analysis.readings import distance_s, once
-from evenground.analysis.runs import Floats, Ints, Samples
+from evenground.analysis.runs import Samples
 from evenground.records.times import Process
 
 COLUMN = "gpu_util_pct"
@@ -17,16 +17,6 @@ COLUMN = "gpu_util_pct"
 DRIVER_PERIOD_S = 0.05
 # Between two values further apart than this many periods, one is missing.
 MAX_GAP_PERIODS = 1.5
-
-
-@dataclass(frozen=True)
-class Span:
-    """Readings `first` to `last`, all zero; whether the one before and the one after are known."""
-
-    first: int
-    last: int
-    closed_before: bool
-    closed_after: bool
 
 
 @dataclass(frozen=True)
@@ -53,54 +43,37 @@ def stretches(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(firsts.tolist(), ends.tolist(), strict=True))
 
 
-def zero_spans(t_ns: Ints, values: Floats, max_distance_ns: float) -> list[Span]:
-    """Two or more zeros in a row among `values` (N,), read at `t_ns` (N,).
-
-    Values more than `max_distance_ns` apart are not neighbours: one is missing between them.
-    """
-    # One zero alone may be a moment shorter than the driver's own window: it takes pairs of them.
-    near = np.diff(t_ns) <= max_distance_ns
-    zero, known = values == 0, ~np.isnan(values)
-    zero_pairs = zero[1:] & zero[:-1] & near
-    # Whether each value has a neighbour before it; none before the first and behind the last.
-    neighbour = np.concatenate(([False], known[1:] & known[:-1] & near, [False]))
-    spans = []
-    for first, last in stretches(zero_pairs):
-        span = Span(
-            first=first,
-            last=last,
-            closed_before=bool(neighbour[first]),
-            closed_after=bool(neighbour[last + 1]),
-        )
-        spans.append(span)
-    return spans
-
-
 def gpu_windows(process: Process, samples: Samples) -> list[GpuWindow]:
-    """Every idle window of the GPU, inside and outside of the training.
+    """Every idle window of the GPU, inside and outside of the training: two or more zeros in a row.
 
-    A value at t is the driver's mean over a window of length w that ended within w before t; values come
-    every p. From the first zero at a and the last at b follows: the GPU fell idle between a - p - 2w and
-    a - w, and was busy again between b - w and b + p. The window's edges are the middles, so that its
-    length is b - a + p + w, right to p + w. An unknown w counts as zero.
+    A value at t is the driver's mean over a window of length w that ended within w before t; values
+    come every p. From the first zero at a and the last at b follows: the GPU fell idle between
+    a - p - 2w and a - w, and was busy again between b - w and b + p. The window's edges are the
+    middles, so that its length is b - a + p + w, right to p + w. An unknown w counts as zero.
     """
     period = period_s(process, samples)
     driver_s = process.util_window_s or 0.0
     t_ns, values = once(samples, COLUMN)
     earlier_ns = round((period / 2 + 1.5 * driver_s) * 1e9)
     later_ns = round((period / 2 - driver_s / 2) * 1e9)
+    # Neighbours are both known, and no value is missing between them.
+    near = np.diff(t_ns) <= MAX_GAP_PERIODS * period * 1e9
+    zero, known = values == 0, ~np.isnan(values)
+    # Whether each value has a neighbour before it; none before the first and behind the last.
+    neighbour = np.concatenate(([False], known[1:] & known[:-1] & near, [False]))
     windows = []
-    for span in zero_spans(t_ns, values, MAX_GAP_PERIODS * period * 1e9):
+    # One zero alone may be a moment shorter than the driver's own window: pairs of them count.
+    for first, last in stretches(zero[1:] & zero[:-1] & near):
         open_sides = []
-        if not span.closed_before:
+        if not neighbour[first]:
             open_sides.append("before")
-        if not span.closed_after:
+        if not neighbour[last + 1]:
             open_sides.append("after")
         window = GpuWindow(
-            start_ns=int(t_ns[span.first]) - earlier_ns,
-            end_ns=int(t_ns[span.last]) + later_ns,
+            start_ns=int(t_ns[first]) - earlier_ns,
+            end_ns=int(t_ns[last]) + later_ns,
             plus_minus_s=period + driver_s,
-            samples=span.last - span.first + 1,
+            samples=last - first + 1,
             open=" and ".join(open_sides),
         )
         windows.append(window)

@@ -27,11 +27,8 @@ from evenground.analysis.timeline import (
     step_ns,
     why_missing,
 )
-from evenground.errors import EvengroundError
 from evenground.locks import Lock
 
-# Of all runs together; they take about 4 GiB of memory.
-MAX_STEPS = 10_000_000
 NO_RUN = "no finished run"
 _GROUP = ("dataset", "engine")
 _RUN = ("dataset", "engine", "repetition")
@@ -78,11 +75,10 @@ class Normalised:
 def normalise(index: Index) -> Normalised:
     """Align and resample every finished run of the index.
 
-    Raises EvengroundError if a run cannot be read, or if all have more than MAX_STEPS.
+    Raises EvengroundError if a run cannot be read.
     """
     grid_s = index.report.grid_s
     runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
-    _refuse_endless(runs, grid_s)
     locks = read_locks(index)
     # The frames with many rows per run are joined, the others are made of their rows.
     frames: dict[str, list[pd.DataFrame]] = {"timelines": [], "mean": [], "by_phase": []}
@@ -131,16 +127,6 @@ def _records(seen: Seen, index: Index, lock: Lock | None, sample: Sample | None)
         "energy": [energy_row(run, seen.samples)],
         "measures": [vars(measure) for measure in measures_of(seen, sample)],
     }
-
-
-def _refuse_endless(runs: Sequence[Run], grid_s: float) -> None:
-    """Refuse runs of years, or a grid of microseconds: they would fill the memory."""
-    steps = 0.0
-    for run in runs:
-        steps += (run.process.exited_ns - run.process.launched_ns) / 1e9 / grid_s
-        if steps > MAX_STEPS:
-            what = f"the runs up to this one have more than {MAX_STEPS} steps of {grid_s} s"
-            raise EvengroundError(what, str(run.folder), "set a larger grid_s")
 
 
 def _timeline_frame(names: Mapping[str, object], line: Timeline, grid_s: float) -> pd.DataFrame:

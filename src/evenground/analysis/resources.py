@@ -27,9 +27,8 @@ UNITS = {
     "free_used_bytes": "bytes",
     "cpu_since_boot_pct": "%",
 }
-# All others are in byte seconds.
-INTEGRALS = {CPU: "CPU-s", "gpu_power_w": "W·s", "gpu_util_pct": "%·s", "cpu_since_boot_pct": "%·s"}
-BYTE_SECONDS = "byte·s"
+# Unit -> unit of the integral over time.
+INTEGRALS = {"% of the machine": "CPU-s", "bytes": "byte·s", "%": "%·s", "W": "W·s"}
 # Half a nanosecond forgives the rounding of times in decimal seconds.
 ROUNDING_S = 5e-10
 
@@ -135,7 +134,7 @@ def resource_rows(
             **spread("peak", [use.peak for use in uses]),
             **spread("p95", [use.p95 for use in uses]),
             **spread("range", [use.range for use in uses]),
-            "integral_unit": INTEGRALS.get(name, BYTE_SECONDS),
+            "integral_unit": INTEGRALS[UNITS[name]],
             "integral_n": summarise(integrals).n,
             **spread("integral", integrals),
             "reason": "; ".join(filter(None, why)),
