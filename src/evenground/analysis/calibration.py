@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Index
+from evenground.analysis.runs import recorded_bytes
 from evenground.errors import EvengroundError, set_aside
-from evenground.files import sha256_bytes, unreadable
 from evenground.validation import first_fault
 
 FIX = "run the pipeline again: it measures what is missing and draws anew"
@@ -42,14 +42,7 @@ def read_calibration(index: Index) -> list[Figure]:
     if index.calibration is None:
         return []
     path = index.root / index.calibration.path
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        what = f"the calibration cannot be read: {unreadable(path, error)}"
-        raise EvengroundError(what, str(path), FIX) from error
-    if sha256_bytes(content) != index.calibration.sha256:
-        what = "the calibration is not the one that the index recorded"
-        raise EvengroundError(what, str(path), FIX)
+    content = recorded_bytes(path, index.calibration.sha256, FIX)
     try:
         return list(TypeAdapter(_File).validate_json(content).figures.values())
     except ValidationError as error:

@@ -230,6 +230,23 @@ def _cpu_idle(run: Run, samples: Samples, gpu: Sequence[GpuWindow]) -> tuple[lis
     return without_gpu(windows, gpu), ""
 
 
+def _row(
+    resource: str, start_s: float, end_s: float, phases: Sequence[Phase], **cells: Any
+) -> IdleRow:
+    """A window as a row, with the phases that it touches; `cells` are the other fields."""
+    seconds = {phase.name: _seconds_in(phase, start_s, end_s) for phase in phases}
+    min_s = MIN_OF_WINDOW * (end_s - start_s)
+    touched = [name for name in seconds if seconds[name] > min_s]
+    return IdleRow(
+        resource=resource,
+        phase=max(touched, default="", key=lambda name: seconds[name]),
+        phases=", ".join(touched),
+        start_s=start_s,
+        end_s=end_s,
+        **cells,
+    )
+
+
 def _cpu_row(
     samples: Samples,
     window: Window,
@@ -239,14 +256,11 @@ def _cpu_row(
 ) -> IdleRow:
     """A window of the CPU as a row; `gpu` are all windows of the GPU in the same run."""
     inside = (samples.t_ns >= window.start_ns) & (samples.t_ns <= window.end_ns)
-    start_s, end_s = (window.start_ns - zero_ns) / 1e9, (window.end_ns - zero_ns) / 1e9
-    most, touched = _touched(phases, start_s, end_s)
-    return IdleRow(
-        resource=CPU,
-        phase=most,
-        phases=touched,
-        start_s=start_s,
-        end_s=end_s,
+    return _row(
+        CPU,
+        start_s=(window.start_ns - zero_ns) / 1e9,
+        end_s=(window.end_ns - zero_ns) / 1e9,
+        phases=phases,
         length_s=window.length_s,
         plus_minus_s=_plus_minus_s(samples, window, gpu),
         in_training_s=window.length_s,
@@ -288,13 +302,11 @@ def gpu_rows(
         inside_s = min(end_s, training_s) - max(start_s, 0.0)
         if inside_s <= min_inside_s:
             continue
-        most, touched = _touched(phases, start_s, end_s)
-        row = IdleRow(
-            resource=GPU,
-            phase=most,
-            phases=touched,
+        row = _row(
+            GPU,
             start_s=start_s,
             end_s=end_s,
+            phases=phases,
             length_s=end_s - start_s,
             plus_minus_s=window.plus_minus_s,
             in_training_s=inside_s,
@@ -309,15 +321,6 @@ def gpu_rows(
 def _seconds_in(phase: Phase, start_s: float, end_s: float) -> float:
     """Seconds of a phase between two moments."""
     return max(0.0, min(end_s, phase.end_s) - max(start_s, phase.start_s))
-
-
-def _touched(phases: Sequence[Phase], start_s: float, end_s: float) -> tuple[str, str]:
-    """The phase with most of a window, and all that have MIN_OF_WINDOW of it, in order."""
-    seconds = {phase.name: _seconds_in(phase, start_s, end_s) for phase in phases}
-    min_s = MIN_OF_WINDOW * (end_s - start_s)
-    touched = [name for name in seconds if seconds[name] > min_s]
-    most = max(touched, default="", key=lambda name: seconds[name])
-    return most, ", ".join(touched)
 
 
 def _idle_time(

@@ -250,14 +250,7 @@ class Index:
         return sorted(runs, key=lambda run: run.repetition)
 
 
-@dataclass(frozen=True)
-class _Schema:
-    """The version of the file's format."""
-
-    schema_version: Annotated[int, Field(validation_alias="schema")]
-
-
-_SCHEMA, _INDEX = TypeAdapter(_Schema), TypeAdapter(Index)
+_INDEX = TypeAdapter(Index)
 
 
 def read_index(path: Path) -> Index:
@@ -281,11 +274,11 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
 
     Raises EvengroundError as `read_index` does.
     """
+    if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
+        raise _broken("it has no schema number", where)
+    if content["schema"] != versions.INDEX:
+        raise versions.OtherVersionError(content["schema"], versions.INDEX, where)
     try:
-        # The version comes first: another one may have other fields.
-        schema = _SCHEMA.validate_python(content).schema_version
-        if schema != versions.INDEX:
-            raise versions.OtherVersionError(schema, versions.INDEX, where)
         index = _INDEX.validate_python({**content, "root": root})
     except ValidationError as error:
         raise _broken(str(first_fault(error)), where) from error

@@ -127,7 +127,7 @@ class Run:
             raise EvengroundError(
                 f"the manifest does not list {name}", str(self.folder), restore_run(self.folder)
             )
-        return _checked_content(self.folder / name, self.files[name])
+        return recorded_bytes(self.folder / name, self.files[name], restore_run(self.folder))
 
 
 def restore_run(folder: Path) -> str:
@@ -144,7 +144,7 @@ def _open_run(index: Index, wanted: WantedRun) -> Run:
     """Check the manifest of one run against the index."""
     folder = index.root / str(wanted.path)
     path = folder / "manifest.json"
-    content = _checked_content(path, str(wanted.manifest_sha256))
+    content = recorded_bytes(path, str(wanted.manifest_sha256), restore_run(folder))
     try:
         manifest = _MANIFEST.validate_json(content)
     except ValidationError as error:
@@ -164,16 +164,14 @@ def _open_run(index: Index, wanted: WantedRun) -> Run:
     return Run(wanted=wanted, folder=folder, files=manifest.files)
 
 
-def _checked_content(path: Path, sha256: str) -> bytes:
-    """The bytes of a file, whose sha256 must be the recorded one."""
+def recorded_bytes(path: Path, sha256: str, fix: str) -> bytes:
+    """The bytes of a file; raises EvengroundError if they are not those of the recorded checksum."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        what = unreadable(path, error)
-        raise EvengroundError(what, str(path), restore_run(path.parent)) from error
+        raise EvengroundError(unreadable(path, error), str(path), fix) from error
     if sha256_bytes(content) != sha256:
-        what = "the file is not the one recorded when the run ended"
-        raise EvengroundError(what, str(path), restore_run(path.parent))
+        raise EvengroundError("the file is not the one recorded", str(path), fix)
     return content
 
 

@@ -94,14 +94,11 @@ def why_missing(process: Process, column: str) -> str:
 def carry_forward(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> Floats:
     """The last valid of `values` (N,) at or before each of `at_ns` (K,); NaN if older than `limit_ns`."""
     valid = ~np.isnan(values)
-    t_valid, v_valid = t_ns[valid], values[valid]
-    position = np.searchsorted(t_valid, at_ns, side="right") - 1
-    result = np.full(at_ns.shape, np.nan)
-    known = position >= 0
-    fresh = known.copy()
-    fresh[known] = at_ns[known] - t_valid[position[known]] <= limit_ns
-    result[fresh] = v_valid[position[fresh]]
-    return result
+    last = np.searchsorted(t_ns[valid], at_ns, side="right")
+    # Before the first valid value there is none: NaN, at any moment.
+    t_valid = np.concatenate(([0], t_ns[valid]))
+    v_valid = np.concatenate(([np.nan], values[valid]))
+    return np.where(at_ns - t_valid[last] <= limit_ns, v_valid[last], np.nan)
 
 
 def align(events: Moments, process: Process, samples: Samples, grid_s: float) -> Timeline:
