@@ -1,4 +1,4 @@
-"""Runs of any length on one axis: each phase is as wide as every other, and is cut into equal parts."""
+"""Runs of any length on one axis: all phases are equally wide, and cut into equal parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FRAME = ("dataset", "engine", "column", "phase", "place", "n", "mean", "min", "m
 
 
 def is_between(phase: str) -> bool:
-    """Whether a phase is the time between two main ones: after an epoch, or before the evaluation."""
+    """Whether a phase lies between two main ones: after an epoch, or before the evaluation."""
     return phase.startswith(BETWEEN)
 
 
@@ -30,9 +30,9 @@ def phase_means(
 ) -> pd.DataFrame:
     """Mean use over each part of each main phase of a run, units as in the timelines.
 
-    Columns are phase, place and COLUMNS. `place` is the middle of the part, in widths of a phase from the
-    launch on; `zero_ns` is the start of training. A part is missing if more than half of it lies beyond
-    five periods of any sample.
+    Columns are phase, place and COLUMNS. `place` is the middle of the part, in widths of a phase
+    from the launch on; `zero_ns` is the start of training. A part is missing if more than half of
+    it lies beyond five periods of any sample.
     """
     main = [phase for phase in phases if not is_between(phase.name)]
     starts_s = np.array([[phase.start_s] for phase in main])
@@ -44,6 +44,7 @@ def phase_means(
     columns = {
         "phase": np.repeat([phase.name for phase in main], PARTS),
         "place": (np.arange(len(main) * PARTS) + 0.5) / PARTS,
+        # From seconds a nanosecond to percent of the machine.
         # Missing if the number of cores is unknown; `timeline.why_missing` has the reason.
         "cpu_pct": _part_means(busy_s, covered_ns, edges_ns) * (1e11 / (process.cores or np.nan)),
     }
@@ -100,13 +101,14 @@ def _held(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> tuple[Float
 def mean_by_phase(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Mean and range over the runs of one dataset and engine, per resource and part.
 
-    The columns are those of FRAME from `column` on. A run that never measured a resource does not count in
-    its `n`. If another one has no value for a part, the mean has none either: the runs behind a curve never
-    change along it.
+    The columns are those of FRAME from `column` on. A run that never measured a resource does not
+    count in its `n`. If another one has no value for a part, the mean has none either: the runs
+    behind a curve never change along it.
     """
     frames = []
     joined = pd.concat(runs, keys=range(len(runs)), names=["run", None])
     for name in COLUMNS:
+        # One value for each row: whether its run measured the resource at all.
         measured = joined[name].notna().groupby("run").transform("any")
         known = joined[measured].groupby(["phase", "place"], sort=False)[name]
         n = int(measured.groupby("run").any().sum())

@@ -178,7 +178,7 @@ def notes(
     why_unknown: Mapping[str, str],
     devices: str = "",
 ) -> str:
-    """The note under the heading of table `name`: its columns, the machine, and how many runs there are.
+    """The note under the heading of a table: its columns, the machine and the runs.
 
     `findings` is the table `quality`; `unknown` and `why_unknown` are as `quality` returns them,
     `devices` as `devices.unlike_in` does.

@@ -24,8 +24,9 @@ from evenground.records.events import kind_of
 from evenground.records.times import Moments
 from evenground.surroundings import judge as surroundings
 
-# Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) for a card that was slowed down
-# against its will. Not among them: idle, clocks that were set, a power cap that was set, sync boost.
+# Bits of nvml.h (nvmlClocksEventReason*, older: nvmlClocksThrottleReason*) for a card that was
+# slowed down against its will. Not among them: idle, clocks that were set, a power cap that was
+# set, sync boost.
 SLOWDOWNS = {
     0x08: "hardware slowdown",
     0x20: "software thermal slowdown",
@@ -84,7 +85,7 @@ Row = dict[str, object]
 
 
 def condition_row(seen: Seen, index: Index, lock: Lock | None) -> Row:
-    """The conditions of one run, named as in COLUMNS; an unknown number is NaN, and its text is empty.
+    """The conditions of one run, as in COLUMNS; an unknown number is NaN, its text empty.
 
     steps: of training, over all epochs.
     missed_share: of the sampling deadlines (0 to 1).
@@ -98,7 +99,8 @@ def condition_row(seen: Seen, index: Index, lock: Lock | None) -> Row:
     device: what the engine reported that it computed on.
     launched_s, exited_s: of its process, in seconds since 1970.
     up_s: how long the machine had been up at the launch.
-    kernel_peak_rss_bytes: the most memory that one of its processes ever held, as the kernel recorded it.
+    kernel_peak_rss_bytes: the most memory that one of its processes ever held, as the kernel
+    recorded it.
     Each of FAULTS: its size, with a description in NAME_words.
     """
     run, environment = seen.run, seen.environment
@@ -133,6 +135,7 @@ def steps(events: Moments, batch_size: Any) -> float:
     """Steps of training over all epochs; NaN if the index has no batch size."""
     if not isinstance(batch_size, int) or batch_size < 1:
         return np.nan
+    # Engines leave out the rest of an epoch that is no full batch.
     return float(sum(epoch.examples // batch_size for epoch in events.epochs))
 
 
@@ -159,6 +162,7 @@ def _card(run: Run, samples: Samples, record: GpuRecord | None) -> Row:
     """What the sampler recorded of the card, and how it was set."""
     t_ns, columns = samples.t_ns, samples.columns
     inside = (t_ns >= run.events.train_start_ns) & (t_ns <= run.events.train_end_ns)
+    # Rows may repeat a reading of the driver, which counts once.
     read = inside & are_first(samples)
     gpu_samples = np.count_nonzero(~np.isnan(columns["gpu_util_pct"][read]))
     if kind_of(run.device) == "cpu":
@@ -181,7 +185,7 @@ def _card(run: Run, samples: Samples, record: GpuRecord | None) -> Row:
 
 
 def _desktop(samples: Samples) -> Row:
-    """Processes that only drew on the card: the most at once, and how much of its memory they held."""
+    """Processes that only drew on the card: the most at once, and the memory they held."""
     n = _largest(samples.columns["gpu_desktop_processes"])
     held_bytes = _largest(samples.columns["gpu_desktop_bytes"])
     description = ""
@@ -209,6 +213,7 @@ def _throttled(bits: Floats) -> Row:
     known = bits[~np.isnan(bits)]
     if not known.size:
         return {"throttled_share": np.nan, "throttled_by": ""}
+    # The bits are distinct, so that their sum is a mask of them all.
     slowed = known.astype(np.int64) & sum(SLOWDOWNS)
     seen = int(np.bitwise_or.reduce(slowed))
     return {
@@ -277,7 +282,7 @@ def _libraries(environment: Environment, lock: Lock | None) -> Row:
 
 
 def read_locks(index: Index) -> dict[str, Lock]:
-    """Engine -> the versions that its lock allows; without engines whose `envs/NAME.txt` is missing."""
+    """Engine -> the versions that its lock allows; engines without `envs/NAME.txt` left out."""
     locks = {}
     for engine in index.engines:
         file = index.root / "envs" / f"{engine.environment}.txt"

@@ -21,7 +21,8 @@ FILE = "environment.json"
 
 def _recorded(gpu: Any) -> Any:
     """The record of the card; None instead of a list of the machine's cards."""
-    # Bundles have runs from before there was a record: those list the machine's cards, perhaps none.
+    # Bundles have runs from before there was a record: those list the machine's cards, perhaps
+    # none.
     if isinstance(gpu, list):
         return None
     return gpu

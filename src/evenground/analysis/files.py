@@ -112,6 +112,7 @@ def read_csv(path: Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
 
     Raises EvengroundError if the file is missing, broken or without one of `columns`.
     """
+    # The default parser may differ from the written number in its last bit.
     frame = _read(path, float_precision="round_trip", dtype=dict.fromkeys(TEXT, "str"))
     absent = [name for name in columns if name not in frame.columns]
     if absent:
@@ -132,8 +133,8 @@ def read_cells(path: Path) -> pd.DataFrame:
 def whole_numbers(frame: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Make columns of whole numbers integer columns, even if a number is missing.
 
-    `frame` is the table as `read_csv` returns it, `cells` as `read_cells` does: only the text tells 3 from
-    3.0.
+    `frame` is the table as `read_csv` returns it, `cells` as `read_cells` does: only the text tells
+    3 from 3.0.
     """
     columns = []
     for name in frame.columns:
@@ -223,5 +224,6 @@ def rounded(value: float) -> str:
     """Four significant digits, more if the whole part has more, without an exponent."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
+    # Nine places are enough for the smallest number in a table: beyond them it is shown as zero.
     places = max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{min(places, 9)}f}"

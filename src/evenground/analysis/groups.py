@@ -34,7 +34,7 @@ def group(frame: pd.DataFrame, dataset: str, engine: str) -> pd.DataFrame:
 def with_columns(
     runs: pd.DataFrame, frame: pd.DataFrame, columns: list[str], before: str
 ) -> pd.DataFrame:
-    """The table `runs` with numbers of a frame with a row per run, before one of its own columns."""
+    """The table `runs` with numbers of a frame of runs, put before the column `before`."""
     found = runs[RUN].merge(frame[RUN + columns], on=RUN, how="left")
     wider = runs.copy()
     place = list(runs.columns).index(before)
@@ -67,6 +67,7 @@ def spread(name: str, values: Iterable[float]) -> dict[str, float]:
 def remarks(values: pd.Series[str]) -> list[str]:
     """Each remark on the runs of a group once, with the number of runs unless it is all of them."""
     found = []
+    # Unsorted: in the order in which they first appear.
     for remark, count in values[values != ""].value_counts(sort=False).items():
         few = ""
         if count < len(values):

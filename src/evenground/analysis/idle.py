@@ -27,15 +27,16 @@ from evenground.records.events import kind_of
 from evenground.records.times import Process
 
 CPU, GPU = "cpu", "gpu"
-# Nothing of a training needs less than a fifth of a core: that is timers and housekeeping of the runtimes.
+# Nothing of a training needs less than a fifth of a core: that is timers and housekeeping of the
+# runtimes.
 QUIET_CORES = 0.2
 MIN_S = 0.3
 # A tenth of a second, and the delay that a row at 10 Hz may have.
 MAX_BLIP_S = 0.125
 # Shorter quiet next to a blip also occurs within work, if it shares its core with others.
 MIN_BESIDE_BLIP_S = 0.05
-# The kernel adds a running thread's time at its ticks, mostly 4 ms apart: of finer rows one reads nothing
-# and the next one everything.
+# The kernel adds a running thread's time at its ticks, mostly 4 ms apart: of finer rows one reads
+# nothing and the next one everything.
 MIN_INTERVAL_NS = 8_000_000
 # A counter is a sum of several; a fall below this is its rounding.
 ROUNDING_S = 1e-6
@@ -106,7 +107,7 @@ class Idle:
 
 @dataclass(frozen=True)
 class _Use:
-    """CPU use between the moments `t_ns` (N,); `spent_s` (N-1,) is infinite where the counter fell."""
+    """CPU use between the moments `t_ns` (N,); `spent_s` (N-1,) is infinite after a fall."""
 
     t_ns: Ints
     spent_s: Floats
@@ -126,13 +127,13 @@ class _Use:
 
 
 def cpu_windows(samples: Samples, start_ns: int, end_ns: int) -> list[Window]:
-    """Windows of MIN_S or longer between two moments in which the process tree used under QUIET_CORES.
+    """Windows of MIN_S or longer in which the process tree used less than QUIET_CORES.
 
-    The counter's difference over neighbouring rows is the use between them, also across cells without a
-    value. Quiet intervals in a row are a window. A blip no longer than MAX_BLIP_S, nor than the quiet on
-    either side of it (MIN_BESIDE_BLIP_S or more), does not divide a window that is quiet as a whole.
-    At the edges the training fell idle or woke up within an interval: with r cores busy there and R in the
-    next one beyond, 1 - r / R of it is idle.
+    The counter's difference over neighbouring rows is the use between them, also across cells
+    without a value. Quiet intervals in a row are a window. A blip no longer than MAX_BLIP_S, nor
+    than the quiet on either side of it (MIN_BESIDE_BLIP_S or more), does not divide a window that
+    is quiet as a whole. At the edges the training fell idle or woke up within an interval: with r
+    cores busy there and R in the next one beyond, 1 - r / R of it is idle.
     """
     use = _use(samples)
     windows = []
@@ -177,10 +178,11 @@ def _only_a_blip(use: _Use, before: tuple[int, int], after: tuple[int, int]) -> 
 
 
 def _idle_part_ns(use: _Use, edge: int, beyond: int) -> int:
-    """How much of the interval `edge` was idle, going by the busy interval `beyond`; 0 if unknown."""
+    """How much of the interval `edge` was idle, by the busy interval `beyond`; 0 if unknown."""
     if min(edge, beyond) < 0 or max(edge, beyond) >= use.spent_s.size:
         return 0
     here, busy = float(use.cores[edge]), float(use.cores[beyond])
+    # Infinite use is that of a counter that fell: unknown.
     if not here < busy < np.inf:
         return 0
     return round(use.length_s(edge, edge + 1) * (1 - here / busy) * 1e9)
@@ -271,6 +273,7 @@ def _cpu_row(
 def _plus_minus_s(samples: Samples, window: Window, gpu: Sequence[GpuWindow]) -> float:
     """How exact the edges of a window are, in seconds."""
     known_ns = _use(samples).t_ns
+    # The intervals in which the edges lie; the first or last one for an edge outside of all.
     edges = np.searchsorted(known_ns, [window.start_ns, window.end_ns]).clip(1, known_ns.size - 1)
     plus_minus_s = float(np.max(known_ns[edges] - known_ns[edges - 1])) / 1e9
     for card in gpu:
@@ -293,7 +296,8 @@ def gpu_rows(
     `period`: seconds between two values, as by `idle_gpu.period_s`.
     """
     driver_s = process.util_window_s
-    # With less of it inside than its edges are exact to, a window may as well lie outside of the training.
+    # With less of it inside than its edges are exact to, a window may as well lie outside of the
+    # training.
     min_inside_s = (period + (driver_s or 0.0)) / 2
     training_s = (end_ns - start_ns) / 1e9
     rows = []
@@ -352,14 +356,17 @@ def idle_table(
 ) -> pd.DataFrame:
     """Every idle window of every run, those of the CPU first.
 
-    A run without a window has a row that says so, and so has a group with runs whose windows are unknown.
+    A run without a window has a row with that remark, and a group has one for its runs whose
+    windows are unknown.
     """
     rows: list[Mapping[Any, object]] = []
     for names, wanted in groups(index, runs):
         windows = group(idle, **names)
         known = group(conditions, **names)
+        # Columns that some run never measured.
         reasons = group(missing, **names).set_index("column")["reason"]
         finished = int((wanted["status"] == "finished").sum())
+        # Without a finished run there are no conditions either.
         cpu_reasons = list(known["idle_reason"]) or [reasons.get("cpu_pct", "")]
         seen_by = {CPU: known["idle_s"].notna(), GPU: known["gpu_samples"] > 0}
         reasons_by = {CPU: cpu_reasons, GPU: [reasons.get(COLUMN, "")]}
@@ -374,6 +381,7 @@ def idle_table(
     columns = ["dataset", "engine", "resource", "repetition", "window"]
     columns += [name for name in COLUMNS if name != "resource"] + ["reason"]
     table = pd.DataFrame(rows, columns=columns)
+    # Nullable integers: a row without a window leaves the others whole.
     return table.astype(dict.fromkeys(("repetition", "window", "samples"), "Int64"))
 
 

@@ -12,8 +12,8 @@ from evenground.analysis.runs import Samples
 from evenground.records.times import Process
 
 COLUMN = "gpu_util_pct"
-# The sampler queries the driver at most twenty times a second (docs/sidecar.md), less often if the driver
-# is slow; rows in between repeat the value.
+# The sampler queries the driver at most twenty times a second (docs/sidecar.md), less often if the
+# driver is slow; rows in between repeat the value.
 DRIVER_PERIOD_S = 0.05
 # Between two values further apart than this many periods, one is missing.
 MAX_GAP_PERIODS = 1.5
@@ -21,7 +21,7 @@ MAX_GAP_PERIODS = 1.5
 
 @dataclass(frozen=True)
 class GpuWindow:
-    """An idle window of the GPU on the samples' clock; each edge is right to half of `plus_minus_s`."""
+    """An idle window of the GPU on the samples' clock, edges right to half of `plus_minus_s`."""
 
     start_ns: int
     end_ns: int
@@ -37,7 +37,8 @@ def period_s(process: Process, samples: Samples) -> float:
 
 
 def stretches(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Where `flags` (N,) are true in a row: the first index of each stretch and the one behind its last."""
+    """Stretches of true `flags` (N,): the first index of each, and the one behind its last."""
+    # 1 where a stretch begins, -1 behind its end.
     edges = np.diff(np.concatenate(([0], flags.astype(np.int8), [0])))
     firsts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     return list(zip(firsts.tolist(), ends.tolist(), strict=True))

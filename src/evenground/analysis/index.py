@@ -39,8 +39,10 @@ def printable(text: str) -> str:
 Inside = Annotated[str, Field(max_length=1000), AfterValidator(_inside)]
 # Text that tables and figures show.
 Text = Annotated[str, Field(max_length=500), AfterValidator(printable)]
+# Tables have columns of 64 bits.
 Count = Annotated[int, Field(ge=0, le=10**9)]
 Amount = Annotated[int, Field(ge=1, le=10**9)]
+# Fewer repetitions have no interval.
 Look = Annotated[int, Field(ge=4, le=10_000)]
 # Every pair of a dataset and an engine has figures.
 MAX_NAMES = 100
@@ -61,7 +63,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The sampler's calibration on that machine class; `path` starts at the folder of `results/`."""
+    """The sampler's calibration on that machine class, below the folder of `results/`."""
 
     path: Inside
     sha256: str
@@ -76,7 +78,7 @@ class Report:
     stand_ins: dict[Name, Name] = field(default_factory=dict)
     """Role or dataset in a claim -> engine or dataset that stands in for it."""
     looks: Annotated[tuple[Look, ...], Field(max_length=10)] | Literal["precision"] = ()
-    """Repetitions at which verdicts are planned; `precision`: as soon as they are precise enough."""
+    """Repetitions at which verdicts are planned; `precision`: once they are precise enough."""
     design: Literal["blocks", "independent"] = "blocks"
     """`blocks`: the runs of a repetition were made in one pass on one machine, and are paired."""
 
@@ -140,7 +142,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class EngineLines:
-    """Lines of an engine's files in one language: all, those with code, those with only a comment."""
+    """Lines of an engine's files in one language; `comment_lines` are only a comment."""
 
     engine: Name
     language: Text
@@ -236,7 +238,7 @@ class Index:
         return groups
 
     def pairs(self, dataset: str) -> list[tuple[Engine, Engine]]:
-        """Baseline and engine of each comparison: pairs of main engines, and each arm with its engine."""
+        """Baseline and engine of each comparison: main engines in pairs, an arm with its engine."""
         pairs = list(itertools.combinations(self.main, 2))
         main = {engine.name: engine for engine in self.main}
         for other, engine in self.groups():
@@ -256,8 +258,8 @@ _INDEX = TypeAdapter(Index)
 def read_index(path: Path) -> Index:
     """Read and check an index file.
 
-    Raises EvengroundError if the file is missing or broken, belongs to an experiment of several parts, or
-    contradicts itself.
+    Raises EvengroundError if the file is missing or broken, belongs to an experiment of several
+    parts, or contradicts itself.
     """
     content = read_json(path)
     if isinstance(content, dict) and "parts" in content and "runs" not in content:
@@ -276,6 +278,7 @@ def parse_index(content: Any, root: Path, where: Path) -> Index:
     """
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
         raise _broken("it has no schema number", where)
+    # The version comes first: another one may have other fields.
     if content["schema"] != versions.INDEX:
         raise versions.OtherVersionError(content["schema"], versions.INDEX, where)
     try:
@@ -305,9 +308,10 @@ def _broken(fault: str, where: Path) -> EvengroundError:
 
 
 def _check_names(index: Index, where: Path) -> None:
-    """Refuse datasets or engines that appear twice, and arms of engines that the index does not have."""
+    """Refuse datasets or engines that appear twice, and arms of unknown engines."""
     datasets = [dataset.name for dataset in index.datasets]
     engines = [engine.name for engine in index.engines]
+    # One name for an engine with runs and one without would be ambiguous.
     engines += [engine.name for engine in index.absent]
     if len(set(datasets)) < len(datasets) or len(set(engines)) < len(engines):
         raise _broken("a dataset or an engine stands there twice", where)
@@ -319,7 +323,7 @@ def _check_names(index: Index, where: Path) -> None:
 
 
 def _check_runs(index: Index, where: Path) -> None:
-    """Refuse a run that appears twice, belongs to no dataset or engine of the index or has no folder."""
+    """Refuse a run that appears twice, has an unknown dataset or engine, or has no folder."""
     datasets = {dataset.name for dataset in index.datasets}
     engines = {engine.name for engine in index.engines}
     seen = set()

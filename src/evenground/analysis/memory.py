@@ -61,6 +61,7 @@ def _memory(run: Run, samples: Samples, resource: str) -> Memory:
     at_train_end, at_linger_end = carry_forward(t_ns, values, ends_ns, limit_ns).tolist()
     at_launch = _first(values[known & (t_ns <= process.launched_ns + limit_ns)])
     remark = ""
+    # The card was read before the launch: others may hold a part of it.
     if resource == VRAM:
         before, why = vram_before(process)
         if not why:
@@ -75,6 +76,7 @@ def _memory(run: Run, samples: Samples, resource: str) -> Memory:
         at_launch=at_launch,
         at_train_end=at_train_end,
         at_linger_end=at_linger_end,
+        # The last sample, which is farthest from the exit.
         after_exit=_first(values[known & gone][::-1]),
         peak=float(np.fmax.reduce(values, initial=np.nan)),
         launch_remark=remark,
@@ -99,7 +101,7 @@ def _first(values: Floats) -> float:
 def memory_table(
     index: Index, runs: pd.DataFrame, memory: pd.DataFrame, missing: pd.DataFrame
 ) -> pd.DataFrame:
-    """Per dataset, engine, resource and moment: bytes in use and their share of the run's peak (0 to 1)."""
+    """Per dataset, engine, resource and moment: bytes in use, and their share of the peak."""
     # Slow to import, and preflight, which imports this module, makes no table.
     import pandas as pd
 

@@ -14,7 +14,7 @@ MEDIANS = {"training_s": "training_time", "idle_s": "training_time", "test_accur
 
 
 def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """Dataset -> engine -> number: medians of times, accuracy and energy, flagged runs, peaks, ratios.
+    """Dataset -> engine -> number: medians of times, accuracy, energy, peaks; flags and ratios.
 
     A missing number is left out: null would be mistaken for a value.
     """

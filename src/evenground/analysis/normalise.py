@@ -53,10 +53,11 @@ class Normalised:
     timelines: dataset, engine, repetition, t_s, then one column per resource.
     mean: dataset, engine, t_s, n, the means, and per column n_COLUMN, the runs behind its mean.
     phases: dataset, engine, repetition, phase, start_s, end_s.
-    missing: dataset, engine, column, n_missing, n, reason; a column that a finished run never measured.
+    missing: dataset, engine, column, n_missing, n, reason; a column that a finished run never
+    measured.
     by_phase: dataset, engine, column, phase, place, n, mean, min, max (see `by_phase`).
-    conditions, idle, memory, energy: dataset, engine, repetition, then COLUMNS of the module of that name;
-    conditions also has `idle.CONDITIONS`.
+    conditions, idle, memory, energy: dataset, engine, repetition, then COLUMNS of the module of
+    that name; conditions also has `idle.CONDITIONS`.
     measures: dataset, engine, repetition, then COLUMNS of `taken`, from which verdicts are made.
     """
 
@@ -78,6 +79,7 @@ def normalise(index: Index) -> Normalised:
     Raises EvengroundError if a run cannot be read.
     """
     grid_s = index.report.grid_s
+    # The order of rows does not depend on the order in which the plan made the runs.
     runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
     locks = read_locks(index)
     # The frames with many rows per run are joined, the others are made of their rows.

@@ -21,10 +21,12 @@ def phases_of(events: Moments, process: Process) -> list[Phase]:
 
     load: launch to start of training (start of the interpreter, imports, reading, building);
     first batch: until its result is there, compilation inside; epoch 1: the rest of that epoch;
-    after epoch N: until the next epoch starts, or the training ends; before evaluate: until it starts.
+    after epoch N: until the next epoch starts, or the training ends; before evaluate: until it
+    starts.
     """
     ends_ns = [("load", events.train_start_ns), ("first batch", events.first_batch_end_ns)]
     next_starts_ns = [epoch.start_ns for epoch in events.epochs[1:]] + [events.train_end_ns]
+    # The time after an epoch is microseconds long in one engine, and seconds in another.
     for epoch, next_start_ns in zip(events.epochs, next_starts_ns, strict=True):
         ends_ns.append((f"epoch {epoch.number}", epoch.end_ns))
         ends_ns.append((f"after epoch {epoch.number}", next_start_ns))

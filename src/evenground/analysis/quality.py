@@ -21,13 +21,15 @@ from evenground.surroundings.judge import differences
 MAX_MISSED = 0.02
 # 1 MiB, some 25 ms of a current disk: any machine that has been up for long moves that much.
 MAX_SWAPPED_PAGES = 256
-# Trainings follow each other without a pause, and the one before still counts in this mean: alone it
-# keeps up to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core something
-# else was running.
+# Trainings follow each other without a pause, and the one before still counts in this mean: alone
+# it keeps up to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core
+# something else was running.
 MAX_LOAD_PER_CORE = 1.0
-# Less is within the differences of runs of the same work; more deserves the question what they waited for.
+# Less is within the differences of runs of the same work; more deserves the question what they
+# waited for.
 MAX_IDLE = 0.02
-# A spread by itself is no finding (`cv` of `training_time` has it); one of which half is idle time is.
+# A spread by itself is no finding (`cv` of `training_time` has it); one of which half is idle time
+# is.
 MAX_EXPLAINED = 0.5
 # Runs of one machine class mostly share one reason.
 MAX_REASONS = 2
@@ -212,7 +214,7 @@ GATES = (
 
 @dataclass(frozen=True)
 class Band:
-    """Expected test accuracy of the full protocol: at least 3 epochs of all examples in batches of 32.
+    """Expected test accuracy after at least 3 epochs of all examples in batches of 32.
 
     `high` holds for exactly three epochs, as more may reach more.
     """
@@ -222,11 +224,11 @@ class Band:
     steps: int
 
 
-# By dataset and network; nothing else has one. MNIST: ten recorded runs of two engines: 0.965 to 0.968.
-# CIFAR-10: three runs of 4,680 steps on 10,000 of its examples: 0.51 to 0.55, and more examples make it
-# no worse. A shorter training has none: at momentum 0.99 the moving statistics of the CNN's batch norm
-# trail some hundred steps behind the weights, and after 936 steps (those examples, three epochs) ten
-# recorded runs of similar loss (1.65 to 1.75) had 0.18 to 0.44.
+# By dataset and network; nothing else has one. MNIST: ten recorded runs of two engines: 0.965 to
+# 0.968. CIFAR-10: three runs of 4,680 steps on 10,000 of its examples: 0.51 to 0.55, and more
+# examples make it no worse. A shorter training has none: at momentum 0.99 the moving statistics of
+# the CNN's batch norm trail some hundred steps behind the weights, and after 936 steps (those
+# examples, three epochs) ten recorded runs of similar loss (1.65 to 1.75) had 0.18 to 0.44.
 BANDS = {("mnist", "mlp"): Band(0.95, 0.98, 5625), ("cifar10", "cnn"): Band(0.40, 0.80, 4686)}
 PROTOCOL = {"batch_size": 32, "learning_rate": 0.001}
 PROTOCOL_EPOCHS = 3
@@ -247,7 +249,7 @@ class Finding:
 
 
 def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
-    """Every finding about the finished runs, group by group; `conditions` as in `conditions.COLUMNS`."""
+    """Every finding about the finished runs, group by group; `conditions` is the frame."""
     done = runs[runs["status"] == "finished"]
     # Both have what a run computed on.
     judged = done.merge(conditions.drop(columns="device"), on=RUN)
@@ -258,6 +260,7 @@ def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) ->
         found += _cards(group[CARD_COMPARED], names)
         found += _devices(index, judged, group, names)
         found += _accuracy(index, group, names)
+        # A comparison with NaN, which is unknown, is false.
         for gate in GATES:
             found += _flagged(gate, group[group[gate.column] > gate.limit], names)
     columns = [field.name for field in fields(Finding)]
@@ -289,7 +292,7 @@ def _flagged(gate: Gate, runs: pd.DataFrame, names: Names) -> list[Finding]:
 
 
 def band_of(index: Index, dataset: str, engine: str) -> Band | None:
-    """The band of a dataset's runs; None for another work than the protocol's, e.g. that of an arm."""
+    """The band of a dataset's runs; None for work that is not the protocol's, e.g. an arm's."""
     network = next(data.network for data in index.datasets if data.name == dataset)
     trained = next(other for other in index.engines if other.name == engine)
     epochs = index.parameters.get("epochs")
@@ -337,8 +340,8 @@ def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], names: Names
     if not rest < (1 - MAX_EXPLAINED) * total:
         return []
     reason = (
-        "share of the spread of the group's training times that their idle time explains: coefficient of "
-        f"variation {rounded(total)}, without it {rounded(rest)} (idle_windows.md)"
+        "share of the spread of the group's training times that their idle time explains: "
+        f"coefficient of variation {rounded(total)}, without it {rounded(rest)} (idle_windows.md)"
     )
     return [_of_group(names, "spread", 1 - rest / total, reason, limit=MAX_EXPLAINED)]
 
@@ -386,10 +389,12 @@ def _devices(
 ) -> list[Finding]:
     """Whether a group and those that it is compared with computed on unlike devices.
 
-    Main engines are compared with each other, an arm with its engine unless it has no GPU by design.
+    Main engines are compared with each other, an arm with its engine unless it has no GPU by
+    design.
     """
     engine = next(engine for engine in index.engines if engine.name == names["engine"])
     compared = list(index.main)
+    # The order is that of the text: an engine before its arm.
     if engine.arm_of is not None:
         compared = [engine]
         if not group["processor_only"].all():
@@ -404,16 +409,18 @@ def _devices(
 
 
 def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
-    """The table `runs` with its column `quality` filled: the states of each run's findings, or ""."""
+    """The table `runs` with the states of each run's findings in `quality`, "" without any."""
     of_runs = findings[findings["repetition"].notna()]
+    # Sorted, so that `invalid` comes before `warned`.
     states = of_runs.sort_values("state").drop_duplicates(RUN + ["state"]).groupby(RUN)["state"]
     quality = runs[RUN].merge(states.agg(", ".join).reset_index(), on=RUN, how="left")["state"]
     return runs.assign(quality=quality.fillna("").to_numpy())
 
 
 def unknown(conditions: pd.DataFrame) -> dict[str, int]:
-    """Finding -> number of runs for which it is unknown; without findings that are known for all."""
+    """Finding -> number of runs for which it is unknown; findings known for all are left out."""
     counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in GATES}
+    # These two compare the runs of a group, by text that is empty if it is unknown.
     counts["card"] = int((conditions[CARD_COMPARED] == "").sum())
     surroundings = conditions[list(COMPARED.values())]
     counts["surroundings"] = int((surroundings == "").any(axis="columns").sum())

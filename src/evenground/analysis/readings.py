@@ -13,12 +13,12 @@ SAME_NS = 1_000_000
 
 
 def are_told(samples: Samples) -> bool:
-    """Whether the sampler recorded the age of its readings; if it did not, each row is a reading."""
+    """Whether the sampler recorded the age of its readings; if not, each row is one."""
     return not bool(np.isnan(samples.columns[AGE]).all())
 
 
 def moments_ns(samples: Samples) -> Ints:
-    """When the GPU values of each row (N,) were read; the row's own time if their age is unknown."""
+    """When the GPU values of each row (N,) were read; the row's time if their age is unknown."""
     age_ns = np.round(np.nan_to_num(samples.columns[AGE]) * 1e9).astype(np.int64)
     return samples.t_ns - age_ns
 

@@ -1,4 +1,4 @@
-"""Use of each resource by a training: peak, 95th percentile, range and integral, from the frames."""
+"""Use of each resource by a training: peak, 95th percentile, range and integral."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Training:
     training_s: float
     cores: float = np.nan
     kernel_peak_bytes: float = np.nan
-    """The most memory that one of its processes held from launch to exit, as the kernel recorded it."""
+    """The most that one of its processes held from launch to exit, as the kernel recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
-    """Use of one resource during one training; `integral` in its unit times seconds, the rest in its unit."""
+    """Use of one resource during one training, `integral` in its unit times seconds."""
 
     peak: float = np.nan
     p95: float = np.nan
@@ -57,7 +57,7 @@ class Use:
 
 
 def trainings(runs: pd.DataFrame, conditions: pd.DataFrame) -> dict[Key, Training]:
-    """The finished trainings of the table `runs`, with the kernel's peaks from the frame `conditions`."""
+    """The finished trainings of the table `runs`, with peaks from the frame `conditions`."""
     done = runs[runs["status"] == "finished"].merge(
         conditions[RUN + [KERNEL_PEAK]], on=RUN, how="left"
     )
@@ -75,12 +75,13 @@ def trainings(runs: pd.DataFrame, conditions: pd.DataFrame) -> dict[Key, Trainin
 def use_during(
     t_s: Floats, values: Floats, training_s: float, grid_s: float, over_step: bool
 ) -> Use:
-    """Use between t = 0 and `training_s`; `t_s` (K,) in steps of `grid_s`, `values` (K,) with NaN missing.
+    """Use between t = 0 and `training_s`; `t_s` and `values` (K,) are steps of `grid_s`.
 
-    A value at t counts for the step that ends at t. `over_step` values (CPU) are means over that step, so
-    that only steps entirely inside the training give peak, percentile and range; momentary values count
-    from t = 0 on. Each step has the same weight in the percentile, which is interpolated between two of
-    them. The integral cuts its last step at `training_s`, and is NaN if any of its values is missing.
+    A value at t counts for the step that ends at t. `over_step` values (CPU) are means over that
+    step, so that only steps entirely inside the training give peak, percentile and range; momentary
+    values count from t = 0 on. Each step has the same weight in the percentile, which is
+    interpolated between two of them. The integral cuts its last step at `training_s`, and is NaN if
+    any of its values is missing.
     """
     start_s = t_s - grid_s
     inside = (t_s <= training_s + ROUNDING_S) & (t_s >= -ROUNDING_S)
@@ -111,9 +112,9 @@ def resource_rows(
 ) -> list[dict[str, object]]:
     """One row per resource of one dataset and engine.
 
-    `timelines` and `mean` are that group's rows, `trained` maps a repetition to its training, `reasons` a
-    column to why runs have no value of it. `mean_curve_*` are taken from the mean curve up to the end of the
-    shortest training; the others are per run, summarised over runs.
+    `timelines` and `mean` are that group's rows, `trained` maps a repetition to its training,
+    `reasons` a column to why runs have no value of it. `mean_curve_*` are taken from the mean curve
+    up to the end of the shortest training; the others are per run, summarised over runs.
     """
     lines = [(trained[int(str(rep))], line) for rep, line in timelines.groupby("repetition")]
     shortest_s = min((training.training_s for training in trained.values()), default=np.nan)
@@ -144,21 +145,24 @@ def resource_rows(
 
 
 def use_of(frame: pd.DataFrame, name: str, training: Training, grid_s: float) -> Use:
-    """Use of the resource `name` in one run's rows of the normalised timelines; units as in the tables.
+    """Use of the resource `name` in one run's rows of the normalised timelines.
 
-    The peak of the memory is the larger of the largest sample and the kernel's mark, which misses nothing.
+    The peak of the memory is the larger of the largest sample and the kernel's mark, which misses
+    nothing.
     """
     t_s, values = frame["t_s"].to_numpy(np.float64), frame[name].to_numpy(np.float64)
     use = use_during(t_s, values, training.training_s, grid_s, over_step=name == CPU)
     if name == CPU:
+        # From percent of the machine to CPU seconds.
         return replace(use, integral=use.integral * training.cores / 100)
     if name == RAM:
+        # `fmax` takes the other one if one is NaN.
         return replace(use, peak=float(np.fmax(use.peak, training.kernel_peak_bytes)))
     return use
 
 
 def _why_no_mark(trained: Mapping[int, Training]) -> str:
-    """For how many runs the kernel's mark of the memory is unknown; empty if it is known for all."""
+    """For how many runs the kernel's mark of the memory is unknown; empty if for none."""
     missing = sum(bool(np.isnan(training.kernel_peak_bytes)) for training in trained.values())
     if not missing:
         return ""

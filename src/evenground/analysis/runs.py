@@ -1,4 +1,4 @@
-"""A run directory read into typed records; each file is checked against the run's manifest first."""
+"""A run directory read into typed records, each file checked against the run's manifest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-TIME, COUNTER = "t_mono_ns", "cpu_s"
+TIME = "t_mono_ns"
+# CPU seconds of all processes of the run since the launch: use is a difference of it.
+COUNTER = "cpu_s"
+# Momentary values; every sampler writes these columns, empty if it cannot measure them.
 # Larger numbers overflow in sums; no sampler measures one.
 MAX_NUMBER = 1e100
 GAUGES = (
@@ -122,7 +125,7 @@ class Run:
         return parse_samples(self.content(SAMPLES), where, self.times.clock.anchor_ns)
 
     def content(self, name: str) -> bytes:
-        """The bytes of one of its files; raises EvengroundError if they are not those of the manifest."""
+        """The bytes of one of its files; raises EvengroundError if the manifest has others."""
         if name not in self.files:
             raise EvengroundError(
                 f"the manifest does not list {name}", str(self.folder), restore_run(self.folder)
@@ -136,7 +139,7 @@ def restore_run(folder: Path) -> str:
 
 
 def read_runs(index: Index) -> list[Run]:
-    """Every finished run of the index, in its order; raises EvengroundError for a changed manifest."""
+    """Every finished run, in the index's order; raises EvengroundError for a changed manifest."""
     return [_open_run(index, wanted) for wanted in index.finished]
 
 
@@ -157,6 +160,7 @@ def _open_run(index: Index, wanted: WantedRun) -> Run:
             str(path),
             "report each machine class by itself; nothing averages over classes",
         )
+    # A run directory may have been copied to another run's place.
     expected = (wanted.dataset, wanted.engine, wanted.key, wanted.repetition)
     if (run.dataset, run.engine, run.key, run.repetition) != expected:
         what = f"the manifest describes another run than {wanted.name}"
@@ -165,7 +169,7 @@ def _open_run(index: Index, wanted: WantedRun) -> Run:
 
 
 def recorded_bytes(path: Path, sha256: str, fix: str) -> bytes:
-    """The bytes of a file; raises EvengroundError if they are not those of the recorded checksum."""
+    """The bytes of a file; raises EvengroundError if their checksum is not the recorded one."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -207,6 +211,7 @@ def _read_columns(content: bytes, where: Path) -> pd.DataFrame:
             frame = pd.read_csv(
                 BytesIO(content),
                 usecols=lambda name: name in needed or name in WATCHED,
+                # The default parser may differ from the written number in its last bit.
                 float_precision="round_trip",
                 dtype={TIME: "int64"} | dict.fromkeys(NUMBERS, "float64"),
             )

@@ -50,7 +50,7 @@ TIME_RATIO = [
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of the normalise step that the tables need; columns as in `normalise.Normalised`."""
+    """The frames that the tables need; columns as in `normalise.Normalised`."""
 
     timelines: pd.DataFrame
     mean: pd.DataFrame
@@ -68,6 +68,7 @@ def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
     """
     runs = runs_table(index)
     quality = quality_table(index, runs, frames.conditions)
+    # The gates need the runs, and the runs show what the gates found.
     runs = with_quality(runs, quality)
     runs = with_columns(runs, frames.conditions, ["idle_s", "idle_share"], before="test_accuracy")
     runs = with_energy(runs, frames.energy)
@@ -89,7 +90,7 @@ def make_tables(index: Index, frames: Frames) -> dict[str, pd.DataFrame]:
 
 
 def runs_table(index: Index) -> pd.DataFrame:
-    """One row per wanted run in the order of the plan; unfinished ones have a reason and no numbers."""
+    """One row per wanted run in the order of the plan; an unfinished one has no numbers."""
     measured = {run.wanted: run for run in read_runs(index)}
     rows: Rows = []
     for wanted in sorted(index.runs, key=lambda run: run.order):
@@ -145,14 +146,15 @@ def calibration(index: Index) -> pd.DataFrame:
         rows.append(row)
     columns = ["figure", "bound", "goal", "measured", "unit", "passed", "reason"]
     table = pd.DataFrame(rows, columns=columns)
+    # A column without any number would have no type.
     return table.astype({"goal": "float64", "measured": "float64"})
 
 
 def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
     """Per dataset and engine the times of `times.Times` and the idle time, in seconds.
 
-    `cv` is the coefficient of variation, as a share. `geometric_mean` is missing if a value is zero, and
-    `cv` if there are fewer than two.
+    `cv` is the coefficient of variation, as a share. `geometric_mean` is missing if a value is
+    zero, and `cv` if there are fewer than two.
     """
     rows: Rows = []
     for names, group_runs in groups(index, runs):
@@ -168,6 +170,7 @@ def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
                 "min": summary.minimum,
                 "max": summary.maximum,
                 **counts(group_runs),
+                # Not every finished run has every time: one epoch has no later one.
                 "n": summary.n,
             }
             rows.append(row)
@@ -175,12 +178,13 @@ def training_time(index: Index, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_ratio(index: Index, runs: pd.DataFrame, blocks: Blocks) -> pd.DataFrame:
-    """Per dataset and pair of engines: time of `engine` over time of `baseline`, with its 95 % interval.
+    """Per dataset and pair of engines: time of `engine` over that of `baseline`, with interval.
 
-    The baseline of a pair is the engine that stands first in the configuration, and that of an arm is its
-    engine. The ratio is one of geometric means, of pairs or of independent runs as the design has it
-    (`ratios.within`). If one of the two trained on the first examples only, there is a reason and no ratio;
-    if they computed on unlike devices, the reason names them beside the ratio.
+    The baseline of a pair is the engine that stands first in the configuration, and that of an arm
+    is its engine. The ratio is one of geometric means, of pairs or of independent runs as the
+    design has it (`ratios.within`). If one of the two trained on the first examples only, there is
+    a reason and no ratio; if they computed on unlike devices, the reason names them beside the
+    ratio.
     """
     rows: Rows = []
     for dataset in index.datasets:
@@ -236,7 +240,7 @@ def ratio_columns(compared: Compared) -> dict[str, object]:
 
 
 def resources(index: Index, runs: pd.DataFrame, frames: Frames) -> pd.DataFrame:
-    """Per dataset, engine and resource: peak, 95th percentile, range and integral during training."""
+    """Per dataset, engine and resource: peak, percentile, range and integral in training."""
     trained = trainings(runs, frames.conditions)
     rows: Rows = []
     for names, group_runs in groups(index, runs):

@@ -66,7 +66,7 @@ def measures_of(seen: Seen, sample: Sample | None) -> list[Measure]:
 def _measure(
     instrument: Instrument, measure: str, resource: str, trace: Trace, busy: Trace | None
 ) -> Measure:
-    """One measure of a trace; `busy` is the trace without its idle time, None if that is unknown."""
+    """One measure of a trace; `busy` is the trace without idle time, None if that is unknown."""
     value, reason = take(measure, trace, resource)
     without_idle = value
     if measure in TIMES or (measure, resource) in LOWERED_BY_WAITS:

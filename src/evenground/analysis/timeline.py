@@ -19,10 +19,10 @@ COLUMNS = ("cpu_pct",) + GAUGES
 
 @dataclass(frozen=True)
 class Timeline:
-    """One run on the grid: `step` (K,) counts grid steps from the start of training, columns are (K,).
+    """One run on the grid: `step` (K,) counts from the start of training, columns are (K,).
 
-    `cpu_pct` at step k is the mean over the step that ends there, in percent of the machine (100: all
-    its cores are busy); every other column is the value at that moment. A missing value is NaN.
+    `cpu_pct` at step k is the mean over the step that ends there, in percent of the machine (100:
+    all its cores are busy); every other column is the value at that moment. A missing value is NaN.
     """
 
     step: Ints
@@ -48,13 +48,13 @@ def step_ns(grid_s: float) -> int:
 
 
 def risen(counter: Floats) -> Floats:
-    """How far a counter (N,) without gaps has risen since its first value; a fall counts as no rise."""
+    """Rise of a counter (N,) without gaps since its first value; a fall counts as no rise."""
     rises = np.maximum(np.diff(counter), 0.0)
     return np.asarray(np.concatenate(([0.0], np.cumsum(rises))), np.float64)
 
 
 def grid_steps(launched_ns: int, train_start_ns: int, exited_ns: int, grid_ns: int) -> Ints:
-    """Steps (K,) whose time, train_start + k * grid, lies within the life of the process (load: k < 0)."""
+    """Steps k (K,) whose time, train_start + k * grid, lies between launch and exit."""
     # Rounded towards the start of training, before and after it.
     first = -((train_start_ns - launched_ns) // grid_ns)
     last = (exited_ns - train_start_ns) // grid_ns
@@ -64,10 +64,11 @@ def grid_steps(launched_ns: int, train_start_ns: int, exited_ns: int, grid_ns: i
 def cpu_percent(t_ns: Ints, cpu_s: Floats, at_ns: Ints, grid_ns: int, cores: int | None) -> Floats:
     """CPU use (K,) over the step that ends at each of `at_ns` (K,), in percent of all `cores`.
 
-    The counter `cpu_s` (N,) is interpolated linearly at both ends of each step, so that the sum over steps
-    is the counter's difference, and a gap in the samples keeps its mean. Where it falls (a child that was
-    not waited for took its seconds along), it counts as standing still. Steps outside of the first and last
-    valid sample are NaN, and all are if the number of cores is unknown.
+    The counter `cpu_s` (N,) is interpolated linearly at both ends of each step, so that the sum
+    over steps is the counter's difference, and a gap in the samples keeps its mean. Where it falls
+    (a child that was not waited for took its seconds along), it counts as standing still. Steps
+    outside of the first and last valid sample are NaN, and all are if the number of cores is
+    unknown.
     """
     valid = ~np.isnan(cpu_s)
     if cores is None or not valid.any():
@@ -92,7 +93,7 @@ def why_missing(process: Process, column: str) -> str:
 
 
 def carry_forward(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> Floats:
-    """The last valid of `values` (N,) at or before each of `at_ns` (K,); NaN if older than `limit_ns`."""
+    """The last valid of `values` (N,) at each of `at_ns` (K,); NaN if older than `limit_ns`."""
     valid = ~np.isnan(values)
     last = np.searchsorted(t_ns[valid], at_ns, side="right")
     # Before the first valid value there is none: NaN, at any moment.
@@ -104,7 +105,8 @@ def carry_forward(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> Flo
 def align(events: Moments, process: Process, samples: Samples, grid_s: float) -> Timeline:
     """One run on the grid of `grid_s` seconds, from the launch of its process to its exit.
 
-    CPU is a difference of counters; the rest is carried forward for at most five of its sampling periods.
+    CPU is a difference of counters; the rest is carried forward for at most five of its sampling
+    periods.
     """
     grid_ns = step_ns(grid_s)
     steps = grid_steps(process.launched_ns, events.train_start_ns, process.exited_ns, grid_ns)
@@ -120,7 +122,8 @@ def align(events: Moments, process: Process, samples: Samples, grid_s: float) ->
 def mean_timeline(runs: Sequence[Timeline]) -> MeanTimeline:
     """Mean over repetitions from the latest first step to the earliest last one (the shortest run).
 
-    A column's mean is taken over the runs that measured it at all, and exists only at steps where all of
+    A column's mean is taken over the runs that measured it at all, and exists only at steps where
+    all of
     those have a value: the set of runs behind a curve never changes along it.
     """
     first = max(int(run.step[0]) for run in runs)
@@ -128,6 +131,7 @@ def mean_timeline(runs: Sequence[Timeline]) -> MeanTimeline:
     step = np.arange(first, last + 1, dtype=np.int64)
     columns, counts = {}, {}
     for name in COLUMNS:
+        # Each run's values on the common steps.
         rows = [run.columns[name][first - run.step[0] :][: step.size] for run in runs]
         measured = [row for row in rows if not np.isnan(row).all()]
         counts[name] = len(measured)

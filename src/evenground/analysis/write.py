@@ -19,7 +19,7 @@ OF_SEVERAL = ["scaling"] + list(COMPARED)
 
 
 def write_normalised(index: Index, to: Path) -> None:
-    """Write each frame of `Normalised` as CSV under its name; raises EvengroundError as `normalise`."""
+    """Write each frame of `Normalised` as NAME.csv; raises EvengroundError as `normalise`."""
     for name, frame in vars(normalise(index)).items():
         write_csv(frame, to / f"{name}.csv")
 
