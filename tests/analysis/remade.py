@@ -33,7 +33,9 @@ CALM = {
 def tables_of(index: Index) -> dict[str, pd.DataFrame]:
     """Every table of an index."""
     frames = normalise(index)
-    return make_tables(index, Frames(*(getattr(frames, name) for name in Frames.__annotations__)))
+    return make_tables(
+        index, Frames(**{name: getattr(frames, name) for name in Frames.__annotations__})
+    )
 
 
 def tables_by_files(path: Path) -> dict[str, pd.DataFrame]:

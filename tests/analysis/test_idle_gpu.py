@@ -16,7 +16,6 @@ from evenground.analysis.idle import NONE, gpu_rows
 from evenground.analysis.idle_gpu import (
     GpuWindow,
     gpu_windows,
-    period_s,
     unseen,
 )
 from evenground.analysis.phases import Phase
@@ -54,8 +53,7 @@ def found(t_s: np.ndarray, values: np.ndarray, window_s: float | None = 0.0) -> 
 def rows(recorded: Process, values: Samples) -> pd.DataFrame:
     """The windows of a training of ten seconds."""
     windows = gpu_windows(recorded, values)
-    period = period_s(recorded, values)
-    return pd.DataFrame(gpu_rows(recorded, windows, period, T0, T0 + 10 * S, PHASES))
+    return pd.DataFrame(gpu_rows(recorded, windows, T0, T0 + 10 * S, PHASES))
 
 
 def span(window: GpuWindow) -> tuple[int, int, str]:

@@ -261,7 +261,7 @@ def test_the_kernels_mark_reaches_tables_and_sides(index_path: Path) -> None:
     known = normalise(index)
     marks = known.conditions["repetition"].map({1: 900.0, 2: 800.0, 3: 1.0}) * 2**20
     marked = replace(known, conditions=known.conditions.assign(kernel_peak_rss_bytes=marks))
-    frames = Frames(*(getattr(marked, name) for name in Frames.__annotations__))
+    frames = Frames(**{name: getattr(marked, name) for name in Frames.__annotations__})
     tables = make_tables(index, frames)
     rows = tables["resources"].set_index(["dataset", "engine", "resource"])
     keras = rows.loc[("digits", "keras", "rss_bytes")]
@@ -269,7 +269,12 @@ def test_the_kernels_mark_reaches_tables_and_sides(index_path: Path) -> None:
     assert (
         keras[["peak_min", "peak_median", "peak_max"]].tolist() == peaks and keras["reason"] == ""
     )
-    recorded = Recorded(tables["runs"], marked.timelines, marked.conditions, tables["quality"])
+    recorded = Recorded(
+        runs=tables["runs"],
+        timelines=marked.timelines,
+        conditions=marked.conditions,
+        quality=tables["quality"],
+    )
     assert sorted(side_of("a", index, recorded).of("digits", "keras", "peak_rss_bytes")) == peaks
 
 
@@ -278,7 +283,9 @@ def test_a_peak_without_the_kernels_mark_says_so(index_path: Path) -> None:
     known = normalise(index)
     marks = [np.nan, *[2.0**30] * (len(known.conditions) - 1)]
     frames = replace(known, conditions=known.conditions.assign(kernel_peak_rss_bytes=marks))
-    tables = make_tables(index, Frames(*(getattr(frames, name) for name in Frames.__annotations__)))
+    tables = make_tables(
+        index, Frames(**{name: getattr(frames, name) for name in Frames.__annotations__})
+    )
     rows = tables["resources"].query("resource == 'rss_bytes'")["reason"].tolist()
     few = "peak: largest sample only, as the kernel's mark is not known (1 of 3 runs)"
     assert rows == [few, "", "", ""]

@@ -16,7 +16,6 @@ from evenground.analysis.idle_gpu import (
     COLUMN,
     GpuWindow,
     gpu_windows,
-    period_s,
     stretches,
     unseen,
 )
@@ -206,8 +205,7 @@ def idle_of(run: Run, samples: Samples, phases: Sequence[Phase]) -> Idle:
     gpu = gpu_windows(run.process, samples)
     windows, reason = _cpu_idle(run, samples, gpu)
     rows = [_cpu_row(samples, window, gpu, start_ns, phases) for window in windows]
-    period = period_s(run.process, samples)
-    rows += gpu_rows(run.process, gpu, period, start_ns, end_ns, phases)
+    rows += gpu_rows(run.process, gpu, start_ns, end_ns, phases)
     time = IdleTime(idle_reason=reason)
     if not reason:
         time = _idle_time(windows, start_ns, end_ns, phases)
@@ -286,25 +284,19 @@ def _plus_minus_s(samples: Samples, window: Window, gpu: Sequence[GpuWindow]) ->
 def gpu_rows(
     process: Process,
     windows: Sequence[GpuWindow],
-    period: float,
     start_ns: int,
     end_ns: int,
     phases: Sequence[Phase],
 ) -> list[IdleRow]:
-    """One row per window of the GPU that surely overlaps the training.
-
-    `period`: seconds between two values, as by `idle_gpu.period_s`.
-    """
+    """One row per window of the GPU that surely overlaps the training."""
     driver_s = process.util_window_s
-    # With less of it inside than its edges are exact to, a window may as well lie outside of the
-    # training.
-    min_inside_s = (period + (driver_s or 0.0)) / 2
     training_s = (end_ns - start_ns) / 1e9
     rows = []
     for window in windows:
         start_s, end_s = (window.start_ns - start_ns) / 1e9, (window.end_ns - start_ns) / 1e9
         inside_s = min(end_s, training_s) - max(start_s, 0.0)
-        if inside_s <= min_inside_s:
+        # Each edge may lie that much further out: the window outside of the training.
+        if inside_s <= window.plus_minus_s / 2:
             continue
         row = _row(
             GPU,
