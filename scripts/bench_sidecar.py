@@ -1,173 +1,222 @@
 #!/usr/bin/env python3
-"""What the sidecar is good for: accuracy, punctuality and cost against its goals, and beside its peers.
+"""Compare the CPU time that the sidecar and its peers record of the same processes.
 
-Prints Markdown for docs/benchmarks.md. The loads, their truth from the kernel and the judging are those of
-`sidecar calibrate`. psrecord, procpath and the usual recipe with psutil watch the same processes at once.
-The cost to a job is measured within one job, by stopping and continuing the sampler beside it.
+psrecord, procpath and the usual recipe with psutil are attached to known loads that a sidecar runs.
+The table is Markdown: each sampler's error against the kernel's account, and its own CPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import csv
+import json
+import os
+import sqlite3
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-import _path  # noqa: F401
-from evenground.errors import EvengroundError, cli
-from evenground.sidecar.calibration import calibrate, experiments, judge
-from evenground.sidecar.calibration.calibrate import goal_text
-from evenground.sidecar.calibration.experiments import CalibrationError, Harness
-from evenground.sidecar.calibration.judge import Figure
-from sidecar_bench import comparison, cost
-from sidecar_bench.peers import PSRECORD, python
-from sidecar_bench.tables import print_table, progress
-from sidecar_bench.together import SIDECAR, Watched
+import _path
+from environment import build
+from evenground.errors import cli
+from evenground.sidecar.api import sidecar_command
+from evenground.sidecar.calibration import judge, loads
+from evenground.sidecar.linux import process_cpu_ns
 
-LOAD_S = 1.0
-PEER_ROUNDS = 2
-# A busy job with the sidecar, with psrecord, and in a smoke run with the sidecar.
-COST_S, PEER_COST_S, QUICK_COST_S = 120.0, 40.0, 6.0
-NO_REAL_TIME = ("setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice")
-DRIFT_AT_MOST_MS = 1.0
-COST_AT_MOST_PCT = 1.0
-Found = dict[str, list[Figure]]
+INTERVAL_S = 0.1
+# All samplers have started by then; the load is quiet so long before it works.
+LEAD_S = 2.0
+# By load: its numbers.
+LOADS: dict[str, dict[str, float]] = {
+    "half_core": {"seconds": 1.0},
+    "short_children": {"children": 200, "cpu_s": 0.011},
+    "orphan": {"seconds": 1.0},
+    # Beside this one, the samplers' own CPU is measured.
+    "idle": {"seconds": 20.0},
+}
+RECIPE = _path.ROOT / "scripts/psutil_recipe.py"
+# psrecord writes seconds since its start, which comes after its imports; this notes when that was.
+PSRECORD = """
+import sys, time, pathlib
+from psrecord.main import main
+pathlib.Path(sys.argv.pop(1)).write_text(str(time.time_ns()))
+main()
+"""
+# (monotonic nanoseconds, CPU nanoseconds so far) of each row.
+Series = list[tuple[int, float]]
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="calibrations (default: 5)")
-    parser.add_argument(
-        "--drift-s", type=float, default=60.0, help="default: 60; 600 for the full claim"
-    )
-    parser.add_argument("--quick", action="store_true", help="a smoke run of under a minute")
-    args = parser.parse_args()
-    if args.quick:
-        args.rounds = 1
-        args.drift_s = 2.0
-    return args
+@dataclass(frozen=True)
+class Watched:
+    """What the samplers recorded of one load."""
+
+    truth: dict[str, Any]
+    """As `loads` describes it."""
+    cpu: dict[str, Series]
+    """Sampler -> its rows."""
+    own_ms_per_s: dict[str, float]
+    """Command of COMMANDS, or `sidecar` -> CPU milliseconds per second that it used itself."""
+
+
+def psrecord(python: str, pid: int, folder: Path) -> list[str]:
+    """psrecord's command line; it counts children that are alive."""
+    args = [python, "-c", PSRECORD, str(folder / "psrecord.start"), str(pid)]
+    args += ["--include-children", "--interval", str(INTERVAL_S)]
+    return args + ["--log-format", "csv", "--log", str(folder / "psrecord.csv")]
+
+
+def procpath(python: str, pid: int, folder: Path) -> list[str]:
+    """procpath's command line for a process and all below it."""
+    args = [python, "-m", "procpath", "--logging-level", "ERROR", "record"]
+    args += ["-i", str(INTERVAL_S), "-d", str(folder / "procpath.sqlite"), "-p", str(pid)]
+    return args + ["--stop-without-result", f"$..children[?(@.stat.pid == {pid})]"]
+
+
+def recipe(python: str, pid: int, folder: Path) -> list[str]:
+    """The command line of psutil_recipe.py."""
+    return [python, str(RECIPE), str(pid), str(INTERVAL_S), str(folder / "recipe.csv")]
+
+
+COMMANDS: dict[str, Callable[[str, int, Path], list[str]]] = {
+    "psrecord 1.4": psrecord,
+    "procpath 1.15.1": procpath,
+    "psutil recipe": recipe,
+}
+
+
+def read_csv(file: Path, column: str) -> Series:
+    """A column of CPU seconds in a CSV file; rows without a value are left out."""
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return [(int(row["t_mono_ns"]), float(row[column]) * 1e9) for row in rows if row[column]]
+
+
+def read_psrecord(folder: Path) -> Series:
+    """It writes percent of a core since the row before, which add up to seconds."""
+    start_ns = int((folder / "psrecord.start").read_text()) - unix_ahead_ns()
+    with (folder / "psrecord.csv").open(newline="") as lines:
+        # The last row may be cut off.
+        rows = [row for row in csv.DictReader(lines) if row["mem_virtual"]]
+    times_ns = [start_ns + int(float(row["elapsed_time"]) * 1e9) for row in rows]
+    used_ns = 0.0
+    series = [(times_ns[0], used_ns)]
+    for (before_ns, now_ns), row in zip(pairwise(times_ns), rows[1:], strict=True):
+        used_ns += float(row["cpu"]) / 100 * (now_ns - before_ns)
+        series.append((now_ns, used_ns))
+    return series
+
+
+def read_procpath(folder: Path) -> Series:
+    """The sum of user and system time of every process, as it was last seen."""
+    query = "SELECT ts, stat_pid, stat_starttime, stat_utime + stat_stime FROM record ORDER BY ts"
+    tick_ns = 1e9 / os.sysconf("SC_CLK_TCK")
+    ahead_ns = unix_ahead_ns()
+    connection = sqlite3.connect(folder / "procpath.sqlite")
+    seen: dict[tuple[int, int], float] = {}
+    sums: dict[int, float] = {}
+    for unix_s, pid, start, ticks in connection.execute(query):
+        # A pid alone may be given to a later process.
+        seen[pid, start] = ticks * tick_ns
+        sums[int(unix_s * 1e9) - ahead_ns] = sum(seen.values())
+    connection.close()
+    return list(sums.items())
+
+
+READERS: dict[str, Callable[[Path], Series]] = {
+    "sidecar": lambda folder: read_csv(folder / "samples.csv", "cpu_s"),
+    "psrecord 1.4": read_psrecord,
+    "procpath 1.15.1": read_procpath,
+    "psutil recipe": lambda folder: read_csv(folder / "recipe.csv", "cpu_s"),
+    "psutil recipe, with children_user, children_system": lambda folder: read_csv(
+        folder / "recipe.csv", "waited_cpu_s"
+    ),
+}
+
+
+def unix_ahead_ns() -> int:
+    """Unix time less monotonic time, which is constant unless the clock is set."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+def watch(python: str, load: str, folder: Path) -> Watched:
+    """Run a load under a sidecar, attach the peers, and wait for its end."""
+    truth, pid_file = folder / "truth.json", folder / "pid"
+    # The shell notes its process number, which is then the load's.
+    command = ["sh", "-c", 'echo $$ > "$0.new" && mv "$0.new" "$0" && exec "$@"', str(pid_file)]
+    command += [sys.executable, "-I", "-S", loads.__file__, load, str(truth), f"lead_s={LEAD_S}"]
+    command += [f"{key}={number}" for key, number in LOADS[load].items()]
+    options = ["run", "--rate-hz", str(1 / INTERVAL_S), "--gpu-wait-s", "0"]
+    options += ["--samples", str(folder / "samples.csv"), "--"]
+    with (folder / "log").open("w") as log:
+        sidecar = subprocess.Popen(sidecar_command(options + command), stdout=log, stderr=log)
+        while not pid_file.exists():
+            time.sleep(0.01)
+        processes = {"sidecar": sidecar}
+        for name, arguments in COMMANDS.items():
+            args = arguments(python, int(pid_file.read_text()), folder)
+            processes[name] = subprocess.Popen(args, stdout=log, stderr=log)
+    time.sleep(LEAD_S)
+    began_ns = time.monotonic_ns()
+    before_ns = {name: process_cpu_ns(process.pid) for name, process in processes.items()}
+    time.sleep(LOADS[load].get("seconds", 1.0) / 2)
+    spent_s = (time.monotonic_ns() - began_ns) / 1e9
+    own_ms_per_s = {}
+    for name, process in processes.items():
+        own_ms_per_s[name] = (process_cpu_ns(process.pid) - before_ns[name]) / 1e6 / spent_s
+    sidecar.wait()
+    for process in processes.values():
+        # A peer ends with the load, or at its next row.
+        try:
+            process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            process.wait()
+    cpu = {name: read(folder) for name, read in READERS.items()}
+    return Watched(truth=json.loads(truth.read_text()), cpu=cpu, own_ms_per_s=own_ms_per_s)
+
+
+def error_pct(watched: Watched, sampler: str) -> float:
+    """CPU from the last row before the work to the last one after it, against the truth."""
+    truth = watched.truth
+    rows = watched.cpu[sampler]
+    first_ns, first = [row for row in rows if row[0] <= truth["begin_ns"]][-1]
+    last_ns, last = [row for row in rows if row[0] <= truth["final_ns"]][-1]
+    accounts = truth["accounts"]
+    used_ns = judge.total(accounts, last_ns) - judge.total(accounts, first_ns)
+    return judge.error_pct(last - first, used_ns)
 
 
 def main() -> None:
-    args, began_s = arguments(), time.monotonic()
-    python()  # builds the peers' environment, which must not happen beside a measurement
-    try:
-        measure(args)
-    except CalibrationError as error:
-        raise EvengroundError(
-            str(error), "bench_sidecar.py", "run `sidecar calibrate` alone"
-        ) from error
-    progress(f"took {time.monotonic() - began_s:.0f} s")
-
-
-def measure(args: argparse.Namespace) -> None:
-    """Measure everything, then print it."""
-    with tempfile.TemporaryDirectory(prefix="bench-sidecar-") as scratch:
-        found, modes = rounds(args.rounds, args.quick, Path(scratch))
-        compared = comparison.run(1 if args.quick else PEER_ROUNDS, args.quick)
-        quiet = comparison.idle(args.drift_s)
-        costs = costs_to_a_job(args.quick, Path(scratch))
-    print(
-        f"Rounds: {args.rounds}. Scheduling: {modes['scheduling']}. CPU from: {modes['cpu_source']}.\n"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    rows = [goal_row(figures) for figures in found.values() if figures[0].goal.limit is not None]
-    rows += [drift_row(quiet, args.drift_s), cost_row(costs[SIDECAR])]
-    print_table(["figure", "goal", "median", "worst", "met"], rows)
-    print("Beside it, for comparison:\n")
-    rows = [goal_row(figures) for figures in found.values() if figures[0].goal.limit is None]
-    print_table(["figure", "median", "worst"], [[row[0], *row[2:4]] for row in rows])
-    comparison.show(compared, quiet, args.drift_s)
-    cost.show(costs)
-
-
-def costs_to_a_job(quick: bool, folder: Path) -> dict[str, cost.Cost]:
-    """Of the sidecar and of psrecord; `quick` leaves out psrecord."""
-    if quick:
-        return {SIDECAR: cost.of_sidecar(folder, QUICK_COST_S)}
-    progress(f"{COST_S + PEER_COST_S:g} s beside a busy job")
-    of_sidecar = cost.of_sidecar(folder, COST_S)
-    of_psrecord = cost.of_attached(folder, PEER_COST_S, lambda pid: PSRECORD.words(pid, folder))
-    return {SIDECAR: of_sidecar, PSRECORD.name: of_psrecord}
-
-
-def rounds(number: int, quick: bool, folder: Path) -> tuple[Found, dict[str, str]]:
-    """Each figure of every round by its text, and how the sidecar worked (`Calibration.sidecar`)."""
-    found: Found = {}
-    modes: dict[str, str] = {}
-    for count in range(number):
-        progress(f"round {count + 1} of {number}: calibration")
-        done = calibrate.calibrate(LOAD_S / 2 if quick else LOAD_S, quick=quick)
-        modes = done.sidecar
-        for figure in [*done.figures, *([] if quick else variants(folder, modes))]:
-            found.setdefault(figure.goal.what, []).append(figure)
-    return found, modes
-
-
-def variants(folder: Path, modes: dict[str, str]) -> list[Figure]:
-    """What an unprivileged user gets, where the sidecar has more: no cgroup, no real-time priority."""
-    figures: list[Figure] = []
-    if modes["cpu_source"] == "cgroup":
-        harness = Harness(folder, ["--no-cgroup"])
-        of_processes = experiments.short_children(harness, LOAD_S)
-        of_processes += experiments.orphan(harness, LOAD_S)
-        figures += renamed(judge.merge(of_processes), "without cgroup")
-    if modes["scheduling"] == "fifo" and shutil.which(NO_REAL_TIME[0]):
-        harness = Harness(folder, prefix=NO_REAL_TIME)
-        loaded = experiments.loaded_lateness(harness, LOAD_S)
-        figures += renamed(
-            [one for one in loaded if not one.name.startswith("loop_")], "without SCHED_FIFO"
-        )
-    return figures
-
-
-def renamed(figures: list[Figure], how: str) -> list[Figure]:
-    """The figures, with `how` in their texts."""
-    return [
-        figure._replace(goal=figure.goal._replace(what=f"{figure.goal.what}, {how}"))
-        for figure in figures
-    ]
-
-
-def goal_row(figures: list[Figure]) -> list[str]:
-    """One figure of all rounds: the goal, the median, the worst and how often it was met."""
-    first, goal = figures[0], figures[0].goal
-    measured = [figure.measured for figure in figures if figure.measured is not None]
-    if not measured:
-        return [goal.what, goal_text(first), "-", "-", f"- ({first.reason})"]
-    limits = [figure.goal.limit for figure in figures if figure.goal.limit is not None]
-    if limits:
-        goal = goal._replace(limit=statistics.median(limits))
-    worst = min(measured) if goal.at_least else max(measured)
-    met = sum(figure.passed is True for figure in figures)
-    values = [f"{value:.3f} {goal.unit}" for value in (statistics.median(measured), worst)]
-    return [goal.what, goal_text(first._replace(goal=goal)), *values, f"{met} of {len(figures)}"]
-
-
-def drift_row(quiet: Watched, seconds: float) -> list[str]:
-    """How far the rows' clock has moved against the deadlines, whole rows that are missing left aside."""
-    drift_ms, period_ms = quiet.drift_ms(SIDECAR), 100.0
-    drift_ms -= period_ms * round(drift_ms / period_ms)
-    met = "1 of 1" if abs(drift_ms) <= DRIFT_AT_MOST_MS else "0 of 1"
-    goal = f"at most {DRIFT_AT_MOST_MS:g} ms"
-    return [f"drift over {seconds:g} s, 10 Hz", goal, f"{drift_ms:+.3f} ms", "-", met]
-
-
-def cost_row(done: cost.Cost) -> list[str]:
-    """More CPU seconds for a busy job, in all; met when the whole interval is below the goal."""
-    both = done.in_all("both")
-    below = [end_pct <= COST_AT_MOST_PCT for end_pct in both.ends_pct()]
-    met = "1 of 1" if all(below) else "not shown" if any(below) else "0 of 1"
-    return [
-        "cost to a busy job, 10 Hz: CPU",
-        f"at most {COST_AT_MOST_PCT:g} %",
-        str(both),
-        "-",
-        met,
-    ]
+    parser.add_argument("--rounds", type=int, default=2, help="default: %(default)s")
+    args = parser.parse_args()
+    python = str(build("peers") / "bin/python")
+    watched: dict[str, list[Watched]] = {load: [] for load in LOADS}
+    for _ in range(args.rounds):
+        for load in LOADS:
+            with tempfile.TemporaryDirectory(prefix="bench-sidecar-") as folder:
+                watched[load].append(watch(python, load, Path(folder)))
+    idle = watched.pop("idle")
+    print(f"| sampler | {' | '.join(watched)} | own CPU |")
+    print("|---" * (len(watched) + 2) + "|")
+    for sampler in READERS:
+        cells = [sampler]
+        for rounds in watched.values():
+            errors = [error_pct(one, sampler) for one in rounds]
+            worst = max(errors, key=abs)
+            cells.append(f"{statistics.median(errors):+.2f} % ({worst:+.2f})")
+        own = [one.own_ms_per_s[sampler.partition(",")[0]] for one in idle]
+        cells.append(f"{statistics.median(own):.1f} ms/s")
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -1,42 +1,48 @@
-"""The judging of scripts/bench_sidecar.py: what a sampler costs a job, on chunks made for it."""
+"""What scripts/bench_sidecar.py reads of the samplers' files, and how it judges them."""
 
 from __future__ import annotations
 
-import random
+import sqlite3
+from pathlib import Path
 
 import pytest
 
-from sidecar_bench.cost import Slice, judge
+import bench_sidecar
+from bench_sidecar import Watched, error_pct, read_csv, read_procpath, read_psrecord
 
-MS = 1_000_000
 S = 1_000_000_000
-SLICES = [Slice(number % 4 in (0, 3), number * S, (number + 1) * S, 4 * MS) for number in range(40)]
 
 
-def chunks(extra: float, drift: float, noise: float) -> list[list[int]]:
-    """Chunks of 20 ms; `extra` more CPU while the sampler runs, `drift` more each second, and noise."""
-    source, done = random.Random(3), []
-    for end_ns in range(20 * MS, 40 * S, 20 * MS):
-        one = SLICES[min(end_ns // S, 39)]
-        share = (1 + extra * one.on) * (1 + drift * end_ns / S) + source.gauss(0, noise)
-        done.append([end_ns, 19 * MS, round(10 * MS * share)])
-    return done
+@pytest.fixture(autouse=True)
+def clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_sidecar, "unix_ahead_ns", lambda: 0)
 
 
-@pytest.mark.parametrize("extra", [0.0, 0.02, -0.01])
-def test_the_cost_is_found_beneath_drift_and_noise(extra: float) -> None:
-    one = {kind: chunks(extra, drift=0.001, noise=0.005) for kind in ("compute", "faults")}
-    cost = judge([one, one], SLICES)
-    low_pct, high_pct = cost.cpu["both"].ends_pct()
-    assert low_pct < 100 * extra < high_pct and high_pct - low_pct < 0.4
-    assert cost.cpu["both"].pairs == 20
-    assert cost.wall["both"].mean_pct == pytest.approx(0)
+def test_the_error_is_of_the_work_only() -> None:
+    """One core is busy from 10 s to 12 s; the sampler misses a fifth of it."""
+    account = [[0, 5 * S], [10 * S, 5 * S], [12 * S, 7 * S]]
+    truth = {"begin_ns": 10 * S, "final_ns": 13 * S, "accounts": [account]}
+    rows = [(9 * S, 4.0 * S), (11 * S, 5.0 * S), (12 * S, 5.6 * S), (14 * S, 9.0 * S)]
+    assert error_pct(Watched(truth, {"a": rows}, {}), "a") == pytest.approx(-20)
 
 
-def test_the_samplers_own_cpu_is_a_share_of_the_jobs() -> None:
-    one = {kind: chunks(0, 0, 0) for kind in ("compute", "faults")}
-    cost = judge([one, one], SLICES)
-    assert cost.own_pct == pytest.approx(
-        100 * 4 / (4 * 490), rel=0.03
-    )  # 49 chunks of 10 ms lie in a slice
-    assert cost.in_all("both").mean_pct == pytest.approx(cost.own_pct, rel=0.01)
+def test_percent_of_psrecord_add_up_to_cpu_time(tmp_path: Path) -> None:
+    (tmp_path / "psrecord.start").write_text(str(5 * S))
+    rows = "elapsed_time,cpu,mem_virtual\n0,0,1\n1,50,1\n3,100,1\n4,100,\n"
+    (tmp_path / "psrecord.csv").write_text(rows)
+    assert read_psrecord(tmp_path) == [(5 * S, 0.0), (6 * S, 0.5 * S), (8 * S, 2.5 * S)]
+
+
+def test_procpath_keeps_the_time_of_processes_that_ended(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "procpath.sqlite") as connection:
+        columns = "ts REAL, stat_pid, stat_starttime, stat_utime, stat_stime"
+        connection.execute(f"CREATE TABLE record ({columns})")
+        rows = [(1.0, 7, 1, 100, 0), (1.0, 8, 1, 50, 50), (2.0, 7, 1, 200, 0)]
+        connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?)", rows)
+    connection.close()
+    assert read_procpath(tmp_path) == [(S, 2.0 * S), (2 * S, 3.0 * S)]
+
+
+def test_rows_without_a_value_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("t_mono_ns,cpu_s\n1,0.5\n2,\n3,0.75\n")
+    assert read_csv(tmp_path / "rows.csv", "cpu_s") == [(1, 0.5 * S), (3, 0.75 * S)]

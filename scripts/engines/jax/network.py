@@ -22,9 +22,10 @@ HostArrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Network:
-    """What is trained. `convolution` is `patches` or `direct`: the same sums, computed in two ways."""
+    """A network's settings. `convolution` is `patches` or `direct`: two ways to the same sums."""
 
     name: str
+    # Height, width, channels of an image.
     shape: tuple[int, int, int]
     classes: int
     dropout: float = 0.5
@@ -33,16 +34,16 @@ class Network:
 
 
 def initialise(network: Network, seed: int) -> tuple[HostArrays, HostArrays]:
-    """New parameters and moving statistics: Glorot uniform kernels, ones for scales, else zeros.
+    """Return new parameters and moving statistics as float32 arrays by canonical name.
 
-    With numpy, for XLA takes seconds to compile a random number generator for every shape.
+    Kernels are Glorot uniform, scales and variances are ones, all else is zeros.
     """
     height, width, channels = network.shape
     if network.name == "mlp":
         kernels = {"dense_1": (height * width * channels, 128), "dense_2": (128, network.classes)}
         norms = {}
     else:
-        rows, columns = (side_left_px(network.name, size_px) for size_px in (height, width))
+        rows, columns = side_left_px(network.name, height), side_left_px(network.name, width)
         kernels = {
             "conv_1": (3, 3, channels, 32),
             "conv_2": (3, 3, 32, 64),
@@ -51,17 +52,20 @@ def initialise(network: Network, seed: int) -> tuple[HostArrays, HostArrays]:
         }
         norms = {"norm_1": 32, "norm_2": 64}
 
+    # With numpy: XLA takes seconds to compile a random number generator for every shape.
     random = np.random.default_rng(seed)
     parameters: HostArrays = {}
     for layer, shape in kernels.items():
+        # A convolution's fans are its channels times the window's size.
         limit = math.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
         parameters[f"{layer}.kernel"] = random.uniform(-limit, limit, shape).astype(np.float32)
         parameters[f"{layer}.bias"] = np.zeros(shape[-1], np.float32)
     statistics: HostArrays = {}
     for layer, size in norms.items():
-        zeros, ones = np.zeros(size, np.float32), np.ones(size, np.float32)
-        parameters |= {f"{layer}.gamma": ones, f"{layer}.beta": zeros}
-        statistics |= {f"{layer}.moving_mean": zeros, f"{layer}.moving_variance": ones}
+        parameters[f"{layer}.gamma"] = np.ones(size, np.float32)
+        parameters[f"{layer}.beta"] = np.zeros(size, np.float32)
+        statistics[f"{layer}.moving_mean"] = np.zeros(size, np.float32)
+        statistics[f"{layer}.moving_variance"] = np.ones(size, np.float32)
     return parameters, statistics
 
 
@@ -72,8 +76,12 @@ def apply(
     images: jax.Array,
     key: jax.Array | None = None,
 ) -> tuple[jax.Array, Arrays]:
-    """Logits (N, classes) and new moving statistics. With `key` in training mode, else in inference mode."""
-    new = dict(statistics)
+    """Return logits (N, classes) of images (N,H,W,C), and the new moving statistics.
+
+    With `key`, which decides what dropout drops, in training mode; without it in inference mode.
+    """
+    training = key is not None
+    new_statistics = dict(statistics)
 
     def dense(layer: str, x: jax.Array) -> jax.Array:
         return x @ parameters[f"{layer}.kernel"] + parameters[f"{layer}.bias"]
@@ -83,18 +91,22 @@ def apply(
         return convolve(x, parameters[f"{layer}.kernel"]) + parameters[f"{layer}.bias"]
 
     def norm(layer: str, x: jax.Array) -> jax.Array:
-        names = f"{layer}.moving_mean", f"{layer}.moving_variance"
-        mean, variance = (statistics[name] for name in names)
-        if key is not None:
-            mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        mean = statistics[f"{layer}.moving_mean"]
+        variance = statistics[f"{layer}.moving_variance"]
+        if training:
             kept = network.batch_norm_momentum
-            for name, moment in zip(names, (mean, variance), strict=True):
-                new[name] = statistics[name] * kept + moment * (1 - kept)
+            batch_mean, batch_variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+            new_statistics[f"{layer}.moving_mean"] = mean * kept + batch_mean * (1 - kept)
+            new_statistics[f"{layer}.moving_variance"] = variance * kept + batch_variance * (
+                1 - kept
+            )
+            mean, variance = batch_mean, batch_variance
+        # 1e-3 is Keras's epsilon.
         scale = parameters[f"{layer}.gamma"] * jax.lax.rsqrt(variance + 1e-3)
         return (x - mean) * scale + parameters[f"{layer}.beta"]
 
     def dropout(x: jax.Array) -> jax.Array:
-        if key is None or network.dropout == 0:
+        if not training or network.dropout == 0:
             return x
         keep = 1 - network.dropout
         return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0)
@@ -105,46 +117,46 @@ def apply(
         x = max_pool(norm("norm_2", jax.nn.relu(conv("conv_2", x))))
     x = x.reshape(len(x), -1)
     x = dropout(jax.nn.relu(dense("dense_1", x)))
-    return dense("dense_2", x), new
+    return dense("dense_2", x), new_statistics
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-    """2x2 windows side by side; an odd last row or column is left out.
+    """The largest values of 2x2 windows of x (N,H,W,C); an odd last row or column is left out.
 
-    On the CPU twice to three times as fast as `reduce_window`. The gradient follows the choices made
-    here. That of `max` instead looks for the numbers equal to the result, and XLA may have rounded
-    those differently when it computed them a second time: windows then lose their gradient.
+    On the CPU this is two to three times as fast as `reduce_window`.
     """
 
+    # The gradient follows the choices made here. The gradient of `max` would look for the numbers
+    # equal to the result, and XLA may have rounded those differently when it computed them a second
+    # time: such windows would lose their gradient.
     def larger(left: jax.Array, right: jax.Array) -> jax.Array:
         return jnp.where(left >= right, left, right)
 
     n, height, width, channels = x.shape
-    x = x[:, : height // 2 * 2, : width // 2 * 2].reshape(
-        n, height // 2, 2, width // 2, 2, channels
-    )
-    upper, lower = (
-        larger(x[:, :, 0, :, 0], x[:, :, 0, :, 1]),
-        larger(x[:, :, 1, :, 0], x[:, :, 1, :, 1]),
-    )
+    rows, columns = height // 2, width // 2
+    windows = x[:, : rows * 2, : columns * 2].reshape(n, rows, 2, columns, 2, channels)
+    upper = larger(windows[:, :, 0, :, 0], windows[:, :, 0, :, 1])
+    lower = larger(windows[:, :, 1, :, 0], windows[:, :, 1, :, 1])
     return larger(upper, lower)
 
 
 def convolve_direct(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Valid convolution of x (N,H,W,C) with kernel (R,S,C,F)."""
+    """Convolve x (N,H,W,C) with kernel (R,S,C,F), without padding."""
     return jax.lax.conv_general_dilated(
         x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def convolve_patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The same as one matrix product over image patches: on the CPU its gradient is the faster one."""
+    """The same as one product over image patches; on the CPU its gradient is the faster one."""
     rows, columns, channels, filters = kernel.shape
     n, height, width = x.shape[0], x.shape[1] - rows + 1, x.shape[2] - columns + 1
-    shifted = [x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    patches = jnp.concatenate(shifted, axis=3).reshape(
-        n * height * width, rows * columns * channels
-    )
+    shifted = []
+    for i in range(rows):
+        for j in range(columns):
+            shifted.append(x[:, i : i + height, j : j + width])
+    patches = jnp.concatenate(shifted, axis=3)
+    patches = patches.reshape(n * height * width, rows * columns * channels)
     return (patches @ kernel.reshape(-1, filters)).reshape(n, height, width, filters)
 
 

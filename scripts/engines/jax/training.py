@@ -1,4 +1,4 @@
-"""One optimiser step of docs/specification.md, and the loop around it."""
+"""One optimiser step of docs/specification.md, its state, and inference."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import numpy as np
 from network import Arrays, HostArrays, Network, apply
 
 Step = Callable[["State", np.ndarray, np.ndarray], "State"]
-NO_TOTALS = (np.float32(0), np.int32(0))
 
 
 class State(NamedTuple):
-    """All that a step changes. It lives on the device and is donated: each step reuses its memory."""
+    """All that a step changes; weights by canonical name.
+
+    It is on the device and donated to each step, which reuses its memory.
+    """
 
     parameters: Arrays
     statistics: Arrays
@@ -29,28 +31,32 @@ class State(NamedTuple):
 
 
 def new_state(parameters: HostArrays, statistics: HostArrays, seed: int) -> State:
-    """These weights on the device, an optimiser at rest; `seed` decides what dropout drops."""
-    momentum, velocity = (
-        {name: np.zeros_like(p) for name, p in parameters.items()} for _ in range(2)
-    )
+    """Put weights on the device, with an optimiser at rest; `seed` decides what dropout drops."""
     state = State(
-        parameters, statistics, momentum, velocity, np.int32(0), jax.random.key(seed), *NO_TOTALS
+        parameters=parameters,
+        statistics=statistics,
+        momentum={name: np.zeros_like(values) for name, values in parameters.items()},
+        velocity={name: np.zeros_like(values) for name, values in parameters.items()},
+        step=np.int32(0),
+        dropout_key=jax.random.key(seed),
+        loss_sum=np.float32(0),
+        correct=np.int32(0),
     )
     return jax.block_until_ready(jax.device_put(state))
 
 
 def new_epoch(state: State) -> State:
-    """`state` with nothing summed yet."""
-    loss_sum, correct = NO_TOTALS
-    return state._replace(loss_sum=loss_sum, correct=correct)
+    """The state with the sums of an epoch set to zero."""
+    return state._replace(loss_sum=np.float32(0), correct=np.int32(0))
 
 
 def adam(
     state: State, gradients: Arrays, learning_rate: float, epsilon: float
-) -> tuple[Arrays, ...]:
-    """Parameters, momentum and velocity after Keras's Adam: epsilon stands outside the bias correction."""
+) -> tuple[Arrays, Arrays, Arrays]:
+    """Parameters, momentum and velocity after one step of Adam; all dicts by canonical name."""
     beta_1, beta_2 = 0.9, 0.999
     t = (state.step + 1).astype(jnp.float32)
+    # As in Keras, epsilon is outside the bias correction.
     alpha = learning_rate * jnp.sqrt(1 - beta_2**t) / (1 - beta_1**t)
     momentum = jax.tree.map(lambda m, g: m + (g - m) * (1 - beta_1), state.momentum, gradients)
     velocity = jax.tree.map(lambda v, g: v + (g * g - v) * (1 - beta_2), state.velocity, gradients)
@@ -64,7 +70,10 @@ def adam(
 
 
 def make_step(network: Network, learning_rate: float, adam_epsilon: float = 1e-7) -> Step:
-    """The compiled step: (state, images, labels) -> state. The state given to it must not be used again."""
+    """Return the compiled step: (state, images (N,H,W,C), labels (N,)) -> state.
+
+    The state that it takes must not be used again.
+    """
 
     def mean_loss(
         parameters: Arrays, state: State, images: jax.Array, labels: jax.Array
@@ -73,30 +82,34 @@ def make_step(network: Network, learning_rate: float, adam_epsilon: float = 1e-7
         logits, statistics = apply(network, parameters, state.statistics, images, key)
         log_probabilities = jax.nn.log_softmax(logits)
         loss = -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1).mean()
-        return loss, (statistics, (logits.argmax(1) == labels).sum(dtype=jnp.int32))
+        correct = (logits.argmax(1) == labels).sum(dtype=jnp.int32)
+        return loss, (statistics, correct)
+
+    gradient = jax.value_and_grad(mean_loss, has_aux=True)
 
     @partial(jax.jit, donate_argnums=0)
     def step(state: State, images: jax.Array, labels: jax.Array) -> State:
-        (loss, (statistics, correct)), gradients = jax.value_and_grad(mean_loss, has_aux=True)(
-            state.parameters, state, images, labels
-        )
+        (loss, (statistics, correct)), gradients = gradient(state.parameters, state, images, labels)
         parameters, momentum, velocity = adam(state, gradients, learning_rate, adam_epsilon)
         return State(
-            parameters,
-            statistics,
-            momentum,
-            velocity,
-            state.step + 1,
-            state.dropout_key,
-            state.loss_sum + loss,
-            state.correct + correct,
+            parameters=parameters,
+            statistics=statistics,
+            momentum=momentum,
+            velocity=velocity,
+            step=state.step + 1,
+            dropout_key=state.dropout_key,
+            loss_sum=state.loss_sum + loss,
+            correct=state.correct + correct,
         )
 
     return step
 
 
 def predict(network: Network, state: State, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Logits (N, classes) of all images in inference mode, the short last batch too."""
+    """Logits (N, classes) of images (N,H,W,C) in inference mode, the short last batch too."""
     logits = jax.jit(lambda parameters, statistics, x: apply(network, parameters, statistics, x)[0])
-    batches = (images[first : first + batch_size] for first in range(0, len(images), batch_size))
-    return np.concatenate([logits(state.parameters, state.statistics, batch) for batch in batches])
+    batches = []
+    for first in range(0, len(images), batch_size):
+        batch = images[first : first + batch_size]
+        batches.append(logits(state.parameters, state.statistics, batch))
+    return np.concatenate(batches)

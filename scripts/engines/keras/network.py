@@ -16,12 +16,13 @@ def build(
     batch_norm_momentum: float = 0.99,
     as_published: bool = False,
 ) -> keras.Model:
-    """Network `mlp` or `cnn` for images of `shape` (H,W,C); its output are logits (N, classes).
+    """Return network `mlp` or `cnn` for images of `shape` (H,W,C); it returns logits (N, classes).
 
-    `as_published` gives those of the thesis's public Python code, which are not the ones it describes.
+    With `as_published` it is the one in the thesis's public Python code, which differs from the
+    thesis's text; `dropout` and `batch_norm_momentum` do not apply to it.
     """
     if as_published:
-        return keras.Sequential([keras.Input(shape), *published_layers(network, classes)])
+        return keras.Sequential([keras.Input(shape)] + published_layers(network, classes))
 
     def norm(name: str) -> layers.Layer:
         return layers.BatchNormalization(momentum=batch_norm_momentum, epsilon=1e-3, name=name)
@@ -43,11 +44,11 @@ def build(
             layers.Dense(64, activation="relu", name="dense_1"),
         ]
     output = [layers.Dropout(dropout), layers.Dense(classes, name="dense_2")]
-    return keras.Sequential([keras.Input(shape), *hidden, *output])
+    return keras.Sequential([keras.Input(shape)] + hidden + output)
 
 
 def published_layers(network: str, classes: int) -> list[layers.Layer]:
-    """Two hidden layers in the `mlp`; neither batch norm nor dropout in the `cnn`."""
+    """The public code's layers: two hidden ones in `mlp`, no batch norm and no dropout in `cnn`."""
     if network == "mlp":
         return [
             layers.Flatten(),
@@ -76,12 +77,17 @@ def compile_model(
     run_eagerly: bool = False,
     sgd: bool = False,
 ) -> None:
-    """Give `model` the specification's loss, optimiser and metric; with `sgd` Keras's SGD, as published."""
-    adam = keras.optimizers.Adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=adam_epsilon)
+    """Compile with the specification's loss, optimiser and metric; with `sgd`, with Keras's SGD."""
+    if sgd:
+        optimizer = keras.optimizers.SGD()
+    else:
+        optimizer = keras.optimizers.Adam(
+            learning_rate, beta_1=0.9, beta_2=0.999, epsilon=adam_epsilon
+        )
     model.compile(
         # From logits: the softmax is part of the loss, so that no probability has to be clipped.
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        optimizer=keras.optimizers.SGD() if sgd else adam,
+        optimizer=optimizer,
         metrics=["accuracy"],
         jit_compile=jit_compile,
         steps_per_execution=steps_per_execution,
@@ -99,33 +105,32 @@ def fit(
     through: str = "pipeline",
     shuffle: bool = False,
 ) -> None:
-    """Train on whole batches in the given order; the short last batch is left out.
+    """Train on whole batches of images (N,H,W,C) and labels (N,); a short last one is left out.
 
-    `through` is a feed of `feed.FEEDS`, both of which give the same batches. With `shuffle`, which needs
-    arrays, the order changes each epoch.
+    `through` is one of `feed.FEEDS`, which give the same batches in the given order. With `shuffle`,
+    which needs arrays, the order changes each epoch.
     """
-    how = {"epochs": epochs, "callbacks": callbacks, "shuffle": shuffle, "verbose": 0}
+    settings = {"epochs": epochs, "callbacks": callbacks, "shuffle": shuffle, "verbose": 0}
     if through == "pipeline":
-        model.fit(feed.training_batches(images, labels, batch_size), **how)
+        model.fit(feed.training_batches(images, labels, batch_size), **settings)
         return
-    whole = len(images) - len(images) % batch_size
-    model.fit(images[:whole], labels[:whole], batch_size=batch_size, **how)
+    examples = len(images) - len(images) % batch_size
+    model.fit(images[:examples], labels[:examples], batch_size=batch_size, **settings)
 
 
 def predict(
     model: keras.Model, images: np.ndarray, batch_size: int, through: str = "pipeline"
 ) -> np.ndarray:
-    """Logits (N, classes) of all images in inference mode, the short last batch too."""
+    """Logits (N, classes) of images (N,H,W,C) in inference mode, the short last batch too."""
     if through == "pipeline":
         return model.predict(feed.inference_batches(images, batch_size), verbose=0)
     return model.predict(images, batch_size=batch_size, verbose=0)
 
 
 def named_weights(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every weight by its canonical name, such as `dense_1.kernel`."""
-    return {
-        f"{layer.name}.{w.name}": w
-        for layer in model.layers
-        for w in layer.weights
-        if w.dtype == "float32"
-    }
+    """Every weight by canonical name, e.g. `dense_1.kernel`."""
+    weights = {}
+    for layer in model.layers:
+        for weight in layer.weights:
+            weights[f"{layer.name}.{weight.name}"] = weight
+    return weights

@@ -1,9 +1,8 @@
-"""Train one network in Keras as docs/specification.md says and write its events (docs/protocol.md)."""
+"""Train one network of docs/specification.md in Keras and write its events (docs/protocol.md)."""
 
 from __future__ import annotations
 
 import math
-import time
 from argparse import Namespace
 
 import device  # first: it chooses the backend
@@ -11,7 +10,6 @@ import evenground_engine as protocol
 import feed
 import keras
 import network
-import numpy as np
 
 OPTIONS: dict[str, protocol.Option] = {
     "jit_compile": False,
@@ -22,18 +20,21 @@ OPTIONS: dict[str, protocol.Option] = {
     "feed": "pipeline",
     "as_published": False,
 }
-HOW = ("jit_compile", "steps_per_execution", "run_eagerly")  # the options of `compile_model`
+# Those that `compile_model` takes.
+COMPILE_OPTIONS = ("jit_compile", "steps_per_execution", "run_eagerly")
 
 
 class ReportEpochs(keras.callbacks.Callback):
-    """Writes the events of `fit`. Keras has the logs on the host before it calls these methods."""
+    """Writes the events of `fit`; Keras has the logs on the host before it calls these methods."""
 
-    # Without it Keras would wait for every step's metrics before it starts the next step.
+    # Without this Keras would wait for every step's metrics before it starts the next step.
     async_safe = True
 
     def __init__(self, events: protocol.Events, examples: int, steps_per_execution: int) -> None:
         super().__init__()
-        self.events, self.examples, self.steps_per_execution = events, examples, steps_per_execution
+        self.events = events
+        self.examples = examples
+        self.steps_per_execution = steps_per_execution
         self.epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -41,6 +42,7 @@ class ReportEpochs(keras.callbacks.Callback):
         self.events.emit("epoch_start", epoch=self.epoch)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        # `batch` is the last one of an execution of several steps.
         if self.epoch == 1 and batch < self.steps_per_execution:
             self.events.emit("first_batch_end", epoch=1, loss=float(logs["loss"]))
 
@@ -54,17 +56,11 @@ class ReportEpochs(keras.callbacks.Callback):
 def train(
     model: keras.Model, data: protocol.Dataset, args: Namespace, events: protocol.Events
 ) -> None:
-    """All epochs, between the events `train_start` and `train_end`."""
+    """Train all epochs, between the events `train_start` and `train_end`."""
     examples = len(data.train.images) - len(data.train.images) % args.batch_size
     report = ReportEpochs(events, examples, args.options["steps_per_execution"])
-    events.emit(
-        "train_start",
-        seed=args.seed,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        network=args.network,
-        parameters=sum(math.prod(weight.shape) for weight in model.trainable_weights),
-    )
+    parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    protocol.training_starts(args, parameters, events)
     network.fit(
         model,
         data.train.images,
@@ -78,46 +74,32 @@ def train(
     events.emit("train_end")
 
 
-def evaluate(
-    model: keras.Model, data: protocol.Dataset, args: Namespace, events: protocol.Events
-) -> None:
-    """Count the correct answers on all test examples in inference mode."""
-    events.emit("evaluate_start")
-    logits = network.predict(model, data.test.images, args.batch_size, args.options["feed"])
-    correct, examples = int(np.sum(logits.argmax(axis=1) == data.test.labels)), len(logits)
-    events.emit("evaluate_end", accuracy=correct / examples, correct=correct, examples=examples)
-
-
 def main() -> None:
+    """Train as the command line says; raises EngineError for a wrong one."""
     args = protocol.training_arguments(OPTIONS)
     if args.options["steps_per_execution"] < 1:
         raise protocol.EngineError(
             "must be at least 1", "--option steps_per_execution", "its default is 1"
         )
-    # What is used, not what was asked for, stands in the event `start`.
+    # The event `start` has the feed that is used, not the one in the command line.
     args.options["feed"] = feed.chosen(args.options)
     name = device.configure(args)
-    events = protocol.Events(args.events)
-    events.emit(
-        "start", engine="keras", versions=device.VERSIONS, device=name, options=args.options
-    )
-    events.emit("load_start")
-    limits = (args.train_limit, args.test_limit)
-    data = protocol.load_dataset(args.dataset, args.network, args.batch_size, *limits)
-    events.emit(
-        "load_end", train_examples=len(data.train.images), test_examples=len(data.test.images)
-    )
+    events = protocol.start("keras", device.VERSIONS, name, args)
+    data = protocol.load(args, events)
 
     published = args.options["as_published"]
     model = network.build(args.network, data.shape, data.classes, as_published=published)
-    how = {key: args.options[key] for key in HOW}
-    network.compile_model(model, args.learning_rate, sgd=published and args.network == "cnn", **how)
+    settings = {name: args.options[name] for name in COMPILE_OPTIONS}
+    # The public code trains the CNN with Keras's SGD.
+    sgd = published and args.network == "cnn"
+    network.compile_model(model, args.learning_rate, sgd=sgd, **settings)
     train(model, data, args, events)
-    evaluate(model, data, args, events)
-
-    time.sleep(args.linger_s)
-    events.emit("linger_end", linger_s=args.linger_s)
-    events.emit("end")
+    protocol.evaluate(
+        lambda images: network.predict(model, images, args.batch_size, args.options["feed"]),
+        data.test,
+        events,
+    )
+    protocol.finish(args, events)
 
 
 if __name__ == "__main__":
