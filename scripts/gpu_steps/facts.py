@@ -1,4 +1,4 @@
-"""What machine and card this is, as the driver, CUDA and the core say it."""
+"""The machine and its card, as the driver, CUDA and the core describe them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpu_steps.bench import MIB, ROOT, Bench, last_line, mib
+from gpu_steps.bench import MIB, ROOT, Bench, last_line, mib, open_driver
 from gpu_steps.report import Failed, Skip
 
+# The user without rights on all systems.
 NOBODY = 65534
 MIN_UUID = 4
 CLASS = """
 import json
 from evenground.runs.machine import this_machine
-found = this_machine()
-print(json.dumps([found.name, found.description]))
+machine = this_machine()
+print(json.dumps([machine.name, machine.description]))
 """
-# What CUDA calls the first card that it sees, and how many it sees.
+# The number of cards that CUDA sees, and the UUID of the first.
 SEEN_BY_CUDA = """
 import ctypes
 from evenground.sidecar.calibration import gpu_load
@@ -38,7 +39,7 @@ print(count.value, uuid)
 
 @dataclass(frozen=True)
 class Candidate:
-    """A card, or a MIG instance of one, that engines could be given."""
+    """A card, or a MIG instance of one, that engines could compute on."""
 
     label: str
     """Index of the card, with that of the instance: `0`, `0/mig1`."""
@@ -49,8 +50,11 @@ class Candidate:
 
 
 def facts(bench: Bench) -> None:
-    """The driver, the card that was asked for by UUID, its beginning, or index, and its settings."""
-    nvml = _driver(bench)
+    """The driver, the chosen card, and its settings."""
+    nvml = open_driver()
+    cuda = nvml.nvmlSystemGetCudaDriverVersion()
+    version = nvml.nvmlSystemGetDriverVersion()
+    bench.report.row("NVIDIA driver", f"{version}, CUDA {cuda // 1000}.{cuda % 1000 // 10}")
     chosen = _chosen(nvml, _handles(bench, nvml), bench.gpu)
     card = _identity(nvml, chosen)
     (bench.folder / "card.json").write_text(json.dumps(card))
@@ -61,65 +65,61 @@ def facts(bench: Bench) -> None:
         bench.report.row(asked, value)
 
 
-def _driver(bench: Bench) -> Any:
-    try:
-        import pynvml
-    except ImportError:
-        raise Skip("the Python package nvidia-ml-py is not installed for this Python") from None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise Failed(f"nvmlInit: {error}") from None
-    cuda = pynvml.nvmlSystemGetCudaDriverVersion()
-    version = pynvml.nvmlSystemGetDriverVersion()
-    bench.report.row("NVIDIA driver", f"{version}, CUDA {cuda // 1000}.{cuda % 1000 // 10}")
-    return pynvml
-
-
 def _handles(bench: Bench, nvml: Any) -> dict[int, Any]:
-    """The handles of the cards that this user may ask, by their index."""
-    found, refused = {}, []
+    """Index -> handle of the cards that the driver gives to this user."""
+    handles: dict[int, Any] = {}
+    names, refused = [], []
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
-            found[index] = nvml.nvmlDeviceGetHandleByIndex(index)
+            handles[index] = nvml.nvmlDeviceGetHandleByIndex(index)
+            names.append(str(nvml.nvmlDeviceGetName(handles[index])))
         except nvml.NVMLError as error:
             refused.append(f"{index}: {error}")
-    names = [str(nvml.nvmlDeviceGetName(handle)) for handle in found.values()]
-    bench.report.row("cards", "; ".join([*names, *refused]) or "none")
-    if not found:
+    bench.report.row("cards", "; ".join(names + refused) or "none")
+    if not handles:
         raise Skip("the driver gives no card")
-    return found
+    return handles
 
 
 def _chosen(nvml: Any, handles: dict[int, Any], wanted: str) -> Candidate:
-    found = [one for index, card in handles.items() for one in _candidates(nvml, str(index), card)]
-    for one in found:
-        if wanted in ("", one.label) or (len(wanted) > MIN_UUID and one.uuid.startswith(wanted)):
-            return one
-    known = ", ".join(one.label for one in found)
+    """The first card, or the one with this label or this beginning of its UUID."""
+    candidates: list[Candidate] = []
+    for index, card in handles.items():
+        candidates += _candidates(nvml, str(index), card)
+    for candidate in candidates:
+        by_uuid = len(wanted) > MIN_UUID and candidate.uuid.startswith(wanted)
+        if by_uuid or wanted in ("", candidate.label):
+            return candidate
+    known = ", ".join(candidate.label for candidate in candidates)
     raise Failed(
         f"no card '{wanted}' (--gpu): give one of {known}, or a UUID as nvidia-smi -L lists them"
     )
 
 
-def _candidates(nvml: Any, index: str, card: Any) -> Iterator[Candidate]:
-    """The card itself; its instances where it is cut up."""
-    instances = list(_instances(nvml, index, card))
-    yield from instances or [Candidate(index, str(nvml.nvmlDeviceGetUUID(card)), card, card)]
+def _candidates(nvml: Any, index: str, card: Any) -> list[Candidate]:
+    """The card itself, or its MIG instances if it has any."""
+    handles = dict(_instances(nvml, index, card)) or {index: card}
+    candidates = []
+    for label, handle in handles.items():
+        uuid = str(nvml.nvmlDeviceGetUUID(handle))
+        candidates.append(Candidate(label=label, uuid=uuid, handle=handle, card=card))
+    return candidates
 
 
-def _instances(nvml: Any, index: str, card: Any) -> Iterator[Candidate]:
+def _instances(nvml: Any, index: str, card: Any) -> Iterator[tuple[str, Any]]:
+    """Label and handle of each MIG instance."""
     try:
         mode, _ = nvml.nvmlDeviceGetMigMode(card)
-        places = nvml.nvmlDeviceGetMaxMigDeviceCount(card) if mode else 0
+        if not mode:
+            return
+        count = nvml.nvmlDeviceGetMaxMigDeviceCount(card)
     except nvml.NVMLError:
+        # Most cards have no MIG.
         return
-    for place in range(places):
+    for number in range(count):
         with suppress(nvml.NVMLError_NotFound):
-            handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, place)
-            yield Candidate(
-                f"{index}/mig{place}", str(nvml.nvmlDeviceGetUUID(handle)), handle, card
-            )
+            handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, number)
+            yield f"{index}/mig{number}", handle
 
 
 def _identity(nvml: Any, chosen: Candidate) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def _identity(nvml: Any, chosen: Candidate) -> dict[str, Any]:
 
 
 def _settings(nvml: Any, handle: Any) -> dict[str, str]:
-    """How the card is set, each with the driver's reason where it does not say."""
-    asks: dict[str, Callable[[], str]] = {
+    """The card's settings, each as a text; the driver's reason if it does not tell one."""
+    queries: dict[str, Callable[[], str]] = {
         "memory used and reserved": lambda: _memory(nvml, handle),
         "power limit, default": lambda: _power(nvml, handle),
         "persistence mode": lambda: _on(nvml.nvmlDeviceGetPersistenceMode(handle)),
@@ -146,13 +146,14 @@ def _settings(nvml: Any, handle: Any) -> dict[str, str]:
         "SM clock now, at most": lambda: _clocks(nvml, handle),
         "processes that compute, that draw": lambda: _processes(nvml, handle),
     }
-    found = {}
-    for asked, ask in asks.items():
+    settings = {}
+    for name, query in queries.items():
         try:
-            found[asked] = ask()
+            settings[name] = query()
+        # AttributeError: a function that this version of nvidia-ml-py does not have.
         except (nvml.NVMLError, AttributeError) as error:
-            found[asked] = f"not told: {error}"
-    return found
+            settings[name] = f"not told: {error}"
+    return settings
 
 
 def _on(mode: int) -> str:
@@ -172,79 +173,72 @@ def _power(nvml: Any, handle: Any) -> str:
 
 def _clocks(nvml: Any, handle: Any) -> str:
     now_mhz = nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
-    return f"{now_mhz} MHz, {nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)} MHz"
+    max_mhz = nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)
+    return f"{now_mhz} MHz, {max_mhz} MHz"
 
 
 def _processes(nvml: Any, handle: Any) -> str:
     computing = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    return f"{len(computing)}, {len(nvml.nvmlDeviceGetGraphicsRunningProcesses(handle))}"
+    drawing = nvml.nvmlDeviceGetGraphicsRunningProcesses(handle)
+    return f"{len(computing)}, {len(drawing)}"
 
 
 def core(bench: Bench) -> None:
-    """The machine's class as the core names it, as this user and as one without rights (B2, S8)."""
+    """The machine class as the core names it, for this user and for one without rights (B2, S8)."""
     bench.report.attempt("the core's machine class", _class, bench)
     bench.report.attempt("the same as nobody", _class_as_nobody, bench)
 
 
 def _class(bench: Bench) -> None:
-    said = bench.run([bench.pythons["core"], "-c", CLASS], PYTHONPATH=str(ROOT / "src"))
-    name, description = json.loads(last_line(said))
-    whole = bool(bench.card) == ("-nogpu-" not in name)
-    bench.report.row(
-        "the core's machine class", f"{name}: {description}", "the card, if there is one", whole
-    )
+    printed = bench.run([bench.pythons["core"], "-c", CLASS], PYTHONPATH=str(ROOT / "src"))
+    name, description = json.loads(last_line(printed))
+    good = bool(bench.card) == ("-nogpu-" not in name)
+    figure = f"{name}: {description}"
+    bench.report.row("the core's machine class", figure, "the card, if there is one", good)
 
 
 def _class_as_nobody(bench: Bench) -> None:
     if os.getuid() != 0:
         raise Skip("becoming nobody needs root")
-    # A folder that everybody may read, in the one that everybody may enter: no other is changed.
+    # The working copy may be in a folder that others cannot enter. No folder's rights are changed:
+    # a copy of the core is put where every user may read it.
     with tempfile.TemporaryDirectory(prefix="gpu-check-nobody-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         shutil.copytree(ROOT / "src", Path(folder, "src"))
-        done = _said_to_nobody(bench, folder)
+        try:
+            done = subprocess.run(
+                [bench.pythons["core"], "-c", CLASS],
+                env=bench.env(PYTHONPATH=f"{folder}/src", HOME="/", TMPDIR="/tmp"),
+                cwd="/",
+                user=NOBODY,
+                group=NOBODY,
+                extra_groups=[],
+                capture_output=True,
+                text=True,
+                timeout=30,
+            )
+        except PermissionError:
+            raise Skip("nobody may not execute the interpreter") from None
     if done.returncode:
         raise Failed(last_line(done.stderr))
-    bench.report.row("the same as nobody", json.loads(last_line(done.stdout))[0], "no traceback")
-
-
-def _said_to_nobody(bench: Bench, folder: str) -> subprocess.CompletedProcess[str]:
-    """The machine's class in the words of a user without rights, by the core's copy in `folder`."""
-    try:
-        return subprocess.run(
-            [bench.pythons["core"], "-c", CLASS],
-            env=bench.env(PYTHONPATH=f"{folder}/src", HOME="/", TMPDIR="/tmp"),
-            cwd="/",
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=[],
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-    except PermissionError:
-        raise Skip("nobody may not execute the interpreter") from None
+    name, _ = json.loads(last_line(done.stdout))
+    bench.report.row("the same as nobody", name, "no traceback")
 
 
 def uuid(bench: Bench) -> None:
-    """CUDA sees the one card that CUDA_VISIBLE_DEVICES names by its UUID, as NVML calls it (S2)."""
-    said = bench.run([sys.executable, "-c", SEEN_BY_CUDA], 30.0, PYTHONPATH=str(ROOT / "src"))
-    count, seen = last_line(said).split()
-    same = (count, seen) == ("1", bench.uuid)
-    bench.report.row(
-        "cards that CUDA sees, UUID of the first", f"{count}, {seen}", "1, NVML's", same
-    )
+    """Whether CUDA sees only the card that CUDA_VISIBLE_DEVICES names by NVML's UUID (S2)."""
+    code = [sys.executable, "-c", SEEN_BY_CUDA]
+    count, seen = last_line(bench.run(code, 30.0, PYTHONPATH=str(ROOT / "src"))).split()
+    good = count == "1" and seen == bench.uuid
+    asked = "cards that CUDA sees, UUID of the first"
+    bench.report.row(asked, f"{count}, {seen}", "1, NVML's", good)
     with bench.load("context", 20.0):
-        used = [_used_bytes(bench)]
-    used.append(_used_bytes(bench))
-    bench.report.row(
-        "memory of a context that does nothing", f"{(used[0] - used[1]) / MIB:,.0f} MiB"
-    )
+        with_context = _used_bytes(bench)
+    context_mib = (with_context - _used_bytes(bench)) / MIB
+    bench.report.row("memory of a context that does nothing", f"{context_mib:,.0f} MiB")
 
 
 def _used_bytes(bench: Bench) -> int:
-    import pynvml
-
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByUUID(bench.uuid)
-    return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+    nvml = open_driver()
+    handle = nvml.nvmlDeviceGetHandleByUUID(bench.uuid)
+    return int(nvml.nvmlDeviceGetMemoryInfo(handle).used)

@@ -1,22 +1,22 @@
-"""How long the driver takes to answer what the sidecar asks (S7, S12)."""
+"""How long the driver takes to answer the sidecar's calls (S7, S12)."""
 
 from __future__ import annotations
 
-import subprocess
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from evenground.sidecar.nvml import Driver
-from gpu_steps.bench import Bench, median
+from gpu_steps.bench import Bench, open_driver
 from gpu_steps.report import Skip
 
 CALLS = 100
-# They count for 20 ms each before they answer.
-PCIE_CALLS = 10
-READING_AT_MOST_MS = 100.0
-CARDS_AT_MOST = 8
+# The driver counts PCIe traffic for 20 ms before it answers.
+SLOW_CALLS = 10
+MAX_READING_MS = 100.0
+MAX_CARDS = 8
 OPEN = """
 import sys, time
 import pynvml
@@ -29,7 +29,7 @@ Call = Callable[[], Any]
 
 
 def opening(bench: Bench) -> None:
-    """nvmlInit and the card's handle, alone and beside another client that holds the driver."""
+    """Time of nvmlInit and of the card's handle, alone and beside another client of the driver."""
     alone_s = [_open_s(bench) for _ in range(3)]
     with bench.load("context", 30.0):
         beside_s = [_open_s(bench) for _ in range(3)]
@@ -46,38 +46,32 @@ def _ms(times_s: list[float]) -> str:
 
 
 def calls(bench: Bench) -> None:
-    """Every call of the sidecar's, on an idle and on a busy card."""
-    try:
-        import pynvml
-    except ImportError:
-        raise Skip("the Python package nvidia-ml-py is not installed for this Python") from None
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByUUID(bench.uuid)
-    driver = Driver(pynvml)
+    """Time of every call of the sidecar's, on an idle and on a busy card.
+
+    Raises Skip if the load ends before the calls do; errors as by `open_driver`.
+    """
+    nvml = open_driver()
+    handle = nvml.nvmlDeviceGetHandleByUUID(bench.uuid)
+    driver = Driver(nvml)
     _table(bench, "idle", driver, handle)
     with bench.load("cuda", 60.0) as load:
         _table(bench, "busy", driver, handle)
-        _refuse_ended(load)
-
-
-def _refuse_ended(load: subprocess.Popen[str]) -> None:
-    if load.poll() is not None:
-        raise Skip("the load ended before the calls did")
+        if load.poll() is not None:
+            raise Skip("the load ended before the calls did")
 
 
 def _table(bench: Bench, state: str, driver: Driver, handle: Any) -> None:
-    """A row for every call, and one for what all calls of a row of the sidecar's take."""
+    """A row for every call, and one for all calls that the sidecar makes for one of its rows."""
     reading_ms = 0.0
-    for name, ask in _of_every_row(driver, handle).items():
-        spent_ms = _spent_ms(bench, f"{state}: {name}", ask, CALLS)
-        reading_ms += spent_ms or 0.0
-    whole = reading_ms * CARDS_AT_MOST < READING_AT_MOST_MS
-    figure = f"{reading_ms:.2f} ms, {reading_ms * CARDS_AT_MOST:.1f} ms for {CARDS_AT_MOST} cards"
-    bench.report.row(
-        f"{state}: one reading for a row", figure, f"below {READING_AT_MOST_MS:.0f} ms", whole
-    )
-    for name, ask in _of_every_second(driver, handle).items():
-        _spent_ms(bench, f"{state}: {name}", ask, PCIE_CALLS)
+    for name, call in _of_every_row(driver, handle).items():
+        reading_ms += _spent_ms(bench, f"{state}: {name}", call, CALLS)
+    all_cards_ms = reading_ms * MAX_CARDS
+    figure = f"{reading_ms:.2f} ms, {all_cards_ms:.1f} ms for {MAX_CARDS} cards"
+    expected = f"below {MAX_READING_MS:.0f} ms"
+    asked = f"{state}: one reading for a row"
+    bench.report.row(asked, figure, expected, all_cards_ms < MAX_READING_MS)
+    for name, call in _of_every_second(driver, handle).items():
+        _spent_ms(bench, f"{state}: {name}", call, SLOW_CALLS)
 
 
 def _of_every_row(driver: Driver, handle: Any) -> dict[str, Call]:
@@ -102,17 +96,17 @@ def _of_every_second(driver: Driver, handle: Any) -> dict[str, Call]:
     }
 
 
-def _spent_ms(bench: Bench, asked: str, ask: Call, times: int) -> float | None:
-    """The middle time of some calls, as a row with the longest; None where the card does not answer."""
+def _spent_ms(bench: Bench, asked: str, call: Call, times: int) -> float:
+    """Add a row with the median time of some calls; 0 if the card does not answer."""
     spent_ms = []
     for _ in range(times):
         began_ns = time.monotonic_ns()
         try:
-            ask()
+            call()
         except Exception as error:
             bench.report.skip(asked, f"the driver says: {error}")
-            return None
+            return 0.0
         spent_ms.append((time.monotonic_ns() - began_ns) / 1e6)
-    middle_ms = median(spent_ms)
-    bench.report.row(asked, f"{middle_ms:.3f} ms, at most {max(spent_ms):.3f} ms")
-    return middle_ms
+    median_ms = statistics.median(spent_ms)
+    bench.report.row(asked, f"{median_ms:.3f} ms, at most {max(spent_ms):.3f} ms")
+    return median_ms

@@ -1,6 +1,7 @@
-"""A load for the card that CUDA_VISIBLE_DEVICES names: `python loads.py cuda|jax|torch|context SECONDS`.
+"""A load for the card in CUDA_VISIBLE_DEVICES: `python loads.py cuda|jax|torch|context SECONDS`.
 
-It prints `ready` once it computes, or holds a context, and at the end the monotonic moments of both ends.
+It prints `ready` once it computes or holds a context, and at the end the monotonic moments between
+which it did so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# In the place of this folder, whose files would be taken for a framework's.
+# Replaces this folder, in which a framework's imports would find files of ours.
 sys.path[0] = str(Path(__file__).resolve().parents[2] / "src")
 
 from evenground.sidecar.calibration import gpu_load  # noqa: E402
@@ -21,11 +22,11 @@ from evenground.sidecar.calibration import gpu_load  # noqa: E402
 SIZE = 4096
 Work = Callable[[int], None]
 at_the_end: list[Callable[[], None]] = []
-"""What gives the card back."""
+"""Calls that give the card back."""
 
 
 def cuda() -> Work:
-    """Memory of 256 MiB, written over and over through the driver alone."""
+    """Memory of 256 MiB, written over and over, through the driver alone."""
     card = gpu_load.Card(ctypes.CDLL(gpu_load.LIBRARY))
     card.open()
     card.take()
@@ -37,9 +38,14 @@ def context() -> Work:
     """A context that does nothing."""
     card = gpu_load.Card(ctypes.CDLL(gpu_load.LIBRARY))
     card.open()
-    # What is given back must have been taken.
+    # Only what was taken can be given back.
     at_the_end.extend([card.take, card.give_back])
-    return lambda moment_ns: time.sleep(max(0.0, (moment_ns - time.monotonic_ns()) / 1e9))
+    return sleep_until
+
+
+def sleep_until(moment_ns: int) -> None:
+    """Sleep until a monotonic moment."""
+    time.sleep(max(0.0, (moment_ns - time.monotonic_ns()) / 1e9))
 
 
 def jax() -> Work:
@@ -76,7 +82,7 @@ def torch() -> Work:
 
 
 def main(kind: str, seconds: str) -> None:
-    """Prepare the load, say so, and compute for so many seconds."""
+    """Prepare the load, print `ready`, and compute for so many seconds."""
     try:
         work = {"cuda": cuda, "context": context, "jax": jax, "torch": torch}[kind]()
     except Exception as error:

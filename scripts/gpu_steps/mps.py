@@ -1,4 +1,4 @@
-"""What the sidecar sees where NVIDIA's MPS stands between processes and card (B6)."""
+"""What the sidecar sees if NVIDIA's MPS is between processes and card (B6)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ CONTROL = "nvidia-cuda-mps-control"
 
 
 def columns(bench: Bench) -> None:
-    """Processes and memory of a load under an MPS server of our own, which is ended afterwards."""
-    folders = {name: str(bench.folder / name) for name in ("pipe", "log")}
-    own = {"CUDA_MPS_PIPE_DIRECTORY": folders["pipe"], "CUDA_MPS_LOG_DIRECTORY": folders["log"]}
-    for name in folders:
-        (bench.folder / name).mkdir()
-    env = bench.env(**own)
+    """Processes and memory of a load under an MPS server that this step starts and ends.
+
+    Raises Skip if MPS cannot be started.
+    """
+    folders = {"CUDA_MPS_PIPE_DIRECTORY": "pipe", "CUDA_MPS_LOG_DIRECTORY": "log"}
+    variables = {}
+    for variable, name in folders.items():
+        folder = bench.folder / name
+        folder.mkdir()
+        variables[variable] = str(folder)
+    env = bench.env(**variables)
     try:
         subprocess.run([CONTROL, "-d"], env=env, check=True, capture_output=True, timeout=20)
     except (OSError, subprocess.SubprocessError) as error:
         raise Skip(f"MPS cannot be started: {error}") from None
     try:
+        # The server begins to listen after the command has returned.
         time.sleep(1.0)
-        measured = bench.beside([sys.executable, LOADS, "cuda", "4"], "mps", variables=own)
+        measured = bench.beside([sys.executable, LOADS, "cuda", "4"], "mps", env=env)
     finally:
         subprocess.run(
             [CONTROL], env=env, input="quit\n", text=True, capture_output=True, timeout=20
@@ -33,11 +39,13 @@ def columns(bench: Bench) -> None:
     for column in ("gpu_foreign_processes", "vram_tree_bytes", "vram_used_bytes"):
         asked = f"under MPS: {column}"
         bench.report.attempt(asked, _show, bench, asked, measured, column)
-    bench.report.row(
-        "under MPS: reasons", measured.header["missing"].get("vram_tree_bytes", "none")
-    )
+    reasons = measured.header["missing"].get("vram_tree_bytes", "none")
+    bench.report.row("under MPS: reasons", reasons)
 
 
 def _show(bench: Bench, asked: str, measured: Measured, column: str) -> None:
     value = max(measured.values(column))
-    bench.report.row(asked, mib(value) if asked.endswith("_bytes") else f"{value:.0f}")
+    figure = f"{value:.0f}"
+    if column.endswith("_bytes"):
+        figure = mib(value)
+    bench.report.row(asked, figure)

@@ -1,4 +1,4 @@
-"""What a check found: rows of a table, one JSON file, nothing in them that says whose machine it was."""
+"""The results of a GPU check: rows of a table and a JSON file, which do not identify the machine."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any
 
 OK, NO, SKIPPED = "ok", "NO", "skipped"
-FIGURE_CHARACTERS = 300
+MAX_FIGURE_CHARACTERS = 300
 UUID = re.compile(r"\b((?:GPU|MIG)-[0-9a-f]{8})-[0-9a-f-]{10,}", re.IGNORECASE)
+# Shorter names of hosts and users are found in too many words.
 MIN_NAME = 3
-Given = ParamSpec("Given")
 TITLES = ("step", "asked", "figure", "expected", "verdict", "s")
 
 
 class Failed(Exception):
-    """Something failed; the text is the line that says how."""
+    """Something failed; the text says how."""
 
 
 class Skip(Exception):
@@ -30,7 +30,7 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One question, what came out, and what should have; without an expectation any figure is `ok`."""
+    """One question with its result; without `expected`, any figure is `ok`."""
 
     step: str
     asked: str
@@ -41,26 +41,26 @@ class Row:
 
 
 class Report:
-    """Appends the rows of one step to a file, each at once: what a step that hangs has found is kept."""
+    """Appends the rows of one step to a file."""
 
     def __init__(self, file: Path, step: str) -> None:
-        self._file, self._step = file, step
+        self._file = file
+        self._step = step
         self._since_s = time.monotonic()
 
     def row(self, asked: str, figure: object, expected: str = "", good: bool = True) -> None:
-        """What a question gave; `good` says whether it is as expected."""
-        self._add(asked, str(figure), expected, OK if good else NO)
+        """Add the result of a question; `good` is whether it is as expected."""
+        verdict = OK if good else NO
+        self._add(asked, str(figure), expected, verdict)
 
     def skip(self, asked: str, why: object) -> None:
-        """A question that cannot be put here."""
+        """Add a question that cannot be answered here."""
         self._add(asked, str(why) or "no reason was given", "", SKIPPED)
 
-    def attempt(
-        self, asked: str, work: Callable[Given, None], *given: Given.args, **named: Given.kwargs
-    ) -> None:
-        """Do some work that adds rows itself; what goes wrong becomes one that says `NO`."""
+    def attempt(self, asked: str, work: Callable[..., None], *args: Any) -> None:
+        """Call `work`, which adds rows itself; an exception becomes a row, skipped or `NO`."""
         try:
-            work(*given, **named)
+            work(*args)
         except Skip as reason:
             self.skip(asked, reason)
         except Failed as error:
@@ -79,26 +79,32 @@ class Report:
             seconds=round(now_s - self._since_s, 2),
         )
         self._since_s = now_s
+        # Each row at once: a step that hangs keeps those before.
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(row)) + "\n")
 
 
 def read_rows(file: Path) -> list[Row]:
-    """The rows that a step wrote, as far as it came."""
+    """The rows that a step wrote before it ended or was ended."""
     if not file.is_file():
         return []
-    whole = file.read_text(encoding="utf-8").split("\n")[:-1]
-    return [Row(**json.loads(line)) for line in whole]
+    # A last line without its end was cut off.
+    complete = file.read_text(encoding="utf-8").split("\n")[:-1]
+    return [Row(**json.loads(line)) for line in complete]
 
 
 def scrubbed(text: str) -> str:
     """One line without host, user, home folder and the ends of UUIDs."""
     line = UUID.sub(r"\1", " ".join(text.split()))
-    line = line.replace(str(Path.home()), "~") if str(Path.home()) != "/" else line
-    for name, instead in ((socket.gethostname(), "HOST"), (_user(), "USER")):
+    home = str(Path.home())
+    if home != "/":
+        line = line.replace(home, "~")
+    for name, instead in {socket.gethostname(): "HOST", _user(): "USER"}.items():
         if len(name) >= MIN_NAME and name != "root":
             line = re.sub(rf"\b{re.escape(name)}\b", instead, line)
-    return line if len(line) <= FIGURE_CHARACTERS else line[: FIGURE_CHARACTERS - 2] + " …"
+    if len(line) > MAX_FIGURE_CHARACTERS:
+        return line[: MAX_FIGURE_CHARACTERS - 2] + " …"
+    return line
 
 
 def _user() -> str:
@@ -109,9 +115,10 @@ def _user() -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown, which is readable as it is."""
+    """The rows as a Markdown table."""
     lines = [f"| {' | '.join(TITLES)} |", "|---" * len(TITLES) + "|"]
     for row in rows:
         cells = (row.step, row.asked, row.figure, row.expected, row.verdict, f"{row.seconds:.1f}")
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+        escaped = [cell.replace("|", "/") for cell in cells]
+        lines.append(f"| {' | '.join(escaped)} |")
     return "\n".join(lines)

@@ -1,29 +1,30 @@
-"""The sidecar's GPU columns beside nvidia-smi, its calibration, energy, and others' processes."""
+"""The sidecar's GPU columns beside nvidia-smi, its calibration, energy, and foreign processes."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import statistics
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
 
 from evenground.sidecar.unixstats import UNIXSTATS_VRAM_BYTES
-from gpu_steps.bench import LOADS, MIB, ROOT, Bench, Measured, last_line, median, mib
+from gpu_steps.bench import LOADS, MIB, ROOT, Bench, Measured, last_line, mib
 from gpu_steps.report import Failed, Skip
 
 LOAD_S = 7.0
-# What the load does first is not compared: memory is still taken, and averages still rise.
+# The load's first seconds are not compared: memory and averages still rise.
 SETTLED_NS = 3_000_000_000
 MEMORY_MIB = 2.0
 QUERY = "memory.used,utilization.gpu,power.draw,clocks.sm,clocks.mem,temperature.gpu"
-# Column, how far it may be from nvidia-smi: so much, or this share of it.
+# Column, in the order of QUERY -> how far it may be from nvidia-smi: a figure, plus a share of it.
 COMPARED = {
     "vram_used_bytes": (MEMORY_MIB * MIB, 0.0),
     "gpu_util_pct": (10.0, 0.0),
@@ -34,37 +35,30 @@ COMPARED = {
 }
 UNIXSTATS_MIB = UNIXSTATS_VRAM_BYTES // MIB
 SPIN_S = 3.0
-ENERGY_AT_MOST = 0.05
+MAX_ENERGY_ERROR = 0.05
 T = TypeVar("T")
 
 
 def calibrate(bench: Bench) -> None:
-    """The sidecar's own calibration with the chosen card (S14)."""
-    file, asked = bench.folder / "calibration.json", "sidecar calibrate --quick: figures that fail"
-    words: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "evenground.sidecar",
-        "calibrate",
-        "--quick",
-        "--output",
-        file,
-    ]
+    """The sidecar's calibration with the chosen card (S14); raises Failed if it writes nothing."""
+    file = bench.folder / "calibration.json"
+    args = [sys.executable, "-m", "evenground.sidecar", "calibrate", "--quick"]
+    args += ["--output", str(file), "--gpu", bench.uuid]
     try:
-        bench.run([*words, "--gpu", bench.uuid], 80.0, PYTHONPATH=str(ROOT / "src"))
+        bench.run(args, 80.0, PYTHONPATH=str(ROOT / "src"))
     except Failed:
-        # Its exit code says that a goal is missed, too.
+        # A goal that is missed has an exit code, too.
         if not file.is_file():
             raise
     figures = json.loads(file.read_text())["figures"]
-    failing = [name for name, found in figures.items() if found["passed"] is False]
+    failing = [name for name, figure in figures.items() if figure["passed"] is False]
+    asked = "sidecar calibrate --quick: figures that fail"
     bench.report.row(asked, ", ".join(failing) or "none", "none", not failing)
     for name in ("gpu_vram", "gpu_util"):
-        found = figures[name]
-        figure = found["reason"] or f"{found['measured']:.2f} {found['unit']}"
-        bench.report.row(
-            f"calibration: {name}", figure, f"goal {found['goal']:g}", found["passed"] is True
-        )
+        figure = figures[name]
+        text = figure["reason"] or f"{figure['measured']:.2f} {figure['unit']}"
+        passed = figure["passed"] is True
+        bench.report.row(f"calibration: {name}", text, f"goal {figure['goal']:g}", passed)
 
 
 def columns(bench: Bench, kind: str) -> None:
@@ -73,18 +67,18 @@ def columns(bench: Bench, kind: str) -> None:
     with Smi(bench) as smi:
         measured = bench.beside([python, LOADS, kind, str(LOAD_S)], kind)
     begin_ns, end_ns = ends_ns(measured)
-    since_ns = begin_ns + SETTLED_NS
-    for place, column in enumerate(COMPARED):
+    seen = Seen(measured=measured, smi=smi, since_ns=begin_ns + SETTLED_NS, until_ns=end_ns)
+    for column in COMPARED:
         asked = f"{kind}: {column}"
-        bench.report.attempt(asked, _compare, bench, asked, measured, smi, place, since_ns, end_ns)
+        bench.report.attempt(asked, _compare, bench, asked, seen, column)
     asked = f"{kind}: vram_tree_bytes"
-    bench.report.attempt(asked, _compare_tree, bench, asked, measured, smi, since_ns, end_ns)
+    bench.report.attempt(asked, _compare_tree, bench, asked, seen)
     asked = f"{kind}: VRAM by UnixStats's rule"
-    bench.report.attempt(asked, _as_unixstats, bench, asked, measured, smi, since_ns, end_ns)
+    bench.report.attempt(asked, _as_unixstats, bench, asked, seen)
 
 
 def ends_ns(measured: Measured) -> tuple[int, int]:
-    """When the load began to compute and when it ended, monotonic; Failed where it did not come to it."""
+    """When the load began to compute and ended, monotonic; raises Failed if it did neither."""
     line = last_line(measured.printed)
     if not line.startswith("{"):
         raise Failed(f"the load ended with status {measured.status}: {line}")
@@ -93,20 +87,21 @@ def ends_ns(measured: Measured) -> tuple[int, int]:
 
 
 class Smi:
-    """Asks nvidia-smi over and over while it is entered, in a thread."""
+    """Calls nvidia-smi again and again in a thread, within a `with`."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask_on, daemon=True)
+        self._thread = threading.Thread(target=self._query, daemon=True)
         self.figures: list[tuple[int, list[str]]] = []
-        """Monotonic moment, and what stands for each part of QUERY."""
+        """Monotonic moment, and the text for each part of QUERY."""
         self.processes: list[tuple[int, dict[int, float]]] = []
-        """Monotonic moment, and the MiB of each process that computes."""
+        """Monotonic moment, and the MiB of each process that computes, by its number."""
         self.texts: list[tuple[int, str]] = []
         """Monotonic moment, and what nvidia-smi prints without options."""
 
     def __enter__(self) -> Smi:
+        # Raises Skip if there is no nvidia-smi.
         self._bench.smi("-L")
         self._thread.start()
         return self
@@ -115,19 +110,38 @@ class Smi:
         self._stop.set()
         self._thread.join(60.0)
 
-    def _ask_on(self) -> None:
+    def _query(self) -> None:
         plain = "--format=csv,noheader,nounits"
         while not self._stop.wait(0.2):
+            # One that fails is left out; later ones may succeed.
             with suppress(Skip):
-                line = self._bench.smi(f"--query-gpu={QUERY}", plain)
-                self.figures.append(
-                    (time.monotonic_ns(), [cell.strip() for cell in line.split(",")])
-                )
+                figures = self._bench.smi(f"--query-gpu={QUERY}", plain).split(",")
+                self.figures.append((time.monotonic_ns(), [text.strip() for text in figures]))
                 lines = self._bench.smi("--query-compute-apps=pid,used_memory", plain).splitlines()
-                self.processes.append(
-                    (time.monotonic_ns(), dict(_process(line) for line in lines if line.strip()))
-                )
+                processes = dict(_process(line) for line in lines if line.strip())
+                self.processes.append((time.monotonic_ns(), processes))
                 self.texts.append((time.monotonic_ns(), self._bench.smi()))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What sidecar and nvidia-smi saw, and the monotonic moments between which they are compared."""
+
+    measured: Measured
+    smi: Smi
+    since_ns: int
+    until_ns: int
+
+    def column(self, name: str) -> float:
+        """Median of the sidecar's column; raises Failed as `Measured.values`."""
+        return statistics.median(self.measured.values(name, self.since_ns, self.until_ns))
+
+    def between(self, series: Sequence[tuple[int, T]]) -> list[T]:
+        """The values of nvidia-smi in that time; raises Failed if there is none."""
+        values = [value for at_ns, value in series if self.since_ns <= at_ns <= self.until_ns]
+        if not values:
+            raise Failed("nvidia-smi said nothing in these seconds")
+        return values
 
 
 def _process(line: str) -> tuple[int, float]:
@@ -136,110 +150,96 @@ def _process(line: str) -> tuple[int, float]:
 
 
 def _number(text: str) -> float:
-    """What nvidia-smi says as a number; NaN where it says `[N/A]`."""
+    """The number in a text of nvidia-smi; NaN for `[N/A]`."""
     try:
         return float(text)
     except ValueError:
         return math.nan
 
 
-def between(found: Sequence[tuple[int, T]], since_ns: int, until_ns: int) -> list[T]:
-    """What was seen between two moments; Failed where there is nothing."""
-    inside = [value for at_ns, value in found if since_ns <= at_ns <= until_ns]
-    if not inside:
-        raise Failed("nvidia-smi said nothing in these seconds")
-    return inside
-
-
-def _compare(
-    bench: Bench, asked: str, measured: Measured, smi: Smi, place: int, since_ns: int, until_ns: int
-) -> None:
-    column = list(COMPARED)[place]
+def _compare(bench: Bench, asked: str, seen: Seen, column: str) -> None:
+    place = list(COMPARED).index(column)
+    numbers = [_number(figures[place]) for figures in seen.between(seen.smi.figures)]
+    theirs = statistics.median(numbers)
+    ours = seen.column(column)
+    unit = ""
     absolute, share = COMPARED[column]
-    ours = median(measured.values(column, since_ns, until_ns))
-    unit = MIB if column.endswith("_bytes") else 1
-    theirs = (
-        median([_number(cells[place]) for cells in between(smi.figures, since_ns, until_ns)]) * unit
-    )
+    if column.endswith("_bytes"):
+        # nvidia-smi has MiB.
+        unit = " MiB"
+        ours, absolute = ours / MIB, absolute / MIB
     apart = absolute + share * theirs
-    figure = f"{ours / unit:,.1f}, nvidia-smi {theirs / unit:,.1f}{' MiB' if unit == MIB else ''}"
-    bench.report.row(asked, figure, f"within {apart / unit:,.1f}", abs(ours - theirs) <= apart)
+    figure = f"{ours:,.1f}, nvidia-smi {theirs:,.1f}{unit}"
+    bench.report.row(asked, figure, f"within {apart:,.1f}", abs(ours - theirs) <= apart)
 
 
-def _compare_tree(
-    bench: Bench, asked: str, measured: Measured, smi: Smi, since_ns: int, until_ns: int
-) -> None:
+def _compare_tree(bench: Bench, asked: str, seen: Seen) -> None:
     """Memory of the load's own process (S3)."""
-    seen = between(smi.processes, since_ns, until_ns)
-    loads_mib = [sum(used for used in one.values()) for one in seen if one]
-    if not loads_mib:
+    listed = [processes for processes in seen.between(seen.smi.processes) if processes]
+    if not listed:
         raise Skip(
             "nvidia-smi lists no process here, as in a container with process numbers of its own"
         )
-    others = max(len(one) for one in seen) - 1
-    ours_mib, theirs_mib = (
-        median(measured.values("vram_tree_bytes", since_ns, until_ns)) / MIB,
-        median(loads_mib),
-    )
-    figure = f"{ours_mib:,.1f} MiB, nvidia-smi's {others + 1} processes {theirs_mib:,.1f} MiB"
-    near = others > 0 or abs(ours_mib - theirs_mib) <= MEMORY_MIB
-    bench.report.row(asked, figure, f"within {MEMORY_MIB:.0f} MiB of one process", near)
+    count = max(len(processes) for processes in listed)
+    ours_mib = seen.column("vram_tree_bytes") / MIB
+    theirs_mib = statistics.median(sum(processes.values()) for processes in listed)
+    figure = f"{ours_mib:,.1f} MiB, nvidia-smi's {count} processes {theirs_mib:,.1f} MiB"
+    # Which of several processes is the load's is not known.
+    good = count > 1 or abs(ours_mib - theirs_mib) <= MEMORY_MIB
+    bench.report.row(asked, figure, f"within {MEMORY_MIB:.0f} MiB of one process", good)
 
 
-def _as_unixstats(
-    bench: Bench, asked: str, measured: Measured, smi: Smi, since_ns: int, until_ns: int
-) -> None:
+def _as_unixstats(bench: Bench, asked: str, seen: Seen) -> None:
     """What UnixStats takes from nvidia-smi's text, and the sidecar's columns beside it (S3)."""
-    said_mib = median(
-        [unixstats_mib(text, "python") for text in between(smi.texts, since_ns, until_ns)]
-    )
-    tree = median(measured.values("vram_tree_bytes", since_ns, until_ns))
-    whole = median(measured.values("vram_used_bytes", since_ns, until_ns))
-    figure = (
-        f"{said_mib:,.0f} MiB = {100 * said_mib / UNIXSTATS_MIB:.1f} % of {UNIXSTATS_MIB}; "
-        f"tree {mib(tree)}, card {mib(whole)}"
-    )
-    near = abs(said_mib - tree / MIB) <= MEMORY_MIB
-    bench.report.row(asked, figure, "that of the tree", near)
+    texts = seen.between(seen.smi.texts)
+    unixstats = statistics.median(unixstats_mib(text, "python") for text in texts)
+    share = 100 * unixstats / UNIXSTATS_MIB
+    tree = seen.column("vram_tree_bytes")
+    card = seen.column("vram_used_bytes")
+    figure = f"{unixstats:,.0f} MiB = {share:.1f} % of {UNIXSTATS_MIB}; "
+    figure += f"tree {mib(tree)}, card {mib(card)}"
+    good = abs(unixstats - tree / MIB) <= MEMORY_MIB
+    bench.report.row(asked, figure, "that of the tree", good)
 
 
 def unixstats_mib(text: str, name: str) -> float:
-    """The MiB in the first line of nvidia-smi's text that has the process's name; 0 where none has it."""
+    """The MiB in the first line of nvidia-smi's text that has a process's name; 0 if none has."""
     for line in text.splitlines():
-        found = re.search(r"(\d+)MiB", line) if name in line else None
-        if found:
-            return float(found[1])
+        if name not in line:
+            continue
+        if match := re.search(r"(\d+)MiB", line):
+            return float(match[1])
     return 0.0
 
 
 def energy(bench: Bench) -> None:
-    """Energy of three seconds of load by the counter and by both powers, and of an idle card (S6)."""
+    """Energy of three seconds of load by the counter and by both powers, and of an idle card (S6).
+
+    Raises Failed if the counter does not rise, or if there are too few readings.
+    """
     measured = bench.beside([sys.executable, LOADS, "cuda", str(SPIN_S)], "energy", rate_hz=20.0)
-    ends = ends_ns(measured)
-    counter_j = _at(measured.series("gpu_energy_j"), ends[1]) - _at(
-        measured.series("gpu_energy_j"), ends[0]
-    )
+    begin_ns, end_ns = ends_ns(measured)
+    counter = measured.series("gpu_energy_j")
+    counter_j = _at(counter, end_ns) - _at(counter, begin_ns)
     if counter_j <= 0:
         raise Failed("the energy counter did not rise during the load")
-    bench.report.row(
-        "3 s of load: energy counter", f"{counter_j:.1f} J, {counter_j / SPIN_S:.1f} W"
-    )
-    for column in ("gpu_power_w", "gpu_power_instant_w"):
-        integral_j = _integral(measured.series(column), *ends)
-        share = abs(integral_j / counter_j - 1)
-        figure = f"{integral_j:.1f} J, {share:.1%} off the counter"
-        wanted = f"within {ENERGY_AT_MOST:.0%}" if column == "gpu_power_instant_w" else ""
-        bench.report.row(
-            f"integral of {column}", figure, wanted, not wanted or share <= ENERGY_AT_MOST
-        )
+    figure = f"{counter_j:.1f} J, {counter_j / SPIN_S:.1f} W"
+    bench.report.row("3 s of load: energy counter", figure)
+    # `gpu_power_w` is a mean over up to a second: its integral has no goal.
+    goals = {"gpu_power_w": "", "gpu_power_instant_w": f"within {MAX_ENERGY_ERROR:.0%}"}
+    for column, expected in goals.items():
+        integral_j = _integral(measured.series(column), begin_ns, end_ns)
+        error = abs(integral_j / counter_j - 1)
+        figure = f"{integral_j:.1f} J, {error:.1%} off the counter"
+        good = not expected or error <= MAX_ENERGY_ERROR
+        bench.report.row(f"integral of {column}", figure, expected, good)
     baseline = measured.header.get("gpu_baseline")
-    bench.report.row(
-        "what the card drew and held before", json.dumps(baseline), "known", bool(baseline)
-    )
+    asked = "what the card drew and held before"
+    bench.report.row(asked, json.dumps(baseline), "known", bool(baseline))
 
 
 def _at(series: list[tuple[int, float]], at_ns: int) -> float:
-    """A counter's value between two of its readings."""
+    """A counter's value at a moment, linear between two readings."""
     for (before_ns, before), (after_ns, after) in pairwise(series):
         if before_ns <= at_ns <= after_ns:
             return before + (after - before) * (at_ns - before_ns) / (after_ns - before_ns)
@@ -247,25 +247,26 @@ def _at(series: list[tuple[int, float]], at_ns: int) -> float:
 
 
 def _integral(series: list[tuple[int, float]], since_ns: int, until_ns: int) -> float:
-    """Of a power over time, by its readings between two moments."""
+    """Joules of a power in watts over a time, from the readings in it."""
     inside = [(at_ns, value) for at_ns, value in series if since_ns <= at_ns <= until_ns]
     if len(inside) < 2:
         raise Failed("there are no two readings of it beside the load")
-    parts = (
-        (after_ns - before_ns) * (before + after) / 2
-        for (before_ns, before), (after_ns, after) in pairwise(inside)
-    )
-    whole = (until_ns - since_ns) / (inside[-1][0] - inside[0][0])
-    return sum(parts) / 1e9 * whole
+    joules = 0.0
+    for (before_ns, before), (after_ns, after) in pairwise(inside):
+        joules += (after_ns - before_ns) / 1e9 * (before + after) / 2
+    # The readings begin after `since_ns` and end before `until_ns`.
+    covered_ns = inside[-1][0] - inside[0][0]
+    return joules * (until_ns - since_ns) / covered_ns
 
 
 def foreign(bench: Bench) -> None:
-    """A process of somebody else's that holds a context is seen, and is not the command's (S4)."""
+    """Whether another program's context is counted, and not as the command's (S4)."""
     alone = bench.beside(["sleep", "2.5"], "alone")
     with bench.load("context", 30.0):
         beside = bench.beside(["sleep", "2.5"], "beside")
-    counts = [max(measured.values("gpu_foreign_processes")) for measured in (alone, beside)]
-    figure = f"{counts[0]:.0f}, beside a context {counts[1]:.0f}"
-    bench.report.row("gpu_foreign_processes", figure, "one more", counts[1] == counts[0] + 1)
+    column = "gpu_foreign_processes"
+    count_alone, count_beside = max(alone.values(column)), max(beside.values(column))
+    figure = f"{count_alone:.0f}, beside a context {count_beside:.0f}"
+    bench.report.row(column, figure, "one more", count_beside == count_alone + 1)
     tree = max(beside.values("vram_tree_bytes"))
     bench.report.row("vram_tree_bytes of a command without GPU", mib(tree), "0 MiB", tree == 0)
