@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Try all that evenground assumes of NVIDIA GPUs on the card of this machine, and write down what comes out.
+"""Check on this machine's card all that evenground assumes of NVIDIA GPUs, and write down the results.
 
-Nothing is installed, downloaded, reset or reconfigured. Each step runs in a process of its own with a limit
-of time; what is not installed is skipped by name. The exit status is 0 whatever fails: it stands in the table
-and in one JSON file, which names neither host nor user. docs/gpu.md says what to do with it.
+Nothing is installed, downloaded, reset or reconfigured. Each step runs in its own process with a time
+limit; a step whose requirements are missing is skipped, with the reason. The exit status is 0 even if
+checks fail: the results are in the table and in a JSON file, which names neither host nor user.
+docs/gpu.md says what to do with it.
 """
 
 from __future__ import annotations
@@ -32,29 +33,30 @@ from gpu_steps.steps import BY_NAME, FACTS, STEPS, Step
 SCHEMA = 1
 MINUTES = 8.0
 GRACE_S = 3.0
-# Framework -> what is imported to see whether a Python has it, and the locked environments that do.
+# Framework -> the modules that a Python needs for it, and the locked environments that have them.
 FRAMEWORKS = {
     "core": ("pydantic yaml pynvml", ("workflow", "test")),
     "jax": ("jax numpy", ("jax-cuda",)),
     "tensorflow": ("tensorflow keras numpy", ("keras-cuda",)),
     "torch": ("torch", ()),
 }
+# What steps import in this Python.
 FOR_STEPS = ("pynvml", "numpy")
 HAS = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
 
 
 @dataclass(frozen=True)
-class Given:
-    """What all steps of this call share."""
+class Shared:
+    """What all steps of one invocation share."""
 
     folder: Path
     pythons: Mapping[str, str]
     """Framework -> its interpreter."""
-    lacking: Mapping[str, str]
+    missing: Mapping[str, str]
     """What is not there, with the reason."""
     gpu: str
     until_s: float
-    """When the call should be over, on the monotonic clock."""
+    """When the invocation should be over, on the monotonic clock."""
     limit_s: float
     """No step gets more."""
 
@@ -74,92 +76,99 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=output, help="default: results/gpu-check.json"
     )
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="most it takes (default: 8)")
-    parser.add_argument(
-        "--step-limit-s", type=float, default=600.0, help="most that one step takes"
-    )
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="time limit (default: 8)")
+    parser.add_argument("--step-limit-s", type=float, default=600.0, help="time limit of one step")
+    # How this script calls itself for one step.
     parser.add_argument("--alone", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    given = arguments()
-    if given.alone:
-        do(BY_NAME[given.alone[0]], Path(given.alone[1]))
-        return
-    if given.list:
-        print(
-            "\n".join(
-                f"{step.name:15}{step.asks}{' (only by name)' * step.on_request}" for step in STEPS
-            )
-        )
-        return
-    began_s, steps = time.monotonic(), chosen(given.steps)
-    pythons, lacking = interpreters(given.python)
-    for name, why in lacking.items():
+    args = arguments()
+    if args.alone:
+        step, folder = args.alone
+        do_step(BY_NAME[step], Path(folder))
+    elif args.list:
+        list_steps()
+    else:
+        check(args)
+
+
+def list_steps() -> None:
+    """Print the name and the question of every step."""
+    for step in STEPS:
+        line = f"{step.name:15}{step.asks}"
+        if step.on_request:
+            line += " (only by name)"
+        print(line)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Do the steps, print the table and write the file."""
+    began_s = time.monotonic()
+    steps = chosen(args.steps)
+    pythons, missing = interpreters(args.python)
+    for name, why in missing.items():
         print(f"missing: {name}: {why}", flush=True)
+    rows: list[Row] = []
+    # A process that hangs in the driver may still write to the folder.
     with tempfile.TemporaryDirectory(prefix="gpu-check-", ignore_cleanup_errors=True) as folder:
-        shared = Given(
+        shared = Shared(
             folder=Path(folder),
             pythons=pythons,
-            lacking=lacking,
-            gpu=given.gpu,
-            until_s=began_s + 60 * given.minutes,
-            limit_s=given.step_limit_s,
+            missing=missing,
+            gpu=args.gpu,
+            until_s=began_s + 60 * args.minutes,
+            limit_s=args.step_limit_s,
         )
-        rows = all_done(steps, shared)
+        try:
+            for step in steps:
+                rows += rows_of(step, shared)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
     print(table(rows), flush=True)
-    write(given.output, rows, lacking, time.monotonic() - began_s)
-
-
-def all_done(steps: Sequence[Step], given: Given) -> list[Row]:
-    """The rows of some steps; where somebody stops it, those that are there."""
-    rows: list[Row] = []
-    try:
-        for step in steps:
-            rows += done(step, given)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-    return rows
+    write(args.output, rows, missing, time.monotonic() - began_s)
 
 
 def chosen(names: str | None) -> list[Step]:
-    """The steps that were asked for, `facts` always among them, for it finds the card."""
+    """The steps of `--steps`, and `facts`, which finds the card; raises SystemExit for an unknown one."""
     if not names:
         return [step for step in STEPS if not step.on_request]
-    wanted = {FACTS, *names.split(",")}
+    wanted = {FACTS}
+    wanted.update(names.split(","))
     if unknown := sorted(wanted - BY_NAME.keys()):
         raise SystemExit(f"error: unknown step '{unknown[0]}' (--steps): --list names them")
     return [step for step in STEPS if step.name in wanted]
 
 
-def interpreters(asked: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Framework -> its interpreter, and what is missing with the reason."""
-    found = dict(word.split("=", 1) for word in asked)
-    if unknown := sorted(found.keys() - FRAMEWORKS.keys()):
-        raise SystemExit(
-            f"error: unknown framework '{unknown[0]}' (--python): {', '.join(FRAMEWORKS)}"
-        )
-    lacking = {
-        name: "not installed for this Python"
-        for name in FOR_STEPS
-        if not importlib.util.find_spec(name)
-    }
+def interpreters(options: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Framework -> its interpreter, and what is missing -> why; `options` are those of `--python`.
+
+    Raises SystemExit for an unknown framework.
+    """
+    named = dict(option.split("=", 1) for option in options)
+    if unknown := sorted(named.keys() - FRAMEWORKS.keys()):
+        known = ", ".join(FRAMEWORKS)
+        raise SystemExit(f"error: unknown framework '{unknown[0]}' (--python): {known}")
+    missing = {}
+    for module in FOR_STEPS:
+        if not importlib.util.find_spec(module):
+            missing[module] = "not installed for this Python"
+    pythons = {}
     for framework, (modules, environments) in FRAMEWORKS.items():
-        places = (
-            [found[framework]] if framework in found else [sys.executable, *built(environments)]
-        )
-        having = [place for place in places if has(place, modules.split())]
+        candidates = [sys.executable] + built(environments)
+        if framework in named:
+            candidates = [named[framework]]
+        having = [python for python in candidates if has(python, modules.split())]
         if having:
-            found[framework] = having[0]
+            pythons[framework] = having[0]
         else:
-            found.pop(framework, None)
-            lacking[framework] = f"no Python here has all of: {modules}"
-    return found, lacking
+            missing[framework] = f"no Python here has all of: {modules}"
+    return pythons, missing
 
 
 def built(environments: Sequence[str]) -> list[str]:
-    """Interpreters of those locked environments that are built."""
+    """Interpreters of those of the locked environments that are built."""
     folders = [environment.env_dir(name) for name in environments]
     return [
         str(folder / "bin/python") for folder in folders if (folder / environment.MARKER).is_file()
@@ -168,65 +177,75 @@ def built(environments: Sequence[str]) -> list[str]:
 
 def has(python: str, modules: Sequence[str]) -> bool:
     """Whether an interpreter finds all of some modules; none is imported."""
+    command = [python, "-c", HAS]
+    command += modules
     try:
-        return (
-            subprocess.run(
-                [python, "-c", HAS, *modules], timeout=60, capture_output=True
-            ).returncode
-            == 0
-        )
+        return subprocess.run(command, timeout=60, capture_output=True).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-def done(step: Step, given: Given) -> list[Row]:
-    """The rows of one step, done or skipped; one of them says so where it did not come to its end."""
+def rows_of(step: Step, shared: Shared) -> list[Row]:
+    """Do a step, or skip it; a last row says so if it failed."""
     print(f"{step.name}: {step.asks} ...", file=sys.stderr, flush=True)
-    reason = why_not(step, given)
+    reason = why_not(step, shared)
     if reason:
-        return [Row(step.name, step.asks, scrubbed(reason), "", SKIPPED, 0.0)]
+        return [row_of(step, reason, "", SKIPPED, 0.0)]
     began_s = time.monotonic()
-    limit_s = min(step.limit_s, given.limit_s, given.until_s - began_s)
-    folder = given.folder / step.name
+    limit_s = min(step.limit_s, shared.limit_s, shared.until_s - began_s)
+    folder = shared.folder / step.name
     folder.mkdir()
-    (folder / "given.json").write_text(
-        json.dumps({"pythons": dict(given.pythons), "gpu": given.gpu})
-    )
+    shared_values = {"pythons": dict(shared.pythons), "gpu": shared.gpu}
+    (folder / "shared.json").write_text(json.dumps(shared_values))
     fault = run_alone(step, folder, limit_s)
     rows = read_rows(folder / "rows.jsonl")
     if fault:
         spent_s = round(time.monotonic() - began_s, 2)
-        rows.append(Row(step.name, step.asks, scrubbed(fault), "it comes to its end", NO, spent_s))
+        rows.append(row_of(step, fault, "it comes to its end", NO, spent_s))
     return rows
 
 
-def why_not(step: Step, given: Given) -> str:
-    """Why a step cannot be done; empty where it can."""
-    if step.needs and step.needs not in given.pythons:
-        return f"{step.needs}: {given.lacking[step.needs]}"
-    if step.card and not (given.folder / FACTS / "card.json").is_file():
+def row_of(step: Step, figure: str, expected: str, verdict: str, seconds: float) -> Row:
+    """A row about a step as a whole."""
+    return Row(
+        step=step.name,
+        asked=step.asks,
+        figure=scrubbed(figure),
+        expected=expected,
+        verdict=verdict,
+        seconds=seconds,
+    )
+
+
+def why_not(step: Step, shared: Shared) -> str:
+    """Why a step cannot be done; empty if it can."""
+    if step.needs and step.needs not in shared.pythons:
+        return f"{step.needs}: {shared.missing[step.needs]}"
+    if step.card and not (shared.folder / FACTS / "card.json").is_file():
         return f"no card is known: see the step '{FACTS}'"
-    if given.until_s - time.monotonic() < 2 * GRACE_S:
+    if shared.until_s - time.monotonic() < 2 * GRACE_S:
         return "no time is left (--minutes)"
     return ""
 
 
 def run_alone(step: Step, folder: Path, limit_s: float) -> str:
-    """Do a step in a process of its own; what went wrong, or nothing. A process that hangs is left behind."""
-    words = [sys.executable, __file__, "--alone", step.name, str(folder)]
+    """Do a step in its own process, and return what went wrong; a process that hangs is left behind."""
+    command = [sys.executable, __file__, "--alone", step.name, str(folder)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-        status = ended(process, limit_s)
-    said = last_line((folder / "log").read_text(errors="replace"))
+        status = exit_code(process, limit_s)
+    if status == 0:
+        return ""
+    printed = last_line((folder / "log").read_text(errors="replace"))
     if status is None:
-        return f"it was ended after {limit_s:.0f} s: {said}"
-    return f"exit code {status}: {said}" if status else ""
+        return f"it was ended after {limit_s:.0f} s: {printed}"
+    return f"exit code {status}: {printed}"
 
 
-def ended(process: subprocess.Popen[bytes], limit_s: float) -> int | None:
-    """The exit code of a process; None where it had to be ended, with all that it started."""
+def exit_code(process: subprocess.Popen[bytes], limit_s: float) -> int | None:
+    """Wait for a process; None if it took too long and was ended. Raises KeyboardInterrupt."""
     try:
         return process.wait(limit_s)
     except subprocess.TimeoutExpired:
@@ -242,30 +261,38 @@ def end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        # A call that hangs in the driver cannot be ended at all; nobody waits for it longer than this.
+        # A process that hangs in the driver cannot be ended at all.
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
 
 
-def do(step: Step, folder: Path) -> None:
-    """What the process of one step does."""
+def do_step(step: Step, folder: Path) -> None:
+    """Do one step in this process."""
     report = Report(folder / "rows.jsonl", step.name)
-    given = json.loads((folder / "given.json").read_text())
+    shared = json.loads((folder / "shared.json").read_text())
     file = folder.parent / FACTS / "card.json"
-    card = json.loads(file.read_text()) if file.is_file() else {}
-    bench = Bench(folder, report, card, given["pythons"], given["gpu"])
+    card = {}
+    if file.is_file():
+        card = json.loads(file.read_text())
+    bench = Bench(
+        folder=folder,
+        report=report,
+        card=card,
+        pythons=shared["pythons"],
+        gpu=shared["gpu"],
+    )
     report.attempt(step.asks, step.work, bench)
 
 
-def write(file: Path, rows: Sequence[Row], lacking: Mapping[str, str], took_s: float) -> None:
-    """All rows in one file."""
+def write(file: Path, rows: Sequence[Row], missing: Mapping[str, str], took_s: float) -> None:
+    """Write all rows to one file."""
     content = {
         "schema": SCHEMA,
         "day": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),
         "kernel": platform.release(),
         "took_s": round(took_s, 1),
-        "missing": dict(lacking),
+        "missing": dict(missing),
         "rows": [asdict(row) for row in rows],
     }
     try:
