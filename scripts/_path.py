@@ -1,4 +1,4 @@
-"""Imported first by every script: finds the core beside it, in whichever working copy it was started."""
+"""Imported first by every script, so that the core of the script's own working copy is imported."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Take the runs of a bundle over into this working copy: the pipeline draws them and trains none again."""
+"""Copy a bundle's runs into this working copy, where the pipeline draws them without training."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def main() -> None:
         where = unpack(args.bundle, Path(scratch, "bundle"))
         done = adopt(read_index(where), where, ROOT, args.bundle.stem)
     configuration = done.configuration.relative_to(ROOT)
-    print(
-        f"{done.new} runs came into results/runs, {done.known} were there; the experiment: {configuration}"
-    )
+    print(f"{done.new} runs copied to results/runs, {done.known} were there already")
+    print(f"experiment: {configuration}")
     print(f"draw them:  snakemake --cores all figures --configfile {configuration}")
     print(f"with DVC:   cp {configuration} params.yaml && dvc repro")
 

@@ -1,4 +1,4 @@
-"""The shell line with which Snakemake runs a command in an image; the gate's probe is called with it, too."""
+"""The shell line with which Snakemake runs a command in an image, for the probe of images."""
 
 from __future__ import annotations
 

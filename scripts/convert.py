@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bring a bundle of an older version to the formats of this one: its runs are converted, all else redrawn."""
+"""Convert a bundle of an older version to the current formats; tables and figures are redrawn."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from evenground.replay import redraw
 
 
 def main() -> None:
+    """Convert, redraw and pack; raises EvengroundError for a bundle that cannot be read."""
     parser = argparse.ArgumentParser(prog="evenground convert", description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument(
@@ -37,13 +38,14 @@ def main() -> None:
         with blamed_on(args.bundle, folder):
             where = find_index(folder)
             converted = convert_results(where, folder)
-            if name_a_card(found := all_files(folder)):
+            files = all_files(folder)
+            if name_a_card(files):
                 folder = Path(scratch, "bare")
-                where = lay_out(found, folder)
+                where = lay_out(files, folder)
             index = read_index(where)
             clear_derived(where.parent)
             redraw(index, where, where.parent, read_claims(ROOT))
-        # What is beside the results is taken over as it is.
+        # Files outside of the results are copied as they are.
         pack(index, collect(index, where, laid_out(folder)), args.output)
     runs = f"{len(index.finished)} runs, {converted} of them converted"
     print(f"{args.output}: {runs}; tables and figures redrawn")
@@ -51,12 +53,12 @@ def main() -> None:
 
 def all_files(folder: Path) -> dict[str, Path]:
     """Name -> file of everything in an unpacked bundle."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def clear_derived(results: Path) -> None:
-    """Remove the tables and figures of the older version: what this one does not make any more would stay."""
+    """Remove the older version's tables and figures, some of which are no longer made."""
     for name in DERIVED:
         path = results / name
         if path.is_dir():

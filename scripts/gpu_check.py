@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Check on this machine's card all that evenground assumes of NVIDIA GPUs, and write down the results.
+"""Check all that evenground assumes of NVIDIA GPUs on this machine's card, and write the results.
 
 Nothing is installed, downloaded, reset or reconfigured. Each step runs in its own process with a time
-limit; a step whose requirements are missing is skipped, with the reason. The exit status is 0 even if
-checks fail: the results are in the table and in a JSON file, which names neither host nor user.
+limit; a step whose requirements are missing is skipped, with the reason. The exit status is 0
+even if checks fail: the results are in the table and a JSON file, which names neither host nor user.
 docs/gpu.md says what to do with it.
 """
 
@@ -68,9 +68,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the steps and do nothing")
     parser.add_argument("--steps", help="only these, by their names with commas between")
     parser.add_argument("--gpu", default="", help="UUID or index of the card (default: the first)")
-    python = "FRAMEWORK=PATH, the interpreter that has jax, tensorflow, torch, or what the core needs (core)"
     parser.add_argument(
-        "--python", action="append", default=[], metavar="FRAMEWORK=PATH", help=python
+        "--python",
+        action="append",
+        default=[],
+        metavar="FRAMEWORK=PATH",
+        help="the interpreter that has jax, tensorflow, torch, or what the core needs (core)",
     )
     output = _path.ROOT / "results" / "gpu-check.json"
     parser.add_argument(
@@ -131,7 +134,10 @@ def check(args: argparse.Namespace) -> None:
 
 
 def chosen(names: str | None) -> list[Step]:
-    """The steps of `--steps`, and `facts`, which finds the card; raises SystemExit for an unknown one."""
+    """The steps of `--steps`, and `facts`, which finds the card.
+
+    Raises SystemExit for an unknown step.
+    """
     if not names:
         return [step for step in STEPS if not step.on_request]
     wanted = {FACTS}
@@ -186,7 +192,7 @@ def has(python: str, modules: Sequence[str]) -> bool:
 
 
 def rows_of(step: Step, shared: Shared) -> list[Row]:
-    """Do a step, or skip it; a last row says so if it failed."""
+    """Do a step, or skip it, and return its rows; if it fails, the last row has the reason."""
     print(f"{step.name}: {step.asks} ...", file=sys.stderr, flush=True)
     reason = why_not(step, shared)
     if reason:
@@ -229,7 +235,7 @@ def why_not(step: Step, shared: Shared) -> str:
 
 
 def run_alone(step: Step, folder: Path, limit_s: float) -> str:
-    """Do a step in its own process, and return what went wrong; a process that hangs is left behind."""
+    """Do a step in its own process, and return what went wrong; one that hangs is left behind."""
     command = [sys.executable, __file__, "--alone", step.name, str(folder)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(

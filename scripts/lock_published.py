@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write dvc.lock anew from a published bundle: what this version draws of its runs. Nothing is trained.
+"""Rewrite dvc.lock for what this version draws of a published bundle's runs; nothing is trained.
 
-The bundle's datasets have to be prepared in this working copy. DVC is called in a copy of it.
+The bundle's datasets must be prepared in this working copy. DVC runs in a copy of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from _path import ROOT
-from evenground.analysis.index import Index, read_index
+from evenground.analysis.index import read_index
 from evenground.bundle.unpack import unpack
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
@@ -32,7 +32,7 @@ def main() -> None:
         copy = Path(scratch, "copy")
         copy_tracked_files(copy)
         where = lay_out(args.bundle, Path(scratch, "bundle"), copy)
-        # What the lock names is what DVC would make.
+        # With the command that `dvc repro` would have recorded.
         redraw(read_index(where), where, where.parent, read_claims(ROOT), DVC_COMMAND)
         lock(copy)
         shutil.copyfile(copy / "dvc.lock", ROOT / "dvc.lock")
@@ -40,11 +40,12 @@ def main() -> None:
 
 
 def copy_tracked_files(copy: Path) -> None:
-    """Copy the working copy's tracked files as they are now into a repository of their own: DVC wants one."""
+    """Copy the tracked files as they are now into a new git repository, which DVC needs."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in listed.stdout.split("\0"):
+        # The output ends with a separator; a tracked file may have been removed.
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
@@ -52,32 +53,34 @@ def copy_tracked_files(copy: Path) -> None:
 
 
 def lay_out(bundle: Path, unpacked: Path, copy: Path) -> Path:
-    """Put a bundle's results and the data it was trained on into the copy; the path of its index there."""
+    """Put a bundle's results and datasets into the copy, and return the path of its index there.
+
+    Raises EvengroundError if a dataset is not prepared.
+    """
     where = unpack(bundle, unpacked)
     shutil.copytree(unpacked / "results", copy / "results", dirs_exist_ok=True)
     index = copy / where.relative_to(unpacked)
-    for name in prepared_folders(read_index(index)):
-        if not (ROOT / name / "dataset.json").is_file():
+    for dataset in read_index(index).datasets:
+        if not dataset.prepared:
+            continue
+        prepared = ROOT / dataset.prepared
+        if not (prepared / "dataset.json").is_file():
             fix = "prepare it: snakemake data, with the datasets of the bundle"
-            raise EvengroundError("a dataset is not prepared", str(ROOT / name), fix)
-        shutil.copytree(ROOT / name, copy / name)
-    # DVC stores the folder of an experiment's parts, also where it has but one.
+            raise EvengroundError("a dataset is not prepared", str(prepared), fix)
+        shutil.copytree(prepared, copy / dataset.prepared)
+    # dvc.yaml lists the folder of parts, even if the experiment has only one.
     (index.parent / "parts").mkdir()
     return index
 
 
-def prepared_folders(index: Index) -> list[str]:
-    """The prepared folders of all datasets, relative to a working copy."""
-    return [dataset.prepared for dataset in index.datasets if dataset.prepared]
-
-
 def lock(copy: Path) -> None:
-    """Let DVC in the copy write down what lies there."""
-    command = [sys.executable, "-m", "dvc", "commit", "--quiet", "--force", *STAGES]
+    """Let DVC record the files of the copy in its lock; raises EvengroundError if it fails."""
+    command = [sys.executable, "-m", "dvc", "commit", "--quiet", "--force"]
+    command += STAGES
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip()[-300:]
-        raise EvengroundError(f"DVC failed: {said}", " ".join(command), "see its message")
+        message = done.stderr.strip()[-300:]
+        raise EvengroundError(f"DVC failed: {message}", " ".join(command), "see its message")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Put every finished run on one time grid and on one of phases, with the conditions it was measured under."""
+"""Put every finished run on a time grid and on a grid of phases, with its conditions."""
 
 from __future__ import annotations
 

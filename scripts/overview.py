@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set the parts of an experiment beside each other: joined tables, scaling curves, a page with all of it."""
+"""Compare the parts of an experiment: joined tables, scaling curves, and a page with all of it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the report: one HTML file with verdicts, tables, figures and runs, which needs nothing beside it."""
+"""Write the report: one self-contained HTML file with verdicts, tables, figures and runs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ def main() -> None:
     args = parser.parse_args()
     with recorded(args):
         write_page(args.index, args.results, args.output, os.environ.get(COMMAND))
-    print(
-        f"report: {args.output} ({args.output.stat().st_size / 1e6:.1f} MB, needs nothing beside it)"
-    )
+    size_mb = args.output.stat().st_size / 1e6
+    print(f"report: {args.output} ({size_mb:.1f} MB, needs no other file)")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write every table as CSV and Markdown: times, ratios, resources, accuracy, quality, runs and so on."""
+"""Write every table as CSV and Markdown: times, ratios, resources, accuracy, quality, runs etc."""
 
 from __future__ import annotations
 
