@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What the harness costs: an engine's training with sidecar and events against the bare framework.
+"""Measure the harness's cost: a training with sidecar and events against the bare framework.
 
-By default inside one training: epochs with the engine's events and a sampling sidecar take turns with bare
-ones during which the sidecar is stopped, so that a machine whose speed drifts by several per cent still
-shows tenths of one. The sidecar's start, which comes once, is added as a share of a full training's CPU.
+Within one training, epochs with the engine's events and a sampling sidecar alternate with bare epochs
+during which the sidecar is stopped: a machine whose speed drifts by several per cent still shows
+tenths of one. The sidecar's start, which comes once, is added as a share of a full training's CPU.
 
-The full training is the engine's own network, optimiser and data without events, sidecar or plan. CPU seconds
-are the kernel's, of all processes (user + system).
+The full training is the engine's own network, optimiser and data without events, sidecar or plan.
+CPU seconds are the kernel's, of all processes (user + system).
 """
 
 from __future__ import annotations
@@ -34,95 +34,105 @@ from evenground.runs.command import Work
 from evenground.runs.variables import of_an_engine
 from evenground.sidecar.cpus import list_text
 
-BARE = {
+# Run in an engine's environment. `bare` trains some epochs with the engine's network and data only.
+SETUP = {
     "keras": """
 import sys; sys.path.insert(0, "scripts/engines/keras")
 import device, evenground_engine as protocol, network, train
-given = protocol.training_arguments(train.OPTIONS)
-device.configure(given)
+args = protocol.training_arguments(train.OPTIONS)
+device.configure(args)
 data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
 model = network.build(args.network, data.shape, data.classes)
 network.compile_model(model, args.learning_rate)
-network.fit(model, data.train.images, data.train.labels, args.batch_size, args.epochs, [])
-network.predict(model, data.test.images, args.batch_size)
+
+def bare(epochs):
+    network.fit(model, data.train.images, data.train.labels, args.batch_size, epochs, [])
 """,
     "jax": """
 import sys; sys.path.insert(0, "scripts/engines/jax")
 import device, evenground_engine as protocol, jax, train
 from network import Network, initialise
 from training import make_step, new_state, predict
-given = protocol.training_arguments(train.OPTIONS)
-device.configure(given)
+args = protocol.training_arguments(train.OPTIONS)
+device.configure(args)
 data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
-network = Network(args.network, data.shape, data.classes, convolution=device.convolution(given))
-step, state = make_step(network, args.learning_rate), new_state(*initialise(network, args.seed), args.seed)
+way = device.convolution(args)
+network = Network(args.network, data.shape, data.classes, convolution=way)
+step = make_step(network, args.learning_rate)
+parameters, statistics = initialise(network, args.seed)
+state = new_state(parameters, statistics, args.seed)
 size = args.batch_size
-for _ in range(args.epochs):
-    for first in range(0, len(data.train.images) // size * size, size):
-        state = step(state, data.train.images[first : first + size], data.train.labels[first : first + size])
-predict(network, jax.block_until_ready(state), data.test.images, size)
+
+def bare(epochs):
+    global state
+    for _ in range(epochs):
+        for first in range(0, len(data.train.images) // size * size, size):
+            rows = slice(first, first + size)
+            state = step(state, data.train.images[rows], data.train.labels[rows])
+    jax.block_until_ready(state)
 """,
 }
-
-
-TURNS = """
-import json, os, signal, sys, time
-def take_turns(bare, harness, seconds, result):
-    sidecar, pairs = os.getppid(), []
-    clocks = lambda: (time.process_time(), time.clock_gettime((~sidecar << 3) | 2), time.monotonic())
-    bare(); harness()
-    until = time.monotonic() + seconds
-    try:
-        while time.monotonic() < until:
-            pair = {}
-            for on in (False, True) if len(pairs) % 2 else (True, False):
-                os.kill(sidecar, signal.SIGCONT if on else signal.SIGSTOP)
-                before = clocks()
-                (harness if on else bare)()
-                pair["on" if on else "off"] = [now - then for now, then in zip(clocks(), before)]
-            pairs.append(pair)
-    finally:
-        os.kill(sidecar, signal.SIGCONT)
-    with open(result, "w") as file: json.dump(pairs, file)
-seconds, result = float(sys.argv.pop(1)), sys.argv.pop(1)
-"""
-EPOCHS = {
+# The rest of a full training without the harness.
+FULL = {
     "keras": """
-import sys; sys.path.insert(0, "scripts/engines/keras")
-import device, evenground_engine as protocol, network, train
-given = protocol.training_arguments(train.OPTIONS)
-device.configure(given)
-data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
-model = network.build(args.network, data.shape, data.classes)
-network.compile_model(model, args.learning_rate)
-events = protocol.Events(args.events)
-def bare(): network.fit(model, data.train.images, data.train.labels, args.batch_size, 1, [])
-def harness(): train.train(model, data, given, events)
-take_turns(bare, harness, seconds, result)
+bare(args.epochs)
+network.predict(model, data.test.images, args.batch_size)
 """,
     "jax": """
-import sys; sys.path.insert(0, "scripts/engines/jax")
-import device, evenground_engine as protocol, jax, train
-from network import Network, initialise
-from training import make_step, new_state
-given = protocol.training_arguments(train.OPTIONS)
-device.configure(given)
-data = protocol.load_dataset(args.dataset, args.network, args.batch_size, args.train_limit)
-network = Network(args.network, data.shape, data.classes, convolution=device.convolution(given))
-step, state = make_step(network, args.learning_rate), new_state(*initialise(network, args.seed), args.seed)
-events, size = protocol.Events(args.events), args.batch_size
-def bare():
-    global state
-    for first in range(0, len(data.train.images) // size * size, size):
-        state = step(state, data.train.images[first : first + size], data.train.labels[first : first + size])
-    jax.block_until_ready(state)
-def harness():
-    global state
-    state = jax.block_until_ready(train.train(step, state, data.train, given, events))
-take_turns(bare, harness, seconds, result)
+bare(args.epochs)
+predict(network, state, data.test.images, size)
 """,
 }
-# Examples that make an epoch of about a second.
+# `harness` is one epoch with the engine's events.
+HARNESS = {
+    "keras": """
+events = protocol.Events(args.events)
+
+def harness():
+    train.train(model, data, args, events)
+""",
+    "jax": """
+events = protocol.Events(args.events)
+
+def harness():
+    global state
+    state = jax.block_until_ready(train.train(step, state, data.train, args, events))
+""",
+}
+TAKE_TURNS = """
+import json, os, signal, time
+sidecar = os.getppid()
+
+def clocks():
+    # The second is of all threads of the sidecar; its id is built as by clock_getcpuclockid(3).
+    return time.process_time(), time.clock_gettime((~sidecar << 3) | 2), time.monotonic()
+
+def spent(on):
+    os.kill(sidecar, signal.SIGCONT if on else signal.SIGSTOP)
+    before = clocks()
+    harness() if on else bare(1)
+    return [now - then for now, then in zip(clocks(), before)]
+
+# Neither counts the first compilation.
+bare(1)
+harness()
+pairs = []
+until = time.monotonic() + seconds
+try:
+    while time.monotonic() < until:
+        # Which comes first alternates, so that a drift of the machine's speed cancels out.
+        order = (True, False) if len(pairs) % 2 == 0 else (False, True)
+        pairs.append({"on" if on else "off": spent(on) for on in order})
+finally:
+    os.kill(sidecar, signal.SIGCONT)
+with open(result, "w") as file:
+    json.dump(pairs, file)
+"""
+ARGUMENTS = """
+import sys
+seconds, result = float(sys.argv.pop(1)), sys.argv.pop(1)
+"""
+# Examples for an epoch of about a second.
 EPOCH_EXAMPLES = {
     ("keras", "mlp"): 16_000,
     ("jax", "mlp"): 60_000,
@@ -139,21 +149,22 @@ HEAD = (
     "in all, %",
     "wall, %",
 )
-# No home folder of its own: what is timed here reads and writes nothing there.
+RATE_HZ = 10.0
+EPOCHS = 3
+# Any folder will do: the commands timed here use no file of the home folder.
 HOME = Path(tempfile.gettempdir())
 SIDECAR = "import sys; sys.path.insert(0, 'src'); import evenground.sidecar.__main__"
 
 
 def run(command: list[str], env: dict[str, str]) -> float:
-    """Run `command` to its end and return the CPU seconds of all its processes; SystemExit when it fails."""
+    """Run a command and return the CPU seconds of its processes; raises SystemExit if it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         command, cwd=_path.ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     if done.returncode:
-        raise SystemExit(
-            f"error: {command[0]} ended with {done.returncode}: {done.stderr.decode()[-500:]}"
-        )
+        message = done.stderr.decode()[-500:]
+        raise SystemExit(f"error: {command[0]} ended with {done.returncode}: {message}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -163,68 +174,69 @@ def interpreter(engine: Engine) -> str:
     return str(build(engine.file.environment or "workflow") / "bin" / "python")
 
 
-def beside_sidecar(command: list[str], threads: int, rate_hz: float, scratch: Path) -> list[str]:
-    """`command` with a sidecar, on the CPUs of a training; its summary will stand in `samples.json`."""
-    options = ["run", "--rate-hz", repr(rate_hz), "--samples", str(scratch / "samples.csv")]
-    options += ["--cpus", list_text(choose(threads).chosen)]
-    return [sys.executable, "-I", "-c", SIDECAR, *options, "--", *command]
+def beside_sidecar(command: list[str], threads: int, scratch: Path) -> list[str]:
+    """`command` with a sidecar, on the CPUs of a training; its summary is in `samples.json`."""
+    args = [sys.executable, "-I", "-c", SIDECAR, "run", "--rate-hz", str(RATE_HZ)]
+    args += ["--samples", str(scratch / "samples.csv")]
+    args += ["--cpus", list_text(choose(threads).chosen), "--"]
+    return args + command
 
 
-def measure(engine: Engine, work: Work, seconds: float, rate_hz: float) -> None:
-    """Print one row: what the harness adds to the CPU and wall time of an epoch, with 95 % intervals."""
+def bare_training(engine: Engine, work: Work) -> list[str]:
+    """Command line of the full training without the harness; it binds itself to the same CPUs."""
+    bind = f"import os; os.sched_setaffinity(0, {choose(work.threads).chosen})\n"
+    code = bind + SETUP[engine.name] + FULL[engine.name]
+    return [interpreter(engine), "-c", code] + work.arguments()
+
+
+def measure(engine: Engine, work: Work, seconds: float) -> None:
+    """Print one row: what the harness adds to an epoch's CPU and wall time, with 95 % intervals."""
     env = of_an_engine(work.threads, HOME)
     examples = EPOCH_EXAMPLES[engine.name, work.network]
+    code = ARGUMENTS + SETUP[engine.name] + HARNESS[engine.name] + TAKE_TURNS
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         work = replace(work, events=scratch / "events", options=engine.options)
-        code = TURNS + EPOCHS[engine.name]
         turns = [interpreter(engine), "-c", code, repr(seconds), str(scratch / "pairs")]
         turns += replace(work, epochs=1, train_limit=examples).arguments()
-        run(beside_sidecar(turns, work.threads, rate_hz, scratch), env)
+        run(beside_sidecar(turns, work.threads, scratch), env)
         pairs = read_json(scratch / "pairs")
         summary = read_json(scratch / "samples.json")["summary"]
-        bare_cpu_s = run(whole(engine, work), env)
-    start_pct = 100 * (summary["sidecar_cpu_s"] - summary["sidecar_sampling_cpu_s"]) / bare_cpu_s
-    # Of each epoch: CPU seconds of the job, of the sidecar, and wall seconds.
-    job = interval_pct([pair["on"][0] / pair["off"][0] for pair in pairs])
-    both = interval_pct([(pair["on"][0] + pair["on"][1]) / pair["off"][0] for pair in pairs])
-    in_all = tuple(value + start_pct for value in both)
-    wall = interval_pct([pair["on"][2] / pair["off"][2] for pair in pairs])
-    start = f"{start_pct:+.2f} of {bare_cpu_s:.1f} s"
-    cells = [
-        engine.name,
-        work.network,
-        str(len(pairs)),
-        shown(job),
-        shown(both),
-        start,
-        shown(in_all),
-    ]
-    print(f"| {' | '.join(cells)} | {shown(wall)} |", flush=True)
+        bare_cpu_s = run(bare_training(engine, work), env)
+    start_cpu_s = summary["sidecar_cpu_s"] - summary["sidecar_sampling_cpu_s"]
+    start_pct = 100 * start_cpu_s / bare_cpu_s
+    job, both, wall = [], [], []
+    for pair in pairs:
+        # Of each epoch: CPU seconds of the job, of the sidecar, and wall seconds.
+        job_s, sidecar_s, wall_s = pair["on"]
+        bare_job_s, _, bare_wall_s = pair["off"]
+        job.append(job_s / bare_job_s)
+        both.append((job_s + sidecar_s) / bare_job_s)
+        wall.append(wall_s / bare_wall_s)
+    both_pct = interval_pct(both)
+    cells = [engine.name, work.network, str(len(pairs)), shown(interval_pct(job)), shown(both_pct)]
+    cells.append(f"{start_pct:+.2f} of {bare_cpu_s:.1f} s")
+    cells.append(shown([value + start_pct for value in both_pct]))
+    cells.append(shown(interval_pct(wall)))
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def shown(interval_pct: tuple[float, ...]) -> str:
-    """A mean and the ends of its interval as one cell."""
-    mean, low, high = interval_pct
+def shown(interval: list[float]) -> str:
+    """A mean and the ends of its interval, in percent, as one cell."""
+    mean, low, high = interval
     return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def interval_pct(ratios: list[float]) -> tuple[float, float, float]:
-    """Mean of the ratios' logarithms with its 95 % interval, as percent above one.
+def interval_pct(ratios: list[float]) -> list[float]:
+    """Mean of the ratios' logarithms and the ends of its 95 % interval, as percent above one.
 
-    A fifth at either end is left out of the mean, for another tenant's burst would decide it otherwise; the
-    interval is that of Tukey and McLaughlin for such a mean (scipy.stats.mstats.trimmed_mean_ci).
+    The interval is that of Tukey and McLaughlin for a trimmed mean.
     """
     logs = [math.log(ratio) for ratio in ratios]
+    # A fifth at either end is left out: another tenant's burst would decide the mean otherwise.
     low, high = stats.mstats.trimmed_mean_ci(logs, limits=(0.2, 0.2), alpha=0.05)
-    mean = float(stats.trim_mean(logs, 0.2))
-    return 100 * math.expm1(mean), 100 * math.expm1(float(low)), 100 * math.expm1(float(high))
-
-
-def whole(engine: Engine, work: Work) -> list[str]:
-    """Command line of the bare training, which binds itself to the same CPUs."""
-    bind = f"import os; os.sched_setaffinity(0, {choose(work.threads).chosen})\n"
-    return [interpreter(engine), "-c", bind + BARE[engine.name], *work.arguments()]
+    mean = stats.trim_mean(logs, 0.2)
+    return [100 * math.expm1(float(log)) for log in (mean, low, high)]
 
 
 def main() -> None:
@@ -233,15 +245,13 @@ def main() -> None:
     )
     parser.add_argument("--dataset", type=Path, required=True, help="a prepared folder")
     parser.add_argument("--network", choices=["mlp", "cnn"], required=True)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=120.0, help="how long epochs take turns")
-    parser.add_argument("--rate-hz", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long epochs alternate")
     parser.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     args = parser.parse_args()
     work = Work(
         dataset=args.dataset.resolve(),
         network=args.network,
-        epochs=args.epochs,
+        epochs=EPOCHS,
         batch_size=32,
         learning_rate=1e-3,
         seed=1,
@@ -251,8 +261,9 @@ def main() -> None:
         events=Path(),
     )
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
-    for engine in load_engines([EngineChoice(name=name) for name in sorted(BARE)], _path.ROOT):
-        measure(engine, work, args.seconds, args.rate_hz)
+    choices = [EngineChoice(name=name) for name in sorted(SETUP)]
+    for engine in load_engines(choices, _path.ROOT):
+        measure(engine, work, args.seconds)
 
 
 if __name__ == "__main__":

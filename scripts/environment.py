@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Build one locked Python environment in the cache, or say where it is.
+"""Build one locked Python environment in the cache, or print where it is.
 
-Standard library only, and so is what it imports.
+Needs the standard library only, and so do the modules that it imports.
 
-An environment is a pure function of its lock and of Python's minor version: it stands at
-``CACHE/envs/NAME-HASH`` where HASH is the start of the sha256 of ``envs/NAME.txt`` and that version. So a
-changed lock gives a new folder, a reverted one finds the old folder again, and working copies share what they
-have in common.
+An environment is a pure function of its lock and of Python's minor version: it is in
+``CACHE/envs/NAME-HASH``, where HASH is the start of the sha256 of ``envs/NAME.txt`` and that version.
+So a changed lock has a new folder, a reverted one finds the old folder again, and working copies
+share the environments that they have in common.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Where Python is told to leave a script's folder out (PYTHONSAFEPATH), its neighbours are found all the same.
+# With PYTHONSAFEPATH, Python does not look for modules in the script's folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import _path  # noqa: F401
 import site_settings
@@ -34,26 +34,29 @@ from evenground.disk import bytes_of_environment
 ROOT = Path(__file__).resolve().parents[1]
 MARKER = "evenground-complete"
 WHOLE = ROOT / "scripts/whole.py"
-# Published as source only, and pure Python. All else would be compiled for an hour, or fail to.
+# Published as source only, and pure Python. Other sources would be compiled for an hour, or fail.
 FROM_SOURCE = ("antlr4-python3-runtime", "connection-pool", "jsonpyth")
-MENDS = "docs/environments.md"
+FIXES = "docs/environments.md"
 ELSEWHERE = "point EVENGROUND_CACHE to a folder that can be written"
 
 
 def caches() -> Path:
-    """Where this user's programs keep what can be had again; KeyError for a user without a home."""
-    given = os.environ.get("XDG_CACHE_HOME")
-    if given:
-        return Path(given).absolute()
+    """The user's folder for caches; raises KeyError for a user without a home."""
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder).absolute()
     home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
     return Path(home, ".cache").absolute()
 
 
 def cache_dir() -> Path:
-    """Folder for environments and locks: EVENGROUND_CACHE, else one in the user's cache folder."""
-    given = os.environ.get("EVENGROUND_CACHE")
+    """The folder for environments and locks: EVENGROUND_CACHE, or one in the user's caches.
+
+    Raises SystemExit if there is no home folder.
+    """
+    if folder := os.environ.get("EVENGROUND_CACHE"):
+        return Path(folder).absolute()
     try:
-        return Path(given).absolute() if given else caches() / "evenground"
+        return caches() / "evenground"
     except KeyError:
         raise SystemExit(
             f"error: there is no home folder to keep environments in: {ELSEWHERE}"
@@ -61,10 +64,10 @@ def cache_dir() -> Path:
 
 
 def lock_file(name: str) -> Path:
-    """The hash-locked requirements of environment `name`; SystemExit when there is none."""
+    """The hash-locked requirements of environment `name`; raises SystemExit if there are none."""
     path = ROOT / "envs" / f"{name}.txt"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.txt")))
+        known = ", ".join(sorted(lock.stem for lock in path.parent.glob("*.txt")))
         raise SystemExit(f"error: no environment '{name}' (envs/{name}.txt); there are: {known}")
     return path
 
@@ -81,13 +84,13 @@ def folder_name(lock: Path) -> str:
 
 
 def build(name: str) -> Path:
-    """Make environment `name` whole and return its folder; one that is whole is kept."""
+    """Return the folder of environment `name`; build it first if it is not complete."""
     folder = env_dir(name)
     if not fault(folder):
         return folder
     need_free_space(folder, bytes_of_environment(name))
     with alone(folder):
-        # Another call may have built it meanwhile.
+        # Another invocation may have built it meanwhile.
         found = fault(folder)
         if (folder / MARKER).is_file() and found:
             print(f"the environment '{name}' is broken: {found}", file=sys.stderr, flush=True)
@@ -97,31 +100,38 @@ def build(name: str) -> Path:
 
 
 def fault(folder: Path) -> str:
-    """Why the environment in `folder` cannot be used, in one line; empty where it can."""
+    """Why the environment in `folder` cannot be used, in one line; empty if it can."""
     if not (folder / MARKER).is_file():
         return "it is not complete"
-    return ask_whole(folder, "look", folder / MARKER)[1]
+    _, fault = run_whole(folder, "look", folder / MARKER)
+    return fault
 
 
-def ask_whole(folder: Path, *words: str | Path, home: str = "") -> tuple[str, str]:
-    """What `whole.py` prints of the environment in `folder`, and what it finds wrong there."""
-    command = [str(folder / "bin/python"), "-I", str(WHOLE), *map(str, words)]
+def run_whole(folder: Path, command: str, file: Path, home: str = "") -> tuple[str, str]:
+    """Run `whole.py` in the environment in `folder`; return its output and what is wrong there."""
     env = site_settings.for_tools(os.environ)
     if home:
         env["HOME"] = home
     try:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace")
+        done = subprocess.run(
+            [str(folder / "bin/python"), "-I", str(WHOLE), command, str(file)],
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
     except OSError as error:
         return "", f"its Python cannot be started: {error.strerror}"
+    if done.returncode == 0:
+        return done.stdout, ""
     if done.returncode < 0:
         return "", f"its Python was ended by signal {-done.returncode}"
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    said = lines[-1].strip() if lines else f"exit code {done.returncode}"
-    return done.stdout, said if done.returncode else ""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    return "", (lines or [f"exit code {done.returncode}"])[-1]
 
 
 def forget_broken(names: Iterable[str]) -> None:
-    """Take the marker from those of `names` that have one and are broken: they are built anew."""
+    """Remove the markers of environments that are broken, so that they are built again."""
     for name in names:
         folder = env_dir(name)
         found = fault(folder) if (folder / MARKER).is_file() else ""
@@ -132,7 +142,7 @@ def forget_broken(names: Iterable[str]) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the right to build in `folder`: two calls would take each other's files away."""
+    """Hold the right to build in `folder`: two invocations would take each other's files away."""
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         # Some file systems have no locks.
         with suppress(OSError):
@@ -141,7 +151,10 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def make(name: str, folder: Path) -> None:
-    """Build environment `name` in `folder`, from nothing; it is marked when its packages work."""
+    """Build environment `name` from nothing in `folder`, and mark it as complete.
+
+    Raises SystemExit if its packages do not work.
+    """
     print(f"building the environment '{name}' (once per lock) ...", file=sys.stderr, flush=True)
     (folder / MARKER).unlink(missing_ok=True)
     if name == "uv":
@@ -150,114 +163,111 @@ def make(name: str, folder: Path) -> None:
         install_with_uv(name, folder)
     with tempfile.TemporaryDirectory(prefix="evenground-home-") as home:
         # Some packages write into the home folder when they are imported.
-        packages, found = ask_whole(folder, "list", lock_file(name), home=home)
+        packages, found = run_whole(folder, "list", lock_file(name), home=home)
     if found:
         raise SystemExit(
-            f"error: the environment '{name}' does not work ({folder}): {found}: see {MENDS}"
+            f"error: the environment '{name}' does not work ({folder}): {found}: see {FIXES}"
         )
     isolate_commands(folder)
-    beside = folder / f".{MARKER}"
-    beside.write_text(packages.splitlines()[-1] + "\n", encoding="utf-8")
-    beside.rename(folder / MARKER)
+    temporary = folder / f".{MARKER}"
+    temporary.write_text(packages.splitlines()[-1] + "\n", encoding="utf-8")
+    temporary.rename(folder / MARKER)
 
 
 def install_with_pip(folder: Path) -> None:
-    """Install uv, the one package that Python's own means must do for."""
+    """Install uv with the standard library's pip; raises SystemExit if there is no ensurepip."""
     if importlib.util.find_spec("ensurepip") is None:
         raise SystemExit(f"error: {sys.executable} has no ensurepip: apt install python3-venv")
     venv = [sys.executable, "-I", "-m", "venv", "--clear", str(folder)]
     run("make an environment for uv", venv, site_settings.for_tools(os.environ))
-    pip = [str(folder / "bin/python"), "-I", "-m", "pip"]
-    words = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    words += ["-r", str(lock_file("uv"))]
-    run("install uv", [*pip, *words], site_settings.variables_for_pip(site_settings.pip_settings()))
+    pip = [str(folder / "bin/python"), "-I", "-m", "pip", "install", "--quiet"]
+    pip += ["--disable-pip-version-check", "--require-hashes", "-r", str(lock_file("uv"))]
+    run("install uv", pip, site_settings.variables_for_pip(site_settings.pip_settings()))
 
 
 def install_with_uv(name: str, folder: Path) -> None:
     """Install the lock of environment `name` into `folder`."""
-    lock, python = str(lock_file(name)), str(folder / "bin/python")
-    sync = [
-        "pip",
-        "sync",
-        "--quiet",
-        "--require-hashes",
-        "--python",
-        python,
-        "--only-binary",
-        ":all:",
-    ]
-    sync += [word for package in FROM_SOURCE for word in ("--no-binary", package)]
+    lock = str(lock_file(name))
     what = f"build the environment '{name}'"
-    run_uv(
-        what,
-        ["venv", "--quiet", "--no-project", "--clear", "--python", sys.executable, str(folder)],
-    )
-    # Trainings write no byte code: without it each would compile its framework anew.
-    run_uv(what, [*sync, "--compile-bytecode", lock])
-    run_uv(what, [*sync, "--check", lock])
+    venv = ["venv", "--quiet", "--no-project", "--clear", "--python", sys.executable]
+    run_uv(what, venv + [str(folder)])
+    sync = ["pip", "sync", "--quiet", "--require-hashes"]
+    sync += ["--python", str(folder / "bin/python"), "--only-binary", ":all:"]
+    for package in FROM_SOURCE:
+        sync += ["--no-binary", package]
+    # Trainings write no byte code: without it each would compile its framework again.
+    run_uv(what, sync + ["--compile-bytecode", lock])
+    run_uv(what, sync + ["--check", lock])
 
 
-def run_uv(what: str, words: list[str]) -> None:
-    """Call uv to do `what`, with the site's indexes, proxies and certificates and nothing else of it."""
-    uv, settings = build("uv") / "bin/uv", site_settings.pip_settings()
+def run_uv(what: str, args: list[str]) -> None:
+    """Run uv to do `what`; of the site's settings it gets indexes, proxies and certificates only."""
+    uv = str(build("uv") / "bin/uv")
+    settings = site_settings.pip_settings()
     env = with_cache(site_settings.variables_for_uv(settings))
     with tempfile.TemporaryDirectory(prefix="evenground-uv-") as folder:
         file = Path(folder, "uv.toml")
         file.write_text(site_settings.uv_file(settings), encoding="utf-8")
-        run(what, [str(uv), "--config-file", str(file), *words], env)
+        run(what, [uv, "--config-file", str(file)] + args, env)
 
 
 def with_cache(env: Mapping[str, str]) -> dict[str, str]:
-    """`env`, good in any folder, with a cache for tools in ours where the user's own cannot be written."""
-    ours = {"EVENGROUND_CACHE": str(cache_dir())}
+    """`env` with a folder for tools' caches in ours if the user's own cannot be written.
+
+    EVENGROUND_CACHE is absolute in the result: the command may run in another folder.
+    """
+    result = dict(env)
     try:
         caches().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=caches()):
-            return {**env, **(ours if env.get("EVENGROUND_CACHE") else {})}
+            pass
     except (OSError, KeyError):
-        # Ours stays where it is, whatever the folder of all caches is now.
-        return {**env, **ours, "XDG_CACHE_HOME": str(cache_dir() / "tools")}
+        result["XDG_CACHE_HOME"] = str(cache_dir() / "tools")
+        # Else ours would move with XDG_CACHE_HOME.
+        result["EVENGROUND_CACHE"] = str(cache_dir())
+    if env.get("EVENGROUND_CACHE"):
+        result["EVENGROUND_CACHE"] = str(cache_dir())
+    return result
 
 
 def isolate_commands(folder: Path) -> None:
-    """Let the commands of the environment start its Python with `-I`: what is set for Python stays outside.
+    """Let the environment's commands start its Python with `-I`, which ignores PYTHON variables.
 
-    Somebody who has activated it calls them with all of his own variables.
+    In an activated environment the user calls them with all of his variables.
     """
-    started = f"#!{folder}/bin/python"
+    python = f"{folder}/bin/python"
     for path in (folder / "bin").iterdir():
         if path.is_symlink() or not path.is_file():
             continue
         content = path.read_bytes()
-        for python in (started, f"{started}3"):
-            if content.startswith(f"{python}\n".encode()):
-                path.write_bytes(
-                    content.replace(f"{python}\n".encode(), f"{python} -I\n".encode(), 1)
-                )
-        # How installers begin a command whose Python has a blank in its path, or a long one.
+        for name in (python, f"{python}3"):
+            first_line = f"#!{name}\n".encode()
+            if content.startswith(first_line):
+                isolated = f"#!{name} -I\n".encode()
+                path.write_bytes(isolated + content.removeprefix(first_line))
+        # How installers begin a command whose Python has a blank in its path, or a long path.
         if content.startswith(b"#!/bin/sh\n'''exec' "):
             path.write_bytes(content.replace(b' "$0" "$@"', b' -I "$0" "$@"', 1))
 
 
-def need_free_space(folder: Path, at_least_bytes: int) -> None:
-    """Refuse to start a build that the disk cannot hold, or in a folder that cannot be written."""
+def need_free_space(folder: Path, min_bytes: int) -> None:
+    """Raises SystemExit if the disk is too full for a build, or its folder cannot be written."""
+    parent = folder.parent
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder.parent):
-            free = shutil.disk_usage(folder.parent).free
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):
+            free = shutil.disk_usage(parent).free
     except OSError as error:
+        raise SystemExit(f"error: cannot write ({parent}): {error.strerror}: {ELSEWHERE}") from None
+    if free < min_bytes:
         raise SystemExit(
-            f"error: cannot write ({folder.parent}): {error.strerror}: {ELSEWHERE}"
-        ) from None
-    if free < at_least_bytes:
-        raise SystemExit(
-            f"error: {free / 2**30:.1f} GiB free in {folder.parent}, an environment needs "
-            f"{at_least_bytes / 2**30:.0f}: make room or point EVENGROUND_CACHE elsewhere"
+            f"error: {free / 2**30:.1f} GiB free in {parent}, an environment needs "
+            f"{min_bytes / 2**30:.0f}: make room or point EVENGROUND_CACHE elsewhere"
         )
 
 
 def run(what: str, command: list[str], env: Mapping[str, str]) -> None:
-    """Run `command` to do `what`; a failure ends this script with one line below what the command said."""
+    """Run `command` to do `what`; raises SystemExit with one line if it fails."""
     tool = Path(command[0]).name
     try:
         status = subprocess.run(command, env=env).returncode
@@ -265,16 +275,18 @@ def run(what: str, command: list[str], env: Mapping[str, str]) -> None:
         raise SystemExit(f"error: cannot {what}: {command[0]}: {error.strerror}") from None
     if status:
         version = "{}.{}.{}".format(*sys.version_info)
-        said = f"exit code {status} from {tool} for Python {version}, which says why above"
-        raise SystemExit(f"error: cannot {what}: {said}: {MENDS} has the fixes")
+        reason = f"exit code {status} from {tool} for Python {version}, which says why above"
+        raise SystemExit(f"error: cannot {what}: {reason}: {FIXES} has the fixes")
 
 
 def cli(main: Callable[[], None]) -> None:
-    """Run `main`; what the system refuses is one line on standard error and exit code 1."""
+    """Run `main`; raises SystemExit with one line for an error of the operating system."""
     try:
         main()
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+        where = ""
+        if error.filename:
+            where = f" ({error.filename})"
         raise SystemExit(f"error: {error.strerror or error}{where}: {ELSEWHERE}") from None
 
 
@@ -284,8 +296,11 @@ def main() -> None:
     )
     parser.add_argument("name", help="its requirements are envs/NAME.txt")
     parser.add_argument("--where", action="store_true", help="print its folder, build nothing")
-    arguments = parser.parse_args()
-    print(env_dir(arguments.name) if arguments.where else build(arguments.name))
+    args = parser.parse_args()
+    if args.where:
+        print(env_dir(args.name))
+    else:
+        print(build(args.name))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Have the container image of one environment in the cache, built or copied in, and write its record."""
+"""Build one environment's container image in the cache, unless it is there, and write its record."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from evenground.runs.study import Study, make_study
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
 OWN_LABELS = ("evenground.", BUILT_LABEL, PULLED_LABELS)
-# Half the time of the default; the image is a tenth larger and every Apptainer can mount it.
+# Takes half the time of the default; the image is a tenth larger, and every Apptainer can mount it.
 COMPRESSION = "-comp gzip -Xcompression-level 1"
 
 
@@ -56,11 +56,13 @@ def image_dir() -> Path:
 def base() -> Base:
     """The base of all images: the pinned one, or the file that EVENGROUND_CONTAINER_BASE names."""
     local = os.environ.get(LOCAL_BASE)
-    return base_of(Path(), Path(local) if local else None)
+    if local:
+        return base_of(Path(), Path(local))
+    return base_of(Path(), None)
 
 
 def images(study: Study) -> list[Image]:
-    """The images that trainings of an experiment run in; none of a native one."""
+    """The images that an experiment's trainings run in; none for a native experiment."""
     if study.first.experiment.deployment != "apptainer":
         return []
     begin = base()
@@ -85,34 +87,48 @@ def main() -> None:
     if not is_there(image):
         check_digest(image, None, args.recorded)
         make(image, begin, args.log)
-    told = Told.of(args.told) if args.told else Told(arguments="", bound=[], ours=[])
+    told = Told(arguments="", bound=[], ours=[])
+    if args.told:
+        told = Told.of(args.told)
     launcher = launcher_of(told)
     labels = labels_of(image, launcher)
-    if (labels.get(RECIPE_LABEL), labels.get(BASE_LABEL)) != (image.recipe, begin.identity):
-        raise EvengroundError(
-            f"the image of '{image.environment}' was not built from this definition, pins, files and base",
-            str(image.file),
-            "move it away to have it built, or copy in the one that the pipeline built at this commit",
-        )
+    refuse_other_recipe(image, begin, labels)
     record = take_record(image.file, labels)
     check_digest(image, record.sha256, args.recorded)
     record.write(args.record)
     if args.told:
-        study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
-        found = [probe(image, wanted_of([part.plan for part in study.parts]), launcher)]
-        say_what_flags(found)
-        refuse_errors(found, "deployment: apptainer")
-    print(
-        f"image of '{image.environment}': {record.bytes / 1e6:.0f} MB, sha256:{record.sha256[:12]}",
-        flush=True,
-    )
+        probe_image(image, launcher, args.experiment)
+    size_mb = record.bytes / 1e6
+    digest = record.sha256[:12]
+    print(f"image of '{image.environment}': {size_mb:.0f} MB, sha256:{digest}", flush=True)
+
+
+def refuse_other_recipe(image: Image, begin: Base, labels: dict[str, str]) -> None:
+    """Raises EvengroundError if the image was built from other files, or on another base."""
+    if labels.get(RECIPE_LABEL) != image.recipe or labels.get(BASE_LABEL) != begin.identity:
+        raise EvengroundError(
+            f"the image of '{image.environment}' was not built from this definition, pins, files "
+            "and base",
+            str(image.file),
+            "move it away to have it built, or copy in the one that the pipeline built at this "
+            "commit",
+        )
+
+
+def probe_image(image: Image, launcher: Launcher, experiment: Path) -> None:
+    """Try in the image what the experiment's trainings need; raises EvengroundError if it is missing."""
+    study = make_study(read_json(experiment), Path.cwd(), str(experiment))
+    findings = [probe(image, wanted_of([part.plan for part in study.parts]), launcher)]
+    say_what_flags(findings)
+    refuse_errors(findings, "deployment: apptainer")
 
 
 def make(image: Image, begin: Base, log: Path) -> None:
-    """Build the image, one working copy at a time: a second build would have another digest."""
+    """Build the image, in one working copy at a time; raises EvengroundError if it cannot be built."""
     try:
         image.file.parent.mkdir(parents=True, exist_ok=True)
         with image.file.with_suffix(".lock").open("w") as lock:
+            # A second build would have another digest.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not image.file.is_file():
                 build(image, begin, log)
@@ -125,62 +141,69 @@ def make(image: Image, begin: Base, log: Path) -> None:
 
 
 def build(image: Image, begin: Base, log: Path) -> None:
-    """Build the image under a passing name, then give it its own: no half image is ever taken for whole."""
+    """Build the image; raises EvengroundError if Apptainer fails."""
     print(f"building the image of '{image.environment}' (once per recipe; {log}) ...", flush=True)
+    # It gets its final name once it is complete.
     partial = image.file.with_suffix(".part")
-    args = build_arguments(Path(), image, begin)
-    words = [word for name, value in args.items() for word in ("--build-arg", f"{name}={value}")]
-    command = ["apptainer", "build", "--force", "--mksquashfs-args", COMPRESSION, *words]
+    command = as_root()
+    command += ["apptainer", "build", "--force", "--mksquashfs-args", COMPRESSION]
+    for name, value in build_arguments(Path(), image, begin).items():
+        command += ["--build-arg", f"{name}={value}"]
     command += [str(partial), str(definition(Path(), image.environment))]
-    env = {**site_settings.for_image(os.environ), TEMPORARY: str(building_folder(image))}
+    env = site_settings.for_image(os.environ) | {TEMPORARY: str(building_folder(image))}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as file:
-        status = subprocess.run(
-            [*as_root(), *command], stdout=file, stderr=subprocess.STDOUT, env=env
-        ).returncode
+        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=env).returncode
     if status:
         partial.unlink(missing_ok=True)
         printed = log.read_text(errors="replace")
         if refused := refused_base(begin, printed):
             raise refused
-        said = key_line(printed)
         raise EvengroundError(
-            f"the image of '{image.environment}' could not be built: {said}", str(log), "see there"
+            f"the image of '{image.environment}' could not be built: {key_line(printed)}",
+            str(log),
+            "see there",
         )
     partial.rename(image.file)
 
 
 def as_root() -> list[str]:
-    """What makes root without all capabilities, as in a small virtual machine, the root of a user namespace.
+    """The start of a command line for root that lacks capabilities, as in a small virtual machine.
 
-    Apptainer asks for every capability when root builds, and for none when a user does.
+    It makes root the root of a user namespace. Apptainer needs every capability when root builds, and
+    none when a user does.
     """
-    held = next(
-        line
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith("CapEff")
-    )
+    if os.geteuid() != 0:
+        return []
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
-    whole = int(held.split()[1], 16) == (1 << (last + 1)) - 1
-    return ["unshare", "--map-root-user"] if os.geteuid() == 0 and not whole else []
+    every = (1 << (last + 1)) - 1
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, mask = line.partition(":")
+        if name == "CapEff" and int(mask, 16) == every:
+            return []
+    return ["unshare", "--map-root-user"]
 
 
 def labels_of(image: Image, launcher: Launcher) -> dict[str, str]:
-    """The image's own labels; EvengroundError for a file that is no image, or that cannot be run."""
-    told = run(["inspect", "--json", "--labels", str(image.file)])
-    started = told if told.returncode else run(["exec", "--cleanenv", str(image.file), "true"])
+    """The image's own labels; raises EvengroundError if it is no image or cannot be run."""
+    inspected = apptainer("inspect", "--json", "--labels", str(image.file))
+    started = inspected
+    if inspected.returncode == 0:
+        started = apptainer("exec", "--cleanenv", str(image.file), "true")
     if started.returncode:
-        seen, fix = explain(started.stderr, launcher)
+        reason, fix = explain(started.stderr, launcher)
         raise EvengroundError(
-            f"the image of '{image.environment}' cannot be run: {seen}", str(image.file), fix
+            f"the image of '{image.environment}' cannot be run: {reason}", str(image.file), fix
         )
-    found = json.loads(told.stdout)["data"]["attributes"]["labels"]
-    return {name: value for name, value in sorted(found.items()) if name.startswith(OWN_LABELS)}
+    labels = json.loads(inspected.stdout)["data"]["attributes"]["labels"]
+    return {name: value for name, value in sorted(labels.items()) if name.startswith(OWN_LABELS)}
 
 
-def run(words: list[str]) -> subprocess.CompletedProcess[str]:
-    """Call Apptainer, which the gate has found."""
-    return subprocess.run(["apptainer", *words], capture_output=True, text=True, errors="replace")
+def apptainer(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run Apptainer, which the gate has found."""
+    command = ["apptainer"]
+    command += args
+    return subprocess.run(command, capture_output=True, text=True, errors="replace")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What of a site's settings reaches our environments: where packages come from and how they are reached.
+"""The site's settings that reach our environments: where packages are and how they are reached.
 
-All else that variables and files say to Python, pip and uv (where to install, what, for which Python) is
-left out: it would make another environment than the locked one. docs/environments.md lists what is let in.
-Standard library only.
+All other settings of Python, pip and uv, in variables and files (where to install, what, for which
+Python), are ignored: they would make another environment than the locked one. docs/environments.md
+lists what is let through. Needs the standard library only.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 SYSTEM = Path("/etc")
-# How Python writes, not what it finds or computes.
+# They change how Python writes, not what it finds or computes.
 HARMLESS = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 OTHER_ENVIRONMENTS = {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
 OTHER_ENVIRONMENTS |= {"__PYVENV_LAUNCHER__", "DESTDIR"}
 
-# What a shell reads and obeys before the command that it is given; functions come as `BASH_FUNC_NAME%%`.
+# Variables that a shell obeys before its command; functions come as `BASH_FUNC_NAME%%`.
 SHELL = {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT"}
 
 # Keys of pip: an index, how it is reached, and where downloads are kept.
@@ -59,184 +59,217 @@ def steers_python(name: str) -> bool:
 
 
 def steers_shell(name: str) -> bool:
-    """Whether the variable `name` decides what a shell does beside the command that it is given."""
+    """Whether the variable `name` decides what a shell does apart from its command."""
     return name in SHELL or name.startswith("BASH_FUNC_")
 
 
-def without_python(given: Mapping[str, str]) -> dict[str, str]:
-    """The variables `given` for what runs in our environments."""
-    return {name: value for name, value in given.items() if not steers_python(name)}
+def without_python(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables for what runs in our environments: without those that steer Python."""
+    return {name: value for name, value in variables.items() if not steers_python(name)}
 
 
-def for_tools(given: Mapping[str, str]) -> dict[str, str]:
-    """The variables `given` without any that steers Python, pip or uv."""
-    left = without_python(given)
-    steering = {name for name in left if name.startswith(("PIP_", "UV_"))} | OTHER_ENVIRONMENTS
-    return {name: value for name, value in left.items() if name not in steering}
+def for_tools(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables without those that steer Python, pip or uv."""
+    left = {}
+    for name, value in without_python(variables).items():
+        if not name.startswith(("PIP_", "UV_")) and name not in OTHER_ENVIRONMENTS:
+            left[name] = value
+    return left
 
 
-def pip_settings(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The site's settings of pip that are let through, of files and variables; SystemExit for a broken file.
+def pip_settings(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The site's settings of pip that are let through, from files and variables.
 
-    pip itself is not asked: `user`, `python`, `quiet` and such would change its answer, too.
+    Raises SystemExit for a broken file. `pip config list` is no way to get them: settings such as
+    `user`, `python` and `quiet` would change its answer.
     """
-    found: dict[tuple[str, str], str] = {}
-    for path in _pip_files(given):
+    # Section -> key -> value; a later file decides.
+    sections: dict[str, dict[str, str]] = {section: {} for section in PIP_SECTIONS}
+    for path in _pip_files(variables):
         parser = RawConfigParser()
         try:
             parser.read_string(path.read_text(encoding="utf-8"), str(path))
         except OSError:
-            # As pip does: what cannot be read is not there.
+            # As pip does: a file that cannot be read is ignored.
             continue
         except (ConfigParserError, ValueError) as error:
-            said = " ".join(str(error).split())
-            what = f"error: pip's settings cannot be read ({path})"
-            raise SystemExit(f"{what}: {said}: fix that file") from None
-        for section in PIP_SECTIONS:
-            if parser.has_section(section):
-                found |= {(section, _pip_key(key)): value for key, value in parser.items(section)}
-    # Of sections the later one decides, whichever file it stands in; above all is a variable.
-    told: dict[str, str] = {}
-    for wanted in PIP_SECTIONS:
-        told |= {key: value for (section, key), value in found.items() if section == wanted}
-    told |= {
-        _pip_key(name[4:]): value
-        for name, value in given.items()
-        if name.startswith("PIP_") and value
-    }
-    return {key: value for key, value in told.items() if key in PIP_KEYS and value}
+            message = " ".join(str(error).split())
+            raise SystemExit(
+                f"error: pip's settings cannot be read ({path}): {message}: fix that file"
+            ) from None
+        for name, section in sections.items():
+            if parser.has_section(name):
+                section.update((_pip_key(key), value) for key, value in parser.items(name))
+    # A later section decides, whichever file it is in; a variable is above all.
+    settings: dict[str, str] = {}
+    for section in sections.values():
+        settings |= section
+    for name, value in variables.items():
+        if name.startswith("PIP_") and value:
+            settings[_pip_key(name.removeprefix("PIP_"))] = value
+    return {key: value for key, value in settings.items() if key in PIP_KEYS and value}
 
 
 def _pip_key(name: str) -> str:
     return name.lower().replace("_", "-").removeprefix("--")
 
 
-def _pip_files(given: Mapping[str, str]) -> Iterator[Path]:
-    """The files that pip reads, the one that decides last."""
-    named, home = given.get("PIP_CONFIG_FILE", ""), given.get("HOME", "")
+def _pip_files(variables: Mapping[str, str]) -> Iterator[Path]:
+    """The files that pip reads; the last one decides."""
+    named, home = variables.get("PIP_CONFIG_FILE", ""), variables.get("HOME", "")
+    # As pip does: this name means no file at all.
     if named == os.devnull:
         return
-    for folder in (given.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep):
+    for folder in (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep):
         yield Path(folder, "pip/pip.conf")
     yield SYSTEM / "pip.conf"
     if named and Path(named).exists():
         yield Path(named)
     elif home:
         yield Path(home, ".pip/pip.conf")
-        yield Path(given.get("XDG_CONFIG_HOME") or f"{home}/.config", "pip/pip.conf")
+        yield Path(variables.get("XDG_CONFIG_HOME") or f"{home}/.config", "pip/pip.conf")
+
+
+def _pip_variable(key: str) -> str:
+    return "PIP_" + key.replace("-", "_").upper()
 
 
 def variables_for_pip(
-    settings: Mapping[str, str], given: Mapping[str, str] = os.environ
+    settings: Mapping[str, str], variables: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The whole environment of a call of pip that obeys `settings` and no file."""
-    named = {f"PIP_{key.replace('-', '_').upper()}": value for key, value in settings.items()}
-    # pip reads no file at all when this one is named.
-    return {**for_tools(given), **named, "PIP_CONFIG_FILE": os.devnull}
+    """All variables for pip, so that it obeys `settings` and reads no file."""
+    env = for_tools(variables)
+    for key, value in settings.items():
+        env[_pip_variable(key)] = value
+    env["PIP_CONFIG_FILE"] = os.devnull
+    return env
 
 
-def for_image(given: Mapping[str, str]) -> dict[str, str]:
-    """The variables `given` for pip inside an image that is built: this machine's files are not in there."""
-    names = {f"PIP_{key.replace('-', '_').upper()}" for key in PIP_KEYS}
-    return {**for_tools(given), **{name: given[name] for name in names & given.keys()}}
+def for_image(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables for pip while an image is built, which has none of this machine's files."""
+    env = for_tools(variables)
+    for name in map(_pip_variable, PIP_KEYS):
+        if name in variables:
+            env[name] = variables[name]
+    return env
 
 
 def variables_for_uv(
-    settings: Mapping[str, str], given: Mapping[str, str] = os.environ
+    settings: Mapping[str, str], variables: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """The whole environment of a call of uv; of pip's `settings` what uv knows as variables only."""
-    kept = {k: v for k, v in given.items() if k in UV_VARIABLES or k.startswith(UV_PREFIXES)}
-    as_pip: dict[str, str] = {}
+    """All variables for uv; with those of pip's `settings` that uv knows as variables only."""
+    env: dict[str, str] = {}
     if "proxy" in settings:
-        as_pip |= {"HTTP_PROXY": settings["proxy"], "HTTPS_PROXY": settings["proxy"]}
+        env["HTTP_PROXY"] = env["HTTPS_PROXY"] = settings["proxy"]
     if "cert" in settings:
-        as_pip["SSL_CERT_FILE"] = settings["cert"]
+        env["SSL_CERT_FILE"] = settings["cert"]
     if "client-cert" in settings:
-        as_pip["SSL_CLIENT_CERT"] = settings["client-cert"]
-    return {**as_pip, **for_tools(given), **kept}
+        env["SSL_CLIENT_CERT"] = settings["client-cert"]
+    # The site's own variables are above pip's settings.
+    env |= for_tools(variables)
+    for name, value in variables.items():
+        if name in UV_VARIABLES or name.startswith(UV_PREFIXES):
+            env[name] = value
+    return env
 
 
-def uv_file(settings: Mapping[str, str], given: Mapping[str, str] = os.environ) -> str:
-    """The text of the one configuration file that uv is to read.
+def uv_file(settings: Mapping[str, str], variables: Mapping[str, str] = os.environ) -> str:
+    """The text of the only configuration file that uv reads.
 
-    Where neither uv's variables nor its files name an index, those of pip's `settings` are taken: a site that
-    has a mirror for pip has it for us.
+    If neither uv's variables nor its files name an index, those of pip's `settings` are taken: a
+    site's mirror for pip serves uv, too.
     """
-    content = uv_settings(given)
-    own = UV_INDEX_VARIABLES & given.keys() or UV_INDEX_KEYS & content.keys()
-    lines = {**({} if own else _as_uv(settings)), **content}
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in lines.items())
+    content = uv_settings(variables)
+    if not UV_INDEX_VARIABLES & variables.keys() and not UV_INDEX_KEYS & content.keys():
+        content = _as_uv(settings) | content
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in content.items())
 
 
-def uv_settings(given: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The site's settings of uv that are let through, from its files; SystemExit for a broken one."""
-    import tomllib  # here, for a Python that is too old must get as far as being told so
+def uv_settings(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The site's settings of uv that are let through, from its files.
 
-    found: dict[str, Any] = {}
-    for path in _uv_files(given):
+    Raises SystemExit for a broken file.
+    """
+    # Not at the top: `start.py` imports this in older Pythons, too, to say that they are too old.
+    import tomllib
+
+    settings: dict[str, Any] = {}
+    for path in _uv_files(variables):
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError:
-            # As pip does with its own: what cannot be read is not there.
+            # As pip does with its own: a file that cannot be read is ignored.
             continue
         except ValueError as error:
             raise SystemExit(
                 f"error: uv's settings cannot be read ({path}): {error}: fix that file"
             ) from None
-        own = content.get("pip")
-        for key, value in {**content, **(own if isinstance(own, dict) else {})}.items():
-            if key in UV_KEYS:
-                # As uv does: lists are joined, of all else the nearer file's value holds.
-                both = isinstance(value, list) and isinstance(found.get(key, []), list)
-                found[key] = [*found.get(key, []), *value] if both else found.get(key, value)
-    return found
+        pip_table = content.get("pip")
+        if isinstance(pip_table, dict):
+            content |= pip_table
+        for key, value in content.items():
+            if key not in UV_KEYS:
+                continue
+            # As uv does: lists are joined, otherwise the value of the nearer file counts.
+            if key not in settings:
+                settings[key] = value
+            elif isinstance(settings[key], list) and isinstance(value, list):
+                settings[key] = settings[key] + value
+    return settings
 
 
-def _uv_files(given: Mapping[str, str]) -> Iterator[Path]:
-    """The nearest first. Those of projects are left out: they are about what lies around the working copy."""
-    if given.get("UV_NO_CONFIG", "").lower() not in {"", "0", "false"}:
+def _uv_files(variables: Mapping[str, str]) -> Iterator[Path]:
+    """The files that uv reads, the nearest first.
+
+    Those of projects are left out: they are about a folder around the working copy.
+    """
+    if variables.get("UV_NO_CONFIG", "").lower() not in {"", "0", "false"}:
         return
-    if given.get("UV_CONFIG_FILE"):
-        yield Path(given["UV_CONFIG_FILE"])
+    if named := variables.get("UV_CONFIG_FILE"):
+        yield Path(named)
         return
-    home = given.get("XDG_CONFIG_HOME") or (f"{given['HOME']}/.config" if given.get("HOME") else "")
-    if home:
-        yield Path(home, "uv/uv.toml")
-    folders = (given.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
-    files = [Path(folder, "uv/uv.toml") for folder in (*folders, str(SYSTEM))]
-    yield next((file for file in files if file.is_file()), files[-1])
+    if config := variables.get("XDG_CONFIG_HOME"):
+        yield Path(config, "uv/uv.toml")
+    elif home := variables.get("HOME"):
+        yield Path(home, ".config/uv/uv.toml")
+    folders = (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
+    folders.append(str(SYSTEM))
+    # Of the system's files, uv reads the first that is there.
+    for folder in folders:
+        file = Path(folder, "uv/uv.toml")
+        if file.is_file():
+            yield file
+            return
 
 
 def _as_uv(settings: Mapping[str, str]) -> dict[str, Any]:
-    """Indexes of pip in uv's words; whichever of them has the locked file may give it, as with pip."""
-    found: dict[str, Any] = {"index-strategy": "unsafe-best-match"}
+    """Indexes of pip as uv's settings."""
+    # As with pip, any of the indexes may provide the locked file.
+    content: dict[str, Any] = {"index-strategy": "unsafe-best-match"}
     index = settings.get("index-url") or settings.get("pypi-url")
     if index:
-        found["index-url"] = index
+        content["index-url"] = index
     if settings.get("extra-index-url"):
-        found["extra-index-url"] = settings["extra-index-url"].split()
+        content["extra-index-url"] = settings["extra-index-url"].split()
     if settings.get("find-links"):
-        places = settings["find-links"].split()
-        # uv would look for a relative one beside the file that this becomes.
-        found["find-links"] = [
-            place if "://" in place else str(Path(place).absolute()) for place in places
-        ]
+        content["find-links"] = []
+        for link in settings["find-links"].split():
+            # uv would look for a relative path in the folder of its configuration file.
+            absolute = link if "://" in link else str(Path(link).absolute())
+            content["find-links"].append(absolute)
     if settings.get("trusted-host"):
-        found["allow-insecure-host"] = settings["trusted-host"].split()
+        content["allow-insecure-host"] = settings["trusted-host"].split()
     if settings.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
-        found["no-index"] = True
-    return found
+        content["no-index"] = True
+    return content
 
 
 def _toml(value: Any) -> str:
     """A value as TOML on one line."""
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items())
-            + "}"
-        )
+        items = [f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()]
+        return "{" + ", ".join(items) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    # What JSON writes of text, numbers, true and false is TOML as well.
+    # JSON's text, numbers, true and false are TOML as well.
     return json.dumps(value, ensure_ascii=False)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""From a fresh machine to figures or to passed tests: git, Python 3.11+ with venv, nothing else.
+"""Run evenground on a fresh machine; needs git and Python 3.11+ with venv, nothing else.
 
     evenground quick      the quick experiment, to its figures
     evenground test       the fast tests
@@ -7,12 +7,12 @@
     evenground bundle     pack recorded runs, tables and figures into one file
     evenground replay     redraw everything from such a file
     evenground convert    bring such a file of an older version to the formats of this one
-    evenground adopt      take the runs of such a file over into this working copy
-    evenground compare    set such files, or machines, side by side, two or more
-    evenground prune      throw away runs that no index here names any more
-    evenground aside      set runs or files aside that are in the way; nothing is deleted
+    evenground adopt      copy the runs of such a file into this working copy
+    evenground compare    compare two or more such files, or machines
+    evenground prune      delete runs that no index here names any more
+    evenground aside      move runs or files aside that are in the way; nothing is deleted
 
-What stands behind the word goes to Snakemake, to pytest or to the script of that name (each knows --help).
+Further arguments go to Snakemake, to pytest or to the script of that name (each has --help).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import shlex
 import sys
 from pathlib import Path
 
-# Where Python is told to leave a script's folder out (PYTHONSAFEPATH), its neighbours are found all the same.
+# With PYTHONSAFEPATH, Python does not look for modules in the script's folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import site_settings
 from environment import ROOT, build, cli, with_cache
 
-# Word -> environment and command; a script works in the folder it is called from.
+# Word -> environment and command; a script runs in the caller's folder.
 COMMANDS = {
     "quick": ("workflow", ["-m", "snakemake", "--workflow-profile", "profiles/quick"]),
     "test": ("test", ["-m", "pytest", "-m", "not slow"]),
@@ -43,14 +43,16 @@ COMMANDS = {
 
 
 def main() -> None:
+    """Build the command's environment and become it; raises SystemExit if that cannot be done."""
     if sys.version_info < (3, 11):  # noqa: UP036  (the caller's Python, not the project's)
         raise SystemExit(
             f"error: Python {sys.version.split()[0]} is too old: 3.11 or newer is needed"
         )
-    start_alone()
+    restart_isolated()
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         raise SystemExit(__doc__)
-    environment, command = COMMANDS[sys.argv[1]]
+    word, arguments = sys.argv[1], sys.argv[2:]
+    environment, command = COMMANDS[word]
     folder = build(environment)
     if not command:
         link_venv(folder)
@@ -59,23 +61,26 @@ def main() -> None:
         os.chdir(ROOT)
     else:
         command = [str(ROOT / command[0])]
-    if sys.argv[1] == "quick":
-        # The page says it under "Do it again".
-        os.environ["EVENGROUND_COMMAND"] = shlex.join(["./evenground", *sys.argv[1:]])
+    if word == "quick":
+        # The report shows it under "Do it again".
+        os.environ["EVENGROUND_COMMAND"] = shlex.join(["./evenground", "quick"] + arguments)
     python = str(folder / "bin" / "python")
     env = with_cache(site_settings.without_python(os.environ))
-    os.execve(python, [python, *command, *sys.argv[2:]], env)
+    os.execve(python, [python] + command + arguments, env)
 
 
-def start_alone() -> None:
-    """Begin anew where variables steer this Python, as PYTHONPATH does: they are for others."""
+def restart_isolated() -> None:
+    """Start again without variables that change this Python, e.g. PYTHONPATH."""
     if not sys.flags.isolated and any(map(site_settings.steers_python, os.environ)):
         env = site_settings.without_python(os.environ)
-        os.execve(sys.executable, [sys.executable, "-I", *sys.argv], env)
+        os.execve(sys.executable, [sys.executable, "-I"] + sys.argv, env)
 
 
 def link_venv(folder: Path) -> None:
-    """Let `.venv` be the environment in the cache; a real folder of that name is the user's and stays."""
+    """Make `.venv` a link to the environment in the cache.
+
+    Raises SystemExit if the user has a folder of that name, or if it cannot be written.
+    """
     link = ROOT / ".venv"
     if link.exists() and not link.is_symlink():
         raise SystemExit(

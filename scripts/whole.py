@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Say what is wrong with the environment of the Python that runs this; nothing where it is whole.
+"""Check the environment of the Python that runs this; print what is wrong with it.
 
-    ENVIRONMENT/bin/python -I scripts/whole.py look MARKER        against the packages that its marker names
-    ENVIRONMENT/bin/python -I scripts/whole.py list LOCK          its packages, checked and imported, as JSON
+    ENVIRONMENT/bin/python -I scripts/whole.py look MARKER     against the packages in its marker
+    ENVIRONMENT/bin/python -I scripts/whole.py list LOCK       its packages, imported, as JSON
 
-Ends with exit code 1 and one line where something is wrong. Standard library only.
+Ends with exit code 1 and one line if something is wrong. Standard library only.
 """
 
 from __future__ import annotations
@@ -30,87 +30,93 @@ def normal(name: str) -> str:
 
 def here() -> dict[str, Distribution]:
     """The packages of this environment by name."""
-    return {
-        normal(found.metadata["Name"]): found for found in distributions() if found.metadata["Name"]
-    }
+    packages = {}
+    for package in distributions():
+        # A damaged one may have no name.
+        if package.metadata["Name"]:
+            packages[normal(package.metadata["Name"])] = package
+    return packages
 
 
 def look(marker: Path) -> None:
-    """SystemExit where a package that `marker` names is not here, or not all of it."""
+    """Compare with the packages in a marker; raises SystemExit if one is missing or damaged."""
     try:
         wanted = json.loads(marker.read_text(encoding="utf-8"))["packages"]
     except (ValueError, KeyError, TypeError):
         raise SystemExit("its packages were not written down") from None
-    found = here()
+    packages = here()
     for name, version in wanted.items():
-        if name not in found:
+        if name not in packages:
             raise SystemExit(f"{name} is missing")
-        if found[name].version != version:
-            raise SystemExit(f"{name} is {found[name].version}, locked is {version}")
-        refuse_damage(name, found[name])
+        if packages[name].version != version:
+            raise SystemExit(f"{name} is {packages[name].version}, locked is {version}")
+        refuse_damage(name, packages[name])
 
 
 def refuse_damage(name: str, package: Distribution) -> None:
-    """SystemExit where a file of the package is missing or has another size than it was installed with."""
+    """Raises SystemExit if a file of the package is missing or has another size than installed."""
     folder = str(package.locate_file(""))
     for path, _, size in csv.reader((package.read_text("RECORD") or "").splitlines()):
         file = Path(folder, path)
         try:
-            seen_bytes = file.stat().st_size
+            size_bytes = file.stat().st_size
         except OSError:
             raise SystemExit(f"{name} lacks {path}") from None
-        # Commands, which lie outside, begin with a line that was written when they were installed.
-        if size and not path.startswith("..") and seen_bytes != int(size):
+        # The first line of commands, which are outside the package's folder, was written when they
+        # were installed; so their size differs.
+        if size and not path.startswith("..") and size_bytes != int(size):
             raise SystemExit(
-                f"{name} has a damaged file {path}: {seen_bytes} bytes instead of {size}"
+                f"{name} has a damaged file {path}: {size_bytes} bytes instead of {size}"
             )
 
 
 def list_locked(lock: Path) -> None:
-    """Print the packages that are here; SystemExit where they are not the locked ones or do not import."""
+    """Print the locked packages; raises SystemExit if one is wrong or does not import."""
     # One package may be locked twice, for older and for newer Pythons.
     locked: dict[str, list[str]] = {}
     for name, version in PIN.findall(lock.read_text(encoding="utf-8")):
         locked.setdefault(normal(name), []).append(version)
-    found = here()
-    asked = asked_for(lock.with_suffix(".in"))
-    for name in sorted(asked & locked.keys()):
-        if name not in found:
+    packages = here()
+    requested = asked_for(lock.with_suffix(".in"))
+    for name in sorted(requested & locked.keys()):
+        if name not in packages:
             raise SystemExit(f"{name} is missing")
-    packages = {name: found[name].version for name in sorted(found.keys() & locked.keys())}
-    for name, version in packages.items():
+    versions = {name: packages[name].version for name in sorted(packages.keys() & locked.keys())}
+    for name, version in versions.items():
         if version not in locked[name]:
             raise SystemExit(f"{name} is {version}, locked is {' or '.join(locked[name])}")
-        refuse_damage(name, found[name])
+        refuse_damage(name, packages[name])
     for module, names in sorted(packages_distributions().items()):
         # Some packages leave files beside their modules, such as their licence.
-        if asked & set(map(normal, names)) and module.isidentifier() and find_spec(module):
+        importable = module.isidentifier() and find_spec(module)
+        if importable and not requested.isdisjoint(map(normal, names)):
             try_import(module)
-    # Last, for a package may print while it is imported.
-    print(json.dumps({"packages": packages}))
+    # Last, because a package may print while it is imported.
+    print(json.dumps({"packages": versions}))
 
 
 def asked_for(source: Path) -> set[str]:
-    """The packages that were asked for by name; the lock has what these need, too."""
+    """The packages requested by name; the lock has their dependencies, too."""
     text = source.read_text(encoding="utf-8")
-    included = [asked_for(source.with_name(name)) for name in INCLUDED.findall(text)]
-    return set(map(normal, ASKED_FOR.findall(text))).union(*included)
+    names = {normal(name) for name in ASKED_FOR.findall(text)}
+    for included in INCLUDED.findall(text):
+        names |= asked_for(source.with_name(included))
+    return names
 
 
 def try_import(module: str) -> None:
+    """Import a module; raises SystemExit with its error if that fails."""
     try:
         importlib.import_module(module)
-    except Exception as error:  # whatever a package raises when it is imported
-        said = " ".join(str(error).split())
-        raise SystemExit(f"import {module}: {type(error).__name__}: {said}") from None
+    # A package may raise anything.
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise SystemExit(f"import {module}: {type(error).__name__}: {message}") from None
 
 
 def main() -> None:
-    what, path = sys.argv[1], Path(sys.argv[2])
-    if what == "look":
-        look(path)
-    else:
-        list_locked(path)
+    commands = {"look": look, "list": list_locked}
+    commands[sys.argv[1]](Path(sys.argv[2]))
 
 
 if __name__ == "__main__":
