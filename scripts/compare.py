@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Set recorded experiments side by side: bundles, results folders, machine classes, two of them or more."""
+"""Compare recorded experiments: two or more bundles, results folders or machine classes."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ VERDICTS = "verdicts.json"
 
 
 @dataclass(frozen=True)
-class Given:
-    """A source as it was read: what it measured, the content of its verdicts, whether those are of now."""
+class Source:
+    """A source as it was read: its measurements, its verdicts, and whether they were judged now."""
 
     side: Side
     verdicts: Any
@@ -62,17 +62,20 @@ def main() -> None:
         "--output-dir", type=Path, default=Path("compared"), help="default: %(default)s"
     )
     args = parser.parse_args()
-    sources = [args.a, *args.b]
+    paths = [args.a] + args.b
     with tempfile.TemporaryDirectory(prefix="evenground-compare-") as scratch:
-        named = enumerate(zip(side_names(sources), sources, strict=True))
-        report(
-            [read(name, source, Path(scratch, str(k))) for k, (name, source) in named],
-            args.output_dir,
-        )
+        sources: list[Source] = []
+        for name, path in zip(side_names(paths), paths, strict=True):
+            # Two bundles must not be unpacked to the same folder.
+            sources.append(read(name, path, Path(scratch, str(len(sources)))))
+        report(sources, args.output_dir)
 
 
-def read(name: str, source: str, scratch: Path) -> Given:
-    """What `source` stands for; a bundle is unpacked to `scratch`, and blamed for what is wrong in it."""
+def read(name: str, source: str, scratch: Path) -> Source:
+    """Read a source; a bundle is unpacked to `scratch`, and its faults name the bundle.
+
+    Raises EvengroundError if there is no such source.
+    """
     path = Path(source)
     if path.is_file():
         where = unpack(path, scratch)
@@ -81,26 +84,32 @@ def read(name: str, source: str, scratch: Path) -> Given:
                 print(line, file=sys.stderr)
             return of_index(name, read_index(where), where)
     if path.is_dir():
-        own = path / "index.json"
-        where = own if own.is_file() else find_index(path)
+        where = path / "index.json"
+        if not where.is_file():
+            where = find_index(path)
         return of_index(name, read_index(where), where)
     if (ROOT / "results/runs" / source).is_dir():
         return of_index(name, of_class(source), None)
     raise EvengroundError("no such bundle, folder or machine class", source, f"give {HELP}")
 
 
-def of_index(name: str, index: Index, where: Path | None) -> Given:
-    """Its measurements, and the verdicts beside the index at `where`; judged now where none are there."""
-    recorded = where.with_name(VERDICTS) if where else None
-    if recorded and recorded.is_file():
-        return Given(read_side(name, index), read_json(recorded), judged_now=False)
+def of_index(name: str, index: Index, where: Path | None) -> Source:
+    """Measurements, and the verdicts beside the index at `where`; judged now if none are there."""
+    side = read_side(name, index)
+    if where and where.with_name(VERDICTS).is_file():
+        recorded = read_json(where.with_name(VERDICTS))
+        return Source(side=side, verdicts=recorded, judged_now=False)
     source = read_claims(ROOT)
     judged = as_json(index, source, judge_all(index, measure(index), source.claims))
-    return Given(read_side(name, index), judged, judged_now=True)
+    return Source(side=side, verdicts=judged, judged_now=True)
 
 
 def of_class(machine: str) -> Index:
-    """What the runs of a machine class in this working copy are to the experiment of params.yaml."""
+    """The index of the experiment in params.yaml with the runs of a machine class.
+
+    Raises EvengroundError in another environment than the workflow's, and for an experiment with
+    lists.
+    """
     try:
         import yaml
 
@@ -112,7 +121,7 @@ def of_class(machine: str) -> Index:
             "a machine class needs the workflow's environment", machine, setup
         ) from None
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    parts = make_study({**settings, "machine": machine}, ROOT).parts
+    parts = make_study(settings | {"machine": machine}, ROOT).parts
     if len(parts) > 1:
         fix = f"compare parts: {Path(parts[0].results)} and others there"
         raise EvengroundError(
@@ -123,52 +132,62 @@ def of_class(machine: str) -> Index:
     return parse_index(content, ROOT, ROOT / "results/runs" / machine)
 
 
-def report(args: Sequence[Given], to: Path) -> None:
-    """Write and show what each side measured, its ratios of engines, and which verdicts agree."""
-    sides = [one.side for one in args]
-    first, *others = sides
-    found = {other.name: differences(first.index, other.index) for other in others}
+def report(sources: Sequence[Source], to: Path) -> None:
+    """Write and print what each side measured, its ratios of engines, and which verdicts agree."""
+    sides = [source.side for source in sources]
+    found = {side.name: differences(sides[0].index, side.index) for side in sides[1:]}
     tables = {
         "engines_by_machine": engines_by_machine(sides),
         "ratios_by_machine": ratios_by_machine(sides),
-        "agreement": agreement({one.side.name: one.verdicts for one in args}),
+        "agreement": agreement({source.side.name: source.verdicts for source in sources}),
         "differences": against_first(sides, lambda _, b: found[b.name]),
         "measures": against_first(sides, measures),
         "ratios": against_first(sides, ratios),
     }
-    lines = _note(args, warnings({side.name: side.index for side in sides}, found))
+    lines = warnings({side.name: side.index for side in sides}, found)
+    lines += _sides(sources)
     note = "\n".join(f"- {line}" for line in lines)
     for name, (heading, columns) in COMPARED.items():
         write_csv(tables[name], to / f"{name}.csv")
         write_markdown(tables[name], heading, f"{note}\n\n{columns}", to / f"{name}.md")
     with fixed_style():
-        save_pictures(
-            ratios_drawing(tables["ratios_by_machine"], [side.name for side in sides]), to
-        )
+        names = [side.name for side in sides]
+        save_pictures(ratios_drawing(tables["ratios_by_machine"], names), to)
     _show(note, tables, to)
 
 
-def _note(args: Sequence[Given], warned: Sequence[str]) -> list[str]:
-    """Warnings first, then what the sides are."""
-    letters = [*(("a: ", "b: ") if len(args) == 2 else ("a: ",)), *[""] * len(args)]
-    told = [f"{letter}{_side(one)}" for letter, one in zip(letters, args, strict=False)]
-    return [*warned, *told]
+def _sides(sources: Sequence[Source]) -> list[str]:
+    """A line about each side; tables with two columns of values call them a and b."""
+    lines = [_side(source) for source in sources]
+    lines[0] = f"a: {lines[0]}"
+    if len(lines) == 2:
+        lines[1] = f"b: {lines[1]}"
+    return lines
 
 
-def _side(args: Given) -> str:
-    index, now = args.side.index, "; its verdicts: none are recorded there, so judged now"
+def _side(source: Source) -> str:
+    index = source.side.index
     machine = f"{plain(index.machine.description)} (class `{index.machine.class_name}`)"
     done = f"{len(index.finished)} of {len(index.runs)} runs"
-    return f"`{args.side.name}`, {machine}, {index.deployment}, {done}{now if args.judged_now else ''}."
+    line = f"`{source.side.name}`, {machine}, {index.deployment}, {done}"
+    if source.judged_now:
+        line += "; its verdicts: none are recorded there, so judged now"
+    return f"{line}."
 
 
 def _show(note: str, tables: dict[str, pd.DataFrame], to: Path) -> None:
-    """What matters most, and where the rest is."""
-    ours = tables["ratios" if "side" not in tables["ratios"] else "ratios_by_machine"]
-    ours = ours[ours["measure"] == MEASURE].drop(columns=["measure", "machine"], errors="ignore")
-    total, *lines = in_words(tables["agreement"])
-    print(f"{note}\n\nRatios of training times:\n\n{markdown_table(ours)}")
-    print("\n".join([f"{total}{', but not:' if lines else ''}", *(f"- {line}" for line in lines)]))
+    """Print what matters most, and where the rest is."""
+    table = tables["ratios"]
+    if "side" in table:
+        # There are more than two sides.
+        table = tables["ratios_by_machine"]
+    table = table[table["measure"] == MEASURE]
+    table = table.drop(columns=["measure", "machine"], errors="ignore")
+    print(f"{note}\n\nRatios of training times:\n\n{markdown_table(table)}")
+    lines = in_words(tables["agreement"])
+    if lines[1:]:
+        lines[0] += ", but not:"
+    print("\n- ".join(lines))
     print(f"{len(tables['differences'])} recorded differences: {to}/differences.md")
     others = ", ".join(f"{name}.md" for name in tables if name != "differences")
     print(f"beside it: {others}, each as .csv, too, and ratios.svg")

@@ -4,7 +4,7 @@
 Needs the standard library only, and so do the modules that it imports.
 
 An environment is a pure function of its lock and of Python's minor version: it is in
-``CACHE/envs/NAME-HASH``, where HASH is the start of the sha256 of ``envs/NAME.txt`` and that version.
+``CACHE/envs/NAME-HASH``; HASH is the start of the sha256 of ``envs/NAME.txt`` and that version.
 So a changed lock has a new folder, a reverted one finds the old folder again, and working copies
 share the environments that they have in common.
 """
@@ -201,7 +201,7 @@ def install_with_uv(name: str, folder: Path) -> None:
 
 
 def run_uv(what: str, args: list[str]) -> None:
-    """Run uv to do `what`; of the site's settings it gets indexes, proxies and certificates only."""
+    """Run uv to do `what`; of the site's settings it gets indexes, proxies and certificates."""
     uv = str(build("uv") / "bin/uv")
     settings = site_settings.pip_settings()
     env = with_cache(site_settings.variables_for_uv(settings))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build one environment's container image in the cache, unless it is there, and write its record."""
+"""Build the container image of an environment, unless it is in the cache, and write its record."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def refuse_other_recipe(image: Image, begin: Base, labels: dict[str, str]) -> No
 
 
 def probe_image(image: Image, launcher: Launcher, experiment: Path) -> None:
-    """Try in the image what the experiment's trainings need; raises EvengroundError if it is missing."""
+    """Try in the image what trainings need; raises EvengroundError if something is missing."""
     study = make_study(read_json(experiment), Path.cwd(), str(experiment))
     findings = [probe(image, wanted_of([part.plan for part in study.parts]), launcher)]
     say_what_flags(findings)
@@ -124,7 +124,7 @@ def probe_image(image: Image, launcher: Launcher, experiment: Path) -> None:
 
 
 def make(image: Image, begin: Base, log: Path) -> None:
-    """Build the image, in one working copy at a time; raises EvengroundError if it cannot be built."""
+    """Build the image, in one working copy at a time; raises EvengroundError if that fails."""
     try:
         image.file.parent.mkdir(parents=True, exist_ok=True)
         with image.file.with_suffix(".lock").open("w") as lock:
@@ -170,8 +170,8 @@ def build(image: Image, begin: Base, log: Path) -> None:
 def as_root() -> list[str]:
     """The start of a command line for root that lacks capabilities, as in a small virtual machine.
 
-    It makes root the root of a user namespace. Apptainer needs every capability when root builds, and
-    none when a user does.
+    It makes root the root of a user namespace. Apptainer needs every capability when root builds,
+    and none when a user does.
     """
     if os.geteuid() != 0:
         return []
