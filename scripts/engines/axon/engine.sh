@@ -1,8 +1,8 @@
 #!/bin/sh
 # Build, check or start the Elixir engine: engine.sh [--python PYTHON] build|place|check|train|parity [ARGUMENT...]
-# PYTHON is that of the engine's environment, whose wheels a build for CUDA needs.
-# Built code stands in one folder per state of the source and target (XLA_TARGET, cpu or cuda12): in an image below
-# /opt/evenground/axon, else in the pipeline's cache, which alone of all places is the same when it is built and in a
+# PYTHON is the engine's environment, whose wheels a build for CUDA needs.
+# Each state of the source and each target (XLA_TARGET, cpu or cuda12) has a folder of built code: in an image below
+# /opt/evenground/axon, else in the pipeline's cache, the only place that is the same during the build and in a
 # training's clean environment.
 set -eu
 python=
@@ -18,10 +18,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/cuda.sh"
 cache=${EVENGROUND_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/evenground}
 home=$(realpath -m -- "${EVENGROUND_AXON_HOME:-$cache/axon}")
-# How it is built natively, as this file's messages say it.
+# The command of a native build, for messages.
 how="sh scripts/engines/axon/engine.sh build"
 
-# All that a build is made of, at any depth: what is not listed here is not copied, and so never built.
+# All files of a build; others are not copied, and so never built.
 sources() {
     for folder in core trainer; do
         find -L "$folder" \( -path "$folder/_build" -o -path "$folder/deps" -o -path "$folder/tmp" \
@@ -42,9 +42,9 @@ elixir_is_new_enough() {
     case $found in 0.* | 1.[0-9].* | 1.1[0-6].*) fail "Elixir $found is too old: install 1.17 or newer on Erlang/OTP 27" ;; esac
 }
 
-# Set `target` and `place` to a build that does what is asked for, `cpu` or `cuda`.
+# Set `target` and `place` to a build for accelerator $1, `cpu` or `cuda`.
 find_build() {
-    # One for CUDA computes on the processor, too.
+    # A build for CUDA computes on the processor, too.
     case $1 in cuda) fitting=cuda12 ;; *) fitting="cpu cuda12" ;; esac
     for target in $fitting; do
         for above in /opt/evenground/axon "$home"; do
@@ -58,7 +58,7 @@ find_build() {
     fail "not built: XLA_TARGET=cuda12 $how (README.md says what it needs)"
 }
 
-# What `complete` stands for. Mix itself takes a build without EXLA for up to date.
+# A build is made again if these change. Mix itself would take a build without EXLA for up to date.
 conditions() {
     echo "packages=${EVENGROUND_ELIXIR_SOURCES:-hex}"
     elixir --version
@@ -66,7 +66,7 @@ conditions() {
 
 build() {
     elixir_is_new_enough
-    # Never found out by looking for nvcc, neither by XLA nor by EXLA: what is built is what was asked for.
+    # Without these, XLA and EXLA would look for nvcc and choose a target themselves.
     export XLA_TARGET="$target" EXLA_CPU_ONLY=true
     if [ -n "${EVENGROUND_ELIXIR_SOURCES:-}" ]; then
         EVENGROUND_ELIXIR_SOURCES=$(realpath -- "$EVENGROUND_ELIXIR_SOURCES") || fail "EVENGROUND_ELIXIR_SOURCES: no such folder"
@@ -76,7 +76,7 @@ build() {
     wanted=$(conditions)
     [ "$(cat "$place/conditions" 2>/dev/null)" = "$wanted" ] || rm -rf "$place/build"
     echo "$wanted" >"$place/conditions"
-    # A copy is built: the lock and all else that Mix writes would be part of every run's key in the engine's folder.
+    # A copy is built: files that Mix writes into the engine's folder would be part of every run's key.
     rm -rf "$place/source"
     mkdir "$place/source"
     (cd "$here" && sources | tar -chf - -T -) | tar -xf - -C "$place/source"
@@ -91,7 +91,7 @@ build() {
     echo "built: $place"
 }
 
-# The last value of argument $1 that begins with $2, without that; given as --NAME VALUE or --NAME=VALUE.
+# The last value of argument $1 (--NAME VALUE or --NAME=VALUE) that begins with $2, without $2.
 last_given() {
     name=$1
     start=$2
@@ -112,7 +112,7 @@ last_given() {
     printf '%s\n' "$last"
 }
 
-# The wheels of CUDA: of the given environment, or of the one that the pipeline makes for a GPU, if that is complete.
+# The wheels of CUDA: of environment `python`, or of the pipeline's one for a GPU, if that is complete.
 find_wheels() {
     [ -n "$python" ] || return 0
     found=$(cuda_wheels "$(dirname "$(dirname "$python")")")
@@ -123,28 +123,28 @@ find_wheels() {
     printf '%s' "$found"
 }
 
-# Let the loader and XLA find CUDA in the wheels, whatever this machine has of it beside the driver.
+# Let the loader and XLA find CUDA in the wheels, not in a toolkit of this machine.
 use_wheels() {
     [ -n "$1" ] || return 0
     export LD_LIBRARY_PATH="$(cuda_libraries "$1")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
     export XLA_FLAGS="${XLA_FLAGS:+$XLA_FLAGS }--xla_gpu_cuda_data_dir=\"$(cuda_root "$1")\""
 }
 
-# What a process has from its first moment on, and what the engine itself can set no more.
+# Start the engine with settings that a running process cannot change.
 start() {
     flags=
     threads=$(last_given --threads '' "$@")
     case $threads in
     '' | *[!0-9]* | 0*) ;;
     *)
-        # As many schedulers as cores to work with. XLA takes its number from here, else from the cores it may use.
+        # One scheduler a core. XLA reads its number of threads here, else it takes the number of usable cores.
         flags="+S $threads:$threads"
         export NPROC="$threads" PJRT_NPROC="$threads"
         ;;
     esac
     case $(last_given --option keep_freed_memory= "$@") in
     [Tt][Rr][Uu][Ee])
-        # The BEAM tells malloc to give back all above 128 KiB, and so each of XLA's buffers is mapped anew.
+        # By default the BEAM lets malloc give back everything above 128 KiB, so that each of XLA's buffers is mapped again.
         flags="$flags +MYtt 1000000 +MYtp 100000"
         export MALLOC_MMAP_THRESHOLD_=33554432
         ;;
@@ -167,7 +167,7 @@ check | train | parity)
     find_build "$accelerator"
     wheels=
     [ "$target" = cpu ] || wheels=$(find_wheels)
-    # A check can come before the environment with CUDA's libraries is made: then they are not there to be tried.
+    # A check may run before the environment with CUDA's libraries is built: then there is nothing to try.
     if [ "$word" = check ] && [ "$accelerator" = cuda ] && [ -z "$wheels" ]; then exit 0; fi
     use_wheels "$wheels"
     start "$@"

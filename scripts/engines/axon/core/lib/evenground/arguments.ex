@@ -4,7 +4,7 @@ defmodule Evenground.Arguments do
   alias Evenground.Arguments.{Options, Value}
   alias Evenground.Error
 
-  # name, kind, and the default of those that may be left out
+  # name, kind, and the default of optional arguments
   @accelerator {:one_of, ["cpu", "cuda"]}
   @shared [
     {:dataset, :text},
@@ -46,18 +46,18 @@ defmodule Evenground.Arguments do
   @spec training([String.t()], Enumerable.t()) :: t()
   def training(argv, defaults), do: parse(argv, @training, defaults)
 
-  @doc "The command line of the parity test; `defaults` and what is raised as in `training/2`."
+  @doc "The command line of the parity test; `defaults` and errors as in `training/2`."
   @spec parity([String.t()], Enumerable.t()) :: t()
   def parity(argv, defaults), do: parse(argv, @parity, defaults)
 
-  @doc "The command line of the check; `defaults` and what is raised as in `training/2`."
+  @doc "The command line of the check; `defaults` and errors as in `training/2`."
   @spec check([String.t()], Enumerable.t()) :: t()
   def check(argv, defaults), do: parse(argv, @check, defaults)
 
   defp parse(argv, specifications, defaults) do
     given = pairs(argv, ["--option" | Enum.map(specifications, &flag/1)])
     {options, arguments} = Enum.split_with(given, &match?({"--option", _}, &1))
-    # Given twice, the last one counts, as in Python's argparse.
+    # Of an argument given twice the last one counts, as in Python's argparse.
     texts = Map.new(arguments)
     complete!(texts, specifications)
 

@@ -1,5 +1,5 @@
 defmodule Evenground.Card do
-  @moduledoc "The name of the GPU that a process is given, as `nvidia-smi -L` says it."
+  @moduledoc "The name of the GPU that a process may use, from the output of `nvidia-smi -L`."
 
   @card ~r/^GPU \d+: (.+) \(UUID: (GPU-[^)]+)\)$/
   @instance ~r/^\s+(MIG \S+).*\(UUID: (MIG-[^)]+)\)$/
@@ -18,7 +18,7 @@ defmodule Evenground.Card do
     end
   end
 
-  # A card without instances is told by its UUID or, where it is the only one, by nothing.
+  # A card without instances is named by its UUID; the only card needs no name.
   defp chosen([{_uuid, name}], nil), do: [name]
   defp chosen(cards, visible), do: for({^visible, name} <- cards, do: name)
 
@@ -27,7 +27,7 @@ defmodule Evenground.Card do
     cards
   end
 
-  # One line, and the card that the lines of instances are below.
+  # The entry of one line, and the card to which following lines of instances belong.
   defp entry(line, card) do
     case {Regex.run(@card, line), Regex.run(@instance, line)} do
       {[_, name, uuid], _} -> {[{uuid, name}], name}

@@ -18,10 +18,10 @@ defmodule Evenground.CLI do
       halt(1)
   end
 
-  @doc "Calls `fun` as `run/1` does; a mistake is said on standard output, without the word `error`."
+  @doc "Calls `fun` as `run/1` does; a mistake is printed to standard output, without the word `error`."
   @spec check(fun()) :: no_return()
   def check(fun) when is_function(fun, 0) do
-    # Elixir logs to standard output, of which the first line is the reason.
+    # Elixir logs to standard output, whose first line must be the reason.
     :logger.set_primary_config(:level, :none)
     fun.()
     halt(0)
@@ -31,7 +31,7 @@ defmodule Evenground.CLI do
       halt(1)
   end
 
-  # What was printed or logged asynchronously goes out first: halting drops what still waits in a process.
+  # Asynchronous output is written first: halting drops what is still in a process's queue.
   defp halt(code) do
     if List.keymember?(Application.started_applications(), :logger, 0), do: Logger.flush()
     Enum.each([:stdio, :stderr], &IO.write(&1, ""))

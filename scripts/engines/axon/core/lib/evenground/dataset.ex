@@ -28,9 +28,9 @@ defmodule Evenground.Dataset do
         }
 
   @doc """
-  Reads a prepared folder; of each split only the first so many examples, `nil` for all.
+  Reads a prepared folder; of each split only the first examples up to a limit, `nil` for all.
 
-  Raises Evenground.Error where a file is missing or broken, files disagree, or there is no full batch.
+  Raises Evenground.Error if a file is missing or broken, files disagree, or there is no full batch.
   """
   @spec load!(Path.t(), pos_integer(), pos_integer() | nil, pos_integer() | nil) :: t()
   def load!(folder, batch_size, train_limit \\ nil, test_limit \\ nil) do

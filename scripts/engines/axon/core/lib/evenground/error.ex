@@ -1,11 +1,11 @@
 defmodule Evenground.Error do
-  @moduledoc "A mistake the user can fix: what is wrong, where, and what to do about it, in one line."
+  @moduledoc "A mistake that the user can fix: what is wrong, where, and what to do about it, in one line."
 
   defexception [:message]
 
   @type t :: %__MODULE__{message: String.t()}
 
-  @doc ~s|The error whose message is "error: WHAT (WHERE): TODO", on one line whatever breaks the parts have.|
+  @doc ~s|The error whose message is "error: WHAT (WHERE): TODO", on one line even if its parts have line breaks.|
   @spec new(String.t(), String.t(), String.t()) :: t()
   def new(what, where, todo) do
     line = "error: #{what} (#{where}): #{todo}"

@@ -9,9 +9,9 @@ defmodule Evenground.Events do
   @type t :: %__MODULE__{path: Path.t(), file: :file.fd()}
 
   @doc """
-  Opens a file to append events to it; only the process that opens it can write, for the file is raw.
+  Opens a file to append events to it. The file is raw: only the process that opens it can write.
 
-  Raises Evenground.Error where it cannot be opened.
+  Raises Evenground.Error if it cannot be opened.
   """
   @spec open!(Path.t()) :: t()
   def open!(path) do
@@ -26,13 +26,13 @@ defmodule Evenground.Events do
   end
 
   @doc """
-  Writes one event now. Call it only after the device has finished what the event reports.
+  Writes one event now. The device must have finished what the event reports.
 
-  Raises Evenground.Error where it cannot be written.
+  Raises Evenground.Error if it cannot be written.
   """
   @spec emit(t(), String.t() | atom(), keyword()) :: :ok
   def emit(%__MODULE__{} = events, name, fields \\ []) do
-    # As the clock stands: where it was set meanwhile, the reader sees it and corrects it.
+    # Unchanged: if the clock was set during the training, the reader sees and corrects that.
     t_unix_ns = System.os_time(:nanosecond)
     line = Json.encode([event: name, t_unix_ns: t_unix_ns] ++ fields)
     events.file |> :file.write([line, "\n"]) |> FileError.written!(events.path)

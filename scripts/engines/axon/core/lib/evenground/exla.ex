@@ -1,8 +1,8 @@
 defmodule Evenground.Exla do
   @moduledoc """
-  EXLA's application: its clients set before it starts, and why it does not.
+  Starts EXLA's application with the clients that it needs, or says why it does not start.
 
-  All of it by name only: the engine is compiled without EXLA where its packages cannot be had.
+  Its modules are called by name only: the engine is compiled without EXLA if its packages are not available.
   """
 
   alias Evenground.Error
@@ -10,26 +10,26 @@ defmodule Evenground.Exla do
   @where "--option backend=exla"
   @without "or take the option backend=binary"
   @for_cuda "build it with XLA_TARGET=cuda12 sh scripts/engines/axon/engine.sh build, or take --accelerator cpu"
-  # Of a build for CUDA: the driver's library, and those of NVIDIA's wheels.
+  # Messages of a build for CUDA: about the driver's library, and about those of NVIDIA's wheels.
   @driver ~r/\blibcuda\.so[^\s:']*: cannot open shared object file/
   @cuda_library ~r/\b(libcu|libnv|libnccl|nvshmem)[^\s:']*: cannot open shared object file/
 
   @doc """
-  Start EXLA and the client that computes; its name, `:host` or `:cuda`.
+  Start EXLA, and return the name of the client that computes, `:host` or `:cuda`.
 
-  `preallocate`: whether a GPU's memory is taken at once. Raises Evenground.Error where EXLA is not there, does not
+  `preallocate`: whether a GPU's memory is taken at once. Raises Evenground.Error if EXLA is not there, does not
   start, or has no such client.
   """
   @spec start!(boolean(), String.t()) :: :host | :cuda
   def start!(preallocate, accelerator) do
     :exla |> Application.ensure_loaded() |> loaded!()
     clients = [host: [platform: :host], cuda: [platform: :cuda, preallocate: preallocate]]
-    # Only after loading: with it come the application's own defaults, over all that was set before.
+    # After loading, which sets the application's own defaults over everything that was set before.
     Application.put_env(:exla, :clients, clients)
     Application.put_env(:exla, :preferred_clients, Keyword.keys(clients))
     :exla |> Application.ensure_all_started() |> started!()
     client = chosen!(accelerator, ask!(:get_supported_platforms, []))
-    # For what is computed without naming a client.
+    # For computations that name no client.
     Application.put_env(:exla, :preferred_clients, [client])
     ask!(:fetch!, [client])
     client
@@ -52,7 +52,7 @@ defmodule Evenground.Exla do
   defp chosen!("cpu", _platforms), do: :host
   defp chosen!("cuda", %{cuda: devices}) when devices > 0, do: :cuda
 
-  # A build for CUDA names the platform, also where it has no device.
+  # A build for CUDA names the platform even if there is no device.
   defp chosen!("cuda", %{cuda: _none}) do
     todo = "see what nvidia-smi -L and CUDA_VISIBLE_DEVICES say, or take --accelerator cpu"
     Error.raise!("EXLA sees no GPU", "--accelerator cuda", todo)
@@ -72,7 +72,7 @@ defmodule Evenground.Exla do
 
   @spec fails!(String.t()) :: no_return()
   defp fails!(text) do
-    # A module whose library was not loaded is merely "not available".
+    # Of a module whose library was not loaded, the error is only "not available".
     fault = if text =~ "EXLA.NIF", do: library_fault()
     said = fault || without_trace(text)
     Error.raise!("EXLA does not start: #{said}", @where, "#{fix(said)}, #{@without}")
@@ -92,8 +92,8 @@ defmodule Evenground.Exla do
     end
   end
 
-  # Why a module's library was not loaded, Erlang tells that module alone. A library that can be loaded is then refused
-  # to this module, whose own it is not: such an answer is no fault.
+  # Erlang tells why a library was not loaded only to its module, so it is loaded again here. A library that can be
+  # loaded is refused because it belongs to another module: that answer is no fault.
   defp library_fault do
     with folder when is_list(folder) <- :code.priv_dir(:exla),
          {:error, {_kind, text}} <- :erlang.load_nif(:filename.join(folder, ~c"libexla"), 0),
@@ -105,7 +105,7 @@ defmodule Evenground.Exla do
     end
   end
 
-  # A line of a stack trace begins with its application or its file.
+  # The lines of a stack trace begin with an application or a file.
   defp without_trace(text) do
     text
     |> String.split("\n", trim: true)

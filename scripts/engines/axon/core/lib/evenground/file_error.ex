@@ -1,13 +1,13 @@
 defmodule Evenground.FileError do
-  @moduledoc "What the operating system said about a file, in words a user understands."
+  @moduledoc "Errors of the operating system about a file, as text for users."
 
   alias Evenground.Error
 
-  @doc ~s|The words of a reason, such as "no such file or directory" for `:enoent`.|
+  @doc ~s|The text of a reason, e.g. "no such file or directory" for `:enoent`.|
   @spec words(File.posix() | atom()) :: String.t()
   def words(reason), do: reason |> :file.format_error() |> List.to_string()
 
-  @doc "`:ok` passes; raises Evenground.Error where a file or folder could not be written."
+  @doc "`:ok` passes; raises Evenground.Error if a file or folder could not be written."
   @spec written!(:ok | {:error, File.posix() | atom()}, Path.t()) :: :ok
   def written!(:ok, _path), do: :ok
 

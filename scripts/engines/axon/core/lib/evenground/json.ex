@@ -16,7 +16,7 @@ defmodule Evenground.Json do
   @spec decode(binary()) :: {:ok, term()} | {:error, String.t()}
   def decode(text), do: Decoder.decode(text)
 
-  @doc "The term of a JSON text that comes from `where`; raises Evenground.Error for broken text."
+  @doc "The term of a JSON text from `where`; raises Evenground.Error if it is broken."
   @spec decode!(binary(), String.t()) :: term()
   def decode!(text, where \\ "JSON text") do
     case decode(text) do

@@ -7,7 +7,7 @@ defmodule Evenground.Npy do
   @type element :: {:u, 8} | {:f, 32}
   @type t :: %{type: element(), shape: tuple(), data: binary()}
 
-  @doc "The array of a file; `data` is part of what was read, not a copy. Raises Evenground.Error."
+  @doc "The array in a file; `data` is part of the content read, not a copy. Raises Evenground.Error."
   @spec read!(Path.t()) :: t()
   def read!(path) do
     case read(path) do
@@ -26,7 +26,7 @@ defmodule Evenground.Npy do
     end
   end
 
-  @doc "Writes an array; raises Evenground.Error where it does not fit its shape or cannot be written."
+  @doc "Writes an array; raises Evenground.Error if it does not fit its shape or cannot be written."
   @spec write!(Path.t(), element(), tuple(), binary()) :: :ok
   def write!(path, type, shape, data) do
     with {:error, what} <- fits(type, shape, data) do
@@ -41,7 +41,7 @@ defmodule Evenground.Npy do
   def shape_text({only}), do: "(#{only},)"
   def shape_text(shape), do: "(#{shape |> Tuple.to_list() |> Enum.join(", ")})"
 
-  @doc "How many numbers an array of a shape has."
+  @doc "The number of values in an array of a shape."
   @spec size(tuple()) :: non_neg_integer()
   def size(shape), do: Tuple.product(shape)
 

@@ -5,7 +5,7 @@ defmodule Evenground.Weights do
 
   @type t :: %{String.t() => Npy.t()}
 
-  @doc "The weights of a folder; raises Evenground.Error where there are none or one is not float32."
+  @doc "The weights in a folder; raises Evenground.Error if there are none or one is not float32."
   @spec load!(Path.t()) :: t()
   def load!(folder) do
     case names(folder) do
@@ -14,7 +14,7 @@ defmodule Evenground.Weights do
     end
   end
 
-  @doc "Writes weights into a folder, made if needed; raises Evenground.Error where it cannot."
+  @doc "Writes weights into a folder, which is created if needed; raises Evenground.Error if that fails."
   @spec save!(Path.t(), t()) :: :ok
   def save!(folder, weights) do
     folder |> File.mkdir_p() |> FileError.written!(folder)
@@ -26,7 +26,7 @@ defmodule Evenground.Weights do
     :ok
   end
 
-  @doc "`loaded` if its names and shapes are the wanted ones, else Evenground.Error with the first difference."
+  @doc "Returns `loaded`; raises Evenground.Error for the first weight whose name or shape is not the network's."
   @spec same!(t(), %{String.t() => tuple()}) :: t()
   def same!(loaded, wanted_shapes) do
     shapes = Map.new(loaded, fn {name, weight} -> {name, weight.shape} end)

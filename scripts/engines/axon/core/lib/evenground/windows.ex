@@ -1,12 +1,12 @@
 defmodule Evenground.Windows do
-  @moduledoc "How much of a picture the networks leave, as src/evenground/networks.py says it for the pipeline."
+  @moduledoc "The sizes of pictures that the networks take, as in src/evenground/networks.py for the pipeline."
 
   alias Evenground.Error
 
-  # Size and stride, in pixels, of what slides over a picture without padding, in order.
+  # Size and stride in pixels of each window that slides over a picture without padding, in order.
   @windows %{"mlp" => [], "cnn" => [{3, 1}, {2, 2}, {3, 1}, {2, 2}]}
 
-  @doc "The smallest height and width of which one pixel is left."
+  @doc "The smallest height and width from which one pixel is left."
   @spec smallest_side(String.t()) :: pos_integer()
   def smallest_side(network) do
     @windows
@@ -14,7 +14,7 @@ defmodule Evenground.Windows do
     |> List.foldr(1, fn {size, stride}, side -> (side - 1) * stride + size end)
   end
 
-  @doc "Raises Evenground.Error where a network cannot take images of `shape` {H, W, C}."
+  @doc "Raises Evenground.Error if images of `shape` {H, W, C} are too small for a network."
   @spec check!(String.t(), {pos_integer(), pos_integer(), pos_integer()}, Path.t()) :: :ok
   def check!(network, {height, width, _channels}, folder) do
     smallest = smallest_side(network)

@@ -1,9 +1,9 @@
 defmodule Evenground.Adam do
   @moduledoc """
-  Adam with epsilon outside the bias correction, as Keras has it.
+  Adam with epsilon outside the bias correction, as in Keras.
 
-  Source: Kingma and Ba 2015, the form at the end of section 2. Polaris has Algorithm 1, whose epsilon is inside:
-  with the same number it is another optimiser.
+  Source: Kingma and Ba 2015, the form at the end of section 2. Polaris has Algorithm 1, with epsilon
+  inside: with the same number it is another optimiser.
   """
 
   import Nx.Defn

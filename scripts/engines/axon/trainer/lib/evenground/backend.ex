@@ -1,9 +1,9 @@
 defmodule Evenground.Backend do
-  @moduledoc "What tensors are computed with: EXLA on the processor or a GPU, or Nx's own binary backend."
+  @moduledoc "The backend that computes tensors: EXLA on the processor or a GPU, or Nx's binary backend."
 
   alias Evenground.{Card, Error, Exla}
 
-  @doc "Start and choose the backend; the device as events name it. Raises Evenground.Error where it is not there."
+  @doc "Start the chosen backend and return the device for the events. Raises Evenground.Error if it is not there."
   @spec configure(map) :: String.t()
   def configure(given) do
     {:ok, _} = Application.ensure_all_started(:axon)
@@ -38,13 +38,13 @@ defmodule Evenground.Backend do
     Error.raise!("unknown backend '#{other}'", "--option backend", "take exla or binary")
   end
 
-  @doc "Versions of all that the engine was built with, and of what runs it, for the first event."
+  @doc "Versions of the engine's packages, of Elixir and of Erlang, for the first event."
   @spec versions() :: keyword(String.t())
   def versions do
     packages() ++ [elixir: System.version(), otp: to_string(:erlang.system_info(:otp_release))]
   end
 
-  # What Mix resolved stands beside this code, one folder an application; most of it is nowhere pinned but in a lock.
+  # Mix puts the packages beside this code, a folder for each; most of them are pinned in a lock only.
   defp packages do
     built = :evenground_trainer |> :code.lib_dir() |> Path.join("../*/ebin/*.app") |> Path.wildcard()
 

@@ -22,7 +22,7 @@ defmodule Evenground.Batches do
     }
   end
 
-  # Pixels / 255 as a float32 binary; in pieces, so that no second copy of all images is held as a tensor.
+  # Pixels / 255 as a float32 binary; in pieces, to hold no second copy of all images as a tensor.
   defp scaled(pixels, image_bytes) do
     pieces(pixels, 1000 * image_bytes)
     |> Enum.map(fn piece -> piece |> Nx.from_binary(:u8) |> Nx.divide(255.0) |> Nx.to_binary() end)

@@ -1,12 +1,12 @@
 defmodule Evenground.Main do
-  @moduledoc "Train one network with Axon as docs/specification.md says and write its events (docs/protocol.md)."
+  @moduledoc "Train one network of docs/specification.md with Axon and write its events (docs/protocol.md)."
 
   alias Evenground.{Adam, Arguments, Backend, Batches, CLI, Events, Network, Parity, Training}
 
-  # `keep_freed_memory` is engine.sh's: a process has it from its start.
+  # engine.sh applies `keep_freed_memory`: it must be set before the process starts.
   @options %{"backend" => "exla", "keep_freed_memory" => false, "preallocate" => false, "tf32" => false}
   @parity_options Map.merge(@options, %{"adam_epsilon" => 1.0e-7, "batch_norm_momentum" => 0.99})
-  # Initial weights and dropout shall not be drawn from the same seed.
+  # Initial weights and dropout must not be drawn from the same seed.
   @dropout_seed 1_000_000
 
   @doc "The command `train` of engine.sh."
@@ -20,7 +20,7 @@ defmodule Evenground.Main do
   @doc """
   The command `check` of engine.sh: whether the backend of these options starts.
 
-  On the processor, whatever the accelerator: no GPU's memory is taken, and preflight looks at GPUs itself.
+  It starts on the processor even for a GPU: so it takes no GPU memory, and preflight checks GPUs itself.
   """
   @spec check([String.t()]) :: no_return
   def check(argv) do

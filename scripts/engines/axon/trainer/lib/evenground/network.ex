@@ -1,5 +1,5 @@
 defmodule Evenground.Network do
-  @moduledoc "The two networks of docs/specification.md in Axon; their output are logits (N, classes)."
+  @moduledoc "The two networks of docs/specification.md in Axon; they return logits (N, classes)."
 
   @epsilon 1.0e-3
 

@@ -1,5 +1,5 @@
 defmodule Evenground.Parity do
-  @moduledoc "The parity test's side of Axon (docs/protocol.md): the training's own code, dropout off."
+  @moduledoc "Axon's command for the parity test (docs/protocol.md): the training's code, without dropout."
 
   alias Axon.Loop
   alias Evenground.{Adam, Backend, Batches, Json, Network, Training, Weights}
@@ -52,7 +52,7 @@ defmodule Evenground.Parity do
     {:continue, state}
   end
 
-  # Weights by their canonical names, such as `norm_1.moving_mean`.
+  # Weights by canonical name, e.g. `norm_1.moving_mean`.
   defp named(%Axon.ModelState{data: layers}) do
     names = Map.new(@renamed, fn {ours, axons} -> {axons, ours} end)
 

@@ -5,10 +5,10 @@ defmodule Evenground.Training do
   alias Evenground.{Batches, Events, Network}
 
   @doc """
-  The loop that both the training and the parity test run.
+  The loop of both the training and the parity test.
 
-  Axon's own metric "loss" is that of all steps since the first epoch, one step late, so the loss has a name of
-  its own here; Axon's accuracy is a mean of means, correct answers are counted.
+  Axon's metric "loss" is the mean of all steps since the first epoch, one step late, so the loss has another name
+  here. Axon's accuracy is a mean of means, so correct answers are counted instead.
   """
   @spec loop(Axon.t(), {fun, fun}, integer) :: Loop.t()
   def loop(model, optimiser, seed) do
@@ -18,7 +18,7 @@ defmodule Evenground.Training do
     |> Loop.metric(&Network.correct/2, "correct", :running_sum)
   end
 
-  @doc "Train all epochs and report them; the trained state."
+  @doc "Train all epochs with their events; returns the trained state."
   @spec train(Axon.t(), {fun, fun}, map, map, Events.t()) :: Axon.ModelState.t()
   def train(model, optimiser, data, given, events) do
     batches = Batches.stream(data.train_images, data.train_labels, data.shape, given.batch_size)

@@ -1,10 +1,10 @@
 defmodule Evenground.Arguments.Options do
-  @moduledoc "An engine's own options: `--option KEY=VALUE`, typed as their defaults are."
+  @moduledoc "An engine's own options: `--option KEY=VALUE`, of the types of their defaults."
 
   alias Evenground.Arguments.Value
   alias Evenground.Error
 
-  @doc "All options, the given ones over their defaults; raises Evenground.Error for an unknown or wrong one."
+  @doc "All options, those of the command line over their defaults; raises Evenground.Error for an unknown or wrong one."
   @spec over([String.t()], Enumerable.t()) :: %{String.t() => Value.t()}
   def over(given, defaults) do
     defaults = Enum.to_list(defaults)

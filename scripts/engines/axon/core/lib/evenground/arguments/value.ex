@@ -11,14 +11,14 @@ defmodule Evenground.Arguments.Value do
   def kind(value) when is_float(value), do: :float
   def kind(value) when is_binary(value), do: :text
 
-  @doc "What a kind is called in messages, the same as in the engines written in Python."
+  @doc "The name of a kind in messages, as in the engines written in Python."
   @spec name(kind()) :: String.t()
   def name(:boolean), do: "true or false"
   def name(:integer), do: "int"
   def name(:float), do: "float"
   def name(:text), do: "str"
 
-  @doc "The value of a text, or `:error` where it is none of that kind."
+  @doc "The value of a text, or `:error` if it is not of that kind."
   @spec parse(kind(), String.t()) :: {:ok, t()} | :error
   def parse(:text, text), do: {:ok, text}
 

@@ -1,10 +1,10 @@
 defmodule Evenground.Json.Decoder do
-  @moduledoc "JSON (RFC 8259) to terms; strict: nothing that the standard does not allow."
+  @moduledoc "JSON (RFC 8259) to terms; strict: it accepts only what the standard allows."
 
   @spaces [?\s, ?\t, ?\n, ?\r]
   @short %{?" => ?", ?\\ => ?\\, ?/ => ?/, ?n => ?\n, ?r => ?\r, ?t => ?\t, ?b => ?\b, ?f => ?\f}
 
-  @doc "The term of a JSON text, or what is wrong with it and at which byte."
+  @doc "The term of a JSON text, or what is wrong with it, with the byte."
   @spec decode(binary()) :: {:ok, term()} | {:error, String.t()}
   def decode(text) do
     if String.valid?(text), do: document(text), else: {:error, "broken JSON, it is not UTF-8"}
@@ -91,7 +91,7 @@ defmodule Evenground.Json.Decoder do
 
   defp unit(text), do: broken(text)
 
-  # Beyond U+FFFF a code point is two units, a high surrogate and a low one; neither may stand alone.
+  # Beyond U+FFFF a code point is two units, a high surrogate and a low one; neither is valid alone.
   defp code_point({high, "\\u" <> rest}) when high in 0xD800..0xDBFF do
     case unit(rest) do
       {low, after_low} when low in 0xDC00..0xDFFF ->
@@ -116,7 +116,7 @@ defmodule Evenground.Json.Decoder do
   defp drop(text, start),
     do: binary_part(text, byte_size(start), byte_size(text) - byte_size(start))
 
-  # Too large a number for a float is refused, for Elixir has no infinity.
+  # A number too large for a float is an error: Elixir has no infinity.
   defp float(digits, text) do
     case Float.parse(digits) do
       {value, ""} -> value

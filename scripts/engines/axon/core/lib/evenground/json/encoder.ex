@@ -3,7 +3,7 @@ defmodule Evenground.Json.Encoder do
 
   alias Evenground.Error
 
-  # Nx's names for the numbers that JSON has not.
+  # Nx's names for numbers that JSON does not have.
   @null [nil, :nan, :infinity, :neg_infinity]
   @short %{
     ?" => "\\\"",
@@ -24,7 +24,7 @@ defmodule Evenground.Json.Encoder do
   def iodata(value) when is_integer(value), do: Integer.to_string(value)
   def iodata(value) when is_float(value), do: Float.to_string(value)
 
-  # Sorted, for the order of a map's keys is not the same in every release of Erlang.
+  # Sorted, because the order of a map's keys differs between releases of Erlang.
   def iodata(value) when is_map(value) do
     value |> Enum.sort_by(fn {key, _} -> to_string(key) end) |> object()
   end
@@ -46,7 +46,7 @@ defmodule Evenground.Json.Encoder do
     [?", for(<<code::utf8 <- value>>, do: escaped(code)), ?"]
   end
 
-  # All but ASCII is escaped: some readers take U+0085 or U+2028 for the end of a line.
+  # Everything but ASCII is escaped: some readers take U+0085 or U+2028 for the end of a line.
   defp escaped(code) when is_map_key(@short, code), do: Map.fetch!(@short, code)
   defp escaped(code) when code in 0x20..0x7E, do: code
   defp escaped(code), do: for(<<unit::16 <- utf16(code)>>, do: ["\\u", hex(unit)])

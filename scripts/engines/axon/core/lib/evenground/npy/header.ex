@@ -1,5 +1,5 @@
 defmodule Evenground.Npy.Header do
-  @moduledoc "What stands before the data in a .npy file: magic, version, length, and a Python dictionary."
+  @moduledoc "The header before the data of a .npy file: magic, version, length, and a Python dictionary."
 
   alias Evenground.Npy
 
