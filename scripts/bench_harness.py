@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure the harness's cost: a training with sidecar and events against the bare framework.
 
-Within one training, epochs with the engine's events and a sampling sidecar alternate with bare epochs
-during which the sidecar is stopped: a machine whose speed drifts by several per cent still shows
+Within one training, epochs with the engine's events and a sampling sidecar alternate with bare
+epochs during which the sidecar is stopped: a machine whose speed drifts by several per cent still shows
 tenths of one. The sidecar's start, which comes once, is added as a share of a full training's CPU.
 
 The full training is the engine's own network, optimiser and data without events, sidecar or plan.

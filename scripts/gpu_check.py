@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Check all that evenground assumes of NVIDIA GPUs on this machine's card, and write the results.
 
-Nothing is installed, downloaded, reset or reconfigured. Each step runs in its own process with a time
-limit; a step whose requirements are missing is skipped, with the reason. The exit status is 0
-even if checks fail: the results are in the table and a JSON file, which names neither host nor user.
+Nothing is installed, downloaded, reset or reconfigured. Each step runs in its own process with a
+time limit; a step whose requirements are missing is skipped, with the reason. The exit status is 0
+even if checks fail: the results are in the table and a JSON file, which names no host and no user.
 docs/gpu.md says what to do with it.
 """
 

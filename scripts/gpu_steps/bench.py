@@ -85,7 +85,7 @@ class Bench:
         return done.stdout
 
     def smi(self, *options: str) -> str:
-        """Output of `nvidia-smi` for the chosen card, or without options; raises Skip if it fails."""
+        """Output of `nvidia-smi`, with options for the chosen card; raises Skip if it fails."""
         # The variables of `env` have another PATH.
         command = [shutil.which("nvidia-smi") or "nvidia-smi"]
         if options:

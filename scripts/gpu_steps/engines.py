@@ -192,7 +192,8 @@ def _site_packages(bench: Bench, framework: str) -> Path:
 def other_libraries(bench: Bench, engine: str) -> None:
     """Which cuDNN is mapped if LD_LIBRARY_PATH names PyTorch's (S9).
 
-    The pipeline does not pass that variable on. Raises Skip if there is no PyTorch with a cuDNN of its own.
+    The pipeline does not pass that variable on. Raises Skip if there is no PyTorch with its own
+    cuDNN.
     """
     if "torch" not in bench.pythons:
         raise Skip("no other cuDNN: there is no PyTorch")

@@ -31,7 +31,7 @@ def finds(bench: Bench) -> None:
 
 
 def kernels(bench: Bench) -> None:
-    """Seconds to the first batch with an empty and with a filled folder of compiled kernels (B5)."""
+    """Seconds to the first batch with an empty and a filled folder of compiled kernels (B5)."""
     cache = bench.folder / "kernels"
     for state in ("empty", "filled"):
         events_file = bench.folder / f"{state}.jsonl"
@@ -62,7 +62,7 @@ def feeds(bench: Bench) -> None:
 
 
 def _like_cifar(bench: Bench) -> Path:
-    """A prepared dataset of random images, as many and as large as CIFAR-10's; Skip without numpy."""
+    """A prepared dataset of random images, as many and as large as CIFAR-10's."""
     try:
         import numpy as np
     except ImportError:

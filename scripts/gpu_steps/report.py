@@ -1,4 +1,4 @@
-"""The results of a GPU check: rows of a table and a JSON file, which do not identify the machine."""
+"""The results of a GPU check: rows of a table and a JSON file that do not identify the machine."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class Smi:
 
 @dataclass(frozen=True)
 class Seen:
-    """What sidecar and nvidia-smi saw, and the monotonic moments between which they are compared."""
+    """What sidecar and nvidia-smi saw, and the monotonic moments between which to compare it."""
 
     measured: Measured
     smi: Smi

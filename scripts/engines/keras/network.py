@@ -107,8 +107,8 @@ def fit(
 ) -> None:
     """Train on whole batches of images (N,H,W,C) and labels (N,); a short last one is left out.
 
-    `through` is one of `feed.FEEDS`, which give the same batches in the given order. With `shuffle`,
-    which needs arrays, the order changes each epoch.
+    `through` is one of `feed.FEEDS`, which give the same batches in the given order. With
+    `shuffle`, which needs arrays, the order changes each epoch.
     """
     settings = {"epochs": epochs, "callbacks": callbacks, "shuffle": shuffle, "verbose": 0}
     if through == "pipeline":

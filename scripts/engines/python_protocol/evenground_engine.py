@@ -189,8 +189,8 @@ def load_dataset(
 ) -> Dataset:
     """Read the prepared dataset in `folder`, or the first examples of its splits, for a network.
 
-    Raises EngineError if a file is missing or broken, if files disagree, if the images are too small
-    for the network, or if there is no full batch.
+    Raises EngineError if a file is missing or broken, if files disagree, if the images are too
+    small for the network, or if there is no full batch.
     """
     try:
         classes = len(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["classes"])
@@ -304,7 +304,7 @@ def evaluate(predict: Callable[[np.ndarray], np.ndarray], test: Split, events: E
 
 
 def finish(args: argparse.Namespace, events: Events) -> None:
-    """Keep all that the process holds for a while, so that it is measured; write the last events."""
+    """Keep what the process holds for a while, so that it is measured; write the last events."""
     time.sleep(args.linger_s)
     events.emit("linger_end", linger_s=args.linger_s)
     events.emit("end")
@@ -318,7 +318,7 @@ def initial_weights(
 ) -> Mapping[str, np.ndarray]:
     """The weights of `--weights`, else the network's `own`; written to `--export-weights`.
 
-    Both are by canonical name. Raises EngineError if those of `--weights` have other names or shapes.
+    Both are by canonical name. Raises EngineError if `--weights` has other names or shapes.
     """
     weights = own
     if args.weights:
@@ -330,7 +330,7 @@ def initial_weights(
 
 
 def load_weights(folder: Path) -> dict[str, np.ndarray]:
-    """Read weights by canonical name, each from `NAME.npy`; raises EngineError if there is no file."""
+    """Read weights by canonical name from files `NAME.npy`; raises EngineError if there is none."""
     files = sorted(folder.glob("*.npy"))
     if not files:
         raise EngineError("no weights", str(folder), "write them with --export-weights")
