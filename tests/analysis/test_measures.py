@@ -472,6 +472,16 @@ def test_a_file_that_is_not_whole_is_refused(
     assert refused.value.where == str(path)
 
 
+def test_frames_of_other_runs_are_refused(tmp_path: Path) -> None:
+    index, normalised, quality = files_of(tmp_path)
+    other = replace(index, runs=tuple(replace(run, repetition=2) for run in index.runs))
+    with pytest.raises(
+        EvengroundError, match="its runs are not the finished runs of the index"
+    ) as refused:
+        read_measured(other, normalised, quality)
+    assert refused.value.where == str(normalised / "measures.csv")
+
+
 def test_a_frame_that_is_written_and_read_has_every_bit(tmp_path: Path) -> None:
     _, folder, _ = files_of(tmp_path)
     made = normalise(read_index(tmp_path / "results/index.json")).measures

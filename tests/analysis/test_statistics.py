@@ -77,8 +77,8 @@ def test_three_pairs_have_a_ratio_but_no_interval() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "reason"),
     [
-        ([], [1.0], "no finished run"),
-        ([math.nan], [1.0], "no finished run"),
+        ([], [1.0], "no value"),
+        ([math.nan], [1.0], "no value"),
         ([0.0, 1.0], [1.0, 2.0], "a value is not above zero"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Whether whole blocks were slower or faster than others: two-way analysis of variance, and the drift."""
+"""Whether whole blocks were slower or faster than others: two-way analysis of variance, and drift."""
 
 from __future__ import annotations
 
@@ -8,32 +8,43 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtrc, stdtrit
+from scipy.special import fdtrc
 
 from evenground.analysis.groups import Rows
 from evenground.analysis.index import Index
 from evenground.analysis.pairs import Arm, Blocks, told
 from evenground.analysis.runs import Floats
+from evenground.analysis.statistics import half_width
 
 MIN_ARMS, MIN_BLOCKS = 2, 3
-LEVEL = 0.95
-# A variance of logarithms below this is that of a clock of a microsecond in a second, and none of the runs.
+# The variance of logarithms that a clock of a microsecond gives to times of a second.
 MIN_VARIANCE = 1e-12
 ALL = "all"
 TRAINING, COMPUTING = "training_s", "training_s less idle_s"
-COLUMNS = (
-    *("measure", "block", "n_arms", "n", "start_min", "effect_pct"),
-    *("f", "df_blocks", "df_error", "p"),
-    *("drift_pct_per_block", "low_95", "high_95", "reason"),
-)
+COLUMNS = [
+    "measure",
+    "block",
+    "n_arms",
+    "n",
+    "start_min",
+    "effect_pct",
+    "f",
+    "df_blocks",
+    "df_error",
+    "p",
+    "drift_pct_per_block",
+    "low_95",
+    "high_95",
+    "reason",
+]
 
 
 @dataclass(frozen=True)
 class Chosen:
     """The arms and, in the order of their launches, the repetitions that are analysed.
 
-    `start_min` (B,): from the first launch of the first block to that of each; NaN is not known.
-    `left_out`: in words, what is not in it.
+    `start_min` (B,): minutes from the first launch of the first block to that of each; NaN if
+    unknown. `left_out`: what is not included, as text.
     """
 
     arms: tuple[Arm, ...]
@@ -41,12 +52,17 @@ class Chosen:
     start_min: Floats
     left_out: str
 
+    @property
+    def n_runs(self) -> int:
+        """Number of runs that are analysed."""
+        return len(self.arms) * len(self.repetitions)
+
 
 @dataclass(frozen=True)
 class Effects:
     """Of B blocks: `effects` (B,) on logarithms, the test that they are all zero, and the drift.
 
-    The drift is the slope per block with the ends of its interval, on logarithms as well. NaN: not known.
+    The drift is the slope per block with the ends of its interval, also on logarithms. NaN: unknown.
     """
 
     effects: Floats
@@ -62,29 +78,26 @@ class Effects:
 def block_table(
     index: Index, runs: pd.DataFrame, conditions: pd.DataFrame, blocks: Blocks
 ) -> pd.DataFrame:
-    """A row per block with how much slower its runs were than the mean of all, then one for all blocks.
+    """A row per block with how much slower its runs were than the mean of all, then one for all.
 
-    Of the training time, and of that without the idle time. No rows where runs are independent by design.
+    For the training time, and for that without the idle time. Empty if the design is independent.
     """
     rows: Rows = []
     if index.report.design == "blocks":
         arms = [(dataset.name, engine.name) for dataset, engine in index.groups()]
         chosen = choose(arms, blocks, conditions)
         by_run = runs.set_index(["dataset", "engine", "repetition"])
-        measures = {
-            TRAINING: by_run["training_s"],
-            COMPUTING: by_run["training_s"] - by_run["idle_s"],
-        }
-        for measure, values in measures.items():
-            rows += [{"measure": measure, **row} for row in _rows(chosen, values)]
+        training_s = by_run["training_s"]
+        rows = _rows(TRAINING, chosen, training_s)
+        rows += _rows(COMPUTING, chosen, training_s - by_run["idle_s"])
     counts = dict.fromkeys(("n_arms", "n", "df_blocks", "df_error"), "Int64")
     return pd.DataFrame(rows, columns=COLUMNS).astype(counts)
 
 
 def choose(arms: list[Arm], blocks: Blocks, conditions: pd.DataFrame) -> Chosen:
-    """The arms whose complete blocks hold the most runs together, in as many blocks as they share.
+    """The arms whose complete blocks hold the most runs together, and these blocks.
 
-    A block is a repetition that all of them have in one pass, without an invalid run.
+    A block is a repetition that all of these arms have in one pass, without an invalid run.
     """
     kept = _with_most_runs(arms, blocks)
     complete, dropped = blocks.complete(kept)
@@ -92,8 +105,11 @@ def choose(arms: list[Arm], blocks: Blocks, conditions: pd.DataFrame) -> Chosen:
     repetitions = sorted(complete, key=lambda number: (start_s.get(number, math.inf), number))
     starts = np.array([start_s.get(number, np.nan) for number in repetitions], np.float64)
     absent = [f"{engine} on {dataset}" for dataset, engine in arms if (dataset, engine) not in kept]
-    left_out = [f"left out: {', '.join(absent)}"] if absent else []
-    left_out += [told(dropped)] if dropped else []
+    left_out = []
+    if absent:
+        left_out.append(f"left out: {', '.join(absent)}")
+    if dropped:
+        left_out.append(told(dropped))
     return Chosen(
         arms=kept,
         repetitions=tuple(repetitions),
@@ -103,105 +119,129 @@ def choose(arms: list[Arm], blocks: Blocks, conditions: pd.DataFrame) -> Chosen:
 
 
 def _with_most_runs(arms: list[Arm], blocks: Blocks) -> tuple[Arm, ...]:
-    """Of the sets of arms that `_sets` gives the first that is enough, and has the most runs.
+    """The first of the candidate sets that is large enough and has the most runs.
 
     Only which runs there are decides, never what they measured.
     """
-    best: tuple[Arm, ...] = ()
-    most = (False, 0)
-    for chosen, n_blocks in _sets(arms, blocks):
-        enough = len(chosen) >= MIN_ARMS and n_blocks >= MIN_BLOCKS
-        size = (enough, len(chosen) * n_blocks)
-        if size > most:
-            best, most = chosen, size
+    best: set[Arm] = set()
+    largest = (False, 0)
+    for candidate, n_blocks in _candidates(arms, blocks):
+        enough = len(candidate) >= MIN_ARMS and n_blocks >= MIN_BLOCKS
+        size = (enough, len(candidate) * n_blocks)
+        if size > largest:
+            best, largest = set(candidate), size
     return tuple(arm for arm in arms if arm in best)
 
 
-def _sets(arms: list[Arm], blocks: Blocks) -> Iterator[tuple[tuple[Arm, ...], int]]:
-    """Around each arm, sets of those that share the most blocks with it, and how many all of a set share."""
-    valid = {
-        arm: {(number, blocks.passes[arm][number]) for number in blocks.valid(arm)[0]}
-        for arm in arms
-    }
+def _candidates(arms: list[Arm], blocks: Blocks) -> Iterator[tuple[list[Arm], int]]:
+    """For each arm, sets of those that share the most blocks with it, with the blocks all share."""
+    valid = {}
+    for arm in arms:
+        repetitions, _ = blocks.valid(arm)
+        valid[arm] = {(number, blocks.passes[arm][number]) for number in repetitions}
     for seed in arms:
         order = sorted(arms, key=lambda arm: len(valid[arm] & valid[seed]), reverse=True)
         shared = valid[seed]
         for count, arm in enumerate(order, start=1):
             shared = shared & valid[arm]
-            yield tuple(order[:count]), len(shared)
+            yield order[:count], len(shared)
 
 
 def _launches(arms: tuple[Arm, ...], conditions: pd.DataFrame) -> dict[int, float]:
-    """Repetition -> when the first of its runs of these arms was launched, where that is known."""
-    found: dict[int, float] = {}
+    """Repetition -> when the first of its runs of these arms was launched, in s, if known."""
+    launches: dict[int, float] = {}
     known = conditions[conditions["launched_s"].notna()]
     for row in known.to_dict("records"):
         if (row["dataset"], row["engine"]) in arms:
             number, launched_s = int(row["repetition"]), float(row["launched_s"])
-            found[number] = min(launched_s, found.get(number, math.inf))
-    return found
+            launches[number] = min(launched_s, launches.get(number, math.inf))
+    return launches
 
 
-def _rows(chosen: Chosen, values: pd.Series[float]) -> Rows:
+def _rows(measure: str, chosen: Chosen, values: pd.Series[float]) -> Rows:
     """The rows of one measure; `values` in seconds by dataset, engine and repetition."""
-    arms, repetitions = chosen.arms, chosen.repetitions
-    size: dict[str, object] = {"n_arms": len(arms), "n": len(arms) * len(repetitions)}
-    why = _too_few(chosen)
-    numbers = np.full((len(arms), len(repetitions)), np.nan)
-    for i, arm in enumerate(arms):
-        numbers[i] = [float(values[(*arm, repetition)]) for repetition in repetitions]
-    if not why and not (numbers > 0).all():
-        unknown = int((~(numbers > 0)).sum())
-        why = f"not known of {unknown} of {numbers.size} runs, or zero"
-    if why:
-        return [{"block": ALL, **size, "reason": "; ".join(filter(None, (why, chosen.left_out)))}]
-    found = effects_of(np.log(numbers))
-    rows: Rows = [
-        {
-            "block": str(repetition),
-            "n_arms": len(arms),
-            "n": len(arms),
-            "start_min": start_min,
-            "effect_pct": _percent(effect),
-            "reason": "",
-        }
-        for repetition, start_min, effect in zip(
-            repetitions, chosen.start_min, found.effects.tolist(), strict=True
-        )
-    ]
-    alike = "but for the block all runs took the same time" if math.isnan(found.f) else ""
+    seconds = _seconds(chosen, values)
+    why = _why_not(chosen, seconds)
     total: dict[str, object] = {
+        "measure": measure,
         "block": ALL,
-        **size,
-        "f": found.f,
-        "df_blocks": found.df_blocks,
-        "df_error": found.df_error,
-        "p": found.p,
-        "drift_pct_per_block": _percent(found.drift),
-        "low_95": _percent(found.low),
-        "high_95": _percent(found.high),
-        "reason": "; ".join(filter(None, (alike, chosen.left_out))),
+        "n_arms": len(chosen.arms),
+        "n": chosen.n_runs,
     }
-    return [*rows, total]
+    if why:
+        return [{**total, "reason": _joined(why, chosen.left_out)}]
+    analysed = effects_of(np.log(seconds))
+    rows = _block_rows(measure, chosen, analysed)
+    no_test = ""
+    if math.isnan(analysed.f):
+        no_test = "but for the block all runs took the same time"
+    total |= {
+        "f": analysed.f,
+        "df_blocks": analysed.df_blocks,
+        "df_error": analysed.df_error,
+        "p": analysed.p,
+        "drift_pct_per_block": _percent(analysed.drift),
+        "low_95": _percent(analysed.low),
+        "high_95": _percent(analysed.high),
+        "reason": _joined(no_test, chosen.left_out),
+    }
+    rows.append(total)
+    return rows
 
 
-def _too_few(chosen: Chosen) -> str:
-    """Why there is no analysis; empty where there is one."""
-    if len(chosen.arms) < MIN_ARMS:
-        return f"too few engines and datasets with complete blocks: {len(chosen.arms)}, it takes {MIN_ARMS}"
-    if len(chosen.repetitions) < MIN_BLOCKS:
-        return f"too few complete blocks: {len(chosen.repetitions)}, it takes {MIN_BLOCKS}"
+def _block_rows(measure: str, chosen: Chosen, analysed: Effects) -> Rows:
+    """A row per block."""
+    rows: Rows = []
+    for place, repetition in enumerate(chosen.repetitions):
+        rows.append(
+            {
+                "measure": measure,
+                "block": str(repetition),
+                "n_arms": len(chosen.arms),
+                "n": len(chosen.arms),
+                "start_min": chosen.start_min[place],
+                "effect_pct": _percent(analysed.effects[place]),
+                "reason": "",
+            }
+        )
+    return rows
+
+
+def _seconds(chosen: Chosen, values: pd.Series[float]) -> Floats:
+    """The values (A, B) of the chosen A arms and B blocks."""
+    seconds = np.full((len(chosen.arms), len(chosen.repetitions)), np.nan)
+    for i, (dataset, engine) in enumerate(chosen.arms):
+        for j, repetition in enumerate(chosen.repetitions):
+            seconds[i, j] = values[dataset, engine, repetition]
+    return seconds
+
+
+def _why_not(chosen: Chosen, seconds: Floats) -> str:
+    """Why there is no analysis of `seconds` (A, B); empty if there is one."""
+    n_arms, n_blocks = seconds.shape
+    if n_arms < MIN_ARMS:
+        return f"too few engines and datasets with complete blocks: {n_arms}, it takes {MIN_ARMS}"
+    if n_blocks < MIN_BLOCKS:
+        return f"too few complete blocks: {n_blocks}, it takes {MIN_BLOCKS}"
+    # NaN fails the comparison, too.
+    unknown = int((~(seconds > 0)).sum())
+    if unknown:
+        return f"not known of {unknown} of {seconds.size} runs, or zero"
     return ""
 
 
-def effects_of(logs: Floats) -> Effects:
-    """Block effects of (A, B) logarithms of A arms in B blocks, which are in the order of their launches.
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
-    The test is that of a randomised complete block design without interaction: F = mean square of blocks
-    over that of the rest, with B - 1 and (A - 1)(B - 1) degrees of freedom. The drift is the slope of the
-    blocks' means over their places, with Student's interval of B - 2 degrees of freedom: a drift is seen in
-    blocks, and there are no more of them however many runs each has. Source: R. A. Fisher, "The Design of
-    Experiments" (1935); for the slope any text on linear regression.
+
+def effects_of(logs: Floats) -> Effects:
+    """Block effects of (A, B) logarithms of A arms in B blocks, in the order of their launches.
+
+    The test is that of a randomised complete block design without interaction: F = mean square of
+    blocks over that of the rest, with B - 1 and (A - 1)(B - 1) degrees of freedom. The drift is the
+    slope of the blocks' means over their positions, with Student's interval of B - 2 degrees of
+    freedom: a drift moves whole blocks, and more runs in a block add none. Source: R. A. Fisher,
+    "The Design of Experiments" (1935); for the slope any text on linear regression.
     """
     n_arms, n_blocks = logs.shape
     grand = logs.mean()
@@ -210,15 +250,17 @@ def effects_of(logs: Floats) -> Effects:
     df_blocks, df_error = n_blocks - 1, (n_arms - 1) * (n_blocks - 1)
     of_blocks = n_arms * float((effects**2).sum()) / df_blocks
     of_rest = float((rest**2).sum()) / df_error
-    known = of_rest > MIN_VARIANCE
-    f = of_blocks / of_rest if known else math.nan
+    f = p = math.nan
+    if of_rest > MIN_VARIANCE:
+        f = of_blocks / of_rest
+        p = float(fdtrc(df_blocks, df_error, f))
     drift, half = _drift(effects)
     return Effects(
         effects=effects,
         f=f,
         df_blocks=df_blocks,
         df_error=df_error,
-        p=float(fdtrc(df_blocks, df_error, f)) if known else math.nan,
+        p=p,
         drift=drift,
         low=drift - half,
         high=drift + half,
@@ -226,14 +268,18 @@ def effects_of(logs: Floats) -> Effects:
 
 
 def _drift(effects: Floats) -> tuple[float, float]:
-    """Slope of the effects (B,) over their places, and half the width of its interval; NaN without spread."""
-    places = np.arange(effects.size) - (effects.size - 1) / 2
-    slope = float((places * effects).sum() / (places**2).sum())
+    """Slope of the effects (B,) over their positions, and half the width of its interval.
+
+    Without spread around the line the half width is NaN.
+    """
+    positions = np.arange(effects.size) - (effects.size - 1) / 2
+    squares = float((positions**2).sum())
+    slope = float((positions * effects).sum() / squares)
     df = effects.size - 2
-    spread = float(((effects - slope * places) ** 2).sum()) / df
+    spread = float(((effects - slope * positions) ** 2).sum()) / df
     if spread < MIN_VARIANCE:
         return slope, math.nan
-    return slope, float(stdtrit(df, 0.5 + LEVEL / 2)) * math.sqrt(spread / float((places**2).sum()))
+    return slope, half_width(df, math.sqrt(spread / squares))
 
 
 def _percent(log: float) -> float:

@@ -1,4 +1,4 @@
-"""Randomised complete blocks: which runs of one repetition were made in one pass, and may be paired."""
+"""Randomised complete blocks: runs of one repetition that were made in one pass and may be paired."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-# Between two trainings of one pass lie seconds; whoever went away for longer measured on another day.
+# Between two trainings of one pass lie seconds; after a longer pause the machine may have changed.
 MAX_PAUSE_S = 1800.0
 
 
@@ -27,23 +27,25 @@ class Made:
 
 
 def passes(runs: Sequence[Made]) -> dict[Made, int]:
-    """Run -> number of the pass that it was made in; runs of one repetition and one pass are a block.
+    """Number the passes in which the runs were made; one repetition within one pass is a block.
 
-    The plan makes repetition after repetition. In the order of launches the largest set of runs whose
-    repetitions never fall was made in turn; of the others, made later, again the largest such set, and so on.
-    A pass also ends at a pause of MAX_PAUSE_S, and where as many others were made between two runs of a
-    repetition as it has runs there. Runs whose times are not known (NaN) count as made in turn.
+    The plan makes repetition after repetition. In the order of launches, the longest sequence of
+    runs whose repetitions never fall was made in turn; of the rest, made later, again the longest
+    such sequence, and so on. A pass also ends at a pause of MAX_PAUSE_S, and if between two runs of
+    a repetition at least as many others were made as it has runs there. Runs whose times are
+    unknown (NaN) count as made in turn.
     """
     in_order = sorted(runs, key=lambda run: (run.launched_s, run.repetition))
-    left = [run for run in in_order if not math.isnan(run.launched_s)]
-    found = {run: 0 for run in runs if math.isnan(run.launched_s)}
+    pass_of = {run: 0 for run in runs if math.isnan(run.launched_s)}
+    remaining = [run for run in in_order if not math.isnan(run.launched_s)]
     first = 0
-    while left:
-        chosen = [left[place] for place in _never_falling([run.repetition for run in left])]
-        found |= _parted(chosen, in_order, first)
-        first = max(found.values()) + 1
-        left = [run for run in left if run not in found]
-    return found
+    while remaining:
+        positions = _never_falling([run.repetition for run in remaining])
+        chosen = [remaining[position] for position in positions]
+        pass_of |= _split(chosen, in_order, first)
+        first = max(pass_of.values()) + 1
+        remaining = [run for run in remaining if run not in pass_of]
+    return pass_of
 
 
 def made_of(conditions: pd.DataFrame) -> list[Made]:
@@ -61,19 +63,21 @@ def made_of(conditions: pd.DataFrame) -> list[Made]:
     ]
 
 
-def _parted(chosen: Sequence[Made], in_order: Sequence[Made], first: int) -> dict[Made, int]:
-    """Pass of each chosen run, numbered from `first`: a new one begins where its block was interrupted."""
-    place = {run: number for number, run in enumerate(in_order)}
+def _split(chosen: Sequence[Made], in_order: Sequence[Made], first: int) -> dict[Made, int]:
+    """Pass of each chosen run, from `first`: a new one begins where a block was interrupted."""
+    position = {run: number for number, run in enumerate(in_order)}
     sizes = Counter(run.repetition for run in chosen)
     number = first
-    found = dict.fromkeys(chosen[:1], number)
+    pass_of = {chosen[0]: number}
     for before, run in itertools.pairwise(chosen):
         if before.repetition == run.repetition:
-            between = in_order[place[before] + 1 : place[run]]
-            interrupted = len(between) >= sizes[run.repetition] or _paused([before, *between, run])
-            number += int(interrupted)
-        found[run] = number
-    return found
+            between = in_order[position[before] : position[run] + 1]
+            # The two runs themselves are at the ends.
+            n_others = len(between) - 2
+            if n_others >= sizes[run.repetition] or _paused(between):
+                number += 1
+        pass_of[run] = number
+    return pass_of
 
 
 def _paused(runs: Sequence[Made]) -> bool:
@@ -82,22 +86,20 @@ def _paused(runs: Sequence[Made]) -> bool:
 
 
 def _never_falling(numbers: Sequence[int]) -> list[int]:
-    """Places of a longest subsequence that never falls (patience sorting)."""
-    tails: list[int] = []
-    tail_places: list[int] = []
-    before: list[int | None] = []
-    for place, number in enumerate(numbers):
-        pile = bisect.bisect_right(tails, number)
-        before.append(tail_places[pile - 1] if pile else None)
-        if pile == len(tails):
-            tails.append(number)
-            tail_places.append(place)
-        else:
-            tails[pile] = number
-            tail_places[pile] = place
-    found: list[int] = []
-    last = tail_places[-1] if tail_places else None
-    while last is not None:
-        found.append(last)
-        last = before[last]
-    return found[::-1]
+    """Positions of a longest subsequence that never falls (patience sorting)."""
+    tops: list[int] = []
+    top_positions: list[int] = []
+    previous: list[int | None] = []
+    for position, number in enumerate(numbers):
+        pile = bisect.bisect_right(tops, number)
+        # The top of the pile before this one ends the longest subsequence that `number` continues.
+        previous.append(top_positions[pile - 1] if pile else None)
+        # Replaces the top of the pile, or begins a new pile behind the last.
+        tops[pile : pile + 1] = [number]
+        top_positions[pile : pile + 1] = [position]
+    subsequence = []
+    end: int | None = top_positions[-1]
+    while end is not None:
+        subsequence.append(end)
+        end = previous[end]
+    return subsequence[::-1]

@@ -1,4 +1,4 @@
-"""How exactly a measure is known, and between which values it could lie, whatever an engine did."""
+"""How exactly a measure is known, and between which values it can lie for any engine."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from evenground.analysis.measures import (
     until_first_batch_s,
 )
 
-EVERYTHING = (-math.inf, math.inf)
-# Measures and resources in percent of the machine.
-USES = ("mean", "steady", "rise", "peak")
-SHARES = ("cpu", "gpu")
+UNBOUNDED = (-math.inf, math.inf)
+# Measures and resources whose values are percent of the machine.
+PERCENT_MEASURES = ("mean", "steady", "rise", "peak")
+PERCENT_RESOURCES = ("cpu", "gpu")
 
 
 def resolution(measure: str, trace: Trace, resource: str) -> float:
-    """The step in which a measure comes, in its unit: its error is taken as uniform over one such step.
+    """The step between two possible values of a measure, in its unit; NaN if it has no value.
 
-    NaN where the measure has no value.
+    The error of the measure is taken as uniform over one such step.
     """
     try:
         return RESOLUTIONS[measure](trace, resource)
@@ -33,9 +33,10 @@ def resolution(measure: str, trace: Trace, resource: str) -> float:
 
 
 def _of_time(trace: Trace, resource: str) -> float:
-    """Of the time: multiplied as the time is, where that is extrapolated."""
-    factor = trace.sample.factor if trace.sample else 1.0
-    return trace.event_step_s * factor
+    """The step of events; an extrapolated time multiplies it by the same factor."""
+    if trace.sample:
+        return trace.event_step_s * trace.sample.factor
+    return trace.event_step_s
 
 
 def _of_value(trace: Trace, resource: str) -> float:
@@ -51,7 +52,7 @@ def _of_steady(trace: Trace, resource: str) -> float:
 
 
 def _over(trace: Trace, resource: str, window_s: float) -> float:
-    """Of a mean: a counter is read at the two ends of the window, all else is as coarse as each value."""
+    """The step of a mean: a counter is read at the ends of the window only, other values throughout."""
     if resource not in trace.integrals:
         return trace.steps[resource]
     return trace.steps[resource] * trace.step_s / window_s
@@ -62,14 +63,14 @@ def _of_peak_at(trace: Trace, resource: str) -> float:
 
 
 def _of_zero_s(trace: Trace, resource: str) -> float:
-    """One sample; where rows repeat readings, the time that one reading stands for."""
+    """One sample; if rows repeat readings, the time that one reading stands for."""
     if resource not in trace.counted:
         return trace.step_s
     return (trace.train_end_s - trace.first_batch_s) / counted_readings(trace, resource).size
 
 
 def _of_kept(trace: Trace, resource: str) -> float:
-    """Of a share: above and below its line stand differences or values of one step each."""
+    """Two steps: numerator and denominator of the share are off by up to one step each."""
     return 2 * trace.steps[resource] / taken(trace, resource)
 
 
@@ -91,18 +92,20 @@ RESOLUTIONS: Mapping[str, Callable[[Trace, str], float]] = {
 
 
 def attainable(measure: str, trace: Trace, resource: str) -> tuple[float, float]:
-    """The lowest and the highest value that a measure could have in this run, whatever the engine did."""
+    """The lowest and the highest value that a measure could have in this run, for any engine."""
     if measure == "zero_s":
         return 0.0, trace.train_end_s
-    if measure not in USES or resource not in SHARES:
-        return EVERYTHING
+    if measure not in PERCENT_MEASURES or resource not in PERCENT_RESOURCES:
+        return UNBOUNDED
     if resource in trace.since_boot:
         return _of_since_boot(measure, trace.since_boot[resource])
-    return 0.0, trace.allowed_cpu_pct if resource == "cpu" else 100.0
+    if resource == "cpu":
+        return 0.0, trace.allowed_cpu_pct
+    return 0.0, 100.0
 
 
 def _of_since_boot(measure: str, since: SinceBoot) -> tuple[float, float]:
-    """A mean since the start of the machine moves the less, the longer that has been up."""
+    """The longer the machine has been up, the less a mean since its start can move."""
     if math.isnan(since.up_s):
         return 0.0, 100.0
     if measure == "rise":

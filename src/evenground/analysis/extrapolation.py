@@ -13,7 +13,7 @@ from evenground.records.times import Moments
 
 @dataclass(frozen=True)
 class Sample:
-    """A training on the first `examples` of `whole`, with the steps of each; None is not known."""
+    """A training on the first `examples` of `whole`, with the steps of each; None if unknown."""
 
     examples: int
     whole: int | None
@@ -21,43 +21,48 @@ class Sample:
     whole_steps: int | None
 
     def whole_s(self, training_s: float, first_batch_s: float) -> float:
-        """Seconds that all examples would take; NaN where `lacks` says why.
+        """Seconds that all examples would take; NaN if `lacks` says why not.
 
-        first_batch_s + (training_s - first_batch_s) * (whole_steps - 1) / (steps - 1), with epochs *
-        floor(examples / batch size) steps: the first step carries compilation and all others do the same
-        work, so that after it the time is proportional to the steps. What an engine does once an epoch,
-        whatever the number of examples, is multiplied too, which makes the result too long.
+        first_batch_s + (training_s - first_batch_s) * (whole_steps - 1) / (steps - 1), with epochs
+        * floor(examples / batch size) steps: the first step includes compilation and all others do
+        the same work, so after it the time is proportional to the steps. What an engine does once
+        an epoch, for any number of examples, is multiplied too, which overestimates the time.
         """
         return first_batch_s + (training_s - first_batch_s) * self.factor
 
     @property
     def factor(self) -> float:
-        """What the time after the first step is multiplied by; NaN where `lacks` says why."""
+        """What the time after the first step is multiplied by; NaN if `lacks` says why not."""
         if self.lacks or self.steps is None or self.whole_steps is None:
             return math.nan
         return (self.whole_steps - 1) / (self.steps - 1)
 
     @property
     def lacks(self) -> str:
-        """Why the time cannot be extrapolated; empty where it can."""
+        """Why the time cannot be extrapolated; empty if it can."""
         if self.whole is None:
             return "the size of the dataset is not recorded"
         if self.steps is None or self.whole_steps is None:
             return "the number of steps is not recorded"
-        return "" if self.steps > 1 else "no step after the first one"
+        if self.steps <= 1:
+            return "no step after the first one"
+        return ""
 
     @property
     def words(self) -> str:
         """How much of how much, for a sentence."""
-        return f"{self.examples:,} of {'?' if self.whole is None else f'{self.whole:,}'} examples"
+        whole = "?"
+        if self.whole is not None:
+            whole = f"{self.whole:,}"
+        return f"{self.examples:,} of {whole} examples"
 
 
 def formula_error(sample: Sample, events: Moments) -> float:
-    """Relative standard error of `Sample.whole_s` by its own data: NaN where that is not known.
+    """Relative standard error of `Sample.whole_s`, from the run's own epochs; NaN if unknown.
 
-    |ln(time from all of the sample / time from its first half)| / sqrt(3), as of an error that is uniform
-    between both signs of it. The half is the first half of the epochs, the middle one inside: of one epoch
-    there is none.
+    |ln(time from all of the sample / time from its first half)| / sqrt(3), for an error that is
+    uniform between both signs of it. The half is the first half of the epochs, including the middle
+    one: a single epoch has no half.
     """
     epochs = len(events.epochs)
     half = math.ceil(epochs / 2)
@@ -76,19 +81,30 @@ def _after_start_s(events: Moments, at_ns: int) -> float:
 
 
 def find_sample(index: Index, dataset: str, engine: str) -> Sample | None:
-    """What an engine trained on of a dataset, by their names in the index; None where it was the whole."""
-    data = next(one for one in index.datasets if one.name == dataset)
-    examples = data.sample(next(one for one in index.engines if one.name == engine))
+    """The part of a dataset that an engine trained on; None if it was all of it.
+
+    Both names must be in the index.
+    """
+    datasets = {data.name: data for data in index.datasets}
+    engines = {each.name: each for each in index.engines}
+    examples = datasets[dataset].sample(engines[engine])
     if examples is None:
         return None
-    whole = data.train_examples
+    whole = datasets[dataset].train_examples
     return Sample(
-        examples, whole, _steps(index.parameters, examples), _steps(index.parameters, whole)
+        examples=examples,
+        whole=whole,
+        steps=_steps(index.parameters, examples),
+        whole_steps=_steps(index.parameters, whole),
     )
 
 
 def _steps(parameters: Mapping[str, Any], examples: int | None) -> int | None:
-    """Steps of a whole training on so many examples."""
+    """Steps of a training on so many examples; None if a number is not recorded."""
     epochs, batch_size = parameters.get("epochs"), parameters.get("batch_size")
-    counts = [value for value in (epochs, batch_size) if isinstance(value, int) and value > 0]
-    return None if examples is None or len(counts) < 2 else counts[0] * (examples // counts[1])
+    # An index may come from anybody, and its parameters are checked by no model.
+    if not isinstance(epochs, int) or not isinstance(batch_size, int):
+        return None
+    if examples is None or epochs <= 0 or batch_size <= 0:
+        return None
+    return epochs * (examples // batch_size)

@@ -44,27 +44,28 @@ SOURCES: Mapping[Instrument, Mapping[str, str]] = {
     },
 }
 RESOURCES = tuple(SOURCES["corrected"])
-# What is counted from the launch on: nothing of it is there before.
+# Resources that are counted from the launch on, so that they begin at zero.
 FROM_LAUNCH = ("vram",)
-# UnixStats as it was in April 2022 (github.com/sallaumen/Unix-Stats, 4be1932): `lib/measure/gpu.ex` has the
-# card's memory as a constant, and neither use nor memory of a card after so many samples that took too long.
+# UnixStats as it was in April 2022 (github.com/sallaumen/Unix-Stats, 4be1932): `lib/measure/gpu.ex`
+# has the card's memory as a constant, and stops reading a card after so many slow samples.
 CARD_BYTES = 7981 * 2**20
 MAX_SLOW = 30
-# A sample took longer than its period where the next one came so many periods after it.
+# A sample was slow if the next one came more than so many periods after it.
 LATE = 1.5
 AFTER_LAUNCH = "counted from the first value after the launch"
 SILENT = f"0 was written after {MAX_SLOW} slow samples, as UnixStats did"
 
-# The steps in which values come; the error of a value is taken as uniform over one of them.
-# The kernel counts CPU time in ticks, 100 a second (USER_HZ), in /proc/stat and of processes that have ended.
+# The steps between possible values; the error of a value is taken as uniform over one of them.
+# The kernel counts CPU time in ticks, 100 a second (USER_HZ), in /proc/stat and for processes that
+# have ended.
 TICK_S = 0.01
 # Resident memory is counted in pages, and /proc/meminfo moves by them.
 PAGE_BYTES = 4096
-# NVIDIA's driver gives out memory in larger pieces, and tells what processes hold of it in MiB.
+# NVIDIA's driver allocates memory in larger pieces, and reports what processes hold of it in MiB.
 VRAM_STEP_BYTES = 2**20
-# NVML tells the use of a card in whole percents.
+# NVML reports the use of a card in whole percents.
 GPU_STEP_PCT = 1.0
-# An engine that writes an event is a process, which has to be scheduled first; its clock is finer than that.
+# The engine's process has to be scheduled before it writes an event; its clock is finer than that.
 EVENT_STEP_S = 1e-3
 
 NO_MEMORY = "the size of the machine's memory is not recorded"
@@ -72,7 +73,7 @@ NO_MEMORY = "the size of the machine's memory is not recorded"
 
 @dataclass(frozen=True, kw_only=True)
 class SinceBoot:
-    """A mean since the start of the machine, in percent, when sampling began; and how far it can go.
+    """A mean since the start of the machine, in percent, when sampling began; and its bounds.
 
     `up_s`: how long the machine had been up then; `left_s`: from then until the end of training.
     """
@@ -83,21 +84,21 @@ class SinceBoot:
 
     @property
     def lowest(self) -> float:
-        """The mean at the end of training of a machine that did nothing until then."""
+        """The mean at the end of training if the machine did nothing until then."""
         return self.first_pct * self.up_s / (self.up_s + self.left_s)
 
     @property
     def highest(self) -> float:
-        """The mean at the end of training of a machine that was fully busy until then."""
+        """The mean at the end of training if the machine was fully busy until then."""
         return (self.first_pct * self.up_s + 100 * self.left_s) / (self.up_s + self.left_s)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """One run: `t_s` (K,) and moments are seconds after the start of training, columns (K,) by resource.
+    """One run: `t_s` (K,) and moments in seconds after the start of training, columns (K,).
 
-    cpu, ram, gpu are in percent of the machine; vram is in bytes, as published in percent of the thesis's
-    card. A missing value is NaN. What is said of resources is by their names.
+    cpu, ram, gpu are in percent of the machine; vram is in bytes, as-published in percent of the
+    thesis's card. A missing value is NaN. Mappings are keyed by resource.
     """
 
     t_s: Floats
@@ -109,60 +110,60 @@ class Trace:
     evaluate_end_s: float
     linger_end_s: float
     event_step_s: float
-    """In which steps moments come."""
+    """Resolution of moments."""
     steps: Mapping[str, float] = field(default_factory=dict)
-    """In which steps the values of a resource come, in its unit."""
+    """Resolution of the values of a resource, in its unit."""
     integrals: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
-    """Of a resource that a counter tells: times (M,) in seconds, and its use until then in unit seconds."""
-    lacks: Mapping[str, str] = field(default_factory=dict)
+    """Of a resource with a counter: times (M,) in s, and its use (M,) until then in unit seconds."""
+    missing: Mapping[str, str] = field(default_factory=dict)
     """Why a resource has no value at all."""
     since_boot: Mapping[str, SinceBoot] = field(default_factory=dict)
     """Resources whose value is a mean since the start of the machine."""
     sample: Sample | None = None
-    """Where the training was one on the first examples only."""
+    """Set if the training used only the first examples."""
     counted: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
-    """Times and values of the samples (M,) of a resource, where rows repeat them: each once."""
+    """Of a resource whose rows repeat readings: times (M,) and values (M,), each reading once."""
     remarks: Mapping[str, str] = field(default_factory=dict)
-    """What has to be said of how the values of a resource came about."""
+    """How the values of a resource came about, if a reader needs to know."""
     idle: Windows | None = ()
-    """When nothing was computed during the training; None: not known."""
+    """When nothing was computed during the training; None if unknown."""
     left_out: Windows = ()
     """Time that times and means leave out."""
     allowed_cpu_pct: float = 100.0
-    """How much of the machine's CPU time the run was allowed."""
+    """How much of the machine's CPU time the run was allowed to use."""
 
 
 def corrected(seen: Seen) -> Trace:
-    """CPU and RAM of the process tree, GPU of the card, VRAM as what the card holds more than at the launch.
+    """CPU and RAM of the process tree, GPU of the card, VRAM as the card's increase since launch.
 
-    What it held then was read before the launch; of a run without that it is the first value after it.
-    Clock time. CPU is the difference of a counter over the step that ends at `t_s`.
+    Times are clock times. CPU is the difference of a counter over the step that ends at `t_s`.
     """
-    line, machine, events = seen.line, seen.environment, seen.run.events
-    memory_bytes, step_s = _known(machine.memory_bytes), step_ns(seen.grid_s) / 1e9
-    t_s = np.asarray(line.step * step_s, np.float64)
-    vram = line.columns["vram_used_bytes"]
-    before, why = vram_before(seen.run.process)
-    columns = {
-        "cpu": line.columns["cpu_pct"],
-        "ram": line.columns["rss_bytes"] * 100 / memory_bytes,
-        "gpu": line.columns["gpu_util_pct"],
-        "vram": vram - (first_known(vram) if why else before),
-    }
+    line, events = seen.line, seen.run.events
+    memory_bytes = _known(seen.environment.memory_bytes)
+    step_s = step_ns(seen.grid_s) / 1e9
+    vram_bytes, remarks = _vram_since_launch(seen)
     steps = {
         "cpu": 100 * TICK_S / (_known(seen.cores) * step_s),
         "ram": 100 * PAGE_BYTES / memory_bytes,
         "gpu": GPU_STEP_PCT,
         "vram": float(VRAM_STEP_BYTES),
     }
-    read_ns, use = once(seen.samples, "gpu_util_pct")
+    counted = {}
+    if are_told(seen.samples):
+        read_ns, use_pct = once(seen.samples, "gpu_util_pct")
+        counted["gpu"] = ((read_ns - events.train_start_ns) / 1e9, use_pct)
 
     def in_s(t_ns: int) -> float:
         return (t_ns - events.train_start_ns) / 1e9
 
     return Trace(
-        t_s=t_s,
-        columns=columns,
+        t_s=np.asarray(line.step * step_s, np.float64),
+        columns={
+            "cpu": line.columns["cpu_pct"],
+            "ram": line.columns["rss_bytes"] * 100 / memory_bytes,
+            "gpu": line.columns["gpu_util_pct"],
+            "vram": vram_bytes,
+        },
         step_s=step_s,
         launch_s=in_s(seen.run.process.launched_ns),
         first_batch_s=in_s(events.first_batch_end_ns),
@@ -172,81 +173,104 @@ def corrected(seen: Seen) -> Trace:
         event_step_s=EVENT_STEP_S,
         steps=steps,
         integrals={"cpu": _cpu_integral(seen)},
-        lacks=_lacks(seen, "corrected"),
-        counted={"gpu": ((read_ns - events.train_start_ns) / 1e9, use)}
-        if are_told(seen.samples)
-        else {},
-        remarks={"vram": f"{AFTER_LAUNCH} ({why})"} if why and not np.isnan(vram).all() else {},
+        missing=_missing(seen, "corrected"),
+        counted=counted,
+        remarks=remarks,
         idle=seen.idle_windows,
         allowed_cpu_pct=_allowed_cpu_pct(seen),
     )
 
 
+def _vram_since_launch(seen: Seen) -> tuple[Floats, dict[str, str]]:
+    """Memory (K,) of the card above what it held before the launch, in bytes, and remarks.
+
+    If that was not read, the first value after the launch takes its place, with a remark.
+    """
+    held = seen.line.columns["vram_used_bytes"]
+    before, unknown = vram_before(seen.run.process)
+    if not unknown:
+        return held - before, {}
+    remarks = {}
+    if not np.isnan(held).all():
+        remarks["vram"] = f"{AFTER_LAUNCH} ({unknown})"
+    return held - first_known(held), remarks
+
+
 def _allowed_cpu_pct(seen: Seen) -> float:
-    """How much of the machine's CPU time its CPUs and its cgroup's limit allowed; all where not known."""
+    """The machine's CPU time that the run's CPUs and cgroup limit allowed; 100 if unknown."""
+    allowed_pct = 100.0
     cpus = seen.environment.cpus
     if cpus is None or not seen.cores:
-        return 100.0
-    limits = [limit for limit in (cpus.n_chosen, cpus.quota) if limit is not None]
-    return min([100.0, *(100 * limit / seen.cores for limit in limits)])
+        return allowed_pct
+    for limit in (cpus.n_chosen, cpus.quota):
+        if limit is not None:
+            allowed_pct = min(allowed_pct, 100 * limit / seen.cores)
+    return allowed_pct
 
 
 def as_published(seen: Seen) -> Trace:
-    """CPU as the mean since boot, RAM of the whole machine, GPU of the whole card, VRAM of the processes.
+    """CPU as the mean since boot, RAM of the whole machine, GPU of the whole card, VRAM of the run.
 
-    Time is the number of the sample over the sampling rate, however late the samples were; a moment has the
-    time of the last sample before it. GPU and VRAM are 0 once MAX_SLOW samples have taken too long.
+    Time is the number of the sample over the sampling rate, however late the samples were; a moment
+    has the time of the last sample before it. GPU and VRAM are 0 after MAX_SLOW slow samples.
     """
     samples, process, events = seen.samples, seen.run.process, seen.run.events
     memory_bytes, rate_hz = _known(seen.environment.memory_bytes), process.rate_hz
-    zero = int(np.searchsorted(samples.t_ns, events.train_start_ns, side="right")) - 1
-    columns = {
-        "cpu": samples.columns[SINCE_BOOT],
-        "ram": samples.columns["free_used_bytes"] * 100 / memory_bytes,
-        "gpu": samples.columns["gpu_util_pct"],
-        "vram": own_vram_bytes(samples, process) * 100 / CARD_BYTES,
-    }
-    silent = is_silent(samples.t_ns, rate_hz)
-    of_card = {name: _silenced(columns[name], silent) for name in ("gpu", "vram")}
+
+    def number(t_ns: int) -> int:
+        return int(np.searchsorted(samples.t_ns, t_ns, side="right")) - 1
+
+    zero = number(events.train_start_ns)
     t_s = np.asarray((np.arange(samples.t_ns.size) - zero) / rate_hz, np.float64)
 
-    def numbered(t_ns: int) -> float:
-        return (int(np.searchsorted(samples.t_ns, t_ns, side="right")) - 1 - zero) / rate_hz
+    def numbered_s(t_ns: int) -> float:
+        return (number(t_ns) - zero) / rate_hz
 
-    first = are_first(samples) | silent
+    silent = is_silent(samples.t_ns, rate_hz)
+    gpu_pct = _silenced(samples.columns["gpu_util_pct"], silent)
+    vram_pct = _silenced(own_vram_bytes(samples, process) * 100 / CARD_BYTES, silent)
+    counted, remarks = {}, {}
+    if are_told(samples):
+        first = are_first(samples) | silent
+        counted["gpu"] = (t_s[first], gpu_pct[first])
+    if silent.any():
+        remarks = {"gpu": SILENT, "vram": SILENT}
     since_boot = _since_boot(seen)
-    # Of all cores together; where their number is not known, as of one.
-    ticks = (seen.cores or 1) * since_boot.up_s / TICK_S
-    steps = {
-        "cpu": 100 / ticks if ticks > 0 else np.nan,
-        "ram": 100 * PAGE_BYTES / memory_bytes,
-        "gpu": GPU_STEP_PCT,
-        "vram": 100 * VRAM_STEP_BYTES / CARD_BYTES,
-    }
     return Trace(
         t_s=t_s,
-        columns={**columns, **of_card},
+        columns={
+            "cpu": samples.columns[SINCE_BOOT],
+            "ram": samples.columns["free_used_bytes"] * 100 / memory_bytes,
+            "gpu": gpu_pct,
+            "vram": vram_pct,
+        },
         step_s=1 / rate_hz,
-        launch_s=numbered(process.launched_ns),
-        first_batch_s=numbered(events.first_batch_end_ns),
-        train_end_s=numbered(events.train_end_ns),
-        evaluate_end_s=numbered(events.evaluate_end_ns),
-        linger_end_s=numbered(events.linger_end_ns),
+        launch_s=numbered_s(process.launched_ns),
+        first_batch_s=numbered_s(events.first_batch_end_ns),
+        train_end_s=numbered_s(events.train_end_ns),
+        evaluate_end_s=numbered_s(events.evaluate_end_ns),
+        linger_end_s=numbered_s(events.linger_end_ns),
         event_step_s=1 / rate_hz,
-        steps=steps,
-        lacks=_lacks(seen, "as-published"),
+        steps={
+            "cpu": _since_boot_step(since_boot, seen.cores),
+            "ram": 100 * PAGE_BYTES / memory_bytes,
+            "gpu": GPU_STEP_PCT,
+            "vram": 100 * VRAM_STEP_BYTES / CARD_BYTES,
+        },
+        missing=_missing(seen, "as-published"),
         since_boot={"cpu": since_boot},
-        counted={"gpu": (t_s[first], of_card["gpu"][first])} if are_told(samples) else {},
-        remarks=dict.fromkeys(of_card, SILENT) if silent.any() else {},
+        counted=counted,
+        remarks=remarks,
         idle=_as_numbered(seen, t_s),
     )
 
 
 def own_vram_bytes(samples: Samples, process: Process) -> Floats:
-    """GPU memory of the engine's processes in each row (N,); NaN where it is not known.
+    """GPU memory of the engine's processes in each row (N,), in bytes; NaN if unknown.
 
-    The driver is asked once a second: the last value stands in the rows between. As in `nvidia-smi` nothing
-    is listed, 0, before the first of them has a context on the card, and after the last has ended.
+    The driver is queried once a second: the last value stands in the rows between. As in
+    `nvidia-smi` nothing is listed, 0, before the first of the processes has a context on the card,
+    and after the last has ended.
     """
     values = samples.columns[OWN_VRAM]
     known = np.flatnonzero(~np.isnan(values))
@@ -261,15 +285,17 @@ def own_vram_bytes(samples: Samples, process: Process) -> Floats:
 
 
 def is_silent(t_ns: Ints, rate_hz: float) -> npt.NDArray[np.bool_]:
-    """Whether MAX_SLOW samples or more before each (N,) took longer than a period of the rate."""
+    """Whether at least MAX_SLOW samples before each (N,) took longer than a period of the rate."""
     slow = np.diff(t_ns) > LATE * 1e9 / rate_hz
     before = np.concatenate(([0], np.cumsum(slow)))
     return np.asarray(before[: t_ns.size] >= MAX_SLOW, np.bool_)
 
 
 def _silenced(values: Floats, silent: npt.NDArray[np.bool_]) -> Floats:
-    """The values, 0 where the sampler was silent; what was never measured stays missing."""
-    return values if np.isnan(values).all() else np.where(silent, 0.0, values)
+    """The values (N,), 0 where the sampler was silent; a resource never measured stays missing."""
+    if np.isnan(values).all():
+        return values
+    return np.where(silent, 0.0, values)
 
 
 TRACES: Mapping[Instrument, Callable[[Seen], Trace]] = {
@@ -279,7 +305,7 @@ TRACES: Mapping[Instrument, Callable[[Seen], Trace]] = {
 
 
 def first_known(values: Floats) -> float:
-    """The first value that is not missing, NaN where none is there."""
+    """The first of the values (N,) that is not missing, NaN if all are."""
     known = values[~np.isnan(values)]
     return float(known[0]) if known.size else np.nan
 
@@ -289,7 +315,7 @@ def _known(value: int | None) -> float:
 
 
 def _cpu_integral(seen: Seen) -> tuple[Floats, Floats]:
-    """Times (M,) in seconds after the start of training, and the CPU use until then in percent seconds."""
+    """Times (M,) in seconds after the start of training, and the CPU use until then in % seconds."""
     counter = seen.samples.columns["cpu_s"]
     known = ~np.isnan(counter)
     t_s = (seen.samples.t_ns[known] - seen.run.events.train_start_ns) / 1e9
@@ -298,10 +324,10 @@ def _cpu_integral(seen: Seen) -> tuple[Floats, Floats]:
     return t_s, risen(counter[known]) * 100 / _known(seen.cores)
 
 
-def _lacks(seen: Seen, instrument: Instrument) -> dict[str, str]:
-    """Resource -> why it has no value, as the sampler recorded it; only of those that have none."""
+def _missing(seen: Seen, instrument: Instrument) -> dict[str, str]:
+    """Resource -> why it has no value, as the sampler recorded it; only resources without one."""
     reasons = {}
-    # What is shown in percent of something that nobody recorded.
+    # Without these the shares in percent cannot be computed.
     if not seen.environment.memory_bytes:
         reasons["ram"] = NO_MEMORY
     if not seen.cores and instrument == "corrected":
@@ -315,10 +341,10 @@ def _lacks(seen: Seen, instrument: Instrument) -> dict[str, str]:
 
 def _since_boot(seen: Seen) -> SinceBoot:
     """The mean since the start of the machine at its first value; all NaN without one."""
-    values, nan = seen.samples.columns[SINCE_BOOT], np.nan
+    values = seen.samples.columns[SINCE_BOOT]
     known = np.flatnonzero(~np.isnan(values))
     if not known.size:
-        return SinceBoot(first_pct=nan, up_s=nan, left_s=nan)
+        return SinceBoot(first_pct=np.nan, up_s=np.nan, left_s=np.nan)
     first = known[0]
     at_ns = int(seen.samples.t_ns[first])
     return SinceBoot(
@@ -328,8 +354,15 @@ def _since_boot(seen: Seen) -> SinceBoot:
     )
 
 
+def _since_boot_step(since_boot: SinceBoot, cores: int | None) -> float:
+    """The step of a mean since boot in percent; NaN if it is unknown how long the machine was up."""
+    # The ticks of all cores together; of one core if their number is unknown.
+    ticks = (cores or 1) * since_boot.up_s / TICK_S
+    return 100 / ticks if ticks > 0 else np.nan
+
+
 def _as_numbered(seen: Seen, t_s: Floats) -> Windows | None:
-    """The idle windows in the time of numbered samples `t_s` (N,), straight between two of them."""
+    """The idle windows in the time of numbered samples `t_s` (N,), interpolated linearly."""
     windows = seen.idle_windows
     if not windows or not t_s.size:
         return windows

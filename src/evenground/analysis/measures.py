@@ -1,4 +1,4 @@
-"""One number per run, taken from what an instrument shows. Missing is NaN with a reason, never zero."""
+"""One number per run, taken from what an instrument shows. Missing is NaN with a reason, not zero."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from evenground.analysis.instruments import FROM_LAUNCH, Trace, first_known
 from evenground.analysis.runs import Floats
 from evenground.analysis.seen import Windows
 
-# A mean over a window that lacks more than a tenth of its samples is none.
+# A mean needs nine tenths of the samples in its window.
 KNOWN_SHARE = 0.9
 MIN_LINGER_S = 1.0
-# NVIDIA's driver averages GPU use over up to a second: before that, compilation is in it.
+# NVIDIA's driver averages GPU use over up to a second: a value read earlier includes compilation.
 DRIVER_MEAN_S = 1.0
+# Times are differences of nanoseconds as floats of seconds: half a nanosecond is rounding.
 ROUNDING_S = 5e-10
 
 NO_SAMPLE = "no sample was taken"
@@ -30,24 +31,24 @@ NO_SPAN = "no time between the launch and the first batch's result"
 
 
 class UnknownError(Exception):
-    """Why a measure has no value for a run, in words."""
+    """A measure has no value for a run; the text says why."""
 
 
 def training_s(trace: Trace, resource: str) -> float:
-    """Seconds from the start of training to its end, compilation inside, without what is left out.
+    """Seconds from the start of training to its end, including compilation, without `left_out`.
 
-    Of a training on the first examples only, those of one on all of them: `Sample.whole_s`.
+    Of a training on the first examples only, the time for all of them: `Sample.whole_s`. Raises
+    UnknownError without samples, or if the time cannot be extrapolated.
     """
     if not trace.t_s.size:
         raise UnknownError(NO_SAMPLE)
-    whole_s, first_s = (
-        moment - _left_out_s(trace, moment) for moment in (trace.train_end_s, trace.first_batch_s)
-    )
+    whole_s = trace.train_end_s - _left_out_s(trace, trace.train_end_s)
     if trace.sample is None:
         return whole_s
-    if lacks := trace.sample.lacks:
-        raise UnknownError(f"trained on {trace.sample.words} only: {lacks}")
-    return trace.sample.whole_s(whole_s, first_s)
+    if trace.sample.lacks:
+        raise UnknownError(f"trained on {trace.sample.words} only: {trace.sample.lacks}")
+    first_batch_s = trace.first_batch_s - _left_out_s(trace, trace.first_batch_s)
+    return trace.sample.whole_s(whole_s, first_batch_s)
 
 
 def mean(trace: Trace, resource: str) -> float:
@@ -72,7 +73,10 @@ def peak(trace: Trace, resource: str) -> float:
 
 
 def peak_at(trace: Trace, resource: str) -> float:
-    """When the first largest value comes: 0 at the launch, 1 when the first batch's result is there."""
+    """When the largest value first occurs: 0 at the launch, 1 at the first batch's result.
+
+    Raises UnknownError without a value before the end of training.
+    """
     values = np.where(trace.t_s <= trace.train_end_s + ROUNDING_S, trace.columns[resource], np.nan)
     if np.isnan(values).all():
         raise UnknownError(NONE_BEFORE_END)
@@ -83,7 +87,7 @@ def peak_at(trace: Trace, resource: str) -> float:
 def zero_s(trace: Trace, resource: str) -> float:
     """Seconds without any use between the first batch's result and the end of training.
 
-    Each sample stands for as long as every other: where rows repeat one, for its part of that time.
+    All readings weigh the same: if rows repeat one, it counts once, for its share of that time.
     """
     values, seconds = _window(trace, resource, trace.first_batch_s, trace.train_end_s)
     if resource not in trace.counted:
@@ -93,19 +97,22 @@ def zero_s(trace: Trace, resource: str) -> float:
 
 
 def kept(trace: Trace, resource: str) -> float:
-    """Share of what was taken since the launch that is still held when the process has lingered.
+    """Share of what was taken since the launch that the process still holds after lingering.
 
-    1: all that it held at the end of training; missing where it lingered less than a second.
+    1 means everything it held at the end of training. Raises UnknownError if it lingered for less
+    than a second.
     """
     if trace.linger_end_s - trace.evaluate_end_s < MIN_LINGER_S:
         raise UnknownError(NO_LINGER)
-    return (_at(trace, resource, trace.linger_end_s) - _at_launch(trace, resource)) / taken(
-        trace, resource
-    )
+    held = _at(trace, resource, trace.linger_end_s) - _at_launch(trace, resource)
+    return held / taken(trace, resource)
 
 
 def end_to_peak(trace: Trace, resource: str) -> float:
-    """Value at the end of training over the largest one since the launch."""
+    """Value at the end of training over the largest one since the launch.
+
+    Raises UnknownError if all values are zero.
+    """
     largest = peak(trace, resource)
     if largest <= 0:
         raise UnknownError(ALL_ZERO)
@@ -127,15 +134,16 @@ TIMES = ("training_s",)
 
 
 def take(measure: str, trace: Trace, resource: str) -> tuple[float, str]:
-    """A measure of one run, or NaN and why it has none.
+    """The value of a measure for one run, or NaN and why it has none.
 
-    Of a training on the first examples only there is none but its time.
+    A training on the first examples only has no measure but its time.
     """
-    if trace.sample is not None and measure not in TIMES:
-        why = f"'{measure}' of the whole is not known from that"
-        return np.nan, f"trained on {trace.sample.words} only: {why}"
-    if measure not in TIMES and resource in trace.lacks:
-        return np.nan, trace.lacks[resource]
+    if measure not in TIMES:
+        if trace.sample is not None:
+            why = f"'{measure}' of the whole is not known from that"
+            return np.nan, f"trained on {trace.sample.words} only: {why}"
+        if resource in trace.missing:
+            return np.nan, trace.missing[resource]
     try:
         return MEASURES[measure](trace, resource), ""
     except UnknownError as error:
@@ -143,17 +151,20 @@ def take(measure: str, trace: Trace, resource: str) -> tuple[float, str]:
 
 
 def taken(trace: Trace, resource: str) -> float:
-    """What the process took of a resource from its launch to the end of training; above zero."""
-    found = _at(trace, resource, trace.train_end_s) - _at_launch(trace, resource)
-    if np.isnan(found):
+    """What the process took of a resource from its launch to the end of training; above zero.
+
+    Raises UnknownError if that is unknown or nothing.
+    """
+    amount = _at(trace, resource, trace.train_end_s) - _at_launch(trace, resource)
+    if np.isnan(amount):
         raise UnknownError(NONE_AT_END)
-    if found <= 0:
+    if amount <= 0:
         raise UnknownError(NOTHING_TAKEN)
-    return found
+    return amount
 
 
 def until_first_batch_s(trace: Trace) -> float:
-    """Seconds from the launch to the first batch's result; above zero."""
+    """Seconds from the launch to the first batch's result. Raises UnknownError unless above zero."""
     span_s = trace.first_batch_s - trace.launch_s
     if span_s <= 0:
         raise UnknownError(NO_SPAN)
@@ -161,7 +172,10 @@ def until_first_batch_s(trace: Trace) -> float:
 
 
 def counted_readings(trace: Trace, resource: str) -> Floats:
-    """The readings (M,) from the first batch's result to the end of training, each once; one at least."""
+    """The readings (M,) from the first batch's result to the end of training, each once.
+
+    Raises UnknownError if there are none.
+    """
     t_s, readings = trace.counted[resource]
     inside = (t_s > trace.first_batch_s + ROUNDING_S) & (t_s <= trace.train_end_s + ROUNDING_S)
     if not inside.any():
@@ -171,7 +185,8 @@ def counted_readings(trace: Trace, resource: str) -> Floats:
 
 def _spans(trace: Trace, after_s: float, until_s: float) -> Windows:
     """The time between two moments without what is left out, in order."""
-    spans, start_s = [], after_s
+    spans = []
+    start_s = after_s
     for left_s, right_s in trace.left_out:
         spans.append((start_s, min(left_s, until_s)))
         start_s = max(start_s, right_s)
@@ -181,9 +196,10 @@ def _spans(trace: Trace, after_s: float, until_s: float) -> Windows:
 
 def _left_out_s(trace: Trace, until_s: float) -> float:
     """How much of the time from the start of training to a moment is left out."""
-    return sum(
-        max(0.0, min(end_s, until_s) - max(start_s, 0.0)) for start_s, end_s in trace.left_out
-    )
+    left_out_s = 0.0
+    for start_s, end_s in trace.left_out:
+        left_out_s += max(0.0, min(end_s, until_s) - max(start_s, 0.0))
+    return left_out_s
 
 
 def _mean(trace: Trace, resource: str, after_s: float) -> float:
@@ -196,9 +212,10 @@ def _mean(trace: Trace, resource: str, after_s: float) -> float:
 
 
 def _mean_of_counter(trace: Trace, resource: str, after_s: float) -> float:
-    """The same by the rise of a counter, straight between two of its values.
+    """The same from the rise of a counter, linear between two of its readings.
 
-    Between the two around the edge of time that is left out, it rose outside of that.
+    Between the two readings around the edge of time that is left out, the rise counts as outside
+    of that time.
     """
     t_s, integral = trace.integrals[resource]
     spans = np.array(_spans(trace, after_s, trace.train_end_s))
@@ -209,6 +226,7 @@ def _mean_of_counter(trace: Trace, resource: str, after_s: float) -> float:
     if known_s < KNOWN_SHARE * float(np.diff(spans).sum()):
         raise UnknownError(TOO_LITTLE)
     starts, ends = np.interp(known, t_s, integral).T
+    # Spans that begin or end at time left out use the reading before or after that edge.
     before, after = known[:, 0] > after_s, known[:, 1] < trace.train_end_s
     starts[before] = integral[np.searchsorted(t_s, known[before, 0], side="right") - 1]
     ends[after] = integral[np.searchsorted(t_s, known[after, 1], side="left")]
@@ -216,10 +234,11 @@ def _mean_of_counter(trace: Trace, resource: str, after_s: float) -> float:
 
 
 def _window(trace: Trace, resource: str, after_s: float, until_s: float) -> tuple[Floats, Floats]:
-    """The values (L,) between two moments, and the seconds that each stands for; NaN is still missing.
+    """The values (L,) between two moments, and the seconds (L,) that each stands for.
 
-    A value stands for the step that ends with it, where the window begins in it for the rest of it. In the
-    step in which the window ends the value before still stands: what is read later belongs to what follows.
+    A value stands for the step that ends with it, or the part of that step inside the window; NaN
+    is still missing. In the step in which the window ends, the value before still stands: what is
+    read later belongs to what follows.
     """
     seconds = _weights_s(trace, after_s, until_s)
     inside = np.flatnonzero(seconds)
@@ -233,24 +252,24 @@ def _window(trace: Trace, resource: str, after_s: float, until_s: float) -> tupl
 
 
 def _weights_s(trace: Trace, after_s: float, until_s: float) -> Floats:
-    """Seconds (K,) of the step that ends at each `t_s` that lie between two moments and are not left out."""
+    """Seconds (K,) of the step that ends at each `t_s`, between two moments and not left out."""
     starts_s = trace.t_s - trace.step_s
     weights = np.zeros(trace.t_s.shape)
     for start_s, end_s in _spans(trace, after_s, until_s):
         weights += np.maximum(np.minimum(trace.t_s, end_s) - np.maximum(starts_s, start_s), 0.0)
-    # What rounding leaves of a step is none of it.
+    # A shorter rest of a step is rounding.
     weights[weights < ROUNDING_S] = 0.0
     return weights
 
 
 def _before(trace: Trace, resource: str, when_s: float) -> Floats:
-    """The known values up to a moment."""
+    """The known values (L,) up to a moment."""
     values = trace.columns[resource][trace.t_s <= when_s + ROUNDING_S]
     return values[~np.isnan(values)]
 
 
 def _until_end(trace: Trace, resource: str) -> Floats:
-    """The known values up to the end of training, one at least."""
+    """The known values (L,) up to the end of training, at least one."""
     known = _before(trace, resource, trace.train_end_s)
     if not known.size:
         raise UnknownError(NONE_BEFORE_END)
@@ -263,5 +282,7 @@ def _at(trace: Trace, resource: str, when_s: float) -> float:
 
 
 def _at_launch(trace: Trace, resource: str) -> float:
-    """What there was of a resource before the process took any."""
-    return 0.0 if resource in FROM_LAUNCH else first_known(trace.columns[resource])
+    """What was used of a resource before the process took any."""
+    if resource in FROM_LAUNCH:
+        return 0.0
+    return first_known(trace.columns[resource])

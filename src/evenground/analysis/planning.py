@@ -14,28 +14,31 @@ from evenground.analysis.statistics import MIN_PAIRS, MIN_RUNS, half_width, welc
 
 ALPHA, POWER = 0.05, 0.8
 MAX_RUNS = 1000
-# Nobody may stop at a width before: few runs may happen to agree, and their interval is then too short.
+# Stopping at a width is not allowed earlier: few runs may agree by chance, and their interval is
+# then too short.
 MIN_PRECISE = 8
 Floats = npt.NDArray[np.float64]
-# A density is integrated over panels of two of its standard deviations, by Gauss and Legendre's rule in each.
+# A density is integrated over panels of two of its standard deviations, by the Gauss-Legendre rule
+# in each.
 KNOTS, WEIGHTS = np.polynomial.legendre.leggauss(8)
-# Beyond it nearly every experiment decides, and the noncentral t distribution is not always computed.
+# Above it nearly every experiment decides, and scipy does not always compute the noncentral t
+# distribution.
 MAX_NONCENTRALITY = 30.0
-# How exactly a level is looked for; it is rounded far more coarsely.
-STEP = 1e-7
+# Accuracy of the search for a level, which is then rounded to 1e-4.
+LEVEL_STEP = 1e-7
 
 
 def level_of_each(looks: Sequence[int]) -> float:
-    """The nominal two-sided error of each planned look; all of them together err with a chance of 5 %.
+    """The nominal two-sided error of each planned look, for which all together err in 5 %.
 
-    `looks`: increasing numbers of repetitions; of none or one it is 0.05. It is the same at every look:
-    S. J. Pocock, Biometrika 64 (1977), here for any distances between looks. Rounded down to four decimals,
-    so that it is the same to the last digit whatever numpy rounds.
+    `looks`: increasing numbers of repetitions; for none or one the level is 0.05. It is the same at
+    every look: S. J. Pocock, Biometrika 64 (1977), here for any distances between looks. Rounded
+    down to four decimals, so that numpy's rounding does not change a digit.
     """
     if len(looks) < 2:
         return ALPHA
     low, high = ALPHA / len(looks), ALPHA
-    while high - low > STEP:
+    while high - low > LEVEL_STEP:
         middle = (low + high) / 2
         if false_decisions(looks, middle) > ALPHA:
             high = middle
@@ -45,18 +48,18 @@ def level_of_each(looks: Sequence[int]) -> float:
 
 
 def false_decisions(looks: Sequence[int], level: float = ALPHA) -> float:
-    """Chance of at least one false decision where every look uses the two-sided error `level`.
+    """Chance of at least one false decision if every look uses the two-sided error `level`.
 
-    `looks`: increasing numbers of repetitions. The statistics are normal, those of looks i < j with the
-    correlation sqrt(n_i / n_j): the sum of n repetitions has the variance n, and goes on from look to look
-    where it stayed within the boundary. Source: P. Armitage, C. K. McPherson, B. C. Rowe, J. R. Stat. Soc. A
-    132 (1969), by recursive numerical integration.
+    `looks`: increasing numbers of repetitions. The statistics are normal, those of looks i < j with
+    the correlation sqrt(n_i / n_j): the sum of n repetitions has the variance n, and continues from
+    look to look while it stays within the boundary. Source: P. Armitage, C. K. McPherson,
+    B. C. Rowe, J. R. Stat. Soc. A 132 (1969), by recursive numerical integration.
     """
     boundary = -float(ndtri(level / 2))
-    gained = np.diff([0, *looks])
+    gained = np.diff(looks, prepend=0)
     places, chances = np.zeros(1), np.ones(1)
     for number, look in enumerate(looks):
-        # What comes to this look, and what goes on from it to the next one.
+        # The density varies on the scale of the step to this look, or of the one to the next.
         finest = math.sqrt(gained[number : number + 2].min())
         inside, weights = _panels(boundary * math.sqrt(look), finest)
         density = _normal(inside[:, None] - places, float(gained[number])) @ chances
@@ -65,19 +68,16 @@ def false_decisions(looks: Sequence[int], level: float = ALPHA) -> float:
 
 
 def runs_for_direction(
-    spreads: Sequence[float],
-    distance: float,
-    alpha: float = ALPHA,
-    extra: float = 0.0,
+    spreads: Sequence[float], distance: float, alpha: float = ALPHA, extra: float = 0.0
 ) -> int | None:
-    """The smallest number of blocks, or of runs in each group, that decides on which side of a bound it is.
+    """The smallest number of blocks, or runs per group, that decides on which side of a bound it is.
 
-    `spreads`: the variance of one block's contrast, or of one run of each of several independent groups.
-    `distance`: from the claimed value to the bound, on the scale of the test; where the claim is exactly true
-    so many decide for it in the share POWER of experiments. `extra`: a variance of the mean that stays
-    however many there are, as that of a coarse scale. Never below MIN_PAIRS blocks or MIN_RUNS runs;
-    None above MAX_RUNS. Source: the noncentral t distribution, with Satterthwaite's degrees of freedom
-    (B. L. Welch, Biometrika 34, 1947).
+    `spreads`: the variance of one block's contrast, or of one run of each of several independent
+    groups. `distance`: from the claimed value to the bound, on the scale of the test; if the claim
+    is exactly true, so many decide for it in the share POWER of experiments. `extra`: a variance of
+    the mean that no number of runs reduces, e.g. of a coarse scale. Never below MIN_PAIRS blocks or
+    MIN_RUNS runs; None above MAX_RUNS. Source: the noncentral t distribution, with Satterthwaite's
+    degrees of freedom (B. L. Welch, Biometrika 34, 1947).
     """
 
     def decides(df: float, se: float) -> bool:
@@ -88,16 +88,14 @@ def runs_for_direction(
 
 
 def runs_for_size(
-    spreads: Sequence[float],
-    tolerance: float,
-    alpha: float = ALPHA,
-    extra: float = 0.0,
+    spreads: Sequence[float], tolerance: float, alpha: float = ALPHA, extra: float = 0.0
 ) -> int | None:
-    """The smallest number of blocks, or of runs in each group, whose interval lies within the tolerance.
+    """The smallest number of blocks, or runs per group, with the interval within the tolerance.
 
-    `tolerance`: on each side of the claimed value, on the scale of the test, where the claim is exactly
-    true. The rest as by `runs_for_direction`. Source: two one-sided tests, each at alpha / 2
-    (D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987; K. F. Phillips, ibid. 18, 1990, for its power).
+    `tolerance`: on each side of the claimed value, on the scale of the test, if the claim is
+    exactly true. Otherwise as `runs_for_direction`. Source: two one-sided tests, each at alpha / 2
+    (D. J. Schuirmann, J. Pharmacokinet. Biopharm. 15, 1987; K. F. Phillips, ibid. 18, 1990, for its
+    power).
     """
 
     def decides(df: float, se: float) -> bool:
@@ -110,15 +108,19 @@ def runs_for_size(
 def runs_for_width(
     spreads: Sequence[float], half: float, alpha: float = ALPHA, extra: float = 0.0
 ) -> int | None:
-    """The smallest number of blocks, or of runs in each group, whose interval reaches `half` to each side.
+    """The smallest number of blocks, or runs per group, whose interval reaches `half` to each side.
 
-    On the scale of the test, where the spreads are as given; the rest as by `runs_for_direction`.
+    On the scale of the test, if the spreads stay the same; otherwise as `runs_for_direction`.
     """
-    return _smallest(spreads, extra, lambda df, se: half_width(df, se, 1 - alpha) <= half)
+
+    def decides(df: float, se: float) -> bool:
+        return half_width(df, se, 1 - alpha) <= half
+
+    return _smallest(spreads, extra, decides)
 
 
 def expected_half_width(spreads: Sequence[float], n: int) -> float:
-    """Half the width of the t interval of `n` blocks, or runs in each group, on the scale of the test."""
+    """Half the width of the interval of `n` blocks, or runs per group, on the scale of the test."""
     df, se = _error(spreads, n, extra=0.0)
     return half_width(df, se, 1 - ALPHA)
 
@@ -126,19 +128,22 @@ def expected_half_width(spreads: Sequence[float], n: int) -> float:
 def _smallest(
     spreads: Sequence[float], extra: float, decides: Callable[[float, float], bool]
 ) -> int | None:
-    """The smallest number whose degrees of freedom and standard error decide.
-
-    More are enough as well, so the numbers are halved; where there is no error, any is enough.
-    """
+    """The smallest number whose degrees of freedom and standard error decide; None above MAX_RUNS."""
 
     def is_enough(n: int) -> bool:
         df, se = _error(spreads, n, extra)
+        # Without any error every number is enough.
         return se == 0 or decides(df, se)
 
-    least = MIN_PAIRS if len(spreads) == 1 else MIN_RUNS
-    numbers = range(least, MAX_RUNS + 1)
+    minimum = MIN_RUNS
+    if len(spreads) == 1:
+        minimum = MIN_PAIRS
+    numbers = range(minimum, MAX_RUNS + 1)
+    # If a number is enough, so is every larger one: a binary search finds the first.
     place = bisect_left(numbers, True, key=is_enough)
-    return numbers[place] if place < len(numbers) else None
+    if place == len(numbers):
+        return None
+    return numbers[place]
 
 
 def _error(spreads: Sequence[float], n: int, extra: float) -> tuple[float, float]:
@@ -147,7 +152,10 @@ def _error(spreads: Sequence[float], n: int, extra: float) -> tuple[float, float
 
 
 def _panels(edge: float, finest: float) -> tuple[Floats, Floats]:
-    """Places and weights of an integral from -edge to edge, of what varies on the scale `finest`."""
+    """Places (K,) and weights (K,) of an integral from -edge to edge.
+
+    `finest`: the scale on which the integrand varies.
+    """
     count = math.ceil(edge / finest)
     half = edge / count
     middles = -edge + half * (2 * np.arange(count) + 1)
@@ -156,6 +164,6 @@ def _panels(edge: float, finest: float) -> tuple[Floats, Floats]:
 
 
 def _normal(distance: Floats, variance: float) -> Floats:
-    """Density of the normal distribution at a distance from its mean."""
+    """Density of the normal distribution at `distance`, of any shape, from its mean."""
     density: Floats = np.exp(-(distance**2) / (2 * variance)) / math.sqrt(2 * math.pi * variance)
     return density

@@ -1,4 +1,4 @@
-"""The ratio of two engines: of pairs, or by Welch where runs are independent of each other."""
+"""The ratio of two engines: of pairs, or by Welch's method if runs are independent of each other."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from evenground.analysis.index import Index
 from evenground.analysis.pairs import Arm, Blocks, told
 from evenground.analysis.statistics import (
     MIN_RUNS,
-    TOO_FEW,
+    NOTHING,
     Ratio,
     Repeated,
+    as_ratio,
     contrast,
     pair_ratio,
     ratio_interval,
@@ -20,7 +21,7 @@ from evenground.analysis.statistics import (
 )
 
 PAIRS, WELCH = "pairs", "welch"
-NO_RUN, NO_PAIR, NO_VALUE = "no finished run", "no complete pair", "no value"
+NO_RUN, NO_PAIR = "no finished run", "no complete pair"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Runs:
     @property
     def valid(self) -> list[float]:
         """The values of the runs that are not invalid."""
-        return [*self.only(self.blocks.valid(self.arm)[0]).values()]
+        repetitions, _ = self.blocks.valid(self.arm)
+        return list(self.only(repetitions).values())
 
     @property
     def finished(self) -> bool:
@@ -52,9 +54,9 @@ Pair = tuple[Runs, Runs]
 
 @dataclass(frozen=True)
 class Compared:
-    """A ratio of two engines, the `method` of its interval, and of how many pairs; None without pairs.
+    """A ratio of two engines with the `method` of its interval.
 
-    `dropped`: in words, which repetitions do not count.
+    `n_pairs`: None if the runs are not paired. `dropped`: which repetitions do not count, as text.
     """
 
     ratio: Ratio
@@ -68,7 +70,7 @@ class Compared:
         return "; ".join(filter(None, (self.ratio.reason, self.dropped)))
 
     def without(self, reason: str) -> Compared:
-        """The same without its numbers where there is a reason why they would compare unlike work."""
+        """The same without its numbers, if `reason` says why they would compare different work."""
         if not reason:
             return self
         nan = math.nan
@@ -77,39 +79,42 @@ class Compared:
 
 
 def within(index: Index, pair: Pair) -> Compared:
-    """The ratio of two engines of one experiment, by the method that its design asks for.
+    """The ratio of two engines of one experiment, by the method that its design requires.
 
-    What the numbers look like has no part in the choice. Runs that are `invalid` do not count.
+    The values play no part in the choice. Runs that are `invalid` do not count.
     """
-    return paired(pair) if index.report.design == "blocks" else unpaired(pair)
+    if index.report.design == "blocks":
+        return paired(pair)
+    return unpaired(pair)
 
 
 def paired(pair: Pair) -> Compared:
-    """The ratio of the complete pairs, its interval by `statistics.pair_ratio`."""
-    if not all(runs.finished for runs in pair):
-        return Compared(
-            ratio=_explained(pair_ratio({}, {}), pair, NO_PAIR), method=PAIRS, n_pairs=0, dropped=""
-        )
+    """The ratio over the complete pairs, its interval by `statistics.pair_ratio`."""
     repetitions, dropped = _complete(pair)
-    a, b = (runs.only(repetitions) for runs in pair)
-    known = [number for number in repetitions if not math.isnan(a[number] + b[number])]
-    # Where no pair has a value that is the reason by itself.
-    lacking = [number for number in repetitions if known and number not in known]
-    found = _explained(pair_ratio(a, b), pair, NO_VALUE if repetitions else NO_PAIR)
+    if not all(runs.finished for runs in pair):
+        # Every repetition lacks the same engine: the reason of the ratio says it once.
+        dropped = {}
+    baseline, other = (runs.only(repetitions) for runs in pair)
+    known = [number for number in repetitions if not math.isnan(baseline[number] + other[number])]
+    if known:
+        missing = [number for number in repetitions if number not in known]
+        dropped |= dict.fromkeys(missing, NOTHING)
+    no_value = NOTHING
+    if not repetitions:
+        no_value = NO_PAIR
     return Compared(
-        ratio=found,
+        ratio=_explained(pair_ratio(baseline, other), pair, no_value),
         method=PAIRS,
         n_pairs=len(known),
-        dropped=told({**dropped, **dict.fromkeys(lacking, NO_VALUE)}),
+        dropped=told(dropped),
     )
 
 
 def unpaired(pair: Pair) -> Compared:
-    """The ratio of runs that are independent, as of two machines, its interval by Welch."""
-    found = ratio_interval(pair[0].valid, pair[1].valid)
+    """The ratio of independent runs, e.g. on two machines, its interval by Welch's method."""
     dropped = [told(runs.blocks.valid(runs.arm)[1]) for runs in pair]
     return Compared(
-        ratio=_explained(found, pair, NO_VALUE),
+        ratio=_explained(ratio_interval(pair[0].valid, pair[1].valid), pair, NOTHING),
         method=WELCH,
         n_pairs=None,
         dropped="; ".join(filter(None, dropped)),
@@ -119,37 +124,42 @@ def unpaired(pair: Pair) -> Compared:
 def of_ratios(a: tuple[Index, Pair], b: tuple[Index, Pair]) -> Ratio:
     """The ratio within experiment `b` over that within `a`.
 
-    Of the pairs of each, as by `statistics.ratio_of_ratios`; where the runs of one of them are independent,
-    by Welch's interval of four independent groups.
+    Over the pairs of each, by `statistics.ratio_of_ratios`; if the runs of either are independent,
+    by Welch's interval for four independent groups.
     """
-    if all(index.report.design == "blocks" for index, _ in (a, b)):
-        first, second = (
-            tuple(runs.only(_complete(pair)[0]) for runs in pair) for pair in (a[1], b[1])
-        )
-        return ratio_of_ratios((first[0], first[1]), (second[0], second[1]))
-    groups = [runs.valid for pair in (a[1], b[1]) for runs in pair]
-    found = contrast([*zip((1, -1, -1, 1), groups, strict=True)], log=True)
-    reason = found.reason
-    if not reason and found.n < MIN_RUNS:
-        reason = f"{TOO_FEW}: {found.n}, an interval takes {MIN_RUNS} runs a side"
-    low, high, df = (math.nan,) * 3 if reason else (found.low, found.high, found.df)
-    return Ratio(
-        ratio=found.value,
-        low=low,
-        high=high,
-        df=df,
-        n_baseline=min(map(len, groups[:2])),
-        n_other=min(map(len, groups[2:])),
-        reason=reason,
+    (index_a, pair_a), (index_b, pair_b) = a, b
+    if index_a.report.design == index_b.report.design == "blocks":
+        ratio = ratio_of_ratios(_paired_values(pair_a), _paired_values(pair_b))
+        if ratio.reason == NOTHING:
+            return replace(ratio, reason=NO_RUN)
+        return ratio
+    baseline_a, other_a, baseline_b, other_b = (runs.valid for runs in pair_a + pair_b)
+    difference = contrast(
+        [(1, baseline_a), (-1, other_a), (-1, baseline_b), (1, other_b)], log=True
+    )
+    return replace(
+        as_ratio(difference, MIN_RUNS, "runs a side"),
+        n_baseline=min(len(baseline_a), len(other_a)),
+        n_other=min(len(baseline_b), len(other_b)),
     )
 
 
+def _paired_values(pair: Pair) -> tuple[Repeated, Repeated]:
+    """The values of the complete pairs."""
+    repetitions, _ = _complete(pair)
+    baseline, other = pair
+    return baseline.only(repetitions), other.only(repetitions)
+
+
 def _complete(pair: Pair) -> tuple[list[int], dict[int, str]]:
-    """The repetitions of complete pairs, and why others are dropped: both engines are of one experiment."""
+    """The repetitions of complete pairs, and why others are dropped; both have the same blocks."""
     return pair[0].blocks.complete([runs.arm for runs in pair])
 
 
-def _explained(found: Ratio, pair: Pair, why: str) -> Ratio:
-    """The ratio; where it has no value for another reason than that nothing finished, with that one."""
-    absent = found.reason == NO_RUN and all(runs.finished for runs in pair)
-    return replace(found, reason=why) if absent else found
+def _explained(ratio: Ratio, pair: Pair, no_value: str) -> Ratio:
+    """The ratio, with a more exact reason if it has no value."""
+    if ratio.reason != NOTHING:
+        return ratio
+    if all(runs.finished for runs in pair):
+        return replace(ratio, reason=no_value)
+    return replace(ratio, reason=NO_RUN)

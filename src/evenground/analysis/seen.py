@@ -11,12 +11,12 @@ from evenground.analysis.runs import Run, Samples
 from evenground.analysis.timeline import Timeline, align
 
 Windows = tuple[tuple[float, float], ...]
-"""From when to when, in seconds after the start of training."""
+"""Start and end of each window, in seconds after the start of training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A run with all that was recorded of it: its samples, and `line`, the same on a grid of `grid_s`."""
+    """A run with everything recorded of it; `line` has its samples on a grid of `grid_s` seconds."""
 
     run: Run
     samples: Samples
@@ -28,12 +28,12 @@ class Seen:
 
     @property
     def cores(self) -> int | None:
-        """Those of the machine, as the sampler counted them; None: not known."""
+        """Cores of the machine, as the sampler counted them; None if unknown."""
         return self.run.process.cores
 
     @property
     def idle_windows(self) -> Windows | None:
-        """When nothing was computed during the training; None where that is not known."""
+        """When nothing was computed during the training; None if unknown."""
         if self.idle.time.idle_reason:
             return None
         rows = [row for row in self.idle.rows if row.resource == CPU]
@@ -41,7 +41,7 @@ class Seen:
 
 
 def see(run: Run, grid_s: float) -> Seen:
-    """Read all of a run. EvengroundError where it cannot be read."""
+    """Read everything of a run. Raises EvengroundError if it cannot be read."""
     samples = run.samples()
     phases = phases_of(run.events, run.process)
     return Seen(
