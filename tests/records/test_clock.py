@@ -112,11 +112,6 @@ def test_times_that_are_not_of_the_run_are_named(
     assert caught.value.index == index and not caught.value.was_set
 
 
-def test_there_is_no_clock_without_a_reading() -> None:
-    with pytest.raises(ValueError, match="no reading"):
-        Clock([])
-
-
 @given(
     when_s=st.floats(0.3, 19.7),
     by_s=st.floats(-4000, 4000).filter(lambda by: abs(by) > 0.05),

@@ -1,4 +1,4 @@
-"""`samples.json` as the sidecar of today and of yesterday writes it."""
+"""`samples.json` as the sidecar writes it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from evenground.records.samples import NEWER_COLUMNS, OLDER, Header, parse_header
-from evenground.sidecar import columns
+from evenground.records.samples import Header, parse_header
 from evenground.sidecar.columns import Missing
 from evenground.sidecar.output import header
 
@@ -19,17 +18,6 @@ SUMMARY = {"launched_unix_ns": 1, "launched_mono_ns": 1, "exited_unix_ns": 2, "e
 def read(**more: Any) -> Header:
     content = header(10.0, Missing(), None, []) | {"summary": SUMMARY} | more
     return parse_header(json.dumps(content).encode(), Path("samples.json"))
-
-
-def test_columns_that_older_samples_lack_are_missing_with_a_reason() -> None:
-    assert set(NEWER_COLUMNS) <= set(columns.GPU_COLUMNS)
-    older = {name: {} for name in columns.COLUMNS if name not in NEWER_COLUMNS}
-    assert read(columns=older).missing == dict.fromkeys(NEWER_COLUMNS, OLDER)
-    assert (
-        read(columns=older, missing={"gpu_age_s": "switched off"}).missing["gpu_age_s"]
-        == "switched off"
-    )
-    assert read().missing == {}
 
 
 @pytest.mark.parametrize(

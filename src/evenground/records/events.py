@@ -1,43 +1,46 @@
-"""The events of a training (docs/protocol.md): one model a kind, read and judged here and nowhere else."""
+"""The events of a training (docs/protocol.md): one model per kind, read and judged only here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from evenground.records.faults import RecordError
 from evenground.validation import first_fault
 
-# 2001-09-09 and 2116-02-20: other clocks and other units (milliseconds, time since boot) lie outside.
+# 2001-09-09 and 2116-02-20: other clocks and units (milliseconds, time since boot) lie outside.
 MIN_UNIX_NS, MAX_UNIX_NS = 10**18, 2**62
 # No loss is as large; sums of larger numbers overflow.
 MAX_LOSS = 1e100
+# Larger integers are not exact in JSON readers that use floats.
 MAX_COUNT = 2**53
 MAX_EPOCHS = 10_000
 # Rounding of an accuracy that an engine computes in float32.
 ACCURACY_TOLERANCE = 1e-6
+# The names of the events before and after the epochs, in order.
+BEFORE_EPOCHS = ["start", "load_start", "load_end", "train_start"]
+AFTER_EPOCHS = ["train_end", "evaluate_start", "evaluate_end", "linger_end", "end"]
+SEE_LOG = "see train.log for what stopped the engine"
 
 
 def _unix_ns(value: int) -> int:
-    """Refuse what is no time of today's in nanoseconds since 1970."""
     if not MIN_UNIX_NS <= value < MAX_UNIX_NS:
-        raise ValueError(f"{value} is no time of today's in nanoseconds since 1970")
+        raise ValueError(f"{value} is not a current time in nanoseconds since 1970")
     return value
 
 
 def _loss(value: float) -> float:
-    """Refuse a number that no loss has."""
     if abs(value) > MAX_LOSS:
         raise ValueError(f"{value:g} is beyond any loss")
     return value
 
 
-# Bounds are checked by functions, whose messages can be read, and told to the schema beside them.
+# Functions check these bounds, for readable messages; the schema has to name them again.
 UnixNs = Annotated[
     int,
     AfterValidator(_unix_ns),
@@ -52,10 +55,12 @@ Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 EpochNumber = Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Place = tuple[str, int | None]
+"""Name of an event, and its epoch if it has one."""
 
 
 class _Event(BaseModel):
-    """What every event has. Fields that a model does not know are allowed, and not read."""
+    """What every event has. Unknown fields are allowed and ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -64,18 +69,18 @@ class _Event(BaseModel):
     )
     t_mono_ns: Annotated[int, Field(ge=0, lt=MAX_UNIX_NS)] | None = Field(
         default=None,
-        description="CLOCK_MONOTONIC of the same moment, where the language can read it: tells which of two "
-        "times is meant where the machine's clock was set back",
+        description="CLOCK_MONOTONIC of the same moment, if the language can read it: decides between "
+        "two possible times if the machine's clock was set back",
     )
 
     @property
-    def place(self) -> tuple[str, int | None]:
-        """What the order of events is checked by: the name, and the epoch where there is one."""
+    def place(self) -> Place:
+        """Where the event belongs in the order of events."""
         return self.event, getattr(self, "epoch", None)  # type: ignore[attr-defined]
 
 
 def kind_of(device: str) -> Literal["cpu", "cuda"]:
-    """`cuda:NAME` is a card, whatever its name."""
+    """The kind of a device: `cuda:NAME` is a card, of any name."""
     return "cuda" if device.startswith("cuda:") else "cpu"
 
 
@@ -90,7 +95,7 @@ class Start(_Event):
 
     @property
     def accelerator(self) -> str:
-        """What its device is one of."""
+        """The kind of its device, compared with `Expected.accelerator`."""
         return kind_of(self.device)
 
 
@@ -109,14 +114,14 @@ class LoadEnd(_Event):
 
 
 class TrainStart(_Event):
-    """The weights are initialised, and nothing is traced, compiled or trained yet."""
+    """The weights are initialised; nothing has been traced, compiled or trained yet."""
 
     event: Literal["train_start"]
     seed: int
     epochs: Count
     batch_size: Count
     network: Literal["mlp", "cnn"]
-    parameters: Count = Field(description="trained numbers, moving statistics not among them")
+    parameters: Count = Field(description="trained numbers, without moving statistics")
 
 
 class CompileStart(_Event):
@@ -139,7 +144,7 @@ class EpochStart(_Event):
 
 
 class FirstBatchEnd(_Event):
-    """The first step's loss is on the host; null where it is not finite."""
+    """The first step's loss is on the host; null if it is not finite."""
 
     event: Literal["first_batch_end"]
     epoch: Literal[1]
@@ -178,7 +183,7 @@ class EvaluateEnd(_Event):
 
 
 class LingerEnd(_Event):
-    """The process has stayed alive for as long as it was asked to."""
+    """The process has stayed alive for the requested time."""
 
     event: Literal["linger_end"]
     linger_s: Annotated[float, Field(ge=0, le=1e9)]
@@ -206,13 +211,15 @@ Event = Union[  # noqa: UP007  (an alias that pydantic and mypy both read)
     LingerEnd,
     End,
 ]
-KINDS = get_args(Event)
 _LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 @dataclass(frozen=True)
 class Expected:
-    """The work an engine was asked to do; None is not checked. Numbers of examples are after the limits."""
+    """The work requested of an engine; None is not checked. Numbers of examples are after limits.
+
+    Each name is that of the field, or property, of the event that reports it.
+    """
 
     epochs: int | None = None
     batch_size: int | None = None
@@ -236,29 +243,32 @@ def json_schema() -> dict[str, Any]:
 
 
 def check_file(path: Path, expected: Expected) -> list[Event]:
-    """Read and judge an events file by itself; RecordError for the first fault.
+    """Read and judge an events file without its samples. Raises RecordError for the first fault.
 
-    Whether its times fit the life of the process is judged with the samples beside it (`records.times`).
+    `records.times` checks whether the times fit the life of the process, which takes the samples.
     """
     events = read_file(path)
     check_order(events, path)
-    check_rising([event.t_unix_ns for event in events], events, path)
+    _check_rising(events, path)
     check_work(events, expected, path)
     return events
 
 
 def read_file(path: Path) -> list[Event]:
-    """All events of a file; RecordError where there is none or a line is no event."""
+    """All events of a file. Raises RecordError if it is missing or a line is not an event."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        what, fix = "the engine wrote no events", "see train.log for what stopped it"
-        raise RecordError("incomplete-events", what, path, fix) from None
+        what = "the engine wrote no events"
+        raise RecordError("incomplete-events", what, path, SEE_LOG) from None
     return parse_events(content, path)
 
 
 def parse_events(content: bytes, where: Path) -> list[Event]:
-    """Every line of an events file as an event; RecordError `broken-events` for the first that is none."""
+    """Every line of an events file as an event.
+
+    Raises RecordError `broken-events` for the first line that is not an event.
+    """
     lines = content.split(b"\n")
     # The last line ends with a line break, too; JSON allows a carriage return before it.
     if lines[-1] == b"":
@@ -274,67 +284,67 @@ def _parse_line(line: bytes, where: Path, number: int) -> Event:
         raise RecordError("broken-events", str(first_fault(error)), where, fix, number) from None
 
 
-def check_rising(times_ns: Sequence[int], events: Sequence[Event], where: Path) -> None:
-    """RecordError `broken-events` for an event that is earlier than the one above it."""
-    for index in range(1, len(times_ns)):
-        back_ns = times_ns[index - 1] - times_ns[index]
+def _check_rising(events: Sequence[Event], where: Path) -> None:
+    """Raises RecordError `broken-events` for an event that is earlier than the one above it."""
+    for line, (above, event) in enumerate(pairwise(events), start=2):
+        back_ns = above.t_unix_ns - event.t_unix_ns
         if back_ns > 0:
-            what = f"'{events[index].event}' is {back_ns} ns before the event above it"
+            what = f"'{event.event}' is {back_ns} ns before the event above it"
             fix = "read the clock when the event happens"
-            raise RecordError("broken-events", what, where, fix, index + 1)
+            raise RecordError("broken-events", what, where, fix, line)
 
 
 def check_order(events: Sequence[Event], where: Path) -> None:
-    """RecordError `incomplete-events` unless the events stand in the one order there is.
+    """Raises RecordError `incomplete-events` unless the events are in the only allowed order.
 
-    It follows from the number of epochs that `train_start` names.
+    The order follows from the number of epochs in `train_start`.
     """
-    promised = next((event.epochs for event in events if isinstance(event, TrainStart)), 1)
-    found = [
-        (line, event)
-        for line, event in enumerate(events, start=1)
-        if not isinstance(event, CompileStart | CompileEnd)
-    ]
-    # One more than there are: enough to name what is missing, however many epochs are promised.
-    wanted = list(islice(_order(promised), len(found) + 1))
-    for (line, event), place in zip(found, wanted, strict=False):
+    numbered = []
+    epochs = 1
+    for line, event in enumerate(events, start=1):
+        if isinstance(event, TrainStart):
+            epochs = event.epochs
+        if not isinstance(event, CompileStart | CompileEnd):
+            numbered.append((line, event))
+    # One place more than there are events names what is missing, for any number of epochs.
+    wanted = list(islice(_order(epochs), len(numbered) + 1))
+    for (line, event), place in zip(numbered, wanted, strict=False):
         if event.place != place:
-            what = f"{_shown(*event.place)} where {_shown(*place)} belongs"
-            raise RecordError(
-                "incomplete-events", what, where, "write every event in its order", line
-            )
-    if len(found) < len(wanted):
-        what = f"they stop before {_shown(*wanted[len(found)])}"
-        raise RecordError(
-            "incomplete-events", what, where, "see train.log for what stopped the engine"
-        )
-    if len(found) > len(wanted):
-        line = found[len(wanted)][0]
-        raise RecordError(
-            "incomplete-events", "events after 'end'", where, "write 'end' last", line
-        )
+            what = f"{_shown(event.place)} where {_shown(place)} belongs"
+            fix = "write every event in its order"
+            raise RecordError("incomplete-events", what, where, fix, line)
+    if len(numbered) < len(wanted):
+        what = f"they stop before {_shown(wanted[-1])}"
+        raise RecordError("incomplete-events", what, where, SEE_LOG)
+    if len(numbered) > len(wanted):
+        line, _ = numbered[len(wanted)]
+        what = "events after 'end'"
+        raise RecordError("incomplete-events", what, where, "write 'end' last", line)
     _check_compile(events, where)
 
 
-def _order(epochs: int) -> Iterator[tuple[str, int | None]]:
-    yield from ((name, None) for name in ("start", "load_start", "load_end", "train_start"))
+def _order(epochs: int) -> Iterator[Place]:
+    """The places of all events but those of compilations."""
+    for name in BEFORE_EPOCHS:
+        yield name, None
     for epoch in range(1, epochs + 1):
         yield "epoch_start", epoch
         if epoch == 1:
             yield "first_batch_end", 1
         yield "epoch_end", epoch
-    yield from (
-        (name, None)
-        for name in ("train_end", "evaluate_start", "evaluate_end", "linger_end", "end")
-    )
+    for name in AFTER_EPOCHS:
+        yield name, None
 
 
-def _shown(name: str, epoch: int | None) -> str:
-    return f"'{name}'" if epoch is None else f"'{name}' of epoch {epoch}"
+def _shown(place: Place) -> str:
+    name, epoch = place
+    if epoch is None:
+        return f"'{name}'"
+    return f"'{name}' of epoch {epoch}"
 
 
 def _check_compile(events: Sequence[Event], where: Path) -> None:
-    """Compile events are optional; they come in pairs, after `train_start` and before the first result."""
+    """Compile events are optional; they come in pairs, from `train_start` to the first result."""
     allowed, compiling = False, False
     for line, event in enumerate(events, start=1):
         if isinstance(event, CompileStart | CompileEnd):
@@ -349,23 +359,23 @@ def _check_compile(events: Sequence[Event], where: Path) -> None:
         elif isinstance(event, FirstBatchEnd):
             allowed = False
             if compiling:
-                what, fix = (
-                    "'compile_start' without its end",
-                    "write 'compile_end' before 'first_batch_end'",
-                )
+                what = "'compile_start' without its end"
+                fix = "write 'compile_end' before 'first_batch_end'"
                 raise RecordError("incomplete-events", what, where, fix, line)
 
 
 def check_work(events: Sequence[Event], expected: Expected, where: Path) -> None:
-    """RecordError `wrong-work` for the first thing done otherwise than asked; the order is right already."""
+    """Raises RecordError `wrong-work` for the first difference from the requested work.
+
+    The events must be in their order already.
+    """
     for line, what in _wrong_work(events, expected):
-        raise RecordError(
-            "wrong-work", what, where, "make the engine follow docs/specification.md", line
-        )
+        fix = "make the engine follow docs/specification.md"
+        raise RecordError("wrong-work", what, where, fix, line)
 
 
 def _wrong_work(events: Sequence[Event], expected: Expected) -> Iterator[tuple[int, str]]:
-    """Line and description of everything that was done otherwise than asked."""
+    """Line and description of every difference from the requested work."""
     load = next(event for event in events if isinstance(event, LoadEnd))
     start = next(event for event in events if isinstance(event, TrainStart))
     full_batches = load.train_examples - load.train_examples % start.batch_size
@@ -377,22 +387,20 @@ def _wrong_work(events: Sequence[Event], expected: Expected) -> Iterator[tuple[i
         if isinstance(event, EpochEnd) and event.examples != full_batches:
             yield line, f"examples is {event.examples}, the full batches hold {full_batches}"
         if isinstance(event, FirstBatchEnd | EpochEnd):
-            loss = f"the loss at {_shown(*event.place)}"
-            yield from ((line, f"{loss} {fault}") for fault in _of_loss(event.loss))
+            loss = f"the loss at {_shown(event.place)}"
+            if event.loss is None:
+                yield line, f"{loss} is not finite"
+            elif event.loss < 0:
+                yield line, f"{loss} is {event.loss}, and a cross-entropy is never negative"
         if isinstance(event, EvaluateEnd):
-            yield from ((line, fault) for fault in _of_evaluation(event, load.test_examples))
+            for fault in _evaluation_faults(event, load.test_examples):
+                yield line, fault
 
 
-def _of_loss(loss: float | None) -> Iterator[str]:
-    if loss is None:
-        yield "is not finite"
-    elif loss < 0:
-        yield f"is {loss}, and a cross-entropy is never negative"
-
-
-def _of_evaluation(event: EvaluateEnd, test_examples: int) -> Iterator[str]:
-    if event.examples != test_examples:
-        yield f"evaluated on {event.examples} examples, the test set has {test_examples}"
-    share = event.correct / event.examples
-    if event.correct > event.examples or abs(event.accuracy - share) > ACCURACY_TOLERANCE:
-        yield f"accuracy {event.accuracy} is not {event.correct} correct of {event.examples} examples"
+def _evaluation_faults(event: EvaluateEnd, test_examples: int) -> Iterator[str]:
+    examples, correct = event.examples, event.correct
+    if examples != test_examples:
+        yield f"evaluated on {examples} examples, the test set has {test_examples}"
+    difference = abs(event.accuracy - correct / examples)
+    if correct > examples or difference > ACCURACY_TOLERANCE:
+        yield f"accuracy {event.accuracy} is not {correct} correct of {examples} examples"

@@ -5,20 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from evenground.records import versions
 from evenground.records.clock import Clock, Reading
 from evenground.records.events import MAX_UNIX_NS
 from evenground.records.faults import RecordError
-from evenground.validation import first_fault
+from evenground.validation import first_fault, one_line
 
 CLOCKS = b"t_unix_ns,t_mono_ns,"
-NEWER_COLUMNS = ("gpu_desktop_processes", "gpu_desktop_bytes", "gpu_age_s")
-OLDER = "an older sampler took these samples, which did not record it"
 AGAIN = "the run cannot be used: have it made again, or take it from a copy"
+# Reasons are shown in tables and figures.
+MAX_REASON = 1000
+
+
+def _shown(text: str) -> str:
+    return one_line(text[:MAX_REASON])
+
 
 Nanoseconds = Annotated[int, Field(ge=0, lt=MAX_UNIX_NS)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[str, AfterValidator(_shown)]
 
 
 class _Model(BaseModel):
@@ -32,9 +39,9 @@ class Summary(_Model):
     launched_mono_ns: Nanoseconds
     exited_unix_ns: Nanoseconds
     exited_mono_ns: Nanoseconds
-    not_seen: tuple[str, ...] | None = None
-    """What was not measured as it should be, in words; None where an older sampler did not say."""
-    peak_process_rss_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    not_seen: tuple[Text, ...] | None = None
+    """What could not be measured as intended, as text; None if the sampler did not record it."""
+    peak_process_rss_bytes: Bytes | None = None
     """The kernel's high-water mark of the largest single process over its whole life."""
 
 
@@ -52,13 +59,13 @@ class Card(_Model):
 
 
 class Baseline(_Model):
-    """What the card of the training held and drew before the command was started; None is not known."""
+    """What the card of the training held and drew before the command was started; None if unknown."""
 
-    vram_used_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    vram_used_bytes: Bytes | None = None
     power_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     power_from: Literal["counter", "reading"] | None = None
-    """By the card's counter of energy, or by the driver's own figure."""
-    missing: dict[str, str] = {}
+    """From the card's counter of energy, or the driver's own reading."""
+    missing: dict[str, Text] = {}
 
 
 class Machine(_Model):
@@ -74,15 +81,15 @@ class Header(_Model):
     rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
     summary: Summary
     columns: dict[str, Column]
-    missing: dict[str, str]
+    missing: dict[str, Text]
     gpus: list[Card] = []
     gpu_card: str | None = None
-    """The card or MIG instance (0/mig1) that alone counts; None: all do."""
+    """The only card or MIG instance (0/mig1) that counts; None: all do."""
     gpu_baseline: Baseline | None = None
     machine: Machine = Machine()
 
     def counted(self) -> list[Card]:
-        """The cards that the columns are of."""
+        """The cards whose values are in the columns."""
         if self.gpu_card is None:
             return self.gpus
         index, _, _ = self.gpu_card.partition("/")
@@ -94,7 +101,10 @@ class _Schema(_Model):
 
 
 def parse_header(content: bytes, where: Path) -> Header:
-    """`samples.json`; RecordError `broken-samples` where it cannot be read or is of another schema."""
+    """`samples.json` from its bytes.
+
+    Raises RecordError `broken-samples` if it cannot be read or has another schema.
+    """
     try:
         schema = _Schema.model_validate_json(content).schema_version
         if schema != versions.SAMPLES:
@@ -106,25 +116,23 @@ def parse_header(content: bytes, where: Path) -> Header:
         raise RecordError("broken-samples", what, where, AGAIN) from error
     if header.summary.exited_mono_ns < header.summary.launched_mono_ns:
         raise RecordError("broken-samples", "the command ended before it began", where, AGAIN)
-    older = {name: OLDER for name in NEWER_COLUMNS if name not in header.columns}
-    return header.model_copy(update={"missing": older | header.missing})
+    return header
 
 
 def parse_clock(content: bytes, summary: Summary, where: Path) -> Clock:
     """The clocks at the launch, in every row of `samples.csv` (`content`) and at the exit.
 
-    Raises RecordError `broken-samples` where a row has no times.
+    Raises RecordError `broken-samples` if a row has no times.
     """
-    launched = Reading(summary.launched_unix_ns, summary.launched_mono_ns)
-    exited = Reading(summary.exited_unix_ns, summary.exited_mono_ns)
     if not content.startswith(CLOCKS):
         what = f"its columns do not begin with {CLOCKS.decode().rstrip(',')}"
         raise RecordError("broken-samples", what, where, AGAIN)
-    rows = content.split(b"\n")[1:]
-    if rows and rows[-1] == b"":
-        rows.pop()
-    readings = [_reading(row, where, line) for line, row in enumerate(rows, start=2)]
-    return Clock([launched, *readings, exited])
+    readings = [Reading(summary.launched_unix_ns, summary.launched_mono_ns)]
+    rows = content.removesuffix(b"\n").split(b"\n")
+    for line, row in enumerate(rows[1:], start=2):
+        readings.append(_reading(row, where, line))
+    readings.append(Reading(summary.exited_unix_ns, summary.exited_mono_ns))
+    return Clock(readings)
 
 
 def _reading(row: bytes, where: Path, line: int) -> Reading:

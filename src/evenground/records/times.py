@@ -1,6 +1,6 @@
-"""When a run did what: its events on the steady scale of its clock, judged with the samples beside them.
+"""When a run did what: its events on the steady scale of its clock, checked against its samples.
 
-A training is judged by `read_times` when it ends, and read by it ever after: what is finished can be drawn.
+`read_times` judges a training when it ends and reads it ever after: finished runs can be drawn.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from evenground.records.events import (
 )
 from evenground.records.faults import Reason, RecordError
 from evenground.records.samples import Baseline, Header, parse_clock, parse_header
+from evenground.validation import one_line
 
 EVENTS, SAMPLES, HEADER = "events.jsonl", "samples.csv", "samples.json"
-MAX_REASON = 1000
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch; loss is the mean over its steps, accuracy the share right in training mode."""
+    """One epoch; loss is the mean over its steps, accuracy the share correct in training mode."""
 
     number: int
     start_ns: int
@@ -58,7 +58,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Process:
-    """What `samples.json` says of the process and of the columns beside it; steady nanoseconds."""
+    """What `samples.json` records of the process and of its columns; times in steady nanoseconds."""
 
     launched_ns: int
     exited_ns: int
@@ -67,13 +67,13 @@ class Process:
     periods_s: dict[str, float] = field(default_factory=dict)
     """Columns that were read less often than there are rows."""
     util_window_s: float | None = None
-    """What the driver averages GPU use over, the longest of the cards that count; None: not known."""
+    """Time over which the driver averages GPU use, the longest of the cards; None if unknown."""
     not_seen: tuple[str, ...] | None = None
-    """What the sampler could not see, in words; None where it did not say."""
+    """What the sampler could not see, as text; None if it did not record that."""
     gpu_baseline: Baseline | None = None
-    """What the card held and drew before the launch; None where nobody asked, as in older runs."""
+    """What the card held and drew before the launch; None if that was not measured."""
     cores: int | None = None
-    """CPUs of the machine; None where the sampler did not say."""
+    """CPUs of the machine; None if the sampler did not record them."""
     peak_process_rss_bytes: int | None = None
     """The kernel's high-water mark of the largest single process over its whole life."""
 
@@ -84,24 +84,24 @@ class Process:
 
 @dataclass(frozen=True)
 class RunTimes:
-    """All that is known of the times of one run."""
+    """Everything known of the times of one run."""
 
     moments: Moments
     process: Process
     clock: Clock
     device: str
-    """What the engine computed on by its own word: `cpu` or `cuda:NAME`."""
+    """What the engine reports that it computed on: `cpu` or `cuda:NAME`."""
 
 
 def read_folder(folder: Path, expected: Expected) -> RunTimes:
-    """`read_times` of the files in a folder; RecordError also for a file that is not there."""
+    """`read_times` for the files in a folder. Raises RecordError, also if a file is missing."""
     return read_times(lambda name: _content(folder / name), folder, expected)
 
 
 def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected) -> RunTimes:
-    """Read and judge the events of a run beside its samples; `content` gives the bytes of a file by its name.
+    """Read and judge the events of a run with its samples; `content` reads a file by its name.
 
-    Raises RecordError for the first fault: of the samples, of a line, of the order, of a time, of the work.
+    Raises RecordError for the first fault of the samples, a line, the order, a time or the work.
     """
     events = parse_events(content(EVENTS), folder / EVENTS)
     check_order(events, folder / EVENTS)
@@ -110,40 +110,47 @@ def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected
     times_ns = _placed(events, clock, folder / EVENTS)
     check_work(events, expected, folder / EVENTS)
     device = next(event.device for event in events if isinstance(event, Start))
-    return RunTimes(_moments(events, times_ns), _process(header, clock), clock, _printable(device))
+    return RunTimes(
+        moments=_moments(events, times_ns),
+        process=_process(header, clock),
+        clock=clock,
+        device=one_line(device),
+    )
 
 
 def _content(path: Path) -> bytes:
+    """The bytes of a file. Raises RecordError if it is missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        reason: Reason = "incomplete-events" if path.name == EVENTS else "broken-samples"
+        reason: Reason = "broken-samples"
+        # The engine writes the events, the sampler the other files.
+        if path.name == EVENTS:
+            reason = "incomplete-events"
         fix = "see train.log for what stopped the engine"
         raise RecordError(reason, "the file is missing", path, fix) from None
 
 
 def _placed(events: Sequence[Event], clock: Clock, where: Path) -> list[int]:
-    """Steady times of the events; RecordError where the clock gives none or more than one answer."""
+    """Steady times of the events. Raises RecordError if the clock gives none or several."""
     try:
         return clock.place([Moment(event.t_unix_ns, event.t_mono_ns) for event in events])
     except ClockError as error:
+        line = error.index + 1
         what = f"'{events[error.index].event}' has no usable time: {error}"
         if not error.was_set:
             fix = (
                 "write nanoseconds since 1970 of this machine's clock, read when the event happens"
             )
-            raise RecordError("broken-events", what, where, fix, error.index + 1) from None
-        what += f" (the machine's clock was set by {_listed(clock)} during the run)"
+            raise RecordError("broken-events", what, where, fix, line) from None
+        set_by = ", ".join(f"{step.by_ns / 1e9:+.6g} s" for step in clock.steps)
+        what += f" (the machine's clock was set by {set_by} during the run)"
         fix = "keep the time service from setting the clock during a training"
-        raise RecordError("clock-set", what, where, fix, error.index + 1) from None
-
-
-def _listed(clock: Clock) -> str:
-    return ", ".join(f"{step.by_ns / 1e9:+.6g} s" for step in clock.steps)
+        raise RecordError("clock-set", what, where, fix, line) from None
 
 
 def _moments(events: Sequence[Event], times_ns: Sequence[int]) -> Moments:
-    """The events of one run, which are complete and in order, by their names."""
+    """The moments of one run from its events, which are complete and in order."""
     at_ns = {event.place: time_ns for event, time_ns in zip(events, times_ns, strict=True)}
     accuracy = next(event.accuracy for event in events if isinstance(event, EvaluateEnd))
     return Moments(
@@ -172,33 +179,17 @@ def _epoch(ended: EpochEnd, at_ns: Mapping[tuple[str, int | None], int]) -> Epoc
 
 
 def _process(header: Header, clock: Clock) -> Process:
-    unseen = header.summary.not_seen
+    summary = header.summary
     windows_s = [card.util_window_s for card in header.counted() if card.util_window_s]
     return Process(
-        launched_ns=clock.steady_ns(header.summary.launched_mono_ns),
-        exited_ns=clock.steady_ns(header.summary.exited_mono_ns),
+        launched_ns=clock.steady_ns(summary.launched_mono_ns),
+        exited_ns=clock.steady_ns(summary.exited_mono_ns),
         rate_hz=header.rate_hz,
-        missing=_all_printable(header.missing),
-        periods_s={
-            name: column.period_s for name, column in header.columns.items() if column.period_s
-        },
+        missing=header.missing,
+        periods_s={name: column.period_s for name, column in header.columns.items()},
         util_window_s=max(windows_s, default=None),
-        not_seen=None if unseen is None else tuple(map(_printable, unseen)),
-        gpu_baseline=_baseline(header),
-        peak_process_rss_bytes=header.summary.peak_process_rss_bytes,
+        not_seen=summary.not_seen,
+        gpu_baseline=header.gpu_baseline,
+        peak_process_rss_bytes=summary.peak_process_rss_bytes,
         cores=header.machine.cores,
     )
-
-
-def _baseline(header: Header) -> Baseline | None:
-    found = header.gpu_baseline
-    return found and found.model_copy(update={"missing": _all_printable(found.missing)})
-
-
-def _all_printable(reasons: Mapping[str, str]) -> dict[str, str]:
-    return {name: _printable(reason) for name, reason in reasons.items()}
-
-
-def _printable(text: str) -> str:
-    """Text of a run as it can stand in a table or a figure."""
-    return "".join(sign if sign.isprintable() else " " for sign in text[:MAX_REASON])

@@ -1,4 +1,4 @@
-"""Versions of the formats that travel between machines and releases, and what is said of another one."""
+"""Versions of the formats that travel between machines and releases, and the error for another one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONVERT = "convert its bundle: ./evenground convert OLD.zip NEW.zip"
 
 
 class OtherVersionError(EvengroundError):
-    """A file of another version; the text names both, and the way out."""
+    """A file of another version; the text names both, and the command that converts it."""
 
     def __init__(self, found: int, wanted: int, where: Path) -> None:
         super().__init__(other_version(found, wanted), str(where), CONVERT)
