@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write what is generated in docs/: parameters.md, the table of claims.md, the JSON Schema of events."""
+"""Write the generated parts of docs/: parameters.md, the table of claims.md, events.schema.json."""
 
 from _path import ROOT
 from evenground.claims.model import read_claims
@@ -11,10 +11,12 @@ from evenground.records.events import json_schema
 
 
 def main() -> None:
+    """Write all of them."""
     claims = ROOT / "docs/claims.md"
     pages = {
         ROOT / "docs/parameters.md": parameters_page(),
         ROOT / "docs/events.schema.json": json_text(json_schema()),
+        # The text before the table is written by hand and kept.
         claims: with_claims(claims.read_text(encoding="utf-8"), read_claims(ROOT).claims),
     }
     for page, text in pages.items():

@@ -17,11 +17,7 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = dataset_parser(__doc__)
     parser.add_argument(
-        "--raw-dir",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="where fetch.py put the raw files",
+        "--raw-dir", type=Path, required=True, metavar="DIR", help="output folder of fetch.py"
     )
     parser.add_argument(
         "--output-dir", type=Path, required=True, metavar="DIR", help="where the arrays go"
@@ -31,14 +27,12 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     """Prepare one dataset."""
-    given = parse()
-    entry = chosen_dataset(given)
-    record = prepare_dataset(entry, given.raw_dir, given.output_dir)
+    args = parse()
+    record = prepare_dataset(chosen_dataset(args), args.raw_dir, args.output_dir)
     for line in empty_class_lines(record):
         print(f"warning: {line}: do labels and `classes` fit?", file=sys.stderr, flush=True)
-    print(
-        f"{entry.name}: {record['train_examples']} training and {record['test_examples']} test examples"
-    )
+    train, test = record["train_examples"], record["test_examples"]
+    print(f"{record['name']}: {train} training and {test} test examples")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lock every envs/NAME.in into envs/NAME.txt: exact versions, sha256 of every file, no index address."""
+"""Lock envs/NAME.in into envs/NAME.txt, all by default: exact versions with sha256, no index."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from environment import ROOT, run_uv
 
 OPTIONS = [
     "--quiet",
+    # For every platform, not only this one.
     "--universal",
     "--python-version",
     "3.11",
     "--generate-hashes",
+    # Addresses of indexes belong to a site, not to the project.
     "--no-emit-index-url",
     "--no-emit-find-links",
     "--no-header",
@@ -22,11 +24,12 @@ OPTIONS = [
 
 
 def main() -> None:
+    """Lock the environments named on the command line."""
     names = sys.argv[1:] or sorted(path.stem for path in (ROOT / "envs").glob("*.in"))
     for name in names:
-        words = ["pip", "compile", *OPTIONS, f"envs/{name}.in", "--output-file", f"envs/{name}.txt"]
-        run_uv(f"lock envs/{name}.in", words)
-        print(f"locked envs/{name}.txt")
+        source, lock = f"envs/{name}.in", f"envs/{name}.txt"
+        run_uv(f"lock {source}", ["pip", "compile", source, "--output-file", lock] + OPTIONS)
+        print(f"locked {lock}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 from datasets.faulty_server import Site, running_site
 from datasets.small_data import Scripts
+from evenground.datasets import download
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVENGROUND_MIRRORS", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads wait for no more than seconds."""
+    monkeypatch.setattr(download, "TIMEOUT_S", 5.0)
+    monkeypatch.setattr(download, "RETRIES", 2)
+    monkeypatch.setattr(download, "BACKOFF_S", 0.001)
 
 
 @pytest.fixture

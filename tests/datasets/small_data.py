@@ -192,15 +192,8 @@ class Scripts:
     def fetch(
         self, raw: Mapping[str, Any] | None, *more: object, dataset: str = "small"
     ) -> Outcome:
-        """scripts/fetch.py into `raw`, impatient."""
-        options = [
-            "--dataset",
-            dataset,
-            "--output-dir",
-            self.folder / "raw",
-            "--backoff-s",
-            "0.001",
-        ]
+        """scripts/fetch.py into `raw`."""
+        options = ["--dataset", dataset, "--output-dir", self.folder / "raw"]
         return self.call("fetch", *self.configured(raw), *options, *more)
 
     def prepare(self, raw: Mapping[str, Any] | None, dataset: str = "small") -> Outcome:

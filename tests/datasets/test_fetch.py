@@ -15,7 +15,6 @@ import requests
 from datasets.faulty_server import Site
 from datasets.small_data import REGISTRY, Scripts, archive_entry, described, raw_entry, typed
 from evenground.datasets import download
-from evenground.datasets.download import Policy
 from evenground.datasets.fetch import all_mirrors, fetch_dataset
 from evenground.datasets.registry import load_registry
 from evenground.errors import EvengroundError
@@ -23,22 +22,15 @@ from evenground.errors import EvengroundError
 BODY = np.random.default_rng(0).bytes(400_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 NAME = "a.tar.gz"
-QUICK = Policy(timeout_s=5, retries=2, backoff_s=0.001)
 
 
-def get(raw: dict[str, Any], folder: Path, *mirrors: str, policy: Policy = QUICK) -> dict[str, Any]:
+def get(raw: dict[str, Any], folder: Path, *mirrors: str) -> dict[str, Any]:
     """Fetch the entry `small` into `folder` and return its file's record."""
-    fetched = fetch_dataset(typed(raw), folder, mirrors, policy)
+    fetched = fetch_dataset(typed(raw), folder, mirrors)
     assert json.loads((folder / "fetched.json").read_text(encoding="utf-8")) == fetched
     assert (folder / NAME).read_bytes() == BODY
     assert not list(folder.glob("*.part"))
     return dict(fetched["files"][NAME])
-
-
-def unsized(raw: dict[str, Any]) -> dict[str, Any]:
-    """The entry without the file's size."""
-    raw["files"][0]["bytes"] = None
-    return raw
 
 
 def closed_address() -> str:
@@ -66,9 +58,8 @@ def test_a_file_is_fetched_and_recorded(site: Site, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["no-length", "encoded"])
 def test_odd_but_good_answers_are_taken_as_they_are(site: Site, tmp_path: Path, fault: str) -> None:
-    assert get(unsized(archive_entry(BODY, site.put("/f", BODY, fault))), tmp_path)["bytes"] == len(
-        BODY
-    )
+    record = get(archive_entry(BODY, site.put("/f", BODY, fault)), tmp_path)
+    assert record["bytes"] == len(BODY)
 
 
 @pytest.mark.parametrize("fault", ["wrong", "long", 404, 403, "away"])
@@ -91,16 +82,21 @@ def test_another_length_is_refused_before_the_download(site: Site, tmp_path: Pat
 
 
 def test_passing_faults_are_retried_with_growing_waits(
-    site: Site, tmp_path: Path, waits: list[float]
+    site: Site, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(download, "RETRIES", 3)
+    monkeypatch.setattr(download, "BACKOFF_S", 0.5)
     url = site.put("/f", BODY, 503, 429, 500, "ok")
-    get(archive_entry(BODY, url), tmp_path, policy=Policy(5, 3, 0.5))
+    get(archive_entry(BODY, url), tmp_path)
     assert waits == [0.5, 1.0, 2.0] and len(site.requests) == 4
 
 
-def test_retries_are_counted_per_address(site: Site, tmp_path: Path, waits: list[float]) -> None:
+def test_retries_are_counted_per_address(
+    site: Site, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "BACKOFF_S", 1)
     urls = [site.put("/one", BODY, 503), site.put("/two", BODY, 503, "ok")]
-    get(archive_entry(BODY, *urls), tmp_path, policy=Policy(5, 2, 1))
+    get(archive_entry(BODY, *urls), tmp_path)
     assert waits == [1, 2, 1] and len(site.ranges("/one")) == 3
 
 
@@ -114,10 +110,14 @@ def test_a_truncated_download_is_resumed(site: Site, tmp_path: Path, fault: str)
     assert site.sent_bytes == len(BODY) // 2 + len(BODY) - offset
 
 
-def test_a_download_is_resumed_by_a_later_call(site: Site, tmp_path: Path) -> None:
+def test_a_download_is_resumed_by_a_later_call(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raw = archive_entry(BODY, site.put("/f", BODY, "cut", "ok"))
-    with pytest.raises(EvengroundError, match="broke off after"):
-        get(raw, tmp_path, policy=Policy(5, 0, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "RETRIES", 0)
+        with pytest.raises(EvengroundError, match="broke off after"):
+            get(raw, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [NAME + ".part"]
     kept = (tmp_path / (NAME + ".part")).stat().st_size
     get(raw, tmp_path)
@@ -135,8 +135,9 @@ def test_long_downloads_that_move_on_use_up_no_retry(
     site: Site, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "WORTHWHILE_BYTES", 64 * 1024)
+    monkeypatch.setattr(download, "BACKOFF_S", 1)
     url = site.put("/f", BODY, "cut", 503, "cut", 503, "ok")
-    get(archive_entry(BODY, url), tmp_path, policy=Policy(5, 2, 1))
+    get(archive_entry(BODY, url), tmp_path)
     assert waits == [1, 2, 1, 2]
 
 
@@ -153,16 +154,14 @@ def test_a_spoilt_part_file_does_not_spoil_the_host(site: Site, tmp_path: Path) 
     assert site.ranges("/f") == ["bytes=100000-", None]
 
 
-@pytest.mark.parametrize("extra", [b"", b"too much"])
-def test_a_part_file_of_full_length_or_more(site: Site, tmp_path: Path, extra: bytes) -> None:
-    """Of unknown size: the server's 416 says whether the part file is complete."""
-    (tmp_path / (NAME + ".part")).write_bytes(BODY + extra)
-    get(unsized(archive_entry(BODY, site.put("/f", BODY))), tmp_path)
-    assert len(site.requests) == (2 if extra else 1)
-    assert site.sent_bytes == (len(BODY) if extra else 0)
+def test_a_part_file_that_is_too_long_is_fetched_again(site: Site, tmp_path: Path) -> None:
+    """The server's 416 says that the file ends before it."""
+    (tmp_path / (NAME + ".part")).write_bytes(BODY + b"too much")
+    get(archive_entry(BODY, site.put("/f", BODY)), tmp_path)
+    assert site.ranges("/f") == [f"bytes={len(BODY) + 8}-", None]
 
 
-def test_a_complete_part_file_of_known_size_needs_no_request(site: Site, tmp_path: Path) -> None:
+def test_a_complete_part_file_needs_no_request(site: Site, tmp_path: Path) -> None:
     (tmp_path / (NAME + ".part")).write_bytes(BODY)
     get(archive_entry(BODY, site.put("/f", BODY)), tmp_path)
     assert site.requests == []
@@ -171,11 +170,9 @@ def test_a_complete_part_file_of_known_size_needs_no_request(site: Site, tmp_pat
 def test_verified_files_are_kept_and_damaged_ones_replaced(site: Site, tmp_path: Path) -> None:
     raw = archive_entry(BODY, site.put("/f", BODY))
     first = get(raw, tmp_path)
-    assert get(raw, tmp_path) == first and len(site.requests) == 1
+    assert get(raw, tmp_path)["source"] == "kept" and len(site.requests) == 1
     (tmp_path / NAME).write_bytes(BODY[:-1] + b"?")
     assert get(raw, tmp_path) == first and len(site.requests) == 2
-    (tmp_path / "fetched.json").unlink()
-    assert get(raw, tmp_path)["source"] == "kept" and len(site.requests) == 2
 
 
 def mirror(folder: Path, content: bytes) -> str:
@@ -248,7 +245,7 @@ def test_mirrors_come_from_options_then_from_the_environment() -> None:
 
 
 def test_a_generated_dataset_has_nothing_to_fetch(tmp_path: Path) -> None:
-    fetched = fetch_dataset(load_registry(REGISTRY)["shapes"], tmp_path, [], QUICK)
+    fetched = fetch_dataset(load_registry(REGISTRY)["shapes"], tmp_path, [])
     assert fetched == {"schema": 1, "dataset": "shapes", "files": {}}
     assert [path.name for path in tmp_path.iterdir()] == ["fetched.json"]
 
@@ -259,12 +256,6 @@ def test_plain_http_to_another_machine_is_never_sent() -> None:
         pytest.raises(requests.exceptions.InvalidSchema, match="refused"),
     ):
         session.get("http://example.invalid/x")
-
-
-@pytest.mark.parametrize("wrong", [{"timeout_s": 0}, {"retries": -1}, {"backoff_s": -1}])
-def test_a_policy_out_of_range_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(EvengroundError, match="out of range"):
-        Policy(**wrong)  # type: ignore[arg-type]
 
 
 # --- the command line: every failure is one line, exit code 1, and what was good stays ---
@@ -300,10 +291,16 @@ def four_files(site: Site, fault: str | int) -> dict[str, Any]:
     ],
 )
 def test_a_failed_download_is_one_line_and_loses_nothing(
-    site: Site, scripts: Scripts, fault: str | int, expected: str
+    site: Site,
+    scripts: Scripts,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str | int,
+    expected: str,
 ) -> None:
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(download, "RETRIES", 1)
     raw = four_files(site, fault)
-    line = scripts.fetch(raw, "--timeout-s", "0.3", "--retries", "1").error()
+    line = scripts.fetch(raw).error()
     assert (
         "dataset 'small': no source gave test_labels" in line
         and expected in line
@@ -318,9 +315,7 @@ def test_a_failed_download_is_one_line_and_loses_nothing(
 
 
 def test_no_network_is_one_line(scripts: Scripts) -> None:
-    line = scripts.fetch(
-        archive_entry(BODY, closed_address(), closed_address()), "--retries", "1"
-    ).error()
+    line = scripts.fetch(archive_entry(BODY, closed_address(), closed_address())).error()
     assert line.count("127.0.0.1: no connection") == 2 and "check the network" in line
 
 
@@ -364,7 +359,7 @@ def test_the_environment_gives_mirrors(
     assert scripts.fetch(archive_entry(BODY)).code == 0
 
 
-def test_progress_is_told_in_lines_where_there_is_no_terminal(site: Site, scripts: Scripts) -> None:
+def test_progress_is_told_in_lines(site: Site, scripts: Scripts) -> None:
     told = scripts.fetch(archive_entry(BODY, site.put("/f", BODY))).stderr.splitlines()
     assert told[0] == f"{NAME}: from 127.0.0.1"
     assert told[1].startswith(f"{NAME}: 100%") and "400k/400k" in told[1] and len(told) == 2

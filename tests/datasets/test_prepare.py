@@ -195,7 +195,7 @@ def test_a_crash_between_two_arrays_never_looks_complete(
     files = small_idx()
     entry, raw, out = typed(idx_entry(files)), store_idx(tmp_path / "raw", files), tmp_path / "out"
     prepare_dataset(entry, raw, out)
-    really, moved = prepare.put_in_place, []
+    really, moved = prepare.move, []
 
     def crash_at_the_third(part: Path, target: Path) -> None:
         if len(moved) == 2:
@@ -204,7 +204,7 @@ def test_a_crash_between_two_arrays_never_looks_complete(
         really(part, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "put_in_place", crash_at_the_third)
+        patch.setattr(prepare, "move", crash_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             prepare_dataset(entry, raw, out)
     assert not (out / "dataset.json").exists()
@@ -233,7 +233,7 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, bytes]], bytes], str]] = {
     "bad magic": (
         "train_images",
         lambda files: gzip.compress(b"\1" + plain(files, "train_images")[1:]),
-        "no IDX file of 3 dimensions: magic is 0x01000803",
+        "not an IDX file of 3 dimensions: magic is 0x01000803",
     ),
     "labels for images": (
         "train_images",
@@ -256,12 +256,12 @@ DAMAGES: dict[str, tuple[str, Callable[[dict[str, bytes]], bytes], str]] = {
     "short": (
         "train_images",
         lambda files: gzip.compress(plain(files, "train_images")[:-3]),
-        "ends after 137 of 140 values",
+        "holds 137 values instead of 140",
     ),
     "long": (
         "train_labels",
         lambda files: gzip.compress(plain(files, "train_labels") + b"x"),
-        "goes on after its 7",
+        "holds 8 values instead of 7",
     ),
     "another number": (
         "test_labels",
@@ -326,12 +326,12 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str, dict[str, Any]]] = {
     "missing member": (lambda: without("d/train_2.bin"), "archive has no member d/train_2.bin", {}),
     "short member": (
         lambda: replaced("d/train_2.bin", cifar_records(3)[:-1]),
-        "training members hold 21510 bytes instead of 7 records of 3073 bytes",
+        "d/train_1.bin, d/train_2.bin hold 21510 bytes instead of 7 records of 3073 bytes",
         {},
     ),
     "long member": (
         lambda: replaced("d/test.bin", cifar_records(300)),
-        "archive member d/test.bin is too long: 921900 bytes",
+        "d/test.bin hold 921900 bytes instead of 3 records of 3073 bytes",
         {},
     ),
     "label too high": (lambda: with_byte(3073, 10), "label 10 of record 1 is not in 0..9", {}),
@@ -342,7 +342,7 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str, dict[str, Any]]] = {
     ),
     "another layout": (
         lambda: tar_bytes(members(coarse=True)),
-        "is too long",
+        "hold 21518 bytes instead of 7 records of 3073 bytes",
         {},
     ),
     "cut": (lambda: tar_bytes(members())[:20_000], "truncated", {}),
@@ -377,12 +377,6 @@ def test_members_that_lead_out_are_no_members(tmp_path: Path, named: str) -> Non
         read_arrays(typed(archive_entry(content)), store_archive(tmp_path, content))
 
 
-def test_a_member_with_and_without_the_dot_is_doubled(tmp_path: Path) -> None:
-    content = tar_bytes({**members(), "./d/test.bin": cifar_records(TEST)})
-    with pytest.raises(EvengroundError, match=r"d/test\.bin is doubled"):
-        read_arrays(typed(archive_entry(content)), store_archive(tmp_path, content))
-
-
 @pytest.mark.parametrize("damage", ARCHIVES)
 def test_a_damaged_cifar_archive_is_one_line(scripts: Scripts, damage: str) -> None:
     make, expected, changes = ARCHIVES[damage]
@@ -393,27 +387,15 @@ def test_a_damaged_cifar_archive_is_one_line(scripts: Scripts, damage: str) -> N
     assert not (scripts.folder / "prepared").exists()
 
 
-def test_a_doubled_member_a_link_and_a_sparse_file_are_refused(tmp_path: Path) -> None:
-    for kind in ("doubled", "link", "hard link", "pipe", "sparse"):
-        stream = io.BytesIO()
-        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-            for name, body in [*members().items(), ("d/test.bin", cifar_records(TEST))]:
-                info = tarfile.TarInfo(name)
-                if kind == "link" and name == "d/test.bin":
-                    info.type, info.linkname, body = tarfile.SYMTYPE, "/etc/passwd", b""
-                if kind == "hard link" and name == "d/test.bin":
-                    info.type, info.linkname, body = tarfile.LNKTYPE, "d/train_1.bin", b""
-                if kind == "pipe" and name == "d/test.bin":
-                    info.type, body = tarfile.FIFOTYPE, b""
-                if kind == "sparse" and name == "d/test.bin":
-                    info.pax_headers = {
-                        "GNU.sparse.map": f"0,{len(body)}",
-                        "GNU.sparse.size": str(len(body)),
-                    }
-                info.size = len(body)
-                archive.addfile(info, io.BytesIO(body))
-                if kind != "doubled" and name == "d/train_2.bin":
-                    break
-        content = stream.getvalue()
-        with pytest.raises(EvengroundError, match=r"d/test\.bin is doubled or no regular file"):
-            read_arrays(typed(archive_entry(content)), store_archive(tmp_path, content))
+def test_a_member_that_is_a_link_is_no_member(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, body in members().items():
+            info = tarfile.TarInfo(name)
+            if name == "d/test.bin":
+                info.type, info.linkname, body = tarfile.SYMTYPE, "/etc/passwd", b""
+            info.size = len(body)
+            archive.addfile(info, io.BytesIO(body))
+    content = stream.getvalue()
+    with pytest.raises(EvengroundError, match=r"archive has no member d/test\.bin"):
+        read_arrays(typed(archive_entry(content)), store_archive(tmp_path, content))

@@ -47,14 +47,6 @@ def test_the_registry_holds_the_datasets_of_the_issue() -> None:
         assert all(file.urls and file.bytes for file in entry.files)
 
 
-def test_every_field_has_a_description_and_a_unit() -> None:
-    for model in (DatasetEntry, RemoteFile, DigitsParameters, ShapesParameters):
-        for name, field in model.model_fields.items():
-            extra = field.json_schema_extra
-            assert field.description, name
-            assert isinstance(extra, dict) and extra["unit"], name
-
-
 def test_the_page_on_datasets_names_every_key_and_every_checksum() -> None:
     page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
     for model in (DatasetEntry, RemoteFile, DigitsParameters, ShapesParameters):
@@ -93,20 +85,18 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ),
         ("files.0.sha256", "abc", "key 'files.0.sha256' = 'abc': String should match"),
         ("files.0.bytes", -1, "key 'files.0.bytes' = -1"),
+        ("files.0.bytes", None, "key 'files.0.bytes': Field required"),
         ("files.0.name", "../a", "key 'files.0.name' = '../a': String should match"),
         ("files.0.name", "fetched.json", "the name 'fetched.json' is taken"),
         ("files.0.urls", ["http://a.example/f"], "'http://a.example/f' is not an https:// address"),
         ("files.0.urls", ["http://127.0.0.1.evil.example/f"], "is not an https:// address"),
         ("files.0.urls", ["ftp://a.example/f"], "is not an https:// address"),
-        ("files.0.train_members", ["../../etc/passwd"], "is not a plain path inside an archive"),
-        ("files.0.train_members", ["/etc/passwd"], "is not a plain path inside an archive"),
         ("files.0.test_members", [], "takes one archive with train_members and test_members"),
         ("files.0.test_members", ["d/train_1.bin"], "an archive member is named twice"),
         ("files.0.role", "train_images", "takes no role"),
         ("height", 28, "height 32, width 32, channels 3"),
         ("classes", ["a", "a"], "a class is named twice"),
         ("transposed", True, "the key 'transposed' goes with format 'idx'"),
-        ("files.0.train_members", ["./"], "is not a plain path inside an archive"),
         (
             "files.0.urls",
             ["https://[a.example/f"],
@@ -140,7 +130,7 @@ def test_a_wrong_entry_is_one_line_with_key_and_value(path: str, value: Any, exp
     [
         (
             "files",
-            [{"name": "a", "sha256": "0" * 64, "urls": []}],
+            [{"name": "a", "bytes": 1, "sha256": "0" * 64, "urls": []}],
             "is generated and takes no files",
         ),
         ("height", 28, "makes ten classes of height, width, channels (32, 32, 3)"),
@@ -196,12 +186,12 @@ def test_a_broken_registry_file_is_one_line(
         load_registry(path)
 
 
-def test_extra_entries_come_from_a_mapping_or_a_configuration(tmp_path: Path) -> None:
+def test_extra_entries_come_from_a_configuration(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("registry: {small: {title: T}}\nepochs: 3\n", encoding="utf-8")
     assert load_extra(path) == {"small": {"title": "T"}}
-    path.write_text("small: {title: T}\n", encoding="utf-8")
-    assert load_extra(path) == {"small": {"title": "T"}}
+    path.write_text("epochs: 3\n", encoding="utf-8")
+    assert load_extra(path) == {}
     path.write_text("registry: 3\n", encoding="utf-8")
     with pytest.raises(EvengroundError, match="'registry' holds no mapping"):
         load_extra(path)
@@ -230,7 +220,7 @@ def test_plain_http_is_for_this_machine_only(url: str, allowed: bool) -> None:
         ("licence", "MIT", False),
         ("version", "2", False),
         ("files.0.urls", ["https://b.example/a.tar.gz"], False),
-        ("files.0.bytes", None, False),
+        ("files.0.bytes", 5, False),
         ("files.0.sha256", "0" * 64, True),
         ("files.0.name", "b.tar.gz", True),
         ("files.0.train_members", ["d/train_2.bin", "d/train_1.bin"], True),
@@ -257,7 +247,7 @@ def test_fingerprints_are_the_same_on_every_machine() -> None:
     assert (
         typed(idx_entry(small_idx())).fingerprint() == typed(idx_entry(small_idx())).fingerprint()
     )
-    assert load_registry(REGISTRY)["mnist"].fingerprint() == "eb5a37aec87f"
+    assert load_registry(REGISTRY)["mnist"].fingerprint() == "f4dc239283ff"
 
 
 @pytest.mark.parametrize("module", ["formats.py", "generate.py", "prepare.py"])

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from datasets.small_data import REGISTRY, ROOT
-from evenground.datasets.download import Policy
 from evenground.datasets.fetch import fetch_dataset
 from evenground.datasets.formats import Arrays
 from evenground.datasets.prepare import read_arrays
@@ -32,7 +31,7 @@ def from_mirror(name: str, folder: Path) -> tuple[DatasetEntry, Arrays]:
     entry = load_registry(REGISTRY, load_extra(EXAMPLE))[name]
     if not all((MIRROR / name / file.name).is_file() for file in entry.files):
         pytest.skip(f"no mirror with {name}: set EVENGROUND_TEST_MIRROR to one")
-    fetched = fetch_dataset(entry, folder, [str(MIRROR)], Policy(retries=0))
+    fetched = fetch_dataset(entry, folder, [str(MIRROR)])
     assert {file["source"] for file in fetched["files"].values()} == {"mirror"}
     return entry, read_arrays(entry, folder)
 

@@ -206,13 +206,13 @@ def change(at: int, **fields: Any) -> Callable[[Lines], None]:
 @pytest.mark.parametrize(
     ("changed", "line", "said"),
     [
-        (change(2, train_examples=44), 3, "train_examples is 44, asked was 45"),
-        (change(2, test_examples=11), 3, "test_examples is 11, asked was 10"),
-        (change(3, seed=4), 4, "seed is 4, asked was 3"),
-        (change(3, batch_size=4), 4, "batch_size is 4, asked was 8"),
-        (change(3, network="cnn"), 4, "network is cnn, asked was mlp"),
-        (change(3, parameters=8), 4, "parameters is 8, asked was 7"),
-        (change(12, linger_s=0.4), 13, "linger_s is 0.4, asked was 0.5"),
+        (change(2, train_examples=44), 3, "train_examples is 44, expected 45"),
+        (change(2, test_examples=11), 3, "test_examples is 11, expected 10"),
+        (change(3, seed=4), 4, "seed is 4, expected 3"),
+        (change(3, batch_size=4), 4, "batch_size is 4, expected 8"),
+        (change(3, network="cnn"), 4, "network is cnn, expected mlp"),
+        (change(3, parameters=8), 4, "parameters is 8, expected 7"),
+        (change(12, linger_s=0.4), 13, "linger_s is 0.4, expected 0.5"),
         (change(6, examples=45), 7, "examples is 45, the full batches hold 40"),
         (
             change(8, loss=-0.5),
@@ -240,7 +240,7 @@ def test_other_work_than_asked_is_named(
 def test_other_epochs_than_asked_are_wrong_work(tmp_path: Path) -> None:
     error = fault(write(tmp_path, complete()), Expected(epochs=3))
     assert error.reason == "wrong-work"
-    assert "epochs is 2, asked was 3" in str(error)
+    assert "epochs is 2, expected 3" in str(error)
 
 
 def test_a_line_may_end_as_on_windows_and_hold_any_sign(tmp_path: Path) -> None:
@@ -317,5 +317,5 @@ def test_the_script_says_what_it_found(tmp_path: Path) -> None:
     assert (good.returncode, good.stdout) == (0, f"{path}: 14 events, complete and in order\n")
     bad = run_script(path, "--epochs", "3")
     assert bad.returncode == 1
-    assert bad.stderr.startswith(f"error: epochs is 2, asked was 3 ({path}, line 4): ")
+    assert bad.stderr.startswith(f"error: epochs is 2, expected 3 ({path}, line 4): ")
     assert bad.stderr.count("\n") == 1

@@ -82,7 +82,7 @@ def attempt(
         ("kill", "killed-by-signal", "signal 9"),
         ("broken", "broken-events", "line 2"),
         ("stop", "incomplete-events", "they stop before"),
-        ("lazy", "wrong-work", "epochs is 1, asked was 2"),
+        ("lazy", "wrong-work", "epochs is 1, expected 2"),
         ("hang", "time-limit", "time_limit_s"),
     ],
 )

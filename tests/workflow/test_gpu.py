@@ -219,7 +219,7 @@ def test_a_training_on_the_processor_where_cuda_was_planned_is_never_a_finished_
 ) -> None:
     (site.copy.root / "fake_mode").write_text("on-cpu")
     said = site.call(EIGHT)
-    assert "accelerator is cpu, asked was cuda" in said
+    assert "accelerator is cpu, expected cuda" in said
     assert not list((site.copy.root / "results/runs").rglob("manifest.json"))
     (row,) = site.table()
     assert (row["status"], row["reason"]) == ("failed", "wrong-work")

@@ -1,1 +1,1 @@
-"""Datasets: the registry of what there is, fetching with verification, preparation into common arrays."""
+"""Datasets: the registry, verified downloads, and preparation into common arrays."""

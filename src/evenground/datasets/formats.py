@@ -1,4 +1,8 @@
-"""Readers for the published layouts, IDX (gzip) and CIFAR binary (tar.gz); nothing is unpickled."""
+"""Readers for the published layouts, IDX (gzip) and CIFAR binary (tar.gz); nothing is unpickled.
+
+Files have been verified before by their registered checksum. What is checked here is whether they
+hold what their registry entry says.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ Bytes = NDArray[np.uint8]
 
 IDX_UBYTE = 0x08
 CIFAR_SIDE, CIFAR_CHANNELS = 32, 3
+CIFAR_PIXEL_BYTES = CIFAR_CHANNELS * CIFAR_SIDE**2
 CIFAR100_COARSE_CLASSES = 20
 
 
@@ -35,7 +40,7 @@ class Arrays(NamedTuple):
 
 
 def damaged(what: str, path: Path) -> EvengroundError:
-    """The error for a raw file whose content is not what its format says."""
+    """The error for a raw file whose content is not what its format requires."""
     again = set_aside(path.with_name("fetched.json"))
     fix = f"correct the registry entry, or, to have it fetched again, {again}"
     return EvengroundError(what, str(path), fix)
@@ -43,7 +48,7 @@ def damaged(what: str, path: Path) -> EvengroundError:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what gzip, zlib, tarfile and the disk raise into one line that names the file."""
+    """Turn the errors of gzip, zlib, tarfile and the disk into one line that names the file."""
     try:
         yield
     except EOFError as error:
@@ -54,119 +59,87 @@ def _readable(path: Path) -> Iterator[None]:
         raise damaged(f"cannot read it: {error.strerror or error}", path) from error
 
 
-def read_idx(path: Path, shape: Sequence[int]) -> Bytes:
-    """The uint8 array of an IDX file (gzip if its name ends in .gz), which must have exactly `shape`.
+def read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:
+    """The uint8 array of an IDX file, gzip if its name ends in .gz, which must have exactly `shape`.
 
-    Format: four magic bytes (0, 0, type 8 = unsigned byte, number of dimensions), each dimension as a
-    big-endian 32-bit number, then the values, last dimension fastest. EvengroundError for anything else.
+    Format: four magic bytes (0, 0, type 8 = unsigned byte, number of dimensions), each dimension as
+    a big-endian 32-bit number, then the values, last dimension fastest. Raises EvengroundError for
+    anything else.
     """
+    with _readable(path):
+        content = _content(path)
+    n_dimensions = len(shape)
+    magic = content[:4]
+    if magic != bytes([0, 0, IDX_UBYTE, n_dimensions]):
+        what = f"not an IDX file of {n_dimensions} dimensions: magic is 0x{magic.hex()}"
+        raise damaged(what, path)
+    header_bytes = 4 + 4 * n_dimensions
+    if len(content) < header_bytes:
+        raise damaged("IDX file ends inside its header", path)
+    sizes = struct.unpack_from(f">{n_dimensions}I", content, offset=4)
+    if sizes != shape:
+        raise damaged(f"IDX file holds {sizes} instead of {shape}", path)
+    values = np.frombuffer(content, np.uint8, offset=header_bytes)
     count = math.prod(shape)
-    with _readable(path), _open(path) as stream:
-        header = stream.read(4)
-        if header != bytes([0, 0, IDX_UBYTE, len(shape)]):
-            raise damaged(
-                f"no IDX file of {len(shape)} dimensions: magic is 0x{header.hex()}", path
-            )
-        sizes = stream.read(4 * len(shape))
-        if len(sizes) < 4 * len(shape):
-            raise damaged("IDX file ends inside its header", path)
-        found = struct.unpack(f">{len(shape)}I", sizes)
-        if found != tuple(shape):
-            raise damaged(f"IDX file holds {found} instead of {tuple(shape)}", path)
-        values = stream.read(count)
-        if len(values) < count:
-            raise damaged(f"IDX file ends after {len(values)} of {count} values", path)
-        if stream.read(1):
-            raise damaged(f"IDX file goes on after its {count} values", path)
-    return np.frombuffer(values, np.uint8).reshape(shape)
+    if values.size != count:
+        raise damaged(f"IDX file holds {values.size} values instead of {count}", path)
+    return values.reshape(shape)
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+def _content(path: Path) -> bytes:
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    with gzip.open(path, "rb") as stream:
+        return stream.read()
 
 
 def check_labels(labels: Bytes, classes: int, path: Path, what: str = "label") -> None:
-    """EvengroundError if a label is not below `classes`; says which and where."""
+    """Check that labels (N,) are below `classes`. Raises EvengroundError for the first that is not."""
     wrong = np.flatnonzero(labels >= classes)
     if wrong.size:
-        raise damaged(
-            f"{what} {labels[wrong[0]]} of record {wrong[0]} is not in 0..{classes - 1}", path
-        )
+        first = wrong[0]
+        fault = f"{what} {labels[first]} of record {first} is not in 0..{classes - 1}"
+        raise damaged(fault, path)
 
 
 def read_cifar(
-    path: Path,
-    members: tuple[Sequence[str], Sequence[str]],
-    counts: tuple[int, int],
-    classes: int,
-    coarse: bool,
-) -> Arrays:
-    """Training and test arrays out of a CIFAR binary archive (tar.gz), reading only the named `members`.
+    path: Path, members: Sequence[str], count: int, classes: int, coarse: bool
+) -> tuple[Bytes, Bytes]:
+    """Images (N,32,32,3) and labels (N,) from the named members of a CIFAR binary archive (tar.gz).
 
-    Record: with `coarse` one byte 0..19 of the superclass, then one byte label, then 3,072 bytes: 1,024 red,
-    1,024 green, 1,024 blue, row by row. `counts` are the wanted numbers of training and test examples. Raises
-    EvengroundError if a member is missing, doubled or of another size, or a label is out of range.
+    Record: with `coarse` one byte 0..19 for the superclass, then one byte label, then 3,072 bytes:
+    1,024 red, 1,024 green, 1,024 blue, row by row. `count`: the required number of records. Raises
+    EvengroundError if a member is missing, the number differs, or a label is out of range.
     """
-    record_bytes = 1 + coarse + CIFAR_CHANNELS * CIFAR_SIDE**2
-    found = _members(path, [*members[0], *members[1]], sum(counts) * record_bytes)
-    halves = [
-        _records(b"".join(found[name] for name in names), count, record_bytes, split, path)
-        for names, count, split in zip(members, counts, ("training", "test"), strict=True)
-    ]
-    for records in halves:
-        if coarse:
-            check_labels(records[:, 0], CIFAR100_COARSE_CLASSES, path, "superclass")
-        check_labels(records[:, int(coarse)], classes, path)
-    (train, test), first = halves, 1 + coarse
-    return Arrays(
-        _pictures(train[:, first:]),
-        train[:, first - 1].copy(),
-        _pictures(test[:, first:]),
-        test[:, first - 1].copy(),
-    )
+    label_bytes = 1
+    if coarse:
+        label_bytes = 2
+    record_bytes = label_bytes + CIFAR_PIXEL_BYTES
+    content = _members(path, members)
+    if len(content) != count * record_bytes:
+        what = f"{', '.join(members)} hold {len(content)} bytes"
+        raise damaged(f"{what} instead of {count} records of {record_bytes} bytes", path)
+    records = np.frombuffer(content, np.uint8).reshape(count, record_bytes)
+    if coarse:
+        check_labels(records[:, 0], CIFAR100_COARSE_CLASSES, path, "superclass")
+    labels = records[:, label_bytes - 1].copy()
+    check_labels(labels, classes, path)
+    planes = records[:, label_bytes:].reshape(-1, CIFAR_CHANNELS, CIFAR_SIDE, CIFAR_SIDE)
+    # From one plane per colour to channels last.
+    images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+    return images, labels
 
 
-def _members(path: Path, names: Sequence[str], limit_bytes: int) -> dict[str, bytes]:
-    """Contents of the named regular members, at most `limit_bytes` in all; each must be there once."""
-    found: dict[str, bytes] = {}
+def _members(path: Path, names: Sequence[str]) -> bytes:
+    """Contents of the named regular members of an archive, one after the other."""
+    contents: dict[str, bytes] = {}
     with _readable(path), tarfile.open(path, "r:gz") as archive:
         for info in archive:
-            # Archives made with `tar -C folder .` call their members `./a/b`.
             name = plain_member(info.name)
-            if name not in names:
-                continue
-            # A sparse file may claim any size; tarfile calls it regular, too.
-            if name in found or not info.isreg() or info.issparse():
-                raise damaged(f"archive member {name} is doubled or no regular file", path)
-            if info.size + sum(map(len, found.values())) > limit_bytes:
-                raise damaged(f"archive member {name} is too long: {info.size} bytes", path)
-            found[name] = _whole(archive, info, path)
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise damaged(f"archive has no member {missing[0]}", path)
-    return found
-
-
-def _whole(archive: tarfile.TarFile, info: tarfile.TarInfo, path: Path) -> bytes:
-    stream = archive.extractfile(info)
-    content = b"" if stream is None else stream.read()
-    if len(content) != info.size:
-        raise damaged(
-            f"archive member {info.name} ends after {len(content)} of {info.size} bytes", path
-        )
-    return content
-
-
-def _records(content: bytes, count: int, record_bytes: int, split: str, path: Path) -> Bytes:
-    if len(content) != count * record_bytes:
-        raise damaged(
-            f"{split} members hold {len(content)} bytes instead of {count} records of {record_bytes} bytes",
-            path,
-        )
-    return np.frombuffer(content, np.uint8).reshape(count, record_bytes)
-
-
-def _pictures(planes: Bytes) -> Bytes:
-    """(N, 3*32*32) colour planes to (N,32,32,3), channels last."""
-    stacked = planes.reshape(-1, CIFAR_CHANNELS, CIFAR_SIDE, CIFAR_SIDE)
-    return np.ascontiguousarray(stacked.transpose(0, 2, 3, 1))
+            if name in names and info.isreg():
+                # `extractfile` returns None only for members that are not regular.
+                contents[name] = cast(IO[bytes], archive.extractfile(info)).read()
+    for name in names:
+        if name not in contents:
+            raise damaged(f"archive has no member {name}", path)
+    return b"".join(contents[name] for name in names)

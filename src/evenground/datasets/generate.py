@@ -1,7 +1,7 @@
 """Datasets that need no network: the digits that scikit-learn ships, and drawn shapes.
 
-Integer arithmetic on raw 64-bit words of PCG64 only: NumPy keeps that stream fixed (its policy NEP 19),
-while `Generator`'s methods and floating point functions may differ between versions and machines.
+Only integer arithmetic on raw 64-bit words of PCG64: NumPy keeps that stream fixed (NEP 19), while
+`Generator`'s methods and floating point functions may differ between versions and machines.
 """
 
 from __future__ import annotations
@@ -31,29 +31,31 @@ class Draws:
         self._words = np.random.PCG64(list(seed))
 
     def keys(self, count: int) -> NDArray[np.uint64]:
-        """`count` raw 64-bit words; sorting by them is a shuffle."""
+        """`count` raw 64-bit words (count,); sorting by them is a shuffle."""
         return self._words.random_raw(count)
 
     def below(self, limit: int | Ints, count: int) -> Ints:
-        """`count` integers in 0..limit-1 (limit below 2**31; scalar or (count,)), by multiply and shift."""
+        """`count` integers (count,) in 0..limit-1; `limit`, a number or (count,), is below 2**31."""
+        # Multiply and shift: no division, and no rejection that would change the number of words.
         high = (self.keys(count) >> np.uint64(32)).astype(np.int64)
         return (high * limit) >> 32
 
     def octets(self, count: int) -> Bytes:
-        """`count` bytes."""
+        """`count` bytes (count,)."""
+        # The words in little-endian order, so that every machine cuts them into the same bytes.
         return self.keys(-(-count // 8)).astype("<u8").view(np.uint8)[:count]
 
 
 def shuffled(count: int, draws: Draws) -> Ints:
-    """A permutation of 0..count-1."""
+    """A permutation (count,) of 0..count-1."""
     return np.argsort(draws.keys(count), kind="stable").astype(np.int64)
 
 
 def enlarge(images: Bytes) -> Bytes:
-    """(N,8,8) levels 0..16 to (N,28,28,1) levels 0..255: bilinear between pixel centres, edges held.
+    """(N,8,8) levels 0..16 to (N,28,28,1) levels 0..255: bilinear between pixel centres.
 
-    Output pixel i lies at (i + 1/2) * 8/28 - 1/2 = (4 i - 5) / 14 input pixels, so all weights are whole
-    fourteenths and the arithmetic is exact; the result is rounded to the nearest level.
+    Output pixel i lies at (i + 1/2) * 8/28 - 1/2 = (4 i - 5) / 14 input pixels, so all weights are
+    whole fourteenths and the arithmetic is exact; the result is rounded to the nearest level.
     """
     place = np.clip(4 * np.arange(PREPARED_SIDE) - 5, 0, 14 * (DIGITS_SIDE - 1))
     low, weight = place // 14, place % 14
@@ -62,15 +64,16 @@ def enlarge(images: Bytes) -> Bytes:
     rows = pixels[:, low] * (14 - weight)[:, None] + pixels[:, high] * weight[:, None]
     both = rows[:, :, low] * (14 - weight) + rows[:, :, high] * weight
     scale = DIGITS_TOP * 14 * 14
-    return np.ascontiguousarray(
-        ((2 * 255 * both + scale) // (2 * scale)).astype(np.uint8)[..., None]
-    )
+    # Adding half of the divisor rounds to the nearest level.
+    levels = (2 * 255 * both + scale) // (2 * scale)
+    return np.ascontiguousarray(levels.astype(np.uint8)[..., None])
 
 
 def stratified(labels: Bytes, test_examples: int, draws: Draws) -> tuple[Ints, Ints]:
-    """Shuffled positions of training and test examples.
+    """Shuffled positions of training and test examples, by `labels` (N,).
 
-    Each class gives its share of `test_examples` (largest remainders first, ties to the lower class).
+    Each class gives its share of `test_examples` (largest remainders first, ties to the lower
+    class).
     """
     order = shuffled(len(labels), draws)
     counts = np.bincount(labels)
@@ -86,17 +89,17 @@ def stratified(labels: Bytes, test_examples: int, draws: Draws) -> tuple[Ints, I
 def digits(entry: DatasetEntry, parameters: DigitsParameters) -> Arrays:
     """The 1,797 handwritten digits of scikit-learn as 28x28 pictures, shuffled and split by class.
 
-    Raises EvengroundError if scikit-learn ships other digits, or the entry asks for another number of them.
+    Raises EvengroundError if scikit-learn ships other digits, or the entry wants another number.
     """
-    from sklearn.datasets import load_digits  # slow to import, needed by this dataset alone
+    from sklearn.datasets import load_digits  # slow to import, and only used here
 
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
-    found = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
-    if found != parameters.source_sha256:
+    sha256 = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    if sha256 != parameters.source_sha256:
         raise EvengroundError(
-            "scikit-learn ships other digits than the registry knows",
-            f"dataset '{entry.name}', sha256 {found}",
+            "scikit-learn ships other digits than the registry names",
+            f"dataset '{entry.name}', sha256 {sha256}",
             "use the locked environment of the workflow",
         )
     if entry.train_examples + entry.test_examples != len(labels):
@@ -107,7 +110,12 @@ def digits(entry: DatasetEntry, parameters: DigitsParameters) -> Arrays:
         )
     train, test = stratified(labels, entry.test_examples, Draws(parameters.seed))
     large = enlarge(images)
-    return Arrays(large[train], labels[train], large[test], labels[test])
+    return Arrays(
+        train_images=large[train],
+        train_labels=labels[train],
+        test_images=large[test],
+        test_labels=labels[test],
+    )
 
 
 def _circle(x: Ints, y: Ints, r: Ints) -> Mask:
@@ -129,7 +137,8 @@ def _cross(x: Ints, y: Ints, r: Ints) -> Mask:
     return on_diagonals & (np.maximum(ax, ay) <= r)
 
 
-# One per class, in the order of the registry's class names; x, y in half pixels from the centre, y downwards.
+# One per class, in the order of the registry's class names; x, y and r in half pixels, x and y from
+# the centre, y downwards.
 SHAPES: tuple[Callable[[Ints, Ints, Ints], Mask], ...] = (
     _circle,
     lambda x, y, r: _circle(x, y, r) & ~_circle(x, y, r * 5 // 8),  # ring
@@ -145,7 +154,7 @@ SHAPES: tuple[Callable[[Ints, Ints, Ints], Mask], ...] = (
 
 
 def _shape_masks(labels: Bytes, parameters: ShapesParameters, draws: Draws) -> Mask:
-    """(N,32,32): where the shape of each label lies, at a random place and size, never cut by the edge."""
+    """Pixels (N,32,32) of the shape of each label (N,), at random places and sizes inside the picture."""
     count, last = len(labels), 2 * (SHAPES_SIDE - 1)
     span = 2 * (parameters.radius_max_px - parameters.radius_min_px) + 1
     radius = 2 * parameters.radius_min_px + draws.below(span, count)
@@ -163,9 +172,10 @@ def _shape_masks(labels: Bytes, parameters: ShapesParameters, draws: Draws) -> M
 
 
 def draw_shapes(count: int, parameters: ShapesParameters, split: int) -> tuple[Bytes, Bytes]:
-    """`count` pictures uint8 (count,32,32,3) with labels 0..9 (balanced, shuffled), from seed and `split`.
+    """Pictures uint8 (count,32,32,3) with balanced, shuffled labels 0..9 (count,).
 
-    The background is dark (below 96 levels in each channel), the shape at least 64 lighter; noise last.
+    `split` selects the random numbers of a seed. The background is dark (below 96 levels in each
+    channel), the shape at least 64 levels lighter; noise is added last.
     """
     draws = Draws(parameters.seed, split)
     labels = (shuffled(count, draws) % len(SHAPES)).astype(np.uint8)
@@ -174,12 +184,20 @@ def draw_shapes(count: int, parameters: ShapesParameters, split: int) -> tuple[B
     step = draws.below(256 - GROUND_LEVELS - CONTRAST_LEVELS, 3 * count).reshape(count, 1, 1, 3)
     colour = ground + CONTRAST_LEVELS + step
     levels = 2 * parameters.noise_levels + 1
-    noise = (draws.octets(masks.size * 3).astype(np.int16) * levels >> 8) - parameters.noise_levels
-    pictures = np.where(masks[..., None], colour, ground) + noise.reshape(*masks.shape, 3)
+    pictures = np.where(masks[..., None], colour, ground)
+    octets = draws.octets(pictures.size).astype(np.int16)
+    noise = (octets * levels >> 8) - parameters.noise_levels
+    pictures = pictures + noise.reshape(pictures.shape)
     return np.clip(pictures, 0, 255).astype(np.uint8), labels
 
 
 def shapes(entry: DatasetEntry, parameters: ShapesParameters) -> Arrays:
-    """Drawn shapes; training and test pictures have streams of their own, so neither size moves the other."""
-    train = draw_shapes(entry.train_examples, parameters, split=0)
-    return Arrays(*train, *draw_shapes(entry.test_examples, parameters, split=1))
+    """Drawn shapes; each split has random numbers of its own, so its size does not move the other."""
+    train_images, train_labels = draw_shapes(entry.train_examples, parameters, split=0)
+    test_images, test_labels = draw_shapes(entry.test_examples, parameters, split=1)
+    return Arrays(
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+    )

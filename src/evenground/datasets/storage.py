@@ -1,4 +1,4 @@
-"""Storing on a disk that may be full: verify, check space, and let only complete files take a name."""
+"""Storing on a disk that may be full, and checks of what is stored."""
 
 from __future__ import annotations
 
@@ -6,124 +6,98 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from evenground.datasets.registry import RemoteFile
 from evenground.errors import MAKE_ROOM, EvengroundError, set_aside
-from evenground.files import json_text, read_json, sha256_file, unreadable, writing
+from evenground.files import read_json, sha256_file, unreadable, writing
 
 MEBIBYTE = 2**20
-SHOW = (
-    "let what trains see it: mount its disk there; in a container, bind its folder (APPTAINER_BIND)"
-)
-# How an array's file begins, as `prepare` writes it: its header's length and the array's shape, in bytes.
+SHOW = "make it visible to the training: mount its disk there; in a container, bind its folder (APPTAINER_BIND)"
+# The beginning of an array's file as `prepare` writes it: its header's length, and its shape.
 HEADER = re.compile(rb"\x93NUMPY\x01\x00(..)[^(]*'shape': \(([\d, ]+)\)", re.DOTALL)
+# Magic number, version and length of the header precede it.
+HEADER_OFFSET = 10
 
 
-def mismatch(path: Path, file: RemoteFile) -> str | None:
-    """Why `path` is not the registered file (size, then SHA-256), or None when it is."""
+def mismatch(path: Path, file: RemoteFile) -> str:
+    """How `path` differs from the registered file (size, then SHA-256); empty if it does not."""
     size = path.stat().st_size
-    if file.bytes is not None and size != file.bytes:
+    if size != file.bytes:
         return f"{size} bytes instead of {file.bytes}"
     digest = sha256_file(path)
-    return (
-        None
-        if digest == file.sha256
-        else f"wrong checksum: sha256 {digest} instead of {file.sha256}"
-    )
+    if digest != file.sha256:
+        return f"wrong checksum: sha256 {digest} instead of {file.sha256}"
+    return ""
 
 
 def require_space(folder: Path, need_bytes: int) -> None:
-    """EvengroundError if the disk of `folder` has less than `need_bytes` bytes free."""
-    free = free_bytes(folder)
-    if free < need_bytes:
-        raise EvengroundError(
-            f"disk is full: {need_bytes / MEBIBYTE:.1f} MiB needed, {free / MEBIBYTE:.1f} MiB free",
-            str(folder),
-            MAKE_ROOM,
-        )
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that the disk of `folder` has free."""
-    return shutil.disk_usage(folder).free
+    """Raises EvengroundError if the disk of `folder` has less than `need_bytes` bytes free."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < need_bytes:
+        need, free = need_bytes / MEBIBYTE, free_bytes / MEBIBYTE
+        what = f"disk is full: {need:.1f} MiB needed, {free:.1f} MiB free"
+        raise EvengroundError(what, str(folder), MAKE_ROOM)
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its parents; EvengroundError if that cannot be done."""
+    """Create `folder` and its parents. Raises EvengroundError if that fails."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def put_in_place(part: Path, target: Path) -> None:
-    """Flush `part` to the disk and give it the name `target` in one step."""
-    with writing(target):
-        descriptor = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        part.replace(target)
-
-
-def store_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` as JSON, whole or not at all; EvengroundError if the disk is full."""
-    part = path.with_name(path.name + ".part")
-    try:
-        with writing(path):
-            part.write_text(json_text(content), encoding="utf-8")
-        put_in_place(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def check_arrays(folder: Path) -> None:
-    """Compare a prepared dataset's arrays with its record; EvengroundError for a changed or missing one."""
+    """Compare a prepared dataset's arrays with its record.
+
+    Raises EvengroundError for a changed or missing array.
+    """
     for name, sha256 in read_json(folder / "dataset.json")["arrays"].items():
         path = folder / name
-        if not path.is_file() or sha256_file(path) != sha256:
-            raise EvengroundError(
-                f"a prepared array is {'changed' if path.is_file() else 'missing'}: {name}",
-                str(folder),
-                set_aside(folder, then="run again to have it prepared anew"),
-            )
+        fault = ""
+        if not path.is_file():
+            fault = "missing"
+        elif sha256_file(path) != sha256:
+            fault = "changed"
+        if fault:
+            what = f"a prepared array is {fault}: {name}"
+            fix = set_aside(folder, then="run again to have it prepared anew")
+            raise EvengroundError(what, str(folder), fix)
 
 
 def require_seen(folder: Path) -> None:
-    """EvengroundError where a prepared dataset cannot be read from where this process is; it names the file.
+    """Raises EvengroundError, naming the file, if this process cannot read a prepared dataset.
 
-    Read are its record and both ends of each array: a container may see the folder, but not what a link in it
-    leads to, and a node less of a file than there is.
+    It reads the record and both ends of each array: a container may see the folder, but not what a
+    link in it leads to, and a node may see only part of a file.
     """
     record = folder / "dataset.json"
     try:
         for name in read_json(record)["arrays"]:
-            _require_whole(folder / name)
+            _require_complete(folder / name)
     except EvengroundError as error:
         raise EvengroundError(error.what, error.where, SHOW) from None
 
 
-def _require_whole(path: Path) -> None:
+def _require_complete(path: Path) -> None:
     try:
-        seen, whole = _lengths(path)
+        seen_bytes, expected_bytes = _lengths(path)
     except OSError as error:
         raise EvengroundError(unreadable(path, error), str(path), SHOW) from None
-    if seen != whole:
-        raise EvengroundError(
-            f"{seen} bytes are seen of an array of {whole or 'unknown size'}", str(path), SHOW
-        )
+    if seen_bytes != expected_bytes:
+        what = f"{seen_bytes} bytes are seen of an array of {expected_bytes or 'unknown size'}"
+        raise EvengroundError(what, str(path), SHOW)
 
 
 def _lengths(path: Path) -> tuple[int, int | None]:
-    """Bytes of an array's file up to its last one, which is read, and by its header; None without one."""
+    """Length of an array's file in bytes, and by its header; None without one."""
     with path.open("rb") as file:
-        found = HEADER.match(file.read(256))
+        header = HEADER.match(file.read(256))
         end = file.seek(0, os.SEEK_END)
+        # Reading the last byte shows that the content is there, not only the length.
         file.seek(max(end - 1, 0))
         file.read(1)
-    if not found:
+    if not header:
         return end, None
-    values = math.prod(int(size) for size in found[2].replace(b",", b" ").split())
-    return end, 10 + int.from_bytes(found[1], "little") + values
+    header_bytes = int.from_bytes(header[1], "little")
+    shape = [int(size) for size in header[2].replace(b",", b" ").split()]
+    return end, HEADER_OFFSET + header_bytes + math.prod(shape)

@@ -1,1 +1,1 @@
-"""What engine and pipeline say to each other: docs/protocol.md as schema, validator, parity test."""
+"""The contract between engine and pipeline (docs/protocol.md): the parity test."""

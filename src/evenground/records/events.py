@@ -383,7 +383,7 @@ def _wrong_work(events: Sequence[Event], expected: Expected) -> Iterator[tuple[i
         for name, value in vars(expected).items():
             done = getattr(event, name, value)
             if value is not None and done != value:
-                yield line, f"{name} is {done}, asked was {value}"
+                yield line, f"{name} is {done}, expected {value}"
         if isinstance(event, EpochEnd) and event.examples != full_batches:
             yield line, f"examples is {event.examples}, the full batches hold {full_batches}"
         if isinstance(event, FirstBatchEnd | EpochEnd):
