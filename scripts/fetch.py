@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import _path  # noqa: F401
@@ -12,8 +11,8 @@ from evenground.datasets.options import chosen_dataset, configured_mirrors, data
 from evenground.errors import cli
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
+def main() -> None:
+    """Fetch one dataset."""
     parser = dataset_parser(__doc__)
     parser.add_argument(
         "--output-dir", type=Path, required=True, metavar="DIR", help="where the raw files go"
@@ -28,12 +27,7 @@ def parse() -> argparse.Namespace:
         f" the configuration, {MIRRORS_VARIABLE} (the same, separated by commas) and the registry's"
         " addresses",
     )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Fetch one dataset."""
-    args = parse()
+    args = parser.parse_args()
     entry = chosen_dataset(args)
     mirrors = all_mirrors(args.mirror + configured_mirrors(args))
     files = fetch_dataset(entry, args.output_dir, mirrors)["files"]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from evenground.datasets.prepare import empty_class_lines, prepare_dataset
 from evenground.errors import cli
 
 
-def parse() -> argparse.Namespace:
-    """The command line."""
+def main() -> None:
+    """Prepare one dataset."""
     parser = dataset_parser(__doc__)
     parser.add_argument(
         "--raw-dir", type=Path, required=True, metavar="DIR", help="output folder of fetch.py"
@@ -22,12 +21,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--output-dir", type=Path, required=True, metavar="DIR", help="where the arrays go"
     )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Prepare one dataset."""
-    args = parse()
+    args = parser.parse_args()
     record = prepare_dataset(chosen_dataset(args), args.raw_dir, args.output_dir)
     for line in empty_class_lines(record):
         print(f"warning: {line}: do labels and `classes` fit?", file=sys.stderr, flush=True)

@@ -92,6 +92,12 @@ def trace(**changes: Any) -> Trace:
         linger_end_s=6.0,
         event_step_s=1e-3,
         steps={"gpu": 1.0},
+        integrals={},
+        missing={},
+        since_boot={},
+        counted={},
+        remarks={},
+        idle=(),
     )
     return replace(made, **changes)
 

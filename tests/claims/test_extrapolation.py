@@ -99,6 +99,13 @@ def trace(sample: Sample | None) -> Trace:
         evaluate_end_s=1.0,
         linger_end_s=2.0,
         event_step_s=1e-3,
+        steps={},
+        integrals={},
+        missing={},
+        since_boot={},
+        counted={},
+        remarks={},
+        idle=(),
         sample=sample,
     )
 

@@ -359,7 +359,13 @@ def test_the_environment_gives_mirrors(
     assert scripts.fetch(archive_entry(BODY)).code == 0
 
 
-def test_progress_is_told_in_lines(site: Site, scripts: Scripts) -> None:
-    told = scripts.fetch(archive_entry(BODY, site.put("/f", BODY))).stderr.splitlines()
-    assert told[0] == f"{NAME}: from 127.0.0.1"
-    assert told[1].startswith(f"{NAME}: 100%") and "400k/400k" in told[1] and len(told) == 2
+def test_progress_is_reported_in_lines(
+    site: Site, scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = archive_entry(BODY, site.put("/f", BODY))
+    assert scripts.fetch(raw).stderr.splitlines() == [f"{NAME}: from 127.0.0.1"]
+    (scripts.folder / "raw" / NAME).unlink()
+    monkeypatch.setattr(download, "REPORT_EVERY_S", 0)
+    reported = scripts.fetch(raw).stderr.splitlines()
+    assert reported[0] == f"{NAME}: from 127.0.0.1"
+    assert reported[-1] == f"{NAME}: 400000 of 400000 bytes" and len(reported) > 2

@@ -335,11 +335,6 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str, dict[str, Any]]] = {
         {},
     ),
     "label too high": (lambda: with_byte(3073, 10), "label 10 of record 1 is not in 0..9", {}),
-    "superclass too high": (
-        lambda: with_byte(0, 20, coarse=True),
-        "superclass 20 of record 0 is not in 0..19",
-        {"format": "cifar100-binary"},
-    ),
     "another layout": (
         lambda: tar_bytes(members(coarse=True)),
         "hold 21518 bytes instead of 7 records of 3073 bytes",

@@ -132,7 +132,7 @@ def test_an_event_written_twice_is_found(tmp_path: Path, twice: int) -> None:
 def test_no_file_is_incomplete(tmp_path: Path) -> None:
     error = fault(tmp_path / "none.jsonl")
     assert error.reason == "incomplete-events"
-    assert "no events" in str(error)
+    assert "the file is missing" in str(error)
 
 
 @pytest.mark.parametrize(

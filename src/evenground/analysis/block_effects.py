@@ -1,4 +1,4 @@
-"""Whether whole blocks were slower or faster than others: two-way analysis of variance, and drift."""
+"""Whether whole blocks were slower than others: two-way analysis of variance, and drift."""
 
 from __future__ import annotations
 
@@ -52,17 +52,13 @@ class Chosen:
     start_min: Floats
     left_out: str
 
-    @property
-    def n_runs(self) -> int:
-        """Number of runs that are analysed."""
-        return len(self.arms) * len(self.repetitions)
-
 
 @dataclass(frozen=True)
 class Effects:
     """Of B blocks: `effects` (B,) on logarithms, the test that they are all zero, and the drift.
 
-    The drift is the slope per block with the ends of its interval, also on logarithms. NaN: unknown.
+    The drift is the slope per block with the ends of its interval, also on logarithms. NaN is
+    unknown.
     """
 
     effects: Floats
@@ -90,6 +86,7 @@ def block_table(
         training_s = by_run["training_s"]
         rows = _rows(TRAINING, chosen, training_s)
         rows += _rows(COMPUTING, chosen, training_s - by_run["idle_s"])
+    # Nullable integers: the row of all blocks and those of single ones fill other columns.
     counts = dict.fromkeys(("n_arms", "n", "df_blocks", "df_error"), "Int64")
     return pd.DataFrame(rows, columns=COLUMNS).astype(counts)
 
@@ -124,6 +121,7 @@ def _with_most_runs(arms: list[Arm], blocks: Blocks) -> tuple[Arm, ...]:
     Only which runs there are decides, never what they measured.
     """
     best: set[Arm] = set()
+    # Sets that are too small come after all others, however many runs they have.
     largest = (False, 0)
     for candidate, n_blocks in _candidates(arms, blocks):
         enough = len(candidate) >= MIN_ARMS and n_blocks >= MIN_BLOCKS
@@ -140,6 +138,7 @@ def _candidates(arms: list[Arm], blocks: Blocks) -> Iterator[tuple[list[Arm], in
         repetitions, _ = blocks.valid(arm)
         valid[arm] = {(number, blocks.passes[arm][number]) for number in repetitions}
     for seed in arms:
+        # Growing from one arm tries far fewer sets than there are.
         order = sorted(arms, key=lambda arm: len(valid[arm] & valid[seed]), reverse=True)
         shared = valid[seed]
         for count, arm in enumerate(order, start=1):
@@ -166,7 +165,7 @@ def _rows(measure: str, chosen: Chosen, values: pd.Series[float]) -> Rows:
         "measure": measure,
         "block": ALL,
         "n_arms": len(chosen.arms),
-        "n": chosen.n_runs,
+        "n": seconds.size,
     }
     if why:
         return [{**total, "reason": _joined(why, chosen.left_out)}]
@@ -246,6 +245,7 @@ def effects_of(logs: Floats) -> Effects:
     n_arms, n_blocks = logs.shape
     grand = logs.mean()
     effects = logs.mean(axis=0) - grand
+    # What neither the arm nor the block explains.
     rest = logs - logs.mean(axis=1, keepdims=True) - effects
     df_blocks, df_error = n_blocks - 1, (n_arms - 1) * (n_blocks - 1)
     of_blocks = n_arms * float((effects**2).sum()) / df_blocks

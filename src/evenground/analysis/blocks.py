@@ -1,4 +1,4 @@
-"""Randomised complete blocks: runs of one repetition that were made in one pass and may be paired."""
+"""Randomised complete blocks: runs of one repetition, made in one pass, may be paired."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def passes(runs: Sequence[Made]) -> dict[Made, int]:
     pass_of = {run: 0 for run in runs if math.isnan(run.launched_s)}
     remaining = [run for run in in_order if not math.isnan(run.launched_s)]
     first = 0
+    # Each turn of the loop takes the longest pass out of the remaining runs.
     while remaining:
         positions = _never_falling([run.repetition for run in remaining])
         chosen = [remaining[position] for position in positions]
@@ -53,11 +54,11 @@ def made_of(conditions: pd.DataFrame) -> list[Made]:
     names = ["dataset", "engine", "repetition", "launched_s", "exited_s"]
     return [
         Made(
-            dataset=str(row["dataset"]),
-            engine=str(row["engine"]),
-            repetition=int(row["repetition"]),
-            launched_s=float(row["launched_s"]),
-            exited_s=float(row["exited_s"]),
+            dataset=row["dataset"],
+            engine=row["engine"],
+            repetition=row["repetition"],
+            launched_s=row["launched_s"],
+            exited_s=row["exited_s"],
         )
         for row in conditions[names].to_dict("records")
     ]

@@ -36,6 +36,7 @@ def energy_row(run: Run, samples: Samples) -> dict[str, object]:
     energy_j, reason = _of_counter(run, samples)
     baseline_w, source, no_baseline = _baseline(run.process)
     training_s = (events.train_end_ns - events.train_start_ns) / 1e9
+    # NaN if either is unknown.
     net_j = energy_j - baseline_w * training_s
     if reason:
         baseline_w, source = np.nan, ""
@@ -110,6 +111,7 @@ def energy_table(index: Index, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.D
 def with_energy(runs: pd.DataFrame, energy: pd.DataFrame) -> pd.DataFrame:
     """The table `runs` with the energy of each run, gross and net, before the test accuracy."""
     keys = ["dataset", "engine", "repetition"]
+    # A left join keeps the order of the runs; those that did not finish have no energy.
     matched = runs[keys].merge(energy[keys + [ENERGY, NET]], on=keys, how="left")
     place = list(runs.columns).index("test_accuracy")
     extended = runs.copy()

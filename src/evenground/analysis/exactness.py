@@ -52,9 +52,10 @@ def _of_steady(trace: Trace, resource: str) -> float:
 
 
 def _over(trace: Trace, resource: str, window_s: float) -> float:
-    """The step of a mean: a counter is read at the ends of the window only, other values throughout."""
+    """The step of a mean over a window."""
     if resource not in trace.integrals:
         return trace.steps[resource]
+    # A counter is read only at the ends of the window: the longer that is, the finer the mean.
     return trace.steps[resource] * trace.step_s / window_s
 
 

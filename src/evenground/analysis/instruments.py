@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -111,22 +111,22 @@ class Trace:
     linger_end_s: float
     event_step_s: float
     """Resolution of moments."""
-    steps: Mapping[str, float] = field(default_factory=dict)
+    steps: Mapping[str, float]
     """Resolution of the values of a resource, in its unit."""
-    integrals: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
-    """Of a resource with a counter: times (M,) in s, and its use (M,) until then in unit seconds."""
-    missing: Mapping[str, str] = field(default_factory=dict)
+    integrals: Mapping[str, tuple[Floats, Floats]]
+    """Of a resource with a counter: times (M,) in s, and use until then (M,) in unit seconds."""
+    missing: Mapping[str, str]
     """Why a resource has no value at all."""
-    since_boot: Mapping[str, SinceBoot] = field(default_factory=dict)
+    since_boot: Mapping[str, SinceBoot]
     """Resources whose value is a mean since the start of the machine."""
+    counted: Mapping[str, tuple[Floats, Floats]]
+    """Of a resource whose rows repeat readings: times (M,) and values (M,), each reading once."""
+    remarks: Mapping[str, str]
+    """How the values of a resource came about, if a reader needs to know."""
+    idle: Windows | None
+    """When nothing was computed during the training; None if unknown."""
     sample: Sample | None = None
     """Set if the training used only the first examples."""
-    counted: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
-    """Of a resource whose rows repeat readings: times (M,) and values (M,), each reading once."""
-    remarks: Mapping[str, str] = field(default_factory=dict)
-    """How the values of a resource came about, if a reader needs to know."""
-    idle: Windows | None = ()
-    """When nothing was computed during the training; None if unknown."""
     left_out: Windows = ()
     """Time that times and means leave out."""
     allowed_cpu_pct: float = 100.0
@@ -138,16 +138,9 @@ def corrected(seen: Seen) -> Trace:
 
     Times are clock times. CPU is the difference of a counter over the step that ends at `t_s`.
     """
-    line, events = seen.line, seen.run.events
-    memory_bytes = _known(seen.environment.memory_bytes)
+    events = seen.run.events
     step_s = step_ns(seen.grid_s) / 1e9
-    vram_bytes, remarks = _vram_since_launch(seen)
-    steps = {
-        "cpu": 100 * TICK_S / (_known(seen.cores) * step_s),
-        "ram": 100 * PAGE_BYTES / memory_bytes,
-        "gpu": GPU_STEP_PCT,
-        "vram": float(VRAM_STEP_BYTES),
-    }
+    columns, remarks = _corrected_columns(seen)
     counted = {}
     if are_told(seen.samples):
         read_ns, use_pct = once(seen.samples, "gpu_util_pct")
@@ -157,13 +150,8 @@ def corrected(seen: Seen) -> Trace:
         return (t_ns - events.train_start_ns) / 1e9
 
     return Trace(
-        t_s=np.asarray(line.step * step_s, np.float64),
-        columns={
-            "cpu": line.columns["cpu_pct"],
-            "ram": line.columns["rss_bytes"] * 100 / memory_bytes,
-            "gpu": line.columns["gpu_util_pct"],
-            "vram": vram_bytes,
-        },
+        t_s=np.asarray(seen.line.step * step_s, np.float64),
+        columns=columns,
         step_s=step_s,
         launch_s=in_s(seen.run.process.launched_ns),
         first_batch_s=in_s(events.first_batch_end_ns),
@@ -171,9 +159,15 @@ def corrected(seen: Seen) -> Trace:
         evaluate_end_s=in_s(events.evaluate_end_ns),
         linger_end_s=in_s(events.linger_end_ns),
         event_step_s=EVENT_STEP_S,
-        steps=steps,
+        steps={
+            "cpu": 100 * TICK_S / (_known(seen.cores) * step_s),
+            "ram": _page_pct(seen),
+            "gpu": GPU_STEP_PCT,
+            "vram": float(VRAM_STEP_BYTES),
+        },
         integrals={"cpu": _cpu_integral(seen)},
         missing=_missing(seen, "corrected"),
+        since_boot={},
         counted=counted,
         remarks=remarks,
         idle=seen.idle_windows,
@@ -181,19 +175,28 @@ def corrected(seen: Seen) -> Trace:
     )
 
 
-def _vram_since_launch(seen: Seen) -> tuple[Floats, dict[str, str]]:
-    """Memory (K,) of the card above what it held before the launch, in bytes, and remarks.
+def _corrected_columns(seen: Seen) -> tuple[dict[str, Floats], dict[str, str]]:
+    """The columns (K,) of the corrected instrument, and remarks."""
+    line = seen.line.columns
+    vram_bytes, remarks = line["vram_used_bytes"], {}
+    before_bytes, unknown = vram_before(seen.run.process)
+    if unknown:
+        # The first value after the launch is the next best thing.
+        before_bytes = first_known(vram_bytes)
+        if not np.isnan(vram_bytes).all():
+            remarks["vram"] = f"{AFTER_LAUNCH} ({unknown})"
+    columns = {
+        "cpu": line["cpu_pct"],
+        "ram": line["rss_bytes"] * 100 / _known(seen.environment.memory_bytes),
+        "gpu": line["gpu_util_pct"],
+        "vram": vram_bytes - before_bytes,
+    }
+    return columns, remarks
 
-    If that was not read, the first value after the launch takes its place, with a remark.
-    """
-    held = seen.line.columns["vram_used_bytes"]
-    before, unknown = vram_before(seen.run.process)
-    if not unknown:
-        return held - before, {}
-    remarks = {}
-    if not np.isnan(held).all():
-        remarks["vram"] = f"{AFTER_LAUNCH} ({unknown})"
-    return held - first_known(held), remarks
+
+def _page_pct(seen: Seen) -> float:
+    """A page in percent of the machine's memory; NaN if that is unknown."""
+    return 100 * PAGE_BYTES / _known(seen.environment.memory_bytes)
 
 
 def _allowed_cpu_pct(seen: Seen) -> float:
@@ -215,7 +218,7 @@ def as_published(seen: Seen) -> Trace:
     has the time of the last sample before it. GPU and VRAM are 0 after MAX_SLOW slow samples.
     """
     samples, process, events = seen.samples, seen.run.process, seen.run.events
-    memory_bytes, rate_hz = _known(seen.environment.memory_bytes), process.rate_hz
+    rate_hz = process.rate_hz
 
     def number(t_ns: int) -> int:
         return int(np.searchsorted(samples.t_ns, t_ns, side="right")) - 1
@@ -227,23 +230,18 @@ def as_published(seen: Seen) -> Trace:
         return (number(t_ns) - zero) / rate_hz
 
     silent = is_silent(samples.t_ns, rate_hz)
-    gpu_pct = _silenced(samples.columns["gpu_util_pct"], silent)
-    vram_pct = _silenced(own_vram_bytes(samples, process) * 100 / CARD_BYTES, silent)
+    columns = _published_columns(seen, silent)
     counted, remarks = {}, {}
     if are_told(samples):
+        # Every 0 of the silent sampler is a reading of its own.
         first = are_first(samples) | silent
-        counted["gpu"] = (t_s[first], gpu_pct[first])
+        counted["gpu"] = (t_s[first], columns["gpu"][first])
     if silent.any():
         remarks = {"gpu": SILENT, "vram": SILENT}
     since_boot = _since_boot(seen)
     return Trace(
         t_s=t_s,
-        columns={
-            "cpu": samples.columns[SINCE_BOOT],
-            "ram": samples.columns["free_used_bytes"] * 100 / memory_bytes,
-            "gpu": gpu_pct,
-            "vram": vram_pct,
-        },
+        columns=columns,
         step_s=1 / rate_hz,
         launch_s=numbered_s(process.launched_ns),
         first_batch_s=numbered_s(events.first_batch_end_ns),
@@ -253,16 +251,29 @@ def as_published(seen: Seen) -> Trace:
         event_step_s=1 / rate_hz,
         steps={
             "cpu": _since_boot_step(since_boot, seen.cores),
-            "ram": 100 * PAGE_BYTES / memory_bytes,
+            "ram": _page_pct(seen),
             "gpu": GPU_STEP_PCT,
             "vram": 100 * VRAM_STEP_BYTES / CARD_BYTES,
         },
+        integrals={},
         missing=_missing(seen, "as-published"),
         since_boot={"cpu": since_boot},
         counted=counted,
         remarks=remarks,
         idle=_as_numbered(seen, t_s),
     )
+
+
+def _published_columns(seen: Seen, silent: npt.NDArray[np.bool_]) -> dict[str, Floats]:
+    """The columns (N,) of the thesis's instrument."""
+    columns = seen.samples.columns
+    vram_pct = own_vram_bytes(seen.samples, seen.run.process) * 100 / CARD_BYTES
+    return {
+        "cpu": columns[SINCE_BOOT],
+        "ram": columns["free_used_bytes"] * 100 / _known(seen.environment.memory_bytes),
+        "gpu": _silenced(columns["gpu_util_pct"], silent),
+        "vram": _silenced(vram_pct, silent),
+    }
 
 
 def own_vram_bytes(samples: Samples, process: Process) -> Floats:
@@ -293,9 +304,8 @@ def is_silent(t_ns: Ints, rate_hz: float) -> npt.NDArray[np.bool_]:
 
 def _silenced(values: Floats, silent: npt.NDArray[np.bool_]) -> Floats:
     """The values (N,), 0 where the sampler was silent; a resource never measured stays missing."""
-    if np.isnan(values).all():
-        return values
-    return np.where(silent, 0.0, values)
+    measured = not np.isnan(values).all()
+    return np.where(silent & measured, 0.0, values)
 
 
 TRACES: Mapping[Instrument, Callable[[Seen], Trace]] = {
@@ -315,7 +325,7 @@ def _known(value: int | None) -> float:
 
 
 def _cpu_integral(seen: Seen) -> tuple[Floats, Floats]:
-    """Times (M,) in seconds after the start of training, and the CPU use until then in % seconds."""
+    """Times (M,) in seconds after the start of training, and CPU use until then in % seconds."""
     counter = seen.samples.columns["cpu_s"]
     known = ~np.isnan(counter)
     t_s = (seen.samples.t_ns[known] - seen.run.events.train_start_ns) / 1e9
@@ -355,7 +365,7 @@ def _since_boot(seen: Seen) -> SinceBoot:
 
 
 def _since_boot_step(since_boot: SinceBoot, cores: int | None) -> float:
-    """The step of a mean since boot in percent; NaN if it is unknown how long the machine was up."""
+    """The step of a mean since boot in percent; NaN if the time since boot is unknown."""
     # The ticks of all cores together; of one core if their number is unknown.
     ticks = (cores or 1) * since_boot.up_s / TICK_S
     return 100 / ticks if ticks > 0 else np.nan

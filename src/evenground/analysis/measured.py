@@ -1,4 +1,4 @@
-"""The input of verdicts: the measures of every run, its conditions, and findings about its quality."""
+"""The input of verdicts: measures and conditions of every run, and findings about quality."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def _read_frame(
         frame = frame.astype({**dict.fromkeys(numbers, "float64"), "repetition": "int64"})
     except ValueError as error:
         raise EvengroundError(f"broken table, {error}", str(path), set_aside(path)) from error
+    # The folder may be left from another index.
     recorded = set(frame[RUN_KEY].itertuples(index=False, name=None))
     if recorded != runs:
         what = "its runs are not the finished runs of the index"

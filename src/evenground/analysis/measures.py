@@ -1,4 +1,4 @@
-"""One number per run, taken from what an instrument shows. Missing is NaN with a reason, not zero."""
+"""One number per run, taken from what an instrument shows. Missing is NaN with a reason."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ def peak_at(trace: Trace, resource: str) -> float:
     values = np.where(trace.t_s <= trace.train_end_s + ROUNDING_S, trace.columns[resource], np.nan)
     if np.isnan(values).all():
         raise UnknownError(NONE_BEFORE_END)
+    # Of several largest values `nanargmax` takes the first.
     at_s = float(trace.t_s[int(np.nanargmax(values))])
     return (at_s - trace.launch_s) / until_first_batch_s(trace)
 
@@ -97,7 +98,7 @@ def zero_s(trace: Trace, resource: str) -> float:
 
 
 def kept(trace: Trace, resource: str) -> float:
-    """Share of what was taken since the launch that the process still holds after lingering.
+    """Share of the amount taken since the launch that the process still holds after lingering.
 
     1 means everything it held at the end of training. Raises UnknownError if it lingered for less
     than a second.
@@ -139,6 +140,7 @@ def take(measure: str, trace: Trace, resource: str) -> tuple[float, str]:
     A training on the first examples only has no measure but its time.
     """
     if measure not in TIMES:
+        # Use and memory over a part of the data do not scale like time.
         if trace.sample is not None:
             why = f"'{measure}' of the whole is not known from that"
             return np.nan, f"trained on {trace.sample.words} only: {why}"
@@ -164,7 +166,7 @@ def taken(trace: Trace, resource: str) -> float:
 
 
 def until_first_batch_s(trace: Trace) -> float:
-    """Seconds from the launch to the first batch's result. Raises UnknownError unless above zero."""
+    """Seconds from the launch to the first batch's result; above zero, or raises UnknownError."""
     span_s = trace.first_batch_s - trace.launch_s
     if span_s <= 0:
         raise UnknownError(NO_SPAN)
@@ -187,6 +189,7 @@ def _spans(trace: Trace, after_s: float, until_s: float) -> Windows:
     """The time between two moments without what is left out, in order."""
     spans = []
     start_s = after_s
+    # `left_out` is in order and may reach over either end.
     for left_s, right_s in trace.left_out:
         spans.append((start_s, min(left_s, until_s)))
         start_s = max(start_s, right_s)
@@ -221,6 +224,7 @@ def _mean_of_counter(trace: Trace, resource: str, after_s: float) -> float:
     spans = np.array(_spans(trace, after_s, trace.train_end_s))
     if not spans.size:
         raise UnknownError(NO_TIME)
+    # Before its first and after its last reading the counter is unknown.
     known = spans.clip(t_s[0], t_s[-1])
     known_s = float(np.diff(known).sum())
     if known_s < KNOWN_SHARE * float(np.diff(spans).sum()):

@@ -32,6 +32,7 @@ class Blocks:
 
         Second, the other repetitions -> why they were dropped, as text (`told` joins them).
         """
+        # A claim may name one arm twice.
         distinct = list(dict.fromkeys(arms))
         repetitions: set[int] = set()
         for arm in distinct:
@@ -77,6 +78,7 @@ def blocks_of(conditions: pd.DataFrame, quality: pd.DataFrame) -> Blocks:
     for run, number in passes(made_of(conditions)).items():
         made.setdefault((run.dataset, run.engine), {})[run.repetition] = number
     invalid: dict[Arm, dict[int, str]] = {}
+    # A run may have failed several gates.
     findings = quality[(quality["state"] == INVALID) & quality["repetition"].notna()]
     for row in findings.to_dict("records"):
         gates = invalid.setdefault((str(row["dataset"]), str(row["engine"])), {})

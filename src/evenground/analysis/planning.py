@@ -7,9 +7,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import nctdtr, ndtri, stdtr, stdtrit
 
+from evenground.analysis.runs import Floats
 from evenground.analysis.statistics import MIN_PAIRS, MIN_RUNS, half_width, welch
 
 ALPHA, POWER = 0.05, 0.8
@@ -17,7 +17,6 @@ MAX_RUNS = 1000
 # Stopping at a width is not allowed earlier: few runs may agree by chance, and their interval is
 # then too short.
 MIN_PRECISE = 8
-Floats = npt.NDArray[np.float64]
 # A density is integrated over panels of two of its standard deviations, by the Gauss-Legendre rule
 # in each.
 KNOTS, WEIGHTS = np.polynomial.legendre.leggauss(8)
@@ -70,7 +69,7 @@ def false_decisions(looks: Sequence[int], level: float = ALPHA) -> float:
 def runs_for_direction(
     spreads: Sequence[float], distance: float, alpha: float = ALPHA, extra: float = 0.0
 ) -> int | None:
-    """The smallest number of blocks, or runs per group, that decides on which side of a bound it is.
+    """The smallest number of blocks, or runs per group, that decides the side of a bound.
 
     `spreads`: the variance of one block's contrast, or of one run of each of several independent
     groups. `distance`: from the claimed value to the bound, on the scale of the test; if the claim
@@ -128,7 +127,7 @@ def expected_half_width(spreads: Sequence[float], n: int) -> float:
 def _smallest(
     spreads: Sequence[float], extra: float, decides: Callable[[float, float], bool]
 ) -> int | None:
-    """The smallest number whose degrees of freedom and standard error decide; None above MAX_RUNS."""
+    """The smallest number whose degrees of freedom and error decide; None above MAX_RUNS."""
 
     def is_enough(n: int) -> bool:
         df, se = _error(spreads, n, extra)

@@ -1,4 +1,4 @@
-"""The ratio of two engines: of pairs, or by Welch's method if runs are independent of each other."""
+"""The ratio of two engines: of pairs, or by Welch's method if runs are independent."""
 
 from __future__ import annotations
 
@@ -96,6 +96,7 @@ def paired(pair: Pair) -> Compared:
         dropped = {}
     baseline, other = (runs.only(repetitions) for runs in pair)
     known = [number for number in repetitions if not math.isnan(baseline[number] + other[number])]
+    # If no pair has a value, that is the reason of the ratio already.
     if known:
         missing = [number for number in repetitions if number not in known]
         dropped |= dict.fromkeys(missing, NOTHING)

@@ -16,7 +16,7 @@ Windows = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """A run with everything recorded of it; `line` has its samples on a grid of `grid_s` seconds."""
+    """A run with everything recorded of it; `line`: its samples on a grid of `grid_s` seconds."""
 
     run: Run
     samples: Samples
@@ -36,6 +36,7 @@ class Seen:
         """When nothing was computed during the training; None if unknown."""
         if self.idle.time.idle_reason:
             return None
+        # A GPU that is idle does not mean that the run waits.
         rows = [row for row in self.idle.rows if row.resource == CPU]
         return tuple((row.start_s, row.end_s) for row in rows)
 

@@ -82,7 +82,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of geometric means with its interval; NaN with a `reason` if it cannot be computed."""
+    """A ratio of geometric means with its interval; NaN with a `reason` if it is unknown."""
 
     ratio: float
     low: float
@@ -102,6 +102,7 @@ def summarise(values: Sequence[float]) -> Summary:
     geometric_mean = variation = math.nan
     if min(measured) > 0:
         geometric_mean = math.exp(fmean(map(math.log, measured)))
+    # The standard deviation takes two values, its share of the mean a mean other than zero.
     if len(measured) > 1 and mean:
         variation = stdev(measured) / mean
     return Summary(
@@ -145,22 +146,22 @@ def ratio_of_ratios(a: tuple[Repeated, Repeated], b: tuple[Repeated, Repeated]) 
     Within a source the runs are paired, between the sources they are independent: Welch's interval
     for the difference of the two means of log ratios. `n_baseline` and `n_other` count the pairs.
     """
-    logs_a, logs_b = _log_ratios(a), _log_ratios(b)
-    difference = contrast([(-1, logs_a), (1, logs_b)], log=False)
-    ratio = as_ratio(_exponential(difference), MIN_PAIRS, "pairs")
-    return replace(ratio, n_baseline=len(logs_a), n_other=len(logs_b))
+    ratios_a, ratios_b = _pair_ratios(a), _pair_ratios(b)
+    difference = contrast([(-1, ratios_a), (1, ratios_b)], log=True)
+    ratio = as_ratio(difference, MIN_PAIRS, "pairs")
+    return replace(ratio, n_baseline=len(ratios_a), n_other=len(ratios_b))
 
 
-def _log_ratios(pair: tuple[Repeated, Repeated]) -> list[float]:
-    """Logarithms of second over first, for the repetitions whose values are both above zero."""
+def _pair_ratios(pair: tuple[Repeated, Repeated]) -> list[float]:
+    """Second over first, for the repetitions whose values are both above zero."""
     baseline, other = pair
-    logs = []
+    ratios = []
     for repetition in sorted(baseline.keys() & other.keys()):
         below, above = baseline[repetition], other[repetition]
         # NaN fails this comparison, too.
         if below > 0 and above > 0:
-            logs.append(math.log(above / below))
-    return logs
+            ratios.append(above / below)
+    return ratios
 
 
 def as_ratio(estimate: Estimate, minimum: int, unit: str) -> Ratio:
@@ -245,24 +246,27 @@ def contrast(
 def _estimate(
     centre: float, groups: Sequence[Sequence[float]], log: bool, level: float, extra: float
 ) -> Estimate:
-    """The estimate at `centre`; its error is that of the means of independent groups, and `extra`."""
+    """The estimate at `centre`, with the error of the means of independent groups, and `extra`."""
     counts = [len(group) for group in groups]
     n = min(counts)
-    value = centre
-    if log:
-        value = math.exp(centre)
+    value = math.exp(centre) if log else centre
     if n < 2:
         return Estimate(value=value, log=log, n=n, reason=TOO_FEW)
+    # Of single runs: planning divides them by other numbers of runs.
     spreads = tuple(variance(group) for group in groups)
     variances = [spread / count for spread, count in zip(spreads, counts, strict=True)]
     df, se = welch(variances, counts, extra)
+    # Equal values show how coarse the measurement is, not that its error is zero.
     if se == 0:
         return Estimate(value=value, log=log, n=n, reason=NO_SPREAD)
     half = half_width(df, se, level)
-    estimate = Estimate(
-        value=centre,
-        low=centre - half,
-        high=centre + half,
+    low, high = centre - half, centre + half
+    if log:
+        low, high = math.exp(low), math.exp(high)
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
         df=df,
         centre=centre,
         se=se,
@@ -272,15 +276,6 @@ def _estimate(
         level=level,
         extra=extra,
     )
-    if log:
-        return _exponential(estimate)
-    return estimate
-
-
-def _exponential(estimate: Estimate) -> Estimate:
-    """An estimate whose value and interval are logarithms, with them in the unit itself."""
-    value, low, high = map(math.exp, (estimate.value, estimate.low, estimate.high))
-    return replace(estimate, value=value, low=low, high=high, log=True)
 
 
 def known(values: Sequence[float]) -> list[float]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from evenground.datasets.faults import (
     fault_in,
     of_status,
 )
-from evenground.datasets.progress import Progress, report
 from evenground.datasets.registry import RemoteFile
 from evenground.datasets.storage import MEBIBYTE, mismatch, require_space
 from evenground.files import writing
@@ -32,6 +31,8 @@ TIMEOUT_S = 30.0
 # Further attempts per address after passing faults; the wait before them doubles each time.
 RETRIES = 3
 BACKOFF_S = 1.0
+# How often a long download reports how far it is.
+REPORT_EVERY_S = 5.0
 # If a host asks for a longer pause, the next address is tried.
 MAX_PAUSE_S = 60.0
 OK, PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 200, 206, 416
@@ -48,15 +49,22 @@ class _HttpsOrLoopback(HTTPAdapter):
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> requests.Response:
         """Send a request. Raises Refused for plain http to another machine."""
-        if fault_of(request.url or ""):
-            raise Refused(f"plain http is refused: {host_of(request.url or '')}")
+        url = request.url or ""
+        if fault_of(url):
+            raise Refused(f"plain http is refused: {host_of(url)}")
         return super().send(request, *args, **kwargs)
+
+
+def report(text: str) -> None:
+    """Print a message on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def open_session() -> requests.Session:
     """A session for https, and plain http to this machine itself, that requests raw bytes."""
     session = requests.Session()
     session.mount("http://", _HttpsOrLoopback())
+    # Checksums are those of the compressed files.
     session.headers["Accept-Encoding"] = "identity"
     return session
 
@@ -67,6 +75,7 @@ def download(url: str, part: Path, file: RemoteFile, session: requests.Session) 
     Raises HostFailed if this address cannot give it, EvengroundError if the disk is full or
     read-only. A failure after at least 1 MiB of new bytes does not use up a retry.
     """
+    # The farthest byte so far: an attempt that starts over makes no progress until it is behind it.
     failures, furthest = 0, _size(part)
     while True:
         try:
@@ -142,8 +151,8 @@ def _first_byte(response: requests.Response, offset: int) -> int:
     if status == OK:
         return 0
     if status == PARTIAL_CONTENT:
-        content_range = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        if offset and content_range and int(content_range[1]) == offset:
+        content_range = response.headers.get("Content-Range", "")
+        if offset and content_range.startswith(f"bytes {offset}-"):
             return offset
         raise _StartOver("answers another range than asked")
     if status == RANGE_NOT_SATISFIABLE:
@@ -168,14 +177,11 @@ def _refuse_other_length(response: requests.Response, start: int, file: RemoteFi
 
 
 def _pause_s(response: requests.Response) -> float:
-    """How long a host asks to wait, in seconds or until a date; 0 if it does not say."""
+    """How many seconds a host asks to wait; 0 if it does not say, or names a date."""
     retry_after = response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,9}", retry_after, re.ASCII):
         return float(retry_after)
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return 0.0
+    return 0.0
 
 
 def _store(response: requests.Response, part: Path, start: int, file: RemoteFile) -> None:
@@ -183,8 +189,7 @@ def _store(response: requests.Response, part: Path, start: int, file: RemoteFile
 
     Raises PassingFault if the body ends early, _StartOver if it is too long.
     """
-    position = start
-    progress = Progress(file.name, file.bytes, done_bytes=start)
+    position, reported = start, time.monotonic()
     mode = "r+b" if start else "wb"
     with writing(part):
         stream = part.open(mode)
@@ -198,7 +203,8 @@ def _store(response: requests.Response, part: Path, start: int, file: RemoteFile
             with writing(part):
                 stream.write(chunk)
                 stream.flush()
-            progress.advance(len(chunk))
-    progress.report()
+            if time.monotonic() - reported >= REPORT_EVERY_S:
+                reported = time.monotonic()
+                report(f"{file.name}: {position} of {file.bytes} bytes")
     if position < file.bytes:
         raise PassingFault(f"ended after {position} of {file.bytes} bytes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import socket
 import ssl
@@ -24,9 +23,8 @@ TRANSFER_ERRORS = (
 )
 _TIMEOUTS = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
-_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _ODD_PROXY = "the proxy's address is not valid"
-# Errors that waiting does not fix, and their messages; the first that fits any of the causes counts.
+# Errors that waiting does not fix, and their messages; the first that fits any cause counts.
 _LASTING: tuple[tuple[type[BaseException], str], ...] = (
     (requests.exceptions.InvalidProxyURL, _ODD_PROXY),
     (urllib3.exceptions.ProxySchemeUnknown, _ODD_PROXY),
@@ -122,16 +120,9 @@ def _known_fault(cause: BaseException) -> Exception | None:
             return of_status(int(tunnel[1]), "the proxy refuses: ")
     # requests raises this before it sends anything; the system's own errors have a number.
     if type(cause) is OSError and cause.errno is None and "TLS" in str(cause):
-        return _no_certificates()
+        # Its text has the path and nothing else.
+        return HostFailed(f"{cause} (REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE)")
     return None
-
-
-def _no_certificates() -> HostFailed:
-    for variable in _CERTIFICATES:
-        path = os.environ.get(variable)
-        if path:
-            return HostFailed(f"the certificates that {variable} names are not there: {path}")
-    return HostFailed("the certificates of requests are not there")
 
 
 def _no_answer(causes: Sequence[BaseException]) -> Exception:

@@ -1,4 +1,4 @@
-"""Fetches the files of a dataset into a folder, from mirrors and then its addresses, all verified."""
+"""Fetches the files of a dataset, from mirrors and then its addresses, all verified."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 import requests
 
 from evenground.addresses import fault_of, host_of, inside, is_address, shown
-from evenground.datasets.download import download, open_session
+from evenground.datasets.download import download, open_session, report
 from evenground.datasets.faults import HostFailed
-from evenground.datasets.progress import report
 from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.datasets.storage import make_folder, mismatch, require_space
 from evenground.errors import EvengroundError
@@ -32,6 +31,7 @@ def all_mirrors(first: Iterable[str], environment: Mapping[str, str] = os.enviro
     mirrors = list(first)
     mirrors += environment.get(MIRRORS_VARIABLE, "").split(",")
     stripped = [mirror.strip() for mirror in mirrors]
+    # Without empty places and repetitions, in order.
     return list(dict.fromkeys(filter(None, stripped)))
 
 
@@ -60,7 +60,7 @@ def _fetch_file(
     mirrors: Sequence[str],
     session: requests.Session,
 ) -> str:
-    """Store the verified file in `folder` and return its source. Raises EvengroundError without one."""
+    """Store the verified file in `folder` and return its source; EvengroundError without one."""
     target = folder / file.name
     if target.is_file():
         problem = mismatch(target, file)
@@ -110,7 +110,7 @@ def _sources(dataset: str, file: RemoteFile, mirrors: Sequence[str]) -> Iterator
 
 
 def _fetch_from(source: Source, target: Path, file: RemoteFile, session: requests.Session) -> None:
-    """Store the verified file of one source in `target`. Raises HostFailed for faults of the source."""
+    """Store the verified file of one source in `target`. Raises HostFailed for its faults."""
     part = target.with_name(target.name + ".part")
     if not is_address(source.place):
         _copy_verified(source.place, target, file)
@@ -149,14 +149,10 @@ def _existing(place: str) -> Path:
     """The path of a mirror's file. Raises HostFailed if there is none."""
     try:
         path = Path(place).expanduser()
-        if path.is_file():
-            return path
-    except OSError as error:
-        raise HostFailed(f"cannot be read: {error.strerror}") from error
-    # An unknown home folder, or a character that no path may have.
-    except (RuntimeError, ValueError) as error:
+        exists = path.is_file()
+    # Too long, an unknown home folder, or a character that no path may have.
+    except (OSError, RuntimeError, ValueError) as error:
         raise HostFailed(f"not a valid path: {error}") from error
-    first = Path(place).parts[0]
-    if "." in first.strip(".") and not Path(first).exists():
-        raise HostFailed("not there (an address begins with https://)")
-    raise HostFailed("not there")
+    if not exists:
+        raise HostFailed("not there")
+    return path

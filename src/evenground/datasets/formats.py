@@ -27,7 +27,6 @@ Bytes = NDArray[np.uint8]
 IDX_UBYTE = 0x08
 CIFAR_SIDE, CIFAR_CHANNELS = 32, 3
 CIFAR_PIXEL_BYTES = CIFAR_CHANNELS * CIFAR_SIDE**2
-CIFAR100_COARSE_CLASSES = 20
 
 
 class Arrays(NamedTuple):
@@ -60,7 +59,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> Bytes:
-    """The uint8 array of an IDX file, gzip if its name ends in .gz, which must have exactly `shape`.
+    """The uint8 array of an IDX file, gzip if its name ends in .gz, which must have this `shape`.
 
     Format: four magic bytes (0, 0, type 8 = unsigned byte, number of dimensions), each dimension as
     a big-endian 32-bit number, then the values, last dimension fastest. Raises EvengroundError for
@@ -93,13 +92,13 @@ def _content(path: Path) -> bytes:
         return stream.read()
 
 
-def check_labels(labels: Bytes, classes: int, path: Path, what: str = "label") -> None:
-    """Check that labels (N,) are below `classes`. Raises EvengroundError for the first that is not."""
+def check_labels(labels: Bytes, classes: int, path: Path) -> None:
+    """Check that labels (N,) are below `classes`. Raises EvengroundError for the first other."""
     wrong = np.flatnonzero(labels >= classes)
     if wrong.size:
         first = wrong[0]
-        fault = f"{what} {labels[first]} of record {first} is not in 0..{classes - 1}"
-        raise damaged(fault, path)
+        what = f"label {labels[first]} of record {first} is not in 0..{classes - 1}"
+        raise damaged(what, path)
 
 
 def read_cifar(
@@ -111,17 +110,14 @@ def read_cifar(
     1,024 red, 1,024 green, 1,024 blue, row by row. `count`: the required number of records. Raises
     EvengroundError if a member is missing, the number differs, or a label is out of range.
     """
-    label_bytes = 1
-    if coarse:
-        label_bytes = 2
+    label_bytes = 2 if coarse else 1
     record_bytes = label_bytes + CIFAR_PIXEL_BYTES
     content = _members(path, members)
     if len(content) != count * record_bytes:
         what = f"{', '.join(members)} hold {len(content)} bytes"
         raise damaged(f"{what} instead of {count} records of {record_bytes} bytes", path)
     records = np.frombuffer(content, np.uint8).reshape(count, record_bytes)
-    if coarse:
-        check_labels(records[:, 0], CIFAR100_COARSE_CLASSES, path, "superclass")
+    # The label proper comes after the superclass, which is not used.
     labels = records[:, label_bytes - 1].copy()
     check_labels(labels, classes, path)
     planes = records[:, label_bytes:].reshape(-1, CIFAR_CHANNELS, CIFAR_SIDE, CIFAR_SIDE)

@@ -35,7 +35,7 @@ class Draws:
         return self._words.random_raw(count)
 
     def below(self, limit: int | Ints, count: int) -> Ints:
-        """`count` integers (count,) in 0..limit-1; `limit`, a number or (count,), is below 2**31."""
+        """Integers (count,) in 0..limit-1; `limit`, a number or (count,), is below 2**31."""
         # Multiply and shift: no division, and no rejection that would change the number of words.
         high = (self.keys(count) >> np.uint64(32)).astype(np.int64)
         return (high * limit) >> 32
@@ -154,7 +154,7 @@ SHAPES: tuple[Callable[[Ints, Ints, Ints], Mask], ...] = (
 
 
 def _shape_masks(labels: Bytes, parameters: ShapesParameters, draws: Draws) -> Mask:
-    """Pixels (N,32,32) of the shape of each label (N,), at random places and sizes inside the picture."""
+    """Pixels (N,32,32) of the shape of each label (N,), of random size and place inside."""
     count, last = len(labels), 2 * (SHAPES_SIDE - 1)
     span = 2 * (parameters.radius_max_px - parameters.radius_min_px) + 1
     radius = 2 * parameters.radius_min_px + draws.below(span, count)
@@ -192,7 +192,7 @@ def draw_shapes(count: int, parameters: ShapesParameters, split: int) -> tuple[B
 
 
 def shapes(entry: DatasetEntry, parameters: ShapesParameters) -> Arrays:
-    """Drawn shapes; each split has random numbers of its own, so its size does not move the other."""
+    """Drawn shapes; each split has its own random numbers, so neither size changes the other."""
     train_images, train_labels = draw_shapes(entry.train_examples, parameters, split=0)
     test_images, test_labels = draw_shapes(entry.test_examples, parameters, split=1)
     return Arrays(

@@ -18,6 +18,18 @@ from evenground.errors import EvengroundError
 from evenground.files import move, sha256_bytes, write_json, writing
 
 RECORD = "dataset.json"
+# Keys of the entry that are copied into the record.
+RECORDED = {
+    "name",
+    "title",
+    "classes",
+    "height",
+    "width",
+    "channels",
+    "train_examples",
+    "test_examples",
+    "licence",
+}
 # Headers of the arrays and the record.
 OVERHEAD_BYTES = 4096
 # A message names no more of the classes without pictures.
@@ -80,11 +92,11 @@ def _read_cifar_file(entry: DatasetEntry, raw: Path) -> Arrays:
 
 
 def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, Any]:
-    """Write the arrays of `entry` into `folder` as .npy files, then `dataset.json`; returns the latter.
+    """Write the arrays of `entry` into `folder` as .npy files, then `dataset.json`.
 
-    Everything is written to a temporary folder first; a folder without `dataset.json` is not
-    complete. Raises EvengroundError (raw files, disk); earlier content of `folder` is untouched
-    unless all arrays could be written.
+    Returns the content of the latter. Everything is written to a temporary folder first; a folder
+    without `dataset.json` is not complete. Raises EvengroundError (raw files, disk); earlier
+    content of `folder` is untouched unless all arrays could be written.
     """
     arrays = read_arrays(entry, raw)
     folder = folder.resolve()
@@ -123,15 +135,7 @@ def _save(path: Path, array: Bytes) -> str:
 def _record(entry: DatasetEntry, arrays: Arrays, checksums: dict[str, str]) -> dict[str, Any]:
     return {
         "schema": 2,
-        "name": entry.name,
-        "title": entry.title,
-        "classes": list(entry.classes),
-        "height": entry.height,
-        "width": entry.width,
-        "channels": entry.channels,
-        "train_examples": entry.train_examples,
-        "test_examples": entry.test_examples,
-        "licence": entry.licence,
+        **entry.model_dump(mode="json", include=RECORDED),
         "arrays": checksums,
         "empty_classes": {
             "training": _empty_classes(entry, arrays.train_labels),

@@ -216,7 +216,7 @@ class DatasetEntry(Strict):
 
 
 def prepared_fingerprint(entry: DatasetEntry) -> str:
-    """12 hexadecimal digits over `entry.fingerprint()` and the code that makes arrays of raw files."""
+    """12 hexadecimal digits over `entry.fingerprint()` and the code that makes the arrays."""
     package = Path(__file__).parent
     code = sha256_tree([package / name for name in CODE_THAT_DECIDES_ARRAYS], package)
     return sha256_json([entry.fingerprint(), code])[:FINGERPRINT_HEX]
@@ -236,7 +236,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def load_extra(path: Path) -> dict[str, Any]:
-    """The further entries below `registry` in a configuration. Raises EvengroundError if broken."""
+    """The entries below `registry` in a configuration. Raises EvengroundError if it is broken."""
     entries = read_mapping(path).get("registry", {})
     if not isinstance(entries, dict):
         fix = "write 'registry: {name: {title: ..., ...}}'"
@@ -245,7 +245,7 @@ def load_extra(path: Path) -> dict[str, Any]:
 
 
 def load_registry(path: Path, extra: Mapping[str, Any] | None = None) -> dict[str, DatasetEntry]:
-    """Entries of the registry file at `path` and of `extra` (a configuration's `registry`), by name.
+    """Entries, by name, of the registry file at `path` and of `extra`, a configuration's `registry`.
 
     Raises EvengroundError naming the dataset, key, value and what is allowed; also if `extra`
     redefines a dataset, because one name must mean the same bytes everywhere.

@@ -1,4 +1,4 @@
-"""Storing on a disk that may be full, and checks of what is stored."""
+"""Storing on a disk that may be full, and checking stored files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from evenground.errors import MAKE_ROOM, EvengroundError, set_aside
 from evenground.files import read_json, sha256_file, unreadable, writing
 
 MEBIBYTE = 2**20
-SHOW = "make it visible to the training: mount its disk there; in a container, bind its folder (APPTAINER_BIND)"
+SHOW = (
+    "make it visible to the training: mount its disk there; in a container, bind its folder"
+    " (APPTAINER_BIND)"
+)
 # The beginning of an array's file as `prepare` writes it: its header's length, and its shape.
 HEADER = re.compile(rb"\x93NUMPY\x01\x00(..)[^(]*'shape': \(([\d, ]+)\)", re.DOTALL)
 # Magic number, version and length of the header precede it.

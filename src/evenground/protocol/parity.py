@@ -41,13 +41,9 @@ class Case:
 
     def arguments(self) -> list[str]:
         """The options of a parity command that the case decides."""
-        return [
-            f"--network={self.network}",
-            f"--batch-size={self.batch_size}",
-            f"--steps={self.steps}",
-            f"--learning-rate={self.learning_rate}",
-            f"--seed={self.seed}",
-        ]
+        args = ["--network", self.network, "--batch-size", str(self.batch_size)]
+        args += ["--steps", str(self.steps), "--learning-rate", str(self.learning_rate)]
+        return args + ["--seed", str(self.seed)]
 
 
 # `odd` has few numbers per channel and sides that do not halve: one step of it shows a biased from
@@ -100,7 +96,10 @@ def write_dataset(case: Case, folder: Path) -> None:
 
 
 def differences(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Tolerance:
-    """Largest absolute difference of losses, moving statistics and logits; infinite if shapes differ."""
+    """Largest absolute differences of losses, moving statistics and logits.
+
+    Infinite if shapes differ.
+    """
     expected, actual = reference["statistics"], other["statistics"]
     statistics = 0.0
     for name in expected.keys() | actual.keys():

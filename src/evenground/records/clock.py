@@ -83,7 +83,7 @@ class _Stretch:
         later = self.readings[after]
         gap_ns = later.unix_ns - earlier.unix_ns
         share = 0.0
-        # Two readings within a fraction of a millisecond may show the same time, or go back a little.
+        # Readings within a fraction of a millisecond may show the same time, or go back a little.
         if gap_ns > 0:
             share = (unix_ns - earlier.unix_ns) / gap_ns
         return unix_ns - earlier.offset_ns - round(share * (later.offset_ns - earlier.offset_ns))
@@ -141,7 +141,7 @@ class Clock:
         return placed_ns
 
     def _choices(self, moment: Moment) -> dict[int, int]:
-        """Stretch number -> monotonic time, for each stretch in which the clock showed the moment."""
+        """Stretch number -> monotonic time, for each stretch in which the clock showed it."""
         choices = {}
         for number, stretch in enumerate(self._stretches):
             mono_ns = stretch.mono_ns(moment.unix_ns)
@@ -150,6 +150,7 @@ class Clock:
         read_ns = moment.mono_ns
         if len(choices) < 2 or read_ns is None:
             return choices
+        # The engine's own reading of the monotonic clock decides between several stretches.
         near = {number: ns for number, ns in choices.items() if abs(ns - read_ns) < MAX_APART_NS}
         return near or choices
 
@@ -179,7 +180,7 @@ class Clock:
 
 
 def _without_outliers(ordered: list[Reading]) -> list[Reading]:
-    """Smooth single readings off their neighbours: the sampler was interrupted between the clocks."""
+    """Smooth single readings off their neighbours: the sampler was interrupted in between."""
     offsets_ns = [reading.offset_ns for reading in ordered]
     smooth = list(ordered)
     for index in range(1, len(ordered) - 1):

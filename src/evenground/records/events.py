@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from evenground.records.faults import RecordError
+from evenground.records.faults import SEE_LOG, RecordError, read_bytes
 from evenground.validation import first_fault
 
 # 2001-09-09 and 2116-02-20: other clocks and units (milliseconds, time since boot) lie outside.
@@ -25,7 +25,6 @@ ACCURACY_TOLERANCE = 1e-6
 # The names of the events before and after the epochs, in order.
 BEFORE_EPOCHS = ["start", "load_start", "load_end", "train_start"]
 AFTER_EPOCHS = ["train_end", "evaluate_start", "evaluate_end", "linger_end", "end"]
-SEE_LOG = "see train.log for what stopped the engine"
 
 
 def _unix_ns(value: int) -> int:
@@ -69,8 +68,8 @@ class _Event(BaseModel):
     )
     t_mono_ns: Annotated[int, Field(ge=0, lt=MAX_UNIX_NS)] | None = Field(
         default=None,
-        description="CLOCK_MONOTONIC of the same moment, if the language can read it: decides between "
-        "two possible times if the machine's clock was set back",
+        description="CLOCK_MONOTONIC of the same moment, if the language can read it: decides"
+        " between two possible times if the machine's clock was set back",
     )
 
     @property
@@ -152,7 +151,7 @@ class FirstBatchEnd(_Event):
 
 
 class EpochEnd(_Event):
-    """An epoch is done: the mean loss of its steps, the share correct in training mode, its examples."""
+    """An epoch is done: mean loss of its steps, share correct in training mode, its examples."""
 
     event: Literal["epoch_end"]
     epoch: EpochNumber
@@ -237,7 +236,8 @@ def json_schema() -> dict[str, Any]:
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "One line of an engine's events file",
-        "description": "docs/protocol.md says when each event is written. Further fields are allowed.",
+        "description": "docs/protocol.md says when each event is written. Further fields are"
+        " allowed.",
     }
     return head | _LINE.json_schema()
 
@@ -256,12 +256,7 @@ def check_file(path: Path, expected: Expected) -> list[Event]:
 
 def read_file(path: Path) -> list[Event]:
     """All events of a file. Raises RecordError if it is missing or a line is not an event."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        what = "the engine wrote no events"
-        raise RecordError("incomplete-events", what, path, SEE_LOG) from None
-    return parse_events(content, path)
+    return parse_events(read_bytes(path, "incomplete-events"), path)
 
 
 def parse_events(content: bytes, where: Path) -> list[Event]:
@@ -380,6 +375,7 @@ def _wrong_work(events: Sequence[Event], expected: Expected) -> Iterator[tuple[i
     start = next(event for event in events if isinstance(event, TrainStart))
     full_batches = load.train_examples - load.train_examples % start.batch_size
     for line, event in enumerate(events, start=1):
+        # Fields that an event does not have are not checked.
         for name, value in vars(expected).items():
             done = getattr(event, name, value)
             if value is not None and done != value:

@@ -10,6 +10,7 @@ from evenground.validation import one_line
 
 # The index allows no longer reason.
 MAX_REASON = 500
+SEE_LOG = "see train.log for what stopped the engine"
 Reason = Literal["broken-events", "incomplete-events", "wrong-work", "clock-set", "broken-samples"]
 
 
@@ -38,6 +39,14 @@ class RecordError(EvengroundError):
         if self.line:
             return f"{self.reason}: line {self.line}: {self.what}"
         return f"{self.reason}: {self.what}"
+
+
+def read_bytes(path: Path, reason: Reason) -> bytes:
+    """The content of a file. Raises RecordError with this reason if it is missing."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise RecordError(reason, "the file is missing", path, SEE_LOG) from None
 
 
 def unreadable(error: RecordError) -> str:

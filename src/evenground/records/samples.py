@@ -59,7 +59,7 @@ class Card(_Model):
 
 
 class Baseline(_Model):
-    """What the card of the training held and drew before the command was started; None if unknown."""
+    """What the card of the training held and drew before the launch; None if unknown."""
 
     vram_used_bytes: Bytes | None = None
     power_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
@@ -77,7 +77,6 @@ class Machine(_Model):
 class Header(_Model):
     """`samples.json`."""
 
-    schema_version: Literal[2] = Field(alias="schema")
     rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
     summary: Summary
     columns: dict[str, Column]
@@ -114,6 +113,7 @@ def parse_header(content: bytes, where: Path) -> Header:
     except ValidationError as error:
         what = f"broken file, {first_fault(error)}"
         raise RecordError("broken-samples", what, where, AGAIN) from error
+    # Everything after relies on a life of the process that is not negative.
     if header.summary.exited_mono_ns < header.summary.launched_mono_ns:
         raise RecordError("broken-samples", "the command ended before it began", where, AGAIN)
     return header

@@ -20,7 +20,7 @@ from evenground.records.events import (
     check_work,
     parse_events,
 )
-from evenground.records.faults import Reason, RecordError
+from evenground.records.faults import Reason, RecordError, read_bytes
 from evenground.records.samples import Baseline, Header, parse_clock, parse_header
 from evenground.validation import one_line
 
@@ -41,7 +41,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Moments:
-    """The moments of one run in steady nanoseconds, with the accuracy on the test examples (0 to 1).
+    """The moments of one run in steady nanoseconds, and the accuracy on the test examples.
 
     Steady time is Unix time as the clock stood at the launch: it never jumps.
     """
@@ -58,7 +58,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Process:
-    """What `samples.json` records of the process and of its columns; times in steady nanoseconds."""
+    """What `samples.json` records of the process and its columns; times in steady nanoseconds."""
 
     launched_ns: int
     exited_ns: int
@@ -95,7 +95,13 @@ class RunTimes:
 
 def read_folder(folder: Path, expected: Expected) -> RunTimes:
     """`read_times` for the files in a folder. Raises RecordError, also if a file is missing."""
-    return read_times(lambda name: _content(folder / name), folder, expected)
+
+    def content(name: str) -> bytes:
+        # The engine writes the events, the sampler the other files.
+        reason: Reason = "incomplete-events" if name == EVENTS else "broken-samples"
+        return read_bytes(folder / name, reason)
+
+    return read_times(content, folder, expected)
 
 
 def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected) -> RunTimes:
@@ -103,6 +109,7 @@ def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected
 
     Raises RecordError for the first fault of the samples, a line, the order, a time or the work.
     """
+    # The order is checked first: what follows relies on every event being there.
     events = parse_events(content(EVENTS), folder / EVENTS)
     check_order(events, folder / EVENTS)
     header = parse_header(content(HEADER), folder / HEADER)
@@ -116,19 +123,6 @@ def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected
         clock=clock,
         device=one_line(device),
     )
-
-
-def _content(path: Path) -> bytes:
-    """The bytes of a file. Raises RecordError if it is missing."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        reason: Reason = "broken-samples"
-        # The engine writes the events, the sampler the other files.
-        if path.name == EVENTS:
-            reason = "incomplete-events"
-        fix = "see train.log for what stopped the engine"
-        raise RecordError(reason, "the file is missing", path, fix) from None
 
 
 def _placed(events: Sequence[Event], clock: Clock, where: Path) -> list[int]:

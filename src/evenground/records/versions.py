@@ -1,4 +1,4 @@
-"""Versions of the formats that travel between machines and releases, and the error for another one."""
+"""Versions of the formats that travel between machines, and the error for another version."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evenground.errors import EvengroundError
 
+# Raised when a reader has to treat older files differently; `evenground convert` then learns how.
 INDEX = 3
 SAMPLES = 2
 CONVERT = "convert its bundle: ./evenground convert OLD.zip NEW.zip"
