@@ -169,18 +169,18 @@ def as_ratio(estimate: Estimate, minimum: int, unit: str) -> Ratio:
     reason = estimate.reason
     if not reason and estimate.n < minimum:
         reason = f"{TOO_FEW}: {estimate.n}, an interval takes {minimum} {unit}"
-    ratio = Ratio(
+    low, high, df = estimate.low, estimate.high, estimate.df
+    if reason:
+        low = high = df = math.nan
+    return Ratio(
         ratio=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        df=estimate.df,
+        low=low,
+        high=high,
+        df=df,
         n_baseline=estimate.n,
         n_other=estimate.n,
         reason=reason,
     )
-    if reason:
-        return replace(ratio, low=math.nan, high=math.nan, df=math.nan)
-    return ratio
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:

@@ -75,7 +75,7 @@ def download(url: str, part: Path, file: RemoteFile, session: requests.Session) 
     Raises HostFailed if this address cannot give it, EvengroundError if the disk is full or
     read-only. A failure after at least 1 MiB of new bytes does not use up a retry.
     """
-    # The farthest byte so far: an attempt that starts over makes no progress until it is behind it.
+    # The farthest byte so far: only bytes beyond it are progress, also after starting over.
     failures, furthest = 0, _size(part)
     while True:
         try:
@@ -167,13 +167,15 @@ def _refuse_other_length(response: requests.Response, start: int, file: RemoteFi
     """Raises HostFailed for an answer that cannot be the file, before it is downloaded."""
     length = response.headers.get("Content-Length", "")
     # Some hosts send no length, or nonsense: then the content decides.
-    known = re.fullmatch(r"\d{1,18}", length, re.ASCII) is not None
-    if known and start + int(length) == file.bytes:
+    total_bytes = None
+    if re.fullmatch(r"\d{1,18}", length, re.ASCII):
+        total_bytes = start + int(length)
+    if total_bytes == file.bytes:
         return
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise HostFailed("answers with a web page in place of the file")
-    if known:
-        raise HostFailed(f"offers {start + int(length)} bytes instead of {file.bytes}")
+    if total_bytes is not None:
+        raise HostFailed(f"offers {total_bytes} bytes instead of {file.bytes}")
 
 
 def _pause_s(response: requests.Response) -> float:

@@ -25,7 +25,7 @@ from evenground.validation import Name, did_you_mean, first_fault
 
 FINGERPRINT_HEX = 12
 ROLES = ["test_images", "test_labels", "train_images", "train_labels"]
-GENERATORS = ("digits", "shapes")
+# Height, width and channels of the pictures that each generator makes.
 GENERATED_SHAPE = {"digits": (28, 28, 1), "shapes": (32, 32, 3)}
 GENERATED_CLASSES = 10
 CIFAR_SHAPE = (32, 32, 3)
@@ -156,7 +156,7 @@ class DatasetEntry(Strict):
     def _consistent(self) -> DatasetEntry:
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("a class is named twice")
-        for generator in GENERATORS:
+        for generator in GENERATED_SHAPE:
             if (getattr(self, generator) is not None) != (self.format == generator):
                 raise ValueError(
                     f"the key '{generator}' goes with format '{generator}' and with no other"
@@ -167,7 +167,7 @@ class DatasetEntry(Strict):
         if too_small_text:
             smallest_px = smallest_side_px(self.network)
             raise ValueError(f"{too_small_text}, which takes {smallest_px}x{smallest_px} or more")
-        if self.format in GENERATORS:
+        if self.format in GENERATED_SHAPE:
             self._check_generated()
         elif self.format == "idx":
             self._check_idx()
@@ -245,7 +245,7 @@ def load_extra(path: Path) -> dict[str, Any]:
 
 
 def load_registry(path: Path, extra: Mapping[str, Any] | None = None) -> dict[str, DatasetEntry]:
-    """Entries, by name, of the registry file at `path` and of `extra`, a configuration's `registry`.
+    """Entries by name, of the registry file at `path` and of `extra`, as by `load_extra`.
 
     Raises EvengroundError naming the dataset, key, value and what is allowed; also if `extra`
     redefines a dataset, because one name must mean the same bytes everywhere.

@@ -313,8 +313,8 @@ def check_order(events: Sequence[Event], where: Path) -> None:
         raise RecordError("incomplete-events", what, where, SEE_LOG)
     if len(numbered) > len(wanted):
         line, _ = numbered[len(wanted)]
-        what = "events after 'end'"
-        raise RecordError("incomplete-events", what, where, "write 'end' last", line)
+        fix = "write 'end' last"
+        raise RecordError("incomplete-events", "events after 'end'", where, fix, line)
     _check_compile(events, where)
 
 
