@@ -44,7 +44,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
         "repetitions": 1,
         "warm_up_examples": 0,
     }
-    (copy.root / "registry.json").write_text(json.dumps(copy.settings["registry"]))
+    registry = {"registry": copy.settings["registry"]}
+    (copy.root / "registry.json").write_text(json.dumps(registry))
     plan = make_plan(load_experiment(copy.settings), copy.root)
     shared = [
         "--registry",

@@ -156,13 +156,12 @@ def empty_class_lines(record: Mapping[str, Any]) -> list[str]:
     Such data can be trained on, but labels that start at 1, or wrong classes, have the same effect.
     """
     lines = []
-    n_classes = len(record["classes"])
     for split, names in record.get("empty_classes", {}).items():
         if not names:
             continue
         listed = ", ".join(f"'{name}'" for name in names[:MAX_NAMED])
         if len(names) > MAX_NAMED:
             listed += f" and {len(names) - MAX_NAMED} more"
-        fault = f"has no {split} picture of {len(names)} of {n_classes} classes"
-        lines.append(f"dataset '{record['name']}' {fault}: {listed}")
+        share = f"{len(names)} of {len(record['classes'])} classes"
+        lines.append(f"dataset '{record['name']}' has no {split} picture of {share}: {listed}")
     return lines
