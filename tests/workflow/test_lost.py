@@ -175,9 +175,9 @@ def test_what_a_call_hands_on_is_its_plan_until_another_begins(
     monkeypatch.setenv(CALL, "")
     (copy.root / ".snakemake").mkdir()
     study = make_study(copy.settings, copy.root)
-    number, fix = hand_on(copy.root, study), dict(study.pending)
+    number, pending = hand_on(copy.root, study), dict(study.pending)
     again = handed_on(copy.root)
-    assert list(again.by_place) == list(study.by_place) and again.fix == fix
+    assert list(again.by_place) == list(study.by_place) and again.pending == pending
     assert again.first.prepared("tiny") == study.first.prepared("tiny")
     hand_on(copy.root, study)
     monkeypatch.setenv(CALL, number)

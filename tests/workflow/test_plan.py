@@ -261,8 +261,8 @@ def test_a_failed_attempt_is_followed_by_the_next_number(copy: WorkingCopy) -> N
     ended = plan.root / "results/attempts" / plan.runs[0].place / "1" / "outcome.json"
     ended.parent.mkdir(parents=True)
     ended.write_text("{}")
-    assert plan_of(copy).fix[plan.runs[0].place] == 2
-    assert plan_of(copy).fix[plan.runs[1].place] == 1
+    assert plan_of(copy).pending[plan.runs[0].place] == 2
+    assert plan_of(copy).pending[plan.runs[1].place] == 1
 
 
 def test_a_foreign_class_without_runs_is_refused(copy: WorkingCopy) -> None:

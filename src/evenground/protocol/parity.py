@@ -90,9 +90,17 @@ def write_dataset(case: Case, folder: Path) -> None:
         images = patterns[labels] + random.normal(0, 40, (size, height, width, channels))
         np.save(folder / f"{split}_images.npy", np.clip(images, 0, 255).astype(np.uint8))
         np.save(folder / f"{split}_labels.npy", labels)
-    # Engines read nothing else of the record (docs/protocol.md).
-    classes = [str(number) for number in range(CLASSES)]
-    write_json(folder / "dataset.json", {"schema": 2, "classes": classes})
+    # What an engine may want of a record; sources and checksums are for those who prepare data.
+    record = {
+        "schema": 2,
+        "classes": [str(number) for number in range(CLASSES)],
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "train_examples": sizes["train"],
+        "test_examples": sizes["test"],
+    }
+    write_json(folder / "dataset.json", record)
 
 
 def differences(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Tolerance:
