@@ -5,7 +5,7 @@ import os
 import re
 from functools import cache
 
-from evenground.call import caller
+from evenground.invocation import caller
 from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.lines import thesis_files
 from evenground.made import again_of, record_of
@@ -101,7 +101,7 @@ def work(wildcards):
         *("--cold-start", "yes" if its_place in STUDY.cold_starts else "no"),
         *(f"--python={interpreter(wildcards)}", f"--image={image}"),
         *("--mounted", *(TOLD.mounted if TOLD else [])),
-        *OF_THIS_CALL,
+        *OF_THIS_INVOCATION,
     ]
 
 

@@ -6,15 +6,15 @@ from evenground.runs.request import ALONE_MIN, EXCLUSIVE, Requests, memory_mb, n
 
 # Inside an interactive allocation SLURM_JOB_ID is the allocation's, not that of a job of this invocation.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
-OF_THIS_CALL = ["--source", json.dumps(SOURCE), "--call", os.environ[CALL], f"--job={JOB}"]
-OF_THIS_CALL += ["--pipeline", *map(str, PIPELINE)]
+OF_THIS_INVOCATION = ["--source", json.dumps(SOURCE), "--invocation", os.environ[INVOCATION], f"--job={JOB}"]
+OF_THIS_INVOCATION += ["--pipeline", *map(str, PIPELINE)]
 # The target `nodes` probes machine classes, so its plan knows no kinds: they come from the configuration itself.
 KINDS = load_experiment({"nodes": config.get("nodes", {})}).nodes
 REQUESTS = Requests(kinds=KINDS, study=STUDY, root=PLAN.root)
 
 
 def all_cores(wildcards):
-    """Of this machine, or as many as the call was given: one such job at a time."""
+    """Of this machine, or as many as the invocation was given: one such job at a time."""
     return os.cpu_count() if CLUSTER else workflow.cores
 
 

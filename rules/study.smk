@@ -6,7 +6,7 @@ from pathlib import Path
 from contain import launcher_of
 from environment import MARKER, cache_dir, env_dir, forget_broken
 from evenground.apptainer import Told, prepare_environ, refuse, with_always
-from evenground.call import CALL, caller, end_with, hand_on, handed_on, hold
+from evenground.invocation import INVOCATION, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
 from evenground.files import drop_lost_links, free
 from evenground.made import STEPS, STEPS_OF_WHOLE, begin_again
@@ -35,12 +35,12 @@ for name in list(os.environ):
 CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
 # Targets that look at machines and change nothing else.
 LOOKS_ONLY = {"preflight", "nodes"}.intersection(sys.argv)
-# Calls that only say something, or only free the folder.
+# Invocations that only say something, or only free the folder.
 WITHOUT_JOBS = {"-n", "--dry-run", "--dryrun", "--unlock", "-l", "--list-rules", "--list", "-S", "--summary"}
 
 
 def tell_apptainer():
-    """What Apptainer is told in this call: binds for all that lies outside, and no variable of a site's.
+    """What Apptainer is told in this invocation: binds for all that lies outside, and no variable of a site's.
 
     Snakemake gives its jobs the environment and the arguments as they stand after this.
     """
@@ -51,7 +51,7 @@ def tell_apptainer():
     ours = sorted({*outside_of(PLAN.root, sources), *folders_elsewhere(PLAN.root)})
     refuse(arguments, os.getcwd())
     prepare_environ(os.environ, ours, os.getcwd())
-    # Only the call itself asks about them: a job on another machine knows no other folders.
+    # Only the invocation itself asks about them: a job on another machine knows no other folders.
     bound = [str(path) for path in workflow.runtime_paths] if workflow.is_main_process else []
     return Told(arguments, bound, ours, mounted_below(PLAN.root.resolve()))
 
@@ -81,9 +81,9 @@ try:
     if "explain_idle" in sys.argv and config.get("deployment") == "apptainer":
         refused = ("explain_idle traces native trainings only", "in containers", "leave --use-singularity away")
         raise EvengroundError(*refused)
-    # Of what class nodes are is asked by a job of the same call: until then this machine stands for them.
+    # Of what class nodes are is asked by a job of the same invocation: until then this machine stands for them.
     asking = {"nodes": {}, "machine": "here"} if "nodes" in sys.argv else {}
-    # What is planned for a single job, on whatever machine, is what the call planned.
+    # What is planned for a single job, on whatever machine, is what the invocation planned.
     main = workflow.is_main_process
     if main:
         refuse_lost_links(Path.cwd())
@@ -105,7 +105,7 @@ try:
         # For the page, which is made by a process of this one's.
         os.environ[COMMAND] = command_of(sys.argv, Path.cwd())
         plans = [part.plan for part in STUDY.parts]
-        # A call that runs no job starts no container and uses no GPU: another working copy may be training.
+        # An invocation that runs no job starts no container and uses no GPU: another working copy may be training.
         starts = not WITHOUT_JOBS.intersection(sys.argv)
         launcher = launcher_of(TOLD) if TOLD and starts else None
         gate(plans, list(IMAGES.values()), launcher, refuse=not LOOKS_ONLY, starts=starts)

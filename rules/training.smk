@@ -5,7 +5,7 @@ from evenground.runs.plan import CALIBRATIONS
 
 
 onstart:
-    # Not of a dry run, nor of a call that has nothing to do.
+    # Not of a dry run, nor of an invocation that has nothing to do.
     if workflow.is_main_process and not LOOKS_ONLY:
         unfinished = [place for part in STUDY.parts for place in part.plan.pending]
         for line in record_lost(PLAN.root, unfinished):

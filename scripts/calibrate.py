@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import _path
-from evenground.call import end_with
 from evenground.errors import EvengroundError, cli
 from evenground.files import write_json
 from evenground.gpus.choice import AUTO
+from evenground.invocation import end_with
 from evenground.runs.machine import this_machine
 from evenground.runs.training import alone
 

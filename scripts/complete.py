@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def refuse_faults(records: Sequence[Path]) -> None:
-    """EvengroundError for a result that went missing, or was changed, while the call was at work."""
+    """EvengroundError for a result that went missing, or was changed, while the invocation was at work."""
     digests = Digests()
     for why in (fault(record, digests) for record in records):
         if why is not None:

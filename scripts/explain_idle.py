@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401
-from evenground.call import end_with
 from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.explain.tracer import trace
 from evenground.explain.training import attempt, explain
 from evenground.files import read_json
+from evenground.invocation import end_with
 from evenground.runs.plan import make_plan
 from evenground.runs.training import Training
 

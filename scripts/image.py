@@ -80,7 +80,7 @@ def main() -> None:
         "--recorded", nargs="*", default=[], help="sha256 of the image of finished runs"
     )
     parser.add_argument("--experiment", type=Path, help="experiment.json of the deployment")
-    parser.add_argument("--told", help="Apptainer's settings in this call, as JSON")
+    parser.add_argument("--told", help="Apptainer's settings in this invocation, as JSON")
     args = parser.parse_args()
     begin = base()
     image = image_of(Path(), args.environment, begin, image_dir())

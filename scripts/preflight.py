@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument(
         "--experiment", type=Path, required=True, help="experiment.json of the deployment"
     )
-    parser.add_argument("--told", default="", help="Apptainer's settings in this call, as JSON")
+    parser.add_argument(
+        "--told", default="", help="Apptainer's settings in this invocation, as JSON"
+    )
     args = parser.parse_args()
     study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
     plans = [part.plan for part in study.parts]

@@ -133,7 +133,7 @@ def main() -> None:
     root = _path.ROOT
     kept = places_kept(args.keep)
     with dvc_at_rest(root):
-        # From here on nothing waits: what a call of Snakemake just finished is in the plan that is read now.
+        # From here on nothing waits: what an invocation of Snakemake just finished is in the plan that is read now.
         refuse_busy(root)
         named = kept | places_here(root)
         old = old_folders(root, named)

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401
-from evenground.call import end_with, refuse_ended
 from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.files import read_json
 from evenground.images import check_inside, read_record
+from evenground.invocation import end_with, refuse_ended
 from evenground.runs.attempt import give_up, restored
 from evenground.runs.machine import Machine, this_machine
 from evenground.runs.outcome import Outcome
@@ -48,7 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--source", type=json.loads, default={}, help="commit and dirtiness, as JSON"
     )
-    parser.add_argument("--call", default="", help="number of the call of the pipeline")
+    parser.add_argument("--invocation", default="", help="number of the invocation of the pipeline")
     parser.add_argument(
         "--job", default="", help="the scheduler's number of this job, if one started it"
     )
@@ -61,8 +61,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     end_with(given.pipeline)
-    if given.call:
-        refuse_ended(Path.cwd(), given.call)
+    if given.invocation:
+        refuse_ended(Path.cwd(), given.invocation)
     if restored(Path.cwd(), given.place, given.attempt):
         return
     experiment = load_experiment(read_json(given.experiment), str(given.experiment))

@@ -91,7 +91,7 @@ def untrained(copy: WorkingCopy) -> None:
 
 
 def looked(copy: WorkingCopy, *arguments: str, **how: Any) -> list[dict[str, Any]]:
-    """What the engines saw in a call, made as `how` says, that trains everything anew."""
+    """What the engines saw in an invocation, made as `how` says, that trains everything anew."""
     untrained(copy)
     let_look(copy)
     copy.call("--cores", "1", *arguments, "runs", **how)

@@ -15,7 +15,7 @@ ENGINES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "optax"}
 SHARED = {"commands", "errors", "files", "judged", "locks", "validation"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
-    "call": set(),
+    "invocation": set(),
     "disk": set(),
     "addresses": set(),
     "apptainer": set(),
@@ -36,7 +36,7 @@ ROOMS = {
     "runs": {
         *(
             "addresses",
-            "call",
+            "invocation",
             "config",
             "cpus",
             "engines",

@@ -381,7 +381,7 @@ def test_the_real_installers_put_it_where_it_belongs_whatever_is_set(tmp_path: P
         folder = Path(done.stdout.strip())
         assert folder.parent == tmp_path / "cache 1/envs" and fault(folder) == ""
         assert (folder / "bin/py-spy").is_file() and not (tmp_path / "elsewhere").exists()
-        # The next call finds both of them emptied.
+        # The next invocation finds both of them emptied.
         for path in tmp_path.glob("cache 1/envs/*/bin/*"):
             path.unlink()
 

@@ -218,7 +218,7 @@ def _has_value(flag: str, value: str, flags: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Told:
-    """What Apptainer gets in this call of the pipeline, in addition to image and command."""
+    """What Apptainer gets in this invocation of the pipeline, in addition to image and command."""
 
     arguments: str
     """The caller's, with ours."""

@@ -184,7 +184,7 @@ class Experiment(BaseModel):
     )
     warm_up_examples: int = _key(
         3200,
-        "Size of the warm-up before an engine's first training of a call, in containers and on a cluster's "
+        "Size of the warm-up before an engine's first training of an invocation, in containers and on a cluster's "
         "`nodes` before every one: so many examples are trained and judged, at least one batch; "
         "of an arm with a `train_limit` one batch. 0 for none.",
         "examples",

@@ -248,10 +248,10 @@ def check_image(image: Image, record: Record) -> None:
 
 def check_inside(image: Record, labels_file: Path = LABELS_INSIDE) -> None:
     """Check, inside a container, that it runs the recorded image; raises EvengroundError if not."""
-    # The image's file may be replaced during a long call.
+    # The image's file may be replaced during a long invocation.
     inside = read_json(labels_file)
     if any(inside.get(name) != value for name, value in image.labels.items()):
-        what = f"the image {image.name} was replaced during this call"
+        what = f"the image {image.name} was replaced during this invocation"
         raise EvengroundError(what, str(labels_file), "run again")
 
 

@@ -248,7 +248,7 @@ def test_a_replaced_image_is_seen_from_inside(image: Image, tmp_path: Path) -> N
     (tmp_path / "labels.json").write_text('{"evenground.recipe": "abc", "other": "x"}')
     check_inside(record, tmp_path / "labels.json")
     (tmp_path / "labels.json").write_text('{"evenground.recipe": "abd"}')
-    with pytest.raises(EvengroundError, match="was replaced during this call"):
+    with pytest.raises(EvengroundError, match="was replaced during this invocation"):
         check_inside(record, tmp_path / "labels.json")
 
 

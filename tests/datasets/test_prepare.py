@@ -180,7 +180,7 @@ def test_preparing_again_gives_the_same_bytes(scripts: Scripts) -> None:
     store_idx(scripts.folder / "raw", files)
     folder = scripts.folder / "prepared"
     folder.mkdir()
-    (folder / "train_images.npy").write_bytes(b"half of an earlier, interrupted call")
+    (folder / "train_images.npy").write_bytes(b"half of an earlier, interrupted invocation")
     contents = []
     for _ in range(2):
         assert scripts.prepare(idx_entry(files)).code == 0

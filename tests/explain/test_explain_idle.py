@@ -128,7 +128,9 @@ def _refusal_is_named(copy: WorkingCopy) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_training_has_its_row_fails_the_call_and_is_made_anew(tmp_path: Path) -> None:
+def test_a_failed_training_has_its_row_fails_the_invocation_and_is_made_anew(
+    tmp_path: Path,
+) -> None:
     user = "root" if os.geteuid() == 0 else "ordinary"
     copy = made_copy(tmp_path, {"name": "fake", "folder": "tests/fake_engine"}, SHELL)
     (copy.root / "fake_mode").write_text("crash")

@@ -237,7 +237,7 @@ def test_the_experiments_key(look: Look, gpu: str, visible: str | None, wanted: 
         (MIXED, "0", "0", "CUDA counts the fastest card first"),
     ],
 )
-def test_a_key_that_names_no_card_of_this_call(
+def test_a_key_that_names_no_card_of_this_invocation(
     look: Look, gpu: str, visible: str | None, why: str
 ) -> None:
     choice = choose(look, gpu, {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})

@@ -16,7 +16,7 @@ from evenground.preflight.start_failure import (
 )
 
 COPY = Path.cwd()
-# What it says to an ordinary user in every call, where squashfuse is not installed.
+# What it says to an ordinary user in every invocation, where squashfuse is not installed.
 AS_USER = """\
 INFO:    squashfuse not found, will not be able to mount SIF or other squashfs files
 INFO:    fuse2fs not found, will not be able to mount EXT3 filesystems

@@ -1,4 +1,4 @@
-"""The last words of a call: every failed run by name, in one line each, and nothing where none failed."""
+"""The last words of an invocation: every failed run by name, in one line each, and nothing where none failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def copy(tmp_path: Path) -> WorkingCopy:
 
 
 def study_of(copy: WorkingCopy, **changes: Any) -> Study:
-    """A study as it is when its call begins: what is to be done is looked up then."""
+    """A study as it is when its invocation begins: what is to be done is looked up then."""
     study = make_study({**copy.settings, **changes}, copy.root)
     assert study.pending
     return study
@@ -52,7 +52,7 @@ def indexed(study: Study, **status: str) -> None:
     write_json(study.first.root / study.results / "index.json", {"runs": runs})
 
 
-def test_a_call_without_failures_has_no_last_words(copy: WorkingCopy) -> None:
+def test_an_invocation_without_failures_has_no_last_words(copy: WorkingCopy) -> None:
     study = study_of(copy)
     assert closing_lines(study, judged=True) == []
     for place in study.by_place:
@@ -84,7 +84,9 @@ def test_a_training_that_left_only_its_mark_is_named(copy: WorkingCopy) -> None:
         leave_mark(study.first.root / folder, "native", job)
         first, line = closing_lines(study, judged=False)
         assert first == "1 of 4 wanted runs did not finish:" and f"r1: its {process} " in line
-        assert line.endswith(f"ended without an outcome; the next call records why ({folder})")
+        assert line.endswith(
+            f"ended without an outcome; the next invocation records why ({folder})"
+        )
 
 
 def test_where_a_job_failed_the_trainings_that_did_not_begin_are_counted(copy: WorkingCopy) -> None:
@@ -113,7 +115,7 @@ def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(
     study = study_of(copy)
     assert set(study.pending.values()) == {1, 2}
     indexed(study, r1="failed", r2="missing")
-    assert closing_lines(study, judged=False) == [], "no training of this call failed"
+    assert closing_lines(study, judged=False) == [], "no training of this invocation failed"
     lines = closing_lines(study, judged=True)
     assert (
         lines[0] == "4 of 4 wanted runs did not finish:"

@@ -85,7 +85,7 @@ def test_without_slurm_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.usefixtures("answers")
 def test_what_is_at_work_is_refused_and_never_recorded(tmp_path: Path) -> None:
     leave_mark(attempt_folder(tmp_path), "native", "9")
-    words = r"an earlier call is still at work .*: wait .* or: scancel 9"
+    words = r"an earlier invocation is still at work .*: wait .* or: scancel 9"
     with pytest.raises(EvengroundError, match=words):
         refuse_at_work(tmp_path, [PLACE])
     assert record_lost(tmp_path, [PLACE]) == [] and unfinished_mark(attempt_folder(tmp_path))

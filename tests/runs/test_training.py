@@ -364,7 +364,7 @@ def test_two_trainings_never_run_at_once(tmp_path: Path) -> None:
     assert [entry.split()[1] for entry in log] == ["in", "out"] * 3
 
 
-def test_a_source_changed_during_a_call_is_refused(prepared: WorkingCopy) -> None:
+def test_a_source_changed_during_an_invocation_is_refused(prepared: WorkingCopy) -> None:
     plan = make_plan(load_experiment(prepared.settings), prepared.root)
     settings = prepared.root / "experiment.json"
     settings.write_text(json.dumps({**prepared.settings, "epochs": 9}))

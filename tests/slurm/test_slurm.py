@@ -168,7 +168,7 @@ def test_the_same_runs_tables_and_order_as_on_the_machine_itself(
 
 @dataclass(frozen=True)
 class Lost:
-    """A call that lost four of its six trainings, each in another way."""
+    """An invocation that lost four of its six trainings, each in another way."""
 
     copy: OnSlurm
     said: str
@@ -197,11 +197,13 @@ def lost(cluster: OneNode, tmp_path_factory: pytest.TempPathFactory) -> Lost:
 
 
 class TestLost:
-    """In this order: what the call says that lost them, and what the next one makes of it."""
+    """In this order: what the invocation says that lost them, and what the next one makes of it."""
 
     def test_each_job_fails_and_the_rest_goes_on(self, lost: Lost) -> None:
         assert "4 of 6 wanted runs did not finish:" in lost.said
-        named = [line for line in lost.said.splitlines() if "the next call records why" in line]
+        named = [
+            line for line in lost.said.splitlines() if "the next invocation records why" in line
+        ]
         numbers = [re.findall(r"Slurm's job (\d+)", line)[0] for line in named]
         assert sorted(numbers) == sorted(lost.jobs), lost.said
         assert "  1 more were not trained" in lost.said
@@ -212,11 +214,11 @@ class TestLost:
         lost.copy.call(*PROFILE, "--dry-run")
         assert reasons(lost.copy) == [None, None]
 
-    def test_the_next_call_records_them_and_trains_what_is_missing(self, lost: Lost) -> None:
+    def test_the_next_invocation_records_them_and_trains_what_is_missing(self, lost: Lost) -> None:
         copy = lost.copy
         copy.log()
         said = copy.submit().stderr
-        assert said.count("lost by an earlier call: ") == 3
+        assert said.count("lost by an earlier invocation: ") == 3
         assert copy.trainings() == 4
         assert sorted(filter(None, reasons(copy))) == ["cancelled", "node-failed", "time-limit"]
         details = " ".join(str(outcome["detail"]) for outcome in outcomes(copy))
@@ -283,7 +285,7 @@ def running(cluster: OneNode, job: str) -> bool:
     }
 
 
-def test_a_call_beside_a_job_that_outlived_its_call_is_refused(
+def test_an_invocation_beside_a_job_that_outlived_its_invocation_is_refused(
     cluster: OneNode, tmp_path: Path
 ) -> None:
     copy = on_slurm(cluster, tmp_path, warm_up_examples=0, repetitions=1)
@@ -292,7 +294,7 @@ def test_a_call_beside_a_job_that_outlived_its_call_is_refused(
         job = copy.training(set())
     done = copy.submit(ok=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
-    assert len(said) == 1 and "a training of an earlier call is still at work" in said[0]
+    assert len(said) == 1 and "a training of an earlier invocation is still at work" in said[0]
     assert said[0].endswith(f"wait for it to end, or: scancel {job}")
     cancel_all(cluster)
     (copy.root / "fake_mode").unlink()
@@ -307,7 +309,7 @@ def test_a_call_beside_a_job_that_outlived_its_call_is_refused(
     )
 
 
-def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(
+def test_a_job_left_in_the_queue_by_an_ended_invocation_does_nothing(
     cluster: OneNode, tmp_path: Path
 ) -> None:
     copy = on_slurm(cluster, tmp_path, warm_up_examples=0, repetitions=1)
@@ -321,7 +323,7 @@ def test_a_job_left_in_the_queue_by_an_ended_call_does_nothing(
         cluster.call("scontrol", "update", "partitionname=main", "state=up")
     assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S)
     logs = [path.read_text() for path in (copy.root / ".snakemake/slurm_logs").rglob("*.log")]
-    assert any("error: this job is of a call that has ended" in log for log in logs)
+    assert any("error: this job is of an invocation that has ended" in log for log in logs)
 
 
 def test_nodes_say_of_what_class_they_are_and_are_asked_for_as_configured(

@@ -25,6 +25,6 @@ def contained(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     copy.settings |= {"engines": locked_engines(copy.root)[:1], "repetitions": 1}
     copy.calibrated("apptainer")
     copy.variables = fake_base(folder / "base")
-    # In a call that makes an image the sampler is calibrated anew, which takes half a minute.
+    # In an invocation that makes an image the sampler is calibrated anew, which takes half a minute.
     copy.call("--cores", "1", "containers")
     return copy

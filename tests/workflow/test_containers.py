@@ -24,7 +24,7 @@ NEEDED = ("bash", "sh", "env", "git", "tee", "dirname", "which")
 
 
 def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The lines for the user of a call that failed, and was meant to."""
+    """The lines for the user of an invocation that failed, and was meant to."""
     assert done.returncode and "Traceback" not in done.stdout + done.stderr
     return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")]
 
@@ -109,7 +109,7 @@ class Contained:
 
     @contextmanager
     def one_run_missing(self) -> Iterator[None]:
-        """Take a finished training of JAX away, so that a call would train; put it back afterwards."""
+        """Take a finished training of JAX away, so that an invocation would train; put it back afterwards."""
         path = self.root / next(
             run["path"] for run in self.index()["runs"] if run["engine"] == "jax"
         )
@@ -154,7 +154,7 @@ def contained(tmp_path_factory: pytest.TempPathFactory) -> Contained:
 @pytest.mark.slow
 @pytest.mark.container
 class TestInContainers:
-    """In this order: what a finished call left, then what spoils it."""
+    """In this order: what a finished invocation left, then what spoils it."""
 
     def test_every_training_ran_and_every_figure_is_there(self, contained: Contained) -> None:
         runs = contained.index()["runs"]
@@ -192,7 +192,9 @@ class TestInContainers:
         hidden = {path.name for path in contained.root.iterdir() if path.name.startswith(".")}
         assert hidden <= {".snakemake", ".cache"}, "a container's home"
 
-    def test_a_second_call_has_nothing_to_do_and_needs_no_image(self, contained: Contained) -> None:
+    def test_a_second_invocation_has_nothing_to_do_and_needs_no_image(
+        self, contained: Contained
+    ) -> None:
         contained.image("keras").rename(contained.root / "keras.sif")
         done = contained.call("--use-singularity")
         assert done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr

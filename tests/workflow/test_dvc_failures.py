@@ -1,4 +1,4 @@
-"""`dvc repro` cut off in every way, two callers, damaged runs, a full disk: what the next call does then."""
+"""`dvc repro` cut off in every way, two callers, damaged runs, a full disk: what the next invocation does then."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def command_in(said: str) -> str:
 
 @pytest.mark.slow
 class TestCutOff:
-    """One workspace, in this order: that each call begins its training shows that the one before is overcome.
+    """One workspace, in this order: that each invocation begins its training shows that the one before is overcome.
 
     Two runs are wanted; in the end five trainings were cut off and two finished.
     """
@@ -141,16 +141,16 @@ class TestCutOff:
         pid = held.pid("train.py")
         held.let_go()
         os.kill(pid, signal.SIGKILL)
-        assert "the next call records why" in held.ended()
+        assert "the next invocation records why" in held.ended()
         assert begun(space) == 2 and len(runs(space)) == 1, "the other one was made"
-        assert lost_attempts(space) == 1, "that of the call before"
+        assert lost_attempts(space) == 1, "that of the invocation before"
 
     def test_a_killed_engine(self, space: Workspace) -> None:
         held = Held(space)
         os.kill(held.pid("engine"), signal.SIGKILL)
         held.let_go()
         assert "1 of 2 wanted runs did not finish" in held.ended()
-        assert begun(space) == 1 and len(runs(space)) == 1, "not tried again in the same call"
+        assert begun(space) == 1 and len(runs(space)) == 1, "not tried again in the same invocation"
         assert lost_attempts(space) == 2
         assert {(run["status"], run["reason"]) for run in space.table()} == {
             ("finished", ""),
@@ -166,7 +166,7 @@ class TestCutOff:
         lock = space.root / ".snakemake/evenground.lock"
         known = lock.read_text()
         lock.write_text("before-a-restart 1")
-        assert "if no call is at work there: snakemake --unlock --cores 1" in space.dvc(
+        assert "if no invocation is at work there: snakemake --unlock --cores 1" in space.dvc(
             "repro", ok=False
         )
         lock.write_text(known)
@@ -186,7 +186,9 @@ class TestCutOff:
         blocked = space.dvc("repro", ok=False)
         assert "it is being blocked by" in blocked and f"(PID {held.dvc.pid})" in blocked
         said = space.run("snakemake", "--cores", "1", "--config", "seed=9", ok=False)
-        line = f"another call of the pipeline is at work in this folder ({space.root}, process "
+        line = (
+            f"another invocation of the pipeline is at work in this folder ({space.root}, process "
+        )
         assert f"{line}{held.pid('snakemake')}): wait for it to end" in said
         assert (space.root / OUT / "plan.json").read_bytes() == plan
         held.let_go()

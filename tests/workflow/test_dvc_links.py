@@ -130,7 +130,9 @@ def test_deleted_results_are_stored_whole(space: Workspace, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_stored_incomplete_by_force_is_mended_by_the_next_call(space: Workspace) -> None:
+def test_what_is_stored_incomplete_by_force_is_mended_by_the_next_invocation(
+    space: Workspace,
+) -> None:
     before = space.tracked()
     (space.root / OUT / "tables/time_ratio.csv").unlink()
     space.dvc("commit", ok=False)

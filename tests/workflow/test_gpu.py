@@ -59,7 +59,7 @@ class Site:
         return done.stdout.strip()
 
     def runs(self) -> list[Path]:
-        """Folders of the finished runs of the last call."""
+        """Folders of the finished runs of the last invocation."""
         index = json.loads((self.copy.root / "results/native/index.json").read_text())
         return [
             self.copy.root / run["path"] for run in index["runs"] if run["status"] == "finished"

@@ -1,4 +1,4 @@
-"""Trainings of this machine that are lost: killed from outside, left by a killed call, on another machine."""
+"""Trainings of this machine that are lost: killed from outside, left by a killed invocation, on another machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from evenground.call import CALL, hand_on, handed_on
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.gpus.choice import VISIBLE
+from evenground.invocation import INVOCATION, hand_on, handed_on
 from evenground.runs.plan import NODES, make_plan
 from evenground.runs.study import make_study, write_study
 from stand_in_driver import StandIn
@@ -28,7 +28,7 @@ TABLE = "results/native/tables/runs.csv"
 
 
 def begun(copy: WorkingCopy, *arguments: str) -> subprocess.Popen[str]:
-    """A call at work beside the test."""
+    """An invocation at work beside the test."""
     (copy.root / "settings.yaml").write_text(yaml.safe_dump(copy.settings))
     command = [
         sys.executable,
@@ -81,7 +81,7 @@ def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_
     os.kill(training_script(copy), signal.SIGKILL)
     (copy.root / "fake_mode").unlink()
     said, _ = call.communicate(timeout=120)
-    assert call.returncode == 1 and "the next call records why" in said, said
+    assert call.returncode == 1 and "the next invocation records why" in said, said
     assert copy.trainings() == 3 and not (copy.root / TABLE).exists()
     (mark,) = unrecorded(copy)
 
@@ -91,7 +91,7 @@ def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_
     assert unrecorded(copy) == [mark], "what trains nothing writes nothing down"
     (copy.root / "fake_mode").write_text("crash")
     said = copy.call("--cores", "2", TABLE).stderr
-    assert "lost by an earlier call: tiny fake_" in said and unrecorded(copy) == []
+    assert "lost by an earlier invocation: tiny fake_" in said and unrecorded(copy) == []
     lost = json.loads(mark.with_name("outcome.json").read_text())
     assert (lost["status"], lost["reason"], lost["attempt"]) == ("failed", "lost", 1)
     assert table(copy) == [("failed", "crashed", "2"), *[("finished", "", "1")] * 3]
@@ -169,10 +169,10 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
     assert ended["reason"] == "other-machine" and "gpu: 5: there is no such card" in ended["detail"]
 
 
-def test_what_a_call_hands_on_is_its_plan_until_another_begins(
+def test_what_an_invocation_hands_on_is_its_plan_until_another_begins(
     copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(CALL, "")
+    monkeypatch.setenv(INVOCATION, "")
     (copy.root / ".snakemake").mkdir()
     study = make_study(copy.settings, copy.root)
     number, pending = hand_on(copy.root, study), dict(study.pending)
@@ -180,8 +180,8 @@ def test_what_a_call_hands_on_is_its_plan_until_another_begins(
     assert list(again.by_place) == list(study.by_place) and again.pending == pending
     assert again.first.prepared("tiny") == study.first.prepared("tiny")
     hand_on(copy.root, study)
-    monkeypatch.setenv(CALL, number)
-    with pytest.raises(EvengroundError, match="this job is of a call that has ended"):
+    monkeypatch.setenv(INVOCATION, number)
+    with pytest.raises(EvengroundError, match="this job is of an invocation that has ended"):
         handed_on(copy.root)
 
 

@@ -29,7 +29,7 @@ def drawn(copy: WorkingCopy) -> dict[str, bytes]:
 
 
 def say(copy: WorkingCopy, *arguments: str, ok: bool = True) -> str:
-    """What a call of everything says."""
+    """What an invocation of everything says."""
     done = copy.call("--cores", "2", *arguments, ok=ok)
     return done.stdout + done.stderr
 
@@ -293,7 +293,7 @@ def test_a_disk_that_is_not_mounted_is_named_before_anything_is_trained(tmp_path
 
 
 @pytest.mark.slow
-def test_a_table_that_goes_missing_during_the_call_is_missed(made: WorkingCopy) -> None:
+def test_a_table_that_goes_missing_during_the_invocation_is_missed(made: WorkingCopy) -> None:
     remove("tables/quality.md")(made.root)
     records = sorted((made.root / OUT / "made").glob("*[!n].json"))
     command = [

@@ -150,7 +150,7 @@ def test_a_run_folder_is_whole(called: Called) -> None:
         assert socket.gethostname() not in json.dumps(record)
 
 
-def test_a_second_call_has_nothing_to_do(called: Called) -> None:
+def test_a_second_invocation_has_nothing_to_do(called: Called) -> None:
     copy, _ = called
     done = copy.call("--cores", "2", "results/native/index.json")
     assert "Nothing to be done" in done.stdout + done.stderr
@@ -205,7 +205,9 @@ def test_a_changed_record_is_refused(called: Called, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_training_is_drawn_fails_the_call_and_is_tried_again(copy: WorkingCopy) -> None:
+def test_a_failed_training_is_drawn_fails_the_invocation_and_is_tried_again(
+    copy: WorkingCopy,
+) -> None:
     copy.settings |= {
         "repetitions": 1,
         "engines": copy.settings["engines"][:1],

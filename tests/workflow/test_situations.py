@@ -25,7 +25,7 @@ KEEPER = "Apptainer's administrator can change it (apptainer.conf"
 
 @dataclass(frozen=True)
 class Situation:
-    """What a call finds, and what of its one line says so; {copy} and {other} are folders."""
+    """What an invocation finds, and what of its one line says so; {copy} and {other} are folders."""
 
     words: str
     fix: str
@@ -205,7 +205,7 @@ def begun(copy: WorkingCopy) -> list[Path]:
 
 
 def refused(copy: WorkingCopy, *arguments: str, within: Sequence[str] = ()) -> str:
-    """The one line with which a call ends that has trained nothing."""
+    """The one line with which an invocation ends that has trained nothing."""
     done = copy.call(*arguments, "runs", ok=False, within=within)
     said = done.stdout + done.stderr
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -326,7 +326,7 @@ def test_by_a_link_and_with_a_sites_binds_under_the_older_name(
 
 @pytest.mark.usefixtures("may_mount")
 def test_links_to_paths_with_a_comma_or_a_colon(copy: WorkingCopy) -> None:
-    """Two levels below `data` and `results`, to another disk; it is gone with the call."""
+    """Two levels below `data` and `results`, to another disk; it is gone with the invocation."""
     disk = Path("/mnt/odd")
     links = {"data/prepared/tiny": disk / "a,b", "results/logs/train": disk / "c:d"}
     make = [shlex.join(["mkdir", "-p", str(place)]) for place in links.values()]

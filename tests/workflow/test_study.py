@@ -182,7 +182,7 @@ def test_two_kinds_of_one_class_are_one_part(copy: WorkingCopy) -> None:
     assert len(study_of(copy, **asked(copy, left="node-nogpu-1", right="node-nogpu-1")).parts) == 1
 
 
-def test_one_warm_up_for_each_engine_of_a_call_however_many_parts(copy: WorkingCopy) -> None:
+def test_one_warm_up_for_each_engine_of_an_invocation_however_many_parts(copy: WorkingCopy) -> None:
     study = study_of(copy, batch_size=[8, 16], warm_up_examples=32)
     first = {study.by_place[place][1].engine: place for place in reversed(study.by_place)}
     assert study.warm_ups == frozenset(first.values()) and len(study.warm_ups) == 2

@@ -123,7 +123,7 @@ def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_that_fails_fails_the_call_after_all_was_drawn(copy: WorkingCopy) -> None:
+def test_a_part_that_fails_fails_the_invocation_after_all_was_drawn(copy: WorkingCopy) -> None:
     copy.settings |= {"warm_up_examples": 0, "batch_size": [4]}
     copy.calibrated()
     copy.call("--cores", "2")

@@ -90,7 +90,7 @@ def dataset(
         return ok(what, "fetched")
     missing = []
     for file in entry.files:
-        # An interrupted call keeps the files that are complete.
+        # An interrupted invocation keeps the files that are complete.
         is_kept = (stored.raw / file.name).is_file()
         if not is_kept and not _is_available(entry.name, file, mirrors, reachable):
             missing.append(file.name)

@@ -1,4 +1,4 @@
-"""The gate: what is checked before the first job of every call."""
+"""The gate: what is checked before the first job of every invocation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last words of a call: which runs failed, one line each."""
+"""The last words of an invocation: which runs failed, one line each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SHOWN_CHARACTERS = 200
 
 
 def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]:
-    """What to say at a call's end: nothing where no training of it failed.
+    """What to say at an invocation's end: nothing where no training of it failed.
 
-    With `judged` the call came to its last step, which looks at all wanted runs: then those are named, too,
-    that failed in an earlier call or cannot be read any more, and those without any attempt are counted.
+    With `judged` the invocation came to its last step, which looks at all wanted runs: then those are named, too,
+    that failed in an earlier invocation or cannot be read any more, and those without any attempt are counted.
     With `broken` a job failed: then those are counted that it kept from being trained.
     """
-    failed = dict(_of_this_call(study))
+    failed = dict(_of_this_invocation(study))
     missing = 0
     if broken and not judged:
         missing = _not_begun(study)
@@ -48,15 +48,15 @@ def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]
     ]
 
 
-def _of_this_call(study: Study) -> Iterator[tuple[Path, str]]:
-    """Place and words of each training of this call that failed."""
+def _of_this_invocation(study: Study) -> Iterator[tuple[Path, str]]:
+    """Place and words of each training of this invocation that failed."""
     for place, attempt in study.pending.items():
         if words := _words(study, place, attempt):
             yield place, words
 
 
 def _not_begun(study: Study) -> int:
-    """How many trainings of this call did not begin; 0 where it failed before the first of them."""
+    """How many trainings of this invocation did not begin; 0 where it failed before the first of them."""
     folders = [
         study.first.root / ATTEMPTS / place / str(attempt)
         for place, attempt in study.pending.items()
@@ -75,7 +75,7 @@ def _words(study: Study, place: Path, attempt: int) -> str:
     mark = unfinished_mark(study.first.root / folder)
     if mark:
         job = f", Slurm's job {mark.job}," if mark.job else ""
-        return f"its process{job} on {mark.host} ended without an outcome; the next call records why ({folder})"
+        return f"its process{job} on {mark.host} ended without an outcome; the next invocation records why ({folder})"
     try:
         ended = read_json(study.first.root / folder / OUTCOME)
     except EvengroundError:

@@ -73,7 +73,7 @@ def ask(
 
     `visible`: the card that it sees, as a training would; empty: none of those that there are.
     """
-    # A home folder of its own: a training of another call may be at work in the one of trainings.
+    # A home folder of its own: a training of another invocation may be at work in the one of trainings.
     with (
         tempfile.TemporaryDirectory(prefix="evenground-check-") as home,
         tempfile.TemporaryFile() as out,

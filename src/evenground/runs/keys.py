@@ -29,7 +29,7 @@ SIDECAR = "src/evenground/sidecar"
 class Code:
     """Digests of the files behind keys, each taken once: thousands of keys share them.
 
-    It remembers them for as long as it lives, so each call has one of its own: files change between calls.
+    It remembers them for as long as it lives, so each invocation has one of its own: files change between invocations.
     """
 
     def __init__(self, root: Path) -> None:
@@ -46,7 +46,7 @@ class Code:
         return sha256_tree(paths, self.root)
 
     def prepared(self, entry: DatasetEntry) -> str:
-        """Fingerprint of a dataset's arrays; a call has one dataset of a name."""
+        """Fingerprint of a dataset's arrays; an invocation has one dataset of a name."""
         if entry.name not in self._prepared:
             self._prepared[entry.name] = prepared_fingerprint(entry)
         return self._prepared[entry.name]

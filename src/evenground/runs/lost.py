@@ -48,7 +48,7 @@ def refuse_at_work(root: Path, places: Iterable[Path]) -> None:
         job = begun.mark.job
         if is_at_work(begun.state):
             raise EvengroundError(
-                "a training of an earlier call is still at work",
+                "a training of an earlier invocation is still at work",
                 f"{begun.place}, Slurm's job {job} on {begun.mark.host}",
                 f"wait for it to end, or: scancel {job}",
             )
@@ -76,7 +76,9 @@ def record_lost(root: Path, places: Iterable[Path]) -> list[str]:
         write_json(root / ATTEMPTS / begun.place / str(begun.number) / OUTCOME, content)
         _, dataset, engine, _, repetition = begun.place.parts
         attempt = f"{dataset} {engine} {repetition}, attempt {begun.number}"
-        lines.append(f"lost by an earlier call: {attempt}: {outcome.reason}: {outcome.detail}")
+        lines.append(
+            f"lost by an earlier invocation: {attempt}: {outcome.reason}: {outcome.detail}"
+        )
     return lines
 
 

@@ -77,7 +77,7 @@ class Plan:
     """The class that all runs are of."""
     here: Machine
     trains: bool
-    """Whether a training of this call comes to a machine of that class; else its runs are only drawn."""
+    """Whether a training of this invocation comes to a machine of that class; else its runs are only drawn."""
     description: str
     engines: tuple[Engine, ...]
     datasets: Mapping[str, DatasetEntry]
@@ -128,7 +128,7 @@ class Plan:
             raise EvengroundError(
                 "this run is not in the plan any more",
                 str(place),
-                "a source changed during the call: run again",
+                "a source changed during the invocation: run again",
             )
         return self.by_place[place]
 

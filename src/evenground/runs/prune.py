@@ -17,14 +17,14 @@ from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS
 from evenground.runs.study import PARTS
 
 TOPS = (RUNS, ATTEMPTS)
-# A run that a call of now trains, or that a call finished before it was cut off, is in the plan alone.
+# A run that an invocation under way trains, or that an invocation finished before it was cut off, is in the plan alone.
 NAMING = ("index.json", "plan.json")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 
 
 @dataclass(frozen=True)
 class Old:
-    """A folder to remove: the runs or attempts at one place, or what an earlier call left."""
+    """A folder to remove: the runs or attempts at one place, or what an earlier invocation left."""
 
     path: Path
     size: int
@@ -182,7 +182,7 @@ def _line(path: Path, folders: list[Old]) -> str:
     if len(folders) == 1:
         what = f"1 repetition ({names})"
     if not _is_place(path):
-        what = "left by a call that was cut off"
+        what = "left by an invocation that was cut off"
     return f"{size:>15,} bytes  {path}  {what}"
 
 
@@ -206,7 +206,7 @@ def remove(root: Path, old: Collection[Old]) -> None:
 
 
 def _remove_whole(folder: Path, aside: Path) -> None:
-    """Move it out of the tree in one step first: a call that is cut off leaves no half of a run there."""
+    """Move it out of the tree in one step first: an invocation that is cut off leaves no half of a run there."""
     aside.mkdir(exist_ok=True)
     folder.rename(aside / folder.name)
     shutil.rmtree(aside / folder.name)

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evenground.addresses import shown_in
-from evenground.call import DVC
+from evenground.invocation import DVC
 from evenground.runs.installed import without_paths
 
-# How `./evenground` was called, for what it calls; then the call's own command, for its jobs.
+# How `./evenground` was called, for what it calls; then the invocation's own command, for its jobs.
 COMMAND = "EVENGROUND_COMMAND"
 DVC_COMMAND = "dvc repro"
 MAX_CHARACTERS = 2000

@@ -92,7 +92,7 @@ class Study:
 
     @cached_property
     def pending(self) -> dict[Path, int]:
-        """Place of each unfinished run that can be trained in this call -> number of its next attempt."""
+        """Place of each unfinished run that can be trained in this invocation -> number of its next attempt."""
         return {
             place: part.plan.pending[place]
             for place, (part, _) in self.by_place.items()
@@ -116,7 +116,7 @@ class Study:
 
     @cached_property
     def _cold(self) -> frozenset[Path]:
-        """Places of the runs that are the first of their engine in this call; of all where each starts cold.
+        """Places of the runs that are the first of their engine in this invocation; of all where each starts cold.
 
         Each container mounts its image anew, and what an earlier one read is not in memory any more; on a
         cluster each training may come to another node.

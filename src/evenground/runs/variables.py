@@ -43,7 +43,7 @@ FIXED = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
-# Of what an engine is given, these can be another on another machine or in another call.
+# Of what an engine is given, these can be another on another machine or in another invocation.
 CAN_DIFFER: tuple[Variable, ...] = get_args(Variable)
 
 

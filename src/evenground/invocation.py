@@ -1,4 +1,4 @@
-"""One call of the pipeline: alone in its working copy, and ended with what called it."""
+"""One invocation of the pipeline: alone in its working copy, and ended with what called it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PATIENCE_S, POLL_S = 5.0, 0.1
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # DVC sets it for the commands of its stages.
 DVC = "DVC_STAGE"
-# A call's own number, in the environment of all its jobs, and what it hands on to those on other machines.
-CALL = "EVENGROUND_CALL"
-HANDED = "evenground-{}.call"
+# An invocation's own number, in the environment of all its jobs, and what it hands on to those on other machines.
+INVOCATION = "EVENGROUND_INVOCATION"
+HANDED = "evenground-{}.invocation"
 
 
 def hold(root: Path, patience_s: float = PATIENCE_S, unlock: bool = False) -> IO[str]:
     """Hold the working copy `root` for as long as the file that is returned stays open.
 
     The kernel frees it when its holder ends, however that ends; what Snakemake had locked for a killed holder
-    is then freed here. EvengroundError where another call is still at work after `patience_s`, and where the
+    is then freed here. EvengroundError where another invocation is still at work after `patience_s`, and where the
     killed one may be on another machine, unless the user says `unlock`.
     """
     with writing(root / LOCK):
@@ -64,7 +64,7 @@ def _refuse(root: Path, lock: IO[str]) -> NoReturn:
         lock.seek(0)
         process = lock.read().split()[-1:]
     raise EvengroundError(
-        "another call of the pipeline is at work in this folder",
+        "another invocation of the pipeline is at work in this folder",
         f"{root}, process {process[0] if process else 'unknown'}",
         "wait for it to end, then run again",
     )
@@ -82,7 +82,7 @@ def _free(root: Path, lock: IO[str], unlock: bool) -> None:
         raise EvengroundError(
             "the folder is locked since before this machine was started, or by another machine",
             str(root),
-            "if no call is at work there: snakemake --unlock --cores 1",
+            "if no invocation is at work there: snakemake --unlock --cores 1",
         )
     with writing(root / LOCK):
         lock.truncate(0)
@@ -116,12 +116,12 @@ def end_with(pids: list[int]) -> None:
 
 
 def hand_on(root: Path, content: Any) -> str:
-    """Begin a call: leave `content` for its jobs on other machines; returns the call's number.
+    """Begin an invocation: leave `content` for its jobs on other machines; returns the invocation's number.
 
     They start Snakemake anew, perhaps on another class of machine and when half of the runs are there, and
-    must plan what the call planned.
+    must plan what the invocation planned.
     """
-    number = os.environ[CALL] = str(time.time_ns())
+    number = os.environ[INVOCATION] = str(time.time_ns())
     for old in (root / SNAKEMAKE).glob(HANDED.format("*")):
         old.unlink()
     with replacing(_handed(root, number)) as beside:
@@ -130,17 +130,17 @@ def hand_on(root: Path, content: Any) -> str:
 
 
 def handed_on(root: Path) -> Any:
-    """What the call that this process is a job of handed on; EvengroundError where another has begun."""
-    number = os.environ.get(CALL, "")
+    """What the invocation that this process is a job of handed on; EvengroundError where another has begun."""
+    number = os.environ.get(INVOCATION, "")
     refuse_ended(root, number)
     return pickle.loads(_handed(root, number).read_bytes())
 
 
 def refuse_ended(root: Path, number: str) -> None:
-    """EvengroundError where the call `number` is not the latest: its job was left in a queue."""
+    """EvengroundError where the invocation `number` is not the latest: its job was left in a queue."""
     if not _handed(root, number).is_file():
         raise EvengroundError(
-            "this job is of a call that has ended", str(root), "nothing: it does nothing"
+            "this job is of an invocation that has ended", str(root), "nothing: it does nothing"
         )
 
 

@@ -1,4 +1,4 @@
-"""One call at a time in a working copy, whatever became of the one before."""
+"""One invocation at a time in a working copy, whatever became of the one before."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from evenground import call
+from evenground import invocation
 from evenground.errors import EvengroundError
 
-HOLDER = "from evenground.call import hold; from pathlib import Path; h = hold(Path()); print('held', flush=True)"
-ENDED = "from evenground.call import end_with; import time; end_with([{pid}]); time.sleep(60)"
+HOLDER = "from evenground.invocation import hold; from pathlib import Path; h = hold(Path()); print('held', flush=True)"
+ENDED = "from evenground.invocation import end_with; import time; end_with([{pid}]); time.sleep(60)"
 
 
 def python(code: str, cwd: Path) -> subprocess.Popen[str]:
-    env = {**os.environ, "PYTHONPATH": str(Path(call.__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(invocation.__file__).parents[1])}
     return subprocess.Popen(
         [sys.executable, "-c", code], cwd=cwd, env=env, stdout=subprocess.PIPE, text=True
     )
@@ -31,7 +31,7 @@ def snakemakes_lock(root: Path) -> Path:
     return lock
 
 
-def test_a_second_call_is_refused_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
+def test_a_second_invocation_is_refused_and_a_killed_one_leaves_nothing(tmp_path: Path) -> None:
     other = python(f"{HOLDER}; import time; time.sleep(60)", tmp_path)
     with other:
         assert other.stdout and other.stdout.readline() == "held\n"
@@ -39,28 +39,28 @@ def test_a_second_call_is_refused_and_a_killed_one_leaves_nothing(tmp_path: Path
         with pytest.raises(
             EvengroundError, match=rf"at work in this folder \(.*, process {other.pid}\): wait"
         ):
-            call.hold(tmp_path, patience_s=0.2)
+            invocation.hold(tmp_path, patience_s=0.2)
         assert lock.is_file()
         other.kill()
-    with call.hold(tmp_path, patience_s=0.2):
+    with invocation.hold(tmp_path, patience_s=0.2):
         assert not lock.exists()
 
 
 def test_it_waits_for_one_that_is_about_to_end(tmp_path: Path) -> None:
     with python(f"{HOLDER}; import time; time.sleep(0.5)", tmp_path) as other:
         assert other.stdout and other.stdout.readline() == "held\n"
-        call.hold(tmp_path).close()
+        invocation.hold(tmp_path).close()
 
 
 @pytest.mark.parametrize("last", ["", "another-boot 17\n"])
 def test_what_another_machine_may_hold_stays(tmp_path: Path, last: str) -> None:
     lock = snakemakes_lock(tmp_path)
-    (tmp_path / call.LOCK).write_text(last)
+    (tmp_path / invocation.LOCK).write_text(last)
     with pytest.raises(
-        EvengroundError, match="no call is at work there: snakemake --unlock --cores 1"
+        EvengroundError, match="no invocation is at work there: snakemake --unlock --cores 1"
     ):
-        call.hold(tmp_path)
-    call.hold(tmp_path, unlock=True).close()
+        invocation.hold(tmp_path)
+    invocation.hold(tmp_path, unlock=True).close()
     assert lock.is_file(), "Snakemake takes it away"
 
 
@@ -70,11 +70,11 @@ def test_a_process_ends_with_another(tmp_path: Path) -> None:
         first.kill()
         assert second.wait(20) == -signal.SIGTERM
     with pytest.raises(EvengroundError, match="what called this has ended"):
-        call.end_with([first.pid])
+        invocation.end_with([first.pid])
 
 
 def test_only_dvc_is_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(call.DVC, raising=False)
-    assert call.caller() == []
-    monkeypatch.setenv(call.DVC, "train")
-    assert call.caller() == [os.getppid()]
+    monkeypatch.delenv(invocation.DVC, raising=False)
+    assert invocation.caller() == []
+    monkeypatch.setenv(invocation.DVC, "train")
+    assert invocation.caller() == [os.getppid()]
