@@ -85,20 +85,20 @@ def variables(engine=None):
 path_of = cache(Path)
 
 
-def place(wildcards):
+def run_path(wildcards):
     """Where a run stands below results/runs and results/attempts."""
     return path_of(wildcards.machine, wildcards.dataset, wildcards.engine, wildcards.key, f"r{wildcards.rep}")
 
 
 def work(wildcards):
     """The options of one training; all at once, as Snakemake works out each parameter of each of many jobs."""
-    its_place = place(wildcards)
+    path = run_path(wildcards)
     image = image_of_engine(wildcards).record if IMAGES else ""
     return [
         *("--experiment", str(part_of(wildcards).results / "experiment.json")),
-        *("--place", str(its_place), "--attempt", wildcards.attempt),
-        *("--warm-up", "yes" if its_place in STUDY.warm_ups else "no"),
-        *("--cold-start", "yes" if its_place in STUDY.cold_starts else "no"),
+        *("--run", str(path), "--attempt", wildcards.attempt),
+        *("--warm-up", "yes" if path in STUDY.warm_ups else "no"),
+        *("--cold-start", "yes" if path in STUDY.cold_starts else "no"),
         *(f"--python={interpreter(wildcards)}", f"--image={image}"),
         *("--mounted", *(TOLD.mounted if TOLD else [])),
         *OF_THIS_INVOCATION,
@@ -108,7 +108,7 @@ def work(wildcards):
 def part_of(wildcards):
     """The part that a training or anything made of its index belongs to."""
     named = getattr(wildcards, "part", None)
-    return STUDY.by_name[named] if named else STUDY.by_place[place(wildcards)][0]
+    return STUDY.by_name[named] if named else STUDY.by_path[run_path(wildcards)][0]
 
 
 def calibrations_of(part):
@@ -130,7 +130,7 @@ def attempts_to_make(wildcards):
 
 def order_priority(wildcards):
     """The earlier a run is in order, the higher its priority; above all that is no training."""
-    return len(STUDY.ranks) - STUDY.ranks[place(wildcards)]
+    return len(STUDY.ranks) - STUDY.ranks[run_path(wildcards)]
 
 
 def of_parts(name):

@@ -25,11 +25,11 @@ def all_explained(wildcards=None):
     return [path for part in trained_parts() for path in explained(part)]
 
 
-def place_to_explain(wildcards):
+def run_to_explain(wildcards):
     """The run that an extra training stands for."""
     part = part_of(wildcards)
     wanted = (wildcards.dataset, wildcards.engine)
-    return next(run.place for run in explained_runs(part.plan) if (run.dataset, run.engine) == wanted)
+    return next(run.path for run in explained_runs(part.plan) if (run.dataset, run.engine) == wanted)
 
 
 rule explain:
@@ -41,7 +41,7 @@ rule explain:
     output:
         f"results/{{part}}/{FOLDER}/{{dataset}}/{{engine}}/{{key}}/{{number,[0-9]+}}/{EXPLAINED}",
     params:
-        place=place_to_explain,
+        run=run_to_explain,
         python=interpreter,
         variables=lambda wildcards: variables(wildcards.engine),
         py_spy=f"{env_dir('explain')}/bin/py-spy",
@@ -50,7 +50,7 @@ rule explain:
     threads: all_cores
     shell:
         "exec {CLEAN} {params.variables:q} {PYTHON:q} -s scripts/explain_idle.py"
-        " --experiment {input.experiment:q} --place {params.place:q}"
+        " --experiment {input.experiment:q} --run {params.run:q}"
         " --python={params.python:q} --py-spy {params.py_spy:q} --output {output:q} --pipeline {PIPELINE}"
         " 2> >(tee {log:q} >&2)"
 

@@ -34,7 +34,7 @@ def node_mb(wildcards):
 
 
 def training_min(wildcards):
-    return REQUESTS.minutes(place(wildcards))
+    return REQUESTS.minutes(run_path(wildcards))
 
 
 def asked(key):

@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--experiment", type=Path, required=True, help="experiment.json of the part"
     )
-    parser.add_argument("--place", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
+    parser.add_argument("--run", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
     parser.add_argument(
         "--python", default="", help="interpreter of the engine's environment, if it has one"
     )
@@ -73,7 +73,7 @@ def _training(args: argparse.Namespace) -> Training:
     # The rule has planned the run: whether engines are installed is not checked again.
     plan = make_plan(experiment, Path.cwd(), check=False)
     python = Path(args.python) if args.python else None
-    return Training(plan=plan, run=plan.find(args.place), attempt=1, python=python, warm_up=False)
+    return Training(plan=plan, run=plan.find(args.run), attempt=1, python=python, warm_up=False)
 
 
 def _command(role: str) -> list[str]:

@@ -26,7 +26,7 @@ from evenground.runs.training import Training, headline, train
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiment", type=Path, required=True, help="results/experiment.json")
-    parser.add_argument("--place", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
+    parser.add_argument("--run", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
     parser.add_argument("--attempt", type=int, required=True)
     parser.add_argument(
         "--python", default="", help="interpreter of the engine's environment, if it has one"
@@ -63,19 +63,19 @@ def main() -> None:
     end_with(given.pipeline)
     if given.invocation:
         refuse_ended(Path.cwd(), given.invocation)
-    if restored(Path.cwd(), given.place, given.attempt):
+    if restored(Path.cwd(), given.run, given.attempt):
         return
     experiment = load_experiment(read_json(given.experiment), str(given.experiment))
     # Asked once: another answer to a second question could be a training on another card.
     here = this_machine(experiment.gpu)
-    other = other_machine(given.place.parts[0], here)
+    other = other_machine(given.run.parts[0], here)
     if other:
-        give_up(Path.cwd(), given.place, given.attempt, experiment.deployment, other)
-        say(" ".join([*given.place.parts[1:3], given.place.name]), other)
+        give_up(Path.cwd(), given.run, given.attempt, experiment.deployment, other)
+        say(" ".join([*given.run.parts[1:3], given.run.name]), other)
         return
     # Which engines are installed was asked when the run was planned.
     plan = make_plan(experiment, Path.cwd(), check=False, here=here)
-    run = plan.find(given.place)
+    run = plan.find(given.run)
     above = given.experiment.parent
     part = f" of {above.name}" if above.parent.name == PARTS else ""
     shown = f"[{run.order}/{len(plan.runs)}{part}] {run.dataset} {run.engine} r{run.repetition}"
@@ -99,7 +99,7 @@ def main() -> None:
         job=given.job,
     )
     outcome = train(training)
-    say(shown, outcome, headline(training.place) if outcome.reason is None else "")
+    say(shown, outcome, headline(training.run_dir) if outcome.reason is None else "")
 
 
 def other_machine(wanted: str, here: Machine) -> Outcome | None:

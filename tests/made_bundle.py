@@ -39,10 +39,10 @@ def made_copy(root: Path) -> Path:
     for run in plan.runs:
         if (run.engine, run.repetition) == LOST:
             write_json(
-                root / ATTEMPTS / run.place / "1/outcome.json", _outcome(run, "out-of-memory")
+                root / ATTEMPTS / run.path / "1/outcome.json", _outcome(run, "out-of-memory")
             )
         else:
-            write_finished(root / RUNS / run.place, run, plan)
+            write_finished(root / RUNS / run.path, run, plan)
     write_plan(plan)
     path = root / RESULTS / plan.experiment.deployment / "index.json"
     write_json(path, build_index(plan.content(), root))

@@ -87,7 +87,7 @@ def plans_of(
 def finish(plan: Plan) -> None:
     """Let all wanted runs be recorded."""
     for run in plan.runs:
-        folder = plan.root / RUNS / run.place
+        folder = plan.root / RUNS / run.path
         folder.mkdir(parents=True)
         (folder / "manifest.json").touch()
 

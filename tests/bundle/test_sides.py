@@ -132,7 +132,7 @@ def test_two_classes_of_one_working_copy(
     other = replace(plan, machine=OTHER, description="Other CPU, 8 cores, 32 GiB, no GPU")
     for run in plan.runs:
         moved = replace(run, machine=OTHER)
-        write_finished(root / RUNS / moved.place, moved, other, slower=3.0)
+        write_finished(root / RUNS / moved.path, moved, other, slower=3.0)
     monkeypatch.setattr(compare_script, "ROOT", root)
     assert call(compare_script.main, here, OTHER, "--output-dir", tmp_path / "out") == 0
     said = capsys.readouterr().out

@@ -226,7 +226,7 @@ def plan(tmp_path: Path) -> Plan:
 def finish(plan: Plan, **recorded: Any) -> None:
     """Let every wanted run be finished, with `recorded` in its environment."""
     for run in plan.runs:
-        folder = plan.root / RUNS / run.place
+        folder = plan.root / RUNS / run.path
         folder.mkdir(parents=True)
         write_json(folder / "environment.json", {"driver": None, **recorded})
         digest = sha256_file(folder / "environment.json")
@@ -298,7 +298,7 @@ def test_the_gate_trains_beside_no_harmed_run(
     finish(plan)
     plan = make_plan(plan.experiment, plan.root)
     gate([plan], [])
-    file = plan.root / RUNS / plan.runs[0].place / name
+    file = plan.root / RUNS / plan.runs[0].path / name
     if content is None:
         file.unlink()
     else:

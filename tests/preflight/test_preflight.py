@@ -154,7 +154,7 @@ def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
 
 def record(plan: Plan, seconds: float, number: int) -> None:
     """Let the wanted run of that number be finished, after so many seconds."""
-    folder = plan.root / RUNS / plan.runs[number].place
+    folder = plan.root / RUNS / plan.runs[number].path
     folder.mkdir(parents=True)
     ended = {"started_unix_ns": 0, "ended_unix_ns": round(seconds * 1e9)}
     (folder / "outcome.json").write_text(json.dumps(ended))

@@ -28,10 +28,10 @@ def study_of(copy: WorkingCopy, **changes: Any) -> Study:
 
 
 def ended(
-    study: Study, place: Path, reason: str | None, detail: str = "", attempt: int = 1
+    study: Study, run_path: Path, reason: str | None, detail: str = "", attempt: int = 1
 ) -> None:
     """Let an attempt have come to this outcome."""
-    folder = study.first.root / ATTEMPTS / place / str(attempt)
+    folder = study.first.root / ATTEMPTS / run_path / str(attempt)
     status = "failed" if reason else "finished"
     write_json(folder / "outcome.json", {"status": status, "reason": reason, "detail": detail})
     (folder / "run").mkdir()
@@ -55,31 +55,31 @@ def indexed(study: Study, **status: str) -> None:
 def test_an_invocation_without_failures_has_no_last_words(copy: WorkingCopy) -> None:
     study = study_of(copy)
     assert closing_lines(study, judged=True) == []
-    for place in study.by_place:
-        ended(study, place, None)
+    for run_path in study.by_path:
+        ended(study, run_path, None)
     indexed(study, r1="finished", r2="finished")
     assert closing_lines(study, judged=False) == closing_lines(study, judged=True) == []
 
 
 def test_each_failed_run_has_its_line_in_the_order_of_the_trainings(copy: WorkingCopy) -> None:
     study = study_of(copy)
-    places = list(study.by_place)
-    for place in reversed(places[:3]):
-        ended(study, place, "crashed", f"exit code 3;\nlast line: {'x' * 500}")
+    run_paths = list(study.by_path)
+    for run_path in reversed(run_paths[:3]):
+        ended(study, run_path, "crashed", f"exit code 3;\nlast line: {'x' * 500}")
     lines = closing_lines(study, judged=False)
     assert lines[0] == "3 of 4 wanted runs did not finish:" and len(lines) == 4
-    for place, line in zip(places, lines[1:], strict=False):
-        log = ATTEMPTS / place / "1" / "run" / "train.log"
+    for run_path, line in zip(run_paths, lines[1:], strict=False):
+        log = ATTEMPTS / run_path / "1" / "run" / "train.log"
         assert line.startswith(
-            f"  tiny {place.parts[2]} {place.name}: crashed: exit code 3; last line: xxx"
+            f"  tiny {run_path.parts[2]} {run_path.name}: crashed: exit code 3; last line: xxx"
         )
         assert line.endswith(f"x ({log})") and len(line) < 400
 
 
 def test_a_training_that_left_only_its_mark_is_named(copy: WorkingCopy) -> None:
     study = study_of(copy)
-    place = next(iter(study.by_place))
-    folder = ATTEMPTS / place / "1"
+    run_path = next(iter(study.by_path))
+    folder = ATTEMPTS / run_path / "1"
     for job, process in (("7", "process, Slurm's job 7, on"), ("", "process on")):
         leave_mark(study.first.root / folder, "native", job)
         first, line = closing_lines(study, judged=False)
@@ -94,7 +94,7 @@ def test_where_a_job_failed_the_trainings_that_did_not_begin_are_counted(copy: W
     assert closing_lines(study, judged=False, broken=True) == [], (
         "it failed before the first training"
     )
-    first, second = list(study.by_place)[:2]
+    first, second = list(study.by_path)[:2]
     ended(study, first, None)
     leave_mark(study.first.root / ATTEMPTS / second / "1", "native", "")
     lines = closing_lines(study, judged=False, broken=True)
@@ -109,9 +109,9 @@ def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(
     copy: WorkingCopy,
 ) -> None:
     earlier = study_of(copy)
-    for place in earlier.by_place:
-        if place.name == "r1":
-            ended(earlier, place, "time-limit", "it ran past time_limit_s")
+    for run_path in earlier.by_path:
+        if run_path.name == "r1":
+            ended(earlier, run_path, "time-limit", "it ran past time_limit_s")
     study = study_of(copy)
     assert set(study.pending.values()) == {1, 2}
     indexed(study, r1="failed", r2="missing")
@@ -128,8 +128,8 @@ def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(
 
 def test_of_several_parts_a_run_says_its_own(copy: WorkingCopy) -> None:
     study = study_of(copy, batch_size=[8, 16], repetitions=1)
-    for place in study.by_place:
-        ended(study, place, "lost")
+    for run_path in study.by_path:
+        ended(study, run_path, "lost")
     lines = closing_lines(study, judged=False)
     assert sorted(line.split(":")[0] for line in lines[1:]) == sorted(
         f"  tiny {engine} r1 of batch_size-{size}"

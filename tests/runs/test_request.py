@@ -48,9 +48,9 @@ def test_lengths_are_those_of_the_same_key_on_the_same_class(tmp_path: Path) -> 
         "a/mnist/keras/k2/r1": 90,
         "b/mnist/keras/k1/r1": 80,
     }
-    for place, seconds in times.items():
+    for run_path, seconds in times.items():
         ended = {"started_unix_ns": 10**9, "ended_unix_ns": (1 + seconds) * 10**9}
-        write_json(tmp_path / "results/runs" / place / "outcome.json", ended)
+        write_json(tmp_path / "results/runs" / run_path / "outcome.json", ended)
     assert lengths_of(tmp_path, Path("a/mnist/keras/k1/r3")) == (5.0, 7.0)
     assert lengths_of(tmp_path, Path("a/mnist/jax/k1/r3")) == ()
 
@@ -110,9 +110,11 @@ def test_a_class_is_asked_for_as_its_kind_of_node(copy: WorkingCopy) -> None:
 
 def test_the_time_of_a_training_is_longer_with_its_warm_up(copy: WorkingCopy) -> None:
     requests = requests_of(copy, {}, time_limit_s=3600.0)
-    places = list(requests.study.by_place)
-    warm = [place in requests.study.warm_ups for place in places]
-    assert [requests.minutes(place) for place in places] == [130 if first else 70 for first in warm]
+    run_paths = list(requests.study.by_path)
+    warm = [run_path in requests.study.warm_ups for run_path in run_paths]
+    assert [requests.minutes(run_path) for run_path in run_paths] == [
+        130 if first else 70 for first in warm
+    ]
     assert set(warm) == {True, False}
 
 

@@ -96,7 +96,7 @@ def test_a_failure_has_its_reason_and_keeps_its_log(
     written = json.loads((training.folder / "outcome.json").read_text())
     assert (written["status"], written["reason"], written["attempt"]) == ("failed", reason, 7)
     assert (training.folder / "run" / "train.log").is_file()
-    assert not training.place.exists(), "only finished runs stand under results/runs"
+    assert not training.run_dir.exists(), "only finished runs stand under results/runs"
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_a_chatty_engines_log_is_bounded_and_says_what_was_cut(
 ) -> None:
     training, outcome = attempt(prepared, mode, seed=93)
     assert outcome.reason is None
-    content = (training.place / "train.log").read_bytes()
+    content = (training.run_dir / "train.log").read_bytes()
     (cut,) = re.findall(
         rb"\n\[evenground: ([\d,]+) of ([\d,]+) bytes are cut out here; [^\n]+\]\n", content
     )
     cut_bytes, all_bytes = (int(number.replace(b",", b"")) for number in cut)
     assert all_bytes == written_bytes and cut_bytes == written_bytes - HEAD_BYTES - TAIL_BYTES
     assert len(content) < HEAD_BYTES + TAIL_BYTES + 200
-    shutil.rmtree(training.place)
+    shutil.rmtree(training.run_dir)
 
 
 def test_a_command_that_is_not_there_was_not_started(prepared: WorkingCopy) -> None:
@@ -198,7 +198,7 @@ def test_data_that_cannot_be_seen_is_no_crash_and_no_engine_is_started(
         and str(file) in outcome.detail
         and "mount its disk there" in outcome.detail
     )
-    assert not prepared.log() and not training.place.exists()
+    assert not prepared.log() and not training.run_dir.exists()
     assert json.loads((training.folder / "outcome.json").read_text())["reason"] == "data-not-seen"
 
 
@@ -245,10 +245,13 @@ def test_a_failed_warm_up_fails_the_attempt_before_it_trains(prepared: WorkingCo
 def test_a_finished_run_is_whole_and_fits_its_manifest(prepared: WorkingCopy) -> None:
     training, outcome = attempt(prepared, seed=96)
     assert outcome.reason is None
-    manifest = json.loads((training.place / "manifest.json").read_text())
-    assert {path.name for path in training.place.iterdir()} == {*manifest["files"], "manifest.json"}
+    manifest = json.loads((training.run_dir / "manifest.json").read_text())
+    assert {path.name for path in training.run_dir.iterdir()} == {
+        *manifest["files"],
+        "manifest.json",
+    }
     assert manifest["run"]["key"] == training.run.key
-    record = json.loads((training.place / "environment.json").read_text())
+    record = json.loads((training.run_dir / "environment.json").read_text())
     assert record["swapped_pages"] is None or record["swapped_pages"] >= 0
     assert record["waiting"] == dict.fromkeys(
         ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
@@ -262,7 +265,7 @@ def test_the_engines_environment_is_named_one_by_one(
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     training, _ = attempt(prepared, "print-environment", seed=95, threads=1)
-    log = (training.place / "train.log").read_text()
+    log = (training.run_dir / "train.log").read_text()
     assert "SURPRISE" not in log and "OMP_WAIT_POLICY" not in log and "OMP_NUM_THREADS=1\n" in log
 
 
@@ -278,13 +281,13 @@ def test_threads_are_enforced_by_affinity(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     training, _ = attempt(prepared, "print-environment", seed=94, threads=1)
-    assert "cores=1\n" in (training.place / "train.log").read_text()
+    assert "cores=1\n" in (training.run_dir / "train.log").read_text()
     record = recorded_cpus(training)
     assert (record.threads_asked, record.n_chosen, record.shared) == (1, 1, 0)
 
 
 def recorded_cpus(training: Training) -> CpuRecord:
-    content = json.loads((training.place / "environment.json").read_text())
+    content = json.loads((training.run_dir / "environment.json").read_text())
     return TypeAdapter(CpuRecord).validate_python(content["cpus"])
 
 
@@ -294,7 +297,7 @@ def test_more_threads_than_cores_are_recorded(prepared: WorkingCopy, threads: ob
     training, outcome = attempt(prepared, "print-environment", seed=93, threads=threads)
     assert outcome.reason is None
     cores = len(os.sched_getaffinity(0))
-    log = (training.place / "train.log").read_text()
+    log = (training.run_dir / "train.log").read_text()
     assert f"cores={cores}\n" in log and f"OMP_NUM_THREADS={cores}\n" in log
     record = recorded_cpus(training)
     assert (record.threads_asked, record.n_usable) == (None if threads == "all" else threads, cores)
@@ -369,7 +372,7 @@ def test_a_source_changed_during_an_invocation_is_refused(prepared: WorkingCopy)
     settings = prepared.root / "experiment.json"
     settings.write_text(json.dumps({**prepared.settings, "epochs": 9}))
     command = [sys.executable, "scripts/train.py", "--experiment", str(settings)]
-    command += ["--place", str(plan.runs[0].place), "--attempt", "1", "--warm-up", "no"]
+    command += ["--run", str(plan.runs[0].path), "--attempt", "1", "--warm-up", "no"]
     done = subprocess.run(command, cwd=prepared.root, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: this run is not in the plan any more")
@@ -462,10 +465,10 @@ def test_a_train_limit_reaches_the_engine_and_its_warm_up(
     outcome = train(training, f"test-{os.getpid()}")
     assert outcome.reason is None, outcome.detail
     events = [
-        json.loads(line) for line in (training.place / "events.jsonl").read_text().splitlines()
+        json.loads(line) for line in (training.run_dir / "events.jsonl").read_text().splitlines()
     ]
     loaded = next(event for event in events if event["event"] == "load_end")
     ended = [event["examples"] for event in events if event["event"] == "epoch_end"]
     assert loaded["train_examples"] == examples and ended == [64, 64]
-    record = json.loads((training.place / "environment.json").read_text())
+    record = json.loads((training.run_dir / "environment.json").read_text())
     assert record["warm_up"]["examples"] == warm_up

@@ -35,7 +35,7 @@ def plan_of(copy: WorkingCopy, check: bool = True, **changes: Any) -> Plan:
 
 def finish(plan: Plan, *numbers: int) -> None:
     for number in numbers:
-        folder = plan.root / "results/runs" / plan.runs[number].place
+        folder = plan.root / "results/runs" / plan.runs[number].path
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")
 
@@ -64,7 +64,7 @@ def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> No
     told = plan.content()["absent"]
     assert {one["name"]: (one["label"], one["reason"]) for one in told} == reasons
     assert [(one.name, one.runs) for one in plan.left_out] == [("axon", 2), ("axon_binary", 2)]
-    assert plan.find(plan.runs[0].place) and not plan.content()["runs"][2:]
+    assert plan.find(plan.runs[0].path) and not plan.content()["runs"][2:]
 
 
 def test_installed_is_as_if_there_were_no_check(absent: WorkingCopy) -> None:
@@ -82,7 +82,7 @@ def test_recorded_runs_of_it_stay_wanted(absent: WorkingCopy) -> None:
         "axon_binary"
     ]
     assert [run for run in plan.runs if run.engine == "axon"] == [whole.runs[first]]
-    assert {run.engine for run in plan.runs if run.place in plan.pending} == {"fake_a"}
+    assert {run.engine for run in plan.runs if run.path in plan.pending} == {"fake_a"}
     finish(whole, *(k for k, run in enumerate(whole.runs) if run.engine != "fake_a" and k != first))
     absent.asked()
     assert plan_of(absent).runs == whole.runs and absent.asked() == 0, (
@@ -223,7 +223,7 @@ def test_a_training_finds_its_place_without_asking(absent: WorkingCopy) -> None:
     words = [
         "--experiment",
         "experiment.json",
-        "--place",
+        "--run",
         "elsewhere/tiny/fake_a/0/r1",
         "--attempt",
         "1",

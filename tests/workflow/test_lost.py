@@ -122,11 +122,11 @@ def test_what_a_killed_invocation_trained_is_a_lost_attempt(copy: WorkingCopy) -
 def test_another_machine_is_an_outcome(copy: WorkingCopy) -> None:
     study = make_study(copy.settings, copy.root)
     write_study(study)
-    elsewhere = Path("cray-1-nogpu-1", *study.first.runs[0].place.parts[1:])
+    elsewhere = Path("cray-1-nogpu-1", *study.first.runs[0].path.parts[1:])
     words = [
         "--experiment",
         "results/native/experiment.json",
-        "--place",
+        "--run",
         elsewhere,
         "--attempt",
         "1",
@@ -160,12 +160,12 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
     given = {**copy.settings, "gpu": "5", "machine": wanted, "nodes": {"some": {}}}
     write_json(copy.root / "one.json", given)
     write_json(copy.root / NODES / "some.json", {"class": wanted, "description": "a node"})
-    place = make_plan(load_experiment(given), copy.root, check=False).runs[0].place
-    words = ["--experiment", "one.json", "--place", place, "--attempt", "1", "--warm-up", "no"]
+    run_path = make_plan(load_experiment(given), copy.root, check=False).runs[0].path
+    words = ["--experiment", "one.json", "--run", run_path, "--attempt", "1", "--warm-up", "no"]
     subprocess.run(
         [sys.executable, "scripts/train.py", *words], cwd=copy.root, env=environ, check=True
     )
-    ended = json.loads((copy.root / "results/attempts" / place / "1/outcome.json").read_text())
+    ended = json.loads((copy.root / "results/attempts" / run_path / "1/outcome.json").read_text())
     assert ended["reason"] == "other-machine" and "gpu: 5: there is no such card" in ended["detail"]
 
 
@@ -177,7 +177,7 @@ def test_what_an_invocation_hands_on_is_its_plan_until_another_begins(
     study = make_study(copy.settings, copy.root)
     number, pending = hand_on(copy.root, study), dict(study.pending)
     again = handed_on(copy.root)
-    assert list(again.by_place) == list(study.by_place) and again.pending == pending
+    assert list(again.by_path) == list(study.by_path) and again.pending == pending
     assert again.first.prepared("tiny") == study.first.prepared("tiny")
     hand_on(copy.root, study)
     monkeypatch.setenv(INVOCATION, number)

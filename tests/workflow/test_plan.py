@@ -151,8 +151,8 @@ def test_a_check_sees_the_card_that_a_training_would_see(
     given = {**copy.settings, "engines": engines, "accelerator": accelerator}
     elsewhere = load_experiment({**given, "machine": "cray-1-nogpu-1"})
     (run, *_) = make_plans([elsewhere], copy.root)[0].runs
-    (copy.root / "results/runs" / run.place).mkdir(parents=True)
-    (copy.root / "results/runs" / run.place / "manifest.json").write_text("{}")
+    (copy.root / "results/runs" / run.path).mkdir(parents=True)
+    (copy.root / "results/runs" / run.path / "manifest.json").write_text("{}")
     study = make_study({**given, "machine": ["cray-1-nogpu-1", "here"]}, copy.root)
     assert study.parts[-1].plan.machine == with_card.name
     assert [left.reason for left in study.parts[-1].plan.left_out] == [
@@ -236,7 +236,7 @@ def test_the_order_is_randomised_complete_blocks(copy: WorkingCopy) -> None:
 
 def finish(plan: Plan) -> None:
     for run in plan.runs:
-        folder = plan.root / "results/runs" / run.place
+        folder = plan.root / "results/runs" / run.path
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")
 
@@ -258,11 +258,11 @@ def test_the_plan_is_written_only_when_it_differs_or_work_is_left(copy: WorkingC
 def test_a_failed_attempt_is_followed_by_the_next_number(copy: WorkingCopy) -> None:
     plan = plan_of(copy)
     assert set(plan.pending.values()) == {1}
-    ended = plan.root / "results/attempts" / plan.runs[0].place / "1" / "outcome.json"
+    ended = plan.root / "results/attempts" / plan.runs[0].path / "1" / "outcome.json"
     ended.parent.mkdir(parents=True)
     ended.write_text("{}")
-    assert plan_of(copy).pending[plan.runs[0].place] == 2
-    assert plan_of(copy).pending[plan.runs[1].place] == 1
+    assert plan_of(copy).pending[plan.runs[0].path] == 2
+    assert plan_of(copy).pending[plan.runs[1].path] == 1
 
 
 def test_a_foreign_class_without_runs_is_refused(copy: WorkingCopy) -> None:
@@ -276,7 +276,7 @@ def test_a_foreign_class_is_replayed(copy: WorkingCopy) -> None:
     here = plan_of(copy)
     for run in here.runs:
         folder = Path(
-            str(here.root / "results/runs" / run.place).replace(here.machine, "cray-1-nogpu-1")
+            str(here.root / "results/runs" / run.path).replace(here.machine, "cray-1-nogpu-1")
         )
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text("{}")

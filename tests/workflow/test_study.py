@@ -29,7 +29,7 @@ def study_of(copy: WorkingCopy, **changes: Any) -> Study:
 def record(plan: Plan, machine: str | None = None) -> None:
     """Let every run of `plan` be recorded, of `machine` instead of its own class where one is given."""
     for run in plan.runs:
-        folder = plan.root / RUNS / Path(machine or run.machine, *run.place.parts[1:])
+        folder = plan.root / RUNS / Path(machine or run.machine, *run.path.parts[1:])
         folder.mkdir(parents=True)
         write_json(folder / "manifest.json", {"files": {}})
 
@@ -65,32 +65,32 @@ def test_lists_are_a_cross_product_of_parts_with_keys_of_their_own(copy: Working
     assert study.swept == ["epochs", "batch_size", "threads"]
     assert study.parts[1].name == "native/parts/epochs-2_batch_size-16_threads-all"
     keys = {run.key for part in study.parts for run in part.plan.runs}
-    # Both fakes are the same code: they share the keys, not the places.
-    assert len(keys) == 4 and len(study.by_place) == 4 * 4
+    # Both fakes are the same code: they share the keys, not the run paths.
+    assert len(keys) == 4 and len(study.by_path) == 4 * 4
 
 
 def test_a_point_of_a_sweep_has_the_runs_of_the_same_experiment_alone(copy: WorkingCopy) -> None:
-    alone = {run.place for run in study_of(copy, batch_size=16).first.runs}
-    swept = {run.place for run in study_of(copy, batch_size=[8, 16]).parts[1].plan.runs}
+    alone = {run.path for run in study_of(copy, batch_size=16).first.runs}
+    swept = {run.path for run in study_of(copy, batch_size=[8, 16]).parts[1].plan.runs}
     assert alone == swept
 
 
 def test_a_repetition_is_a_block_over_all_parts_and_shuffled(copy: WorkingCopy) -> None:
     study = study_of(copy, batch_size=[8, 16, 32], repetitions=3)
-    order = [(run.repetition, part.settings["batch_size"]) for part, run in study.by_place.values()]
+    order = [(run.repetition, part.settings["batch_size"]) for part, run in study.by_path.values()]
     assert [repetition for repetition, _ in order] == [1] * 6 + [2] * 6 + [3] * 6
     blocks = [[size for _, size in order[k : k + 6]] for k in (0, 6, 12)]
     assert all(Counter(block) == {8: 2, 16: 2, 32: 2} for block in blocks)
     assert len({tuple(block) for block in blocks}) == 3 and blocks[0] != sorted(blocks[0])
     again = study_of(copy, batch_size=[8, 16, 32], repetitions=3)
-    assert list(again.by_place) == list(study.by_place)
+    assert list(again.by_path) == list(study.by_path)
 
 
 def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy) -> None:
     study = study_of(copy, repetitions=4)
-    assert list(study.by_place) == [run.place for run in study.first.runs]
+    assert list(study.by_path) == [run.path for run in study.first.runs]
     assert list(study.ranks.values()) == list(range(8)) and list(study.pending) == list(
-        study.by_place
+        study.by_path
     )
 
 
@@ -144,7 +144,7 @@ def test_runs_that_were_copied_here_from_another_machine_are_a_part(copy: Workin
         False,
     ]
     assert study.parts[1].name == f"native/parts/{OTHER}"
-    assert set(study.pending) == {run.place for run in study.parts[0].plan.runs}
+    assert set(study.pending) == {run.path for run in study.parts[0].plan.runs}
     assert {run.machine for run in study.parts[1].plan.runs} == {OTHER}
 
 
@@ -184,7 +184,7 @@ def test_two_kinds_of_one_class_are_one_part(copy: WorkingCopy) -> None:
 
 def test_one_warm_up_for_each_engine_of_an_invocation_however_many_parts(copy: WorkingCopy) -> None:
     study = study_of(copy, batch_size=[8, 16], warm_up_examples=32)
-    first = {study.by_place[place][1].engine: place for place in reversed(study.by_place)}
+    first = {study.by_path[run_path][1].engine: run_path for run_path in reversed(study.by_path)}
     assert study.warm_ups == frozenset(first.values()) and len(study.warm_ups) == 2
     assert study_of(copy, warm_up_examples=0).warm_ups == frozenset()
 
@@ -197,7 +197,7 @@ def test_a_warm_up_before_every_run_that_starts_cold(copy: WorkingCopy, where: s
         else asked(copy, any="n-nogpu-1")
     )
     study = study_of(copy, **changes)
-    assert study.warm_ups == frozenset(study.by_place)
+    assert study.warm_ups == frozenset(study.by_path)
 
 
 def test_what_is_written_says_which_parts_there_are(copy: WorkingCopy) -> None:
@@ -216,4 +216,4 @@ def test_what_is_written_says_which_parts_there_are(copy: WorkingCopy) -> None:
             == plan["parameters"]["batch_size"]
         )
     again = make_study(json.loads((results / "experiment.json").read_text()), copy.root)
-    assert list(again.by_place) == list(study.by_place)
+    assert list(again.by_path) == list(study.by_path)

@@ -187,7 +187,7 @@ def recorded_digests(plans: Sequence[Plan], environment: str) -> list[str]:
         runs += [run for run in plan.runs if run.engine in names]
     digests = set()
     for run in runs:
-        path = plans[0].root / RUNS / run.place / "environment.json"
+        path = plans[0].root / RUNS / run.path / "environment.json"
         if path.is_file():
             record = read_json(path).get("image")
             # None natively.

@@ -153,7 +153,7 @@ def duration(plans: Sequence[Plan]) -> Finding:
     known_s: dict[tuple[str, str, str], float | None] = {}
     for plan in plans:
         for run in plan.runs:
-            if run.place not in plan.pending:
+            if run.path not in plan.pending:
                 continue
             group = (run.machine, run.dataset, run.engine)
             if group not in known_s:

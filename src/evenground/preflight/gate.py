@@ -33,7 +33,7 @@ def gate(
     """Print which engines are left out and what will flag runs; raises EvengroundError for errors.
 
     `launcher`: how Apptainer is launched for a training in one of `images`. Without `starts` this
-    call runs no job, and the GPU is not touched. Without `refuse` nothing is checked.
+    invocation runs no job, and the GPU is not touched. Without `refuse` nothing is checked.
 
     Data and runs that are not what was recorded are refused first. Cores, GPU and containers are
     checked only where something will be trained here: recorded runs can be drawn without them.

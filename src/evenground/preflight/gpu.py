@@ -96,7 +96,7 @@ def trained(plans: Sequence[Plan]) -> Pairs:
     pairs: Pairs = []
     for plan, engine in on_gpu(plans):
         runs = (run for run in plan.runs if run.engine == engine.name)
-        if plan.trains and any(run.place in plan.pending for run in runs):
+        if plan.trains and any(run.path in plan.pending for run in runs):
             pairs.append((plan, engine))
     return pairs
 

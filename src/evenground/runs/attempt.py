@@ -47,10 +47,10 @@ def unfinished_mark(folder: Path) -> Mark | None:
 
 
 def outcome_content(
-    place: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int
+    run_path: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int
 ) -> dict[str, Any]:
-    """What `outcome.json` says of an attempt at the run at `place` that ends now."""
-    machine, dataset, engine, key, repetition = place.parts
+    """What `outcome.json` says of an attempt at the run at `run_path` that ends now."""
+    machine, dataset, engine, key, repetition = run_path.parts
     identity = {
         "machine": machine,
         "dataset": dataset,
@@ -70,19 +70,19 @@ def outcome_content(
     }
 
 
-def give_up(root: Path, place: Path, attempt: int, deployment: str, outcome: Outcome) -> None:
+def give_up(root: Path, run_path: Path, attempt: int, deployment: str, outcome: Outcome) -> None:
     """Write the outcome of an attempt that is not made on this machine."""
-    content = outcome_content(place, attempt, deployment, outcome, started_ns=time.time_ns())
-    write_json(root / ATTEMPTS / place / str(attempt) / OUTCOME, content)
+    content = outcome_content(run_path, attempt, deployment, outcome, started_ns=time.time_ns())
+    write_json(root / ATTEMPTS / run_path / str(attempt) / OUTCOME, content)
 
 
-def restored(root: Path, place: Path, attempt: int) -> bool:
+def restored(root: Path, run_path: Path, attempt: int) -> bool:
     """Whether the run is finished; its outcome then stands beside the attempt again.
 
-    Snakemake removes what a failed job wrote, and a job may fail after its training is done and in its place.
+    Snakemake removes what a failed job wrote, and a job may fail after its training has finished.
     """
-    run = root / RUNS / place
+    run = root / RUNS / run_path
     if not (run / "manifest.json").is_file():
         return False
-    write_json(root / ATTEMPTS / place / str(attempt) / OUTCOME, read_json(run / OUTCOME))
+    write_json(root / ATTEMPTS / run_path / str(attempt) / OUTCOME, read_json(run / OUTCOME))
     return True

@@ -31,18 +31,18 @@ def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]
         missing = _not_begun(study)
     for part in study.parts if judged else ():
         for run in _not_finished(part):
-            place = _place(part, run)
+            run_path = _run_path(part, run)
             if run["status"] == "missing":
                 missing += 1
-            elif place not in failed:
-                failed[place] = _words(study, place, run["attempts"]) or str(run["reason"])
+            elif run_path not in failed:
+                failed[run_path] = _words(study, run_path, run["attempts"]) or str(run["reason"])
     if not failed and not missing:
         return []
-    ranked = sorted(failed, key=lambda place: study.ranks.get(place, 0))
-    lines = [f"  {_name(study, place)}: {failed[place]}" for place in ranked]
+    ranked = sorted(failed, key=lambda run_path: study.ranks.get(run_path, 0))
+    lines = [f"  {_name(study, run_path)}: {failed[run_path]}" for run_path in ranked]
     more = [f"  {missing} more were not trained"] if missing else []
     return [
-        f"{len(failed) + missing} of {len(study.by_place)} wanted runs did not finish:",
+        f"{len(failed) + missing} of {len(study.by_path)} wanted runs did not finish:",
         *lines,
         *more,
     ]
@@ -50,16 +50,16 @@ def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]
 
 def _of_this_invocation(study: Study) -> Iterator[tuple[Path, str]]:
     """Place and words of each training of this invocation that failed."""
-    for place, attempt in study.pending.items():
-        if words := _words(study, place, attempt):
-            yield place, words
+    for run_path, attempt in study.pending.items():
+        if words := _words(study, run_path, attempt):
+            yield run_path, words
 
 
 def _not_begun(study: Study) -> int:
     """How many trainings of this invocation did not begin; 0 where it failed before the first of them."""
     folders = [
-        study.first.root / ATTEMPTS / place / str(attempt)
-        for place, attempt in study.pending.items()
+        study.first.root / ATTEMPTS / run_path / str(attempt)
+        for run_path, attempt in study.pending.items()
     ]
     begun = [
         folder for folder in folders if (folder / MARK).is_file() or (folder / OUTCOME).is_file()
@@ -69,9 +69,9 @@ def _not_begun(study: Study) -> int:
     return len(folders) - len(begun)
 
 
-def _words(study: Study, place: Path, attempt: int) -> str:
+def _words(study: Study, run_path: Path, attempt: int) -> str:
     """How an attempt failed, and where its log is; empty where it did not fail."""
-    folder = ATTEMPTS / place / str(attempt)
+    folder = ATTEMPTS / run_path / str(attempt)
     mark = unfinished_mark(study.first.root / folder)
     if mark:
         job = f", Slurm's job {mark.job}," if mark.job else ""
@@ -97,15 +97,15 @@ def _not_finished(part: Part) -> list[dict[str, Any]]:
         return []
 
 
-def _place(part: Part, run: dict[str, Any]) -> Path:
+def _run_path(part: Part, run: dict[str, Any]) -> Path:
     names = (part.plan.machine, run["dataset"], run["engine"], run["key"], f"r{run['repetition']}")
     return Path(*names)
 
 
-def _name(study: Study, place: Path) -> str:
+def _name(study: Study, run_path: Path) -> str:
     """The run in words; of several parts with the part's name."""
-    _, dataset, engine, _, repetition = place.parts
+    _, dataset, engine, _, repetition = run_path.parts
     named = f"{dataset} {engine} {repetition}"
-    if len(study.parts) == 1 or place not in study.by_place:
+    if len(study.parts) == 1 or run_path not in study.by_path:
         return named
-    return f"{named} of {Path(study.by_place[place][0].name).name}"
+    return f"{named} of {Path(study.by_path[run_path][0].name).name}"

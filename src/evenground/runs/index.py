@@ -63,8 +63,8 @@ def check_runs(plans: Sequence[Plan]) -> None:
     _refuse_halves(sorted(folders))
     for plan in plans:
         for run in plan.runs:
-            if run.place not in plan.pending:
-                check_run(root / RUNS / run.place)
+            if run.path not in plan.pending:
+                check_run(root / RUNS / run.path)
 
 
 def _refuse_halves(folders: Sequence[Path]) -> None:

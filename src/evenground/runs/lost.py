@@ -29,7 +29,7 @@ STATES: dict[str, tuple[Reason, str]] = {
 class Begun:
     """An attempt that began and has no outcome: it is lost, or at work."""
 
-    place: Path
+    path: Path
     """The run's, below `results/runs` and `results/attempts`."""
     number: int
     mark: Mark
@@ -42,39 +42,39 @@ class Begun:
         return job_state(self.mark.job)
 
 
-def refuse_at_work(root: Path, places: Iterable[Path]) -> None:
-    """EvengroundError where a job of an earlier invocation is still training one of the runs at `places`."""
-    for begun in _begun(root, places):
+def refuse_at_work(root: Path, run_paths: Iterable[Path]) -> None:
+    """EvengroundError where a job of an earlier invocation is still training one of the runs at `run_paths`."""
+    for begun in _begun(root, run_paths):
         job = begun.mark.job
         if is_at_work(begun.state):
             raise EvengroundError(
                 "a training of an earlier invocation is still at work",
-                f"{begun.place}, Slurm's job {job} on {begun.mark.host}",
+                f"{begun.path}, Slurm's job {job} on {begun.mark.host}",
                 f"wait for it to end, or: scancel {job}",
             )
 
 
-def record_lost(root: Path, places: Iterable[Path]) -> list[str]:
-    """Write the outcome of each lost attempt at the runs at `places`; a line to be shown for each.
+def record_lost(root: Path, run_paths: Iterable[Path]) -> list[str]:
+    """Write the outcome of each lost attempt at the runs at `run_paths`; a line to be shown for each.
 
     Nothing else tells what became of it: not a killed process, not a machine that went down, and Slurm
     forgets a job. So it is called where an invocation begins its jobs, before any of them.
     """
     lines = []
-    for begun in _begun(root, places):
+    for begun in _begun(root, run_paths):
         state = begun.state
         if is_at_work(state):
             continue
         outcome = outcome_of(begun.mark, state)
         content = outcome_content(
-            place=begun.place,
+            run_path=begun.path,
             attempt=begun.number,
             deployment=begun.mark.deployment,
             outcome=outcome,
             started_ns=begun.mark.started_unix_ns,
         )
-        write_json(root / ATTEMPTS / begun.place / str(begun.number) / OUTCOME, content)
-        _, dataset, engine, _, repetition = begun.place.parts
+        write_json(root / ATTEMPTS / begun.path / str(begun.number) / OUTCOME, content)
+        _, dataset, engine, _, repetition = begun.path.parts
         attempt = f"{dataset} {engine} {repetition}, attempt {begun.number}"
         lines.append(
             f"lost by an earlier invocation: {attempt}: {outcome.reason}: {outcome.detail}"
@@ -91,10 +91,10 @@ def outcome_of(mark: Mark, state: str) -> Outcome:
     return Outcome(reason, detail)
 
 
-def _begun(root: Path, places: Iterable[Path]) -> Iterator[Begun]:
-    """Every attempt at the runs at `places` that began and has no outcome."""
-    for place in places:
-        for file in sorted((root / ATTEMPTS / place).glob(f"*/{MARK}")):
+def _begun(root: Path, run_paths: Iterable[Path]) -> Iterator[Begun]:
+    """Every attempt at the runs at `run_paths` that began and has no outcome."""
+    for run_path in run_paths:
+        for file in sorted((root / ATTEMPTS / run_path).glob(f"*/{MARK}")):
             mark = unfinished_mark(file.parent)
             if mark is not None:
-                yield Begun(place=place, number=int(file.parent.name), mark=mark)
+                yield Begun(path=run_path, number=int(file.parent.name), mark=mark)

@@ -51,7 +51,7 @@ class Run:
     order: int
 
     @property
-    def place(self) -> Path:
+    def path(self) -> Path:
         """Its folder below `results/runs` and `results/attempts`."""
         return Path(self.machine, self.dataset, self.engine, self.key, f"r{self.repetition}")
 
@@ -108,9 +108,9 @@ class Plan:
     def pending(self) -> dict[Path, int]:
         """Place of each wanted run that is not finished -> number of its next attempt, in order."""
         return {
-            run.place: next_attempt(self.root, run.place)
+            run.path: next_attempt(self.root, run.path)
             for run in self.runs
-            if not (self.root / RUNS / run.place / "manifest.json").is_file()
+            if not (self.root / RUNS / run.path / "manifest.json").is_file()
         }
 
     def engine(self, name: str) -> Engine:
@@ -118,19 +118,19 @@ class Plan:
         return next(engine for engine in self.engines if engine.name == name)
 
     @cached_property
-    def by_place(self) -> dict[Path, Run]:
+    def by_path(self) -> dict[Path, Run]:
         """Place of each wanted run -> the run, in order."""
-        return {run.place: run for run in self.runs}
+        return {run.path: run for run in self.runs}
 
-    def find(self, place: Path) -> Run:
-        """The wanted run at `place`; EvengroundError when files changed so that it is no longer wanted."""
-        if place not in self.by_place:
+    def find(self, run_path: Path) -> Run:
+        """The wanted run at `run_path`; EvengroundError when files changed so that it is no longer wanted."""
+        if run_path not in self.by_path:
             raise EvengroundError(
                 "this run is not in the plan any more",
-                str(place),
+                str(run_path),
                 "a source changed during the invocation: run again",
             )
-        return self.by_place[place]
+        return self.by_path[run_path]
 
     @property
     def accelerator(self) -> Accelerator:
@@ -248,9 +248,9 @@ def calibration_file(code: Code, machine: str, deployment: str = "native") -> Pa
     return CALIBRATIONS / machine / f"{code.sidecar_and_calibration()[:12]}{suffix}.json"
 
 
-def next_attempt(root: Path, place: Path) -> int:
-    """One more than the number of the last attempt at the run at `place` that began or has an outcome."""
-    folder = root / ATTEMPTS / place
+def next_attempt(root: Path, run_path: Path) -> int:
+    """One more than the number of the last attempt at the run at `run_path` that began or has an outcome."""
+    folder = root / ATTEMPTS / run_path
     files = [path for name in (MARK, OUTCOME) for path in folder.glob(f"*/{name}")]
     return max((int(path.parent.name) for path in files), default=0) + 1
 
@@ -318,7 +318,7 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
         too_new = {e.name: too_new_for(newest.get(plan.environment(e) or "")) for e in plan.engines}
         doubtful = [e for e in plan.engines if plan.asks and (e.file.check or too_new[e.name])]
         unfinished = (
-            {run.engine for run in plan.runs if run.place in plan.pending} if doubtful else set()
+            {run.engine for run in plan.runs if run.path in plan.pending} if doubtful else set()
         )
         for engine in doubtful:
             if engine.name in unfinished and too_new[engine.name]:
@@ -332,7 +332,7 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def _installed(plan: Plan, why: Mapping[str, str]) -> Plan:
-    runs = [run for run in plan.runs if run.engine not in why or run.place not in plan.pending]
+    runs = [run for run in plan.runs if run.engine not in why or run.path not in plan.pending]
     gone = why.keys() - {run.engine for run in runs}
     # An arm is compared with its engine only: without that one it is nothing.
     arms = {arm.name: why[arm.arm_of] for arm in plan.engines if arm.arm_of and arm.arm_of in gone}

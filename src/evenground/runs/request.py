@@ -58,12 +58,12 @@ class Requests:
         """Cores of a training on such a node; EvengroundError where nobody says of how many."""
         return cores_to_ask(request.cores, self.threads)
 
-    def minutes(self, place: Path) -> int:
-        """The scheduler's time limit of the training of the run at `place`, in minutes."""
+    def minutes(self, run_path: Path) -> int:
+        """The scheduler's time limit of the training of the run at `run_path`, in minutes."""
         return minutes_to_ask(
-            recorded_s=lengths_of(self.root, place),
+            recorded_s=lengths_of(self.root, run_path),
             limit_s=self.study.first.experiment.time_limit_s,
-            warm_up=place in self.study.warm_ups,
+            warm_up=run_path in self.study.warm_ups,
         )
 
     def refuse_unknown_cores(self, probes: bool) -> None:
@@ -148,6 +148,6 @@ def recorded_lengths_s(folder: Path) -> tuple[float, ...]:
     )
 
 
-def lengths_of(root: Path, place: Path) -> tuple[float, ...]:
-    """The same for the run at `place`: its key's repetitions on its class of machine."""
-    return recorded_lengths_s(root / RUNS / place.parent)
+def lengths_of(root: Path, run_path: Path) -> tuple[float, ...]:
+    """The same for the run at `run_path`: its key's repetitions on its class of machine."""
+    return recorded_lengths_s(root / RUNS / run_path.parent)

@@ -71,14 +71,14 @@ class Study:
         return {part.name: part for part in self.parts}
 
     @cached_property
-    def by_place(self) -> dict[Path, tuple[Part, Run]]:
+    def by_path(self) -> dict[Path, tuple[Part, Run]]:
         """Place of each wanted run -> its part and the run, in the order in which they are trained.
 
         A repetition is a block over all parts, shuffled from the seed: what changes in a machine with time
         falls on all parts alike. An experiment of one part has the order of its plan.
         """
         if len(self.parts) == 1:
-            return {run.place: (self.parts[0], run) for run in self.first.runs}
+            return {run.path: (self.parts[0], run) for run in self.first.runs}
         blocks: dict[int, list[tuple[Part, Run]]] = {}
         for part in self.parts:
             for run in part.plan.runs:
@@ -86,23 +86,21 @@ class Study:
         order_seed = self.first.experiment.order_seed
         for repetition, block in blocks.items():
             random.Random(f"{order_seed}:{repetition}").shuffle(block)
-        return {
-            run.place: (part, run) for _, block in sorted(blocks.items()) for part, run in block
-        }
+        return {run.path: (part, run) for _, block in sorted(blocks.items()) for part, run in block}
 
     @cached_property
     def pending(self) -> dict[Path, int]:
         """Place of each unfinished run that can be trained in this invocation -> number of its next attempt."""
         return {
-            place: part.plan.pending[place]
-            for place, (part, _) in self.by_place.items()
-            if part.plan.trains and place in part.plan.pending
+            run_path: part.plan.pending[run_path]
+            for run_path, (part, _) in self.by_path.items()
+            if part.plan.trains and run_path in part.plan.pending
         }
 
     @cached_property
     def ranks(self) -> dict[Path, int]:
         """Place of each wanted run -> how many are trained before it."""
-        return {place: rank for rank, place in enumerate(self.by_place)}
+        return {run_path: rank for rank, run_path in enumerate(self.by_path)}
 
     @property
     def warm_ups(self) -> frozenset[Path]:
@@ -125,8 +123,8 @@ class Study:
         if given.deployment == "apptainer" or given.nodes:
             return frozenset(self.pending)
         first: dict[str, Path] = {}
-        for place in self.pending:
-            first.setdefault(self.by_place[place][1].engine, place)
+        for run_path in self.pending:
+            first.setdefault(self.by_path[run_path][1].engine, run_path)
         return frozenset(first.values())
 
     @cached_property

@@ -71,12 +71,12 @@ class Training:
     @property
     def folder(self) -> Path:
         """Where this attempt is made, outside `results/runs`."""
-        return self.plan.root / ATTEMPTS / self.run.place / str(self.attempt)
+        return self.plan.root / ATTEMPTS / self.run.path / str(self.attempt)
 
     @property
-    def place(self) -> Path:
+    def run_dir(self) -> Path:
         """Where the finished run belongs."""
-        return self.plan.root / RUNS / self.run.place
+        return self.plan.root / RUNS / self.run.path
 
     @cached_property
     def cpus(self) -> Choice:
@@ -317,12 +317,12 @@ def _judge_events(training: Training, work: Work) -> Outcome:
 def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
     """Write the outcome; move a finished run to its place, whole, and keep a failed one for its log."""
     deployment = training.plan.experiment.deployment
-    ended = outcome_content(training.run.place, training.attempt, deployment, outcome, started_ns)
+    ended = outcome_content(training.run.path, training.attempt, deployment, outcome, started_ns)
     if outcome.reason is None:
         write_json(made / OUTCOME, ended)
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
         write_json(made / "manifest.json", {"schema": SCHEMA, "run": ended["run"], "files": files})
-        move(made, training.place)
+        move(made, training.run_dir)
         shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
     write_json(training.folder / OUTCOME, ended)
     return outcome
