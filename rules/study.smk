@@ -5,6 +5,7 @@ from pathlib import Path
 
 from contain import launcher_of
 from environment import MARKER, cache_dir, env_dir, forget_broken
+from evenground import logs
 from evenground.apptainer import Told, prepare_environ, refuse, with_always
 from evenground.invocation import INVOCATION, caller, end_with, hand_on, handed_on, hold
 from evenground.errors import EvengroundError
@@ -115,7 +116,7 @@ try:
             forget_broken(["explain"])
         hand_on(Path.cwd(), (STUDY, SOURCE))
         for line in begin_again(chains_of_parts(), chain_of_whole(), STUDY.results / "complete.json"):
-            print(line, file=sys.stderr, flush=True)
+            logs.info(line)
         # Snakemake can replace no file that is read-only, as DVC's hard links are, nor a link that leads nowhere.
         free(Path.cwd() / STUDY.results)
         for folder in (STUDY.results, CALIBRATIONS, Path("data/prepared")):

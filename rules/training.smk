@@ -9,7 +9,7 @@ onstart:
     if workflow.is_main_process and not LOOKS_ONLY:
         unfinished = [place for part in STUDY.parts for place in part.plan.pending]
         for line in record_lost(PLAN.root, unfinished):
-            print(line, file=sys.stderr, flush=True)
+            logs.warning(line)
 
 
 rule calibrate:

@@ -29,6 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import _path  # noqa: F401
 import site_settings
+from evenground import logs
 from evenground.disk import bytes_of_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,7 +94,7 @@ def build(name: str) -> Path:
         # Another invocation may have built it meanwhile.
         found = fault(folder)
         if (folder / MARKER).is_file() and found:
-            print(f"the environment '{name}' is broken: {found}", file=sys.stderr, flush=True)
+            logs.warning(f"the environment '{name}' is broken: {found}")
         if found:
             make(name, folder)
     return folder
@@ -136,7 +137,7 @@ def forget_broken(names: Iterable[str]) -> None:
         folder = env_dir(name)
         found = fault(folder) if (folder / MARKER).is_file() else ""
         if found:
-            print(f"the environment '{name}' is broken: {found}", file=sys.stderr, flush=True)
+            logs.warning(f"the environment '{name}' is broken: {found}")
             (folder / MARKER).unlink()
 
 
@@ -155,7 +156,7 @@ def make(name: str, folder: Path) -> None:
 
     Raises SystemExit if its packages do not work.
     """
-    print(f"building the environment '{name}' (once per lock) ...", file=sys.stderr, flush=True)
+    logs.info(f"building the environment '{name}' (once per lock) ...")
     (folder / MARKER).unlink(missing_ok=True)
     if name == "uv":
         install_with_pip(folder)

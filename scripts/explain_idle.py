@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401
+from evenground import logs
 from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.explain.tracer import trace
@@ -23,25 +24,18 @@ EXPLAIN, TRACE, ATTEMPT = "explain", "trace", "attempt"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--experiment", type=Path, required=True, help="experiment.json of the part"
-    )
-    parser.add_argument("--run", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
-    parser.add_argument(
-        "--python", default="", help="interpreter of the engine's environment, if it has one"
-    )
-    parser.add_argument("--py-spy", type=Path, required=True, help="the program py-spy")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="explained.json; its folder is emptied"
-    )
-    parser.add_argument(
-        "--pipeline", type=int, nargs="+", default=[], help="processes this ends with"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--experiment", type=Path, required=True, help="experiment.json of the part")
+    add("--run", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
+    add("--python", default="", help="interpreter of the engine's environment, if it has one")
+    add("--py-spy", type=Path, required=True, help="the program py-spy")
+    add("--output", type=Path, required=True, help="explained.json; its folder is emptied")
+    add("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
+    add(
         "--role",
         choices=[EXPLAIN, TRACE, ATTEMPT],
         default=EXPLAIN,
-        help="it calls itself to become the tracer, and below that to train",
+        help="set by this script itself, which starts itself as the tracer and, below that, to train",
     )
     return parser.parse_args()
 
@@ -58,14 +52,14 @@ def main() -> None:
         attempt(training, folder)
         return
     label = f"{training.run.dataset} {training.run.engine}"
-    _report(f"{label}: an extra training to explain its idle windows ...")
+    logs.info(f"{label}: an extra training to explain its idle windows ...")
     # The training below ends with this process.
     tracer = _command(TRACE) + ["--pipeline", str(os.getpid())]
     outcome = explain(training, folder, tracer)
     if outcome.reason:
-        _report(f"{label}: FAILED: {outcome.reason}: {outcome.detail}")
+        logs.warning(f"{label}: FAILED: {outcome.reason}: {outcome.detail}")
     else:
-        _report(f"{label}: trained")
+        logs.info(f"{label}: trained")
 
 
 def _training(args: argparse.Namespace) -> Training:
@@ -79,10 +73,6 @@ def _training(args: argparse.Namespace) -> Training:
 def _command(role: str) -> list[str]:
     """Return the command of this script with the same arguments in another role."""
     return [sys.executable] + sys.argv + ["--role", role]
-
-
-def _report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import _path  # noqa: F401
+from evenground import logs
 from evenground.errors import EvengroundError, cli
 from evenground.explain.table import write_table
 from evenground.explain.training import Explained, read_explained
@@ -41,7 +41,7 @@ def main() -> None:
 def conclude(trainings: Sequence[Explained], tables: Sequence[Path]) -> None:
     """Print the paths of the tables; raises EvengroundError if an extra training failed."""
     for table in tables:
-        print(f"what the engines waited for: {table}", file=sys.stderr, flush=True)
+        logs.info(f"what the engines waited for: {table}")
     failed = [training for training in trainings if training.outcome.reason]
     if failed:
         runs = [training.run for training in failed]

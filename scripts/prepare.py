@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import _path  # noqa: F401
+from evenground import logs
 from evenground.datasets.options import chosen_dataset, dataset_parser
 from evenground.datasets.prepare import empty_class_lines, prepare_dataset
 from evenground.errors import cli
@@ -24,7 +24,7 @@ def main() -> None:
     args = parser.parse_args()
     record = prepare_dataset(chosen_dataset(args), args.raw_dir, args.output_dir)
     for line in empty_class_lines(record):
-        print(f"warning: {line}: do labels and `classes` fit?", file=sys.stderr, flush=True)
+        logs.warning(f"{line}: do labels and `classes` fit?")
     train, test = record["train_examples"], record["test_examples"]
     print(f"{record['name']}: {train} training and {test} test examples")
 

@@ -17,6 +17,7 @@ import environment
 import site_settings
 from environment import MARKER, ROOT, fault, isolate_commands
 from evenground.preflight.experiment import environment_bytes
+from logged import logged
 
 Variables = dict[str, str]
 INDEX = "https://name:word@mirror.example/simple"
@@ -323,7 +324,8 @@ def test_it_is_built_once_and_a_broken_one_anew(
     capsys.readouterr()
     environment.build("two")
     assert called == ["two", "two"] and fault(named) == ""
-    assert "the environment 'two' is broken: one lacks one/__init__.py\n" in capsys.readouterr().err
+    said = "warning: the environment 'two' is broken: one lacks one/__init__.py"
+    assert said in logged(capsys.readouterr().err)
 
 
 def test_the_pipeline_forgets_a_broken_one_and_keeps_a_whole_one(

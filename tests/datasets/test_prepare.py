@@ -32,6 +32,7 @@ from datasets.small_data import (
 from evenground.datasets import prepare
 from evenground.datasets.prepare import prepare_dataset, read_arrays
 from evenground.errors import EvengroundError
+from logged import logged
 
 FILES = {
     "train_images.npy",
@@ -85,7 +86,7 @@ def test_classes_without_pictures_are_named_by_split(scripts: Scripts) -> None:
     store_idx(scripts.folder / "raw", files)
     done = scripts.prepare(idx_entry(files) | {"classes": ["none", "a", "b", "c"]})
     assert done.code == 0
-    assert [line.partition(": do labels")[0] for line in done.stderr.splitlines()] == [
+    assert [line.partition(": do labels")[0] for line in logged(done.stderr)] == [
         "warning: dataset 'small' has no training picture of 1 of 4 classes: 'none'",
         "warning: dataset 'small' has no test picture of 2 of 4 classes: 'none', 'c'",
     ]

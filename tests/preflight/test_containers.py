@@ -20,6 +20,7 @@ from evenground.preflight.gate import gate, refuse_errors, say_what_flags
 from evenground.preflight.launcher import Launcher
 from evenground.preflight.start_failure import allow_namespaces
 from evenground.runs.plan import RUNS, Plan, make_plan
+from logged import logged
 from ordinary_user import open_folder, ordinary_user
 from working_copy import fresh_copy
 
@@ -321,7 +322,8 @@ def test_the_gate_names_the_first_lack_in_one_line() -> None:
 def test_the_gate_says_what_will_flag_every_run(capsys: pytest.CaptureFixture[str]) -> None:
     seen, fix = "mounted over: /usr", "bind nothing there"
     say_what_flags([Finding("container of jax", "warning", seen, fix, flags_runs=True)])
-    assert capsys.readouterr().err == "container of jax: mounted over: /usr: bind nothing there\n"
+    said = "warning: container of jax: mounted over: /usr: bind nothing there"
+    assert logged(capsys.readouterr().err) == [said]
     say_what_flags(
         [Finding("image jax", "warning", "to be built"), Finding("container of jax", "ok", "fine")]
     )

@@ -18,6 +18,7 @@ from evenground.preflight.experiment import Stored, answers
 from evenground.preflight.finding import Finding, passed
 from evenground.preflight.gate import gate
 from evenground.runs.plan import RUNS, Plan, make_plan
+from logged import logged
 from stand_in_driver import StandIn, uuid
 from working_copy import ABSENT, WorkingCopy, fresh_copy
 
@@ -211,7 +212,7 @@ def test_an_engine_that_is_not_installed_is_a_warning_with_its_reason(
     assert passed(findings) and any(found.what == "engine axon" for found in findings)
     gate([plan], [])
     gate([plan], [], refuse=False)
-    assert capsys.readouterr().err == 2 * f"axon left out: {reason}\n"
+    assert logged(capsys.readouterr().err) == 2 * [f"info: axon left out: {reason}"]
 
 
 def test_every_call_names_classes_without_pictures(
@@ -229,8 +230,8 @@ def test_every_call_names_classes_without_pictures(
     }
     (prepared / "dataset.json").write_text(json.dumps(about))
     gate([plan], [])
-    said = "dataset 'tiny' has no test picture of 1 of 2 classes: 'class 3'\n"
-    assert capsys.readouterr().err == said
+    said = "warning: dataset 'tiny' has no test picture of 1 of 2 classes: 'class 3'"
+    assert logged(capsys.readouterr().err) == [said]
 
 
 def test_an_installed_engine_is_no_finding_and_the_recorded_runs_of_another_stay(
@@ -246,9 +247,8 @@ def test_an_installed_engine_is_no_finding_and_the_recorded_runs_of_another_stay
     assert engines(plan)["engine axon"][0] == "warning"
     assert [run.repetition for run in plan.runs] == [1]
     gate([plan], [], refuse=False)
-    assert capsys.readouterr().err.startswith(
-        "axon left out (its recorded runs stay): no Absent in ."
-    )
+    (line,) = logged(capsys.readouterr().err)
+    assert line.startswith("info: axon left out (its recorded runs stay): no Absent in .")
     assert engines(plan_of(copy, **{**chosen, "repetitions": 1})) == {}
 
 

@@ -17,6 +17,7 @@ from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.runs.installed import newest_pythons, too_new_for
 from evenground.runs.plan import Plan, make_plan
+from logged import logged
 from working_copy import ABSENT, FAKES, WorkingCopy
 
 REASON = "no Absent in .: touch fake_installed"
@@ -156,7 +157,7 @@ def rows(copy: WorkingCopy, name: str) -> list[dict[str, str]]:
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in (done.stdout + done.stderr).splitlines() if " left out" in line]
+    return [line for line in logged(done.stdout + done.stderr) if " left out" in line]
 
 
 @pytest.mark.slow
@@ -168,7 +169,7 @@ def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(
         "stand_ins": {"elixir": "axon", "mnist": "tiny"},
     }
     done = absent.call("--cores", "2")
-    assert said(done) == [f"axon left out: {REASON}"]
+    assert said(done) == [f"info: axon left out: {REASON}"]
     assert absent.trainings() == 2 and absent.asked() == 1
     assert {row["engine"] for row in rows(absent, "runs")} == {"fake_a"}
     judged = {row["claim"]: row for row in rows(absent, "verdicts")}

@@ -8,6 +8,7 @@ import pytest
 
 from environment import MARKER
 from fake_image import locked_engines
+from logged import logged
 from working_copy import WorkingCopy, fresh_copy
 
 SET_FOR_PYTHON = {"PYTHONSAFEPATH": "1", "PYTHONOPTIMIZE": "2", "PYTHONPYCACHEPREFIX": "/proc/none"}
@@ -49,8 +50,8 @@ def test_a_broken_environment_of_an_engine_is_built_anew_before_it_trains(
     if broken:
         (folder / "bin/python").unlink()
     done = copy.call("--cores", "1", "--dry-run", "runs")
-    words = "the environment 'locked' is broken: its Python cannot be started: No such file or directory"
-    assert (words in done.stderr.splitlines()) is broken
+    words = "warning: the environment 'locked' is broken: its Python cannot be started: No such file or directory"
+    assert (words in logged(done.stderr)) is broken
     assert (
         "rule environment:" in done.stdout + done.stderr or "environment " in done.stdout
     ) is broken

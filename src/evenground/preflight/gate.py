@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
+from evenground import logs
 from evenground.cpus.judge import lacking_cores
 from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.storage import check_arrays
@@ -39,7 +39,7 @@ def gate(
     checked only where something will be trained here: recorded runs can be drawn without them.
     """
     for line in dict.fromkeys(line for plan in plans for line in left_out(plan)):
-        print(line, file=sys.stderr, flush=True)
+        logs.info(line)
     if not refuse:
         return
     first = plans[0]
@@ -48,13 +48,13 @@ def gate(
         if (folder / RECORD).is_file():
             check_arrays(folder)
             for line in empty_class_lines(read_json(folder / RECORD)):
-                print(line, file=sys.stderr, flush=True)
+                logs.warning(line)
     check_runs(plans)
     if starts:
         for plan in plans:
             refuse_at_work(plan.root, plan.pending)
     for line in lacking(plans):
-        print(line, file=sys.stderr, flush=True)
+        logs.warning(line)
     if trained(plans):
         refuse_gpu(plans, starts)
     if images and any(plan.pending and plan.trains for plan in plans):
@@ -110,5 +110,5 @@ def refuse_errors(found: Sequence[Finding], where: str) -> None:
 
 
 def say(finding: Finding) -> None:
-    """One line on standard error."""
-    print(f"{finding.what}: {finding.seen}: {finding.fix}", file=sys.stderr, flush=True)
+    """Log it as a warning."""
+    logs.warning(f"{finding.what}: {finding.seen}: {finding.fix}")

@@ -6,7 +6,6 @@ import errno
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evenground import sidecar
+from evenground import logs, sidecar
 from evenground.cpus.choice import Choice, choose
 from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
@@ -143,11 +142,7 @@ def alone(name: str = LOCK) -> Iterator[None]:
         told = False
         while not _taken(lock, name):
             if not told:
-                print(
-                    "waiting for another training on this machine to end ...",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                logs.info("waiting for another training on this machine to end ...")
             told = True
             time.sleep(LOCK_POLL_S)
         yield
