@@ -35,7 +35,7 @@ def main() -> None:
     for run in index.finished:
         check_run(index.root / str(run.path))
     settings = read_json(args.results / "experiment.json") | {"machine": index.machine.class_name}
-    plan = make_plan(load_experiment(settings, "experiment.json"), index.root, check=False)
+    plan = make_plan(load_experiment(settings, "experiment.json"), index.root)
     refuse_changed(index, plan, where)
     files = collect(index, where, made_from(plan))
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:

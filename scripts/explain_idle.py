@@ -64,8 +64,7 @@ def main() -> None:
 
 def _training(args: argparse.Namespace) -> Training:
     experiment = load_experiment(read_json(args.experiment), str(args.experiment))
-    # The rule has planned the run: whether engines are installed is not checked again.
-    plan = make_plan(experiment, Path.cwd(), check=False)
+    plan = make_plan(experiment, Path.cwd())
     python = Path(args.python) if args.python else None
     return Training(plan=plan, run=plan.find(args.run), attempt=1, python=python, warm_up=False)
 

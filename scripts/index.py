@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write index.json: what became of every run that plan.json wants, and the lines of code behind it."""
+"""Write index.json: the outcome of every run in plan.json, and the lines of code behind it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def main() -> None:
     args = parser.parse_args()
     plan = read_json(args.plan)
     index = build_index(plan, Path())
-    # Another run in the place of one, or another calibration, is another index.
-    manifests = [Path(run["path"], MANIFEST) for run in index["runs"] if run["path"]]
-    with recorded(args, [*manifests, Path(plan["calibration"])]):
+    # Another run under the same path, or another calibration, makes another index.
+    files = [Path(run["path"], MANIFEST) for run in index["runs"] if run["path"]]
+    files.append(Path(plan["calibration"]))
+    with recorded(args, files):
         write_json(args.output, {**index, "lines": count_lines(plan["engines"], Path())})
 
 

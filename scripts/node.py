@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write of what class the machine is that this runs on: asked once of each kind of node of a cluster."""
+"""Record this node's machine class; run once per kind of node of a cluster."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def main() -> None:
     parser.add_argument("--gpu", default=AUTO, help="`gpu` of the experiment")
     args = parser.parse_args()
     machine = this_machine(args.gpu)
-    about = {
+    node = {
+        "schema": 1,
         "class": machine.name,
         "description": machine.description,
         "host": socket.gethostname(),
     }
-    write_json(args.output, {"schema": 1, **about, **machine.facts})
+    write_json(args.output, node | machine.facts)
     print(f"nodes of the kind '{args.output.stem}': {machine.description}; class {machine.name}")
     if machine.choice.fault:
         print(f"no card is chosen there: {machine.choice.fault}: {machine.choice.fix}")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Remove the runs, and the attempts at runs, that no index names; without --yes only say which.
+"""Remove the runs, and the attempts at runs, that no index names; without --yes only list them.
 
-Named is what the indexes and plans in this working copy name, and what the files given by --keep name.
-Other commits, branches and tags are not asked.
+A run is kept if an index or a plan in this working copy, or a file of --keep, names it. Other commits,
+branches and tags are not searched.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from evenground.runs.prune import (
     Old,
     listing,
     old_folders,
-    places,
-    places_here,
     refuse_busy,
     remove,
+    run_paths_here,
+    run_paths_in,
 )
 
 AFTER = """\
@@ -59,42 +59,41 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def places_kept(files: list[Path]) -> set[Path]:
-    """What files given by --keep name; EvengroundError where one is neither an index nor a bundle."""
-    kept = set()
+def run_paths_kept(files: list[Path]) -> set[Path]:
+    """What the files of --keep name; raises EvengroundError if one is neither an index nor a bundle."""
+    kept: set[Path] = set()
     for file in files:
         if file.suffix == ".json":
-            kept |= places_in_index(file)
+            kept |= run_paths_in_index(file)
         else:
-            kept |= places_in_bundle(file)
+            kept |= run_paths_in_bundle(file)
     return kept
 
 
-def places_in_index(file: Path) -> set[Path]:
-    """What an index names; EvengroundError where it is missing, torn or none."""
+def run_paths_in_index(file: Path) -> set[Path]:
+    """What an index names; raises EvengroundError if it is missing, torn or something else."""
     try:
         content = read_json(file)
     except EvengroundError as error:
-        # Its advice is for a file of the pipeline's own.
-        raise EvengroundError(
-            error.what, str(file), "name an index.json or a bundle that is whole"
-        ) from None
-    return places(content, str(file))
+        # Its own fix is one for a file that the pipeline makes.
+        fix = "name an index.json or a bundle that is whole"
+        raise EvengroundError(error.what, str(file), fix) from None
+    return run_paths_in(content, str(file))
 
 
-def places_in_bundle(file: Path) -> set[Path]:
-    """What a bundle of any version names; EvengroundError where a file of it is not what it was packed as."""
+def run_paths_in_bundle(file: Path) -> set[Path]:
+    """What a bundle of any version names; raises EvengroundError if a file of it was changed."""
     with tempfile.TemporaryDirectory(prefix="evenground-prune-") as scratch:
         unpacked = Path(scratch, "bundle")
         extract(file, unpacked)
         with blamed_on(file, unpacked):
             index = find_index(unpacked)
-            return places(read_json(index), str(index))
+            return run_paths_in(read_json(index), str(index))
 
 
 @contextmanager
 def dvc_at_rest(root: Path) -> Iterator[None]:
-    """No other DVC command is at work in the working copy; EvengroundError where that cannot be had."""
+    """Keep all other DVC commands out of the working copy; raises EvengroundError if that fails."""
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
         # The first lock keeps checkout and gc away, the second the stages of `dvc repro`. Git is not needed.
@@ -105,44 +104,47 @@ def dvc_at_rest(root: Path) -> Iterator[None]:
         ):
             yield
     except (DvcException, OSError) as error:
-        what = "DVC cannot be asked" if isinstance(error, DvcException) else "a file cannot be read"
+        what = "a file cannot be read"
+        if isinstance(error, DvcException):
+            what = "DVC cannot be asked"
         raise EvengroundError(f"{what}: {error}", str(root), "fix that and run again") from None
 
 
 def refuse_all(root: Path) -> None:
-    """Raise EvengroundError: every run would go, also those that were just taken over from a bundle."""
+    """Raises EvengroundError: every run would go, even those just taken over from a bundle."""
     raise EvengroundError(
         "no index and no plan here names any run",
         str(root / RESULTS),
-        "nothing was removed; call the pipeline first, or name an index or a bundle: --keep FILE",
+        "nothing was removed; run the pipeline first, or name an index or a bundle: --keep FILE",
     )
 
 
-def say(old: list[Old], args: argparse.Namespace) -> None:
-    """Print what goes, and how."""
+def print_listing(old: list[Old], args: argparse.Namespace) -> None:
+    """Print what would be removed, and without --yes the command that removes it."""
     print("\n".join(listing(old)), flush=True)
     if not args.yes:
-        words = ["evenground", "prune"]
+        command = ["evenground", "prune"]
         for file in args.keep:
-            words += ["--keep", str(file)]
-        print(f"nothing was removed; to remove them: {shlex.join([*words, '--yes'])}")
+            command += ["--keep", str(file)]
+        command.append("--yes")
+        print(f"nothing was removed; to remove them: {shlex.join(command)}")
 
 
 def main() -> None:
     args = arguments()
     root = _path.ROOT
-    kept = places_kept(args.keep)
+    kept = run_paths_kept(args.keep)
     with dvc_at_rest(root):
-        # From here on nothing waits: what an invocation of Snakemake just finished is in the plan that is read now.
+        # From here on nothing waits: what Snakemake has just finished is in the plan that is read now.
         refuse_busy(root)
-        named = kept | places_here(root)
+        named = kept | run_paths_here(root)
         old = old_folders(root, named)
         if not old:
             print("nothing to remove: every run is named")
             return
         if not named:
             refuse_all(root)
-        say(old, args)
+        print_listing(old, args)
         if args.yes:
             remove(root, old)
             print(f"removed\n{AFTER}")

@@ -60,7 +60,7 @@ def main() -> None:
         log_failure(f"{dataset} {engine} {repetition}", other)
         return
     # Whether engines are installed was checked when the run was planned.
-    plan = make_plan(experiment, root, check=False, here=here)
+    plan = make_plan(experiment, root, here=here)
     training = training_of(args, plan)
     label = label_of(training, args.experiment.parent)
     note = ""

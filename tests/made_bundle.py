@@ -43,7 +43,7 @@ def made_copy(root: Path) -> Path:
             )
         else:
             write_finished(root / RUNS / run.path, run, plan)
-    write_plan(plan)
+    write_plan(plan, Path("results/native"))
     path = root / RESULTS / plan.experiment.deployment / "index.json"
     write_json(path, build_index(plan.content(), root))
     redraw(read_index(path), path, path.parent, read_claims(ROOT))

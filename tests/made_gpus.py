@@ -81,7 +81,7 @@ def plans_of(
     wanted = {**copy.settings, "engines": ["jax"], **settings}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(planning, "this_machine", lambda gpu: machine_of(look, gpu, given or {}))
-        return [make_plan(load_experiment(wanted), copy.root, check=False)]
+        return [make_plan(load_experiment(wanted), copy.root)]
 
 
 def finish(plan: Plan) -> None:

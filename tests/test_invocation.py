@@ -69,7 +69,7 @@ def test_a_process_ends_with_another(tmp_path: Path) -> None:
     with first, python(ENDED.format(pid=first.pid), tmp_path) as second:
         first.kill()
         assert second.wait(20) == -signal.SIGTERM
-    with pytest.raises(EvengroundError, match="what called this has ended"):
+    with pytest.raises(EvengroundError, match="what started this has ended"):
         invocation.end_with([first.pid])
 
 

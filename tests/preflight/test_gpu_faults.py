@@ -41,7 +41,7 @@ def here(nvml_here: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def lines(plan: Plan) -> list[Finding]:
     """What is said on this machine as it is seen now; each is one printable line."""
-    machine = this_machine(given={})
+    machine = this_machine(environ={})
     found = findings(
         [replace(plan, here=machine, machine=machine.name)], PINS, system=NO_SYSTEM, environ={}
     )
@@ -147,7 +147,7 @@ root, settings, situations = Path(sys.argv[1]), json.loads(sys.argv[2]), json.lo
 for name, given in situations.items():
     os.environ.update({"FAKE_NVML": "", **given["env"]})
     Path(os.environ["FAKE_NVML_FILE"]).write_bytes(given["answers"].encode("latin-1"))
-    plan = make_plan(load_experiment(settings), root, check=False)
+    plan = make_plan(load_experiment(settings), root)
     for finding in findings([plan], load_pins(root)):
         print(json.dumps([name, finding.what, finding.state, finding.seen, finding.fix]))
 """

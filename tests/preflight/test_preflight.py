@@ -17,7 +17,7 @@ from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import Stored, answers
 from evenground.preflight.finding import Finding, passed
 from evenground.preflight.gate import gate
-from evenground.runs.plan import RUNS, Plan, make_plan
+from evenground.runs.plan import RUNS, Plan, installed, make_plan
 from logged import logged
 from stand_in_driver import StandIn, uuid
 from working_copy import ABSENT, WorkingCopy, fresh_copy
@@ -150,7 +150,7 @@ def copy(tmp_path: Path) -> WorkingCopy:
 
 
 def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
-    return make_plan(load_experiment({**copy.settings, **changes}), copy.root)
+    return installed([make_plan(load_experiment({**copy.settings, **changes}), copy.root)])[0]
 
 
 def record(plan: Plan, seconds: float, number: int) -> None:

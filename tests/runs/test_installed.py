@@ -11,7 +11,7 @@ import pytest
 from evenground.config import EngineChoice
 from evenground.engines import load_engines
 from evenground.runs import installed
-from evenground.runs.installed import ask, one_line, reasons
+from evenground.runs.installed import failure_of, one_line, reasons
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ from evenground.runs.installed import ask, one_line, reasons
     ],
 )
 def test_a_check_gives_one_line_or_passes(tmp_path: Path, script: str, reason: str) -> None:
-    assert ask(("sh", "-c", script), tmp_path) == reason
+    assert failure_of(("sh", "-c", script), tmp_path) == reason
 
 
 def test_a_check_that_cannot_be_started_says_why(tmp_path: Path) -> None:
     (tmp_path / "check.sh").touch()
-    said = ask(("no-such-program-here",), tmp_path)
+    said = failure_of(("no-such-program-here",), tmp_path)
     assert said == "its check cannot be started: no-such-program-here: No such file or directory"
-    said = ask((str(tmp_path / "check.sh"),), tmp_path)
+    said = failure_of((str(tmp_path / "check.sh"),), tmp_path)
     assert said == "its check cannot be started: ./check.sh: Permission denied"
 
 
@@ -49,7 +49,7 @@ def test_a_check_that_hangs_is_ended_with_all_it_started(
 ) -> None:
     monkeypatch.setattr(installed, "LIMIT_S", 0.5)
     began_s = time.monotonic()
-    said = ask(("sh", "-c", "(sleep 1.5; touch late) & sleep 60"), tmp_path)
+    said = failure_of(("sh", "-c", "(sleep 1.5; touch late) & sleep 60"), tmp_path)
     assert said.startswith("its check does not end within") and time.monotonic() - began_s < 5
     time.sleep(1.5)
     assert not (tmp_path / "late").exists()
@@ -57,7 +57,7 @@ def test_a_check_that_hangs_is_ended_with_all_it_started(
 
 def test_it_sees_what_a_training_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIX_ARCHIVES", "here")
-    assert ask(
+    assert failure_of(
         ("sh", "-c", 'echo "${MIX_ARCHIVES:-nothing} ${PATH:+path}"; cat; exit 1'), tmp_path
     ) == ("nothing path")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evenground.runs.surroundings import _folders_of_driver
+from evenground.runs.surroundings import driver_folders
 from evenground.runs.variables import DRIVER, _is_found, of_a_step
 
 
@@ -50,7 +50,7 @@ def test_a_driver_that_nothing_else_finds_is_still_found(
         (tmp_path / name / library).touch()
     folders = [tmp_path / name for name in ("site", "driver", "again")]
     assert kept(*folders) == str(tmp_path / "driver")
-    assert _folders_of_driver({"LD_LIBRARY_PATH": f"{tmp_path}/driver:/site"}) == {
+    assert driver_folders({"LD_LIBRARY_PATH": f"{tmp_path}/driver:/site"}) == {
         str(tmp_path / "driver"): "driver"
     }
     monkeypatch.setattr("evenground.runs.variables._is_found", lambda name: True)

@@ -1,4 +1,4 @@
-"""A log that is kept small: while it is written, afterwards, and when what keeps it small is killed."""
+"""A log that is kept small: afterwards, and when what keeps it small is killed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from evenground.runs import log
-from evenground.runs.log import HEAD_BYTES, TAIL_BYTES, bounded, cut, last_line
+from evenground.runs.log import HEAD_BYTES, TAIL_BYTES, cut, last_line
 from working_copy import wait_until
-
-MIB = 2**20
 
 
 def test_a_short_log_stays_as_it_is(tmp_path: Path) -> None:
@@ -33,43 +30,6 @@ def test_of_a_long_one_head_and_tail_stay(tmp_path: Path) -> None:
     assert kept.startswith(content[:HEAD_BYTES]) and kept.endswith(content[-TAIL_BYTES:])
     assert b"\n[evenground: 1,234 of 263,378 bytes are cut out here; " in kept
     assert [found.name for found in tmp_path.iterdir()] == ["log"]
-
-
-def used_bytes(path: Path) -> int:
-    """What a file takes of the disk."""
-    return path.stat().st_blocks * 512
-
-
-def test_the_disk_is_not_filled_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "LOOK_EVERY_S", 0.01)
-    path = tmp_path / "log"
-    with bounded(path) as stream:
-        stream.write(b"first")
-        stream.flush()
-        for _ in range(64):
-            stream.write(b"x" * MIB)
-            stream.flush()
-        stream.write(b"last")
-        stream.flush()
-        if not log._free(stream.fileno(), HEAD_BYTES, 1):
-            pytest.skip("this file system cannot give back a part of a file")
-        assert wait_until(lambda: used_bytes(path) < MIB, 10.0)
-        assert path.stat().st_size > 64 * MIB
-    kept = path.read_bytes()
-    assert kept.startswith(b"firstxxx") and kept.endswith(b"xxxlast") and b"\0" not in kept
-    assert len(kept) < HEAD_BYTES + TAIL_BYTES + 200
-
-
-def test_where_the_file_system_cannot_it_is_cut_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(log, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(log, "_free", lambda *part: False)
-    with bounded(tmp_path / "log") as stream:
-        stream.write(b"x" * MIB)
-        stream.flush()
-        time.sleep(0.05)
-    assert (tmp_path / "log").stat().st_size < HEAD_BYTES + TAIL_BYTES + 200
 
 
 WRITER = """

@@ -10,13 +10,13 @@ import pytest
 
 from evenground.errors import EvengroundError
 from evenground.files import write_json
-from evenground.runs import slurm
+from evenground.runs import lost
 from evenground.runs.attempt import Mark, give_up, leave_mark, restored, unfinished_mark
 from evenground.runs.lost import outcome_of, record_lost, refuse_at_work
 from evenground.runs.outcome import Outcome, Reason
 from evenground.runs.plan import next_attempt
 
-PLACE = Path("cray-1/mnist/keras/k1/r2")
+RUN_PATH = Path("cray-1/mnist/keras/k1/r2")
 ANSWERS = {
     "scontrol show job --oneliner 7": "JobId=7 JobName=x JobState=CANCELLED Reason=None",
     "sacct -X -n -P -o State -j 8": "CANCELLED by 0\n",
@@ -27,11 +27,11 @@ ANSWERS = {
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slurm's commands as they answer of three jobs, and fail of any other."""
-    monkeypatch.setattr(slurm, "_ask", lambda *words: ANSWERS.get(" ".join(words), ""))
+    monkeypatch.setattr(lost, "output_of", lambda command: ANSWERS.get(" ".join(command)))
 
 
 def attempt_folder(root: Path, number: int = 1) -> Path:
-    return root / "results/attempts" / PLACE / str(number)
+    return root / "results/attempts" / RUN_PATH / str(number)
 
 
 def outcome_in(folder: Path) -> dict[str, Any]:
@@ -72,14 +72,14 @@ def test_a_mark_is_unfinished_until_there_is_an_outcome(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("answers")
 def test_slurm_is_asked_for_the_state_and_then_its_accounting() -> None:
-    states = [slurm.job_state(job) for job in "6789"]
+    states = [lost.job_state(job) for job in "6789"]
     assert states == ["", "CANCELLED", "CANCELLED", "RUNNING"]
-    assert [slurm.is_at_work(state) for state in states] == [False, False, False, True]
+    assert [lost.is_at_work(state) for state in states] == [False, False, False, True]
 
 
 def test_without_slurm_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert slurm.job_state("7") == ""
+    assert lost.job_state("7") == ""
 
 
 @pytest.mark.usefixtures("answers")
@@ -87,15 +87,15 @@ def test_what_is_at_work_is_refused_and_never_recorded(tmp_path: Path) -> None:
     leave_mark(attempt_folder(tmp_path), "native", "9")
     words = r"an earlier invocation is still at work .*: wait .* or: scancel 9"
     with pytest.raises(EvengroundError, match=words):
-        refuse_at_work(tmp_path, [PLACE])
-    assert record_lost(tmp_path, [PLACE]) == [] and unfinished_mark(attempt_folder(tmp_path))
+        refuse_at_work(tmp_path, [RUN_PATH])
+    assert record_lost(tmp_path, [RUN_PATH]) == [] and unfinished_mark(attempt_folder(tmp_path))
 
 
 @pytest.mark.usefixtures("answers")
 @pytest.mark.parametrize("job", ["", "6", "7"])
 def test_what_ended_or_is_not_known_is_not_refused(tmp_path: Path, job: str) -> None:
     leave_mark(attempt_folder(tmp_path), "native", job)
-    refuse_at_work(tmp_path, [PLACE])
+    refuse_at_work(tmp_path, [RUN_PATH])
     assert unfinished_mark(attempt_folder(tmp_path)), "to look changes nothing"
 
 
@@ -104,44 +104,44 @@ def test_a_lost_attempt_has_the_outcome_of_a_failed_one(tmp_path: Path) -> None:
     leave_mark(attempt_folder(tmp_path), "apptainer", "7")
     mark = unfinished_mark(attempt_folder(tmp_path))
     assert mark
-    (line,) = record_lost(tmp_path, [PLACE])
+    (line,) = record_lost(tmp_path, [RUN_PATH])
     detail = f"its job was cancelled, on {mark.host} (Slurm's job 7: CANCELLED)"
     assert line.endswith(f"mnist keras r2, attempt 1: cancelled: {detail}")
-    lost = outcome_in(attempt_folder(tmp_path))
-    assert (lost["status"], lost["reason"], lost["attempt"]) == ("failed", "cancelled", 1)
-    assert lost["detail"] == detail and lost["started_unix_ns"] == mark.started_unix_ns
-    assert lost["run"]["repetition"] == 2 and lost["run"]["deployment"] == "apptainer"
-    give_up(tmp_path, PLACE, 2, "apptainer", Outcome("other-machine"))
-    assert lost.keys() == outcome_in(attempt_folder(tmp_path, 2)).keys()
+    ended = outcome_in(attempt_folder(tmp_path))
+    assert (ended["status"], ended["reason"], ended["attempt"]) == ("failed", "cancelled", 1)
+    assert ended["detail"] == detail and ended["started_unix_ns"] == mark.started_unix_ns
+    assert ended["run"]["repetition"] == 2 and ended["run"]["deployment"] == "apptainer"
+    give_up(tmp_path, RUN_PATH, 2, "apptainer", Outcome("other-machine"))
+    assert ended.keys() == outcome_in(attempt_folder(tmp_path, 2)).keys()
 
 
 @pytest.mark.usefixtures("answers")
 def test_each_is_recorded_once_and_only_of_the_runs_that_are_named(tmp_path: Path) -> None:
     for number, job in enumerate(["", "8"], start=1):
         leave_mark(attempt_folder(tmp_path, number), "native", job)
-    assert record_lost(tmp_path, [PLACE.with_name("r1")]) == []
-    assert len(record_lost(tmp_path, [PLACE])) == 2
+    assert record_lost(tmp_path, [RUN_PATH.with_name("r1")]) == []
+    assert len(record_lost(tmp_path, [RUN_PATH])) == 2
     reasons = [outcome_in(attempt_folder(tmp_path, number))["reason"] for number in (1, 2)]
     assert reasons == ["lost", "cancelled"]
-    assert record_lost(tmp_path, [PLACE]) == []
+    assert record_lost(tmp_path, [RUN_PATH]) == []
 
 
 def test_the_next_attempt_is_behind_all_that_began_or_were_given_up(tmp_path: Path) -> None:
-    assert next_attempt(tmp_path, PLACE) == 1
+    assert next_attempt(tmp_path, RUN_PATH) == 1
     # Snakemake makes a job's folders before it submits the job.
     attempt_folder(tmp_path, 1).mkdir(parents=True)
-    assert next_attempt(tmp_path, PLACE) == 1
-    give_up(tmp_path, PLACE, 1, "native", Outcome("other-machine"))
-    assert next_attempt(tmp_path, PLACE) == 2
+    assert next_attempt(tmp_path, RUN_PATH) == 1
+    give_up(tmp_path, RUN_PATH, 1, "native", Outcome("other-machine"))
+    assert next_attempt(tmp_path, RUN_PATH) == 2
     leave_mark(attempt_folder(tmp_path, 10), "native", "")
-    assert next_attempt(tmp_path, PLACE) == 11
+    assert next_attempt(tmp_path, RUN_PATH) == 11
 
 
 def test_a_finished_run_whose_job_failed_afterwards_is_finished(tmp_path: Path) -> None:
     """Snakemake removes the outcome of a failed job; the run stands in its place already."""
-    assert not restored(tmp_path, PLACE, 1)
-    run = tmp_path / "results/runs" / PLACE
+    assert not restored(tmp_path, RUN_PATH, 1)
+    run = tmp_path / "results/runs" / RUN_PATH
     write_json(run / "outcome.json", {"status": "finished"})
     write_json(run / "manifest.json", {})
-    assert restored(tmp_path, PLACE, 1)
+    assert restored(tmp_path, RUN_PATH, 1)
     assert outcome_in(attempt_folder(tmp_path)) == {"status": "finished"}

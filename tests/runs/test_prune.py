@@ -14,7 +14,14 @@ import pytest
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs.plan import ATTEMPTS, RUNS
-from evenground.runs.prune import listing, old_folders, places, places_here, refuse_busy, remove
+from evenground.runs.prune import (
+    listing,
+    old_folders,
+    refuse_busy,
+    remove,
+    run_paths_here,
+    run_paths_in,
+)
 
 OLD, OTHER, KEPT = Path("m/d/a/k1/r1"), Path("m/d/a/k1/r2"), Path("m/d/a/k2/r1")
 KILLED = """
@@ -65,10 +72,10 @@ def test_an_index_and_a_plan_name_their_runs_whatever_became_of_them() -> None:
     one = {"dataset": "d", "engine": "a", "key": "k1"}
     lost = {**one, "repetition": 2, "path": None}
     done = {**one, "repetition": 1, "path": "results/runs/m/d/a/k1/r1"}
-    machine = {"class": "recorded elsewhere"}
-    assert places({"machine": machine, "runs": [done, lost]}, "") == {OLD, OTHER}
-    assert places({"machine": {"class": "m"}, "runs": [lost]}, "") == {OTHER}
-    assert places({"runs": [{**one, "machine": "m", "repetition": 1}]}, "") == {OLD}
+    machine = {"class": "m"}
+    assert run_paths_in({"machine": machine, "runs": [done, lost]}, "") == {OLD, OTHER}
+    assert run_paths_in({"machine": {"class": "m"}, "runs": [lost]}, "") == {OTHER}
+    assert run_paths_in({"runs": [{**one, "machine": "m", "repetition": 1}]}, "") == {OLD}
 
 
 def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> None:
@@ -81,14 +88,14 @@ def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> Non
         "parts": [{"name": run["key"], "machine": "m", "runs": [run]} for run in runs],
     }
     named = {Path("m/d/a/k1/r1"), Path("n/d/a/k2/r1")}
-    assert places(content, "here") == named
+    assert run_paths_in(content, "here") == named
     write_json(tmp_path / "results/native/index.json", content)
     third = {
         "machine": {"class": "m"},
         "runs": [{**runs[0], "key": "k3", "path": None, "machine": "m"}],
     }
     write_json(tmp_path / "results/native/parts/k3/plan.json", third)
-    assert places_here(tmp_path) == {*named, Path("m/d/a/k3/r1")}
+    assert run_paths_here(tmp_path) == {*named, Path("m/d/a/k3/r1")}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +112,7 @@ def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> Non
 )
 def test_what_is_no_index_is_refused(wrong: object) -> None:
     with pytest.raises(EvengroundError, match=r"not an index of runs .here.: nothing was removed"):
-        places(wrong, "here")
+        run_paths_in(wrong, "here")
 
 
 def test_the_working_copy_keeps_what_its_indexes_and_plans_name(tmp_path: Path) -> None:
@@ -117,11 +124,11 @@ def test_the_working_copy_keeps_what_its_indexes_and_plans_name(tmp_path: Path) 
     for name, place in named:
         run = {"path": (RUNS / place).as_posix()}
         write_json(tmp_path / "results" / name, {"runs": [run]})
-    assert places_here(tmp_path) == {OLD, OTHER, KEPT}
+    assert run_paths_here(tmp_path) == {OLD, OTHER, KEPT}
 
 
 def test_a_working_copy_without_results_names_nothing(tmp_path: Path) -> None:
-    assert places_here(tmp_path) == set()
+    assert run_paths_here(tmp_path) == set()
 
 
 @pytest.mark.parametrize(
@@ -130,10 +137,10 @@ def test_a_working_copy_without_results_names_nothing(tmp_path: Path) -> None:
 def test_a_torn_index_or_plan_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "results" / name
     write_json(file, {"runs": []})
-    assert places_here(tmp_path) == set()
+    assert run_paths_here(tmp_path) == set()
     file.write_text('{"runs": [')
     with pytest.raises(EvengroundError, match=rf"not valid JSON.*{name}"):
-        places_here(tmp_path)
+        run_paths_here(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +151,7 @@ def test_a_link_that_leads_nowhere_may_hide_an_index(tmp_path: Path, name: str) 
     link.parent.mkdir(parents=True)
     link.symlink_to("away")
     with pytest.raises(EvengroundError, match=r"is a link to away, which is not there"):
-        places_here(tmp_path)
+        run_paths_here(tmp_path)
 
 
 def test_the_listing_says_what_is_then_freed(root: Path) -> None:

@@ -168,7 +168,7 @@ def test_what_the_sampler_could_not_see_has_its_reason(plain: Training, tmp_path
 
 
 def test_what_a_shell_hands_down_is_recorded() -> None:
-    code = "import json; from evenground.runs.surroundings import handed_down; print(json.dumps(handed_down()))"
+    code = "import json; from evenground.runs.surroundings import inherited; print(json.dumps(inherited()))"
     words = f"ulimit -s 4096 -n 200; exec {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
     command = ["nice", "-n", "5", "bash", "-c", words]
     source = Path(surroundings.__file__).parents[2]

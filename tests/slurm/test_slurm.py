@@ -323,7 +323,7 @@ def test_a_job_left_in_the_queue_by_an_ended_invocation_does_nothing(
         cluster.call("scontrol", "update", "partitionname=main", "state=up")
     assert wait_until(lambda: not cluster.call("squeue", "-h"), PATIENCE_S)
     logs = [path.read_text() for path in (copy.root / ".snakemake/slurm_logs").rglob("*.log")]
-    assert any("error: this job is of an invocation that has ended" in log for log in logs)
+    assert any("error: job belongs to a finished invocation" in log for log in logs)
 
 
 def test_nodes_say_of_what_class_they_are_and_are_asked_for_as_configured(
@@ -332,9 +332,7 @@ def test_nodes_say_of_what_class_they_are_and_are_asked_for_as_configured(
     kind = {"cores": 1, "mem_mb": 2500, "slurm_partition": "main"}
     copy = on_slurm(cluster, tmp_path, nodes={"small": kind}, repetitions=1, warm_up_examples=0)
     done = copy.submit(ok=False)
-    assert (
-        "of what class nodes of the kind 'small' are is not known yet" in done.stdout + done.stderr
-    )
+    assert "machine class of node kind 'small' is unknown" in done.stdout + done.stderr
     copy.submit("nodes")
     assert json.loads((copy.root / "results/nodes/small.json").read_text())["host"] == cluster.host
     copy.submit(str(OUT / "index.json"))

@@ -16,7 +16,7 @@ from evenground.analysis.index import read_index
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.runs.installed import newest_pythons, too_new_for
-from evenground.runs.plan import Plan, make_plan
+from evenground.runs.plan import Plan, installed, make_plan
 from logged import logged
 from working_copy import ABSENT, FAKES, WorkingCopy
 
@@ -31,7 +31,8 @@ TABLES = Path("results/native/tables")
 
 
 def plan_of(copy: WorkingCopy, check: bool = True, **changes: Any) -> Plan:
-    return make_plan(load_experiment({**copy.settings, **changes}), copy.root, check)
+    plan = make_plan(load_experiment({**copy.settings, **changes}), copy.root)
+    return installed([plan])[0] if check else plan
 
 
 def finish(plan: Plan, *numbers: int) -> None:
@@ -99,7 +100,7 @@ def test_an_engine_without_packages_for_this_python_is_left_out_like_one(
     assert names(plan_of(absent, engines=choices)) == ["keras", "jax", "keras_jit"]
     monkeypatch.setattr("evenground.runs.installed.sys.version_info", (3, 99, 0, "final", 0))
     plan = plan_of(absent, engines=choices)
-    why = "its packages are published up to Python 3.13, this is 3.99: call with an older one"
+    why = "its packages are published up to Python 3.13, this is 3.99: start the pipeline with an older one"
     assert names(plan) == ["jax"] and {(one.name, one.reason) for one in plan.left_out} == {
         *(("keras", why), ("keras_jit", why))
     }

@@ -160,7 +160,7 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
     given = {**copy.settings, "gpu": "5", "machine": wanted, "nodes": {"some": {}}}
     write_json(copy.root / "one.json", given)
     write_json(copy.root / NODES / "some.json", {"class": wanted, "description": "a node"})
-    run_path = make_plan(load_experiment(given), copy.root, check=False).runs[0].path
+    run_path = make_plan(load_experiment(given), copy.root).runs[0].path
     words = ["--experiment", "one.json", "--run", run_path, "--attempt", "1", "--warm-up", "no"]
     subprocess.run(
         [sys.executable, "scripts/train.py", *words], cwd=copy.root, env=environ, check=True
@@ -181,7 +181,7 @@ def test_what_an_invocation_hands_on_is_its_plan_until_another_begins(
     assert again.first.prepared("tiny") == study.first.prepared("tiny")
     hand_on(copy.root, study)
     monkeypatch.setenv(INVOCATION, number)
-    with pytest.raises(EvengroundError, match="this job is of an invocation that has ended"):
+    with pytest.raises(EvengroundError, match="job belongs to a finished invocation"):
         handed_on(copy.root)
 
 

@@ -85,12 +85,12 @@ def test_other_looks_train_nothing_and_are_in_the_index(copy: WorkingCopy) -> No
     finish(plan_of(copy, repetitions=4))
     plan = plan_of(copy, repetitions=4, looks=[4, 8])
     assert not plan.pending and len(plan.runs) == 8
-    write_plan(plan)
+    write_plan(plan, Path("results/native"))
     written = json.loads((copy.root / "results/native/plan.json").read_text())
     assert TypeAdapter(Report).validate_python(written["report"]) == Report(
         0.1, {}, (4, 8), "blocks"
     )
-    write_plan(plan_of(copy, repetitions=4, looks="precision"))
+    write_plan(plan_of(copy, repetitions=4, looks="precision"), Path("results/native"))
     written = json.loads((copy.root / "results/native/plan.json").read_text())
     assert TypeAdapter(Report).validate_python(written["report"]).looks == "precision"
 
@@ -243,15 +243,15 @@ def finish(plan: Plan) -> None:
 
 def test_the_plan_is_written_only_when_it_differs_or_work_is_left(copy: WorkingCopy) -> None:
     path = copy.root / "results/native/plan.json"
-    write_plan(plan_of(copy))
+    write_plan(plan_of(copy), Path("results/native"))
     first = path.read_bytes()
-    write_plan(plan_of(copy))
+    write_plan(plan_of(copy), Path("results/native"))
     assert path.read_bytes() != first, "work is left: Snakemake must see a difference in content"
     finish(plan_of(copy))
     written = path.read_bytes()
-    write_plan(plan_of(copy))
+    write_plan(plan_of(copy), Path("results/native"))
     assert path.read_bytes() == written, "nothing is left and nothing differs"
-    write_plan(plan_of(copy, repetitions=1))
+    write_plan(plan_of(copy, repetitions=1), Path("results/native"))
     assert len(json.loads(path.read_text())["runs"]) == 2
 
 

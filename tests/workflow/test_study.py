@@ -125,7 +125,7 @@ def test_an_experiment_of_one_part_keeps_the_order_of_its_plan(copy: WorkingCopy
         ),
         (
             {"nodes": {"big": {}}},
-            r"of what class nodes of the kind 'big' are is not known yet .*results/nodes/big",
+            r"machine class of node kind 'big' is unknown .*results/nodes/big",
         ),
     ],
 )

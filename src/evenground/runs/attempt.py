@@ -1,4 +1,4 @@
-"""The folder of one attempt at a run: the mark of its beginning, and the outcome at its end."""
+"""The folder of one attempt at a run: a mark when it begins, and an outcome when it ends."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from evenground.runs.plan import ATTEMPTS, MARK, OUTCOME, RUNS
 
 @dataclass(frozen=True)
 class Mark:
-    """Who began an attempt. It stays where Snakemake removes the outcome of a job that failed."""
+    """Who began an attempt. Snakemake removes the outcome of a failed job, but not the mark."""
 
     deployment: str
     job: str
-    """The scheduler's number of the job; empty where none started it."""
+    """The scheduler's number of the job; empty without a scheduler."""
     host: str
     started_unix_ns: int
 
 
 def leave_mark(folder: Path, deployment: str, job: str) -> None:
-    """Write down that the training in the attempt's `folder` begins now."""
+    """Record that the training of the attempt in `folder` begins now."""
     mark = Mark(
         deployment=deployment, job=job, host=socket.gethostname(), started_unix_ns=time.time_ns()
     )
@@ -49,9 +49,9 @@ def unfinished_mark(folder: Path) -> Mark | None:
 def outcome_content(
     run_path: Path, attempt: int, deployment: str, outcome: Outcome, started_ns: int
 ) -> dict[str, Any]:
-    """What `outcome.json` says of an attempt at the run at `run_path` that ends now."""
+    """The content of `outcome.json` for an attempt that ends now; `started_ns` is Unix time."""
     machine, dataset, engine, key, repetition = run_path.parts
-    identity = {
+    run = {
         "machine": machine,
         "dataset": dataset,
         "engine": engine,
@@ -62,27 +62,28 @@ def outcome_content(
     return {
         "schema": SCHEMA,
         "status": outcome.status,
-        **asdict(outcome),
+        "reason": outcome.reason,
+        "detail": outcome.detail,
         "attempt": attempt,
-        "run": identity,
+        "run": run,
         "started_unix_ns": started_ns,
         "ended_unix_ns": time.time_ns(),
     }
 
 
 def give_up(root: Path, run_path: Path, attempt: int, deployment: str, outcome: Outcome) -> None:
-    """Write the outcome of an attempt that is not made on this machine."""
+    """Write the outcome of an attempt that cannot be made on this machine."""
     content = outcome_content(run_path, attempt, deployment, outcome, started_ns=time.time_ns())
     write_json(root / ATTEMPTS / run_path / str(attempt) / OUTCOME, content)
 
 
 def restored(root: Path, run_path: Path, attempt: int) -> bool:
-    """Whether the run is finished; its outcome then stands beside the attempt again.
+    """Whether the run is finished; if so, the attempt's outcome is there again.
 
-    Snakemake removes what a failed job wrote, and a job may fail after its training has finished.
+    A job may fail after its training has finished, and then Snakemake removes what the job wrote.
     """
-    run = root / RUNS / run_path
-    if not (run / "manifest.json").is_file():
+    run_dir = root / RUNS / run_path
+    if not (run_dir / "manifest.json").is_file():
         return False
-    write_json(root / ATTEMPTS / run_path / str(attempt) / OUTCOME, read_json(run / OUTCOME))
+    write_json(root / ATTEMPTS / run_path / str(attempt) / OUTCOME, read_json(run_dir / OUTCOME))
     return True

@@ -1,4 +1,4 @@
-"""The command line an engine is started with. Part of every run's key."""
+"""The command line an engine is started with. It is part of every run's key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evenground.config import OptionValue
 
 @dataclass(frozen=True)
 class Work:
-    """What an engine is asked to do; the fields are the options of docs/protocol.md."""
+    """What an engine has to do; the fields are the options of docs/protocol.md."""
 
     dataset: Path
     network: str
@@ -28,28 +28,28 @@ class Work:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def arguments(self) -> list[str]:
-        """The arguments behind the engine's own command."""
-        given = {
+        """The arguments after the engine's own command."""
+        values = {
             "dataset": self.dataset,
             "network": self.network,
             "epochs": self.epochs,
             "batch-size": self.batch_size,
-            "learning-rate": repr(self.learning_rate),
+            "learning-rate": self.learning_rate,
             "seed": self.seed,
             "threads": self.threads,
             "accelerator": self.accelerator,
-            "linger-s": repr(self.linger_s),
+            "linger-s": self.linger_s,
             "events": self.events,
+            "train-limit": self.train_limit,
+            "test-limit": self.test_limit,
         }
-        if self.train_limit is not None:
-            given["train-limit"] = self.train_limit
-        if self.test_limit is not None:
-            given["test-limit"] = self.test_limit
-        words = [word for key, value in given.items() for word in (f"--{key}", str(value))]
-        for key, value in sorted(self.options.items()):
-            words += ["--option", f"{key}={_option_text(value)}"]
-        return words
-
-
-def _option_text(value: OptionValue) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        args = []
+        for name, value in values.items():
+            if value is not None:
+                args += [f"--{name}", str(value)]
+        for name, option in sorted(self.options.items()):
+            text = str(option)
+            if isinstance(option, bool):
+                text = text.lower()
+            args += ["--option", f"{name}={text}"]
+        return args

@@ -14,27 +14,43 @@ from evenground.records import versions
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError, unreadable
 from evenground.records.times import read_folder
-from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN, Plan
+from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, OUTCOME, RUNS, WRITTEN, Plan, run_path_of
 
 MANIFEST = "manifest.json"
 FETCH = "have it back as it was recorded: dvc checkout results/runs, or dvc pull"
+# What of a planned run is in the index; its folder is named by `path`.
+SHOWN = ("dataset", "engine", "repetition", "key", "order")
 
 
 def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
-    """The index of `plan` (content of `plan.json`): the same, each run with what became of it."""
-    runs = [_indexed(run, root) for run in plan["runs"]]
+    """The content of `plan.json` with the outcome of each run.
+
+    Raises EvengroundError for a changed run, and for runs of one engine made in two images.
+    """
     content = {name: value for name, value in plan.items() if name != WRITTEN}
-    # An engine may lie anywhere; an index travels, and names no place outside of the working copy.
-    content["engines"] = [
-        {name: value for name, value in engine.items() if name != "sources"}
-        for engine in plan["engines"]
+    # An engine may lie anywhere; an index travels, and must name no path outside the working copy.
+    engines = []
+    for engine in plan["engines"]:
+        engines.append({name: value for name, value in engine.items() if name != "sources"})
+    runs = [_indexed(run, root) for run in plan["runs"]]
+    # Of each readable run, in order.
+    recorded = [
+        (run, read_json(root / run["path"] / "environment.json")) for run in runs if run["path"]
     ]
-    _refuse_two_images(runs, root)
-    machine = _machine(plan["machine"], runs, root)
+    _refuse_two_images(recorded)
+    machine = plan["machine"]
+    if recorded:
+        # A recorded class has no description in a plan made on another machine.
+        machine = recorded[0][1]["machine"]
+    design = plan["report"]["design"]
+    if any(environment.get("scheduled") for _, environment in recorded):
+        # A scheduler chose their nodes, even if the plan of today names none.
+        design = "independent"
     return {
         **content,
+        "engines": engines,
         "schema": versions.INDEX,
-        "report": {**plan["report"], "design": _design(plan["report"]["design"], runs, root)},
+        "report": {**plan["report"], "design": design},
         "calibration": _calibration(plan["calibration"], root),
         "machine": machine,
         "runs": runs,
@@ -47,7 +63,7 @@ def unfinished(index: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
-    """Figures of the sampler's calibration that are not what they should be on this class of machine."""
+    """What the sampler's calibration on this class of machine measured and found insufficient."""
     if not index["calibration"]:
         return []
     figures = read_json(root / index["calibration"]["path"])["figures"].values()
@@ -55,57 +71,70 @@ def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
 
 
 def check_runs(plans: Sequence[Plan]) -> None:
-    """EvengroundError for a folder in `results/runs` that lacks a file, then for a changed wanted run."""
+    """Check the folders in `results/runs`, and compare each recorded wanted run with its manifest.
+
+    Raises EvengroundError for a folder with a missing file, then for a changed wanted run.
+    """
     root = plans[0].root
-    folders = [
-        path for path in (root / RUNS).glob("*/*/*/*/r*") if re.fullmatch(r"r\d+", path.name)
-    ]
-    _refuse_halves(sorted(folders))
+    _refuse_incomplete(sorted((root / RUNS).glob("*/*/*/*/r*")))
     for plan in plans:
         for run in plan.runs:
             if run.path not in plan.pending:
                 check_run(root / RUNS / run.path)
 
 
-def _refuse_halves(folders: Sequence[Path]) -> None:
-    """Runs that nobody wants now are looked at, too: DVC would store what is left of them as whole."""
-    lacking = {folder: lost for folder in folders if (lost := _lost_file(folder))}
-    if not lacking:
+def _refuse_incomplete(folders: Sequence[Path]) -> None:
+    """Runs that are not wanted now are checked too: DVC would store what is left of them as complete."""
+    runs = [folder for folder in folders if re.fullmatch(r"r\d+", folder.name)]
+    incomplete = [folder for folder in runs if _missing_file(folder)]
+    if not incomplete:
         return
-    first, lost = next(iter(lacking.items()))
-    link = broken_link(first / lost)
-    why = f"{lost} is a link that leads nowhere" if link else f"no {lost}"
-    again = set_aside(*lacking, then="have what is wanted trained again")
+    first = incomplete[0]
+    missing = _missing_file(first)
+    link = broken_link(first / missing)
+    why = f"no {missing}"
+    fix = FETCH
+    if link:
+        why = f"{missing} is a link that leads nowhere"
+        fix = BRING_BACK
+    again = set_aside(*incomplete, then="have what is wanted trained again")
     raise EvengroundError(
-        f"{len(lacking)} of {len(folders)} run folders are not whole: {why}",
+        f"{len(incomplete)} of {len(runs)} run folders are not whole: {why}",
         str(link or first),
-        f"{BRING_BACK if link else FETCH}; or {again}",
+        f"{fix}; or {again}",
     )
 
 
-def _lost_file(folder: Path) -> str | None:
-    """The first file of a recorded run that is not there; its content is not looked at."""
-    names = _recorded(folder) if (folder / MANIFEST).is_file() else {}
-    return next((name for name in (MANIFEST, *names) if not (folder / name).is_file()), None)
+def _missing_file(folder: Path) -> str:
+    """The first file of a recorded run that does not exist, or an empty text; no content is compared."""
+    if not (folder / MANIFEST).is_file():
+        return MANIFEST
+    for name in _digests(folder):
+        if not (folder / name).is_file():
+            return name
+    return ""
 
 
 def check_run(folder: Path) -> None:
-    """Compare a run's files with its manifest; EvengroundError for a changed, missing or stray one."""
-    recorded = _recorded(folder)
-    found = {path.name for path in folder.iterdir()} - {MANIFEST}
-    stray = sorted(found - recorded.keys())
-    changed = [name for name, digest in recorded.items() if _digest(folder / name) != digest]
+    """Compare a run's files with its manifest.
+
+    Raises EvengroundError for a changed or missing file, and for one that is not the run's.
+    """
+    digests = _digests(folder)
+    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    stray = sorted(present - digests.keys())
+    changed = [name for name, digest in digests.items() if _digest(folder / name) != digest]
     if not changed and not stray:
         return
-    what = f"a recorded run was changed: {', '.join(changed + stray)}"
+    fix = set_aside(*[folder / name for name in stray])
     if changed:
-        again = set_aside(folder, then="have it trained again")
-        raise EvengroundError(what, str(folder), f"{FETCH}; or {again}")
-    raise EvengroundError(what, str(folder), set_aside(*(folder / name for name in stray)))
+        fix = f"{FETCH}; or {set_aside(folder, then='have it trained again')}"
+    what = f"a recorded run was changed: {', '.join(changed + stray)}"
+    raise EvengroundError(what, str(folder), fix)
 
 
-def _recorded(folder: Path) -> dict[str, str | None]:
-    """The digests in a run's manifest; a broken manifest is no digest of its own."""
+def _digests(folder: Path) -> dict[str, str]:
+    """File -> SHA-256 in a run's manifest. A broken manifest has a digest that no file has."""
     try:
         return dict(read_json(folder / MANIFEST)["files"])
     except (EvengroundError, KeyError, TypeError, ValueError):
@@ -113,87 +142,77 @@ def _recorded(folder: Path) -> dict[str, str | None]:
 
 
 def _digest(file: Path) -> str | None:
-    return sha256_file(file) if file.is_file() else None
+    if not file.is_file():
+        return None
+    return sha256_file(file)
 
 
 def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
-    place = Path(run["machine"], run["dataset"], run["engine"], run["key"], f"r{run['repetition']}")
-    folder = RUNS / place
-    ended = sorted(
-        (root / ATTEMPTS / place).glob("*/outcome.json"), key=lambda path: int(path.parent.name)
-    )
-    shown = {name: run[name] for name in ("dataset", "engine", "repetition", "key", "order")}
-    if (root / folder / MANIFEST).is_file():
-        return {**shown, **_recorded_run(folder, root)}
-    last = read_json(ended[-1]) if ended else {"status": "missing", "reason": None, "attempt": 0}
-    status = last["status"] if last["status"] == "failed" else "missing"
-    lost = {"status": status, "reason": last["reason"], "attempts": last["attempt"], "path": None}
-    return {**shown, **lost, "manifest_sha256": None}
+    """The entry of a planned run: as it was recorded, else as its last attempt ended."""
+    run_path = run_path_of(run)
+    shown = {name: run[name] for name in SHOWN}
+    if (root / RUNS / run_path / MANIFEST).is_file():
+        return {**shown, **_recorded_run(RUNS / run_path, root)}
+    outcomes = list((root / ATTEMPTS / run_path).glob(f"*/{OUTCOME}"))
+    last = {"status": "missing", "reason": None, "attempt": 0}
+    if outcomes:
+        last = read_json(max(outcomes, key=lambda path: int(path.parent.name)))
+    status = last["status"]
+    # A run that finished and was taken away since is missing, too.
+    if status != "failed":
+        status = "missing"
+    return {
+        **shown,
+        "status": status,
+        "reason": last["reason"],
+        "attempts": last["attempt"],
+        "path": None,
+        "manifest_sha256": None,
+    }
 
 
 def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
-    """What the index says of a run that is in its place: finished, or failed where it cannot be read."""
+    """The entry of a recorded run: finished, or failed if its records cannot be read."""
     check_run(root / folder)
-    found = {
+    entry = {
         "status": "finished",
         "reason": None,
-        "attempts": read_json(root / folder / "outcome.json")["attempt"],
+        "attempts": read_json(root / folder / OUTCOME)["attempt"],
         "path": folder.as_posix(),
         "manifest_sha256": sha256_file(root / folder / MANIFEST),
     }
     try:
         read_folder(root / folder, Expected())
     except RecordError as error:
-        found |= {
-            "status": "failed",
-            "reason": unreadable(error),
-            "path": None,
-            "manifest_sha256": None,
-        }
-    return found
+        entry |= {"status": "failed", "reason": unreadable(error), "path": None}
+        entry["manifest_sha256"] = None
+    return entry
 
 
-def _design(planned: str, runs: list[dict[str, Any]], root: Path) -> str:
-    """`independent` also where the plan of now has no nodes, and a scheduler chose those of recorded runs."""
-    records = (read_json(root / run["path"] / "environment.json") for run in runs if run["path"])
-    return "independent" if any(record.get("scheduled") for record in records) else planned
-
-
-def _refuse_two_images(runs: list[dict[str, Any]], root: Path) -> None:
-    """Two builds of one recipe are two images: a table never holds runs of both."""
-    first: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        image = (
-            read_json(root / run["path"] / "environment.json").get("image") if run["path"] else None
-        )
+def _refuse_two_images(recorded: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Two builds of one recipe are two images: raises EvengroundError for runs made in both."""
+    first: dict[str, tuple[str, str]] = {}
+    for run, environment in recorded:
+        image = environment.get("image")
         if image is None:
             continue
         # Arms of one engine share its image.
-        other = first.setdefault(
-            image["labels"].get(LOCK_LABEL, run["engine"]),
-            {"sha256": image["sha256"], "path": run["path"]},
-        )
-        if other["sha256"] != image["sha256"]:
+        lock = image["labels"].get(LOCK_LABEL, run["engine"])
+        digest, path = first.setdefault(lock, (image["sha256"], run["path"]))
+        if digest != image["sha256"]:
             raise EvengroundError(
-                f"runs of '{run['engine']}' were made in two images: sha256:{other['sha256'][:12]} "
-                f"({other['path']}) and sha256:{image['sha256'][:12]}",
+                f"runs of '{run['engine']}' were made in two images: sha256:{digest[:12]} "
+                f"({path}) and sha256:{image['sha256'][:12]}",
                 run["path"],
-                f"set those of one of them aside, which loses nothing: ./evenground aside {run['path']} ...",
+                "set those of one of them aside, which loses nothing: "
+                f"./evenground aside {run['path']} ...",
             )
 
 
 def _calibration(path: str, root: Path) -> dict[str, str] | None:
-    """Where the sampler's calibration on this class of machine stands; None where there is none."""
-    # The folder is one of DVC's outputs, which must be there, though a foreign machine's may be unknown.
+    """Path and digest of the sampler's calibration on this class of machine; None without one."""
+    # DVC requires the folder, one of its outputs, though a foreign class may have no calibration.
     (root / CALIBRATIONS).mkdir(parents=True, exist_ok=True)
-    file = root / path
-    return {"path": path, "sha256": sha256_file(file)} if file.is_file() else None
-
-
-def _machine(machine: dict[str, Any], runs: list[dict[str, Any]], root: Path) -> dict[str, Any]:
-    """The class with the words the first finished run recorded for it."""
-    for run in runs:
-        if run["path"]:
-            recorded: dict[str, Any] = read_json(root / run["path"] / "environment.json")["machine"]
-            return recorded
-    return machine
+    if not (root / path).is_file():
+        return None
+    return {"path": path, "sha256": sha256_file(root / path)}

@@ -1,4 +1,4 @@
-"""Whether an engine that the pipeline does not install can train on this machine: its own check is asked."""
+"""Whether an engine that the pipeline does not install can train on this machine: its own check decides."""
 
 from __future__ import annotations
 
@@ -27,53 +27,54 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def newest_pythons(root: Path) -> dict[str, str]:
-    """Environment -> the newest Python that its packages are published for; all others have no such bound."""
+    """Environment -> the newest Python that its packages are published for; others have no bound."""
     path = root / PYTHONS
-    found: dict[str, str] = (
-        yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    )
-    return found
+    if not path.is_file():
+        return {}
+    newest: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return newest
 
 
 def too_new_for(newest: str | None) -> str:
-    """Why this Python makes no environment whose packages go up to `newest`; empty where it does."""
+    """Why this Python cannot install packages that exist up to Python `newest`; empty if it can."""
     here = sys.version_info[:2]
     if newest is None or here <= tuple(map(int, newest.split("."))):
         return ""
-    mine = ".".join(map(str, here))
-    return (
-        f"its packages are published up to Python {newest}, this is {mine}: call with an older one"
-    )
+    version = f"{here[0]}.{here[1]}"
+    published = f"its packages are published up to Python {newest}"
+    return f"{published}, this is {version}: start the pipeline with an older one"
 
 
 def reasons(
     engines: Iterable[tuple[Engine, Accelerator]], root: Path, card: str | None = None
 ) -> dict[str, str]:
-    """Name -> why it cannot train there, of those whose check fails; arms that share a check ask once.
+    """Name -> why the engine cannot train here, of those whose check fails.
 
-    `card`: UUID of the one that trainings get.
+    Arms of one engine share a check, which runs once. `card`: UUID of the card that trainings get.
     """
-    answers: dict[tuple[str, ...], str] = {}
-    found = {}
+    results: dict[tuple[str, ...], str] = {(): ""}
+    failed = {}
     for engine, accelerator in engines:
-        # The engine's own environment may not be built yet: what the pipeline installs is not checked.
+        # With this Python: the engine's own environment may not be built yet, and is not checked.
         command = tuple(engine.check(sys.executable, accelerator))
-        if command and command not in answers:
-            visible = card if accelerator == "cuda" else "" if card else None
-            answers[command] = ask(command, root, programs_of(engine), visible)
-        if answers.get(command):
-            found[engine.name] = answers[command]
-    return found
+        if command not in results:
+            visible = card
+            if card and accelerator != "cuda":
+                visible = ""
+            results[command] = failure_of(command, root, programs_of(engine), visible)
+        if results[command]:
+            failed[engine.name] = results[command]
+    return failed
 
 
-def ask(
+def failure_of(
     command: tuple[str, ...], root: Path, programs: Sequence[str] = (), visible: str | None = None
 ) -> str:
-    """Why a check fails, in one printable line without this machine's paths; empty where it passes.
+    """Why a check fails, in one printable line without this machine's paths; empty if it passes.
 
-    `visible`: the card that it sees, as a training would; empty: none of those that there are.
+    `visible`: the card that it sees, as a training would; an empty text hides all cards.
     """
-    # A home folder of its own: a training of another invocation may be at work in the one of trainings.
+    # A home folder of its own: a training of another working copy may be using the usual one.
     with (
         tempfile.TemporaryDirectory(prefix="evenground-check-") as home,
         tempfile.TemporaryFile() as out,
@@ -86,21 +87,25 @@ def ask(
         try:
             process = _start(command, root, env, out, err)
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else None
-            return one_line(f"its check cannot be started: {command[0]}: {why or error}", root)
-        status = _ended(process)
+            # The text of an OSError repeats the path; a ValueError has no `strerror`.
+            why = getattr(error, "strerror", None) or error
+            return one_line(f"its check cannot be started: {command[0]}: {why}", root)
+        status = _exit_code(process)
         if status is None:
             return f"its check does not end within {LIMIT_S:.0f} s"
         if status == 0:
             return ""
-        said = next(filter(None, (one_line(_read(file), root) for file in (out, err))), "")
-    return said or f"its check ends with exit code {status} and does not say why"
+        message = one_line(_content(out), root) or one_line(_content(err), root)
+    return message or f"its check ends with exit code {status} and does not say why"
 
 
 def _start(
     command: tuple[str, ...], root: Path, env: dict[str, str], out: IO[bytes], err: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start it, as a training is, with `env` only; files, for a pipe stays open for its children, too."""
+    """Start it with `env` only, as a training is.
+
+    Its output goes to files: a pipe would be kept open by a child that outlives it.
+    """
     return subprocess.Popen(
         command,
         cwd=root,
@@ -112,8 +117,8 @@ def _start(
     )
 
 
-def _ended(process: subprocess.Popen[bytes]) -> int | None:
-    """Its exit code; None where it took too long and was ended with all it had started."""
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """Its exit code; None if it took too long, and was killed with all that it had started."""
     try:
         return process.wait(LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -124,36 +129,36 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
             process.wait()
 
 
-def _read(file: IO[bytes]) -> str:
+def _content(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read(MAX_BYTES).decode(errors="replace")
 
 
 def one_line(text: str, root: Path) -> str:
-    """The first line that says something, printable and short; `.` is the working copy, `~` the home folder.
+    """The first line that is not blank, printable and short, without this machine's paths.
 
-    It goes into the index, which is given away.
+    It goes into the index, which others may get.
     """
-    lines = (_printable(line) for line in ESCAPES.sub("", text).splitlines())
-    first = next(filter(None, lines), "")
-    return without_paths(first, root)[:MAX_CHARACTERS].strip()
+    for line in ESCAPES.sub("", text).splitlines():
+        shown = printable(line)
+        if shown:
+            return without_paths(shown, root)[:MAX_CHARACTERS].strip()
+    return ""
+
+
+def printable(line: str) -> str:
+    """A line without control characters, and with single blanks."""
+    letters = [letter if letter.isprintable() else " " for letter in line]
+    return " ".join("".join(letters).split())
 
 
 def without_paths(text: str, root: Path) -> str:
     """The text with `.` for the working copy and `~` for the home folder."""
-    for path, name in _places(root):
-        text = re.sub(rf"{re.escape(path)}(?![\w-])", name, text)
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails without a home folder
+    # In a container the working copy is the home folder: its own name comes last, and wins.
+    names = {home: "~", home.resolve(): "~", root: ".", root.resolve(): "."}
+    # The longest first: one may lie in the other.
+    for path in sorted(names, key=lambda path: -len(str(path))):
+        if path.is_absolute() and path != Path("/"):
+            text = re.sub(rf"{re.escape(str(path))}(?![\w-])", names[path], text)
     return text
-
-
-def _printable(line: str) -> str:
-    return "".join(letter for letter in " ".join(line.split()) if letter.isprintable()).strip()
-
-
-def _places(root: Path) -> list[tuple[str, str]]:
-    """Paths that say whose machine this is, and what stands for them; the longest first."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails where there is none
-    # In a container the working copy is the home folder, and is called by its own name.
-    named = [(home, "~"), (home.resolve(), "~"), (root, "."), (root.resolve(), ".")]
-    found = {str(path): name for path, name in named if path.is_absolute() and path != Path("/")}
-    return sorted(found.items(), key=lambda place: -len(place[0]))

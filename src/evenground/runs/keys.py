@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evenground.config import Experiment
@@ -14,7 +14,7 @@ from evenground.gpus.record import Accelerator
 from evenground.images import recipe
 
 SCHEMA = 1
-# What every training shares and what decides its result, beside the engine's own files.
+# What all trainings share and what decides their results, apart from the engine's own files.
 SHARED_CODE = (
     "src/evenground/cpus/choice.py",
     "src/evenground/cpus/sysfs.py",
@@ -24,93 +24,99 @@ SHARED_CODE = (
     "src/evenground/runs/variables.py",
 )
 SIDECAR = "src/evenground/sidecar"
+PARAMETERS = ("epochs", "batch_size", "learning_rate", "threads", "linger_s")
 
 
 class Code:
     """Digests of the files behind keys, each taken once: thousands of keys share them.
 
-    It remembers them for as long as it lives, so each invocation has one of its own: files change between invocations.
+    Files change between invocations, so each has a `Code` of its own.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.tree = cache(self._tree)
-        self.file = cache(sha256_file)
-        self.recipe = cache(recipe)
-        self._prepared: dict[str, str] = {}
+        self._digests: dict[object, str] = {}
 
-    def __reduce__(self) -> tuple[type[Code], tuple[Path]]:
-        return Code, (self.root,)
+    def _once(self, name: object, digest: Callable[[], str]) -> str:
+        if name not in self._digests:
+            self._digests[name] = digest()
+        return self._digests[name]
 
-    def _tree(self, *paths: Path) -> str:
-        return sha256_tree(paths, self.root)
+    def tree(self, paths: Sequence[Path]) -> str:
+        """Digest of files and folders, with their paths below the working copy."""
+        return self._once(tuple(paths), lambda: sha256_tree(paths, self.root))
+
+    def file(self, path: Path) -> str:
+        """Digest of a file's content."""
+        return self._once(path, lambda: sha256_file(path))
+
+    def recipe(self, lock: str) -> str:
+        """Digest of what the image of an environment is built from."""
+        return self._once(("recipe", lock), lambda: recipe(self.root, lock))
 
     def prepared(self, entry: DatasetEntry) -> str:
-        """Fingerprint of a dataset's arrays; an invocation has one dataset of a name."""
-        if entry.name not in self._prepared:
-            self._prepared[entry.name] = prepared_fingerprint(entry)
-        return self._prepared[entry.name]
-
-    def shared(self) -> str:
-        """What all trainings share."""
-        return self.tree(*(self.root / path for path in SHARED_CODE))
+        """Fingerprint of a dataset's arrays; dataset names are unique within an invocation."""
+        return self._once(("prepared", entry.name), lambda: prepared_fingerprint(entry))
 
     def sidecar(self) -> str:
-        """The sampler; its calibration decides nothing."""
-        return self.tree(*sorted((self.root / SIDECAR).glob("*.py")))
+        """Digest of the sampler; its calibration, in a folder below, decides no result."""
+        return self.tree(sorted((self.root / SIDECAR).glob("*.py")))
 
     def sidecar_and_calibration(self) -> str:
-        """The sampler with its calibration."""
-        return self.tree(self.root / SIDECAR)
+        """Digest of the sampler with its calibration."""
+        return self.tree([self.root / SIDECAR])
 
 
 def run_key(
-    given: Experiment,
+    experiment: Experiment,
     dataset: DatasetEntry,
     engine: Engine,
     accelerator: Accelerator,
     lock: str | None,
     code: Code,
 ) -> str:
-    """First 16 hex digits of the sha256 of all that decides a run's result and is known beforehand.
+    """First 16 hex digits of the SHA-256 of all that decides a run's result and is known beforehand.
 
-    `accelerator`: where the engine computes. `lock`: the name of its environment there, None for none. Not in
-    the key: the number of repetitions, the order, other engines and datasets, which one of equal cards, time
-    limit, report settings. EvengroundError where the environment or what a container needs is missing.
+    `accelerator`: where the engine computes. `lock`: the name of its environment there, None without one.
+    Not in the key: the number of repetitions, the order, other engines and datasets, which one of equal
+    cards, the time limit, settings of the report. Raises EvengroundError if the environment, or what a
+    container needs, is missing.
     """
+    parameters = {name: getattr(experiment, name) for name in PARAMETERS}
+    engine_decides: dict[str, object] = {
+        "command": engine.file.command,
+        "options": engine.options,
+        "code": code.tree(engine.sources(code.root)),
+    }
+    # Only if it is set: all other runs keep the keys that they had before there was one.
+    if engine.train_limit is not None:
+        engine_decides["train_limit"] = engine.train_limit
+    environment = image = None
+    if lock:
+        environment = code.file(_lock_file(code.root, lock, engine))
+    if experiment.deployment == "apptainer":
+        image = _image_recipe(code, lock, engine)
     decides = {
         "schema": SCHEMA,
-        "parameters": {
-            **{
-                name: getattr(given, name)
-                for name in ("epochs", "batch_size", "learning_rate", "threads", "linger_s")
-            },
-            "accelerator": accelerator,
-        },
-        "seed": {"base": given.seed, "rule": "base + repetition"},
+        "parameters": {**parameters, "accelerator": accelerator},
+        "seed": {"base": experiment.seed, "rule": "base + repetition"},
         "measurement": {
-            "sampling_rate_hz": given.sampling_rate_hz,
-            "warm_up_examples": given.warm_up_examples,
+            "sampling_rate_hz": experiment.sampling_rate_hz,
+            "warm_up_examples": experiment.warm_up_examples,
         },
         "network": dataset.network,
         "dataset": code.prepared(dataset),
-        "engine": {
-            "command": engine.file.command,
-            "options": engine.options,
-            "code": code.tree(*engine.sources(code.root)),
-            # Only where it is set: the keys of all other runs stay what they were before there was one.
-            **({} if engine.train_limit is None else {"train_limit": engine.train_limit}),
-        },
-        "shared_code": code.shared(),
+        "engine": engine_decides,
+        "shared_code": code.tree([code.root / path for path in SHARED_CODE]),
         "sidecar": code.sidecar(),
-        "environment": code.file(_lock(code.root, lock, engine)) if lock else None,
-        "deployment": given.deployment,
-        "image": _recipe(code, lock, engine) if given.deployment == "apptainer" else None,
+        "environment": environment,
+        "deployment": experiment.deployment,
+        "image": image,
     }
     return sha256_json(decides)[:16]
 
 
-def _lock(root: Path, name: str, engine: Engine) -> Path:
+def _lock_file(root: Path, name: str, engine: Engine) -> Path:
     path = root / "envs" / f"{name}.txt"
     if not path.is_file():
         raise EvengroundError(
@@ -121,11 +127,11 @@ def _lock(root: Path, name: str, engine: Engine) -> Path:
     return path
 
 
-def _recipe(code: Code, lock: str | None, engine: Engine) -> str:
+def _image_recipe(code: Code, lock: str | None, engine: Engine) -> str:
     if lock is None:
         raise EvengroundError(
             f"engine '{engine.name}' has no environment to put into a container",
             f"{engine.folder}/engine.yaml",
             "set deployment: native, or leave this engine out",
         )
-    return code.recipe(code.root, lock)
+    return code.recipe(lock)

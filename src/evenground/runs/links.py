@@ -1,6 +1,6 @@
-"""Links below `results` and `data`: none may lead nowhere, and what lies elsewhere a container has to see."""
+"""Links below `results` and `data`: none may lead nowhere, and containers have to see what they lead to."""
 
-# A thousand runs are ten thousand files, each a link where DVC keeps them: with `Path` that takes seconds.
+# A thousand runs are ten thousand files, each a link under DVC: with `Path` that takes seconds.
 # ruff: noqa: PTH114, PTH115, PTH116, PTH118, PTH120
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from evenground.errors import EvengroundError
 from evenground.files import BRING_BACK, real
-from evenground.runs.plan import RESULTS, RUNS
+from evenground.runs.plan import ASIDE, RESULTS, RUNS
 from evenground.surroundings.mounts import is_below
 
 DATA = Path("data")
 RAW = DATA / "raw"
-# A link in place of such a file is no fault here: it is looked at, or made again, like any file.
+# A broken link in place of such a file is no fault here: it is read, or made again, like any file.
 FILES = {".json", ".jsonl", ".csv", ".html", ".npy", ".md", ".log", ".svg", ".png", ".txt", ".gz"}
 # As many links in a row as Linux follows.
 MAX_HOPS = 40
@@ -31,7 +31,7 @@ class _Folder:
     shown: str
     """As it is reached from the working copy."""
     seen: str
-    """Where a container sees it, to which the working copy lies where it really does."""
+    """Its path in a container, to which the working copy is bound under its real path."""
     real: str
     """Where it really lies."""
 
@@ -40,38 +40,37 @@ class _Folder:
 class _Link:
     shown: str
     leads: str
-    """What a container looks for when it follows the link."""
+    """The path that a container looks for when it follows the link."""
     real: str
     is_there: bool = False
     is_folder: bool = False
     misled: bool = False
-    """Whether what a container looks for is another place, or none."""
+    """Whether a container would find something else at that path, or nothing."""
 
 
 def refuse_lost_links(root: Path) -> None:
-    """EvengroundError for a link in place of a folder that leads nowhere or back to itself.
+    """Raises EvengroundError for a link in place of a folder that leads nowhere or back to itself.
 
-    What is trained could not be written there, and runs that lie behind it would be trained again.
+    Trainings could not be written there, and runs that lie behind it would be trained again.
     """
     for link in _links(root):
         path = Path(link.shown)
         if not link.is_there and not _stands_for_file(path.relative_to(root)):
-            raise EvengroundError(
-                f"it is a link to {path.readlink()}, which is not there", str(path), BRING_BACK
-            )
+            what = f"it is a link to {path.readlink()}, which is not there"
+            raise EvengroundError(what, str(path), BRING_BACK)
 
 
 def _stands_for_file(path: Path) -> bool:
-    """Whether a link at this place below the working copy is one of a file, going by its name."""
+    """Whether a link at this path below the working copy is one of a file, judged by its name."""
     # Raw files have the names their publisher gave them: data/raw/DATASET/HASH/FILE.
     is_raw = path.is_relative_to(RAW) and len(path.parts) > len(RAW.parts) + 2
     return is_raw or path.suffix in FILES
 
 
 def refuse_outside_of_dvc(root: Path, out: Path) -> None:
-    """EvengroundError where the folder `out` of tables and figures lies outside of the working copy.
+    """Raises EvengroundError if the folder `out` of tables and figures lies outside the working copy.
 
-    DVC takes its outputs for links, but refuses those behind one, and that only when everything is trained.
+    DVC accepts links as outputs, but refuses outputs behind a link, and only after all trainings.
     """
     for folder in (RESULTS, out):
         if not real(root / folder).is_relative_to(real(root)):
@@ -83,17 +82,17 @@ def refuse_outside_of_dvc(root: Path, out: Path) -> None:
 
 
 def outside_of(root: Path, paths: Iterable[Path]) -> list[str]:
-    """Where those of the paths really lie that are not in the working copy, each once."""
+    """The real paths of those of `paths` that are not in the working copy, each once."""
     home = real(root)
     places = {real(path) for path in paths}
     return sorted(str(place) for place in places if not place.is_relative_to(home))
 
 
 def folders_elsewhere(root: Path) -> list[str]:
-    """Where links below `results` and `data` lead out of the working copy: of a file, its folder there.
+    """Where links below `results` and `data` lead out of the working copy; of a file, its folder.
 
-    Named as the links name them: seen under these names, every link holds, also one that leads to a link.
-    Raises EvengroundError for a link that would lead elsewhere from there.
+    The folders are named as the links name them: bound under these names, every link holds, even one
+    that leads to another link. Raises EvengroundError for a link that would lead elsewhere in a container.
     """
     home = str(real(root))
     places: set[str] = set()
@@ -107,25 +106,31 @@ def folders_elsewhere(root: Path) -> list[str]:
 
 
 def _needed(link: _Link, home: str) -> Iterator[str]:
-    """The folders a container has to see to follow a link; of links to links in place of a file, several."""
+    """The folders that a container has to see to follow a link; several if a file's link leads to a link."""
     place = link.leads
+    if link.is_folder:
+        if not is_below(place, home):
+            yield place
+        return
     while not is_below(place, home):
-        yield place if link.is_folder else os.path.dirname(place)
-        if link.is_folder or not os.path.islink(place):
+        yield os.path.dirname(place)
+        if not os.path.islink(place):
             return
         place = _expanded(_next(place), home)
 
 
 def _outermost(places: Iterable[str]) -> list[str]:
-    """Those that lie in no other one; where a link in another one leads on, the place behind it."""
+    """Those that lie in no other one, and where a link in another one leads out of it."""
     kept: set[str] = set()
     above = ""
+    # By path components: a folder comes right before all that lies in it.
     for place in sorted(places, key=lambda path: path.split("/")):
-        inner = _expanded(place, above) if above else place
         if not above or not is_below(place, above):
             above = place
             kept.add(place)
-        elif not is_below(inner, above):
+            continue
+        inner = _expanded(place, above)
+        if not is_below(inner, above):
             kept.add(inner)
     return sorted(kept)
 
@@ -134,48 +139,59 @@ def _links(root: Path) -> Iterator[_Link]:
     """Every link below `data` and `results`, at any depth and behind links; each folder is read once."""
     home = str(real(root))
     known: set[str] = set()
-    tops = [_Folder(str(root), home, home)]
-    while tops:
-        folder = tops.pop()
+    # What was set aside is used by nothing, and a relative link may lead nowhere from there.
+    left_out = str(root / ASIDE)
+    folders = [_Folder(shown=str(root), seen=home, real=home)]
+    while folders:
+        folder = folders.pop()
         for entry in _entries(folder, home):
             inner = None
             if entry.is_symlink():
                 link = _link(folder, entry.name, home)
                 yield link
                 if link.is_folder:
-                    inner = _Folder(link.shown, link.leads, link.real)
+                    inner = _Folder(shown=link.shown, seen=link.leads, real=link.real)
             elif entry.is_dir():
-                names = (folder.shown, folder.seen, folder.real)
-                inner = _Folder(*(f"{name}/{entry.name}" for name in names))
-            # What holds the working copy is a ring, and all of a disk.
-            if inner and inner.real not in known and not is_below(home, inner.real):
+                inner = _Folder(
+                    shown=f"{folder.shown}/{entry.name}",
+                    seen=f"{folder.seen}/{entry.name}",
+                    real=f"{folder.real}/{entry.name}",
+                )
+            if inner is None or inner.real in known or inner.shown == left_out:
+                continue
+            # A folder that holds the working copy is a ring, and may be a whole disk.
+            if not is_below(home, inner.real):
                 known.add(inner.real)
-                tops.append(inner)
+                folders.append(inner)
 
 
 def _entries(folder: _Folder, home: str) -> list[os.DirEntry[str]]:
     """What is in a folder, in order; of the working copy `data` and `results` only."""
     try:
-        with os.scandir(folder.real) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+        with os.scandir(folder.real) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
     except OSError:
-        # Nothing of ours lies where we may not read; a disk's lost+found is such a folder.
+        # Nothing of ours is in a folder that we cannot read, such as a disk's lost+found.
         return []
-    return [entry for entry in found if folder.real != home or Path(entry.name) in {DATA, RESULTS}]
+    if folder.real != home:
+        return entries
+    return [entry for entry in entries if Path(entry.name) in {DATA, RESULTS}]
 
 
 def _link(folder: _Folder, name: str, home: str) -> _Link:
     path = f"{folder.real}/{name}"
-    leads = _expanded(_next(path, folder.seen), home)
     shown = f"{folder.shown}/{name}"
+    leads = _expanded(_next(path, folder.seen), home)
     try:
         there = os.stat(path)
     except OSError:
-        return _Link(shown, leads, path)
+        return _Link(shown=shown, leads=leads, real=path)
     is_folder = stat.S_ISDIR(there.st_mode)
-    place = os.path.realpath(path) if is_folder else path
+    if is_folder:
+        path = os.path.realpath(path)
+    misled = not _is(leads, there)
     return _Link(
-        shown, leads, place, is_there=True, is_folder=is_folder, misled=not _is(leads, there)
+        shown=shown, leads=leads, real=path, is_there=True, is_folder=is_folder, misled=misled
     )
 
 
@@ -187,16 +203,16 @@ def _is(path: str, there: os.stat_result) -> bool:
 
 
 def _next(link: str, folder: str = "") -> str:
-    """Where the words of a link lead; from `folder`, where that is not the folder it lies in."""
+    """Where a link leads by its text, from `folder` or from the folder that it lies in."""
     return os.path.normpath(os.path.join(folder or os.path.dirname(link), os.readlink(link)))
 
 
 def _expanded(path: str, area: str) -> str:
-    """The path without links on its way below the folder `area`; what lies elsewhere stays as it is."""
+    """The path without links on its way below the folder `area`; a path outside stays as it is."""
     for _ in range(MAX_HOPS):
         link = _first_link(path, area)
         if link is None:
-            return path
+            break
         path = os.path.normpath(os.path.join(_next(link), path[len(link) + 1 :]))
     return path
 

@@ -1,17 +1,18 @@
-"""Trainings that ended without a word: the next invocation writes down what became of them."""
+"""Trainings that ended without an outcome: the next invocation records what became of them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from evenground.commands import output_of
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs.attempt import Mark, outcome_content, unfinished_mark
 from evenground.runs.outcome import Outcome, Reason
 from evenground.runs.plan import ATTEMPTS, MARK, OUTCOME
-from evenground.runs.slurm import is_at_work, job_state
 
 STATES: dict[str, tuple[Reason, str]] = {
     "CANCELLED": ("cancelled", "its job was cancelled"),
@@ -22,31 +23,32 @@ STATES: dict[str, tuple[Reason, str]] = {
     "DEADLINE": ("time-limit", "its job ran past the scheduler's limit"),
     "OUT_OF_MEMORY": ("out-of-memory", "its job used more memory than was asked for"),
 }
-"""What Slurm says of a job -> the reason of its training's outcome, in our words."""
+"""Slurm's state of a job -> the reason of its training's outcome, and the start of its detail."""
+# These states of a job that has ended say nothing of why.
+ENDED = STATES.keys() | {"COMPLETED", "FAILED", "REVOKED"}
 
 
 @dataclass(frozen=True)
 class Begun:
-    """An attempt that began and has no outcome: it is lost, or at work."""
+    """An attempt that began and has no outcome: it is lost, or still training."""
 
     path: Path
-    """The run's, below `results/runs` and `results/attempts`."""
+    """The run's path."""
     number: int
     mark: Mark
 
-    @property
     def state(self) -> str:
-        """Slurm's word for its job, asked now; empty where there is none, or nobody knows it any more."""
+        """Slurm's state of its job, queried now; empty without a job, or if Slurm forgot it."""
         if not self.mark.job:
             return ""
         return job_state(self.mark.job)
 
 
 def refuse_at_work(root: Path, run_paths: Iterable[Path]) -> None:
-    """EvengroundError where a job of an earlier invocation is still training one of the runs at `run_paths`."""
+    """Raises EvengroundError if a job of an earlier invocation is still training one of the runs."""
     for begun in _begun(root, run_paths):
         job = begun.mark.job
-        if is_at_work(begun.state):
+        if is_at_work(begun.state()):
             raise EvengroundError(
                 "a training of an earlier invocation is still at work",
                 f"{begun.path}, Slurm's job {job} on {begun.mark.host}",
@@ -55,14 +57,14 @@ def refuse_at_work(root: Path, run_paths: Iterable[Path]) -> None:
 
 
 def record_lost(root: Path, run_paths: Iterable[Path]) -> list[str]:
-    """Write the outcome of each lost attempt at the runs at `run_paths`; a line to be shown for each.
+    """Write the outcome of each lost attempt at the runs; returns a message for each.
 
-    Nothing else tells what became of it: not a killed process, not a machine that went down, and Slurm
-    forgets a job. So it is called where an invocation begins its jobs, before any of them.
+    Nothing else records it: not a killed process, not a machine that went down, and Slurm forgets
+    a job. So it is called when an invocation begins its jobs, before any of them.
     """
-    lines = []
+    messages = []
     for begun in _begun(root, run_paths):
-        state = begun.state
+        state = begun.state()
         if is_at_work(state):
             continue
         outcome = outcome_of(begun.mark, state)
@@ -76,25 +78,46 @@ def record_lost(root: Path, run_paths: Iterable[Path]) -> list[str]:
         write_json(root / ATTEMPTS / begun.path / str(begun.number) / OUTCOME, content)
         _, dataset, engine, _, repetition = begun.path.parts
         attempt = f"{dataset} {engine} {repetition}, attempt {begun.number}"
-        lines.append(
-            f"lost by an earlier invocation: {attempt}: {outcome.reason}: {outcome.detail}"
-        )
-    return lines
+        ended = f"{outcome.reason}: {outcome.detail}"
+        messages.append(f"lost by an earlier invocation: {attempt}: {ended}")
+    return messages
 
 
 def outcome_of(mark: Mark, state: str) -> Outcome:
-    """How a training ended that left only its mark; `state` is the scheduler's word for its job, if any."""
-    reason, words = STATES.get(state, ("lost", "its process ended without an outcome"))
-    detail = f"{words}, on {mark.host}"
+    """How a training ended that left only its mark; `state`: Slurm's state of its job, or empty."""
+    reason, detail = STATES.get(state, ("lost", "its process ended without an outcome"))
+    detail += f", on {mark.host}"
     if mark.job:
         detail += f" (Slurm's job {mark.job}: {state or 'unknown'})"
     return Outcome(reason, detail)
 
 
 def _begun(root: Path, run_paths: Iterable[Path]) -> Iterator[Begun]:
-    """Every attempt at the runs at `run_paths` that began and has no outcome."""
+    """Every attempt at the runs that began and has no outcome."""
     for run_path in run_paths:
         for file in sorted((root / ATTEMPTS / run_path).glob(f"*/{MARK}")):
             mark = unfinished_mark(file.parent)
-            if mark is not None:
+            if mark:
                 yield Begun(path=run_path, number=int(file.parent.name), mark=mark)
+
+
+def job_state(job: str) -> str:
+    """Slurm's state of a job, e.g. `CANCELLED`; empty if Slurm no longer knows the job.
+
+    The controller forgets a job minutes after its end; only clusters with accounting remember more.
+    """
+    shown = output_of(["scontrol", "show", "job", "--oneliner", job]) or ""
+    match = re.search(r"\bJobState=(\w+)", shown)
+    if match:
+        return match[1]
+    # `CANCELLED by 1000`: the state is the first word.
+    accounted = output_of(["sacct", "-X", "-n", "-P", "-o", "State", "-j", job]) or ""
+    match = re.match(r"[A-Z_]+\b", accounted)
+    if match:
+        return match[0]
+    return ""
+
+
+def is_at_work(state: str) -> bool:
+    """Whether a job in this state is running, waiting or ending; False for an unknown one."""
+    return bool(state) and state not in ENDED

@@ -15,7 +15,9 @@ from evenground.gpus.choice import AUTO, VISIBLE, Choice, choose
 from evenground.gpus.look import Look, look
 from evenground.validation import NO_GPU
 
+# The kernel's counters of pages read from swap and written to it.
 SWAPPED = {"pswpin", "pswpout"}
+FACTS = ("cpu_model", "cores", "memory_bytes", "gpu", "driver")
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,23 @@ class Machine:
     cores: int
     memory_bytes: int
     gpu: str | None = None
-    """Model of the one card that is chosen, of a MIG instance with its profile."""
+    """Model of the chosen card; of a MIG instance with its profile."""
     driver: str | None = None
-    """NVIDIA's, where a card is chosen."""
+    """Version of NVIDIA's driver, if a card is chosen."""
     look: Look = field(default=Look(), compare=False)
-    """All that the driver says; beside the two above nothing of it makes a class."""
+    """All that the driver reports; only the two fields above decide the class."""
     choice: Choice = field(default=Choice(), compare=False)
 
     @property
     def name(self) -> str:
         """The class as a folder name: `CPU-CORES-MEMORY-GPU-HASH`; the hash is over all of them."""
+        gpu = NO_GPU
+        models = []
+        if self.gpu:
+            gpu = _slug(self.gpu)
+            models = [self.gpu]
+        # In whole GiB: how much the kernel keeps for itself changes with its version.
         memory_gib = round(self.memory_bytes / 2**30)
-        models = [self.gpu] if self.gpu else []
-        gpu = _slug(self.gpu) if self.gpu else NO_GPU
         exact = repr((self.cpu_model, self.cores, memory_gib, models, self.driver))
         digest = hashlib.sha256(exact.encode()).hexdigest()[:6]
         return f"{_slug(self.cpu_model)}-{self.cores}c-{memory_gib}g-{gpu}-{digest}"
@@ -46,47 +52,55 @@ class Machine:
     @property
     def description(self) -> str:
         """The class in words, for captions."""
-        driver = f", driver {self.driver}" if self.driver else ""
         memory = f"{round(self.memory_bytes / 2**30)} GiB"
-        return f"{self.cpu_model}, {self.cores} cores, {memory}, {self.gpu or 'no GPU'}{driver}"
+        text = f"{self.cpu_model}, {self.cores} cores, {memory}, {self.gpu or 'no GPU'}"
+        if self.driver:
+            text += f", driver {self.driver}"
+        return text
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What makes the class, by name."""
-        names = ("cpu_model", "cores", "memory_bytes", "gpu", "driver")
-        return {name: getattr(self, name) for name in names}
+        """What decides the class, by name."""
+        return {name: getattr(self, name) for name in FACTS}
 
 
-def this_machine(gpu: str = AUTO, given: Mapping[str, str] = os.environ) -> Machine:
-    """The machine this process runs on, with the card that `gpu` and the variables in `given` name."""
-    found = look()
-    choice = choose(found, gpu, given)
-    chosen = choice.chosen
+def this_machine(gpu: str = AUTO, environ: Mapping[str, str] = os.environ) -> Machine:
+    """The machine this process runs on, with the card that `gpu` and the variables in `environ` choose."""
+    seen = look()
+    choice = choose(seen, gpu, environ)
+    model = driver = None
+    if choice.chosen:
+        model = choice.chosen.model
+        driver = seen.driver
     return Machine(
         cpu_model=_cpu_model(),
+        # The cores that this process may use: a scheduler may give a job fewer than there are.
         cores=len(os.sched_getaffinity(0)),
-        memory_bytes=_memory_bytes(),
-        gpu=chosen.model if chosen else None,
-        driver=found.driver if chosen else None,
-        look=found,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpu=model,
+        driver=driver,
+        look=seen,
         choice=choice,
     )
 
 
 def hold(machine: Machine, environ: MutableMapping[str, str] = os.environ) -> None:
-    """Name the chosen card to all that this process starts: from now on it is chosen."""
+    """Name the chosen card to every process that this one starts: they all use it."""
     if machine.choice.chosen:
         environ[VISIBLE] = machine.choice.chosen.uuid
 
 
-def kernel_counts(vmstat: Path = Path("/proc/vmstat")) -> dict[str, int]:
+def kernel_counts() -> dict[str, int]:
     """What this machine's kernel has counted since boot, by the kernel's own names."""
-    lines = vmstat.read_text(encoding="ascii").splitlines()
-    return {name: int(count) for name, count in (line.split() for line in lines)}
+    counts = {}
+    for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
+        name, count = line.split()
+        counts[name] = int(count)
+    return counts
 
 
 def swapped_pages(before: dict[str, int], after: dict[str, int]) -> int | None:
-    """Pages moved between memory and disk between two counts; None of a kernel that does not count them."""
+    """Pages moved between memory and disk between two counts; None if the kernel does not count them."""
     if not after.keys() >= SWAPPED:
         return None
     return sum(after[name] - before[name] for name in SWAPPED)
@@ -102,8 +116,5 @@ def _cpu_model() -> str:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             return " ".join(line.split(":", 1)[1].split())
+    # The kernel gives no model on other architectures, such as ARM.
     return platform.machine()
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,4 +1,4 @@
-"""How a training ended: one of a closed list of reasons, judged from what the sidecar and the engine left."""
+"""How a training ended: one of a closed list of reasons, judged from what sidecar and engine left."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Reason = Literal[
     "crashed",  # the engine's process ended with a non-zero exit code
     "killed-by-signal",  # something ended it with a signal
     "out-of-memory",  # the kernel's out-of-memory killer, or the scheduler, ended it
-    "gpu-out-of-memory",  # the engine itself says that the card has no memory left for it
+    "gpu-out-of-memory",  # the engine itself reports that the card has no memory left
     "time-limit",  # it ran longer than time_limit_s, or than the scheduler allowed, and was ended
     "broken-events",  # a line of its events file is not an event, or its time is not one of the run
     "incomplete-events",  # events are missing or out of order
-    "wrong-work",  # it says it did other work than it was asked for
-    "clock-set",  # the machine's clock was set meanwhile, and its times cannot be told
+    "wrong-work",  # its events report other work than it was started for
+    "clock-set",  # the machine's clock was set meanwhile, so its times are unknown
     "broken-samples",  # what the sampler wrote cannot be read
     "not-started",  # its command could not be started
     "interrupted",  # the sidecar beside it was ended before it
@@ -24,7 +24,7 @@ Reason = Literal[
     "node-failed",  # the node went down
     "data-not-seen",  # its data cannot be read from where it runs
     "other-machine",  # it came to a machine of another class
-    "lost",  # it began, and nothing of its end is known
+    "lost",  # it began, and nothing is known of its end
 ]
 
 
@@ -49,7 +49,7 @@ def process_outcome(summary: Summary, out_of_memory_kills: int) -> Outcome:
         return Outcome("not-started", summary.not_started)
     if summary.signal is not None:
         if out_of_memory_kills:
-            return Outcome("out-of-memory", "the kernel ended it for want of memory")
+            return Outcome("out-of-memory", "the kernel killed it because memory ran out")
         return Outcome("killed-by-signal", f"signal {summary.signal}")
     if summary.exit_code != 0:
         return Outcome("crashed", f"exit code {summary.exit_code}")

@@ -1,4 +1,4 @@
-"""The plan: which runs an experiment wants, in which order, under which key, and which are still to do."""
+"""The plan: which runs an experiment wants, in which order and under which key, and which are missing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,16 +27,24 @@ from evenground.validation import has_gpu
 HERE = "here"
 RESULTS = Path("results")
 RUNS, ATTEMPTS = RESULTS / "runs", RESULTS / "attempts"
+ASIDE = RESULTS / "aside"
+CALIBRATIONS, NODES = RESULTS / "calibration", RESULTS / "nodes"
 MARK, OUTCOME = "started.json", "outcome.json"
 """In an attempt's folder: written when its training begins, and when it has ended."""
 REGISTRY = Path("data/registry.yaml")
 WRITTEN = "written_unix_ns"
-# The parameters that tables and captions may speak of.
-SHOWN = (
-    *("repetitions", "epochs", "batch_size", "learning_rate", "seed", "threads", "accelerator"),
-    *("sampling_rate_hz", "linger_s"),
-)
-CALIBRATIONS, NODES = RESULTS / "calibration", RESULTS / "nodes"
+# The parameters that tables and captions may name.
+SHOWN = {
+    "repetitions",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "seed",
+    "threads",
+    "accelerator",
+    "sampling_rate_hz",
+    "linger_s",
+}
 
 
 @dataclass(frozen=True)
@@ -53,31 +61,37 @@ class Run:
     @property
     def path(self) -> Path:
         """Its folder below `results/runs` and `results/attempts`."""
-        return Path(self.machine, self.dataset, self.engine, self.key, f"r{self.repetition}")
+        return run_path_of(vars(self))
+
+
+def run_path_of(run: Mapping[str, Any]) -> Path:
+    """MACHINE/DATASET/ENGINE/KEY/rN of a run in a plan or an index."""
+    repetition = f"r{run['repetition']}"
+    return Path(run["machine"], run["dataset"], run["engine"], run["key"], repetition)
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An engine that is not installed on this machine, and why; its unfinished runs are not wanted."""
+    """An engine that is not installed on this machine; its missing runs are not wanted."""
 
     name: str
     label: str
     reason: str
     runs: int
-    """How many they are."""
+    """How many runs are not wanted."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One value of each parameter on one machine class, resolved against the registry and the engines."""
+    """One value of each parameter on one machine class, resolved against registry and engines."""
 
     experiment: Experiment
     code: Code = field(compare=False)
     machine: str
-    """The class that all runs are of."""
+    """The class of machine of all its runs."""
     here: Machine
     trains: bool
-    """Whether a training of this invocation comes to a machine of that class; else its runs are only drawn."""
+    """Whether this invocation trains on that class of machine; if not, its runs are only drawn."""
     description: str
     engines: tuple[Engine, ...]
     datasets: Mapping[str, DatasetEntry]
@@ -91,22 +105,19 @@ class Plan:
 
     @property
     def absent(self) -> list[LeftOut]:
-        """Those of the engines left out that have no recorded run either."""
-        there = {engine.name for engine in self.engines}
-        return [engine for engine in self.left_out if engine.name not in there]
+        """The engines left out that have no recorded run either."""
+        present = {engine.name for engine in self.engines}
+        return [engine for engine in self.left_out if engine.name not in present]
 
     @property
     def asks(self) -> bool:
-        """Whether engines are asked if they are installed: in containers the image is the installation."""
-        return (
-            self.experiment.deployment == "native"
-            and self.trains
-            and self.machine == self.here.name
-        )
+        """Whether engines are checked for being installed: an image contains what its engine needs."""
+        here = self.machine == self.here.name
+        return here and self.trains and self.experiment.deployment == "native"
 
     @cached_property
     def pending(self) -> dict[Path, int]:
-        """Place of each wanted run that is not finished -> number of its next attempt, in order."""
+        """Path of each wanted run that is not finished -> number of its next attempt, in order."""
         return {
             run.path: next_attempt(self.root, run.path)
             for run in self.runs
@@ -117,57 +128,57 @@ class Plan:
         """The engine of that name."""
         return next(engine for engine in self.engines if engine.name == name)
 
-    @cached_property
-    def by_path(self) -> dict[Path, Run]:
-        """Place of each wanted run -> the run, in order."""
-        return {run.path: run for run in self.runs}
-
     def find(self, run_path: Path) -> Run:
-        """The wanted run at `run_path`; EvengroundError when files changed so that it is no longer wanted."""
-        if run_path not in self.by_path:
-            raise EvengroundError(
-                "this run is not in the plan any more",
-                str(run_path),
-                "a source changed during the invocation: run again",
-            )
-        return self.by_path[run_path]
+        """The wanted run at a path; raises EvengroundError if files changed so that it is not wanted."""
+        for run in self.runs:
+            if run.path == run_path:
+                return run
+        raise EvengroundError(
+            "this run is not in the plan any more",
+            str(run_path),
+            "a source changed during the invocation: run again",
+        )
 
     @property
     def accelerator(self) -> Accelerator:
         """Where engines compute that can compute on a GPU."""
-        asked = self.experiment.accelerator
-        if asked == "auto":
-            return "cuda" if has_gpu(self.machine) else "cpu"
-        return asked
+        if self.experiment.accelerator != "auto":
+            return self.experiment.accelerator
+        if has_gpu(self.machine):
+            return "cuda"
+        return "cpu"
 
     def accelerator_of(self, engine: Engine) -> Accelerator:
-        """Where this engine computes: it is told so, and never left to find out."""
-        return "cpu" if engine.has_no_gpu else self.accelerator
+        """Where this engine computes. It is passed to the engine, which must not choose by itself."""
+        if engine.has_no_gpu:
+            return "cpu"
+        return self.accelerator
 
     def environment(self, engine: Engine) -> str | None:
-        """Name of the engine's lock: its CUDA variant where it will compute on a GPU."""
+        """Name of the engine's lock: its CUDA variant, if there is one, to compute on a GPU."""
         name = engine.file.environment
-        on_gpu = self.accelerator_of(engine) == "cuda"
-        if name and on_gpu and (self.root / "envs" / f"{name}{CUDA}.txt").is_file():
-            return f"{name}{CUDA}"
+        if name and self.accelerator_of(engine) == "cuda":
+            variant = f"{name}{CUDA}"
+            if (self.root / "envs" / f"{variant}.txt").is_file():
+                return variant
         return name
 
     def key(self, dataset: str, engine: Engine) -> str:
         """The key of an engine's runs on a dataset."""
-        lock = self.environment(engine)
         return run_key(
-            given=self.experiment,
+            experiment=self.experiment,
             dataset=self.datasets[dataset],
             engine=engine,
             accelerator=self.accelerator_of(engine),
-            lock=lock,
+            lock=self.environment(engine),
             code=self.code,
         )
 
     @property
     def environments(self) -> list[str]:
         """The environments of all engines, by name; an engine in another language may have none."""
-        return sorted(filter(None, {self.environment(engine) for engine in self.engines}))
+        names = {self.environment(engine) for engine in self.engines}
+        return sorted(name for name in names if name)
 
     def prepared(self, dataset: str) -> Path:
         """Folder of the prepared arrays, named by what decides them."""
@@ -179,169 +190,185 @@ class Plan:
 
     @cached_property
     def calibration(self) -> Path:
-        """Where the sampler's calibration on this class of machine and in this deployment stands."""
+        """The file of the sampler's calibration on this class of machine and in this deployment."""
         return calibration_file(self.code, self.machine, self.experiment.deployment)
 
     @property
     def design(self) -> Literal["blocks", "independent"]:
         """Whether a repetition is a block of one machine; on a cluster its runs are on several nodes."""
-        return "independent" if self.experiment.nodes else "blocks"
-
-    def _report(self) -> dict[str, Any]:
-        """What the analysis is told: no run depends on it."""
-        given = self.experiment
-        return {
-            "grid_s": given.grid_s,
-            "stand_ins": given.stand_ins,
-            "looks": given.looks,
-            "design": self.design,
-        }
+        if self.experiment.nodes:
+            return "independent"
+        return "blocks"
 
     def content(self) -> dict[str, Any]:
-        """What `plan.json` says: all that the index and everything after it depends on."""
+        """The content of `plan.json`: all that the index and everything after it depends on."""
+        parameters = self.experiment.model_dump(mode="json", include=SHOWN)
+        report = {
+            "grid_s": self.experiment.grid_s,
+            "stand_ins": self.experiment.stand_ins,
+            "looks": self.experiment.looks,
+            "design": self.design,
+        }
+        absent = [{"name": e.name, "label": e.label, "reason": e.reason} for e in self.absent]
         return {
             "schema": SCHEMA,
             "machine": {"class": self.machine, "description": self.description},
             "calibration": self.calibration.as_posix(),
             "deployment": self.experiment.deployment,
-            "report": self._report(),
-            "parameters": {
-                **self.experiment.model_dump(mode="json", include=set(SHOWN)),
-                "accelerator": self.accelerator,
-            },
-            "engines": [
-                {
-                    **{
-                        name: getattr(e, name)
-                        for name in ("name", "label", "colour", "arm_of", "train_limit")
-                    },
-                    "options": e.changed,
-                    "environment": self.environment(e),
-                    "wait_policy": e.file.wait_policy,
-                    "sources": [str(path) for path in e.sources(Path())],
-                }
-                for e in self.engines
-            ],
-            "absent": [{"name": e.name, "label": e.label, "reason": e.reason} for e in self.absent],
-            "datasets": [
-                {
-                    **{
-                        "name": n,
-                        "title": d.title,
-                        "network": d.network,
-                        "train_examples": d.train_examples,
-                    },
-                    "prepared": self.prepared(n).as_posix(),
-                }
-                for n, d in self.datasets.items()
-            ],
+            "report": report,
+            "parameters": {**parameters, "accelerator": self.accelerator},
+            "engines": [self._engine_content(engine) for engine in self.engines],
+            "absent": absent,
+            "datasets": [self._dataset_content(name) for name in self.datasets],
             "runs": [asdict(run) for run in self.runs],
+        }
+
+    def _engine_content(self, engine: Engine) -> dict[str, Any]:
+        return {
+            "name": engine.name,
+            "label": engine.label,
+            "colour": engine.colour,
+            "arm_of": engine.arm_of,
+            "train_limit": engine.train_limit,
+            "options": engine.changed,
+            "environment": self.environment(engine),
+            "wait_policy": engine.file.wait_policy,
+            "sources": [str(path) for path in engine.sources(Path())],
+        }
+
+    def _dataset_content(self, name: str) -> dict[str, Any]:
+        entry = self.datasets[name]
+        return {
+            "name": name,
+            "title": entry.title,
+            "network": entry.network,
+            "train_examples": entry.train_examples,
+            "prepared": self.prepared(name).as_posix(),
         }
 
 
 def calibration_file(code: Code, machine: str, deployment: str = "native") -> Path:
-    """Where a calibration stands in a working copy: one per machine class, version and deployment.
+    """Path of a calibration in a working copy: one per machine class, version and deployment.
 
     A container may be refused what the machine itself grants the sampler (a cgroup, a real-time priority).
     """
-    suffix = "" if deployment == "native" else f"-{deployment}"
-    return CALIBRATIONS / machine / f"{code.sidecar_and_calibration()[:12]}{suffix}.json"
+    name = code.sidecar_and_calibration()[:12]
+    if deployment != "native":
+        name = f"{name}-{deployment}"
+    return CALIBRATIONS / machine / f"{name}.json"
 
 
 def next_attempt(root: Path, run_path: Path) -> int:
-    """One more than the number of the last attempt at the run at `run_path` that began or has an outcome."""
-    folder = root / ATTEMPTS / run_path
-    files = [path for name in (MARK, OUTCOME) for path in folder.glob(f"*/{name}")]
-    return max((int(path.parent.name) for path in files), default=0) + 1
+    """One more than the number of the run's last attempt that began or has an outcome."""
+    last = 0
+    for file in (root / ATTEMPTS / run_path).glob("*/*.json"):
+        if file.name in (MARK, OUTCOME):
+            last = max(last, int(file.parent.name))
+    return last + 1
 
 
-def make_plan(
-    experiment: Experiment, root: Path, check: bool = True, here: Machine | None = None
-) -> Plan:
-    """Resolve `experiment`; EvengroundError for an unknown dataset, engine or machine.
+def make_plan(experiment: Experiment, root: Path, here: Machine | None = None) -> Plan:
+    """Resolve `experiment`, with the runs of engines that may not be installed.
 
-    `check` asks engines with unfinished runs whether they are installed here, and leaves out those that are
-    not. EvengroundError where no other is left. `here`: this machine, where it has been looked at already.
+    `here`: this machine, if it was looked at already. Raises EvengroundError for an unknown dataset,
+    engine or machine.
     """
     (plan,) = make_plans([experiment], root, here)
     refuse_foreign_training(plan)
-    return installed([plan])[0] if check else plan
+    return plan
 
 
 def make_plans(
     experiments: Sequence[Experiment], root: Path, here: Machine | None = None
 ) -> list[Plan]:
     """Resolve points of one experiment, which differ in swept parameters and the machine only."""
-    first, code = experiments[0], Code(root)
+    first = experiments[0]
+    code = Code(root)
     registry = load_registry(root / REGISTRY, first.registry)
     datasets = {name: find_dataset(registry, name) for name in first.datasets}
-    engines, here = tuple(load_engines(first.engines, root)), here or this_machine(first.gpu)
-    classes = trainable(first, root, here)
+    engines = tuple(load_engines(first.engines, root))
+    if here is None:
+        here = this_machine(first.gpu)
+    # Class -> description, of the machines that trainings come to.
+    trainable = {here.name: here.description}
+    if first.nodes:
+        trainable = classes_of_nodes(first, root)
     plans = []
-    for point in experiments:
-        name = here.name if point.machine == HERE else point.machine
-        about = (name, here, name in classes, classes.get(name, name))
-        plans.append(_planned(Plan(point, code, *about, engines, datasets)))
+    for experiment in experiments:
+        machine = experiment.machine
+        if machine == HERE:
+            machine = here.name
+        plan = Plan(
+            experiment=experiment,
+            code=code,
+            machine=machine,
+            here=here,
+            trains=machine in trainable,
+            description=trainable.get(machine, machine),
+            engines=engines,
+            datasets=datasets,
+        )
+        _refuse_no_gpu_of_its_own(plan)
+        _refuse_no_step(plan)
+        plans.append(replace(plan, runs=_ordered(plan)))
     return plans
 
 
-def _planned(empty: Plan) -> Plan:
-    _refuse_no_gpu_of_its_own(empty)
-    _refuse_no_step(empty)
-    return replace(empty, runs=_ordered(empty))
-
-
-def trainable(experiment: Experiment, root: Path, here: Machine) -> dict[str, str]:
-    """Machine class -> description, of those that trainings come to: of the nodes, or of this machine."""
-    return classes_of_nodes(experiment, root) if experiment.nodes else {here.name: here.description}
-
-
 def classes_of_nodes(experiment: Experiment, root: Path) -> dict[str, str]:
-    """Machine class -> description, of the cluster's nodes that were asked."""
-    files = [root / NODES / f"{kind}.json" for kind in experiment.nodes]
-    found = [read_json(file) for file in files if file.is_file()]
-    return {node["class"]: node["description"] for node in found}
+    """Machine class -> description, of the cluster's kinds of node that were probed."""
+    classes = {}
+    for kind in experiment.nodes:
+        file = root / NODES / f"{kind}.json"
+        if file.is_file():
+            node = read_json(file)
+            classes[node["class"]] = node["description"]
+    return classes
 
 
 def installed(plans: Sequence[Plan]) -> list[Plan]:
-    """The plans without the unfinished runs of engines that are not installed here; each is asked once.
+    """The plans without the missing runs of engines that are not installed here.
 
-    The order of the others stays: a run has the same number whatever is installed.
+    The order of the others stays: a run has the same number with and without an engine. Raises
+    EvengroundError if no engine is left.
     """
+    why = _not_installed(plans)
+    return [_without(plan, why) if plan.asks and why else plan for plan in plans]
+
+
+def _not_installed(plans: Sequence[Plan]) -> dict[str, str]:
+    """Engine -> why it cannot train here. Each is checked once, and only if runs of it are missing."""
     root = plans[0].root
-    newest, asked, why = (
-        newest_pythons(root),
-        dict[str, tuple[Engine, Accelerator]](),
-        dict[str, str](),
-    )
+    newest = newest_pythons(root)
+    why = {}
+    checked: dict[str, tuple[Engine, Accelerator]] = {}
     for plan in plans:
-        too_new = {e.name: too_new_for(newest.get(plan.environment(e) or "")) for e in plan.engines}
-        doubtful = [e for e in plan.engines if plan.asks and (e.file.check or too_new[e.name])]
-        unfinished = (
-            {run.engine for run in plan.runs if run.path in plan.pending} if doubtful else set()
-        )
-        for engine in doubtful:
-            if engine.name in unfinished and too_new[engine.name]:
-                why[engine.name] = too_new[engine.name]
-            elif engine.name in unfinished:
-                # Of the plan that asks: one of another class of machine may compute elsewhere.
-                asked[engine.name] = engine, plan.accelerator_of(engine)
+        # Plans of another class of machine may compute elsewhere.
+        if not plan.asks:
+            continue
+        missing = {run.engine for run in plan.runs if run.path in plan.pending}
+        for engine in plan.engines:
+            if engine.name not in missing:
+                continue
+            too_new = too_new_for(newest.get(plan.environment(engine) or ""))
+            if too_new:
+                why[engine.name] = too_new
+            else:
+                checked[engine.name] = (engine, plan.accelerator_of(engine))
     chosen = plans[0].here.choice.chosen
-    why |= reasons(asked.values(), root, chosen.uuid if chosen else None)
-    return [_installed(plan, why) if why and plan.asks else plan for plan in plans]
+    card = chosen.uuid if chosen else None
+    return why | reasons(checked.values(), root, card)
 
 
-def _installed(plan: Plan, why: Mapping[str, str]) -> Plan:
-    runs = [run for run in plan.runs if run.engine not in why or run.path not in plan.pending]
-    gone = why.keys() - {run.engine for run in runs}
-    # An arm is compared with its engine only: without that one it is nothing.
-    arms = {arm.name: why[arm.arm_of] for arm in plan.engines if arm.arm_of and arm.arm_of in gone}
-    return _without(plan, {**arms, **why}, gone | arms.keys(), runs)
-
-
-def _without(plan: Plan, why: Mapping[str, str], gone: Set[str], runs: Sequence[Run]) -> Plan:
-    kept = tuple(run for run in runs if run.engine not in gone)
-    lost = Counter(run.engine for run in plan.runs) - Counter(run.engine for run in kept)
+def _without(plan: Plan, why: Mapping[str, str]) -> Plan:
+    """The plan without the missing runs of the engines in `why`, and without those that have no run then."""
+    kept = [run for run in plan.runs if run.engine not in why or run.path not in plan.pending]
+    gone = dict(why)
+    for run in kept:
+        gone.pop(run.engine, None)
+    # An arm is only compared with its engine, and left out with it.
+    for arm in plan.engines:
+        if arm.arm_of and arm.arm_of in gone:
+            gone.setdefault(arm.name, gone[arm.arm_of])
     engines = tuple(engine for engine in plan.engines if engine.name not in gone)
     if not engines:
         name, reason = next(iter(why.items()))
@@ -350,32 +377,46 @@ def _without(plan: Plan, why: Mapping[str, str], gone: Set[str], runs: Sequence[
             f"{name}: {reason}",
             "fix that, or add to `engines` one that is installed",
         )
-    left_out = tuple(
-        LeftOut(e.name, e.label, why[e.name], lost[e.name]) for e in plan.engines if e.name in why
-    )
-    return replace(plan, engines=engines, runs=kept, left_out=left_out)
+    kept = [run for run in kept if run.engine not in gone]
+    lost = Counter(run.engine for run in plan.runs) - Counter(run.engine for run in kept)
+    all_reasons = gone | dict(why)
+    left_out = []
+    for engine in plan.engines:
+        if engine.name in all_reasons:
+            reason, runs = all_reasons[engine.name], lost[engine.name]
+            left_out.append(LeftOut(name=engine.name, label=engine.label, reason=reason, runs=runs))
+    return replace(plan, engines=engines, runs=tuple(kept), left_out=tuple(left_out))
 
 
 def _ordered(plan: Plan) -> tuple[Run, ...]:
     """Randomised complete blocks: each repetition is a block of all pairs, shuffled from the seed."""
-    pairs = [
-        (d, e) for d in plan.datasets for e in plan.engines if e.datasets is None or d in e.datasets
-    ]
-    keys = {(d, e.name): plan.key(d, e) for d, e in pairs}
-    wanted = {e.name: e.repetitions or plan.experiment.repetitions for _, e in pairs}
+    keys = {}
+    wanted = {}
+    for dataset in plan.datasets:
+        for engine in plan.engines:
+            if engine.datasets is None or dataset in engine.datasets:
+                keys[dataset, engine.name] = plan.key(dataset, engine)
+                wanted[engine.name] = engine.repetitions or plan.experiment.repetitions
     runs: list[Run] = []
     for repetition in range(1, max(wanted.values()) + 1):
         block = sorted(pair for pair in keys if repetition <= wanted[pair[1]])
         random.Random(f"{plan.experiment.order_seed}:{repetition}").shuffle(block)
-        for dataset, engine in block:
+        for dataset, name in block:
             runs.append(
-                Run(plan.machine, dataset, engine, keys[dataset, engine], repetition, len(runs) + 1)
+                Run(
+                    machine=plan.machine,
+                    dataset=dataset,
+                    engine=name,
+                    key=keys[dataset, name],
+                    repetition=repetition,
+                    order=len(runs) + 1,
+                )
             )
     return tuple(runs)
 
 
 def _refuse_no_gpu_of_its_own(plan: Plan) -> None:
-    """An engine that was asked to compute on a GPU, with an option that has none."""
+    """Refuse to train an engine on a GPU with an option that cannot compute there."""
     if plan.experiment.accelerator != "cuda":
         return
     for engine in plan.engines:
@@ -388,12 +429,13 @@ def _refuse_no_gpu_of_its_own(plan: Plan) -> None:
 
 
 def _refuse_no_step(plan: Plan) -> None:
-    """Of fewer examples than a batch not one step is made."""
+    """Refuse fewer examples than a batch: no step would be made."""
     batch_size = plan.experiment.batch_size
     for dataset in plan.datasets.values():
         if dataset.train_examples < batch_size:
+            count = f"{dataset.train_examples:,} training examples"
             raise EvengroundError(
-                f"'{dataset.name}' has {dataset.train_examples:,} training examples, less than one batch",
+                f"'{dataset.name}' has {count}, less than one batch",
                 f"batch_size is {batch_size:,}",
                 "give a smaller batch_size: a short last batch is dropped",
             )
@@ -402,49 +444,52 @@ def _refuse_no_step(plan: Plan) -> None:
             raise EvengroundError(
                 f"'{engine.name}' has a train_limit of {engine.train_limit}, less than one batch",
                 f"batch_size is {batch_size}",
-                "set train_limit to some batches: from the steps after the first its time is extrapolated",
+                "set train_limit to some batches: its time is extrapolated from the steps after the first",
             )
 
 
 def refuse_foreign_training(plan: Plan) -> None:
-    """A recorded class can be replayed; what it lacks cannot be trained on another machine."""
+    """Raises EvengroundError if nothing is recorded for a class of machine that cannot be trained here."""
     if plan.trains or len(plan.pending) < len(plan.runs):
         return
-    recorded = sorted(path.name for path in (plan.root / RUNS).glob("*") if path.is_dir())
+    classes = recorded_classes(plan.root)
     raise EvengroundError(
         f"no wanted run is recorded for the machine class '{plan.machine}' and none can be trained here",
         f"this machine is '{plan.here.name}'",
-        f"set machine: here, or a recorded class; there are: {', '.join(recorded) or 'none'}",
+        f"set machine: here, or a recorded class; there are: {', '.join(classes) or 'none'}",
     )
 
 
-def write_plan(plan: Plan, folder: Path | None = None) -> None:
-    """Write `plan.json` when its content differs or a wanted run has no finished outcome.
+def recorded_classes(root: Path) -> list[str]:
+    """The machine classes of the recorded runs."""
+    return sorted(path.name for path in (root / RUNS).glob("*") if path.is_dir())
 
-    Snakemake takes a rewritten file with the same bytes for unchanged, and does not make a missing input
-    of an unchanged index, so the file says when it was written; that alone is no difference.
+
+def write_plan(plan: Plan, folder: Path) -> None:
+    """Write `plan.json` below `folder` if its content differs or a wanted run is not finished.
+
+    Snakemake takes a file rewritten with the same bytes for unchanged, and then does not make the
+    missing inputs of an unchanged index. So the file has the time when it was written, which alone is
+    no difference.
     """
-    folder = plan.root / (folder or RESULTS / plan.experiment.deployment)
-    path, content = folder / "plan.json", plan.content()
-    if plan.pending or _written(path) != json.loads(json_text(content)):
+    content = plan.content()
+    path = plan.root / folder / "plan.json"
+    if plan.pending or _written_before(path) != json.loads(json_text(content)):
         write_json(path, {**content, WRITTEN: time.time_ns()})
-    write_changed(folder / "experiment.json", plan.experiment.model_dump(mode="json"))
+    write_changed(plan.root / folder / "experiment.json", plan.experiment.model_dump(mode="json"))
 
 
-def _written(path: Path) -> Any:
-    """The plan that was written before, without its time; None where there is none, or a broken one."""
+def _written_before(path: Path) -> Any:
+    """The content of the last plan, without its time; None if there is none, or a broken one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        content.pop(WRITTEN, None)
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError):
         return None
-    return (
-        {name: value for name, value in content.items() if name != WRITTEN}
-        if isinstance(content, dict)
-        else None
-    )
+    return content
 
 
 def write_changed(path: Path, content: Any) -> None:
-    """Write JSON only where it differs, so that nothing that follows from it is made anew."""
+    """Write JSON only if it differs, so that nothing is made again because of it."""
     if not path.is_file() or path.read_bytes() != json_text(content).encode():
         write_json(path, content)

@@ -6,80 +6,72 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evenground.errors import EvengroundError, words_of
 from evenground.files import read_json, unreadable
-from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS
+from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, run_path_of
 from evenground.runs.study import PARTS
 
 TOPS = (RUNS, ATTEMPTS)
-# A run that an invocation under way trains, or that an invocation finished before it was cut off, is in the plan alone.
+# A run that is being trained, or that finished before its invocation was cut off, is in the plan only.
 NAMING = ("index.json", "plan.json")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 
 
 @dataclass(frozen=True)
 class Old:
-    """A folder to remove: the runs or attempts at one place, or what an earlier invocation left."""
+    """A folder to remove: a run, the attempts at one, or what a removal that was cut off left."""
 
     path: Path
     size: int
     """Bytes of its files."""
 
 
-def places(content: Any, where: str) -> set[Path]:
-    """MACHINE/DATASET/ENGINE/KEY/rN of all runs that an index or a plan names; `where` it was read.
+def run_paths_in(content: Any, where: str) -> set[Path]:
+    """The paths of all runs that an index or a plan names; `where` it was read, for the message.
 
-    The index of an experiment of several parts names those of each. EvengroundError for anything else.
+    The index of several parts names the runs of each. Raises EvengroundError for any other content.
     """
-    found = set()
+    named = set()
     try:
         for part in content.get("parts", [content]):
             for run in part["runs"]:
-                found.add(_place(run, part))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+                named.add(_run_path(run, part))
+    except (KeyError, TypeError, ValueError, AttributeError):
         fix = "nothing was removed; have it made again, or name another copy of it"
         raise EvengroundError("not an index of runs", where, fix) from None
-    return found
+    return named
 
 
-def _place(run: dict[str, Any], content: dict[str, Any]) -> Path:
-    path = run.get("path")
-    if path:
-        return Path(path).relative_to(RUNS)
-    machine = run.get("machine") or _machine(content)
-    return Path(machine, run["dataset"], run["engine"], run["key"], f"r{run['repetition']}")
+def _run_path(run: dict[str, Any], content: dict[str, Any]) -> Path:
+    # Only a plan names the machine of a run, and only a finished run in an index has a path.
+    if run.get("path"):
+        return Path(run["path"]).relative_to(RUNS)
+    if "machine" in run:
+        return run_path_of(run)
+    return run_path_of({**run, "machine": content["machine"]["class"]})
 
 
-def _machine(index: dict[str, Any]) -> str:
-    """The folder of an index's machine: in the paths of its finished runs, else its class."""
-    for run in index["runs"]:
-        path = run.get("path")
-        if path:
-            return Path(path).relative_to(RUNS).parts[0]
-    return str(index["machine"]["class"])
-
-
-def places_here(root: Path) -> set[Path]:
+def run_paths_here(root: Path) -> set[Path]:
     """What the indexes and plans of every deployment in the working copy, and of its parts, name.
 
-    EvengroundError where one of them, or a folder that may hold one, cannot be read.
+    Raises EvengroundError if one of them, or a folder that may hold one, cannot be read.
     """
-    named = set()
+    named: set[Path] = set()
     for deployment in _content(root / RESULTS):
         for folder in [deployment, *_content(deployment / PARTS)]:
             for file in _content(folder):
                 if file.name in NAMING:
-                    named |= places(read_json(file), str(file))
+                    named |= run_paths_in(read_json(file), str(file))
     return named
 
 
 def _content(folder: Path) -> list[Path]:
-    """What lies in a folder; nothing where there is none. A link that leads nowhere may hide an index."""
+    """What is in a folder; nothing if there is no folder. A broken link may hide an index."""
     if not os.path.lexists(folder):
         return []
     try:
@@ -92,10 +84,10 @@ def _content(folder: Path) -> list[Path]:
 
 
 def refuse_busy(root: Path) -> None:
-    """EvengroundError while Snakemake is at work in this working copy.
+    """Raises EvengroundError while Snakemake is at work in this working copy.
 
-    Its lock is what counts, not the machine's training lock: that one is held by trainings of other copies
-    too, whose runs are not touched. What is trained here stands in the plan besides, and so is kept.
+    The machine's training lock would not do: trainings of other working copies hold it, too. What is
+    being trained here is in the plan, and so it is kept.
     """
     if any((root / SNAKEMAKE_LOCKS).glob("*.lock")):
         raise EvengroundError(
@@ -106,41 +98,29 @@ def refuse_busy(root: Path) -> None:
 
 
 def old_folders(root: Path, kept: Collection[Path]) -> list[Old]:
-    """Every run and every place of attempts that `kept` does not hold; links are not followed."""
+    """Every run, and every folder of attempts at one, that is not in `kept`; links are not followed."""
     paths = []
     for top in TOPS:
-        for place in _repetitions(root / top):
-            if place not in kept:
-                paths.append(top / place)
+        for folder in _folders_below(root / top, depth=5):
+            if re.fullmatch(r"r\d+", folder.name):
+                run_path = folder.relative_to(root / top)
+                if run_path not in kept:
+                    paths.append(top / run_path)
     for top in TOPS:
-        aside = _aside(root / top)
-        if aside.is_dir() and not aside.is_symlink():
-            paths.append(aside)
+        pruned = _pruned(root / top)
+        if pruned.is_dir() and not pruned.is_symlink():
+            paths.append(pruned)
     return [Old(path=path, size=_size(root / path)) for path in paths]
 
 
-def _repetitions(top: Path) -> list[Path]:
-    """Folders MACHINE/DATASET/ENGINE/KEY/rN below `top`, which itself may be a link."""
-    folders = _levels(top, 5)[-1]
-    return [folder for folder in folders if re.fullmatch(r"r\d+", folder.name)]
-
-
-def _levels(top: Path, depth: int) -> list[list[Path]]:
-    """The real folders below `top`, level by level."""
-    if not top.is_dir():
-        return [[]]
-    levels = [[Path()]]
-    for _ in range(depth):
-        level = []
-        for above in levels[-1]:
-            for name in _folders_in(top / above):
-                level.append(above / name)
-        levels.append(level)
-    return levels
-
-
-def _folders_in(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+def _folders_below(folder: Path, depth: int) -> Iterator[Path]:
+    """The folders `depth` levels below a folder, in order. The folder itself may be a link."""
+    if depth == 0:
+        yield folder
+    elif folder.is_dir():
+        for inner in sorted(folder.iterdir()):
+            if inner.is_dir() and not inner.is_symlink():
+                yield from _folders_below(inner, depth - 1)
 
 
 def _size(folder: Path) -> int:
@@ -151,74 +131,75 @@ def _size(folder: Path) -> int:
     return size
 
 
-def _aside(top: Path) -> Path:
-    """Where folders go before they are deleted: beside `top`, or beside what it is a link to."""
+def _pruned(top: Path) -> Path:
+    """Where folders go before they are deleted: next to `top`, or to what it is a link to."""
+    # On the same disk, so that a move is one step.
     real = top.resolve()
     return real.with_name(f".{real.name}.pruned")
 
 
 def listing(old: Iterable[Old]) -> list[str]:
-    """One line per folder of a key, with its repetitions and bytes; the sum is the last line."""
-    of_key: dict[Path, list[Old]] = defaultdict(list)
+    """One line per folder of a key, with its repetitions and bytes; the last line is the sum."""
+    by_key: dict[Path, list[Old]] = defaultdict(list)
     runs = attempts = size = 0
     for folder in old:
-        key = folder.path.parent if _is_place(folder.path) else folder.path
-        of_key[key].append(folder)
-        runs += folder.path.is_relative_to(RUNS)
-        attempts += folder.path.is_relative_to(ATTEMPTS)
+        is_run = folder.path.is_relative_to(RUNS)
+        is_attempts = folder.path.is_relative_to(ATTEMPTS)
+        key = folder.path
+        if is_run or is_attempts:
+            key = key.parent
+        by_key[key].append(folder)
+        runs += is_run
+        attempts += is_attempts
         size += folder.size
-    lines = [_line(path, folders) for path, folders in of_key.items()]
-    return [*lines, f"{size:>15,} bytes in all; runs: {runs}, folders of attempts: {attempts}"]
+    lines = [_line(key, folders) for key, folders in by_key.items()]
+    lines.append(f"{size:>15,} bytes in all; runs: {runs}, folders of attempts: {attempts}")
+    return lines
 
 
-def _is_place(path: Path) -> bool:
-    return any(path.is_relative_to(top) for top in TOPS)
-
-
-def _line(path: Path, folders: list[Old]) -> str:
+def _line(key: Path, folders: Sequence[Old]) -> str:
     size = sum(folder.size for folder in folders)
     names = " ".join(folder.path.name for folder in folders)
-    what = f"{len(folders)} repetitions ({names})"
-    if len(folders) == 1:
-        what = f"1 repetition ({names})"
-    if not _is_place(path):
+    if folders[0].path == key:
         what = "left by an invocation that was cut off"
-    return f"{size:>15,} bytes  {path}  {what}"
+    elif len(folders) == 1:
+        what = f"1 repetition ({names})"
+    else:
+        what = f"{len(folders)} repetitions ({names})"
+    return f"{size:>15,} bytes  {key}  {what}"
 
 
 def remove(root: Path, old: Collection[Old]) -> None:
-    """Delete what `old_folders` found; EvengroundError where that fails: no run is then half there."""
+    """Delete what `old_folders` returned; raises EvengroundError if that fails, and leaves no half run."""
     for top in TOPS:
-        aside = _aside(root / top)
+        pruned = _pruned(root / top)
         try:
-            _clear(aside)
+            _clear(pruned)
             for folder in old:
                 if folder.path.is_relative_to(top):
-                    _remove_whole(root / folder.path, aside)
-            _clear(aside)
-            _remove_empty(root / top)
+                    _remove_run(root / folder.path, pruned)
+            _clear(pruned)
         except OSError as error:
             raise EvengroundError(
                 f"cannot be removed: {words_of(error)}",
-                str(error.filename or aside),
+                str(error.filename or pruned),
                 "fix that and run again",
             ) from None
 
 
-def _remove_whole(folder: Path, aside: Path) -> None:
-    """Move it out of the tree in one step first: an invocation that is cut off leaves no half of a run there."""
-    aside.mkdir(exist_ok=True)
-    folder.rename(aside / folder.name)
-    shutil.rmtree(aside / folder.name)
+def _remove_run(folder: Path, pruned: Path) -> None:
+    """Delete a folder, and those of key, engine, dataset and machine above it that are empty then."""
+    pruned.mkdir(exist_ok=True)
+    # Moved in one step first: an invocation that is cut off leaves no half of a run in the tree.
+    folder.rename(pruned / folder.name)
+    shutil.rmtree(pruned / folder.name)
+    for above in list(folder.parents)[:4]:
+        if any(above.iterdir()):
+            return
+        above.rmdir()
 
 
-def _clear(aside: Path) -> None:
-    if aside.is_symlink() or aside.exists():
-        shutil.rmtree(aside)
-
-
-def _remove_empty(top: Path) -> None:
-    for level in reversed(_levels(top, 4)[1:]):
-        for folder in level:
-            if not any((top / folder).iterdir()):
-                (top / folder).rmdir()
+def _clear(pruned: Path) -> None:
+    """Delete what a removal that was cut off left."""
+    if pruned.is_symlink() or pruned.exists():
+        shutil.rmtree(pruned)

@@ -1,4 +1,4 @@
-"""`environment.json`: the machine, libraries and settings a run was made with. No host or user name."""
+"""`environment.json`: the machine, libraries and settings of a run. No host or user name is in it."""
 
 from __future__ import annotations
 
@@ -10,33 +10,57 @@ from pathlib import Path
 from typing import Any
 
 from evenground.commands import output_of
-from evenground.runs.git import git, why_none_of_its_own
 from evenground.runs.machine import Machine
 from evenground.runs.variables import WAIT_VARIABLES
+
+GIT_LIMIT_S = 30.0
+# A caller that sets one of these, as git does for its hooks, names a repository in place of the
+# one in the folder.
+OTHER_REPOSITORY = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+}
 
 
 def environment_record(
     machine: Machine, python: Path | None, variables: dict[str, str]
 ) -> dict[str, Any]:
-    """What is known before a training starts; a value that is not known is None."""
-    libraries = installed(python) if python else {}
+    """What is known before a training starts; an unknown value is None.
+
+    `python`: the interpreter of the engine's environment. `variables`: the engine's environment variables.
+    """
+    libraries: dict[str, str] = {}
+    version = None
+    if python:
+        libraries = installed(python)
+        version = output_of([str(python), "--version"])
+    threads = {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")}
     return {
-        "schema": 2,
+        "schema": 1,
         "machine": {"class": machine.name, "description": machine.description},
         "cpu_model": machine.cpu_model,
         "cores": machine.cores,
         "memory_bytes": machine.memory_bytes,
         "driver": machine.driver,
-        "cuda": _first(libraries, "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime"),
-        "cudnn": _first(libraries, "nvidia-cudnn-cu12", "nvidia-cudnn"),
+        "cuda": _version_of(libraries, "nvidia-cuda-runtime"),
+        "cudnn": _version_of(libraries, "nvidia-cudnn"),
         "kernel": platform.release(),
         "os": _os_name(),
-        "python": _python_version(python) if python else None,
+        "python": version and version.removeprefix("Python "),
         "libraries": libraries,
-        "threads": {
-            name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")
-        },
-        # None is the runtime's own default.
+        "threads": threads,
+        # None stands for the runtime's own default.
         "waiting": {name: variables.get(name) for name in WAIT_VARIABLES},
         "load_average_before": list(os.getloadavg()),
     }
@@ -45,17 +69,15 @@ def environment_record(
 def installed(python: Path) -> dict[str, str]:
     """Every distribution in the environment of the interpreter `python`: name -> version."""
     folders = [str(path) for path in (python.parent.parent / "lib").glob("python3*/site-packages")]
-    found = importlib.metadata.distributions(path=folders)
-    return dict(sorted((dist.metadata["Name"].lower(), dist.version) for dist in found))
+    versions = {}
+    for distribution in importlib.metadata.distributions(path=folders):
+        versions[distribution.metadata["Name"].lower()] = distribution.version
+    return dict(sorted(versions.items()))
 
 
-def _first(libraries: dict[str, str], *names: str) -> str | None:
-    return next((libraries[name] for name in names if name in libraries), None)
-
-
-def _python_version(python: Path) -> str | None:
-    words = output_of([str(python), "--version"])
-    return words.removeprefix("Python ") if words else None
+def _version_of(libraries: dict[str, str], name: str) -> str | None:
+    """The version of one of NVIDIA's wheels; those of CUDA 12 have a suffix in their names."""
+    return libraries.get(f"{name}-cu12") or libraries.get(name)
 
 
 def _os_name() -> str | None:
@@ -66,23 +88,60 @@ def _os_name() -> str | None:
 
 
 def source_state(root: Path) -> dict[str, Any]:
-    """Commit of the working copy and whether files it tracks were changed; None with the reason of none.
+    """Commit of the working copy and whether tracked files were changed, or None with the reason.
 
-    The commit is what a reader would take for the source of the run: none is better than another tree's.
+    A reader takes the commit for the source of the run, so that of another tree would mislead.
     """
-    reason = why_none_of_its_own(root)
-    if reason:
-        return {"commit": None, "dirty": None, "reason": reason}
-    commit = _git_says(root, "rev-parse", "--verify", "HEAD^{commit}")
-    changed = _git_says(root, "status", "--porcelain", "--untracked-files=no")
-    if not commit or changed is None:
-        return {"commit": None, "dirty": None, "reason": "git names no commit of it"}
-    return {"commit": commit, "dirty": bool(changed)}
+    reason = _why_no_history(root)
+    commit = changed = None
+    if not reason:
+        commit = _git_output(root, "rev-parse", "--verify", "HEAD^{commit}")
+        changed = _git_output(root, "status", "--porcelain", "--untracked-files=no")
+        if commit and changed is not None:
+            return {"commit": commit, "dirty": bool(changed)}
+        reason = "git names no commit of it"
+    return {"commit": None, "dirty": None, "reason": reason}
 
 
-def _git_says(root: Path, *arguments: str) -> str | None:
+def _why_no_history(root: Path) -> str:
+    """Why `root` is not the top of a git working copy that git can read; empty if it is.
+
+    A tree that was unpacked inside another repository, ignored there or not, has no history of its own.
+    """
     try:
-        done = git(root, *arguments)
+        done = _git(root, "rev-parse", "--show-toplevel")
+    except OSError:
+        return "git cannot be started"
+    except subprocess.TimeoutExpired:
+        return "git does not answer"
+    if "dubious ownership" in done.stderr:
+        return "git refuses a repository of another user: git config --global --add safe.directory FOLDER"
+    # A folder's name may begin or end with a blank: only the line break is removed.
+    top = done.stdout.removesuffix("\n")
+    if done.returncode or not top or Path(top).resolve() != root.resolve():
+        return "not a git repository of its own"
+    return ""
+
+
+def _git_output(root: Path, *args: str) -> str | None:
+    try:
+        done = _git(root, *args)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return None if done.returncode else done.stdout.strip()
+    if done.returncode:
+        return None
+    return done.stdout.strip()
+
+
+def _git(root: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Start git on the working copy `root`. Raises OSError, or TimeoutExpired after GIT_LIMIT_S."""
+    env = {name: value for name, value in os.environ.items() if name not in OTHER_REPOSITORY}
+    return subprocess.run(
+        # Without optional locks it disturbs no git command of the user's, and writes nothing.
+        ["git", "--no-optional-locks", "-C", str(root), *args],
+        env={**env, "LC_ALL": "C"},
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        timeout=GIT_LIMIT_S,
+    )

@@ -5,25 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
 from evenground.config import NodeRequest
 from evenground.errors import EvengroundError
 from evenground.files import read_json
-from evenground.runs.plan import NODES, RUNS
+from evenground.runs.plan import NODES, OUTCOME, RUNS
 from evenground.runs.study import Study
 
 Threads = int | Literal["all"]
 ALONE_MIN = 20
-"""Time limit, in minutes, of a job that has a node of its own and trains nothing: a probe, a calibration."""
+"""Time limit, in minutes, of a probe or a calibration: a job on a node of its own that trains nothing."""
 EXCLUSIVE = "--exclusive"
 """Option of Slurm's sbatch for a node of its own."""
 MARGIN_S = 600.0
-"""For what is no training: the node's start, Snakemake's, Apptainer's, a file system that lags."""
+"""Added for the start of the node, Snakemake and Apptainer, and for a file system that lags."""
 GENEROUS = 3.0
-"""So many times the longest recorded training: another node of a class may be busy with files."""
+"""Times the longest recorded training: another node of a class may be busy with files."""
+# Snakemake's name of a resource -> the field of a kind of node.
+RESOURCES = {"gpu": "gpus", "slurm_partition": "slurm_partition", "constraint": "constraint"}
 
 
 @dataclass(frozen=True)
@@ -37,117 +39,101 @@ class Requests:
 
     @cached_property
     def threads(self) -> Threads:
-        """As many as any part wants: the machine class depends on how many cores a job can see."""
-        return most_threads([part.plan.experiment.threads for part in self.study.parts])
+        """The most that any part wants: the machine class depends on how many cores the job can see."""
+        wanted = [part.plan.experiment.threads for part in self.study.parts]
+        numbers = [threads for threads in wanted if threads != "all"]
+        if len(numbers) < len(wanted):
+            return "all"
+        return max(numbers)
 
     @cached_property
     def _by_class(self) -> dict[str, NodeRequest]:
         """Machine class -> request of its kind of node; of two kinds of one class the first."""
-        found: dict[str, NodeRequest] = {}
+        by_class: dict[str, NodeRequest] = {}
         for kind, request in self.kinds.items():
             file = self.root / NODES / f"{kind}.json"
             if file.is_file():
-                found.setdefault(read_json(file)["class"], request)
-        return found
+                by_class.setdefault(read_json(file)["class"], request)
+        return by_class
 
     def of_class(self, machine: str) -> NodeRequest:
-        """What is asked for nodes of a machine class: that of its kind; nothing where there is none."""
+        """Request for a machine class; empty if no kind of node has it."""
         return self._by_class.get(machine, NodeRequest())
 
     def cores(self, request: NodeRequest) -> int:
-        """Cores of a training on such a node; EvengroundError where nobody says of how many."""
-        return cores_to_ask(request.cores, self.threads)
+        """Cores of a job on such a node; raises EvengroundError if nothing says how many."""
+        if request.cores is not None:
+            return request.cores
+        if self.threads == "all":
+            raise EvengroundError(
+                "how many cores a training asks for on this cluster is not known",
+                "threads: all",
+                "set threads to a number, or `cores` of a kind of node in `nodes`",
+            )
+        return self.threads
 
     def minutes(self, run_path: Path) -> int:
-        """The scheduler's time limit of the training of the run at `run_path`, in minutes."""
+        """The scheduler's time limit of a training, in minutes."""
         return minutes_to_ask(
-            recorded_s=lengths_of(self.root, run_path),
+            recorded_s=recorded_lengths_s(self.root / RUNS / run_path.parent),
             limit_s=self.study.first.experiment.time_limit_s,
             warm_up=run_path in self.study.warm_ups,
         )
 
     def refuse_unknown_cores(self, probes: bool) -> None:
-        """EvengroundError where nobody says how many cores a job asks for.
+        """Raises EvengroundError if nothing says how many cores a job asks for.
 
-        With `probes` the jobs are one on each kind of node, else the trainings that are still to do.
+        With `probes` the jobs are one on each kind of node, else the trainings that are missing.
         """
         if probes:
             wanted = list(self.kinds.values())
         else:
-            plans = [
-                part.plan for part in self.study.parts if part.plan.trains and part.plan.pending
-            ]
-            wanted = [self.of_class(plan.machine) for plan in plans]
+            wanted = []
+            for part in self.study.parts:
+                if part.plan.trains and part.plan.pending:
+                    wanted.append(self.of_class(part.plan.machine))
         for request in wanted:
             self.cores(request)
 
 
-def refuse_cores_option(arguments: Sequence[str]) -> None:
-    """EvengroundError where Snakemake's arguments limit the cores of every job, as this machine's are."""
-    if any(word.startswith(("--cores", "-c")) for word in arguments):
+def refuse_cores_option(args: Sequence[str]) -> None:
+    """Raises EvengroundError if Snakemake's arguments limit the cores of every job, as on this machine."""
+    if any(arg.startswith(("--cores", "-c")) for arg in args):
         what = "--cores would limit what every job asks the scheduler for"
         raise EvengroundError(what, "with --jobs", "leave --cores away")
 
 
 def named_resources(kinds: Mapping[str, NodeRequest]) -> dict[str, str]:
-    """Snakemake's word for a resource -> its key of a kind of node, of those that any kind names.
+    """Snakemake's name of a resource -> field of a kind of node, of those that any kind has.
 
-    What none names is no resource at all: Snakemake evaluates each of them for each of many jobs.
+    The others are left out: Snakemake evaluates every resource for each of many jobs.
     """
-    words = {"gpu": "gpus", "slurm_partition": "slurm_partition", "constraint": "constraint"}
-    return {
-        word: key
-        for word, key in words.items()
-        if any(getattr(kind, key) for kind in kinds.values())
-    }
-
-
-def memory_mb(request: NodeRequest) -> int:
-    """Memory of a job on such a node; 0 asks for nothing, as Snakemake takes no None for it."""
-    return request.mem_mb or 0
-
-
-def most_threads(wanted: Sequence[Threads]) -> Threads:
-    """The largest number of threads that is wanted; `all` is more than any."""
-    numbers = [threads for threads in wanted if threads != "all"]
-    if len(numbers) < len(wanted):
-        return "all"
-    return max(numbers)
-
-
-def cores_to_ask(cores: int | None, threads: Threads) -> int:
-    """Cores of one training; EvengroundError where `threads` is `all` and nobody says of how many."""
-    if cores is not None:
-        return cores
-    if threads == "all":
-        raise EvengroundError(
-            "how many cores a training asks for on this cluster is not known",
-            "threads: all",
-            "set threads to a number, or `cores` of a kind of node in `nodes`",
-        )
-    return threads
+    named = {}
+    for resource, key in RESOURCES.items():
+        if any(getattr(kind, key) for kind in kinds.values()):
+            named[resource] = key
+    return named
 
 
 def minutes_to_ask(recorded_s: Sequence[float], limit_s: float, warm_up: bool) -> int:
-    """The scheduler's time limit in minutes: from recorded trainings of the same key, else from the limit.
+    """The scheduler's time limit in minutes: from recorded trainings of the same key, else from `limit_s`.
 
-    A training that is within its own `limit_s`, and its warm-up with it, is never asked less for than it may
-    need where nothing is recorded; where something is, what takes far longer is not waited for.
+    Without a record a training gets all the time that it may take, and its warm-up as much again. With
+    one it is ended by the scheduler when it takes far longer than the others.
     """
-    most_s = limit_s * (2 if warm_up else 1)
-    expected_s = min(most_s, GENEROUS * max(recorded_s)) if recorded_s else most_s
+    expected_s = limit_s
+    if warm_up:
+        expected_s += limit_s
+    if recorded_s:
+        expected_s = min(expected_s, GENEROUS * max(recorded_s))
     return math.ceil((expected_s + MARGIN_S) / 60)
 
 
-@lru_cache
-def recorded_lengths_s(folder: Path) -> tuple[float, ...]:
-    """How long the finished repetitions took that stand in `folder`, warm-ups included."""
-    return tuple(
-        (ended["ended_unix_ns"] - ended["started_unix_ns"]) / 1e9
-        for ended in map(read_json, sorted(folder.glob("r*/outcome.json")))
-    )
-
-
-def lengths_of(root: Path, run_path: Path) -> tuple[float, ...]:
-    """The same for the run at `run_path`: its key's repetitions on its class of machine."""
-    return recorded_lengths_s(root / RUNS / run_path.parent)
+@cache
+def recorded_lengths_s(folder: Path) -> list[float]:
+    """Seconds that each finished repetition in a key's `folder` took, warm-ups included."""
+    lengths_s = []
+    for file in sorted(folder.glob(f"r*/{OUTCOME}")):
+        outcome = read_json(file)
+        lengths_s.append((outcome["ended_unix_ns"] - outcome["started_unix_ns"]) / 1e9)
+    return lengths_s

@@ -1,4 +1,4 @@
-"""What a training ran in beside its own environment, read where and when it ran."""
+"""What a training ran in besides its own environment, read where and when it ran."""
 
 from __future__ import annotations
 
@@ -29,8 +29,13 @@ from evenground.surroundings.record import SurroundingsRecord
 if TYPE_CHECKING:
     from evenground.runs.training import Training
 
-POLICIES = {os.SCHED_OTHER: "other", os.SCHED_BATCH: "batch", os.SCHED_IDLE: "idle"}
-POLICIES |= {os.SCHED_FIFO: "fifo", os.SCHED_RR: "round robin"}
+POLICIES = {
+    os.SCHED_OTHER: "other",
+    os.SCHED_BATCH: "batch",
+    os.SCHED_IDLE: "idle",
+    os.SCHED_FIFO: "fifo",
+    os.SCHED_RR: "round robin",
+}
 LIMITS = {
     "stack (bytes)": resource.RLIMIT_STACK,
     "locked memory (bytes)": resource.RLIMIT_MEMLOCK,
@@ -45,26 +50,33 @@ class Files(NamedTuple):
     """The files that a training mapped as code."""
 
     places: dict[str, str] | None
-    """File -> where it lies, in words, and nothing where it is foreign; None where that is not known."""
+    """File -> label of where it lies, empty if that is foreign; None if they are unknown."""
     missing: str = ""
-    """Why they are not all known."""
+    """Why some or all are unknown."""
 
 
 def surroundings_of(training: Training, home: Path, files: Files) -> SurroundingsRecord:
-    """The record of a training that has just ended."""
-    root, missing = training.plan.root, dict[str, str]()
-    given = training.variables(home)
-    mounts = _mounts(training, _bound(training), missing)
-    counts, foreign = (None, None) if files.places is None else sorted_out(files.places)
+    """The record of a training that has just ended; `home` was its home folder."""
+    root = training.plan.root
+    missing: dict[str, str] = {}
+    mounts = _mounts(training, missing)
+    counts = foreign = None
+    if files.places is not None:
+        counts, paths = sorted_out(files.places)
+        foreign = [_shown(path, root) for path in paths]
     if files.missing:
         missing["mapped"] = files.missing
+    given = training.variables(home)
+    if given.get(VISIBLE):
+        # The record of the GPU has the card; its UUID must not leave this machine.
+        given[VISIBLE] = "the chosen card"
     return SurroundingsRecord(
         image=_image(training, missing),
-        variables={name: _variable(name, given, root) for name in CAN_DIFFER if name in given},
-        process=handed_down(),
-        mounts=None if mounts is None else [_shown(place, root) for place in mounts],
+        variables={name: _shown(given[name], root) for name in CAN_DIFFER if name in given},
+        process=inherited(),
+        mounts=mounts,
         mapped=counts,
-        foreign=None if foreign is None else [_shown(path, root) for path in foreign],
+        foreign=foreign,
         cold_start=training.cold_start,
         missing=missing,
     )
@@ -74,123 +86,124 @@ def mapped_files(training: Training, home: Path, mapped: Path) -> Files:
     """Where each file lies that the training mapped as code; `mapped` is the sampler's list of them."""
     ours = _bound(training)
     if isinstance(ours, str):
-        return Files(None, ours)
+        return Files(places=None, missing=ours)
     try:
         content = read_json(mapped)
-        places = _places(training, home, training.variables(home), ours)
+        places = _places(training, home, ours)
     except EvengroundError as error:
-        return Files(None, f"the sampler left no list of them: {error.what}")
+        return Files(places=None, missing=f"the sampler left no list of them: {error.what}")
     except OSError as error:
-        return Files(None, f"the mounts cannot be read: {error.strerror}")
+        return Files(places=None, missing=f"the mounts cannot be read: {error.strerror}")
     missing = content["missing"] or ""
     if not content["files"]:
-        return Files(None, missing)
-    return Files(places_of(content["files"], places), missing)
-
-
-def _variable(name: str, given: Mapping[str, str], root: Path) -> str:
-    """A variable as it is recorded: which card it names stands elsewhere, and does not leave this machine."""
-    if name == VISIBLE and given[name]:
-        return "the chosen card"
-    return _shown(given[name], root)
+        return Files(places=None, missing=missing)
+    return Files(places=places_of(content["files"], places), missing=missing)
 
 
 def _shown(path: str, root: Path) -> str:
-    """A path without whose machine it is; of a name that is no UTF-8 the bytes in words."""
+    """A path without whose machine it is; bytes of a name that is no UTF-8 are escaped."""
     return without_paths(os.fsencode(path).decode("utf-8", "backslashreplace"), root)
 
 
-def handed_down() -> dict[str, str]:
-    """What a caller's shell or a scheduler hands down to every process: it can change times."""
+def inherited() -> dict[str, str]:
+    """What every process inherits from a caller's shell or a scheduler, and what can change times."""
     policy = os.sched_getscheduler(0)
-    limits = {name: resource.getrlimit(number)[0] for name, number in LIMITS.items()}
-    words = {
-        name: "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
-        for name, limit in limits.items()
-    }
-    return {
+    inherited = {
         "nice": str(os.getpriority(os.PRIO_PROCESS, 0)),
         "policy": POLICIES.get(policy, str(policy)),
-        **words,
     }
+    for name, number in LIMITS.items():
+        limit, _ = resource.getrlimit(number)
+        inherited[name] = str(limit)
+        if limit == resource.RLIM_INFINITY:
+            inherited[name] = "unlimited"
+    return inherited
 
 
 def _image(training: Training, missing: dict[str, str]) -> Literal["mounted", "unpacked"] | None:
-    """`mounted` or `unpacked`; None natively, and where Apptainer does not say."""
+    """How Apptainer runs the image; None natively, and if Apptainer does not say."""
     if training.image is None:
         return None
     if not training.container:
         missing["image"] = "Apptainer does not say what it runs"
         return None
-    return "mounted" if training.container.endswith(".sif") else "unpacked"
+    if training.container.endswith(".sif"):
+        return "mounted"
+    return "unpacked"
 
 
-def _mounts(training: Training, ours: list[str] | str, missing: dict[str, str]) -> list[str] | None:
+def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
+    """Foreign mounts inside the image; None if they are unknown."""
     if training.image is None:
         return []
+    root = training.plan.root
+    ours = _bound(training)
     if isinstance(ours, str):
         missing["mounts"] = ours
         return None
     try:
-        return foreign_mounts(training.plan.root, ours)
+        mounts = foreign_mounts(root, ours)
     except OSError as error:
         missing["mounts"] = f"the mounts cannot be read: {error.strerror}"
-    return None
+        return None
+    return [_shown(mount, root) for mount in mounts]
 
 
 def _bound(training: Training) -> list[str] | str:
-    """What belongs to it outside of the working copy, or on a disk in it; or why that cannot be told."""
+    """The training's own folders outside the working copy, and disks in it; or why they are unknown."""
     root = training.plan.root
     sources = training.plan.engine(training.run.engine).sources(root)
     try:
-        return [*outside_of(root, sources), *folders_elsewhere(root), *training.mounted]
+        return outside_of(root, sources) + folders_elsewhere(root) + list(training.mounted)
     except EvengroundError as error:
         return f"what is bound for it cannot be told: {error.what}"
 
 
-def _places(
-    training: Training, home: Path, given: Mapping[str, str], ours: Sequence[str]
-) -> Places:
-    """Where code of the engine may lie, and what is there; `given` are its variables."""
+def _places(training: Training, home: Path, ours: Sequence[str]) -> Places:
+    """Where code of the engine may lie -> label; the last label of a folder wins."""
     own = {str(real(training.plan.root)): COPY, str(real(home)): HOME}
     own |= dict.fromkeys(ours, COPY)
     if training.image is not None:
         return image_places(own, read_mounts())
-    return native_places({**_of_pythons(training), **_of_programs(training, given), **own})
+    variables = training.variables(home)
+    return native_places({**_of_python(training), **_of_programs(training, variables), **own})
 
 
-def _of_pythons(training: Training) -> Places:
-    """The engine's environment and the Python that it was made with."""
+def _of_python(training: Training) -> Places:
+    """The engine's environment, and the Python that it was made with."""
     python = training.python or Path(sys.executable)
-    installation = str(real(python).parent.parent)
-    return {installation: "Python", str(real(python.absolute().parent.parent)): "environment"}
+    installation = real(python).parent.parent
+    environment = real(python.absolute().parent.parent)
+    return {str(installation): "Python", str(environment): "environment"}
 
 
 def _of_programs(training: Training, variables: Mapping[str, str]) -> Places:
-    """What an engine calls and the pipeline does not install, and what it built in the cache."""
-    found = {str(real(Path(variables[CACHE]))): "cache"} if CACHE in variables else {}
-    return {**found, **_folders_of_driver(variables), **_folders_of_programs(training, variables)}
+    """What an engine uses that the pipeline does not install: its cache, the driver, programs."""
+    places = {}
+    if CACHE in variables:
+        places[str(real(Path(variables[CACHE])))] = "cache"
+    places.update(driver_folders(variables))
+    for program in programs_of(training.plan.engine(training.run.engine)):
+        path = shutil.which(program, path=variables["PATH"])
+        if path:
+            places[str(_installation(real(Path(path))))] = "programs"
+    return places
 
 
-def _folders_of_driver(variables: Mapping[str, str]) -> Places:
-    """Where the driver's libraries lie, if nothing but the variable says so."""
-    folders = [
-        Path(folder) for folder in variables.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder
-    ]
-    found = [
-        folder for folder in folders if any((folder / library).is_file() for library in DRIVER)
-    ]
-    return {str(real(folder)): "driver" for folder in found}
-
-
-def _folders_of_programs(training: Training, variables: Mapping[str, str]) -> Places:
-    programs = programs_of(training.plan.engine(training.run.engine))
-    places = [shutil.which(program, path=variables["PATH"]) for program in programs]
-    return {str(_installation(real(Path(place)))): "programs" for place in places if place}
+def driver_folders(variables: Mapping[str, str]) -> Places:
+    """Folders of the driver's libraries that nothing but LD_LIBRARY_PATH leads to -> `driver`."""
+    places = {}
+    for name in variables.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+        folder = Path(name)
+        if name and any((folder / library).is_file() for library in DRIVER):
+            places[str(real(folder))] = "driver"
+    return places
 
 
 def _installation(program: Path) -> Path:
-    """Of `/opt/elixir/bin/elixir` all that lies in `/opt/elixir`; never a whole home folder, or the disk."""
-    above = program.parent.parent
-    is_whole = above in (Path("/"), Path(os.path.expanduser("~")))  # noqa: PTH111 - there may be none
-    return above if program.parent.name == "bin" and not is_whole else program.parent
+    """`/opt/elixir` of `/opt/elixir/bin/elixir`; never a whole home folder or disk."""
+    folder = program.parent
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() fails without a home folder
+    if folder.name != "bin" or folder.parent in (Path("/"), home):
+        return folder
+    return folder.parent

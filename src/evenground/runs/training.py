@@ -1,4 +1,4 @@
-"""One training: warm-up, sidecar beside it, judgement of how it ended, and the move to its place."""
+"""One training: its warm-up, the sidecar beside it, how it ended, and the move to its run directory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from evenground import logs, sidecar
 from evenground.cpus.choice import Choice, choose
 from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
+from evenground.engines import Engine
 from evenground.errors import EvengroundError
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
 from evenground.gpus.record import Accelerator
@@ -34,7 +35,7 @@ from evenground.runs.machine import kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
 from evenground.runs.plan import ATTEMPTS, OUTCOME, RUNS, Plan, Run
 from evenground.runs.record import environment_record
-from evenground.runs.surroundings import Files, mapped_files, surroundings_of
+from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.variables import home_folder, of_an_engine, programs_of
 from evenground.sidecar import SidecarError, Summary
 from evenground.sidecar.gpu import has_library
@@ -53,103 +54,112 @@ class Training:
     run: Run
     attempt: int
     python: Path | None
+    """The interpreter of the engine's environment, if it has one."""
     warm_up: bool
     cold_start: bool = False
-    """Whether it starts cold, for want of a warm-up."""
+    """Whether it would need a warm-up and has none."""
     image: Record | None = None
-    """The container image this runs in; None outside of one."""
+    """The container image this runs in; None natively."""
     container: str = ""
-    """What Apptainer calls it: the file that it mounted, or a folder that it unpacked it to."""
+    """Apptainer's name of it: the file that it mounted, or a folder that it was unpacked to."""
     mounted: Sequence[str] = ()
-    """Where the machine itself has something mounted below the working copy."""
+    """Mount points of the machine itself below the working copy."""
     source: Mapping[str, Any] = field(default_factory=dict)
-    """Commit of the working copy and whether it was changed, as `record.source_state` says it."""
+    """Commit of the working copy and whether it was changed: `record.source_state`."""
     job: str = ""
-    """The scheduler's number of the job that this is; empty where none started it."""
+    """The scheduler's number of this job; empty without a scheduler."""
 
     @property
     def folder(self) -> Path:
-        """Where this attempt is made, outside `results/runs`."""
+        """The folder of this attempt, outside `results/runs`."""
         return self.plan.root / ATTEMPTS / self.run.path / str(self.attempt)
 
     @property
     def run_dir(self) -> Path:
-        """Where the finished run belongs."""
+        """Where the run is moved when it has finished."""
         return self.plan.root / RUNS / self.run.path
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that trains."""
+        return self.plan.engine(self.run.engine)
 
     @cached_property
     def cpus(self) -> Choice:
-        """The CPUs it gets, read of the machine once: all its parts are told the same."""
-        chosen = self.plan.here.choice.chosen if self.accelerator == "cuda" else None
-        near = chosen.card.near_cpus if chosen else None
+        """The CPUs it gets. They are chosen once: all its parts must have the same."""
+        near = None
+        chosen = self.plan.here.choice.chosen
+        if chosen and self.accelerator == "cuda":
+            near = chosen.card.near_cpus
         return choose(self.plan.experiment.threads, near=near or ())
 
     @property
     def accelerator(self) -> Accelerator:
-        """Where its engine is told to compute."""
-        return self.plan.accelerator_of(self.plan.engine(self.run.engine))
+        """Where its engine has to compute."""
+        return self.plan.accelerator_of(self.engine)
 
     @property
     def card(self) -> str | None:
-        """UUID of the card that it gets, or that is beside it; None where the machine has none."""
+        """UUID of the card that it gets, or that is in the machine unused; None without a card."""
         chosen = self.plan.here.choice.chosen
-        return chosen.uuid if chosen else None
+        if chosen is None:
+            return None
+        return chosen.uuid
 
     @property
     def command(self) -> list[str]:
         """The engine's own command."""
-        return self.plan.engine(self.run.engine).command(str(self.python))
+        return self.engine.command(str(self.python))
 
     def variables(self, home: Path) -> dict[str, str]:
-        """The whole environment of its engine."""
+        """All environment variables of its engine."""
         return of_an_engine(
             threads=len(self.cpus.chosen),
             home=home,
-            programs=programs_of(self.plan.engine(self.run.engine)),
+            programs=programs_of(self.engine),
             in_image=self.image is not None,
             accelerator=self.accelerator,
         )
 
     def work(self, folder: Path) -> Work:
-        """What the engine is asked to do, its events going to `folder`."""
-        given = self.plan.experiment
-        engine = self.plan.engine(self.run.engine)
+        """What the engine has to do; its events go to `folder`."""
+        experiment = self.plan.experiment
         return Work(
             dataset=self.plan.prepared(self.run.dataset),
             network=self.plan.datasets[self.run.dataset].network,
-            epochs=given.epochs,
-            batch_size=given.batch_size,
-            learning_rate=given.learning_rate,
-            seed=given.seed + self.run.repetition,
+            epochs=experiment.epochs,
+            batch_size=experiment.batch_size,
+            learning_rate=experiment.learning_rate,
+            seed=experiment.seed + self.run.repetition,
             threads=len(self.cpus.chosen),
             accelerator=self.accelerator,
-            linger_s=given.linger_s,
+            linger_s=experiment.linger_s,
             events=folder / "events.jsonl",
-            train_limit=engine.train_limit,
-            options=engine.options,
+            train_limit=self.engine.train_limit,
+            options=self.engine.options,
         )
 
 
 @contextmanager
 def alone(name: str = LOCK) -> Iterator[None]:
-    """Hold the machine's training lock: whatever started them, two trainings never run at once.
+    """Hold the machine's training lock: two trainings never run at once, whoever started them.
 
     The lock is a socket's name in Linux's abstract namespace: every user of this machine sees the same one,
     and so do containers that share its network, as Apptainer's do, though their cache is another folder.
-    It needs no file and is free when its holder ends, however that ends.
+    It needs no file, and the kernel frees it when its holder ends in any way.
     """
     with socket.socket(socket.AF_UNIX) as lock:
-        told = False
-        while not _taken(lock, name):
-            if not told:
-                logs.info("waiting for another training on this machine to end ...")
-            told = True
-            time.sleep(LOCK_POLL_S)
+        if not _taken(lock, name):
+            logs.info("waiting for another training on this machine to end ...")
+            while not _taken(lock, name):
+                time.sleep(LOCK_POLL_S)
         yield
 
 
 def _taken(lock: socket.socket, name: str) -> bool:
+    """Take the name for the socket; False if another process has it."""
     try:
+        # The null byte makes the name an abstract one.
         lock.bind(f"\0{name}")
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
@@ -159,56 +169,69 @@ def _taken(lock: socket.socket, name: str) -> bool:
 
 
 def train(training: Training, lock: str = LOCK) -> Outcome:
-    """Make one attempt at a run; its outcome is in `outcome.json`, a finished run stands under its place."""
+    """Make one attempt at a run: write its outcome, and move a finished run to its run directory."""
     empty_folder(training.folder)
     made = training.folder / "run"
     made.mkdir()
     leave_mark(training.folder, training.plan.experiment.deployment, training.job)
     with alone(lock), home_folder(lock) as home:
-        here = training.plan.here
-        record = environment_record(here, training.python, training.variables(home))
+        record = environment_record(training.plan.here, training.python, training.variables(home))
         started_ns = time.time_ns()
-        outcome, record["warm_up"] = (
-            _warm_up(training, home) if training.warm_up else (Outcome(None), None)
-        )
+        outcome = Outcome(None)
+        record["warm_up"] = None
+        if training.warm_up:
+            outcome, record["warm_up"] = _warm_up(training, home)
         if outcome.reason is None:
-            mapped = training.folder / MAPPED
-            before, watch = kernel_counts(), Watch(training.cpus)
-            outcome = make_attempt(training, training.work(made), made, home, mapped)
-            record["swapped_pages"] = swapped_pages(before, kernel_counts())
-            record["cpus"] = asdict(watch.end())
-            files = mapped_files(training, home, mapped)
-            record["surroundings"] = asdict(surroundings_of(training, home, files))
-            record["gpu"] = _of_gpu(training, files)
-        write_json(
-            made / "environment.json", {**record, **_deployment(training), "git": training.source}
-        )
+            outcome = _measured(training, made, home, record)
+        write_json(made / "environment.json", record | _deployment(training))
         return _settle(training, made, outcome, started_ns)
 
 
-def _of_gpu(training: Training, files: Files) -> dict[str, Any] | None:
-    """The record of its card; None where there is none."""
+def _measured(training: Training, made: Path, home: Path, record: dict[str, Any]) -> Outcome:
+    """Make the training that counts, and add to `record` what happened on the machine meanwhile."""
+    mapped = training.folder / MAPPED
+    before = kernel_counts()
+    watch = Watch(training.cpus)
+    outcome = make_attempt(training, training.work(made), made, home, mapped)
+    record["swapped_pages"] = swapped_pages(before, kernel_counts())
+    record["cpus"] = asdict(watch.end())
+    files = mapped_files(training, home, mapped)
+    record["surroundings"] = asdict(surroundings_of(training, home, files))
     places = files.missing if files.places is None else files.places
-    record = gpu_record(training.plan.here, training.accelerator, places, training.plan.root)
-    return asdict(record) if record else None
+    gpu = gpu_record(training.plan.here, training.accelerator, places, training.plan.root)
+    record["gpu"] = asdict(gpu) if gpu else None
+    return outcome
 
 
 def _deployment(training: Training) -> dict[str, Any]:
-    """How it was run: natively, or in which image whose labels carry pins; whether by a scheduler."""
-    image = training.image
-    seen = {"name": image.name, "sha256": image.sha256, "labels": image.labels} if image else None
-    deployment = training.plan.experiment.deployment
-    return {"deployment": deployment, "image": seen, "scheduled": bool(training.job)}
+    """How it was run: natively or in an image, whose labels have the pins; and of which source."""
+    image = None
+    if training.image:
+        image = {
+            "name": training.image.name,
+            "sha256": training.image.sha256,
+            "labels": training.image.labels,
+        }
+    return {
+        "deployment": training.plan.experiment.deployment,
+        "image": image,
+        "scheduled": bool(training.job),
+        "git": training.source,
+    }
 
 
 def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
-    """A short training of the same kind, so that the first counted one does not pay for cold files."""
+    """A short training of the same kind, so that the one that counts does not pay for cold files."""
     folder = training.folder / "warm_up"
     folder.mkdir()
-    whole = training.work(folder)
-    examples = _warm_up_examples(training.plan.experiment.warm_up_examples, whole)
-    work = replace(whole, epochs=1, linger_s=0.0, train_limit=examples)
-    if training.plan.engine(training.run.engine).file.test_limit:
+    work = training.work(folder)
+    # Never less than one batch: a step reads and compiles all that a training does.
+    examples = work.batch_size
+    # With a limit a step takes long, and one step has to do.
+    if work.train_limit is None:
+        examples = max(training.plan.experiment.warm_up_examples, examples)
+    work = replace(work, epochs=1, linger_s=0.0, train_limit=examples)
+    if training.engine.file.test_limit:
         work = replace(work, test_limit=examples)
     started_s = time.monotonic()
     outcome = make_attempt(training, work, folder, home)
@@ -217,22 +240,15 @@ def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
     return outcome, {"examples": examples, "wall_s": time.monotonic() - started_s}
 
 
-def _warm_up_examples(asked: int, whole: Work) -> int:
-    """How many examples to train, and to judge where the engine can: never less than one batch.
-
-    Where a sample is trained, a step takes long; one step reads and compiles all that a training does.
-    """
-    return whole.batch_size if whole.train_limit is not None else max(asked, whole.batch_size)
-
-
 def make_attempt(
     training: Training, work: Work, folder: Path, home: Path, mapped: Path | None = None
 ) -> Outcome:
     """Start the engine under the sidecar, with its own home folder; wait, and judge how it ended.
 
-    `mapped`: where the sampler writes which files were mapped as code.
+    `mapped`: the file for the sampler's list of files that were mapped as code.
     """
-    if unseen := _unseen(training, work):
+    unseen = _unseen(training, work)
+    if unseen:
         return unseen
     kills_before = kernel_counts().get("oom_kill", 0)
     try:
@@ -241,23 +257,24 @@ def make_attempt(
         return Outcome("interrupted", f"{error}; last line: {last_line(folder / LOG)}")
     outcome = process_outcome(summary, kernel_counts().get("oom_kill", 0) - kills_before)
     if outcome.reason in {"crashed", "killed-by-signal"}:
-        # Its disk may have gone meanwhile.
-        if unseen := _unseen(training, work):
-            return unseen
-        return said_by_engine(outcome, folder / LOG)
-    return outcome if outcome.reason else _judge_events(training, work)
+        # The disk of its data may have gone meanwhile.
+        return _unseen(training, work) or said_by_engine(outcome, folder / LOG)
+    if outcome.reason:
+        return outcome
+    return _judge_events(training, work)
 
 
 def said_by_engine(outcome: Outcome, log: Path) -> Outcome:
-    """A crash with the last line of its log; one for want of the card's memory has a reason of its own."""
-    detail = f"{outcome.detail}; last line: {last_line(log)}"
-    if outcome.reason == "crashed" and (line := line_with(log, NO_GPU_MEMORY)):
-        return Outcome("gpu-out-of-memory", f"{outcome.detail}; it says: {line}")
-    return Outcome(outcome.reason, detail)
+    """A crash with the last line of its log; one without GPU memory has a reason of its own."""
+    if outcome.reason == "crashed":
+        line = line_with(log, NO_GPU_MEMORY)
+        if line:
+            return Outcome("gpu-out-of-memory", f"{outcome.detail}; it says: {line}")
+    return Outcome(outcome.reason, f"{outcome.detail}; last line: {last_line(log)}")
 
 
 def _unseen(training: Training, work: Work) -> Outcome | None:
-    """The outcome where the prepared data cannot be read from here; an engine would only crash."""
+    """The outcome if the prepared data cannot be read from here; an engine would only crash."""
     try:
         require_seen(training.plan.root / work.dataset)
     except EvengroundError as error:
@@ -268,17 +285,21 @@ def _unseen(training: Training, work: Work) -> Outcome | None:
 def _run_beside_sidecar(
     training: Training, work: Work, folder: Path, home: Path, mapped: Path | None
 ) -> Summary:
-    given = training.plan.experiment
+    experiment = training.plan.experiment
+    cpus = None
+    if not training.cpus.is_whole:
+        cpus = training.cpus.chosen
     with bounded(folder / LOG) as log:
         return sidecar.run(
-            [*training.command, *work.arguments()],
+            training.command + work.arguments(),
             samples=folder / "samples.csv",
             header=folder / "samples.json",
             mapped=mapped,
-            rate_hz=given.sampling_rate_hz,
-            time_limit_s=given.time_limit_s,
-            cpus=None if training.cpus.is_whole else training.cpus.chosen,
-            # Where no card is chosen, nobody's is read; without a driver the sidecar says so itself.
+            rate_hz=experiment.sampling_rate_hz,
+            time_limit_s=experiment.time_limit_s,
+            cpus=cpus,
+            # If none of the machine's cards is chosen, none is read. Without a driver the sidecar
+            # itself records that there is no GPU.
             gpu=training.card is not None or not has_library(),
             card=training.card,
             env=training.variables(home),
@@ -290,6 +311,7 @@ def _run_beside_sidecar(
 
 
 def _judge_events(training: Training, work: Work) -> Outcome:
+    """Whether the engine's events are complete, in order, and of the work that it had to do."""
     dataset = read_json(training.plan.root / work.dataset / "dataset.json")
     train_examples, test_examples = dataset["train_examples"], dataset["test_examples"]
     expected = Expected(
@@ -310,21 +332,28 @@ def _judge_events(training: Training, work: Work) -> Outcome:
 
 
 def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
-    """Write the outcome; move a finished run to its place, whole, and keep a failed one for its log."""
-    deployment = training.plan.experiment.deployment
-    ended = outcome_content(training.run.path, training.attempt, deployment, outcome, started_ns)
+    """Write the outcome; move a finished run to its run directory, and keep a failed one for its log."""
+    content = outcome_content(
+        run_path=training.run.path,
+        attempt=training.attempt,
+        deployment=training.plan.experiment.deployment,
+        outcome=outcome,
+        started_ns=started_ns,
+    )
     if outcome.reason is None:
-        write_json(made / OUTCOME, ended)
+        write_json(made / OUTCOME, content)
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
-        write_json(made / "manifest.json", {"schema": SCHEMA, "run": ended["run"], "files": files})
+        manifest = {"schema": SCHEMA, "run": content["run"], "files": files}
+        write_json(made / "manifest.json", manifest)
+        # In one step: what stands in `results/runs` is complete.
         move(made, training.run_dir)
         shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
-    write_json(training.folder / OUTCOME, ended)
+    write_json(training.folder / OUTCOME, content)
     return outcome
 
 
 def headline(folder: Path) -> str:
-    """Training time and test accuracy of the finished run in `folder`, for the terminal."""
+    """Training time and test accuracy of the finished run in `folder`, for the log."""
     moments = read_folder(folder, Expected()).moments
     training_s = (moments.train_end_ns - moments.train_start_ns) / 1e9
     return f"trained in {training_s:.2f} s, test accuracy {moments.test_accuracy:.4f}"

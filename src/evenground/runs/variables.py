@@ -1,4 +1,4 @@
-"""The whole environment of a training: no variable of the caller's, a site's or an image's is in it."""
+"""All environment variables of a training: none of the caller's, a site's or an image's is inherited."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from evenground.gpus.record import Accelerator
 from evenground.surroundings.mounts import DRIVER as DRIVER_IN_IMAGE
 from evenground.surroundings.record import Variable
 
-# The caller's, and the only ones: the chosen card, how a server that shares it is reached, and where what the
-# pipeline or an engine built is kept.
+# The caller's only ones: the chosen card, how a server that shares it is reached, and the cache of
+# what the pipeline or an engine built.
 SHARED_CARD = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
+KEPT = (VISIBLE, *SHARED_CARD)
 CACHE = "EVENGROUND_CACHE"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where a definition puts links to CUDA's libraries, if it does, and where `--nv` puts the driver's.
-IMAGE_LIBRARIES = ("/opt/evenground/cuda", DRIVER_IN_IMAGE)
-# NVIDIA's driver: the engine's library, and the one that says which GPUs there are.
+IMAGE_LIBRARIES = ["/opt/evenground/cuda", DRIVER_IN_IMAGE]
+# NVIDIA's driver: the library of engines, and the one that lists the GPUs.
 DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
-# How threads wait for work; none is given, so that a runtime waits as it comes.
+# How threads wait for work. None is set: a runtime waits as it comes.
 WAIT_VARIABLES = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
 # CUDA's own names, and the most that it can keep.
 KERNELS, KERNELS_SIZE = "CUDA_CACHE_PATH", "CUDA_CACHE_MAXSIZE"
@@ -43,29 +44,34 @@ FIXED = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
-# Of what an engine is given, these can be another on another machine or in another invocation.
+# Of an engine's variables, those that can differ between machines or invocations.
 CAN_DIFFER: tuple[Variable, ...] = get_args(Variable)
 
 
 def of_a_step(
     programs: Sequence[str], in_image: bool, given: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """What a step that trains or measures is started with; of such an environment it makes the same again.
+    """The variables of a step that trains or measures, made of the caller's in `given`.
 
-    `programs`: names of what an engine calls beside the system's own programs.
+    `programs`: names of what an engine starts besides the system's own programs. Made of its own result
+    it is the same again.
     """
-    kept = {name: given[name] for name in (VISIBLE, *SHARED_CARD) if name in given}
-    found = {**FIXED, **kept, "PATH": os.pathsep.join(_path(programs, in_image, given))}
-    libraries = IMAGE_LIBRARIES if in_image else _needed_folders(given)
-    if libraries:
-        found["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
+    kept = {name: given[name] for name in KEPT if name in given}
+    path = list(SYSTEM_PATH)
+    libraries = IMAGE_LIBRARIES
     if not in_image:
-        found[CACHE] = _cache(given)
-    return found
+        path = _folders_of(programs, given) + path
+        libraries = _needed_folders(given)
+    variables = {**FIXED, **kept, "PATH": os.pathsep.join(path)}
+    if libraries:
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
+    if not in_image:
+        variables[CACHE] = _cache(given)
+    return variables
 
 
 def _cache(given: Mapping[str, str]) -> str:
-    """Where the pipeline and engines keep what they built, as `scripts/environment.py` says it."""
+    """The cache of pipeline and engines, by the rule of `scripts/environment.py`."""
     if given.get(CACHE):
         return str(Path(given[CACHE]).absolute())
     folder = given.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
@@ -73,11 +79,14 @@ def _cache(given: Mapping[str, str]) -> str:
 
 
 def programs_of(engine: Engine) -> list[str]:
-    """What it calls that the system may not have: programs it names, and its command's first word if so."""
-    first = engine.file.command[0]
-    is_name = "/" not in first and "{" not in first
-    lacking = is_name and shutil.which(first, path=os.pathsep.join(SYSTEM_PATH)) is None
-    return [*engine.file.programs, *([first] if lacking else [])]
+    """What it starts that the system may not have: the programs it names, and its own command."""
+    programs = list(engine.file.programs)
+    command = engine.file.command[0]
+    # A path, or `{python}`, is not looked up.
+    is_name = "/" not in command and "{" not in command
+    if is_name and shutil.which(command, path=os.pathsep.join(SYSTEM_PATH)) is None:
+        programs.append(command)
+    return programs
 
 
 def of_an_engine(
@@ -87,78 +96,75 @@ def of_an_engine(
     in_image: bool = False,
     accelerator: Accelerator = "cpu",
 ) -> dict[str, str]:
-    """The whole environment of an engine's process; `home` is its home folder, also for passing files.
+    """All variables of an engine's process; `home` is its home folder, also for temporary files.
 
-    Nothing of a home folder of the caller's is read: `~/.keras/keras.json` would change what is computed.
+    Nothing in a home folder of the caller's is read: `~/.keras/keras.json` would change what is computed.
     """
-    of_threads = {name: str(threads) for name in THREAD_VARIABLES}
-    folders = {"HOME": str(home), "TMPDIR": str(home / "tmp")}
-    found = {**of_a_step(programs, in_image), **folders, **of_threads}
-    return {**found, **_of_card(found, accelerator)}
-
-
-def _of_card(given: Mapping[str, str], accelerator: Accelerator) -> dict[str, str]:
-    """What CUDA is told in an engine: its card and where kernels are kept, or that there is no card."""
-    if VISIBLE not in given:
-        return {}
-    if accelerator == "cpu":
-        return {VISIBLE: ""}
-    kept = kernel_folder()
-    return {KERNELS: str(kept), KERNELS_SIZE: MAX_KERNELS_BYTES} if kept else {}
+    variables = of_a_step(programs, in_image)
+    variables["HOME"] = str(home)
+    variables["TMPDIR"] = str(home / "tmp")
+    for name in THREAD_VARIABLES:
+        variables[name] = str(threads)
+    if VISIBLE in variables:
+        if accelerator == "cpu":
+            # Hidden: a framework would take memory on every card that it sees.
+            variables[VISIBLE] = ""
+        else:
+            kernels = kernel_folder()
+            if kernels:
+                variables[KERNELS] = str(kernels)
+                variables[KERNELS_SIZE] = MAX_KERNELS_BYTES
+    return variables
 
 
 def kernel_folder() -> Path | None:
-    """Where the driver keeps the kernels that it compiles; None where nothing can be kept there.
+    """Where the driver keeps the kernels that it compiles; None if nothing can be kept there.
 
     For a card newer than a library the driver compiles all of its kernels at their first use, for minutes.
-    With the home folder, which is new for each training, each would pay for that; so only a warm-up does.
+    In the home folder, which is new for each training, each would pay for that; so only a warm-up does.
     """
     folder = Path("/tmp", f"evenground-kernels-{os.getuid()}")
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        return folder if _is_ours(folder) else None
-    except OSError:
-        return None
+    if _made_ours(folder):
+        return folder
+    return None
 
 
-def _path(programs: Sequence[str], in_image: bool, given: Mapping[str, str]) -> list[str]:
-    """The system's folders; natively, before them those in which the caller's PATH finds `programs`."""
-    if in_image:
-        return list(SYSTEM_PATH)
-    places = (shutil.which(program, path=given.get("PATH", "")) for program in programs)
-    folders = [str(Path(place).absolute().parent) for place in places if place]
-    return list(
-        dict.fromkeys([*(folder for folder in folders if folder not in SYSTEM_PATH), *SYSTEM_PATH])
-    )
+def _folders_of(programs: Sequence[str], given: Mapping[str, str]) -> list[str]:
+    """The folders in which the caller's PATH finds `programs`, without the system's, each once."""
+    folders = []
+    for program in programs:
+        path = shutil.which(program, path=given.get("PATH", ""))
+        if path:
+            folders.append(str(Path(path).absolute().parent))
+    return [folder for folder in dict.fromkeys(folders) if folder not in SYSTEM_PATH]
 
 
 def _needed_folders(given: Mapping[str, str]) -> list[str]:
-    """Of the caller's LD_LIBRARY_PATH the folders without which this Python or the driver is not found.
+    """Folders of the caller's LD_LIBRARY_PATH without which this Python or the driver is not found.
 
-    So it is where a cluster's module has a Python that does not know where its library lies, or a cloud's
-    node keeps the driver where no other program looks.
+    A cluster's module may have a Python that does not know where its library lies, and a cloud's node
+    may keep the driver where no other program looks.
     """
-    folders = given.get("LD_LIBRARY_PATH", "").split(os.pathsep)
-    whole = [folder for folder in folders if Path(folder).is_absolute()]
-    found = []
-    for library in (*_of_this_python(), *DRIVER):
-        places = [folder for folder in whole if Path(folder, library).is_file()]
-        if places and not _is_found(library):
-            found.append(places[0])
-    return list(dict.fromkeys(found))
-
-
-def _of_this_python() -> list[str]:
-    """Its own library, if it has one."""
-    library = sysconfig.get_config_var("INSTSONAME")
-    return [library] if library and sysconfig.get_config_var("Py_ENABLE_SHARED") else []
+    libraries = list(DRIVER)
+    own = sysconfig.get_config_var("INSTSONAME")
+    if own and sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        libraries.insert(0, own)
+    needed = []
+    for library in libraries:
+        for folder in given.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+            if Path(folder).is_absolute() and Path(folder, library).is_file():
+                if not _is_found(library):
+                    needed.append(folder)
+                break
+    return list(dict.fromkeys(needed))
 
 
 @cache
 def _is_found(library: str) -> bool:
     """Whether this Python finds it without any variable.
 
-    Without its own library it does not start, or with that of another Python, of the same minor version.
+    Without its own library it does not start, or starts with that of another Python of the same minor
+    version.
     """
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print(sys.version)"
     command = [sys.executable, "-I", "-S", "-c", code, library]
@@ -168,23 +174,22 @@ def _is_found(library: str) -> bool:
 
 @contextmanager
 def home_folder(name: str) -> Iterator[Path]:
-    """An empty home folder with a `tmp` in it, which is gone at the end; of the same path each time.
+    """An empty home folder with a `tmp` in it, which is removed at the end; its path is always the same.
 
     An environment of another length moves the stack, and that alone can change times (T. Mytkowicz et al.,
-    "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009). `name` is of the lock that is
-    held meanwhile: one training at a time has it.
+    "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009). `name` is that of the lock that
+    is held meanwhile: one training at a time has it.
     """
     home = Path("/tmp", f"{name}-{os.getuid()}")
     try:
-        home.mkdir(mode=0o700, exist_ok=True)
-        ours = _is_ours(home)
-        if ours:
+        is_usable = _made_ours(home)
+        if is_usable:
             _let_remove(home)
             empty_folder(home)
     except OSError:
-        ours = False
-    if not ours:
-        # Somebody else's, or a file system that cannot be written: then a name that nobody has.
+        is_usable = False
+    if not is_usable:
+        # It belongs to another user, or the file system cannot be written: an unused name will do.
         home = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     (home / "tmp").mkdir()
     try:
@@ -194,17 +199,23 @@ def home_folder(name: str) -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _is_ours(folder: Path) -> bool:
-    seen = folder.lstat()
+def _made_ours(folder: Path) -> bool:
+    """Make a folder that only this user can read; False if another user's, or a file, has the name."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        seen = folder.lstat()
+    except OSError:
+        return False
     return stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid()
 
 
 def _let_remove(folder: Path) -> None:
-    """Let what is in it be removed: some programs make folders of theirs read-only, as Go's module cache."""
+    """Make all folders in it removable: some programs make theirs read-only, e.g. Go's module cache."""
     with suppress(OSError):
         folder.chmod(0o700)
     for above, names, _ in os.walk(folder):
-        for inner in (Path(above, name) for name in names):
+        for name in names:
+            inner = Path(above, name)
             if not inner.is_symlink():
                 with suppress(OSError):
                     inner.chmod(0o700)
