@@ -88,9 +88,7 @@ def _free(root: Path, lock: IO[str], unlock: bool) -> None:
 
 def caller() -> list[int]:
     """The process that the pipeline must not outlive: DVC, if DVC started it."""
-    if DVC in os.environ:
-        return [os.getppid()]
-    return []
+    return [os.getppid()] if DVC in os.environ else []
 
 
 def end_with(pids: list[int]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from evenground.config import EngineChoice
 from evenground.engines import load_engines
 from evenground.runs import installed
-from evenground.runs.installed import failure_of, one_line, reasons
+from evenground.runs.installed import failed_checks, failure_of, one_line
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,6 @@ def test_arms_of_one_folder_ask_once(tmp_path: Path) -> None:
     (tmp_path / "fine/engine.yaml").write_text("{label: Fine, command: [fine]}")
     named = {"odd": "./odd", "arm": "./odd", "fine": "./fine"}
     choices = [EngineChoice(name=name, folder=folder) for name, folder in named.items()]
-    found = reasons([(engine, "cpu") for engine in load_engines(choices, tmp_path)], tmp_path)
+    found = failed_checks([(engine, "cpu") for engine in load_engines(choices, tmp_path)], tmp_path)
     assert found.keys() == {"odd", "arm"} and Path(sys.executable).name in found["odd"]
     assert (tmp_path / "asked.log").read_text() == "asked\n"

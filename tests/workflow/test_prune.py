@@ -19,7 +19,7 @@ from evenground.bundle.unpack import extract, find_index
 from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.runs.plan import ATTEMPTS, RUNS
-from evenground.runs.prune import places, refuse_busy
+from evenground.runs.prune import refuse_busy, run_paths_in
 from working_copy import ROOT, copy_repository
 
 INDEX = "results/native/index.json"
@@ -160,7 +160,7 @@ class TestPrune:
     ) -> None:
         extract(bundle, tmp_path / "bundle")
         index = json.loads(find_index(tmp_path / "bundle").read_text())
-        named = sorted(places(index, "bundle"))
+        named = sorted(run_paths_in(index, "bundle"))
         for path in named[:2]:
             (space.root / RUNS / path).mkdir(parents=True)
         space.prune("--yes", "--keep", bundle)

@@ -21,6 +21,7 @@ def set_aside(root: Path, path: Path) -> Path:
     if name is None or below in (Path(), RESULTS) or below.is_relative_to(ASIDE):
         fix = f"name a file or folder of {root}, as in {RESULTS}/runs/..."
         raise EvengroundError("this cannot be set aside", str(path), fix)
+    # A broken link is there, too, and is often what is in the way.
     if not os.path.lexists(root / below):
         raise EvengroundError("there is nothing to set aside", str(path), "name what is there")
     if below.is_relative_to(RESULTS):

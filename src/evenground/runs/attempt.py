@@ -38,12 +38,8 @@ def unfinished_mark(folder: Path) -> Mark | None:
     if (folder / OUTCOME).is_file() or not (folder / MARK).is_file():
         return None
     content = read_json(folder / MARK)
-    return Mark(
-        deployment=content["deployment"],
-        job=content["job"],
-        host=content["host"],
-        started_unix_ns=content["started_unix_ns"],
-    )
+    del content["schema"]
+    return Mark(**content)
 
 
 def outcome_content(
@@ -71,9 +67,18 @@ def outcome_content(
     }
 
 
-def give_up(root: Path, run_path: Path, attempt: int, deployment: str, outcome: Outcome) -> None:
-    """Write the outcome of an attempt that cannot be made on this machine."""
-    content = outcome_content(run_path, attempt, deployment, outcome, started_ns=time.time_ns())
+def give_up(
+    root: Path,
+    run_path: Path,
+    attempt: int,
+    deployment: str,
+    outcome: Outcome,
+    started_ns: int | None = None,
+) -> None:
+    """Write the outcome of an attempt that is not made here, or was lost after `started_ns`."""
+    content = outcome_content(
+        run_path, attempt, deployment, outcome, started_ns=started_ns or time.time_ns()
+    )
     write_json(root / ATTEMPTS / run_path / str(attempt) / OUTCOME, content)
 
 
@@ -85,5 +90,6 @@ def restored(root: Path, run_path: Path, attempt: int) -> bool:
     run_dir = root / RUNS / run_path
     if not (run_dir / "manifest.json").is_file():
         return False
+    # It is the output that Snakemake waits for.
     write_json(root / ATTEMPTS / run_path / str(attempt) / OUTCOME, read_json(run_dir / OUTCOME))
     return True

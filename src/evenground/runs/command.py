@@ -46,10 +46,10 @@ class Work:
         args = []
         for name, value in values.items():
             if value is not None:
+                # Python writes a float with all the digits that it takes to read the same number.
                 args += [f"--{name}", str(value)]
         for name, option in sorted(self.options.items()):
-            text = str(option)
-            if isinstance(option, bool):
-                text = text.lower()
+            # In any language an engine reads `true`, not Python's `True`.
+            text = str(option).lower() if isinstance(option, bool) else str(option)
             args += ["--option", f"{name}={text}"]
         return args

@@ -142,9 +142,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _digest(file: Path) -> str | None:
-    if not file.is_file():
-        return None
-    return sha256_file(file)
+    return sha256_file(file) if file.is_file() else None
 
 
 def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -28,10 +28,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def newest_pythons(root: Path) -> dict[str, str]:
     """Environment -> the newest Python that its packages are published for; others have no bound."""
-    path = root / PYTHONS
-    if not path.is_file():
-        return {}
-    newest: dict[str, str] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    newest: dict[str, str] = yaml.safe_load((root / PYTHONS).read_text(encoding="utf-8"))
     return newest
 
 
@@ -45,7 +42,7 @@ def too_new_for(newest: str | None) -> str:
     return f"{published}, this is {version}: start the pipeline with an older one"
 
 
-def reasons(
+def failed_checks(
     engines: Iterable[tuple[Engine, Accelerator]], root: Path, card: str | None = None
 ) -> dict[str, str]:
     """Name -> why the engine cannot train here, of those whose check fails.
@@ -85,12 +82,11 @@ def failure_of(
         if visible is not None:
             env[VISIBLE] = visible
         try:
-            process = _start(command, root, env, out, err)
+            status = _exit_code(command, root, env, out, err)
         except (OSError, ValueError) as error:
             # The text of an OSError repeats the path; a ValueError has no `strerror`.
             why = getattr(error, "strerror", None) or error
             return one_line(f"its check cannot be started: {command[0]}: {why}", root)
-        status = _exit_code(process)
         if status is None:
             return f"its check does not end within {LIMIT_S:.0f} s"
         if status == 0:
@@ -99,32 +95,30 @@ def failure_of(
     return message or f"its check ends with exit code {status} and does not say why"
 
 
-def _start(
+def _exit_code(
     command: tuple[str, ...], root: Path, env: dict[str, str], out: IO[bytes], err: IO[bytes]
-) -> subprocess.Popen[bytes]:
-    """Start it with `env` only, as a training is.
+) -> int | None:
+    """Run a check as a training is run, with `env` only; None if it took too long and was killed.
 
-    Its output goes to files: a pipe would be kept open by a child that outlives it.
+    Raises OSError or ValueError if it cannot be started.
     """
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command,
         cwd=root,
         env=env,
         stdin=subprocess.DEVNULL,
+        # Files: a pipe would be kept open by a child that outlives the check.
         stdout=out,
         stderr=err,
         start_new_session=True,
     )
-
-
-def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
-    """Its exit code; None if it took too long, and was killed with all that it had started."""
     try:
         return process.wait(LIMIT_S)
     except subprocess.TimeoutExpired:
         return None
     finally:
         if process.returncode is None:
+            # With all that it had started: they are a session of their own.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 

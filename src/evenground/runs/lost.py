@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from evenground.commands import output_of
 from evenground.errors import EvengroundError
-from evenground.files import write_json
-from evenground.runs.attempt import Mark, outcome_content, unfinished_mark
+from evenground.runs.attempt import Mark, give_up, unfinished_mark
 from evenground.runs.outcome import Outcome, Reason
-from evenground.runs.plan import ATTEMPTS, MARK, OUTCOME
+from evenground.runs.plan import ATTEMPTS, MARK
 
 STATES: dict[str, tuple[Reason, str]] = {
     "CANCELLED": ("cancelled", "its job was cancelled"),
@@ -28,31 +26,14 @@ STATES: dict[str, tuple[Reason, str]] = {
 ENDED = STATES.keys() | {"COMPLETED", "FAILED", "REVOKED"}
 
 
-@dataclass(frozen=True)
-class Begun:
-    """An attempt that began and has no outcome: it is lost, or still training."""
-
-    path: Path
-    """The run's path."""
-    number: int
-    mark: Mark
-
-    def state(self) -> str:
-        """Slurm's state of its job, queried now; empty without a job, or if Slurm forgot it."""
-        if not self.mark.job:
-            return ""
-        return job_state(self.mark.job)
-
-
 def refuse_at_work(root: Path, run_paths: Iterable[Path]) -> None:
     """Raises EvengroundError if a job of an earlier invocation is still training one of the runs."""
-    for begun in _begun(root, run_paths):
-        job = begun.mark.job
-        if is_at_work(begun.state()):
+    for run_path, _, mark in _begun(root, run_paths):
+        if is_at_work(job_state(mark.job)):
             raise EvengroundError(
                 "a training of an earlier invocation is still at work",
-                f"{begun.path}, Slurm's job {job} on {begun.mark.host}",
-                f"wait for it to end, or: scancel {job}",
+                f"{run_path}, Slurm's job {mark.job} on {mark.host}",
+                f"wait for it to end, or: scancel {mark.job}",
             )
 
 
@@ -63,23 +44,17 @@ def record_lost(root: Path, run_paths: Iterable[Path]) -> list[str]:
     a job. So it is called when an invocation begins its jobs, before any of them.
     """
     messages = []
-    for begun in _begun(root, run_paths):
-        state = begun.state()
+    for run_path, attempt, mark in _begun(root, run_paths):
+        state = job_state(mark.job)
+        # The gate has refused those that it saw; others may have begun since.
         if is_at_work(state):
             continue
-        outcome = outcome_of(begun.mark, state)
-        content = outcome_content(
-            run_path=begun.path,
-            attempt=begun.number,
-            deployment=begun.mark.deployment,
-            outcome=outcome,
-            started_ns=begun.mark.started_unix_ns,
-        )
-        write_json(root / ATTEMPTS / begun.path / str(begun.number) / OUTCOME, content)
-        _, dataset, engine, _, repetition = begun.path.parts
-        attempt = f"{dataset} {engine} {repetition}, attempt {begun.number}"
+        outcome = outcome_of(mark, state)
+        give_up(root, run_path, attempt, mark.deployment, outcome, mark.started_unix_ns)
+        _, dataset, engine, _, repetition = run_path.parts
+        label = f"{dataset} {engine} {repetition}, attempt {attempt}"
         ended = f"{outcome.reason}: {outcome.detail}"
-        messages.append(f"lost by an earlier invocation: {attempt}: {ended}")
+        messages.append(f"lost by an earlier invocation: {label}: {ended}")
     return messages
 
 
@@ -92,20 +67,22 @@ def outcome_of(mark: Mark, state: str) -> Outcome:
     return Outcome(reason, detail)
 
 
-def _begun(root: Path, run_paths: Iterable[Path]) -> Iterator[Begun]:
-    """Every attempt at the runs that began and has no outcome."""
+def _begun(root: Path, run_paths: Iterable[Path]) -> Iterator[tuple[Path, int, Mark]]:
+    """Every attempt at the runs that began and has no outcome: run path, number and mark."""
     for run_path in run_paths:
         for file in sorted((root / ATTEMPTS / run_path).glob(f"*/{MARK}")):
             mark = unfinished_mark(file.parent)
             if mark:
-                yield Begun(path=run_path, number=int(file.parent.name), mark=mark)
+                yield run_path, int(file.parent.name), mark
 
 
 def job_state(job: str) -> str:
-    """Slurm's state of a job, e.g. `CANCELLED`; empty if Slurm no longer knows the job.
+    """Slurm's state of a job, e.g. `CANCELLED`; empty without a job, or if Slurm no longer knows it.
 
     The controller forgets a job minutes after its end; only clusters with accounting remember more.
     """
+    if not job:
+        return ""
     shown = output_of(["scontrol", "show", "job", "--oneliner", job]) or ""
     match = re.search(r"\bJobState=(\w+)", shown)
     if match:
@@ -113,9 +90,7 @@ def job_state(job: str) -> str:
     # `CANCELLED by 1000`: the state is the first word.
     accounted = output_of(["sacct", "-X", "-n", "-P", "-o", "State", "-j", job]) or ""
     match = re.match(r"[A-Z_]+\b", accounted)
-    if match:
-        return match[0]
-    return ""
+    return match[0] if match else ""
 
 
 def is_at_work(state: str) -> bool:

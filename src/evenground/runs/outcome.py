@@ -47,6 +47,7 @@ def process_outcome(summary: Summary, out_of_memory_kills: int) -> Outcome:
         return Outcome("time-limit", "it ran past time_limit_s")
     if summary.not_started:
         return Outcome("not-started", summary.not_started)
+    # The kernel's out-of-memory killer ends a process by a signal.
     if summary.signal is not None:
         if out_of_memory_kills:
             return Outcome("out-of-memory", "the kernel killed it because memory ran out")

@@ -19,7 +19,7 @@ from evenground.errors import EvengroundError
 from evenground.files import json_text, read_json, write_json
 from evenground.gpus.record import Accelerator
 from evenground.images import CUDA
-from evenground.runs.installed import newest_pythons, reasons, too_new_for
+from evenground.runs.installed import failed_checks, newest_pythons, too_new_for
 from evenground.runs.keys import SCHEMA, Code, run_key
 from evenground.runs.machine import Machine, this_machine
 from evenground.validation import has_gpu
@@ -144,15 +144,11 @@ class Plan:
         """Where engines compute that can compute on a GPU."""
         if self.experiment.accelerator != "auto":
             return self.experiment.accelerator
-        if has_gpu(self.machine):
-            return "cuda"
-        return "cpu"
+        return "cuda" if has_gpu(self.machine) else "cpu"
 
     def accelerator_of(self, engine: Engine) -> Accelerator:
         """Where this engine computes. It is passed to the engine, which must not choose by itself."""
-        if engine.has_no_gpu:
-            return "cpu"
-        return self.accelerator
+        return "cpu" if engine.has_no_gpu else self.accelerator
 
     def environment(self, engine: Engine) -> str | None:
         """Name of the engine's lock: its CUDA variant, if there is one, to compute on a GPU."""
@@ -196,9 +192,7 @@ class Plan:
     @property
     def design(self) -> Literal["blocks", "independent"]:
         """Whether a repetition is a block of one machine; on a cluster its runs are on several nodes."""
-        if self.experiment.nodes:
-            return "independent"
-        return "blocks"
+        return "independent" if self.experiment.nodes else "blocks"
 
     def content(self) -> dict[str, Any]:
         """The content of `plan.json`: all that the index and everything after it depends on."""
@@ -356,19 +350,19 @@ def _not_installed(plans: Sequence[Plan]) -> dict[str, str]:
                 checked[engine.name] = (engine, plan.accelerator_of(engine))
     chosen = plans[0].here.choice.chosen
     card = chosen.uuid if chosen else None
-    return why | reasons(checked.values(), root, card)
+    return why | failed_checks(checked.values(), root, card)
 
 
 def _without(plan: Plan, why: Mapping[str, str]) -> Plan:
-    """The plan without the missing runs of the engines in `why`, and without those that have no run then."""
+    """The plan without the missing runs of the engines in `why`, and without those left with no run."""
     kept = [run for run in plan.runs if run.engine not in why or run.path not in plan.pending]
-    gone = dict(why)
-    for run in kept:
-        gone.pop(run.engine, None)
-    # An arm is only compared with its engine, and left out with it.
+    gone = set(why) - {run.engine for run in kept}
+    reasons = dict(why)
     for arm in plan.engines:
+        # An arm is only compared with its engine, and left out with it.
         if arm.arm_of and arm.arm_of in gone:
-            gone.setdefault(arm.name, gone[arm.arm_of])
+            gone.add(arm.name)
+            reasons.setdefault(arm.name, why[arm.arm_of])
     engines = tuple(engine for engine in plan.engines if engine.name not in gone)
     if not engines:
         name, reason = next(iter(why.items()))
@@ -379,13 +373,12 @@ def _without(plan: Plan, why: Mapping[str, str]) -> Plan:
         )
     kept = [run for run in kept if run.engine not in gone]
     lost = Counter(run.engine for run in plan.runs) - Counter(run.engine for run in kept)
-    all_reasons = gone | dict(why)
-    left_out = []
-    for engine in plan.engines:
-        if engine.name in all_reasons:
-            reason, runs = all_reasons[engine.name], lost[engine.name]
-            left_out.append(LeftOut(name=engine.name, label=engine.label, reason=reason, runs=runs))
-    return replace(plan, engines=engines, runs=tuple(kept), left_out=tuple(left_out))
+    left_out = tuple(
+        LeftOut(name=e.name, label=e.label, reason=reasons[e.name], runs=lost[e.name])
+        for e in plan.engines
+        if e.name in reasons
+    )
+    return replace(plan, engines=engines, runs=tuple(kept), left_out=left_out)
 
 
 def _ordered(plan: Plan) -> tuple[Run, ...]:
@@ -400,6 +393,7 @@ def _ordered(plan: Plan) -> tuple[Run, ...]:
     runs: list[Run] = []
     for repetition in range(1, max(wanted.values()) + 1):
         block = sorted(pair for pair in keys if repetition <= wanted[pair[1]])
+        # A seed for each repetition: more repetitions do not change the order of the first ones.
         random.Random(f"{plan.experiment.order_seed}:{repetition}").shuffle(block)
         for dataset, name in block:
             runs.append(
@@ -474,6 +468,7 @@ def write_plan(plan: Plan, folder: Path) -> None:
     """
     content = plan.content()
     path = plan.root / folder / "plan.json"
+    # Compared as they are read back: JSON has no tuples.
     if plan.pending or _written_before(path) != json.loads(json_text(content)):
         write_json(path, {**content, WRITTEN: time.time_ns()})
     write_changed(plan.root / folder / "experiment.json", plan.experiment.model_dump(mode="json"))
@@ -482,10 +477,10 @@ def write_plan(plan: Plan, folder: Path) -> None:
 def _written_before(path: Path) -> Any:
     """The content of the last plan, without its time; None if there is none, or a broken one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content.pop(WRITTEN, None)
-    except (OSError, ValueError, RecursionError, AttributeError, TypeError):
+        content = read_json(path)
+    except EvengroundError:
         return None
+    content.pop(WRITTEN, None)
     return content
 
 

@@ -68,6 +68,7 @@ def environment_record(
 
 def installed(python: Path) -> dict[str, str]:
     """Every distribution in the environment of the interpreter `python`: name -> version."""
+    # From their files: nothing of them is imported.
     folders = [str(path) for path in (python.parent.parent / "lib").glob("python3*/site-packages")]
     versions = {}
     for distribution in importlib.metadata.distributions(path=folders):
@@ -92,14 +93,18 @@ def source_state(root: Path) -> dict[str, Any]:
 
     A reader takes the commit for the source of the run, so that of another tree would mislead.
     """
-    reason = _why_no_history(root)
-    commit = changed = None
-    if not reason:
-        commit = _git_output(root, "rev-parse", "--verify", "HEAD^{commit}")
-        changed = _git_output(root, "status", "--porcelain", "--untracked-files=no")
-        if commit and changed is not None:
-            return {"commit": commit, "dirty": bool(changed)}
-        reason = "git names no commit of it"
+    try:
+        reason = _why_no_history(root)
+        if not reason:
+            commit = _git(root, "rev-parse", "--verify", "HEAD^{commit}")
+            changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+            if commit.returncode == changed.returncode == 0:
+                return {"commit": commit.stdout.strip(), "dirty": bool(changed.stdout.strip())}
+            reason = "git names no commit of it"
+    except OSError:
+        reason = "git cannot be started"
+    except subprocess.TimeoutExpired:
+        reason = "git does not answer"
     return {"commit": None, "dirty": None, "reason": reason}
 
 
@@ -108,12 +113,7 @@ def _why_no_history(root: Path) -> str:
 
     A tree that was unpacked inside another repository, ignored there or not, has no history of its own.
     """
-    try:
-        done = _git(root, "rev-parse", "--show-toplevel")
-    except OSError:
-        return "git cannot be started"
-    except subprocess.TimeoutExpired:
-        return "git does not answer"
+    done = _git(root, "rev-parse", "--show-toplevel")
     if "dubious ownership" in done.stderr:
         return "git refuses a repository of another user: git config --global --add safe.directory FOLDER"
     # A folder's name may begin or end with a blank: only the line break is removed.
@@ -121,16 +121,6 @@ def _why_no_history(root: Path) -> str:
     if done.returncode or not top or Path(top).resolve() != root.resolve():
         return "not a git repository of its own"
     return ""
-
-
-def _git_output(root: Path, *args: str) -> str | None:
-    try:
-        done = _git(root, *args)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode:
-        return None
-    return done.stdout.strip()
 
 
 def _git(root: Path, *args: str) -> subprocess.CompletedProcess[str]:

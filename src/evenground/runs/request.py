@@ -1,4 +1,4 @@
-"""What a cluster's scheduler is asked for: the node of a training, its cores and its time."""
+"""Requests to a cluster's scheduler: the node of a training, its cores and its time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evenground.runs.study import Study
 
 Threads = int | Literal["all"]
 ALONE_MIN = 20
-"""Time limit, in minutes, of a probe or a calibration: a job on a node of its own that trains nothing."""
+"""Time limit, in minutes, of a probe or a calibration, each on a node of its own."""
 EXCLUSIVE = "--exclusive"
 """Option of Slurm's sbatch for a node of its own."""
 MARGIN_S = 600.0
@@ -62,6 +62,7 @@ class Requests:
 
     def cores(self, request: NodeRequest) -> int:
         """Cores of a job on such a node; raises EvengroundError if nothing says how many."""
+        # The machine class depends on the cores that a job sees, not on the threads that train.
         if request.cores is not None:
             return request.cores
         if self.threads == "all":
@@ -126,6 +127,7 @@ def minutes_to_ask(recorded_s: Sequence[float], limit_s: float, warm_up: bool) -
         expected_s += limit_s
     if recorded_s:
         expected_s = min(expected_s, GENEROUS * max(recorded_s))
+    # Slurm's limits are whole minutes.
     return math.ceil((expected_s + MARGIN_S) / 60)
 
 

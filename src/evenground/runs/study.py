@@ -109,9 +109,7 @@ class Study:
     @property
     def warm_ups(self) -> frozenset[Path]:
         """Paths of the runs that have a warm-up before them."""
-        if not self.first.experiment.warm_up_examples:
-            return frozenset()
-        return self._cold
+        return self._cold if self.first.experiment.warm_up_examples else frozenset()
 
     @property
     def cold_starts(self) -> frozenset[Path]:
@@ -138,19 +136,14 @@ class Study:
     def environments(self) -> list[str]:
         """The environments of all engines on all machine classes, by name."""
         names: set[str] = set()
-        # Of the plans of a class any will do.
-        for plan in self._by_class.values():
-            names.update(plan.environments)
+        for part in self.parts:
+            names.update(part.plan.environments)
         return sorted(names)
-
-    @cached_property
-    def _by_class(self) -> dict[str, Plan]:
-        return {part.plan.machine: part.plan for part in self.parts}
 
     @property
     def machines(self) -> list[str]:
         """The machine classes, in order."""
-        return list(self._by_class)
+        return list(dict.fromkeys(part.plan.machine for part in self.parts))
 
     @property
     def swept(self) -> list[str]:

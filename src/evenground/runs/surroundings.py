@@ -107,6 +107,7 @@ def _shown(path: str, root: Path) -> str:
 
 def inherited() -> dict[str, str]:
     """What every process inherits from a caller's shell or a scheduler, and what can change times."""
+    # This process stands for the engine, which it started.
     policy = os.sched_getscheduler(0)
     inherited = {
         "nice": str(os.getpriority(os.PRIO_PROCESS, 0)),
@@ -114,9 +115,7 @@ def inherited() -> dict[str, str]:
     }
     for name, number in LIMITS.items():
         limit, _ = resource.getrlimit(number)
-        inherited[name] = str(limit)
-        if limit == resource.RLIM_INFINITY:
-            inherited[name] = "unlimited"
+        inherited[name] = "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
     return inherited
 
 
@@ -127,9 +126,7 @@ def _image(training: Training, missing: dict[str, str]) -> Literal["mounted", "u
     if not training.container:
         missing["image"] = "Apptainer does not say what it runs"
         return None
-    if training.container.endswith(".sif"):
-        return "mounted"
-    return "unpacked"
+    return "mounted" if training.container.endswith(".sif") else "unpacked"
 
 
 def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
@@ -164,6 +161,7 @@ def _places(training: Training, home: Path, ours: Sequence[str]) -> Places:
     own = {str(real(training.plan.root)): COPY, str(real(home)): HOME}
     own |= dict.fromkeys(ours, COPY)
     if training.image is not None:
+        # In an image all else is the image itself, or was mounted over it.
         return image_places(own, read_mounts())
     variables = training.variables(home)
     return native_places({**_of_python(training), **_of_programs(training, variables), **own})

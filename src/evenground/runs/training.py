@@ -102,14 +102,7 @@ class Training:
     def card(self) -> str | None:
         """UUID of the card that it gets, or that is in the machine unused; None without a card."""
         chosen = self.plan.here.choice.chosen
-        if chosen is None:
-            return None
-        return chosen.uuid
-
-    @property
-    def command(self) -> list[str]:
-        """The engine's own command."""
-        return self.engine.command(str(self.python))
+        return chosen.uuid if chosen else None
 
     def variables(self, home: Path) -> dict[str, str]:
         """All environment variables of its engine."""
@@ -170,6 +163,7 @@ def _taken(lock: socket.socket, name: str) -> bool:
 
 def train(training: Training, lock: str = LOCK) -> Outcome:
     """Make one attempt at a run: write its outcome, and move a finished run to its run directory."""
+    # It exists already: Snakemake makes the folder of a job's output.
     empty_folder(training.folder)
     made = training.folder / "run"
     made.mkdir()
@@ -189,6 +183,7 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
 
 def _measured(training: Training, made: Path, home: Path, record: dict[str, Any]) -> Outcome:
     """Make the training that counts, and add to `record` what happened on the machine meanwhile."""
+    # Outside the run: it has paths of this machine.
     mapped = training.folder / MAPPED
     before = kernel_counts()
     watch = Watch(training.cpus)
@@ -250,6 +245,7 @@ def make_attempt(
     unseen = _unseen(training, work)
     if unseen:
         return unseen
+    # The kernel says only how many processes it killed, so the count is compared.
     kills_before = kernel_counts().get("oom_kill", 0)
     try:
         summary = _run_beside_sidecar(training, work, folder, home, mapped)
@@ -286,18 +282,15 @@ def _run_beside_sidecar(
     training: Training, work: Work, folder: Path, home: Path, mapped: Path | None
 ) -> Summary:
     experiment = training.plan.experiment
-    cpus = None
-    if not training.cpus.is_whole:
-        cpus = training.cpus.chosen
     with bounded(folder / LOG) as log:
         return sidecar.run(
-            training.command + work.arguments(),
+            training.engine.command(str(training.python)) + work.arguments(),
             samples=folder / "samples.csv",
             header=folder / "samples.json",
             mapped=mapped,
             rate_hz=experiment.sampling_rate_hz,
             time_limit_s=experiment.time_limit_s,
-            cpus=cpus,
+            cpus=None if training.cpus.is_whole else training.cpus.chosen,
             # If none of the machine's cards is chosen, none is read. Without a driver the sidecar
             # itself records that there is no GPU.
             gpu=training.card is not None or not has_library(),

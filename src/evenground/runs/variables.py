@@ -124,9 +124,7 @@ def kernel_folder() -> Path | None:
     In the home folder, which is new for each training, each would pay for that; so only a warm-up does.
     """
     folder = Path("/tmp", f"evenground-kernels-{os.getuid()}")
-    if _made_ours(folder):
-        return folder
-    return None
+    return folder if _made_ours(folder) else None
 
 
 def _folders_of(programs: Sequence[str], given: Mapping[str, str]) -> list[str]:
