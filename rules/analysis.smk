@@ -2,6 +2,7 @@
 
 
 rule normalise:
+    """The runs' time series on one time grid, and the measures that claims are judged by."""
     input:
         code(*ANALYSIS),
         again("normalise"),
@@ -16,11 +17,18 @@ rule normalise:
     log:
         "results/logs/normalise/{part}.log",
     shell:
-        "{PYTHON:q} scripts/normalise.py --index {input.index:q} --output-dir results/{wildcards.part}/normalised"
-        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/normalise.py \
+            --index {input.index:q} \
+            --output-dir results/{wildcards.part}/normalised \
+            --made {output.made:q} \
+            --of {input:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule tables:
+    """Every table but those of the verdicts."""
     input:
         code(*ANALYSIS),
         again("tables"),
@@ -38,13 +46,20 @@ rule tables:
     log:
         "results/logs/tables/{part}.log",
     shell:
-        "{PYTHON:q} scripts/tables.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
-        " --output-dir results/{wildcards.part}/tables --metrics {output.metrics:q}"
-        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/tables.py \
+            --index {input.index:q} \
+            --normalised results/{wildcards.part}/normalised \
+            --output-dir results/{wildcards.part}/tables \
+            --metrics {output.metrics:q} \
+            --made {output.made:q} \
+            --of {input:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule verdicts:
-    """Every claim judged by the runs there are."""
+    """Every claim judged by the finished runs."""
     input:
         code(*ANALYSIS, "claims"),
         again("verdicts"),
@@ -60,14 +75,25 @@ rule verdicts:
     log:
         "results/logs/verdicts/{part}.log",
     shell:
-        "{PYTHON:q} scripts/verdicts.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
-        " --quality {input.quality:q} --output-dir results/{wildcards.part}/tables --record {output.record:q} --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/verdicts.py \
+            --index {input.index:q} \
+            --normalised results/{wildcards.part}/normalised \
+            --quality {input.quality:q} \
+            --output-dir results/{wildcards.part}/tables \
+            --record {output.record:q} \
+            --made {output.made:q} \
+            --of {input:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule draw:
+    """The figures, and their list with titles and captions."""
     input:
         code(*ANALYSIS, "report"),
         again("draw"),
+        # Some figures show examples of the data.
         wanted_datasets,
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
@@ -78,13 +104,20 @@ rule draw:
     log:
         "results/logs/draw/{part}.log",
     shell:
-        "{PYTHON:q} scripts/figures.py --index {input.index:q} --normalised results/{wildcards.part}/normalised"
-        " --tables results/{wildcards.part}/tables --output-dir results/{wildcards.part}/figures"
-        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/figures.py \
+            --index {input.index:q} \
+            --normalised results/{wildcards.part}/normalised \
+            --tables results/{wildcards.part}/tables \
+            --output-dir results/{wildcards.part}/figures \
+            --made {output.made:q} \
+            --of {input:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule page:
-    """The report: verdicts, tables and figures in one file that needs nothing beside it."""
+    """The report: verdicts, tables and figures in one self-contained file."""
     input:
         code(*ANALYSIS, "report"),
         files("src/evenground/report/page/page.*"),
@@ -99,5 +132,12 @@ rule page:
     log:
         "results/logs/page/{part}.log",
     shell:
-        "{PYTHON:q} scripts/page.py --index {input.index:q} --results results/{wildcards.part} --output {output.page:q}"
-        " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/page.py \
+            --index {input.index:q} \
+            --results results/{wildcards.part} \
+            --output {output.page:q} \
+            --made {output.made:q} \
+            --of {input:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,4 +1,4 @@
-"""The last words of an invocation: each failed run, when Snakemake has said all of its own."""
+"""The last lines of an invocation: each failed run, after Snakemake's own messages."""
 
 import atexit
 
@@ -6,13 +6,13 @@ from evenground.runs.closing import closing_lines
 
 
 def name_failed_runs(broken):
-    """Print them when this process ends: Snakemake's own error text comes after its hooks."""
+    """Print them when this process ends: Snakemake prints its own error after its hooks have run."""
     log = Path("results/logs/complete.log")
-    # An invocation's number is the time of its start.
+    # The number of an invocation is the time when it began.
     judged = log.is_file() and log.stat().st_mtime_ns > int(os.environ[INVOCATION])
     lines = closing_lines(STUDY, judged, broken)
-    if lines and workflow.is_main_process:
-        atexit.register(print, *lines, sep="\n", file=sys.stderr, flush=True)
+    if lines and MAIN:
+        atexit.register(print, "\n".join(lines), file=sys.stderr, flush=True)
 
 
 onsuccess:

@@ -1,4 +1,4 @@
-"""The engines' container images: built where they are missing; what Apptainer is told beside the profile."""
+"""The engines' container images, built if they are missing."""
 
 from evenground.images import RECORDS
 from evenground.preflight.containers import recorded_digests
@@ -17,8 +17,14 @@ rule image:
     resources:
         builds=1,
     shell:
-        "{PYTHON:q} scripts/image.py {wildcards.environment:q} --record {output:q} --log {log:q}"
-        " --experiment {EXPERIMENT:q} --told={params.told:q} --recorded {params.recorded:q}"
+        r"""
+        {PYTHON:q} scripts/image.py {wildcards.environment:q} \
+            --record {output:q} \
+            --log {log:q} \
+            --experiment {EXPERIMENT:q} \
+            --told={params.told:q} \
+            --recorded {params.recorded:q}
+        """
 
 
 rule containers:

@@ -2,7 +2,7 @@
 
 
 rule fetch:
-    # Mirrors, which may hold a password, are in the experiment's file: a command that fails is printed.
+    # Mirrors, which may hold a password, are passed in a file: Snakemake prints a command that fails.
     input:
         registry=ancient("data/registry.yaml"),
         experiment=ancient(EXPERIMENT),
@@ -11,8 +11,14 @@ rule fetch:
     log:
         "results/logs/fetch/{dataset}-{fingerprint}.log",
     shell:
-        "{PYTHON:q} scripts/fetch.py --registry {input.registry:q} --extra-registry {input.experiment:q}"
-        " --dataset {wildcards.dataset:q} --output-dir $(dirname {output:q}) 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/fetch.py \
+            --registry {input.registry:q} \
+            --extra-registry {input.experiment:q} \
+            --dataset {wildcards.dataset:q} \
+            --output-dir $(dirname {output:q}) \
+            2>&1 | tee {log:q}
+        """
 
 
 rule prepare:
@@ -25,9 +31,15 @@ rule prepare:
     log:
         "results/logs/prepare/{dataset}-{fingerprint}.log",
     shell:
-        "{PYTHON:q} scripts/prepare.py --registry {input.registry:q} --extra-registry {input.experiment:q}"
-        " --dataset {wildcards.dataset:q} --raw-dir $(dirname {input.fetched:q})"
-        " --output-dir $(dirname {output:q}) 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/prepare.py \
+            --registry {input.registry:q} \
+            --extra-registry {input.experiment:q} \
+            --dataset {wildcards.dataset:q} \
+            --raw-dir $(dirname {input.fetched:q}) \
+            --output-dir $(dirname {output:q}) \
+            2>&1 | tee {log:q}
+        """
 
 
 rule data:

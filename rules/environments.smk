@@ -12,4 +12,7 @@ rule environment:
     resources:
         builds=1,
     shell:
-        "{PYTHON:q} scripts/environment.py {wildcards.environment:q} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/environment.py {wildcards.environment:q} \
+            2>&1 | tee {log:q}
+        """

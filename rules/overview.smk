@@ -1,4 +1,4 @@
-"""The parts of an experiment of several machine classes or values, beside each other; nothing is averaged over them."""
+"""The parts of an experiment of several machine classes or values side by side; nothing is averaged over them."""
 
 if len(STUDY.parts) > 1:
 
@@ -13,8 +13,14 @@ if len(STUDY.parts) > 1:
         log:
             "results/logs/indexes.log",
         shell:
-            "{PYTHON:q} scripts/indexes.py --parts {input.parts:q} --output {output.index:q}"
-            " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+            r"""
+            {PYTHON:q} scripts/indexes.py \
+                --parts {input.parts:q} \
+                --output {output.index:q} \
+                --made {output.made:q} \
+                --of {input:q} \
+                2>&1 | tee {log:q}
+            """
 
     rule overview:
         input:
@@ -38,5 +44,11 @@ if len(STUDY.parts) > 1:
         log:
             "results/logs/overview.log",
         shell:
-            "{PYTHON:q} scripts/overview.py --parts {input.parts:q} --output-dir {OUT:q}"
-            " --made {output.made:q} --of {input:q} 2>&1 | tee {log:q}"
+            r"""
+            {PYTHON:q} scripts/overview.py \
+                --parts {input.parts:q} \
+                --output-dir {OUT:q} \
+                --made {output.made:q} \
+                --of {input:q} \
+                2>&1 | tee {log:q}
+            """

@@ -1,4 +1,4 @@
-"""What this machine can run, asked before anything is trained."""
+"""What this machine can run, looked at before anything is trained."""
 
 
 rule preflight:
@@ -9,5 +9,9 @@ rule preflight:
     params:
         told=TOLD.text() if TOLD else "",
     shell:
-        "{PYTHON:q} scripts/preflight.py --experiment {input.experiment:q} --told={params.told:q}"
-        " 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/preflight.py \
+            --experiment {input.experiment:q} \
+            --told={params.told:q} \
+            2>&1 | tee {log:q}
+        """

@@ -5,16 +5,16 @@ from evenground.runs.plan import CALIBRATIONS
 
 
 onstart:
-    # Not of a dry run, nor of an invocation that has nothing to do.
-    if workflow.is_main_process and not LOOKS_ONLY:
-        unfinished = [place for part in STUDY.parts for place in part.plan.pending]
-        for line in record_lost(PLAN.root, unfinished):
-            logs.warning(line)
+    # Snakemake does not call this in a dry run, nor if there is nothing to do.
+    if MAIN and not LOOKS_ONLY:
+        unfinished = [path for part in STUDY.parts for path in part.plan.pending]
+        for message in record_lost(PLAN.root, unfinished):
+            logs.warning(message)
 
 
 rule calibrate:
     """The sampler against known loads, once per machine class and version; alone, on all cores."""
-    # Natively it has no inputs: Snakemake would make it anew after an input had to be made, ancient or not.
+    # Natively it has no inputs: Snakemake would make it again after an input was made, ancient or not.
     input:
         ancient(image_records()),
     output:
@@ -29,22 +29,28 @@ rule calibrate:
     container:
         any_container
     shell:
-        "exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/calibrate.py"
-        " --output {output:q} --machine {wildcards.machine:q} --gpu {PLAN.experiment.gpu:q}"
-        " --pipeline {PIPELINE} > >(tee {log:q}) 2>&1"
+        r"""
+        exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/calibrate.py \
+            --output {output:q} \
+            --machine {wildcards.machine:q} \
+            --gpu {PLAN.experiment.gpu:q} \
+            --pipeline {PIPELINE} \
+            > >(tee {log:q}) 2>&1
+        """
 
 
 rule train:
-    # All environments and datasets before the first training: nothing is prepared beside one.
+    # All environments and datasets before the first training: nothing is prepared during one.
     input:
         ancient(wanted_environments()),
         ancient(wanted_datasets()),
+        # A function is evaluated for each of many jobs, and is needed for several classes only.
         ancient(calibrations if len(STUDY.machines) > 1 else calibrations_of(STUDY.parts[0])),
         ancient(EXPERIMENT),
     output:
         "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",
     params:
-        work=work,
+        options=training_options,
         variables=lambda wildcards: variables(wildcards.engine),
     log:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
@@ -55,11 +61,16 @@ rule train:
     container:
         container_of if IMAGES else None
     shell:
-        "exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/train.py"
-        " {params.work:q} {CONTAINER} 2> >(tee {log:q} >&2)"
+        r"""
+        exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/train.py \
+            {params.options:q} \
+            {CONTAINER} \
+            2> >(tee {log:q} >&2)
+        """
 
 
 rule index:
+    """What became of every wanted run of a part, made when all that can be trained has been tried."""
     input:
         attempts_to_make,
         ancient(calibrations),
@@ -72,12 +83,18 @@ rule index:
     log:
         "results/logs/index/{part}.log",
     shell:
-        "{PYTHON:q} scripts/index.py --plan {input.plan:q} --output {output.index:q}"
-        " --made {output.made:q} --of {input.lines:q} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/index.py \
+            --plan {input.plan:q} \
+            --output {output.index:q} \
+            --made {output.made:q} \
+            --of {input.lines:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule complete:
-    """Name the tables and figures; fail when a wanted run failed, after everything was drawn."""
+    """Name the tables and figures; fails after everything was drawn if a wanted run failed."""
     input:
         indexes=of_parts("index.json"),
         tables=f"{OUT}/tables/runs.csv",
@@ -92,5 +109,12 @@ rule complete:
     log:
         "results/logs/complete.log",
     shell:
-        "{PYTHON:q} scripts/complete.py --index {input.indexes:q} --figures {input.figures:q} --records {input.records:q}"
-        " --output {output:q} --machine {params.machine} 2>&1 | tee {log:q}"
+        r"""
+        {PYTHON:q} scripts/complete.py \
+            --index {input.indexes:q} \
+            --figures {input.figures:q} \
+            --records {input.records:q} \
+            --output {output:q} \
+            --machine {params.machine} \
+            2>&1 | tee {log:q}
+        """
