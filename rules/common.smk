@@ -11,8 +11,10 @@ from evenground.lines import thesis_files
 from evenground.made import again_of, record_of
 from evenground.runs.variables import of_a_step, programs_of
 
+PARTS = {part.name: part for part in STUDY.parts}
+
 wildcard_constraints:
-    part="|".join(map(re.escape, STUDY.by_name)),
+    part="|".join(map(re.escape, PARTS)),
 
 
 # What starts and measures a training: in an image it is the image's own Python.
@@ -103,7 +105,7 @@ def training_options(wildcards):
 def part_of(wildcards):
     """The part of a training, or of anything made of its index."""
     if hasattr(wildcards, "part"):
-        return STUDY.by_name[wildcards.part]
+        return PARTS[wildcards.part]
     part, _ = STUDY.by_path[run_path(wildcards)]
     return part
 

@@ -10,7 +10,7 @@ OF_THIS_INVOCATION = ["--source", json.dumps(SOURCE), "--invocation", os.environ
 OF_THIS_INVOCATION += ["--pipeline"] + [str(pid) for pid in PIPELINE]
 # The target `nodes` probes machine classes, so its plan knows no kinds: they come from the configuration itself.
 KINDS = load_experiment({"nodes": config.get("nodes", {})}).nodes
-REQUESTS = Requests(kinds=KINDS, study=STUDY, root=PLAN.root)
+REQUESTS = Requests(kinds=KINDS, study=STUDY)
 
 
 def all_cores(wildcards):

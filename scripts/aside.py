@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Set files or folders of the working copy aside, below results/aside: nothing is deleted.
 
-A run that is set aside is trained again when it is wanted; tables and figures are drawn again. Moving
-it back undoes it.
+A run that is set aside is trained again when it is wanted; tables and figures are drawn again.
+Moving it back undoes it.
 """
 
 from __future__ import annotations

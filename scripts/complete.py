@@ -17,7 +17,7 @@ from evenground.runs.index import missed_goals, unfinished
 
 FIXES = {
     "this": "their logs are under results/attempts; run again to try them again",
-    "another": "have them trained on that class of machine, or set machine: here to train them here",
+    "another": "have them trained on that class of machine, or set machine: here",
 }
 
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def refuse_faults(records: Sequence[Path]) -> None:
-    """Raises EvengroundError for a result that went missing or was changed during the invocation."""
+    """Raises EvengroundError for a result that went missing or was changed meanwhile."""
     digests = Digests()
     for record in records:
         why = fault(record, digests)
@@ -57,7 +57,7 @@ def refuse_faults(records: Sequence[Path]) -> None:
 
 
 def print_missed_goals(indexes: Sequence[dict[str, Any]], tables: Path) -> None:
-    """Name the first goal that the sampler's calibration misses on a machine of the experiment, if any."""
+    """Name a goal that the sampler's calibration misses, and how many it misses, if any."""
     missed: set[str] = set()
     for index in indexes:
         missed.update(missed_goals(index, Path()))

@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
         "--role",
         choices=[EXPLAIN, TRACE, ATTEMPT],
         default=EXPLAIN,
-        help="set by this script itself, which starts itself as the tracer and, below that, to train",
+        help="set by the script itself, which starts itself as the tracer, and below that to train",
     )
     return parser.parse_args()
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Remove the runs, and the attempts at runs, that no index names; without --yes only list them.
 
-A run is kept if an index or a plan in this working copy, or a file of --keep, names it. Other commits,
-branches and tags are not searched.
+A run is kept if an index or a plan in this working copy, or a file of --keep, names it. Other
+commits, branches and tags are not searched.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def arguments() -> argparse.Namespace:
 
 
 def run_paths_kept(files: list[Path]) -> set[Path]:
-    """What the files of --keep name; raises EvengroundError if one is neither an index nor a bundle."""
+    """What the files of --keep name; raises EvengroundError if one is no index and no bundle."""
     kept: set[Path] = set()
     for file in files:
         if file.suffix == ".json":
@@ -96,7 +96,7 @@ def dvc_at_rest(root: Path) -> Iterator[None]:
     """Keep all other DVC commands out of the working copy; raises EvengroundError if that fails."""
     logging.getLogger("dvc").setLevel(logging.CRITICAL)
     try:
-        # The first lock keeps checkout and gc away, the second the stages of `dvc repro`. Git is not needed.
+        # The first lock keeps checkout and gc away, the second the stages of `dvc repro`.
         with (
             Repo(str(root), scm=NoSCM(str(root))) as repo,
             repo.lock,
@@ -135,7 +135,7 @@ def main() -> None:
     root = _path.ROOT
     kept = run_paths_kept(args.keep)
     with dvc_at_rest(root):
-        # From here on nothing waits: what Snakemake has just finished is in the plan that is read now.
+        # Nothing can begin from here on: what Snakemake has just finished is in the plan.
         refuse_busy(root)
         named = kept | run_paths_here(root)
         old = old_folders(root, named)

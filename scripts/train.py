@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make one attempt at one wanted run. A failed training is an outcome, not an error of this script."""
+"""Make one attempt at a wanted run. A failed training is an outcome, not an error."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def training_of(args: argparse.Namespace, plan: Plan) -> Training:
-    """The training that the command line asks for; raises EvengroundError if its image was replaced."""
+    """The training of the command line; raises EvengroundError if its image was replaced."""
     python = image = None
     if args.python:
         python = Path(args.python)
@@ -98,7 +98,7 @@ def training_of(args: argparse.Namespace, plan: Plan) -> Training:
 
 
 def label_of(training: Training, results: Path) -> str:
-    """`[3/40] mnist keras r1`; in a sweep with the name of the part, the last of its `results` folder."""
+    """`[3/40] mnist keras r1`; in a sweep with the part's name, that of its `results` folder."""
     run = training.run
     part = ""
     if results.parent.name == PARTS:

@@ -31,9 +31,9 @@ HANDED = "evenground-{}.invocation"
 def hold(root: Path, patience_s: float = PATIENCE_S, unlock: bool = False) -> IO[str]:
     """Hold the working copy `root` for as long as the returned file stays open.
 
-    The kernel frees it when its holder ends in any way; what Snakemake had locked for a killed holder is
-    then freed here. Raises EvengroundError if another invocation is still at work after `patience_s`, and
-    if the killed one may be on another machine, unless the user passed `unlock`.
+    The kernel frees it when its holder ends in any way; what Snakemake had locked for a killed
+    holder is then freed here. Raises EvengroundError if another invocation is still at work after
+    `patience_s`, and if the killed one may be on another machine, unless the user passed `unlock`.
     """
     with writing(root / LOCK):
         (root / SNAKEMAKE).mkdir(exist_ok=True)
@@ -67,11 +67,11 @@ def _refusal(root: Path, lock: IO[str]) -> EvengroundError:
 
 
 def _free(root: Path, lock: IO[str], unlock: bool) -> None:
-    """Free what Snakemake locked for the last holder, and write down that this process is the next."""
+    """Free what Snakemake locked for the last holder, and record this process as the next."""
     boot = BOOT_ID.read_text(encoding="ascii").strip()
     locks = root / SNAKEMAKE / "locks"
     lock.seek(0)
-    # A holder on this machine has ended, for its lock was free; of another machine's nothing is known.
+    # A holder on this machine has ended, for its lock was free; another machine's may be running.
     if lock.read().startswith(boot):
         shutil.rmtree(locks, ignore_errors=True)
     elif not unlock and any(locks.glob("*.lock")):
@@ -92,10 +92,10 @@ def caller() -> list[int]:
 
 
 def end_with(pids: list[int]) -> None:
-    """End this process, as by SIGTERM, as soon as one of the processes `pids` ends: nothing is orphaned.
+    """End this process, as by SIGTERM, as soon as one of the processes `pids` ends.
 
-    For a training the parent would not do: in a container that is Apptainer, which outlives a killed
-    pipeline. Raises EvengroundError if one of them has ended already.
+    For a training the parent would not do: in a container that is Apptainer, which outlives a
+    killed pipeline. Raises EvengroundError if one of them has ended already.
     """
     try:
         watched = [os.pidfd_open(pid) for pid in pids]
@@ -135,7 +135,7 @@ def handed_on(root: Path) -> Any:
 
 
 def refuse_ended(root: Path, number: str) -> None:
-    """Raises EvengroundError if a later invocation has begun: this job of an earlier one was still queued."""
+    """Raises EvengroundError if another invocation has begun while this job was queued."""
     if not _handed(root, number).is_file():
         what = "job belongs to a finished invocation"
         raise EvengroundError(what, str(root), "no action needed")

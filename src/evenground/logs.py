@@ -1,4 +1,4 @@
-"""Messages to whoever reads a log later: one line each on standard error, with its time and level."""
+"""Messages for a log that is read later: one line each on standard error, with time and level."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def warning(message: str) -> None:
 
 @cache
 def _logger() -> Logger:
-    """The logger of this process. Snakemake configures others; their handlers do not see its messages."""
+    """The logger of this process, with a handler of its own: Snakemake's get no message of it."""
     # Imported late, for it takes 5 ms: most scripts have nothing to log.
     import logging
 
@@ -41,7 +41,7 @@ def _logger() -> Logger:
 
 
 def _line(record: LogRecord) -> str:
-    """`2026-11-30 22:50:01 warning: MESSAGE`, in local time; line breaks in the message become blanks."""
+    """`2026-11-30 22:50:01 warning: MESSAGE`, in local time and without line breaks."""
     logged = time.strftime(TIME, time.localtime(record.created))
     message = " ".join(record.getMessage().split())
     return f"{logged} {record.levelname.lower()}: {message}"

@@ -221,7 +221,7 @@ def test_runs_may_lie_elsewhere_behind_a_link(root: Path, where: str | None) -> 
         assert [path.name for path in elsewhere.parent.iterdir()] == ["store"]
 
 
-def test_killed_in_the_middle_no_half_run_is_there_and_the_next_invocation_clears_up(
+def test_killed_in_the_middle_no_half_run_is_there_and_the_next_removal_clears_up(
     root: Path,
 ) -> None:
     before = taken(root)
@@ -234,7 +234,7 @@ def test_killed_in_the_middle_no_half_run_is_there_and_the_next_invocation_clear
     now = taken(root)
     assert before > now
     old = old_folders(root, set())
-    assert "left by an invocation that was cut off" in "".join(listing(old))
+    assert "left by a removal that was cut off" in "".join(listing(old))
     assert "in all; runs: 2," in listing(old)[-1]
     remove(root, old)
     assert now - taken(root) == sum(folder.size for folder in old)

@@ -73,7 +73,7 @@ def copy(tmp_path: Path) -> WorkingCopy:
 
 def requests_of(copy: WorkingCopy, kinds: dict[str, NodeRequest], **settings: Any) -> Requests:
     study = make_study({**copy.settings, **settings}, copy.root)
-    return Requests(kinds=kinds, study=study, root=copy.root)
+    return Requests(kinds=kinds, study=study)
 
 
 def test_a_class_is_asked_for_as_its_kind_of_node(copy: WorkingCopy) -> None:

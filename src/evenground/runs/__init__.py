@@ -1,1 +1,1 @@
-"""Runs: which are wanted, under which key, how one is trained, and the index of those that are there."""
+"""Runs: which are wanted, under which key, how one is trained, and the index of them all."""

@@ -18,9 +18,10 @@ MAX_DETAIL_CHARACTERS = 200
 def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]:
     """The lines that end an invocation; none if none of its trainings failed.
 
-    With `judged` the invocation came to its last step, which looks at all wanted runs: then runs that
-    failed in an earlier invocation, or cannot be read any more, are named too, and those without any
-    attempt are counted. With `broken` a job failed: then the trainings that it prevented are counted.
+    With `judged` the invocation came to its last step, which looks at all wanted runs: then runs
+    that failed in an earlier invocation, or cannot be read any more, are named too, and those
+    without any attempt are counted. With `broken` a job failed: then the trainings that it
+    prevented are counted.
     """
     failed = _failed_now(study)
     missing = 0
@@ -53,7 +54,7 @@ def _failed_now(study: Study) -> dict[Path, str]:
 
 
 def _failed_earlier(study: Study, part: Part) -> tuple[dict[Path, str], int]:
-    """Path of each failed run in the index of a part -> how; and the number of runs never attempted."""
+    """Path of each failed run in a part's index -> how; and the number of runs never attempted."""
     failed = {}
     missing = 0
     try:
@@ -71,7 +72,7 @@ def _failed_earlier(study: Study, part: Part) -> tuple[dict[Path, str], int]:
 
 
 def _not_begun(study: Study) -> int:
-    """How many trainings of this invocation did not begin; 0 if none did, for then another job failed."""
+    """How many trainings did not begin; 0 if none did, for then another job failed."""
     begun = 0
     for run_path, attempt in study.pending.items():
         folder = study.first.root / ATTEMPTS / run_path / str(attempt)

@@ -27,15 +27,15 @@ def gpu_record(
 ) -> GpuRecord | None:
     """The record of one training; None if the machine has no card.
 
-    `places`: file that was mapped as code -> label of where it lies, or the reason why that is unknown.
-    `root`: the working copy, whose path is replaced by `.`.
+    `places`: file that was mapped as code -> label of where it lies, or the reason why that is
+    unknown. `root`: the working copy, whose path is replaced by `.`.
     """
     chosen = machine.choice.chosen
     if chosen is None:
         return None
     card = chosen.card
     missing = dict(card.missing)
-    profile = name = libraries = clocks = None
+    profile = name = libraries = None
     if chosen.instance:
         missing |= chosen.instance.missing
         profile = chosen.instance.profile
@@ -47,8 +47,6 @@ def gpu_record(
         missing["libraries"] = places or NOT_LISTED
     if card.name is not None:
         name = card.name.partition(MIG_IN_NAME)[0]
-    if card.clocks is not None:
-        clocks = dict(card.clocks)
     return GpuRecord(
         accelerator=accelerator,
         name=name,
@@ -60,7 +58,7 @@ def gpu_record(
         ecc=card.ecc,
         power_limit_w=card.power_limit_w,
         power_default_w=card.power_default_w,
-        clocks=clocks,
+        clocks=None if card.clocks is None else dict(card.clocks),
         persistence=card.persistence,
         compute_mode=card.compute_mode,
         display=card.display,

@@ -84,7 +84,7 @@ def check_runs(plans: Sequence[Plan]) -> None:
 
 
 def _refuse_incomplete(folders: Sequence[Path]) -> None:
-    """Runs that are not wanted now are checked too: DVC would store what is left of them as complete."""
+    """Unwanted runs are checked, too: DVC would store what is left of them as complete."""
     runs = [folder for folder in folders if re.fullmatch(r"r\d+", folder.name)]
     incomplete = [folder for folder in runs if _missing_file(folder)]
     if not incomplete:
@@ -106,7 +106,7 @@ def _refuse_incomplete(folders: Sequence[Path]) -> None:
 
 
 def _missing_file(folder: Path) -> str:
-    """The first file of a recorded run that does not exist, or an empty text; no content is compared."""
+    """The first file of a recorded run that does not exist, or an empty text."""
     if not (folder / MANIFEST).is_file():
         return MANIFEST
     for name in _digests(folder):
@@ -123,7 +123,11 @@ def check_run(folder: Path) -> None:
     digests = _digests(folder)
     present = {path.name for path in folder.iterdir()} - {MANIFEST}
     stray = sorted(present - digests.keys())
-    changed = [name for name, digest in digests.items() if _digest(folder / name) != digest]
+    changed = []
+    for name, digest in digests.items():
+        file = folder / name
+        if not file.is_file() or sha256_file(file) != digest:
+            changed.append(name)
     if not changed and not stray:
         return
     fix = set_aside(*[folder / name for name in stray])
@@ -139,10 +143,6 @@ def _digests(folder: Path) -> dict[str, str]:
         return dict(read_json(folder / MANIFEST)["files"])
     except (EvengroundError, KeyError, TypeError, ValueError):
         return {MANIFEST: ""}
-
-
-def _digest(file: Path) -> str | None:
-    return sha256_file(file) if file.is_file() else None
 
 
 def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether an engine that the pipeline does not install can train on this machine: its own check decides."""
+"""Whether an engine that the pipeline does not install can train here: its own check decides."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def newest_pythons(root: Path) -> dict[str, str]:
-    """Environment -> the newest Python that its packages are published for; others have no bound."""
+    """Environment -> the newest Python that its packages are published for, if bounded."""
     newest: dict[str, str] = yaml.safe_load((root / PYTHONS).read_text(encoding="utf-8"))
     return newest
 

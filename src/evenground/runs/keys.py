@@ -1,4 +1,4 @@
-"""The key of a run: a digest of all that decides its result and is known before anything is fetched."""
+"""The key of a run: a digest of all that decides its result and is known beforehand."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def run_key(
     lock: str | None,
     code: Code,
 ) -> str:
-    """First 16 hex digits of the SHA-256 of all that decides a run's result and is known beforehand.
+    """First 16 hex digits of the SHA-256 of all that decides a result and is known beforehand.
 
-    `accelerator`: where the engine computes. `lock`: the name of its environment there, None without one.
-    Not in the key: the number of repetitions, the order, other engines and datasets, which one of equal
-    cards, the time limit, settings of the report. Raises EvengroundError if the environment, or what a
-    container needs, is missing.
+    `accelerator`: where the engine computes. `lock`: the name of its environment there, None
+    without one. Not in the key: the number of repetitions, the order, other engines and datasets,
+    which one of equal cards, the time limit, settings of the report. Raises EvengroundError if the
+    environment, or what a container needs, is missing.
     """
     parameters = {name: getattr(experiment, name) for name in PARAMETERS}
     engine_decides: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""Links below `results` and `data`: none may lead nowhere, and containers have to see what they lead to."""
+"""Links below `results` and `data`: none may be broken, and containers must see their targets."""
 
 # A thousand runs are ten thousand files, each a link under DVC: with `Path` that takes seconds.
 # ruff: noqa: PTH114, PTH115, PTH116, PTH118, PTH120
@@ -68,7 +68,7 @@ def _stands_for_file(path: Path) -> bool:
 
 
 def refuse_outside_of_dvc(root: Path, out: Path) -> None:
-    """Raises EvengroundError if the folder `out` of tables and figures lies outside the working copy.
+    """Raises EvengroundError if the folder `out` of tables lies outside the working copy.
 
     DVC accepts links as outputs, but refuses outputs behind a link, and only after all trainings.
     """
@@ -91,8 +91,9 @@ def outside_of(root: Path, paths: Iterable[Path]) -> list[str]:
 def folders_elsewhere(root: Path) -> list[str]:
     """Where links below `results` and `data` lead out of the working copy; of a file, its folder.
 
-    The folders are named as the links name them: bound under these names, every link holds, even one
-    that leads to another link. Raises EvengroundError for a link that would lead elsewhere in a container.
+    The folders are named as the links name them: bound under these names, every link holds, even
+    one that leads to another link. Raises EvengroundError for a link that would lead elsewhere in a
+    container.
     """
     home = str(real(root))
     places: set[str] = set()
@@ -106,7 +107,7 @@ def folders_elsewhere(root: Path) -> list[str]:
 
 
 def _needed(link: _Link, home: str) -> Iterator[str]:
-    """The folders that a container has to see to follow a link; several if a file's link leads to a link."""
+    """The folders that a container needs to follow a link; several if it leads to another link."""
     place = link.leads
     if link.is_folder:
         if not is_below(place, home):
@@ -136,7 +137,7 @@ def _outermost(places: Iterable[str]) -> list[str]:
 
 
 def _links(root: Path) -> Iterator[_Link]:
-    """Every link below `data` and `results`, at any depth and behind links; each folder is read once."""
+    """Every link below `data` and `results`, also behind links; each folder is read once."""
     home = str(real(root))
     known: set[str] = set()
     # What was set aside is used by nothing, and a relative link may lead nowhere from there.

@@ -31,7 +31,7 @@ def bounded(path: Path) -> Iterator[IO[bytes]]:
 
 
 def cut(path: Path) -> None:
-    """Keep the first HEAD_BYTES and the last TAIL_BYTES of a log, and a line between that says so."""
+    """Keep the first HEAD_BYTES and the last TAIL_BYTES of a log, with a note between them."""
     with path.open("rb") as log:
         size_bytes = os.fstat(log.fileno()).st_size
         if size_bytes <= HEAD_BYTES + TAIL_BYTES:

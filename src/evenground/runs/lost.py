@@ -27,7 +27,7 @@ ENDED = STATES.keys() | {"COMPLETED", "FAILED", "REVOKED"}
 
 
 def refuse_at_work(root: Path, run_paths: Iterable[Path]) -> None:
-    """Raises EvengroundError if a job of an earlier invocation is still training one of the runs."""
+    """Raises EvengroundError if a job of an earlier invocation still trains one of the runs."""
     for run_path, _, mark in _begun(root, run_paths):
         if is_at_work(job_state(mark.job)):
             raise EvengroundError(
@@ -77,7 +77,7 @@ def _begun(root: Path, run_paths: Iterable[Path]) -> Iterator[tuple[Path, int, M
 
 
 def job_state(job: str) -> str:
-    """Slurm's state of a job, e.g. `CANCELLED`; empty without a job, or if Slurm no longer knows it.
+    """Slurm's state of a job, e.g. `CANCELLED`; empty without a job, or if Slurm forgot it.
 
     The controller forgets a job minutes after its end; only clusters with accounting remember more.
     """

@@ -65,7 +65,7 @@ class Machine:
 
 
 def this_machine(gpu: str = AUTO, environ: Mapping[str, str] = os.environ) -> Machine:
-    """The machine this process runs on, with the card that `gpu` and the variables in `environ` choose."""
+    """The machine this process runs on, with the card that `gpu` and `environ` choose."""
     seen = look()
     choice = choose(seen, gpu, environ)
     model = driver = None
@@ -100,7 +100,7 @@ def kernel_counts() -> dict[str, int]:
 
 
 def swapped_pages(before: dict[str, int], after: dict[str, int]) -> int | None:
-    """Pages moved between memory and disk between two counts; None if the kernel does not count them."""
+    """Pages moved between memory and disk between two counts; None if they are not counted."""
     if not after.keys() >= SWAPPED:
         return None
     return sum(after[name] - before[name] for name in SWAPPED)

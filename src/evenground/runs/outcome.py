@@ -1,4 +1,4 @@
-"""How a training ended: one of a closed list of reasons, judged from what sidecar and engine left."""
+"""How a training ended: a reason from a closed list, judged by what sidecar and engine left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan: which runs an experiment wants, in which order and under which key, and which are missing."""
+"""The plan: which runs an experiment wants, in which order, under which key; which are missing."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Plan:
 
     @property
     def asks(self) -> bool:
-        """Whether engines are checked for being installed: an image contains what its engine needs."""
+        """Whether engines are checked for being installed; an image has what its engine needs."""
         here = self.machine == self.here.name
         return here and self.trains and self.experiment.deployment == "native"
 
@@ -129,7 +129,7 @@ class Plan:
         return next(engine for engine in self.engines if engine.name == name)
 
     def find(self, run_path: Path) -> Run:
-        """The wanted run at a path; raises EvengroundError if files changed so that it is not wanted."""
+        """The wanted run at a path; raises EvengroundError if files changed and it has none."""
         for run in self.runs:
             if run.path == run_path:
                 return run
@@ -147,7 +147,7 @@ class Plan:
         return "cuda" if has_gpu(self.machine) else "cpu"
 
     def accelerator_of(self, engine: Engine) -> Accelerator:
-        """Where this engine computes. It is passed to the engine, which must not choose by itself."""
+        """Where this engine computes. It is passed to the engine, which must not choose."""
         return "cpu" if engine.has_no_gpu else self.accelerator
 
     def environment(self, engine: Engine) -> str | None:
@@ -191,7 +191,7 @@ class Plan:
 
     @property
     def design(self) -> Literal["blocks", "independent"]:
-        """Whether a repetition is a block of one machine; on a cluster its runs are on several nodes."""
+        """Whether a repetition is a block of one machine: a cluster has several nodes."""
         return "independent" if self.experiment.nodes else "blocks"
 
     def content(self) -> dict[str, Any]:
@@ -244,7 +244,8 @@ class Plan:
 def calibration_file(code: Code, machine: str, deployment: str = "native") -> Path:
     """Path of a calibration in a working copy: one per machine class, version and deployment.
 
-    A container may be refused what the machine itself grants the sampler (a cgroup, a real-time priority).
+    A container may be refused what the machine itself grants the sampler (a cgroup, a real-time
+    priority).
     """
     name = code.sidecar_and_calibration()[:12]
     if deployment != "native":
@@ -264,8 +265,8 @@ def next_attempt(root: Path, run_path: Path) -> int:
 def make_plan(experiment: Experiment, root: Path, here: Machine | None = None) -> Plan:
     """Resolve `experiment`, with the runs of engines that may not be installed.
 
-    `here`: this machine, if it was looked at already. Raises EvengroundError for an unknown dataset,
-    engine or machine.
+    `here`: this machine, if it was looked at already. Raises EvengroundError for an unknown
+    dataset, engine or machine.
     """
     (plan,) = make_plans([experiment], root, here)
     refuse_foreign_training(plan)
@@ -330,7 +331,7 @@ def installed(plans: Sequence[Plan]) -> list[Plan]:
 
 
 def _not_installed(plans: Sequence[Plan]) -> dict[str, str]:
-    """Engine -> why it cannot train here. Each is checked once, and only if runs of it are missing."""
+    """Engine -> why it cannot train here. Checked once, and only if runs of it are missing."""
     root = plans[0].root
     newest = newest_pythons(root)
     why = {}
@@ -354,7 +355,7 @@ def _not_installed(plans: Sequence[Plan]) -> dict[str, str]:
 
 
 def _without(plan: Plan, why: Mapping[str, str]) -> Plan:
-    """The plan without the missing runs of the engines in `why`, and without those left with no run."""
+    """The plan without the missing runs of the engines in `why`, nor engines left with no run."""
     kept = [run for run in plan.runs if run.engine not in why or run.path not in plan.pending]
     gone = set(why) - {run.engine for run in kept}
     reasons = dict(why)
@@ -382,7 +383,7 @@ def _without(plan: Plan, why: Mapping[str, str]) -> Plan:
 
 
 def _ordered(plan: Plan) -> tuple[Run, ...]:
-    """Randomised complete blocks: each repetition is a block of all pairs, shuffled from the seed."""
+    """Randomised complete blocks: a repetition is a block of all pairs, shuffled by the seed."""
     keys = {}
     wanted = {}
     for dataset in plan.datasets:
@@ -438,17 +439,18 @@ def _refuse_no_step(plan: Plan) -> None:
             raise EvengroundError(
                 f"'{engine.name}' has a train_limit of {engine.train_limit}, less than one batch",
                 f"batch_size is {batch_size}",
-                "set train_limit to some batches: its time is extrapolated from the steps after the first",
+                "set train_limit to some batches: the time is extrapolated from the later steps",
             )
 
 
 def refuse_foreign_training(plan: Plan) -> None:
-    """Raises EvengroundError if nothing is recorded for a class of machine that cannot be trained here."""
+    """Raises EvengroundError if no run is recorded for a machine class that is not trained here."""
     if plan.trains or len(plan.pending) < len(plan.runs):
         return
     classes = recorded_classes(plan.root)
     raise EvengroundError(
-        f"no wanted run is recorded for the machine class '{plan.machine}' and none can be trained here",
+        f"no wanted run is recorded for the machine class '{plan.machine}' "
+        "and none can be trained here",
         f"this machine is '{plan.here.name}'",
         f"set machine: here, or a recorded class; there are: {', '.join(classes) or 'none'}",
     )
@@ -463,8 +465,8 @@ def write_plan(plan: Plan, folder: Path) -> None:
     """Write `plan.json` below `folder` if its content differs or a wanted run is not finished.
 
     Snakemake takes a file rewritten with the same bytes for unchanged, and then does not make the
-    missing inputs of an unchanged index. So the file has the time when it was written, which alone is
-    no difference.
+    missing inputs of an unchanged index. So the file has the time when it was written, which alone
+    is no difference.
     """
     content = plan.content()
     path = plan.root / folder / "plan.json"

@@ -17,7 +17,7 @@ from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, run_path_of
 from evenground.runs.study import PARTS
 
 TOPS = (RUNS, ATTEMPTS)
-# A run that is being trained, or that finished before its invocation was cut off, is in the plan only.
+# A run that is being trained, or that finished before Snakemake was killed, is in the plan only.
 NAMING = ("index.json", "plan.json")
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 
@@ -86,8 +86,8 @@ def _content(folder: Path) -> list[Path]:
 def refuse_busy(root: Path) -> None:
     """Raises EvengroundError while Snakemake is at work in this working copy.
 
-    The machine's training lock would not do: trainings of other working copies hold it, too. What is
-    being trained here is in the plan, and so it is kept.
+    The machine's training lock would not do: trainings of other working copies hold it, too. What
+    is being trained here is in the plan, and so it is kept.
     """
     if any((root / SNAKEMAKE_LOCKS).glob("*.lock")):
         raise EvengroundError(
@@ -98,7 +98,7 @@ def refuse_busy(root: Path) -> None:
 
 
 def old_folders(root: Path, kept: Collection[Path]) -> list[Old]:
-    """Every run, and every folder of attempts at one, that is not in `kept`; links are not followed."""
+    """Every run, and every folder of attempts at one, not in `kept`; links are not followed."""
     paths = []
     for top in TOPS:
         for folder in _folders_below(root / top, depth=5):
@@ -161,7 +161,7 @@ def _line(key: Path, folders: Sequence[Old]) -> str:
     size = sum(folder.size for folder in folders)
     names = " ".join(folder.path.name for folder in folders)
     if folders[0].path == key:
-        what = "left by an invocation that was cut off"
+        what = "left by a removal that was cut off"
     elif len(folders) == 1:
         what = f"1 repetition ({names})"
     else:
@@ -170,7 +170,7 @@ def _line(key: Path, folders: Sequence[Old]) -> str:
 
 
 def remove(root: Path, old: Collection[Old]) -> None:
-    """Delete what `old_folders` returned; raises EvengroundError if that fails, and leaves no half run."""
+    """Delete what `old_folders` returned; raises EvengroundError, and then leaves no half run."""
     for top in TOPS:
         pruned = _pruned(root / top)
         try:
@@ -188,9 +188,9 @@ def remove(root: Path, old: Collection[Old]) -> None:
 
 
 def _remove_run(folder: Path, pruned: Path) -> None:
-    """Delete a folder, and those of key, engine, dataset and machine above it that are empty then."""
+    """Delete a folder, and those of key, engine, dataset and machine if they are empty then."""
     pruned.mkdir(exist_ok=True)
-    # Moved in one step first: an invocation that is cut off leaves no half of a run in the tree.
+    # Moved in one step first: a removal that is cut off leaves no half of a run in the tree.
     folder.rename(pruned / folder.name)
     shutil.rmtree(pruned / folder.name)
     for above in list(folder.parents)[:4]:

@@ -1,4 +1,4 @@
-"""`environment.json`: the machine, libraries and settings of a run. No host or user name is in it."""
+"""`environment.json`: machine, libraries and settings of a run. It has no host or user name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def environment_record(
 ) -> dict[str, Any]:
     """What is known before a training starts; an unknown value is None.
 
-    `python`: the interpreter of the engine's environment. `variables`: the engine's environment variables.
+    `python`: the interpreter of the engine's environment. `variables`: the engine's environment
+    variables.
     """
     libraries: dict[str, str] = {}
     version = None
@@ -111,11 +112,13 @@ def source_state(root: Path) -> dict[str, Any]:
 def _why_no_history(root: Path) -> str:
     """Why `root` is not the top of a git working copy that git can read; empty if it is.
 
-    A tree that was unpacked inside another repository, ignored there or not, has no history of its own.
+    A tree that was unpacked inside another repository, ignored there or not, has no history of its
+    own.
     """
     done = _git(root, "rev-parse", "--show-toplevel")
     if "dubious ownership" in done.stderr:
-        return "git refuses a repository of another user: git config --global --add safe.directory FOLDER"
+        fix = "git config --global --add safe.directory FOLDER"
+        return f"git refuses a repository of another user: {fix}"
     # A folder's name may begin or end with a blank: only the line break is removed.
     top = done.stdout.removesuffix("\n")
     if done.returncode or not top or Path(top).resolve() != root.resolve():

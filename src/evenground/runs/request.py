@@ -35,11 +35,10 @@ class Requests:
     kinds: Mapping[str, NodeRequest]
     """The kinds of node in the configuration, by name."""
     study: Study
-    root: Path
 
     @cached_property
     def threads(self) -> Threads:
-        """The most that any part wants: the machine class depends on how many cores the job can see."""
+        """The most of any part: the machine class depends on how many cores the job can see."""
         wanted = [part.plan.experiment.threads for part in self.study.parts]
         numbers = [threads for threads in wanted if threads != "all"]
         if len(numbers) < len(wanted):
@@ -51,7 +50,7 @@ class Requests:
         """Machine class -> request of its kind of node; of two kinds of one class the first."""
         by_class: dict[str, NodeRequest] = {}
         for kind, request in self.kinds.items():
-            file = self.root / NODES / f"{kind}.json"
+            file = self.study.first.root / NODES / f"{kind}.json"
             if file.is_file():
                 by_class.setdefault(read_json(file)["class"], request)
         return by_class
@@ -75,9 +74,10 @@ class Requests:
 
     def minutes(self, run_path: Path) -> int:
         """The scheduler's time limit of a training, in minutes."""
+        plan = self.study.first
         return minutes_to_ask(
-            recorded_s=recorded_lengths_s(self.root / RUNS / run_path.parent),
-            limit_s=self.study.first.experiment.time_limit_s,
+            recorded_s=recorded_lengths_s(plan.root / RUNS / run_path.parent),
+            limit_s=plan.experiment.time_limit_s,
             warm_up=run_path in self.study.warm_ups,
         )
 
@@ -98,7 +98,7 @@ class Requests:
 
 
 def refuse_cores_option(args: Sequence[str]) -> None:
-    """Raises EvengroundError if Snakemake's arguments limit the cores of every job, as on this machine."""
+    """Raises EvengroundError if Snakemake's arguments limit the cores of every job."""
     if any(arg.startswith(("--cores", "-c")) for arg in args):
         what = "--cores would limit what every job asks the scheduler for"
         raise EvengroundError(what, "with --jobs", "leave --cores away")
@@ -117,10 +117,10 @@ def named_resources(kinds: Mapping[str, NodeRequest]) -> dict[str, str]:
 
 
 def minutes_to_ask(recorded_s: Sequence[float], limit_s: float, warm_up: bool) -> int:
-    """The scheduler's time limit in minutes: from recorded trainings of the same key, else from `limit_s`.
+    """The scheduler's time limit in minutes: from recorded trainings of the key, else `limit_s`.
 
-    Without a record a training gets all the time that it may take, and its warm-up as much again. With
-    one it is ended by the scheduler when it takes far longer than the others.
+    Without a record a training gets all the time that it may take, and its warm-up as much again.
+    With one it is ended by the scheduler when it takes far longer than the others.
     """
     expected_s = limit_s
     if warm_up:

@@ -34,7 +34,7 @@ PARTS = "parts"
 
 @dataclass(frozen=True)
 class Part:
-    """One machine class and one value of each parameter: an index, a table or a figure is of one part."""
+    """One machine class and one value of each parameter: an index or a table is of one part."""
 
     name: str
     """Its folder below `results`; the deployment's own if the experiment has one part only."""
@@ -67,16 +67,11 @@ class Study:
         return RESULTS / self.first.experiment.deployment
 
     @cached_property
-    def by_name(self) -> dict[str, Part]:
-        """Name -> part."""
-        return {part.name: part for part in self.parts}
-
-    @cached_property
     def by_path(self) -> dict[Path, tuple[Part, Run]]:
         """Path of each wanted run -> its part and the run, in the order in which they are trained.
 
-        A repetition is a block over all parts, shuffled from the seed: what changes in a machine with time
-        falls on all parts alike. An experiment of one part has the order of its plan.
+        A repetition is a block over all parts, shuffled from the seed: what changes in a machine
+        with time falls on all parts alike. An experiment of one part has the order of its plan.
         """
         blocks: dict[int, list[tuple[Part, Run]]] = {}
         for part in self.parts:
@@ -94,7 +89,7 @@ class Study:
 
     @cached_property
     def pending(self) -> dict[Path, int]:
-        """Path of each unfinished run that this invocation can train -> number of its next attempt."""
+        """Path of each unfinished run that can be trained now -> number of its next attempt."""
         pending = {}
         for run_path, (part, _) in self.by_path.items():
             if part.plan.trains and run_path in part.plan.pending:
@@ -120,8 +115,8 @@ class Study:
     def _cold(self) -> frozenset[Path]:
         """Paths of the runs that are the first of their engine in this invocation, or all of them.
 
-        Each container mounts its image again, and what an earlier one read is not in memory any more;
-        on a cluster each training may come to another node.
+        Each container mounts its image again, and what an earlier one read is not in memory any
+        more; on a cluster each training may come to another node.
         """
         experiment = self.first.experiment
         if experiment.deployment == "apptainer" or experiment.nodes:
@@ -171,10 +166,10 @@ class Study:
 
 
 def make_study(config: Mapping[str, Any], root: Path, where: str = "params.yaml") -> Study:
-    """Resolve a whole configuration, without the missing runs of engines that are not installed here.
+    """Resolve a whole configuration, without missing runs of engines that are not installed here.
 
-    `where`: the file of the configuration, for messages. Raises EvengroundError as `load_experiments`
-    and `make_plan` do, and if nothing is recorded for `machine: recorded`.
+    `where`: the file of the configuration, for messages. Raises EvengroundError as
+    `load_experiments` and `make_plan` do, and if nothing is recorded for `machine: recorded`.
     """
     points = load_experiments(config, where)
     plans = installed(_distinct(_on_machines(points, root)))
@@ -227,7 +222,7 @@ def _on_machines(points: Sequence[Experiment], root: Path) -> list[Plan]:
 
 
 def _classes(point: Experiment, root: Path) -> list[str]:
-    """The machine classes that `machine` stands for; `here` itself stays, unless there are `nodes`."""
+    """The machine classes that `machine` stands for; `here` stays, unless there are `nodes`."""
     if point.machine == RECORDED:
         # Without any record `here` stands in for them, and is found to have no run.
         return recorded_classes(root) or [HERE]
@@ -253,7 +248,7 @@ def _distinct(plans: Iterable[Plan]) -> list[Plan]:
 
 
 def write_study(study: Study) -> None:
-    """Write the plans of the parts, and the list of parts if there are several; only what differs."""
+    """Write the plans of the parts, and the list of several parts; only what differs."""
     root = study.first.root
     # DVC requires the folder, which is one of its outputs.
     (root / study.results / PARTS).mkdir(parents=True, exist_ok=True)

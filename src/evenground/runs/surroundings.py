@@ -83,7 +83,7 @@ def surroundings_of(training: Training, home: Path, files: Files) -> Surrounding
 
 
 def mapped_files(training: Training, home: Path, mapped: Path) -> Files:
-    """Where each file lies that the training mapped as code; `mapped` is the sampler's list of them."""
+    """Where each file lies that the training mapped as code; `mapped`: the sampler's list."""
     ours = _bound(training)
     if isinstance(ours, str):
         return Files(places=None, missing=ours)
@@ -106,7 +106,7 @@ def _shown(path: str, root: Path) -> str:
 
 
 def inherited() -> dict[str, str]:
-    """What every process inherits from a caller's shell or a scheduler, and what can change times."""
+    """What a process inherits from a shell or a scheduler, and what can change times."""
     # This process stands for the engine, which it started.
     policy = os.sched_getscheduler(0)
     inherited = {
@@ -147,7 +147,7 @@ def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
 
 
 def _bound(training: Training) -> list[str] | str:
-    """The training's own folders outside the working copy, and disks in it; or why they are unknown."""
+    """Its own folders outside the working copy, and disks in it; or why they are unknown."""
     root = training.plan.root
     sources = training.plan.engine(training.run.engine).sources(root)
     try:

@@ -1,4 +1,4 @@
-"""One training: its warm-up, the sidecar beside it, how it ended, and the move to its run directory."""
+"""One training: warm-up, the sidecar beside it, how it ended, the move to its run directory."""
 
 from __future__ import annotations
 
@@ -137,9 +137,9 @@ class Training:
 def alone(name: str = LOCK) -> Iterator[None]:
     """Hold the machine's training lock: two trainings never run at once, whoever started them.
 
-    The lock is a socket's name in Linux's abstract namespace: every user of this machine sees the same one,
-    and so do containers that share its network, as Apptainer's do, though their cache is another folder.
-    It needs no file, and the kernel frees it when its holder ends in any way.
+    The lock is a socket's name in Linux's abstract namespace: every user of this machine sees the
+    same one, and so do containers that share its network, as Apptainer's do, though their cache is
+    another folder. It needs no file, and the kernel frees it when its holder ends in any way.
     """
     with socket.socket(socket.AF_UNIX) as lock:
         if not _taken(lock, name):
@@ -162,7 +162,7 @@ def _taken(lock: socket.socket, name: str) -> bool:
 
 
 def train(training: Training, lock: str = LOCK) -> Outcome:
-    """Make one attempt at a run: write its outcome, and move a finished run to its run directory."""
+    """Make one attempt at a run: write its outcome, and move it if it has finished."""
     # It exists already: Snakemake makes the folder of a job's output.
     empty_folder(training.folder)
     made = training.folder / "run"
@@ -216,7 +216,7 @@ def _deployment(training: Training) -> dict[str, Any]:
 
 
 def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
-    """A short training of the same kind, so that the one that counts does not pay for cold files."""
+    """A short training of the same kind: the one that counts must not pay for cold files."""
     folder = training.folder / "warm_up"
     folder.mkdir()
     work = training.work(folder)
@@ -325,7 +325,7 @@ def _judge_events(training: Training, work: Work) -> Outcome:
 
 
 def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
-    """Write the outcome; move a finished run to its run directory, and keep a failed one for its log."""
+    """Write the outcome, and move a finished run; a failed one stays, for its log."""
     content = outcome_content(
         run_path=training.run.path,
         attempt=training.attempt,

@@ -1,4 +1,4 @@
-"""All environment variables of a training: none of the caller's, a site's or an image's is inherited."""
+"""All environment variables of a training: it inherits none of a caller, a site or an image."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def of_a_step(
 ) -> dict[str, str]:
     """The variables of a step that trains or measures, made of the caller's in `given`.
 
-    `programs`: names of what an engine starts besides the system's own programs. Made of its own result
-    it is the same again.
+    `programs`: names of what an engine starts besides the system's own programs. Made of its own
+    result it is the same again.
     """
     kept = {name: given[name] for name in KEPT if name in given}
     path = list(SYSTEM_PATH)
@@ -98,7 +98,8 @@ def of_an_engine(
 ) -> dict[str, str]:
     """All variables of an engine's process; `home` is its home folder, also for temporary files.
 
-    Nothing in a home folder of the caller's is read: `~/.keras/keras.json` would change what is computed.
+    Nothing in a home folder of the caller's is read: `~/.keras/keras.json` would change what is
+    computed.
     """
     variables = of_a_step(programs, in_image)
     variables["HOME"] = str(home)
@@ -120,8 +121,9 @@ def of_an_engine(
 def kernel_folder() -> Path | None:
     """Where the driver keeps the kernels that it compiles; None if nothing can be kept there.
 
-    For a card newer than a library the driver compiles all of its kernels at their first use, for minutes.
-    In the home folder, which is new for each training, each would pay for that; so only a warm-up does.
+    For a card newer than a library the driver compiles all of its kernels at their first use, for
+    minutes. In the home folder, which is new for each training, each would pay for that; so only a
+    warm-up does.
     """
     folder = Path("/tmp", f"evenground-kernels-{os.getuid()}")
     return folder if _made_ours(folder) else None
@@ -140,8 +142,8 @@ def _folders_of(programs: Sequence[str], given: Mapping[str, str]) -> list[str]:
 def _needed_folders(given: Mapping[str, str]) -> list[str]:
     """Folders of the caller's LD_LIBRARY_PATH without which this Python or the driver is not found.
 
-    A cluster's module may have a Python that does not know where its library lies, and a cloud's node
-    may keep the driver where no other program looks.
+    A cluster's module may have a Python that does not know where its library lies, and a cloud's
+    node may keep the driver where no other program looks.
     """
     libraries = list(DRIVER)
     own = sysconfig.get_config_var("INSTSONAME")
@@ -161,8 +163,8 @@ def _needed_folders(given: Mapping[str, str]) -> list[str]:
 def _is_found(library: str) -> bool:
     """Whether this Python finds it without any variable.
 
-    Without its own library it does not start, or starts with that of another Python of the same minor
-    version.
+    Without its own library it does not start, or starts with that of another Python of the same
+    minor version.
     """
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]); print(sys.version)"
     command = [sys.executable, "-I", "-S", "-c", code, library]
@@ -172,11 +174,11 @@ def _is_found(library: str) -> bool:
 
 @contextmanager
 def home_folder(name: str) -> Iterator[Path]:
-    """An empty home folder with a `tmp` in it, which is removed at the end; its path is always the same.
+    """An empty home folder with a `tmp` in it, removed at the end; its path is always the same.
 
-    An environment of another length moves the stack, and that alone can change times (T. Mytkowicz et al.,
-    "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009). `name` is that of the lock that
-    is held meanwhile: one training at a time has it.
+    An environment of another length moves the stack, and that alone can change times (T. Mytkowicz
+    et al., "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009). `name` is that of
+    the lock that is held meanwhile: one training at a time has it.
     """
     home = Path("/tmp", f"{name}-{os.getuid()}")
     try:
@@ -198,7 +200,7 @@ def home_folder(name: str) -> Iterator[Path]:
 
 
 def _made_ours(folder: Path) -> bool:
-    """Make a folder that only this user can read; False if another user's, or a file, has the name."""
+    """Make a folder that only this user can read; False if another user or a file has the name."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         seen = folder.lstat()
@@ -208,7 +210,7 @@ def _made_ours(folder: Path) -> bool:
 
 
 def _let_remove(folder: Path) -> None:
-    """Make all folders in it removable: some programs make theirs read-only, e.g. Go's module cache."""
+    """Make all folders in it removable: programs leave read-only ones, e.g. Go's module cache."""
     with suppress(OSError):
         folder.chmod(0o700)
     for above, names, _ in os.walk(folder):
