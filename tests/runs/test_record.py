@@ -125,6 +125,6 @@ def test_a_repository_of_another_user_is_refused_by_git(
 
 
 def test_the_reason_is_shown_in_the_commits_place() -> None:
-    assert Git("c" * 40, True).words == "c" * 12 + " with changes"
-    assert Git().words == "unknown"
-    assert Git(reason="git cannot be started").words == "unknown (git cannot be started)"
+    assert Git("c" * 40, True).label == "c" * 12 + " with changes"
+    assert Git().label == "unknown"
+    assert Git(reason="git cannot be started").label == "unknown (git cannot be started)"

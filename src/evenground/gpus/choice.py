@@ -1,4 +1,4 @@
-"""Which one card a call trains on: chosen once, and named by its UUID from then on."""
+"""Which one card an invocation trains on: chosen once, and named by its UUID from then on."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Choice:
-    """The card of a call.
+    """The card of an invocation.
 
     Without a card, `fault` is the reason; it is None where the machine has no card or all are
     hidden on purpose.
