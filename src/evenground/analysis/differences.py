@@ -61,7 +61,7 @@ def warnings(indexes: Mapping[str, Index], found: Mapping[str, pd.DataFrame]) ->
     """What forbids to read experiments (by their names) as measurements of one thing on several machines.
 
     `found` has the `differences` of the first to each further one, by its name. Only the work and the runs
-    forbid it; that two are of one class of machine is told.
+    forbid it; that two have the same machine class is only noted.
     """
     first = next(iter(indexes))
     other = {name: "; ".join(other_work(table)) for name, table in found.items()}
