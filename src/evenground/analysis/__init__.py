@@ -1,1 +1,1 @@
-"""From run folders to tables: reading, alignment, resampling, statistics. No drawing happens here."""
+"""From run directories to tables: reading, alignment, resampling, statistics; no drawing."""

@@ -1,4 +1,4 @@
-"""Taking the runs of a bundle over into a working copy, where the pipeline finds them as its own."""
+"""Copying the runs of a bundle into a working copy, where the pipeline treats them as its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER_BUNDLE = "take another bundle"
 
 @dataclass(frozen=True)
 class Adopted:
-    """How many runs came, how many were there already, and the configuration that wants them."""
+    """Numbers of runs copied and already present, and the configuration that asks for them."""
 
     new: int
     known: int
@@ -29,11 +29,12 @@ class Adopted:
 
 
 def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
-    """Copy the finished runs and the calibration of an unpacked bundle into the working copy at `root`.
+    """Copy the finished runs and the calibration of a bundle into the working copy at `root`.
 
-    `where` is the index file of the bundle, `name` names the configuration below results/adopted. Raises
-    EvengroundError, before anything is copied, for a run that is not what its manifest says, does not belong
-    where it says, or stands in the working copy otherwise.
+    `where` is the index file of the unpacked bundle. The configuration is written to
+    results/adopted/`name`.json. Before anything is copied, raises EvengroundError if a run does not
+    match its manifest, if its path does not lie in results/runs, or if the working copy has a
+    different run at that path.
     """
     # Everything is checked first: a refused bundle leaves the working copy as it was.
     runs = read_runs(index)
@@ -56,10 +57,10 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
 
 
 def _check_run(run: Run) -> None:
-    """Refuse a run whose place or files lead elsewhere, or whose files are not those of its manifest."""
+    """Raise EvengroundError if a run's path or file names are unsafe, or a checksum is wrong."""
     _refuse_place(str(run.wanted.path), RUNS, depth=7)
     for name in run.files:
-        # The manifest, too, comes from anybody: `../x` would be written outside of the run.
+        # The manifest is not trusted either: `../x` would be written outside the run directory.
         if "/" in name or not is_allowed(name):
             raise EvengroundError(
                 NOT_ALLOWED, f"{name!r} in {run.wanted.path}/{MANIFEST}", OTHER_BUNDLE
@@ -68,14 +69,17 @@ def _check_run(run: Run) -> None:
 
 
 def _refuse_place(path: str, below: tuple[str, str], depth: int) -> None:
-    """A run is copied nowhere but below results/runs: the index comes from anybody."""
+    """Raise EvengroundError unless `path` lies in `below`, `depth` parts deep.
+
+    The index is not trusted: nothing may be copied anywhere else.
+    """
     parts = Path(path).parts
     if parts[:2] != below or len(parts) != depth:
         raise EvengroundError("a run or a calibration does not belong there", path, OTHER_BUNDLE)
 
 
 def _is_new(run: Run, root: Path) -> bool:
-    """Whether the working copy lacks the run; EvengroundError where another run is in its place."""
+    """Whether the working copy lacks the run; raises EvengroundError if another has its path."""
     there = root / str(run.wanted.path) / MANIFEST
     if not there.is_file():
         return True
@@ -89,7 +93,7 @@ def _is_new(run: Run, root: Path) -> bool:
 
 
 def _copy_run(run: Run, root: Path) -> None:
-    """Copy beside, then rename: a half-copied run never stands below results/runs."""
+    """Copy to a temporary directory, then rename: results/runs never has a half-copied run."""
     beside = root / "results/attempts/.adopted"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -100,7 +104,7 @@ def _copy_run(run: Run, root: Path) -> None:
 
 
 def _copy_calibration(calibration: Path, to: Path) -> None:
-    """Copy it whole, unless one is there: its name is a digest of what decides it."""
+    """Copy the calibration unless the file exists: its name is a digest of its inputs."""
     if not to.exists():
         with replacing(to) as beside:
             shutil.copyfile(calibration, beside)

@@ -1,4 +1,4 @@
-"""What goes into a bundle: recorded runs, what was made of them, and what they were made from."""
+"""What goes into a bundle: recorded runs, their inputs, and the results derived from them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ MAKE = "make it first: snakemake --cores all figures"
 
 
 def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]:
-    """Name in the bundle -> file, of everything the index file at `where` stands for.
+    """Collect the files of a bundle: name in the bundle -> file.
 
-    `given` are further files below the index's root: locks, definitions, the registry. Raises EvengroundError
-    where no run has finished, tables and figures are missing, or a file has a name that no bundle has.
+    `where` is the index file. `given` are further files below the index's root: locks, definitions,
+    the registry. Raises EvengroundError if no run has finished, tables or figures are missing, or a
+    file has a name that is not allowed in a bundle.
     """
     if not index.finished:
         raise EvengroundError(
@@ -38,14 +39,14 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
     files += given
     named = {_name(file, index.root): file for file in files}
     for name in named:
-        # Who unpacks the bundle would be refused; what is in the way is known here.
+        # Unpacking would refuse this name too, but only here can the file be moved away.
         if not is_allowed(name):
             raise EvengroundError(NOT_ALLOWED, str(index.root / name), "move it away")
     return named
 
 
 def laid_out(folder: Path) -> list[Path]:
-    """The files of MADE_FROM of a bundle that is laid out in `folder`."""
+    """The files below the MADE_FROM folders of a bundle laid out in `folder`."""
     files: list[Path] = []
     for name in MADE_FROM:
         files += sorted(path for path in (folder / name).rglob("*") if path.is_file())
@@ -53,12 +54,18 @@ def laid_out(folder: Path) -> list[Path]:
 
 
 def _shows_images(file: Path) -> bool:
-    """Whether a figure shows images of a dataset: those belong to others, and a bundle is given away."""
+    """Whether a figure shows images of a dataset.
+
+    The images belong to other people, and bundles are shared.
+    """
     return file.name.startswith("samples_")
 
 
 def _name(file: Path, root: Path) -> str:
-    """What a file is called in the bundle: its place in the working copy, whatever is a link there."""
+    """A file's name in the bundle: its path below `root`, where links keep their own names.
+
+    Raises EvengroundError if the file does not lie below `root`.
+    """
     name = name_below(file, root)
     if name is None:
         raise EvengroundError(
@@ -68,7 +75,7 @@ def _name(file: Path, root: Path) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file at `path`, or the files in that folder; raises EvengroundError if there is no such path."""
+    """The file at `path`, or the files in that folder; raises EvengroundError if there is none."""
     if path.is_file():
         return [path]
     files = sorted(file for file in path.glob("*") if file.is_file())

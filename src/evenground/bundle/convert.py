@@ -1,4 +1,7 @@
-"""Recorded runs of the format before this one, brought to it. A change of a format is a function here."""
+"""Converting recorded runs from the previous format to the current one.
+
+Each change of a format has its own function here.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ MANIFEST = "manifest.json"
 EVENTS = "events.jsonl"
 ENVIRONMENT = "environment.json"
 FIX = "take another copy of the bundle"
-# The schema of the indexes that are converted, and what their runs and settings call otherwise.
+# The schema of the indexes that can be converted, and the names that have changed since.
 OLD_INDEX = 2
 NEW_NAMES = {
     "images": "examples",
@@ -28,9 +31,10 @@ NEW_NAMES = {
 
 
 def convert_results(where: Path, root: Path) -> int:
-    """Convert the index file at `where`, the settings beside it and the runs below `root`; how many runs.
+    """Convert an index, the settings beside it and its runs; return the number of runs converted.
 
-    Manifests and the index get the new checksums. Raises EvengroundError for what cannot be converted.
+    `where` is the index file; the paths of its runs start at `root`. Manifests and the index get
+    the new checksums. Raises EvengroundError if something cannot be converted.
     """
     index = read_json(where)
     if not isinstance(index, dict) or not isinstance(index.get("runs"), list):
@@ -57,7 +61,7 @@ def _refuse_others(schema: object, where: Path) -> None:
 
 
 def _convert_runs(runs: list[dict[str, Any]], where: Path, root: Path) -> int:
-    """Convert every finished run, and give the index its manifest's new checksum; how many."""
+    """Convert every finished run, update its checksum in the index, and return their number."""
     finished = [run for run in runs if run["path"] is not None]
     for run in finished:
         _refuse_outside(run["path"], where)
@@ -67,17 +71,17 @@ def _convert_runs(runs: list[dict[str, Any]], where: Path, root: Path) -> int:
 
 
 def _refuse_outside(path: str, where: Path) -> None:
-    """An index may come from anybody; nothing outside of the bundle is written."""
+    """Raise EvengroundError if `path` leads out of the bundle: the index is not trusted."""
     if not is_allowed(f"{path}/{MANIFEST}"):
         raise EvengroundError(NOT_ALLOWED, f"{path!r} in {where}", FIX)
 
 
 def _convert_run(folder: Path) -> None:
-    """Convert the events and the environment of one run, and fix its manifest."""
+    """Convert the events and the environment of one run, and update its manifest."""
     manifest = read_json(folder / MANIFEST)
     _convert_events(folder / EVENTS)
     manifest["files"][EVENTS] = sha256_file(folder / EVENTS)
-    # A run may lack it: `read_environment` is then empty.
+    # A run may lack this file: `read_environment` is then empty.
     if ENVIRONMENT in manifest["files"]:
         _convert_environment(folder / ENVIRONMENT)
         manifest["files"][ENVIRONMENT] = sha256_file(folder / ENVIRONMENT)
@@ -85,14 +89,14 @@ def _convert_run(folder: Path) -> None:
 
 
 def _convert_events(path: Path) -> None:
-    """The numbers of examples and of correct answers have other names."""
+    """Rename the numbers of examples and of correct answers."""
     events = [json.loads(line) for line in path.read_bytes().splitlines()]
     lines = [json.dumps(_renamed(event), ensure_ascii=False) + "\n" for event in events]
     path.write_text("".join(lines), encoding="utf-8")
 
 
 def _convert_environment(path: Path) -> None:
-    """Schema 1 to 2: the size of the warm-up, where there was one, has another name."""
+    """From schema 1 to 2: rename the size of the warm-up, if there was a warm-up."""
     content = read_json(path)
     if content.get("warm_up"):
         content["warm_up"] = _renamed(content["warm_up"])
@@ -101,7 +105,7 @@ def _convert_environment(path: Path) -> None:
 
 
 def _convert_settings(path: Path) -> None:
-    """The settings of the experiment: the size of the warm-up, and of datasets that they define."""
+    """Rename the sizes of the warm-up and of the datasets defined in the settings."""
     content = _renamed(read_json(path))
     if content.get("registry"):
         content["registry"] = {name: _renamed(entry) for name, entry in content["registry"].items()}
@@ -109,5 +113,5 @@ def _convert_settings(path: Path) -> None:
 
 
 def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same, in the same order, under the new names; what is nested in it stays."""
+    """A copy with the new names, in the same order; nested values are not changed."""
     return {NEW_NAMES.get(name, name): value for name, value in content.items()}

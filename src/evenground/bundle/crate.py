@@ -1,7 +1,7 @@
-"""`ro-crate-metadata.json`: what a bundle holds, in the words of RO-Crate 1.1 and Process Run Crate 0.5.
+"""`ro-crate-metadata.json`: a bundle described as an RO-Crate 1.1 and Process Run Crate 0.5.
 
 Source: https://w3id.org/ro/crate/1.1 and https://w3id.org/ro/wfrun/process/0.5. Every training is a
-`CreateAction` with its engine, its dataset, its times, its result and what it used.
+`CreateAction` with its engine, dataset, times, result and use of resources.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 LICENCE = "https://spdx.org/licenses/MIT"
 STATUS = "http://schema.org"
 TERMS = "https://w3id.org/ro/terms/workflow-run#"
-# Words of the profile that the context of RO-Crate itself does not know.
+# Terms of the profile that the context of RO-Crate itself does not define.
 OWN_TERMS = ("resourceUsage", "containerImage", "ContainerImage", "registry", "tag")
 UNITS = {
     "s": "https://qudt.org/vocab/unit/SEC",
@@ -52,9 +52,9 @@ class File:
 
 
 def metadata(index: Index, files: Mapping[str, File]) -> Entity:
-    """The content of `ro-crate-metadata.json`, of `files` (name in the bundle -> what it is).
+    """The content of `ro-crate-metadata.json` for `files` (name in the bundle -> `File`).
 
-    The same results give the same bytes. Raises EvengroundError where a run is not as recorded.
+    The same results give the same bytes. Raises EvengroundError if a run is not as recorded.
     """
     runs = {run.wanted: run for run in read_runs(index)}
     # A run is one entity, its folder; its files are in its manifest.
@@ -78,12 +78,13 @@ def metadata(index: Index, files: Mapping[str, File]) -> Entity:
 
 
 def description(index: Index) -> str:
-    """What a bundle of the index holds, in words."""
+    """A description of the bundle's contents, in words."""
     machine = index.machine
     return (
         f"{len(index.finished)} of {len(index.runs)} wanted trainings with what each of them "
-        f"used over time, tables and figures. Machine: {machine.description} (class {machine.class_name}, "
-        f"{index.deployment}). To redraw all of it: evenground replay."
+        f"used over time, tables and figures. Machine: {machine.description} "
+        f"(class {machine.class_name}, {index.deployment}). "
+        "To redraw all of it: evenground replay."
     )
 
 
@@ -165,20 +166,24 @@ def _engine(engine: Engine, runs: Mapping[WantedRun, Run]) -> Entity:
     }
     mine = [run for wanted, run in runs.items() if wanted.engine == engine.name]
     if mine:
-        # Runs of one engine are of one lock, and so of the same libraries.
+        # All runs of an engine use the same lock, and so the same libraries.
         environment = read_environment(mine[0])
         libraries = environment.libraries
         entity["description"] = ", ".join(
             f"{name} {version}" for name, version in libraries.items()
         )
-        # An engine that is named after no library is code of this repository, whose version is the commit.
+        # An engine that is not named after a library is code of this repository: its version is
+        # the commit.
         entity["softwareVersion"] = libraries.get(engine.name, environment.git.label)
     return entity
 
 
 def _dataset(dataset: Dataset) -> Entity:
     fingerprint = str(dataset.prepared or "").rpartition("/")[2]
-    what = f"Not in this bundle. Prepared for the network `{dataset.network}`, fingerprint {fingerprint}."
+    what = (
+        f"Not in this bundle. Prepared for the network `{dataset.network}`, "
+        f"fingerprint {fingerprint}."
+    )
     return {
         "@id": f"#dataset-{dataset.name}",
         "@type": "CreativeWork",
@@ -195,7 +200,7 @@ def _parameters(index: Index) -> list[Entity]:
 
 
 def _action(wanted: WantedRun, run: Run | None, index: Index) -> tuple[Entity, list[Entity]]:
-    """The training's action, and the values it refers to; `run` is None where it did not finish."""
+    """The action of a training, and the values it refers to; `run` is None if it did not finish."""
     name = f"#run-{wanted.dataset}-{wanted.engine}-r{wanted.repetition}"
     objects = [{"@id": f"#dataset-{wanted.dataset}"}]
     objects += [{"@id": f"#parameter-{key}"} for key in index.parameters]

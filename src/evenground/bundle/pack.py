@@ -1,4 +1,4 @@
-"""Writing a bundle: one zip file whose bytes depend on its content alone."""
+"""Writing a bundle: one zip file whose bytes depend only on its content."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ To redraw every table and figure from the runs, in a working copy of evenground:
 
 
 def pack(index: Index, files: Mapping[str, Path], to: Path) -> None:
-    """Write `files` (name in the bundle -> file), checksums and metadata to `to`, whole or not at all.
+    """Write `files` (name in the bundle -> file), checksums and metadata to `to` atomically.
 
-    Raises EvengroundError where a run is not as recorded, and where `to` cannot be written.
+    Raises EvengroundError if a run is not as recorded, or if `to` cannot be written.
     """
     contents = {name: files[name].read_bytes() for name in sorted(files)}
     sums = {name: sha256_bytes(content) for name, content in contents.items()}
     described = {
         name: File(size_bytes=len(content), sha256=sums[name]) for name, content in contents.items()
     }
-    # These come first, so that whoever lists the zip file sees what it is.
+    # These come first, so that a listing of the zip file shows at once what it is.
     first = {
         METADATA: json_text(metadata(index, described)).encode(),
         READ_ME: _TEXT.format(

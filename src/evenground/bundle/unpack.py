@@ -1,4 +1,4 @@
-"""Unpacking a bundle, which may come from anybody: its size, names and checksums are checked."""
+"""Unpacking a bundle, which is not trusted: its size, names and checksums are checked."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, Ov
 
 @dataclass(frozen=True)
 class Limits:
-    """What a bundle may be at most: the zip file itself, then what is in it."""
+    """The largest bundle that is accepted: bytes of the zip file, then the files in it."""
 
-    # `zipfile` reads every file's description as it opens: 4 GiB of memory for a zip file full of those.
+    # Opening a zip file, `zipfile` reads the entry of every file: a zip file full of entries would
+    # take 4 GiB of memory.
     zip_bytes: int = 512 * 2**20
     files: int = 100_000
     file_bytes: int = 256 * 2**20
@@ -41,10 +42,10 @@ LIMITS = Limits()
 
 
 def unpack(bundle: Path, to: Path, limits: Limits = LIMITS) -> Path:
-    """Check a bundle and unpack it into the new folder `to`; the path of its index there.
+    """Check a bundle, unpack it into the new folder `to`, and return the path of its index there.
 
-    Raises EvengroundError, and leaves nothing behind, for a file that is no bundle, for one beyond `limits`,
-    a name that no bundle has, a file that is not what its checksum says, and an index that cannot be read.
+    Raises EvengroundError, and leaves nothing behind, if the file is not a bundle or exceeds
+    `limits`, a name is not allowed, a checksum does not match, or the index cannot be read.
     """
     extract(bundle, to, limits)
     try:
@@ -58,7 +59,10 @@ def unpack(bundle: Path, to: Path, limits: Limits = LIMITS) -> Path:
 
 
 def extract(bundle: Path, to: Path, limits: Limits = LIMITS) -> None:
-    """Unpack a bundle of any version: checked as by `unpack`, but for its index. Raises EvengroundError."""
+    """Unpack a bundle of any version, checked like in `unpack` except for its index.
+
+    Raises EvengroundError.
+    """
     if to.exists():
         raise EvengroundError(
             "it is there already", str(to), "move it away, or name another folder"
@@ -67,7 +71,7 @@ def extract(bundle: Path, to: Path, limits: Limits = LIMITS) -> None:
     beside = to.with_name(f".{to.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        # Before it is opened: see `Limits`.
+        # The size is checked before the zip file is opened: see `Limits`.
         _refuse_large_zip(bundle, limits)
         _extract_files(bundle, beside, limits)
         with blamed_on(bundle, beside):
@@ -84,7 +88,7 @@ def extract(bundle: Path, to: Path, limits: Limits = LIMITS) -> None:
 
 @contextmanager
 def blamed_on(bundle: Path, folder: Path) -> Iterator[None]:
-    """Let an EvengroundError about a file that was unpacked into `folder` name the bundle it came in."""
+    """Make an EvengroundError about a file unpacked into `folder` name the bundle it came from."""
     try:
         yield
     except OtherVersionError as error:
@@ -104,12 +108,15 @@ def _blame(error: EvengroundError, bundle: Path, folder: Path, fix: str) -> Even
 
 
 def _printable(text: str) -> str:
-    """Text from a bundle for a message: neither long nor able to move the cursor of a terminal."""
+    """Text from a bundle made safe for a message: shortened, without control characters."""
     return "".join(sign if sign.isprintable() else "?" for sign in text[:MAX_SHOWN])
 
 
 def find_index(folder: Path) -> Path:
-    """The one index of an unpacked bundle, of an experiment or of one part of it; else EvengroundError."""
+    """The only index of an unpacked bundle, of an experiment or of one part of it.
+
+    Raises EvengroundError if there is none, or more than one.
+    """
     found = sorted(folder.glob("results/*/index.json"))
     found += sorted(folder.glob("results/*/parts/*/index.json"))
     if len(found) != 1:
@@ -131,11 +138,11 @@ def _refuse_more(bundle: Path, what: str, found: int, limit: int) -> None:
 
 
 def _extract_files(bundle: Path, to: Path, limits: Limits) -> None:
-    """Check the files of the zip file, then write them: all as regular files, whatever they say to be."""
+    """Check the files of the zip file, then write all of them as regular files, even links."""
     try:
         with zipfile.ZipFile(bundle) as archive:
             _refuse_more(bundle, "files", len(archive.infolist()), limits.files)
-            # Folders have entries of their own in zip files of other programs.
+            # Other programs write entries for folders, too.
             files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
             _refuse_large_files(bundle, files, limits)
             for entry in files:
@@ -151,7 +158,10 @@ def _extract_files(bundle: Path, to: Path, limits: Limits) -> None:
 
 
 def _refuse_large_files(bundle: Path, files: list[zipfile.ZipInfo], limits: Limits) -> None:
-    """Go by what they say to be: `_content` never reads more of them."""
+    """Raise EvengroundError if the declared sizes exceed `limits`.
+
+    The declared sizes are enough: `_content` never reads more.
+    """
     sizes = [entry.file_size for entry in files]
     _refuse_more(bundle, "bytes in one file", max(sizes, default=0), limits.file_bytes)
     _refuse_more(bundle, "bytes unpacked", sum(sizes), limits.total_bytes)
@@ -179,7 +189,7 @@ def _checksums(bundle: Path, archive: zipfile.ZipFile) -> dict[str, str]:
 
 
 def _refuse_unlisted(bundle: Path, files: list[zipfile.ZipInfo], sums: dict[str, str]) -> None:
-    """Refuse a bundle whose list of checksums is not that of its files; the list itself is not in it."""
+    """Raise EvengroundError unless the list of checksums names every file but itself."""
     names = {entry.filename for entry in files} - {CHECKSUMS}
     strange = sorted(names ^ sums.keys())
     if strange:
@@ -188,7 +198,10 @@ def _refuse_unlisted(bundle: Path, files: list[zipfile.ZipInfo], sums: dict[str,
 
 
 def _content(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """As many bytes as it declares; `archive.read` would unpack all there are before it cuts them off."""
+    """The content of an entry, up to its declared size.
+
+    `archive.read` would unpack everything before it cut the content off.
+    """
     with archive.open(entry) as file:
         return file.read(entry.file_size)
 
@@ -202,13 +215,13 @@ def _write(bundle: Path, name: str, content: bytes, sums: dict[str, str], to: Pa
 
 
 def _check_metadata(path: Path) -> None:
-    """Raise EvengroundError where the metadata are not those of an RO-Crate."""
+    """Raise EvengroundError unless the file describes an RO-Crate."""
     if not path.is_file() or not _describes_a_crate(read_json(path)):
         raise EvengroundError(f"no usable {METADATA}", str(path), OTHER_COPY)
 
 
 def _describes_a_crate(content: Any) -> bool:
-    """Whether its graph has an entity for the metadata file itself, as that of every RO-Crate."""
+    """Whether the graph has an entity for the metadata file, which every RO-Crate has."""
     if not isinstance(content, dict):
         return False
     graph = content.get("@graph")

@@ -1,4 +1,4 @@
-"""Leaving out which card it was: a UUID names one card in the world, and a bundle is given away."""
+"""Removing the UUIDs of GPUs: a UUID identifies one card in the world, and bundles are shared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evenground.bundle.unpack import find_index
 from evenground.files import read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
-# Of a card or a MIG instance, whole or the first part of it, as CUDA_VISIBLE_DEVICES may have it.
+# The UUID of a card or a MIG instance, in full or abbreviated as CUDA_VISIBLE_DEVICES allows.
 UUID = re.compile(
     r"(?<![0-9A-Za-z])(?:MIG-GPU|GPU|MIG)-"
     r"(?:[0-9a-fA-F]{8}[0-9a-fA-F-]*(?:/\d+/\d+)?|(?=[a-fA-F]*\d)[0-9a-fA-F]{2,7})"
@@ -24,17 +24,18 @@ IN_TEXT = "(a UUID that bundles leave out)"
 
 
 def name_a_card(files: Mapping[str, Path]) -> bool:
-    """Whether one of the files has a UUID of a card in it."""
+    """Whether any of the files contains the UUID of a card."""
     return any(_has_uuid(path) for path in files.values())
 
 
 def lay_out(files: Mapping[str, Path], to: Path) -> Path:
-    """Write the files of a bundle (name -> file) below `to`, without UUIDs; the path of the index there.
+    """Write the files of a bundle (name -> file) below `to` without UUIDs; return the index's path.
 
-    A UUID of a record is null, and its reason stands in `missing`; in any other text words take its place.
-    Manifests and the index have the new checksums; `recorded_as` in the index is that of a run's manifest
-    as it was. What follows from the runs is left out: it has to be drawn anew. Raises EvengroundError where
-    a file with a UUID is not valid JSON, and where there is not one index.
+    In a record, a UUID becomes null and `missing` gives the reason; in any other text, words
+    replace it. Manifests and the index get the new checksums; in the index, `recorded_as` keeps the
+    checksum of a run's original manifest. Results derived from the runs are left out: they have to
+    be made again. Raises EvengroundError if a JSON file with a UUID is not valid, or if there is
+    not exactly one index.
     """
     for name, path in files.items():
         if not _is_derived(name):
@@ -51,7 +52,7 @@ def lay_out(files: Mapping[str, Path], to: Path) -> Path:
 
 
 def _is_derived(name: str) -> bool:
-    """Whether it follows from the runs, as `contents.DERIVED` says: beside the index."""
+    """Whether the file is derived from the runs: one of `contents.DERIVED`, beside the index."""
     parts = Path(name).parts
     if parts[0] != "results" or parts[1] in ("runs", "calibration"):
         return False
@@ -63,12 +64,12 @@ def _has_uuid(path: Path) -> bool:
 
 
 def _text(path: Path) -> str:
-    """What no text is has no UUID that anybody could read."""
+    """The file as text; bytes that are not UTF-8 cannot be part of a readable UUID."""
     return path.read_bytes().decode("utf-8", "replace")
 
 
 def _copy_bare(path: Path, to: Path) -> None:
-    """Copy a file without UUIDs; one that has none is copied as it is, whatever its format."""
+    """Copy a file without UUIDs; a file that has none is copied unchanged."""
     to.parent.mkdir(parents=True, exist_ok=True)
     if not _has_uuid(path):
         shutil.copyfile(path, to)
@@ -82,13 +83,13 @@ def _bare_json(path: Path) -> Any:
     """The content of a JSON file without UUIDs."""
     content = read_json(path)
     if path.name == SETTINGS and UUID.search(str(content.get("gpu"))):
-        # Whoever takes the experiment over has another card.
+        # Another user of the experiment has another card.
         content["gpu"] = "auto"
     return _bare(content)
 
 
 def _bare(value: Any) -> Any:
-    """The value without UUIDs: null where a record has one, words in other texts."""
+    """The value without UUIDs: null in a record's `uuid`, words in any other text."""
     if isinstance(value, str):
         return UUID.sub(IN_TEXT, value)
     if isinstance(value, list):
@@ -109,7 +110,7 @@ def _bare_record(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lost(record: Mapping[str, Any]) -> list[str]:
-    """What a record loses, by the names of its `missing`: its own UUID, and those of a card's instances."""
+    """The keys to add to `missing`: the record's own UUID and those of its MIG instances."""
     lost = []
     if _names_a_card(record):
         lost.append("uuid")
@@ -126,7 +127,7 @@ def _names_a_card(value: Any) -> bool:
 
 
 def _renew(run: dict[str, Any], folder: Path) -> None:
-    """Bring a run's manifest, and its entry in the index, to the files in its folder."""
+    """Update the checksums in a run's manifest and index entry to the files in its folder."""
     path = folder / MANIFEST
     manifest = read_json(path)
     sums = {name: sha256_file(folder / name) for name in manifest["files"]}
@@ -135,6 +136,6 @@ def _renew(run: dict[str, Any], folder: Path) -> None:
         return
     manifest["files"] = sums
     write_json(path, manifest)
-    # Kept from the first time on: by it the run is known as the one that was recorded.
+    # The checksum from the first time is kept: it identifies the run as the recorded one.
     run["recorded_as"] = run.get("recorded_as") or run["manifest_sha256"]
     run["manifest_sha256"] = sha256_file(path)

@@ -16,7 +16,7 @@ NO_RUN = "no finished run"
 NO_GPU = "no GPU on this machine"
 POWER = "gpu_power_w"
 GPU_COLUMNS = ("gpu_util_pct", "vram_used_bytes", POWER)
-# Networks. The thesis shows MNIST (a dense network) first and CIFAR-10 (a convolutional one) second.
+# Networks: the thesis shows MNIST (a dense network) first, CIFAR-10 (a convolutional one) second.
 FIRST, SECOND = "mlp", "cnn"
 
 

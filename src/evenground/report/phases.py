@@ -29,8 +29,8 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
         return None
     title = f"{resource.title} phase by phase: {dataset.title}"
     caption = (
-        f"{dataset.title}, {resource.title}: every phase is equally wide, however long it took, and "
-        "the time between two of them (after an epoch, before the evaluation) has no column; "
+        f"{dataset.title}, {resource.title}: every phase is equally wide, however long it took, "
+        "and the time between two of them (after an epoch, before the evaluation) has no column; "
         f"line: mean of the runs ({material.main_counts(dataset.name)}), a point for each tenth of "
         "a phase; band: smallest to largest run."
         f"{of_card(resource.column)} {material.machine}"
@@ -51,7 +51,10 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
 
 
 def phases_data(material: Material, dataset: str, resource: Resource) -> pd.DataFrame:
-    """Rows of `by_phase.csv` with a value, without arms: engine, phase, place, n, mean, min, max."""
+    """Rows of `by_phase.csv` that have a value, without arms.
+
+    Columns: engine, phase, place, n, mean, min, max.
+    """
     rows = material.main_rows(material.by_phase, dataset)
     known = rows[(rows["column"] == resource.column) & rows["mean"].notna()]
     return known[["engine", "phase", "place", "n", "mean", "min", "max"]].reset_index(drop=True)

@@ -48,9 +48,9 @@ def timeline_drawing(material: Material, dataset: Dataset, engine: Engine) -> Dr
         sheet = note_sheet(title, caption, NO_RUN)
     else:
         caption = (
-            f"{dataset.title}, {engine.label}: line: mean of the runs ({counts}) up to the shortest "
-            "one; band: smallest to largest run; strip: what the runs were doing, hatched between "
-            f"phases; 0 s: start of training. {machine}"
+            f"{dataset.title}, {engine.label}: line: mean of the runs ({counts}) up to the "
+            "shortest one; band: smallest to largest run; strip: what the runs were doing, "
+            f"hatched between phases; 0 s: start of training. {machine}"
         )
         reasons = []
         for resource in RESOURCES:

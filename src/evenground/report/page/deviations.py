@@ -47,7 +47,10 @@ def _arms(index: Index) -> list[str]:
         lines.append(f"Variants beside the main comparison: {', '.join(arms)}.")
     limited = [engine.label for engine in index.engines if engine.train_limit is not None]
     if limited:
-        what = "Trained on the first examples only, and in claims about times extrapolated to all of them"
+        what = (
+            "Trained on the first examples only, and in claims about times "
+            "extrapolated to all of them"
+        )
         lines.append(f"{what}: {'; '.join(limited)}.")
     return lines
 
@@ -73,6 +76,7 @@ def _always(index: Index) -> list[str]:
         f"Resources are read from the kernel for the training's own processes {sampled}, each row "
         "with its time; the thesis's sampler gave the mean since boot for the CPU and the whole "
         "machine's memory. Both are recorded.",
-        "Runs are ordered in randomised complete blocks, the thesis's order was fixed. Accuracy is measured "
-        "on the test examples; the thesis's Elixir code evaluates on its training examples.",
+        "Runs are ordered in randomised complete blocks, the thesis's order was fixed. Accuracy is "
+        "measured on the test examples; the thesis's Elixir code evaluates on its training "
+        "examples.",
     ]

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from evenground.analysis.index import Index, WantedRun
 from evenground.analysis.runs import Run
 
-# Between two trainings: starting Snakemake's job and the engine's warm-up, as seen on recorded runs.
+# Seconds between two trainings, as seen in recorded runs: starting Snakemake's job and the
+# engine's warm-up.
 BETWEEN_S = 3.0
 REPLAY = "./evenground replay BUNDLE.zip"
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is made, by which command, in which time and on how much disk; None if unknown."""
+    """What a command makes, how long it takes and its disk space; None if unknown."""
 
     what: str
     command: str | None

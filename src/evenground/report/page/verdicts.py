@@ -236,7 +236,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The paragraphs above the verdicts, all claims in their order, and the runs of all verdicts."""
+    """The paragraphs above the verdicts, all claims in order, and the runs of all verdicts."""
 
     summary: tuple[str, ...]
     claims: list[Claim]
