@@ -2,7 +2,7 @@
 
 from evenground.config import load_experiment
 from evenground.runs.plan import NODES
-from evenground.runs.request import ALONE_MIN, EXCLUSIVE, Requests, named_resources, refuse_cores_option
+from evenground.runs.request import PROBE_LIMIT_MIN, EXCLUSIVE, Requests, named_resources, refuse_cores_option
 
 # Inside an interactive allocation SLURM_JOB_ID is the allocation's, not that of a job of this invocation.
 JOB = os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else ""
@@ -72,7 +72,7 @@ rule node:
         "results/logs/node/{kind}.log",
     threads: NODE_CORES
     resources:
-        **node_of_its_own(ALONE_MIN),
+        **node_of_its_own(PROBE_LIMIT_MIN),
     shell:
         r"""
         {PYTHON:q} scripts/node.py \

@@ -23,7 +23,7 @@ rule calibrate:
         "results/logs/calibrate/{machine}-{code}.log",
     threads: NODE_CORES
     resources:
-        **node_of_its_own(ALONE_MIN),
+        **node_of_its_own(PROBE_LIMIT_MIN),
     params:
         variables=variables(),
     container:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from evenground.protocol.parity import TOLERANCES, Tolerance
-from evenground.runs.installed import ask
+from evenground.runs.installed import failure_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = {
@@ -56,7 +56,7 @@ def lacking(folder: Path) -> str:
         word.format(python=sys.executable, folder=folder)
         for word in describe(folder).get("check", [])
     ]
-    return ask((*words, "--accelerator", ACCELERATOR), ROOT) if words else ""
+    return failure_of((*words, "--accelerator", ACCELERATOR), ROOT) if words else ""
 
 
 def command(folder: Path, key: str = "command", accelerator: str = ACCELERATOR) -> list[str]:

@@ -1,6 +1,7 @@
-"""When a run did what: its events on the steady scale of its clock, checked against its samples.
+"""When a run did what: its events on one scale of time, checked against its samples.
 
-`read_times` judges a training when it ends and reads it ever after: finished runs can be drawn.
+The same function judges a training when it ends and reads the run later, for tables and figures.
+So a run that counts as finished can always be read.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Epoch:
 class Moments:
     """The moments of one run in steady nanoseconds, and the accuracy on the test examples.
 
-    Steady time is Unix time as the clock stood at the launch: it never jumps.
+    Steady time is monotonic time plus a constant, so that it is Unix time at the launch. It never
+    jumps when the machine's clock is set.
     """
 
     train_start_ns: int
@@ -58,14 +60,15 @@ class Moments:
 
 @dataclass(frozen=True)
 class Process:
-    """What `samples.json` records of the process and its columns; times in steady nanoseconds."""
+    """The process and the columns of its samples, from `samples.json`; times in steady nanoseconds."""
 
     launched_ns: int
     exited_ns: int
     rate_hz: float
     missing: dict[str, str]
+    """Column -> why it has no values."""
     periods_s: dict[str, float] = field(default_factory=dict)
-    """Columns that were read less often than there are rows."""
+    """Column -> time between two readings, which may span many rows; 0 for every row."""
     util_window_s: float | None = None
     """Time over which the driver averages GPU use, the longest of the cards; None if unknown."""
     not_seen: tuple[str, ...] | None = None
@@ -105,11 +108,13 @@ def read_folder(folder: Path, expected: Expected) -> RunTimes:
 
 
 def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected) -> RunTimes:
-    """Read and judge the events of a run with its samples; `content` reads a file by its name.
+    """Read and judge the events of a run with its samples.
 
-    Raises RecordError for the first fault of the samples, a line, the order, a time or the work.
+    `content` returns a file by its name; `folder` is only named in messages. `expected` is the work
+    that the engine was started for. Raises RecordError for a broken file, for events that are
+    missing or out of order, have no usable time or report other work.
     """
-    # The order is checked first: what follows relies on every event being there.
+    # Next comes the order, which also finds missing events: all that follows relies on them.
     events = parse_events(content(EVENTS), folder / EVENTS)
     check_order(events, folder / EVENTS)
     header = parse_header(content(HEADER), folder / HEADER)

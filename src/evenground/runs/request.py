@@ -1,4 +1,8 @@
-"""Requests to a cluster's scheduler: the node of a training, its cores and its time."""
+"""What jobs request of a cluster's scheduler: a kind of node, cores, a time limit.
+
+A *kind* is an entry of `nodes` in the configuration. Its *class*, which names the results' folder,
+is known once a probe has run on a node of that kind.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ from evenground.runs.plan import NODES, OUTCOME, RUNS
 from evenground.runs.study import Study
 
 Threads = int | Literal["all"]
-ALONE_MIN = 20
-"""Time limit, in minutes, of a probe or a calibration, each on a node of its own."""
+# Time limit of a probe or a calibration, each alone on a node; they take a minute or two.
+PROBE_LIMIT_MIN = 20
+# Option of Slurm's sbatch that keeps other jobs off the node.
 EXCLUSIVE = "--exclusive"
-"""Option of Slurm's sbatch for a node of its own."""
+# Added for the start of the node, Snakemake and Apptainer, and for a file system that lags.
 MARGIN_S = 600.0
-"""Added for the start of the node, Snakemake and Apptainer, and for a file system that lags."""
-GENEROUS = 3.0
-"""Times the longest recorded training: another node of a class may be busy with files."""
+# Factor on the longest recorded training: another node of the class may read its files slower.
+SLOWEST_NODE = 3.0
 # Snakemake's name of a resource -> the field of a kind of node.
 RESOURCES = {"gpu": "gpus", "slurm_partition": "slurm_partition", "constraint": "constraint"}
 
@@ -38,7 +42,10 @@ class Requests:
 
     @cached_property
     def threads(self) -> Threads:
-        """The most of any part: the machine class depends on how many cores the job can see."""
+        """The largest number of threads of any part, or "all" if any part says so.
+
+        One number for all jobs: the machine class depends on how many cores a job can see.
+        """
         wanted = [part.plan.experiment.threads for part in self.study.parts]
         numbers = [threads for threads in wanted if threads != "all"]
         if len(numbers) < len(wanted):
@@ -47,7 +54,10 @@ class Requests:
 
     @cached_property
     def _by_class(self) -> dict[str, NodeRequest]:
-        """Machine class -> request of its kind of node; of two kinds of one class the first."""
+        """Machine class -> request of its kind of node, the first if two kinds are of one class.
+
+        Kinds that were not probed yet are left out.
+        """
         by_class: dict[str, NodeRequest] = {}
         for kind, request in self.kinds.items():
             file = self.study.first.root / NODES / f"{kind}.json"
@@ -56,12 +66,12 @@ class Requests:
         return by_class
 
     def of_class(self, machine: str) -> NodeRequest:
-        """Request for a machine class; empty if no kind of node has it."""
+        """Request for a machine class; without a kind of node, the cluster's defaults."""
         return self._by_class.get(machine, NodeRequest())
 
     def cores(self, request: NodeRequest) -> int:
         """Cores of a job on such a node; raises EvengroundError if nothing says how many."""
-        # The machine class depends on the cores that a job sees, not on the threads that train.
+        # A kind's own number comes first: its class was probed with so many cores.
         if request.cores is not None:
             return request.cores
         if self.threads == "all":
@@ -94,6 +104,7 @@ class Requests:
                 if part.plan.trains and part.plan.pending:
                     wanted.append(self.of_class(part.plan.machine))
         for request in wanted:
+            # Raises for the first that has none.
             self.cores(request)
 
 
@@ -105,9 +116,9 @@ def refuse_cores_option(args: Sequence[str]) -> None:
 
 
 def named_resources(kinds: Mapping[str, NodeRequest]) -> dict[str, str]:
-    """Snakemake's name of a resource -> field of a kind of node, of those that any kind has.
+    """Snakemake's name of a resource -> field of a kind of node.
 
-    The others are left out: Snakemake evaluates every resource for each of many jobs.
+    Only resources that some kind sets: Snakemake evaluates each one for every job.
     """
     named = {}
     for resource, key in RESOURCES.items():
@@ -117,23 +128,26 @@ def named_resources(kinds: Mapping[str, NodeRequest]) -> dict[str, str]:
 
 
 def minutes_to_ask(recorded_s: Sequence[float], limit_s: float, warm_up: bool) -> int:
-    """The scheduler's time limit in minutes: from recorded trainings of the key, else `limit_s`.
+    """The scheduler's time limit in minutes, with MARGIN_S.
 
-    Without a record a training gets all the time that it may take, and its warm-up as much again.
-    With one it is ended by the scheduler when it takes far longer than the others.
+    A training may take `limit_s`, and its warm-up as much again. If repetitions of it were recorded,
+    at most three times the longest: the scheduler then ends one that takes far longer.
     """
     expected_s = limit_s
     if warm_up:
         expected_s += limit_s
     if recorded_s:
-        expected_s = min(expected_s, GENEROUS * max(recorded_s))
+        expected_s = min(expected_s, SLOWEST_NODE * max(recorded_s))
     # Slurm's limits are whole minutes.
     return math.ceil((expected_s + MARGIN_S) / 60)
 
 
 @cache
 def recorded_lengths_s(folder: Path) -> list[float]:
-    """Seconds that each finished repetition in a key's `folder` took, warm-ups included."""
+    """Seconds of each finished repetition in a key's `folder`, its warm-up included.
+
+    Read once per process: an invocation asks for the limits before its first training.
+    """
     lengths_s = []
     for file in sorted(folder.glob(f"r*/{OUTCOME}")):
         outcome = read_json(file)

@@ -1,4 +1,4 @@
-"""The axis of a verdict: published and reproduced value, and what counts as the same size."""
+"""The axis of a verdict: published and reproduced value, and the region of the same size."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TICKS = 4
-# Share of the range that is left free at either end.
+# Ticks are at both ends and between the intervals.
+INTERVALS = 4
+# Free space at either end, as a share of the range of the values.
 MARGIN = 0.12
+# Python's format "g" writes no more without an exponent.
 MAX_DIGITS = 6
 
 Ends = tuple[float, float]
+"""Smaller and larger end."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,12 @@ class Values:
     interval: Ends | None = None
     published: float | None = None
     same_size: Ends | None = None
+    """Where an estimate counts as being of the published size."""
     bounds: tuple[float, ...] = ()
+    """Values that decide the claim: one, or both ends of a margin."""
 
     @property
-    def all(self) -> list[float]:
+    def on_axis(self) -> list[float]:
         """Every value that must have a place on the axis."""
         values = [self.estimate]
         if self.published is not None:
@@ -45,7 +50,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Tick:
-    """A place on an axis in percent of its width, and its value."""
+    """A place on an axis in percent of its width, and its value as text."""
 
     at_pct: float
     text: str
@@ -79,7 +84,9 @@ class _Scale:
         if log:
             first, last = math.log(first), math.log(last)
         # A single value has no range; it stands in the middle of an axis of width 1.
-        margin = MARGIN * (last - first) or 0.5
+        margin = 0.5
+        if last > first:
+            margin = MARGIN * (last - first)
         return cls(log=log, low=first - margin, high=last + margin)
 
     def place(self, value: float) -> float:
@@ -96,8 +103,9 @@ class _Scale:
         return Span(at_pct=first, width_pct=round(last - first, 2))
 
     def ticks(self) -> tuple[Tick, ...]:
-        """TICKS + 1 ticks from end to end, with as many digits as tell them apart."""
-        values = [self.low + (self.high - self.low) * k / TICKS for k in range(TICKS + 1)]
+        """Evenly spaced ticks from end to end, with as many digits as distinguish them."""
+        step = (self.high - self.low) / INTERVALS
+        values = [self.low + step * k for k in range(INTERVALS + 1)]
         if self.log:
             values = [math.exp(value) for value in values]
         texts = _distinct(values)
@@ -110,10 +118,10 @@ class _Scale:
 def make_axis(values: Values, ratio: bool, label: str) -> Axis:
     """The axis of a verdict.
 
-    Ratios, if all are above zero, get a logarithmic axis: twice and half are as far from 1.
+    Ratios, if all are above zero, get a logarithmic axis: twice and half have the same distance from 1.
     """
-    every = values.all
-    scale = _Scale.around(every, log=ratio and min(every) > 0)
+    on_axis = values.on_axis
+    scale = _Scale.around(on_axis, log=ratio and min(on_axis) > 0)
     published_pct = None
     if values.published is not None:
         published_pct = scale.place(values.published)
@@ -132,6 +140,7 @@ def number(value: float, digits: int) -> str:
     """`value` with `digits` significant digits; an exponent only if very small or large."""
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.{digits - 1}e}"
+    # Rounded first, as "g" alone would write an exponent for a number of more digits.
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:g}"
 
