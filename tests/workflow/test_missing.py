@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from evenground.made import STEPS, record_of
 from explain.made import as_user, give
 from working_copy import WorkingCopy, fresh_copy
 
@@ -81,36 +82,66 @@ FIGURES = (
     "figures/timeline_tiny_fake_a.png",
     "figures/samples_tiny.csv",
 )
+# What is done to the results, the files that are named for it (of each step the first one that is
+# missing or changed), and the first step that is made again: those before it are not needed.
 HARMS = {
-    "as in a tidy-up": [remove("tables"), remove(FIGURES[0]), remove("index.json")],
-    "figures": [remove(name) for name in FIGURES[1:]],
-    "the list of the figures": [remove("figures/figures.json")],
-    "all figures": [remove("figures")],
-    "one half of a table": [remove("tables/arithmetic.md")],
-    "the page and what stands in it": [
-        remove(name) for name in ("report.html", "verdicts.json", "normalised")
-    ],
-    "what was made": [remove(name) for name in ("made", "plan.json", "experiment.json")],
-    "links into a cache that is gone": [
-        break_link(name) for name in ("tables/runs.csv", "index.json", FIGURES[0])
-    ],
-    "files of another commit": [
-        of_another_commit(name) for name in ("verdicts.json", "tables/runs.md")
-    ],
-    "all but complete.json": [all_but_complete],
+    "links into a cache that is gone, and folders as in a tidy-up": (
+        [
+            break_link("index.json"),
+            *(remove(name) for name in ("normalised", "tables", "verdicts.json", "figures")),
+            remove("report.html"),
+        ],
+        ["index.json", "normalised/", "tables/", "figures/", "report.html"],
+        "index",
+    ),
+    "a table of another commit, one half of a table, the list of the figures": (
+        [
+            of_another_commit("tables/runs.md"),
+            remove("tables/arithmetic.md"),
+            remove("figures/figures.json"),
+        ],
+        ["tables/runs.md", "tables/arithmetic.md", "figures/figures.json"],
+        "tables",
+    ),
+    "a link of a table, verdicts of another commit, figures": (
+        [
+            break_link("tables/runs.csv"),
+            of_another_commit("verdicts.json"),
+            break_link(FIGURES[0]),
+            *(remove(name) for name in FIGURES[1:]),
+        ],
+        ["tables/runs.csv", "verdicts.json", "figures/"],
+        "tables",
+    ),
+    "what was made": (
+        [remove(name) for name in ("made", "plan.json", "experiment.json")],
+        [],
+        "index",
+    ),
+    "all but complete.json": ([all_but_complete], [], "index"),
 }
 
 
+def written(copy: WorkingCopy) -> dict[str, int]:
+    """When the record of each step was written, in ns."""
+    return {step: record_of(copy.root / OUT, step).stat().st_mtime_ns for step in STEPS}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("harms", HARMS.values(), ids=HARMS)
+@pytest.mark.parametrize(("harms", "named", "first"), HARMS.values(), ids=HARMS)
 def test_what_is_missing_is_made_again(
-    made: WorkingCopy, harms: Sequence[Callable[[Path], None]]
+    made: WorkingCopy, harms: Sequence[Callable[[Path], None]], named: Sequence[str], first: str
 ) -> None:
-    before = drawn(made)
+    before, times = drawn(made), written(made)
     for harm in harms:
         harm(made.root)
-    assert NOTHING not in say(made)
+    said = say(made)
+    assert NOTHING not in said
+    for name in named:
+        assert f"made again, with what follows: {OUT}/{name}" in said
     assert drawn(made) == before and made.trainings() == 0
+    anew = [step for step, time in written(made).items() if time != times[step]]
+    assert anew == list(STEPS[STEPS.index(first) :])
 
 
 @pytest.mark.slow
@@ -119,40 +150,36 @@ def test_then_nothing_is_left_to_do(made: WorkingCopy) -> None:
     assert NOTHING in say(made)
     remove(FIGURES[0])(made.root)
     assert NOTHING not in say(made, "--dry-run"), "said beforehand"
-    say(made)
+    assert f"made again, with what follows: {OUT}/{FIGURES[0]} is missing" in say(made)
     assert drawn(made) == before and NOTHING in say(made)
 
 
 @pytest.mark.slow
-def test_what_was_deleted_is_named(made: WorkingCopy) -> None:
-    remove(FIGURES[0])(made.root)
-    assert f"made again, with what follows: {OUT}/{FIGURES[0]} is missing" in say(made)
-
-
-@pytest.mark.slow
-def test_claims_in_whose_place_an_older_file_is_put_are_judged(made: WorkingCopy) -> None:
-    """As by `mv` or `rsync`: it is older than all that was made of the claims before."""
-    claims, before = made.root / "claims.yaml", drawn(made)
-    text = claims.read_text()
-    for content in (text.replace("34.21 %", "34 %"), text):
+def test_older_claims_and_another_calibration(made: WorkingCopy) -> None:
+    """As by `mv` or `rsync`: the claims are older than all that was made of those before."""
+    claims, calibration = (
+        made.root / "claims.yaml",
+        next((made.root / "results/calibration").rglob("*.json")),
+    )
+    before, text, measured = drawn(made), claims.read_text(), calibration.read_text()
+    for content, figure in (
+        (text.replace("34.21 %", "34 %"), measured.replace('"measured": 2.0', '"measured": 3.0')),
+        (text, measured),
+    ):
         claims.write_text(content)
         os.utime(claims, (1, 1))
-        say(made)
-        assert ("34 %" in (made.root / OUT / "verdicts.json").read_text()) == (content != text)
+        calibration.write_text(figure)
+        said, changed = say(made), content != text
+        assert "made again, with what follows: claims.yaml is not what it was" in said
+        assert ("34 %" in (made.root / OUT / "verdicts.json").read_text()) == changed
+        assert ("3.0" in (made.root / OUT / "tables/calibration.csv").read_text()) == changed
     assert drawn(made) == before and made.trainings() == 0
 
 
-@pytest.mark.slow
-def test_another_calibration_and_a_missing_record_of_a_run(made: WorkingCopy) -> None:
-    before = drawn(made)
-    calibration = next((made.root / "results/calibration").rglob("*.json"))
-    content = calibration.read_text()
-    calibration.write_text(content.replace('"measured": 2.0', '"measured": 3.0'))
-    say(made)
-    assert "3.0" in (made.root / OUT / "tables/calibration.csv").read_text()
-    calibration.write_text(content)
-    say(made)
-    assert drawn(made) == before and made.trainings() == 0
+def copied(made: WorkingCopy, to: Path) -> WorkingCopy:
+    """A working copy in which all of this is drawn already."""
+    shutil.copytree(made.root, to, symlinks=True)
+    return WorkingCopy(to, dict(made.settings))
 
 
 def run_of(copy: WorkingCopy) -> Path:
@@ -232,23 +259,19 @@ def linked(copy: WorkingCopy, name: str, to: Path) -> None:
 
 
 @pytest.mark.slow
-def test_results_may_be_links_at_any_depth(tmp_path: Path) -> None:
+def test_results_may_be_links_at_any_depth(made: WorkingCopy, tmp_path: Path) -> None:
     """First nothing is trained again; then all of it is, through links, to other bytes of the same names."""
-    copy, disk = fresh_copy(tmp_path / "work"), tmp_path / "disk"
-    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
-    say(copy)
+    copy, disk = copied(made, tmp_path / "work"), tmp_path / "disk"
     before, run = drawn(copy), run_of(copy).relative_to(copy.root)
-    assert copy.trainings() == 2
     rounds: list[list[Path | str]] = [
         [
             run / "samples.csv",
             run / "manifest.json",
             OUT / "index.json",
             OUT / "figures/figures.json",
+            *(run, run.parents[3], OUT / "tables", OUT / "normalised"),
         ],
-        [run, run.parents[3], OUT / "tables", OUT / "normalised"],
-        ["results/runs", OUT],
-        ["results", "data/prepared"],
+        ["results/runs", OUT, "results", "data/prepared"],
     ]
     for names in rounds:
         for name in names:
@@ -274,9 +297,9 @@ def test_runs_and_attempts_on_two_disks(tmp_path: Path) -> None:
         copy = fresh_copy(tmp_path / "work")
         copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
         (copy.root / "results/runs").symlink_to(other)
-        say(copy)
+        say(copy, "runs")
         assert copy.trainings() == 2 and len(list(other.glob("*/*/*/*/r1/manifest.json"))) == 2
-        assert NOTHING in say(copy)
+        assert NOTHING in say(copy, "runs")
     finally:
         shutil.rmtree(other)
 
@@ -319,11 +342,11 @@ def test_a_table_that_goes_missing_during_the_invocation_is_missed(made: Working
 
 
 @pytest.mark.slow
-def test_read_only_links_into_a_cache_are_replaced_for_an_ordinary_user(tmp_path: Path) -> None:
+def test_read_only_links_into_a_cache_are_replaced_for_an_ordinary_user(
+    made: WorkingCopy, tmp_path: Path
+) -> None:
     """As DVC lays out files with `hardlink`; Snakemake refuses to replace a read-only output."""
-    copy, cache = fresh_copy(tmp_path / "work"), tmp_path / "cache"
-    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
-    say(copy)
+    copy, cache = copied(made, tmp_path / "work"), tmp_path / "cache"
     before = drawn(copy)
     for name in before:
         (cache / name).parent.mkdir(parents=True, exist_ok=True)
@@ -351,10 +374,10 @@ def test_read_only_links_into_a_cache_are_replaced_for_an_ordinary_user(tmp_path
 
 
 @pytest.mark.slow
-def test_figures_of_an_engine_that_is_not_wanted_any_more_go(tmp_path: Path) -> None:
-    copy = fresh_copy(tmp_path)
-    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
-    say(copy)
+def test_figures_of_an_engine_that_is_not_wanted_any_more_go(
+    made: WorkingCopy, tmp_path: Path
+) -> None:
+    copy = copied(made, tmp_path / "work")
     first = drawn(copy)
     copy.settings["engines"] = copy.settings["engines"][:1]
     say(copy)
@@ -367,15 +390,17 @@ def test_what_is_missing_of_a_sweep_is_made_again(tmp_path: Path) -> None:
     """Of one part, and of what sets the parts beside each other."""
     copy = fresh_copy(tmp_path)
     copy.settings |= {"repetitions": 1, "warm_up_examples": 0, "epochs": [2, 3]}
+    copy.settings["engines"] = copy.settings["engines"][:1]
     say(copy)
     before = drawn(copy)
-    assert copy.trainings() == 4 and NOTHING in say(copy)
-    for names in (
-        ["parts/epochs-2/tables/quality.md", "tables/quality.csv"],
-        ["figures/scaling_tiny_epochs_time.png", "index.json"],
+    assert copy.trainings() == 2
+    for name in (
+        *("parts/epochs-2/tables/quality.md", "index.json", "tables/quality.csv"),
+        "figures/scaling_tiny_epochs_time.png",
     ):
-        for name in names:
-            remove(name)(copy.root)
-        said = say(copy)
-        assert NOTHING not in said and "parts/epochs-3/tables" not in said
-        assert drawn(copy) == before and copy.trainings() == 0
+        remove(name)(copy.root)
+    said = say(copy)
+    for name in ("parts/epochs-2/tables/quality.md", "index.json", "tables/quality.csv"):
+        assert f"{OUT}/{name} is missing" in said
+    assert "parts/epochs-3/tables" not in said
+    assert drawn(copy) == before and copy.trainings() == 0
