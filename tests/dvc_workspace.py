@@ -120,14 +120,9 @@ def new_workspace(folder: Path) -> Workspace:
     return space
 
 
-def made_workspace(folder: Path) -> Workspace:
-    """The same, trained once, committed and pushed."""
-    return trained(new_workspace(folder))
-
-
-def trained(space: Workspace) -> Workspace:
-    """Train the two runs that are wanted, commit and push."""
-    assert space.repro() == 2
+def trained(space: Workspace, runs: int = 2) -> Workspace:
+    """Train the runs that are wanted, commit and push."""
+    assert space.repro() == runs
     space.commit()
     space.dvc("push")
     return space
