@@ -66,39 +66,32 @@ def test_stand_ins_are_judged_without_a_training(copy: WorkingCopy) -> None:
 @pytest.mark.slow
 def test_nothing_stale_and_nothing_for_nothing(copy: WorkingCopy) -> None:
     """Changed, reverted, fewer and more repetitions, an engine removed, a run deleted."""
+    copy.settings["warm_up_examples"] = 0
     copy.call("--cores", "2", TABLE)
     assert copy.trainings() == 4
     first = (copy.root / TABLE).read_text()
     assert len(table(copy)) == 4 and epochs_in_table(copy) == {2}
 
-    again = copy.call("--cores", "2", TABLE)
-    assert "Nothing to be done" in again.stdout + again.stderr
-    assert copy.trainings() == 0
-
-    copy.settings["epochs"] = 3
+    copy.settings |= {"epochs": 3, "repetitions": 1}
     copy.call("--cores", "2", TABLE)
-    assert copy.trainings() == 4 and epochs_in_table(copy) == {3}
+    assert copy.trainings() == 2 and epochs_in_table(copy) == {3}
 
-    copy.settings["epochs"] = 2
+    copy.settings |= {"epochs": 2, "repetitions": 2}
     copy.call("--cores", "2", TABLE)
     assert copy.trainings() == 0 and epochs_in_table(copy) == {2}
     assert (copy.root / TABLE).read_text() == first
-
-    copy.settings["repetitions"] = 1
-    copy.call("--cores", "2", TABLE)
-    assert copy.trainings() == 0 and len(table(copy)) == 2
 
     copy.settings["repetitions"] = 3
     copy.call("--cores", "2", TABLE)
     assert copy.trainings() == 2 and len(table(copy)) == 6
 
-    copy.settings["engines"] = copy.settings["engines"][:1]
+    copy.settings |= {"engines": copy.settings["engines"][:1], "repetitions": 1}
     copy.call("--cores", "2", TABLE)
-    assert copy.trainings() == 0 and {row["engine"] for row in table(copy)} == {"fake_a"}
+    assert copy.trainings() == 0 and [row["engine"] for row in table(copy)] == ["fake_a"]
 
     shutil.rmtree(copy.root / index(copy)["runs"][0]["path"])
     copy.call("--cores", "2", TABLE)
-    assert copy.trainings() == 1 and len(table(copy)) == 3
+    assert copy.trainings() == 1 and len(table(copy)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +161,7 @@ def test_a_calibration_that_is_there_is_not_made_again_for_a_new_dataset(called:
 def test_snakemakes_own_report_has_the_figures_with_their_captions(copy: WorkingCopy) -> None:
     copy.call("--cores", "2", "--report", "early.html", ok=False)
     assert not (copy.root / "early.html").exists()
+    copy.settings |= {"repetitions": 1, "warm_up_examples": 0}
     copy.call("--cores", "2")
     results = copy.root / "results/native"
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*")}
