@@ -23,7 +23,7 @@ PLAN_LIMIT_S = 5.0
 NO_OP_LIMIT_S = 15.0
 # Two datasets, two engines, 25 points of 100 repetitions.
 SWEEP = {"batch_size": [4, 8, 12, 16, 20], "threads": [1, 2, 3, 4, "all"], "repetitions": 100}
-# Measured: 14 on a quiet machine, 20.5 beside other work on both cores.
+# The whole takes 17 s with nothing beside it, and 20.5 CPU seconds beside other work on both cores.
 SWEEP_LIMIT_S = 30.0
 SWEEP_LIMIT_BYTES = 2 * 2**30
 
