@@ -21,7 +21,6 @@ from dvc.rwlock import rwlock
 from dvc.scm import NoSCM
 
 import _path
-from evenground.bundle.unpack import blamed_on, extract, find_index
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
 from evenground.runs.plan import RESULTS
@@ -83,6 +82,9 @@ def run_paths_in_index(file: Path) -> set[Path]:
 
 def run_paths_in_bundle(file: Path) -> set[Path]:
     """What a bundle of any version names; raises EvengroundError if a file of it was changed."""
+    # Here, as it takes a quarter of a second to import and few files to keep are bundles.
+    from evenground.bundle.unpack import blamed_on, extract, find_index
+
     with tempfile.TemporaryDirectory(prefix="evenground-prune-") as scratch:
         unpacked = Path(scratch, "bundle")
         extract(file, unpacked)
