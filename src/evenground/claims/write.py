@@ -47,17 +47,7 @@ _ARITHMETIC = (
 _WHOLE = ("published_n", "n_a", "n_b", "pairs", "n_invalid", "n_warned", "more_runs")
 # Columns of the table for reading that verdicts.json repeats, with `_words` after their name.
 _TEXTS = ("published", "estimate", "runs", "CV", "idle", "flagged")
-_NO_ESTIMATE = Estimate(
-    value=math.nan,
-    low=math.nan,
-    high=math.nan,
-    df=math.nan,
-    centre=math.nan,
-    se=math.nan,
-    log=False,
-    spreads=(),
-    level=math.nan,
-)
+_NO_ESTIMATE = Estimate(level=math.nan)
 
 
 def write_verdicts(

@@ -14,6 +14,7 @@ from typing import IO
 
 import yaml
 
+from evenground import validation
 from evenground.engines import Engine
 from evenground.gpus.choice import VISIBLE
 from evenground.gpus.record import Accelerator
@@ -142,8 +143,7 @@ def one_line(text: str, root: Path) -> str:
 
 def printable(line: str) -> str:
     """A line without control characters, and with single blanks."""
-    letters = [letter if letter.isprintable() else " " for letter in line]
-    return " ".join("".join(letters).split())
+    return " ".join(validation.one_line(line).split())
 
 
 def without_paths(text: str, root: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from evenground.gpus.choice import AUTO, VISIBLE, Choice, choose
 from evenground.gpus.look import Look, look
+from evenground.sidecar.linux import MEMORY_BYTES
 from evenground.validation import NO_GPU
 
 # The kernel's counters of pages read from swap and written to it.
@@ -76,7 +77,7 @@ def this_machine(gpu: str = AUTO, environ: Mapping[str, str] = os.environ) -> Ma
         cpu_model=_cpu_model(),
         # The cores that this process may use: a scheduler may give a job fewer than there are.
         cores=len(os.sched_getaffinity(0)),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory_bytes=MEMORY_BYTES,
         gpu=model,
         driver=driver,
         look=seen,

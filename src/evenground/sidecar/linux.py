@@ -19,6 +19,7 @@ PR_SET_TIMERSLACK = 29
 PR_SET_CHILD_SUBREAPER = 36
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+MEMORY_BYTES = PAGE_BYTES * os.sysconf("SC_PHYS_PAGES")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4

@@ -21,7 +21,7 @@ from evenground.sidecar.columns import (
     Missing,
 )
 from evenground.sidecar.gpu import Gpu, load_nvml
-from evenground.sidecar.linux import PAGE_BYTES
+from evenground.sidecar.linux import MEMORY_BYTES
 from evenground.sidecar.machine import reason
 from evenground.sidecar.marks import MarkFifo, MarkFile, Marks
 from evenground.sidecar.output import (
@@ -45,7 +45,6 @@ NO_GPU = "switched off with --no-gpu"
 NO_PSS = "switched off with --no-pss"
 NO_CGROUP = "switched off with --no-cgroup"
 CPU_CELL = list(COLUMNS).index("cpu_s")
-MEMORY_BYTES = PAGE_BYTES * os.sysconf("SC_PHYS_PAGES")
 
 
 class Settings(NamedTuple):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from evenground.sidecar.linux import MEMORY_BYTES
 from evenground.sidecar.output import Cell
-from evenground.sidecar.recording import MEMORY_BYTES
 
 Row = dict[str, Cell]
 UNIXSTATS_HEADER = "time(s);cpu;ram;gpu;graphic ram"

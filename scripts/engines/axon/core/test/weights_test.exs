@@ -9,7 +9,7 @@ defmodule Evenground.WeightsTest do
     "dense_1.kernel" => %{type: {:f, 32}, shape: {1, 2}, data: <<0::64>>}
   }
   @shapes %{"dense_1.bias" => {2}, "dense_1.kernel" => {1, 2}}
-  @todo "(--weights): give the weights of this network on this dataset"
+  @fix "(--weights): give the weights of this network on this dataset"
 
   test "what is saved is loaded", %{tmp_dir: folder} do
     folder = Path.join(folder, "a/[b]")
@@ -54,17 +54,17 @@ defmodule Evenground.WeightsTest do
   end
 
   test "one is missing" do
-    wanted = "error: weight 'dense_1.bias' has shape none, the network's has (2,) " <> @todo
+    wanted = "error: weight 'dense_1.bias' has shape none, the network's has (2,) " <> @fix
     assert_raise Error, wanted, fn -> @weights |> Map.delete("dense_1.bias") |> Weights.same!(@shapes) end
   end
 
   test "one too many" do
-    wanted = "error: weight 'dense_1.kernel' has shape (1, 2), the network's has none " <> @todo
+    wanted = "error: weight 'dense_1.kernel' has shape (1, 2), the network's has none " <> @fix
     assert_raise Error, wanted, fn -> Weights.same!(@weights, Map.delete(@shapes, "dense_1.kernel")) end
   end
 
   test "another shape, the first by name" do
-    wanted = "error: weight 'dense_1.bias' has shape (2,), the network's has (3,) " <> @todo
+    wanted = "error: weight 'dense_1.bias' has shape (2,), the network's has (3,) " <> @fix
     assert_raise Error, wanted, fn -> Weights.same!(@weights, %{"dense_1.bias" => {3}, "x" => {}}) end
   end
 end

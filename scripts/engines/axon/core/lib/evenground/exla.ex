@@ -54,8 +54,8 @@ defmodule Evenground.Exla do
 
   # A build for CUDA names the platform even if there is no device.
   defp chosen!("cuda", %{cuda: _none}) do
-    todo = "see what nvidia-smi -L and CUDA_VISIBLE_DEVICES say, or take --accelerator cpu"
-    Error.raise!("EXLA sees no GPU", "--accelerator cuda", todo)
+    fix = "see what nvidia-smi -L and CUDA_VISIBLE_DEVICES say, or take --accelerator cpu"
+    Error.raise!("EXLA sees no GPU", "--accelerator cuda", fix)
   end
 
   defp chosen!("cuda", _platforms) do

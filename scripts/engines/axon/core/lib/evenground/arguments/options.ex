@@ -17,8 +17,8 @@ defmodule Evenground.Arguments.Options do
       Map.put(options, key, typed(key, text, default))
     else
       _ ->
-        todo = "give KEY=VALUE, KEY of: #{known(defaults)}"
-        Error.raise!("unknown option '#{given}'", "--option", todo)
+        fix = "give KEY=VALUE, KEY of: #{known(defaults)}"
+        Error.raise!("unknown option '#{given}'", "--option", fix)
     end
   end
 
