@@ -90,6 +90,12 @@ class WorkingCopy:
         assert (done.returncode == 0) == ok, done.stdout + done.stderr
         return done
 
+    def train_once(self) -> None:
+        """Want one training of the first engine on each dataset, without a warm-up."""
+        self.settings["engines"] = self.settings["engines"][:1]
+        self.settings["repetitions"] = 1
+        self.settings["warm_up_examples"] = 0
+
     def calibrated(self, deployment: str = "native", machine: str = "") -> Path:
         """Let the sampler be calibrated on this machine already: measuring it would take most of a minute."""
         machine = machine or this_machine().name

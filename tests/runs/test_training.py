@@ -39,11 +39,7 @@ from working_copy import WorkingCopy, fresh_copy
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> WorkingCopy:
     """A working copy with its dataset prepared; each test trains in it with a fake engine."""
     copy = fresh_copy(tmp_path_factory.mktemp("prepared"))
-    copy.settings |= {
-        "engines": copy.settings["engines"][:1],
-        "repetitions": 1,
-        "warm_up_examples": 0,
-    }
+    copy.train_once()
     registry = {"registry": copy.settings["registry"]}
     (copy.root / "registry.json").write_text(json.dumps(registry))
     plan = make_plan(load_experiment(copy.settings), copy.root)

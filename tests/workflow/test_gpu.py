@@ -79,11 +79,7 @@ def site(tmp_path: Path) -> Site:
     (tmp_path / "driver").mkdir()
     driver = build(tmp_path / "driver", "cc", f'-DANSWERS="{answers}"')
     copy = fresh_copy(tmp_path / "copy")
-    copy.settings |= {
-        "engines": copy.settings["engines"][:1],
-        "repetitions": 1,
-        "warm_up_examples": 0,
-    }
+    copy.train_once()
     copy.variables = {"LD_LIBRARY_PATH": str(driver)}
     return Site(copy, answers)
 

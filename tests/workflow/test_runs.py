@@ -202,11 +202,7 @@ def test_a_changed_record_is_refused(called: Called, tmp_path: Path) -> None:
 def test_a_failed_training_is_drawn_fails_the_invocation_and_is_tried_again(
     copy: WorkingCopy,
 ) -> None:
-    copy.settings |= {
-        "repetitions": 1,
-        "engines": copy.settings["engines"][:1],
-        "warm_up_examples": 0,
-    }
+    copy.train_once()
     (copy.root / "fake_mode").write_text("crash")
     done = copy.call("--cores", "2", "all", ok=False)
     said = [
@@ -274,11 +270,7 @@ def test_bad_configuration_is_one_clear_line(
 
 @pytest.mark.slow
 def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingCopy) -> None:
-    copy.settings |= {
-        "repetitions": 1,
-        "engines": copy.settings["engines"][:1],
-        "warm_up_examples": 0,
-    }
+    copy.train_once()
     made = copy.calibrated()
     made.unlink()
     copy.call("--cores", "2", "results/native/index.json")
@@ -296,11 +288,7 @@ def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingC
 def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(
     copy: WorkingCopy,
 ) -> None:
-    copy.settings |= {
-        "repetitions": 1,
-        "engines": copy.settings["engines"][:1],
-        "warm_up_examples": 0,
-    }
+    copy.train_once()
     loads = copy.root / "src/evenground/sidecar/calibration/loads.py"
     future = "from __future__ import annotations\n"
     broken = future + 'if __name__ == "__main__":\n    raise SystemExit("no load today")\n'

@@ -256,11 +256,7 @@ def _usage(action: str, run: Run) -> list[Entity]:
 
 def _largest(samples: Samples, column: str) -> float:
     """The largest value of a column; NaN if it has no value."""
-    values = samples.columns[column]
-    known = values[~np.isnan(values)]
-    if not known.size:
-        return math.nan
-    return float(known.max())
+    return float(np.fmax.reduce(samples.columns[column], initial=np.nan))
 
 
 def _image(action: str, run: Run) -> Entity | None:
