@@ -89,8 +89,10 @@ def test_py_spy_sees_where_the_engine_sleeps_and_when(tmp_path: Path) -> None:
     assert any(
         name.startswith("wait_for_it (") and name.endswith("engine.py:5)") for name in innermost
     )
-    # A stack is dated when it has been read, and stands until the next one is: at most a few periods later.
-    assert asleep[0].start_ns >= began_ns - 20_000_000
+    # py-spy counts from a moment of its own start, which we know a little too early: by the time
+    # that the system takes to load it, 50 ms and more where other tests keep the disk busy.
+    assert asleep[0].start_ns >= began_ns - 500_000_000
+    # A stack is dated when it has been read, and stands until the next one is, a few periods later.
     assert asleep[-1].end_ns <= ended_ns + 1_000_000_000
 
 

@@ -73,6 +73,7 @@ def _become(py_spy: Path, root: int, folder: Path) -> str:
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     # By default py-spy does not report why it cannot read one process of several.
     env = {**os.environ, "RUST_LOG": "warn"}
+    # py-spy's own clock begins once it is loaded: its stacks are dated too early by so much.
     _write_traced(folder, Traced(started_mono_ns=time.monotonic_ns()))
     out, err = os.dup(1), os.dup(2)
     os.dup2(log, 1)
