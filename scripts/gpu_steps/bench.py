@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,8 +49,10 @@ class Bench:
         return str(self.card["uuid"])
 
     def env(self, **variables: str) -> dict[str, str]:
-        """Variables like a training's: the chosen card, the driver, else none of the caller's."""
-        # These set up the driver's stand-in of the tests.
+        """Variables like a training's: of the caller's only the card's and the driver's.
+
+        Those of the tests' stand-in driver, FAKE_..., are kept too.
+        """
         env = {name: value for name, value in os.environ.items() if name.startswith("FAKE_")}
         if folders := driver_folders():
             env["LD_LIBRARY_PATH"] = folders
@@ -85,7 +88,10 @@ class Bench:
         return done.stdout
 
     def smi(self, *options: str) -> str:
-        """Output of `nvidia-smi`, with options for the chosen card; raises Skip if it fails."""
+        """Output of `nvidia-smi`: of all cards, or with options of the chosen one.
+
+        Raises Skip if it fails.
+        """
         # The variables of `env` have another PATH.
         command = [shutil.which("nvidia-smi") or "nvidia-smi"]
         if options:
@@ -110,15 +116,22 @@ class Bench:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
+            # A load that hangs before it is ready is ended, and has then said nothing.
+            late = threading.Timer(READY_S, process.kill)
+            late.start()
             try:
                 assert process.stdout
                 first = process.stdout.readline()
+                late.cancel()
                 if not first.startswith("ready"):
-                    output, errors = process.communicate(timeout=READY_S)
-                    raise Failed(f"the load does not start: {last_line(first + output + errors)}")
+                    process.kill()
+                    output, errors = process.communicate()
+                    said = last_line(first + output + errors)
+                    raise Failed(f"the load does not start: {said}")
                 yield process
             finally:
-                process.terminate()
+                late.cancel()
+                process.kill()
 
     def beside(
         self,
@@ -127,7 +140,11 @@ class Bench:
         rate_hz: float = 10.0,
         env: Mapping[str, str] | None = None,
     ) -> Measured:
-        """Run a command with a sidecar, which writes to files of this name."""
+        """Run a command measured by a sidecar, with files called `name` in the step's folder.
+
+        They are samples, header, list of mapped files and what the command prints. The command is
+        ended after MAX_MEASURED_S; whether it failed is for the caller to see.
+        """
         samples = self.folder / f"{name}.csv"
         printed = self.folder / f"{name}.log"
         with printed.open("w") as log:
@@ -180,7 +197,10 @@ class Measured:
         return [(int(row["t_mono_ns"]), float(row[column])) for row in rows if row.get(column)]
 
     def peak_memory(self) -> tuple[float, str]:
-        """The command's largest GPU memory in bytes, and what the figure counts."""
+        """The command's largest GPU memory in bytes, and what of: the end of a message.
+
+        Raises Failed if neither its own nor the card's memory was measured.
+        """
         try:
             return max(self.values("vram_tree_bytes")), "of its processes"
         except Failed:

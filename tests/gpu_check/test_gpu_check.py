@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from engines.support import interpreter
-from gpu_steps.report import Report, Skip, read_rows, scrubbed, table
+from gpu_steps.bench import Bench
+from gpu_steps.report import Failed, Report, Skip, read_rows, scrubbed, table
 from gpu_steps.sampler import _at, _integral, unixstats_mib
 from gpu_steps.steps import STEPS
 from stand_in_driver import StandIn, uuid
@@ -69,6 +70,27 @@ def test_an_unknown_step_is_one_line() -> None:
         [sys.executable, str(SCRIPT), "--steps", "fax"], capture_output=True, text=True
     )
     assert done.stderr == "error: unknown step 'fax' (--steps): --list names them\n"
+
+
+def test_a_load_that_never_is_ready_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = tmp_path / "python"
+    hangs.write_text("#!/bin/sh\nexec sleep 60\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr("gpu_steps.bench.READY_S", 0.3)
+    bench = Bench(
+        folder=tmp_path,
+        report=Report(tmp_path / "rows", "made"),
+        card={},
+        pythons={"cuda": str(hangs)},
+        gpu="",
+    )
+    began_s = time.monotonic()
+    why = "the load does not start: nothing was printed"
+    with pytest.raises(Failed, match=why), bench.load("cuda", 60.0):
+        pass
+    assert time.monotonic() - began_s < 20
 
 
 def test_a_card_is_described_and_tried(stand_in: StandIn, tmp_path: Path) -> None:
