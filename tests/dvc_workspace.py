@@ -64,17 +64,17 @@ class Workspace:
     def dvc(self, *arguments: str, ok: bool = True) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments, ok=ok)
 
-    def repro(self, ok: bool = True, **changes: Any) -> int:
+    def repro(self, *stage: str, ok: bool = True, **changes: Any) -> int:
         """Change parameters, call `dvc repro`; the number of trainings it began."""
-        self.repro_says(ok, **changes)
+        self.repro_says(*stage, ok=ok, **changes)
         return self.copy.trainings()
 
-    def repro_says(self, ok: bool = True, **changes: Any) -> str:
-        """The same, but what it printed."""
+    def repro_says(self, *stage: str, ok: bool = True, **changes: Any) -> str:
+        """The same, but what it printed; with a stage only that and those before it."""
         self.copy.settings |= changes
         self.write_parameters()
         self.copy.log()
-        return self.dvc("repro", ok=ok)
+        return self.dvc("repro", *stage, ok=ok)
 
     def write_parameters(self) -> None:
         (self.root / "params.yaml").write_text(yaml.safe_dump(self.copy.settings, sort_keys=False))

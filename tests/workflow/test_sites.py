@@ -37,12 +37,12 @@ def test_under_dvc_an_engine_finds_nothing_of_a_site(tmp_path: Path) -> None:
     space = new_workspace(tmp_path)
     space.commit()
     let_look(space.copy)
-    assert space.repro(seed=1) == 2
+    assert space.repro("train", seed=1) == 2
     bare = read_looked(space.copy)
     # DVC starts a stage by a shell, before anything of ours: the limits that this sets are the caller's own.
     space.variables = {**site(tmp_path / "site"), "PYTHONPATH": "", "BASH_ENV": ""}
     let_look(space.copy)
-    assert space.repro(seed=2) == 2
+    assert space.repro("train", seed=2) == 2
     assert read_looked(space.copy) == bare
 
 
