@@ -5,9 +5,9 @@ import os
 import re
 from functools import cache
 
-from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON
+from evenground.containers.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.invocation import caller
-from evenground.lines import thesis_files
+from evenground.runs.lines import thesis_files
 from evenground.made import again_of, record_of
 from evenground.runs.variables import of_a_step, programs_of
 

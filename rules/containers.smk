@@ -1,6 +1,6 @@
 """The engines' container images, built if they are missing."""
 
-from evenground.images import RECORDS
+from evenground.containers.images import RECORDS
 from evenground.preflight.containers import recorded_digests
 
 

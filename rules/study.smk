@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from contain import launcher_of
-from environment import MARKER, cache_dir, env_dir, forget_broken
 from evenground import logs
-from evenground.apptainer import Told, prepare_environ, refuse, with_always
+from evenground.containers.apptainer import Told, prepare_environ, refuse, with_always
+from evenground.environments.build import MARKER, cache_dir, env_dir, forget_broken
+from evenground.environments.site_settings import steers_python, steers_shell
 from evenground.errors import EvengroundError
 from evenground.files import drop_lost_links, free
 from evenground.invocation import INVOCATION, caller, end_with, hand_on, handed_on, hold
@@ -21,7 +22,6 @@ from evenground.runs.repeat import COMMAND, command_of
 from evenground.runs.study import make_study, write_study
 from evenground.surroundings.mounts import mounted_below
 from image import images
-from site_settings import steers_python, steers_shell
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 

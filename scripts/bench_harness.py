@@ -24,10 +24,10 @@ from pathlib import Path
 from scipy import stats
 
 import _path
-from environment import build
 from evenground.config import EngineChoice
 from evenground.cpus.choice import choose
 from evenground.engines import Engine, load_engines
+from evenground.environments.build import build
 from evenground.errors import cli
 from evenground.files import read_json
 from evenground.runs.command import Work

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import _path
-from environment import build
+from evenground.environments.build import build
 from evenground.errors import cli
 from evenground.sidecar.api import sidecar_command
 from evenground.sidecar.calibration import judge, loads

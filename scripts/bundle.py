@@ -12,12 +12,12 @@ from _path import ROOT
 from evenground.analysis.index import Index, read_index
 from evenground.bundle.contents import MAKE, SETTINGS, collect, laid_out
 from evenground.bundle.pack import pack
+from evenground.bundle.replay import compare_tables, redraw
 from evenground.bundle.uuids import lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json, write_json
-from evenground.replay import compare_tables, redraw
 from evenground.runs.index import check_run
 from evenground.runs.plan import REGISTRY, Plan, make_plan
 

@@ -29,6 +29,7 @@ from evenground.analysis.side_by_side import (
     read_side,
     side_names,
 )
+from evenground.bundle.replay import set_unreadable_aside
 from evenground.bundle.unpack import blamed_on, find_index, unpack
 from evenground.claims.agreement import agreement, in_words
 from evenground.claims.model import read_claims
@@ -36,7 +37,6 @@ from evenground.claims.verdicts import judge_all
 from evenground.claims.write import as_json
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
-from evenground.replay import set_unreadable_aside
 from evenground.report.sheet import save_pictures
 from evenground.report.side_by_side import MEASURE, ratios_drawing
 from evenground.report.style import fixed_style

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from snakemake.deployment.singularity import Singularity, shellcmd
 
-from evenground.apptainer import Told
-from evenground.preflight.launcher import Launcher
+from evenground.containers.apptainer import Told
+from evenground.containers.launcher import Launcher
 
 
 def launcher_of(told: Told) -> Launcher:

@@ -13,11 +13,11 @@ from evenground.analysis.index import read_index
 from evenground.bundle.contents import DERIVED, collect, laid_out
 from evenground.bundle.convert import convert_results
 from evenground.bundle.pack import pack
+from evenground.bundle.replay import redraw
 from evenground.bundle.unpack import blamed_on, extract, find_index
 from evenground.bundle.uuids import lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
-from evenground.replay import redraw
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import _path
-import environment
+from evenground.environments.build import MARKER, env_dir
 from gpu_steps.bench import Bench, last_line
 from gpu_steps.report import NO, SKIPPED, Report, Row, read_rows, scrubbed, table
 from gpu_steps.steps import BY_NAME, FACTS, STEPS, Step
@@ -175,10 +175,8 @@ def interpreters(options: Sequence[str]) -> tuple[dict[str, str], dict[str, str]
 
 def built(environments: Sequence[str]) -> list[str]:
     """Interpreters of those of the locked environments that are built."""
-    folders = [environment.env_dir(name) for name in environments]
-    return [
-        str(folder / "bin/python") for folder in folders if (folder / environment.MARKER).is_file()
-    ]
+    folders = [env_dir(name) for name in environments]
+    return [str(folder / "bin/python") for folder in folders if (folder / MARKER).is_file()]
 
 
 def has(python: str, modules: Sequence[str]) -> bool:

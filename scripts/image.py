@@ -11,13 +11,9 @@ import subprocess
 from pathlib import Path
 
 import _path  # noqa: F401
-import site_settings
 from contain import launcher_of
-from environment import cache_dir
-from evenground.apptainer import Told
-from evenground.errors import EvengroundError, cli
-from evenground.files import read_json
-from evenground.images import (
+from evenground.containers.apptainer import Told
+from evenground.containers.images import (
     BASE_LABEL,
     BUILT_LABEL,
     ELSEWHERE,
@@ -36,10 +32,14 @@ from evenground.images import (
     refused_base,
     take_record,
 )
+from evenground.containers.launcher import Launcher
+from evenground.containers.start_failure import explain, key_line
+from evenground.environments import site_settings
+from evenground.environments.build import cache_dir
+from evenground.errors import EvengroundError, cli
+from evenground.files import read_json
 from evenground.preflight.gate import refuse_errors, say_what_flags
-from evenground.preflight.launcher import Launcher
 from evenground.preflight.probe import probe, wanted_of
-from evenground.preflight.start_failure import explain, key_line
 from evenground.runs.study import Study, make_study
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"

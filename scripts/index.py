@@ -9,9 +9,9 @@ from pathlib import Path
 import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.files import read_json, write_json
-from evenground.lines import count_lines
 from evenground.made import add_arguments, recorded
 from evenground.runs.index import MANIFEST, build_index
+from evenground.runs.lines import count_lines
 
 
 def main() -> None:

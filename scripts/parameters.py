@@ -3,8 +3,8 @@
 
 from _path import ROOT
 from evenground.claims.model import read_claims
-from evenground.claims.page import with_claims
 from evenground.config import parameters_page
+from evenground.documentation.claims import with_claims
 from evenground.errors import cli
 from evenground.files import json_text
 from evenground.records.events import json_schema

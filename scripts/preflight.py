@@ -9,9 +9,9 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from contain import launcher_of
-from environment import MARKER, cache_dir, env_dir
-from evenground.apptainer import Told
+from evenground.containers.apptainer import Told
 from evenground.datasets.fetch import all_mirrors
+from evenground.environments.build import MARKER, cache_dir, env_dir
 from evenground.errors import cli
 from evenground.files import read_json
 from evenground.preflight.check import Prepared, check

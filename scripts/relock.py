@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 
-from environment import ROOT, run_uv
+import _path  # noqa: F401
+from evenground.environments.build import ROOT, run_uv
 
 OPTIONS = [
     "--quiet",

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from _path import ROOT
 from evenground.analysis.index import read_index
+from evenground.bundle.replay import Comparison, compare_tables, redraw, set_unreadable_aside
 from evenground.bundle.unpack import blamed_on, unpack
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
-from evenground.replay import Comparison, compare_tables, redraw, set_unreadable_aside
 
 MAX_NAMES = 5
 

@@ -24,8 +24,9 @@ from pathlib import Path
 
 # With PYTHONSAFEPATH, Python does not look for modules in the script's folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import site_settings
-from environment import ROOT, build, cli, with_cache
+import _path  # noqa: F401
+from evenground.environments import site_settings
+from evenground.environments.build import ROOT, build, cli, with_cache
 
 # Word -> environment and command; a script runs in the caller's folder.
 COMMANDS = {

@@ -11,9 +11,9 @@ from pathlib import Path
 import _path  # noqa: F401
 from evenground import logs
 from evenground.config import load_experiment
+from evenground.containers.images import check_inside, read_record
 from evenground.errors import cli
 from evenground.files import read_json
-from evenground.images import check_inside, read_record
 from evenground.invocation import end_with, refuse_ended
 from evenground.runs.attempt import give_up, restored
 from evenground.runs.machine import Machine, this_machine

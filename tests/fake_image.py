@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from environment import MARKER, folder_name
+from evenground.environments.build import MARKER, folder_name
 from evenground.preflight import containers
 
 PROGRAMS = ("bin", "sbin", "lib", "lib64")

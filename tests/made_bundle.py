@@ -14,11 +14,11 @@ from unittest import mock
 from analysis.synthetic import T0_NS, Made, write_manifest, write_run
 from evenground.analysis.files import write_csv
 from evenground.analysis.index import read_index
+from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.files import sha256_bytes, write_json
-from evenground.replay import redraw
 from evenground.report.sheet import Drawing
 from evenground.runs.index import build_index
 from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, Plan, Run, make_plan, write_plan

@@ -17,11 +17,11 @@ from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import unknown, why_unknown
 from evenground.analysis.runs import read_runs
+from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.gpus.record import GpuRecord
 from evenground.judged import NOT_RECORDED
-from evenground.replay import redraw
 
 ROOT = Path(__file__).parents[2]
 MADE = MadeResults(

@@ -20,10 +20,10 @@ from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import GATES, unknown, why_unknown
 from evenground.analysis.runs import read_runs
 from evenground.analysis.write import write_normalised, write_tables
+from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.judged import NOT_RECORDED
-from evenground.replay import redraw
 from evenground.surroundings.record import SurroundingsRecord
 
 ROOT = Path(__file__).parents[2]

@@ -84,8 +84,8 @@ def sound(text: str) -> None:
 def test_files_elsewhere_are_not_looked_for_and_no_samples_are_missing_values(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evenground.replay.draw_all", lambda material, folder: [])
-    monkeypatch.setattr("evenground.replay.write_page", lambda *_: None)
+    monkeypatch.setattr("evenground.bundle.replay.draw_all", lambda material, folder: [])
+    monkeypatch.setattr("evenground.bundle.replay.write_page", lambda *_: None)
     new = {
         n: c.splitlines()[0] + b"\n" if n.endswith("/samples.csv") else c for n, c in files.items()
     }

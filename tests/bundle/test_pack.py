@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import bundle as script
+from evenground.bundle.replay import compare_tables
 from evenground.files import read_json, sha256_bytes
-from evenground.replay import compare_tables
 from made_bundle import LIST, call, files_of, save_data
 
 OTHERS = {LIST, "README.md", "ro-crate-metadata.json"}

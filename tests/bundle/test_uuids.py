@@ -19,11 +19,11 @@ from evenground.analysis.environment import read_environment
 from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
 from evenground.bundle.adopt import adopt
+from evenground.bundle.replay import redraw
 from evenground.bundle.unpack import unpack
 from evenground.bundle.uuids import IN_TEXT, REASON, UUID, lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.files import read_json, sha256_file, write_json
-from evenground.replay import redraw
 from made_bundle import call, changed, files_of, save_data, write_zip
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from evenground.claims.page import with_claims
 
 from claims.made import ROOT
 from evenground.analysis import measures
@@ -17,7 +18,6 @@ from evenground.analysis.instruments import INSTRUMENTS
 from evenground.claims import estimators
 from evenground.claims.judge import VERDICTS
 from evenground.claims.model import CLAIMS, PUBLISHED, Claim, Needs, read_claims
-from evenground.claims.page import with_claims
 from evenground.claims.published import read_published
 from evenground.errors import EvengroundError
 

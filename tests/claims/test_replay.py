@@ -10,9 +10,9 @@ import pytest
 from claims.made import DATASETS, ROOT, experiment
 from evenground.analysis.index import read_index
 from evenground.analysis.measured import measure
+from evenground.bundle.replay import compare_tables, redraw
 from evenground.claims.model import read_claims
 from evenground.claims.write import write_verdicts
-from evenground.replay import compare_tables, redraw
 
 NAMES = {
     *(f"tables/{name}.{form}" for name in ("verdicts", "arithmetic") for form in ("csv", "md")),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evenground.images import base_of, definition
-from evenground.pins import load_pins
+from evenground.containers.images import base_of, definition
+from evenground.containers.pins import load_pins
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFINITIONS = sorted((ROOT / "containers").glob("*.def"))

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 import image as image_script
-from evenground.apptainer import Told
-from evenground.errors import EvengroundError
-from evenground.images import (
+from evenground.containers.apptainer import Told
+from evenground.containers.images import (
     Base,
     Image,
     Record,
@@ -34,11 +33,13 @@ from evenground.images import (
     refused_base,
     take_record,
 )
-from evenground.pins import load_pins
+from evenground.containers.pins import load_pins
+from evenground.errors import EvengroundError
 from ordinary_user import open_folder, ordinary_user
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = Record("jax-1", "a" * 64, 4, 1, {})
+WHOLE = "src/evenground/environments/whole.py"
 BASE = Base("docker", "some/base:1", "some/base:1", "3.12")
 
 
@@ -47,13 +48,13 @@ def copy(tmp_path: Path) -> Path:
     """The parts of the repository that decide an image."""
     for part in ("containers", "envs"):
         shutil.copytree(ROOT / part, tmp_path / part)
-    (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts/whole.py", tmp_path / "scripts")
+    (tmp_path / WHOLE).parent.mkdir(parents=True)
+    shutil.copy(ROOT / WHOLE, tmp_path / WHOLE)
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    "part", ["containers/python.def", "envs/jax.txt", "envs/runner.txt", "scripts/whole.py"]
+    "part", ["containers/python.def", "envs/jax.txt", "envs/runner.txt", WHOLE]
 )
 def test_definition_and_what_it_copies_in_decide_an_image_and_nothing_else(
     copy: Path, part: str

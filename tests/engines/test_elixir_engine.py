@@ -396,7 +396,7 @@ def test_a_check_tries_exla_only_where_cudas_libraries_are_made(
     """It comes before the environment, and is called with a Python that is not of it."""
     root = tmp_path / "copy"
     own = Path(shutil.copytree(ENGINE, root / "scripts/engines/axon"))
-    for name in ("environment", "site_settings", "_path"):
+    for name in ("environment", "_path"):
         shutil.copy(ROOT / f"scripts/{name}.py", root / "scripts")
     for name in ("src", "envs"):
         (root / name).symlink_to(ROOT / name)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from environment import MARKER, env_dir
+from evenground.environments.build import MARKER, env_dir
 from explain.made import as_user, give, py_spy
 from working_copy import ROOT, WorkingCopy, fresh_copy
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from evenground.apptainer import Told
 from evenground.config import load_experiment
+from evenground.containers.apptainer import Told
+from evenground.containers.images import Image, building_folder, take_record
+from evenground.containers.launcher import Launcher
+from evenground.containers.start_failure import allow_namespaces
 from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes, sha256_file, write_json
-from evenground.images import Image, building_folder, take_record
 from evenground.preflight import containers
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
 from evenground.preflight.gate import gate, refuse_errors, say_what_flags
-from evenground.preflight.launcher import Launcher
-from evenground.preflight.start_failure import allow_namespaces
 from evenground.runs.plan import RUNS, Plan, make_plan
 from logged import logged
 from ordinary_user import open_folder, ordinary_user

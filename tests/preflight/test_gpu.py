@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from evenground.containers.pins import Pins, load_pins
 from evenground.errors import EvengroundError
 from evenground.gpus.look import Look
-from evenground.pins import Pins, load_pins
 from evenground.preflight import gate as gating
 from evenground.preflight import gpu
 from evenground.preflight.finding import Finding

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from evenground.containers.pins import load_pins
 from evenground.gpus import look as looking
 from evenground.gpus.look import look
-from evenground.pins import load_pins
 from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import findings
 from evenground.runs.machine import this_machine
@@ -140,7 +140,7 @@ SITUATIONS = """
 import json, os, sys
 from pathlib import Path
 from evenground.config import load_experiment
-from evenground.pins import load_pins
+from evenground.containers.pins import load_pins
 from evenground.preflight.gpu import findings
 from evenground.runs.plan import make_plan
 root, settings, situations = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])

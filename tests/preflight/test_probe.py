@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from evenground.apptainer import Told
 from evenground.config import load_experiment
+from evenground.containers.apptainer import Told
+from evenground.containers.images import Image
+from evenground.containers.launcher import Launcher
 from evenground.gpus.look import Look
-from evenground.images import Image
 from evenground.preflight import inside, probe
 from evenground.preflight.finding import Finding
 from evenground.preflight.inside import Seen, left, look
-from evenground.preflight.launcher import Launcher
 from evenground.preflight.probe import wanted_of
 from evenground.preflight.trial import Trial, digits_of
 from evenground.runs import variables

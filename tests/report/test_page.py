@@ -16,10 +16,10 @@ import pytest
 from analysis.synthetic import MadeResults, write_results
 from engines.support import interpreter
 from evenground.analysis.index import read_index
+from evenground.bundle.replay import redraw
 from evenground.claims.judge import NOT_JUDGED, VERDICTS
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
-from evenground.replay import redraw
 from evenground.report.page import verdicts as shown
 from evenground.report.page.axis import Values, make_axis, number
 from evenground.report.page.build import write_page

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from evenground.config import load_experiment
+from evenground.containers.images import Record
 from evenground.errors import EvengroundError
-from evenground.images import Record
 from evenground.runs import surroundings
 from evenground.runs.plan import make_plan
 from evenground.runs.surroundings import mapped_files, surroundings_of

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import environment
 from evenground.engines import Engine, EngineFile
+from evenground.environments import build as environment
 from evenground.runs import variables
 from evenground.runs.variables import (
     FIXED,

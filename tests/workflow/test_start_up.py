@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from environment import MARKER
+from evenground.environments.build import MARKER
 from fake_image import locked_engines
 from logged import logged
 from working_copy import WorkingCopy, fresh_copy

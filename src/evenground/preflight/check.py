@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 
-from evenground.images import Image
-from evenground.pins import load_pins
+from evenground.containers.images import Image
+from evenground.containers.launcher import Launcher
+from evenground.containers.pins import load_pins
 from evenground.preflight import containers, cpus, experiment, gpu, machine, repetitions
 from evenground.preflight.experiment import Reachable, stored_in
 from evenground.preflight.finding import Finding, ok, passed
-from evenground.preflight.launcher import Launcher
 from evenground.runs.plan import Plan
 
 

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evenground.commands import output_of
-from evenground.errors import EvengroundError
-from evenground.files import read_json
-from evenground.images import (
+from evenground.containers.images import (
     CUDA,
     ELSEWHERE,
     TEMPORARY,
@@ -25,11 +23,13 @@ from evenground.images import (
     is_there,
     read_record,
 )
+from evenground.containers.launcher import Launcher
+from evenground.containers.start_failure import allow_namespaces, key_line
+from evenground.errors import EvengroundError
+from evenground.files import read_json
 from evenground.preflight import machine
 from evenground.preflight.finding import Finding, error, ok, passed, warning
-from evenground.preflight.launcher import Launcher
 from evenground.preflight.probe import probe, wanted_of
-from evenground.preflight.start_failure import allow_namespaces, key_line
 from evenground.runs.plan import RUNS, Plan
 from evenground.surroundings.mounts import MOUNTINFO, kind_at
 

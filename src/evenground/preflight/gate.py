@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evenground import logs
+from evenground.containers.images import Image
+from evenground.containers.launcher import Launcher
+from evenground.containers.pins import load_pins
 from evenground.cpus.judge import lacking_cores
 from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.storage import check_arrays
 from evenground.errors import EvengroundError
 from evenground.files import read_json
-from evenground.images import Image
-from evenground.pins import load_pins
 from evenground.preflight.containers import findings
 from evenground.preflight.cpus import record_of
 from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context, trained
 from evenground.preflight.gpu import findings as gpu_findings
-from evenground.preflight.launcher import Launcher
 from evenground.runs.index import check_runs
 from evenground.runs.lost import refuse_at_work
 from evenground.runs.plan import Plan

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from evenground.containers.pins import Driver, PinnedEngine, Pins, version_key
 from evenground.engines import Engine
 from evenground.gpus.choice import NO_RIGHT, VISIBLE, Chosen, hides_all
 from evenground.gpus.look import kernel_version
-from evenground.pins import Driver, PinnedEngine, Pins, version_key
 from evenground.preflight.finding import Finding, error, ok, warning
 from evenground.preflight.gpu_card import System, description, of_card, text_of
 from evenground.preflight.trial import fault_of, try_card

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from evenground.containers.apptainer import IMAGE_FOLDER
 from evenground.errors import words_of
 from evenground.preflight.trial import Trial, try_card
 from evenground.runs.machine import this_machine
@@ -20,8 +21,6 @@ from evenground.surroundings.mounts import MOUNTINFO, root_options
 PYTHON_S = 20.0
 # Apptainer's own layers: mount points that the image does not have, and the image.
 LAYERS = {"overlay-lowerdir", "rootfs"}
-# Where images keep both Pythons and the engine's code.
-IMAGE_FOLDER = "/opt/evenground"
 
 
 @dataclass(frozen=True)

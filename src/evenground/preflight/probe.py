@@ -10,15 +10,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evenground.containers.apptainer import IMAGE_FOLDER
+from evenground.containers.images import ENGINE_PYTHON, RUNNER_PYTHON, Image
+from evenground.containers.launcher import Launcher
+from evenground.containers.start_failure import KEEPER, NO_OUTPUT, UNCOVER, explain, key_line
 from evenground.datasets.prepare import RECORD
 from evenground.files import writing
 from evenground.gpus.choice import VISIBLE
-from evenground.images import ENGINE_PYTHON, RUNNER_PYTHON, Image
 from evenground.preflight.finding import Finding, error, ok, warning
 from evenground.preflight.gpu import trained
-from evenground.preflight.inside import IMAGE_FOLDER, Seen, left, look
-from evenground.preflight.launcher import Launcher
-from evenground.preflight.start_failure import KEEPER, NO_OUTPUT, UNCOVER, explain, key_line
+from evenground.preflight.inside import Seen, left, look
 from evenground.preflight.trial import Trial, fault_of
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan
 from evenground.runs.variables import of_a_step

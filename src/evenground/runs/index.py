@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evenground.containers.images import LOCK_LABEL
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import BRING_BACK, broken_link, read_json, sha256_file
-from evenground.images import LOCK_LABEL
 from evenground.records import versions
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError, unreadable

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evenground.config import Experiment
+from evenground.containers.images import recipe
 from evenground.datasets.registry import DatasetEntry, prepared_fingerprint
 from evenground.engines import Engine
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file, sha256_json, sha256_tree
 from evenground.gpus.record import Accelerator
-from evenground.images import recipe
 
 SCHEMA = 1
 # What all trainings share and what decides their results, apart from the engine's own files.

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evenground.config import Experiment
+from evenground.containers.images import CUDA
 from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, read_json, write_json
 from evenground.gpus.record import Accelerator
-from evenground.images import CUDA
 from evenground.runs.installed import failed_checks, newest_pythons, too_new_for
 from evenground.runs.keys import SCHEMA, Code, run_key
 from evenground.runs.machine import Machine, this_machine

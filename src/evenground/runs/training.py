@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from evenground import logs, sidecar
+from evenground.containers.images import Record
 from evenground.cpus.choice import Choice, choose
 from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
@@ -22,7 +23,6 @@ from evenground.engines import Engine
 from evenground.errors import EvengroundError
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
 from evenground.gpus.record import Accelerator
-from evenground.images import Record
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
 from evenground.records.times import read_folder

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evenground.containers.pins import LIBRARIES, PINS, load_pins
 from evenground.errors import EvengroundError, set_aside, words_of
 from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, write_json
-from evenground.pins import LIBRARIES, PINS, load_pins
 
 CONTAINERS = Path("containers")
 # The definition of every environment without one of its own.

@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 """Check the environment of the Python that runs this; print what is wrong with it.
 
-    ENVIRONMENT/bin/python -I scripts/whole.py look MARKER     against the packages in its marker
-    ENVIRONMENT/bin/python -I scripts/whole.py list LOCK       its packages, imported, as JSON
+    ENVIRONMENT/bin/python -I whole.py look MARKER     against the packages in its marker
+    ENVIRONMENT/bin/python -I whole.py list LOCK       its packages, imported, as JSON
 
-Ends with exit code 1 and one line if something is wrong. Standard library only.
+Ends with exit code 1 and one line if something is wrong. It imports nothing of ours.
 """
 
 from __future__ import annotations

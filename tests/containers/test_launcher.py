@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evenground.apptainer import Told
-from evenground.preflight.launcher import Launcher
-from evenground.preflight.start_failure import explain
+from evenground.containers.apptainer import Told
+from evenground.containers.launcher import Launcher
+from evenground.containers.start_failure import explain
 
 
 def launcher(arguments: str, *ours: str, **environ: str) -> Launcher:

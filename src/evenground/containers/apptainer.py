@@ -11,6 +11,8 @@ from itertools import pairwise
 
 from evenground.errors import EvengroundError
 
+# Where images keep both Pythons and the engine's code.
+IMAGE_FOLDER = "/opt/evenground"
 # Always given: the GPU and its driver, and no variable of the caller's.
 ALWAYS = ["--nv", "--cleanenv"]
 # Apptainer obeys its variables also under its older name.

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-import environment
-import site_settings
-from environment import MARKER, ROOT, fault, isolate_commands
+from evenground.environments import build as environment
+from evenground.environments import site_settings
+from evenground.environments.build import MARKER, ROOT, fault, isolate_commands
 from evenground.preflight.experiment import environment_bytes
 from logged import logged
 
@@ -362,7 +362,7 @@ def test_one_whose_packages_do_not_work_is_never_marked(
 
 
 def test_each_python_has_its_own(named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("environment.sys.version_info", (3, 99, 1, "final", 0))
+    monkeypatch.setattr("evenground.environments.build.sys.version_info", (3, 99, 1, "final", 0))
     assert environment.env_dir("two") != named and environment.env_dir("two").parent == named.parent
 
 

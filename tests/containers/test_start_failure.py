@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-from evenground.apptainer import Told, mount_of
-from evenground.preflight.launcher import Launcher
-from evenground.preflight.start_failure import (
+from evenground.containers.apptainer import Told, mount_of
+from evenground.containers.launcher import Launcher
+from evenground.containers.start_failure import (
     MAX_CHARACTERS,
     explain,
     key_line,

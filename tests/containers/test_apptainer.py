@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from evenground.apptainer import (
+from evenground.containers.apptainer import (
     ALWAYS,
     Told,
     binds_in,

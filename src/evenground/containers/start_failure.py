@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evenground.apptainer import ALWAYS
-from evenground.images import READABLE, RUNNER_PYTHON
-from evenground.preflight.inside import IMAGE_FOLDER
-from evenground.preflight.launcher import Launcher
+from evenground.containers.apptainer import ALWAYS, IMAGE_FOLDER
+from evenground.containers.images import READABLE, RUNNER_PYTHON
+from evenground.containers.launcher import Launcher
 
 MAX_CHARACTERS = 300
 NO_OUTPUT = "it printed nothing"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from evenground.containers.pins import LIBRARIES, Pins, load_pins, version_key
 from evenground.errors import EvengroundError
 from evenground.locks import parse_lock
-from evenground.pins import LIBRARIES, Pins, load_pins, version_key
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # What the wheels of CUDA 12 call the libraries.
 WHEELS = {
     "cuda_runtime": "nvidia-cuda-runtime-cu12",

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from evenground.errors import EvengroundError
-from evenground.lines import AT_HAND, THESIS_CODE, count_lines, thesis_files
+from evenground.runs.lines import AT_HAND, THESIS_CODE, count_lines, thesis_files
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ELIXIR = "# why\ndefmodule A do\n\n  def run, do: 1\nend\n"
 PYTHON = '"""What."""\n\nx = 1  # why\n# alone\n'
 

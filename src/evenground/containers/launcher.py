@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evenground.apptainer import Told, binds_in, fixes_for, mount_of, options_in, parts_of
+from evenground.containers.apptainer import (
+    Told,
+    binds_in,
+    fixes_for,
+    mount_of,
+    options_in,
+    parts_of,
+)
 from evenground.surroundings.mounts import is_below
 
 MOUNT = "APPTAINER_MOUNT"

@@ -1,0 +1,1 @@
+"""Locked Python environments in the cache. Standard library only: it builds the first of them."""
