@@ -6,7 +6,9 @@ from pathlib import Path
 from contain import launcher_of
 from evenground import logs
 from evenground.containers.apptainer import Told, prepare_environ, refuse, with_always
-from evenground.environments.build import MARKER, cache_dir, env_dir, forget_broken
+from evenground.containers.build import images
+from evenground.environments.build import MARKER, env_dir, forget_broken
+from evenground.environments.cache import cache_dir
 from evenground.environments.site_settings import steers_python, steers_shell
 from evenground.errors import EvengroundError
 from evenground.files import drop_lost_links, free
@@ -21,7 +23,6 @@ from evenground.runs.record import source_state
 from evenground.runs.repeat import COMMAND, command_of
 from evenground.runs.study import make_study, write_study
 from evenground.surroundings.mounts import mounted_below
-from image import images
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
@@ -140,7 +141,7 @@ try:
         hold_card(this_machine(PLAN.experiment.gpu))
     elif not CLUSTER:
         hold_card(PLAN.here)
-    IMAGES = {image.environment: image for image in images(STUDY)}
+    IMAGES = {image.environment: image for image in images(PLAN.experiment.deployment, STUDY.environments)}
     TOLD = prepare_apptainer() if IMAGES else None
     if MAIN:
         begin()

@@ -10,8 +10,10 @@ from pathlib import Path
 import _path  # noqa: F401
 from contain import launcher_of
 from evenground.containers.apptainer import Told
+from evenground.containers.build import images
 from evenground.datasets.fetch import all_mirrors
-from evenground.environments.build import MARKER, cache_dir, env_dir
+from evenground.environments.build import MARKER, env_dir
+from evenground.environments.cache import cache_dir
 from evenground.errors import cli
 from evenground.files import read_json
 from evenground.preflight.check import Prepared, check
@@ -19,12 +21,11 @@ from evenground.preflight.experiment import answers
 from evenground.preflight.finding import passed
 from evenground.runs.machine import hold
 from evenground.runs.study import Study, make_study
-from image import images
 
 
 def prepared(study: Study, told: str) -> Prepared:
     """Return the experiment's environments, or with `deployment: apptainer` its images."""
-    wanted = images(study)
+    wanted = images(study.first.experiment.deployment, study.environments)
     markers = {}
     if not wanted:
         markers = {name: env_dir(name) / MARKER for name in study.environments}

@@ -26,7 +26,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import _path  # noqa: F401
 from evenground.environments import site_settings
-from evenground.environments.build import ROOT, build, cli, with_cache
+from evenground.environments.build import ROOT, build
+from evenground.environments.cache import with_cache
+from evenground.errors import EvengroundError, cli
+from evenground.files import writing
 
 # Word -> environment and command; a script runs in the caller's folder.
 COMMANDS = {
@@ -44,11 +47,10 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Build the command's environment and become it; raises SystemExit if that cannot be done."""
+    """Build the command's environment and become it; raises EvengroundError if that fails."""
     if sys.version_info < (3, 11):  # noqa: UP036  (the caller's Python, not the project's)
-        raise SystemExit(
-            f"error: Python {sys.version.split()[0]} is too old: 3.11 or newer is needed"
-        )
+        what = f"Python {sys.version.split()[0]} is too old"
+        raise EvengroundError(what, sys.executable, "start it with Python 3.11 or newer")
     restart_isolated()
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
         raise SystemExit(__doc__)
@@ -80,20 +82,15 @@ def restart_isolated() -> None:
 def link_venv(folder: Path) -> None:
     """Make `.venv` a link to the environment in the cache.
 
-    Raises SystemExit if the user has a folder of that name, or if it cannot be written.
+    Raises EvengroundError if the user has a folder of that name, or if it cannot be written.
     """
     link = ROOT / ".venv"
     if link.exists() and not link.is_symlink():
-        raise SystemExit(
-            f"error: {link.name} is a folder of yours: move it away, or use {folder} as it is"
-        )
-    try:
+        fix = f"move it away, or use {folder} as it is"
+        raise EvengroundError("it is a folder of yours", str(link), fix)
+    with writing(link):
         link.unlink(missing_ok=True)
         link.symlink_to(folder)
-    except OSError as error:
-        raise SystemExit(
-            f"error: cannot write ({link}): {error.strerror}: use {folder} as it is"
-        ) from None
     print("ready: . .venv/bin/activate")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ ROOMS = {
     "gpus": {"sidecar"},
     "surroundings": set(),
     "environments": set(),
-    "containers": {"surroundings"},
+    "containers": {"environments", "surroundings"},
     "datasets": {"addresses", "networks"},
     "records": set(),
     "protocol": set(),
@@ -38,6 +39,7 @@ ROOMS = {
             "cpus",
             "containers",
             "engines",
+            "environments",
             "datasets",
             "gpus",
             "records",
@@ -62,10 +64,10 @@ ROOMS = {
     },
     "analysis": {"cpus", "gpus", "records", "surroundings"},
     "report": {"analysis", "records"},
-    "bundle": {"analysis", "claims", "records", "report"},
+    "bundle": {"analysis", "claims", "config", "records", "report", "runs"},
     "claims": {"analysis", "records"},
     "overview": {"analysis", "claims", "records", "report"},
-    "documentation": {"claims"},
+    "documentation": {"claims", "config", "records"},
     "explain": {"runs", "sidecar", "analysis", "records"},
 }
 
@@ -106,12 +108,78 @@ def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
 
 
 def test_the_sidecar_needs_only_two_packages() -> None:
-    import sys
-
     used = {
         name.split(".")[0] for path in (CORE / "sidecar").rglob("*.py") for name in imports(path)
     }
     assert used - sys.stdlib_module_names <= {"evenground", "psutil", "pynvml"}
+
+
+def own(name: str) -> Path | None:
+    """The file of one of our modules."""
+    for folder in ("src", "scripts"):
+        path = ROOT / folder / f"{name.replace('.', '/')}.py"
+        if path.is_file():
+            return path
+    return None
+
+
+def packages_of(script: str) -> set[str]:
+    """What a script imports beside the standard library, also through our modules."""
+    left, seen, names = [ROOT / "scripts" / script], set(), set()
+    while left:
+        path = left.pop()
+        if path not in seen:
+            seen.add(path)
+            new = imports(path)
+            names |= {name.split(".")[0] for name in new if own(name.split(".")[0]) is None}
+            left += [file for name in new if (file := own(name))]
+    return names - sys.stdlib_module_names - {"evenground"}
+
+
+@pytest.mark.parametrize("script", ["environment.py", "start.py", "relock.py"])
+def test_environments_are_built_with_the_standard_library_alone(script: str) -> None:
+    assert packages_of(script) == set()
+
+
+@pytest.mark.parametrize("script", ["adopt.py", "convert.py", "replay.py"])
+def test_reading_a_bundle_needs_only_the_environment_of_the_analysis(script: str) -> None:
+    lines = (ROOT / "envs/analysis.in").read_text().splitlines()
+    locked = {line.partition("#")[0].strip() for line in lines if not line.startswith("-")}
+    used = {"pyyaml" if name == "yaml" else name for name in packages_of(script)}
+    assert used <= locked, script
+    assert script == "adopt.py" or used == locked - {""}
+
+
+# Calls that remove, move or replace a file; `x.replace` of a path has one argument, of a text two.
+REMOVING = {
+    "unlink",
+    "rmtree",
+    "rmdir",
+    "remove",
+    "rename",
+    "move",
+    "empty_folder",
+    "drop_lost_links",
+}
+REMOVING |= {"free", "forget_broken", "begin_again", "write_text", "write_json", "replacing"}
+
+
+def removals(path: Path) -> list[str]:
+    """The calls of a module by which files are lost, as they are written."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            replaces = isinstance(node.func, ast.Attribute) and name == "replace"
+            if name in REMOVING or (replaces and len(node.args) == 1):
+                found.append(ast.unparse(node))
+    return found
+
+
+def test_preflight_removes_nothing_but_what_its_probe_left() -> None:
+    found = [call for path in sorted((CORE / "preflight").glob("*.py")) for call in removals(path)]
+    assert found == ["left(folder, token).unlink(missing_ok=True)"]
+    assert "path.rename(to)" in removals(CORE / "files.py"), "the check finds what there is"
 
 
 def test_matplotlib_is_only_in_the_report() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import image as image_script
+from evenground.containers import build
 from evenground.containers.apptainer import Told
 from evenground.containers.images import (
     Base,
@@ -33,6 +33,7 @@ from evenground.containers.images import (
     refused_base,
     take_record,
 )
+from evenground.containers.launcher import Launcher
 from evenground.containers.pins import load_pins
 from evenground.errors import EvengroundError
 from ordinary_user import open_folder, ordinary_user
@@ -219,13 +220,13 @@ def test_a_build_whose_base_is_refused_ends_with_that_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apptainer(tmp_path, monkeypatch, f"echo '{REFUSALS[0]}' >&2; exit 255")
-    monkeypatch.setattr(image_script, "as_root", list)
+    monkeypatch.setattr(build, "as_root", list)
     monkeypatch.chdir(ROOT)
     base = base_of(ROOT, None)
     with pytest.raises(
         EvengroundError, match=r"does not have the base image of that digest: nvidia/cuda:12"
     ):
-        image_script.build(image_of(ROOT, "jax", base, tmp_path), base, tmp_path / "log")
+        build.build(image_of(ROOT, "jax", base, tmp_path), base, tmp_path / "log")
 
 
 def test_the_digest_that_was_pulled_is_on_record_where_apptainer_tells_it(
@@ -239,8 +240,8 @@ def test_the_digest_that_was_pulled_is_on_record_where_apptainer_tells_it(
     told = json.dumps({"data": {"attributes": {"labels": labels}}})
     apptainer(tmp_path, monkeypatch, f"[ $1 = exec ] || echo '{told}'")
     image = Image("jax", "abc", tmp_path / "jax.sif", tmp_path / "jax.json")
-    launcher = image_script.launcher_of(Told("", [], []))
-    found = image_script.labels_of(image, launcher)
+    launcher = Launcher(lambda image, command: command, Told(), {})
+    found = build.labels_of(image, launcher)
     assert found == {**pulled, "evenground.lock": "jax"}
 
 

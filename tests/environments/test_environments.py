@@ -16,6 +16,8 @@ import pytest
 from evenground.environments import build as environment
 from evenground.environments import site_settings
 from evenground.environments.build import MARKER, ROOT, fault, isolate_commands
+from evenground.environments.cache import with_cache
+from evenground.errors import EvengroundError
 from evenground.preflight.experiment import environment_bytes
 from logged import logged
 
@@ -141,13 +143,11 @@ def test_a_file_that_is_named_takes_the_users_place_and_the_empty_one_that_of_al
 
 def test_a_broken_file_of_pip_or_uv_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("index-url = x\n")
-    with pytest.raises(
-        SystemExit, match=r"pip's settings cannot be read \(.*pip.conf\): .*: fix"
-    ) as ended:
+    read = "settings cannot be read: "
+    with pytest.raises(EvengroundError, match=rf"(?s)pip's {read}.* \(.*pip.conf\): fix"):
         site_settings.pip_settings({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
-    assert "\n" not in str(ended.value)
     (tmp_path / "uv.toml").write_text("index-url = \n")
-    with pytest.raises(SystemExit, match=r"uv's settings cannot be read \(.*uv.toml\): .*: fix"):
+    with pytest.raises(EvengroundError, match=rf"uv's {read}.* \(.*uv.toml\): fix"):
         site_settings.uv_settings({"UV_CONFIG_FILE": str(tmp_path / "uv.toml")})
 
 
@@ -303,10 +303,10 @@ def test_the_room_it_needs_is_the_room_that_preflight_asks_for(
 
         def need(folder: Path, least: int, name: str = name) -> None:
             asked[name] = least
-            raise SystemExit
+            raise EvengroundError("it", "is", "enough")
 
         monkeypatch.setattr(environment, "need_free_space", need)
-        with pytest.raises(SystemExit):
+        with pytest.raises(EvengroundError):
             environment.build(name)
     assert asked == {name: environment_bytes({name: tmp_path / "none"}) for name in asked}
     assert asked["jax-cuda"] > asked["jax"]
@@ -355,7 +355,7 @@ def test_one_whose_packages_do_not_work_is_never_marked(
 ) -> None:
     installing(monkeypatch, broken, damaged)
     with pytest.raises(
-        SystemExit, match=rf"the environment 'two' does not work .*: {why}.*: see docs"
+        EvengroundError, match=rf"the environment 'two' does not work: {why}.*: docs"
     ):
         environment.build("two")
     assert not (named / MARKER).exists()
@@ -419,13 +419,13 @@ def start(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     [
         (
             {"HOME": "/dev/null/none"},
-            r"cannot write \(/dev/null/none/.cache/evenground/envs\): Not a dir",
+            r"cannot write: Not a directory \(/dev/null/none/.cache/evenground/envs\)",
         ),
         (
             {"EVENGROUND_CACHE": "/proc/none"},
-            r"cannot write \(/proc/none/envs\): No such file or directory",
+            r"cannot write: No such file or directory \(/proc/none/envs\)",
         ),
-        ({"EVENGROUND_CACHE": "/dev/full"}, r"cannot write \(/dev/full/envs\): "),
+        ({"EVENGROUND_CACHE": "/dev/full"}, r"cannot write: .* \(/dev/full/envs\): "),
     ],
 )
 def test_a_cache_that_cannot_be_written_is_one_line(variables: Variables, why: str) -> None:
@@ -461,9 +461,9 @@ def test_tools_get_a_cache_where_the_users_own_cannot_be_written(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("EVENGROUND_CACHE", "relative")
     own = {"EVENGROUND_CACHE": str(Path("relative").absolute())}
-    assert environment.with_cache({"EVENGROUND_CACHE": "relative"}) == own
-    assert environment.with_cache({"HOME": "x"}) == {"HOME": "x"}
+    assert with_cache({"EVENGROUND_CACHE": "relative"}) == own
+    assert with_cache({"HOME": "x"}) == {"HOME": "x"}
     (tmp_path / ".cache").rmdir()
     (tmp_path / ".cache").touch()
     tools = {"XDG_CACHE_HOME": f"{own['EVENGROUND_CACHE']}/tools"}
-    assert environment.with_cache({"HOME": "x"}) == {"HOME": "x", **own, **tools}
+    assert with_cache({"HOME": "x"}) == {"HOME": "x", **own, **tools}

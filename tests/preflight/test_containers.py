@@ -18,7 +18,7 @@ from evenground.files import sha256_bytes, sha256_file, write_json
 from evenground.preflight import containers
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
-from evenground.preflight.gate import gate, refuse_errors, say_what_flags
+from evenground.preflight.gate import gate, refuse_containers
 from evenground.runs.plan import RUNS, Plan, make_plan
 from logged import logged
 from ordinary_user import open_folder, ordinary_user
@@ -315,16 +315,16 @@ def test_the_gate_names_the_first_lack_in_one_line() -> None:
         Finding("c", "error", "too"),
     ]
     with pytest.raises(EvengroundError, match=r"^b: gone \(deployment: apptainer\): fetch it$"):
-        refuse_errors(found, "deployment: apptainer")
-    refuse_errors(found[:1], "deployment: apptainer")
+        refuse_containers(found)
+    refuse_containers(found[:1])
 
 
 def test_the_gate_says_what_will_flag_every_run(capsys: pytest.CaptureFixture[str]) -> None:
     seen, fix = "mounted over: /usr", "bind nothing there"
-    say_what_flags([Finding("container of jax", "warning", seen, fix, flags_runs=True)])
+    refuse_containers([Finding("container of jax", "warning", seen, fix, flags_runs=True)])
     said = "warning: container of jax: mounted over: /usr: bind nothing there"
     assert logged(capsys.readouterr().err) == [said]
-    say_what_flags(
+    refuse_containers(
         [Finding("image jax", "warning", "to be built"), Finding("container of jax", "ok", "fine")]
     )
     assert capsys.readouterr().err == ""

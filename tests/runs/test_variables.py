@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evenground.engines import Engine, EngineFile
-from evenground.environments import build as environment
+from evenground.environments.cache import cache_dir
 from evenground.runs import variables
 from evenground.runs.variables import (
     FIXED,
@@ -229,7 +229,7 @@ def test_the_cache_is_where_environments_are_built(
     for name, value in {"HOME": "/home/ana", **given}.items():
         monkeypatch.setenv(name, value)
     assert of_a_step([], False)["EVENGROUND_CACHE"] == wanted.format(here=tmp_path)
-    assert str(environment.cache_dir()) == wanted.format(here=tmp_path)
+    assert str(cache_dir()) == wanted.format(here=tmp_path)
 
 
 def test_an_engine_has_a_home_and_threads_of_its_own(tmp_path: Path) -> None:

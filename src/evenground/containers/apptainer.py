@@ -222,11 +222,11 @@ def _has_value(flag: str, value: str, flags: Sequence[str]) -> bool:
 class Told:
     """What Apptainer gets in this invocation of the pipeline, in addition to image and command."""
 
-    arguments: str
+    arguments: str = ""
     """The caller's, with ours."""
-    bound: list[str]
+    bound: list[str] = field(default_factory=list)
     """Folders of Snakemake's own that it binds."""
-    ours: list[str]
+    ours: list[str] = field(default_factory=list)
     """What lies outside the working copy and is bound for trainings."""
     mounted: list[str] = field(default_factory=list)
     """Where the machine itself has something mounted below the working copy, as seen inside."""
@@ -237,5 +237,5 @@ class Told:
 
     @classmethod
     def of(cls, text: str) -> Told:
-        """From `text`."""
-        return cls(**json.loads(text))
+        """From `text`; nothing if that is empty."""
+        return cls(**json.loads(text or "{}"))

@@ -30,7 +30,6 @@ PULLED_LABELS = "org.opencontainers.image.base."
 NO_MANIFEST = re.compile(r"manifest[ _](unknown|invalid)|name[ _]unknown", re.I)
 LABELS_INSIDE = Path("/.singularity.d/labels.json")
 TEMPORARY = "APPTAINER_TMPDIR"
-ELSEWHERE = "point EVENGROUND_CACHE to a folder that can be written"
 READABLE = "let this user read it (chmod a+rX), or point EVENGROUND_CACHE to a folder of your own"
 
 

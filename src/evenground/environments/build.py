@@ -8,61 +8,39 @@ share the environments that they have in common.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from evenground import logs
 from evenground.environments import site_settings
-from evenground.environments.disk import bytes_of_environment
+from evenground.environments.cache import ELSEWHERE, alone, cache_dir, with_cache
+from evenground.errors import EvengroundError, words_of
+from evenground.files import writing
 
 ROOT = Path(__file__).resolve().parents[3]
 MARKER = "evenground-complete"
 WHOLE = Path(__file__).with_name("whole.py")
 # Published as source only, and pure Python. Other sources would be compiled for an hour, or fail.
 FROM_SOURCE = ("antlr4-python3-runtime", "connection-pool", "jsonpyth")
-FIXES = "docs/environments.md"
-ELSEWHERE = "point EVENGROUND_CACHE to a folder that can be written"
-
-
-def caches() -> Path:
-    """The user's folder for caches; raises KeyError for a user without a home."""
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder).absolute()
-    home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
-    return Path(home, ".cache").absolute()
-
-
-def cache_dir() -> Path:
-    """The folder for environments and locks: EVENGROUND_CACHE, or one in the user's caches.
-
-    Raises SystemExit if there is no home folder.
-    """
-    if folder := os.environ.get("EVENGROUND_CACHE"):
-        return Path(folder).absolute()
-    try:
-        return caches() / "evenground"
-    except KeyError:
-        raise SystemExit(
-            f"error: there is no home folder to keep environments in: {ELSEWHERE}"
-        ) from None
+FIXES = "docs/environments.md has the fixes"
+GIB = 2**30
+# About what one environment's packages take, together with their download.
+CPU_BYTES, CUDA_BYTES = 2 * GIB, 7 * GIB
 
 
 def lock_file(name: str) -> Path:
-    """The hash-locked requirements of environment `name`; raises SystemExit if there are none."""
+    """The hash-locked requirements of environment `name`; raises EvengroundError without them."""
     path = ROOT / "envs" / f"{name}.txt"
     if not path.is_file():
         known = ", ".join(sorted(lock.stem for lock in path.parent.glob("*.txt")))
-        raise SystemExit(f"error: no environment '{name}' (envs/{name}.txt); there are: {known}")
+        raise EvengroundError(f"no environment '{name}'", f"envs/{name}.txt", f"there are: {known}")
     return path
 
 
@@ -78,17 +56,18 @@ def folder_name(lock: Path) -> str:
 
 
 def build(name: str) -> Path:
-    """Return the folder of environment `name`; build it first if it is not complete."""
+    """Return the folder of environment `name`; build it first if it is not complete.
+
+    Raises EvengroundError if that cannot be done.
+    """
     folder = env_dir(name)
     if not fault(folder):
         return folder
     need_free_space(folder, bytes_of_environment(name))
-    with alone(folder):
+    with writing(folder), alone(folder):
         # Another invocation may have built it meanwhile.
-        found = fault(folder)
-        if (folder / MARKER).is_file() and found:
-            logs.warning(f"the environment '{name}' is broken: {found}")
-        if found:
+        forget_if_broken(name, folder)
+        if not (folder / MARKER).is_file():
             make(name, folder)
     return folder
 
@@ -127,30 +106,23 @@ def run_whole(folder: Path, command: str, file: Path, home: str = "") -> tuple[s
 def forget_broken(names: Iterable[str]) -> None:
     """Remove the markers of environments that are broken, so that they are built again."""
     for name in names:
-        folder = env_dir(name)
-        found = fault(folder) if (folder / MARKER).is_file() else ""
-        if found:
-            logs.warning(f"the environment '{name}' is broken: {found}")
-            (folder / MARKER).unlink()
+        forget_if_broken(name, env_dir(name))
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the right to build in `folder`: two invocations would take each other's files away."""
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        # Some file systems have no locks.
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def forget_if_broken(name: str, folder: Path) -> None:
+    """Remove the marker of an environment that was complete and is not whole any more."""
+    found = fault(folder)
+    if (folder / MARKER).is_file() and found:
+        logs.warning(f"the environment '{name}' is broken: {found}")
+        (folder / MARKER).unlink()
 
 
 def make(name: str, folder: Path) -> None:
     """Build environment `name` from nothing in `folder`, and mark it as complete.
 
-    Raises SystemExit if its packages do not work.
+    Raises EvengroundError if its packages do not work.
     """
     logs.info(f"building the environment '{name}' (once per lock) ...")
-    (folder / MARKER).unlink(missing_ok=True)
     if name == "uv":
         install_with_pip(folder)
     else:
@@ -159,9 +131,8 @@ def make(name: str, folder: Path) -> None:
         # Some packages write into the home folder when they are imported.
         packages, found = run_whole(folder, "list", lock_file(name), home=home)
     if found:
-        raise SystemExit(
-            f"error: the environment '{name}' does not work ({folder}): {found}: see {FIXES}"
-        )
+        what = f"the environment '{name}' does not work: {found}"
+        raise EvengroundError(what, str(folder), FIXES)
     isolate_commands(folder)
     temporary = folder / f".{MARKER}"
     temporary.write_text(packages.splitlines()[-1] + "\n", encoding="utf-8")
@@ -169,9 +140,10 @@ def make(name: str, folder: Path) -> None:
 
 
 def install_with_pip(folder: Path) -> None:
-    """Install uv with the standard library's pip; raises SystemExit if there is no ensurepip."""
+    """Install uv with the standard library's pip; raises EvengroundError without ensurepip."""
     if importlib.util.find_spec("ensurepip") is None:
-        raise SystemExit(f"error: {sys.executable} has no ensurepip: apt install python3-venv")
+        what = "this Python has no ensurepip"
+        raise EvengroundError(what, sys.executable, "apt install python3-venv")
     venv = [sys.executable, "-I", "-m", "venv", "--clear", str(folder)]
     run("make an environment for uv", venv, site_settings.for_tools(os.environ))
     pip = [str(folder / "bin/python"), "-I", "-m", "pip", "install", "--quiet"]
@@ -205,25 +177,6 @@ def run_uv(what: str, args: list[str]) -> None:
         run(what, [uv, "--config-file", str(file)] + args, env)
 
 
-def with_cache(env: Mapping[str, str]) -> dict[str, str]:
-    """`env` with a folder for tools' caches in ours if the user's own cannot be written.
-
-    EVENGROUND_CACHE is absolute in the result: the command may run in another folder.
-    """
-    result = dict(env)
-    try:
-        caches().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=caches()):
-            pass
-    except (OSError, KeyError):
-        result["XDG_CACHE_HOME"] = str(cache_dir() / "tools")
-        # Else ours would move with XDG_CACHE_HOME.
-        result["EVENGROUND_CACHE"] = str(cache_dir())
-    if env.get("EVENGROUND_CACHE"):
-        result["EVENGROUND_CACHE"] = str(cache_dir())
-    return result
-
-
 def isolate_commands(folder: Path) -> None:
     """Let the environment's commands start its Python with `-I`, which ignores PYTHON variables.
 
@@ -245,40 +198,35 @@ def isolate_commands(folder: Path) -> None:
 
 
 def need_free_space(folder: Path, min_bytes: int) -> None:
-    """Raises SystemExit if the disk is too full for a build, or its folder cannot be written."""
+    """Raises EvengroundError if the disk is too full for a build, or cannot be written."""
     parent = folder.parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=parent):
             free = shutil.disk_usage(parent).free
     except OSError as error:
-        raise SystemExit(f"error: cannot write ({parent}): {error.strerror}: {ELSEWHERE}") from None
+        what = f"cannot write: {words_of(error)}"
+        raise EvengroundError(what, str(parent), ELSEWHERE) from None
     if free < min_bytes:
-        raise SystemExit(
-            f"error: {free / 2**30:.1f} GiB free in {parent}, an environment needs "
-            f"{min_bytes / 2**30:.0f}: make room or point EVENGROUND_CACHE elsewhere"
-        )
+        what = f"{free / GIB:.1f} GiB free, an environment needs {min_bytes / GIB:.0f}"
+        raise EvengroundError(what, str(parent), "make room or point EVENGROUND_CACHE elsewhere")
+
+
+def bytes_of_environment(name: str) -> int:
+    """About how many bytes building environment `name` takes."""
+    if name.endswith("-cuda"):
+        return CUDA_BYTES
+    return CPU_BYTES
 
 
 def run(what: str, command: list[str], env: Mapping[str, str]) -> None:
-    """Run `command` to do `what`; raises SystemExit with one line if it fails."""
-    tool = Path(command[0]).name
+    """Run `command` to do `what`; raises EvengroundError if it fails."""
+    tool = command[0]
     try:
         status = subprocess.run(command, env=env).returncode
     except OSError as error:
-        raise SystemExit(f"error: cannot {what}: {command[0]}: {error.strerror}") from None
+        raise EvengroundError(f"cannot {what}: {words_of(error)}", tool, FIXES) from None
     if status:
         version = "{}.{}.{}".format(*sys.version_info)
-        reason = f"exit code {status} from {tool} for Python {version}, which says why above"
-        raise SystemExit(f"error: cannot {what}: {reason}: {FIXES} has the fixes")
-
-
-def cli(main: Callable[[], None]) -> None:
-    """Run `main`; raises SystemExit with one line for an error of the operating system."""
-    try:
-        main()
-    except OSError as error:
-        where = ""
-        if error.filename:
-            where = f" ({error.filename})"
-        raise SystemExit(f"error: {error.strerror or error}{where}: {ELSEWHERE}") from None
+        said = f"exit code {status} from {Path(tool).name} for Python {version}"
+        raise EvengroundError(f"cannot {what}: {said}, which says why above", tool, FIXES)

@@ -2,7 +2,7 @@
 
 All other settings of Python, pip and uv, in variables and files (where to install, what, for which
 Python), are ignored: they would make another environment than the locked one. docs/environments.md
-lists what is let through. Needs the standard library only.
+lists what is let through.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from configparser import Error as ConfigParserError
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
+
+from evenground.errors import EvengroundError
 
 SYSTEM = Path("/etc")
 # They change how Python writes, not what it finds or computes.
@@ -80,8 +82,8 @@ def for_tools(variables: Mapping[str, str]) -> dict[str, str]:
 def pip_settings(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The site's settings of pip that are let through, from files and variables.
 
-    Raises SystemExit for a broken file. `pip config list` is no way to get them: settings such as
-    `user`, `python` and `quiet` would change its answer.
+    Raises EvengroundError for a broken file. `pip config list` is no way to get them: settings such
+    as `user`, `python` and `quiet` would change its answer.
     """
     # Section -> key -> value; a later file decides.
     sections: dict[str, dict[str, str]] = {section: {} for section in PIP_SECTIONS}
@@ -93,10 +95,8 @@ def pip_settings(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
             # As pip does: a file that cannot be read is ignored.
             continue
         except (ConfigParserError, ValueError) as error:
-            message = " ".join(str(error).split())
-            raise SystemExit(
-                f"error: pip's settings cannot be read ({path}): {message}: fix that file"
-            ) from None
+            what = f"pip's settings cannot be read: {error}"
+            raise EvengroundError(what, str(path), "fix that file") from None
         for name, section in sections.items():
             if parser.has_section(name):
                 section.update((_pip_key(key), value) for key, value in parser.items(name))
@@ -188,7 +188,7 @@ def uv_file(settings: Mapping[str, str], variables: Mapping[str, str] = os.envir
 def uv_settings(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The site's settings of uv that are let through, from its files.
 
-    Raises SystemExit for a broken file.
+    Raises EvengroundError for a broken file.
     """
     # Not at the top: `start.py` imports this in older Pythons, too, to say that they are too old.
     import tomllib
@@ -201,9 +201,8 @@ def uv_settings(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
             # As pip does with its own: a file that cannot be read is ignored.
             continue
         except ValueError as error:
-            raise SystemExit(
-                f"error: uv's settings cannot be read ({path}): {error}: fix that file"
-            ) from None
+            what = f"uv's settings cannot be read: {error}"
+            raise EvengroundError(what, str(path), "fix that file") from None
         pip_table = content.get("pip")
         if isinstance(pip_table, dict):
             content |= pip_table

@@ -13,7 +13,6 @@ from pathlib import Path
 from evenground.commands import output_of
 from evenground.containers.images import (
     CUDA,
-    ELSEWHERE,
     TEMPORARY,
     Image,
     building_folder,
@@ -25,6 +24,7 @@ from evenground.containers.images import (
 )
 from evenground.containers.launcher import Launcher
 from evenground.containers.start_failure import allow_namespaces, key_line
+from evenground.environments.cache import ELSEWHERE
 from evenground.errors import EvengroundError
 from evenground.files import read_json
 from evenground.preflight import machine

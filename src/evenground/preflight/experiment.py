@@ -13,7 +13,7 @@ import requests
 from evenground.addresses import fault_of, host_of, is_address
 from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.registry import DatasetEntry, RemoteFile
-from evenground.environments.disk import bytes_of_environment
+from evenground.environments.build import bytes_of_environment
 from evenground.files import read_json
 from evenground.preflight.finding import Finding, error, ok, warning
 from evenground.runs.plan import RUNS, LeftOut, Plan

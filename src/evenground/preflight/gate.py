@@ -18,6 +18,7 @@ from evenground.preflight.cpus import record_of
 from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context, trained
 from evenground.preflight.gpu import findings as gpu_findings
+from evenground.preflight.probe import probe, wanted_of
 from evenground.runs.index import check_runs
 from evenground.runs.lost import refuse_at_work
 from evenground.runs.plan import Plan
@@ -58,9 +59,7 @@ def gate(
     if trained(plans):
         refuse_gpu(plans, starts)
     if images and any(plan.pending and plan.trains for plan in plans):
-        found = findings(plans, images, launcher)
-        say_what_flags(found)
-        refuse_errors(found, "deployment: apptainer")
+        refuse_containers(findings(plans, images, launcher))
 
 
 def left_out(plan: Plan) -> list[str]:
@@ -95,11 +94,17 @@ def refuse_gpu(plans: Sequence[Plan], starts: bool) -> None:
         refuse_errors(context(plans), where)
 
 
-def say_what_flags(found: Sequence[Finding]) -> None:
-    """Print each finding for which every run will be flagged."""
+def try_image(image: Image, plans: Sequence[Plan], launcher: Launcher) -> None:
+    """Try in an image what trainings need; raises EvengroundError if something is missing."""
+    refuse_containers([probe(image, wanted_of(plans), launcher)])
+
+
+def refuse_containers(found: Sequence[Finding]) -> None:
+    """Print each finding for which every run will be flagged; raises EvengroundError for errors."""
     for finding in found:
         if finding.flags_runs:
             say(finding)
+    refuse_errors(found, "deployment: apptainer")
 
 
 def refuse_errors(found: Sequence[Finding], where: str) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from evenground.environments.cache import CACHE
 from evenground.errors import EvengroundError
 from evenground.files import read_json, real
 from evenground.gpus.choice import VISIBLE
 from evenground.runs.installed import without_paths
 from evenground.runs.links import folders_elsewhere, outside_of
-from evenground.runs.variables import CACHE, CAN_DIFFER, DRIVER, programs_of
+from evenground.runs.variables import CAN_DIFFER, DRIVER, programs_of
 from evenground.surroundings.mapped import (
     Places,
     image_places,

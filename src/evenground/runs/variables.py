@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from evenground.engines import Engine
+from evenground.environments.cache import CACHE, cache_dir
 from evenground.files import empty_folder
 from evenground.gpus.choice import VISIBLE
 from evenground.gpus.record import Accelerator
@@ -26,7 +27,6 @@ from evenground.surroundings.record import Variable
 # what the pipeline or an engine built.
 SHARED_CARD = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
 KEPT = (VISIBLE, *SHARED_CARD)
-CACHE = "EVENGROUND_CACHE"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where a definition puts links to CUDA's libraries, if it does, and where `--nv` puts the driver's.
 IMAGE_LIBRARIES = ["/opt/evenground/cuda", DRIVER_IN_IMAGE]
@@ -66,16 +66,8 @@ def of_a_step(
     if libraries:
         variables["LD_LIBRARY_PATH"] = os.pathsep.join(libraries)
     if not in_image:
-        variables[CACHE] = _cache(given)
+        variables[CACHE] = str(cache_dir(given))
     return variables
-
-
-def _cache(given: Mapping[str, str]) -> str:
-    """The cache of pipeline and engines, by the rule of `scripts/environment.py`."""
-    if given.get(CACHE):
-        return str(Path(given[CACHE]).absolute())
-    folder = given.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return str(Path(folder, "evenground").absolute())
 
 
 def programs_of(engine: Engine) -> list[str]:
