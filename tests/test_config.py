@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from evenground.analysis.statistics import MIN_PAIRS
-from evenground.config import MIN_LOOK, Experiment, load_experiment, parameters_page
+from evenground.config import MIN_LOOK, Experiment, load_experiment
 from evenground.engines import load_engines
 from evenground.errors import EvengroundError
 from working_copy import ABSENT
@@ -116,12 +116,6 @@ def test_the_label_of_an_arm_says_on_how_much_it_trains(limit: int | None, label
     part = {"name": "part", "folder": "keras", "arm_of": "keras", "train_limit": limit}
     engines = load_engines(load_experiment({"engines": ["keras", part]}).engines, ROOT)
     assert [engine.label for engine in engines] == ["Keras", label]
-
-
-def test_the_page_of_parameters_is_up_to_date() -> None:
-    assert (ROOT / "docs/parameters.md").read_text() == parameters_page(), (
-        "python scripts/parameters.py"
-    )
 
 
 def test_every_key_is_described() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from evenground.claims.page import with_claims
 
 from claims.made import ROOT
 from evenground.analysis import measures
@@ -171,11 +170,6 @@ def test_every_estimator_and_every_measure_is_described() -> None:
 
 def test_every_claim_is_judged_under_both_instruments() -> None:
     assert all(claim.instruments == INSTRUMENTS for claim in read_claims(ROOT).claims.claims)
-
-
-def test_the_table_of_claims_is_up_to_date() -> None:
-    page = (ROOT / "docs/claims.md").read_text()
-    assert page == with_claims(page, read_claims(ROOT).claims), "python scripts/parameters.py"
 
 
 def test_the_page_names_every_verdict_key_and_estimator() -> None:

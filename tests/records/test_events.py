@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from evenground.files import json_text
 from evenground.records.events import EpochEnd, Expected, check_file, json_schema, read_file
 from evenground.records.faults import RecordError
 
@@ -259,12 +258,6 @@ def test_what_is_no_line_of_json_is_broken(tmp_path: Path, text: str) -> None:
     path.write_text(text + path.read_text(encoding="utf-8"), encoding="utf-8")
     error = fault(path)
     assert (error.reason, error.line) == ("broken-events", 1)
-
-
-def test_the_schema_in_the_docs_is_that_of_the_models() -> None:
-    assert (ROOT / "docs/events.schema.json").read_text(encoding="utf-8") == json_text(
-        json_schema()
-    )
 
 
 @pytest.mark.parametrize("changed", ["none", "field", "name", "kind"])
