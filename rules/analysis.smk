@@ -79,7 +79,6 @@ rule verdicts:
         {PYTHON:q} scripts/verdicts.py \
             --index {input.index:q} \
             --normalised results/{wildcards.part}/normalised \
-            --quality {input.quality:q} \
             --output-dir results/{wildcards.part}/tables \
             --record {output.record:q} \
             --made {output.made:q} \

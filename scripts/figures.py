@@ -3,25 +3,21 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import _path  # noqa: F401
 from evenground.errors import cli
-from evenground.made import add_arguments, recorded
+from evenground.made import recorded, step_parser
 from evenground.report.draw import draw_all
 from evenground.report.material import read_material
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
-    parser.add_argument(
-        "--normalised", type=Path, required=True, help="folder written by normalise.py"
+    parser = step_parser(
+        __doc__,
+        index="index.json of the deployment",
+        normalised="folder written by normalise.py",
+        tables="folder written by tables.py",
+        output_dir="folder to write to",
     )
-    parser.add_argument("--tables", type=Path, required=True, help="folder written by tables.py")
-    parser.add_argument("--output-dir", type=Path, required=True)
-    add_arguments(parser)
     args = parser.parse_args()
     with recorded(args):
         names = draw_all(read_material(args.index, args.normalised, args.tables), args.output_dir)

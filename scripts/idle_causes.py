@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from evenground import logs
 from evenground.errors import EvengroundError, cli
 from evenground.explain.table import write_table
 from evenground.explain.training import Explained, read_explained
-from evenground.made import add_arguments, recorded
+from evenground.made import recorded, step_parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = step_parser(__doc__)
     parser.add_argument(
         "--explained", type=Path, nargs="+", required=True, help="explained.json of each"
     )
@@ -25,7 +24,6 @@ def main() -> None:
     what.add_argument(
         "--written", type=Path, nargs="+", help="the tables that were written of them"
     )
-    add_arguments(parser)
     args = parser.parse_args()
     trainings = [read_explained(path) for path in args.explained]
     if not args.output_dir:

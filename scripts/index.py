@@ -3,22 +3,18 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.files import read_json, write_json
-from evenground.made import add_arguments, recorded
+from evenground.made import recorded, step_parser
 from evenground.runs.index import MANIFEST, build_index
 from evenground.runs.lines import count_lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--plan", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    add_arguments(parser)
+    parser = step_parser(__doc__, plan="plan.json of the part", output="file to write")
     args = parser.parse_args()
     plan = read_json(args.plan)
     index = build_index(plan, Path())

@@ -3,21 +3,17 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import _path  # noqa: F401
 from evenground.analysis.index import read_index
 from evenground.analysis.write import write_normalised
 from evenground.errors import cli
-from evenground.made import add_arguments, recorded
+from evenground.made import recorded, step_parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
-    parser.add_argument("--output-dir", type=Path, required=True)
-    add_arguments(parser)
+    parser = step_parser(
+        __doc__, index="index.json of the deployment", output_dir="folder to write to"
+    )
     args = parser.parse_args()
     with recorded(args):
         index = read_index(args.index)

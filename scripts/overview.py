@@ -3,20 +3,16 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import _path  # noqa: F401
 from evenground.errors import cli
-from evenground.made import add_arguments, recorded
+from evenground.made import recorded, step_parser
 from evenground.overview.write import write_all
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", type=Path, required=True, help="parts.json of the deployment")
-    parser.add_argument("--output-dir", type=Path, required=True, help="folder of the deployment")
-    add_arguments(parser)
+    parser = step_parser(
+        __doc__, parts="parts.json of the deployment", output_dir="folder of the deployment"
+    )
     args = parser.parse_args()
     with recorded(args):
         parts = write_all(args.parts, args.output_dir)

@@ -3,25 +3,22 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
-from evenground.made import add_arguments, recorded
+from evenground.made import recorded, step_parser
 from evenground.report.page.build import write_page
 from evenground.runs.repeat import COMMAND
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--index", type=Path, required=True, help="index.json of the deployment")
-    parser.add_argument(
-        "--results", type=Path, required=True, help="folder with tables, figures, verdicts"
+    parser = step_parser(
+        __doc__,
+        index="index.json of the deployment",
+        results="folder with tables, figures, verdicts",
+        output="file to write",
     )
-    parser.add_argument("--output", type=Path, required=True)
-    add_arguments(parser)
     args = parser.parse_args()
     with recorded(args):
         write_page(args.index, args.results, args.output, os.environ.get(COMMAND))

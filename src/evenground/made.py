@@ -39,10 +39,15 @@ def again_of(results: Path, step: str) -> Path:
     return results / FOLDER / f"{step}{AGAIN}"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options `--made` and `--of` of a step, for `recorded`."""
+def step_parser(description: str, **paths: str) -> argparse.ArgumentParser:
+    """A step's command line: a required path per name, each with its help, and what `recorded` needs."""
+    parser = argparse.ArgumentParser(description=description)
+    for name, meaning in paths.items():
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=Path, required=True, help=meaning)
     parser.add_argument("--made", type=Path, help="record of the files this wrote")
     parser.add_argument("--of", type=Path, nargs="*", default=[], help="files that it is made from")
+    return parser
 
 
 @contextmanager

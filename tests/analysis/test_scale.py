@@ -53,11 +53,11 @@ def report(folder: Path, runs: int, monkeypatch: pytest.MonkeyPatch) -> tuple[fl
         ["--normalised", results / "normalised"],
         results / "tables",
     )
-    quality, record = ["--quality", tables / "quality.csv"], results / "verdicts.json"
+    record, metrics = results / "verdicts.json", ["--metrics", results / "metrics.json"]
     steps = [
         ["normalise.py", *index, "--output-dir", results / "normalised"],
-        ["tables.py", *index, *frames, "--output-dir", tables],
-        ["verdicts.py", *index, *frames, *quality, "--output-dir", tables, "--record", record],
+        ["tables.py", *index, *frames, *metrics, "--output-dir", tables],
+        ["verdicts.py", *index, *frames, "--output-dir", tables, "--record", record],
         ["figures.py", *index, *frames, "--tables", tables, "--output-dir", results / "figures"],
         ["page.py", *index, "--results", results, "--output", results / "report.html"],
     ]

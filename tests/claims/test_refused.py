@@ -128,13 +128,7 @@ def test_a_damaged_table_is_one_line(
         one = "dataset,engine,repetition,state,finding,value,limit,reason\nmnist,keras,1,warned,load,2,1,x\n"
         (results / file).write_text(one)
     spoil(results / file, change)
-    tables = (
-        "--normalised",
-        str(results / "normalised"),
-        "--quality",
-        str(results / "tables/quality.csv"),
-    )
-    said = refused(results / "index.json", capsys, *tables)
+    said = refused(results / "index.json", capsys, "--normalised", str(results / "normalised"))
     assert Path(file).name in said
 
 
@@ -142,22 +136,10 @@ def test_the_tables_of_the_earlier_steps_give_the_same_verdicts(
     drawn: Path, tmp_path: Path
 ) -> None:
     tables = drawn.parent / "tables"
-    given = (
-        "--normalised",
-        str(drawn.parent / "normalised"),
-        "--quality",
-        str(tables / "quality.csv"),
-    )
-    judge_files(drawn, *given)
+    judge_files(drawn, "--normalised", str(drawn.parent / "normalised"))
     from_files = (tables / "verdicts.csv").read_text()
     judge_files(drawn)
     assert (tables / "verdicts.csv").read_text() == from_files
-
-
-def test_one_table_without_the_other_is_refused(
-    small: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "give both, or neither" in refused(small, capsys, "--normalised", "x")
 
 
 def test_runs_without_an_environment_are_judged_by_what_they_have(tmp_path: Path) -> None:
