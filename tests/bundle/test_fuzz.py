@@ -21,7 +21,7 @@ def test_broken_bundles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What is drawn of what could be read takes most of a replay.
-    monkeypatch.setattr(script, "redraw", lambda *_, **__: [])
+    monkeypatch.setattr("evenground.bundle.replay.redraw", lambda *_, **__: [])
     bundle = tmp_path / "bundle.zip"
     honest = write_zip(files, bundle).read_bytes()
     replayed = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -80,39 +79,6 @@ def test_a_second_replay_does_not_overwrite_the_first(
     (tmp_path / "out").mkdir()
     assert call(script.main, made, "--output-dir", tmp_path / "out") == 1
     assert "it is there already" in capsys.readouterr().err
-
-
-def imported(path: Path, seen: set[Path]) -> set[str]:
-    """Top names of all modules that a file imports, also through modules of this repository."""
-    if path in seen:
-        return set()
-    seen.add(path)
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    own = [ours for name in names if (ours := _own(name))]
-    return {name.split(".")[0] for name in names}.union(*(imported(ours, seen) for ours in own))
-
-
-def _own(name: str) -> Path | None:
-    paths = [ROOT / folder / f"{name.replace('.', '/')}.py" for folder in ("src", "scripts")]
-    return next((path for path in paths if path.is_file()), None)
-
-
-def test_a_replay_needs_only_the_environment_of_the_analysis() -> None:
-    seen: set[Path] = set()
-    used = (
-        imported(ROOT / "scripts/replay.py", seen)
-        - sys.stdlib_module_names
-        - {"evenground", "_path"}
-    )
-    lines = (ROOT / "envs/analysis.in").read_text().splitlines()
-    locked = {line.partition("#")[0].strip() for line in lines if not line.startswith("-")} - {""}
-    assert used == {"yaml" if name == "pyyaml" else name for name in locked}
-    assert ROOT / "src/evenground/report/sheet.py" in seen and len(seen) > 25
 
 
 @pytest.mark.slow

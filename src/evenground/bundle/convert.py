@@ -1,4 +1,4 @@
-"""Converting recorded runs from the previous format to the current one.
+"""Converting bundles of recorded runs from the previous format to the current one.
 
 Each change of a format has its own function here.
 """
@@ -6,11 +6,20 @@ Each change of a format has its own function here.
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evenground.analysis.index import Index, read_index
+from evenground.bundle.contents import DERIVED, collect, laid_out
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
+from evenground.bundle.pack import pack
+from evenground.bundle.replay import redraw
+from evenground.bundle.unpack import blamed_on, extract, find_index
+from evenground.bundle.uuids import lay_out, name_a_card
+from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file, write_json
 from evenground.records import versions
@@ -28,6 +37,53 @@ NEW_NAMES = {
     "test_images": "test_examples",
     "warm_up_images": "warm_up_examples",
 }
+
+
+def convert(bundle: Path, to: Path, root: Path) -> tuple[Index, int]:
+    """Bring a bundle of an older version to today's formats, with tables and figures redrawn.
+
+    `to` may be the same file, which is then replaced. Returns what was packed, and how many runs
+    were converted. Raises EvengroundError for a bundle that cannot be read.
+    """
+    if to.is_dir():
+        raise EvengroundError("it is a folder", str(to), "name the file to write, as in runs.zip")
+    with tempfile.TemporaryDirectory(prefix="evenground-convert-") as scratch:
+        folder = Path(scratch, "bundle")
+        extract(bundle, folder)
+        with blamed_on(bundle, folder):
+            where = find_index(folder)
+            converted = convert_results(where, folder)
+            files = _all_files(folder)
+            if name_a_card(files):
+                where = lay_out(files, Path(scratch, "bare"))
+            _clear_derived(where.parent)
+            index, files = redrawn(where, root)
+        pack(index, files, to)
+    return index, converted
+
+
+def redrawn(where: Path, root: Path) -> tuple[Index, dict[str, Path]]:
+    """Draw everything beside the index at `where`; the index, and all files for a bundle."""
+    index = read_index(where)
+    redraw(index, where, where.parent, read_claims(root))
+    # What does not follow from the runs is packed as it is.
+    return index, collect(index, where, laid_out(index.root))
+
+
+def _all_files(folder: Path) -> dict[str, Path]:
+    """Name -> file of everything in an unpacked bundle."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path for path in files}
+
+
+def _clear_derived(results: Path) -> None:
+    """Remove the older version's tables and figures, some of which are no longer made."""
+    for name in DERIVED:
+        path = results / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def convert_results(where: Path, root: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from evenground.analysis.index import Index, read_index
 from evenground.analysis.measured import read_measured
 from evenground.analysis.runs import unreadable_runs
 from evenground.analysis.write import write_normalised, write_tables
-from evenground.claims.model import Source
+from evenground.bundle.unpack import blamed_on, unpack
+from evenground.claims.model import Source, read_claims
 from evenground.claims.write import write_verdicts
+from evenground.errors import EvengroundError
 from evenground.files import read_json, write_json
 from evenground.records.faults import unreadable
 from evenground.report.draw import draw_all
@@ -18,6 +21,8 @@ from evenground.report.material import read_material
 from evenground.report.page.build import write_page
 
 PAGE = "report.html"
+REDRAWN = "redrawn"
+MAX_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,58 @@ class Comparison:
     def differing(self) -> tuple[str, ...]:
         """All published files that are not the same bytes now."""
         return self.other + self.lost
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a bundle holds, and what became of it."""
+
+    index: Index
+    unreadable: list[str]
+    """A line for each run that is drawn as failed."""
+    figures: list[str]
+    compared: Comparison
+
+
+def replay(bundle: Path, to: Path, root: Path, command: str) -> Replayed:
+    """Unpack a bundle into the new folder `to`, and redraw it there in `redrawn/`.
+
+    Claims are those of the working copy `root`; the page names the `command`. Raises EvengroundError
+    for a bundle that is broken or no bundle, and leaves nothing of it.
+    """
+    where = unpack(bundle, to)
+    redrawn = to / REDRAWN
+    try:
+        with blamed_on(bundle, to):
+            # A file of the bundle must not be taken for one that is drawn here.
+            if redrawn.exists():
+                what = "it holds files where a replay draws"
+                raise EvengroundError(what, str(redrawn), "take another bundle")
+            unreadable = set_unreadable_aside(where)
+            index = read_index(where)
+            figures = redraw(index, where, redrawn, read_claims(root), redrawn_by=command)
+    except EvengroundError:
+        shutil.rmtree(to)
+        raise
+    compared = compare_tables(where.parent, redrawn)
+    return Replayed(index=index, unreadable=unreadable, figures=figures, compared=compared)
+
+
+def refuse_differing(compared: Comparison, bundle: Path, to: Path) -> None:
+    """Raises EvengroundError if what was redrawn in `to` is not as the bundle has it."""
+    differing = compared.differing
+    if not compared.same + differing:
+        what = "it holds no table to compare with"
+        raise EvengroundError(what, str(bundle), "take the redrawn ones")
+    if differing:
+        listed = ", ".join(differing[:MAX_NAMES])
+        if len(differing) > MAX_NAMES:
+            listed += f" and {len(differing) - MAX_NAMES} more"
+        what = f"{len(differing)} files are not as published: {listed}"
+        fix = (
+            "compare results/ with redrawn/ there; other versions of evenground may draw otherwise"
+        )
+        raise EvengroundError(what, str(to), fix)
 
 
 def redraw(

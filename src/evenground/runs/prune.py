@@ -97,6 +97,23 @@ def refuse_busy(root: Path) -> None:
         )
 
 
+def find_old(root: Path, kept: Collection[Path]) -> list[Old]:
+    """What is neither in `kept` nor named by an index or a plan of the working copy.
+
+    Raises EvengroundError while Snakemake is at work, and if nothing is named: every run would go,
+    even those just taken over from a bundle.
+    """
+    refuse_busy(root)
+    # What Snakemake has just finished is in the plan.
+    named = run_paths_here(root).union(kept)
+    old = old_folders(root, named)
+    if old and not named:
+        fix = "run the pipeline first, or name an index or a bundle: --keep FILE"
+        what = "nothing was removed: no index and no plan here names any run"
+        raise EvengroundError(what, str(root / RESULTS), fix)
+    return old
+
+
 def old_folders(root: Path, kept: Collection[Path]) -> list[Old]:
     """Every run, and every folder of attempts at one, not in `kept`; links are not followed."""
     paths = []
