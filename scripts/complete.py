@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import _path  # noqa: F401
-from evenground.errors import EvengroundError, cli
+from evenground.errors import cli
 from evenground.files import read_json, write_json
-from evenground.made import Digests, fault
-from evenground.runs.index import missed_goals, unfinished
-
-FIXES = {
-    "this": "their logs are under results/attempts; run again to try them again",
-    "another": "have them trained on that class of machine, or set machine: here",
-}
+from evenground.made import refuse_faults
+from evenground.runs.complete import FIXES, missed_goals_line, refuse_unfinished
 
 
 def main() -> None:
@@ -40,49 +33,11 @@ def main() -> None:
     # Before what an error writes to the other stream.
     sys.stdout.flush()
     refuse_faults(args.records)
-    print_missed_goals(indexes, tables)
-    refuse_unfinished(indexes, tables, FIXES[args.machine])
+    if line := missed_goals_line(indexes, tables):
+        print(line, flush=True)
+    refuse_unfinished(indexes, tables, args.machine)
     wanted = sum(len(index["runs"]) for index in indexes)
     write_json(args.output, {"schema": 1, "runs": wanted, "figures": names})
-
-
-def refuse_faults(records: Sequence[Path]) -> None:
-    """Raises EvengroundError for a result that went missing or was changed meanwhile."""
-    digests = Digests()
-    for record in records:
-        why = fault(record, digests)
-        if why is not None:
-            what = f"not everything is as it was drawn: {why or 'a step left no record'}"
-            raise EvengroundError(what, "results", "run again: it is made again")
-
-
-def print_missed_goals(indexes: Sequence[dict[str, Any]], tables: Path) -> None:
-    """Name a goal that the sampler's calibration misses, and how many it misses, if any."""
-    missed: set[str] = set()
-    for index in indexes:
-        missed.update(missed_goals(index, Path()))
-    if missed:
-        goals = f"{len(missed)} goals here ({min(missed)}, ...)"
-        print(f"the sampler misses {goals}: {tables}/calibration.md")
-
-
-def refuse_unfinished(indexes: Sequence[dict[str, Any]], tables: Path, fix: str) -> None:
-    """Raises EvengroundError with the first wanted run that did not finish."""
-    wanted = 0
-    lost = []
-    for index in indexes:
-        wanted += len(index["runs"])
-        lost += unfinished(index)
-    if not lost:
-        return
-    first = lost[0]
-    run = f"{first['dataset']} {first['engine']} r{first['repetition']}"
-    raise EvengroundError(
-        f"{len(lost)} of {wanted} wanted runs did not finish; the first: {run}: "
-        f"{first['reason'] or 'not recorded'}",
-        f"{tables}/runs.md",
-        fix,
-    )
 
 
 if __name__ == "__main__":

@@ -10,27 +10,14 @@ from pathlib import Path
 import _path  # noqa: F401
 from contain import launcher_of
 from evenground.containers.apptainer import Told
-from evenground.containers.build import images
 from evenground.datasets.fetch import all_mirrors
-from evenground.environments.build import MARKER, env_dir
-from evenground.environments.cache import cache_dir
 from evenground.errors import cli
 from evenground.files import read_json
-from evenground.preflight.check import Prepared, check
+from evenground.preflight.check import check, prepared
 from evenground.preflight.experiment import answers
 from evenground.preflight.finding import passed
 from evenground.runs.machine import hold
-from evenground.runs.study import Study, make_study
-
-
-def prepared(study: Study, told: str) -> Prepared:
-    """Return the experiment's environments, or with `deployment: apptainer` its images."""
-    wanted = images(study.first.experiment.deployment, study.environments)
-    markers = {}
-    if not wanted:
-        markers = {name: env_dir(name) / MARKER for name in study.environments}
-    launcher = launcher_of(Told.of(told)) if told else None
-    return Prepared(markers=markers, images=wanted, cache=cache_dir(), launcher=launcher)
+from evenground.runs.study import make_study
 
 
 def main() -> None:
@@ -49,7 +36,8 @@ def main() -> None:
     if not first.experiment.nodes:
         hold(first.here)
     mirrors = all_mirrors(first.experiment.mirrors)
-    findings = check(plans, prepared(study, args.told), mirrors, answers)
+    launcher = launcher_of(Told.of(args.told)) if args.told else None
+    findings = check(plans, prepared(study, launcher), mirrors, answers)
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from evenground.errors import EvengroundError
 from evenground.files import replaced, sha256_file, write_json
 
 # A step: the folder of its part, and its name.
@@ -97,6 +98,16 @@ def fault(record: Path, digests: Digests) -> str | None:
                 return f"{name} is missing"
             return f"{name} is not what it was"
     return None
+
+
+def refuse_faults(records: Sequence[Path]) -> None:
+    """Raises EvengroundError for a result that went missing or was changed meanwhile."""
+    digests = Digests()
+    for record in records:
+        why = fault(record, digests)
+        if why is not None:
+            what = f"not everything is as it was drawn: {why or 'a step left no record'}"
+            raise EvengroundError(what, "results", "run again: it is made again")
 
 
 def begin_again(parts: Sequence[Chain], whole: Chain, complete: Path) -> list[str]:

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import psutil
 
+from evenground.containers.build import images
 from evenground.containers.images import Image
 from evenground.containers.launcher import Launcher
 from evenground.containers.pins import load_pins
+from evenground.environments.build import MARKER, env_dir
+from evenground.environments.cache import cache_dir
 from evenground.preflight import containers, cpus, experiment, gpu, machine, repetitions
 from evenground.preflight.experiment import Reachable, stored_in
 from evenground.preflight.finding import Finding, ok, passed
 from evenground.runs.plan import Plan
+from evenground.runs.study import Study
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,15 @@ class Prepared:
     """Folder of the environments."""
     launcher: Launcher | None = None
     """How Apptainer is launched for a training; None for native trainings."""
+
+
+def prepared(study: Study, launcher: Launcher | None) -> Prepared:
+    """The experiment's environments, or with `deployment: apptainer` its images."""
+    wanted = images(study.first.experiment.deployment, study.environments)
+    markers = {}
+    if not wanted:
+        markers = {name: env_dir(name) / MARKER for name in study.environments}
+    return Prepared(markers=markers, images=wanted, cache=cache_dir(), launcher=launcher)
 
 
 def check(

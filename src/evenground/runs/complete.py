@@ -1,0 +1,46 @@
+"""The end of an experiment: what is not as it should be, once everything was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evenground.errors import EvengroundError
+from evenground.runs.index import missed_goals, unfinished
+
+# By the machine on which the runs are trained.
+FIXES = {
+    "this": "their logs are under results/attempts; run again to try them again",
+    "another": "have them trained on that class of machine, or set machine: here",
+}
+
+
+def missed_goals_line(indexes: Sequence[dict[str, Any]], tables: Path) -> str:
+    """A goal that the sampler's calibration misses, and how many it misses; empty if none."""
+    missed: set[str] = set()
+    for index in indexes:
+        missed.update(missed_goals(index, Path()))
+    if not missed:
+        return ""
+    goals = f"{len(missed)} goals here ({min(missed)}, ...)"
+    return f"the sampler misses {goals}: {tables}/calibration.md"
+
+
+def refuse_unfinished(indexes: Sequence[dict[str, Any]], tables: Path, machine: str) -> None:
+    """Raises EvengroundError with the first wanted run that did not finish; `machine`: one of FIXES."""
+    wanted = 0
+    lost = []
+    for index in indexes:
+        wanted += len(index["runs"])
+        lost += unfinished(index)
+    if not lost:
+        return
+    first = lost[0]
+    run = f"{first['dataset']} {first['engine']} r{first['repetition']}"
+    raise EvengroundError(
+        f"{len(lost)} of {wanted} wanted runs did not finish; the first: {run}: "
+        f"{first['reason'] or 'not recorded'}",
+        f"{tables}/runs.md",
+        FIXES[machine],
+    )
