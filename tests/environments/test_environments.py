@@ -308,7 +308,7 @@ def test_the_room_it_needs_is_the_room_that_preflight_asks_for(
         monkeypatch.setattr(environment, "need_free_space", need)
         with pytest.raises(EvengroundError):
             environment.build(name)
-    assert asked == {name: environment_bytes({name: tmp_path / "none"}) for name in asked}
+    assert asked == {name: environment_bytes({name: "it is not complete"}) for name in asked}
     assert asked["jax-cuda"] > asked["jax"]
 
 

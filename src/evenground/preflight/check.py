@@ -13,7 +13,7 @@ from evenground.containers.build import images
 from evenground.containers.images import Image
 from evenground.containers.launcher import Launcher
 from evenground.containers.pins import load_pins
-from evenground.environments.build import MARKER, env_dir
+from evenground.environments.build import env_dir, fault
 from evenground.environments.cache import cache_dir
 from evenground.preflight import containers, cpus, experiment, gpu, machine, repetitions
 from evenground.preflight.experiment import Reachable, stored_in
@@ -26,8 +26,8 @@ from evenground.runs.study import Study
 class Prepared:
     """What the trainings of an experiment run in: environments or images, built or not."""
 
-    markers: Mapping[str, Path]
-    """Environment -> the file that exists once it is complete; empty in containers."""
+    faults: Mapping[str, str]
+    """Environment -> why it cannot be used, empty if it can; no environments in containers."""
     images: Sequence[Image]
     cache: Path
     """Folder of the environments."""
@@ -38,10 +38,10 @@ class Prepared:
 def prepared(study: Study, launcher: Launcher | None) -> Prepared:
     """The experiment's environments, or with `deployment: apptainer` its images."""
     wanted = images(study.first.experiment.deployment, study.environments)
-    markers = {}
+    faults = {}
     if not wanted:
-        markers = {name: env_dir(name) / MARKER for name in study.environments}
-    return Prepared(markers=markers, images=wanted, cache=cache_dir(), launcher=launcher)
+        faults = {name: fault(env_dir(name)) for name in study.environments}
+    return Prepared(faults=faults, images=wanted, cache=cache_dir(), launcher=launcher)
 
 
 def check(
@@ -64,7 +64,7 @@ def check(
     found += _gpu(plans)
     found += experiment.engines(plans)
     # An experiment has environments or images.
-    if prepared.markers:
+    if prepared.faults:
         found += _environments(prepared)
     if prepared.images:
         found += containers.findings(plans, prepared.images, prepared.launcher)
@@ -85,8 +85,8 @@ def _gpu(plans: Sequence[Plan]) -> list[Finding]:
 
 
 def _environments(prepared: Prepared) -> list[Finding]:
-    needed_bytes = experiment.environment_bytes(prepared.markers)
+    needed_bytes = experiment.environment_bytes(prepared.faults)
     return [
-        experiment.environments(prepared.markers),
+        experiment.environments(prepared.faults),
         machine.disk("disk for environments", prepared.cache, needed_bytes),
     ]

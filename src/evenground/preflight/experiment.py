@@ -42,22 +42,22 @@ def stored_in(plan: Plan, dataset: str) -> Stored:
     return Stored(raw=plan.root / plan.raw(dataset), prepared=plan.root / plan.prepared(dataset))
 
 
-def environments(markers: Mapping[str, Path]) -> Finding:
-    """Check which environments are built; `markers`: environment -> file of a complete one."""
-    missing = _not_built(markers)
+def environments(faults: Mapping[str, str]) -> Finding:
+    """Check which environments are built; `faults`: why one cannot be used, empty if it can."""
+    missing = _not_built(faults)
     if missing:
         fix = "the package index must be reachable once"
         return warning("environments", f"to be built: {', '.join(missing)}", fix)
-    return ok("environments", f"built: {', '.join(markers)}")
+    return ok("environments", f"built: {', '.join(faults)}")
 
 
-def environment_bytes(markers: Mapping[str, Path]) -> int:
+def environment_bytes(faults: Mapping[str, str]) -> int:
     """Return the disk space that environments take which are not built yet, in bytes."""
-    return sum(bytes_of_environment(name) for name in _not_built(markers))
+    return sum(bytes_of_environment(name) for name in _not_built(faults))
 
 
-def _not_built(markers: Mapping[str, Path]) -> list[str]:
-    return [name for name, marker in markers.items() if not marker.is_file()]
+def _not_built(faults: Mapping[str, str]) -> list[str]:
+    return [name for name, fault in faults.items() if fault]
 
 
 def engines(plans: Sequence[Plan]) -> list[Finding]:
