@@ -107,6 +107,31 @@ def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
     assert used <= allowed, f"{room(path)} may import {sorted(allowed)}"
 
 
+def drawn() -> dict[str, tuple[int, str]]:
+    """Room -> its line in the drawing of docs/architecture.md, and its column: made, read or both."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    drawing = text.partition("┌─ the ground")[2].partition("└─")[0]
+    rooms: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(drawing.splitlines()):
+        cells = line.split("│")[1:-1]
+        columns = ["both"] if len(cells) == 1 else ["made", "read"]
+        for column, cell in zip(columns, cells, strict=False):
+            assert not rooms.keys() & set(cell.split()), "a room stands twice"
+            rooms |= dict.fromkeys(cell.split(), (number, column))
+    return rooms
+
+
+def test_the_drawing_has_every_room_and_every_import_goes_up() -> None:
+    places = drawn()
+    assert places.keys() == ROOMS.keys() | SHARED
+    for name, before in ROOMS.items():
+        line, column = places[name]
+        for other in before or ():
+            assert places[other][0] < line, f"{name} imports {other}, which is not above it"
+            beside = {places[other][1], column} == {"made", "read"}
+            assert not beside, f"{name} imports {other} of the other column"
+
+
 def test_the_sidecar_needs_only_two_packages() -> None:
     used = {
         name.split(".")[0] for path in (CORE / "sidecar").rglob("*.py") for name in imports(path)
