@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,35 +154,14 @@ def _pruned(top: Path) -> Path:
     return real.with_name(f".{real.name}.pruned")
 
 
-def listing(old: Iterable[Old]) -> list[str]:
-    """One line per folder of a key, with its repetitions and bytes; the last line is the sum."""
-    by_key: dict[Path, list[Old]] = defaultdict(list)
-    runs = attempts = size = 0
-    for folder in old:
-        is_run = folder.path.is_relative_to(RUNS)
-        is_attempts = folder.path.is_relative_to(ATTEMPTS)
-        key = folder.path
-        if is_run or is_attempts:
-            key = key.parent
-        by_key[key].append(folder)
-        runs += is_run
-        attempts += is_attempts
-        size += folder.size
-    lines = [_line(key, folders) for key, folders in by_key.items()]
+def listing(old: Collection[Old]) -> list[str]:
+    """One line per folder with its bytes; the last line is the sum."""
+    lines = [f"{folder.size:>15,} bytes  {folder.path}" for folder in old]
+    runs = sum(folder.path.is_relative_to(RUNS) for folder in old)
+    attempts = sum(folder.path.is_relative_to(ATTEMPTS) for folder in old)
+    size = sum(folder.size for folder in old)
     lines.append(f"{size:>15,} bytes in all; runs: {runs}, folders of attempts: {attempts}")
     return lines
-
-
-def _line(key: Path, folders: Sequence[Old]) -> str:
-    size = sum(folder.size for folder in folders)
-    names = " ".join(folder.path.name for folder in folders)
-    if folders[0].path == key:
-        what = "left by a removal that was cut off"
-    elif len(folders) == 1:
-        what = f"1 repetition ({names})"
-    else:
-        what = f"{len(folders)} repetitions ({names})"
-    return f"{size:>15,} bytes  {key}  {what}"
 
 
 def remove(root: Path, old: Collection[Old]) -> None:
