@@ -15,7 +15,6 @@ configfile: "params.yaml"
 
 
 include: "rules/study.smk"
-include: "rules/common.smk"
 include: "rules/nodes.smk"
 include: "rules/environments.smk"
 include: "rules/containers.smk"
@@ -36,7 +35,7 @@ localrules: explain_idle
 rule all:
     default_target: True
     input:
-        [f"{OUT}/complete.json", *shown_in_report()],
+        [f"{OUT}/complete.json", *SHOWN],
 
 
 rule runs:

@@ -4,8 +4,8 @@
 rule normalise:
     """The runs' time series on one time grid, and the measures that claims are judged by."""
     input:
-        code(*ANALYSIS),
-        again("normalise"),
+        modules(*ANALYSIS),
+        "results/{part}/made/normalise.again.json",
         index="results/{part}/index.json",
     output:
         expand(
@@ -13,7 +13,7 @@ rule normalise:
             name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"]
             + ["energy", "measures"],
         ),
-        made=made("normalise"),
+        made="results/{part}/made/normalise.json",
     log:
         "results/logs/normalise/{part}.log",
     shell:
@@ -30,8 +30,8 @@ rule normalise:
 rule tables:
     """Every table but those of the verdicts."""
     input:
-        code(*ANALYSIS),
-        again("tables"),
+        modules(*ANALYSIS),
+        "results/{part}/made/tables.again.json",
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
     output:
@@ -42,7 +42,7 @@ rule tables:
             form=["csv", "md"],
         ),
         metrics="results/{part}/metrics.json",
-        made=made("tables"),
+        made="results/{part}/made/tables.json",
     log:
         "results/logs/tables/{part}.log",
     shell:
@@ -61,8 +61,8 @@ rule tables:
 rule verdicts:
     """Every claim judged by the finished runs."""
     input:
-        code(*ANALYSIS, "claims"),
-        again("verdicts"),
+        modules(*ANALYSIS, "claims"),
+        "results/{part}/made/verdicts.again.json",
         claims="claims.yaml",
         published="data/published/thesis-2022.csv",
         index="results/{part}/index.json",
@@ -71,7 +71,7 @@ rule verdicts:
     output:
         expand("results/{{part}}/tables/{name}.{form}", name=["verdicts", "arithmetic"], form=["csv", "md"]),
         record="results/{part}/verdicts.json",
-        made=made("verdicts"),
+        made="results/{part}/made/verdicts.json",
     log:
         "results/logs/verdicts/{part}.log",
     shell:
@@ -90,16 +90,16 @@ rule verdicts:
 rule draw:
     """The figures, and their list with titles and captions."""
     input:
-        code(*ANALYSIS, "report"),
-        again("draw"),
+        modules(*ANALYSIS, "report"),
+        "results/{part}/made/draw.again.json",
         # Some figures show examples of the data.
-        wanted_datasets,
+        JOBS.datasets,
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
         times="results/{part}/tables/training_time.csv",
     output:
         "results/{part}/figures/figures.json",
-        made=made("draw"),
+        made="results/{part}/made/draw.json",
     log:
         "results/logs/draw/{part}.log",
     shell:
@@ -118,16 +118,16 @@ rule draw:
 rule page:
     """The report: verdicts, tables and figures in one self-contained file."""
     input:
-        code(*ANALYSIS, "report"),
+        modules(*ANALYSIS, "report"),
         files("src/evenground/report/page/page.*"),
-        again("page"),
+        "results/{part}/made/page.again.json",
         "results/{part}/tables/runs.csv",
         "results/{part}/figures/figures.json",
         "results/{part}/verdicts.json",
         index="results/{part}/index.json",
     output:
         page="results/{part}/report.html",
-        made=made("page"),
+        made="results/{part}/made/page.json",
     log:
         "results/logs/page/{part}.log",
     shell:

@@ -1,19 +1,16 @@
 """The engines' container images, built if they are missing."""
 
 from evenground.containers.images import RECORDS
-from evenground.preflight.containers import recorded_digests
 
 
 rule image:
     output:
         str(RECORDS / "{environment}-{content,[0-9a-f]{12}}.json"),
     params:
-        recorded=lambda wildcards: recorded_digests(
-            [part.plan for part in STUDY.parts], wildcards.environment),
-        told=TOLD.text() if TOLD else "",
+        told=BEGUN.told_text,
     log:
         "results/logs/image/{environment}-{content}.log",
-    threads: all_cores
+    threads: NODES.all_cores
     resources:
         builds=1,
     shell:
@@ -22,12 +19,11 @@ rule image:
             --record {output:q} \
             --log {log:q} \
             --experiment {EXPERIMENT:q} \
-            --told={params.told:q} \
-            --recorded {params.recorded:q}
+            --told={params.told:q}
         """
 
 
 rule containers:
     """All images of the experiment, and no training."""
     input:
-        image_records(),
+        JOBS.images,

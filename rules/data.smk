@@ -25,7 +25,7 @@ rule prepare:
     input:
         registry=ancient("data/registry.yaml"),
         experiment=ancient(EXPERIMENT),
-        fetched=lambda wildcards: ancient(f"{PLAN.raw(wildcards.dataset)}/fetched.json"),
+        fetched=ancient(JOBS.fetched),
     output:
         "data/prepared/{dataset}/{fingerprint}/dataset.json",
     log:
@@ -45,4 +45,4 @@ rule prepare:
 rule data:
     """All datasets of the experiment, prepared."""
     input:
-        wanted_datasets(),
+        JOBS.datasets,

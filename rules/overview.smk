@@ -1,15 +1,15 @@
 """The parts of an experiment of several machine classes or values side by side; nothing is averaged over them."""
 
-if len(STUDY.parts) > 1:
+if len(JOBS.planned.parts) > 1:
 
     rule indexes:
         input:
-            of_parts("index.json"),
-            str(again_of(STUDY.results, "indexes")),
+            JOBS.of_parts("index.json"),
+            f"{OUT}/made/indexes.again.json",
             parts=f"{OUT}/parts.json",
         output:
             index=f"{OUT}/index.json",
-            made=str(record_of(STUDY.results, "indexes")),
+            made=f"{OUT}/made/indexes.json",
         log:
             "results/logs/indexes.log",
         shell:
@@ -24,15 +24,15 @@ if len(STUDY.parts) > 1:
 
     rule overview:
         input:
-            code(*ANALYSIS, "claims", "report", "overview"),
+            modules(*ANALYSIS, "claims", "report", "overview"),
             files("src/evenground/report/page/page.*", "src/evenground/overview/overview.*"),
-            of_parts("tables/runs.csv"),
-            of_parts("figures/figures.json"),
-            of_parts("verdicts.json"),
-            of_parts("report.html"),
-            of_parts("metrics.json"),
+            JOBS.of_parts("tables/runs.csv"),
+            JOBS.of_parts("figures/figures.json"),
+            JOBS.of_parts("verdicts.json"),
+            JOBS.of_parts("report.html"),
+            JOBS.of_parts("metrics.json"),
             f"{OUT}/index.json",
-            str(again_of(STUDY.results, "overview")),
+            f"{OUT}/made/overview.again.json",
             parts=f"{OUT}/parts.json",
         output:
             f"{OUT}/metrics.json",
@@ -40,7 +40,7 @@ if len(STUDY.parts) > 1:
             f"{OUT}/figures/figures.json",
             f"{OUT}/report.html",
             expand(OUT + "/tables/{name}.csv", name=["runs", "training_time", "verdicts", "scaling"]),
-            made=str(record_of(STUDY.results, "overview")),
+            made=f"{OUT}/made/overview.json",
         log:
             "results/logs/overview.log",
         shell:

@@ -7,7 +7,7 @@ rule preflight:
     log:
         "results/logs/preflight.log",
     params:
-        told=TOLD.text() if TOLD else "",
+        told=BEGUN.told_text,
     shell:
         r"""
         {PYTHON:q} scripts/preflight.py \

@@ -1,28 +1,23 @@
 """What `snakemake --report` adds to the workflow: the page, verdicts and tables, figures with captions."""
 
+from evenground.workflow.shown import figures_in, is_shown
+
 report: "report/workflow.rst"
 
-
-def shown_in_report():
-    """The files of the report; none without `--report`, so that nothing depends on them."""
-    if not any(arg.split("=")[0] == "--report" for arg in sys.argv):
-        return []
-    listed = Path(OUT, "figures", "figures.json")
-    figures = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []
-    titles = {figure["name"]: figure["title"] for figure in figures}
+# Nothing depends on them without `--report`.
+SHOWN = []
+if is_shown(sys.argv):
+    FIGURES = {figure["name"]: figure for figure in figures_in(Path(OUT))}
     # The configuration and the wildcards are all that Snakemake passes to the template of a caption.
-    config["figures"] = {}
-    for figure in figures:
-        # Captions are plain text, their template is reStructuredText.
-        config["figures"][figure["name"]] = re.sub(r"([\\`*_|<>])", r"\\\1", figure["caption"])
-    page = report(f"{OUT}/report.html", category="Report", labels={"what": "verdicts, tables, figures, runs"})
-    tables = report(f"{OUT}/tables", patterns=["{name}.csv"], category="Tables", labels={"table": "{name}"})
-    drawn = report(
+    config["figures"] = {name: figure["caption"] for name, figure in FIGURES.items()}
+    PAGE = report(f"{OUT}/report.html", category="Report", labels={"what": "verdicts, tables, figures, runs"})
+    TABLES = report(f"{OUT}/tables", patterns=["{name}.csv"], category="Tables", labels={"table": "{name}"})
+    DRAWN = report(
         f"{OUT}/figures",
         patterns=["{name}.svg"],
         # Relative to the file of the rule that uses it: the Snakefile.
         caption="rules/report/figure.rst",
         category="Figures",
-        labels=lambda wildcards: {"figure": titles.get(wildcards.name, wildcards.name)},
+        labels=lambda wildcards: {"figure": FIGURES[wildcards.name]["title"]},
     )
-    return [page, tables, drawn]
+    SHOWN = [PAGE, TABLES, DRAWN]

@@ -1,39 +1,38 @@
 """Trainings, one at a time in the plan's order, and the index of what became of them."""
 
-from evenground.runs.lost import record_lost
+from evenground.runs.lines import thesis_files
 from evenground.runs.plan import CALIBRATIONS
+from evenground.workflow.nodes import PROBE_LIMIT_MIN
 
 
 onstart:
     # Snakemake does not call this in a dry run, nor if there is nothing to do.
-    if MAIN and not LOOKS_ONLY:
-        unfinished = [path for part in STUDY.parts for path in part.plan.pending]
-        for message in record_lost(PLAN.root, unfinished):
-            logs.warning(message)
+    BEGUN.record_lost()
 
 
 rule calibrate:
     """The sampler against known loads, once per machine class and version; alone, on all cores."""
     # Natively it has no inputs: Snakemake would make it again after an input was made, ancient or not.
     input:
-        ancient(image_records()),
+        ancient(JOBS.images),
     output:
         str(CALIBRATIONS / "{machine}" / "{code}.json"),
     log:
         "results/logs/calibrate/{machine}-{code}.log",
-    threads: NODE_CORES
+    threads: NODES.cores
     resources:
-        **node_of_its_own(PROBE_LIMIT_MIN),
+        **NODES.resources(PROBE_LIMIT_MIN),
     params:
-        variables=variables(),
+        variables=JOBS.variables_of_none,
+        gpu=JOBS.planned.gpu,
     container:
-        any_container
+        JOBS.any_container
     shell:
         r"""
-        exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/calibrate.py \
+        exec {CLEAN} {params.variables:q} {JOBS.runner:q} -s scripts/calibrate.py \
             --output {output:q} \
             --machine {wildcards.machine:q} \
-            --gpu {PLAN.experiment.gpu:q} \
+            --gpu {params.gpu:q} \
             --pipeline {PIPELINE} \
             > >(tee {log:q}) 2>&1
         """
@@ -42,29 +41,32 @@ rule calibrate:
 rule train:
     # All environments and datasets before the first training: nothing is prepared during one.
     input:
-        ancient(wanted_environments()),
-        ancient(wanted_datasets()),
-        # A function is evaluated for each of many jobs, and is needed for several classes only.
-        ancient(calibrations if len(STUDY.machines) > 1 else calibrations_of(STUDY.parts[0])),
-        ancient(EXPERIMENT),
+        ancient(JOBS.environments),
+        ancient(JOBS.datasets),
+        # Of all classes of machine: a function would be evaluated for each of many jobs.
+        ancient(JOBS.calibrations),
     output:
         "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",
     params:
-        options=training_options,
-        variables=lambda wildcards: variables(wildcards.engine),
+        options=JOBS.training,
+        variables=JOBS.variables,
     log:
         "results/logs/train/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}.log",
-    threads: NODE_CORES
+    threads: NODES.cores
     resources:
-        **node_of_its_own(training_min),
-    priority: order_priority
+        **NODES.resources(NODES.training_minutes),
+    priority: JOBS.priority
     container:
-        container_of if IMAGES else None
+        JOBS.container if JOBS.images else None
     shell:
         r"""
-        exec {CLEAN} {params.variables:q} {RUNNER:q} -s scripts/train.py \
-            {params.options:q} \
+        exec {CLEAN} {params.variables:q} {JOBS.runner:q} -s scripts/train.py \
+            --spec results/specs/{wildcards.key}.json \
+            --machine {wildcards.machine:q} \
+            --repetition {wildcards.rep} \
+            --attempt {wildcards.attempt} \
             {CONTAINER} \
+            {params.options:q} \
             2> >(tee {log:q} >&2)
         """
 
@@ -72,14 +74,14 @@ rule train:
 rule index:
     """What became of every wanted run of a part, made when all that can be trained has been tried."""
     input:
-        attempts_to_make,
-        ancient(calibrations),
-        again("index"),
+        JOBS.attempts,
+        ancient(JOBS.calibration_of_part),
+        "results/{part}/made/index.again.json",
         lines=["data/published/thesis-code.csv", *thesis_files(Path())],
         plan="results/{part}/plan.json",
     output:
         index="results/{part}/index.json",
-        made=made("index"),
+        made="results/{part}/made/index.json",
     log:
         "results/logs/index/{part}.log",
     shell:
@@ -96,16 +98,16 @@ rule index:
 rule complete:
     """Name the tables and figures; fails after everything was drawn if a wanted run failed."""
     input:
-        indexes=of_parts("index.json"),
+        indexes=JOBS.of_parts("index.json"),
         tables=f"{OUT}/tables/runs.csv",
         figures=f"{OUT}/figures/figures.json",
         verdicts=f"{OUT}/tables/verdicts.csv",
         report=f"{OUT}/report.html",
-        records=[str(record_of(*step)) for chain in (*chains_of_parts(), chain_of_whole()) for step in chain],
+        records=BEGUN.records,
     output:
         f"{OUT}/complete.json",
     params:
-        machine="this" if all(part.plan.trains for part in STUDY.parts) else "another",
+        machine="this" if JOBS.is_trained_here else "another",
     log:
         "results/logs/complete.log",
     shell:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground import logs
-from evenground.config import load_experiment
+from evenground.engines import engine_of
 from evenground.errors import cli
 from evenground.explain.tracer import trace
 from evenground.explain.training import attempt, explain
-from evenground.files import read_json
+from evenground.gpus.choice import AUTO
 from evenground.invocation import end_with
-from evenground.runs.plan import make_plan
+from evenground.records.spec import read_spec
+from evenground.runs.machine import this_machine
 from evenground.runs.training import Training
 
 EXPLAIN, TRACE, ATTEMPT = "explain", "trace", "attempt"
@@ -25,9 +26,11 @@ EXPLAIN, TRACE, ATTEMPT = "explain", "trace", "attempt"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--experiment", type=Path, required=True, help="experiment.json of the part")
-    add("--run", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
+    add("--spec", type=Path, required=True, help="results/specs/KEY.json: what is trained")
+    add("--engine-dir", type=Path, required=True, help="folder of the engine")
     add("--python", default="", help="interpreter of the engine's environment, if it has one")
+    add("--gpu", default=AUTO, help="`gpu` of the experiment")
+    add("--time-limit-s", type=float, default=3600.0)
     add("--py-spy", type=Path, required=True, help="the program py-spy")
     add("--output", type=Path, required=True, help="explained.json; its folder is emptied")
     add("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
@@ -51,7 +54,7 @@ def main() -> None:
     if args.role == ATTEMPT:
         attempt(training, folder)
         return
-    label = f"{training.run.dataset} {training.run.engine}"
+    label = f"{training.spec.dataset.name} {training.spec.engine.name}"
     logs.info(f"{label}: an extra training to explain its idle windows ...")
     # The training below ends with this process.
     tracer = _command(TRACE) + ["--pipeline", str(os.getpid())]
@@ -63,10 +66,20 @@ def main() -> None:
 
 
 def _training(args: argparse.Namespace) -> Training:
-    experiment = load_experiment(read_json(args.experiment), str(args.experiment))
-    plan = make_plan(experiment, Path.cwd())
-    python = Path(args.python) if args.python else None
-    return Training(plan=plan, run=plan.find(args.run), attempt=1, python=python, warm_up=False)
+    spec = read_spec(args.spec, args.spec.stem)
+    here = this_machine(args.gpu)
+    return Training(
+        root=Path.cwd(),
+        spec=spec,
+        machine=here.name,
+        repetition=1,
+        attempt=1,
+        engine=engine_of(spec.engine, args.engine_dir, Path.cwd()),
+        here=here,
+        time_limit_s=args.time_limit_s,
+        python=Path(args.python) if args.python else None,
+        warm_up=False,
+    )
 
 
 def _command(role: str) -> list[str]:

@@ -42,8 +42,7 @@ def conclude(trainings: Sequence[Explained], tables: Sequence[Path]) -> None:
         logs.info(f"what the engines waited for: {table}")
     failed = [training for training in trainings if training.outcome.reason]
     if failed:
-        runs = [training.run for training in failed]
-        names = ", ".join(f"{run.dataset} {run.engine}" for run in runs)
+        names = ", ".join(f"{training.dataset} {training.engine}" for training in failed)
         what = f"{len(failed)} of {len(trainings)} extra trainings failed: {names}"
         raise EvengroundError(
             what, str(failed[0].folder / "train.log"), "fix the cause and run again"

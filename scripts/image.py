@@ -12,6 +12,7 @@ from evenground.containers.apptainer import Told
 from evenground.containers.build import ready
 from evenground.errors import cli
 from evenground.files import read_json
+from evenground.preflight.containers import recorded_digests
 from evenground.preflight.gate import try_image
 from evenground.runs.study import make_study
 
@@ -21,18 +22,16 @@ def main() -> None:
     parser.add_argument("environment", help="its requirements are envs/ENVIRONMENT.txt")
     parser.add_argument("--record", type=Path, required=True, help="results/images/NAME.json")
     parser.add_argument("--log", type=Path, required=True, help="what the build prints")
-    parser.add_argument(
-        "--recorded", nargs="*", default=[], help="sha256 of the image of finished runs"
-    )
-    parser.add_argument("--experiment", type=Path, help="experiment.json of the deployment")
-    parser.add_argument("--told", default="", help="Apptainer's settings, as JSON")
+    parser.add_argument("--experiment", type=Path, required=True, help="of the deployment")
+    parser.add_argument("--told", required=True, help="Apptainer's settings, as JSON")
     args = parser.parse_args()
     launcher = launcher_of(Told.of(args.told))
-    image, record = ready(args.environment, args.log, args.recorded, launcher)
+    study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
+    plans = [part.plan for part in study.parts]
+    recorded = recorded_digests(plans, args.environment)
+    image, record = ready(args.environment, args.log, recorded, launcher)
     record.write(args.record)
-    if args.told:
-        study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
-        try_image(image, [part.plan for part in study.parts], launcher)
+    try_image(image, plans, launcher)
     size_mb = record.bytes / 1e6
     digest = record.sha256[:12]
     print(f"image of '{args.environment}': {size_mb:.0f} MB, sha256:{digest}", flush=True)

@@ -9,6 +9,7 @@
     evenground convert    bring such a file of an older version to the formats of this one
     evenground adopt      copy the runs of such a file into this working copy
     evenground compare    compare two or more such files, or machines
+    evenground explain    print what differs between two runs of what decides a result
     evenground prune      delete runs that no index here names any more
     evenground aside      move runs or files aside that are in the way; nothing is deleted
 
@@ -41,6 +42,7 @@ COMMANDS = {
     "convert": ("analysis", ["scripts/convert.py"]),
     "adopt": ("analysis", ["scripts/adopt.py"]),
     "compare": ("analysis", ["scripts/compare.py"]),
+    "explain": ("workflow", ["scripts/why.py"]),
     "prune": ("workflow", ["scripts/prune.py"]),
     "aside": ("workflow", ["scripts/aside.py"]),
 }

@@ -10,31 +10,37 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground import logs
-from evenground.config import load_experiment
 from evenground.containers.images import check_inside, read_record
+from evenground.engines import engine_of
 from evenground.errors import cli
-from evenground.files import read_json
+from evenground.gpus.choice import AUTO
 from evenground.invocation import end_with, refuse_ended
+from evenground.records.spec import Specification, read_spec
 from evenground.runs.attempt import give_up, restored
+from evenground.runs.keys import refuse_changed
 from evenground.runs.machine import Machine, this_machine
 from evenground.runs.outcome import Outcome
-from evenground.runs.plan import Plan, make_plan
-from evenground.runs.study import PARTS
 from evenground.runs.training import Training, headline, train
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--experiment", type=Path, required=True, help="experiment.json of the run's part")
-    add("--run", type=Path, required=True, help="MACHINE/DATASET/ENGINE/KEY/rN")
+    add("--spec", type=Path, required=True, help="results/specs/KEY.json: what is trained")
+    add("--machine", required=True, help="the class of machine that it is wanted on")
+    add("--repetition", type=int, required=True)
     add("--attempt", type=int, required=True)
+    add("--engine-dir", type=Path, required=True, help="folder of the engine")
     add("--python", default="", help="interpreter of the engine's environment, if it has one")
-    add("--warm-up", choices=["yes", "no"], required=True)
+    add("--warm-up", choices=["yes", "no"], default="no")
     add("--cold-start", choices=["yes", "no"], default="no", help="whether it lacks a warm-up")
+    add("--gpu", default=AUTO, help="`gpu` of the experiment")
+    add("--time-limit-s", type=float, default=3600.0)
     add("--container", default="", help="what Apptainer calls the image, if any")
     add("--image", default="", help="record of the container image this runs in, if any")
     add("--mounted", nargs="*", default=[], help="where disks are mounted in the working copy")
+    add("--number", default="", help="its place among all trainings, for messages")
+    add("--part", default="", help="its part of a sweep, for messages")
     add("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
     add("--invocation", default="", help="number of the pipeline's invocation")
     add("--job", default="", help="the scheduler's number of this job, if one started it")
@@ -48,21 +54,20 @@ def main() -> None:
     end_with(args.pipeline)
     if args.invocation:
         refuse_ended(root, args.invocation)
-    if restored(root, args.run, args.attempt):
+    spec = read_spec(args.spec, args.spec.stem)
+    run_path = spec.run_path(args.machine, args.repetition)
+    if restored(root, run_path, args.attempt):
         return
-    experiment = load_experiment(read_json(args.experiment), str(args.experiment))
+    label = label_of(args, spec)
     # Looked at once: at a second look another card could be chosen.
-    here = this_machine(experiment.gpu)
-    machine, dataset, engine, _, repetition = args.run.parts
-    other = other_machine(machine, here)
+    here = this_machine(args.gpu)
+    other = other_machine(args.machine, here)
     if other:
-        give_up(root, args.run, args.attempt, experiment.deployment, other)
-        log_failure(f"{dataset} {engine} {repetition}", other)
+        give_up(root, run_path, args.attempt, spec.deployment, other)
+        log_failure(label, other)
         return
-    # Whether engines are installed was checked when the run was planned.
-    plan = make_plan(experiment, root, here=here)
-    training = training_of(args, plan)
-    label = label_of(training, args.experiment.parent)
+    training = training_of(args, spec, here)
+    refuse_changed(spec, training.engine, root)
     note = ""
     if training.warm_up:
         note = " (with a warm-up before it)"
@@ -74,8 +79,9 @@ def main() -> None:
         logs.info(f"{label}: {headline(training.run_dir)}")
 
 
-def training_of(args: argparse.Namespace, plan: Plan) -> Training:
+def training_of(args: argparse.Namespace, spec: Specification, here: Machine) -> Training:
     """The training of the command line; raises EvengroundError if its image was replaced."""
+    root = Path.cwd()
     python = image = None
     if args.python:
         python = Path(args.python)
@@ -83,9 +89,14 @@ def training_of(args: argparse.Namespace, plan: Plan) -> Training:
         image = read_record(Path(args.image))
         check_inside(image)
     return Training(
-        plan=plan,
-        run=plan.find(args.run),
+        root=root,
+        spec=spec,
+        machine=args.machine,
+        repetition=args.repetition,
         attempt=args.attempt,
+        engine=engine_of(spec.engine, args.engine_dir, root),
+        here=here,
+        time_limit_s=args.time_limit_s,
         python=python,
         warm_up=args.warm_up == "yes",
         cold_start=args.cold_start == "yes",
@@ -97,14 +108,11 @@ def training_of(args: argparse.Namespace, plan: Plan) -> Training:
     )
 
 
-def label_of(training: Training, results: Path) -> str:
-    """`[3/40] mnist keras r1`; in a sweep with the part's name, that of its `results` folder."""
-    run = training.run
-    part = ""
-    if results.parent.name == PARTS:
-        part = f" of {results.name}"
-    number = f"{run.order}/{len(training.plan.runs)}{part}"
-    return f"[{number}] {run.dataset} {run.engine} r{run.repetition}"
+def label_of(args: argparse.Namespace, spec: Specification) -> str:
+    """`[3/40] mnist keras r1`; in a sweep with the part's name."""
+    of_part = f" of {args.part}" if args.part else ""
+    number = f"[{args.number}{of_part}] " if args.number else ""
+    return f"{number}{spec.dataset.name} {spec.engine.name} r{args.repetition}"
 
 
 def other_machine(wanted: str, here: Machine) -> Outcome | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenground.config import EngineChoice, OptionValue
 from evenground.errors import EvengroundError
+from evenground.records.spec import Engine as EngineSpec
 from evenground.validation import did_you_mean, first_fault
 
 ENGINES = Path("scripts/engines")
@@ -166,6 +167,21 @@ def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
         )
         engines.append(engine)
     return engines
+
+
+def engine_of(spec: EngineSpec, folder: Path, root: Path) -> Engine:
+    """The engine in `folder`, with the options of a run's specification.
+
+    Raises EvengroundError if there is none, or if it is ill described.
+    """
+    return Engine(
+        name=spec.name,
+        folder=folder,
+        file=_read(root, folder, spec.name),
+        options=dict(spec.options),
+        colour="",
+        train_limit=spec.train_limit,
+    )
 
 
 def _folder(choice: EngineChoice) -> Path:

@@ -257,6 +257,23 @@ def _name(file: Path, root: Path) -> str:
     return file.name
 
 
+def named_below(paths: Iterable[Path], root: Path) -> dict[str, Path]:
+    """Every file of files and folders by a name that is the same on every machine.
+
+    That is its path below `root`, or else below the folder of its own path. Raises EvengroundError
+    if two files have one name, or a path is missing.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        above = root if path.is_relative_to(root) else path.parent
+        for file in files_below(path):
+            name = file.relative_to(above).as_posix()
+            if named.setdefault(name, file) != file:
+                fix = "name one of the two folders otherwise"
+                raise EvengroundError(f"two sources are called {name}", str(file), fix)
+    return named
+
+
 def files_below(path: Path) -> list[Path]:
     """The file, or every file below the folder without caches; raises EvengroundError if missing."""
     if path.is_file():

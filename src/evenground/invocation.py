@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
 import select
 import shutil
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from evenground.errors import EvengroundError
-from evenground.files import replacing, writing
+from evenground.files import writing
+from evenground.records.base import Record
 
 SNAKEMAKE = Path(".snakemake")
 LOCK = SNAKEMAKE / "evenground.lock"
@@ -112,26 +112,21 @@ def end_with(pids: list[int]) -> None:
         threading.Thread(target=wait, daemon=True).start()
 
 
-def hand_on(root: Path, content: Any) -> str:
-    """Begin an invocation: leave `content` for its jobs on other machines; returns its number.
-
-    A job starts Snakemake again, perhaps on another class of machine and when half of the runs are
-    recorded, and must have the plan of its invocation.
-    """
+def hand_on(root: Path, record: Record) -> str:
+    """Begin an invocation: leave `record` for its jobs on other machines; returns its number."""
     number = str(time.time_ns())
     os.environ[INVOCATION] = number
     for old in (root / SNAKEMAKE).glob(HANDED.format("*")):
         old.unlink()
-    with replacing(_handed(root, number)) as temporary:
-        temporary.write_bytes(pickle.dumps(content))
+    record.write(_handed(root, number))
     return number
 
 
-def handed_on(root: Path) -> Any:
-    """What this job's invocation handed on; raises EvengroundError as `refuse_ended` does."""
+def handed_on(root: Path) -> Path:
+    """What this job's invocation left for it; raises EvengroundError as `refuse_ended` does."""
     number = os.environ.get(INVOCATION, "")
     refuse_ended(root, number)
-    return pickle.loads(_handed(root, number).read_bytes())
+    return _handed(root, number)
 
 
 def refuse_ended(root: Path, number: str) -> None:

@@ -24,7 +24,6 @@ from evenground.explain.tracer import NO_PYTHON, TRACE, Traced
 from evenground.explain.training import KERNEL, Explained
 from evenground.explain.windows import Window
 from evenground.runs.outcome import Outcome
-from evenground.runs.plan import Run
 from explain.made import trace_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -187,9 +186,16 @@ def explained(
     at = [(0, [*compute, fit]), (1_000_000, [*sleep, fit]), (2_000_000, [*compute, fit])]
     (folder / TRACE).write_text(json.dumps(trace_of(at, 3_000_000, 7, 7)))
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    run = Run("made", "digits", engine, "0123", 1, 1)
     traced = Traced(None, reason) if reason else Traced(zero_ns)
-    return Explained(folder, run, outcome or Outcome(None), traced, files=files)
+    return Explained(
+        folder=folder,
+        dataset="digits",
+        engine=engine,
+        key="0123",
+        outcome=outcome or Outcome(None),
+        traced=traced,
+        files=files,
+    )
 
 
 @pytest.mark.parametrize("form", ["csv", "md"])

@@ -22,6 +22,7 @@ from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.training import Training
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
 from evenground.surroundings.record import SurroundingsRecord
+from planned import training_of
 from surroundings.mountinfo import OVERLAY, bound, written
 from working_copy import fresh_copy
 
@@ -33,7 +34,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Training:
     """A native training of a working copy."""
     copy = fresh_copy(tmp_path_factory.mktemp("copy"))
     plan = make_plan(load_experiment({**copy.settings, "repetitions": 1}), copy.root)
-    return Training(plan, plan.runs[0], 1, None, warm_up=False)
+    return training_of(plan, plan.runs[0])
 
 
 def record(
@@ -59,10 +60,10 @@ def test_natively_there_is_no_image_and_nothing_is_mounted_over_one(
 
 
 def test_no_path_of_the_working_copy_is_told(plain: Training, tmp_path: Path) -> None:
-    outside = plain.plan.root.with_name("elsewhere") / "x.so"
-    found = record(plain, tmp_path, plain.plan.root / "scripts/x.so", outside)
+    outside = plain.root.with_name("elsewhere") / "x.so"
+    found = record(plain, tmp_path, plain.root / "scripts/x.so", outside)
     assert found.mapped == {"working copy": 1} and found.foreign == [str(outside)]
-    assert f"{plain.plan.root}/" not in json.dumps(found.foreign)
+    assert f"{plain.root}/" not in json.dumps(found.foreign)
 
 
 def test_what_the_run_has_behind_links_is_not_foreign(
@@ -105,7 +106,7 @@ def test_in_an_image_what_is_bound_over_it_is_foreign(contained: Training, tmp_p
 def test_a_disk_that_the_machine_has_in_the_working_copy_belongs_to_it(
     plain: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = f"{plain.plan.root}/results"
+    disk = f"{plain.root}/results"
     see(written(OVERLAY + bound(disk), tmp_path), monkeypatch)
     here = replace(plain, image=IMAGE, container="/cache/images/jax-1.sif")
     assert record(here, tmp_path, f"{disk}/x.so").mounts == ["./results"]

@@ -29,9 +29,10 @@ from evenground.runs.command import Work
 from evenground.runs.index import build_index
 from evenground.runs.log import HEAD_BYTES, TAIL_BYTES
 from evenground.runs.outcome import Outcome
-from evenground.runs.plan import make_plan
+from evenground.runs.plan import make_plan, write_plan
 from evenground.runs.training import Training, alone, make_attempt, train
 from evenground.sidecar import SidecarError
+from planned import options_of, training_of
 from working_copy import WorkingCopy, fresh_copy
 
 
@@ -67,7 +68,7 @@ def attempt(
     (copy.root / "fake_mode").write_text(mode)
     plan = make_plan(load_experiment({**copy.settings, **changes}), copy.root)
     warm_up = bool(changes.get("warm_up_examples"))
-    training = Training(plan, plan.runs[0], number, None, warm_up)
+    training = training_of(plan, plan.runs[0], number, warm_up)
     return training, train(training, f"test-{os.getpid()}")
 
 
@@ -128,7 +129,9 @@ def test_events_are_judged_when_the_training_ends_as_they_are_read_later(
     training, outcome = attempt(prepared, mode, number=8, seed=ord(mode[0]) * 1000 + len(mode))
     assert outcome.reason == reason, outcome.detail
     assert "\n" not in outcome.detail
-    index = build_index(training.plan.content(), prepared.root)
+    settings = {**prepared.settings, "seed": training.spec.seed}
+    plan = make_plan(load_experiment(settings), prepared.root)
+    index = build_index(plan.content(), prepared.root)
     assert index["runs"][0]["status"] == ("failed" if reason else "finished")
     if reason is None:
         parsed = parse_index(json.loads(json.dumps(index)), prepared.root, Path("index.json"))
@@ -246,7 +249,7 @@ def test_a_finished_run_is_whole_and_fits_its_manifest(prepared: WorkingCopy) ->
         *manifest["files"],
         "manifest.json",
     }
-    assert manifest["run"]["key"] == training.run.key
+    assert manifest["run"]["key"] == training.spec.key
     record = json.loads((training.run_dir / "environment.json").read_text())
     assert record["swapped_pages"] is None or record["swapped_pages"] >= 0
     assert record["waiting"] == dict.fromkeys(
@@ -330,7 +333,7 @@ def test_the_command_is_bound_to_the_cores_that_were_chosen(
     )
     monkeypatch.setattr("evenground.sidecar.run", run)
     plan = make_plan(load_experiment({**prepared.settings, "threads": threads}), prepared.root)
-    training = Training(plan, plan.runs[0], 3, None, False)
+    training = training_of(plan, plan.runs[0], 3, False)
     make_attempt(training, training.work(tmp_path), tmp_path, tmp_path)
     assert [options["cpus"] for options in told] == [bound]
 
@@ -341,7 +344,7 @@ def test_cpus_that_the_kernel_does_not_give_are_a_failure_with_its_reason(
     gone = replace(choose(1), usable=(0, 60_000), chosen=(60_000,))
     monkeypatch.setattr("evenground.runs.training.choose", lambda threads, near: gone)
     plan = make_plan(load_experiment(prepared.settings), prepared.root)
-    training = Training(plan, plan.runs[0], 4, None, False)
+    training = training_of(plan, plan.runs[0], 4, False)
     outcome = make_attempt(training, training.work(tmp_path), tmp_path, tmp_path)
     assert outcome.reason == "not-started" and "cannot be bound to CPUs 60000" in outcome.detail
 
@@ -365,13 +368,15 @@ def test_two_trainings_never_run_at_once(tmp_path: Path) -> None:
 
 def test_a_source_changed_during_an_invocation_is_refused(prepared: WorkingCopy) -> None:
     plan = make_plan(load_experiment(prepared.settings), prepared.root)
-    settings = prepared.root / "experiment.json"
-    settings.write_text(json.dumps({**prepared.settings, "epochs": 9}))
-    command = [sys.executable, "scripts/train.py", "--experiment", str(settings)]
-    command += ["--run", str(plan.runs[0].path), "--attempt", "1", "--warm-up", "no"]
+    write_plan(plan, Path("results/native"))
+    script = prepared.root / "tests/fake_engine/more.py"
+    script.write_text("MORE = 1\n")
+    command = [sys.executable, "scripts/train.py", *options_of(plan.runs[0])]
     done = subprocess.run(command, cwd=prepared.root, capture_output=True, text=True)
+    script.unlink()
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: this run is not in the plan any more")
+    changed = "a source changed since the invocation planned this run (tests/fake_engine/more.py)"
+    assert done.stderr.startswith(f"error: {changed}")
 
 
 @pytest.mark.parametrize(
@@ -400,7 +405,7 @@ def test_a_warm_up_judges_no_more_examples_than_it_trains_and_makes_a_step(
 
     monkeypatch.setattr("evenground.runs.training.make_attempt", attempted)
     run = next(run for run in plan.runs if run.engine == "arm")
-    train(Training(plan, run, 5, None, True), f"test-{os.getpid()}")
+    train(training_of(plan, run, 5, True), f"test-{os.getpid()}")
     (warm_up,) = works
     assert (warm_up.epochs, warm_up.train_limit, warm_up.test_limit) == (1, examples, examples)
 
@@ -422,7 +427,7 @@ def test_an_engine_that_does_not_say_so_is_given_no_limit_of_the_test_examples(
         return Outcome("crashed", "only the warm-up is of interest")
 
     monkeypatch.setattr("evenground.runs.training.make_attempt", attempted)
-    train(Training(plan, plan.runs[0], 7, None, True), f"test-{os.getpid()}")
+    train(training_of(plan, plan.runs[0], 7, True), f"test-{os.getpid()}")
     assert (works[0].train_limit, works[0].test_limit) == (40, None)
 
 
@@ -431,7 +436,7 @@ def test_a_limit_of_the_test_examples_reaches_the_engine_and_is_judged(
 ) -> None:
     (prepared.root / "fake_mode").write_text("")
     plan = make_plan(load_experiment(prepared.settings), prepared.root)
-    training = Training(plan, plan.runs[0], 6, None, False)
+    training = training_of(plan, plan.runs[0], 6, False)
     for limit, judged in ((8, 8), (1000, 20)):
         folder = training.folder / str(limit)
         folder.mkdir(parents=True)
@@ -457,7 +462,7 @@ def test_a_train_limit_reaches_the_engine_and_its_warm_up(
     (prepared.root / "fake_mode").write_text("")
     plan = make_plan(load_experiment({**prepared.settings, **changes}), prepared.root)
     run = next(run for run in plan.runs if run.engine == "arm")
-    training = Training(plan, run, 1, None, True)
+    training = training_of(plan, run, 1, True)
     outcome = train(training, f"test-{os.getpid()}")
     assert outcome.reason is None, outcome.detail
     events = [

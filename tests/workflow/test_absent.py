@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +64,7 @@ def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> No
     told = plan.content()["absent"]
     assert {one["name"]: (one["label"], one["reason"]) for one in told} == reasons
     assert [(one.name, one.runs) for one in plan.left_out] == [("axon", 2), ("axon_binary", 2)]
-    assert plan.find(plan.runs[0].path) and not plan.content()["runs"][2:]
+    assert plan.runs and not plan.content()["runs"][2:]
 
 
 def test_installed_is_as_if_there_were_no_check(absent: WorkingCopy) -> None:
@@ -146,10 +144,10 @@ def test_the_check_is_in_no_key_but_by_the_engines_files(absent: WorkingCopy) ->
     plan = plan_of(absent, check=False)
     axon = plan.engine("axon")
     other = replace(axon, file=axon.file.model_copy(update={"check": ["another"]}))
-    assert plan.key("tiny", other) == plan.key("tiny", axon)
+    assert plan.spec("tiny", other).key == plan.spec("tiny", axon).key
     script = absent.root / "tests/fake_absent/check.sh"
     script.write_text(script.read_text() + "# changed\n")
-    assert plan_of(absent, check=False).key("tiny", other) != plan.key("tiny", axon)
+    assert plan_of(absent, check=False).spec("tiny", other) != plan.spec("tiny", axon)
 
 
 def rows(copy: WorkingCopy, name: str) -> list[dict[str, str]]:
@@ -215,23 +213,3 @@ def test_with_no_engine_left_nothing_is_trained(absent: WorkingCopy) -> None:
         line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error: ")
     ]
     assert len(lines) == 1 and REASON in lines[0] and absent.trainings() == 0
-
-
-def test_a_training_finds_its_place_without_asking(absent: WorkingCopy) -> None:
-    """The script of a training is given an experiment that names an engine which is not installed."""
-    absent.settings["engines"] = [FAKES[0], ABSENT]
-    settings = absent.root / "experiment.json"
-    settings.write_text(json.dumps(load_experiment(absent.settings).model_dump(mode="json")))
-    words = [
-        "--experiment",
-        "experiment.json",
-        "--run",
-        "elsewhere/tiny/fake_a/0/r1",
-        "--attempt",
-        "1",
-    ]
-    command = [sys.executable, "scripts/train.py", *words, "--warm-up", "no"]
-    done = subprocess.run(
-        command, cwd=absent.root, env=absent.environ(), capture_output=True, text=True
-    )
-    assert "'elsewhere' is another machine" in done.stderr and absent.asked() == 0

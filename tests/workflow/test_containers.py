@@ -238,6 +238,10 @@ class TestInContainers:
             str(tmp_path / "r.json"),
             "--log",
             str(tmp_path / "log"),
+            "--experiment",
+            "results/apptainer/experiment.json",
+            "--told",
+            "",
         ]
         command = [sys.executable, *words]
         done = subprocess.run(

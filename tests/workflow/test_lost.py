@@ -15,12 +15,11 @@ import pytest
 import yaml
 
 from evenground.config import load_experiment
-from evenground.errors import EvengroundError
 from evenground.files import write_json
 from evenground.gpus.choice import VISIBLE
-from evenground.invocation import INVOCATION, hand_on, handed_on
-from evenground.runs.plan import NODES, make_plan
+from evenground.runs.plan import NODES, make_plan, write_plan
 from evenground.runs.study import make_study, write_study
+from planned import options_of
 from stand_in_driver import StandIn
 from working_copy import ROOT, WorkingCopy, trainings_in, wait_until
 
@@ -123,15 +122,8 @@ def test_another_machine_is_an_outcome(copy: WorkingCopy) -> None:
     study = make_study(copy.settings, copy.root)
     write_study(study)
     elsewhere = Path("cray-1-nogpu-1", *study.first.runs[0].path.parts[1:])
-    words = [
-        "--experiment",
-        "results/native/experiment.json",
-        "--run",
-        elsewhere,
-        "--attempt",
-        "1",
-    ]
-    command = [sys.executable, "scripts/train.py", *words, "--warm-up", "no"]
+    command = [sys.executable, "scripts/train.py"]
+    command += options_of(study.first.runs[0]) + ["--machine", "cray-1-nogpu-1"]
     done = subprocess.run(command, cwd=copy.root, capture_output=True, text=True)
     assert done.returncode == 0 and "FAILED: other-machine: 'cray-1-nogpu-1'" in done.stderr
     ended = json.loads((copy.root / "results/attempts" / elsewhere / "1/outcome.json").read_text())
@@ -158,31 +150,16 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
     )
     wanted = asked.stdout.strip()
     given = {**copy.settings, "gpu": "5", "machine": wanted, "nodes": {"some": {}}}
-    write_json(copy.root / "one.json", given)
     write_json(copy.root / NODES / "some.json", {"class": wanted, "description": "a node"})
-    run_path = make_plan(load_experiment(given), copy.root).runs[0].path
-    words = ["--experiment", "one.json", "--run", run_path, "--attempt", "1", "--warm-up", "no"]
+    plan = make_plan(load_experiment(given), copy.root)
+    write_plan(plan, Path("results/native"))
+    run = plan.runs[0]
+    words = [*options_of(run), "--gpu", "5"]
     subprocess.run(
         [sys.executable, "scripts/train.py", *words], cwd=copy.root, env=environ, check=True
     )
-    ended = json.loads((copy.root / "results/attempts" / run_path / "1/outcome.json").read_text())
+    ended = json.loads((copy.root / "results/attempts" / run.path / "1/outcome.json").read_text())
     assert ended["reason"] == "other-machine" and "gpu: 5: there is no such card" in ended["detail"]
-
-
-def test_what_an_invocation_hands_on_is_its_plan_until_another_begins(
-    copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(INVOCATION, "")
-    (copy.root / ".snakemake").mkdir()
-    study = make_study(copy.settings, copy.root)
-    number, pending = hand_on(copy.root, study), dict(study.pending)
-    again = handed_on(copy.root)
-    assert list(again.by_path) == list(study.by_path) and again.pending == pending
-    assert again.first.prepared("tiny") == study.first.prepared("tiny")
-    hand_on(copy.root, study)
-    monkeypatch.setenv(INVOCATION, number)
-    with pytest.raises(EvengroundError, match="job belongs to a finished invocation"):
-        handed_on(copy.root)
 
 
 @pytest.mark.slow

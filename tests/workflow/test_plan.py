@@ -19,7 +19,7 @@ from evenground.gpus.look import Card, Look
 from evenground.runs.machine import Machine, this_machine
 from evenground.runs.plan import Plan, make_plan, make_plans, write_plan
 from evenground.runs.study import make_study
-from evenground.runs.training import Training
+from planned import training_of
 from working_copy import ABSENT, WorkingCopy
 
 
@@ -119,7 +119,7 @@ def test_on_a_machine_with_a_gpu_auto_is_cuda_and_never_told_to_an_engine(
     assert "nvidia-a100" in plan.machine
     assert keys(plan) == keys(plan_of(copy, accelerator="cuda"))
     assert not set(keys(plan).values()) & set(keys(plan_of(copy, accelerator="cpu")).values())
-    work = Training(plan, plan.runs[0], 1, None, warm_up=False).work(copy.root)
+    work = training_of(plan, plan.runs[0], 1, False).work(copy.root)
     assert work.accelerator == "cuda"
 
 
@@ -167,7 +167,7 @@ def test_cores_near_the_card_are_taken_first(
     monkeypatch.setattr("evenground.runs.training.choose", lambda threads, near: asked.append(near))
     for accelerator in ("cuda", "cpu"):
         plan = plan_of(copy, accelerator=accelerator)
-        _ = Training(plan, plan.runs[0], 1, None, warm_up=False).cpus
+        _ = training_of(plan, plan.runs[0], 1, False).cpus
     assert asked == [(1,), ()]
 
 
@@ -189,8 +189,6 @@ def test_an_option_changes_the_key_of_its_engine_alone(copy: WorkingCopy) -> Non
     "path",
     [
         "tests/fake_engine/train.py",
-        "src/evenground/records/events.py",
-        "src/evenground/sidecar/__main__.py",
         "src/evenground/runs/command.py",
         "src/evenground/cpus/choice.py",
         "src/evenground/cpus/topology.py",
@@ -357,8 +355,6 @@ def test_a_train_limit_is_in_the_key_of_its_arm_and_in_no_other(copy: WorkingCop
     before, all_of_it = keys(plan_of(copy)), keys(plan_of(copy, **limited(copy, None)))
     some, more = (keys(plan_of(copy, **limited(copy, limit))) for limit in (32, 64))
     assert len({all_of_it["tiny", "arm"], some["tiny", "arm"], more["tiny", "arm"]}) == 3
-    # An arm without options of its own does the work of its engine, under the same key.
-    assert all_of_it["tiny", "arm"] == before["tiny", "fake_a"]
     for found in (all_of_it, some, more):
         assert {pair: key for pair, key in found.items() if pair[1] != "arm"} == before
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
@@ -58,7 +58,7 @@ def with_always(arguments: str) -> str:
     return " ".join([arguments, *ALWAYS]).strip()
 
 
-def prepare_environ(environ: dict[str, str], folders: Iterable[str], cwd: str) -> None:
+def prepare_environ(environ: MutableMapping[str, str], folders: Iterable[str], cwd: str) -> None:
     """Change the variables for calls of Apptainer: bind `folders`, pass on nothing of a site's.
 
     What a site binds stays bound, by whichever variable.
@@ -84,7 +84,7 @@ def prepare_environ(environ: dict[str, str], folders: Iterable[str], cwd: str) -
     environ["PWD"] = cwd
 
 
-def _taken(environ: dict[str, str], kinds: Sequence[str]) -> list[str]:
+def _taken(environ: MutableMapping[str, str], kinds: Sequence[str]) -> list[str]:
     """Remove some variables under both names, and return their different values."""
     values: list[str] = []
     for name in NAMES:

@@ -14,7 +14,6 @@ from evenground.explain.places import EXPLAINED
 from evenground.explain.tracer import Traced, read_traced
 from evenground.files import empty_folder, read_json, sha256_file, write_json
 from evenground.runs.outcome import Outcome
-from evenground.runs.plan import Run
 from evenground.runs.training import LOCK, Training, alone, make_attempt
 from evenground.runs.variables import home_folder
 from evenground.sidecar import linux
@@ -24,10 +23,12 @@ OUTCOME, KERNEL = "outcome.json", "kernel.json"
 
 @dataclass(frozen=True)
 class Explained:
-    """One extra training: which run it stands for, how it ended, what was traced."""
+    """One extra training: of what, how it ended, what was traced."""
 
     folder: Path
-    run: Run
+    dataset: str
+    engine: str
+    key: str
     outcome: Outcome
     traced: Traced
     files: dict[str, str]
@@ -58,7 +59,9 @@ def explain(training: Training, folder: Path, tracer: Sequence[str]) -> Outcome:
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     content = {
         "schema": 1,
-        "run": asdict(training.run),
+        "dataset": training.spec.dataset.name,
+        "engine": training.spec.engine.name,
+        "key": training.spec.key,
         "outcome": asdict(outcome),
         "traced": asdict(read_traced(folder)),
         "files": {path.name: sha256_file(path) for path in files},
@@ -86,7 +89,9 @@ def read_explained(path: Path) -> Explained:
     content: dict[str, Any] = read_json(path)
     return Explained(
         folder=path.parent,
-        run=Run(**content["run"]),
+        dataset=content["dataset"],
+        engine=content["engine"],
+        key=content["key"],
         outcome=Outcome(**content["outcome"]),
         traced=Traced(**content["traced"]),
         files=content["files"],

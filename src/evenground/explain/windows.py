@@ -43,13 +43,12 @@ def windows_of(explained: Explained) -> tuple[list[Window], str]:
 
 
 def _wanted(explained: Explained) -> WantedRun:
-    run = explained.run
     return WantedRun(
-        dataset=run.dataset,
-        engine=run.engine,
-        repetition=run.repetition,
-        key=run.key,
-        order=run.order,
+        dataset=explained.dataset,
+        engine=explained.engine,
+        repetition=1,
+        key=explained.key,
+        order=1,
         status="finished",
     )
 

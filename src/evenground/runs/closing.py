@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import sys
 from pathlib import Path
 
 from evenground.errors import EvengroundError
@@ -12,7 +14,21 @@ from evenground.runs.plan import ATTEMPTS, MARK, OUTCOME, run_path_of
 from evenground.runs.study import Part, Study
 from evenground.runs.training import LOG
 
+COMPLETE_LOG = Path("results/logs/complete.log")
 MAX_DETAIL_CHARACTERS = 200
+
+
+def name_failed_runs(study: Study | None, began_ns: int, broken: bool) -> None:
+    """Print the closing lines when this process ends: Snakemake prints its error after its hooks.
+
+    `study`: None in a job on another machine. `began_ns`: when the invocation began, in Unix time.
+    """
+    if study is None:
+        return
+    judged = COMPLETE_LOG.is_file() and COMPLETE_LOG.stat().st_mtime_ns > began_ns
+    lines = closing_lines(study, judged, broken)
+    if lines:
+        atexit.register(print, "\n".join(lines), file=sys.stderr, flush=True)
 
 
 def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]:

@@ -1,30 +1,35 @@
-"""The key of a run: a digest of all that decides its result and is known beforehand."""
+"""The specification of a run: all that decides its result and is known beforehand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar, cast
 
 from evenground.config import Experiment
 from evenground.containers.images import recipe
 from evenground.datasets.registry import DatasetEntry, prepared_fingerprint
 from evenground.engines import Engine
 from evenground.errors import EvengroundError
-from evenground.files import sha256_file, sha256_json, sha256_tree
+from evenground.files import named_below, sha256_file, sha256_tree
 from evenground.gpus.record import Accelerator
+from evenground.locks import parse_lock
+from evenground.records.spec import Dataset, Lock, Specification
+from evenground.records.spec import Engine as EngineSpec
 
 SCHEMA = 1
+MEASUREMENT = 1
+PROTOCOL = 1
 # What all trainings share and what decides their results, apart from the engine's own files.
 SHARED_CODE = (
     "src/evenground/cpus/choice.py",
     "src/evenground/cpus/sysfs.py",
     "src/evenground/cpus/topology.py",
-    "src/evenground/records/events.py",
     "src/evenground/runs/command.py",
     "src/evenground/runs/variables.py",
 )
 SIDECAR = "src/evenground/sidecar"
-PARAMETERS = ("epochs", "batch_size", "learning_rate", "threads", "linger_s")
+T = TypeVar("T")
 
 
 class Code:
@@ -35,20 +40,24 @@ class Code:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._digests: dict[object, str] = {}
+        self._taken: dict[object, object] = {}
 
-    def _once(self, name: object, digest: Callable[[], str]) -> str:
-        if name not in self._digests:
-            self._digests[name] = digest()
-        return self._digests[name]
+    def _once(self, name: object, take: Callable[[], T]) -> T:
+        if name not in self._taken:
+            self._taken[name] = take()
+        return cast(T, self._taken[name])
 
-    def tree(self, paths: Sequence[Path]) -> str:
-        """Digest of files and folders, with their paths below the working copy."""
-        return self._once(tuple(paths), lambda: sha256_tree(paths, self.root))
+    def files(self, paths: Sequence[Path]) -> dict[str, str]:
+        """Name of each file below the paths -> its digest."""
+        return self._once(tuple(paths), lambda: self._files(paths))
 
-    def file(self, path: Path) -> str:
-        """Digest of a file's content."""
-        return self._once(path, lambda: sha256_file(path))
+    def _files(self, paths: Sequence[Path]) -> dict[str, str]:
+        files = named_below(paths, self.root)
+        return {name: sha256_file(file) for name, file in sorted(files.items())}
+
+    def lock(self, engine: Engine, name: str) -> Lock:
+        """The lock of an engine's environment; raises EvengroundError if there is none."""
+        return self._once(("lock", name), lambda: _lock(self.root, name, engine))
 
     def recipe(self, lock: str) -> str:
         """Digest of what the image of an environment is built from."""
@@ -58,65 +67,76 @@ class Code:
         """Fingerprint of a dataset's arrays; dataset names are unique within an invocation."""
         return self._once(("prepared", entry.name), lambda: prepared_fingerprint(entry))
 
-    def sidecar(self) -> str:
-        """Digest of the sampler; its calibration, in a folder below, decides no result."""
-        return self.tree(sorted((self.root / SIDECAR).glob("*.py")))
-
     def sidecar_and_calibration(self) -> str:
         """Digest of the sampler with its calibration."""
-        return self.tree([self.root / SIDECAR])
+        paths = [self.root / SIDECAR]
+        return self._once("calibration", lambda: sha256_tree(paths, self.root))
 
 
-def run_key(
+def specification(
     experiment: Experiment,
     dataset: DatasetEntry,
     engine: Engine,
     accelerator: Accelerator,
     lock: str | None,
     code: Code,
-) -> str:
-    """First 16 hex digits of the SHA-256 of all that decides a result and is known beforehand.
+) -> Specification:
+    """All that decides the result of an engine's runs on a dataset.
 
     `accelerator`: where the engine computes. `lock`: the name of its environment there, None
-    without one. Not in the key: the number of repetitions, the order, other engines and datasets,
-    which one of equal cards, the time limit, settings of the report. Raises EvengroundError if the
-    environment, or what a container needs, is missing.
+    without one. Raises EvengroundError if the environment, or what a container needs, is missing.
     """
-    parameters = {name: getattr(experiment, name) for name in PARAMETERS}
-    engine_decides: dict[str, object] = {
-        "command": engine.file.command,
-        "options": engine.options,
-        "code": code.tree(engine.sources(code.root)),
-    }
-    # Only if it is set: all other runs keep the keys that they had before there was one.
-    if engine.train_limit is not None:
-        engine_decides["train_limit"] = engine.train_limit
-    environment = image = None
-    if lock:
-        environment = code.file(_lock_file(code.root, lock, engine))
+    image = None
     if experiment.deployment == "apptainer":
         image = _image_recipe(code, lock, engine)
-    decides = {
-        "schema": SCHEMA,
-        "parameters": {**parameters, "accelerator": accelerator},
-        "seed": {"base": experiment.seed, "rule": "base + repetition"},
-        "measurement": {
-            "sampling_rate_hz": experiment.sampling_rate_hz,
-            "warm_up_examples": experiment.warm_up_examples,
-        },
-        "network": dataset.network,
-        "dataset": code.prepared(dataset),
-        "engine": engine_decides,
-        "shared_code": code.tree([code.root / path for path in SHARED_CODE]),
-        "sidecar": code.sidecar(),
-        "environment": environment,
-        "deployment": experiment.deployment,
-        "image": image,
-    }
-    return sha256_json(decides)[:16]
+    return Specification(
+        dataset=Dataset(
+            name=dataset.name, network=dataset.network, prepared=code.prepared(dataset)
+        ),
+        engine=EngineSpec(
+            name=engine.name,
+            command=tuple(engine.file.command),
+            options=engine.options,
+            train_limit=engine.train_limit,
+            code=code.files(engine.sources(code.root)),
+        ),
+        accelerator=accelerator,
+        epochs=experiment.epochs,
+        batch_size=experiment.batch_size,
+        learning_rate=experiment.learning_rate,
+        seed=experiment.seed,
+        threads=experiment.threads,
+        linger_s=experiment.linger_s,
+        sampling_rate_hz=experiment.sampling_rate_hz,
+        warm_up_examples=experiment.warm_up_examples,
+        measurement=MEASUREMENT,
+        protocol=PROTOCOL,
+        shared_code=shared_code(code),
+        environment=code.lock(engine, lock) if lock else None,
+        deployment=experiment.deployment,
+        image=image,
+    )
 
 
-def _lock_file(root: Path, name: str, engine: Engine) -> Path:
+def shared_code(code: Code) -> dict[str, str]:
+    """Digests of what starts every engine."""
+    return code.files([code.root / path for path in SHARED_CODE])
+
+
+def refuse_changed(spec: Specification, engine: Engine, root: Path) -> None:
+    """Raise EvengroundError if a file that decides the result is not what the plan saw."""
+    code = Code(root)
+    was = spec.engine.code | spec.shared_code
+    now = code.files(engine.sources(root)) | shared_code(code)
+    changed = sorted(name for name in was | now if was.get(name) != now.get(name))
+    if spec.environment and code.lock(engine, spec.environment.name) != spec.environment:
+        changed.append(f"envs/{spec.environment.name}.txt")
+    if changed:
+        what = "a source changed since the invocation planned this run"
+        raise EvengroundError(what, changed[0], "run again: it is then planned anew")
+
+
+def _lock(root: Path, name: str, engine: Engine) -> Lock:
     path = root / "envs" / f"{name}.txt"
     if not path.is_file():
         raise EvengroundError(
@@ -124,7 +144,9 @@ def _lock_file(root: Path, name: str, engine: Engine) -> Path:
             f"no envs/{name}.txt",
             f"write envs/{name}.in, then: python scripts/relock.py {name}",
         )
-    return path
+    allowed = parse_lock(path.read_text(encoding="utf-8"))
+    packages = {package: " or ".join(sorted(allowed[package])) for package in sorted(allowed)}
+    return Lock(name=name, packages=packages, sha256=sha256_file(path))
 
 
 def _image_recipe(code: Code, lock: str | None, engine: Engine) -> str:

@@ -19,8 +19,9 @@ from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, read_json, write_json
 from evenground.gpus.record import Accelerator
+from evenground.records.spec import Specification, spec_file
 from evenground.runs.installed import failed_checks, newest_pythons, too_new_for
-from evenground.runs.keys import SCHEMA, Code, run_key
+from evenground.runs.keys import SCHEMA, Code, specification
 from evenground.runs.machine import Machine, this_machine
 from evenground.validation import has_gpu
 
@@ -96,6 +97,8 @@ class Plan:
     engines: tuple[Engine, ...]
     datasets: Mapping[str, DatasetEntry]
     runs: tuple[Run, ...] = ()
+    specs: Mapping[str, Specification] = field(default_factory=dict, compare=False)
+    """Key -> specification of the runs that have it."""
     left_out: tuple[LeftOut, ...] = ()
 
     @property
@@ -128,17 +131,6 @@ class Plan:
         """The engine of that name."""
         return next(engine for engine in self.engines if engine.name == name)
 
-    def find(self, run_path: Path) -> Run:
-        """The wanted run at a path; raises EvengroundError if files changed and it has none."""
-        for run in self.runs:
-            if run.path == run_path:
-                return run
-        raise EvengroundError(
-            "this run is not in the plan any more",
-            str(run_path),
-            "a source changed during the invocation: run again",
-        )
-
     @property
     def accelerator(self) -> Accelerator:
         """Where engines compute that can compute on a GPU."""
@@ -159,9 +151,9 @@ class Plan:
                 return variant
         return name
 
-    def key(self, dataset: str, engine: Engine) -> str:
-        """The key of an engine's runs on a dataset."""
-        return run_key(
+    def spec(self, dataset: str, engine: Engine) -> Specification:
+        """The specification of an engine's runs on a dataset."""
+        return specification(
             experiment=self.experiment,
             dataset=self.datasets[dataset],
             engine=engine,
@@ -262,28 +254,24 @@ def next_attempt(root: Path, run_path: Path) -> int:
     return last + 1
 
 
-def make_plan(experiment: Experiment, root: Path, here: Machine | None = None) -> Plan:
+def make_plan(experiment: Experiment, root: Path) -> Plan:
     """Resolve `experiment`, with the runs of engines that may not be installed.
 
-    `here`: this machine, if it was looked at already. Raises EvengroundError for an unknown
-    dataset, engine or machine.
+    Raises EvengroundError for an unknown dataset, engine or machine.
     """
-    (plan,) = make_plans([experiment], root, here)
+    (plan,) = make_plans([experiment], root)
     refuse_foreign_training(plan)
     return plan
 
 
-def make_plans(
-    experiments: Sequence[Experiment], root: Path, here: Machine | None = None
-) -> list[Plan]:
+def make_plans(experiments: Sequence[Experiment], root: Path) -> list[Plan]:
     """Resolve points of one experiment, which differ in swept parameters and the machine only."""
     first = experiments[0]
     code = Code(root)
     registry = load_registry(root / REGISTRY, first.registry)
     datasets = {name: find_dataset(registry, name) for name in first.datasets}
     engines = tuple(load_engines(first.engines, root))
-    if here is None:
-        here = this_machine(first.gpu)
+    here = this_machine(first.gpu)
     # Class -> description, of the machines that trainings come to.
     trainable = {here.name: here.description}
     if first.nodes:
@@ -305,7 +293,7 @@ def make_plans(
         )
         _refuse_no_gpu_of_its_own(plan)
         _refuse_no_step(plan)
-        plans.append(replace(plan, runs=_ordered(plan)))
+        plans.append(_with_runs(plan))
     return plans
 
 
@@ -382,15 +370,26 @@ def _without(plan: Plan, why: Mapping[str, str]) -> Plan:
     return replace(plan, engines=engines, runs=tuple(kept), left_out=left_out)
 
 
-def _ordered(plan: Plan) -> tuple[Run, ...]:
-    """Randomised complete blocks: a repetition is a block of all pairs, shuffled by the seed."""
-    keys = {}
+def _with_runs(plan: Plan) -> Plan:
+    """The plan with its runs, in the order in which they are made, and their specifications."""
+    specs = {}
     wanted = {}
     for dataset in plan.datasets:
         for engine in plan.engines:
             if engine.datasets is None or dataset in engine.datasets:
-                keys[dataset, engine.name] = plan.key(dataset, engine)
+                specs[dataset, engine.name] = plan.spec(dataset, engine)
                 wanted[engine.name] = engine.repetitions or plan.experiment.repetitions
+    runs = _ordered(plan, {pair: spec.key for pair, spec in specs.items()}, wanted)
+    return replace(plan, runs=runs, specs={spec.key: spec for spec in specs.values()})
+
+
+def _ordered(
+    plan: Plan, keys: Mapping[tuple[str, str], str], wanted: Mapping[str, int]
+) -> tuple[Run, ...]:
+    """Randomised complete blocks: a repetition is a block of all pairs, shuffled by the seed.
+
+    `keys`: dataset and engine -> key of its runs. `wanted`: engine -> how many repetitions.
+    """
     runs: list[Run] = []
     for repetition in range(1, max(wanted.values()) + 1):
         block = sorted(pair for pair in keys if repetition <= wanted[pair[1]])
@@ -474,6 +473,8 @@ def write_plan(plan: Plan, folder: Path) -> None:
     if plan.pending or _written_before(path) != json.loads(json_text(content)):
         write_json(path, {**content, WRITTEN: time.time_ns()})
     write_changed(plan.root / folder / "experiment.json", plan.experiment.model_dump(mode="json"))
+    for key, spec in plan.specs.items():
+        write_changed(plan.root / spec_file(key), spec.content())
 
 
 def _written_before(path: Path) -> Any:

@@ -58,7 +58,7 @@ class Files(NamedTuple):
 
 def surroundings_of(training: Training, home: Path, files: Files) -> SurroundingsRecord:
     """The record of a training that has just ended; `home` was its home folder."""
-    root = training.plan.root
+    root = training.root
     missing: dict[str, str] = {}
     mounts = _mounts(training, missing)
     counts = foreign = None
@@ -134,7 +134,7 @@ def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
     """Foreign mounts inside the image; None if they are unknown."""
     if training.image is None:
         return []
-    root = training.plan.root
+    root = training.root
     ours = _bound(training)
     if isinstance(ours, str):
         missing["mounts"] = ours
@@ -149,8 +149,8 @@ def _mounts(training: Training, missing: dict[str, str]) -> list[str] | None:
 
 def _bound(training: Training) -> list[str] | str:
     """Its own folders outside the working copy, and disks in it; or why they are unknown."""
-    root = training.plan.root
-    sources = training.plan.engine(training.run.engine).sources(root)
+    root = training.root
+    sources = training.engine.sources(root)
     try:
         return outside_of(root, sources) + folders_elsewhere(root) + list(training.mounted)
     except EvengroundError as error:
@@ -159,7 +159,7 @@ def _bound(training: Training) -> list[str] | str:
 
 def _places(training: Training, home: Path, ours: Sequence[str]) -> Places:
     """Where code of the engine may lie -> label; the last label of a folder wins."""
-    own = {str(real(training.plan.root)): COPY, str(real(home)): HOME}
+    own = {str(real(training.root)): COPY, str(real(home)): HOME}
     own |= dict.fromkeys(ours, COPY)
     if training.image is not None:
         # In an image all else is the image itself, or was mounted over it.
@@ -182,7 +182,7 @@ def _of_programs(training: Training, variables: Mapping[str, str]) -> Places:
     if CACHE in variables:
         places[str(real(Path(variables[CACHE])))] = "cache"
     places.update(driver_folders(variables))
-    for program in programs_of(training.plan.engine(training.run.engine)):
+    for program in programs_of(training.engine):
         path = shutil.which(program, path=variables["PATH"])
         if path:
             places[str(_installation(real(Path(path))))] = "programs"

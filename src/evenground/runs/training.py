@@ -22,18 +22,18 @@ from evenground.datasets.storage import require_seen
 from evenground.engines import Engine
 from evenground.errors import EvengroundError
 from evenground.files import empty_folder, move, read_json, sha256_file, write_json
-from evenground.gpus.record import Accelerator
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
+from evenground.records.spec import IN_RUN, Specification
 from evenground.records.times import read_folder
 from evenground.runs.attempt import leave_mark, outcome_content
 from evenground.runs.command import Work
 from evenground.runs.gpu import gpu_record
 from evenground.runs.keys import SCHEMA
 from evenground.runs.log import NO_GPU_MEMORY, bounded, last_line, line_with
-from evenground.runs.machine import kernel_counts, swapped_pages
+from evenground.runs.machine import Machine, kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
-from evenground.runs.plan import ATTEMPTS, OUTCOME, RUNS, Plan, Run
+from evenground.runs.plan import ATTEMPTS, OUTCOME, RUNS
 from evenground.runs.record import environment_record
 from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.variables import home_folder, of_an_engine, programs_of
@@ -48,11 +48,18 @@ LOCK_POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Training:
-    """A wanted run, resolved to what this machine has to do for it."""
+    """A wanted run, and what this machine and this invocation add to its specification."""
 
-    plan: Plan
-    run: Run
+    root: Path
+    """The working copy."""
+    spec: Specification
+    machine: str
+    """The class of machine that it is wanted on."""
+    repetition: int
     attempt: int
+    engine: Engine
+    here: Machine
+    time_limit_s: float
     python: Path | None
     """The interpreter of the engine's environment, if it has one."""
     warm_up: bool
@@ -70,38 +77,33 @@ class Training:
     """The scheduler's number of this job; empty without a scheduler."""
 
     @property
+    def run_path(self) -> Path:
+        """Its folder below `results/runs` and `results/attempts`."""
+        return self.spec.run_path(self.machine, self.repetition)
+
+    @property
     def folder(self) -> Path:
         """The folder of this attempt, outside `results/runs`."""
-        return self.plan.root / ATTEMPTS / self.run.path / str(self.attempt)
+        return self.root / ATTEMPTS / self.run_path / str(self.attempt)
 
     @property
     def run_dir(self) -> Path:
         """Where the run is moved when it has finished."""
-        return self.plan.root / RUNS / self.run.path
-
-    @property
-    def engine(self) -> Engine:
-        """The engine that trains."""
-        return self.plan.engine(self.run.engine)
+        return self.root / RUNS / self.run_path
 
     @cached_property
     def cpus(self) -> Choice:
         """The CPUs it gets. They are chosen once: all its parts must have the same."""
         near = None
-        chosen = self.plan.here.choice.chosen
-        if chosen and self.accelerator == "cuda":
+        chosen = self.here.choice.chosen
+        if chosen and self.spec.accelerator == "cuda":
             near = chosen.card.near_cpus
-        return choose(self.plan.experiment.threads, near=near or ())
-
-    @property
-    def accelerator(self) -> Accelerator:
-        """Where its engine has to compute."""
-        return self.plan.accelerator_of(self.engine)
+        return choose(self.spec.threads, near=near or ())
 
     @property
     def card(self) -> str | None:
         """UUID of the card that it gets, or that is in the machine unused; None without a card."""
-        chosen = self.plan.here.choice.chosen
+        chosen = self.here.choice.chosen
         return chosen.uuid if chosen else None
 
     def variables(self, home: Path) -> dict[str, str]:
@@ -111,25 +113,24 @@ class Training:
             home=home,
             programs=programs_of(self.engine),
             in_image=self.image is not None,
-            accelerator=self.accelerator,
+            accelerator=self.spec.accelerator,
         )
 
     def work(self, folder: Path) -> Work:
         """What the engine has to do; its events go to `folder`."""
-        experiment = self.plan.experiment
         return Work(
-            dataset=self.plan.prepared(self.run.dataset),
-            network=self.plan.datasets[self.run.dataset].network,
-            epochs=experiment.epochs,
-            batch_size=experiment.batch_size,
-            learning_rate=experiment.learning_rate,
-            seed=experiment.seed + self.run.repetition,
+            dataset=self.spec.prepared,
+            network=self.spec.dataset.network,
+            epochs=self.spec.epochs,
+            batch_size=self.spec.batch_size,
+            learning_rate=self.spec.learning_rate,
+            seed=self.spec.seed + self.repetition,
             threads=len(self.cpus.chosen),
-            accelerator=self.accelerator,
-            linger_s=experiment.linger_s,
+            accelerator=self.spec.accelerator,
+            linger_s=self.spec.linger_s,
             events=folder / "events.jsonl",
-            train_limit=self.engine.train_limit,
-            options=self.engine.options,
+            train_limit=self.spec.engine.train_limit,
+            options=self.spec.engine.options,
         )
 
 
@@ -167,9 +168,10 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
     empty_folder(training.folder)
     made = training.folder / "run"
     made.mkdir()
-    leave_mark(training.folder, training.plan.experiment.deployment, training.job)
+    training.spec.write(made / IN_RUN)
+    leave_mark(training.folder, training.spec.deployment, training.job)
     with alone(lock), home_folder(lock) as home:
-        record = environment_record(training.plan.here, training.python, training.variables(home))
+        record = environment_record(training.here, training.python, training.variables(home))
         started_ns = time.time_ns()
         outcome = Outcome(None)
         record["warm_up"] = None
@@ -193,7 +195,7 @@ def _measured(training: Training, made: Path, home: Path, record: dict[str, Any]
     files = mapped_files(training, home, mapped)
     record["surroundings"] = asdict(surroundings_of(training, home, files))
     places = files.missing if files.places is None else files.places
-    gpu = gpu_record(training.plan.here, training.accelerator, places, training.plan.root)
+    gpu = gpu_record(training.here, training.spec.accelerator, places, training.root)
     record["gpu"] = asdict(gpu) if gpu else None
     return outcome
 
@@ -208,7 +210,7 @@ def _deployment(training: Training) -> dict[str, Any]:
             "labels": training.image.labels,
         }
     return {
-        "deployment": training.plan.experiment.deployment,
+        "deployment": training.spec.deployment,
         "image": image,
         "scheduled": bool(training.job),
         "git": training.source,
@@ -224,7 +226,7 @@ def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
     examples = work.batch_size
     # With a limit a step takes long, and one step has to do.
     if work.train_limit is None:
-        examples = max(training.plan.experiment.warm_up_examples, examples)
+        examples = max(training.spec.warm_up_examples, examples)
     work = replace(work, epochs=1, linger_s=0.0, train_limit=examples)
     if training.engine.file.test_limit:
         work = replace(work, test_limit=examples)
@@ -272,7 +274,7 @@ def said_by_engine(outcome: Outcome, log: Path) -> Outcome:
 def _unseen(training: Training, work: Work) -> Outcome | None:
     """The outcome if the prepared data cannot be read from here; an engine would only crash."""
     try:
-        require_seen(training.plan.root / work.dataset)
+        require_seen(training.root / work.dataset)
     except EvengroundError as error:
         return Outcome("data-not-seen", f"its data cannot be seen from where it runs: {error}")
     return None
@@ -281,22 +283,21 @@ def _unseen(training: Training, work: Work) -> Outcome | None:
 def _run_beside_sidecar(
     training: Training, work: Work, folder: Path, home: Path, mapped: Path | None
 ) -> Summary:
-    experiment = training.plan.experiment
     with bounded(folder / LOG) as log:
         return sidecar.run(
             training.engine.command(str(training.python)) + work.arguments(),
             samples=folder / "samples.csv",
             header=folder / "samples.json",
             mapped=mapped,
-            rate_hz=experiment.sampling_rate_hz,
-            time_limit_s=experiment.time_limit_s,
+            rate_hz=training.spec.sampling_rate_hz,
+            time_limit_s=training.time_limit_s,
             cpus=None if training.cpus.is_whole else training.cpus.chosen,
             # If none of the machine's cards is chosen, none is read. Without a driver the sidecar
             # itself records that there is no GPU.
             gpu=training.card is not None or not has_library(),
             card=training.card,
             env=training.variables(home),
-            cwd=training.plan.root,
+            cwd=training.root,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -305,7 +306,7 @@ def _run_beside_sidecar(
 
 def _judge_events(training: Training, work: Work) -> Outcome:
     """Whether the engine's events are complete, in order, and of the work that it had to do."""
-    dataset = read_json(training.plan.root / work.dataset / "dataset.json")
+    dataset = read_json(training.root / work.dataset / "dataset.json")
     train_examples, test_examples = dataset["train_examples"], dataset["test_examples"]
     expected = Expected(
         epochs=work.epochs,
@@ -315,7 +316,7 @@ def _judge_events(training: Training, work: Work) -> Outcome:
         train_examples=min(train_examples, work.train_limit or train_examples),
         test_examples=min(test_examples, work.test_limit or test_examples),
         linger_s=work.linger_s,
-        accelerator=training.accelerator,
+        accelerator=training.spec.accelerator,
     )
     try:
         read_folder(work.events.parent, expected)
@@ -327,9 +328,9 @@ def _judge_events(training: Training, work: Work) -> Outcome:
 def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
     """Write the outcome, and move a finished run; a failed one stays, for its log."""
     content = outcome_content(
-        run_path=training.run.path,
+        run_path=training.run_path,
         attempt=training.attempt,
-        deployment=training.plan.experiment.deployment,
+        deployment=training.spec.deployment,
         outcome=outcome,
         started_ns=started_ns,
     )

@@ -7,19 +7,20 @@ is known once a probe has run on a node of that kind.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from evenground.config import NodeRequest
 from evenground.errors import EvengroundError
 from evenground.files import read_json
 from evenground.runs.plan import NODES, OUTCOME, RUNS
-from evenground.runs.study import Study
+from evenground.workflow.jobs import run_path_of
+from evenground.workflow.planned import Planned
 
-Threads = int | Literal["all"]
 # Time limit of a probe or a calibration, each alone on a node; they take a minute or two.
 PROBE_LIMIT_MIN = 20
 # Option of Slurm's sbatch that keeps other jobs off the node.
@@ -33,24 +34,14 @@ RESOURCES = {"gpu": "gpus", "slurm_partition": "slurm_partition", "constraint": 
 
 
 @dataclass(frozen=True)
-class Requests:
-    """What the jobs of one experiment ask a cluster's scheduler for."""
+class Nodes:
+    """What the jobs of an invocation ask a cluster's scheduler for; on this machine nothing."""
 
-    kinds: Mapping[str, NodeRequest]
-    """The kinds of node in the configuration, by name."""
-    study: Study
-
-    @cached_property
-    def threads(self) -> Threads:
-        """The largest number of threads of any part, or "all" if any part says so.
-
-        One number for all jobs: the machine class depends on how many cores a job can see.
-        """
-        wanted = [part.plan.experiment.threads for part in self.study.parts]
-        numbers = [threads for threads in wanted if threads != "all"]
-        if len(numbers) < len(wanted):
-            return "all"
-        return max(numbers)
+    planned: Planned
+    root: Path
+    cores_here: int
+    """How many cores the invocation may use on this machine."""
+    is_on_cluster: bool
 
     @cached_property
     def _by_class(self) -> dict[str, NodeRequest]:
@@ -59,8 +50,8 @@ class Requests:
         Kinds that were not probed yet are left out.
         """
         by_class: dict[str, NodeRequest] = {}
-        for kind, request in self.kinds.items():
-            file = self.study.first.root / NODES / f"{kind}.json"
+        for kind, request in self.planned.nodes.items():
+            file = self.root / NODES / f"{kind}.json"
             if file.is_file():
                 by_class.setdefault(read_json(file)["class"], request)
         return by_class
@@ -69,50 +60,84 @@ class Requests:
         """Request for a machine class; without a kind of node, the cluster's defaults."""
         return self._by_class.get(machine, NodeRequest())
 
-    def cores(self, request: NodeRequest) -> int:
+    def request_for(self, wildcards: Any) -> NodeRequest:
+        """Request of a probe, by its kind of node, or of a training, by its machine class."""
+        if hasattr(wildcards, "kind"):
+            return self.planned.nodes[wildcards.kind]
+        return self.of_class(wildcards.machine)
+
+    def cores_of(self, request: NodeRequest) -> int:
         """Cores of a job on such a node; raises EvengroundError if nothing says how many."""
         # A kind's own number comes first: its class was probed with so many cores.
         if request.cores is not None:
             return request.cores
-        if self.threads == "all":
+        if self.planned.threads == "all":
             raise EvengroundError(
                 "how many cores a training asks for on this cluster is not known",
                 "threads: all",
                 "set threads to a number, or `cores` of a kind of node in `nodes`",
             )
-        return self.threads
+        return self.planned.threads
 
-    def minutes(self, run_path: Path) -> int:
+    @property
+    def cores(self) -> int | Callable[[Any], int]:
+        """The cores of a probe, a calibration or a training: all that there are."""
+        if self.is_on_cluster:
+            return lambda wildcards: self.cores_of(self.request_for(wildcards))
+        return self.cores_here
+
+    def all_cores(self, wildcards: Any) -> int:
+        """The cores of a job that runs here and alone: one such job runs at a time."""
+        if self.is_on_cluster:
+            return os.cpu_count() or 1
+        return self.cores_here
+
+    def resources(self, minutes: int | Callable[[Any], int]) -> dict[str, Any]:
+        """The resources of a job that gets a whole node; none on this machine.
+
+        `minutes`: its time limit there.
+        """
+        if not self.is_on_cluster:
+            return {}
+        resources: dict[str, Any] = {
+            # 0 asks for nothing: Snakemake takes no None for memory.
+            "mem_mb": lambda wildcards: self.request_for(wildcards).mem_mb or 0,
+            "slurm_extra": EXCLUSIVE,
+            "runtime": minutes,
+        }
+        for resource, key in named_resources(self.planned.nodes).items():
+            resources[resource] = self._requested(key)
+        return resources
+
+    def _requested(self, key: str) -> Callable[[Any], Any]:
+        """A function for a rule: a value of a job's kind of node; None asks for nothing."""
+        return lambda wildcards: getattr(self.request_for(wildcards), key)
+
+    def training_minutes(self, wildcards: Any) -> int:
         """The scheduler's time limit of a training, in minutes."""
-        plan = self.study.first
+        run_path = run_path_of(wildcards)
         return minutes_to_ask(
-            recorded_s=recorded_lengths_s(plan.root / RUNS / run_path.parent),
-            limit_s=plan.experiment.time_limit_s,
-            warm_up=run_path in self.study.warm_ups,
+            recorded_s=recorded_lengths_s((self.root / RUNS / run_path).parent),
+            limit_s=self.planned.time_limit_s,
+            warm_up=self.planned.runs[run_path].warm_up,
         )
 
-    def refuse_unknown_cores(self, probes: bool) -> None:
-        """Raises EvengroundError if nothing says how many cores a job asks for.
+    def refuse(self, args: Sequence[str]) -> None:
+        """Raises EvengroundError if jobs cannot ask for cores; `args`: Snakemake's command line.
 
-        With `probes` the jobs are one on each kind of node, else the trainings that are missing.
+        With the target `nodes` the jobs are one on each kind of node, else the trainings.
         """
-        if probes:
-            wanted = list(self.kinds.values())
-        else:
-            wanted = []
-            for part in self.study.parts:
-                if part.plan.trains and part.plan.pending:
-                    wanted.append(self.of_class(part.plan.machine))
+        # Looked for in the arguments: for a dry run Snakemake itself sets a number of cores.
+        if any(arg.startswith(("--cores", "-c")) for arg in args):
+            what = "--cores would limit what every job asks the scheduler for"
+            raise EvengroundError(what, "with --jobs", "leave --cores away")
+        wanted = list(self.planned.nodes.values())
+        if "nodes" not in args:
+            parts = {run.part for run in self.planned.runs.values()}
+            wanted = [self.of_class(self.planned.parts[part].machine) for part in parts]
         for request in wanted:
             # Raises for the first that has none.
-            self.cores(request)
-
-
-def refuse_cores_option(args: Sequence[str]) -> None:
-    """Raises EvengroundError if Snakemake's arguments limit the cores of every job."""
-    if any(arg.startswith(("--cores", "-c")) for arg in args):
-        what = "--cores would limit what every job asks the scheduler for"
-        raise EvengroundError(what, "with --jobs", "leave --cores away")
+            self.cores_of(request)
 
 
 def named_resources(kinds: Mapping[str, NodeRequest]) -> dict[str, str]:

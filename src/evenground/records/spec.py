@@ -1,0 +1,103 @@
+"""`results/specs/KEY.json`: the specification of a run, exactly what its key digests."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import sha256_json
+from evenground.records.base import Fields, Record
+from evenground.validation import Name
+
+SPECS = Path("results/specs")
+IN_RUN = "spec.json"
+"""Its name in a run directory."""
+KEY_DIGITS = 16
+Digests = dict[str, str]
+"""File -> sha256 of what it does."""
+
+
+class Dataset(Fields):
+    """What the engine trains on."""
+
+    name: Name
+    network: str
+    prepared: str = Field(description="fingerprint of the prepared arrays")
+
+
+class Engine(Fields):
+    """What trains."""
+
+    name: Name
+    command: tuple[str, ...]
+    options: dict[str, bool | int | float | str]
+    train_limit: int | None = Field(description="trains on the first so many examples; null: all")
+    code: Digests
+
+
+class Lock(Fields):
+    """The locked packages that the engine runs in."""
+
+    name: Name = Field(description="its lock file is envs/NAME.txt")
+    packages: dict[str, str] = Field(description="package: the versions allowed")
+    sha256: str = Field(description="of the lock file, with the packages' own checksums")
+
+
+class Specification(Record):
+    """All that decides the result of a run and is known before it; its seed adds the repetition.
+
+    Not in it: the class of machine, which runs have in their path; the number of repetitions, the
+    order, other engines and datasets, the time limit, settings of the report.
+    """
+
+    WHAT: ClassVar[str] = "run specification"
+
+    dataset: Dataset
+    engine: Engine
+    accelerator: Literal["cpu", "cuda"]
+    epochs: int
+    batch_size: int = Field(description="examples of a step")
+    learning_rate: float
+    seed: int = Field(description="repetition r trains with this number + r")
+    threads: int | Literal["all"]
+    linger_s: float = Field(description="how long the process stays after its work, in seconds")
+    sampling_rate_hz: float
+    warm_up_examples: int
+    measurement: int = Field(description="version of what the sampler measures")
+    protocol: int = Field(description="version of the events that an engine has to write")
+    shared_code: Digests = Field(description="what starts every engine")
+    environment: Lock | None = Field(description="null: an engine that brings its own")
+    deployment: Literal["native", "apptainer"]
+    image: str | None = Field(description="digest of the image's recipe; null natively")
+
+    @cached_property
+    def key(self) -> str:
+        """The first digits of the hexadecimal sha256 of its content."""
+        return sha256_json(self.content())[:KEY_DIGITS]
+
+    @property
+    def prepared(self) -> Path:
+        """Folder of the dataset's prepared arrays, in the working copy."""
+        return Path("data/prepared", self.dataset.name, self.dataset.prepared)
+
+    def run_path(self, machine: str, repetition: int) -> Path:
+        """MACHINE/DATASET/ENGINE/KEY/rN of a run below `results/runs` and `results/attempts`."""
+        return Path(machine, self.dataset.name, self.engine.name, self.key, f"r{repetition}")
+
+
+def read_spec(path: Path, key: str) -> Specification:
+    """The specification of a key; raises EvengroundError if the file is not what the key digests."""
+    spec = Specification.read(path)
+    if spec.key != key:
+        what = f"changed run specification: its content has the key {spec.key}, not {key}"
+        raise EvengroundError(what, str(path), set_aside(path))
+    return spec
+
+
+def spec_file(key: str) -> Path:
+    """Where the specification of a key is stored, in the working copy."""
+    return SPECS / f"{key}.json"

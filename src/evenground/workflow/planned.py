@@ -1,0 +1,172 @@
+"""What an invocation hands on to its jobs, which may run on other machines.
+
+A job reads the Snakefile again, perhaps on another class of machine and when half of the runs are
+recorded: it must do what its invocation planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+from evenground.config import NodeRequest
+from evenground.containers.images import Image
+from evenground.engines import Engine
+from evenground.records.base import Fields, Record
+from evenground.runs.plan import Plan
+from evenground.runs.study import Part, Study
+from evenground.runs.variables import programs_of
+
+
+class PlannedPart(Fields):
+    """One class of machine and one value of each parameter."""
+
+    machine: str
+    trains: bool
+    """Whether this invocation trains on that class of machine."""
+    calibration: str
+    """The file of the sampler's calibration there."""
+    environments: dict[str, str | None]
+    """Engine -> its lock there."""
+
+
+class PlannedEngine(Fields):
+    """What the jobs of an engine need to know of it."""
+
+    folder: str
+    programs: tuple[str, ...]
+    """What it starts that the system may not have."""
+
+
+class PlannedDataset(Fields):
+    """The folders of a dataset's files."""
+
+    raw: str
+    prepared: str
+
+
+class PlannedImage(Fields):
+    """A container image, and the record of its file."""
+
+    file: str
+    record: str
+
+
+class PlannedRun(Fields):
+    """One training of this invocation."""
+
+    part: str
+    attempt: int
+    number: str
+    """Its place in the order of its part, as `3/40`."""
+    warm_up: bool
+    cold_start: bool
+    """Whether it would need a warm-up and has none."""
+
+
+class Planned(Record):
+    """An experiment, resolved to what its jobs need."""
+
+    WHAT: ClassVar[str] = "record of the invocation"
+
+    source: dict[str, Any]
+    """Commit of the working copy and whether it was changed: `record.source_state`."""
+    deployment: Literal["native", "apptainer"]
+    gpu: str
+    time_limit_s: float
+    threads: int | Literal["all"]
+    """The most that any training gets."""
+    nodes: dict[str, NodeRequest]
+    """The kinds of node of a cluster."""
+    parts: dict[str, PlannedPart]
+    """Folder of a part below `results` -> the part."""
+    engines: dict[str, PlannedEngine]
+    datasets: dict[str, PlannedDataset]
+    environments: tuple[str, ...]
+    """The locks of all engines on all classes of machine."""
+    images: dict[str, PlannedImage]
+    """Environment -> its image; none natively."""
+    ours: tuple[str, ...]
+    """What lies outside the working copy and is bound in containers."""
+    mounted: tuple[str, ...]
+    """Where the machine has something mounted below the working copy."""
+    runs: dict[str, PlannedRun]
+    """Path of each run that is trained now, in order."""
+
+
+def plan_jobs(
+    study: Study,
+    nodes: dict[str, NodeRequest],
+    source: dict[str, Any],
+    images: Iterable[Image],
+    ours: Iterable[str],
+    mounted: Iterable[str],
+) -> Planned:
+    """What the jobs of a study's invocation need; the rest is what `Planned` says."""
+    first = study.first
+    engines = {engine.name: engine for part in study.parts for engine in part.plan.engines}
+    return Planned(
+        source=source,
+        deployment=first.experiment.deployment,
+        gpu=first.experiment.gpu,
+        time_limit_s=first.experiment.time_limit_s,
+        threads=_most_threads(study),
+        nodes=nodes,
+        parts={part.name: _part(part) for part in study.parts},
+        engines={name: _engine(engine) for name, engine in engines.items()},
+        datasets={name: _dataset(first, name) for name in first.datasets},
+        environments=tuple(study.environments),
+        images={image.environment: _image(image) for image in images},
+        ours=tuple(ours),
+        mounted=tuple(mounted),
+        runs=_runs(study),
+    )
+
+
+def _most_threads(study: Study) -> int | Literal["all"]:
+    """The largest number of threads of any part, or "all" if any part says so.
+
+    One number for all jobs: the machine class depends on how many cores a job can see.
+    """
+    numbers = []
+    for part in study.parts:
+        threads = part.plan.experiment.threads
+        if threads == "all":
+            return "all"
+        numbers.append(threads)
+    return max(numbers)
+
+
+def _part(part: Part) -> PlannedPart:
+    return PlannedPart(
+        machine=part.plan.machine,
+        trains=part.plan.trains,
+        calibration=str(part.plan.calibration),
+        environments={engine.name: part.plan.environment(engine) for engine in part.plan.engines},
+    )
+
+
+def _engine(engine: Engine) -> PlannedEngine:
+    return PlannedEngine(folder=str(engine.folder), programs=tuple(programs_of(engine)))
+
+
+def _dataset(plan: Plan, name: str) -> PlannedDataset:
+    return PlannedDataset(raw=str(plan.raw(name)), prepared=str(plan.prepared(name)))
+
+
+def _image(image: Image) -> PlannedImage:
+    return PlannedImage(file=str(image.file), record=str(image.record))
+
+
+def _runs(study: Study) -> dict[str, PlannedRun]:
+    runs = {}
+    for run_path, attempt in study.pending.items():
+        part, run = study.by_path[run_path]
+        runs[str(run_path)] = PlannedRun(
+            part=part.name,
+            attempt=attempt,
+            number=f"{run.order}/{len(part.plan.runs)}",
+            warm_up=run_path in study.warm_ups,
+            cold_start=run_path in study.cold_starts,
+        )
+    return runs
