@@ -30,7 +30,8 @@ ROOMS = {
     "environments": set(),
     "containers": {"environments", "surroundings"},
     "datasets": {"addresses", "networks"},
-    "records": set(),
+    # What the sampler writes, it describes itself.
+    "records": {"sidecar"},
     "protocol": set(),
     "sidecar": None,  # stands alone: not even the shared modules
     "runs": {

@@ -60,6 +60,9 @@ def change_run(path: Path, number: int, samples: Change | None = None, **files: 
         frame = pd.read_csv(io.StringIO((folder / "samples.csv").read_text()), dtype="object")
         samples(frame)
         frame.to_csv(folder / "samples.csv", index=False)
+        info = json.loads((folder / "samples.json").read_text())
+        info["columns"] = {name: info["columns"].get(name, {}) for name in frame.columns}
+        (folder / "samples.json").write_text(json.dumps(info))
     for name, value in files.items():
         (folder / f"{name}.json").write_text(json.dumps(value))
     about = json.loads((folder / "manifest.json").read_text())["run"]

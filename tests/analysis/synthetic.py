@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from evenground.sidecar.columns import COLUMNS
+
 MACHINE = "made-cpu-2c-8g-nogpu-abc123"
 GPU_MACHINE = "made-cpu-2c-8g-made-card-abc123"
 T0_NS = 1_700_000_000_000_000_000
@@ -347,7 +349,7 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
     }
     info = {
         "schema": 2,
-        "columns": {"rss_bytes": {"period_s": 0.0}, "vram_tree_bytes": {"period_s": 1.0}},
+        "columns": {name: COLUMNS[name]._asdict() for name in HEADER.split(",")},
         "missing": missing,
         "rate_hz": 10.0,
         "machine": {"cores": made.cores},

@@ -216,7 +216,7 @@ HEAD += "cpu_since_boot_pct\n"
     ("content", "words"),
     [
         ("", "broken samples"),
-        ("t_mono_ns,cpu_s\n1,2\n", "broken samples"),
+        ("cpu_s,rss_bytes\n1,2\n", "broken samples, no column t_mono_ns"),
         (HEAD + "1,0,0,,,,0,0\nx,0,0,,,,0,0\n", "broken samples"),
         (HEAD + "1,0,0,,,,0,0\n2,many,0,,,,0,0\n", "broken samples"),
         (HEAD + "2,0,0,,,,0,0\n1,0,0,,,,0,0\n", "does not move forward .*line 3"),

@@ -27,6 +27,7 @@ from analysis.synthetic import GPU_RECORD, MadeResults, write_results
 from evenground.analysis.captions import notes
 from evenground.analysis.conditions import (
     CARD_COMPARED,
+    CARD_SAMPLES,
     COMPARED,
     SLOWDOWNS,
     other_libraries,
@@ -47,10 +48,12 @@ from evenground.analysis.quality import (
     unknown,
     why_unknown,
 )
-from evenground.analysis.runs import WATCHED, read_runs
+from evenground.analysis.runs import NUMBERS, read_runs
+from evenground.analysis.timeline import COLUMNS as SHOWN_COLUMNS
 from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK
 from evenground.judged import NOT_RECORDED
 from evenground.locks import normalised, parse_lock
+from evenground.records.samples import TOO_EARLY
 from evenground.runs.record import installed
 
 ROOT = Path(__file__).parents[2]
@@ -528,13 +531,21 @@ def test_a_lock_that_is_not_at_hand_is_unknown(flawed: Path) -> None:
     assert "environment" not in set(table["finding"]) and len(own) == len(GATES) - 1
 
 
-def test_samples_without_the_columns_that_are_watched_still_read(tmp_path: Path) -> None:
-    index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1))
-    change_run(
-        index, 0, lambda frame: frame.drop(columns=[*WATCHED], inplace=True, errors="ignore")
-    )
-    known = normalise(read_index(index)).conditions
-    assert known["missed_share"].isna().tolist() == [True, False]
+@pytest.mark.parametrize("column", NUMBERS)
+def test_a_run_recorded_before_a_column_existed_is_read_without_it(
+    tmp_path: Path, column: str
+) -> None:
+    index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1, gpu=True))
+    change_run(index, 0, lambda frame: frame.drop(columns=[column], inplace=True))
+    frames = normalise(read_index(index))
+    missing = frames.missing[frames.missing["engine"] == "keras"]
+    reasons = dict(zip(missing["column"], missing["reason"], strict=True))
+    shown = {"cpu_s": "cpu_pct"}.get(column, column)
+    assert reasons == ({shown: TOO_EARLY} if shown in SHOWN_COLUMNS else {})
+    keras, jax = frames.conditions.to_dict("records")
+    assert (f"{column}: {TOO_EARLY}" in keras["gpu_unknown"]) is (column in CARD_SAMPLES)
+    assert jax["gpu_unknown"] == ""
+    assert math.isnan(keras["missed_share"]) is (column == "missed_slots")
 
 
 @pytest.mark.parametrize("by_s", [0.2, -0.2, 5.0, 3600.0, -3600.0])

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from evenground.records.samples import Header, parse_header
-from evenground.sidecar.columns import Missing
+from evenground.records.samples import TOO_EARLY, Header, parse_header
+from evenground.sidecar.columns import COLUMNS, Missing
 from evenground.sidecar.output import header
 
 SUMMARY = {"launched_unix_ns": 1, "launched_mono_ns": 1, "exited_unix_ns": 2, "exited_mono_ns": 2}
@@ -28,3 +28,12 @@ def test_the_cards_that_count_are_those_of_the_columns(
 ) -> None:
     gpus = [{"index": 0, "util_window_s": 0.2}, {"index": 1, "util_window_s": 0.5}]
     assert [one.util_window_s for one in read(gpus=gpus, gpu_card=card).counted()] == windows_s
+
+
+def test_a_column_that_came_later_is_absent_with_that_reason() -> None:
+    missing = Missing()
+    missing.expect("pss_bytes", "not readable")
+    columns = {name: {} for name in COLUMNS if name not in ("gpu_age_s", "gpu_energy_j")}
+    header = read(columns=columns, missing=missing.reasons())
+    early = {"gpu_energy_j": TOO_EARLY, "gpu_age_s": TOO_EARLY}
+    assert header.absent() == {"pss_bytes": "not readable", **early}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.remade import set_clock_of
-from analysis.synthetic import BOOT_NS, T0_NS, Made, write_run
+from analysis.synthetic import BOOT_NS, HEADER, T0_NS, Made, write_run
 from evenground.records import versions
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
@@ -130,13 +130,14 @@ def test_a_file_that_is_not_there_is_named(run: Path, name: str) -> None:
     [
         (b"", "columns do not begin"),
         (b"t_unix_ns,cpu_s\n1,2\n", "columns do not begin"),
-        (b"t_unix_ns,t_mono_ns,cpu_s\n1,,2\n", "a row without its times .*line 2"),
-        (b"t_unix_ns,t_mono_ns,cpu_s\n1_0,5,2\n", "a row without its times"),
-        (b"t_unix_ns,t_mono_ns,cpu_s\n1\n", "a row without its times"),
+        (b"t_unix_ns,t_mono_ns,cpu_s\n1,1,2\n", "not those that samples.json describes"),
+        (b"%b\n1,,2\n", "a row without its times .*line 2"),
+        (b"%b\n1_0,5,2\n", "a row without its times"),
+        (b"%b\n1\n", "a row without its times"),
     ],
 )
 def test_samples_without_clocks_are_broken(run: Path, content: bytes, words: str) -> None:
-    (run / "samples.csv").write_bytes(content)
+    (run / "samples.csv").write_bytes(content.replace(b"%b", HEADER.encode()))
     with pytest.raises(RecordError, match=words) as caught:
         read(run)
     assert caught.value.reason == "broken-samples"

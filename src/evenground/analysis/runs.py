@@ -31,9 +31,9 @@ Ints = npt.NDArray[np.int64]
 TIME = "t_mono_ns"
 # CPU seconds of all processes of the run since the launch: use is a difference of it.
 COUNTER = "cpu_s"
-# Momentary values; every sampler writes these columns, empty if it cannot measure them.
 # Larger numbers overflow in sums; no sampler measures one.
 MAX_NUMBER = 1e100
+# Momentary values, each on the grid of time.
 GAUGES = (
     "rss_bytes",
     "gpu_util_pct",
@@ -43,7 +43,7 @@ GAUGES = (
     "free_used_bytes",
     "cpu_since_boot_pct",
 )
-# Columns that a sampler may not have written, as it is older or has no GPU.
+# What the gates and single measures take from the samples.
 WATCHED = (
     "missed_slots",
     "gpu_throttle_reasons",
@@ -200,24 +200,22 @@ def parse_samples(content: bytes, where: Path, anchor_ns: int = 0) -> Samples:
 
 
 def _read_columns(content: bytes, where: Path) -> pd.DataFrame:
-    """The times and NUMBERS of a samples file; a WATCHED column that is absent is NaN."""
+    """The times and NUMBERS of a samples file; an older sampler's file has not all: NaN."""
     # Slow to import, and preflight, which imports this module, reads no samples.
     import pandas as pd
 
-    needed = {TIME, COUNTER, *GAUGES}
     try:
         # A time that is not finite is refused with the times out of range; the cast warns, too.
         with np.errstate(invalid="ignore"):
             frame = pd.read_csv(
                 BytesIO(content),
-                usecols=lambda name: name in needed or name in WATCHED,
+                usecols=lambda name: name == TIME or name in NUMBERS,
                 # The default parser may differ from the written number in its last bit.
                 float_precision="round_trip",
                 dtype={TIME: "int64"} | dict.fromkeys(NUMBERS, "float64"),
             )
-        absent = sorted(needed.difference(frame.columns))
-        if absent:
-            raise ValueError(f"no column {', '.join(absent)}")
+        if TIME not in frame:
+            raise ValueError(f"no column {TIME}")
     except (ValueError, OverflowError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise RecordError("broken-samples", f"broken samples, {error}", where, AGAIN) from error
     return frame.reindex(columns=[TIME, *NUMBERS])

@@ -11,9 +11,11 @@ from evenground.records import versions
 from evenground.records.clock import Clock, Reading
 from evenground.records.events import MAX_UNIX_NS
 from evenground.records.faults import RecordError
+from evenground.sidecar.columns import COLUMNS
 from evenground.validation import first_fault, one_line
 
 CLOCKS = b"t_unix_ns,t_mono_ns,"
+TOO_EARLY = "recorded before this column existed"
 AGAIN = "the run cannot be used: have it made again, or take it from a copy"
 # Reasons are shown in tables and figures.
 MAX_REASON = 1000
@@ -81,11 +83,17 @@ class Header(_Model):
     summary: Summary
     columns: dict[str, Column]
     missing: dict[str, Text]
+    """Column -> why the sampler could not measure it."""
     gpus: list[Card] = []
     gpu_card: str | None = None
     """The only card or MIG instance (0/mig1) that counts; None: all do."""
     gpu_baseline: Baseline | None = None
     machine: Machine = Machine()
+
+    def absent(self) -> dict[str, str]:
+        """Column of today's sampler -> why it has no values, if it has none."""
+        early = [name for name in COLUMNS if name not in self.columns]
+        return dict.fromkeys(early, TOO_EARLY) | self.missing
 
     def counted(self) -> list[Card]:
         """The cards whose values are in the columns."""
@@ -119,17 +127,21 @@ def parse_header(content: bytes, where: Path) -> Header:
     return header
 
 
-def parse_clock(content: bytes, summary: Summary, where: Path) -> Clock:
+def parse_clock(content: bytes, header: Header, where: Path) -> Clock:
     """The clocks at the launch, in every row of `samples.csv` (`content`) and at the exit.
 
-    Raises RecordError `broken-samples` if a row has no times.
+    Raises RecordError `broken-samples` if a row has no times, or the columns are not `header`'s.
     """
     if not content.startswith(CLOCKS):
         what = f"its columns do not begin with {CLOCKS.decode().rstrip(',')}"
         raise RecordError("broken-samples", what, where, AGAIN)
+    summary = header.summary
     readings = [Reading(summary.launched_unix_ns, summary.launched_mono_ns)]
-    rows = content.removesuffix(b"\n").split(b"\n")
-    for line, row in enumerate(rows[1:], start=2):
+    names, *rows = content.removesuffix(b"\n").split(b"\n")
+    if names != ",".join(header.columns).encode():
+        what = "its columns are not those that samples.json describes"
+        raise RecordError("broken-samples", what, where, AGAIN)
+    for line, row in enumerate(rows, start=2):
         readings.append(_reading(row, where, line))
     readings.append(Reading(summary.exited_unix_ns, summary.exited_mono_ns))
     return Clock(readings)

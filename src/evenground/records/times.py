@@ -118,7 +118,7 @@ def read_times(content: Callable[[str], bytes], folder: Path, expected: Expected
     events = parse_events(content(EVENTS), folder / EVENTS)
     check_order(events, folder / EVENTS)
     header = parse_header(content(HEADER), folder / HEADER)
-    clock = parse_clock(content(SAMPLES), header.summary, folder / SAMPLES)
+    clock = parse_clock(content(SAMPLES), header, folder / SAMPLES)
     times_ns = _placed(events, clock, folder / EVENTS)
     check_work(events, expected, folder / EVENTS)
     device = next(event.device for event in events if isinstance(event, Start))
@@ -184,7 +184,7 @@ def _process(header: Header, clock: Clock) -> Process:
         launched_ns=clock.steady_ns(summary.launched_mono_ns),
         exited_ns=clock.steady_ns(summary.exited_mono_ns),
         rate_hz=header.rate_hz,
-        missing=header.missing,
+        missing=header.absent(),
         periods_s={name: column.period_s for name, column in header.columns.items()},
         util_window_s=max(windows_s, default=None),
         not_seen=summary.not_seen,

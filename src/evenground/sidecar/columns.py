@@ -26,7 +26,7 @@ _THROTTLE = (
 )
 _OVER = "of the card or MIG instance of --gpu; else"
 _TEMPERATURE = "of the chip: nvmlDeviceGetTemperatureV (older drivers: nvmlDeviceGetTemperature)"
-COLUMNS: dict[str, Column] = {
+_OWN: dict[str, Column] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when the row's reading began, since 1970-01-01 UTC"),
     "t_mono_ns": Column("ns", "CLOCK_MONOTONIC when the row's reading began"),
     "interval_ns": Column(
@@ -73,6 +73,8 @@ COLUMNS: dict[str, Column] = {
         "`used` of free in procps-ng 3.3.10 to 3.3.17, as UnixStats read it",
         period_s=MACHINE_PERIOD_S,
     ),
+}
+_GPU: dict[str, Column] = {
     "gpu_util_pct": Column(
         "%",
         f"{_UTILISATION}; {_OVER} mean over the machine's cards",
@@ -159,7 +161,8 @@ COLUMNS: dict[str, Column] = {
         "with the same t_mono_ns - age repeat one reading",
     ),
 }
-GPU_COLUMNS = tuple(COLUMNS)[list(COLUMNS).index("gpu_util_pct") :]
+COLUMNS = _OWN | _GPU
+GPU_COLUMNS = tuple(_GPU)
 
 CARD_COLUMNS: dict[str, Column] = {
     "t_unix_ns": Column("ns", "CLOCK_REALTIME when reading the card began, since 1970-01-01 UTC"),
