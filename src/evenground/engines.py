@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evenground.config import EngineChoice, OptionValue
 from evenground.errors import EvengroundError
 from evenground.records.spec import Engine as EngineSpec
-from evenground.validation import did_you_mean, first_fault
+from evenground.validation import did_you_mean, first_fault, read_yaml
 
 ENGINES = Path("scripts/engines")
 # M. Okabe and K. Ito, "Color Universal Design" (2008), without black and yellow, which suit no bar or line.
@@ -208,7 +208,7 @@ def _read(root: Path, folder: Path, name: str) -> EngineFile:
             f"unknown engine '{name}'", f"no {folder}/engine.yaml", did_you_mean(name, known)
         )
     try:
-        return EngineFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return EngineFile.model_validate(read_yaml(path))
     except ValidationError as error:
         fault = str(first_fault(error))
     except yaml.YAMLError as error:

@@ -21,7 +21,7 @@ from evenground.addresses import fault_of, shown, shown_value
 from evenground.errors import EvengroundError
 from evenground.files import sha256_json, sha256_tree
 from evenground.networks import smallest_side_px, too_small
-from evenground.validation import Name, did_you_mean, first_fault
+from evenground.validation import Name, did_you_mean, first_fault, read_yaml
 
 FINGERPRINT_HEX = 12
 ROLES = ["test_images", "test_labels", "train_images", "train_labels"]
@@ -225,7 +225,7 @@ def prepared_fingerprint(entry: DatasetEntry) -> str:
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML or JSON file with a mapping. Raises EvengroundError if it is missing or has none."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         fix = "give a readable YAML or JSON file"
         raise EvengroundError(f"cannot read it: {error}", str(path), fix) from error

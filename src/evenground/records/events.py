@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -61,7 +62,10 @@ Place = tuple[str, int | None]
 class _Event(BaseModel):
     """What every event has. Unknown fields are allowed and ignored."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
+    # Built when first used: the configuration imports a number from here, in every invocation.
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True
+    )
 
     t_unix_ns: UnixNs = Field(
         description="nanoseconds since 1970-01-01T00:00:00Z, read after the device had finished"
@@ -210,7 +214,12 @@ Event = Union[  # noqa: UP007  (an alias that pydantic and mypy both read)
     LingerEnd,
     End,
 ]
-_LINE: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+@cache
+def _line() -> TypeAdapter[Event]:
+    """What reads a line of an events file."""
+    return TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 
 @dataclass(frozen=True)
@@ -239,7 +248,7 @@ def json_schema() -> dict[str, Any]:
         "description": "docs/protocol.md says when each event is written. Further fields are"
         " allowed.",
     }
-    return head | _LINE.json_schema()
+    return head | _line().json_schema()
 
 
 def check_file(path: Path, expected: Expected) -> list[Event]:
@@ -273,7 +282,7 @@ def parse_events(content: bytes, where: Path) -> list[Event]:
 
 def _parse_line(line: bytes, where: Path, number: int) -> Event:
     try:
-        return _LINE.validate_json(line)
+        return _line().validate_json(line)
     except ValidationError as error:
         fix = "write one JSON object per line as docs/protocol.md says, whole, then flush"
         raise RecordError("broken-events", str(first_fault(error)), where, fix, number) from None

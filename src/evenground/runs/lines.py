@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from pygount import SourceAnalysis
+from typing import TYPE_CHECKING, Any
 
 from evenground.errors import EvengroundError
 from evenground.files import files_below, sha256_file
+
+if TYPE_CHECKING:
+    from pygount import SourceAnalysis
 
 # The files that the thesis counted; they have no licence and are not part of this project.
 THESIS_CODE = Path("data/published/thesis-code.csv")
@@ -77,6 +78,9 @@ def _by_language(sources: Iterable[Path]) -> list[tuple[str, Lines]]:
 
 
 def _count(file: Path) -> SourceAnalysis:
+    # Slow to import, and every invocation imports this module to name its inputs.
+    from pygount import SourceAnalysis
+
     return SourceAnalysis.from_file(str(file), "", encoding="utf-8")
 
 
