@@ -15,7 +15,7 @@ from evenground.workflow.sources import ANALYSIS
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "src" / "evenground"
 ENGINES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "optax"}
-SHARED = {"commands", "errors", "files", "judged", "locks", "logs", "validation"}
+SHARED = {"commands", "digests", "errors", "files", "judged", "locks", "logs", "validation"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
     "invocation": {"records"},

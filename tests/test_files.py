@@ -23,7 +23,6 @@ from evenground.files import (
     read_json,
     replaced,
     sha256_json,
-    sha256_tree,
     unreadable,
     write_json,
     write_text,
@@ -78,18 +77,6 @@ def test_broken_json_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(EvengroundError, match="not valid JSON") as caught:
         read_json(path)
     assert "\n" not in str(caught.value)
-
-
-def test_a_tree_changes_with_names_and_contents_but_not_with_caches(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("1")
-    first = sha256_tree([tmp_path], tmp_path)
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / "__pycache__" / "a.pyc").write_text("x")
-    assert sha256_tree([tmp_path], tmp_path) == first
-    (tmp_path / "a.py").rename(tmp_path / "b.py")
-    second = sha256_tree([tmp_path], tmp_path)
-    (tmp_path / "b.py").write_text("2")
-    assert len({first, second, sha256_tree([tmp_path], tmp_path)}) == 3
 
 
 def test_key_order_does_not_matter() -> None:

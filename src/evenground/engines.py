@@ -15,6 +15,7 @@ from evenground.records.spec import Engine as EngineSpec
 from evenground.validation import did_you_mean, first_fault, read_yaml
 
 ENGINES = Path("scripts/engines")
+DESCRIPTION = "engine.yaml"
 # M. Okabe and K. Ito, "Color Universal Design" (2008), without black and yellow, which suit no bar or line.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 
@@ -201,7 +202,7 @@ def _colour(file: EngineFile, taken: set[str], number: int) -> str:
 
 
 def _read(root: Path, folder: Path, name: str) -> EngineFile:
-    path = root / folder / "engine.yaml"
+    path = root / folder / DESCRIPTION
     if not path.is_file():
         known = sorted(found.parent.name for found in (root / ENGINES).glob("*/engine.yaml"))
         raise EvengroundError(

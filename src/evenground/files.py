@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ BRING_BACK = (
 )
 # One list per active `replaced`, of the files put in place meanwhile.
 _RECORDS: list[list[Path]] = []
-_LEFT_OUT = {"__pycache__", ".pytest_cache", ".mypy_cache", "_build", "deps"}
 
 
 def read_json(path: Path) -> Any:
@@ -243,49 +242,3 @@ def sha256_json(content: Any) -> str:
     """Hexadecimal sha256 of `content` as JSON with sorted keys, the same on every machine."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256_bytes(text.encode())
-
-
-def sha256_tree(paths: Iterable[Path], root: Path) -> str:
-    """Hexadecimal sha256 over names (below `root`) and contents of files, without caches."""
-    files = sorted({file for path in paths for file in files_below(path)})
-    return sha256_json([[_name(file, root), sha256_file(file)] for file in files])
-
-
-def _name(file: Path, root: Path) -> str:
-    if file.is_relative_to(root):
-        return file.relative_to(root).as_posix()
-    return file.name
-
-
-def named_below(paths: Iterable[Path], root: Path) -> dict[str, Path]:
-    """Every file of files and folders by a name that is the same on every machine.
-
-    That is its path below `root`, or else below the folder of its own path. Raises EvengroundError
-    if two files have one name, or a path is missing.
-    """
-    named: dict[str, Path] = {}
-    for path in paths:
-        above = root if path.is_relative_to(root) else path.parent
-        for file in files_below(path):
-            name = file.relative_to(above).as_posix()
-            if named.setdefault(name, file) != file:
-                fix = "name one of the two folders otherwise"
-                raise EvengroundError(f"two sources are called {name}", str(file), fix)
-    return named
-
-
-def files_below(path: Path) -> list[Path]:
-    """The file, or every file below the folder without caches; raises EvengroundError if missing."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise EvengroundError(
-            "a source that decides results is missing", str(path), "fix engine.yaml"
-        )
-    return [
-        file
-        for file in path.rglob("*")
-        if file.is_file()
-        and file.suffix != ".pyc"
-        and not _LEFT_OUT.intersection(file.relative_to(path).parts)
-    ]

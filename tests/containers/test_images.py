@@ -64,7 +64,7 @@ def test_definition_and_what_it_copies_in_decide_an_image_and_nothing_else(
     (copy / "containers/axon.def").write_text("changed")
     (copy / "envs/keras.txt").write_text("changed")
     assert recipe(copy, "jax") == before
-    (copy / part).write_text((copy / part).read_text() + "# changed\n")
+    (copy / part).write_text((copy / part).read_text() + "CHANGED = 1\n")
     assert recipe(copy, "jax") != before
     assert image_of(copy, "jax", BASE, copy).recipe == recipe(copy, "jax")
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from datasets.small_data import REGISTRY
-from evenground.datasets.formats import Arrays
-from evenground.datasets.generate import SHAPES, Draws, draw_shapes, enlarge, shuffled, stratified
+from evenground.datasets.formats.arrays import Arrays
+from evenground.datasets.formats.digits import enlarge, stratified
+from evenground.datasets.formats.draws import Draws, shuffled
+from evenground.datasets.formats.shapes import SHAPES, draw_shapes
 from evenground.datasets.prepare import read_arrays
 from evenground.datasets.registry import DatasetEntry, ShapesParameters, load_registry
 from evenground.errors import EvengroundError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ import yaml
 
 from datasets.small_data import REGISTRY, ROOT, archive_entry, idx_entry, small_idx, typed
 from evenground.addresses import fault_of
+from evenground.datasets import registry as registry_module
 from evenground.datasets.registry import (
+    ARRAYS,
+    MODULES,
     DatasetEntry,
     DigitsParameters,
     RemoteFile,
@@ -247,22 +252,41 @@ def test_fingerprints_are_the_same_on_every_machine() -> None:
     assert (
         typed(idx_entry(small_idx())).fingerprint() == typed(idx_entry(small_idx())).fingerprint()
     )
-    assert load_registry(REGISTRY)["mnist"].fingerprint() == "f4dc239283ff"
+    assert load_registry(REGISTRY)["mnist"].fingerprint() == "0511defe8376"
 
 
-@pytest.mark.parametrize("module", ["formats.py", "generate.py", "prepare.py"])
-def test_preparation_code_is_in_the_prepared_fingerprint(
-    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+FORMATS = Path(registry_module.__file__).parent / "formats"
+
+
+@pytest.mark.parametrize(
+    ("module", "concerned"),
+    [
+        ("idx", {"mnist"}),
+        ("cifar", {"cifar10"}),
+        ("digits", {"digits"}),
+        ("draws", {"digits", "shapes"}),
+        ("arrays", {"mnist", "cifar10", "digits", "shapes"}),
+    ],
+)
+def test_the_code_of_a_format_is_in_the_fingerprints_of_its_datasets_alone(
+    module: str, concerned: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evenground.datasets.registry as registry_module
-
-    room = Path(registry_module.__file__).parent
-    entry = typed(archive_entry(b"content"))
-    for name in registry_module.CODE_THAT_DECIDES_ARRAYS:
-        (tmp_path / name).write_bytes((room / name).read_bytes())
-    before = prepared_fingerprint(entry)
+    shutil.copytree(FORMATS, tmp_path / "formats")
+    registry = load_registry(REGISTRY)
+    names = ("mnist", "cifar10", "digits", "shapes")
+    before = {name: prepared_fingerprint(registry[name]) for name in names}
     monkeypatch.setattr(registry_module, "__file__", str(tmp_path / "registry.py"))
-    assert prepared_fingerprint(entry) == before
-    with (tmp_path / module).open("a", encoding="utf-8") as stream:
-        stream.write("# changed\n")
-    assert prepared_fingerprint(entry) != before
+    for added, changes in (("# words\n", set()), ("MORE = 1\n", concerned)):
+        with (tmp_path / "formats" / f"{module}.py").open("a", encoding="utf-8") as stream:
+            stream.write(added)
+        after = {name: prepared_fingerprint(registry[name]) for name in names}
+        assert {name for name in names if after[name] != before[name]} == changes
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_modules_of_a_format_are_all_that_it_imports(name: str) -> None:
+    modules = {ARRAYS, *MODULES[name]}
+    for module in modules:
+        text = (FORMATS / f"{module}.py").read_text(encoding="utf-8")
+        imported = re.findall(r"evenground\.datasets\.formats\.(\w+)", text)
+        assert modules.issuperset(imported), module

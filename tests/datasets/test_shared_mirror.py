@@ -11,7 +11,7 @@ import yaml
 
 from datasets.small_data import REGISTRY, ROOT
 from evenground.datasets.fetch import fetch_dataset
-from evenground.datasets.formats import Arrays
+from evenground.datasets.formats.arrays import Arrays
 from evenground.datasets.prepare import read_arrays
 from evenground.datasets.registry import DatasetEntry, load_extra, load_registry
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from engines.support import ROOT
-from evenground.files import sha256_tree
+from evenground.digests import tree
 from evenground.protocol.parity import Case, write_dataset
 from evenground.records.events import Expected, Start, check_file
 from evenground.runs.variables import IMAGE_LIBRARIES, SYSTEM_PATH, of_an_engine
@@ -220,10 +220,10 @@ def fakes(tmp_path: Path) -> dict[str, str]:
 def test_a_build_writes_nothing_into_the_folder_that_is_in_every_runs_key(
     own: Path, fakes: dict[str, str]
 ) -> None:
-    before, files = sha256_tree([own], own), sorted(own.rglob("*"))
+    before, files = tree([own], own), sorted(own.rglob("*"))
     place = Path(engine(own, "place").strip())
     assert engine(own, "build", **fakes).splitlines()[-1] == f"built: {place}"
-    assert sha256_tree([own], own) == before and sorted(own.rglob("*")) == files
+    assert tree([own], own) == before and sorted(own.rglob("*")) == files
     assert (place / "complete").is_file()
     # The lock that is committed was there when packages were resolved, and what was added to it is kept.
     locked = (place / "source/trainer/mix.lock").read_text()

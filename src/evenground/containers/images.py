@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from evenground import digests
 from evenground.containers.pins import LIBRARIES, PINS, load_pins
 from evenground.errors import EvengroundError, set_aside, words_of
-from evenground.files import read_json, sha256_file, sha256_json, sha256_tree, write_json
+from evenground.files import read_json, sha256_file, sha256_json, write_json
 
 CONTAINERS = Path("containers")
 # The definition of every environment without one of its own.
@@ -88,7 +89,7 @@ def recipe(root: Path, environment: str) -> str:
     """
     # Not the image's own digest: it is unknown before the build, and a second build has another.
     paths = [definition(root, environment)] + copied_in(root, environment)
-    files = sha256_tree([root / path for path in paths], root)
+    files = digests.tree([root / path for path in paths], root)
     return sha256_json([files, _libraries(root, environment)])
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from evenground.datasets.formats import Arrays, Bytes, check_labels, damaged, read_cifar, read_idx
-from evenground.datasets.generate import digits, shapes
-from evenground.datasets.registry import DatasetEntry
+from evenground.datasets.formats.arrays import Arrays, Bytes, damaged, save
+from evenground.datasets.registry import MODULES, DatasetEntry
 from evenground.datasets.storage import make_folder, mismatch, require_space
 from evenground.errors import EvengroundError
-from evenground.files import move, sha256_bytes, write_json, writing
+from evenground.files import move, write_json, writing
 
 RECORD = "dataset.json"
 # Keys of the entry that are copied into the record.
@@ -49,46 +46,9 @@ def read_arrays(entry: DatasetEntry, raw: Path) -> Arrays:
         problem = mismatch(path, file)
         if problem:
             raise damaged(problem, path)
-    if entry.digits is not None:
-        return digits(entry, entry.digits)
-    if entry.shapes is not None:
-        return shapes(entry, entry.shapes)
-    if entry.format == "idx":
-        return _read_idx_files(entry, raw)
-    return _read_cifar_file(entry, raw)
-
-
-def _read_idx_files(entry: DatasetEntry, raw: Path) -> Arrays:
-    paths = {file.role: raw / file.name for file in entry.files}
-    train_labels = read_idx(paths["train_labels"], (entry.train_examples,))
-    test_labels = read_idx(paths["test_labels"], (entry.test_examples,))
-    check_labels(train_labels, len(entry.classes), paths["train_labels"])
-    check_labels(test_labels, len(entry.classes), paths["test_labels"])
-    return Arrays(
-        train_images=_read_idx_images(entry, paths["train_images"], entry.train_examples),
-        train_labels=train_labels,
-        test_images=_read_idx_images(entry, paths["test_images"], entry.test_examples),
-        test_labels=test_labels,
-    )
-
-
-def _read_idx_images(entry: DatasetEntry, path: Path, count: int) -> Bytes:
-    """Images (N,H,W,1); an IDX file has no axis for channels."""
-    if entry.transposed:
-        images = read_idx(path, (count, entry.width, entry.height)).transpose(0, 2, 1)
-    else:
-        images = read_idx(path, (count, entry.height, entry.width))
-    return images[..., None]
-
-
-def _read_cifar_file(entry: DatasetEntry, raw: Path) -> Arrays:
-    (file,) = entry.files
-    path, classes, coarse = raw / file.name, len(entry.classes), entry.format == "cifar100-binary"
-    train = read_cifar(path, file.train_members, entry.train_examples, classes, coarse)
-    test = read_cifar(path, file.test_members, entry.test_examples, classes, coarse)
-    return Arrays(
-        train_images=train[0], train_labels=train[1], test_images=test[0], test_labels=test[1]
-    )
+    format_module = import_module(f"evenground.datasets.formats.{MODULES[entry.format][0]}")
+    arrays: Arrays = format_module.read(entry, raw)
+    return arrays
 
 
 def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, Any]:
@@ -108,7 +68,7 @@ def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, A
     try:
         checksums = {}
         for name, array in arrays._asdict().items():
-            checksums[f"{name}.npy"] = _save(temporary / f"{name}.npy", array)
+            checksums[f"{name}.npy"] = save(temporary / f"{name}.npy", array)
         record = _record(entry, arrays, checksums)
         # Without its record the folder counts as incomplete while the arrays are replaced.
         with writing(folder / RECORD):
@@ -119,17 +79,6 @@ def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, A
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return record
-
-
-def _save(path: Path, array: Bytes) -> str:
-    """Write one .npy file (format version 1.0, C order); returns its SHA-256."""
-    # NumPy's own writing to a file does not tell a full disk from other errors.
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array))
-    content = buffer.getvalue()
-    with writing(path):
-        path.write_bytes(content)
-    return sha256_bytes(content)
 
 
 def _record(entry: DatasetEntry, arrays: Arrays, checksums: dict[str, str]) -> dict[str, Any]:

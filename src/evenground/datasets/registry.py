@@ -17,9 +17,10 @@ from pydantic import (
     model_validator,
 )
 
+from evenground import digests
 from evenground.addresses import fault_of, shown, shown_value
 from evenground.errors import EvengroundError
-from evenground.files import sha256_json, sha256_tree
+from evenground.files import sha256_json
 from evenground.networks import smallest_side_px, too_small
 from evenground.validation import Name, did_you_mean, first_fault, read_yaml
 
@@ -29,7 +30,17 @@ ROLES = ["test_images", "test_labels", "train_images", "train_labels"]
 GENERATED_SHAPE = {"digits": (28, 28, 1), "shapes": (32, 32, 3)}
 GENERATED_CLASSES = 10
 CIFAR_SHAPE = (32, 32, 3)
-CODE_THAT_DECIDES_ARRAYS = ("formats.py", "generate.py", "prepare.py")
+# Format -> the modules below `formats` that decide its arrays, beside ARRAYS: its own, which has
+# `read`, then those that it imports.
+MODULES = {
+    "idx": ("idx",),
+    "cifar10-binary": ("cifar",),
+    "cifar100-binary": ("cifar",),
+    "digits": ("digits", "draws"),
+    "shapes": ("shapes", "draws"),
+}
+ARRAYS = "arrays"
+"""What all formats share."""
 # Titles, terms and addresses can be corrected without making a run stale.
 NOT_DECIDING: dict[str, Any] = {
     **dict.fromkeys(("name", "title", "network", "licence", "source", "version"), True),
@@ -211,14 +222,16 @@ class DatasetEntry(Strict):
 
     def fingerprint(self) -> str:
         """12 hexadecimal digits over everything that decides the prepared arrays."""
-        deciding = self.model_dump(mode="json", exclude=NOT_DECIDING)
+        # A key that another format brings has its default here.
+        deciding = self.model_dump(mode="json", exclude=NOT_DECIDING, exclude_defaults=True)
         return sha256_json(deciding)[:FINGERPRINT_HEX]
 
 
 def prepared_fingerprint(entry: DatasetEntry) -> str:
-    """12 hexadecimal digits over `entry.fingerprint()` and the code that makes the arrays."""
-    package = Path(__file__).parent
-    code = sha256_tree([package / name for name in CODE_THAT_DECIDES_ARRAYS], package)
+    """12 hexadecimal digits over `entry.fingerprint()` and the code of its format."""
+    formats = Path(__file__).parent / "formats"
+    modules = (ARRAYS, *MODULES[entry.format])
+    code = digests.tree([formats / f"{name}.py" for name in modules], formats)
     return sha256_json([entry.fingerprint(), code])[:FINGERPRINT_HEX]
 
 

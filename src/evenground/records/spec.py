@@ -36,6 +36,7 @@ class Engine(Fields):
     command: tuple[str, ...]
     options: dict[str, bool | int | float | str]
     train_limit: int | None = Field(description="trains on the first so many examples; null: all")
+    test_limit: bool = Field(description="whether its warm-up judges few examples, too")
     code: Digests
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
+from evenground import digests
 from evenground.config import Experiment
 from evenground.containers.images import recipe
 from evenground.datasets.registry import DatasetEntry, prepared_fingerprint
-from evenground.engines import Engine
+from evenground.engines import DESCRIPTION, Engine
 from evenground.errors import EvengroundError
-from evenground.files import named_below, sha256_file, sha256_tree
+from evenground.files import sha256_file, sha256_json
 from evenground.gpus.record import Accelerator
 from evenground.locks import parse_lock
 from evenground.records.spec import Dataset, Lock, Specification
 from evenground.records.spec import Engine as EngineSpec
+from evenground.records.versions import PROTOCOL
+from evenground.sidecar import MEASUREMENT
 
 SCHEMA = 1
-MEASUREMENT = 1
-PROTOCOL = 1
 # What all trainings share and what decides their results, apart from the engine's own files.
 SHARED_CODE = (
     "src/evenground/cpus/choice.py",
@@ -27,8 +28,10 @@ SHARED_CODE = (
     "src/evenground/cpus/topology.py",
     "src/evenground/runs/command.py",
     "src/evenground/runs/variables.py",
+    # Reads the lists of CPUs for `sysfs.py`.
+    "src/evenground/sidecar/cpus.py",
 )
-SIDECAR = "src/evenground/sidecar"
+CALIBRATION = "src/evenground/sidecar/calibration"
 T = TypeVar("T")
 
 
@@ -47,13 +50,20 @@ class Code:
             self._taken[name] = take()
         return cast(T, self._taken[name])
 
-    def files(self, paths: Sequence[Path]) -> dict[str, str]:
-        """Name of each file below the paths -> its digest."""
-        return self._once(tuple(paths), lambda: self._files(paths))
+    def shared(self) -> dict[str, str]:
+        """File of what starts every engine -> its digest."""
+        paths = [self.root / path for path in SHARED_CODE]
+        return self._once("shared", lambda: digests.named(paths, self.root))
 
-    def _files(self, paths: Sequence[Path]) -> dict[str, str]:
-        files = named_below(paths, self.root)
-        return {name: sha256_file(file) for name, file in sorted(files.items())}
+    def engine(self, engine: Engine) -> dict[str, str]:
+        """File of an engine's code -> its digest, without `engine.yaml`.
+
+        The specification has what of that decides, and not the label.
+        """
+        sources = engine.sources(self.root)
+        code = self._once(("engine", engine.folder), lambda: digests.named(sources, self.root))
+        own = f"{engine.folder.name}/{DESCRIPTION}"
+        return {name: digest for name, digest in code.items() if not name.endswith(own)}
 
     def lock(self, engine: Engine, name: str) -> Lock:
         """The lock of an engine's environment; raises EvengroundError if there is none."""
@@ -67,10 +77,11 @@ class Code:
         """Fingerprint of a dataset's arrays; dataset names are unique within an invocation."""
         return self._once(("prepared", entry.name), lambda: prepared_fingerprint(entry))
 
-    def sidecar_and_calibration(self) -> str:
-        """Digest of the sampler with its calibration."""
-        paths = [self.root / SIDECAR]
-        return self._once("calibration", lambda: sha256_tree(paths, self.root))
+    def calibration(self) -> str:
+        """Digest of how the sampler is calibrated; it decides no result."""
+        paths = [self.root / CALIBRATION]
+        tree = self._once("calibration", lambda: digests.tree(paths, self.root))
+        return sha256_json([MEASUREMENT, tree])
 
 
 def specification(
@@ -98,7 +109,8 @@ def specification(
             command=tuple(engine.file.command),
             options=engine.options,
             train_limit=engine.train_limit,
-            code=code.files(engine.sources(code.root)),
+            test_limit=engine.file.test_limit,
+            code=code.engine(engine),
         ),
         accelerator=accelerator,
         epochs=experiment.epochs,
@@ -111,24 +123,22 @@ def specification(
         warm_up_examples=experiment.warm_up_examples,
         measurement=MEASUREMENT,
         protocol=PROTOCOL,
-        shared_code=shared_code(code),
+        shared_code=code.shared(),
         environment=code.lock(engine, lock) if lock else None,
         deployment=experiment.deployment,
         image=image,
     )
 
 
-def shared_code(code: Code) -> dict[str, str]:
-    """Digests of what starts every engine."""
-    return code.files([code.root / path for path in SHARED_CODE])
-
-
 def refuse_changed(spec: Specification, engine: Engine, root: Path) -> None:
     """Raise EvengroundError if a file that decides the result is not what the plan saw."""
     code = Code(root)
     was = spec.engine.code | spec.shared_code
-    now = code.files(engine.sources(root)) | shared_code(code)
+    now = code.engine(engine) | code.shared()
     changed = sorted(name for name in was | now if was.get(name) != now.get(name))
+    described = (spec.engine.command, spec.engine.test_limit)
+    if described != (tuple(engine.file.command), engine.file.test_limit):
+        changed.append(f"{engine.folder}/{DESCRIPTION}")
     if spec.environment and code.lock(engine, spec.environment.name) != spec.environment:
         changed.append(f"envs/{spec.environment.name}.txt")
     if changed:

@@ -10,8 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenground.digests import files_below
 from evenground.errors import EvengroundError
-from evenground.files import files_below, sha256_file
+from evenground.files import sha256_file
 
 if TYPE_CHECKING:
     from pygount import SourceAnalysis

@@ -239,7 +239,7 @@ def calibration_file(code: Code, machine: str, deployment: str = "native") -> Pa
     A container may be refused what the machine itself grants the sampler (a cgroup, a real-time
     priority).
     """
-    name = code.sidecar_and_calibration()[:12]
+    name = code.calibration()[:12]
     if deployment != "native":
         name = f"{name}-{deployment}"
     return CALIBRATIONS / machine / f"{name}.json"

@@ -10,4 +10,6 @@ from __future__ import annotations
 from evenground.sidecar.api import SidecarError, attach, run
 from evenground.sidecar.summary import AttachSummary, Summary
 
+# In the keys of runs: raised when a value means something else, or is measured in another way.
+MEASUREMENT = 1
 __all__ = ["AttachSummary", "SidecarError", "Summary", "attach", "run"]
