@@ -20,8 +20,8 @@ from evenground.analysis.runs import read_runs
 from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
-from evenground.gpus.record import GpuRecord
 from evenground.judged import NOT_RECORDED
+from evenground.records.gpus import GpuRecord
 
 ROOT = Path(__file__).parents[2]
 MADE = MadeResults(

@@ -50,9 +50,9 @@ from evenground.analysis.quality import (
 )
 from evenground.analysis.runs import NUMBERS, read_runs
 from evenground.analysis.timeline import COLUMNS as SHOWN_COLUMNS
-from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK
 from evenground.judged import NOT_RECORDED
 from evenground.locks import normalised, parse_lock
+from evenground.records.gpus import SET_CLOCK, USUAL_CLOCK
 from evenground.records.samples import TOO_EARLY
 from evenground.runs.record import installed
 

@@ -24,7 +24,7 @@ from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.judged import NOT_RECORDED
-from evenground.surroundings.record import SurroundingsRecord
+from evenground.records.surroundings import SurroundingsRecord
 
 ROOT = Path(__file__).parents[2]
 MADE = MadeResults(datasets=(("digits", "Digits", "mlp"),), engines=("keras",), repetitions=5)

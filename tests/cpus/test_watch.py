@@ -33,10 +33,10 @@ from evenground.cpus.judge import (
     unlike_cores,
     waited_periods,
 )
-from evenground.cpus.record import CpuRecord
 from evenground.cpus.sysfs import CPUS
 from evenground.cpus.watch import Watch
 from evenground.judged import NOT_RECORDED, reasons
+from evenground.records.cpus import CpuRecord
 from evenground.sidecar.cpus import parse_cpus
 
 Change = Callable[[Path], Any]

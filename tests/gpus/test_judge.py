@@ -18,8 +18,8 @@ from evenground.gpus.judge import (
     no_persistence,
     power_limit,
 )
-from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK, GpuRecord
 from evenground.judged import Judged
+from evenground.records.gpus import SET_CLOCK, USUAL_CLOCK, GpuRecord
 
 RECORD = TypeAdapter(GpuRecord)
 OTHER = "GPU-99999999-2222-3333-4444-555555555555"

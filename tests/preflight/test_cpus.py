@@ -11,10 +11,10 @@ import pytest
 from cpus.made_system import cgroup_v2, hybrid, neighbours, set_cpu, stat_v2
 from evenground.config import load_experiment
 from evenground.cpus.choice import Threads, choose
-from evenground.cpus.record import CpuRecord
 from evenground.cpus.watch import Watch
 from evenground.preflight import cpus
 from evenground.preflight.gate import gate
+from evenground.records.cpus import CpuRecord
 from evenground.runs.plan import Plan, make_plan
 from working_copy import WorkingCopy, fresh_copy
 

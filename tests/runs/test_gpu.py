@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from evenground.gpus.choice import Choice, Chosen
 from evenground.gpus.look import Card, Instance, Look
-from evenground.gpus.record import GpuRecord
+from evenground.records.gpus import GpuRecord
 from evenground.runs.gpu import NOT_LISTED, gpu_record, loaded
 from evenground.runs.machine import Machine
 from evenground.runs.outcome import Outcome

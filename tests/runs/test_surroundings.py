@@ -16,12 +16,12 @@ import pytest
 from evenground.config import load_experiment
 from evenground.containers.images import Record
 from evenground.errors import EvengroundError
+from evenground.records.surroundings import SurroundingsRecord
 from evenground.runs import surroundings
 from evenground.runs.plan import make_plan
 from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.training import Training
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
-from evenground.surroundings.record import SurroundingsRecord
 from planned import training_of
 from surroundings.mountinfo import OVERLAY, bound, written
 from working_copy import fresh_copy

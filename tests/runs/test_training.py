@@ -24,7 +24,7 @@ from evenground.analysis.normalise import normalise
 from evenground.config import load_experiment
 from evenground.cpus.choice import choose
 from evenground.cpus.judge import lacking_cores
-from evenground.cpus.record import CpuRecord
+from evenground.records.cpus import CpuRecord
 from evenground.runs.command import Work
 from evenground.runs.index import build_index
 from evenground.runs.log import HEAD_BYTES, TAIL_BYTES

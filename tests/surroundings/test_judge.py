@@ -10,6 +10,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from evenground.judged import MAX_CHARACTERS, NOT_RECORDED, Judged, reasons
+from evenground.records.surroundings import SurroundingsRecord
 from evenground.surroundings.judge import (
     FAULTS,
     cold_start,
@@ -18,7 +19,6 @@ from evenground.surroundings.judge import (
     foreign_code,
     image_mounts,
 )
-from evenground.surroundings.record import SurroundingsRecord
 
 RECORD = TypeAdapter(SurroundingsRecord)
 FULL = {

@@ -17,10 +17,10 @@ from evenground.analysis.runs import Floats, Run, Samples
 from evenground.analysis.seen import Seen
 from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
-from evenground.gpus.record import GpuRecord
 from evenground.judged import NOT_RECORDED, Judged, reasons
 from evenground.locks import Lock, normalised, parse_lock
 from evenground.records.events import kind_of
+from evenground.records.gpus import GpuRecord
 from evenground.records.times import Moments
 from evenground.surroundings import judge as surroundings
 

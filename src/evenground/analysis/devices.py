@@ -9,8 +9,8 @@ from itertools import chain
 import pandas as pd
 
 from evenground.analysis.index import Engine, Index
-from evenground.gpus.record import GpuRecord
 from evenground.judged import first
+from evenground.records.gpus import GpuRecord
 
 Devices = Mapping[str, tuple[str, ...]]
 """Engine -> the devices of its runs."""

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from evenground.analysis.runs import Run, restore_run
-from evenground.cpus.record import CpuRecord
 from evenground.errors import EvengroundError
 from evenground.gpus import judge as gpus
-from evenground.gpus.record import GpuRecord
 from evenground.judged import shown
-from evenground.surroundings.record import SurroundingsRecord
+from evenground.records.cpus import CpuRecord
+from evenground.records.gpus import GpuRecord
+from evenground.records.surroundings import SurroundingsRecord
 from evenground.validation import first_fault
 
 FILE = "environment.json"

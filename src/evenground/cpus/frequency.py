@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from evenground.cpus.record import LISTED, NEEDED, Settings
 from evenground.cpus.sysfs import (
     CPUS,
     MAX_SHOWN,
@@ -19,6 +18,7 @@ from evenground.cpus.sysfs import (
     read_count,
     read_text,
 )
+from evenground.records.cpus import LISTED, NEEDED, Settings
 from evenground.sidecar.cpus import list_text
 
 # Settings of one CPU that are words; and those that are numbers, frequencies in kHz. No driver has

@@ -8,9 +8,9 @@ from itertools import chain
 from pathlib import Path
 
 from evenground.cpus.choice import Choice
-from evenground.cpus.record import Heat
 from evenground.cpus.sysfs import SYSTEM, Absent, Unknown, cpu_folder, exists, read_count, read_cpus
 from evenground.cpus.topology import PACKAGE_LISTS, list_file
+from evenground.records.cpus import Heat
 
 # Value of `Heat` -> the file of each CPU that it is read from. Linux has the times since 5.6.
 FILES = {

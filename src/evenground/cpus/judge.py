@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from evenground.cpus.record import LISTED, NEEDED, CpuRecord, Settings
 from evenground.judged import Judged, unless_missing
+from evenground.records.cpus import LISTED, NEEDED, CpuRecord, Settings
 
 # Values that must not be missing for the limits of the clock to be known.
 FREQUENCY = ("frequency", *NEEDED)

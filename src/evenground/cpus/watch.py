@@ -8,8 +8,8 @@ from evenground.cpus.choice import Choice
 from evenground.cpus.frequency import read_settings
 from evenground.cpus.heat import heat_between, read_heat
 from evenground.cpus.quota import read_quota, read_waits, waits_between
-from evenground.cpus.record import CpuRecord
 from evenground.cpus.sysfs import SYSTEM
+from evenground.records.cpus import CpuRecord
 from evenground.sidecar.cpus import list_text
 
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 from evenground import judged
-from evenground.gpus.record import SET_CLOCK, USUAL_CLOCK, GpuRecord
 from evenground.judged import Compared, Judged
+from evenground.records.gpus import SET_CLOCK, USUAL_CLOCK, GpuRecord
 
 # Some cards have their own limit a few milliwatts below the default one.
 POWER_SLACK = 0.99

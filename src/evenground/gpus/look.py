@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evenground.gpus.record import HIGHEST_CLOCK, SET_CLOCK, USUAL_CLOCK
+from evenground.records.gpus import HIGHEST_CLOCK, SET_CLOCK, USUAL_CLOCK
 from evenground.sidecar.cpus import list_text
 from evenground.sidecar.gpu import has_library, load_nvml
 from evenground.sidecar.nvml import MAX_MHZ, MAX_W, Driver, Reason

@@ -13,11 +13,11 @@ from evenground.cpus.judge import (
     shared_cores,
     unlike_cores,
 )
-from evenground.cpus.record import CpuRecord
 from evenground.cpus.sysfs import SYSTEM
 from evenground.cpus.watch import Watch
 from evenground.judged import reasons
 from evenground.preflight.finding import Finding, ok, warning
+from evenground.records.cpus import CpuRecord
 from evenground.runs.plan import Plan
 
 CHOICE = ("places", "kinds", "quota")

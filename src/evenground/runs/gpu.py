@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evenground.gpus.look import MIG_IN_NAME, near_text
-from evenground.gpus.record import Accelerator, GpuRecord
+from evenground.records.gpus import Accelerator, GpuRecord
 from evenground.runs.installed import without_paths
 from evenground.runs.machine import Machine
 

@@ -17,7 +17,7 @@ import yaml
 from evenground import validation
 from evenground.engines import Engine
 from evenground.gpus.choice import VISIBLE
-from evenground.gpus.record import Accelerator
+from evenground.records.gpus import Accelerator
 from evenground.runs.variables import of_an_engine, programs_of
 
 PYTHONS = Path("envs/pythons.yaml")

@@ -13,8 +13,8 @@ from evenground.datasets.registry import DatasetEntry, prepared_fingerprint
 from evenground.engines import DESCRIPTION, Engine
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file, sha256_json
-from evenground.gpus.record import Accelerator
 from evenground.locks import parse_lock
+from evenground.records.gpus import Accelerator
 from evenground.records.spec import Dataset, Lock, Specification
 from evenground.records.spec import Engine as EngineSpec
 from evenground.records.versions import PROTOCOL

@@ -18,7 +18,7 @@ from evenground.datasets.registry import DatasetEntry, find_dataset, load_regist
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, read_json, write_json
-from evenground.gpus.record import Accelerator
+from evenground.records.gpus import Accelerator
 from evenground.records.spec import Specification, spec_file
 from evenground.runs.installed import failed_checks, newest_pythons, too_new_for
 from evenground.runs.keys import SCHEMA, Code, specification

@@ -14,6 +14,7 @@ from evenground.environments.cache import CACHE
 from evenground.errors import EvengroundError
 from evenground.files import read_json, real
 from evenground.gpus.choice import VISIBLE
+from evenground.records.surroundings import SurroundingsRecord
 from evenground.runs.installed import without_paths
 from evenground.runs.links import folders_elsewhere, outside_of
 from evenground.runs.variables import CAN_DIFFER, DRIVER, programs_of
@@ -25,7 +26,6 @@ from evenground.surroundings.mapped import (
     sorted_out,
 )
 from evenground.surroundings.mounts import foreign_mounts, read_mounts
-from evenground.surroundings.record import SurroundingsRecord
 
 if TYPE_CHECKING:
     from evenground.runs.training import Training

@@ -19,9 +19,9 @@ from evenground.engines import Engine
 from evenground.environments.cache import CACHE, cache_dir
 from evenground.files import empty_folder
 from evenground.gpus.choice import VISIBLE
-from evenground.gpus.record import Accelerator
+from evenground.records.gpus import Accelerator
+from evenground.records.surroundings import Variable
 from evenground.surroundings.mounts import DRIVER as DRIVER_IN_IMAGE
-from evenground.surroundings.record import Variable
 
 # The caller's only ones: the chosen card, how a server that shares it is reached, and the cache of
 # what the pipeline or an engine built.

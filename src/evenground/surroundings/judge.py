@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from evenground import judged
 from evenground.judged import Compared, Judged, unless_missing
-from evenground.surroundings.record import SurroundingsRecord, Variable
+from evenground.records.surroundings import SurroundingsRecord, Variable
 
 # How the image was made readable -> why a start was cold.
 COLD = {
