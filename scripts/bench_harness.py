@@ -30,6 +30,7 @@ from evenground.engines import Engine, load_engines
 from evenground.environments.build import build
 from evenground.errors import cli
 from evenground.files import read_json
+from evenground.records.samples import Header
 from evenground.runs.command import Work
 from evenground.runs.variables import of_an_engine
 from evenground.sidecar.cpus import list_text
@@ -201,9 +202,9 @@ def measure(engine: Engine, work: Work, seconds: float) -> None:
         turns += replace(work, epochs=1, train_limit=examples).arguments()
         run(beside_sidecar(turns, work.threads, scratch), env)
         pairs = read_json(scratch / "pairs")
-        summary = read_json(scratch / "samples.json")["summary"]
+        summary = Header.read(scratch / "samples.json").summary
         bare_cpu_s = run(bare_training(engine, work), env)
-    start_cpu_s = summary["sidecar_cpu_s"] - summary["sidecar_sampling_cpu_s"]
+    start_cpu_s = summary.sidecar_cpu_s - summary.sidecar_sampling_cpu_s
     start_pct = 100 * start_cpu_s / bare_cpu_s
     job, both, wall = [], [], []
     for pair in pairs:

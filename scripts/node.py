@@ -9,8 +9,8 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
-from evenground.files import write_json
 from evenground.gpus.choice import AUTO
+from evenground.records.node import Node
 from evenground.runs.machine import this_machine
 
 
@@ -20,13 +20,9 @@ def main() -> None:
     parser.add_argument("--gpu", default=AUTO, help="`gpu` of the experiment")
     args = parser.parse_args()
     machine = this_machine(args.gpu)
-    node = {
-        "schema": 1,
-        "class": machine.name,
-        "description": machine.description,
-        "host": socket.gethostname(),
-    }
-    write_json(args.output, node | machine.facts)
+    host = socket.gethostname()
+    node = Node(class_name=machine.name, description=machine.description, host=host)
+    node.write(args.output)
     print(f"nodes of the kind '{args.output.stem}': {machine.description}; class {machine.name}")
     if machine.choice.fault:
         print(f"no card is chosen there: {machine.choice.fault}: {machine.choice.fix}")

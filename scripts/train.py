@@ -10,11 +10,12 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground import logs
-from evenground.containers.images import check_inside, read_record
+from evenground.containers.images import check_inside
 from evenground.engines import engine_of
 from evenground.errors import cli
 from evenground.gpus.choice import AUTO
 from evenground.invocation import end_with, refuse_ended
+from evenground.records.image import ImageRecord
 from evenground.records.spec import Specification, read_spec
 from evenground.runs.attempt import give_up, restored
 from evenground.runs.keys import refuse_changed
@@ -86,7 +87,7 @@ def training_of(args: argparse.Namespace, spec: Specification, here: Machine) ->
     if args.python:
         python = Path(args.python)
     if args.image:
-        image = read_record(Path(args.image))
+        image = ImageRecord.read(Path(args.image))
         check_inside(image)
     return Training(
         root=root,

@@ -19,9 +19,11 @@ from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.files import sha256_bytes, write_json
+from evenground.records.environment import Environment, Git, MachineClass
 from evenground.report.sheet import Drawing
 from evenground.runs.index import build_index
 from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, Plan, Run, make_plan, write_plan
+from made_records import made_outcome
 from working_copy import ROOT, fresh_copy
 
 LIST = "checksums.sha256"
@@ -38,9 +40,8 @@ def made_copy(root: Path) -> Path:
     plan = make_plan(load_experiment(copy.settings), root)
     for run in plan.runs:
         if (run.engine, run.repetition) == LOST:
-            write_json(
-                root / ATTEMPTS / run.path / "1/outcome.json", _outcome(run, "out-of-memory")
-            )
+            where = root / ATTEMPTS / run.path / "1/outcome.json"
+            made_outcome("out-of-memory").write(where)
         else:
             write_finished(root / RUNS / run.path, run, plan)
     write_plan(plan, Path("results/native"))
@@ -57,19 +58,15 @@ def write_finished(folder: Path, run: Run, plan: Plan, slower: float = 1.0) -> N
     names = {**asdict(run), "deployment": "native"}
     names.pop("order")
     write_run(folder, made, T0_NS + run.order * 10**10, names)
-    machine = {"class": plan.machine, "description": plan.description}
-    git = {"commit": "0" * 40, "dirty": False}
-    libraries = {"numpy": "2.0", run.engine: "1.5"}
-    record = {"machine": machine, "libraries": libraries, "git": git, "image": None}
-    write_json(folder / "environment.json", record)
-    write_json(folder / "outcome.json", _outcome(run, None))
+    record = Environment(
+        machine=MachineClass(class_name=plan.machine, description=plan.description),
+        libraries={"numpy": "2.0", run.engine: "1.5"},
+        git=Git(commit="0" * 40, dirty=False),
+    )
+    record.write(folder / "environment.json")
+    made_outcome().write(folder / "outcome.json")
     (folder / "train.log").write_text("")
     write_manifest(folder, names)
-
-
-def _outcome(run: Run, reason: str | None) -> dict[str, Any]:
-    status = "failed" if reason else "finished"
-    return {"schema": 1, "status": status, "reason": reason, "detail": "", "attempt": 1}
 
 
 def files_of(bundle: Path) -> Files:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from evenground.files import write_json
+from evenground.records.calibration import Calibration, Figure
 from evenground.runs.keys import Code
 from evenground.runs.machine import this_machine
 from evenground.runs.plan import calibration_file
@@ -100,15 +100,8 @@ class WorkingCopy:
         """Let the sampler be calibrated on this machine already: measuring it would take most of a minute."""
         machine = machine or this_machine().name
         path = self.root / calibration_file(Code(self.root), machine, deployment)
-        figure = {
-            "what": "made",
-            "unit": "%",
-            "goal": 1.0,
-            "at_least": False,
-            "measured": 2.0,
-            "passed": False,
-        }
-        write_json(path, {"schema": 1, "figures": {"made": figure}})
+        figure = Figure(what="made", unit="%", goal=1.0, at_least=False, measured=2.0, passed=False)
+        Calibration(passed=False, figures={"made": figure}).write(path)
         return path
 
     def environ(self) -> dict[str, str]:

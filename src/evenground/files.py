@@ -25,15 +25,21 @@ _RECORDS: list[list[Path]] = []
 def read_json(path: Path) -> Any:
     """The content of a JSON file; raises EvengroundError if it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path).decode("utf-8"))
+    # A number of thousands of digits is a ValueError, too; very deep nesting is a RecursionError.
+    except (ValueError, RecursionError) as error:
+        raise EvengroundError(f"not valid JSON: {error}", str(path), set_aside(path)) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file; raises EvengroundError if it is missing."""
+    try:
+        return path.read_bytes()
     except OSError as error:
         fix = "run the pipeline again to make it"
         if broken_link(path):
             fix = BRING_BACK
         raise EvengroundError(unreadable(path, error), str(path), fix) from None
-    # A number of thousands of digits is a ValueError, too; very deep nesting is a RecursionError.
-    except (ValueError, RecursionError) as error:
-        raise EvengroundError(f"not valid JSON: {error}", str(path), set_aside(path)) from None
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -15,6 +15,7 @@ from evenground.analysis.index import Index, read_index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.tables import Frames, make_tables
 from evenground.analysis.write import read_frames, write_normalised
+from evenground.records.environment import Environment
 
 Change = Callable[[pd.DataFrame], Any]
 CALM = {
@@ -50,8 +51,13 @@ def change_index(path: Path, **fields: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-def change_run(path: Path, number: int, samples: Change | None = None, **files: Any) -> None:
-    """Change the samples of the run of that place in the index, or write NAME.json for each of `files`."""
+def change_run(
+    path: Path,
+    number: int,
+    samples: Change | None = None,
+    environment: dict[str, Any] | None = None,
+) -> None:
+    """Change the samples of the run of that place in the index, or its environment."""
     content = json.loads(path.read_text())
     run = content["runs"][number]
     folder = path.parent.parent / run["path"]
@@ -63,8 +69,9 @@ def change_run(path: Path, number: int, samples: Change | None = None, **files: 
         info = json.loads((folder / "samples.json").read_text())
         info["columns"] = {name: info["columns"].get(name, {}) for name in frame.columns}
         (folder / "samples.json").write_text(json.dumps(info))
-    for name, value in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(value))
+    if environment is not None:
+        content_of_file = {"schema": Environment.SCHEMA, **environment}
+        (folder / "environment.json").write_text(json.dumps(content_of_file))
     about = json.loads((folder / "manifest.json").read_text())["run"]
     run["manifest_sha256"] = write_manifest(folder, about)
     path.write_text(json.dumps(content))

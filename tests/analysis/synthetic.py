@@ -299,9 +299,11 @@ def _indexed(
         }
     path = f"results/runs/{machine}/{dataset}/{engine}/{key}/r{repetition}"
     start_ns = T0_NS + order * 60 * 10**9 + 34_567_891
-    environment = {"gpu": GPU_RECORD} if made.gpu else None
+    environment: dict[str, Any] | None = None
+    if made.gpu:
+        environment = {"schema": 2, "gpu": GPU_RECORD}
     if made.environment is not None:
-        environment = {**(environment or {}), **made.environment}
+        environment = {"schema": 2, **(environment or {}), **made.environment}
     if environment is not None:
         (root / path).mkdir(parents=True)
         (root / path / "environment.json").write_text(json.dumps(environment))
@@ -346,6 +348,8 @@ def write_run(folder: Path, made: Made, start_ns: int, run: dict[str, Any]) -> s
         "exit_code": 0,
         "not_seen": [],
         "peak_process_rss_bytes": made.rss_bytes,
+        "sidecar_cpu_s": 0.0,
+        "sidecar_sampling_cpu_s": 0.0,
     }
     info = {
         "schema": 2,

@@ -179,7 +179,7 @@ def test_a_machine_without_a_gpu_is_not_asked(index_path: Path) -> None:
 )
 def test_a_wrong_record_is_one_line(index: Path, wrong: Any) -> None:
     change_run(index, 0, environment={"gpu": wrong})
-    with pytest.raises(EvengroundError, match="broken file, gpu") as caught:
+    with pytest.raises(EvengroundError, match="broken record of the environment, gpu") as caught:
         tables_by_files(index)
     assert str(caught.value).isprintable() and len(str(caught.value)) < 1500
 

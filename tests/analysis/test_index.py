@@ -164,8 +164,8 @@ def harm(index_path: Path, number: int, name: str, old: str, new: str) -> None:
     text = (folder / name).read_text()
     assert old in text
     (folder / name).write_text(text.replace(old, new))
-    names = {key: runs[number][key] for key in ("dataset", "engine", "key", "repetition")}
-    runs[number]["manifest_sha256"] = write_manifest(folder, {**names, "machine": MACHINE})
+    about = json.loads((folder / "manifest.json").read_text())["run"]
+    runs[number]["manifest_sha256"] = write_manifest(folder, about)
     change(index_path, runs=runs)
 
 

@@ -144,5 +144,5 @@ def test_some_runs_without_a_look_are_counted(tmp_path: Path) -> None:
 def test_a_baseline_that_cannot_be_is_refused(index: Path, baseline: Any) -> None:
     say_of_baseline(read_runs(read_index(index))[0].folder, baseline)
     change_run(index, 0)
-    with pytest.raises(RecordError, match="broken file, gpu_baseline"):
+    with pytest.raises(RecordError, match="broken header of the samples, gpu_baseline"):
         tables_by_files(index)

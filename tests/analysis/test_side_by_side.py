@@ -111,6 +111,7 @@ def test_differences_name_what_is_not_the_same(tmp_path: Path) -> None:
     for run in content["runs"]:
         folder = tmp_path / "b" / run["path"]
         record = {
+            "schema": 2,
             "kernel": "6.1",
             "libraries": {"numpy": "2.4.6"},
             "git": {"commit": "c" * 40, "dirty": True},
@@ -170,7 +171,7 @@ def test_a_broken_environment_is_named(tmp_path: Path) -> None:
     index = write_results(tmp_path, MadeResults(repetitions=1))
     content = json.loads(index.read_text())
     folder = tmp_path / content["runs"][0]["path"]
-    (folder / "environment.json").write_text('{"libraries": 3}')
+    (folder / "environment.json").write_text('{"schema": 2, "libraries": 3}')
     run = json.loads((folder / "manifest.json").read_text())["run"]
     content["runs"][0]["manifest_sha256"] = write_manifest(folder, run)
     index.write_text(json.dumps(content))

@@ -156,7 +156,9 @@ def test_of_an_older_run_nothing_is_known(calm: Path) -> None:
 )
 def test_a_wrong_record_is_one_line(calm: Path, wrong: Any) -> None:
     change_run(calm, 0, environment={"surroundings": wrong})
-    with pytest.raises(EvengroundError, match="broken file, surroundings") as caught:
+    with pytest.raises(
+        EvengroundError, match="broken record of the environment, surroundings"
+    ) as caught:
         tables_by_files(calm)
     said = str(caught.value)
     assert said.isprintable() and len(said) < 1500 and str(calm.parent) in said

@@ -36,7 +36,7 @@ from evenground.analysis.side_by_side import Recorded, side_of
 from evenground.analysis.tables import Frames, make_tables
 from evenground.analysis.timeline import NO_CORES
 from evenground.errors import EvengroundError
-from evenground.runs.outcome import Reason
+from evenground.records.outcome import Reason
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[2] / "scripts"

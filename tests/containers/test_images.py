@@ -17,7 +17,6 @@ from evenground.containers.apptainer import Told
 from evenground.containers.images import (
     Base,
     Image,
-    Record,
     base_of,
     build_arguments,
     check_digest,
@@ -28,7 +27,6 @@ from evenground.containers.images import (
     image_of,
     is_recorded,
     is_there,
-    read_record,
     recipe,
     refused_base,
     take_record,
@@ -36,10 +34,11 @@ from evenground.containers.images import (
 from evenground.containers.launcher import Launcher
 from evenground.containers.pins import load_pins
 from evenground.errors import EvengroundError
+from evenground.records.image import ImageRecord
 from ordinary_user import open_folder, ordinary_user
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORD = Record("jax-1", "a" * 64, 4, 1, {})
+RECORD = ImageRecord(name="jax-1", sha256="a" * 64, bytes=4, mtime_ns=1, labels={})
 WHOLE = "src/evenground/environments/whole.py"
 BASE = Base("docker", "some/base:1", "some/base:1", "3.12")
 
@@ -246,7 +245,7 @@ def test_the_digest_that_was_pulled_is_on_record_where_apptainer_tells_it(
 
 
 def test_a_replaced_image_is_seen_from_inside(image: Image, tmp_path: Path) -> None:
-    record = read_record(image.record)
+    record = ImageRecord.read(image.record)
     (tmp_path / "labels.json").write_text('{"evenground.recipe": "abc", "other": "x"}')
     check_inside(record, tmp_path / "labels.json")
     (tmp_path / "labels.json").write_text('{"evenground.recipe": "abd"}')
@@ -266,9 +265,9 @@ def image(tmp_path: Path) -> Image:
 def test_an_image_that_is_the_recorded_one_passes_also_when_only_its_time_changed(
     image: Image,
 ) -> None:
-    check_image(image, read_record(image.record))
+    check_image(image, ImageRecord.read(image.record))
     os.utime(image.file, (1, 1))
-    check_image(image, read_record(image.record))
+    check_image(image, ImageRecord.read(image.record))
 
 
 @pytest.mark.parametrize(
@@ -290,7 +289,7 @@ def test_another_image_is_refused(image: Image, content: bytes | None, said: str
         image.file.write_bytes(content)
         os.utime(image.file, (1, 1))
     with pytest.raises(EvengroundError, match=said):
-        check_image(image, read_record(image.record))
+        check_image(image, ImageRecord.read(image.record))
 
 
 def recorded(folder: Path) -> Image:
@@ -305,7 +304,7 @@ def recorded(folder: Path) -> Image:
 def test_a_file_that_may_not_be_read_is_neither_missing_nor_truncated() -> None:
     with open_folder() as folder:
         image = recorded(folder)
-        record = read_record(image.record)
+        record = ImageRecord.read(image.record)
         image.file.chmod(0)
         with (
             ordinary_user(),
@@ -345,8 +344,8 @@ def test_what_is_there_and_on_record(image: Image, tmp_path: Path) -> None:
 
 def test_a_record_that_is_none_is_one_clear_line(image: Image) -> None:
     image.record.write_text('{"name": "jax-1"}')
-    with pytest.raises(EvengroundError, match="not the record of an image"):
-        read_record(image.record)
+    with pytest.raises(EvengroundError, match="broken record of an image"):
+        ImageRecord.read(image.record)
 
 
 def test_finished_runs_and_new_ones_are_made_in_one_image(image: Image) -> None:

@@ -19,8 +19,12 @@ from evenground.preflight import containers
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
 from evenground.preflight.gate import gate, refuse_containers
+from evenground.records.environment import Environment
+from evenground.records.environment import Image as MadeIn
+from evenground.records.manifest import Manifest
 from evenground.runs.plan import RUNS, Plan, make_plan
 from logged import logged
+from made_records import RUN
 from ordinary_user import open_folder, ordinary_user
 from working_copy import fresh_copy
 
@@ -229,14 +233,14 @@ def finish(plan: Plan, **recorded: Any) -> None:
     for run in plan.runs:
         folder = plan.root / RUNS / run.path
         folder.mkdir(parents=True)
-        write_json(folder / "environment.json", {"driver": None, **recorded})
+        Environment(**recorded).write(folder / "environment.json")
         digest = sha256_file(folder / "environment.json")
-        write_json(folder / "manifest.json", {"files": {"environment.json": digest}})
+        Manifest(run=RUN, files={"environment.json": digest}).write(folder / "manifest.json")
 
 
 def test_the_images_of_finished_runs_are_known(plan: Plan) -> None:
     assert containers.recorded_digests([plan], "jax") == []
-    finish(plan, image={"name": "jax-1", "sha256": "a" * 64, "labels": {}})
+    finish(plan, image=MadeIn(name="jax-1", sha256="a" * 64))
     assert containers.recorded_digests([plan], "jax") == ["a" * 64]
     assert containers.recorded_digests([plan], "keras") == []
 
@@ -245,7 +249,9 @@ def test_the_gate_looks_at_images_only_where_something_will_be_trained(
     plan: Plan, image: Image
 ) -> None:
     image.record.write_text("{}")
-    with pytest.raises(EvengroundError, match=r"^(image jax: not the record|Apptainer: )"):
+    with pytest.raises(
+        EvengroundError, match=r"^(image jax: broken record of an image|Apptainer: )"
+    ):
         gate([plan], [image])
     gate([plan], [])
     finish(plan)

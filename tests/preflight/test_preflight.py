@@ -17,8 +17,10 @@ from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import Stored, answers
 from evenground.preflight.finding import Finding, passed
 from evenground.preflight.gate import gate
+from evenground.records.environment import Environment
 from evenground.runs.plan import RUNS, Plan, installed, make_plan
 from logged import logged
+from made_records import made_outcome
 from stand_in_driver import StandIn, uuid
 from working_copy import ABSENT, WorkingCopy, fresh_copy
 
@@ -156,9 +158,9 @@ def record(plan: Plan, seconds: float, number: int) -> None:
     """Let the wanted run of that number be finished, after so many seconds."""
     folder = plan.root / RUNS / plan.runs[number].path
     folder.mkdir(parents=True)
-    ended = {"started_unix_ns": 0, "ended_unix_ns": round(seconds * 1e9)}
-    (folder / "outcome.json").write_text(json.dumps(ended))
-    (folder / "environment.json").write_text(json.dumps({"driver": "575.51.03"}))
+    ended = made_outcome(started_unix_ns=0, ended_unix_ns=round(seconds * 1e9))
+    ended.write(folder / "outcome.json")
+    Environment(driver="575.51.03").write(folder / "environment.json")
     (folder / "manifest.json").touch()
 
 

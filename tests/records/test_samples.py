@@ -6,17 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from evenground import sidecar
+from evenground.files import read_json
 from evenground.records.samples import TOO_EARLY, Header, parse_header
 from evenground.sidecar.columns import COLUMNS, Missing
 from evenground.sidecar.output import header
-
-SUMMARY = {"launched_unix_ns": 1, "launched_mono_ns": 1, "exited_unix_ns": 2, "exited_mono_ns": 2}
+from made_records import HEADER
 
 
 def read(**more: Any) -> Header:
-    content = header(10.0, Missing(), None, []) | {"summary": SUMMARY} | more
+    content = header(10.0, Missing(), None, []) | {"summary": HEADER.content()["summary"]} | more
     return parse_header(json.dumps(content).encode(), Path("samples.json"))
 
 
@@ -37,3 +39,14 @@ def test_a_column_that_came_later_is_absent_with_that_reason() -> None:
     header = read(columns=columns, missing=missing.reasons())
     early = {"gpu_energy_j": TOO_EARLY, "gpu_age_s": TOO_EARLY}
     assert header.absent() == {"pss_bytes": "not readable", **early}
+
+
+def test_the_model_and_its_schema_describe_all_that_the_sampler_writes(tmp_path: Path) -> None:
+    where = tmp_path / "samples.json"
+    sidecar.run(["sleep", "0.2"], samples=tmp_path / "samples.csv", header=where, gpu=False)
+    content = read_json(where)
+    assert Header.read(where).content() == content
+    jsonschema.validate(content, Header.model_json_schema())
+    content["summary"]["rows"] = "many"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, Header.model_json_schema())

@@ -11,12 +11,9 @@ import pytest
 
 from analysis.remade import set_clock_of
 from analysis.synthetic import BOOT_NS, HEADER, T0_NS, Made, write_run
-from evenground.records import versions
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
 from evenground.records.times import RunTimes, read_folder
-from evenground.sidecar.columns import Missing
-from evenground.sidecar.output import header
 
 START_NS = T0_NS + 60 * 10**9
 RUN = {"machine": "m", "dataset": "d", "engine": "e", "key": "k", "repetition": 1}
@@ -148,7 +145,3 @@ def test_another_schema_names_both_and_the_way_out(run: Path) -> None:
     (run / "samples.json").write_text(json.dumps({**info, "schema": 1}))
     with pytest.raises(RecordError, match=r"schema 1, .* reads schema 2 .*evenground convert"):
         read(run)
-
-
-def test_the_sidecar_writes_the_schema_that_is_read() -> None:
-    assert header(10.0, Missing(), None, [])["schema"] == versions.SAMPLES

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from evenground.files import write_json
+from evenground.records.outcome import Reason
 from evenground.runs.attempt import leave_mark
 from evenground.runs.closing import closing_lines
 from evenground.runs.plan import ATTEMPTS
 from evenground.runs.study import Study, make_study
+from made_records import made_outcome
 from working_copy import WorkingCopy, fresh_copy
 
 
@@ -28,12 +30,11 @@ def study_of(copy: WorkingCopy, **changes: Any) -> Study:
 
 
 def ended(
-    study: Study, run_path: Path, reason: str | None, detail: str = "", attempt: int = 1
+    study: Study, run_path: Path, reason: Reason | None, detail: str = "", attempt: int = 1
 ) -> None:
     """Let an attempt have come to this outcome."""
     folder = study.first.root / ATTEMPTS / run_path / str(attempt)
-    status = "failed" if reason else "finished"
-    write_json(folder / "outcome.json", {"status": status, "reason": reason, "detail": detail})
+    made_outcome(reason, detail).write(folder / "outcome.json")
     (folder / "run").mkdir()
     (folder / "run" / "train.log").write_text("log")
 
@@ -87,6 +88,19 @@ def test_a_training_that_left_only_its_mark_is_named(copy: WorkingCopy) -> None:
         assert line.endswith(
             f"ended without an outcome; the next invocation records why ({folder})"
         )
+
+
+def test_records_that_cannot_be_read_hide_no_other_failure(copy: WorkingCopy) -> None:
+    study = study_of(copy)
+    broken, unmarked, crashed = list(study.by_path)[:3]
+    for run_path, name in ((broken, "outcome.json"), (unmarked, "started.json")):
+        path = study.first.root / ATTEMPTS / run_path / "1" / name
+        path.parent.mkdir(parents=True)
+        path.write_text('{"schema": 1}')
+    ended(study, crashed, "crashed", "exit code 3")
+    lines = "\n".join(closing_lines(study, judged=False))
+    assert "broken outcome, reason: Field required" in lines and "exit code 3" in lines
+    assert "broken start mark, deployment: Field required" in lines and lines.count("\n") == 3
 
 
 def test_where_a_job_failed_the_trainings_that_did_not_begin_are_counted(copy: WorkingCopy) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from analysis.synthetic import T0_NS, Made, write_manifest, write_run
 from evenground.errors import EvengroundError
-from evenground.files import write_json
+from evenground.records.environment import Environment, Image
 from evenground.runs.index import build_index, unfinished
 from evenground.runs.plan import RUNS
+from made_records import RUN, made_outcome
 
 MACHINE = {"class": "made", "description": "made"}
 
@@ -50,12 +51,10 @@ def finish(
     """Let a run be finished, in the image of that digest."""
     folder = root / RUNS / "made/tiny" / engine / "k" / f"r{number}"
     labels = {"evenground.lock": lock}
-    image = {"name": "i", "sha256": digest, "labels": labels} if digest else None
-    write_json(
-        folder / "environment.json", {"machine": MACHINE, "image": image, "scheduled": scheduled}
-    )
-    write_json(folder / "outcome.json", {"attempt": 1})
-    write_run(folder, Made(), T0_NS + 10**10, {})
+    image = Image(name="i", sha256=digest, labels=labels) if digest else None
+    Environment(image=image, scheduled=scheduled).write(folder / "environment.json")
+    made_outcome().write(folder / "outcome.json")
+    write_run(folder, Made(), T0_NS + 10**10, RUN.model_dump())
 
 
 def test_each_engine_has_an_image_of_its_own(tmp_path: Path) -> None:
@@ -105,7 +104,7 @@ def test_a_recorded_run_that_cannot_be_read_is_failed_and_hides_no_other(
     folder = tmp_path / RUNS / "made/tiny/a/k/r2"
     events = (folder / "events.jsonl").read_text().replace('"loss": 2.3', '"loss": 1e300')
     (folder / "events.jsonl").write_text(events)
-    write_manifest(folder, {})
+    write_manifest(folder, RUN.model_dump())
     first, second = build_index(plan({"a": 2}), tmp_path)["runs"]
     assert first["status"] == "finished"
     assert (second["status"], second["path"]) == ("failed", None)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
 from evenground.errors import EvengroundError
-from evenground.files import write_json
+from evenground.records.outcome import AttemptOutcome, Mark, Reason
 from evenground.runs import lost
-from evenground.runs.attempt import Mark, give_up, leave_mark, restored, unfinished_mark
+from evenground.runs.attempt import give_up, leave_mark, restored, unfinished_mark
 from evenground.runs.lost import outcome_of, record_lost, refuse_at_work
-from evenground.runs.outcome import Outcome, Reason
+from evenground.runs.outcome import Outcome
 from evenground.runs.plan import next_attempt
+from made_records import RUN_PATH, made_outcome
 
-RUN_PATH = Path("cray-1/mnist/keras/k1/r2")
 ANSWERS = {
     "scontrol show job --oneliner 7": "JobId=7 JobName=x JobState=CANCELLED Reason=None",
     "sacct -X -n -P -o State -j 8": "CANCELLED by 0\n",
@@ -34,9 +33,8 @@ def attempt_folder(root: Path, number: int = 1) -> Path:
     return root / "results/attempts" / RUN_PATH / str(number)
 
 
-def outcome_in(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "outcome.json").read_text())
-    return content
+def outcome_in(folder: Path) -> AttemptOutcome:
+    return AttemptOutcome.read(folder / "outcome.json")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +64,7 @@ def test_a_mark_is_unfinished_until_there_is_an_outcome(tmp_path: Path) -> None:
     leave_mark(tmp_path, "apptainer", "7")
     mark = unfinished_mark(tmp_path)
     assert mark and (mark.deployment, mark.job) == ("apptainer", "7")
-    write_json(tmp_path / "outcome.json", {})
+    made_outcome().write(tmp_path / "outcome.json")
     assert unfinished_mark(tmp_path) is None
 
 
@@ -108,11 +106,9 @@ def test_a_lost_attempt_has_the_outcome_of_a_failed_one(tmp_path: Path) -> None:
     detail = f"its job was cancelled, on {mark.host} (Slurm's job 7: CANCELLED)"
     assert line.endswith(f"mnist keras r2, attempt 1: cancelled: {detail}")
     ended = outcome_in(attempt_folder(tmp_path))
-    assert (ended["status"], ended["reason"], ended["attempt"]) == ("failed", "cancelled", 1)
-    assert ended["detail"] == detail and ended["started_unix_ns"] == mark.started_unix_ns
-    assert ended["run"]["repetition"] == 2 and ended["run"]["deployment"] == "apptainer"
-    give_up(tmp_path, RUN_PATH, 2, "apptainer", Outcome("other-machine"))
-    assert ended.keys() == outcome_in(attempt_folder(tmp_path, 2)).keys()
+    assert (ended.reason, ended.attempt) == ("cancelled", 1)
+    assert ended.detail == detail and ended.started_unix_ns == mark.started_unix_ns
+    assert ended.run.repetition == 2 and ended.run.deployment == "apptainer"
 
 
 @pytest.mark.usefixtures("answers")
@@ -121,7 +117,7 @@ def test_each_is_recorded_once_and_only_of_the_runs_that_are_named(tmp_path: Pat
         leave_mark(attempt_folder(tmp_path, number), "native", job)
     assert record_lost(tmp_path, [RUN_PATH.with_name("r1")]) == []
     assert len(record_lost(tmp_path, [RUN_PATH])) == 2
-    reasons = [outcome_in(attempt_folder(tmp_path, number))["reason"] for number in (1, 2)]
+    reasons = [outcome_in(attempt_folder(tmp_path, number)).reason for number in (1, 2)]
     assert reasons == ["lost", "cancelled"]
     assert record_lost(tmp_path, [RUN_PATH]) == []
 
@@ -141,7 +137,7 @@ def test_a_finished_run_whose_job_failed_afterwards_is_finished(tmp_path: Path) 
     """Snakemake removes the outcome of a failed job; the run stands in its place already."""
     assert not restored(tmp_path, RUN_PATH, 1)
     run = tmp_path / "results/runs" / RUN_PATH
-    write_json(run / "outcome.json", {"status": "finished"})
-    write_json(run / "manifest.json", {})
+    made_outcome().write(run / "outcome.json")
+    (run / "manifest.json").touch()
     assert restored(tmp_path, RUN_PATH, 1)
-    assert outcome_in(attempt_folder(tmp_path)) == {"status": "finished"}
+    assert outcome_in(attempt_folder(tmp_path)) == made_outcome()

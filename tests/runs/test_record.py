@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evenground.analysis.environment import Git
+from evenground.records.environment import Git
 from evenground.runs.record import source_state
 
 NOT_OWN = {"commit": None, "dirty": None, "reason": "not a git repository of its own"}
@@ -125,6 +125,6 @@ def test_a_repository_of_another_user_is_refused_by_git(
 
 
 def test_the_reason_is_shown_in_the_commits_place() -> None:
-    assert Git("c" * 40, True).label == "c" * 12 + " with changes"
+    assert Git(commit="c" * 40, dirty=True).label == "c" * 12 + " with changes"
     assert Git().label == "unknown"
     assert Git(reason="git cannot be started").label == "unknown (git cannot be started)"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from evenground.config import load_experiment
-from evenground.containers.images import Record
 from evenground.errors import EvengroundError
+from evenground.records.image import ImageRecord
 from evenground.records.surroundings import SurroundingsRecord
 from evenground.runs import surroundings
 from evenground.runs.plan import make_plan
@@ -26,7 +26,7 @@ from planned import training_of
 from surroundings.mountinfo import OVERLAY, bound, written
 from working_copy import fresh_copy
 
-IMAGE = Record("jax-1", "a" * 64, 1, 1, {})
+IMAGE = ImageRecord(name="jax-1", sha256="a" * 64, bytes=1, mtime_ns=1, labels={})
 
 
 @pytest.fixture(scope="module")

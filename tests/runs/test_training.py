@@ -16,7 +16,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from pydantic import TypeAdapter
 
 from cpus.made_system import neighbours
 from evenground.analysis.index import parse_index
@@ -25,6 +24,9 @@ from evenground.config import load_experiment
 from evenground.cpus.choice import choose
 from evenground.cpus.judge import lacking_cores
 from evenground.records.cpus import CpuRecord
+from evenground.records.environment import Environment, Git, MachineClass
+from evenground.records.manifest import Manifest
+from evenground.records.outcome import AttemptOutcome
 from evenground.runs.command import Work
 from evenground.runs.index import build_index
 from evenground.runs.log import HEAD_BYTES, TAIL_BYTES
@@ -90,8 +92,8 @@ def test_a_failure_has_its_reason_and_keeps_its_log(
     limit_s = 1.0 if mode == "hang" else 20.0
     training, outcome = attempt(prepared, mode, number=7, seed=99, time_limit_s=limit_s)
     assert outcome.reason == reason and detail in outcome.detail
-    written = json.loads((training.folder / "outcome.json").read_text())
-    assert (written["status"], written["reason"], written["attempt"]) == ("failed", reason, 7)
+    written = AttemptOutcome.read(training.folder / "outcome.json")
+    assert (written.reason, written.attempt) == (reason, 7)
     assert (training.folder / "run" / "train.log").is_file()
     assert not training.run_dir.exists(), "only finished runs stand under results/runs"
 
@@ -198,7 +200,7 @@ def test_data_that_cannot_be_seen_is_no_crash_and_no_engine_is_started(
         and "mount its disk there" in outcome.detail
     )
     assert not prepared.log() and not training.run_dir.exists()
-    assert json.loads((training.folder / "outcome.json").read_text())["reason"] == "data-not-seen"
+    assert AttemptOutcome.read(training.folder / "outcome.json").reason == "data-not-seen"
 
 
 @contextmanager
@@ -244,17 +246,29 @@ def test_a_failed_warm_up_fails_the_attempt_before_it_trains(prepared: WorkingCo
 def test_a_finished_run_is_whole_and_fits_its_manifest(prepared: WorkingCopy) -> None:
     training, outcome = attempt(prepared, seed=96)
     assert outcome.reason is None
-    manifest = json.loads((training.run_dir / "manifest.json").read_text())
-    assert {path.name for path in training.run_dir.iterdir()} == {
-        *manifest["files"],
-        "manifest.json",
-    }
-    assert manifest["run"]["key"] == training.spec.key
-    record = json.loads((training.run_dir / "environment.json").read_text())
-    assert record["swapped_pages"] is None or record["swapped_pages"] >= 0
-    assert record["waiting"] == dict.fromkeys(
-        ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
-    )
+    manifest = Manifest.read(training.run_dir / "manifest.json")
+    assert {path.name for path in training.run_dir.iterdir()} == {*manifest.files, "manifest.json"}
+    assert manifest.run.key == training.spec.key
+    ended = AttemptOutcome.read(training.run_dir / "outcome.json")
+    assert ended == AttemptOutcome.read(training.folder / "outcome.json")
+    assert (ended.reason, ended.run) == (None, manifest.run)
+    assert ended.length_s > 0
+
+
+def test_everything_that_can_be_known_of_the_environment_is_recorded(
+    prepared: WorkingCopy,
+) -> None:
+    training, _ = attempt(prepared, seed=91)
+    record = environment_of(training)
+    unknown = {name for name, value in record if value is None}
+    # This machine may have no card, and this training has no environment, image or warm-up.
+    assert unknown <= {"driver", "cuda", "cudnn", "python", "warm_up", "gpu", "image"}
+    here = training.here
+    assert record.machine == MachineClass(class_name=here.name, description=here.description)
+    assert record.waiting == dict.fromkeys(("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT"))
+    assert set(record.threads.values()) == {str(len(training.cpus.chosen))}
+    assert record.swapped_pages is not None and record.swapped_pages >= 0
+    assert (record.deployment, record.scheduled, record.git) == ("native", False, Git())
 
 
 def test_the_engines_environment_is_named_one_by_one(
@@ -286,8 +300,13 @@ def test_threads_are_enforced_by_affinity(
 
 
 def recorded_cpus(training: Training) -> CpuRecord:
-    content = json.loads((training.run_dir / "environment.json").read_text())
-    return TypeAdapter(CpuRecord).validate_python(content["cpus"])
+    cpus = environment_of(training).cpus
+    assert cpus
+    return cpus
+
+
+def environment_of(training: Training) -> Environment:
+    return Environment.read(training.run_dir / "environment.json")
 
 
 @pytest.mark.parametrize("threads", ["all", 10_000])
@@ -471,5 +490,5 @@ def test_a_train_limit_reaches_the_engine_and_its_warm_up(
     loaded = next(event for event in events if event["event"] == "load_end")
     ended = [event["examples"] for event in events if event["event"] == "epoch_end"]
     assert loaded["train_examples"] == examples and ended == [64, 64]
-    record = json.loads((training.run_dir / "environment.json").read_text())
-    assert record["warm_up"]["examples"] == warm_up
+    warmed = environment_of(training).warm_up
+    assert warmed and warmed.examples == warm_up and warmed.wall_s > 0

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from evenground.records.samples import Header
 from evenground.sidecar.cgroup import make_leaf, own_cgroup
 from stand_in_driver import cuda_here, nvml_here, stand_in, stand_in_libraries
 
@@ -110,12 +111,17 @@ def read_measured(status: int, stdout: str, stderr: str, samples: Path) -> Measu
     lines = stderr.splitlines(True)
     with samples.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    header = json.loads(samples.with_suffix(".json").read_text())
+    if header["mode"] == "run" and header["summary"]:
+        # Whatever a test measures: the model that runs are read with describes all of it.
+        described = Header.parse(header, samples).content()
+        assert described | header == described
     return Measured(
         status=status,
         stdout=stdout,
         stderr="".join(line for line in lines if not line.startswith(NOTE)),
         rows=rows,
-        header=json.loads(samples.with_suffix(".json").read_text()),
+        header=header,
         notes=[line for line in lines if line.startswith(NOTE)],
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from evenground.records.calibration import Calibration
 from evenground.sidecar.calibration import calibrate, experiments, gpu_load, judge, loads
 from evenground.sidecar.calibration.experiments import (
     CalibrationError,
@@ -366,9 +367,9 @@ def test_the_status_says_whether_all_passed(
     monkeypatch.setattr(calibrate, "calibrate", lambda *_, **__: calibration(*figures))
     output = tmp_path / "c.json"
     assert calibrate.calibrate_command(output, quick=True) == status
-    written = json.loads(output.read_text())
-    assert (written["schema"], written["passed"]) == (1, status == 0)
-    assert set(written["machine"]) == {"cpus", "kernel_release", "clock"}
+    written = Calibration.read(output)
+    assert written.passed == (status == 0)
+    assert written.content() == json.loads(output.read_text()), "the model has all that is written"
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
 
 
@@ -424,15 +425,11 @@ def test_calibrate_quick_from_the_command_line(tmp_path: Path) -> None:
     ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode in (0, 1), done.stderr
-    written = json.loads(output.read_text())
-    assert set(written["sidecar"]) == {"scheduling", "cpu_source"}
-    figures = written["figures"]
+    written = Calibration.read(output)
+    assert written.content() == json.loads(output.read_text())
+    figures = written.figures
     assert list(figures) == list(GOALS) and len(done.stdout.splitlines()) == 1 + len(GOALS)
-    assert all(one["measured"] is not None or one["reason"] for one in figures.values())
-    assert (
-        written["passed"]
-        is (done.returncode == 0)
-        is all(one["passed"] is not False for one in figures.values())
-    )
+    assert all(one.measured is not None or one.reason for one in figures.values())
+    assert written.passed is (done.returncode == 0) is (written.failed() == [])
     for name in ("cpu_total_kernel", "short_children", "memory_plateau", "memory_peak"):
-        assert figures[name]["passed"], figures[name]
+        assert figures[name].passed, figures[name]

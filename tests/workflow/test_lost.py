@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from evenground.config import load_experiment
-from evenground.files import write_json
 from evenground.gpus.choice import VISIBLE
 from evenground.runs.plan import NODES, make_plan, write_plan
 from evenground.runs.study import make_study, write_study
+from made_records import made_node
 from planned import options_of
 from stand_in_driver import StandIn
 from working_copy import ROOT, WorkingCopy, trainings_in, wait_until
@@ -92,7 +92,7 @@ def test_a_killed_training_is_recorded_by_the_next_invocation_and_the_rest_goes_
     said = copy.call("--cores", "2", TABLE).stderr
     assert "lost by an earlier invocation: tiny fake_" in said and unrecorded(copy) == []
     lost = json.loads(mark.with_name("outcome.json").read_text())
-    assert (lost["status"], lost["reason"], lost["attempt"]) == ("failed", "lost", 1)
+    assert (lost["reason"], lost["attempt"]) == ("lost", 1)
     assert table(copy) == [("failed", "crashed", "2"), *[("finished", "", "1")] * 3]
 
     (copy.root / "fake_mode").unlink()
@@ -150,7 +150,7 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
     )
     wanted = asked.stdout.strip()
     given = {**copy.settings, "gpu": "5", "machine": wanted, "nodes": {"some": {}}}
-    write_json(copy.root / NODES / "some.json", {"class": wanted, "description": "a node"})
+    made_node(wanted, "a node").write(copy.root / NODES / "some.json")
     plan = make_plan(load_experiment(given), copy.root)
     write_plan(plan, Path("results/native"))
     run = plan.runs[0]

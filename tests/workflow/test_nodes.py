@@ -11,7 +11,6 @@ import pytest
 
 from evenground.config import NodeRequest, load_experiment
 from evenground.errors import EvengroundError
-from evenground.files import write_json
 from evenground.runs.plan import NODES
 from evenground.runs.study import make_study
 from evenground.workflow.nodes import (
@@ -21,6 +20,7 @@ from evenground.workflow.nodes import (
     recorded_lengths_s,
 )
 from evenground.workflow.planned import plan_jobs
+from made_records import made_node, made_outcome
 from working_copy import WorkingCopy
 
 
@@ -48,8 +48,8 @@ def test_lengths_are_those_of_the_same_key_on_the_same_class(tmp_path: Path) -> 
         "b/mnist/keras/k1/r1": 80,
     }
     for run_path, seconds in times.items():
-        ended = {"started_unix_ns": 10**9, "ended_unix_ns": (1 + seconds) * 10**9}
-        write_json(tmp_path / "results/runs" / run_path / "outcome.json", ended)
+        ended = made_outcome(ended_unix_ns=(1 + seconds) * 10**9)
+        ended.write(tmp_path / "results/runs" / run_path / "outcome.json")
     runs = tmp_path / "results/runs"
     assert recorded_lengths_s(runs / "a/mnist/keras/k1") == [5.0, 7.0]
     assert recorded_lengths_s(runs / "a/mnist/jax/k1") == []
@@ -84,7 +84,7 @@ def test_a_class_is_asked_for_as_its_kind_of_node(copy: WorkingCopy) -> None:
         "new": {"cores": 3},
     }
     for kind, name in (("small", "cray-1"), ("large", "cray-2"), ("twin", "cray-2")):
-        write_json(copy.root / NODES / f"{kind}.json", {"class": name, "description": ""})
+        made_node(name).write(copy.root / NODES / f"{kind}.json")
     nodes = nodes_of(copy, kinds)
     assert nodes.of_class("cray-2") == nodes.planned.nodes["large"]
     assert nodes.of_class("cray-1") == nodes.planned.nodes["small"]
@@ -95,7 +95,7 @@ def test_a_class_is_asked_for_as_its_kind_of_node(copy: WorkingCopy) -> None:
 
 
 def test_a_job_on_a_node_has_all_of_it_and_here_asks_for_nothing(copy: WorkingCopy) -> None:
-    write_json(copy.root / NODES / "large.json", {"class": "cray-1", "description": ""})
+    made_node("cray-1").write(copy.root / NODES / "large.json")
     nodes = nodes_of(copy, {"large": {"gpus": 2, "constraint": "a100", "mem_mb": 9}})
     on_large, elsewhere = SimpleNamespace(machine="cray-1"), SimpleNamespace(machine="cray-2")
     resources = nodes.resources(minutes=20)

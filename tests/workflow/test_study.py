@@ -16,6 +16,7 @@ from evenground.files import write_json
 from evenground.runs.machine import this_machine
 from evenground.runs.plan import NODES, RUNS, Plan
 from evenground.runs.study import Study, make_study, write_study
+from made_records import made_node
 from working_copy import WorkingCopy
 
 OTHER = "cray-1-nogpu-1"
@@ -37,7 +38,7 @@ def record(plan: Plan, machine: str | None = None) -> None:
 def asked(copy: WorkingCopy, **kinds: str) -> dict[str, Any]:
     """Settings with kinds of node that have said of what class they are."""
     for kind, name in kinds.items():
-        write_json(copy.root / NODES / f"{kind}.json", {"class": name, "description": f"a {kind}"})
+        made_node(name, f"a {kind}").write(copy.root / NODES / f"{kind}.json")
     return {"nodes": {kind: {} for kind in kinds}}
 
 

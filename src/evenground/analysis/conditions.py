@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from evenground.analysis.devices import processor_only
-from evenground.analysis.environment import Environment
 from evenground.analysis.index import Index
 from evenground.analysis.readings import are_first
 from evenground.analysis.runs import Floats, Run, Samples
@@ -19,6 +18,7 @@ from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
 from evenground.judged import NOT_RECORDED, Judged, reasons
 from evenground.locks import Lock, normalised, parse_lock
+from evenground.records.environment import Environment
 from evenground.records.events import kind_of
 from evenground.records.gpus import GpuRecord
 from evenground.records.times import Moments

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from evenground.analysis.environment import Environment, read_environment
+from evenground.analysis.environment import card_of, read_environment
 from evenground.analysis.index import Index
 from evenground.analysis.runs import read_runs
+from evenground.records.environment import Environment
 
 # A difference in one of these is other work, whose times must not be compared.
 WORK = ("epochs", "batch_size", "learning_rate", "seed", "threads", "accelerator")
@@ -100,5 +101,5 @@ def _environment(record: Environment, engine: str) -> dict[str, str]:
     words = {name: str(getattr(record, name) or ABSENT) for name in MACHINE}
     words |= {"commit": record.git.label, f"Python of {engine}": record.python or ABSENT}
     words[f"image of {engine}"] = record.image.sha256[:12] if record.image else ABSENT
-    words |= {f"GPU of {engine}, {name}": value for name, value in record.card.items()}
+    words |= {f"GPU of {engine}, {name}": value for name, value in card_of(record).items()}
     return words | {f"{name} of {engine}": version for name, version in record.libraries.items()}

@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, TypeAdapter, ValidationError
 
 from evenground.analysis.index import Index, WantedRun
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_bytes, unreadable
 from evenground.records.events import MAX_UNIX_NS, Expected
 from evenground.records.faults import RecordError
+from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.samples import AGAIN
 from evenground.records.times import SAMPLES, Moments, Process, RunTimes, read_times
-from evenground.validation import first_fault
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,25 +65,6 @@ class Samples:
 
     t_ns: Ints
     columns: dict[str, Floats]
-
-
-@dataclass(frozen=True)
-class _ManifestRun:
-    machine: str
-    dataset: str
-    engine: str
-    key: str
-    repetition: int
-
-
-@dataclass(frozen=True)
-class _Manifest:
-    schema_version: Annotated[Literal[1], Field(validation_alias="schema")]
-    run: _ManifestRun
-    files: dict[str, str]
-
-
-_MANIFEST = TypeAdapter(_Manifest)
 
 
 @dataclass(frozen=True)
@@ -146,13 +126,9 @@ def read_runs(index: Index) -> list[Run]:
 def _open_run(index: Index, wanted: WantedRun) -> Run:
     """Check the manifest of one run against the index."""
     folder = index.root / str(wanted.path)
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     content = recorded_bytes(path, str(wanted.manifest_sha256), restore_run(folder))
-    try:
-        manifest = _MANIFEST.validate_json(content)
-    except ValidationError as error:
-        what = f"broken manifest, {first_fault(error)}"
-        raise EvengroundError(what, str(path), restore_run(folder)) from error
+    manifest = Manifest.from_bytes(content, path, restore_run(folder))
     run = manifest.run
     if run.machine != index.machine.class_name:
         raise EvengroundError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evenground.analysis.environment import Environment, read_environment
+from evenground.analysis.environment import read_environment
 from evenground.analysis.idle import CPU, Idle, idle_of
 from evenground.analysis.phases import Phase, phases_of
 from evenground.analysis.runs import Run, Samples
 from evenground.analysis.timeline import Timeline, align
+from evenground.records.environment import Environment
 
 Windows = tuple[tuple[float, float], ...]
 """Start and end of each window, in seconds after the start of training."""

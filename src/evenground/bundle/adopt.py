@@ -12,10 +12,10 @@ from evenground.analysis.runs import Run, read_runs
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import move, read_json, replacing, sha256_file, write_json
+from evenground.records.manifest import MANIFEST
 
 RUNS = ("results", "runs")
 CALIBRATIONS = ("results", "calibration")
-MANIFEST = "manifest.json"
 OTHER_BUNDLE = "take another bundle"
 
 

@@ -1,6 +1,7 @@
 """Converting bundles of recorded runs from the previous format to the current one.
 
-Each change of a format has its own function here.
+Each change of a format has its own function here. Files of other versions are taken apart by their
+keys, as nowhere else: the models of `evenground.records` describe the current formats only.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file, write_json
 from evenground.records import versions
+from evenground.records.environment import ENVIRONMENT, Environment
+from evenground.records.manifest import MANIFEST
+from evenground.records.times import EVENTS
 
-MANIFEST = "manifest.json"
-EVENTS = "events.jsonl"
-ENVIRONMENT = "environment.json"
 FIX = "take another copy of the bundle"
 # The schema of the indexes that can be converted, and the names that have changed since.
 OLD_INDEX = 2
@@ -156,7 +157,7 @@ def _convert_environment(path: Path) -> None:
     content = read_json(path)
     if content.get("warm_up"):
         content["warm_up"] = _renamed(content["warm_up"])
-    content["schema"] = 2
+    content["schema"] = Environment.SCHEMA
     write_json(path, content)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from evenground.bundle.contents import DERIVED, SETTINGS
 from evenground.bundle.unpack import find_index
 from evenground.files import read_json, sha256_file, write_json
+from evenground.records.manifest import MANIFEST, Manifest
 
-MANIFEST = "manifest.json"
 # The UUID of a card or a MIG instance, in full or abbreviated as CUDA_VISIBLE_DEVICES allows.
 UUID = re.compile(
     r"(?<![0-9A-Za-z])(?:MIG-GPU|GPU|MIG)-"
@@ -129,13 +129,12 @@ def _names_a_card(value: Any) -> bool:
 def _renew(run: dict[str, Any], folder: Path) -> None:
     """Update the checksums in a run's manifest and index entry to the files in its folder."""
     path = folder / MANIFEST
-    manifest = read_json(path)
-    sums = {name: sha256_file(folder / name) for name in manifest["files"]}
+    manifest = Manifest.read(path)
+    sums = {name: sha256_file(folder / name) for name in manifest.files}
     # A run that never named a card stays as it was recorded.
-    if sums == manifest["files"]:
+    if sums == manifest.files:
         return
-    manifest["files"] = sums
-    write_json(path, manifest)
+    manifest.model_copy(update={"files": sums}).write(path)
     # The checksum from the first time is kept: it identifies the run as the recorded one.
     run["recorded_as"] = run.get("recorded_as") or run["manifest_sha256"]
     run["manifest_sha256"] = sha256_file(path)

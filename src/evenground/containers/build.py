@@ -16,7 +16,6 @@ from evenground.containers.images import (
     TEMPORARY,
     Base,
     Image,
-    Record,
     base_of,
     build_arguments,
     building_folder,
@@ -33,6 +32,7 @@ from evenground.environments import site_settings
 from evenground.environments.cache import alone, cache_dir
 from evenground.errors import EvengroundError
 from evenground.files import writing
+from evenground.records.image import ImageRecord
 
 LOCAL_BASE = "EVENGROUND_CONTAINER_BASE"
 OWN_LABELS = ("evenground.", BUILT_LABEL, PULLED_LABELS)
@@ -62,7 +62,7 @@ def _image(environment: str, begin: Base) -> Image:
 
 def ready(
     environment: str, log: Path, recorded: Collection[str], launcher: Launcher
-) -> tuple[Image, Record]:
+) -> tuple[Image, ImageRecord]:
     """The image of an environment, built if it is missing, and the record of its file.
 
     `log`: for what the build prints; `recorded`: sha256 of the images of finished runs. Raises

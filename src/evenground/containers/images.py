@@ -6,14 +6,14 @@ import os
 import re
 import stat
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evenground import digests
 from evenground.containers.pins import LIBRARIES, PINS, load_pins
-from evenground.errors import EvengroundError, set_aside, words_of
-from evenground.files import read_json, sha256_file, sha256_json, write_json
+from evenground.errors import EvengroundError, words_of
+from evenground.files import read_json, sha256_file, sha256_json
+from evenground.records.image import ImageRecord
 
 CONTAINERS = Path("containers")
 # The definition of every environment without one of its own.
@@ -45,22 +45,6 @@ class Base:
     """What distinguishes it from other bases."""
     python: str
     """Minor version, e.g. `3.12`; `any` takes what the image or its packages have."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """An image file as it was when it was built or copied in; stored in `results/images`."""
-
-    name: str
-    sha256: str
-    bytes: int
-    mtime_ns: int
-    labels: dict[str, str]
-    schema: int = 1
-
-    def write(self, path: Path) -> None:
-        """Replace the record at `path`."""
-        write_json(path, asdict(self))
 
 
 @dataclass(frozen=True)
@@ -185,25 +169,16 @@ def building_folder(image: Image, environ: Mapping[str, str] = os.environ) -> Pa
     return Path(environ.get(TEMPORARY) or image.file.parent).absolute()
 
 
-def take_record(image: Path, labels: Mapping[str, str]) -> Record:
+def take_record(image: Path, labels: Mapping[str, str]) -> ImageRecord:
     """The record of the image file as it is now."""
     status = image.stat()
-    return Record(
+    return ImageRecord(
         name=image.stem,
         sha256=sha256_file(image),
         bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
         labels=dict(labels),
     )
-
-
-def read_record(path: Path) -> Record:
-    """Read the record at `path`; EvengroundError if it is missing or broken."""
-    content: dict[str, Any] = read_json(path)
-    try:
-        return Record(**content)
-    except TypeError:
-        raise EvengroundError("not the record of an image", str(path), set_aside(path)) from None
 
 
 def is_there(image: Image) -> bool:
@@ -222,7 +197,7 @@ def is_recorded(image: Image) -> bool:
     return is_there(image) and image.record.is_file()
 
 
-def check_image(image: Image, record: Record) -> None:
+def check_image(image: Image, record: ImageRecord) -> None:
     """Check that an image file is the recorded one.
 
     Raises EvengroundError for a missing, an unreadable, a truncated and a different file.
@@ -246,7 +221,7 @@ def check_image(image: Image, record: Record) -> None:
         raise EvengroundError(f"{what} {differs}", where, fix)
 
 
-def check_inside(image: Record, labels_file: Path = LABELS_INSIDE) -> None:
+def check_inside(image: ImageRecord, labels_file: Path = LABELS_INSIDE) -> None:
     """Check, inside a container, that it runs the recorded image; raises EvengroundError if not."""
     # The image's file may be replaced during a long invocation.
     inside = read_json(labels_file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +14,13 @@ from evenground.explain.kernel import Recorder
 from evenground.explain.places import EXPLAINED
 from evenground.explain.tracer import Traced, read_traced
 from evenground.files import empty_folder, read_json, sha256_file, write_json
+from evenground.records.outcome import OUTCOME, AttemptOutcome
 from evenground.runs.outcome import Outcome
-from evenground.runs.training import LOCK, Training, alone, make_attempt
+from evenground.runs.training import LOCK, Training, alone, make_attempt, record_of
 from evenground.runs.variables import home_folder
 from evenground.sidecar import linux
 
-OUTCOME, KERNEL = "outcome.json", "kernel.json"
+KERNEL = "kernel.json"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def explain(training: Training, folder: Path, tracer: Sequence[str]) -> Outcome:
             recorder.stop().write(folder / KERNEL)
     outcome = Outcome("lost", "it left no outcome")
     if (folder / OUTCOME).is_file():
-        outcome = Outcome(**read_json(folder / OUTCOME))
+        record = AttemptOutcome.read(folder / OUTCOME)
+        outcome = Outcome(record.reason, record.detail)
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     content = {
         "schema": 1,
@@ -72,9 +75,10 @@ def explain(training: Training, folder: Path, tracer: Sequence[str]) -> Outcome:
 
 def attempt(training: Training, folder: Path) -> None:
     """Train, in a process below the tracer; leaves the outcome in `folder`."""
+    started_ns = time.time_ns()
     with home_folder(LOCK) as home:
         outcome = make_attempt(training, training.work(folder), folder, home)
-    write_json(folder / OUTCOME, asdict(outcome))
+    record_of(training, outcome, started_ns).write(folder / OUTCOME)
 
 
 def _wait_for_orphans(others: Collection[int]) -> None:

@@ -20,16 +20,16 @@ from evenground.containers.images import (
     check_image,
     is_recorded,
     is_there,
-    read_record,
 )
 from evenground.containers.launcher import Launcher
 from evenground.containers.start_failure import allow_namespaces, key_line
 from evenground.environments.cache import ELSEWHERE
 from evenground.errors import EvengroundError
-from evenground.files import read_json
 from evenground.preflight import machine
 from evenground.preflight.finding import Finding, error, ok, passed, warning
 from evenground.preflight.probe import probe, wanted_of
+from evenground.records.environment import ENVIRONMENT, Environment
+from evenground.records.image import ImageRecord
 from evenground.runs.plan import RUNS, Plan
 from evenground.surroundings.mounts import MOUNTINFO, kind_at
 
@@ -149,7 +149,7 @@ def image(wanted: Image, recorded: Sequence[str]) -> Finding:
     try:
         _refuse_path(wanted)
         if wanted.record.is_file():
-            record = read_record(wanted.record)
+            record = ImageRecord.read(wanted.record)
             check_image(wanted, record)
             check_digest(wanted, record.sha256, recorded)
             return ok(what, f"sha256:{record.sha256[:12]} ({wanted.file})")
@@ -187,10 +187,10 @@ def recorded_digests(plans: Sequence[Plan], environment: str) -> list[str]:
         runs += [run for run in plan.runs if run.engine in names]
     digests = set()
     for run in runs:
-        path = plans[0].root / RUNS / run.path / "environment.json"
+        path = plans[0].root / RUNS / run.path / ENVIRONMENT
         if path.is_file():
-            record = read_json(path).get("image")
+            made_in = Environment.read(path).image
             # None natively.
-            if record:
-                digests.add(str(record["sha256"]))
+            if made_in:
+                digests.add(made_in.sha256)
     return sorted(digests)

@@ -16,6 +16,7 @@ from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.environments.build import bytes_of_environment
 from evenground.files import read_json
 from evenground.preflight.finding import Finding, error, ok, warning
+from evenground.records.outcome import OUTCOME, AttemptOutcome
 from evenground.runs.plan import RUNS, LeftOut, Plan
 
 # About what a finished run takes.
@@ -177,11 +178,8 @@ def _recorded_s(plan: Plan, dataset: str, engine: str) -> float | None:
 
     None if there are none.
     """
-    lengths_s = []
     folder = plan.root / RUNS / plan.machine / dataset / engine
-    for path in folder.glob("*/*/outcome.json"):
-        outcome = read_json(path)
-        lengths_s.append((outcome["ended_unix_ns"] - outcome["started_unix_ns"]) / 1e9)
+    lengths_s = [AttemptOutcome.read(path).length_s for path in folder.glob(f"*/*/{OUTCOME}")]
     return statistics.median(lengths_s) if lengths_s else None
 
 

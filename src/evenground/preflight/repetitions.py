@@ -26,6 +26,7 @@ from evenground.engines import Engine
 from evenground.preflight.finding import Finding, ok, warning
 from evenground.records.events import TrainEnd, TrainStart, read_file
 from evenground.records.faults import RecordError
+from evenground.records.manifest import MANIFEST
 from evenground.records.times import EVENTS
 from evenground.runs.plan import RUNS, Plan
 
@@ -358,7 +359,7 @@ def _logarithms(runs: Iterable[Path]) -> list[float]:
     """Return the logarithms of the training times of finished runs, in seconds."""
     logarithms = []
     for run in runs:
-        if not (run / "manifest.json").is_file():
+        if not (run / MANIFEST).is_file():
             continue
         try:
             events = read_file(run / EVENTS)

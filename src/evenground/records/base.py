@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from evenground.errors import EvengroundError, set_aside
-from evenground.files import read_json, write_json
+from evenground.files import read_bytes, write_json
+from evenground.records.versions import OtherVersionError
 from evenground.validation import first_fault
 
 
@@ -18,7 +20,9 @@ class Fields(BaseModel):
     Unknown fields are refused: somebody's hand put them there, or another version of this program.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Some files call a field by a word of Python, e.g. `class`; code uses the field's own name.
+    # A model is built when it is first used: a process reads few of the formats.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
 
 class Record(Fields):
@@ -43,7 +47,18 @@ class Record(Fields):
 
         Raises EvengroundError if it is missing, broken or of another schema.
         """
-        return cls.parse(read_json(path), path, fix)
+        return cls.from_bytes(read_bytes(path), path, fix)
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: Path, fix: str = "") -> Self:
+        """`read`, raising the same, for bytes that were compared with a checksum before."""
+        try:
+            # Unlike `json.loads` it refuses text that could not be written again.
+            parsed = from_json(content)
+        except ValueError as error:
+            what = f"broken {cls.WHAT}, not valid JSON: {error}"
+            raise EvengroundError(what, str(where), fix or set_aside(where)) from error
+        return cls.parse(parsed, where, fix)
 
     @classmethod
     def parse(cls, content: Any, where: Path, fix: str = "") -> Self:
@@ -67,3 +82,23 @@ class Record(Fields):
         """The error for a file of another schema; formats that travel have one of their own."""
         what = f"{cls.WHAT} has schema {found}, this version of evenground reads {cls.SCHEMA}"
         return EvengroundError(what, str(where), fix)
+
+
+class TravellingFields(Fields):
+    """A part of a record that travels: other versions may know more fields, or fewer."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class TravellingRecord(Record):
+    """A record that bundles carry between machines and versions.
+
+    Fields of another version are ignored, and those it does not know have their defaults.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    @classmethod
+    def other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
+        """The error names the command that converts the bundle."""
+        return OtherVersionError(found, cls.SCHEMA, where)

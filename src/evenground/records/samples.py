@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from evenground.records import versions
+from evenground.errors import EvengroundError
+from evenground.records.base import TravellingFields, TravellingRecord
 from evenground.records.clock import Clock, Reading
 from evenground.records.events import MAX_UNIX_NS
 from evenground.records.faults import RecordError
 from evenground.sidecar.columns import COLUMNS
-from evenground.validation import first_fault, one_line
+from evenground.validation import one_line
 
 CLOCKS = b"t_unix_ns,t_mono_ns,"
 TOO_EARLY = "recorded before this column existed"
@@ -30,39 +31,84 @@ Bytes = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, AfterValidator(_shown)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Summary(_Model):
-    """What is read of how the measured command went."""
+class Summary(TravellingFields):
+    """How the measured command went. Optional fields are None if the sampler did not record them."""
 
     launched_unix_ns: Nanoseconds
     launched_mono_ns: Nanoseconds
     exited_unix_ns: Nanoseconds
     exited_mono_ns: Nanoseconds
-    not_seen: tuple[Text, ...] | None = None
-    """What could not be measured as intended, as text; None if the sampler did not record it."""
+    exit_code: int | None = None
+    """None also if a signal ended it."""
+    signal: int | None = None
+    timed_out: bool = False
+    not_started: str | None = None
+    """Why it never ran."""
+    rows: int | None = None
+    missed_slots: int | None = None
+    """Sampling deadlines without a row."""
+    cpu_s: float | None = None
+    """The kernel's total of all waited-for processes."""
+    cgroup_cpu_s: float | None = None
+    cgroup_peak_bytes: Bytes | None = None
+    max_rss_bytes: Bytes | None = None
+    max_pss_bytes: Bytes | None = None
     peak_process_rss_bytes: Bytes | None = None
     """The kernel's high-water mark of the largest single process over its whole life."""
+    survivors: int | None = None
+    """Processes that outlived the command."""
+    not_ended: int | None = None
+    not_seen: tuple[Text, ...] | None = None
+    """What could not be measured as intended, as text."""
+    empty_cells: dict[str, int] | None = None
+    """Column -> rows in which a value was due and is missing."""
+    sidecar_cpu_s: float
+    """The sidecar's own CPU, with the start of its interpreter."""
+    sidecar_sampling_cpu_s: float
+    """Its share from the command's start to its end."""
 
 
-class Column(_Model):
-    """What is read of a column's description."""
+class Column(TravellingFields):
+    """What a column holds."""
 
+    unit: str | None = None
+    source: str | None = None
     period_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """A value comes at most this often; 0 for one in every row."""
 
 
-class Card(_Model):
-    """What is read of a GPU's description."""
+class Device(TravellingFields):
+    """A card or a MIG instance; None is a value that the driver did not tell."""
+
+    name: str | None = None
+    uuid: str | None = None
+    memory_total_bytes: Bytes | None = None
+
+
+class Instance(Device):
+    """A MIG instance."""
+
+    card: str | None = None
+    """As in 0/mig1."""
+
+
+class Card(Device):
+    """A card; `missing` has the reasons of what is None."""
 
     index: int | None = None
+    mig: list[Instance] = []
     util_window_s: Annotated[float, Field(ge=0)] | None = None
+    """Time over which the driver averages the card's use."""
+    util_window_reason: str | None = None
+    missing: dict[str, Text] = {}
 
 
-class Baseline(_Model):
+class Baseline(TravellingFields):
     """What the card of the training held and drew before the launch; None if unknown."""
 
+    read_mono_ns: Nanoseconds | None = None
+    seconds: float | None = None
+    """How long power was looked at."""
     vram_used_bytes: Bytes | None = None
     power_w: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
     power_from: Literal["counter", "reading"] | None = None
@@ -70,25 +116,45 @@ class Baseline(_Model):
     missing: dict[str, Text] = {}
 
 
-class Machine(_Model):
-    """What is read of the machine."""
+class Machine(TravellingFields):
+    """The machine."""
 
     cores: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    memory_bytes: Bytes | None = None
 
 
-class Header(_Model):
-    """`samples.json`."""
+class Header(TravellingRecord):
+    """`samples.json` of a command that was measured to its end.
 
-    rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
-    summary: Summary
+    While it is measured `summary` is null, and after `attach` it has other fields: no run is made
+    so.
+    """
+
+    WHAT: ClassVar[str] = "header of the samples"
+    SCHEMA: ClassVar[int] = 2
+
     columns: dict[str, Column]
+    card_columns: dict[str, Column] = {}
+    util_sample_columns: dict[str, Column] = {}
     missing: dict[str, Text]
-    """Column -> why the sampler could not measure it."""
+    """Column -> why it has no values."""
+    rate_hz: Annotated[float, Field(ge=1e-6, le=1e6)]
+    slot_zero_mono_ns: Nanoseconds | None = None
     gpus: list[Card] = []
     gpu_card: str | None = None
     """The only card or MIG instance (0/mig1) that counts; None: all do."""
     gpu_baseline: Baseline | None = None
     machine: Machine = Machine()
+    marks: int | None = None
+    """How many; None if no marks were asked for."""
+    lacks: list[str] = []
+    """What this user or machine does not let the sidecar do."""
+    mode: str | None = None
+    scheduling: str | None = None
+    no_cgroup: str | None = None
+    """Why the command had no cgroup of its own."""
+    cpu_source: str | None = None
+    summary: Summary
 
     def absent(self) -> dict[str, str]:
         """Column of today's sampler -> why it has no values, if it has none."""
@@ -103,24 +169,15 @@ class Header(_Model):
         return [card for card in self.gpus if str(card.index) == index]
 
 
-class _Schema(_Model):
-    schema_version: int = Field(alias="schema")
-
-
 def parse_header(content: bytes, where: Path) -> Header:
     """`samples.json` from its bytes.
 
     Raises RecordError `broken-samples` if it cannot be read or has another schema.
     """
     try:
-        schema = _Schema.model_validate_json(content).schema_version
-        if schema != versions.SAMPLES:
-            what = versions.other_version(schema, versions.SAMPLES)
-            raise RecordError("broken-samples", what, where, versions.CONVERT)
-        header = Header.model_validate_json(content)
-    except ValidationError as error:
-        what = f"broken file, {first_fault(error)}"
-        raise RecordError("broken-samples", what, where, AGAIN) from error
+        header = Header.from_bytes(content, where, AGAIN)
+    except EvengroundError as error:
+        raise RecordError("broken-samples", error.what, where, error.fix) from error
     # Everything after relies on a life of the process that is not negative.
     if header.summary.exited_mono_ns < header.summary.launched_mono_ns:
         raise RecordError("broken-samples", "the command ended before it began", where, AGAIN)

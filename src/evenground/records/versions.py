@@ -8,7 +8,6 @@ from evenground.errors import EvengroundError
 
 # Raised when a reader has to treat older files differently; `evenground convert` then learns how.
 INDEX = 3
-SAMPLES = 2
 # In the keys of runs: raised when other events are required of an engine, or other values of them.
 PROTOCOL = 1
 CONVERT = "convert its bundle: ./evenground convert OLD.zip NEW.zip"
@@ -18,9 +17,5 @@ class OtherVersionError(EvengroundError):
     """A file of another version; the text names both, and the command that converts it."""
 
     def __init__(self, found: int, wanted: int, where: Path) -> None:
-        super().__init__(other_version(found, wanted), str(where), CONVERT)
-
-
-def other_version(found: int, wanted: int) -> str:
-    """What is wrong with a file of another version, naming both."""
-    return f"it has schema {found}, this version of evenground reads schema {wanted}"
+        what = f"it has schema {found}, this version of evenground reads schema {wanted}"
+        super().__init__(what, str(where), CONVERT)

@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from evenground.analysis.environment import Environment, read_environment
+from evenground.analysis.environment import read_environment
 from evenground.analysis.index import Dataset, Index
 from evenground.analysis.runs import read_runs
+from evenground.records.environment import Environment
 from evenground.report.material import Material
 from evenground.report.sheet import (
     GAP,

@@ -6,10 +6,9 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from evenground.errors import EvengroundError
-from evenground.files import write_json
+from evenground.records.calibration import Calibration, Figure
 from evenground.runs.machine import this_machine
 from evenground.runs.training import alone
 from evenground.sidecar import linux
@@ -41,8 +40,7 @@ def calibrate(to: Path, machine: str, gpu: str) -> bool:
         status = subprocess.run(command, preexec_fn=_end_with_parent).returncode
     if status not in (PASSED, MISSED) or not to.is_file():
         # An unproven sampler is a result, which a table shows; the trainings go on.
-        figures = {"calibration": failed(status)}
-        write_json(to, {"schema": 1, "passed": False, "figures": figures})
+        Calibration(passed=False, figures={"calibration": failed(status)}).write(to)
     return status == PASSED
 
 
@@ -51,14 +49,14 @@ def _end_with_parent() -> None:
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def failed(status: int) -> dict[str, Any]:
+def failed(status: int) -> Figure:
     """The one figure of a calibration that could not run."""
-    return {
-        "what": "the calibration itself",
-        "unit": "",
-        "goal": None,
-        "at_least": False,
-        "measured": None,
-        "passed": False,
-        "reason": f"it ended with status {status}: results/logs/calibrate says why",
-    }
+    return Figure(
+        what="the calibration itself",
+        unit="",
+        goal=None,
+        at_least=False,
+        measured=None,
+        passed=False,
+        reason=f"it ended with status {status}: results/logs/calibrate says why",
+    )

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from evenground.errors import EvengroundError
 from evenground.files import read_json
+from evenground.records.outcome import MARK, OUTCOME, AttemptOutcome
 from evenground.runs.attempt import unfinished_mark
 from evenground.runs.index import unfinished
-from evenground.runs.plan import ATTEMPTS, MARK, OUTCOME, run_path_of
+from evenground.runs.plan import ATTEMPTS, run_path_of
 from evenground.runs.study import Part, Study
 from evenground.runs.training import LOG
 
@@ -103,24 +104,27 @@ def _failure(study: Study, run_path: Path, attempt: int) -> str:
     """How an attempt failed, and where its log is; empty if it did not fail."""
     root = study.first.root
     folder = ATTEMPTS / run_path / str(attempt)
-    mark = unfinished_mark(root / folder)
-    if mark:
-        job = f", Slurm's job {mark.job}," if mark.job else ""
-        ended = f"its process{job} on {mark.host} ended without an outcome"
-        return f"{ended}; the next invocation records why ({folder})"
     try:
-        outcome = read_json(root / folder / OUTCOME)
-    except EvengroundError:
-        return ""
-    if outcome["status"] != "failed":
+        mark = unfinished_mark(root / folder)
+        if mark:
+            job = f", Slurm's job {mark.job}," if mark.job else ""
+            ended = f"its process{job} on {mark.host} ended without an outcome"
+            return f"{ended}; the next invocation records why ({folder})"
+        if not (root / folder / OUTCOME).is_file():
+            return ""
+        outcome = AttemptOutcome.read(root / folder / OUTCOME)
+    except EvengroundError as error:
+        # The lines of the other runs follow.
+        return str(error)
+    if outcome.reason is None:
         return ""
     where = folder
     # A failed warm-up has a log of its own.
     for log in (folder / "warm_up" / LOG, folder / "run" / LOG):
         if (root / log).is_file():
             where = log
-    detail = " ".join(str(outcome["detail"]).split())[:MAX_DETAIL_CHARACTERS]
-    return f"{outcome['reason']}: {detail} ({where})"
+    detail = " ".join(outcome.detail.split())[:MAX_DETAIL_CHARACTERS]
+    return f"{outcome.reason}: {detail} ({where})"
 
 
 def _label(study: Study, run_path: Path) -> str:

@@ -9,14 +9,17 @@ from typing import Any
 
 from evenground.containers.images import LOCK_LABEL
 from evenground.errors import EvengroundError, set_aside
-from evenground.files import BRING_BACK, broken_link, read_json, sha256_file
+from evenground.files import BRING_BACK, broken_link, sha256_file
 from evenground.records import versions
+from evenground.records.calibration import Calibration
+from evenground.records.environment import ENVIRONMENT, Environment
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError, unreadable
+from evenground.records.manifest import MANIFEST, Manifest
+from evenground.records.outcome import OUTCOME, AttemptOutcome
 from evenground.records.times import read_folder
-from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, OUTCOME, RUNS, WRITTEN, Plan, run_path_of
+from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN, Plan, run_path_of
 
-MANIFEST = "manifest.json"
 FETCH = "have it back as it was recorded: dvc checkout results/runs, or dvc pull"
 # What of a planned run is in the index; its folder is named by `path`.
 SHOWN = ("dataset", "engine", "repetition", "key", "order")
@@ -34,16 +37,18 @@ def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
         engines.append({name: value for name, value in engine.items() if name != "sources"})
     runs = [_indexed(run, root) for run in plan["runs"]]
     # Of each readable run, in order.
-    recorded = [
-        (run, read_json(root / run["path"] / "environment.json")) for run in runs if run["path"]
-    ]
+    recorded = []
+    for run in runs:
+        if run["path"]:
+            folder = root / run["path"]
+            recorded.append((run, Environment.read(folder / ENVIRONMENT, _again(folder))))
     _refuse_two_images(recorded)
     machine = plan["machine"]
-    if recorded:
+    if recorded and recorded[0][1].machine:
         # A recorded class has no description in a plan made on another machine.
-        machine = recorded[0][1]["machine"]
+        machine = recorded[0][1].machine.model_dump(by_alias=True)
     design = plan["report"]["design"]
-    if any(environment.get("scheduled") for _, environment in recorded):
+    if any(environment.scheduled for _, environment in recorded):
         # A scheduler chose their nodes, even if the plan of today names none.
         design = "independent"
     return {
@@ -66,8 +71,7 @@ def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
     """What the sampler's calibration on this class of machine measured and found insufficient."""
     if not index["calibration"]:
         return []
-    figures = read_json(root / index["calibration"]["path"])["figures"].values()
-    return [figure["what"] for figure in figures if figure["passed"] is False]
+    return Calibration.read(root / index["calibration"]["path"]).failed()
 
 
 def check_runs(plans: Sequence[Plan]) -> None:
@@ -132,16 +136,21 @@ def check_run(folder: Path) -> None:
         return
     fix = set_aside(*[folder / name for name in stray])
     if changed:
-        fix = f"{FETCH}; or {set_aside(folder, then='have it trained again')}"
+        fix = _again(folder)
     what = f"a recorded run was changed: {', '.join(changed + stray)}"
     raise EvengroundError(what, str(folder), fix)
+
+
+def _again(folder: Path) -> str:
+    """The fix for a recorded run that was changed."""
+    return f"{FETCH}; or {set_aside(folder, then='have it trained again')}"
 
 
 def _digests(folder: Path) -> dict[str, str]:
     """File -> SHA-256 in a run's manifest. A broken manifest has a digest that no file has."""
     try:
-        return dict(read_json(folder / MANIFEST)["files"])
-    except (EvengroundError, KeyError, TypeError, ValueError):
+        return Manifest.read(folder / MANIFEST).files
+    except EvengroundError:
         return {MANIFEST: ""}
 
 
@@ -152,21 +161,14 @@ def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
     if (root / RUNS / run_path / MANIFEST).is_file():
         return {**shown, **_recorded_run(RUNS / run_path, root)}
     outcomes = list((root / ATTEMPTS / run_path).glob(f"*/{OUTCOME}"))
-    last = {"status": "missing", "reason": None, "attempt": 0}
+    entry = {"status": "missing", "reason": None, "attempts": 0}
     if outcomes:
-        last = read_json(max(outcomes, key=lambda path: int(path.parent.name)))
-    status = last["status"]
-    # A run that finished and was taken away since is missing, too.
-    if status != "failed":
-        status = "missing"
-    return {
-        **shown,
-        "status": status,
-        "reason": last["reason"],
-        "attempts": last["attempt"],
-        "path": None,
-        "manifest_sha256": None,
-    }
+        last = AttemptOutcome.read(max(outcomes, key=lambda path: int(path.parent.name)))
+        entry |= {"reason": last.reason, "attempts": last.attempt}
+        # A run that finished and was taken away since is missing, too.
+        if last.reason:
+            entry["status"] = "failed"
+    return {**shown, **entry, "path": None, "manifest_sha256": None}
 
 
 def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
     entry = {
         "status": "finished",
         "reason": None,
-        "attempts": read_json(root / folder / OUTCOME)["attempt"],
+        "attempts": AttemptOutcome.read(root / folder / OUTCOME, _again(root / folder)).attempt,
         "path": folder.as_posix(),
         "manifest_sha256": sha256_file(root / folder / MANIFEST),
     }
@@ -187,20 +189,20 @@ def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
     return entry
 
 
-def _refuse_two_images(recorded: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+def _refuse_two_images(recorded: Sequence[tuple[dict[str, Any], Environment]]) -> None:
     """Two builds of one recipe are two images: raises EvengroundError for runs made in both."""
     first: dict[str, tuple[str, str]] = {}
     for run, environment in recorded:
-        image = environment.get("image")
+        image = environment.image
         if image is None:
             continue
         # Arms of one engine share its image.
-        lock = image["labels"].get(LOCK_LABEL, run["engine"])
-        digest, path = first.setdefault(lock, (image["sha256"], run["path"]))
-        if digest != image["sha256"]:
+        lock = image.labels.get(LOCK_LABEL, run["engine"])
+        digest, path = first.setdefault(lock, (image.sha256, run["path"]))
+        if digest != image.sha256:
             raise EvengroundError(
                 f"runs of '{run['engine']}' were made in two images: sha256:{digest[:12]} "
-                f"({path}) and sha256:{image['sha256'][:12]}",
+                f"({path}) and sha256:{image.sha256[:12]}",
                 run["path"],
                 "set those of one of them aside, which loses nothing: "
                 f"./evenground aside {run['path']} ...",

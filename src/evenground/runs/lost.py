@@ -8,9 +8,10 @@ from pathlib import Path
 
 from evenground.commands import output_of
 from evenground.errors import EvengroundError
-from evenground.runs.attempt import Mark, give_up, unfinished_mark
-from evenground.runs.outcome import Outcome, Reason
-from evenground.runs.plan import ATTEMPTS, MARK
+from evenground.records.outcome import MARK, Mark, Reason
+from evenground.runs.attempt import give_up, unfinished_mark
+from evenground.runs.outcome import Outcome
+from evenground.runs.plan import ATTEMPTS
 
 STATES: dict[str, tuple[Reason, str]] = {
     "CANCELLED": ("cancelled", "its job was cancelled"),

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from evenground.gpus.choice import AUTO, VISIBLE, Choice, choose
 from evenground.gpus.look import Look, look
@@ -18,7 +17,6 @@ from evenground.validation import NO_GPU
 
 # The kernel's counters of pages read from swap and written to it.
 SWAPPED = {"pswpin", "pswpout"}
-FACTS = ("cpu_model", "cores", "memory_bytes", "gpu", "driver")
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,6 @@ class Machine:
         if self.driver:
             text += f", driver {self.driver}"
         return text
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What decides the class, by name."""
-        return {name: getattr(self, name) for name in FACTS}
 
 
 def this_machine(gpu: str = AUTO, environ: Mapping[str, str] = os.environ) -> Machine:

@@ -19,6 +19,9 @@ from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, read_json, write_json
 from evenground.records.gpus import Accelerator
+from evenground.records.manifest import MANIFEST
+from evenground.records.node import Node
+from evenground.records.outcome import MARK, OUTCOME
 from evenground.records.spec import Specification, spec_file
 from evenground.runs.installed import failed_checks, newest_pythons, too_new_for
 from evenground.runs.keys import SCHEMA, Code, specification
@@ -30,8 +33,6 @@ RESULTS = Path("results")
 RUNS, ATTEMPTS = RESULTS / "runs", RESULTS / "attempts"
 ASIDE = RESULTS / "aside"
 CALIBRATIONS, NODES = RESULTS / "calibration", RESULTS / "nodes"
-MARK, OUTCOME = "started.json", "outcome.json"
-"""In an attempt's folder: written when its training begins, and when it has ended."""
 REGISTRY = Path("data/registry.yaml")
 WRITTEN = "written_unix_ns"
 # The parameters that tables and captions may name.
@@ -124,7 +125,7 @@ class Plan:
         return {
             run.path: next_attempt(self.root, run.path)
             for run in self.runs
-            if not (self.root / RUNS / run.path / "manifest.json").is_file()
+            if not (self.root / RUNS / run.path / MANIFEST).is_file()
         }
 
     def engine(self, name: str) -> Engine:
@@ -303,8 +304,8 @@ def classes_of_nodes(experiment: Experiment, root: Path) -> dict[str, str]:
     for kind in experiment.nodes:
         file = root / NODES / f"{kind}.json"
         if file.is_file():
-            node = read_json(file)
-            classes[node["class"]] = node["description"]
+            node = Node.read(file)
+            classes[node.class_name] = node.description
     return classes
 
 

@@ -1,4 +1,4 @@
-"""`environment.json`: machine, libraries and settings of a run. It has no host or user name."""
+"""What of `environment.json` is known before a training: machine, libraries, settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evenground.commands import output_of
+from evenground.records.environment import Environment, MachineClass
 from evenground.runs.machine import Machine
 from evenground.runs.variables import WAIT_VARIABLES
 
@@ -35,7 +36,7 @@ OTHER_REPOSITORY = {
 
 def environment_record(
     machine: Machine, python: Path | None, variables: dict[str, str]
-) -> dict[str, Any]:
+) -> Environment:
     """What is known before a training starts; an unknown value is None.
 
     `python`: the interpreter of the engine's environment. `variables`: the engine's environment
@@ -47,24 +48,22 @@ def environment_record(
         libraries = installed(python)
         version = output_of([str(python), "--version"])
     threads = {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")}
-    return {
-        "schema": 1,
-        "machine": {"class": machine.name, "description": machine.description},
-        "cpu_model": machine.cpu_model,
-        "cores": machine.cores,
-        "memory_bytes": machine.memory_bytes,
-        "driver": machine.driver,
-        "cuda": _version_of(libraries, "nvidia-cuda-runtime"),
-        "cudnn": _version_of(libraries, "nvidia-cudnn"),
-        "kernel": platform.release(),
-        "os": _os_name(),
-        "python": version and version.removeprefix("Python "),
-        "libraries": libraries,
-        "threads": threads,
-        # None stands for the runtime's own default.
-        "waiting": {name: variables.get(name) for name in WAIT_VARIABLES},
-        "load_average_before": list(os.getloadavg()),
-    }
+    return Environment(
+        machine=MachineClass(class_name=machine.name, description=machine.description),
+        cpu_model=machine.cpu_model,
+        cores=machine.cores,
+        memory_bytes=machine.memory_bytes,
+        driver=machine.driver,
+        cuda=_version_of(libraries, "nvidia-cuda-runtime"),
+        cudnn=_version_of(libraries, "nvidia-cudnn"),
+        kernel=platform.release(),
+        os=_os_name(),
+        python=version and version.removeprefix("Python "),
+        libraries=libraries,
+        threads=threads,
+        waiting={name: variables.get(name) for name in WAIT_VARIABLES},
+        load_average_before=list(os.getloadavg()),
+    )
 
 
 def installed(python: Path) -> dict[str, str]:

@@ -9,31 +9,33 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evenground import logs, sidecar
-from evenground.containers.images import Record
 from evenground.cpus.choice import Choice, choose
 from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
 from evenground.engines import Engine
 from evenground.errors import EvengroundError
-from evenground.files import empty_folder, move, read_json, sha256_file, write_json
+from evenground.files import empty_folder, move, read_json, sha256_file
+from evenground.records.environment import ENVIRONMENT, Environment, Git, Image, WarmUp
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
+from evenground.records.image import ImageRecord
+from evenground.records.manifest import MANIFEST, Manifest
+from evenground.records.outcome import OUTCOME, AttemptOutcome
 from evenground.records.spec import IN_RUN, Specification
-from evenground.records.times import read_folder
-from evenground.runs.attempt import leave_mark, outcome_content
+from evenground.records.times import EVENTS, HEADER, SAMPLES, read_folder
+from evenground.runs.attempt import ended, leave_mark
 from evenground.runs.command import Work
 from evenground.runs.gpu import gpu_record
-from evenground.runs.keys import SCHEMA
 from evenground.runs.log import NO_GPU_MEMORY, bounded, last_line, line_with
 from evenground.runs.machine import Machine, kernel_counts, swapped_pages
 from evenground.runs.outcome import Outcome, process_outcome
-from evenground.runs.plan import ATTEMPTS, OUTCOME, RUNS
+from evenground.runs.plan import ATTEMPTS, RUNS
 from evenground.runs.record import environment_record
 from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.variables import home_folder, of_an_engine, programs_of
@@ -65,7 +67,7 @@ class Training:
     warm_up: bool
     cold_start: bool = False
     """Whether it would need a warm-up and has none."""
-    image: Record | None = None
+    image: ImageRecord | None = None
     """The container image this runs in; None natively."""
     container: str = ""
     """Apptainer's name of it: the file that it mounted, or a folder that it was unpacked to."""
@@ -128,7 +130,7 @@ class Training:
             threads=len(self.cpus.chosen),
             accelerator=self.spec.accelerator,
             linger_s=self.spec.linger_s,
-            events=folder / "events.jsonl",
+            events=folder / EVENTS,
             train_limit=self.spec.engine.train_limit,
             options=self.spec.engine.options,
         )
@@ -174,50 +176,52 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
         record = environment_record(training.here, training.python, training.variables(home))
         started_ns = time.time_ns()
         outcome = Outcome(None)
-        record["warm_up"] = None
         if training.warm_up:
-            outcome, record["warm_up"] = _warm_up(training, home)
+            outcome, warm_up = _warm_up(training, home)
+            record = record.model_copy(update={"warm_up": warm_up})
         if outcome.reason is None:
-            outcome = _measured(training, made, home, record)
-        write_json(made / "environment.json", record | _deployment(training))
+            outcome, record = _measured(training, made, home, record)
+        record.model_copy(update=_deployment(training)).write(made / ENVIRONMENT)
         return _settle(training, made, outcome, started_ns)
 
 
-def _measured(training: Training, made: Path, home: Path, record: dict[str, Any]) -> Outcome:
+def _measured(
+    training: Training, made: Path, home: Path, record: Environment
+) -> tuple[Outcome, Environment]:
     """Make the training that counts, and add to `record` what happened on the machine meanwhile."""
     # Outside the run: it has paths of this machine.
     mapped = training.folder / MAPPED
     before = kernel_counts()
     watch = Watch(training.cpus)
     outcome = make_attempt(training, training.work(made), made, home, mapped)
-    record["swapped_pages"] = swapped_pages(before, kernel_counts())
-    record["cpus"] = asdict(watch.end())
+    swapped = swapped_pages(before, kernel_counts())
+    cpus = watch.end()
     files = mapped_files(training, home, mapped)
-    record["surroundings"] = asdict(surroundings_of(training, home, files))
     places = files.missing if files.places is None else files.places
-    gpu = gpu_record(training.here, training.spec.accelerator, places, training.root)
-    record["gpu"] = asdict(gpu) if gpu else None
-    return outcome
+    happened = {
+        "swapped_pages": swapped,
+        "cpus": cpus,
+        "surroundings": surroundings_of(training, home, files),
+        "gpu": gpu_record(training.here, training.spec.accelerator, places, training.root),
+    }
+    return outcome, record.model_copy(update=happened)
 
 
 def _deployment(training: Training) -> dict[str, Any]:
     """How it was run: natively or in an image, whose labels have the pins; and of which source."""
     image = None
     if training.image:
-        image = {
-            "name": training.image.name,
-            "sha256": training.image.sha256,
-            "labels": training.image.labels,
-        }
+        file = training.image
+        image = Image(name=file.name, sha256=file.sha256, labels=file.labels)
     return {
         "deployment": training.spec.deployment,
         "image": image,
         "scheduled": bool(training.job),
-        "git": training.source,
+        "git": Git.model_validate(training.source),
     }
 
 
-def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
+def _warm_up(training: Training, home: Path) -> tuple[Outcome, WarmUp]:
     """A short training of the same kind: the one that counts must not pay for cold files."""
     folder = training.folder / "warm_up"
     folder.mkdir()
@@ -234,7 +238,7 @@ def _warm_up(training: Training, home: Path) -> tuple[Outcome, dict[str, Any]]:
     outcome = make_attempt(training, work, folder, home)
     if outcome.reason:
         outcome = Outcome(outcome.reason, f"in the warm-up: {outcome.detail}")
-    return outcome, {"examples": examples, "wall_s": time.monotonic() - started_s}
+    return outcome, WarmUp(examples=examples, wall_s=time.monotonic() - started_s)
 
 
 def make_attempt(
@@ -286,8 +290,8 @@ def _run_beside_sidecar(
     with bounded(folder / LOG) as log:
         return sidecar.run(
             training.engine.command(str(training.python)) + work.arguments(),
-            samples=folder / "samples.csv",
-            header=folder / "samples.json",
+            samples=folder / SAMPLES,
+            header=folder / HEADER,
             mapped=mapped,
             rate_hz=training.spec.sampling_rate_hz,
             time_limit_s=training.time_limit_s,
@@ -327,23 +331,22 @@ def _judge_events(training: Training, work: Work) -> Outcome:
 
 def _settle(training: Training, made: Path, outcome: Outcome, started_ns: int) -> Outcome:
     """Write the outcome, and move a finished run; a failed one stays, for its log."""
-    content = outcome_content(
-        run_path=training.run_path,
-        attempt=training.attempt,
-        deployment=training.spec.deployment,
-        outcome=outcome,
-        started_ns=started_ns,
-    )
+    record = record_of(training, outcome, started_ns)
     if outcome.reason is None:
-        write_json(made / OUTCOME, content)
+        record.write(made / OUTCOME)
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
-        manifest = {"schema": SCHEMA, "run": content["run"], "files": files}
-        write_json(made / "manifest.json", manifest)
+        Manifest(run=record.run, files=files).write(made / MANIFEST)
         # In one step: what stands in `results/runs` is complete.
         move(made, training.run_dir)
         shutil.rmtree(training.folder / "warm_up", ignore_errors=True)
-    write_json(training.folder / OUTCOME, content)
+    record.write(training.folder / OUTCOME)
     return outcome
+
+
+def record_of(training: Training, outcome: Outcome, started_ns: int) -> AttemptOutcome:
+    """The record of a training that ends now; `started_ns` is Unix time."""
+    deployment = training.spec.deployment
+    return ended(training.run_path, training.attempt, deployment, outcome, started_ns)
 
 
 def headline(folder: Path) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 
 from evenground.config import NodeRequest
 from evenground.errors import EvengroundError
-from evenground.files import read_json
-from evenground.runs.plan import NODES, OUTCOME, RUNS
+from evenground.records.node import Node
+from evenground.records.outcome import OUTCOME, AttemptOutcome
+from evenground.runs.plan import NODES, RUNS
 from evenground.workflow.jobs import run_path_of
 from evenground.workflow.planned import Planned
 
@@ -53,7 +54,7 @@ class Nodes:
         for kind, request in self.planned.nodes.items():
             file = self.root / NODES / f"{kind}.json"
             if file.is_file():
-                by_class.setdefault(read_json(file)["class"], request)
+                by_class.setdefault(Node.read(file).class_name, request)
         return by_class
 
     def of_class(self, machine: str) -> NodeRequest:
@@ -173,8 +174,4 @@ def recorded_lengths_s(folder: Path) -> list[float]:
 
     Read once per process: an invocation asks for the limits before its first training.
     """
-    lengths_s = []
-    for file in sorted(folder.glob(f"r*/{OUTCOME}")):
-        outcome = read_json(file)
-        lengths_s.append((outcome["ended_unix_ns"] - outcome["started_unix_ns"]) / 1e9)
-    return lengths_s
+    return [AttemptOutcome.read(file).length_s for file in sorted(folder.glob(f"r*/{OUTCOME}"))]

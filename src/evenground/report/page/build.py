@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from evenground.analysis.captions import HEADINGS
-from evenground.analysis.environment import read_environment
+from evenground.analysis.environment import card_of, read_environment
 from evenground.analysis.index import Index, WantedRun, read_index
 from evenground.analysis.runs import Run, read_runs
 from evenground.files import read_json, write_text
@@ -109,8 +109,10 @@ def pictures(folder: Path) -> list[Picture]:
     return figures
 
 
-def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, Any, int]]:
-    """Per engine: label, environment of its first run, and how many runs had another one."""
+def _environments(
+    index: Index, runs: dict[WantedRun, Run]
+) -> list[tuple[str, Any, dict[str, str], int]]:
+    """Per engine: label, environment and card of its first run, and how many runs had another."""
     environments = []
     for engine in index.engines:
         recorded = [
@@ -119,5 +121,5 @@ def _environments(index: Index, runs: dict[WantedRun, Run]) -> list[tuple[str, A
         if recorded:
             made_with = [(each.libraries, each.git, each.image) for each in recorded]
             others = sum(other != made_with[0] for other in made_with)
-            environments.append((engine.label, recorded[0], others))
+            environments.append((engine.label, recorded[0], card_of(recorded[0]), others))
     return environments
