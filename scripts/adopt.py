@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 from _path import ROOT
-from evenground.analysis.index import read_index
 from evenground.bundle.adopt import adopt
 from evenground.bundle.unpack import unpack
 from evenground.errors import cli
+from evenground.records.index import read_index
 
 
 def main() -> None:

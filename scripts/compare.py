@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,7 +16,6 @@ from _path import ROOT
 from evenground.analysis.captions import COMPARED
 from evenground.analysis.differences import differences, warnings
 from evenground.analysis.files import markdown_table, plain, write_csv, write_markdown
-from evenground.analysis.index import Index, parse_index, read_index
 from evenground.analysis.machines import engines_by_machine, ratios_by_machine
 from evenground.analysis.measured import measure
 from evenground.analysis.side_by_side import (
@@ -34,9 +31,10 @@ from evenground.bundle.unpack import blamed_on, find_index, unpack
 from evenground.claims.agreement import agreement, in_words
 from evenground.claims.model import read_claims
 from evenground.claims.verdicts import judge_all
-from evenground.claims.write import as_json
+from evenground.claims.write import verdicts_of
 from evenground.errors import EvengroundError, cli
-from evenground.files import read_json
+from evenground.records.index import Index, read_index
+from evenground.records.verdicts import Verdicts
 from evenground.report.sheet import save_pictures
 from evenground.report.side_by_side import MEASURE, ratios_drawing
 from evenground.report.style import fixed_style
@@ -50,7 +48,7 @@ class Source:
     """A source as it was read: its measurements, its verdicts, and whether they were judged now."""
 
     side: Side
-    verdicts: Any
+    verdicts: Verdicts
     judged_now: bool
 
 
@@ -97,10 +95,10 @@ def of_index(name: str, index: Index, where: Path | None) -> Source:
     """Measurements, and the verdicts beside the index at `where`; judged now if none are there."""
     side = read_side(name, index)
     if where and where.with_name(VERDICTS).is_file():
-        recorded = read_json(where.with_name(VERDICTS))
+        recorded = Verdicts.read(where.with_name(VERDICTS))
         return Source(side=side, verdicts=recorded, judged_now=False)
     source = read_claims(ROOT)
-    judged = as_json(index, source, judge_all(index, measure(index), source.claims))
+    judged = verdicts_of(index, source, judge_all(index, measure(index), source.claims))
     return Source(side=side, verdicts=judged, judged_now=True)
 
 
@@ -128,8 +126,7 @@ def of_class(machine: str) -> Index:
             f"with lists, params.yaml wants {len(parts)} parts of this class", machine, fix
         )
     plan = parts[0].plan
-    content = json.loads(json.dumps(build_index(plan.content(), ROOT)))
-    return parse_index(content, ROOT, ROOT / "results/runs" / machine)
+    return build_index(plan.record(), ROOT)
 
 
 def report(sources: Sequence[Source], to: Path) -> None:

@@ -11,6 +11,7 @@ import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.files import read_json, write_json
 from evenground.made import refuse_faults
+from evenground.records.index import read_index
 from evenground.runs.complete import FIXES, missed_goals_line, refuse_unfinished
 
 
@@ -23,7 +24,7 @@ def main() -> None:
     add("--output", type=Path, required=True)
     add("--machine", choices=FIXES, required=True, help="whether the runs' machine is this one")
     args = parser.parse_args()
-    indexes = [read_json(path) for path in args.index]
+    indexes = [read_index(path) for path in args.index]
     names = [figure["name"] for figure in read_json(args.figures)]
     tables = args.figures.parent.parent / "tables"
     print(f"report:  {tables.parent}/report.html")
@@ -36,7 +37,7 @@ def main() -> None:
     if line := missed_goals_line(indexes, tables):
         print(line, flush=True)
     refuse_unfinished(indexes, tables, args.machine)
-    wanted = sum(len(index["runs"]) for index in indexes)
+    wanted = sum(len(index.runs) for index in indexes)
     write_json(args.output, {"schema": 1, "runs": wanted, "figures": names})
 
 

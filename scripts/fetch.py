@@ -30,8 +30,8 @@ def main() -> None:
     args = parser.parse_args()
     entry = chosen_dataset(args)
     mirrors = all_mirrors(args.mirror + configured_mirrors(args))
-    files = fetch_dataset(entry, args.output_dir, mirrors)["files"]
-    total_bytes = sum(file["bytes"] for file in files.values())
+    files = fetch_dataset(entry, args.output_dir, mirrors).files
+    total_bytes = sum(file.bytes for file in files.values())
     print(f"{entry.name}: {len(files)} files, {total_bytes} bytes, all verified")
 
 

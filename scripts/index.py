@@ -7,8 +7,8 @@ from pathlib import Path
 
 import _path  # noqa: F401
 from evenground.errors import cli
-from evenground.files import read_json, write_json
 from evenground.made import recorded, step_parser
+from evenground.records.plan import PlanFile
 from evenground.runs.index import MANIFEST, build_index
 from evenground.runs.lines import count_lines
 
@@ -16,13 +16,13 @@ from evenground.runs.lines import count_lines
 def main() -> None:
     parser = step_parser(__doc__, plan="plan.json of the part", output="file to write")
     args = parser.parse_args()
-    plan = read_json(args.plan)
-    index = build_index(plan, Path())
+    plan = PlanFile.read(args.plan)
+    index = build_index(plan, Path(), count_lines(plan, Path()))
     # Another run under the same path, or another calibration, makes another index.
-    files = [Path(run["path"], MANIFEST) for run in index["runs"] if run["path"]]
-    files.append(Path(plan["calibration"]))
+    files = [Path(str(run.path), MANIFEST) for run in index.finished]
+    files.append(Path(plan.calibration))
     with recorded(args, files):
-        write_json(args.output, {**index, "lines": count_lines(plan["engines"], Path())})
+        index.write(args.output)
 
 
 if __name__ == "__main__":

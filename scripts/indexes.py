@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import _path  # noqa: F401
 from evenground.errors import cli
-from evenground.files import write_json
 from evenground.made import recorded, step_parser
 from evenground.overview.parts import indexes, read_parts
 
@@ -14,7 +13,7 @@ def main() -> None:
     parser = step_parser(__doc__, parts="parts.json of the deployment", output="file to write")
     args = parser.parse_args()
     with recorded(args):
-        write_json(args.output, indexes(read_parts(args.parts)))
+        indexes(read_parts(args.parts)).write(args.output)
 
 
 if __name__ == "__main__":

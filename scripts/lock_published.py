@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 
 from _path import ROOT
-from evenground.analysis.index import read_index
 from evenground.bundle.replay import redraw
 from evenground.bundle.unpack import unpack
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
+from evenground.records.index import read_index
 from evenground.runs.repeat import DVC_COMMAND
 
 STAGES = ("data", "train", "report", "complete")

@@ -8,7 +8,7 @@ from pathlib import Path
 import _path  # noqa: F401
 from evenground import logs
 from evenground.datasets.options import chosen_dataset, dataset_parser
-from evenground.datasets.prepare import empty_class_lines, prepare_dataset
+from evenground.datasets.prepare import prepare_dataset
 from evenground.errors import cli
 
 
@@ -23,10 +23,10 @@ def main() -> None:
     )
     args = parser.parse_args()
     record = prepare_dataset(chosen_dataset(args), args.raw_dir, args.output_dir)
-    for line in empty_class_lines(record):
+    for line in record.empty_class_lines:
         logs.warning(f"{line}: do labels and `classes` fit?")
-    train, test = record["train_examples"], record["test_examples"]
-    print(f"{record['name']}: {train} training and {test} test examples")
+    train, test = record.train_examples, record.test_examples
+    print(f"{record.name}: {train} training and {test} test examples")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import _path  # noqa: F401
-from evenground.analysis.index import read_index
 from evenground.analysis.write import write_tables
 from evenground.errors import cli
 from evenground.made import recorded, step_parser
+from evenground.records.index import read_index
 
 
 def main() -> None:

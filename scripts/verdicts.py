@@ -6,13 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from _path import ROOT
-from evenground.analysis.index import read_index
 from evenground.analysis.measured import measure, read_measured
-from evenground.claims.looks import look_of
 from evenground.claims.model import read_claims
-from evenground.claims.write import summary, write_verdicts
+from evenground.claims.write import write_verdicts
 from evenground.errors import cli
 from evenground.made import recorded, step_parser
+from evenground.records.index import read_index
 
 
 def main() -> None:
@@ -35,9 +34,8 @@ def main() -> None:
         else:
             runs = measure(index)
         source = read_claims(ROOT)
-        judged = write_verdicts(index, runs, source, tables=args.output_dir, record=args.record)
-        paragraphs = summary(judged, look_of(index))
-    print("\n".join(paragraphs).replace("**", ""))
+        verdicts = write_verdicts(index, runs, source, tables=args.output_dir, record=args.record)
+    print("\n".join(verdicts.summary).replace("**", ""))
     print(f"verdicts: {args.output_dir}/verdicts.md, behind them: {args.record}")
 
 

@@ -6,24 +6,23 @@ import json
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from analysis.synthetic import T0_NS, Made, write_manifest, write_run
 from evenground.analysis.files import write_csv
-from evenground.analysis.index import read_index
 from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import cli
-from evenground.files import sha256_bytes, write_json
+from evenground.files import sha256_bytes
 from evenground.records.environment import Environment, Git, MachineClass
+from evenground.records.plan import Run
 from evenground.report.sheet import Drawing
 from evenground.runs.index import build_index
-from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, Plan, Run, make_plan, write_plan
-from made_records import made_outcome
+from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, Plan, make_plan, write_plan
+from made_run_records import made_outcome
 from working_copy import ROOT, fresh_copy
 
 LIST = "checksums.sha256"
@@ -46,8 +45,9 @@ def made_copy(root: Path) -> Path:
             write_finished(root / RUNS / run.path, run, plan)
     write_plan(plan, Path("results/native"))
     path = root / RESULTS / plan.experiment.deployment / "index.json"
-    write_json(path, build_index(plan.content(), root))
-    redraw(read_index(path), path, path.parent, read_claims(ROOT))
+    index = build_index(plan.record(), root)
+    index.write(path)
+    redraw(index, path, path.parent, read_claims(ROOT))
     return path
 
 
@@ -55,7 +55,7 @@ def write_finished(folder: Path, run: Run, plan: Plan, slower: float = 1.0) -> N
     """A recorded run whose steady part takes `slower` times 0.5 s, and 0.05 s more for each before it."""
     seconds = slower * (0.5 + 0.05 * run.order)
     made = Made(load_s=0.4, first_batch_s=0.2, steady_s=seconds, evaluate_s=0.1, linger_s=0.2)
-    names = {**asdict(run), "deployment": "native"}
+    names = {**run.model_dump(), "deployment": "native"}
     names.pop("order")
     write_run(folder, made, T0_NS + run.order * 10**10, names)
     record = Environment(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from analysis.synthetic import Made, MadeResults, write_results
-from evenground.analysis.index import read_index
 from evenground.analysis.measured import read_measured
 from evenground.analysis.write import write_normalised, write_tables
 from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.claims.write import write_verdicts
+from evenground.records.index import read_index
 from evenground.report.page.build import write_page
 
 ROOT = Path(__file__).parents[1]

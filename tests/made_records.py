@@ -1,114 +1,189 @@
-"""A made record of every file of a run, and of what is read beside runs."""
+"""Made records of a study and of data, each valid by itself; keywords change fields."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from evenground.records.base import Record
-from evenground.records.calibration import Calibration, Figure
-from evenground.records.cpus import CpuRecord, Heat, Settings
-from evenground.records.environment import Environment, Git, Image, MachineClass, WarmUp
-from evenground.records.gpus import GpuRecord
-from evenground.records.image import ImageRecord
-from evenground.records.manifest import Manifest
-from evenground.records.node import Node
-from evenground.records.outcome import AttemptOutcome, Mark, Reason, RunName
-from evenground.records.samples import Baseline, Card, Column, Header, Instance, Machine, Summary
-from evenground.records.surroundings import SurroundingsRecord
+from evenground.records.dataset import EmptyClasses, Fetched, FetchedFile, Prepared
+from evenground.records.index import CalibrationPlace, Index, Indexes, IndexOfPart, WantedRun
+from evenground.records.plan import (
+    Dataset,
+    Engine,
+    Machine,
+    Parameters,
+    PlanFile,
+    Report,
+    Run,
+    Wanted,
+)
+from evenground.records.verdicts import Look, Row, RunBehind, Verdicts
 
-SHA256 = "a" * 64
-RUN_PATH = Path("cray-1/mnist/keras/k1/r2")
-RUN = RunName.of(RUN_PATH, "native")
-MACHINE = MachineClass(class_name="cray-1", description="Cray-1, 1 core")
+MACHINE = Machine(class_name="made-nogpu-1", description="Made CPU, 2 cores")
+PARAMETERS = Parameters(
+    repetitions=2,
+    epochs=3,
+    batch_size=32,
+    learning_rate=0.001,
+    seed=2022,
+    threads=2,
+    accelerator="cpu",
+    sampling_rate_hz=10.0,
+    linger_s=3.0,
+)
+T_NS = 1_700_000_000_000_000_000
+SHA256 = "0" * 64
 
 
-def made_outcome(reason: Reason | None = None, detail: str = "", **other: Any) -> AttemptOutcome:
-    """The outcome of a finished attempt, or of one that failed for a reason."""
-    fields: dict[str, Any] = {
-        "reason": reason,
-        "detail": detail,
-        "attempt": 1,
-        "run": RUN,
-        "started_unix_ns": 10**9,
-        "ended_unix_ns": 3 * 10**9,
+def made_run(engine: str = "a", repetition: int = 1, **changes: Any) -> Run:
+    fields = {"machine": MACHINE.class_name, "dataset": "d", "engine": engine, "key": "k1"}
+    return Run.model_validate({**fields, "repetition": repetition, "order": 1, **changes})
+
+
+def _of(runs: Sequence[Wanted]) -> dict[str, Any]:
+    """The engines and datasets of runs."""
+    engines = dict.fromkeys(run.engine for run in runs)
+    datasets = dict.fromkeys([run.dataset for run in runs] or ["d"])
+    return {
+        "engines": tuple(Engine(name=name, label=name, colour="#000000") for name in engines),
+        "datasets": tuple(Dataset(name=name, title=name, network="mlp") for name in datasets),
     }
-    return AttemptOutcome(**(fields | other))
 
 
-def made_node(class_name: str, description: str = "") -> Node:
-    """What a probe found on a node of a class."""
-    return Node(
-        class_name=class_name,
-        description=description,
-        host="node7",
+def made_plan(*runs: Run, **changes: Any) -> PlanFile:
+    """A plan that wants these runs."""
+    fields = {
+        "machine": MACHINE,
+        "deployment": "native",
+        "report": Report(grid_s=0.1),
+        "parameters": PARAMETERS,
+        "calibration": "results/calibration/made/x.json",
+        "sources": {run.engine: ("/elsewhere",) for run in runs},
+        "runs": runs,
+        "written_unix_ns": T_NS,
+    }
+    return PlanFile.model_validate(fields | _of(runs) | changes)
+
+
+def made_wanted(run: Run, status: str = "finished", **changes: Any) -> WantedRun:
+    """A run of an index: with its folder if it finished."""
+    finished = {"path": f"results/runs/{run.path}", "manifest_sha256": SHA256}
+    fields: dict[str, Any] = {"status": status, "attempts": 1}
+    if status == "finished":
+        fields |= finished
+    return WantedRun.model_validate(run.model_dump(exclude={"machine"}) | fields | changes)
+
+
+def made_index(*runs: WantedRun, **changes: Any) -> Index:
+    """An index of these runs."""
+    fields = {
+        "machine": MACHINE,
+        "deployment": "native",
+        "report": Report(grid_s=0.1),
+        "parameters": PARAMETERS,
+        "calibration": CalibrationPlace(path="results/calibration/made/x.json", sha256=SHA256),
+        "runs": runs,
+    }
+    return Index.model_validate(fields | _of(runs) | changes)
+
+
+def write_index(path: Path, *runs: Run) -> None:
+    """An index in which these runs, of one class of machine, finished."""
+    machine = Machine(class_name=runs[0].machine, description="Made CPU, 2 cores")
+    made_index(*(made_wanted(run) for run in runs), machine=machine).write(path)
+
+
+def made_indexes(*runs: Run) -> Indexes:
+    """The list of the indexes of parts with one run each."""
+    parts = []
+    for run in runs:
+        part = IndexOfPart(
+            name=run.key,
+            machine=run.machine,
+            settings={},
+            index="index.json",
+            sha256=SHA256,
+            runs=(run,),
+        )
+        parts.append(part)
+    return Indexes(parts=tuple(parts))
+
+
+def made_prepared(**changes: Any) -> Prepared:
+    prepared = Prepared(
+        name="d",
+        title="D",
+        classes=("zero", "one"),
+        licence="none",
+        height=28,
+        width=28,
+        channels=1,
+        train_examples=96,
+        test_examples=32,
+        arrays={"train_images.npy": SHA256},
+        empty_classes=EmptyClasses(training=(), test=()),
+    )
+    return prepared.model_copy(update=changes)
+
+
+def made_fetched() -> Fetched:
+    return Fetched(
+        dataset="d", files={"a.gz": FetchedFile(bytes=3, sha256=SHA256, source="mirror")}
     )
 
 
-ENVIRONMENT = Environment(
-    machine=MACHINE,
-    cpu_model="Cray-1",
-    cores=1,
-    memory_bytes=2**23,
-    driver="575.51.03",
-    cuda="12.9.79",
-    cudnn="9.10.2.21",
-    kernel="6.1.0",
-    os="COS",
-    python="3.12.3",
-    libraries={"keras": "3.14.1"},
-    threads={"OMP_NUM_THREADS": "1"},
-    waiting={"OMP_WAIT_POLICY": None, "KMP_BLOCKTIME": "0"},
-    load_average_before=[0.5, 0.25, 0.0],
-    warm_up=WarmUp(examples=32, wall_s=1.5),
-    swapped_pages=0,
-    cpus=CpuRecord(
-        chosen="0", heat=Heat(core_events=1), settings_before=[Settings("0", {"a": "b"})]
-    ),
-    surroundings=SurroundingsRecord(variables={"PATH": "/bin"}, missing={"image": "unknown"}),
-    gpu=GpuRecord(accelerator="cuda", name="Made Card", power_limit_w=250.5, clocks={"a": "1"}),
-    deployment="apptainer",
-    image=Image(name="keras-1", sha256=SHA256, labels={"evenground.lock": "keras"}),
-    scheduled=True,
-    git=Git(commit="c" * 40, dirty=True),
-)
-HEADER = Header(
-    columns={"cpu_s": Column(unit="s", source="made", period_s=0.0)},
-    missing={"gpu_util_pct": "no card"},
-    rate_hz=10.0,
-    gpus=[Card(index=0, mig=[Instance(card="0/mig1")], util_window_s=0.25)],
-    gpu_baseline=Baseline(power_w=30.5, power_from="counter"),
-    machine=Machine(cores=1, memory_bytes=2**23),
-    summary=Summary(
-        launched_unix_ns=1,
-        launched_mono_ns=1,
-        exited_unix_ns=2,
-        exited_mono_ns=2,
-        exit_code=0,
-        not_seen=("rows",),
-        sidecar_cpu_s=0.5,
-        sidecar_sampling_cpu_s=0.25,
-    ),
-)
-CALIBRATION = Calibration(
-    machine={"cpus": 1, "kernel_release": "6.1.0", "clock": "tsc"},
-    sidecar={"scheduling": "fifo", "cpu_source": "cgroup"},
-    took_s=31.5,
-    passed=False,
-    figures={
-        "orphan": Figure(
-            what="CPU of an orphan", unit="%", goal=5.0, at_least=False, measured=6.0, passed=False
-        )
-    },
-)
-RECORDS: dict[str, Record] = {
-    "started.json": Mark(deployment="native", job="7", host="node7", started_unix_ns=5),
-    "outcome.json": made_outcome("crashed", "exit code 3"),
-    "manifest.json": Manifest(run=RUN, files={"outcome.json": SHA256}),
-    "environment.json": ENVIRONMENT,
-    "samples.json": HEADER,
-    "calibration.json": CALIBRATION,
-    "node.json": made_node("cray-1", "Cray-1, 1 core"),
-    "image.json": ImageRecord(name="jax-1", sha256=SHA256, bytes=4, mtime_ns=1, labels={}),
+def made_group(*runs: int) -> dict[str, Any]:
+    """A group of a row: the numbers of its runs."""
+    group: dict[str, Any] = {"role": "a", "dataset_of_claim": "d", "runs": runs}
+    group |= {"values": [1.0] * len(runs), "without_idle": [None] * len(runs), "resolution": 0.1}
+    return group | {"repetitions_left_out": [], "extrapolated_from_examples": None}
+
+
+def made_row(claim: str = "A", reading: str = "reproduced", **changes: Any) -> dict[str, Any]:
+    """A row of verdicts.json: what has no value there is null or empty."""
+    fields: dict[str, Any] = dict.fromkeys(Row.model_fields)
+    texts = ["part", "effect", "in_prediction", "method", "demonstration", "reason", "left_out"]
+    texts += [name for name in fields if name.endswith("_words")]
+    fields |= dict.fromkeys(texts, "")
+    fields |= dict.fromkeys(["groups", "counted", "follows_from"], ())
+    del fields["cv_words"]
+    name = "-".join(filter(None, [claim, changes.get("part")]))
+    fields |= {"id": name, "claim": claim, "reading": reading, "verdict": reading, "CV_words": ""}
+    fields |= {"instrument": "corrected", "kind": "verdict", "unit": "1", "section": "5.1"}
+    fields |= {
+        "statement": "It is so.",
+        "because": "as it is",
+        "needs": {"accelerator": None, "arm": None},
+    }
+    fields |= {"direction": "greater", "bound": 1.0, "published": 1.3, "tolerance": 0.1}
+    fields |= {"tolerance_elsewhere": 0.25, "confidence": 0.95, "estimator": "ratio"}
+    return {**fields, "region": (1.0, None), **changes}
+
+
+def made_verdicts(*rows: dict[str, Any]) -> Verdicts:
+    """Verdicts of these rows, which may rest on two runs."""
+    runs = [made_wanted(made_run(repetition=number)) for number in (1, 2)]
+    names = set(RunBehind.model_fields)
+    return Verdicts(
+        sources={"claims.yaml": SHA256},
+        machine=MACHINE.class_name,
+        deployment="native",
+        stand_ins={},
+        design="blocks",
+        look=Look(n=2, number=1, planned=(2,), by_precision=False, confidence=0.95, words="One."),
+        summary=("**Verdicts**: none.",),
+        verdicts=tuple(Row.model_validate(row) for row in rows),
+        runs=tuple(RunBehind.model_validate(run.model_dump(include=names)) for run in runs),
+    )
+
+
+MADE: dict[str, Record] = {
+    "plan": made_plan(made_run()),
+    "index": made_index(made_wanted(made_run())),
+    "verdicts": made_verdicts(made_row() | {"groups": [made_group(0)]}),
+    "dataset": made_prepared(),
+    "fetched": made_fetched(),
 }
-"""Name of a file -> its record, whose parts are all there."""
+"""Format -> a record of it."""

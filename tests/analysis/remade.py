@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.synthetic import write_manifest
-from evenground.analysis.index import Index, read_index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.tables import Frames, make_tables
 from evenground.analysis.write import read_frames, write_normalised
 from evenground.records.environment import Environment
+from evenground.records.index import Index, read_index
 
 Change = Callable[[pd.DataFrame], Any]
 CALM = {

@@ -196,6 +196,11 @@ def write_results(root: Path, made: MadeResults) -> Path:
             "batch_size": 32,
             "learning_rate": 0.001,
             "repetitions": made.repetitions,
+            "seed": 2022,
+            "threads": 2,
+            "accelerator": "auto",
+            "sampling_rate_hz": 10.0,
+            "linger_s": 1.0,
             **made.parameters,
         },
         "engines": [

@@ -13,8 +13,8 @@ from scipy import stats
 from analysis.remade import change_run, tables_by_files, tables_of
 from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.block_effects import COMPUTING, TRAINING, choose, effects_of
-from evenground.analysis.index import read_index
 from evenground.analysis.pairs import Blocks
+from evenground.records.index import read_index
 
 A, B, C = ("mnist", "a"), ("mnist", "b"), ("mnist", "c")
 

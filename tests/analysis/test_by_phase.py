@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import Made, MadeResults, made_run, write_results
 from evenground.analysis.by_phase import FRAME, PARTS, mean_by_phase, phase_means
-from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.phases import Phase
 from evenground.analysis.runs import COUNTER, GAUGES, Samples
 from evenground.analysis.timeline import COLUMNS
+from evenground.records.index import read_index
 from evenground.records.times import Process
 
 S = 10**9

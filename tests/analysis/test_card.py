@@ -13,7 +13,6 @@ from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import GPU_RECORD, MadeResults, write_results
 from evenground.analysis.differences import differences
 from evenground.analysis.environment import read_environment
-from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import unknown, why_unknown
 from evenground.analysis.runs import read_runs
@@ -22,6 +21,7 @@ from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.judged import NOT_RECORDED
 from evenground.records.gpus import GpuRecord
+from evenground.records.index import read_index
 
 ROOT = Path(__file__).parents[2]
 MADE = MadeResults(

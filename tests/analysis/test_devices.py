@@ -12,11 +12,11 @@ import pytest
 from analysis.remade import change_index, change_run, tables_by_files, tables_of
 from analysis.synthetic import CARD, Made, MadeResults, made_run, write_results
 from evenground.analysis.devices import unlike, unlike_in
-from evenground.analysis.index import read_index
 from evenground.analysis.machines import ratios_by_machine
 from evenground.analysis.side_by_side import ratios, read_side
 from evenground.analysis.write import write_normalised, write_tables
 from evenground.records.events import kind_of
+from evenground.records.index import read_index
 from evenground.report.material import read_material
 
 DIGITS = (("digits", "Digits", "mlp"),)

@@ -15,11 +15,11 @@ import pytest
 from analysis.remade import change_run, say_of_baseline, tables_by_files
 from analysis.synthetic import BUSY_W, IDLE_W, Made, MadeResults, made_run, write_results
 from evenground.analysis.energy import FELL, NO_RUN, NOT_COVERED, NOT_READ, ON_PROCESSOR, rise
-from evenground.analysis.index import read_index
 from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.metrics import metrics
 from evenground.analysis.runs import read_runs
 from evenground.analysis.side_by_side import measures, read_side
+from evenground.records.index import read_index
 
 DIGITS = (("digits", "Digits", "mlp"),)
 S = 10**9

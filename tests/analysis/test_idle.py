@@ -24,12 +24,12 @@ from evenground.analysis.idle import (
     without_gpu,
 )
 from evenground.analysis.idle_gpu import GpuWindow
-from evenground.analysis.index import read_index
 from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import normalise
 from evenground.analysis.phases import phases_of
 from evenground.analysis.quality import unknown
 from evenground.analysis.runs import Floats, Samples
+from evenground.records.index import read_index
 from evenground.records.times import Epoch, Moments, Process
 
 S = 10**9
@@ -381,9 +381,8 @@ def test_unknown_idle_time_is_counted_with_the_other_gates(tmp_path: Path) -> No
 
 def test_the_note_lists_how_each_engine_waits(waited: Path) -> None:
     index = read_index(waited)
-    engines = (replace(index.engines[0], wait_policy="sleeps at once"), index.engines[1])
-    said = notes(
-        "idle_windows", replace(index, engines=engines), tables_of(index)["quality"], {}, {}
-    )
+    first = index.engines[0].model_copy(update={"wait_policy": "sleeps at once"})
+    told = index.model_copy(update={"engines": (first, index.engines[1])})
+    said = notes("idle_windows", told, tables_of(index)["quality"], {}, {})
     assert "`keras`: sleeps at once" in said and "`jax`: not recorded" in said
     assert "waits actively" in said

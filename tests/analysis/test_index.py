@@ -11,9 +11,10 @@ import pytest
 
 from analysis.remade import tables_of
 from analysis.synthetic import MACHINE, MadeResults, write_manifest, write_results
-from evenground.analysis.index import Absent, read_index
 from evenground.analysis.runs import Run, parse_samples, read_runs, unreadable_runs
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
+from evenground.records.plan import Absent
 
 SMALL = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
 
@@ -96,7 +97,7 @@ def test_engines_that_are_not_installed_are_known_and_older_indexes_have_none(sm
     assert read_index(small).absent == ()
     change(small, absent=[{"name": "axon", "label": "Axon", "reason": "no Elixir"}])
     index = read_index(small)
-    assert index.absent == (Absent("axon", "Axon", "no Elixir"),)
+    assert index.absent == (Absent(name="axon", label="Axon", reason="no Elixir"),)
     assert [engine.name for engine in index.engines] == ["keras", "jax"]
 
 

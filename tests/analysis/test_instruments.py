@@ -14,7 +14,6 @@ import pytest
 from analysis.remade import change_run
 from analysis.synthetic import Made, MadeResults, write_results
 from claims.made import THESIS, changed, experiment, verdicts
-from evenground.analysis.index import read_index
 from evenground.analysis.instruments import (
     AFTER_LAUNCH,
     CARD_BYTES,
@@ -29,6 +28,7 @@ from evenground.analysis.measures import end_to_peak, kept, peak
 from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.seen import see
+from evenground.records.index import read_index
 from evenground.sidecar.unixstats import UNIXSTATS_VRAM_BYTES
 
 MIB = 2**20

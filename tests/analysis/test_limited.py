@@ -11,10 +11,10 @@ import pytest
 from analysis.synthetic import MadeResults, write_results
 from analysis.test_tables import analyse, table
 from evenground.analysis.differences import differences, other_work
-from evenground.analysis.index import Index, read_index
 from evenground.analysis.quality import band_of
 from evenground.analysis.side_by_side import ratios, read_side
 from evenground.errors import EvengroundError
+from evenground.records.index import Index, read_index
 from evenground.report.page.deviations import deviations
 
 WHOLE = 60_000

@@ -20,7 +20,6 @@ from analysis.test_tables import GOLDEN, compare
 from evenground.analysis.captions import COMPARED
 from evenground.analysis.differences import differences, warnings
 from evenground.analysis.files import markdown_table, read_csv, write_csv
-from evenground.analysis.index import read_index
 from evenground.analysis.machines import engines_by_machine, ratios_by_machine
 from evenground.analysis.side_by_side import (
     Side,
@@ -32,6 +31,7 @@ from evenground.analysis.side_by_side import (
 )
 from evenground.analysis.statistics import TOO_FEW
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 from evenground.report.side_by_side import ratios_drawing
 from evenground.report.style import fixed_style
 from made_bundle import call

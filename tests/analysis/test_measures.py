@@ -18,7 +18,6 @@ from analysis.synthetic import NO_GPU, Made, MadeResults, write_results
 from evenground.analysis.exactness import attainable
 from evenground.analysis.extrapolation import Sample, formula_error
 from evenground.analysis.files import read_csv, write_csv
-from evenground.analysis.index import Index, read_index
 from evenground.analysis.instruments import CARD_BYTES, INSTRUMENTS, RESOURCES, SinceBoot, Trace
 from evenground.analysis.measured import measure, read_measured
 from evenground.analysis.measures import (
@@ -37,6 +36,7 @@ from evenground.analysis.taken import NUMBERS
 from evenground.analysis.timeline import NO_CORES, NO_REASON
 from evenground.analysis.write import write_normalised
 from evenground.errors import EvengroundError
+from evenground.records.index import Index, read_index
 from evenground.records.times import Epoch, Moments
 
 KEYS = ["dataset", "engine", "repetition", "instrument", "measure", "resource"]
@@ -480,7 +480,8 @@ def test_a_file_that_is_not_whole_is_refused(
 
 def test_frames_of_other_runs_are_refused(tmp_path: Path) -> None:
     index, normalised, quality = files_of(tmp_path)
-    other = replace(index, runs=tuple(replace(run, repetition=2) for run in index.runs))
+    second = {"repetition": 2}
+    other = index.with_runs(tuple(run.model_copy(update=second) for run in index.runs))
     with pytest.raises(
         EvengroundError, match="its runs are not the finished runs of the index"
     ) as refused:

@@ -10,10 +10,10 @@ import pytest
 
 from analysis.remade import change_run, say_of_baseline, tables_by_files
 from analysis.synthetic import MadeResults, write_results
-from evenground.analysis.index import read_index
 from evenground.analysis.memory import FIRST, MOMENTS, NO_BASELINE, UNSAMPLED
 from evenground.analysis.runs import read_runs
 from evenground.records.faults import RecordError
+from evenground.records.index import read_index
 
 MIB = 2**20
 ONE = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, gpu=True)

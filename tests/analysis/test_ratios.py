@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ from scipy import stats
 
 from analysis.remade import tables_of
 from evenground.analysis.captions import notes
-from evenground.analysis.index import Index, read_index
 from evenground.analysis.pairs import Blocks
 from evenground.analysis.ratios import Compared, Pair, Runs, of_ratios, paired, unpaired, within
+from evenground.records.index import Index, read_index
 
 KERAS, JAX = ("mnist", "keras"), ("mnist", "jax")
 A, B = [1.0, 1.2, 0.9, 1.1, 1.4], [2.1, 2.2, 1.9, 2.4, 2.6]
@@ -36,7 +35,8 @@ def index(blocks_path: Path) -> Index:
 
 
 def independent(index: Index) -> Index:
-    return replace(index, report=replace(index.report, design="independent"))
+    report = index.report.model_copy(update={"design": "independent"})
+    return index.model_copy(update={"report": report})
 
 
 def test_pairs_agree_with_scipys_paired_test() -> None:
@@ -176,9 +176,8 @@ def test_tables_of_independent_runs_have_no_pairs_and_no_blocks(index: Index) ->
 def test_a_ratio_in_the_table_is_the_quotient_of_geometric_means_where_all_are_paired(
     index: Index,
 ) -> None:
-    tables = tables_of(
-        replace(index, runs=tuple(run for run in index.runs if run.repetition in (1, 2, 4, 5)))
-    )
+    paired = [run for run in index.runs if run.repetition in (1, 2, 4, 5)]
+    tables = tables_of(index.with_runs(tuple(paired)))
     means = tables["training_time"].set_index(["dataset", "engine", "measure"])["geometric_mean"]
     for row in tables["time_ratio"].to_dict("records"):
         keys = [(row["dataset"], row[role], row["measure"]) for role in ("engine", "baseline")]

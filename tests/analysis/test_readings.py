@@ -12,13 +12,13 @@ import pytest
 
 from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import Made, MadeResults, write_results
-from evenground.analysis.index import read_index
 from evenground.analysis.instruments import TRACES
 from evenground.analysis.measures import zero_s
 from evenground.analysis.normalise import normalise
 from evenground.analysis.readings import are_first, distance_s, once
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.seen import see
+from evenground.records.index import read_index
 
 # 2 s of loading, 0.5 s for the first batch and 2.5 s after it; ten rows a second, a reading every 0.25 s.
 READING_S = 0.25

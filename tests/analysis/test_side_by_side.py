@@ -18,10 +18,10 @@ from analysis.test_tables import GOLDEN, compare
 from evenground.analysis.captions import COMPARED
 from evenground.analysis.differences import differences, other_work, shared_runs
 from evenground.analysis.files import read_csv, write_csv
-from evenground.analysis.index import read_index
 from evenground.analysis.side_by_side import Side, measures, ratios, read_side
 from evenground.analysis.statistics import pair_ratio, ratio_interval
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 
 FIGURE = {"ratios.svg", "ratios.png"}
 COMPARE = Path(__file__).parents[2] / "scripts/compare.py"

@@ -15,7 +15,6 @@ from analysis.remade import CALM, change_run, surround, tables_by_files
 from analysis.synthetic import MadeResults, write_results
 from evenground.analysis.conditions import COMPARED
 from evenground.analysis.environment import read_environment
-from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import GATES, unknown, why_unknown
 from evenground.analysis.runs import read_runs
@@ -24,6 +23,7 @@ from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
 from evenground.judged import NOT_RECORDED
+from evenground.records.index import read_index
 from evenground.records.surroundings import SurroundingsRecord
 
 ROOT = Path(__file__).parents[2]

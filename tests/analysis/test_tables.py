@@ -29,13 +29,13 @@ from evenground.analysis.files import (
     whole_numbers,
     write_csv,
 )
-from evenground.analysis.index import read_index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.resources import Training, Use, use_during, use_of
 from evenground.analysis.side_by_side import Recorded, side_of
 from evenground.analysis.tables import Frames, make_tables
 from evenground.analysis.timeline import NO_CORES
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 from evenground.records.outcome import Reason
 
 GOLDEN = Path(__file__).parent / "golden"

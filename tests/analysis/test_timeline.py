@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.synthetic import MadeResults, write_results
-from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
 from evenground.analysis.timeline import (
     COLUMNS,
@@ -25,6 +24,7 @@ from evenground.analysis.timeline import (
     mean_timeline,
     why_missing,
 )
+from evenground.records.index import read_index
 from evenground.records.times import Process
 
 MS = 1_000_000

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evenground.analysis.index import read_index
 from evenground.bundle.adopt import Adopted, adopt
 from evenground.bundle.unpack import unpack
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 from made_bundle import changed, files_of, fixed, listed, write_zip
 
 

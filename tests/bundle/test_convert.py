@@ -10,10 +10,10 @@ import pytest
 
 import convert
 import replay
-from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
 from evenground.bundle.convert import NEW_NAMES
 from evenground.bundle.unpack import unpack
+from evenground.records.index import read_index
 from made_bundle import INDEX, Files, call, changed, files_of, fixed, write_zip
 
 SETTINGS = "results/native/experiment.json"

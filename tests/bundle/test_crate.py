@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
 from evenground.files import sha256_bytes
+from evenground.records.index import read_index
 from made_bundle import files_of
 
 METADATA = "ro-crate-metadata.json"

@@ -14,9 +14,9 @@ import bundle as bundle_script
 import compare as compare_script
 import replay as replay_script
 from evenground.analysis.files import read_csv
-from evenground.analysis.index import read_index
 from evenground.config import load_experiment
 from evenground.files import read_json
+from evenground.records.index import read_index
 from evenground.runs.plan import RUNS, make_plan
 from made_bundle import call, changed, files_of, listed, save_data, write_finished, write_zip
 
@@ -116,7 +116,7 @@ def test_hostile_verdicts_of_a_bundle_are_one_line(
     )
     assert call(compare_script.main, made, evil, "--output-dir", tmp_path / "out") == 1
     said = capsys.readouterr().err
-    assert said.startswith("error: broken verdicts") and "verdicts.json of evil" in said
+    assert said.startswith("error: broken verdicts") and f"verdicts.json in {evil}" in said
     assert said.count("\n") == 1 and said.strip().isprintable() and not (tmp_path / "out").exists()
 
 
@@ -131,7 +131,7 @@ def test_two_classes_of_one_working_copy(
     plan = make_plan(load_experiment(settings), root)
     other = replace(plan, machine=OTHER, description="Other CPU, 8 cores, 32 GiB, no GPU")
     for run in plan.runs:
-        moved = replace(run, machine=OTHER)
+        moved = run.model_copy(update={"machine": OTHER})
         write_finished(root / RUNS / moved.path, moved, other, slower=3.0)
     monkeypatch.setattr(compare_script, "ROOT", root)
     assert call(compare_script.main, here, OTHER, "--output-dir", tmp_path / "out") == 0

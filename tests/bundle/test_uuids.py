@@ -16,7 +16,6 @@ import replay
 from analysis.synthetic import CARD, GPU_RECORD, write_manifest
 from evenground.analysis.differences import shared_runs
 from evenground.analysis.environment import read_environment
-from evenground.analysis.index import read_index
 from evenground.analysis.runs import read_runs
 from evenground.bundle.adopt import adopt
 from evenground.bundle.replay import redraw
@@ -24,7 +23,9 @@ from evenground.bundle.unpack import unpack
 from evenground.bundle.uuids import IN_TEXT, REASON, UUID, lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.files import read_json, sha256_file, write_json
+from evenground.records.index import read_index
 from made_bundle import call, changed, files_of, save_data, write_zip
+from made_records import made_index, made_run, made_wanted
 
 ROOT = Path(__file__).parents[2]
 CARDS = ["GPU-11111111-2222-3333-4444-555555555555", "GPU-aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"]
@@ -150,14 +151,13 @@ def test_without_a_card_nothing_is_touched(copy: Path) -> None:
 def test_whoever_takes_an_experiment_over_gets_a_card_of_his_own(tmp_path: Path) -> None:
     files = {"results/native/index.json": tmp_path / "index.json"}
     files |= {"results/native/experiment.json": tmp_path / "experiment.json"}
-    write_json(
-        files["results/native/index.json"], {"runs": [], "parameters": {"gpu": CARDS[0][:12]}}
-    )
+    missing = made_wanted(made_run(), "missing", reason=f"no {CARDS[0][:12]}")
+    made_index(missing, calibration=None).write(files["results/native/index.json"])
     write_json(files["results/native/experiment.json"], {"gpu": CARDS[0], "engines": ["a"]})
     assert name_a_card(files)
     where = lay_out(files, tmp_path / "bare")
     assert read_json(where.with_name("experiment.json")) == {"gpu": "auto", "engines": ["a"]}
-    assert read_json(where)["parameters"] == {"gpu": IN_TEXT}
+    assert read_index(where).runs[0].reason == f"no {IN_TEXT}"
 
 
 @pytest.mark.parametrize(

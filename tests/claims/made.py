@@ -10,10 +10,10 @@ from typing import Any
 
 from analysis.synthetic import Made, MadeResults, write_results
 from analysis.test_tables import call
-from evenground.analysis.index import read_index
 from evenground.analysis.measured import measure
 from evenground.claims.model import Claims, read_claims
 from evenground.claims.verdicts import Judged, judge_all
+from evenground.records.index import read_index
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASETS = (("mnist", "MNIST", "mlp"), ("cifar10", "CIFAR-10", "cnn"))
@@ -117,7 +117,8 @@ def verdicts(
     """Claim and instrument -> its verdict; `stand_ins` replaces those of the index."""
     read = read_index(index)
     if stand_ins is not None:
-        read = replace(read, report=replace(read.report, stand_ins=stand_ins))
+        report = read.report.model_copy(update={"stand_ins": stand_ins})
+        read = read.model_copy(update={"report": report})
     judged = judge_all(read, measure(read), claims())
     return {(one.evidence.claim.id, one.evidence.instrument): one for one in judged}
 

@@ -14,31 +14,22 @@ from analysis.test_tables import GOLDEN as _ANALYSIS
 from analysis.test_tables import compare
 from claims.made import CONTRARY, ROOT, THESIS, experiment
 from evenground.analysis.files import markdown_table, write_csv
-from evenground.analysis.index import read_index
 from evenground.analysis.measured import measure
-from evenground.claims.agreement import MAX_VERDICTS, agreement, in_words
+from evenground.claims.agreement import agreement, in_words
 from evenground.claims.model import read_claims
 from evenground.claims.verdicts import judge_all
-from evenground.claims.write import as_json
+from evenground.claims.write import verdicts_of
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
+from evenground.records.verdicts import Verdicts
 from made_bundle import call
+from made_records import made_group, made_row, made_verdicts
 
 GOLDEN = _ANALYSIS.parents[1] / "claims/golden"
-RULE = {"direction": "greater", "bound": 1.0, "published": 1.3, "tolerance": 0.1}
-RULE |= {"confidence": 0.95, "estimator": "ratio"}
+row, file = made_row, made_verdicts
 
 
-def row(claim: str, reading: str, **more: Any) -> dict[str, Any]:
-    """A row of verdicts.json; all else in it is left out, as nobody reads it."""
-    said = {"instrument": "corrected", "verdict": reading, "reading": reading}
-    return {"claim": claim, "part": "", **said, **RULE, **more}
-
-
-def file(*rows: dict[str, Any]) -> dict[str, Any]:
-    return {"schema": 3, "verdicts": list(rows)}
-
-
-def found_of(verdicts: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def found_of(verdicts: dict[str, Verdicts]) -> dict[str, tuple[str, str]]:
     """Claim -> whether its verdicts agree, and why that cannot be said."""
     rows = agreement(verdicts).to_dict("records")
     return {r["claim"]: (r["agree"], r["reason"]) for r in rows}
@@ -148,11 +139,9 @@ def test_verdicts_agree_by_what_is_read_and_are_shown_in_their_own_words() -> No
     assert in_words(found) == ["verdicts: 1 of 1 agree"]
 
 
-def contents(index: Path) -> Any:
+def contents(index: Path) -> Verdicts:
     read, source = read_index(index), read_claims(ROOT)
-    return json.loads(
-        json.dumps(as_json(read, source, judge_all(read, measure(read), source.claims)))
-    )
+    return verdicts_of(read, source, judge_all(read, measure(read), source.claims))
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +156,16 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def verdicts(worlds: dict[str, Path]) -> dict[str, Any]:
+def verdicts(worlds: dict[str, Path]) -> dict[str, Verdicts]:
     return {name: contents(index) for name, index in worlds.items()}
 
 
-def test_golden(verdicts: dict[str, Any], tmp_path: Path) -> None:
+def test_golden(verdicts: dict[str, Verdicts], tmp_path: Path) -> None:
     write_csv(agreement(verdicts), tmp_path / "agreement.csv")
     compare(tmp_path / "agreement.csv", GOLDEN / "agreement.csv")
 
 
-def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Any]) -> None:
+def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Verdicts]) -> None:
     same = agreement({name: verdicts[name] for name in ("first", "second")})
     assert (
         set(same["agree"]) == {"yes", "all open", "not comparable"}
@@ -191,14 +180,14 @@ def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Any
 
 def test_compare_takes_recorded_verdicts_and_judges_where_there_are_none(
     worlds: dict[str, Path],
-    verdicts: dict[str, Any],
+    verdicts: dict[str, Verdicts],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, contrary = worlds["first"], worlds["contrary"]
     recorded = first.with_name("verdicts.json")
     # Recorded ones are taken as they are, even where these runs would now give others.
-    recorded.write_text(json.dumps(verdicts["contrary"]))
+    verdicts["contrary"].write(recorded)
     assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "one") == 0
     recorded.unlink()
     said = capsys.readouterr().out
@@ -214,34 +203,44 @@ def test_compare_takes_recorded_verdicts_and_judges_where_there_are_none(
     )
 
 
-HOSTILE: dict[str, Any] = {
-    "a list": [],
-    "nothing": None,
-    "no schema": {"verdicts": []},
-    "another schema": {"schema": 1, "verdicts": []},
-    "no verdicts": {"schema": 3},
-    "a verdict of its own": file(row("A", "proven")),
-    "a number for a verdict": file(row("A", 1)),  # type: ignore[arg-type]
-    "words that move the cursor": file(row("A", "reproduced", verdict="\x1b[2J")),
-    "an unknown instrument": file(row("A", "reproduced", instrument="mine")),
-    "a claim that breaks a line": file(row("A\n| B", "reproduced")),
-    "a claim without a name": file(row("", "reproduced")),
-    "an endless name": file(row("A" * 10**5, "reproduced")),
-    "a demonstration that moves the cursor": file(row("A", "reproduced", demonstration="\x1b[2J")),
-    "an endless demonstration": file(row("A", "reproduced", demonstration="a" * 10**5)),
-    "a bound in words": file(row("A", "reproduced", bound="one")),
-    "the same twice": file(row("A", "reproduced"), row("A", "contradicted")),
-    "too many": file(*(row(f"A{k}", "reproduced") for k in range(MAX_VERDICTS + 1))),
-    "lists in lists": {"schema": 3, "verdicts": [[[[]]]]},
+HOSTILE: dict[str, dict[str, Any]] = {
+    "a verdict of its own": {"reading": "proven"},
+    "a number for a verdict": {"reading": 1},
+    "words that move the cursor": {"verdict": "\x1b[2J"},
+    "an unknown instrument": {"instrument": "mine"},
+    "a claim that breaks a line": {"claim": "A\n| B"},
+    "a claim without a name": {"claim": ""},
+    "an endless name": {"claim": "A" * 10**5},
+    "a demonstration that moves the cursor": {"demonstration": "\x1b[2J"},
+    "an endless demonstration": {"demonstration": "a" * 10**5},
+    "a bound in words": {"bound": "one"},
+    "a run that is not listed": {"groups": [made_group(2)]},
+    "a run before the first": {"groups": [made_group(-1)]},
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_verdicts_are_one_line(name: str) -> None:
-    with pytest.raises(EvengroundError, match=r"broken verdicts|verdicts of version") as error:
-        agreement({"good": file(row("A", "reproduced")), "evil": HOSTILE[name]})
-    assert error.value.where == "verdicts.json of evil" and str(error.value).isprintable()
-    assert len(str(error.value)) < 500
+def test_hostile_verdicts_are_one_line(name: str, tmp_path: Path) -> None:
+    content = file(row("A")).content()
+    content["verdicts"][0] |= HOSTILE[name]
+    refused(content, tmp_path / "verdicts.json", "broken verdicts, ")
+
+
+def test_a_verdict_given_twice_and_another_version_are_one_line(tmp_path: Path) -> None:
+    content = file(row("A"), row("A", instrument="as-published")).content()
+    assert Verdicts.parse(content, tmp_path).verdicts[1].instrument == "as-published"
+    content["verdicts"][1]["instrument"] = "corrected"
+    path = tmp_path / "verdicts.json"
+    refused(content, path, "broken verdicts, content: A stands there twice for one instrument")
+    refused(content | {"schema": 1}, path, "schema 1, .* reads schema 3 .*evenground convert")
+
+
+def refused(content: dict[str, Any], path: Path, words: str) -> None:
+    path.write_text(json.dumps(content))
+    with pytest.raises(EvengroundError, match=words) as caught:
+        Verdicts.read(path)
+    assert caught.value.where == str(path) and str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"schema": 3, "verdicts": 1}', "[" * 100_000])

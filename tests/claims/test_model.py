@@ -16,9 +16,10 @@ from evenground.analysis import measures
 from evenground.analysis.instruments import INSTRUMENTS
 from evenground.claims import estimators
 from evenground.claims.judge import VERDICTS
-from evenground.claims.model import CLAIMS, PUBLISHED, Claim, Needs, read_claims
+from evenground.claims.model import CLAIMS, PUBLISHED, Claim, read_claims
 from evenground.claims.published import read_published
 from evenground.errors import EvengroundError
+from evenground.records.verdicts import Needs
 
 GIVEN = yaml.safe_load((ROOT / CLAIMS).read_text())
 Change = Callable[[dict[str, Any]], object]

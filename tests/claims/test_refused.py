@@ -12,8 +12,8 @@ import pytest
 
 from analysis.synthetic import MadeResults, write_manifest, write_results
 from claims.made import DATASETS, experiment, judge_files, verdicts
-from evenground.analysis.index import read_index
 from evenground.analysis.write import write_normalised, write_tables
+from evenground.records.index import read_index
 
 
 def spoilt(index: Path, file: str, change: Callable[[list[str]], list[str]]) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from claims.made import DATASETS, ROOT, experiment
-from evenground.analysis.index import read_index
 from evenground.analysis.measured import measure
 from evenground.bundle.replay import compare_tables, redraw
 from evenground.claims.model import read_claims
 from evenground.claims.write import write_verdicts
+from evenground.records.index import read_index
 
 NAMES = {
     *(f"tables/{name}.{form}" for name in ("verdicts", "arithmetic") for form in ("csv", "md")),

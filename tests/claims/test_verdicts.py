@@ -29,7 +29,6 @@ from claims.made import (
     on,
     verdicts,
 )
-from evenground.analysis.index import read_index
 from evenground.analysis.measured import measure
 from evenground.claims.arithmetic import arithmetic
 from evenground.claims.judge import TOO_FEW, UNTESTABLE
@@ -37,6 +36,7 @@ from evenground.claims.model import Claim
 from evenground.claims.published import read_published
 from evenground.claims.verdicts import Judged, judge_all
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 
 GOLDEN = Path(__file__).parent / "golden"
 BOTH = ("corrected", "as-published")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import socket
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from evenground.datasets import download
 from evenground.datasets.fetch import all_mirrors, fetch_dataset
 from evenground.datasets.registry import load_registry
 from evenground.errors import EvengroundError
+from evenground.records.dataset import Fetched
 
 BODY = np.random.default_rng(0).bytes(400_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -27,10 +27,10 @@ NAME = "a.tar.gz"
 def get(raw: dict[str, Any], folder: Path, *mirrors: str) -> dict[str, Any]:
     """Fetch the entry `small` into `folder` and return its file's record."""
     fetched = fetch_dataset(typed(raw), folder, mirrors)
-    assert json.loads((folder / "fetched.json").read_text(encoding="utf-8")) == fetched
+    assert Fetched.read(folder / "fetched.json") == fetched
     assert (folder / NAME).read_bytes() == BODY
     assert not list(folder.glob("*.part"))
-    return dict(fetched["files"][NAME])
+    return fetched.files[NAME].model_dump()
 
 
 def closed_address() -> str:
@@ -246,7 +246,7 @@ def test_mirrors_come_from_options_then_from_the_environment() -> None:
 
 def test_a_generated_dataset_has_nothing_to_fetch(tmp_path: Path) -> None:
     fetched = fetch_dataset(load_registry(REGISTRY)["shapes"], tmp_path, [])
-    assert fetched == {"schema": 1, "dataset": "shapes", "files": {}}
+    assert fetched == Fetched(dataset="shapes", files={})
     assert [path.name for path in tmp_path.iterdir()] == ["fetched.json"]
 
 

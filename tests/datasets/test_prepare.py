@@ -32,6 +32,7 @@ from datasets.small_data import (
 from evenground.datasets import prepare
 from evenground.datasets.prepare import prepare_dataset, read_arrays
 from evenground.errors import EvengroundError
+from evenground.records.dataset import Prepared
 from logged import logged
 
 FILES = {
@@ -123,8 +124,8 @@ def test_idx_comes_out_as_it_went_in(tmp_path: Path) -> None:
     assert all(array.dtype == np.uint8 and array.flags.c_contiguous for array in arrays.values())
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     assert {path.name for path in tmp_path.iterdir()} == {"raw", "out"}
-    assert json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8")) == record
-    assert record == {
+    assert Prepared.read(tmp_path / "out" / "dataset.json") == record
+    assert json.loads((tmp_path / "out" / "dataset.json").read_text(encoding="utf-8")) == {
         "schema": 2,
         "name": "small",
         "title": "Small",

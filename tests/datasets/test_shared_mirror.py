@@ -32,7 +32,7 @@ def from_mirror(name: str, folder: Path) -> tuple[DatasetEntry, Arrays]:
     if not all((MIRROR / name / file.name).is_file() for file in entry.files):
         pytest.skip(f"no mirror with {name}: set EVENGROUND_TEST_MIRROR to one")
     fetched = fetch_dataset(entry, folder, [str(MIRROR)])
-    assert {file["source"] for file in fetched["files"].values()} == {"mirror"}
+    assert {file.source for file in fetched.files.values()} == {"mirror"}
     return entry, read_arrays(entry, folder)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from evenground.explain.places import EXPLAINED, explained_file
 from evenground.files import write_json
-from evenground.runs.plan import Run
+from made_records import made_run
 
-RUN = Run("here", "tiny", "keras", "k", 1, 1)
+RUN = made_run("keras")
 
 
 def explain(results: Path, reason: str | None) -> Path:

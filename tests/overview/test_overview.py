@@ -19,13 +19,13 @@ from scipy import stats
 
 from analysis.test_tables import compare
 from evenground.analysis.files import read_csv
-from evenground.analysis.index import read_index
 from evenground.files import sha256_file
 from evenground.overview.curves import MAX_PANELS, drawings
 from evenground.overview.machines import AGREEMENT, ENGINES, RATIOS
 from evenground.overview.parts import indexes, read_parts
 from evenground.overview.scaling import scaling
 from evenground.overview.write import write_all
+from evenground.records.index import read_index
 from evenground.report.style import fixed_style
 from made_overview import RESULTS, A, B, run
 from made_parts import copied_part, write_parts
@@ -242,18 +242,17 @@ def test_records_are_those_of_the_parts(made: Path) -> None:
         json.loads((made.parent / f"{name}.json").read_text()) for name in ("verdicts", "metrics")
     )
     parts, index = read_parts(made), indexes(read_parts(made))
-    assert verdicts["schema"] == index["schema"] == 1
-    for part, listed in zip(parts.parts, index["parts"], strict=True):
+    assert verdicts["schema"] == 1
+    for part, listed in zip(parts.parts, index.parts, strict=True):
         assert verdicts["parts"][part.name] == json.loads(
             (part.folder / "verdicts.json").read_text()
         )
         assert metrics[part.name] == json.loads((part.folder / "metrics.json").read_text())
-        assert (listed["name"], listed["machine"]) == (part.name, part.machine)
-        assert listed["settings"] == part.settings
-        file = made.parents[2] / listed["index"]
-        assert read_index(file).machine.class_name == part.machine and listed[
-            "sha256"
-        ] == sha256_file(file)
+        assert (listed.name, listed.machine) == (part.name, part.machine)
+        assert listed.settings == part.settings
+        file = made.parents[2] / listed.index
+        assert read_index(file).machine.class_name == part.machine
+        assert listed.sha256 == sha256_file(file)
 
 
 class Seen(HTMLParser):

@@ -14,7 +14,7 @@ from evenground.containers.images import Image, building_folder, take_record
 from evenground.containers.launcher import Launcher
 from evenground.containers.start_failure import allow_namespaces
 from evenground.errors import EvengroundError
-from evenground.files import sha256_bytes, sha256_file, write_json
+from evenground.files import sha256_bytes, sha256_file
 from evenground.preflight import containers
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.finding import Finding
@@ -24,7 +24,8 @@ from evenground.records.environment import Image as MadeIn
 from evenground.records.manifest import Manifest
 from evenground.runs.plan import RUNS, Plan, make_plan
 from logged import logged
-from made_records import RUN
+from made_records import made_prepared
+from made_run_records import RUN
 from ordinary_user import open_folder, ordinary_user
 from working_copy import fresh_copy
 
@@ -263,7 +264,7 @@ def test_the_gate_looks_at_images_only_where_something_will_be_trained(
 )
 def test_the_gate_trains_on_no_other_data(plan: Plan, content: bytes | None, said: str) -> None:
     folder = plan.root / plan.prepared("tiny")
-    write_json(folder / "dataset.json", {"arrays": {"a.npy": sha256_bytes(b"abc")}})
+    made_prepared(arrays={"a.npy": sha256_bytes(b"abc")}).write(folder / "dataset.json")
     (folder / "a.npy").write_bytes(b"abc")
     gate([plan], [])
     if content is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -17,10 +16,12 @@ from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import Stored, answers
 from evenground.preflight.finding import Finding, passed
 from evenground.preflight.gate import gate
+from evenground.records.dataset import EmptyClasses
 from evenground.records.environment import Environment
 from evenground.runs.plan import RUNS, Plan, installed, make_plan
 from logged import logged
-from made_records import made_outcome
+from made_records import made_prepared
+from made_run_records import made_outcome
 from stand_in_driver import StandIn, uuid
 from working_copy import ABSENT, WorkingCopy, fresh_copy
 
@@ -91,7 +92,7 @@ def test_hosts_are_asked_only_for_what_is_not_there(tmp_path: Path) -> None:
         experiment.dataset(mnist(), Stored(tmp_path, tmp_path / "p"), [], not_asked).seen
         == "fetched"
     )
-    (tmp_path / "dataset.json").write_text("{}")
+    made_prepared().write(tmp_path / "dataset.json")
     assert (
         experiment.dataset(mnist(), Stored(tmp_path / "r", tmp_path), [], not_asked).seen
         == "prepared"
@@ -124,12 +125,8 @@ def test_a_mirror_that_cannot_be_looked_into_has_nothing(tmp_path: Path) -> None
 
 
 def test_a_class_without_pictures_is_a_warning_that_names_it(tmp_path: Path) -> None:
-    prepared = {
-        "name": "mnist",
-        "classes": ["0", "1"],
-        "empty_classes": {"training": [], "test": ["1"]},
-    }
-    (tmp_path / "dataset.json").write_text(json.dumps(prepared))
+    empty = EmptyClasses(training=(), test=("1",))
+    made_prepared(classes=("0", "1"), empty_classes=empty).write(tmp_path / "dataset.json")
     found = experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [], nobody)
     assert found.state == "warning" and "no test picture of 1 of 2 classes: '1'" in found.seen
 
@@ -221,15 +218,11 @@ def test_every_call_names_classes_without_pictures(
 ) -> None:
     plan = plan_of(copy)
     prepared = copy.root / plan.prepared("tiny")
-    prepared.mkdir(parents=True)
-    empty = {"training": [], "test": ["class 3"]}
-    about = {
-        "name": "tiny",
-        "classes": ["class 2", "class 3"],
-        "arrays": {},
-        "empty_classes": empty,
-    }
-    (prepared / "dataset.json").write_text(json.dumps(about))
+    empty = EmptyClasses(training=(), test=("class 3",))
+    about = made_prepared(
+        name="tiny", classes=("class 2", "class 3"), arrays={}, empty_classes=empty
+    )
+    about.write(prepared / "dataset.json")
     gate([plan], [])
     said = "warning: dataset 'tiny' has no test picture of 1 of 2 classes: 'class 3'"
     assert logged(capsys.readouterr().err) == [said]

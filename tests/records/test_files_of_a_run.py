@@ -15,7 +15,7 @@ from evenground.errors import EvengroundError
 from evenground.files import json_text
 from evenground.records.base import Record, TravellingRecord
 from evenground.records.environment import Environment
-from made_records import RECORDS
+from made_run_records import RECORDS
 
 EACH = pytest.mark.parametrize("name", RECORDS)
 TRAVELLING = [name for name, record in RECORDS.items() if isinstance(record, TravellingRecord)]

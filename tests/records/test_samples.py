@@ -14,7 +14,7 @@ from evenground.files import read_json
 from evenground.records.samples import TOO_EARLY, Header, parse_header
 from evenground.sidecar.columns import COLUMNS, Missing
 from evenground.sidecar.output import header
-from made_records import HEADER
+from made_run_records import HEADER
 
 
 def read(**more: Any) -> Header:

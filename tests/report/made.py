@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from evenground.analysis.index import read_index
 from evenground.analysis.write import write_normalised, write_tables
+from evenground.records.index import read_index
 from evenground.report.material import Material, read_material
+from made_records import made_prepared
 
 
 def analysed(index_path: Path) -> Path:
@@ -30,4 +30,4 @@ def write_prepared(folder: Path, images: np.ndarray, labels: list[int], classes:
     folder.mkdir(parents=True)
     np.save(folder / "train_images.npy", images)
     np.save(folder / "train_labels.npy", np.array(labels, np.uint8))
-    (folder / "dataset.json").write_text(json.dumps({"classes": classes}))
+    made_prepared(classes=tuple(classes)).write(folder / "dataset.json")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.synthetic import Made, MadeResults, made_run, write_results
-from evenground.analysis.index import Engine
+from evenground.records.plan import Engine
 from evenground.report.draw import drawings
 from evenground.report.material import RESOURCES, Material
 from evenground.report.phases import phases_drawing
@@ -53,10 +53,12 @@ def with_arm(tmp_path_factory: pytest.TempPathFactory) -> Material:
         environment={"cores": 2, "memory_bytes": 8 * 2**30},
     )
     material = material_of(analysed(write_results(tmp_path_factory.mktemp("arm"), made)))
-    engines = (*material.index.engines[:2], Engine("slow", "Slow", "#009E73", arm_of="keras"))
-    return replace(
-        material, index=replace(material.index, engines=engines), styles=engine_styles(engines)
+    engines = (
+        *material.index.engines[:2],
+        Engine(name="slow", label="Slow", colour="#009E73", arm_of="keras"),
     )
+    index = material.index.model_copy(update={"engines": engines})
+    return replace(material, index=index, styles=engine_styles(engines))
 
 
 def without(material: Material, engine: str) -> Material:
@@ -65,7 +67,8 @@ def without(material: Material, engine: str) -> Material:
     kept = {name: getattr(material, name).query(f"engine != '{engine}'") for name in frames}
     engines = tuple(e for e in material.index.engines if e.name != engine)
     runs = tuple(run for run in material.index.runs if run.engine != engine)
-    return replace(material, **kept, index=replace(material.index, engines=engines, runs=runs))
+    index = material.index.model_copy(update={"engines": engines, "runs": runs})
+    return replace(material, **kept, index=index)
 
 
 def limits(drawing: Drawing) -> list[tuple[float, float]]:
@@ -104,7 +107,7 @@ def test_phases_begin_with_the_first_that_is_drawn(with_arm: Material) -> None:
 
 
 def test_scaling_axes_leave_out_values_without_a_mark() -> None:
-    engines = (Engine("a", "A", "#0072B2"),)
+    engines = (Engine(name="a", label="A", colour="#0072B2"),)
     rows = [
         ("a", 1.0, 5.0, 4.0, 6.0),
         ("a", 2.0, 7.0, 6.0, 8.0),

@@ -20,8 +20,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from evenground.analysis.files import read_csv
-from evenground.analysis.index import Dataset, Engine
 from evenground.errors import EvengroundError
+from evenground.records.plan import Dataset, Engine
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_data, compare_drawing
 from evenground.report.draw import FORMS, draw_all, drawings
@@ -182,9 +182,8 @@ def test_phases_are_drawn_of_what_was_measured_and_hold_its_means(
 def test_arms_are_not_among_the_phases(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
     keras, jax = material.index.engines
-    arm = replace(
-        material, index=replace(material.index, engines=(keras, replace(jax, arm_of="keras")))
-    )
+    engines = (keras, jax.model_copy(update={"arm_of": "keras"}))
+    arm = replace(material, index=material.index.model_copy(update={"engines": engines}))
     drawing = phases_drawing(arm, arm.index.datasets[0], RESOURCES[0])
     assert drawing is not None and set(drawing.data["engine"]) == {"keras"}
 
@@ -278,13 +277,12 @@ def test_the_check_for_touching_text_finds_some(with_gpu: Path, styled: None) ->
 def stretched(material: Material) -> Material:
     """The same with names as long as they come and twenty epochs in a short training after a long load."""
     title = "CIFAR-10, 12,000 images decoded from a public JPEG copy"
-    index = replace(
-        material.index,
-        datasets=(Dataset("digits", title, "mlp", None),),
-        machine=replace(
-            material.index.machine, description="Processor with a very long name, " * 4
-        ),
-    )
+    words = "Processor with a very long name, " * 4
+    changes = {
+        "datasets": (Dataset(name="digits", title=title, network="mlp"),),
+        "machine": material.index.machine.model_copy(update={"description": words}),
+    }
+    index = material.index.model_copy(update=changes)
     rows = [("load", -30.0, 0.0), ("first batch", 0.0, 0.1)]
     rows += [(f"epoch {k}", 0.1 * k, 0.1 * k + 0.1) for k in range(1, 21)]
     rows += [("evaluate", 2.1, 2.15), ("linger", 2.15, 2.4), ("exit", 2.4, 2.5)]
@@ -313,8 +311,9 @@ def test_engine_without_a_finished_run_is_said(with_gpu: Path, styled: None) -> 
         for name in ("timelines", "mean", "phases", "by_phase")
     }
     runs = material.runs.assign(status="failed", training_s=float("nan"))
-    wanted = tuple(replace(run, status="failed") for run in material.index.runs)
-    lost = replace(material, **empty, runs=runs, index=replace(material.index, runs=wanted))
+    failed = {"status": "failed"}
+    wanted = tuple(run.model_copy(update=failed) for run in material.index.runs)
+    lost = replace(material, **empty, runs=runs, index=material.index.with_runs(wanted))
     for drawing in drawings(lost):
         words = " ".join(
             text.get_text() for text in drawing.figure.findobj(Text) if isinstance(text, Text)
@@ -327,7 +326,7 @@ def test_engine_without_a_finished_run_is_said(with_gpu: Path, styled: None) -> 
 
 
 def test_engines_are_told_apart_without_their_colours() -> None:
-    styles = engine_styles([Engine(name, name.upper(), "#0072B2") for name in "abcd"])
+    styles = engine_styles([Engine(name=name, label=name, colour="#0072B2") for name in "abcd"])
     for what in ("line", "marker", "hatch"):
         assert len({str(getattr(style, what)) for style in styles.values()}) == 4
 
@@ -369,8 +368,10 @@ def test_pictures_of_a_hundred_classes_keep_their_names_apart(
     material = material_of(with_gpu)
     classes = [f"aquarium_fish_{k} of a long name" for k in range(100)]
     write_prepared(tmp_path / "p", np.zeros((100, 32, 32, 3), np.uint8), list(range(100)), classes)
-    many = replace(material, index=replace(material.index, root=tmp_path))
-    drawing = samples_drawing(many, Dataset("cifar100", "CIFAR-100", "cnn", "p"))
+    many = replace(material, index=material.index.below(tmp_path))
+    drawing = samples_drawing(
+        many, Dataset(name="cifar100", title="CIFAR-100", network="cnn", prepared="p")
+    )
     assert overlaps(drawing) == []
     assert drawing.data["class"].tolist() == classes[:40]
     assert "40 of its 100 classes" in drawing.caption
@@ -380,8 +381,8 @@ def test_prepared_data_that_is_absent_is_said_and_broken_data_refused(
     with_gpu: Path, tmp_path: Path, styled: None
 ) -> None:
     material = material_of(with_gpu)
-    moved = replace(material, index=replace(material.index, root=tmp_path))
-    dataset = Dataset("digits", "Digits", "mlp", "p")
+    moved = replace(material, index=material.index.below(tmp_path))
+    dataset = Dataset(name="digits", title="Digits", network="mlp", prepared="p")
     assert "not at hand" in samples_drawing(moved, dataset).caption
     write_prepared(tmp_path / "p", np.zeros((3, 28, 28, 1), np.uint8), [0, 1, 9], ["a", "b"])
     with pytest.raises(EvengroundError, match="do not fit"):

@@ -15,19 +15,19 @@ import pytest
 
 from analysis.synthetic import MadeResults, write_results
 from engines.support import interpreter
-from evenground.analysis.index import read_index
 from evenground.bundle.replay import redraw
 from evenground.claims.judge import NOT_JUDGED, VERDICTS
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 from evenground.report.page import verdicts as shown
 from evenground.report.page.axis import Values, make_axis, number
 from evenground.report.page.build import write_page
 from evenground.report.page.prose import paragraphs
 from evenground.report.page.tables import page_table
 from evenground.report.page.verdicts import COLOURS, read_verdicts
+from made_records import made_group, made_row, made_verdicts
 
-RUNS = [{"path": "results/runs/made/r1"}]
 ROOT = Path(__file__).parents[2]
 LOST = {("digits", "jax", 2): ("failed", "out-of-memory")}
 BROWSER = next(
@@ -138,26 +138,18 @@ SAID = {"verdict": "", "demonstration": "would read: ", "instrument": "the instr
 def row(reading: str = "contradicted", kind: str = "verdict", **more: Any) -> dict[str, Any]:
     """A row of verdicts.json: training took 0.18 times as long, published are 1.34."""
     words = reading if reading in NOT_JUDGED else f"{SAID[kind]}{reading}"
-    return {
-        "id": "T1",
-        "claim": "T1",
-        "section": "5.1",
+    return made_row("T1", reading) | {
         "statement": "It takes longer.",
         "instrument": "as-published" if kind == "instrument" else "corrected",
         "verdict": words,
-        "reading": reading,
         "kind": kind,
-        "unit": "1",
-        "groups": [{"runs": [0]}],
-        "region": [1.0, None],
+        "groups": [made_group(0)],
         "same_size": [1.3421 / 1.25, 1.3421 * 1.25],
         "effect": "jax takes 82 % less time than keras (79 to 84) on mnist",
-        "estimator": "ratio",
         "scale": "logarithms",
         "estimate": 0.1793,
         "low": 0.1561,
         "high": 0.2059,
-        "confidence": 0.95,
         "published": 1.3421,
         "in_prediction": "no",
         "pairs": 5,
@@ -173,8 +165,6 @@ def row(reading: str = "contradicted", kind: str = "verdict", **more: Any) -> di
         "CV_words": "11 % and 20 %",
         "idle_words": "0 % and 19 %",
         "flagged_words": "1 invalid, 5 warned",
-        "demonstration": "",
-        "counted": [],
         **more,
     }
 
@@ -183,9 +173,8 @@ def save_rows(to: Path, *rows: dict[str, Any], **more: Any) -> Path:
     """A file of such rows."""
     summary = ["**Verdicts**: 1 contradicted.", "**Looks**: plan `looks` first."]
     path = to / "verdicts.json"
-    path.write_text(
-        json.dumps({"schema": 3, "summary": summary, "verdicts": rows, "runs": RUNS, **more})
-    )
+    content = made_verdicts().content() | {"summary": summary, "verdicts": rows}
+    path.write_text(json.dumps(content | more))
     return path
 
 
@@ -352,9 +341,9 @@ def test_a_missing_file_is_named(results: Path, tmp_path: Path, name: str) -> No
         ({"verdicts": [{"id": 3}]}, r"broken verdicts, verdicts\.0"),
         (
             {"verdicts": [row() | {"reading": "proven"}]},
-            r"verdicts\.0\.reading: .*no verdict is called 'proven'",
+            r"verdicts\.0\.reading: Input should be 'reproduced', ",
         ),
-        ({"schema": 1}, "broken verdicts, schema"),
+        ({"schema": 1}, "it has schema 1, this version of evenground reads schema 3"),
         ({"verdicts": [row()], "runs": []}, "broken verdicts, .* names a run that is not listed"),
     ],
 )

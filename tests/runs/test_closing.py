@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from evenground.files import write_json
 from evenground.records.outcome import Reason
 from evenground.runs.attempt import leave_mark
 from evenground.runs.closing import closing_lines
 from evenground.runs.plan import ATTEMPTS
 from evenground.runs.study import Study, make_study
-from made_records import made_outcome
+from made_records import made_index, made_wanted
+from made_run_records import made_outcome
 from working_copy import WorkingCopy, fresh_copy
 
 
@@ -41,16 +41,12 @@ def ended(
 
 def indexed(study: Study, **status: str) -> None:
     """The index of an experiment of one part: `r1="failed"` for the runs of that repetition."""
-    runs = [
-        {
-            **{name: getattr(run, name) for name in ("dataset", "engine", "key", "repetition")},
-            "status": status[f"r{run.repetition}"],
-            "reason": "broken-events" if status[f"r{run.repetition}"] == "failed" else None,
-            "attempts": 1,
-        }
-        for run in study.first.runs
-    ]
-    write_json(study.first.root / study.results / "index.json", {"runs": runs})
+    wanted = []
+    for run in study.first.runs:
+        became = status[f"r{run.repetition}"]
+        reason = "broken-events" if became == "failed" else None
+        wanted.append(made_wanted(run, became, reason=reason))
+    made_index(*wanted).write(study.first.root / study.results / "index.json")
 
 
 def test_an_invocation_without_failures_has_no_last_words(copy: WorkingCopy) -> None:

@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from analysis.synthetic import T0_NS, Made, write_manifest, write_run
 from evenground.errors import EvengroundError
 from evenground.records.environment import Environment, Image
-from evenground.runs.index import build_index, unfinished
+from evenground.records.plan import PlanFile
+from evenground.runs.index import build_index
 from evenground.runs.plan import RUNS
-from made_records import RUN, made_outcome
+from made_records import MACHINE, made_plan, made_run
+from made_run_records import RUN, made_outcome
 
-MACHINE = {"class": "made", "description": "made"}
+DESCRIBED = {"class": MACHINE.class_name, "description": MACHINE.description}
 
 
-def plan(engines: dict[str, int]) -> dict[str, Any]:
+def plan(engines: dict[str, int]) -> PlanFile:
     """A plan that wants so many runs of each engine."""
-    runs = [
-        {
-            "machine": "made",
-            "dataset": "tiny",
-            "engine": engine,
-            "key": "k",
-            "repetition": number,
-            "order": number,
-        }
-        for engine, count in engines.items()
-        for number in range(1, count + 1)
-    ]
-    return {
-        "machine": MACHINE,
-        "calibration": "results/calibration/made/x.json",
-        "engines": [{"name": "a", "sources": ["/elsewhere"]}],
-        "report": {"grid_s": 0.1, "design": "blocks"},
-        "runs": runs,
-    }
+    runs = []
+    for engine, count in engines.items():
+        runs += [made_run(engine, number) for number in range(1, count + 1)]
+    return made_plan(*runs)
 
 
 def finish(
@@ -49,7 +35,7 @@ def finish(
     scheduled: bool = False,
 ) -> None:
     """Let a run be finished, in the image of that digest."""
-    folder = root / RUNS / "made/tiny" / engine / "k" / f"r{number}"
+    folder = root / RUNS / made_run(engine, number).path
     labels = {"evenground.lock": lock}
     image = Image(name="i", sha256=digest, labels=labels) if digest else None
     Environment(image=image, scheduled=scheduled).write(folder / "environment.json")
@@ -61,7 +47,7 @@ def test_each_engine_has_an_image_of_its_own(tmp_path: Path) -> None:
     for engine, digest in (("a", "1" * 64), ("b", "2" * 64)):
         finish(tmp_path, engine, 1, digest, engine)
         finish(tmp_path, engine, 2, digest, engine)
-    assert unfinished(build_index(plan({"a": 2, "b": 2}), tmp_path)) == []
+    assert not build_index(plan({"a": 2, "b": 2}), tmp_path).unfinished
 
 
 def test_runs_of_one_engine_in_two_images_are_refused(tmp_path: Path) -> None:
@@ -82,18 +68,19 @@ def test_arms_of_one_engine_in_two_images_are_refused(tmp_path: Path) -> None:
 
 def test_runs_that_a_scheduler_placed_are_no_blocks_wherever_they_are_drawn(tmp_path: Path) -> None:
     finish(tmp_path, "a", 1, None)
-    assert build_index(plan({"a": 1}), tmp_path)["report"]["design"] == "blocks"
+    assert build_index(plan({"a": 1}), tmp_path).report.design == "blocks"
     finish(tmp_path, "a", 2, None, scheduled=True)
-    assert build_index(plan({"a": 2}), tmp_path)["report"]["design"] == "independent"
+    assert build_index(plan({"a": 2}), tmp_path).report.design == "independent"
 
 
 def test_native_and_missing_runs_have_no_image(tmp_path: Path) -> None:
     finish(tmp_path, "a", 1, None)
-    assert len(unfinished(build_index(plan({"a": 2}), tmp_path))) == 1
+    assert len(build_index(plan({"a": 2}), tmp_path).unfinished) == 1
 
 
 def test_an_index_names_no_place_of_this_machine(tmp_path: Path) -> None:
-    assert build_index(plan({"a": 1}), tmp_path)["engines"] == [{"name": "a"}]
+    build_index(plan({"a": 1}), tmp_path).write(tmp_path / "index.json")
+    assert "elsewhere" not in (tmp_path / "index.json").read_text()
 
 
 def test_a_recorded_run_that_cannot_be_read_is_failed_and_hides_no_other(
@@ -101,12 +88,14 @@ def test_a_recorded_run_that_cannot_be_read_is_failed_and_hides_no_other(
 ) -> None:
     finish(tmp_path, "a", 1, None)
     finish(tmp_path, "a", 2, None)
-    folder = tmp_path / RUNS / "made/tiny/a/k/r2"
+    folder = tmp_path / RUNS / made_run("a", 2).path
     events = (folder / "events.jsonl").read_text().replace('"loss": 2.3', '"loss": 1e300')
     (folder / "events.jsonl").write_text(events)
-    write_manifest(folder, RUN.model_dump())
-    first, second = build_index(plan({"a": 2}), tmp_path)["runs"]
-    assert first["status"] == "finished"
-    assert (second["status"], second["path"]) == ("failed", None)
-    assert second["reason"].startswith("unreadable: broken-events: line 6: first_batch_end.loss: ")
+    write_manifest(folder, {})
+    first, second = build_index(plan({"a": 2}), tmp_path).runs
+    assert first.status == "finished"
+    assert (second.status, second.path) == ("failed", None)
+    assert str(second.reason).startswith(
+        "unreadable: broken-events: line 6: first_batch_end.loss: "
+    )
     assert (folder / "manifest.json").is_file()

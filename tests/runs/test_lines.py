@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from evenground.errors import EvengroundError
+from evenground.records.plan import Engine, PlanFile
 from evenground.runs.lines import AT_HAND, THESIS_CODE, count_lines, thesis_files
+from made_records import made_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 ELIXIR = "# why\ndefmodule A do\n\n  def run, do: 1\nend\n"
@@ -40,14 +42,16 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def engines(*sources: str, arm_of: str | None = None) -> list[dict[str, object]]:
-    return [{"name": "a", "arm_of": arm_of, "sources": list(sources)}]
+def engines(*sources: str, arm_of: str | None = None) -> PlanFile:
+    """A plan with one engine of these sources."""
+    engine = Engine(name="a", label="A", colour="#000000", arm_of=arm_of)
+    return made_plan(engines=(engine,), sources={"a": sources})
 
 
 def test_lines_of_each_language_the_most_code_first(root: Path) -> None:
-    found = count_lines(engines("engines/a", "engines/a/train.py"), root)["engines"]
+    found = count_lines(engines("engines/a", "engines/a/train.py"), root).engines
     shown = {
-        line["language"]: (line["files"], line["lines"], line["code_lines"], line["comment_lines"])
+        line.language: (line.files, line.lines, line.code_lines, line.comment_lines)
         for line in found
     }
     assert shown == {"Elixir": (1, 5, 3, 1), "Python": (1, 4, 1, 2), "YAML": (1, 1, 1, 0)}
@@ -55,15 +59,15 @@ def test_lines_of_each_language_the_most_code_first(root: Path) -> None:
 
 
 def test_an_engines_own_tests_and_builds_are_not_its_code(root: Path) -> None:
-    before = count_lines(engines("engines/a"), root)["engines"]
+    before = count_lines(engines("engines/a"), root).engines
     for folder in ("test", "_build/lib", "deps/nx"):
         (root / "engines/a" / folder).mkdir(parents=True)
         (root / "engines/a" / folder / "more.ex").write_text(ELIXIR)
-    assert count_lines(engines("engines/a"), root)["engines"] == before
+    assert count_lines(engines("engines/a"), root).engines == before
 
 
 def test_an_arm_has_the_code_of_its_engine(root: Path) -> None:
-    assert count_lines(engines("engines/a", arm_of="b"), root)["engines"] == []
+    assert count_lines(engines("engines/a", arm_of="b"), root).engines == ()
 
 
 def test_a_missing_source_is_told(root: Path) -> None:
@@ -76,11 +80,10 @@ def test_the_thesis_is_counted_from_its_own_files_only(root: Path) -> None:
     (root / AT_HAND / "lib").mkdir(parents=True)
     (root / AT_HAND / "lib/a.ex").write_text(ELIXIR)
     (root / AT_HAND / "lib/b.ex").write_text(ELIXIR + "# more\n")
-    axon, plain = count_lines(engines(), root)["thesis"]
-    assert (axon["lines"], axon["code_lines"], axon["comment_lines"]) == (5, 3, 1)
-    assert (
-        "lines" not in plain and "its sha256 differs: data/thesis-code/lib/b.ex" in plain["absent"]
-    )
+    axon, plain = count_lines(engines(), root).thesis
+    assert (axon.lines, axon.code_lines, axon.comment_lines) == (5, 3, 1)
+    assert plain.lines == 0
+    assert "its sha256 differs: data/thesis-code/lib/b.ex" in str(plain.absent)
     assert thesis_files(root) == [AT_HAND / "lib/a.ex", AT_HAND / "lib/b.ex"]
 
 
@@ -105,9 +108,7 @@ def test_the_listed_files_give_the_published_numbers() -> None:
     not (ROOT / AT_HAND).is_dir(), reason="the author's files are not in data/thesis-code"
 )
 def test_the_files_at_hand_have_the_listed_lines() -> None:
-    found = {
-        (one["instrument"], one["code"]): one["lines"] for one in count_lines([], ROOT)["thesis"]
-    }
+    found = {(one.instrument, one.code): one.lines for one in count_lines(engines(), ROOT).thesis}
     assert found == {
         ("corrected", "axon"): 52,
         ("corrected", "plain-nx"): 228,

@@ -14,7 +14,7 @@ from evenground.runs.attempt import give_up, leave_mark, restored, unfinished_ma
 from evenground.runs.lost import outcome_of, record_lost, refuse_at_work
 from evenground.runs.outcome import Outcome
 from evenground.runs.plan import next_attempt
-from made_records import RUN_PATH, made_outcome
+from made_run_records import RUN_PATH, made_outcome
 
 ANSWERS = {
     "scontrol show job --oneliner 7": "JobId=7 JobName=x JobState=CANCELLED Reason=None",

@@ -13,6 +13,8 @@ import pytest
 
 from evenground.errors import EvengroundError
 from evenground.files import write_json
+from evenground.records.index import named_runs
+from evenground.records.plan import Run
 from evenground.runs.plan import ATTEMPTS, RUNS
 from evenground.runs.prune import (
     listing,
@@ -20,8 +22,8 @@ from evenground.runs.prune import (
     refuse_busy,
     remove,
     run_paths_here,
-    run_paths_in,
 )
+from made_records import made_index, made_indexes, made_plan, made_run, made_wanted, write_index
 
 OLD, OTHER, KEPT = Path("m/d/a/k1/r1"), Path("m/d/a/k1/r2"), Path("m/d/a/k2/r1")
 KILLED = """
@@ -68,63 +70,44 @@ def taken(root: Path) -> int:
     return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
 
 
-def test_an_index_and_a_plan_name_their_runs_whatever_became_of_them() -> None:
-    one = {"dataset": "d", "engine": "a", "key": "k1"}
-    lost = {**one, "repetition": 2, "path": None}
-    done = {**one, "repetition": 1, "path": "results/runs/m/d/a/k1/r1"}
-    machine = {"class": "m"}
-    assert run_paths_in({"machine": machine, "runs": [done, lost]}, "") == {OLD, OTHER}
-    assert run_paths_in({"machine": {"class": "m"}, "runs": [lost]}, "") == {OTHER}
-    assert run_paths_in({"runs": [{**one, "machine": "m", "repetition": 1}]}, "") == {OLD}
+def run_of(path: Path) -> Run:
+    """The run of this path below `results/runs`."""
+    machine, dataset, engine, key, repetition = path.parts
+    number = int(repetition.removeprefix("r"))
+    return made_run(engine, number, machine=machine, dataset=dataset, key=key)
+
+
+def test_an_index_and_a_plan_name_their_runs_whatever_became_of_them(tmp_path: Path) -> None:
+    done, lost = made_run(), made_run(repetition=2)
+    both = made_index(made_wanted(done), made_wanted(lost, "missing"))
+    both.write(tmp_path / "index.json")
+    assert named_runs(tmp_path / "index.json", "") == {done.path, lost.path}
+    made_plan(lost).write(tmp_path / "plan.json")
+    assert named_runs(tmp_path / "plan.json", "") == {lost.path}
 
 
 def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> None:
-    runs = [
-        {"machine": machine, "dataset": "d", "engine": "a", "key": key, "repetition": 1}
-        for machine, key in (("m", "k1"), ("n", "k2"))
-    ]
-    content = {
-        "schema": 1,
-        "parts": [{"name": run["key"], "machine": "m", "runs": [run]} for run in runs],
-    }
-    named = {Path("m/d/a/k1/r1"), Path("n/d/a/k2/r1")}
-    assert run_paths_in(content, "here") == named
-    write_json(tmp_path / "results/native/index.json", content)
-    third = {
-        "machine": {"class": "m"},
-        "runs": [{**runs[0], "key": "k3", "path": None, "machine": "m"}],
-    }
-    write_json(tmp_path / "results/native/parts/k3/plan.json", third)
-    assert run_paths_here(tmp_path) == {*named, Path("m/d/a/k3/r1")}
+    runs = [made_run(machine=machine, key=key) for machine, key in (("m", "k1"), ("n", "k2"))]
+    path = tmp_path / "results/native/index.json"
+    made_indexes(*runs).write(path)
+    assert named_runs(path, "") == {run.path for run in runs}
+    third = made_run(key="k3")
+    made_plan(third).write(tmp_path / "results/native/parts/k3/plan.json")
+    assert run_paths_here(tmp_path) == {third.path, *(run.path for run in runs)}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        None,
-        [],
-        {},
-        {"runs": [{}]},
-        {"runs": [{"path": "elsewhere/x"}]},
-        {"runs": 3},
-        {"parts": [{}]},
-    ],
-)
-def test_what_is_no_index_is_refused(wrong: object) -> None:
-    with pytest.raises(EvengroundError, match=r"not an index of runs .here.: nothing was removed"):
-        run_paths_in(wrong, "here")
+@pytest.mark.parametrize("wrong", [None, [], {}, {"runs": []}, {"schema": 1, "parts": [{}]}])
+def test_what_is_no_index_is_refused(tmp_path: Path, wrong: object) -> None:
+    write_json(tmp_path / "results/native/index.json", wrong)
+    with pytest.raises(EvengroundError, match=r"broken .*index.json\): nothing was removed"):
+        run_paths_here(tmp_path)
 
 
 def test_the_working_copy_keeps_what_its_indexes_and_plans_name(tmp_path: Path) -> None:
-    named = [
-        ("native/index.json", OLD),
-        ("native/plan.json", OTHER),
-        ("apptainer/index.json", KEPT),
-    ]
-    for name, place in named:
-        run = {"path": (RUNS / place).as_posix()}
-        write_json(tmp_path / "results" / name, {"runs": [run]})
-    assert run_paths_here(tmp_path) == {OLD, OTHER, KEPT}
+    write_index(tmp_path / "results/native/index.json", run_of(OLD))
+    write_index(tmp_path / "results/apptainer/index.json", run_of(KEPT))
+    made_plan(run_of(OTHER)).write(tmp_path / "results/native/plan.json")
+    assert run_paths_here(tmp_path) == {OLD, KEPT, OTHER}
 
 
 def test_a_working_copy_without_results_names_nothing(tmp_path: Path) -> None:
@@ -136,8 +119,7 @@ def test_a_working_copy_without_results_names_nothing(tmp_path: Path) -> None:
 )
 def test_a_torn_index_or_plan_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "results" / name
-    write_json(file, {"runs": []})
-    assert run_paths_here(tmp_path) == set()
+    file.parent.mkdir(parents=True)
     file.write_text('{"runs": [')
     with pytest.raises(EvengroundError, match=rf"not valid JSON.*{name}"):
         run_paths_here(tmp_path)

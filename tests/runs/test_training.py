@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from cpus.made_system import neighbours
-from evenground.analysis.index import parse_index
 from evenground.analysis.normalise import normalise
 from evenground.config import load_experiment
 from evenground.cpus.choice import choose
@@ -133,11 +132,10 @@ def test_events_are_judged_when_the_training_ends_as_they_are_read_later(
     assert "\n" not in outcome.detail
     settings = {**prepared.settings, "seed": training.spec.seed}
     plan = make_plan(load_experiment(settings), prepared.root)
-    index = build_index(plan.content(), prepared.root)
-    assert index["runs"][0]["status"] == ("failed" if reason else "finished")
+    index = build_index(plan.record(), prepared.root)
+    assert index.runs[0].status == ("failed" if reason else "finished")
     if reason is None:
-        parsed = parse_index(json.loads(json.dumps(index)), prepared.root, Path("index.json"))
-        assert len(normalise(parsed).timelines) > 0
+        assert len(normalise(index).timelines) > 0
 
 
 @pytest.mark.parametrize(("mode", "written_bytes"), [("chatty", 800_000), ("progress", 29_778_000)])

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from evenground.analysis.index import read_index
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 from evenground.runs.installed import newest_pythons, too_new_for
 from evenground.runs.plan import Plan, installed, make_plan
 from logged import logged
@@ -61,16 +61,16 @@ def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> No
         "with their numbers"
     )
     reasons = {"axon": ("Absent (axon)", REASON), "axon_binary": ("Absent (axon_binary)", REASON)}
-    told = plan.content()["absent"]
-    assert {one["name"]: (one["label"], one["reason"]) for one in told} == reasons
+    told = plan.record().absent
+    assert {one.name: (one.label, one.reason) for one in told} == reasons
     assert [(one.name, one.runs) for one in plan.left_out] == [("axon", 2), ("axon_binary", 2)]
-    assert plan.runs and not plan.content()["runs"][2:]
+    assert plan.runs and not plan.runs[2:]
 
 
 def test_installed_is_as_if_there_were_no_check(absent: WorkingCopy) -> None:
     (absent.root / "fake_installed").touch()
     plan = plan_of(absent)
-    assert plan == plan_of(absent, check=False) and plan.content()["absent"] == []
+    assert plan == plan_of(absent, check=False) and not plan.record().absent
 
 
 def test_recorded_runs_of_it_stay_wanted(absent: WorkingCopy) -> None:

@@ -18,7 +18,7 @@ from evenground.config import load_experiment
 from evenground.gpus.choice import VISIBLE
 from evenground.runs.plan import NODES, make_plan, write_plan
 from evenground.runs.study import make_study, write_study
-from made_records import made_node
+from made_run_records import made_node
 from planned import options_of
 from stand_in_driver import StandIn
 from working_copy import ROOT, WorkingCopy, trainings_in, wait_until

@@ -20,7 +20,7 @@ from evenground.workflow.nodes import (
     recorded_lengths_s,
 )
 from evenground.workflow.planned import plan_jobs
-from made_records import made_node, made_outcome
+from made_run_records import made_node, made_outcome
 from working_copy import WorkingCopy
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
-from evenground.analysis.index import Report
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.gpus.choice import Choice, Chosen
 from evenground.gpus.look import Card, Look
+from evenground.records.plan import PlanFile
 from evenground.runs.machine import Machine, this_machine
 from evenground.runs.plan import Plan, make_plan, make_plans, write_plan
 from evenground.runs.study import make_study
@@ -73,12 +72,12 @@ def test_what_decides_no_result_changes_no_key(copy: WorkingCopy, change: dict[s
 
 
 def test_the_report_is_told_the_looks_and_that_a_repetition_is_a_block(copy: WorkingCopy) -> None:
-    usual = plan_of(copy).content()["report"]
-    assert (usual["looks"], usual["design"]) == ([], "blocks")
+    usual = plan_of(copy).record().report
+    assert (usual.looks, usual.design) == ((), "blocks")
     on_nodes = {**copy.settings, "repetitions": 4, "looks": [4, 8], "nodes": {"small": {}}}
     (plan,) = make_plans([load_experiment(on_nodes)], copy.root)
-    planned = plan.content()["report"]
-    assert (planned["looks"], planned["design"]) == ([4, 8], "independent")
+    planned = plan.record().report
+    assert (planned.looks, planned.design) == ((4, 8), "independent")
 
 
 def test_other_looks_train_nothing_and_are_in_the_index(copy: WorkingCopy) -> None:
@@ -86,13 +85,11 @@ def test_other_looks_train_nothing_and_are_in_the_index(copy: WorkingCopy) -> No
     plan = plan_of(copy, repetitions=4, looks=[4, 8])
     assert not plan.pending and len(plan.runs) == 8
     write_plan(plan, Path("results/native"))
-    written = json.loads((copy.root / "results/native/plan.json").read_text())
-    assert TypeAdapter(Report).validate_python(written["report"]) == Report(
-        0.1, {}, (4, 8), "blocks"
-    )
+    written = PlanFile.read(copy.root / "results/native/plan.json").report
+    assert (written.looks, written.design) == ((4, 8), "blocks")
     write_plan(plan_of(copy, repetitions=4, looks="precision"), Path("results/native"))
-    written = json.loads((copy.root / "results/native/plan.json").read_text())
-    assert TypeAdapter(Report).validate_python(written["report"]).looks == "precision"
+    written = PlanFile.read(copy.root / "results/native/plan.json").report
+    assert written.looks == "precision"
 
 
 @pytest.fixture
@@ -115,7 +112,7 @@ def test_on_a_machine_with_a_gpu_auto_is_cuda_and_never_told_to_an_engine(
     copy: WorkingCopy,
 ) -> None:
     plan = plan_of(copy)
-    assert plan.accelerator == "cuda" and plan.content()["parameters"]["accelerator"] == "cuda"
+    assert plan.accelerator == "cuda" and plan.record().parameters.accelerator == "cuda"
     assert "nvidia-a100" in plan.machine
     assert keys(plan) == keys(plan_of(copy, accelerator="cuda"))
     assert not set(keys(plan).values()) & set(keys(plan_of(copy, accelerator="cpu")).values())
@@ -305,20 +302,20 @@ def test_an_arm_trains_on_its_datasets_only_and_moves_no_key(copy: WorkingCopy) 
     assert {pair: key for pair, key in after.items() if pair in before} == before
     assert [run.repetition for run in plan.runs if run.engine == "arm"] == [1, 2, 3]
     assert max(run.repetition for run in plan.runs if run.engine != "arm") == 2
-    assert [engine["arm_of"] for engine in plan.content()["engines"]] == [None, None, "fake_a"]
+    assert [engine.arm_of for engine in plan.record().engines] == [None, None, "fake_a"]
 
 
 def test_the_plan_names_each_engines_lock(copy: WorkingCopy) -> None:
     plan = plan_of(copy)
-    named = [engine["environment"] for engine in plan.content()["engines"]]
+    named = [engine.environment for engine in plan.record().engines]
     assert named == [plan.environment(engine) for engine in plan.engines]
 
 
 def test_the_plan_says_how_each_engine_waits(copy: WorkingCopy) -> None:
     file = copy.root / "tests/fake_engine/engine.yaml"
-    assert {engine["wait_policy"] for engine in plan_of(copy).content()["engines"]} == {None}
+    assert {engine.wait_policy for engine in plan_of(copy).record().engines} == {None}
     file.write_text(f"{file.read_text()}wait_policy: sleeps at once\n")
-    waits = {engine["wait_policy"] for engine in plan_of(copy).content()["engines"]}
+    waits = {engine.wait_policy for engine in plan_of(copy).record().engines}
     assert waits == {"sleeps at once"}
 
 
@@ -337,9 +334,9 @@ def test_a_train_limit_is_in_the_key_of_its_arm_and_in_no_other(copy: WorkingCop
 
 
 def test_the_plan_says_how_much_there_is_and_how_much_is_trained(copy: WorkingCopy) -> None:
-    content = plan_of(copy, **limited(copy, 32)).content()
-    assert [engine["train_limit"] for engine in content["engines"]] == [None, None, 32]
-    assert [dataset["train_examples"] for dataset in content["datasets"]] == [80]
+    record = plan_of(copy, **limited(copy, 32)).record()
+    assert [engine.train_limit for engine in record.engines] == [None, None, 32]
+    assert [dataset.train_examples for dataset in record.datasets] == [80]
 
 
 def test_a_train_limit_without_one_step_is_refused(copy: WorkingCopy) -> None:

@@ -17,9 +17,11 @@ import pytest
 
 from evenground.bundle.unpack import extract, find_index
 from evenground.errors import EvengroundError
-from evenground.files import write_json
+from evenground.records.index import read_index
+from evenground.records.plan import Run
 from evenground.runs.plan import ATTEMPTS, RUNS
-from evenground.runs.prune import refuse_busy, run_paths_in
+from evenground.runs.prune import refuse_busy
+from made_records import made_indexes, made_plan, made_run, write_index
 from working_copy import ROOT, copy_repository
 
 INDEX = "results/native/index.json"
@@ -36,9 +38,8 @@ def place(name: str) -> Path:
     return Path("machine/tiny/fake", name, "r1")
 
 
-def names(*runs: str) -> dict[str, object]:
-    """An index that names these runs."""
-    return {"runs": [{"path": (RUNS / place(name)).as_posix()} for name in runs]}
+def run(name: str) -> Run:
+    return made_run("fake", machine="machine", dataset="tiny", key=name)
 
 
 @dataclass
@@ -105,17 +106,10 @@ def space(tmp_path: Path) -> Space:
     shutil.copy(ROOT / ".dvc/config", space.root / ".dvc/config")
     for name in KEPT | OLD:
         space.make(name)
-    write_json(space.root / INDEX, names("main"))
-    write_json(space.root / "results/apptainer/index.json", names("image"))
-    write_json(space.root / "results/native/parts/epochs-2/index.json", names("part"))
-    run = {
-        "machine": "machine",
-        "dataset": "tiny",
-        "engine": "fake",
-        "key": "planned",
-        "repetition": 1,
-    }
-    write_json(space.root / "results/native/plan.json", {"runs": [run]})
+    write_index(space.root / INDEX, run("main"))
+    write_index(space.root / "results/apptainer/index.json", run("image"))
+    write_index(space.root / "results/native/parts/epochs-2/index.json", run("part"))
+    made_plan(run("planned")).write(space.root / "results/native/plan.json")
     return space
 
 
@@ -147,8 +141,8 @@ class TestPrune:
 
     def test_indexes_that_are_given_keep_their_runs(self, space: Space, tmp_path: Path) -> None:
         one, parts = tmp_path / "one index.json", tmp_path / "parts.json"
-        write_json(one, names("other"))
-        write_json(parts, {"schema": 1, "parts": [names("never"), names("main")]})
+        write_index(one, run("other"))
+        made_indexes(run("never"), run("main")).write(parts)
         said = space.prune("--keep", one)
         assert "fake/never/" in said and "fake/other/" not in said
         assert said.endswith(f"evenground prune --keep '{one}' --yes\n")
@@ -159,8 +153,7 @@ class TestPrune:
         self, space: Space, tmp_path: Path, bundle: Path
     ) -> None:
         extract(bundle, tmp_path / "bundle")
-        index = json.loads(find_index(tmp_path / "bundle").read_text())
-        named = sorted(run_paths_in(index, "bundle"))
+        named = sorted(read_index(find_index(tmp_path / "bundle")).run_paths)
         for path in named[:2]:
             (space.root / RUNS / path).mkdir(parents=True)
         space.prune("--yes", "--keep", bundle)
@@ -177,7 +170,7 @@ class TestPrune:
         torn.write_text('{"runs": [')
         assert "name an index.json or a bundle that is whole" in space.refused("--keep", torn)
         torn.write_text('{"verdicts": []}')
-        assert f"not an index of runs ({torn})" in space.refused("--keep", torn)
+        assert f"broken index, it has no schema number ({torn})" in space.refused("--keep", torn)
         half = tmp_path / "half.zip"
         half.write_bytes(bundle.read_bytes()[:100_000])
         assert f"it cannot be read: File is not a zip file ({half})" in space.refused(
@@ -192,7 +185,7 @@ class TestPrune:
         shutil.rmtree(space.root / "results/native")
         shutil.rmtree(space.root / "results/apptainer")
         assert "no index and no plan here names any run" in space.refused()
-        write_json(tmp_path / "index.json", names("other"))
+        write_index(tmp_path / "index.json", run("other"))
         space.prune("--yes", "--keep", tmp_path / "index.json")
         assert space.runs() == {"other"}
 

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evenground.records.index import read_index
 from evenground.runs.index import missed_goals
 from working_copy import WorkingCopy, fresh_copy, trainings_in, wait_until
 
 Called = tuple[WorkingCopy, list[str]]
 TABLE = "results/native/tables/runs.csv"
+INDEX = "results/native/index.json"
 
 
 def table(copy: WorkingCopy) -> list[dict[str, str]]:
@@ -27,7 +29,7 @@ def table(copy: WorkingCopy) -> list[dict[str, str]]:
 
 
 def index(copy: WorkingCopy) -> dict:  # type: ignore[type-arg]
-    return json.loads((copy.root / "results/native/index.json").read_text())
+    return json.loads((copy.root / INDEX).read_text())
 
 
 def epochs_in_table(copy: WorkingCopy) -> set[int]:
@@ -154,7 +156,7 @@ def test_a_calibration_that_is_there_is_not_made_again_for_a_new_dataset(called:
     copy, _ = called
     recorded = json.loads((copy.root / index(copy)["calibration"]["path"]).read_text())
     assert list(recorded["figures"]) == ["made"]
-    assert missed_goals(index(copy), copy.root) == ["made"]
+    assert missed_goals(read_index(copy.root / INDEX)) == ["made"]
 
 
 @pytest.mark.slow
@@ -295,5 +297,5 @@ def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(
     loads.write_text(loads.read_text().replace(future, broken))
     copy.call("--cores", "2", TABLE)
     assert [row["status"] for row in table(copy)] == ["finished"]
-    assert missed_goals(index(copy), copy.root) == ["the calibration itself"]
+    assert missed_goals(read_index(copy.root / INDEX)) == ["the calibration itself"]
     assert "status 125" in (copy.root / "results/native/tables/calibration.md").read_text()

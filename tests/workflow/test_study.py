@@ -16,7 +16,7 @@ from evenground.files import write_json
 from evenground.runs.machine import this_machine
 from evenground.runs.plan import NODES, RUNS, Plan
 from evenground.runs.study import Study, make_study, write_study
-from made_records import made_node
+from made_run_records import made_node
 from working_copy import WorkingCopy
 
 OTHER = "cray-1-nogpu-1"

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy.special import fdtrc
 
 from evenground.analysis.groups import Rows
-from evenground.analysis.index import Index
 from evenground.analysis.pairs import Arm, Blocks, told
 from evenground.analysis.runs import Floats
 from evenground.analysis.statistics import half_width
+from evenground.records.index import Index
 
 MIN_ARMS, MIN_BLOCKS = 2, 3
 # The variance of logarithms that a clock of a microsecond gives to times of a second.

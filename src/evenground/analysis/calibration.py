@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evenground.analysis.index import Index
 from evenground.analysis.runs import recorded_bytes
 from evenground.records.calibration import Calibration, Figure
+from evenground.records.index import Index
 
 FIX = "run the pipeline again: it measures what is missing and draws anew"
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from evenground.analysis.files import plain
 from evenground.analysis.groups import INVALID, RUN, WARNED
-from evenground.analysis.index import Index
+from evenground.records.index import Index
 
 HEADINGS = {
     "training_time": "Time per dataset and engine",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from evenground.analysis.devices import processor_only
-from evenground.analysis.index import Index
 from evenground.analysis.readings import are_first
 from evenground.analysis.runs import Floats, Run, Samples
 from evenground.analysis.seen import Seen
@@ -21,6 +20,7 @@ from evenground.locks import Lock, normalised, parse_lock
 from evenground.records.environment import Environment
 from evenground.records.events import kind_of
 from evenground.records.gpus import GpuRecord
+from evenground.records.index import Index
 from evenground.records.times import Moments
 from evenground.surroundings import judge as surroundings
 
@@ -106,7 +106,7 @@ def condition_row(seen: Seen, index: Index, lock: Lock | None) -> Row:
     run, environment = seen.run, seen.environment
     process, clock = run.process, run.times.clock
     row: Row = {
-        "steps": steps(run.events, index.parameters.get("batch_size")),
+        "steps": steps(run.events, index.parameters.batch_size),
         "n_not_seen": np.nan,
         "not_seen": "",
         "processor_only": float(processor_only(index, run.wanted.engine, environment.gpu)),
@@ -131,10 +131,8 @@ def condition_row(seen: Seen, index: Index, lock: Lock | None) -> Row:
     return row
 
 
-def steps(events: Moments, batch_size: Any) -> float:
-    """Steps of training over all epochs; NaN if the index has no batch size."""
-    if not isinstance(batch_size, int) or batch_size < 1:
-        return np.nan
+def steps(events: Moments, batch_size: int) -> float:
+    """Steps of training over all epochs."""
     # Engines leave out the rest of an epoch that is no full batch.
     return float(sum(epoch.examples // batch_size for epoch in events.epochs))
 

@@ -8,9 +8,10 @@ from itertools import chain
 
 import pandas as pd
 
-from evenground.analysis.index import Engine, Index
 from evenground.judged import first
 from evenground.records.gpus import GpuRecord
+from evenground.records.index import Index
+from evenground.records.plan import Engine
 
 Devices = Mapping[str, tuple[str, ...]]
 """Engine -> the devices of its runs."""
@@ -22,7 +23,7 @@ def processor_only(index: Index, name: str, card: GpuRecord | None) -> bool:
     Such an arm was configured to use the CPU although the experiment was not.
     """
     engine = next(engine for engine in index.engines if engine.name == name)
-    if engine.arm_of is None or index.parameters.get("accelerator") == "cpu":
+    if engine.arm_of is None or index.parameters.accelerator == "cpu":
         return False
     return card is not None and card.accelerator == "cpu"
 

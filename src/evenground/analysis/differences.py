@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from evenground.analysis.environment import card_of, read_environment
-from evenground.analysis.index import Index
 from evenground.analysis.runs import read_runs
 from evenground.records.environment import Environment
+from evenground.records.index import Index
 
 # A difference in one of these is other work, whose times must not be compared.
 WORK = ("epochs", "batch_size", "learning_rate", "seed", "threads", "accelerator")
@@ -85,7 +85,8 @@ def warnings(indexes: Mapping[str, Index], found: Mapping[str, pd.DataFrame]) ->
 def _recorded(index: Index) -> dict[str, str]:
     """Everything an index and the environments of its runs say, as words by their names."""
     words = {"machine": f"{index.machine.description} ({index.machine.class_name})"}
-    words |= {"deployment": index.deployment, **{k: str(v) for k, v in index.parameters.items()}}
+    words["deployment"] = index.deployment
+    words |= {name: str(value) for name, value in index.parameters}
     words |= {f"data of {d.name}": Path(d.prepared or ABSENT).name for d in index.datasets}
     seen: dict[str, list[str]] = {}
     for run in read_runs(index):

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from evenground.analysis.groups import Rows, flagged, group, groups, remarks, spread
-from evenground.analysis.index import Index
 from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.readings import once
 from evenground.analysis.runs import Floats, Ints, Run, Samples
 from evenground.records.events import kind_of
+from evenground.records.index import Index
 from evenground.records.times import Process
 
 COUNTER = "gpu_energy_j"

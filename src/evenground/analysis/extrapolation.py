@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from evenground.analysis.index import Index
+from evenground.records.index import Index
+from evenground.records.plan import Parameters
 from evenground.records.times import Moments
 
 
@@ -99,12 +98,8 @@ def find_sample(index: Index, dataset: str, engine: str) -> Sample | None:
     )
 
 
-def _steps(parameters: Mapping[str, Any], examples: int | None) -> int | None:
-    """Steps of a training on so many examples; None if a number is not recorded."""
-    epochs, batch_size = parameters.get("epochs"), parameters.get("batch_size")
-    # An index may come from anybody, and its parameters are checked by no model.
-    if not isinstance(epochs, int) or not isinstance(batch_size, int):
+def _steps(parameters: Parameters, examples: int | None) -> int | None:
+    """Steps of a training on so many examples; None if their number is not recorded."""
+    if examples is None:
         return None
-    if examples is None or epochs <= 0 or batch_size <= 0:
-        return None
-    return epochs * (examples // batch_size)
+    return parameters.epochs * (examples // parameters.batch_size)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from evenground.analysis.index import Index
 from evenground.analysis.statistics import summarise
+from evenground.records.index import Index
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,10 +19,10 @@ from evenground.analysis.idle_gpu import (
     stretches,
     unseen,
 )
-from evenground.analysis.index import Index
 from evenground.analysis.phases import Phase
 from evenground.analysis.runs import COUNTER, Floats, Ints, Run, Samples
 from evenground.records.events import kind_of
+from evenground.records.index import Index
 from evenground.records.times import Process
 
 CPU, GPU = "cpu", "gpu"

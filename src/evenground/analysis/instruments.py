@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,8 @@ from evenground.analysis.timeline import (
     step_ns,
 )
 from evenground.records.times import Process
+from evenground.records.verdicts import Instrument
 
-Instrument = Literal["corrected", "as-published"]
 INSTRUMENTS: tuple[Instrument, ...] = get_args(Instrument)
 OWN_VRAM = "vram_tree_bytes"
 SINCE_BOOT = "cpu_since_boot_pct"

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evenground.analysis.index import Index
 from evenground.analysis.ratios import Compared, within
 from evenground.analysis.side_by_side import UNITS, Rows, Side, groups_of
 from evenground.analysis.statistics import mean_interval, summarise
 from evenground.analysis.tables import ratio_columns
+from evenground.records.index import Index
 
 _SIDE = ("side", "machine")
 _MEAN = ("n", "median", "mean", "mean_low_95", "mean_high_95", "geometric_mean", "cv", "reason")

@@ -11,12 +11,12 @@ import pandas as pd
 
 from evenground.analysis.files import read_csv
 from evenground.analysis.groups import INVALID, WARNED
-from evenground.analysis.index import Index
 from evenground.analysis.normalise import COLUMNS_OF, normalise
 from evenground.analysis.quality import quality_table
 from evenground.analysis.tables import runs_table
 from evenground.analysis.taken import NUMBERS
 from evenground.errors import EvengroundError, set_aside
+from evenground.records.index import Index
 
 RUN_KEY = ["dataset", "engine", "repetition"]
 MEASURE_KEY = [*RUN_KEY, "instrument", "measure", "resource"]

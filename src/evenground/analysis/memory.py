@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evenground.analysis.groups import Rows, flagged, group, groups, remarks, spread
-from evenground.analysis.index import Index
 from evenground.analysis.runs import Floats, Run, Samples
 from evenground.analysis.timeline import CARRIED_PERIODS, carry_forward
+from evenground.records.index import Index
 from evenground.records.times import Process
 
 if TYPE_CHECKING:

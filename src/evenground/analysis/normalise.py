@@ -15,7 +15,6 @@ from evenground.analysis.conditions import condition_row, read_locks
 from evenground.analysis.energy import energy_row
 from evenground.analysis.extrapolation import Sample, find_sample
 from evenground.analysis.groups import Rows
-from evenground.analysis.index import Index
 from evenground.analysis.memory import memory_of
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.seen import Seen, see
@@ -28,6 +27,7 @@ from evenground.analysis.timeline import (
     why_missing,
 )
 from evenground.locks import Lock
+from evenground.records.index import Index
 
 NO_RUN = "no finished run"
 _GROUP = ("dataset", "engine")

@@ -12,9 +12,9 @@ from evenground.analysis.conditions import CARD_COMPARED, COMPARED, UNKNOWN
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.files import rounded
 from evenground.analysis.groups import INVALID, RUN, WARNED, groups
-from evenground.analysis.index import Index
 from evenground.analysis.statistics import summarise
 from evenground.gpus import judge as gpus
+from evenground.records.index import Index
 from evenground.surroundings.judge import differences
 
 # With more of it lost, the mean of a curve, a peak or an idle window may lie in what was not seen.
@@ -295,12 +295,12 @@ def band_of(index: Index, dataset: str, engine: str) -> Band | None:
     """The band of a dataset's runs; None for work that is not the protocol's, e.g. an arm's."""
     network = next(data.network for data in index.datasets if data.name == dataset)
     trained = next(other for other in index.engines if other.name == engine)
-    epochs = index.parameters.get("epochs")
+    epochs = index.parameters.epochs
     if trained.arm_of is not None or trained.train_limit is not None:
         return None
-    if any(index.parameters.get(name) != value for name, value in PROTOCOL.items()):
+    if any(getattr(index.parameters, name) != value for name, value in PROTOCOL.items()):
         return None
-    if not isinstance(epochs, int) or epochs < PROTOCOL_EPOCHS:
+    if epochs < PROTOCOL_EPOCHS:
         return None
     band = BANDS.get((dataset, network))
     if band is not None and epochs > PROTOCOL_EPOCHS:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evenground.analysis.index import Index
 from evenground.analysis.pairs import Arm, Blocks, told
 from evenground.analysis.statistics import (
     MIN_RUNS,
@@ -19,6 +18,7 @@ from evenground.analysis.statistics import (
     ratio_interval,
     ratio_of_ratios,
 )
+from evenground.records.index import Index
 
 PAIRS, WELCH = "pairs", "welch"
 NO_RUN, NO_PAIR = "no finished run", "no complete pair"

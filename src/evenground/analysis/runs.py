@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from evenground.analysis.index import Index, WantedRun
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_bytes, unreadable
 from evenground.records.events import MAX_UNIX_NS, Expected
 from evenground.records.faults import RecordError
+from evenground.records.index import Index, WantedRun
 from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.samples import AGAIN
 from evenground.records.times import SAMPLES, Moments, Process, RunTimes, read_times

@@ -11,7 +11,6 @@ import pandas as pd
 
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import ENERGY, NET, with_energy
-from evenground.analysis.index import Index
 from evenground.analysis.normalise import normalise
 from evenground.analysis.pairs import Blocks, blocks_of
 from evenground.analysis.quality import quality_table
@@ -20,6 +19,7 @@ from evenground.analysis.resources import trainings, use_of
 from evenground.analysis.statistics import Ratio, Repeated, summarise
 from evenground.analysis.tables import runs_table
 from evenground.analysis.times import MEASURES
+from evenground.records.index import Index
 
 # Measure -> its unit; of a resource also the column and which of its figures. Energy is the card's counter's.
 TIMES = {**dict.fromkeys(MEASURES, "s"), "test_accuracy": "1"}

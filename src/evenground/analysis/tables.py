@@ -14,7 +14,6 @@ from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import energy_table, with_energy
 from evenground.analysis.groups import Rows, counts, flagged, group, groups, with_columns
 from evenground.analysis.idle import idle_table
-from evenground.analysis.index import Dataset, Engine, Index
 from evenground.analysis.memory import memory_table
 from evenground.analysis.pairs import Blocks, blocks_of
 from evenground.analysis.quality import quality_table, with_quality
@@ -23,6 +22,8 @@ from evenground.analysis.resources import resource_rows, trainings
 from evenground.analysis.runs import read_runs
 from evenground.analysis.statistics import Repeated, summarise
 from evenground.analysis.times import MEASURES, run_times
+from evenground.records.index import Index
+from evenground.records.plan import Dataset, Engine
 
 FINAL = "final_train_loss"
 # Columns from the index.

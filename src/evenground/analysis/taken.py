@@ -8,9 +8,10 @@ import numpy as np
 
 from evenground.analysis.exactness import attainable, resolution
 from evenground.analysis.extrapolation import Sample, formula_error
-from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, TRACES, Instrument, Trace
+from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, TRACES, Trace
 from evenground.analysis.measures import MEASURES, TIMES, take
 from evenground.analysis.seen import Seen
+from evenground.records.verdicts import Instrument
 
 # Waiting lowers a mean, but neither a peak nor what a run holds.
 LOWERED_BY_WAITS = {("mean", "cpu"), ("mean", "gpu"), ("steady", "cpu"), ("steady", "gpu")}

@@ -7,12 +7,12 @@ from pathlib import Path
 from evenground.analysis.captions import COMPARED, HEADINGS, notes
 from evenground.analysis.devices import unlike_in
 from evenground.analysis.files import read_csv, write_csv, write_markdown
-from evenground.analysis.index import Index
 from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import normalise
 from evenground.analysis.quality import unknown, why_unknown
 from evenground.analysis.tables import Frames, make_tables
 from evenground.files import write_json
+from evenground.records.index import Index
 
 # Tables of several parts or sides, which an earlier experiment may have left in the folder.
 OF_SEVERAL = ["scaling"] + list(COMPARED)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evenground.analysis.calibration import read_calibration
-from evenground.analysis.index import Index
 from evenground.analysis.runs import Run, read_runs
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import move, read_json, replacing, sha256_file, write_json
+from evenground.records.index import Index
 from evenground.records.manifest import MANIFEST
 
 RUNS = ("results", "runs")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from evenground.analysis.index import Index
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError
 from evenground.files import name_below
+from evenground.records.index import Index
 
 # What follows from the runs, beside the index; the normalised timelines are made anew by a replay.
 DERIVED = ("metrics.json", "verdicts.json", "tables", "figures")

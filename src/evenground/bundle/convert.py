@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evenground.analysis.index import Index, read_index
 from evenground.bundle.contents import DERIVED, collect, laid_out
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.bundle.pack import pack
@@ -25,6 +24,7 @@ from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file, write_json
 from evenground.records import versions
 from evenground.records.environment import ENVIRONMENT, Environment
+from evenground.records.index import Index, read_index
 from evenground.records.manifest import MANIFEST
 from evenground.records.times import EVENTS
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from evenground.analysis.environment import read_environment
-from evenground.analysis.index import Dataset, Engine, Index, WantedRun
 from evenground.analysis.runs import Run, Samples, read_runs
 from evenground.analysis.times import run_times
+from evenground.records.index import Index, WantedRun
+from evenground.records.plan import Dataset, Engine
 
 METADATA = "ro-crate-metadata.json"
 SPECIFICATION = "https://w3id.org/ro/crate/1.1"
@@ -195,7 +196,7 @@ def _dataset(dataset: Dataset) -> Entity:
 def _parameters(index: Index) -> list[Entity]:
     return [
         {"@id": f"#parameter-{name}", "@type": "PropertyValue", "name": name, "value": value}
-        for name, value in index.parameters.items()
+        for name, value in index.parameters
     ]
 
 
@@ -203,7 +204,7 @@ def _action(wanted: WantedRun, run: Run | None, index: Index) -> tuple[Entity, l
     """The action of a training, and the values it refers to; `run` is None if it did not finish."""
     name = f"#run-{wanted.dataset}-{wanted.engine}-r{wanted.repetition}"
     objects = [{"@id": f"#dataset-{wanted.dataset}"}]
-    objects += [{"@id": f"#parameter-{key}"} for key in index.parameters]
+    objects += [{"@id": f"#parameter-{key}"} for key, _ in index.parameters]
     action: Entity = {
         "@id": name,
         "@type": "CreateAction",

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from evenground.bundle.unpack import blamed_on, extract, find_index
-from evenground.errors import EvengroundError
-from evenground.files import read_json
-from evenground.runs.prune import run_paths_in
+from evenground.records.index import named_runs, read_index
 
 
 def run_paths_kept(files: Iterable[Path]) -> set[Path]:
@@ -17,28 +15,16 @@ def run_paths_kept(files: Iterable[Path]) -> set[Path]:
     kept: set[Path] = set()
     for file in files:
         if file.suffix == ".json":
-            kept |= _in_index(file)
+            kept |= named_runs(file, "name an index.json or a bundle that is whole")
         else:
             kept |= _in_bundle(file)
     return kept
 
 
-def _in_index(file: Path) -> set[Path]:
-    """What an index names; raises EvengroundError if it is missing, torn or something else."""
-    try:
-        content = read_json(file)
-    except EvengroundError as error:
-        # Its own fix is one for a file that the pipeline makes.
-        fix = "name an index.json or a bundle that is whole"
-        raise EvengroundError(error.what, str(file), fix) from None
-    return run_paths_in(content, str(file))
-
-
 def _in_bundle(file: Path) -> set[Path]:
-    """What a bundle of any version names; raises EvengroundError if a file of it was changed."""
+    """What a bundle names; raises EvengroundError if a file of it was changed."""
     with tempfile.TemporaryDirectory(prefix="evenground-prune-") as scratch:
         unpacked = Path(scratch, "bundle")
         extract(file, unpacked)
         with blamed_on(file, unpacked):
-            index = find_index(unpacked)
-            return run_paths_in(read_json(index), str(index))
+            return read_index(find_index(unpacked)).run_paths

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from evenground.analysis.index import Index, read_index
 from evenground.bundle.contents import MAKE, SETTINGS, collect
 from evenground.bundle.convert import redrawn
 from evenground.bundle.pack import pack
@@ -16,6 +15,7 @@ from evenground.claims.model import read_claims
 from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.files import read_json, write_json
+from evenground.records.index import Index, read_index
 from evenground.runs.index import check_run
 from evenground.runs.plan import REGISTRY, Plan, make_plan
 

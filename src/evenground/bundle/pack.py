@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from evenground.analysis.index import Index
 from evenground.bundle.crate import METADATA, File, description, metadata
 from evenground.files import json_text, replacing, sha256_bytes
+from evenground.records.index import Index
 
 CHECKSUMS = "checksums.sha256"
 READ_ME = "README.md"

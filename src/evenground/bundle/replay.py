@@ -6,7 +6,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from evenground.analysis.index import Index, read_index
 from evenground.analysis.measured import read_measured
 from evenground.analysis.runs import unreadable_runs
 from evenground.analysis.write import write_normalised, write_tables
@@ -14,8 +13,8 @@ from evenground.bundle.unpack import blamed_on, unpack
 from evenground.claims.model import Source, read_claims
 from evenground.claims.write import write_verdicts
 from evenground.errors import EvengroundError
-from evenground.files import read_json, write_json
 from evenground.records.faults import unreadable
+from evenground.records.index import Index, read_index
 from evenground.report.draw import draw_all
 from evenground.report.material import read_material
 from evenground.report.page.build import write_page
@@ -129,17 +128,15 @@ def set_unreadable_aside(where: Path) -> list[str]:
     if errors and len(errors) == len(index.finished):
         # Nothing would be left to draw.
         raise next(iter(errors.values()))
-    content = read_json(where)
-    runs = {(run["dataset"], run["engine"], run["repetition"]): run for run in content["runs"]}
+    marked = {}
     lines = []
     for run, error in errors.items():
         reason = unreadable(error)
         lines.append(f"{run.name} is drawn as failed: {reason}")
-        runs[run.dataset, run.engine, run.repetition].update(
-            status="failed", reason=reason, path=None, manifest_sha256=None
-        )
+        lost = {"status": "failed", "reason": reason, "path": None, "manifest_sha256": None}
+        marked[run] = run.model_copy(update=lost)
     if errors:
-        write_json(where, content)
+        index.with_runs(tuple(marked.get(run, run) for run in index.runs)).write(where)
     return lines
 
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evenground.analysis.index import read_index
 from evenground.bundle.crate import METADATA
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.bundle.pack import CHECKSUMS
 from evenground.errors import EvengroundError, words_of
 from evenground.files import read_json, sha256_bytes
+from evenground.records.index import read_index
 from evenground.records.versions import OtherVersionError
 
 OTHER_COPY = "take another copy of it; a bundle is made by: evenground bundle"

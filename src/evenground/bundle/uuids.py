@@ -11,6 +11,7 @@ from typing import Any
 from evenground.bundle.contents import DERIVED, SETTINGS
 from evenground.bundle.unpack import find_index
 from evenground.files import read_json, sha256_file, write_json
+from evenground.records.index import CalibrationPlace, WantedRun, read_index
 from evenground.records.manifest import MANIFEST, Manifest
 
 # The UUID of a card or a MIG instance, in full or abbreviated as CUDA_VISIBLE_DEVICES allows.
@@ -41,13 +42,12 @@ def lay_out(files: Mapping[str, Path], to: Path) -> Path:
         if not _is_derived(name):
             _copy_bare(path, to / name)
     where = find_index(to)
-    index = read_json(where)
-    for run in index["runs"]:
-        if run["path"] is not None:
-            _renew(run, to / run["path"])
-    if index.get("calibration"):
-        index["calibration"]["sha256"] = sha256_file(to / index["calibration"]["path"])
-    write_json(where, index)
+    index = read_index(where)
+    renewed: dict[str, object] = {"runs": tuple(_renewed(run, to) for run in index.runs)}
+    if index.calibration:
+        sha256 = sha256_file(to / index.calibration.path)
+        renewed["calibration"] = CalibrationPlace(path=index.calibration.path, sha256=sha256)
+    index.model_copy(update=renewed).write(where)
     return where
 
 
@@ -126,15 +126,18 @@ def _names_a_card(value: Any) -> bool:
     return isinstance(value, dict) and UUID.search(str(value.get("uuid"))) is not None
 
 
-def _renew(run: dict[str, Any], folder: Path) -> None:
-    """Update the checksums in a run's manifest and index entry to the files in its folder."""
-    path = folder / MANIFEST
+def _renewed(run: WantedRun, root: Path) -> WantedRun:
+    """The entry of a run whose manifest gets the checksums of the files in its folder."""
+    if run.path is None:
+        return run
+    path = root / run.path / MANIFEST
     manifest = Manifest.read(path)
-    sums = {name: sha256_file(folder / name) for name in manifest.files}
+    sums = {name: sha256_file(path.with_name(name)) for name in manifest.files}
     # A run that never named a card stays as it was recorded.
     if sums == manifest.files:
-        return
+        return run
     manifest.model_copy(update={"files": sums}).write(path)
     # The checksum from the first time is kept: it identifies the run as the recorded one.
-    run["recorded_as"] = run.get("recorded_as") or run["manifest_sha256"]
-    run["manifest_sha256"] = sha256_file(path)
+    recorded_as = run.recorded_as or run.manifest_sha256
+    renewed = {"recorded_as": recorded_as, "manifest_sha256": sha256_file(path)}
+    return run.model_copy(update=renewed)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from evenground.analysis.index import Index
 from evenground.claims.estimators import Arguments
 from evenground.claims.model import Claim, Claims
 from evenground.errors import EvengroundError
+from evenground.records.index import Index
 from evenground.validation import did_you_mean
 
 ACCELERATOR = "accelerator"
@@ -55,9 +55,9 @@ class Cast:
 
     def _other_parameters(self, computed_on: Collection[str]) -> Iterator[str]:
         """Yield every parameter with another value than that of the claimed experiment."""
-        parameters = self.index.parameters
+        parameters = dict(self.index.parameters)
         for name, claimed in self.claims.protocol.items():
-            value = parameters.get(name, claimed)
+            value = parameters[name]
             if name == ACCELERATOR:
                 # Not the parameter, which may be `auto`: engines report what they computed on.
                 value = " and ".join(sorted(computed_on)) or claimed

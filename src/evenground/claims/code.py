@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from evenground.analysis.index import CodeLines, ThesisLines
-from evenground.analysis.instruments import Instrument
 from evenground.analysis.statistics import Estimate
-from evenground.claims.model import Code
+from evenground.records.index import CodeLines, ThesisLines
+from evenground.records.verdicts import Code, Instrument
 
 
 def line_ratio(above: float, below: float) -> Estimate:

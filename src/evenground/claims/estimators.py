@@ -6,32 +6,17 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from evenground.analysis.instruments import Instrument
 from evenground.analysis.statistics import Estimate, Repeated, added, blocked, known
 from evenground.analysis.statistics import contrast as independent
-from evenground.validation import Name
+from evenground.records import verdicts as records
+from evenground.records.verdicts import Instrument
 
 Group = tuple[str, str]
 """Role and dataset of a claim."""
 
 
-class Arguments(BaseModel):
+class Arguments(records.Arguments):
     """What an estimator works on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    # What is measured of every run: a name of measures.py.
-    measure: str
-    # cpu, ram, gpu or vram; None for a time.
-    resource: str | None = None
-    # The role whose value is claimed, or the numerator; the role in the denominator.
-    of: Name
-    over: Name | None = None
-    datasets: tuple[Name, ...] = Field(min_length=1)
-    # The measure under the as-published instrument, if it is another one.
-    measure_as_published: str | None = None
 
     def measure_under(self, instrument: Instrument) -> str:
         """Return the measure under an instrument."""

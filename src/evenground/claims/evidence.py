@@ -13,8 +13,6 @@ import pandas as pd
 
 from evenground.analysis.extrapolation import Sample, find_sample
 from evenground.analysis.groups import INVALID
-from evenground.analysis.index import Index, ThesisLines, WantedRun
-from evenground.analysis.instruments import Instrument
 from evenground.analysis.measured import RUN_KEY, Measured
 from evenground.analysis.measures import TIMES
 from evenground.analysis.pairs import blocks_of, told
@@ -23,6 +21,8 @@ from evenground.claims.code import counted
 from evenground.claims.estimators import Group, Sampled
 from evenground.claims.model import Claim
 from evenground.records.events import kind_of
+from evenground.records.index import Index, ThesisLines, WantedRun
+from evenground.records.verdicts import Instrument
 
 NO_FORMULA_ERROR = (
     "how exactly its time can be extrapolated is not known, as half of its epochs have no step "

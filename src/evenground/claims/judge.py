@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from evenground.claims.inference import MAX_NO_DIFFERENCE, Interval, around, percent
 from evenground.claims.model import Claim
+from evenground.records.verdicts import Verdict
 
-Verdict = Literal[
-    "reproduced",
-    "direction reproduced",
-    "direction reproduced, size open",
-    "direction reproduced, other size",
-    "within the margin",
-    "inconclusive",
-    "depends on a known cause",
-    "size refuted",
-    "outside the margin",
-    "contradicted",
-    "too few runs",
-    "cannot be tested here",
-]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 TOO_FEW, UNTESTABLE = VERDICTS[-2:]
 NOT_JUDGED = (TOO_FEW, UNTESTABLE)
 AGAINST = ("contradicted", "outside the margin")
 UNDECIDED = ("inconclusive", "depends on a known cause")
-Kind = Literal["verdict", "demonstration", "instrument"]
-"""What a row of the verdicts is: only a `verdict` is about the claim itself, and is counted."""
 # A published size that is off by a larger factor is reported, even where only a margin decides.
 MAX_SIZE_FACTOR = 2.0
 # From here on two digits would be written with an exponent.

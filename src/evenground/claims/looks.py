@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evenground.analysis.index import Index
 from evenground.analysis.pairs import listed
 from evenground.analysis.planning import false_decisions, level_of_each
 from evenground.analysis.statistics import LEVEL
 from evenground.errors import EvengroundError
+from evenground.records.index import Index
 
 PRECISION = "precision"
 # How often somebody looks who adds as many runs as there are until a claim is decided.
@@ -34,7 +34,7 @@ class Look:
         return 100 * (1 - self.confidence)
 
     @property
-    def description(self) -> str:
+    def words(self) -> str:
         """Where the experiment stands, for the note of a table and the page."""
         if self.by_precision:
             return (
@@ -69,9 +69,7 @@ def peeking(n: int) -> str:
 def look_of(index: Index) -> Look:
     """Return which look an index is. Raises EvengroundError if it was not planned."""
     planned = index.report.looks
-    n = index.parameters.get("repetitions")
-    if not isinstance(n, int) or n < 1:
-        n = max(run.repetition for run in index.runs)
+    n = index.parameters.repetitions
     if planned == PRECISION:
         return Look(n=n, number=1, planned=(), by_precision=True, confidence=LEVEL)
     assert not isinstance(planned, str)

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, Instrument
+from evenground.analysis.instruments import INSTRUMENTS, RESOURCES
 from evenground.analysis.measures import MEASURES, TIMES
 from evenground.claims.estimators import ESTIMATORS, SHAPES, Arguments, Contrast
 from evenground.claims.inference import Interval, above, around, below
 from evenground.claims.published import Number, read_published
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file
+from evenground.records.base import Fields
+from evenground.records.plan import Parameters
+from evenground.records.verdicts import Code, Instrument, Needs
 from evenground.validation import Name, did_you_mean, first_fault
 
 CLAIMS = Path("claims.yaml")
@@ -27,30 +30,7 @@ PART = r"^[A-Z][A-Z0-9]*(-[a-z0-9]+)*$"
 MAX_ROUNDING = 1e-3
 
 
-class _Strict(BaseModel):
-    """Base of the models of this file: immutable, and unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Needs(_Strict):
-    """What a claim needs in addition to finished runs of its roles on its datasets."""
-
-    # What its runs must have computed on, as their engines report it; None for any device.
-    accelerator: Literal["cpu", "cuda"] | None = None
-    # A role of the claim that is an arm of another engine.
-    arm: Name | None = None
-
-
-class Code(_Strict):
-    """Two trainers of the thesis whose lines are compared (data/published/thesis-code.csv)."""
-
-    # Numerator and denominator.
-    of: Name
-    over: Name
-
-
-class Claim(_Strict):
+class Claim(Fields):
     """One statement that runs can support or contradict. docs/claims.md describes every key."""
 
     # Claim and part, as in C1-mnist-elixir.
@@ -185,7 +165,7 @@ class Claim(_Strict):
             raise ValueError("'tolerance_elsewhere' is at least 'tolerance'")
 
 
-class Machine(_Strict):
+class Machine(Fields):
     """How a class of machine is recognised by its name in results/runs."""
 
     # How the name begins, and what else it contains.
@@ -197,7 +177,7 @@ class Machine(_Strict):
         return name.startswith(self.cpu) and self.gpu in name
 
 
-class Claims(_Strict):
+class Claims(Fields):
     """The contents of `claims.yaml`."""
 
     schema_version: Literal[2] = Field(alias="schema")
@@ -221,6 +201,8 @@ class Claims(_Strict):
 
     @model_validator(mode="after")
     def _known_names(self) -> Claims:
+        for name in self.protocol:
+            _check_known(name, Parameters.model_fields, "parameter")
         _check_distinct([claim.id for claim in self.claims], "claim")
         for claim in self.claims:
             if claim.arguments:
@@ -231,7 +213,7 @@ class Claims(_Strict):
         return self
 
 
-class Source(_Strict):
+class Source(Fields):
     """Claims and published numbers as they were read, with the sha256 of their files."""
 
     claims: Claims

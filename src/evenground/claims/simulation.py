@@ -13,8 +13,9 @@ from scipy.special import stdtrit
 from evenground.analysis.runs import Floats
 from evenground.analysis.statistics import LEVEL
 from evenground.claims.inference import Interval
-from evenground.claims.judge import Verdict, judge
+from evenground.claims.judge import judge
 from evenground.claims.model import Claim
+from evenground.records.verdicts import Verdict
 
 TRUTHS = (1.0, 1.2, 1.3, 1.342, 1.6)
 VARIATIONS = (0.02, 0.05, 0.1, 0.2)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from evenground.analysis.index import Index
-from evenground.analysis.instruments import Instrument
 from evenground.analysis.measured import Measured
 from evenground.analysis.pairs import told
 from evenground.analysis.planning import MIN_PRECISE
@@ -31,14 +29,14 @@ from evenground.claims.judge import (
     TOO_FEW,
     UNTESTABLE,
     Judgement,
-    Kind,
-    Verdict,
     judge,
     other_size,
 )
 from evenground.claims.looks import Look, look_of
 from evenground.claims.model import Claim, Claims
 from evenground.claims.words import effect, with_interval
+from evenground.records.index import Index
+from evenground.records.verdicts import Instrument, Kind, Verdict
 
 
 @dataclass(frozen=True)

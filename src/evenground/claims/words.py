@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from evenground.analysis.instruments import Instrument
 from evenground.analysis.statistics import Estimate
 from evenground.claims.cast import Cast
 from evenground.claims.estimators import Arguments
 from evenground.claims.model import Claim
+from evenground.records.verdicts import Instrument
 
 # From here on a ratio is shown as times, below it as percent more.
 MIN_TIMES = 2.0

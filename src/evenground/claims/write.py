@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ import pandas as pd
 
 from evenground.analysis.files import plain, write_csv, write_markdown
 from evenground.analysis.groups import INVALID, WARNED
-from evenground.analysis.index import Index
 from evenground.analysis.measured import Measured
 from evenground.analysis.pairs import told
 from evenground.analysis.statistics import Estimate, summarise
-from evenground.claims.agreement import SCHEMA
 from evenground.claims.arithmetic import arithmetic
 from evenground.claims.estimators import Contrast, Group
 from evenground.claims.evidence import Evidence, Used
@@ -28,7 +25,9 @@ from evenground.claims.model import Claim, Source
 from evenground.claims.published import Number
 from evenground.claims.verdicts import Judged, in_prediction, judge_all
 from evenground.claims.words import ends, with_interval
-from evenground.files import write_json
+from evenground.records import verdicts as records
+from evenground.records.index import Index
+from evenground.records.verdicts import Row, RunBehind, Verdicts
 
 NOTE = (
     "The rule is in docs/claims.md. `instrument`: `corrected` is ours; `as-published` takes the "
@@ -43,10 +42,14 @@ _ARITHMETIC = (
     "computed again. `agrees`: within the rounding of the last digit stated. No run of ours is in "
     "it."
 )
-# Columns of whole numbers, which pandas would turn into floats where one is missing.
+# Columns of the table with every digit: from `claim` to `reason`.
+_FIELDS = list(Row.model_fields)
+_TABLE = _FIELDS[_FIELDS.index("claim") : _FIELDS.index("reason") + 1]
+# Those of whole numbers, which pandas would turn into floats where one is missing.
 _WHOLE = ("published_n", "n_a", "n_b", "pairs", "n_invalid", "n_warned", "more_runs")
-# Columns of the table for reading that verdicts.json repeats, with `_words` after their name.
-_TEXTS = ("published", "estimate", "runs", "CV", "idle", "flagged")
+# What of a claim is beside its verdict.
+_CLAIMED = {"section", "statement", "unit", "estimator", "arguments", "code", "direction", "bound"}
+_CLAIMED |= {"follows_from", "tolerance_elsewhere", "because", "needs", "untestable"}
 _NO_ESTIMATE = Estimate(level=math.nan)
 
 
@@ -56,38 +59,57 @@ def write_verdicts(
     source: Source,
     tables: Path,
     record: Path,
-) -> list[Judged]:
+) -> Verdicts:
     """Write verdicts and arithmetic as CSV and Markdown into `tables`, all behind them to `record`.
 
     Raises EvengroundError as `judge_all` does.
     """
-    judged = judge_all(index, measured, source.claims)
-    write_csv(verdict_table(judged, source), tables / "verdicts.csv")
-    paragraphs = summary(judged, look_of(index)) + [NOTE, _machine(index, source)]
+    verdicts = verdicts_of(index, source, judge_all(index, measured, source.claims))
+    write_csv(verdict_table(verdicts), tables / "verdicts.csv")
+    paragraphs = [*verdicts.summary, NOTE, _machine(index, source)]
     title = "Verdicts on the claims of the thesis"
-    rows = pd.DataFrame([readable_row(one, source) for one in judged])
+    rows = pd.DataFrame([readable_row(row) for row in verdicts.verdicts])
     write_markdown(rows, title, "\n\n".join(paragraphs), tables / "verdicts.md")
     checked = arithmetic(source.numbers)
     write_csv(checked, tables / "arithmetic.csv")
     write_markdown(checked, "The thesis's own arithmetic", _ARITHMETIC, tables / "arithmetic.md")
-    write_json(record, as_json(index, source, judged))
-    return judged
+    verdicts.write(record)
+    return verdicts
 
 
-def verdict_table(judged: Sequence[Judged], source: Source) -> pd.DataFrame:
+def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
     """Return one row per claim part and instrument; a missing number is NaN beside its reason."""
-    rows = [exact_row(one, source) for one in judged]
-    return pd.DataFrame(rows).astype(dict.fromkeys(_WHOLE, "Int64"))
+    rows = [row.model_dump(include=set(_TABLE)) for row in verdicts.verdicts]
+    return pd.DataFrame(rows, columns=_TABLE).astype(dict.fromkeys(_WHOLE, "Int64"))
 
 
-def exact_row(judged: Judged, source: Source) -> dict[str, Any]:
-    """Return a row of the table with every digit."""
+def readable_row(row: Row) -> dict[str, str]:
+    """Return a row for reading: only the digits the interval has, related values in one cell."""
+    return {
+        "claim": row.id,
+        "instrument": row.instrument,
+        "verdict": row.verdict,
+        "published": row.published_words,
+        "estimate": row.estimate_words,
+        "effect": row.effect,
+        "runs": row.runs_words,
+        "CV": row.cv_words,
+        "idle": row.idle_words,
+        "flagged": row.flagged_words,
+        "demonstration": row.demonstration,
+        "reason": row.reason,
+    }
+
+
+def _judgement(judged: Judged, source: Source) -> dict[str, Any]:
+    """Return verdict, estimate and published value."""
     evidence = judged.evidence
     claim = evidence.claim
     estimate = judged.estimate or _NO_ESTIMATE
     name, _, part = claim.id.partition("-")
     low, high = published_range(claim, source.numbers)
-    row = {
+    return {
+        "id": claim.id,
         "claim": name,
         "part": part,
         "instrument": evidence.instrument,
@@ -98,19 +120,18 @@ def exact_row(judged: Judged, source: Source) -> dict[str, Any]:
         "high": estimate.high,
         # Lines of code have an estimate that rests on no runs: nothing of it is left to chance.
         "confidence": estimate.level if evidence.runs else math.nan,
-        "unit": claim.unit,
-        "published": math.nan if claim.published is None else claim.published,
+        "published": claim.published,
         "published_low": low,
         "published_high": high,
         "published_n": published_runs(claim, source.numbers),
         "in_prediction": _in_prediction(claim, estimate, source),
         "tolerance": judged.tolerance if claim.same_size(judged.tolerance) else math.nan,
+        "more_runs": judged.more_runs,
+        "demonstration": judged.demonstration,
+        "reason": judged.reason,
+        "kind": judged.kind,
+        "reading": judged.verdict,
     }
-    row.update(_runs_columns(evidence))
-    row["more_runs"] = judged.more_runs
-    row["demonstration"] = judged.demonstration
-    row["reason"] = judged.reason
-    return row
 
 
 def _runs_columns(evidence: Evidence) -> dict[str, Any]:
@@ -211,24 +232,16 @@ def _in_prediction(claim: Claim, estimate: Estimate, source: Source) -> str:
     return "yes" if in_prediction(estimate, claim.published, runs) else "no"
 
 
-def readable_row(judged: Judged, source: Source) -> dict[str, str]:
-    """Return a row for reading: only the digits the interval has, related values in one cell."""
-    claim = judged.evidence.claim
+def _words(judged: Judged, source: Source, runs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the numbers as a table for reading has them; `runs`: the columns of the runs."""
     estimate = judged.estimate or _NO_ESTIMATE
-    runs = _runs_columns(judged.evidence)
     return {
-        "claim": claim.id,
-        "instrument": judged.evidence.instrument,
-        "verdict": judged.label,
-        "published": published_text(claim, source.numbers),
-        "estimate": with_interval(estimate.value, estimate.low, estimate.high),
-        "effect": judged.effect,
-        "runs": _runs_text(runs),
-        "CV": _percents(runs["cv_a"], runs["cv_b"]),
-        "idle": _percents(runs["idle_a"], runs["idle_b"]),
-        "flagged": _flagged_text(runs),
-        "demonstration": judged.demonstration,
-        "reason": judged.reason,
+        "published_words": published_text(judged.evidence.claim, source.numbers),
+        "estimate_words": with_interval(estimate.value, estimate.low, estimate.high),
+        "runs_words": _runs_text(runs),
+        "CV_words": _percents(runs["cv_a"], runs["cv_b"]),
+        "idle_words": _percents(runs["idle_a"], runs["idle_b"]),
+        "flagged_words": _flagged_text(runs),
     }
 
 
@@ -286,7 +299,7 @@ def summary(judged: Sequence[Judged], look: Look) -> list[str]:
             f"**As published** ({rows}): what the thesis's instrument shows of the same runs. That "
             "is no second experiment, and is not counted."
         )
-    paragraphs.append(f"**Looks**: {look.description}")
+    paragraphs.append(f"**Looks**: {look.words}")
     return paragraphs
 
 
@@ -323,72 +336,58 @@ def _machine(index: Index, source: Source) -> str:
     )
 
 
-def as_json(index: Index, source: Source, judged: Sequence[Judged]) -> dict[str, Any]:
-    """Return the content of `verdicts.json`."""
+def verdicts_of(index: Index, source: Source, judged: Sequence[Judged]) -> Verdicts:
+    """Return what is written to `verdicts.json`."""
     look = look_of(index)
-    look_json = asdict(look)
-    look_json["planned"] = list(look.planned)
-    look_json["words"] = look.description
     runs = _runs(judged)
-    numbers = {run["path"]: number for number, run in enumerate(runs)}
-    return {
-        "schema": SCHEMA,
-        "sources": source.sha256,
-        "machine": index.machine.class_name,
-        "deployment": index.deployment,
-        "stand_ins": dict(index.report.stand_ins),
-        "design": index.report.design,
-        "look": look_json,
-        "summary": summary(judged, look),
-        "verdicts": [_verdict_json(one, source, numbers) for one in judged],
-        "runs": runs,
-    }
+    numbers = {run.path: number for number, run in enumerate(runs)}
+    return Verdicts(
+        sources=source.sha256,
+        machine=index.machine.class_name,
+        deployment=index.deployment,
+        stand_ins=index.report.stand_ins,
+        design=index.report.design,
+        look=records.Look.model_validate(look, from_attributes=True),
+        summary=tuple(summary(judged, look)),
+        verdicts=tuple(_row(one, source, numbers) for one in judged),
+        runs=tuple(runs),
+    )
 
 
-def _verdict_json(
-    judged: Judged, source: Source, numbers: Mapping[str | None, int]
-) -> dict[str, Any]:
-    """Return a row of the table with the claim, the estimate and every run behind it.
+def _row(judged: Judged, source: Source, numbers: Mapping[str, int]) -> Row:
+    """Return a verdict with the claim, the estimate and every run behind it.
 
-    `numbers`: path of a run -> its number in the list `runs`.
+    `numbers`: path of a run -> its number in the list of all runs.
     """
     evidence = judged.evidence
     claim = evidence.claim
-    row = {name: _finite(value) for name, value in exact_row(judged, source).items()}
-    content: dict[str, Any] = {"id": claim.id} | row
-    content["kind"] = judged.kind
-    content["reading"] = judged.verdict
-    texts = readable_row(judged, source)
-    for name in _TEXTS:
-        content[f"{name}_words"] = texts[name]
-    in_row = {"id", "published", "unit", "instruments", "tolerance"}
-    content.update(claim.model_dump(mode="json", exclude=in_row))
-    # A region without an end has null there; no region of the published size is null.
-    content["region"] = [_finite(claim.region.low), _finite(claim.region.high)]
-    same_size = claim.same_size(judged.tolerance)
-    content["same_size"] = [same_size.low, same_size.high] if same_size else None
-    content.update(_scale_json(judged.estimate))
-    content["groups"] = [_group_json(evidence, group, numbers) for group in evidence.used]
+    runs = _runs_columns(evidence)
+    content = _judgement(judged, source) | runs | _words(judged, source, runs)
+    content |= claim.model_dump(include=_CLAIMED) | _test(judged.estimate)
+    content["groups"] = tuple(_group(evidence, group, numbers) for group in evidence.used)
     content["left_out"] = told(evidence.dropped)
-    content["counted"] = [asdict(trainer) for trainer in evidence.counted]
-    return content
+    content["counted"] = evidence.counted
+    content = {name: _finite(value) for name, value in content.items()}
+    # A region without an end has null there; no region of the published size is null.
+    content["region"] = (_finite(claim.region.low), _finite(claim.region.high))
+    same_size = claim.same_size(judged.tolerance)
+    content["same_size"] = (same_size.low, same_size.high) if same_size else None
+    return Row.model_validate(content)
 
 
-def _scale_json(estimate: Estimate | None) -> dict[str, Any]:
+def _test(estimate: Estimate | None) -> dict[str, Any]:
     """Return the numbers on the scale of the test; null without an estimate."""
     if estimate is None:
         return {"df": None, "centre": None, "se": None, "scale": None}
     return {
-        "df": _finite(estimate.df),
-        "centre": _finite(estimate.centre),
-        "se": _finite(estimate.se),
+        "df": estimate.df,
+        "centre": estimate.centre,
+        "se": estimate.se,
         "scale": "logarithms" if estimate.log else "as measured",
     }
 
 
-def _group_json(
-    evidence: Evidence, group: Group, numbers: Mapping[str | None, int]
-) -> dict[str, Any]:
+def _group(evidence: Evidence, group: Group, numbers: Mapping[str, int]) -> records.Group:
     """Return a group of runs with the values of each, and those the estimate does not rest on."""
     role, dataset = group
     runs = evidence.used[group]
@@ -397,30 +396,29 @@ def _group_json(
     examples = None
     if runs and runs[0].sample:
         examples = runs[0].sample.examples
-    return {
-        "role": role,
-        "dataset_of_claim": dataset,
-        "runs": [numbers[run.wanted.path] for run in runs],
-        "values": [_finite(run.value) for run in runs],
-        "without_idle": [_finite(run.without_idle) for run in runs],
-        "resolution": _finite(evidence.sampled("value", group).resolution),
-        "repetitions_left_out": [number for number in repetitions if number not in counting],
-        "extrapolated_from_examples": examples,
-    }
+    return records.Group(
+        role=role,
+        dataset_of_claim=dataset,
+        runs=tuple(numbers[str(run.wanted.path)] for run in runs),
+        values=tuple(_finite(run.value) for run in runs),
+        without_idle=tuple(_finite(run.without_idle) for run in runs),
+        resolution=_finite(evidence.sampled("value", group).resolution),
+        repetitions_left_out=tuple(number for number in repetitions if number not in counting),
+        extrapolated_from_examples=examples,
+    )
 
 
-def _runs(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+def _runs(judged: Sequence[Judged]) -> list[RunBehind]:
     """Return every run behind any verdict, once."""
     wanted = {}
     for one in judged:
         for runs in one.evidence.used.values():
             for run in runs:
                 wanted[run.wanted.path] = run.wanted
-    names = ("dataset", "engine", "key", "repetition", "path", "manifest_sha256")
-    return [{name: getattr(run, name) for name in names} for run in wanted.values()]
+    return [RunBehind.model_validate(run, from_attributes=True) for run in wanted.values()]
 
 
-def _finite(value: object) -> object:
+def _finite(value: Any) -> Any:
     """Return a value as JSON can hold it: null for a number that is missing or infinite."""
     if isinstance(value, float) and not math.isfinite(value):
         return None

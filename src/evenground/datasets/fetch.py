@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import requests
 
@@ -16,7 +15,8 @@ from evenground.datasets.faults import HostFailed
 from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.datasets.storage import make_folder, mismatch, require_space
 from evenground.errors import EvengroundError
-from evenground.files import move, replacing, write_json, writing
+from evenground.files import move, replacing, writing
+from evenground.records.dataset import FETCHED, Fetched, FetchedFile
 
 MIRRORS_VARIABLE = "EVENGROUND_MIRRORS"
 # The source of a file that was there already.
@@ -35,21 +35,20 @@ def all_mirrors(first: Iterable[str], environment: Mapping[str, str] = os.enviro
     return list(dict.fromkeys(filter(None, stripped)))
 
 
-def fetch_dataset(entry: DatasetEntry, folder: Path, mirrors: Sequence[str]) -> dict[str, Any]:
+def fetch_dataset(entry: DatasetEntry, folder: Path, mirrors: Sequence[str]) -> Fetched:
     """Make `folder` hold every file of `entry`, verified by size and SHA-256.
 
-    `fetched.json` is written last. Returns its content: per file its bytes, sha256 and source
-    ("mirror", a host name, or "kept" for a file of an earlier, interrupted invocation). Raises
-    EvengroundError if a file cannot be fetched or stored.
+    `fetched.json` is written last, and returned. Raises EvengroundError if a file cannot be fetched
+    or stored.
     """
     make_folder(folder)
-    files: dict[str, dict[str, Any]] = {}
+    files = {}
     with open_session() as session:
         for file in entry.files:
             source = _fetch_file(entry.name, file, folder, mirrors, session)
-            files[file.name] = {"bytes": file.bytes, "sha256": file.sha256, "source": source}
-    fetched = {"schema": 1, "dataset": entry.name, "files": files}
-    write_json(folder / "fetched.json", fetched)
+            files[file.name] = FetchedFile(bytes=file.bytes, sha256=file.sha256, source=source)
+    fetched = Fetched(dataset=entry.name, files=files)
+    fetched.write(folder / FETCHED)
     return fetched
 
 

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from evenground.datasets.formats.arrays import Arrays, Bytes, damaged, save
 from evenground.datasets.registry import MODULES, DatasetEntry
 from evenground.datasets.storage import make_folder, mismatch, require_space
 from evenground.errors import EvengroundError
-from evenground.files import move, write_json, writing
+from evenground.files import move, writing
+from evenground.records.dataset import PREPARED, EmptyClasses, Prepared
 
-RECORD = "dataset.json"
-# Keys of the entry that are copied into the record.
-RECORDED = {
-    "name",
-    "title",
-    "classes",
-    "height",
-    "width",
-    "channels",
-    "train_examples",
-    "test_examples",
-    "licence",
-}
 # Headers of the arrays and the record.
 OVERHEAD_BYTES = 4096
-# A message names no more of the classes without pictures.
-MAX_NAMED = 10
 
 
 def read_arrays(entry: DatasetEntry, raw: Path) -> Arrays:
@@ -51,10 +35,10 @@ def read_arrays(entry: DatasetEntry, raw: Path) -> Arrays:
     return arrays
 
 
-def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, Any]:
+def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> Prepared:
     """Write the arrays of `entry` into `folder` as .npy files, then `dataset.json`.
 
-    Returns the content of the latter. Everything is written to a temporary folder first; a folder
+    Returns the latter. Everything is written to a temporary folder first; a folder
     without `dataset.json` is not complete. Raises EvengroundError (raw files, disk); earlier
     content of `folder` is untouched unless all arrays could be written.
     """
@@ -71,46 +55,26 @@ def prepare_dataset(entry: DatasetEntry, raw: Path, folder: Path) -> dict[str, A
             checksums[f"{name}.npy"] = save(temporary / f"{name}.npy", array)
         record = _record(entry, arrays, checksums)
         # Without its record the folder counts as incomplete while the arrays are replaced.
-        with writing(folder / RECORD):
-            (folder / RECORD).unlink(missing_ok=True)
+        with writing(folder / PREPARED):
+            (folder / PREPARED).unlink(missing_ok=True)
         for name in checksums:
             move(temporary / name, folder / name)
-        write_json(folder / RECORD, record)
+        record.write(folder / PREPARED)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return record
 
 
-def _record(entry: DatasetEntry, arrays: Arrays, checksums: dict[str, str]) -> dict[str, Any]:
-    return {
-        "schema": 2,
-        **entry.model_dump(mode="json", include=RECORDED),
-        "arrays": checksums,
-        "empty_classes": {
-            "training": _empty_classes(entry, arrays.train_labels),
-            "test": _empty_classes(entry, arrays.test_labels),
-        },
-    }
+def _record(entry: DatasetEntry, arrays: Arrays, checksums: dict[str, str]) -> Prepared:
+    empty = EmptyClasses(
+        training=_empty_classes(entry, arrays.train_labels),
+        test=_empty_classes(entry, arrays.test_labels),
+    )
+    said = entry.model_dump(include=set(Prepared.model_fields))
+    return Prepared.model_validate(said | {"arrays": checksums, "empty_classes": empty})
 
 
-def _empty_classes(entry: DatasetEntry, labels: Bytes) -> list[str]:
+def _empty_classes(entry: DatasetEntry, labels: Bytes) -> tuple[str, ...]:
     """The classes without any picture among labels (N,)."""
     used = set(labels.tolist())
-    return [name for label, name in enumerate(entry.classes) if label not in used]
-
-
-def empty_class_lines(record: Mapping[str, Any]) -> list[str]:
-    """A line for each split of a prepared dataset with empty classes; `record` is its RECORD.
-
-    Such data can be trained on, but labels that start at 1, or wrong classes, have the same effect.
-    """
-    lines = []
-    for split, names in record.get("empty_classes", {}).items():
-        if not names:
-            continue
-        listed = ", ".join(f"'{name}'" for name in names[:MAX_NAMED])
-        if len(names) > MAX_NAMED:
-            listed += f" and {len(names) - MAX_NAMED} more"
-        share = f"{len(names)} of {len(record['classes'])} classes"
-        lines.append(f"dataset '{record['name']}' has no {split} picture of {share}: {listed}")
-    return lines
+    return tuple(name for label, name in enumerate(entry.classes) if label not in used)

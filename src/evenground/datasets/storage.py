@@ -10,7 +10,8 @@ from pathlib import Path
 
 from evenground.datasets.registry import RemoteFile
 from evenground.errors import MAKE_ROOM, EvengroundError, set_aside
-from evenground.files import read_json, sha256_file, unreadable, writing
+from evenground.files import sha256_file, unreadable, writing
+from evenground.records.dataset import PREPARED, Prepared
 
 MEBIBYTE = 2**20
 SHOW = (
@@ -54,7 +55,7 @@ def check_arrays(folder: Path) -> None:
 
     Raises EvengroundError for a changed or missing array.
     """
-    for name, sha256 in read_json(folder / "dataset.json")["arrays"].items():
+    for name, sha256 in Prepared.read(folder / PREPARED).arrays.items():
         path = folder / name
         fault = ""
         if not path.is_file():
@@ -73,9 +74,8 @@ def require_seen(folder: Path) -> None:
     It reads the record and both ends of each array: a container may see the folder, but not what a
     link in it leads to, and a node may see only part of a file.
     """
-    record = folder / "dataset.json"
     try:
-        for name in read_json(record)["arrays"]:
+        for name in Prepared.read(folder / PREPARED).arrays:
             _require_complete(folder / name)
     except EvengroundError as error:
         raise EvengroundError(error.what, error.where, SHOW) from None

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evenground.files import read_json
+from evenground.records.plan import Run
 from evenground.runs.outcome import Outcome
-from evenground.runs.plan import Plan, Run
+from evenground.runs.plan import Plan
 
 FOLDER, EXPLAINED = "explain_idle", "explained.json"
 

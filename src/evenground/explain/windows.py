@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evenground.analysis.idle import CPU, NONE, IdleRow, idle_of
-from evenground.analysis.index import WantedRun
 from evenground.analysis.phases import phases_of
 from evenground.analysis.runs import Run
 from evenground.explain.training import Explained
+from evenground.records.index import WantedRun
 
 
 @dataclass(frozen=True)

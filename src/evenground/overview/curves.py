@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evenground.analysis.index import Dataset
 from evenground.overview.parts import Parts, Value
+from evenground.records.plan import Dataset
 from evenground.report.material import byte_scale
 from evenground.report.scaling import LOG_Y, Curves, Panel, scaling_drawing
 from evenground.report.sheet import Drawing

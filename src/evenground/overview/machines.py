@@ -12,9 +12,9 @@ from evenground.analysis.files import read_csv
 from evenground.analysis.machines import engines_by_machine, ratios_by_machine
 from evenground.analysis.side_by_side import Recorded, Side, side_of
 from evenground.claims.agreement import agreement
-from evenground.files import read_json
 from evenground.overview.join import Joined, as_cells, machines_note, part_note
 from evenground.overview.parts import Part, Parts, Value
+from evenground.records.verdicts import Verdicts
 from evenground.report.sheet import Drawing
 from evenground.report.side_by_side import ratios_drawing
 
@@ -31,7 +31,7 @@ def by_machine(parts: Parts) -> dict[str, pd.DataFrame]:
     frames: dict[str, list[pd.DataFrame]] = {ENGINES: [], RATIOS: [], AGREEMENT: []}
     for settings, mine in _by_setting(parts):
         sides = [_side(part) for part in mine]
-        verdicts = {part.machine: read_json(part.file("verdicts.json")) for part in mine}
+        verdicts = {part.machine: Verdicts.read(part.file("verdicts.json")) for part in mine}
         frames[ENGINES].append(_led(settings, engines_by_machine(sides)))
         frames[RATIOS].append(_led(settings, ratios_by_machine(sides)))
         frames[AGREEMENT].append(_led(settings, agreement(verdicts)))

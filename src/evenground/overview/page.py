@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evenground.overview.parts import Part, Parts, Value
+from evenground.records.verdicts import Verdicts
 from evenground.report.page.build import pictures, render
 from evenground.report.page.tables import page_table
-from evenground.report.page.verdicts import COLOURS, read_rows
+from evenground.report.page.verdicts import COLOURS
 
 PAGE, TEMPLATE = "report.html", "overview.html.j2"
 # In the page itself; what is longer than this is folded. The other tables are linked.
@@ -70,7 +71,7 @@ def _values(parts: Parts) -> list[tuple[str, list[Value]]]:
 
 
 def _row(parts: Parts, part: Part, to: Path) -> Row:
-    rows = read_rows(part.file("verdicts.json"))
+    rows = Verdicts.read(part.file("verdicts.json")).verdicts
     counts = Counter(row.reading for row in rows if row.kind == "verdict")
     return Row(
         lead=tuple(parts.lead(part).values()),

@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from evenground.analysis.index import (
-    Dataset,
-    Engine,
-    Index,
-    Inside,
-    Machine,
-    Text,
-    read_index,
-    root_of,
-)
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_json, sha256_file
+from evenground.records.index import Index, Indexes, IndexOfPart, read_index, root_of
+from evenground.records.plan import Dataset, Engine, Machine, Run
+from evenground.records.values import Inside, Text
 from evenground.validation import ClassName, Name, first_fault
 
 # A class's name and every value in it, as a part of a path.
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,254}$")]
 Parameter = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,63}$")]
 Value = int | float | Text
-_OF_A_RUN = ("dataset", "engine", "key", "repetition")
 
 
 @dataclass(frozen=True)
@@ -182,7 +174,8 @@ def _read(planned: Planned, root: Path, deployment: str) -> Part:
     """A part with its index, which must be that of the part."""
     where = root / planned.folder / "index.json"
     index = read_index(where)
-    said = {"machine": index.machine.class_name, "deployment": index.deployment, **index.parameters}
+    said = dict(index.parameters)
+    said |= {"machine": index.machine.class_name, "deployment": index.deployment}
     for name, value in {
         "machine": planned.machine,
         "deployment": deployment,
@@ -194,23 +187,23 @@ def _read(planned: Planned, root: Path, deployment: str) -> Part:
     return Part(planned, root / planned.folder, index)
 
 
-def indexes(parts: Parts) -> dict[str, Any]:
+def indexes(parts: Parts) -> Indexes:
     """The `index.json` of an experiment of several parts: where the index of each lies, and its sha256.
 
     It names every wanted run, so that whoever has this file alone knows which ones belong to it.
     """
-    listed = [
-        {
-            "name": part.name,
-            "machine": part.machine,
-            "settings": part.settings,
-            "index": f"{part.planned.folder}/index.json",
-            "sha256": sha256_file(part.file("index.json")),
-            "runs": [
-                {"machine": part.machine, **{name: getattr(run, name) for name in _OF_A_RUN}}
-                for run in part.index.runs
-            ],
-        }
-        for part in parts.parts
-    ]
-    return {"schema": 1, "parts": listed}
+    return Indexes(parts=tuple(_listed(part) for part in parts.parts))
+
+
+def _listed(part: Part) -> IndexOfPart:
+    of = {"machine": part.machine}
+    names = set(Run.model_fields)
+    runs = [run.model_dump(include=names) | of for run in part.index.runs]
+    return IndexOfPart(
+        name=part.name,
+        machine=part.machine,
+        settings=part.settings,
+        index=f"{part.planned.folder}/index.json",
+        sha256=sha256_file(part.file("index.json")),
+        runs=tuple(Run.model_validate(run) for run in runs),
+    )

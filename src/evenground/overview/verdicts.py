@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
+from evenground.claims.write import readable_row
 from evenground.overview.parts import Parts
-from evenground.report.page.verdicts import Row, read_rows
+from evenground.records.verdicts import Verdicts
 
 VERDICTS = "verdicts"
 
@@ -18,25 +17,8 @@ def for_reading(parts: Parts) -> pd.DataFrame:
     Raises EvengroundError when the verdicts of a part are missing or broken.
     """
     rows = [
-        {**parts.lead(part), **_words(row)}
+        {**parts.lead(part), **readable_row(row)}
         for part in parts.parts
-        for row in read_rows(part.file("verdicts.json"))
+        for row in Verdicts.read(part.file("verdicts.json")).verdicts
     ]
     return pd.DataFrame(rows)
-
-
-def _words(row: Row) -> Mapping[str, str]:
-    return {
-        "claim": row.id,
-        "instrument": row.instrument,
-        "verdict": row.verdict,
-        "published": row.published_words,
-        "estimate": row.estimate_words,
-        "effect": row.effect,
-        "runs": row.runs_words,
-        "CV": row.cv_words,
-        "idle": row.idle_words,
-        "flagged": row.flagged_words,
-        "demonstration": row.demonstration,
-        "reason": row.reason,
-    }

@@ -11,11 +11,10 @@ from pathlib import Path
 import requests
 
 from evenground.addresses import fault_of, host_of, is_address
-from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.registry import DatasetEntry, RemoteFile
 from evenground.environments.build import bytes_of_environment
-from evenground.files import read_json
 from evenground.preflight.finding import Finding, error, ok, warning
+from evenground.records.dataset import FETCHED, PREPARED, Prepared
 from evenground.records.outcome import OUTCOME, AttemptOutcome
 from evenground.runs.plan import RUNS, LeftOut, Plan
 
@@ -35,7 +34,7 @@ class Stored:
     @property
     def is_prepared(self) -> bool:
         """Whether the arrays are complete."""
-        return (self.prepared / RECORD).is_file()
+        return (self.prepared / PREPARED).is_file()
 
 
 def stored_in(plan: Plan, dataset: str) -> Stored:
@@ -81,13 +80,13 @@ def dataset(
     """Check whether a dataset is stored here or available from a mirror or host."""
     what = f"dataset {entry.name}"
     if stored.is_prepared:
-        lines = empty_class_lines(read_json(stored.prepared / RECORD))
+        lines = Prepared.read(stored.prepared / PREPARED).empty_class_lines
         if lines:
             return warning(what, "; ".join(lines), "see whether labels and `classes` fit")
         return ok(what, "prepared")
     if not entry.files:
         return ok(what, "generated here")
-    if (stored.raw / "fetched.json").is_file():
+    if (stored.raw / FETCHED).is_file():
         return ok(what, "fetched")
     missing = []
     for file in entry.files:

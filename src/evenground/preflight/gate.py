@@ -9,16 +9,15 @@ from evenground.containers.images import Image
 from evenground.containers.launcher import Launcher
 from evenground.containers.pins import load_pins
 from evenground.cpus.judge import lacking_cores
-from evenground.datasets.prepare import RECORD, empty_class_lines
 from evenground.datasets.storage import check_arrays
 from evenground.errors import EvengroundError
-from evenground.files import read_json
 from evenground.preflight.containers import findings
 from evenground.preflight.cpus import record_of
 from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context, trained
 from evenground.preflight.gpu import findings as gpu_findings
 from evenground.preflight.probe import probe, wanted_of
+from evenground.records.dataset import PREPARED, Prepared
 from evenground.runs.index import check_runs
 from evenground.runs.lost import refuse_at_work
 from evenground.runs.plan import Plan
@@ -46,9 +45,9 @@ def gate(
     first = plans[0]
     for name in first.datasets:
         folder = first.root / first.prepared(name)
-        if (folder / RECORD).is_file():
+        if (folder / PREPARED).is_file():
             check_arrays(folder)
-            for line in empty_class_lines(read_json(folder / RECORD)):
+            for line in Prepared.read(folder / PREPARED).empty_class_lines:
                 logs.warning(line)
     check_runs(plans)
     if starts:

@@ -14,13 +14,13 @@ from evenground.containers.apptainer import IMAGE_FOLDER
 from evenground.containers.images import ENGINE_PYTHON, RUNNER_PYTHON, Image
 from evenground.containers.launcher import Launcher
 from evenground.containers.start_failure import KEEPER, NO_OUTPUT, UNCOVER, explain, key_line
-from evenground.datasets.prepare import RECORD
 from evenground.files import writing
 from evenground.gpus.choice import VISIBLE
 from evenground.preflight.finding import Finding, error, ok, warning
 from evenground.preflight.gpu import trained
 from evenground.preflight.inside import Seen, left, look
 from evenground.preflight.trial import Trial, fault_of
+from evenground.records.dataset import PREPARED
 from evenground.runs.plan import ATTEMPTS, RUNS, Plan
 from evenground.runs.variables import of_a_step
 
@@ -73,8 +73,8 @@ def wanted_of(plans: Sequence[Plan]) -> Wanted:
         prepared.update(root / plan.prepared(name) for name in plan.datasets)
     files += sorted(sources)
     for folder in sorted(prepared):
-        if (folder / RECORD).is_file():
-            files.append(str(folder / RECORD))
+        if (folder / PREPARED).is_file():
+            files.append(str(folder / PREPARED))
         files += [str(path) for path in sorted(folder.glob("*.npy"))]
     files += KERNEL_FILES
     folders = [str(root / folder) for folder in (RUNS, ATTEMPTS, LOGS)]

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from evenground.files import write_json
+from evenground.files import sha256_file
+from evenground.records.dataset import PREPARED, EmptyClasses, Prepared
 
 CLASSES = 10
 
@@ -90,17 +91,20 @@ def write_dataset(case: Case, folder: Path) -> None:
         images = patterns[labels] + random.normal(0, 40, (size, height, width, channels))
         np.save(folder / f"{split}_images.npy", np.clip(images, 0, 255).astype(np.uint8))
         np.save(folder / f"{split}_labels.npy", labels)
-    # What an engine may want of a record; sources and checksums are for those who prepare data.
-    record = {
-        "schema": 2,
-        "classes": [str(number) for number in range(CLASSES)],
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "train_examples": sizes["train"],
-        "test_examples": sizes["test"],
-    }
-    write_json(folder / "dataset.json", record)
+    record = Prepared(
+        name=case.name,
+        title=f"parity: {case.name}",
+        licence="made here",
+        classes=tuple(str(number) for number in range(CLASSES)),
+        height=height,
+        width=width,
+        channels=channels,
+        train_examples=sizes["train"],
+        test_examples=sizes["test"],
+        arrays={path.name: sha256_file(path) for path in sorted(folder.glob("*.npy"))},
+        empty_classes=EmptyClasses(training=(), test=()),
+    )
+    record.write(folder / PREPARED)
 
 
 def differences(reference: Mapping[str, Any], other: Mapping[str, Any]) -> Tolerance:

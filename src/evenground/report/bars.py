@@ -7,8 +7,8 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 
-from evenground.analysis.index import Dataset, Engine
 from evenground.analysis.statistics import added
+from evenground.records.plan import Dataset, Engine
 from evenground.report.material import Material
 from evenground.report.sheet import (
     EDGE,

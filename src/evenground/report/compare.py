@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from evenground.analysis.groups import group
-from evenground.analysis.index import Dataset
+from evenground.records.plan import Dataset
 from evenground.report.material import (
     Material,
     Resource,

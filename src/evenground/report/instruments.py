@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from evenground.analysis.environment import read_environment
-from evenground.analysis.index import Dataset, Index
 from evenground.analysis.runs import read_runs
 from evenground.records.environment import Environment
+from evenground.records.index import Index
+from evenground.records.plan import Dataset
 from evenground.report.material import Material
 from evenground.report.sheet import (
     GAP,
@@ -76,7 +75,7 @@ def instruments_data(material: Material, dataset: str) -> pd.DataFrame:
 
 def _machine(index: Index) -> Environment:
     """The machine as the first finished run recorded it; all runs of an index have its class."""
-    for run in read_runs(replace(index, runs=index.finished[:1])):
+    for run in read_runs(index.with_runs(index.finished[:1])):
         return read_environment(run)
     return Environment()
 

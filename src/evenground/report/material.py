@@ -9,7 +9,8 @@ import pandas as pd
 
 from evenground.analysis.devices import unlike_in
 from evenground.analysis.files import read_csv
-from evenground.analysis.index import Dataset, Index, read_index
+from evenground.records.index import Index, read_index
+from evenground.records.plan import Dataset
 from evenground.report.style import EngineStyle, engine_styles
 
 NO_RUN = "no finished run"

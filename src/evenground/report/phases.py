@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from evenground.analysis.index import Dataset
+from evenground.records.plan import Dataset
 from evenground.report.material import Material, Resource, axis_scale, of_card
 from evenground.report.sheet import (
     PLOT_WIDTH,

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from evenground.analysis.index import Dataset
 from evenground.errors import EvengroundError, set_aside
-from evenground.files import read_json
+from evenground.records.dataset import PREPARED, Prepared
+from evenground.records.plan import Dataset
 from evenground.report.material import Material, after_thesis, thesis_number
 from evenground.report.sheet import EDGE, WIDTH, Drawing, Sheet, make_sheet, note_sheet
 from evenground.report.style import INK, SMALL_PT, fitted_pt, width_in
@@ -67,7 +67,7 @@ def _folder(material: Material, dataset: Dataset) -> Path | None:
     if dataset.prepared is None:
         return None
     folder = material.index.root / dataset.prepared
-    if not (folder / "dataset.json").is_file():
+    if not (folder / PREPARED).is_file():
         return None
     return folder
 
@@ -139,7 +139,7 @@ def _arrays(folder: Path) -> tuple[Bytes, Bytes, list[str]]:
         # Mapped: only the few images that are shown are read.
         images = np.load(folder / "train_images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "train_labels.npy", allow_pickle=False)
-        classes = [str(name) for name in read_json(folder / "dataset.json")["classes"]]
+        classes = list(Prepared.read(folder / PREPARED).classes)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EvengroundError(f"broken prepared data, {error}", str(folder), fix) from error
     if (

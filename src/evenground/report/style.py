@@ -14,7 +14,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from evenground.analysis.by_phase import is_between
-from evenground.analysis.index import Engine
+from evenground.records.plan import Engine
 
 FONT = "DejaVu Sans"
 TITLE_PT, TEXT_PT, SMALL_PT = 10.0, 8.0, 7.0

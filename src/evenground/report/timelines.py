@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from evenground.analysis.groups import group
-from evenground.analysis.index import Dataset, Engine
+from evenground.records.plan import Dataset, Engine
 from evenground.report.material import (
     FIRST,
     NO_RUN,

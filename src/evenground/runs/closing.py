@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 from evenground.errors import EvengroundError
-from evenground.files import read_json
+from evenground.records.index import read_index
 from evenground.records.outcome import MARK, OUTCOME, AttemptOutcome
 from evenground.runs.attempt import unfinished_mark
-from evenground.runs.index import unfinished
-from evenground.runs.plan import ATTEMPTS, run_path_of
+from evenground.runs.plan import ATTEMPTS
 from evenground.runs.study import Part, Study
 from evenground.runs.training import LOG
 
@@ -75,16 +74,16 @@ def _failed_earlier(study: Study, part: Part) -> tuple[dict[Path, str], int]:
     failed = {}
     missing = 0
     try:
-        index = read_json(part.plan.root / part.results / "index.json")
+        index = read_index(part.plan.root / part.results / "index.json")
     except EvengroundError:
         return {}, 0
-    for run in unfinished(index):
-        if run["status"] == "missing":
+    for run in index.unfinished:
+        if run.status == "missing":
             missing += 1
         else:
-            run_path = run_path_of({**run, "machine": part.plan.machine})
-            failure = _failure(study, run_path, run["attempts"])
-            failed[run_path] = failure or str(run["reason"])
+            run_path = run.path_on(part.plan.machine)
+            failure = _failure(study, run_path, run.attempts)
+            failed[run_path] = failure or str(run.reason)
     return failed, missing
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from evenground.errors import EvengroundError
-from evenground.runs.index import missed_goals, unfinished
+from evenground.records.index import Index, WantedRun
+from evenground.runs.index import missed_goals
 
 # By the machine on which the runs are trained.
 FIXES = {
@@ -16,31 +16,31 @@ FIXES = {
 }
 
 
-def missed_goals_line(indexes: Sequence[dict[str, Any]], tables: Path) -> str:
+def missed_goals_line(indexes: Sequence[Index], tables: Path) -> str:
     """A goal that the sampler's calibration misses, and how many it misses; empty if none."""
     missed: set[str] = set()
     for index in indexes:
-        missed.update(missed_goals(index, Path()))
+        missed.update(missed_goals(index))
     if not missed:
         return ""
     goals = f"{len(missed)} goals here ({min(missed)}, ...)"
     return f"the sampler misses {goals}: {tables}/calibration.md"
 
 
-def refuse_unfinished(indexes: Sequence[dict[str, Any]], tables: Path, machine: str) -> None:
+def refuse_unfinished(indexes: Sequence[Index], tables: Path, machine: str) -> None:
     """Raises EvengroundError with the first wanted run that did not finish; `machine`: one of FIXES."""
     wanted = 0
-    lost = []
+    lost: list[WantedRun] = []
     for index in indexes:
-        wanted += len(index["runs"])
-        lost += unfinished(index)
+        wanted += len(index.runs)
+        lost += index.unfinished
     if not lost:
         return
     first = lost[0]
-    run = f"{first['dataset']} {first['engine']} r{first['repetition']}"
+    run = f"{first.dataset} {first.engine} r{first.repetition}"
     raise EvengroundError(
         f"{len(lost)} of {wanted} wanted runs did not finish; the first: {run}: "
-        f"{first['reason'] or 'not recorded'}",
+        f"{first.reason or 'not recorded'}",
         f"{tables}/runs.md",
         FIXES[machine],
     )

@@ -10,68 +10,58 @@ from typing import Any
 from evenground.containers.images import LOCK_LABEL
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import BRING_BACK, broken_link, sha256_file
-from evenground.records import versions
 from evenground.records.calibration import Calibration
 from evenground.records.environment import ENVIRONMENT, Environment
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError, unreadable
+from evenground.records.index import CalibrationPlace, CodeLines, Index, WantedRun
 from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.outcome import OUTCOME, AttemptOutcome
+from evenground.records.plan import Machine, PlanFile, Run
 from evenground.records.times import read_folder
-from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, WRITTEN, Plan, run_path_of
+from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, Plan
 
 FETCH = "have it back as it was recorded: dvc checkout results/runs, or dvc pull"
-# What of a planned run is in the index; its folder is named by `path`.
-SHOWN = ("dataset", "engine", "repetition", "key", "order")
 
 
-def build_index(plan: dict[str, Any], root: Path) -> dict[str, Any]:
-    """The content of `plan.json` with the outcome of each run.
+def build_index(plan: PlanFile, root: Path, lines: CodeLines | None = None) -> Index:
+    """The plan with the outcome of each run, and the lines of code behind them.
 
     Raises EvengroundError for a changed run, and for runs of one engine made in two images.
     """
-    content = {name: value for name, value in plan.items() if name != WRITTEN}
-    # An engine may lie anywhere; an index travels, and must name no path outside the working copy.
-    engines = []
-    for engine in plan["engines"]:
-        engines.append({name: value for name, value in engine.items() if name != "sources"})
-    runs = [_indexed(run, root) for run in plan["runs"]]
+    runs = tuple(_indexed(run, root) for run in plan.runs)
     # Of each readable run, in order.
-    recorded = []
-    for run in runs:
-        if run["path"]:
-            folder = root / run["path"]
-            recorded.append((run, Environment.read(folder / ENVIRONMENT, _again(folder))))
+    recorded = [(run, _environment(root / run.path)) for run in runs if run.path]
     _refuse_two_images(recorded)
-    machine = plan["machine"]
+    machine = plan.machine
     if recorded and recorded[0][1].machine:
         # A recorded class has no description in a plan made on another machine.
-        machine = recorded[0][1].machine.model_dump(by_alias=True)
-    design = plan["report"]["design"]
+        seen = recorded[0][1].machine
+        machine = Machine(class_name=seen.class_name, description=seen.description)
+    report = plan.report
     if any(environment.scheduled for _, environment in recorded):
         # A scheduler chose their nodes, even if the plan of today names none.
-        design = "independent"
-    return {
-        **content,
-        "engines": engines,
-        "schema": versions.INDEX,
-        "report": {**plan["report"], "design": design},
-        "calibration": _calibration(plan["calibration"], root),
-        "machine": machine,
-        "runs": runs,
-    }
+        report = report.model_copy(update={"design": "independent"})
+    index = Index(
+        machine=machine,
+        deployment=plan.deployment,
+        report=report,
+        parameters=plan.parameters,
+        engines=plan.engines,
+        absent=plan.absent,
+        datasets=plan.datasets,
+        calibration=_calibration(plan.calibration, root),
+        runs=runs,
+        lines=lines,
+    )
+    return index.below(root)
 
 
-def unfinished(index: dict[str, Any]) -> list[dict[str, Any]]:
-    """The wanted runs of `index` that did not finish."""
-    return [run for run in index["runs"] if run["status"] != "finished"]
-
-
-def missed_goals(index: dict[str, Any], root: Path) -> list[str]:
+def missed_goals(index: Index) -> list[str]:
     """What the sampler's calibration on this class of machine measured and found insufficient."""
-    if not index["calibration"]:
+    if not index.calibration:
         return []
-    return Calibration.read(root / index["calibration"]["path"]).failed()
+    return Calibration.read(index.root / index.calibration.path).failed()
 
 
 def check_runs(plans: Sequence[Plan]) -> None:
@@ -146,6 +136,10 @@ def _again(folder: Path) -> str:
     return f"{FETCH}; or {set_aside(folder, then='have it trained again')}"
 
 
+def _environment(folder: Path) -> Environment:
+    return Environment.read(folder / ENVIRONMENT, _again(folder))
+
+
 def _digests(folder: Path) -> dict[str, str]:
     """File -> SHA-256 in a run's manifest. A broken manifest has a digest that no file has."""
     try:
@@ -154,42 +148,39 @@ def _digests(folder: Path) -> dict[str, str]:
         return {MANIFEST: ""}
 
 
-def _indexed(run: dict[str, Any], root: Path) -> dict[str, Any]:
+def _indexed(run: Run, root: Path) -> WantedRun:
     """The entry of a planned run: as it was recorded, else as its last attempt ended."""
-    run_path = run_path_of(run)
-    shown = {name: run[name] for name in SHOWN}
-    if (root / RUNS / run_path / MANIFEST).is_file():
-        return {**shown, **_recorded_run(RUNS / run_path, root)}
-    outcomes = list((root / ATTEMPTS / run_path).glob(f"*/{OUTCOME}"))
-    entry = {"status": "missing", "reason": None, "attempts": 0}
-    if outcomes:
-        last = AttemptOutcome.read(max(outcomes, key=lambda path: int(path.parent.name)))
-        entry |= {"reason": last.reason, "attempts": last.attempt}
-        # A run that finished and was taken away since is missing, too.
-        if last.reason:
-            entry["status"] = "failed"
-    return {**shown, **entry, "path": None, "manifest_sha256": None}
+    if (root / RUNS / run.path / MANIFEST).is_file():
+        return _recorded_run(run, root)
+    outcomes = list((root / ATTEMPTS / run.path).glob(f"*/{OUTCOME}"))
+    if not outcomes:
+        return _entry(run, {"status": "missing"})
+    last = AttemptOutcome.read(max(outcomes, key=lambda path: int(path.parent.name)))
+    # A run that finished and was taken away since is missing, too.
+    status = "failed" if last.reason else "missing"
+    return _entry(run, {"status": status, "reason": last.reason, "attempts": last.attempt})
 
 
-def _recorded_run(folder: Path, root: Path) -> dict[str, Any]:
+def _recorded_run(run: Run, root: Path) -> WantedRun:
     """The entry of a recorded run: finished, or failed if its records cannot be read."""
+    folder = RUNS / run.path
     check_run(root / folder)
-    entry = {
-        "status": "finished",
-        "reason": None,
-        "attempts": AttemptOutcome.read(root / folder / OUTCOME, _again(root / folder)).attempt,
-        "path": folder.as_posix(),
-        "manifest_sha256": sha256_file(root / folder / MANIFEST),
-    }
+    outcome = AttemptOutcome.read(root / folder / OUTCOME, _again(root / folder))
+    attempts = {"attempts": outcome.attempt}
     try:
         read_folder(root / folder, Expected())
     except RecordError as error:
-        entry |= {"status": "failed", "reason": unreadable(error), "path": None}
-        entry["manifest_sha256"] = None
-    return entry
+        return _entry(run, attempts | {"status": "failed", "reason": unreadable(error)})
+    sha256 = sha256_file(root / folder / MANIFEST)
+    recorded = {"status": "finished", "path": folder.as_posix(), "manifest_sha256": sha256}
+    return _entry(run, attempts | recorded)
 
 
-def _refuse_two_images(recorded: Sequence[tuple[dict[str, Any], Environment]]) -> None:
+def _entry(run: Run, outcome: dict[str, Any]) -> WantedRun:
+    return WantedRun.model_validate(run.model_dump(exclude={"machine"}) | outcome)
+
+
+def _refuse_two_images(recorded: Sequence[tuple[WantedRun, Environment]]) -> None:
     """Two builds of one recipe are two images: raises EvengroundError for runs made in both."""
     first: dict[str, tuple[str, str]] = {}
     for run, environment in recorded:
@@ -197,22 +188,22 @@ def _refuse_two_images(recorded: Sequence[tuple[dict[str, Any], Environment]]) -
         if image is None:
             continue
         # Arms of one engine share its image.
-        lock = image.labels.get(LOCK_LABEL, run["engine"])
-        digest, path = first.setdefault(lock, (image.sha256, run["path"]))
+        lock = image.labels.get(LOCK_LABEL, run.engine)
+        digest, path = first.setdefault(lock, (image.sha256, str(run.path)))
         if digest != image.sha256:
             raise EvengroundError(
-                f"runs of '{run['engine']}' were made in two images: sha256:{digest[:12]} "
+                f"runs of '{run.engine}' were made in two images: sha256:{digest[:12]} "
                 f"({path}) and sha256:{image.sha256[:12]}",
-                run["path"],
+                str(run.path),
                 "set those of one of them aside, which loses nothing: "
-                f"./evenground aside {run['path']} ...",
+                f"./evenground aside {run.path} ...",
             )
 
 
-def _calibration(path: str, root: Path) -> dict[str, str] | None:
+def _calibration(path: str, root: Path) -> CalibrationPlace | None:
     """Path and digest of the sampler's calibration on this class of machine; None without one."""
     # DVC requires the folder, one of its outputs, though a foreign class may have no calibration.
     (root / CALIBRATIONS).mkdir(parents=True, exist_ok=True)
     if not (root / path).is_file():
         return None
-    return {"path": path, "sha256": sha256_file(root / path)}
+    return CalibrationPlace(path=path, sha256=sha256_file(root / path))

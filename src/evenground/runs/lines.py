@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from evenground.digests import files_below
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file
+from evenground.records.index import CodeLines, EngineLines, ThesisLines
+from evenground.records.plan import PlanFile
 
 if TYPE_CHECKING:
     from pygount import SourceAnalysis
@@ -25,34 +26,22 @@ AT_HAND = Path("data/thesis-code")
 TESTS = "test"
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Physical lines, and those of them that hold code or only a comment; the rest are blank."""
+def count_lines(plan: PlanFile, root: Path) -> CodeLines:
+    """Lines per engine and language, and per trainer of the thesis.
 
-    files: int
-    lines: int
-    code_lines: int
-    comment_lines: int
-
-
-def count_lines(engines: Sequence[Mapping[str, Any]], root: Path) -> dict[str, Any]:
-    """Lines per engine and language, and per trainer of the thesis, as `index.json` has them.
-
-    `engines` are entries of `plan.json`. Raises EvengroundError for a missing source and for a
-    broken list of the thesis's files.
+    Raises EvengroundError for a missing source and for a broken list of the thesis's files.
     """
-    rows: list[dict[str, Any]] = []
-    for engine in engines:
+    rows = []
+    for engine in plan.engines:
         # An arm has the code of its engine.
-        if engine["arm_of"] is not None:
+        if engine.arm_of is not None:
             continue
-        for language, lines in _by_language([root / source for source in engine["sources"]]):
-            rows.append({"engine": engine["name"], "language": language, **asdict(lines)})
-    return {
-        "counter": f"pygount {version('pygount')}",
-        "engines": rows,
-        "thesis": _thesis(root),
-    }
+        sources = [root / source for source in plan.sources[engine.name]]
+        for language, lines in _by_language(sources):
+            of_engine = {"engine": engine.name, "language": language}
+            rows.append(EngineLines.model_validate(of_engine | lines))
+    counter = f"pygount {version('pygount')}"
+    return CodeLines(counter=counter, engines=tuple(rows), thesis=tuple(_thesis(root)))
 
 
 def thesis_files(root: Path) -> list[Path]:
@@ -61,7 +50,7 @@ def thesis_files(root: Path) -> list[Path]:
     return sorted(path for path in wanted if (root / path).is_file())
 
 
-def _by_language(sources: Iterable[Path]) -> list[tuple[str, Lines]]:
+def _by_language(sources: Iterable[Path]) -> list[tuple[str, dict[str, int]]]:
     """Each language with its lines, without tests, the language with the most code first."""
     # Sources may overlap: each file counts once.
     files: set[Path] = set()
@@ -75,7 +64,7 @@ def _by_language(sources: Iterable[Path]) -> list[tuple[str, Lines]]:
         if counted.is_countable:
             of_language[counted.language].append(counted)
     sums = [(language, _sum(counted)) for language, counted in of_language.items()]
-    return sorted(sums, key=lambda item: (-item[1].code_lines, item[0]))
+    return sorted(sums, key=lambda item: (-item[1]["code_lines"], item[0]))
 
 
 def _count(file: Path) -> SourceAnalysis:
@@ -85,13 +74,14 @@ def _count(file: Path) -> SourceAnalysis:
     return SourceAnalysis.from_file(str(file), "", encoding="utf-8")
 
 
-def _sum(counted: Sequence[SourceAnalysis]) -> Lines:
-    return Lines(
-        files=len(counted),
-        lines=sum(file.line_count for file in counted),
-        code_lines=sum(file.source_count for file in counted),
-        comment_lines=sum(file.documentation_count for file in counted),
-    )
+def _sum(counted: Sequence[SourceAnalysis]) -> dict[str, int]:
+    """Physical lines, and those of them that hold code or only a comment; the rest are blank."""
+    return {
+        "files": len(counted),
+        "lines": sum(file.line_count for file in counted),
+        "code_lines": sum(file.source_count for file in counted),
+        "comment_lines": sum(file.documentation_count for file in counted),
+    }
 
 
 def _listed(root: Path) -> list[dict[str, str]]:
@@ -104,13 +94,13 @@ def _listed(root: Path) -> list[dict[str, str]]:
         raise EvengroundError(what, str(path), "restore it") from None
 
 
-def _thesis(root: Path) -> list[dict[str, Any]]:
+def _thesis(root: Path) -> list[ThesisLines]:
     """Per instrument and trainer its lines, or why they cannot be counted."""
     trainers: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
     for row in _listed(root):
         trainers[row["instrument"], row["code"]].append(row)
     return [
-        {"instrument": instrument, "code": code, **_counted(rows, root)}
+        ThesisLines.model_validate({"instrument": instrument, "code": code} | _counted(rows, root))
         for (instrument, code), rows in trainers.items()
     ]
 
@@ -124,5 +114,4 @@ def _counted(rows: Sequence[Mapping[str, str]], root: Path) -> dict[str, Any]:
         if sha256_file(root / path) != row["sha256"]:
             return {"absent": f"not the file that was counted, its sha256 differs: {path}"}
         counted.append(_count(root / path))
-    sums = {row["path"]: row["sha256"] for row in rows}
-    return {**asdict(_sum(counted)), "sha256": sums}
+    return _sum(counted) | {"sha256": {row["path"]: row["sha256"] for row in rows}}

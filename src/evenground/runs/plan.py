@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from evenground.config import Experiment
 from evenground.containers.images import CUDA
 from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
-from evenground.files import json_text, read_json, write_json
+from evenground.files import json_text, write_json
+from evenground.records import plan as records
 from evenground.records.gpus import Accelerator
 from evenground.records.manifest import MANIFEST
 from evenground.records.node import Node
 from evenground.records.outcome import MARK, OUTCOME
+from evenground.records.plan import PLAN, Absent, Dataset, Parameters, PlanFile, Report, Run
 from evenground.records.spec import Specification, spec_file
 from evenground.runs.installed import failed_checks, newest_pythons, too_new_for
-from evenground.runs.keys import SCHEMA, Code, specification
+from evenground.runs.keys import Code, specification
 from evenground.runs.machine import Machine, this_machine
-from evenground.validation import has_gpu
+from evenground.validation import first_fault, has_gpu
 
 HERE = "here"
 RESULTS = Path("results")
@@ -34,42 +37,6 @@ RUNS, ATTEMPTS = RESULTS / "runs", RESULTS / "attempts"
 ASIDE = RESULTS / "aside"
 CALIBRATIONS, NODES = RESULTS / "calibration", RESULTS / "nodes"
 REGISTRY = Path("data/registry.yaml")
-WRITTEN = "written_unix_ns"
-# The parameters that tables and captions may name.
-SHOWN = {
-    "repetitions",
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "seed",
-    "threads",
-    "accelerator",
-    "sampling_rate_hz",
-    "linger_s",
-}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One wanted training."""
-
-    machine: str
-    dataset: str
-    engine: str
-    key: str
-    repetition: int
-    order: int
-
-    @property
-    def path(self) -> Path:
-        """Its folder below `results/runs` and `results/attempts`."""
-        return run_path_of(vars(self))
-
-
-def run_path_of(run: Mapping[str, Any]) -> Path:
-    """MACHINE/DATASET/ENGINE/KEY/rN of a run in a plan or an index."""
-    repetition = f"r{run['repetition']}"
-    return Path(run["machine"], run["dataset"], run["engine"], run["key"], repetition)
 
 
 @dataclass(frozen=True)
@@ -187,51 +154,73 @@ class Plan:
         """Whether a repetition is a block of one machine: a cluster has several nodes."""
         return "independent" if self.experiment.nodes else "blocks"
 
-    def content(self) -> dict[str, Any]:
-        """The content of `plan.json`: all that the index and everything after it depends on."""
-        parameters = self.experiment.model_dump(mode="json", include=SHOWN)
-        report = {
-            "grid_s": self.experiment.grid_s,
-            "stand_ins": self.experiment.stand_ins,
-            "looks": self.experiment.looks,
-            "design": self.design,
-        }
-        absent = [{"name": e.name, "label": e.label, "reason": e.reason} for e in self.absent]
-        return {
-            "schema": SCHEMA,
-            "machine": {"class": self.machine, "description": self.description},
-            "calibration": self.calibration.as_posix(),
-            "deployment": self.experiment.deployment,
-            "report": report,
-            "parameters": {**parameters, "accelerator": self.accelerator},
-            "engines": [self._engine_content(engine) for engine in self.engines],
-            "absent": absent,
-            "datasets": [self._dataset_content(name) for name in self.datasets],
-            "runs": [asdict(run) for run in self.runs],
-        }
+    def record(self) -> PlanFile:
+        """What is written to `plan.json`: all that the index and all after it depend on.
 
-    def _engine_content(self, engine: Engine) -> dict[str, Any]:
-        return {
-            "name": engine.name,
-            "label": engine.label,
-            "colour": engine.colour,
-            "arm_of": engine.arm_of,
-            "train_limit": engine.train_limit,
-            "options": engine.changed,
-            "environment": self.environment(engine),
-            "wait_policy": engine.file.wait_policy,
-            "sources": [str(path) for path in engine.sources(Path())],
-        }
+        Raises EvengroundError for text that no table could show.
+        """
+        try:
+            return self._record()
+        except ValidationError as error:
+            fix = "correct it in the configuration, engine.yaml or the registry"
+            raise EvengroundError(
+                f"not to be recorded: {first_fault(error)}", "plan", fix
+            ) from None
 
-    def _dataset_content(self, name: str) -> dict[str, Any]:
+    def _record(self) -> PlanFile:
+        absent = [Absent.model_validate(engine, from_attributes=True) for engine in self.absent]
+        return PlanFile(
+            machine=records.Machine(class_name=self.machine, description=self.description),
+            deployment=self.experiment.deployment,
+            report=self._report(),
+            parameters=self._parameters(),
+            engines=tuple(self._engine(engine) for engine in self.engines),
+            absent=tuple(absent),
+            datasets=tuple(self._dataset(name) for name in self.datasets),
+            calibration=self.calibration.as_posix(),
+            sources={engine.name: _sources(engine) for engine in self.engines},
+            runs=self.runs,
+            written_unix_ns=time.time_ns(),
+        )
+
+    def _report(self) -> Report:
+        looks = self.experiment.looks
+        return Report(
+            grid_s=self.experiment.grid_s,
+            stand_ins=self.experiment.stand_ins,
+            looks=looks if isinstance(looks, str) else tuple(looks),
+            design=self.design,
+        )
+
+    def _parameters(self) -> Parameters:
+        shown = self.experiment.model_dump(include=set(Parameters.model_fields))
+        return Parameters.model_validate(shown | {"accelerator": self.accelerator})
+
+    def _engine(self, engine: Engine) -> records.Engine:
+        return records.Engine(
+            name=engine.name,
+            label=engine.label,
+            colour=engine.colour,
+            arm_of=engine.arm_of,
+            train_limit=engine.train_limit,
+            options=engine.changed,
+            environment=self.environment(engine),
+            wait_policy=engine.file.wait_policy,
+        )
+
+    def _dataset(self, name: str) -> Dataset:
         entry = self.datasets[name]
-        return {
-            "name": name,
-            "title": entry.title,
-            "network": entry.network,
-            "train_examples": entry.train_examples,
-            "prepared": self.prepared(name).as_posix(),
-        }
+        return Dataset(
+            name=name,
+            title=entry.title,
+            network=entry.network,
+            train_examples=entry.train_examples,
+            prepared=self.prepared(name).as_posix(),
+        )
+
+
+def _sources(engine: Engine) -> tuple[str, ...]:
+    return tuple(str(path) for path in engine.sources(Path()))
 
 
 def calibration_file(code: Code, machine: str, deployment: str = "native") -> Path:
@@ -468,24 +457,22 @@ def write_plan(plan: Plan, folder: Path) -> None:
     missing inputs of an unchanged index. So the file has the time when it was written, which alone
     is no difference.
     """
-    content = plan.content()
-    path = plan.root / folder / "plan.json"
-    # Compared as they are read back: JSON has no tuples.
-    if plan.pending or _written_before(path) != json.loads(json_text(content)):
-        write_json(path, {**content, WRITTEN: time.time_ns()})
+    record = plan.record()
+    path = plan.root / folder / PLAN
+    if plan.pending or _differs(record, path):
+        record.write(path)
     write_changed(plan.root / folder / "experiment.json", plan.experiment.model_dump(mode="json"))
     for key, spec in plan.specs.items():
         write_changed(plan.root / spec_file(key), spec.content())
 
 
-def _written_before(path: Path) -> Any:
-    """The content of the last plan, without its time; None if there is none, or a broken one."""
+def _differs(record: PlanFile, path: Path) -> bool:
+    """Whether the last plan has other content, not counting its time; a broken one has."""
     try:
-        content = read_json(path)
+        before = PlanFile.read(path)
     except EvengroundError:
-        return None
-    content.pop(WRITTEN, None)
-    return content
+        return True
+    return record != before.model_copy(update={"written_unix_ns": record.written_unix_ns})
 
 
 def write_changed(path: Path, content: Any) -> None:

@@ -8,16 +8,18 @@ import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evenground.errors import EvengroundError, words_of
-from evenground.files import read_json, unreadable
-from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, run_path_of
+from evenground.files import unreadable
+from evenground.records.index import named_runs
+from evenground.records.plan import PLAN
+from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS
 from evenground.runs.study import PARTS
 
 TOPS = (RUNS, ATTEMPTS)
 # A run that is being trained, or that finished before Snakemake was killed, is in the plan only.
-NAMING = ("index.json", "plan.json")
+NAMING = ("index.json", PLAN)
+MADE_AGAIN = "nothing was removed; have it made again"
 SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 
 
@@ -30,31 +32,6 @@ class Old:
     """Bytes of its files."""
 
 
-def run_paths_in(content: Any, where: str) -> set[Path]:
-    """The paths of all runs that an index or a plan names; `where` it was read, for the message.
-
-    The index of several parts names the runs of each. Raises EvengroundError for any other content.
-    """
-    named = set()
-    try:
-        for part in content.get("parts", [content]):
-            for run in part["runs"]:
-                named.add(_run_path(run, part))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        fix = "nothing was removed; have it made again, or name another copy of it"
-        raise EvengroundError("not an index of runs", where, fix) from None
-    return named
-
-
-def _run_path(run: dict[str, Any], content: dict[str, Any]) -> Path:
-    # Only a plan names the machine of a run, and only a finished run in an index has a path.
-    if run.get("path"):
-        return Path(run["path"]).relative_to(RUNS)
-    if "machine" in run:
-        return run_path_of(run)
-    return run_path_of({**run, "machine": content["machine"]["class"]})
-
-
 def run_paths_here(root: Path) -> set[Path]:
     """What the indexes and plans of every deployment in the working copy, and of its parts, name.
 
@@ -65,7 +42,7 @@ def run_paths_here(root: Path) -> set[Path]:
         for folder in [deployment, *_content(deployment / PARTS)]:
             for file in _content(folder):
                 if file.name in NAMING:
-                    named |= run_paths_in(read_json(file), str(file))
+                    named |= named_runs(file, MADE_AGAIN)
     return named
 
 

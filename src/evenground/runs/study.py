@@ -11,6 +11,7 @@ from typing import Any
 
 from evenground.config import SWEPT, Experiment, load_experiments
 from evenground.errors import EvengroundError
+from evenground.records.plan import Run
 from evenground.runs.keys import SCHEMA
 from evenground.runs.plan import (
     HERE,
@@ -18,7 +19,6 @@ from evenground.runs.plan import (
     RESULTS,
     RUNS,
     Plan,
-    Run,
     classes_of_nodes,
     installed,
     make_plans,

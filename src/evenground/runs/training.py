@@ -20,7 +20,8 @@ from evenground.cpus.watch import Watch
 from evenground.datasets.storage import require_seen
 from evenground.engines import Engine
 from evenground.errors import EvengroundError
-from evenground.files import empty_folder, move, read_json, sha256_file
+from evenground.files import empty_folder, move, sha256_file
+from evenground.records.dataset import PREPARED, Prepared
 from evenground.records.environment import ENVIRONMENT, Environment, Git, Image, WarmUp
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError
@@ -310,8 +311,8 @@ def _run_beside_sidecar(
 
 def _judge_events(training: Training, work: Work) -> Outcome:
     """Whether the engine's events are complete, in order, and of the work that it had to do."""
-    dataset = read_json(training.root / work.dataset / "dataset.json")
-    train_examples, test_examples = dataset["train_examples"], dataset["test_examples"]
+    dataset = Prepared.read(training.root / work.dataset / PREPARED)
+    train_examples, test_examples = dataset.train_examples, dataset.test_examples
     expected = Expected(
         epochs=work.epochs,
         batch_size=work.batch_size,

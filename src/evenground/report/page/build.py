@@ -11,9 +11,9 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, se
 
 from evenground.analysis.captions import HEADINGS
 from evenground.analysis.environment import card_of, read_environment
-from evenground.analysis.index import Index, WantedRun, read_index
 from evenground.analysis.runs import Run, read_runs
 from evenground.files import read_json, write_text
+from evenground.records.index import Index, WantedRun, read_index
 from evenground.report.page.deviations import deviations
 from evenground.report.page.prose import paragraphs
 from evenground.report.page.steps import steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evenground.analysis.index import Index
+from evenground.records.index import Index
 
 # The thesis's own protocol: docs/specification.md.
 PROTOCOL = {"epochs": 3, "batch_size": 32, "repetitions": 5}
@@ -58,17 +58,14 @@ def _arms(index: Index) -> list[str]:
 def _parameters(index: Index) -> list[str]:
     lines = []
     for name, in_thesis in PROTOCOL.items():
-        value = index.parameters.get(name, in_thesis)
+        value = getattr(index.parameters, name)
         if value != in_thesis:
             lines.append(f"`{name}` is {value}, {in_thesis} in the thesis.")
     return lines
 
 
 def _always(index: Index) -> list[str]:
-    rate = index.parameters.get("sampling_rate_hz")
-    sampled = "at a fixed rate"
-    if isinstance(rate, int | float):
-        sampled = f"{rate:g} times a second"
+    sampled = f"{index.parameters.sampling_rate_hz:g} times a second"
     return [
         "Every engine trains the networks the thesis describes; its public Python code trains "
         "others: two hidden layers on MNIST, neither batch norm nor dropout and SGD on CIFAR-10, "

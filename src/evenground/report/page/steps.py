@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evenground.analysis.index import Index, WantedRun
 from evenground.analysis.runs import Run
+from evenground.records.index import Index, WantedRun
 
 # Seconds between two trainings, as seen in recorded runs: starting Snakemake's job and the
 # engine's warm-up.

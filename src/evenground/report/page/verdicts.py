@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-
-from evenground.errors import EvengroundError, set_aside
-from evenground.files import read_json
+from evenground.records import verdicts as records
 from evenground.report.page.axis import Axis, Values, make_axis, number
 from evenground.report.page.tables import Cell, number_cell, text_cell
-from evenground.validation import first_fault
 
 # Verdict -> the CSS class that colours it; in the order in which verdicts are counted and sorted.
-COLOURS = {
+COLOURS: dict[records.Verdict, str] = {
     "reproduced": "reproduced",
     "direction reproduced": "reproduced",
     "direction reproduced, size open": "direction",
@@ -37,75 +32,8 @@ NOT_JUDGED = ("too few runs", "cannot be tested here")
 _SURPRISING = "A repetition of the thesis's own experiment would not be expected to give this"
 
 
-def _known(reading: str) -> str:
-    if reading not in COLOURS:
-        raise ValueError(f"no verdict is called '{reading}'")
-    return reading
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run that verdicts rest on."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class _Group:
-    runs: tuple[int, ...]
-    """Their numbers in the list of all runs."""
-
-
-@dataclass(frozen=True)
-class _Counted:
-    sha256: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Row:
-    """The shown part of a row of `verdicts.json`: a claim under one instrument.
-
-    `verdict` is the text shown; `reading` the bare verdict, also of a row that judges no claim.
-    """
-
-    id: str
-    claim: str
-    section: str
-    statement: str
-    instrument: Literal["corrected", "as-published"]
-    verdict: str
-    reading: Annotated[str, AfterValidator(_known)]
-    kind: Literal["verdict", "demonstration", "instrument"]
-    unit: str
-    groups: tuple[_Group, ...]
-    region: tuple[float | None, float | None]
-    """Between which values the claim holds; None for an open end."""
-    same_size: tuple[float, float] | None
-    """Between which values the size counts as the published one."""
-    effect: str
-    estimator: str | None
-    scale: str | None
-    estimate: float | None
-    low: float | None
-    high: float | None
-    confidence: float | None
-    published: float | None
-    in_prediction: str
-    pairs: int | None
-    n_a: int | None
-    idle_a: float | None
-    idle_b: float | None
-    n_invalid: int | None
-    n_warned: int | None
-    demonstration: str
-    reason: str
-    published_words: str
-    estimate_words: str
-    runs_words: str
-    cv_words: Annotated[str, Field(validation_alias="CV_words")]
-    idle_words: str
-    flagged_words: str
-    counted: tuple[_Counted, ...]
+class Row(records.Row):
+    """A claim under one instrument, as it is shown."""
 
     @property
     def here(self) -> str:
@@ -174,14 +102,6 @@ class Row:
         return [f"{remark}." for remark in remarks if remark]
 
     @property
-    def run_numbers(self) -> list[int]:
-        """The runs behind it, by their numbers in the list of all runs."""
-        numbers: list[int] = []
-        for group in self.groups:
-            numbers.extend(group.runs)
-        return numbers
-
-    @property
     def files(self) -> list[str]:
         """Files of the thesis whose lines were counted, each once."""
         names: dict[str, str] = {}
@@ -190,15 +110,8 @@ class Row:
         return list(names)
 
 
-@dataclass(frozen=True)
-class _File:
-    schema_version: Annotated[Literal[3], Field(validation_alias="schema")]
-    summary: tuple[str, ...]
+class _Shown(records.Verdicts):
     verdicts: tuple[Row, ...]
-    runs: tuple[Run, ...]
-
-
-_FILE = TypeAdapter(_File)
 
 
 @dataclass(frozen=True)
@@ -240,37 +153,17 @@ class Verdicts:
 
     summary: tuple[str, ...]
     claims: list[Claim]
-    runs: tuple[Run, ...]
+    runs: tuple[records.RunBehind, ...]
 
 
 def read_verdicts(path: Path) -> Verdicts:
     """What a page shows of `verdicts.json`; raises EvengroundError if it is missing or broken."""
-    file = _read(path)
+    file = _Shown.read(path)
     claims = []
     for name, rows in _grouped(file.verdicts, "claim").items():
         parts = [_part(of_part) for of_part in _grouped(rows, "id").values()]
         claims.append(Claim(name=name, section=rows[0].section, parts=parts))
     return Verdicts(summary=file.summary, claims=claims, runs=file.runs)
-
-
-def read_rows(path: Path) -> tuple[Row, ...]:
-    """The rows of `verdicts.json`; raises EvengroundError if it is missing or broken."""
-    return _read(path).verdicts
-
-
-def _read(path: Path) -> _File:
-    """The checked content; raises EvengroundError if it is missing or broken."""
-    try:
-        file = _FILE.validate_python(read_json(path))
-    except ValidationError as error:
-        what = f"broken verdicts, {first_fault(error)}"
-        raise EvengroundError(what, str(path), set_aside(path)) from error
-    for row in file.verdicts:
-        # A negative number would silently count from the end of the list.
-        if any(not 0 <= number < len(file.runs) for number in row.run_numbers):
-            what = f"broken verdicts, {row.id} names a run that is not listed"
-            raise EvengroundError(what, str(path), set_aside(path))
-    return file
 
 
 def _grouped(rows: Iterable[Row], field: str) -> dict[str, list[Row]]:

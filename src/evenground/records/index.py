@@ -1,0 +1,293 @@
+"""`index.json`: the wanted runs, their outcomes and their run directories."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from evenground.errors import EvengroundError
+from evenground.files import absolute, read_json, real
+from evenground.records import versions
+from evenground.records.base import Fields, Record
+from evenground.records.plan import PLAN, Dataset, Engine, Part, PlanFile, Run, Wanted
+from evenground.records.values import Count, Inside, Text
+from evenground.validation import Name
+
+
+class CalibrationPlace(Fields):
+    """Where the sampler's calibration on a class of machine is."""
+
+    path: Inside
+    """Starts at the folder of `results/`."""
+    sha256: str
+    """Checksum of the file."""
+
+
+class EngineLines(Fields):
+    """Lines of an engine's files in one language."""
+
+    engine: Name
+    """Name of the engine."""
+    language: Text
+    """Language of the files."""
+    files: Count
+    """Number of files."""
+    lines: Count
+    """Physical lines."""
+    code_lines: Count
+    """Lines with code."""
+    comment_lines: Count
+    """Lines that are only a comment."""
+
+
+class ThesisLines(Fields):
+    """Lines of one of the thesis's trainers under an instrument."""
+
+    instrument: Name
+    """As of a claim: `corrected` or `as-published`."""
+    code: Name
+    """Name of the trainer."""
+    files: Count = 0
+    """Number of files."""
+    lines: Count = 0
+    """Physical lines."""
+    code_lines: Count = 0
+    """Lines with code."""
+    comment_lines: Count = 0
+    """Lines that are only a comment."""
+    sha256: dict[Inside, Text] = Field(default={})
+    """Counted file -> its checksum."""
+    absent: Text | None = None
+    """Why nothing was counted."""
+
+
+class CodeLines(Fields):
+    """Lines of code."""
+
+    counter: Text
+    """The program that counted them."""
+    engines: tuple[EngineLines, ...]
+    """Of the engines that are compared."""
+    thesis: tuple[ThesisLines, ...]
+    """Of the thesis's trainers."""
+
+
+class WantedRun(Wanted):
+    """One run of the plan, and its outcome."""
+
+    status: Literal["finished", "failed", "missing"]
+    """What became of it."""
+    reason: Text | None = None
+    """Why it is not finished."""
+    attempts: Count = 0
+    """How often it was tried."""
+    path: Inside | None = None
+    """Its run directory; null unless it finished."""
+    manifest_sha256: str | None = None
+    """Checksum of its manifest; null unless it finished."""
+    recorded_as: str | None = None
+    """Checksum of the manifest as recorded, if a bundle left out some of the run's files."""
+
+
+class Index(Part):
+    """The content of an index. Its relative paths start at `root`, which is not in the file."""
+
+    WHAT: ClassVar[str] = "index"
+    SCHEMA: ClassVar[int] = versions.INDEX
+
+    calibration: CalibrationPlace | None = None
+    """The calibration of the sampler on this class of machine, if there is one."""
+    runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
+    """The wanted runs, in the order of training."""
+    lines: CodeLines | None = None
+    """Lines of code; null: not counted."""
+    _root: Path = PrivateAttr(default=Path())
+
+    @property
+    def root(self) -> Path:
+        """The folder of `results/`."""
+        return self._root
+
+    def below(self, root: Path) -> Self:
+        """The same index, with paths that start at `root`."""
+        index = self.model_copy()
+        index._root = root
+        return index
+
+    def with_runs(self, runs: tuple[WantedRun, ...]) -> Self:
+        """The same index, with other runs."""
+        return self.model_copy(update={"runs": runs})
+
+    @property
+    def finished(self) -> tuple[WantedRun, ...]:
+        """The finished runs, in the order of the plan."""
+        return tuple(run for run in self.runs if run.status == "finished")
+
+    @property
+    def unfinished(self) -> tuple[WantedRun, ...]:
+        """The other runs."""
+        return tuple(run for run in self.runs if run.status != "finished")
+
+    @property
+    def run_paths(self) -> set[Path]:
+        """MACHINE/DATASET/ENGINE/KEY/rN of every wanted run."""
+        return {run.path_on(self.machine.class_name) for run in self.runs}
+
+    @property
+    def main(self) -> tuple[Engine, ...]:
+        """The engines that are compared with each other: all except arms."""
+        return tuple(engine for engine in self.engines if engine.arm_of is None)
+
+    def groups(self) -> list[tuple[Dataset, Engine]]:
+        """Every dataset with each engine that trains on it, in the order of the configuration."""
+        wanted = {(run.dataset, run.engine) for run in self.runs}
+        groups = []
+        for dataset, engine in itertools.product(self.datasets, self.engines):
+            # Arms train on some datasets only.
+            if engine.arm_of is None or (dataset.name, engine.name) in wanted:
+                groups.append((dataset, engine))
+        return groups
+
+    def pairs(self, dataset: str) -> list[tuple[Engine, Engine]]:
+        """Baseline and engine of each comparison: main engines in pairs, an arm with its engine."""
+        pairs = list(itertools.combinations(self.main, 2))
+        main = {engine.name: engine for engine in self.main}
+        for other, engine in self.groups():
+            if other.name == dataset and engine.arm_of is not None:
+                pairs.append((main[engine.arm_of], engine))
+        return pairs
+
+    def group_runs(self, dataset: str, engine: str) -> list[WantedRun]:
+        """The wanted runs of one dataset and engine, sorted by repetition."""
+        runs = [run for run in self.runs if (run.dataset, run.engine) == (dataset, engine)]
+        return sorted(runs, key=lambda run: run.repetition)
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        """Refuse datasets or engines that appear twice, and arms of unknown engines."""
+        datasets = [dataset.name for dataset in self.datasets]
+        engines = [engine.name for engine in self.engines]
+        # One name for an engine with runs and one without would be ambiguous.
+        engines += [engine.name for engine in self.absent]
+        if len(set(datasets)) < len(datasets) or len(set(engines)) < len(engines):
+            raise ValueError("a dataset or an engine stands there twice")
+        main = {engine.name for engine in self.main}
+        for engine in self.engines:
+            if engine.arm_of is not None and engine.arm_of not in main:
+                arm = f"'{engine.name}' is an arm of '{engine.arm_of}'"
+                raise ValueError(f"{arm}, which is no engine of it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_runs(self) -> Self:
+        """Refuse a run that appears twice, has an unknown dataset or engine, or has no folder."""
+        datasets = {dataset.name for dataset in self.datasets}
+        engines = {engine.name for engine in self.engines}
+        seen = set()
+        for run in self.runs:
+            if run.dataset not in datasets or run.engine not in engines:
+                fault = "names a dataset or engine that the index does not list"
+                raise ValueError(f"run {run.name} {fault}")
+            if run.name in seen:
+                raise ValueError(f"run {run.name} appears twice")
+            seen.add(run.name)
+            if run.status == "finished" and (run.path is None or run.manifest_sha256 is None):
+                fault = "is finished but has no folder or no manifest checksum"
+                raise ValueError(f"run {run.name} {fault}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_one_class(self) -> Self:
+        """Refuse run directories of several machine classes: a mean over machines means nothing."""
+        classes = set()
+        for run in self.finished:
+            # .../CLASS/DATASET/ENGINE/KEY/rN
+            parts = Path(str(run.path)).parts
+            classes.add(parts[-5] if len(parts) >= 5 else "?")
+        if len(classes) > 1:
+            listed = ", ".join(sorted(classes))
+            raise ValueError(f"runs of several machine classes in one index: {listed}")
+        return self
+
+    @classmethod
+    def other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
+        """An index travels in bundles, which can be converted."""
+        return versions.OtherVersionError(found, cls.SCHEMA, where)
+
+
+class IndexOfPart(Fields):
+    """Where the index of one of several parts is, and its runs."""
+
+    name: str
+    """Name of the part."""
+    machine: str
+    """The class of machine of its runs."""
+    settings: dict[str, int | float | Text]
+    """Parameter -> its value in this part."""
+    index: Inside
+    """Starts at the folder of `results/`."""
+    sha256: str
+    """Checksum of that file."""
+    runs: tuple[Run, ...]
+    """Its wanted runs."""
+
+
+class Indexes(Record):
+    """The content of the `index.json` of an experiment of several parts."""
+
+    WHAT: ClassVar[str] = "list of indexes"
+
+    parts: tuple[IndexOfPart, ...]
+    """The index of each part."""
+
+    @property
+    def run_paths(self) -> set[Path]:
+        """MACHINE/DATASET/ENGINE/KEY/rN of every wanted run."""
+        return {run.path for part in self.parts for run in part.runs}
+
+
+def read_index(path: Path) -> Index:
+    """Read and check an index file.
+
+    Raises EvengroundError if the file is missing or broken, belongs to an experiment of several
+    parts, or contradicts itself.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and "parts" in content and "runs" not in content:
+        raise EvengroundError(
+            "an experiment of several parts, each with an index of its own",
+            str(path),
+            "name one of its parts, as in results/native/parts/NAME",
+        )
+    return Index.parse(content, path).below(root_of(path))
+
+
+def root_of(path: Path) -> Path:
+    """The folder that holds `results/`, at which the paths of an index start."""
+    # `results`, a folder in it and the index itself may be links into a cache, under other names.
+    # The path as given is therefore searched first, then where the index really lies.
+    as_given = absolute(path)
+    for way in (as_given, real(path.parent) / path.name):
+        for folder in way.parents:
+            if folder.name == "results":
+                return folder.parent
+    return as_given.parents[1]
+
+
+def named_runs(path: Path, fix: str) -> set[Path]:
+    """MACHINE/DATASET/ENGINE/KEY/rN of every run that an index, of parts or not, or a plan names.
+
+    Raises EvengroundError with this `fix` if the file is missing, broken or something else.
+    """
+    try:
+        content = read_json(path)
+        if isinstance(content, dict) and "parts" in content:
+            return Indexes.parse(content, path).run_paths
+        if path.name == PLAN:
+            return PlanFile.parse(content, path).run_paths
+        return Index.parse(content, path).run_paths
+    except EvengroundError as error:
+        raise EvengroundError(error.what, str(path), fix) from None

@@ -1,0 +1,299 @@
+"""`verdicts.json`: the verdict on every claim under each instrument, and everything behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from evenground.errors import EvengroundError
+from evenground.records.base import Fields, Record
+from evenground.records.index import ThesisLines
+from evenground.records.values import Amount, Count, Inside, Number, Text, Words
+from evenground.records.versions import OtherVersionError
+from evenground.validation import ClassName, Name
+
+Instrument = Literal["corrected", "as-published"]
+Verdict = Literal[
+    "reproduced",
+    "direction reproduced",
+    "direction reproduced, size open",
+    "direction reproduced, other size",
+    "within the margin",
+    "inconclusive",
+    "depends on a known cause",
+    "size refuted",
+    "outside the margin",
+    "contradicted",
+    "too few runs",
+    "cannot be tested here",
+]
+Kind = Literal["verdict", "demonstration", "instrument"]
+YesNo = Literal["yes", "no", ""]
+
+
+class Arguments(Fields):
+    """What an estimator works on."""
+
+    measure: str
+    """What is measured of every run: a name of measures.py."""
+    resource: str | None = None
+    """`cpu`, `ram`, `gpu` or `vram`; null for a time."""
+    of: Name
+    """The role whose value is claimed, or the numerator."""
+    over: Name | None = None
+    """The role in the denominator."""
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """The datasets of the claim."""
+    measure_as_published: str | None = None
+    """The measure under the as-published instrument, if it is another one."""
+
+
+class Code(Fields):
+    """Two trainers of the thesis whose lines are compared (data/published/thesis-code.csv)."""
+
+    of: Name
+    """The numerator."""
+    over: Name
+    """The denominator."""
+
+
+class Needs(Fields):
+    """What a claim needs in addition to finished runs of its roles on its datasets."""
+
+    accelerator: Literal["cpu", "cuda"] | None = None
+    """What its runs must have computed on, as their engines report it; null for any device."""
+    arm: Name | None = None
+    """A role of the claim that is an arm of another engine."""
+
+
+class Group(Fields):
+    """The runs of one role on one dataset."""
+
+    role: Name
+    """Role in the claim."""
+    dataset_of_claim: Name
+    """Dataset in the claim."""
+    runs: tuple[Count, ...]
+    """Their numbers in the list of all runs, from 0 on."""
+    values: tuple[Number | None, ...]
+    """What was measured of each, in the unit of the claim."""
+    without_idle: tuple[Number | None, ...]
+    """The same without idle time."""
+    resolution: Number | None
+    """The step in which values come."""
+    repetitions_left_out: tuple[Amount, ...]
+    """Those that the estimate does not rest on."""
+    extrapolated_from_examples: Amount | None
+    """Number of examples that were trained on, if the times are extrapolated to all."""
+
+
+class Row(Fields):
+    """The verdict on a claim under one instrument, as verdicts.csv has it, and what is behind it.
+
+    `_a` is of the role above the line of a ratio, `_b` of the one below.
+    """
+
+    id: Name
+    """Claim and part."""
+    claim: Name
+    """Name of the claim."""
+    part: Name | Literal[""]
+    """Part of the claim."""
+    instrument: Instrument
+    """`corrected` is ours; `as-published` takes numbers as the thesis took them."""
+    verdict: Text
+    """As it is shown: what is no verdict on the claim says so."""
+    effect: Words
+    """What the estimate says, in words."""
+    estimate: Number | None
+    """In `unit`."""
+    low: Number | None
+    """Lower end of the interval that decides."""
+    high: Number | None
+    """Its upper end."""
+    confidence: Number | None
+    """Of the interval, from 0 to 1."""
+    unit: str
+    """Of estimate, bound and published value; 1 for a ratio."""
+    published: Number | None
+    """The published value."""
+    published_low: Number | None
+    """The least value that it may have been before its numbers were rounded."""
+    published_high: Number | None
+    """The greatest value that it may have been."""
+    published_n: Count | None
+    """Number of runs behind each published number."""
+    in_prediction: YesNo
+    """Whether a repetition of the thesis's experiment would be expected to give its value."""
+    tolerance: Number | None
+    """Share by which a size may be off and count as the same."""
+    method: Literal["counted", "blocks", "welch", ""]
+    """How the estimate was made."""
+    pairs: Count | None
+    """Complete pairs of runs."""
+    n_a: Count | None
+    """Number of runs."""
+    n_b: Count | None
+    """Number of runs."""
+    cv_a: Number | None
+    """Coefficient of variation of the values."""
+    cv_b: Number | None
+    """Coefficient of variation of the values."""
+    idle_a: Number | None
+    """Mean share of the training in which nothing was computed."""
+    idle_b: Number | None
+    """Mean share of the training in which nothing was computed."""
+    n_invalid: Count | None
+    """Runs with a finding that makes them invalid."""
+    n_warned: Count | None
+    """Runs with a finding that is a warning."""
+    more_runs: Count | None
+    """How many more repetitions would decide it."""
+    demonstration: Words
+    """What makes it a demonstration; empty if it is none."""
+    reason: Words
+    """Why it is so."""
+    kind: Kind
+    """Only a `verdict` is about the claim itself, and is counted."""
+    reading: Verdict
+    """The verdict by its name, also of a row that judges no claim."""
+    published_words: Words
+    """The published value, for reading."""
+    estimate_words: Words
+    """Estimate and interval, for reading."""
+    runs_words: Words
+    """Pairs or runs, for reading."""
+    cv_words: Annotated[Words, Field(validation_alias="CV_words", serialization_alias="CV_words")]
+    """Coefficients of variation, for reading."""
+    idle_words: Words
+    """Idle shares, for reading."""
+    flagged_words: Words
+    """Runs with findings, for reading."""
+    section: str
+    """Section of the thesis."""
+    statement: str
+    """What is claimed."""
+    estimator: Text | None
+    """Name of the estimator."""
+    arguments: Arguments | None
+    """What the estimator works on."""
+    code: Code | None
+    """Instead of an estimator: whose lines are compared."""
+    direction: Literal["greater", "less", "alike", "at_most"]
+    """Where the estimate lies if the claim is true, seen from the bound."""
+    bound: Number
+    """In `unit`."""
+    follows_from: tuple[Name, ...]
+    """Published numbers that the published value follows from."""
+    tolerance_elsewhere: Number
+    """The tolerance on another class of machine than the thesis's."""
+    because: str
+    """Why this bound and this tolerance."""
+    needs: Needs
+    """What the claim needs beside its runs."""
+    untestable: str | None
+    """Why no recorded run can judge it."""
+    region: tuple[Number | None, Number | None]
+    """Between which values the claim holds; null for an open end."""
+    same_size: tuple[Number, Number] | None
+    """Between which values the size counts as the published one."""
+    df: Number | None
+    """Degrees of freedom."""
+    centre: Number | None
+    """The estimate, on `scale`."""
+    se: Number | None
+    """Its standard error, on `scale`."""
+    scale: Literal["logarithms", "as measured"] | None
+    """On which the interval was made."""
+    groups: tuple[Group, ...]
+    """The runs behind it."""
+    left_out: Words
+    """Repetitions without a value, and why."""
+    counted: tuple[ThesisLines, ...]
+    """The trainers whose lines were counted."""
+
+    @property
+    def run_numbers(self) -> list[int]:
+        """The runs behind it, by their numbers in the list of all runs."""
+        numbers: list[int] = []
+        for group in self.groups:
+            numbers.extend(group.runs)
+        return numbers
+
+
+class Look(Fields):
+    """Which of the planned looks at an experiment this is."""
+
+    n: Amount
+    """Planned repetitions up to this look."""
+    number: Amount
+    """Its place among the planned looks, from 1 on."""
+    planned: tuple[Amount, ...]
+    """Repetitions at each planned look."""
+    by_precision: bool
+    """Whether verdicts are given once they are precise enough instead."""
+    confidence: Number
+    """Of each interval that decides, from 0 to 1."""
+    words: Words
+    """The same, for reading."""
+
+
+class RunBehind(Fields):
+    """A run that verdicts rest on."""
+
+    dataset: Name
+    """Name of its dataset."""
+    engine: Name
+    """Name of its engine."""
+    key: Name
+    """Its key."""
+    repetition: Amount
+    """Its repetition, from 1 on."""
+    path: Inside
+    """Its run directory, starting at the folder of `results/`."""
+    manifest_sha256: str
+    """Checksum of its manifest."""
+
+
+class Verdicts(Record):
+    """All verdicts on an experiment."""
+
+    WHAT: ClassVar[str] = "verdicts"
+    SCHEMA: ClassVar[int] = 3
+
+    sources: dict[str, str]
+    """File of claims or published numbers -> its checksum."""
+    machine: ClassName
+    """The class of machine of all runs."""
+    deployment: Name
+    """As in the index."""
+    stand_ins: dict[Name, Name]
+    """As in the index."""
+    design: Literal["blocks", "independent"]
+    """As in the index."""
+    look: Look
+    """Which of the planned looks at the experiment this is."""
+    summary: tuple[Words, ...]
+    """Paragraphs of Markdown: how many verdicts of each kind, and what chance decides."""
+    verdicts: tuple[Row, ...]
+    """In the order of the claims, one for each instrument."""
+    runs: tuple[RunBehind, ...]
+    """Every run behind any verdict, once."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        seen = set()
+        for row in self.verdicts:
+            if any(number >= len(self.runs) for number in row.run_numbers):
+                raise ValueError(f"{row.id} names a run that is not listed")
+            if (row.id, row.instrument) in seen:
+                raise ValueError(f"{row.id} stands there twice for one instrument")
+            seen.add((row.id, row.instrument))
+        return self
+
+    @classmethod
+    def other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
+        """Verdicts travel in bundles, which can be converted."""
+        return OtherVersionError(found, cls.SCHEMA, where)
