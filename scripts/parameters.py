@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the generated parts of docs/: parameters.md, the table of claims.md, events.schema.json."""
+"""Write the generated parts of docs/: parameters.md, the table of claims.md, records, schemas."""
 
 from _path import ROOT
 from evenground.documentation.pages import pages

@@ -7,8 +7,7 @@ from pathlib import Path
 from evenground.claims.model import read_claims
 from evenground.documentation.claims import with_claims
 from evenground.documentation.parameters import parameters_page
-from evenground.files import json_text
-from evenground.records.events import json_schema
+from evenground.documentation.records import pages_of_records
 
 DOCS = Path("docs")
 
@@ -19,6 +18,6 @@ def pages(root: Path) -> dict[Path, str]:
     written = (root / claims).read_text(encoding="utf-8")
     return {
         DOCS / "parameters.md": parameters_page(),
-        DOCS / "events.schema.json": json_text(json_schema()),
         claims: with_claims(written, read_claims(root).claims),
+        **{DOCS / name: text for name, text in pages_of_records().items()},
     }
