@@ -29,7 +29,7 @@ include: "rules/closing.smk"
 
 
 localrules: all, runs, figures, preflight, containers, data, nodes, environment, image, fetch, complete
-localrules: explain_idle
+localrules: contact_sheet, explain_idle
 
 
 rule all:

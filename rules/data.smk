@@ -42,7 +42,25 @@ rule prepare:
         """
 
 
+rule contact_sheet:
+    """The few examples that a figure shows: results need no arrays, and travel without them."""
+    input:
+        ancient("data/prepared/{dataset}/{fingerprint}/dataset.json"),
+    output:
+        "results/contact_sheets/{dataset}-{fingerprint,[0-9a-f]+}.json",
+    log:
+        "results/logs/contact_sheet/{dataset}-{fingerprint}.log",
+    shell:
+        r"""
+        {PYTHON:q} scripts/contact_sheet.py \
+            --prepared $(dirname {input:q}) \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
 rule data:
-    """All datasets of the experiment, prepared."""
+    """All datasets of the experiment, prepared, each with its contact sheet."""
     input:
         JOBS.datasets,
+        JOBS.contact_sheets,

@@ -76,6 +76,7 @@ rule index:
     input:
         JOBS.attempts,
         ancient(JOBS.calibration_of_part),
+        ancient(JOBS.contact_sheets_of_part),
         "results/{part}/made/index.again.json",
         lines=["data/published/thesis-code.csv", *thesis_files(Path())],
         plan="results/{part}/plan.json",

@@ -18,9 +18,10 @@ def main() -> None:
     args = parser.parse_args()
     plan = PlanFile.read(args.plan)
     index = build_index(plan, Path(), count_lines(plan, Path()))
-    # Another run under the same path, or another calibration, makes another index.
+    # Another run under the same path, another calibration or contact sheet makes another index.
     files = [Path(str(run.path), MANIFEST) for run in index.finished]
     files.append(Path(plan.calibration))
+    files += [Path(path) for path in plan.contact_sheets.values()]
     with recorded(args, files):
         index.write(args.output)
 

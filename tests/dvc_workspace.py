@@ -21,6 +21,7 @@ OUT = Path("results/native")
 TRACKED = (
     "runs",
     "calibration",
+    "contact_sheets",
     "native/index.json",
     "native/tables",
     "native/figures",

@@ -8,10 +8,11 @@ from typing import Any
 
 from evenground.records.base import Record
 from evenground.records.dataset import EmptyClasses, Fetched, FetchedFile, Prepared
-from evenground.records.index import CalibrationPlace, Index, Indexes, IndexOfPart, WantedRun
+from evenground.records.index import Index, Indexes, IndexOfPart, WantedRun
 from evenground.records.plan import (
     Dataset,
     Engine,
+    FileBeside,
     Machine,
     Parameters,
     PlanFile,
@@ -35,6 +36,7 @@ PARAMETERS = Parameters(
 )
 T_NS = 1_700_000_000_000_000_000
 SHA256 = "0" * 64
+SHEET = "results/contact_sheets/d-x.json"
 
 
 def made_run(engine: str = "a", repetition: int = 1, **changes: Any) -> Run:
@@ -60,6 +62,7 @@ def made_plan(*runs: Run, **changes: Any) -> PlanFile:
         "report": Report(grid_s=0.1),
         "parameters": PARAMETERS,
         "calibration": "results/calibration/made/x.json",
+        "contact_sheets": {run.dataset: SHEET for run in runs},
         "sources": {run.engine: ("/elsewhere",) for run in runs},
         "runs": runs,
         "written_unix_ns": T_NS,
@@ -83,7 +86,7 @@ def made_index(*runs: WantedRun, **changes: Any) -> Index:
         "deployment": "native",
         "report": Report(grid_s=0.1),
         "parameters": PARAMETERS,
-        "calibration": CalibrationPlace(path="results/calibration/made/x.json", sha256=SHA256),
+        "calibration": FileBeside(path="results/calibration/made/x.json", sha256=SHA256),
         "runs": runs,
     }
     return Index.model_validate(fields | _of(runs) | changes)

@@ -29,7 +29,7 @@ ROOMS = {
     "surroundings": set(),
     "environments": set(),
     "containers": {"environments", "surroundings"},
-    "datasets": {"addresses", "networks"},
+    "datasets": {"addresses", "networks", "records"},
     # What the sampler writes, it describes itself.
     "records": {"sidecar"},
     "protocol": set(),

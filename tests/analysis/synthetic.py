@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from evenground.records.contact_sheet import ContactSheet, Example
 from evenground.sidecar.columns import COLUMNS
 
 MACHINE = "made-cpu-2c-8g-nogpu-abc123"
@@ -153,6 +154,8 @@ class MadeResults:
     """Lines of the thesis's trainers; None where its author's files are not at hand."""
     lost: dict[tuple[str, str, int], tuple[str, str | None]] = field(default_factory=dict)
     grid_s: float = 0.1
+    sheet: ContactSheet | None = None
+    """Of every dataset."""
     folder: str = "results"
     """Where the index lies; its name decides the keys of runs, as parameters do."""
 
@@ -208,7 +211,14 @@ def write_results(root: Path, made: MadeResults) -> Path:
             for name in made.engines
         ],
         "datasets": [
-            {"name": n, "title": t, "network": w, "prepared": f"data/prepared/{n}/abc"}
+            {
+                "name": n,
+                "title": t,
+                "network": w,
+                "prepared": f"data/prepared/{n}/abc",
+                "contact_sheet": made.sheet
+                and write_sheet(root, f"results/contact_sheets/{n}-abc.json", made.sheet),
+            }
             for n, t, w in made.datasets
         ],
         "runs": runs,
@@ -220,6 +230,29 @@ def write_results(root: Path, made: MadeResults) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(index, indent=1), encoding="utf-8")
     return path
+
+
+def made_sheet(classes: Sequence[str], each: int = 2, channels: int = 1) -> ContactSheet:
+    """A contact sheet with `each` examples of every class, as they are if classes take turns."""
+    examples = []
+    for label in range(len(classes)):
+        for number in range(label, each * len(classes), len(classes)):
+            pixels = np.random.default_rng(number).bytes(16 * channels).hex()
+            examples.append(Example(number=number, label=label, pixels=pixels))
+    return ContactSheet(
+        train_examples=1000,
+        height=28,
+        width=28,
+        classes=tuple(classes),
+        shape=(4, 4, channels),
+        examples=tuple(examples),
+    )
+
+
+def write_sheet(root: Path, path: str, sheet: ContactSheet) -> dict[str, str]:
+    """Write a contact sheet below `root`; how an index names it."""
+    sheet.write(root / path)
+    return {"path": path, "sha256": hashlib.sha256((root / path).read_bytes()).hexdigest()}
 
 
 def made_lines(engines: Sequence[str], thesis: Mapping[str, int] | None) -> dict[str, Any]:

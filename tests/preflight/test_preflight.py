@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from analysis.synthetic import made_sheet
 from evenground.config import load_experiment
 from evenground.datasets.registry import DatasetEntry, load_registry
+from evenground.errors import EvengroundError
 from evenground.preflight import experiment, machine
 from evenground.preflight.check import Prepared, check
 from evenground.preflight.experiment import Stored, answers
@@ -226,6 +228,16 @@ def test_every_call_names_classes_without_pictures(
     gate([plan], [])
     said = "warning: dataset 'tiny' has no test picture of 1 of 2 classes: 'class 3'"
     assert logged(capsys.readouterr().err) == [said]
+
+
+def test_every_call_refuses_a_changed_contact_sheet(copy: WorkingCopy) -> None:
+    plan = plan_of(copy)
+    sheet = copy.root / plan.contact_sheet("tiny")
+    made_sheet(["class 2", "class 3"]).write(sheet)
+    gate([plan], [])
+    sheet.write_text(sheet.read_text().replace("class 2", "class 1"))
+    with pytest.raises(EvengroundError, match=r"contact sheet was changed .*evenground aside"):
+        gate([plan], [])
 
 
 def test_an_installed_engine_is_no_finding_and_the_recorded_runs_of_another_stay(

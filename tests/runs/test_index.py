@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from analysis.synthetic import T0_NS, Made, write_manifest, write_run
+from analysis.synthetic import (
+    T0_NS,
+    Made,
+    made_sheet,
+    write_manifest,
+    write_run,
+    write_sheet,
+)
 from evenground.errors import EvengroundError
 from evenground.records.environment import Environment, Image
 from evenground.records.plan import PlanFile
 from evenground.runs.index import build_index
 from evenground.runs.plan import RUNS
-from made_records import MACHINE, made_plan, made_run
+from made_records import SHEET, made_plan, made_run
 from made_run_records import RUN, made_outcome
-
-DESCRIBED = {"class": MACHINE.class_name, "description": MACHINE.description}
 
 
 def plan(engines: dict[str, int]) -> PlanFile:
@@ -41,6 +46,13 @@ def finish(
     Environment(image=image, scheduled=scheduled).write(folder / "environment.json")
     made_outcome().write(folder / "outcome.json")
     write_run(folder, Made(), T0_NS + 10**10, RUN.model_dump())
+
+
+def test_a_contact_sheet_is_named_with_its_checksum_if_there_is_one(tmp_path: Path) -> None:
+    assert build_index(plan({"a": 1}), tmp_path).datasets[0].contact_sheet is None
+    named = write_sheet(tmp_path, SHEET, made_sheet("01"))
+    sheet = build_index(plan({"a": 1}), tmp_path).datasets[0].contact_sheet
+    assert sheet and sheet.model_dump() == named
 
 
 def test_each_engine_has_an_image_of_its_own(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ INDEX = "results/native/index.json"
 SIZE = 1000
 # What DVC must find beside the runs before it stores them.
 DRAWN = ("normalised/x", "tables/x", "figures/x", "metrics.json", "verdicts.json", "report.html")
-OUTS = ("data/prepared/x", "results/calibration/x", *(f"results/native/{name}" for name in DRAWN))
+OUTS = ("data/prepared/x", "results/calibration/x", "results/contact_sheets/x")
+OUTS += tuple(f"results/native/{name}" for name in DRAWN)
 # Every run is called after what names it.
 KEPT = {"main", "image", "part", "planned"}
 OLD = {"other", "never"}

@@ -11,8 +11,9 @@ from typing import Any
 from evenground.bundle.contents import DERIVED, SETTINGS
 from evenground.bundle.unpack import find_index
 from evenground.files import read_json, sha256_file, write_json
-from evenground.records.index import CalibrationPlace, WantedRun, read_index
+from evenground.records.index import WantedRun, read_index
 from evenground.records.manifest import MANIFEST, Manifest
+from evenground.records.plan import FileBeside
 
 # The UUID of a card or a MIG instance, in full or abbreviated as CUDA_VISIBLE_DEVICES allows.
 UUID = re.compile(
@@ -46,7 +47,7 @@ def lay_out(files: Mapping[str, Path], to: Path) -> Path:
     renewed: dict[str, object] = {"runs": tuple(_renewed(run, to) for run in index.runs)}
     if index.calibration:
         sha256 = sha256_file(to / index.calibration.path)
-        renewed["calibration"] = CalibrationPlace(path=index.calibration.path, sha256=sha256)
+        renewed["calibration"] = FileBeside(path=index.calibration.path, sha256=sha256)
     index.model_copy(update=renewed).write(where)
     return where
 

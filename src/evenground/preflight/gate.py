@@ -17,6 +17,7 @@ from evenground.preflight.finding import Finding
 from evenground.preflight.gpu import context, trained
 from evenground.preflight.gpu import findings as gpu_findings
 from evenground.preflight.probe import probe, wanted_of
+from evenground.records.contact_sheet import ContactSheet
 from evenground.records.dataset import PREPARED, Prepared
 from evenground.runs.index import check_runs
 from evenground.runs.lost import refuse_at_work
@@ -49,6 +50,9 @@ def gate(
             check_arrays(folder)
             for line in Prepared.read(folder / PREPARED).empty_class_lines:
                 logs.warning(line)
+        sheet = first.root / first.contact_sheet(name)
+        if sheet.is_file():
+            ContactSheet.read(sheet)
     check_runs(plans)
     if starts:
         for plan in plans:

@@ -12,18 +12,9 @@ from evenground.errors import EvengroundError
 from evenground.files import absolute, read_json, real
 from evenground.records import versions
 from evenground.records.base import Fields, Record
-from evenground.records.plan import PLAN, Dataset, Engine, Part, PlanFile, Run, Wanted
+from evenground.records.plan import PLAN, Dataset, Engine, FileBeside, Part, PlanFile, Run, Wanted
 from evenground.records.values import Count, Inside, Text
 from evenground.validation import Name
-
-
-class CalibrationPlace(Fields):
-    """Where the sampler's calibration on a class of machine is."""
-
-    path: Inside
-    """Starts at the folder of `results/`."""
-    sha256: str
-    """Checksum of the file."""
 
 
 class EngineLines(Fields):
@@ -98,7 +89,7 @@ class Index(Part):
     WHAT: ClassVar[str] = "index"
     SCHEMA: ClassVar[int] = versions.INDEX
 
-    calibration: CalibrationPlace | None = None
+    calibration: FileBeside | None = None
     """The calibration of the sampler on this class of machine, if there is one."""
     runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
     """The wanted runs, in the order of training."""

@@ -103,6 +103,15 @@ class Absent(Fields):
     """Why it cannot train."""
 
 
+class FileBeside(Fields):
+    """A file beside the runs: a calibration, or a contact sheet."""
+
+    path: Inside
+    """Starting at the folder of `results/`."""
+    sha256: str
+    """Of its content."""
+
+
 class Dataset(Fields):
     """One dataset of the experiment."""
 
@@ -116,6 +125,8 @@ class Dataset(Fields):
     """Number of training examples; null: not recorded."""
     prepared: Inside | None = None
     """Its prepared folder, starting at the folder of `results/`."""
+    contact_sheet: FileBeside | None = None
+    """Examples for a figure; null: not recorded."""
 
     def sample(self, engine: Engine) -> int | None:
         """Number of the first examples that an engine trained on; None: on all of them."""
@@ -197,6 +208,8 @@ class PlanFile(Part):
 
     calibration: str
     """Where the calibration of the sampler on this class of machine is, or will be."""
+    contact_sheets: dict[Name, str]
+    """Dataset -> where its contact sheet is, or will be."""
     sources: dict[Name, tuple[str, ...]]
     """Engine -> the files and folders of its code."""
     runs: tuple[Run, ...]

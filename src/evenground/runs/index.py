@@ -14,10 +14,10 @@ from evenground.records.calibration import Calibration
 from evenground.records.environment import ENVIRONMENT, Environment
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError, unreadable
-from evenground.records.index import CalibrationPlace, CodeLines, Index, WantedRun
+from evenground.records.index import CodeLines, Index, WantedRun
 from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.outcome import OUTCOME, AttemptOutcome
-from evenground.records.plan import Machine, PlanFile, Run
+from evenground.records.plan import FileBeside, Machine, PlanFile, Run
 from evenground.records.times import read_folder
 from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, Plan
 
@@ -30,6 +30,10 @@ def build_index(plan: PlanFile, root: Path, lines: CodeLines | None = None) -> I
     Raises EvengroundError for a changed run, and for runs of one engine made in two images.
     """
     runs = tuple(_indexed(run, root) for run in plan.runs)
+    datasets = []
+    for dataset in plan.datasets:
+        sheet = file_beside(plan.contact_sheets[dataset.name], root)
+        datasets.append(dataset.model_copy(update={"contact_sheet": sheet}))
     # Of each readable run, in order.
     recorded = [(run, _environment(root / run.path)) for run in runs if run.path]
     _refuse_two_images(recorded)
@@ -49,7 +53,7 @@ def build_index(plan: PlanFile, root: Path, lines: CodeLines | None = None) -> I
         parameters=plan.parameters,
         engines=plan.engines,
         absent=plan.absent,
-        datasets=plan.datasets,
+        datasets=tuple(datasets),
         calibration=_calibration(plan.calibration, root),
         runs=runs,
         lines=lines,
@@ -200,10 +204,15 @@ def _refuse_two_images(recorded: Sequence[tuple[WantedRun, Environment]]) -> Non
             )
 
 
-def _calibration(path: str, root: Path) -> CalibrationPlace | None:
+def _calibration(path: str, root: Path) -> FileBeside | None:
     """Path and digest of the sampler's calibration on this class of machine; None without one."""
     # DVC requires the folder, one of its outputs, though a foreign class may have no calibration.
     (root / CALIBRATIONS).mkdir(parents=True, exist_ok=True)
+    return file_beside(path, root)
+
+
+def file_beside(path: str, root: Path) -> FileBeside | None:
+    """How an index names a file beside the runs; None if there is no such file."""
     if not (root / path).is_file():
         return None
-    return CalibrationPlace(path=path, sha256=sha256_file(root / path))
+    return FileBeside(path=path, sha256=sha256_file(root / path))

@@ -36,6 +36,7 @@ RESULTS = Path("results")
 RUNS, ATTEMPTS = RESULTS / "runs", RESULTS / "attempts"
 ASIDE = RESULTS / "aside"
 CALIBRATIONS, NODES = RESULTS / "calibration", RESULTS / "nodes"
+CONTACT_SHEETS = RESULTS / "contact_sheets"
 REGISTRY = Path("data/registry.yaml")
 
 
@@ -140,6 +141,10 @@ class Plan:
         """Folder of the prepared arrays, named by what decides them."""
         return Path("data/prepared", dataset, self.code.prepared(self.datasets[dataset]))
 
+    def contact_sheet(self, dataset: str) -> Path:
+        """File with the few examples of the prepared arrays that a figure shows."""
+        return contact_sheet_file(dataset, self.code.prepared(self.datasets[dataset]))
+
     def raw(self, dataset: str) -> Path:
         """Folder of the files as fetched, named by their checksums."""
         return Path("data/raw", dataset, self.datasets[dataset].fingerprint())
@@ -178,6 +183,7 @@ class Plan:
             absent=tuple(absent),
             datasets=tuple(self._dataset(name) for name in self.datasets),
             calibration=self.calibration.as_posix(),
+            contact_sheets={name: self.contact_sheet(name).as_posix() for name in self.datasets},
             sources={engine.name: _sources(engine) for engine in self.engines},
             runs=self.runs,
             written_unix_ns=time.time_ns(),
@@ -221,6 +227,11 @@ class Plan:
 
 def _sources(engine: Engine) -> tuple[str, ...]:
     return tuple(str(path) for path in engine.sources(Path()))
+
+
+def contact_sheet_file(dataset: str, fingerprint: str) -> Path:
+    """Path of a contact sheet in a working copy; `fingerprint`: that of the prepared arrays."""
+    return CONTACT_SHEETS / f"{dataset}-{fingerprint}.json"
 
 
 def calibration_file(code: Code, machine: str, deployment: str = "native") -> Path:

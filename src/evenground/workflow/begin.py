@@ -32,7 +32,7 @@ from evenground.runs.links import (
 from evenground.runs.lost import record_lost
 from evenground.runs.machine import hold as hold_card
 from evenground.runs.machine import this_machine
-from evenground.runs.plan import CALIBRATIONS
+from evenground.runs.plan import CALIBRATIONS, CONTACT_SHEETS
 from evenground.runs.record import source_state
 from evenground.runs.repeat import COMMAND, command_of
 from evenground.runs.study import Study, make_study, write_study
@@ -254,7 +254,7 @@ def _begin_jobs(call: Call, study: Study, built: Sequence[Image], told: Told | N
     # Snakemake cannot replace a read-only file, as DVC's hard links are, nor a link that leads
     # nowhere.
     free(root / study.results)
-    for folder in (study.results, CALIBRATIONS, Path("data/prepared")):
+    for folder in (study.results, CALIBRATIONS, CONTACT_SHEETS, Path("data/prepared")):
         drop_lost_links(root / folder)
 
 

@@ -69,6 +69,16 @@ class Jobs:
         folders = [dataset.prepared for dataset in self.planned.datasets.values()]
         return [f"{folder}/dataset.json" for folder in folders]
 
+    @property
+    def contact_sheets(self) -> list[str]:
+        """The contact sheets of the datasets."""
+        return [dataset.contact_sheet for dataset in self.planned.datasets.values()]
+
+    def contact_sheets_of_part(self, wildcards: Any) -> list[str]:
+        """The same for an index; none where nothing is trained, whose runs may bring them."""
+        part = self.planned.parts[wildcards.part]
+        return self.contact_sheets if part.trains else []
+
     def fetched(self, wildcards: Any) -> str:
         """The record of a dataset's files."""
         return f"{self.planned.datasets[wildcards.dataset].raw}/fetched.json"

@@ -39,10 +39,11 @@ class PlannedEngine(Fields):
 
 
 class PlannedDataset(Fields):
-    """The folders of a dataset's files."""
+    """Where a dataset's files are: two folders, and a file."""
 
     raw: str
     prepared: str
+    contact_sheet: str
 
 
 class PlannedImage(Fields):
@@ -151,7 +152,11 @@ def _engine(engine: Engine) -> PlannedEngine:
 
 
 def _dataset(plan: Plan, name: str) -> PlannedDataset:
-    return PlannedDataset(raw=str(plan.raw(name)), prepared=str(plan.prepared(name)))
+    return PlannedDataset(
+        raw=str(plan.raw(name)),
+        prepared=str(plan.prepared(name)),
+        contact_sheet=str(plan.contact_sheet(name)),
+    )
 
 
 def _image(image: Image) -> PlannedImage:
