@@ -92,8 +92,6 @@ rule draw:
     input:
         modules(*ANALYSIS, "report"),
         "results/{part}/made/draw.again.json",
-        # Some figures show examples of the data.
-        JOBS.datasets,
         index="results/{part}/index.json",
         mean="results/{part}/normalised/mean.csv",
         times="results/{part}/tables/training_time.csv",

@@ -87,13 +87,6 @@ def test_a_file_that_became_a_link_to_the_same_content_is_whole(here: Path, link
         assert str(fault(record, Digests())).endswith("a.csv is missing")
 
 
-def test_prepared_data_may_go_to_make_room(here: Path) -> None:
-    prepared = Path("data/prepared/tiny/0/dataset.json")
-    record = make("draw", [prepared], "figures/a.svg")
-    prepared.unlink()
-    assert fault(record, Digests()) is None
-
-
 def written(*steps: str) -> set[str]:
     """Those of the steps of a part that are to be made again."""
     return {step for step in steps if again_of(Path("results/native"), step).exists()}

@@ -26,8 +26,6 @@ STEPS_OF_WHOLE = ("indexes", "overview")
 FOLDER = "made"
 # A file beside a step's record, written to have it made again: its rule has it as an input.
 AGAIN = ".again.json"
-# The names of prepared data determine their content: deleting them makes nothing out of date.
-_NAMED_BY_CONTENT = Path("data/prepared")
 
 
 def record_of(results: Path, step: str) -> Path:
@@ -59,17 +57,13 @@ def recorded(args: argparse.Namespace, more: Iterable[Path] = ()) -> Iterator[No
     """
     digests = Digests()
     # Before the step: a source that changes meanwhile is not what it read.
-    of = {str(path): digests[str(path)] for path in args.of + list(more) if _counts(path)}
+    sources = [path for path in args.of + list(more) if not path.name.endswith(AGAIN)]
+    of = {str(path): digests[str(path)] for path in sources}
     with replaced() as files:
         yield
     if args.made:
         made = {str(path): sha256_file(path) for path in files}
         write_json(args.made, {"schema": 1, "of": of, "made": made})
-
-
-def _counts(source: Path) -> bool:
-    """Whether a source with other content gives another result."""
-    return not source.is_relative_to(_NAMED_BY_CONTENT) and not source.name.endswith(AGAIN)
 
 
 class Digests(dict[str, str | None]):

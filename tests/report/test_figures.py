@@ -19,19 +19,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from analysis.synthetic import made_sheet, write_sheet
 from evenground.analysis.files import read_csv
 from evenground.errors import EvengroundError
-from evenground.records.plan import Dataset, Engine
+from evenground.records.contact_sheet import ContactSheet
+from evenground.records.plan import Engine, FileBeside
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_data, compare_drawing
 from evenground.report.draw import FORMS, draw_all, drawings
 from evenground.report.material import RESOURCES, Material, byte_scale
 from evenground.report.phases import phases_drawing
-from evenground.report.samples import choose, samples_drawing
+from evenground.report.samples import samples_drawing
 from evenground.report.sheet import Drawing, save
 from evenground.report.style import engine_styles, fixed_style
 from evenground.report.timelines import timeline_drawing
-from report.made import material_of, write_prepared
+from logged import logged
+from report.made import material_of
 
 NAMES = [
     "samples_digits",
@@ -352,44 +355,62 @@ def test_a_gap_in_the_samples_breaks_the_line(with_gpu: Path, styled: None) -> N
     assert all(np.isnan(np.asarray(line.get_ydata())).sum() == 1 for line in bold)
 
 
-def test_first_images_of_each_class_are_shown() -> None:
-    labels = np.array([2, 0, 0, 1, 0, 0, 0], np.uint8)
-    cells = choose(labels, 3)
-    assert [(c.label, c.row, c.image) for c in cells] == [
-        (0, 0, 1), (0, 1, 2), (0, 2, 4), (0, 3, 5), (1, 0, 3), (2, 0, 0),
-    ]  # fmt: skip
-    many = choose(np.arange(100, dtype=np.uint8), 100)
-    assert len(many) == 40 and (many[10].row, many[10].column, many[10].label) == (1, 0, 10)
+def test_each_picture_stands_below_its_class(without_gpu: Path, styled: None) -> None:
+    material = material_of(without_gpu)
+    drawing = samples_drawing(material, material.index.datasets[0])
+    assert "(28 x 28 pixels, n = 1,000 training images)" in drawing.caption
+    assert drawing.data.to_numpy().tolist() == [
+        [row, label, 10 * row + label, label, str(label)] for label in range(10) for row in (0, 1)
+    ]
+    sheet = made_sheet("0123456789")
+    drawn = drawing.figure.axes[0].images
+    for picture, example, row in zip(drawn, sheet.examples, drawing.data.itertuples(), strict=True):
+        left, right, bottom, top = picture.get_extent()
+        assert (round(left / 0.614), round(top / 0.614)) == (row.column, row.row)
+        assert right > left and bottom > top
+        shown = np.asarray(picture.get_array())
+        assert (shown == sheet.picture(example)[..., 0]).all()
 
 
 def test_pictures_of_a_hundred_classes_keep_their_names_apart(
     with_gpu: Path, tmp_path: Path, styled: None
 ) -> None:
-    material = material_of(with_gpu)
     classes = [f"aquarium_fish_{k} of a long name" for k in range(100)]
-    write_prepared(tmp_path / "p", np.zeros((100, 32, 32, 3), np.uint8), list(range(100)), classes)
-    many = replace(material, index=material.index.below(tmp_path))
-    drawing = samples_drawing(
-        many, Dataset(name="cifar100", title="CIFAR-100", network="cnn", prepared="p")
+    sheet = made_sheet(classes[:40], each=1, channels=3).model_copy(
+        update={"classes": tuple(classes)}
     )
+    many = named(material_of(with_gpu), tmp_path, sheet)
+    drawing = samples_drawing(many, many.index.datasets[0])
     assert overlaps(drawing) == []
     assert drawing.data["class"].tolist() == classes[:40]
+    assert drawing.data["row"].tolist() == [k // 10 for k in range(40)]
     assert "40 of its 100 classes" in drawing.caption
 
 
-def test_prepared_data_that_is_absent_is_said_and_broken_data_refused(
-    with_gpu: Path, tmp_path: Path, styled: None
+def named(material: Material, root: Path, sheet: ContactSheet) -> Material:
+    """The material of an index below `root` that names this contact sheet."""
+    file = FileBeside.model_validate(write_sheet(root, "sheet.json", sheet))
+    dataset = material.index.datasets[0].model_copy(update={"contact_sheet": file})
+    index = material.index.model_copy(update={"datasets": (dataset,)}).below(root)
+    return replace(material, index=index)
+
+
+def test_no_contact_sheet_is_said_and_another_one_is_refused(
+    with_gpu: Path, tmp_path: Path, styled: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     material = material_of(with_gpu)
-    moved = replace(material, index=material.index.below(tmp_path))
-    dataset = Dataset(name="digits", title="Digits", network="mlp", prepared="p")
-    assert "not at hand" in samples_drawing(moved, dataset).caption
-    write_prepared(tmp_path / "p", np.zeros((3, 28, 28, 1), np.uint8), [0, 1, 9], ["a", "b"])
-    with pytest.raises(EvengroundError, match="do not fit"):
-        samples_drawing(moved, dataset)
-    (tmp_path / "p" / "train_labels.npy").write_bytes(b"no array")
-    with pytest.raises(EvengroundError, match="broken prepared data"):
-        samples_drawing(moved, dataset)
+    drawing = samples_drawing(material, material.index.datasets[0])
+    assert "no pictures, no contact sheet was recorded" in drawing.caption and drawing.data.empty
+    assert logged(capsys.readouterr().err) == [
+        "warning: figure samples_digits is without pictures: no contact sheet was recorded"
+    ]
+    given = named(material, tmp_path, made_sheet("01"))
+    write_sheet(tmp_path, "sheet.json", made_sheet("012"))
+    with pytest.raises(EvengroundError, match=r"the file is not the one recorded .*: run the"):
+        samples_drawing(given, given.index.datasets[0])
+    (tmp_path / "sheet.json").unlink()
+    with pytest.raises(EvengroundError, match=r"the file is missing .*: run the pipeline again"):
+        samples_drawing(given, given.index.datasets[0])
 
 
 def test_script_draws_and_ends_with_one_line_for_bad_input(

@@ -176,6 +176,30 @@ def test_older_claims_and_another_calibration(made: WorkingCopy) -> None:
     assert drawn(made) == before and made.trainings() == 0
 
 
+@pytest.mark.slow
+def test_a_contact_sheet_is_made_again_of_the_arrays_and_refused_if_it_was_changed(
+    made: WorkingCopy,
+) -> None:
+    """Data prepared before there were contact sheets gets one; nothing is fetched or prepared."""
+    before, raw = drawn(made), made.root / "data/raw"
+    (sheet,) = (made.root / "results/contact_sheets").iterdir()
+    (array,) = made.root.glob("data/prepared/*/*/train_images.npy")
+    content, prepared_ns = sheet.read_bytes(), array.stat().st_mtime_ns
+    name = sheet.relative_to(made.root)
+    shutil.move(raw, made.root / "raw")
+    sheet.unlink()
+    assert f"made again, with what follows: {name} is missing" in say(made)
+    assert sheet.read_bytes() == content and array.stat().st_mtime_ns == prepared_ns
+    assert not raw.exists()
+    sheet.write_bytes(content.replace(b'"label": 0', b'"label": 1', 1))
+    said = say(made, ok=False)
+    assert f"error: the contact sheet was changed since it was made ({sheet}): set it aside" in said
+    sheet.unlink()
+    say(made)
+    assert drawn(made) == before and made.trainings() == 0
+    shutil.move(made.root / "raw", raw)
+
+
 def copied(made: WorkingCopy, to: Path) -> WorkingCopy:
     """A working copy in which all of this is drawn already."""
     shutil.copytree(made.root, to, symlinks=True)
@@ -281,9 +305,7 @@ def test_results_may_be_links_at_any_depth(made: WorkingCopy, tmp_path: Path) ->
     copy.settings["epochs"] = 3
     say(copy)
     assert copy.trainings() == 2
-    assert (
-        "prepared data is not at hand" not in (copy.root / OUT / "figures/figures.json").read_text()
-    )
+    assert "no pictures" not in (copy.root / OUT / "figures/figures.json").read_text()
 
 
 @pytest.mark.slow
