@@ -24,6 +24,9 @@ def main() -> None:
     if lost:
         finished += f", {lost} did not finish"
     print(f"{args.output}: {finished}; {args.output.stat().st_size / 1e6:.1f} MB")
+    shown = [dataset.title for dataset in index.datasets if dataset.contact_sheet]
+    if shown:
+        print(f"it shows some examples of {', '.join(shown)}: share it only if you may share those")
 
 
 if __name__ == "__main__":

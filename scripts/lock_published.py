@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Rewrite dvc.lock for what this version draws of a published bundle's runs; nothing is trained.
 
-The bundle's datasets must be prepared in this working copy. DVC runs in a copy of it.
+DVC runs in a copy of this working copy. No bundle holds arrays: what the lock names of them stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from evenground.bundle.replay import redraw
 from evenground.bundle.unpack import unpack
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError, cli
+from evenground.files import write_text
 from evenground.records.index import read_index
 from evenground.runs.repeat import DVC_COMMAND
 
 STAGES = ("data", "train", "report", "complete")
+# The entry of prepared data in a lock: its path, and the lines below that.
+ARRAYS = re.compile(r"- path: data/prepared\n(?: {6}.+\n)+")
 
 
 def main() -> None:
@@ -35,7 +39,9 @@ def main() -> None:
         # With the command that `dvc repro` would have recorded.
         redraw(read_index(where), where, where.parent, read_claims(ROOT), DVC_COMMAND)
         lock(copy)
-        shutil.copyfile(copy / "dvc.lock", ROOT / "dvc.lock")
+        named = (ROOT / "dvc.lock").read_text(encoding="utf-8")
+        new = (copy / "dvc.lock").read_text(encoding="utf-8")
+        write_text(ROOT / "dvc.lock", ARRAYS.sub(ARRAYS.findall(named)[0], new))
     print(f"dvc.lock names what this version draws of {args.bundle.name}")
 
 
@@ -53,23 +59,13 @@ def copy_tracked_files(copy: Path) -> None:
 
 
 def lay_out(bundle: Path, unpacked: Path, copy: Path) -> Path:
-    """Put a bundle's results and datasets into the copy, and return the path of its index there.
-
-    Raises EvengroundError if a dataset is not prepared.
-    """
+    """Put a bundle's results into the copy, and return the path of its index there."""
     where = unpack(bundle, unpacked)
     shutil.copytree(unpacked / "results", copy / "results", dirs_exist_ok=True)
     index = copy / where.relative_to(unpacked)
-    for dataset in read_index(index).datasets:
-        if not dataset.prepared:
-            continue
-        prepared = ROOT / dataset.prepared
-        if not (prepared / "dataset.json").is_file():
-            fix = "prepare it: snakemake data, with the datasets of the bundle"
-            raise EvengroundError("a dataset is not prepared", str(prepared), fix)
-        shutil.copytree(prepared, copy / dataset.prepared)
-    # dvc.yaml lists the folder of parts, even if the experiment has only one.
+    # dvc.yaml lists both, the folder of parts even if the experiment has only one.
     (index.parent / "parts").mkdir()
+    (copy / "data/prepared").mkdir()
     return index
 
 

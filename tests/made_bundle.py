@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from analysis.synthetic import T0_NS, Made, write_manifest, write_run
+from analysis.synthetic import T0_NS, Made, made_sheet, write_manifest, write_run
 from evenground.analysis.files import write_csv
 from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
@@ -43,6 +43,9 @@ def made_copy(root: Path) -> Path:
             made_outcome("out-of-memory").write(where)
         else:
             write_finished(root / RUNS / run.path, run, plan)
+    made_sheet(copy.settings["registry"]["tiny"]["classes"]).write(
+        root / plan.contact_sheet("tiny")
+    )
     write_plan(plan, Path("results/native"))
     path = root / RESULTS / plan.experiment.deployment / "index.json"
     index = build_index(plan.record(), root)
@@ -91,19 +94,29 @@ def write_zip(files: Mapping[str, bytes], to: Path) -> Path:
 
 
 def fixed(files: Mapping[str, bytes]) -> Files:
-    """The same files with every checksum right: of manifests, the index, the calibration and the list."""
+    """The same files with every checksum right: those of manifests, of the index and of the list."""
     new = dict(files)
     index = _json(new, INDEX)
     parts = index if isinstance(index, dict) else {}
-    runs, calibration = parts.get("runs"), parts.get("calibration")
+    runs = parts.get("runs")
     for run in runs if isinstance(runs, list) else []:
         if isinstance(run, dict) and f"{run.get('path')}/manifest.json" in new:
             run["manifest_sha256"] = _mend_manifest(new, str(run["path"]))
-    if isinstance(calibration, dict) and calibration.get("path") in new:
-        calibration["sha256"] = sha256_bytes(new[calibration["path"]])
+    for named in _named(parts):
+        if named.get("path") in new:
+            named["sha256"] = sha256_bytes(new[named["path"]])
     if parts:
         new[INDEX] = json.dumps(index).encode()
     return listed(new)
+
+
+def _named(index: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How an index, whatever it holds, names its calibration and contact sheets."""
+    named, datasets = [index.get("calibration")], index.get("datasets")
+    for dataset in datasets if isinstance(datasets, list) else []:
+        if isinstance(dataset, dict):
+            named.append(dataset.get("contact_sheet"))
+    return [one for one in named if isinstance(one, dict)]
 
 
 def _mend_manifest(files: Files, run: str) -> str:

@@ -67,7 +67,7 @@ ROOMS = {
     },
     "analysis": {"cpus", "gpus", "records", "surroundings"},
     "report": {"analysis", "records"},
-    "bundle": {"analysis", "claims", "config", "records", "report", "runs"},
+    "bundle": {"analysis", "claims", "config", "datasets", "records", "report", "runs"},
     "claims": {"analysis", "records"},
     "overview": {"analysis", "claims", "records", "report"},
     "documentation": {"claims", "config", "records"},

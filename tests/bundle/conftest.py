@@ -8,7 +8,7 @@ import pytest
 
 import bundle as script
 from evenground.bundle.crate import METADATA
-from made_bundle import Files, call, files_of, listed, made_copy, save_data
+from made_bundle import INDEX, Files, call, files_of, listed, made_copy, save_data
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def made(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def files(made: Path) -> Files:
     """Name -> content of what a replay reads of that bundle."""
-    needed = ("results/runs/", "results/calibration/", "results/native/index.json")
+    needed = ("results/runs/", "results/calibration/", "results/contact_sheets/", INDEX)
     return listed(
         {n: c for n, c in files_of(made).items() if n.startswith(needed) or n == METADATA}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from evenground.bundle.adopt import Adopted, adopt
 from evenground.bundle.unpack import unpack
 from evenground.errors import EvengroundError
 from evenground.records.index import read_index
-from made_bundle import changed, files_of, fixed, listed, write_zip
+from made_bundle import INDEX, changed, files_of, fixed, listed, write_zip
 
 
 def adopted(bundle: Path, folder: Path, root: Path) -> Adopted:
@@ -24,12 +25,14 @@ def tree(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def test_runs_and_calibration_come_as_they_are(made: Path, copy: Path, tmp_path: Path) -> None:
+def test_runs_calibration_and_contact_sheets_come_as_they_are(
+    made: Path, copy: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "work"
     done = adopted(made, tmp_path, root)
     assert (done.new, done.known) == (3, 0)
     origin = copy.parent.parent
-    for part in ("results/runs", "results/calibration"):
+    for part in ("results/runs", "results/calibration", "results/contact_sheets"):
         assert tree(root / part) == tree(origin / part) and tree(root / part)
     settings = json.loads(done.configuration.read_text())
     wanted = json.loads((copy / "experiment.json").read_text())
@@ -74,6 +77,23 @@ def test_a_run_that_does_not_belong_there_is_refused(
     moved["results/native/index.json"] = json.dumps(index).encode()
     with pytest.raises(EvengroundError):
         adopted(write_zip(fixed(moved), tmp_path / "moved.zip"), tmp_path, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("place", ["src/evenground/x.json", "results/contact_sheets/a/x.json"])
+def test_a_contact_sheet_that_does_not_belong_there_is_refused(
+    made: Path, tmp_path: Path, place: str
+) -> None:
+    files = files_of(made)
+    (name,) = (name for name in files if "contact_sheets/" in name)
+    files[place] = files.pop(name)
+
+    def elsewhere(index: Any) -> None:
+        index["datasets"][0]["contact_sheet"]["path"] = place
+
+    moved = write_zip(changed(files, INDEX, elsewhere), tmp_path / "moved.zip")
+    with pytest.raises(EvengroundError, match="a file of the bundle does not belong there"):
+        adopted(moved, tmp_path, tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 

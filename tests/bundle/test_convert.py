@@ -14,7 +14,7 @@ from evenground.analysis.runs import read_runs
 from evenground.bundle.convert import NEW_NAMES
 from evenground.bundle.unpack import unpack
 from evenground.records.index import read_index
-from made_bundle import INDEX, Files, call, changed, files_of, fixed, write_zip
+from made_bundle import INDEX, Files, call, changed, files_of, fixed, save_data, write_zip
 
 SETTINGS = "results/native/experiment.json"
 OLD_NAMES = {new: old for old, new in NEW_NAMES.items()}
@@ -73,6 +73,27 @@ def test_a_converted_bundle_is_replayed_with_the_same_times(
     assert call(replay.main, new, "--output-dir", tmp_path / "out") == 0
     assert "as published, byte by byte" in capsys.readouterr().out
     assert moments(new, tmp_path / "a") == moments(made, tmp_path / "b")
+
+
+def test_a_contact_sheet_of_the_same_data_is_added(
+    made: Path,
+    copy: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("evenground.report.draw.save", save_data)
+    bare = changed(files_of(made), INDEX, lambda index: index["datasets"][0].pop("contact_sheet"))
+    bundle, new = write_zip(bare, tmp_path / "bare.zip"), tmp_path / "new.zip"
+    assert call(convert.main, bundle, new) == 0
+    assert "figure samples_tiny is without pictures" in capsys.readouterr().err
+    monkeypatch.setattr(convert, "ROOT", copy.parents[1])
+    assert call(convert.main, bundle, new) == 0
+    assert capsys.readouterr().err == ""
+    converted, wanted = files_of(new), files_of(made)
+    index = json.loads(converted[INDEX])
+    sheet = index["datasets"][0]["contact_sheet"]["path"]
+    assert index == json.loads(wanted[INDEX]) and converted[sheet] == wanted[sheet]
 
 
 def test_every_old_name_is_gone(older: Path, made: Path, tmp_path: Path) -> None:

@@ -123,4 +123,4 @@ def test_parameters_and_versions_are_there(entities: Entities) -> None:
     assert entities["#parameter-epochs"]["value"] == 2
     assert entities["#engine-fake_a"]["softwareVersion"] == "1.5"
     assert "numpy 2.0" in entities["#engine-fake_b"]["description"]
-    assert "Not in this bundle" in entities["#dataset-tiny"]["description"]
+    assert "arrays are not in this bundle" in entities["#dataset-tiny"]["description"]

@@ -176,7 +176,6 @@ def refused(bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> s
             "x/\u202enosj.json",
             "x/a b.json",
             ".git/config.txt",
-            "x/x.npy",
         ),
         *("x/" + "x" * 201, "x/" * 12 + "x.json"),
     ],

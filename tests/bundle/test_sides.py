@@ -58,7 +58,7 @@ def test_a_part_is_replayed(
 ) -> None:
     monkeypatch.setattr("evenground.report.draw.save", save_data)
     assert call(replay_script.main, bundle, "--output-dir", tmp_path / "out") == 0
-    assert "as published, byte by byte: 41 tables and files" in capsys.readouterr().out
+    assert "as published, byte by byte: 42 tables and files" in capsys.readouterr().out
 
 
 def test_a_part_is_adopted(

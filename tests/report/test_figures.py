@@ -23,7 +23,7 @@ from analysis.synthetic import made_sheet, write_sheet
 from evenground.analysis.files import read_csv
 from evenground.errors import EvengroundError
 from evenground.records.contact_sheet import ContactSheet
-from evenground.records.plan import Engine, FileBeside
+from evenground.records.plan import Dataset, Engine, FileBeside
 from evenground.report.bars import training_time_drawing
 from evenground.report.compare import compare_data, compare_drawing
 from evenground.report.draw import FORMS, draw_all, drawings

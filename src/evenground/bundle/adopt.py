@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evenground.analysis.calibration import read_calibration
+from evenground.analysis.contact_sheet import read_contact_sheet
 from evenground.analysis.runs import Run, read_runs
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError, set_aside
@@ -16,6 +17,7 @@ from evenground.records.manifest import MANIFEST
 
 RUNS = ("results", "runs")
 CALIBRATIONS = ("results", "calibration")
+SHEETS = ("results", "contact_sheets")
 OTHER_BUNDLE = "take another bundle"
 
 
@@ -29,7 +31,7 @@ class Adopted:
 
 
 def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
-    """Copy the finished runs and the calibration of a bundle into the working copy at `root`.
+    """Copy a bundle's finished runs, calibration and contact sheets into the working copy at `root`.
 
     `where` is the index file of the unpacked bundle. The configuration is written to
     results/adopted/`name`.json. Before anything is copied, raises EvengroundError if a run does not
@@ -41,19 +43,32 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
     for run in runs:
         _check_run(run)
     new = [run for run in runs if _is_new(run, root)]
-    read_calibration(index)
-    if index.calibration:
-        _refuse_place(index.calibration.path, CALIBRATIONS, depth=4)
+    beside = _files_beside(index)
     settings = read_json(where.with_name("experiment.json"))
     for run in new:
         _copy_run(run, root)
-    if index.calibration:
-        _copy_calibration(index.root / index.calibration.path, root / index.calibration.path)
+    for path in beside:
+        _copy_absent(index.root / path, root / path)
     # The runs are of that machine, whatever this one is.
     settings["machine"] = index.machine.class_name
     configuration = root / "results/adopted" / f"{name}.json"
     write_json(configuration, settings)
     return Adopted(new=len(new), known=len(runs) - len(new), configuration=configuration)
+
+
+def _files_beside(index: Index) -> list[str]:
+    """The paths of calibration and contact sheets; raises EvengroundError if one is not right."""
+    paths = []
+    read_calibration(index)
+    if index.calibration:
+        _refuse_place(index.calibration.path, CALIBRATIONS, depth=4)
+        paths.append(index.calibration.path)
+    for dataset in index.datasets:
+        read_contact_sheet(index, dataset)
+        if dataset.contact_sheet:
+            _refuse_place(dataset.contact_sheet.path, SHEETS, depth=3)
+            paths.append(dataset.contact_sheet.path)
+    return paths
 
 
 def _check_run(run: Run) -> None:
@@ -75,7 +90,7 @@ def _refuse_place(path: str, below: tuple[str, str], depth: int) -> None:
     """
     parts = Path(path).parts
     if parts[:2] != below or len(parts) != depth:
-        raise EvengroundError("a run or a calibration does not belong there", path, OTHER_BUNDLE)
+        raise EvengroundError("a file of the bundle does not belong there", path, OTHER_BUNDLE)
 
 
 def _is_new(run: Run, root: Path) -> bool:
@@ -103,8 +118,8 @@ def _copy_run(run: Run, root: Path) -> None:
     move(beside, root / str(run.wanted.path))
 
 
-def _copy_calibration(calibration: Path, to: Path) -> None:
-    """Copy the calibration unless the file exists: its name is a digest of its inputs."""
+def _copy_absent(file: Path, to: Path) -> None:
+    """Copy a file unless `to` exists: its name is a digest of what decides its content."""
     if not to.exists():
         with replacing(to) as beside:
-            shutil.copyfile(calibration, beside)
+            shutil.copyfile(file, beside)

@@ -31,9 +31,12 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
         )
     files = [where, where.with_name(SETTINGS)]
     for name in DERIVED:
-        files += [file for file in _files(where.with_name(name)) if not _shows_images(file)]
+        files += _files(where.with_name(name))
     if index.calibration:
         files.append(index.root / index.calibration.path)
+    for dataset in index.datasets:
+        if dataset.contact_sheet:
+            files.append(index.root / dataset.contact_sheet.path)
     for run in index.finished:
         files += _files(index.root / str(run.path))
     files += given
@@ -51,14 +54,6 @@ def laid_out(folder: Path) -> list[Path]:
     for name in MADE_FROM:
         files += sorted(path for path in (folder / name).rglob("*") if path.is_file())
     return files
-
-
-def _shows_images(file: Path) -> bool:
-    """Whether a figure shows images of a dataset.
-
-    The images belong to other people, and bundles are shared.
-    """
-    return file.name.startswith("samples_")
 
 
 def _name(file: Path, root: Path) -> str:

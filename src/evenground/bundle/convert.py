@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evenground.bundle.contents import DERIVED, collect, laid_out
+from evenground.bundle.contents import DERIVED, SETTINGS, collect, laid_out
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.bundle.pack import pack
 from evenground.bundle.replay import redraw
 from evenground.bundle.unpack import blamed_on, extract, find_index
 from evenground.bundle.uuids import lay_out, name_a_card
 from evenground.claims.model import read_claims
+from evenground.datasets.registry import load_extra, load_registry, prepared_fingerprint
 from evenground.errors import EvengroundError
 from evenground.files import read_json, sha256_file, write_json
 from evenground.records import versions
@@ -27,6 +28,8 @@ from evenground.records.environment import ENVIRONMENT, Environment
 from evenground.records.index import Index, read_index
 from evenground.records.manifest import MANIFEST
 from evenground.records.times import EVENTS
+from evenground.runs.index import file_beside
+from evenground.runs.plan import REGISTRY, contact_sheet_file
 
 FIX = "take another copy of the bundle"
 # The schema of the indexes that can be converted, and the names that have changed since.
@@ -54,6 +57,7 @@ def convert(bundle: Path, to: Path, root: Path) -> tuple[Index, int]:
         with blamed_on(bundle, folder):
             where = find_index(folder)
             converted = convert_results(where, folder)
+            _add_contact_sheets(where, folder, root)
             files = _all_files(folder)
             if name_a_card(files):
                 where = lay_out(files, Path(scratch, "bare"))
@@ -61,6 +65,28 @@ def convert(bundle: Path, to: Path, root: Path) -> tuple[Index, int]:
             index, files = redrawn(where, root)
         pack(index, files, to)
     return index, converted
+
+
+def _add_contact_sheets(where: Path, folder: Path, root: Path) -> None:
+    """Add the contact sheets that the working copy `root` has of datasets without one.
+
+    `where` is the index of the bundle unpacked into `folder`. Raises EvengroundError if the index,
+    or the settings beside it, are broken.
+    """
+    read_index(where)
+    registry = load_registry(root / REGISTRY, load_extra(where.with_name(SETTINGS)))
+    index = read_json(where)
+    for dataset in index["datasets"]:
+        # In the registry, one name means the same bytes everywhere.
+        entry = registry.get(dataset["name"])
+        if entry is None or dataset.get("contact_sheet"):
+            continue
+        sheet = contact_sheet_file(entry.name, prepared_fingerprint(entry))
+        if (root / sheet).is_file():
+            (folder / sheet).parent.mkdir(exist_ok=True)
+            shutil.copyfile(root / sheet, folder / sheet)
+            dataset["contact_sheet"] = file_beside(sheet.as_posix(), folder)
+    write_json(where, index)
 
 
 def redrawn(where: Path, root: Path) -> tuple[Index, dict[str, Path]]:

@@ -182,7 +182,7 @@ def _engine(engine: Engine, runs: Mapping[WantedRun, Run]) -> Entity:
 def _dataset(dataset: Dataset) -> Entity:
     fingerprint = str(dataset.prepared or "").rpartition("/")[2]
     what = (
-        f"Not in this bundle. Prepared for the network `{dataset.network}`, "
+        f"Its arrays are not in this bundle. Prepared for the network `{dataset.network}`, "
         f"fingerprint {fingerprint}."
     )
     return {

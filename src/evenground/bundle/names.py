@@ -12,9 +12,6 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
 
 
 def is_allowed(name: str) -> bool:
-    """Whether a bundle may have a file with this name: a plain relative path, not an array."""
-    # Arrays are a dataset's images, which belong to others; a replay would draw samples of them.
-    if name.endswith(".npy"):
-        return False
+    """Whether a bundle may have a file with this name: a plain relative path."""
     parts = name.split("/")
     return len(parts) <= MAX_DEPTH and all(_PART.fullmatch(part) for part in parts)

@@ -17,9 +17,10 @@ _TEXT = """# Recorded runs of evenground
 {what}
 
 - `results/`: the index of the runs, tables, figures; `results/runs/`: each training's own files.
+- `results/contact_sheets/`: the few examples of each dataset that a figure shows. They belong to
+  their owners: `experiment.json` and `data/registry.yaml` name the source and its terms.
 - `{checksums}`: `sha256sum --check {checksums}` checks every file.
 - `{metadata}`: the same content for programs (RO-Crate).
-- Figures that show images of a dataset are left out: those images belong to their owners.
 
 To redraw every table and figure from the runs, in a working copy of evenground:
 

@@ -159,7 +159,5 @@ def _names(folder: Path) -> set[str]:
     names = set()
     for pattern in ("tables/*", "metrics.json", "verdicts.json", "figures/*.csv"):
         for file in folder.glob(pattern):
-            # A bundle has no figures of a dataset's images.
-            if not file.name.startswith("samples_"):
-                names.add(file.relative_to(folder).as_posix())
+            names.add(file.relative_to(folder).as_posix())
     return names
