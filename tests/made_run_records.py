@@ -14,7 +14,15 @@ from evenground.records.image import ImageRecord
 from evenground.records.manifest import Manifest
 from evenground.records.node import Node
 from evenground.records.outcome import AttemptOutcome, Mark, Reason, RunName
-from evenground.records.samples import Baseline, Card, Column, Header, Instance, Machine, Summary
+from evenground.records.samples import (
+    Baseline,
+    Card,
+    Column,
+    Header,
+    Instance,
+    SampledMachine,
+    Summary,
+)
 from evenground.records.surroundings import SurroundingsRecord
 
 SHA256 = "a" * 64
@@ -78,7 +86,7 @@ HEADER = Header(
     rate_hz=10.0,
     gpus=[Card(index=0, mig=[Instance(card="0/mig1")], util_window_s=0.25)],
     gpu_baseline=Baseline(power_w=30.5, power_from="counter"),
-    machine=Machine(cores=1, memory_bytes=2**23),
+    machine=SampledMachine(cores=1, memory_bytes=2**23),
     summary=Summary(
         launched_unix_ns=1,
         launched_mono_ns=1,

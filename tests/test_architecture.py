@@ -18,64 +18,43 @@ ENGINES = {"tensorflow", "keras", "jax", "jaxlib", "torch", "optax"}
 SHARED = {"commands", "digests", "errors", "files", "judged", "locks", "logs", "validation"}
 # room -> rooms of the core it may import, beside itself and the shared modules
 ROOMS = {
-    "invocation": {"records"},
-    "addresses": set(),
-    "networks": set(),
-    "config": {"addresses", "records"},
-    "engines": {"config", "records"},
-    "made": set(),
-    "cpus": {"sidecar", "surroundings"},
-    "gpus": {"sidecar"},
-    "surroundings": set(),
-    "environments": set(),
-    "containers": {"environments", "surroundings"},
-    "datasets": {"addresses", "networks", "records"},
+    "sidecar": None,  # stands alone: not even the shared modules
     # What the sampler writes, it describes itself.
     "records": {"sidecar"},
-    "protocol": set(),
-    "sidecar": None,  # stands alone: not even the shared modules
+    "surroundings": {"records"},
+    "cpus": {"records", "sidecar", "surroundings"},
+    "gpus": {"records", "sidecar"},
+    "addresses": set(),
+    "networks": set(),
+    "invocation": {"records"},
+    "environments": set(),
+    "config": {"addresses", "records"},
+    "datasets": {"addresses", "networks", "records"},
+    "containers": {"environments", "records", "surroundings"},
+    "engines": {"config", "records"},
     "runs": {
-        *(
-            "addresses",
-            "invocation",
-            "config",
-            "cpus",
-            "containers",
-            "engines",
-            "environments",
-            "datasets",
-            "gpus",
-            "records",
-            "sidecar",
-            "surroundings",
-        )
-    },
-    "preflight": {
-        *(
-            "addresses",
-            "containers",
-            "cpus",
-            "engines",
-            "environments",
-            "gpus",
-            "datasets",
-            "runs",
-        ),
-        "surroundings",
-        # How many repetitions a claim takes, by how much recorded training times differ.
-        *("analysis", "claims", "config", "records"),
+        *("addresses", "config", "containers", "cpus", "datasets", "engines", "environments"),
+        *("gpus", "invocation", "records", "sidecar", "surroundings"),
     },
     "analysis": {"cpus", "gpus", "records", "surroundings"},
-    "report": {"analysis", "records"},
-    "bundle": {"analysis", "claims", "config", "datasets", "records", "report", "runs"},
     "claims": {"analysis", "records"},
+    "report": {"analysis", "records"},
     "overview": {"analysis", "claims", "records", "report"},
+    "made": set(),
+    "protocol": {"records"},
+    "preflight": {
+        *("addresses", "containers", "cpus", "datasets", "engines", "environments", "gpus"),
+        *("records", "runs", "surroundings"),
+        # How many repetitions a claim takes, by how much recorded training times differ.
+        *("analysis", "claims", "config"),
+    },
+    "explain": {"analysis", "records", "runs", "sidecar"},
+    "bundle": {"analysis", "claims", "config", "datasets", "records", "report", "runs"},
     "documentation": {"claims", "config", "records"},
     "workflow": {
         *("config", "containers", "engines", "environments", "explain", "invocation", "made"),
         *("preflight", "records", "runs", "surroundings"),
     },
-    "explain": {"runs", "sidecar", "analysis", "records"},
 }
 
 
@@ -173,11 +152,15 @@ def test_environments_are_built_with_the_standard_library_alone(script: str) -> 
     assert packages_of(script) == set()
 
 
+# Package -> the distribution that brings it, where that has another name.
+DISTRIBUTIONS = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
+
+
 @pytest.mark.parametrize("script", ["adopt.py", "convert.py", "replay.py"])
 def test_reading_a_bundle_needs_only_the_environment_of_the_analysis(script: str) -> None:
     lines = (ROOT / "envs/analysis.in").read_text().splitlines()
     locked = {line.partition("#")[0].strip() for line in lines if not line.startswith("-")}
-    used = {"pyyaml" if name == "yaml" else name for name in packages_of(script)}
+    used = {DISTRIBUTIONS.get(name, name) for name in packages_of(script)}
     assert used <= locked, script
     assert script == "adopt.py" or used == locked - {""}
 

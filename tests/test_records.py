@@ -20,13 +20,16 @@ OTHER_JSON = {
     "src/evenground/bundle/unpack.py": "ro-crate-metadata.json of somebody's program",
     "src/evenground/bundle/adopt.py": "experiment.json, whose model is in config",
     "src/evenground/runs/plan.py": "experiment.json, whose model is in config",
-    "scripts/bundle.py": "experiment.json",
-    "scripts/image.py": "experiment.json, and what Apptainer prints",
-    "scripts/explain_idle.py": "experiment.json",
+    "src/evenground/bundle/make.py": "experiment.json",
+    "scripts/image.py": "experiment.json",
+    "src/evenground/containers/build.py": "what Apptainer prints",
+    "src/evenground/containers/images.py": "labels, which Apptainer writes into an image",
     "scripts/preflight.py": "experiment.json",
-    "scripts/train.py": "experiment.json",
+    "scripts/train.py": "an option that is JSON",
+    "src/evenground/runs/surroundings.py": "the sampler's list of mapped files",
+    "src/evenground/workflow/shown.py": "figures.json",
     "src/evenground/made.py": "made/*.json, which no other module reads",
-    "src/evenground/apptainer.py": "a line from one process of ours to the next",
+    "src/evenground/containers/apptainer.py": "a line from one process of ours to the next",
     "src/evenground/preflight/probe.py": "a line from one process of ours to the next",
     "src/evenground/preflight/trial.py": "a line from one process of ours to the next",
     "src/evenground/analysis/quality.py": "cells of a table",
@@ -41,7 +44,7 @@ OTHER_JSON = {
     "src/evenground/explain/kernel.py": "the explanation's own files",
     "src/evenground/overview/parts.py": "parts.json",
     "src/evenground/overview/write.py": "files of parts, copied as they are",
-    "scripts/whole.py": "packages of an environment",
+    "src/evenground/environments/whole.py": "packages of an environment",
     "scripts/bench_harness.py": "measurements of itself",
     "scripts/bench_sidecar.py": "measurements of itself",
     "scripts/gpu_check.py": "a check's own files",
@@ -51,23 +54,6 @@ OTHER_JSON = {
     "scripts/gpu_steps/sampler.py": "what the sidecar wrote for the check",
     "scripts/gpu_steps/facts.py": "lines of processes",
 }
-# The files of a run, of a node and of an image, which have no model in `records` yet.
-OTHER_JSON |= dict.fromkeys(
-    (
-        "scripts/calibrate.py",
-        "scripts/node.py",
-        "src/evenground/images.py",
-        "src/evenground/preflight/containers.py",
-        "src/evenground/preflight/experiment.py",
-        "src/evenground/runs/attempt.py",
-        "src/evenground/runs/closing.py",
-        "src/evenground/runs/index.py",
-        "src/evenground/runs/request.py",
-        "src/evenground/runs/surroundings.py",
-        "src/evenground/runs/training.py",
-    ),
-    "files of a run",
-)
 MODULES = [*(ROOT / "src").rglob("*.py"), *(ROOT / "scripts").rglob("*.py")]
 CHECKED = {path.relative_to(ROOT).as_posix(): path for path in sorted(MODULES)}
 

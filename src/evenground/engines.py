@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenground.config import EngineChoice, OptionValue
 from evenground.errors import EvengroundError
-from evenground.records.spec import Engine as EngineSpec
+from evenground.records.spec import EngineOfRun
 from evenground.validation import did_you_mean, first_fault, read_yaml
 
 ENGINES = Path("scripts/engines")
@@ -170,7 +170,7 @@ def load_engines(choices: Sequence[EngineChoice], root: Path) -> list[Engine]:
     return engines
 
 
-def engine_of(spec: EngineSpec, folder: Path, root: Path) -> Engine:
+def engine_of(spec: EngineOfRun, folder: Path, root: Path) -> Engine:
     """The engine in `folder`, with the options of a run's specification.
 
     Raises EvengroundError if there is none, or if it is ill described.

@@ -87,6 +87,8 @@ def analyse(index: Path, out: Path | None = None) -> Path:
         str(out / "normalised"),
         "--output-dir",
         str(out / "tables"),
+        "--metrics",
+        str(out / "metrics.json"),
     )
     return out
 
@@ -401,6 +403,8 @@ def test_scripts_end_with_one_line_for_bad_input(
             str(tmp_path / "none"),
             "--output-dir",
             str(tmp_path / "out"),
+            "--metrics",
+            str(tmp_path / "metrics.json"),
         )
     assert ended.value.code == 1
     said = capsys.readouterr().err

@@ -9,8 +9,9 @@ import pytest
 
 from datasets.small_data import Scripts, pictures
 from evenground.datasets.contact_sheet import chosen, contact_sheet
-from evenground.files import sha256_file, write_json
+from evenground.files import sha256_file
 from evenground.records.contact_sheet import ContactSheet
+from made_records import made_prepared
 
 
 def test_the_first_four_of_each_class_or_one_of_many() -> None:
@@ -24,8 +25,8 @@ def prepare(folder: Path, images: np.ndarray, labels: list[int], classes: int) -
     np.save(folder / "train_images.npy", images)
     np.save(folder / "train_labels.npy", np.array(labels, np.uint8))
     arrays = {path.name: sha256_file(path) for path in folder.glob("*.npy")}
-    names = [f"class {number}" for number in range(classes)]
-    write_json(folder / "dataset.json", {"classes": names, "arrays": arrays})
+    names = tuple(f"class {number}" for number in range(classes))
+    made_prepared(classes=names, arrays=arrays).write(folder / "dataset.json")
 
 
 def test_its_pictures_are_those_of_the_arrays(scripts: Scripts) -> None:

@@ -103,7 +103,7 @@ def test_a_recorded_run_that_cannot_be_read_is_failed_and_hides_no_other(
     folder = tmp_path / RUNS / made_run("a", 2).path
     events = (folder / "events.jsonl").read_text().replace('"loss": 2.3', '"loss": 1e300')
     (folder / "events.jsonl").write_text(events)
-    write_manifest(folder, {})
+    write_manifest(folder, RUN.model_dump())
     first, second = build_index(plan({"a": 2}), tmp_path).runs
     assert first.status == "finished"
     assert (second.status, second.path) == ("failed", None)

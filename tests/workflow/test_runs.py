@@ -135,7 +135,7 @@ def test_warm_up_comes_first_once_per_engine_and_is_not_counted(
 def test_a_run_folder_is_whole(called: Called) -> None:
     copy, _ = called
     names = {"environment.json", "events.jsonl", "manifest.json", "outcome.json"}
-    names |= {"samples.csv", "samples.json", "train.log"}
+    names |= {"samples.csv", "samples.json", "spec.json", "train.log"}
     for run in index(copy)["runs"]:
         folder = copy.root / run["path"]
         assert {path.name for path in folder.iterdir()} == names

@@ -85,7 +85,8 @@ def _add_contact_sheets(where: Path, folder: Path, root: Path) -> None:
         if (root / sheet).is_file():
             (folder / sheet).parent.mkdir(exist_ok=True)
             shutil.copyfile(root / sheet, folder / sheet)
-            dataset["contact_sheet"] = file_beside(sheet.as_posix(), folder)
+            found = file_beside(sheet.as_posix(), folder)
+            dataset["contact_sheet"] = found.model_dump() if found else None
     write_json(where, index)
 
 

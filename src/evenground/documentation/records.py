@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from evenground.files import json_text
-from evenground.records.base import Fields, Record
+from evenground.records.base import Record
+from evenground.records.calibration import Calibration
+from evenground.records.contact_sheet import ContactSheet
 from evenground.records.dataset import Fetched, Prepared
+from evenground.records.environment import Environment
 from evenground.records.events import json_schema
 from evenground.records.index import Index
+from evenground.records.manifest import Manifest
+from evenground.records.outcome import AttemptOutcome
 from evenground.records.plan import PlanFile
+from evenground.records.samples import Header
+from evenground.records.spec import Specification
 from evenground.records.verdicts import Verdicts
 
+ROOM = "evenground.records."
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 HEAD = """# Records: the files and their fields
 
@@ -41,11 +49,18 @@ class Format:
 
 
 FORMATS = (
+    Format("spec", "results/specs/KEY.json", Specification),
     Format("plan", "results/DEPLOYMENT/plan.json", PlanFile),
     Format("index", "results/DEPLOYMENT/index.json", Index),
+    Format("outcome", "RUN/outcome.json", AttemptOutcome),
+    Format("manifest", "RUN/manifest.json", Manifest),
+    Format("environment", "RUN/environment.json", Environment),
+    Format("samples", "RUN/samples.json", Header),
+    Format("calibration", "results/calibration/MACHINE/VERSION.json", Calibration),
     Format("verdicts", "results/DEPLOYMENT/verdicts.json", Verdicts),
     Format("dataset", "data/prepared/DATASET/FINGERPRINT/dataset.json", Prepared),
     Format("fetched", "data/raw/DATASET/FINGERPRINT/fetched.json", Fetched),
+    Format("contact_sheet", "results/contact_sheets/DATASET-FINGERPRINT.json", ContactSheet),
 )
 
 
@@ -68,42 +83,51 @@ def pages_of_records() -> dict[str, str]:
 def schema_of(model: type[Record]) -> dict[str, Any]:
     """JSON Schema of the files of a model, with the meaning of every field."""
     schema = model.model_json_schema()
-    parts = {one.__name__: one for one in _models(Fields)}
+    parts = _classes()
     for name, part in schema.get("$defs", {}).items():
         _describe(part, parts[name])
     _describe(schema, model)
     fields = {"schema": {"const": model.SCHEMA, "description": "Number of the format."}}
     schema["properties"] = fields | schema["properties"]
-    schema["required"] = ["schema", *schema["required"]]
+    schema["required"] = ["schema", *schema.get("required", [])]
     return {"$schema": DRAFT, **schema}
 
 
-def _models(base: type[Fields]) -> Iterator[type[Fields]]:
-    """The models of this room; others have some of their own, with more methods."""
-    for model in base.__subclasses__():
-        if model.__module__.startswith(__package__):
-            yield model
-        yield from _models(model)
+def _classes() -> dict[str, type]:
+    """The classes of the room of records by name: other rooms have some that do more."""
+    found: dict[str, type] = {}
+    for name, module in sys.modules.items():
+        if name.startswith(ROOM):
+            own = inspect.getmembers(module, inspect.isclass)
+            found |= {name: one for name, one in own if one.__module__.startswith(ROOM)}
+    return found
 
 
-def _describe(schema: dict[str, Any], model: type[Fields]) -> None:
+def _describe(schema: dict[str, Any], model: type) -> None:
     """Add to the fields of a schema what the source says below each."""
-    meanings = _meanings(model)
-    for name, field in model.model_fields.items():
-        described = schema["properties"][field.validation_alias or name]
-        described.setdefault("description", meanings.get(name))
+    for name, meaning in _meanings(model).items():
+        if name in schema["properties"]:
+            schema["properties"][name].setdefault("description", meaning)
 
 
-def _meanings(model: type[Fields]) -> dict[str, str]:
-    """Name of a field -> the text below it, also of the models that it is based on."""
+def _meanings(model: type) -> dict[str, str]:
+    """Name of a field in files -> the text below it, also of the classes that it is based on."""
     found: dict[str, str] = {}
-    for base in model.__mro__[: model.__mro__.index(Fields)]:
+    for base in model.__mro__:
+        if not base.__module__.startswith(ROOM):
+            continue
         (tree,) = ast.parse(inspect.getsource(base)).body
         assert isinstance(tree, ast.ClassDef)
         for field, below in pairwise(tree.body):
             if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
-                found[ast.unparse(field.target)] = ast.literal_eval(below.value)
+                name = ast.unparse(field.target)
+                found[_name_in_files(model, name)] = ast.literal_eval(below.value)
     return found
+
+
+def _name_in_files(model: type, name: str) -> str:
+    field = getattr(model, "model_fields", {}).get(name)
+    return str(field.validation_alias or name) if field else name
 
 
 def _section(form: Format, schema: dict[str, Any]) -> str:
@@ -114,7 +138,7 @@ def _section(form: Format, schema: dict[str, Any]) -> str:
 def _table(schema: dict[str, Any]) -> str:
     lines = ["| field | type | meaning |", "|---|---|---|"]
     for name, field in schema["properties"].items():
-        meaning = " ".join(field["description"].split())
+        meaning = " ".join(field.get("description", "MISSING " + name).split())
         lines.append(f"| `{name}` | {_type(field)} | {meaning} |")
     return "\n".join(lines) + "\n"
 

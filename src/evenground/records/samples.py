@@ -116,7 +116,7 @@ class Baseline(TravellingFields):
     missing: dict[str, Text] = {}
 
 
-class Machine(TravellingFields):
+class SampledMachine(TravellingFields):
     """The machine."""
 
     cores: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
@@ -144,7 +144,7 @@ class Header(TravellingRecord):
     gpu_card: str | None = None
     """The only card or MIG instance (0/mig1) that counts; None: all do."""
     gpu_baseline: Baseline | None = None
-    machine: Machine = Machine()
+    machine: SampledMachine = SampledMachine()
     marks: int | None = None
     """How many; None if no marks were asked for."""
     lacks: list[str] = []

@@ -21,7 +21,7 @@ Digests = dict[str, str]
 """File -> sha256 of what it does."""
 
 
-class Dataset(Fields):
+class DatasetOfRun(Fields):
     """What the engine trains on."""
 
     name: Name
@@ -29,7 +29,7 @@ class Dataset(Fields):
     prepared: str = Field(description="fingerprint of the prepared arrays")
 
 
-class Engine(Fields):
+class EngineOfRun(Fields):
     """What trains."""
 
     name: Name
@@ -40,7 +40,7 @@ class Engine(Fields):
     code: Digests
 
 
-class Lock(Fields):
+class LockOfRun(Fields):
     """The locked packages that the engine runs in."""
 
     name: Name = Field(description="its lock file is envs/NAME.txt")
@@ -57,8 +57,8 @@ class Specification(Record):
 
     WHAT: ClassVar[str] = "run specification"
 
-    dataset: Dataset
-    engine: Engine
+    dataset: DatasetOfRun
+    engine: EngineOfRun
     accelerator: Literal["cpu", "cuda"]
     epochs: int
     batch_size: int = Field(description="examples of a step")
@@ -71,7 +71,7 @@ class Specification(Record):
     measurement: int = Field(description="version of what the sampler measures")
     protocol: int = Field(description="version of the events that an engine has to write")
     shared_code: Digests = Field(description="what starts every engine")
-    environment: Lock | None = Field(description="null: an engine that brings its own")
+    environment: LockOfRun | None = Field(description="null: an engine that brings its own")
     deployment: Literal["native", "apptainer"]
     image: str | None = Field(description="digest of the image's recipe; null natively")
 

@@ -15,8 +15,7 @@ from evenground.errors import EvengroundError
 from evenground.files import sha256_file, sha256_json
 from evenground.locks import parse_lock
 from evenground.records.gpus import Accelerator
-from evenground.records.spec import Dataset, Lock, Specification
-from evenground.records.spec import Engine as EngineSpec
+from evenground.records.spec import DatasetOfRun, EngineOfRun, LockOfRun, Specification
 from evenground.records.versions import PROTOCOL
 from evenground.sidecar import MEASUREMENT
 
@@ -65,7 +64,7 @@ class Code:
         own = f"{engine.folder.name}/{DESCRIPTION}"
         return {name: digest for name, digest in code.items() if not name.endswith(own)}
 
-    def lock(self, engine: Engine, name: str) -> Lock:
+    def lock(self, engine: Engine, name: str) -> LockOfRun:
         """The lock of an engine's environment; raises EvengroundError if there is none."""
         return self._once(("lock", name), lambda: _lock(self.root, name, engine))
 
@@ -101,10 +100,10 @@ def specification(
     if experiment.deployment == "apptainer":
         image = _image_recipe(code, lock, engine)
     return Specification(
-        dataset=Dataset(
+        dataset=DatasetOfRun(
             name=dataset.name, network=dataset.network, prepared=code.prepared(dataset)
         ),
-        engine=EngineSpec(
+        engine=EngineOfRun(
             name=engine.name,
             command=tuple(engine.file.command),
             options=engine.options,
@@ -146,7 +145,7 @@ def refuse_changed(spec: Specification, engine: Engine, root: Path) -> None:
         raise EvengroundError(what, changed[0], "run again: it is then planned anew")
 
 
-def _lock(root: Path, name: str, engine: Engine) -> Lock:
+def _lock(root: Path, name: str, engine: Engine) -> LockOfRun:
     path = root / "envs" / f"{name}.txt"
     if not path.is_file():
         raise EvengroundError(
@@ -156,7 +155,7 @@ def _lock(root: Path, name: str, engine: Engine) -> Lock:
         )
     allowed = parse_lock(path.read_text(encoding="utf-8"))
     packages = {package: " or ".join(sorted(allowed[package])) for package in sorted(allowed)}
-    return Lock(name=name, packages=packages, sha256=sha256_file(path))
+    return LockOfRun(name=name, packages=packages, sha256=sha256_file(path))
 
 
 def _image_recipe(code: Code, lock: str | None, engine: Engine) -> str:
