@@ -20,6 +20,7 @@ from evenground.errors import EvengroundError
 SYSTEM = Path("/etc")
 # They change how Python writes, not what it finds or computes.
 HARMLESS = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+# They name another environment, or another place to install to.
 OTHER_ENVIRONMENTS = {"VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"}
 OTHER_ENVIRONMENTS |= {"__PYVENV_LAUNCHER__", "DESTDIR"}
 
@@ -32,7 +33,7 @@ PIP_KEYS |= {"trusted-host", "cert", "client-cert", "proxy", "keyring-provider"}
 PIP_KEYS |= {"timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"}
 PIP_SECTIONS = ("global", "install")
 
-# The same for uv, as in its `uv.toml`; the table [pip] there holds such keys once more.
+# The same for uv, as in its `uv.toml`. Its table [pip] may hold them, too, and then counts.
 UV_INDEX_KEYS = {"index", "index-url", "extra-index-url", "no-index", "find-links"}
 UV_KEYS = UV_INDEX_KEYS | {
     "index-strategy",
@@ -146,7 +147,10 @@ def variables_for_pip(
 
 
 def for_image(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables for pip while an image is built, which has none of this machine's files."""
+    """The variables for pip inside an image that is built: only the caller's own `PIP_...`.
+
+    This machine's files of settings are not there.
+    """
     env = for_tools(variables)
     for name in map(_pip_variable, PIP_KEYS):
         if name in variables:
@@ -157,7 +161,7 @@ def for_image(variables: Mapping[str, str]) -> dict[str, str]:
 def variables_for_uv(
     settings: Mapping[str, str], variables: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """All variables for uv; with those of pip's `settings` that uv knows as variables only."""
+    """All variables for uv, with proxy and certificates of pip's `settings`."""
     env: dict[str, str] = {}
     if "proxy" in settings:
         env["HTTP_PROXY"] = env["HTTPS_PROXY"] = settings["proxy"]
@@ -177,10 +181,12 @@ def uv_file(settings: Mapping[str, str], variables: Mapping[str, str] = os.envir
     """The text of the only configuration file that uv reads.
 
     If neither uv's variables nor its files name an index, those of pip's `settings` are taken: a
-    site's mirror for pip serves uv, too.
+    site's mirror for pip serves uv, too. What uv's own files say counts more.
     """
     content = uv_settings(variables)
-    if not UV_INDEX_VARIABLES & variables.keys() and not UV_INDEX_KEYS & content.keys():
+    named_by_variables = UV_INDEX_VARIABLES & variables.keys()
+    named_by_files = UV_INDEX_KEYS & content.keys()
+    if not named_by_variables and not named_by_files:
         content = _as_uv(settings) | content
     return "".join(f"{key} = {_toml(value)}\n" for key, value in content.items())
 

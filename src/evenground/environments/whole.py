@@ -1,9 +1,11 @@
 """Check the environment of the Python that runs this; print what is wrong with it.
 
-    ENVIRONMENT/bin/python -I whole.py look MARKER     against the packages in its marker
-    ENVIRONMENT/bin/python -I whole.py list LOCK       its packages, imported, as JSON
+    ENVIRONMENT/bin/python -I whole.py list LOCK     import the packages that were asked for,
+                                                     and print all locked ones as JSON
+    ENVIRONMENT/bin/python -I whole.py look MARKER   compare with a file that `list` printed
 
-Ends with exit code 1 and one line if something is wrong. It imports nothing of ours.
+Ends with exit code 1 and one line if the environment is not whole. It imports nothing of ours, and
+with `-I` nothing of the caller's.
 """
 
 from __future__ import annotations
@@ -61,8 +63,8 @@ def refuse_damage(name: str, package: Distribution) -> None:
             size_bytes = file.stat().st_size
         except OSError:
             raise SystemExit(f"{name} lacks {path}") from None
-        # The first line of commands, which are outside the package's folder, was written when they
-        # were installed; so their size differs.
+        # Scripts lie outside the package's folder (`../../bin`). Their first line names the Python
+        # that they were installed for, so their size is another one.
         if size and not path.startswith("..") and size_bytes != int(size):
             raise SystemExit(
                 f"{name} has a damaged file {path}: {size_bytes} bytes instead of {size}"
@@ -70,7 +72,11 @@ def refuse_damage(name: str, package: Distribution) -> None:
 
 
 def list_locked(lock: Path) -> None:
-    """Print the locked packages; raises SystemExit if one is wrong or does not import."""
+    """Print the locked packages that are installed.
+
+    Raises SystemExit if one is of another version or damaged, or if one that was asked for by name
+    is missing or does not import. Others may be locked for other systems only.
+    """
     # One package may be locked twice, for older and for newer Pythons.
     locked: dict[str, list[str]] = {}
     for name, version in PIN.findall(lock.read_text(encoding="utf-8")):
@@ -86,7 +92,7 @@ def list_locked(lock: Path) -> None:
             raise SystemExit(f"{name} is {version}, locked is {' or '.join(locked[name])}")
         refuse_damage(name, packages[name])
     for module, names in sorted(packages_distributions().items()):
-        # Some packages leave files beside their modules, such as their licence.
+        # Files beside the modules, such as a licence, are listed as modules too.
         importable = module.isidentifier() and find_spec(module)
         if importable and not requested.isdisjoint(map(normal, names)):
             try_import(module)
@@ -107,8 +113,8 @@ def try_import(module: str) -> None:
     """Import a module; raises SystemExit with its error if that fails."""
     try:
         importlib.import_module(module)
-    # A package may raise anything.
-    except Exception as error:
+    # A package may raise anything, and may end the process.
+    except (Exception, SystemExit) as error:
         message = " ".join(str(error).split())
         raise SystemExit(f"import {module}: {type(error).__name__}: {message}") from None
 
