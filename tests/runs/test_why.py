@@ -47,6 +47,13 @@ def test_other_code_of_the_engine(copy: WorkingCopy) -> None:
     ]
 
 
+def test_a_changed_comment_is_no_difference(copy: WorkingCopy) -> None:
+    before = spec_of(copy)
+    script = copy.root / "tests/fake_engine/train.py"
+    script.write_text("# Another comment.\n" + script.read_text())
+    assert spec_of(copy) == before and between(before, spec_of(copy)) == []
+
+
 def test_another_lock(copy: WorkingCopy) -> None:
     before = spec_of(copy, "jax", engines=["jax"])
     lock = copy.root / "envs/jax.txt"

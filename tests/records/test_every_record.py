@@ -1,4 +1,4 @@
-"""Every file of a run: read back as written, and one line for each way in which it may be broken."""
+"""Every record: read back as written, and one line for each way in which it may be broken."""
 
 from __future__ import annotations
 
@@ -11,14 +11,50 @@ from typing import Any
 
 import pytest
 
+from analysis.synthetic import made_sheet
 from evenground.errors import EvengroundError
 from evenground.files import json_text
 from evenground.records.base import Record, TravellingRecord
 from evenground.records.environment import Environment
-from made_run_records import RECORDS
+from evenground.records.spec import DatasetOfRun, EngineOfRun, LockOfRun, Specification
+from made_records import MADE, SHA256
+from made_run_records import RECORDS as OF_A_RUN
+
+SPEC = Specification(
+    dataset=DatasetOfRun(name="d", network="mlp", prepared="0123456789ab"),
+    engine=EngineOfRun(
+        name="keras",
+        command=("{python}", "train.py"),
+        options={"feed": "arrays"},
+        train_limit=None,
+        test_limit=True,
+        code={"train.py": SHA256},
+    ),
+    accelerator="cpu",
+    epochs=3,
+    batch_size=32,
+    learning_rate=0.001,
+    seed=2022,
+    threads=2,
+    linger_s=3.0,
+    sampling_rate_hz=10.0,
+    warm_up_examples=3200,
+    measurement=1,
+    protocol=1,
+    shared_code={"command.py": SHA256},
+    environment=LockOfRun(name="keras", packages={"numpy": "2.4.1"}, sha256=SHA256),
+    deployment="native",
+    image=None,
+)
+RECORDS = OF_A_RUN | {f"{name}.json": record for name, record in MADE.items()}
+RECORDS |= {"spec.json": SPEC, "contact_sheet.json": made_sheet("01")}
 
 EACH = pytest.mark.parametrize("name", RECORDS)
 TRAVELLING = [name for name, record in RECORDS.items() if isinstance(record, TravellingRecord)]
+# Bundles have them: `evenground convert` knows older schemas.
+CONVERTED = [*TRAVELLING, "index.json", "verdicts.json"]
+# A sheet has a checksum of its own content.
+SEALED = "the contact sheet was changed"
 
 
 def fault_of(record: Record, path: Path, content: bytes) -> EvengroundError:
@@ -76,7 +112,7 @@ def test_another_schema_is_named_beside_ours(tmp_path: Path, name: str) -> None:
     older = type(record).SCHEMA - 1
     error = fault_of(record, path, json_text({**record.content(), "schema": older}).encode())
     assert f"has schema {older}, this version of evenground reads" in error.what
-    assert ("convert" in error.fix) == (name in TRAVELLING)
+    assert ("convert" in error.fix) == (name in CONVERTED)
 
 
 @EACH
@@ -93,7 +129,7 @@ def test_a_value_that_was_changed_by_hand_is_named(tmp_path: Path, name: str) ->
         inner[way[-1]] = {"odd": [1]}
         error = fault_of(record, path, json_text(content).encode())
         key = ".".join(str(part) for part in way)
-        assert error.what.startswith(f"broken {type(record).WHAT}, {key}")
+        assert error.what.startswith((f"broken {type(record).WHAT}, {key}", SEALED))
 
 
 @EACH
