@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import re
@@ -180,7 +181,7 @@ class Mapped(BetweenRows):
             try:
                 self._look_at(key, began_ns)
             except Exception as error:  # the other processes are looked at all the same
-                self._refused[key] = reason(error)
+                self._refused[key] = _why_refused(error)
         self._looks += 1
         self._spent_ns += time.thread_time_ns() - began_cpu_ns
         planned_ns = began_ns + PERIOD_NS
@@ -208,6 +209,13 @@ class Mapped(BetweenRows):
             self._files |= files
             self._seen[key] = (size, now_ns)
             self._refused.pop(key, None)
+
+
+def _why_refused(error: Exception) -> str:
+    # Without `hidepid` another user's files in /proc are there, and refused by EACCES.
+    if isinstance(error, OSError) and error.errno == errno.EPERM:
+        return HIDES
+    return reason(error)
 
 
 def _refused_to_all() -> str | None:
