@@ -8,15 +8,22 @@ from evenground.records.base import TravellingFields, TravellingRecord
 
 
 class Figure(TravellingFields):
-    """One figure; without a goal or a value `passed` is None, and `reason` explains it."""
+    """One figure."""
 
     what: str
+    """What was measured, in words."""
     unit: str
+    """Unit of the goal and of the measured value."""
     goal: float | None
+    """What the value has to be at most, or at least; null: no goal."""
     at_least: bool
+    """Whether the goal is the least value that meets it, and not the greatest."""
     measured: float | None
+    """The value; null: it could not be measured."""
     passed: bool | None
+    """Whether it meets the goal; null: that is not judged."""
     reason: str | None = None
+    """Why it has no value or is not judged; null if it needs no explanation."""
 
 
 class Calibration(TravellingRecord):
@@ -29,9 +36,13 @@ class Calibration(TravellingRecord):
     sidecar: dict[str, str] = {}
     """How rows were timed and CPU was counted; empty if no sidecar got that far."""
     quick: bool = False
+    """Whether loads were shortened and some left out."""
     took_s: float | None = None
+    """How long it took, in seconds; null if it could not run."""
     passed: bool
+    """Whether no figure failed."""
     figures: dict[str, Figure]
+    """Name of a figure -> what was measured."""
 
     def failed(self) -> list[str]:
         """What was measured and found insufficient."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_json
@@ -41,20 +41,32 @@ class Example(Fields):
     """Bytes as hexadecimal digits, row by row, with the channels of a pixel beside each other."""
 
 
+def _sealed(schema: dict[str, Any]) -> None:
+    """Add the checksum, which is no field, to the JSON schema."""
+    meaning = "Of the content without this checksum: a change by hand breaks it."
+    schema["properties"][SEAL] = {"type": "string", "description": meaning}
+    schema["required"].append(SEAL)
+
+
 class ContactSheet(Record):
-    """`results/contact_sheets/DATASET-FINGERPRINT.json`; the file also holds its own checksum."""
+    """The few training examples of a dataset that a figure shows."""
+
+    model_config = ConfigDict(json_schema_extra=_sealed)
 
     WHAT: ClassVar[str] = "contact sheet"
 
     train_examples: Count
     """How many training examples the dataset has."""
     height: Count
+    """Height of an example of the dataset, in pixels."""
     width: Count
-    """Size of an example in pixels."""
+    """Width of an example of the dataset, in pixels."""
     classes: Annotated[ClassNames, Field(min_length=1)]
+    """Names of the classes."""
     shape: tuple[Side, Side, Literal[1, 3]]
     """Height, width and channels of a picture here: a large example is thinned out."""
     examples: Annotated[tuple[Example, ...], Field(min_length=1, max_length=MAX_EXAMPLES)]
+    """The first few examples of a class, class by class."""
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:

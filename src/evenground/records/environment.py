@@ -18,23 +18,29 @@ class MachineClass(TravellingFields):
     """The class of the machine, as a folder's name and in words."""
 
     class_name: str = Field(validation_alias="class", serialization_alias="class")
+    """Name of its folder in `results/runs`."""
     description: str
+    """Processor, cores, memory, card and driver, in words."""
 
 
 class WarmUp(TravellingFields):
     """The short training before the one that counts."""
 
     examples: int
+    """It trained on at most that many of the first examples."""
     wall_s: float
+    """How long it took in all, in seconds."""
 
 
 class Git(TravellingFields):
-    """Commit of the working copy and whether tracked files were changed; None outside of one."""
+    """The working copy's commit, and whether its tracked files were changed."""
 
     commit: str | None = None
+    """The commit that is checked out; null: not known."""
     dirty: bool | None = None
+    """Whether tracked files differ from it; null without a commit."""
     reason: str | None = None
-    """Why there is no commit."""
+    """Why there is no commit; null: there is one, or it was not recorded."""
 
     @property
     def label(self) -> str:
@@ -49,9 +55,11 @@ class Image(TravellingFields):
     """The container image that a run was made in."""
 
     name: str
+    """Name of its environment's lock, and a digest of recipe and base."""
     sha256: str
+    """Checksum of the image file."""
     labels: dict[str, str] = {}
-    """They have the pinned versions of what is in it."""
+    """Label -> its text, e.g. the pinned version of something in it."""
 
 
 def _recorded(gpu: Any) -> Any:
@@ -64,7 +72,7 @@ def _recorded(gpu: Any) -> Any:
 
 
 class Environment(TravellingRecord):
-    """What a run was made with. None is an unknown value, or one that an older run did not record.
+    """What a run was made with. Null is an unknown value, or one that an older run did not record.
 
     A failed warm-up leaves out what is read after the training.
     """
@@ -73,36 +81,50 @@ class Environment(TravellingRecord):
     SCHEMA: ClassVar[int] = 2
 
     machine: MachineClass | None = None
+    """The class of machine."""
     cpu_model: str | None = None
+    """Model of the processor; its architecture where the kernel names no model."""
     cores: int | None = None
-    """That the process may use."""
+    """Hardware threads that the pipeline could use."""
     memory_bytes: int | None = None
+    """Memory of the machine, in bytes."""
     driver: str | None = None
-    """Version of NVIDIA's driver; None without a card, too."""
+    """Version of NVIDIA's driver; null without a card, too."""
     cuda: str | None = None
+    """Version of the installed package of CUDA's runtime; null without one, too."""
     cudnn: str | None = None
+    """Version of the installed package of cuDNN; null without one, too."""
     kernel: str | None = None
+    """Release of the Linux kernel."""
     os: str | None = None
+    """Name and version of the operating system; in a container that of the image."""
     python: str | None = None
+    """Version of the engine's Python; null if it has none, too."""
     libraries: dict[str, str] = {}
-    """Installed package -> its version."""
+    """Python package in the engine's environment -> its version."""
     threads: dict[str, str] = {}
     """Environment variable that limits threads -> its value."""
     waiting: dict[str, str | None] = {}
-    """Environment variable that decides how threads wait -> its value; None: the runtime's own."""
+    """Environment variable that decides how threads wait -> its value; null: the runtime's own."""
     load_average_before: list[float] = []
-    """Over 1, 5 and 15 minutes."""
+    """Load of the machine over 1, 5 and 15 minutes, before a warm-up."""
     warm_up: WarmUp | None = None
-    """None also without a warm-up."""
+    """The short training before; null without one, too."""
     swapped_pages: int | None = None
-    """Pages that the machine moved between memory and disk during the attempt."""
+    """Pages that the machine moved between memory and disk during the training."""
     cpus: CpuRecord | None = None
+    """Its CPUs, their limits, and what slowed them down."""
     surroundings: SurroundingsRecord | None = None
-    gpu: Annotated[GpuRecord | None, BeforeValidator(_recorded)] = None
-    """The card of the training; None without a GPU, and in runs from before there was a record."""
+    """What surrounded the engine, and what of it was used."""
+    gpu: Annotated[GpuRecord | None, BeforeValidator(_recorded, list[Any] | GpuRecord | None)] = (
+        None
+    )
+    """The card of the training; null without one. Old runs have a list, which is ignored."""
     deployment: str | None = None
+    """`native`, or `apptainer`: the engine ran in a container."""
     image: Image | None = None
-    """None for a native run."""
+    """The container image; null for a native run."""
     scheduled: bool = False
     """Whether a scheduler chose the machine."""
     git: Git = Git()
+    """Which source the pipeline ran from."""

@@ -22,8 +22,7 @@ HIGHEST_CLOCK = "highest SM (MHz)"
 class GpuRecord:
     """The chosen card of one training.
 
-    None means not known, except that a card without instances has no `mig`. `missing` has the
-    reasons, by the names here.
+    Null: not known, and `missing` has the reasons.
     """
 
     accelerator: Accelerator
@@ -33,24 +32,25 @@ class GpuRecord:
     uuid: Short | None = None
     """Of the card or the MIG instance; bundles leave it out."""
     mig: Short | None = None
-    """Profile of the MIG instance, e.g. 1g.10gb."""
+    """Profile of the MIG instance, e.g. 1g.10gb; null also for a whole card."""
     pci: Short | None = None
     """Position on the bus, e.g. 00000000:65:00.0."""
     memory_bytes: Count | None = None
-    """Of the card, or of the MIG instance."""
+    """Of the card, or of the MIG instance, in bytes."""
     capability: Short | None = None
     """Compute capability, e.g. 9.0."""
     ecc: YesOrNo | None = None
+    """Whether its memory corrects errors."""
     power_limit_w: Watts | None = None
-    """The limit in force."""
+    """The limit in force, in watts."""
     power_default_w: Watts | None = None
-    """The limit that the card comes with."""
+    """The limit that the card comes with, in watts."""
     clocks: dict[Short, Short] | None = None
-    """SET_CLOCK, USUAL_CLOCK and HIGHEST_CLOCK, as far as they are known."""
+    """Clock of its multiprocessors -> MHz: the one set, the usual one and the highest."""
     persistence: YesOrNo | None = None
     """Whether the driver stays loaded while no process uses the card."""
     compute_mode: Short | None = None
-    """default, exclusive process or prohibited."""
+    """default, exclusive process, exclusive thread or prohibited."""
     display: YesOrNo | None = None
     """Whether it lights a screen."""
     cards: Count | None = None
@@ -60,3 +60,4 @@ class GpuRecord:
     libraries: Annotated[dict[Short, Short], Field(max_length=256)] | None = None
     """Loaded library of NVIDIA's -> where it lies: environment, image, driver, ..."""
     missing: Annotated[dict[Short, Reason], Field(max_length=64)] = field(default_factory=dict)
+    """Field -> why it, or a part of it, is not known."""

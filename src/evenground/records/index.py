@@ -52,7 +52,7 @@ class ThesisLines(Fields):
     sha256: dict[Inside, Text] = Field(default={})
     """Counted file -> its checksum."""
     absent: Text | None = None
-    """Why nothing was counted."""
+    """Why nothing was counted; null: it was."""
 
 
 class CodeLines(Fields):
@@ -72,7 +72,7 @@ class WantedRun(Wanted):
     status: Literal["finished", "failed", "missing"]
     """What became of it."""
     reason: Text | None = None
-    """Why it is not finished."""
+    """Why it failed; null unless it did."""
     attempts: Count = 0
     """How often it was tried."""
     path: Inside | None = None
@@ -80,7 +80,7 @@ class WantedRun(Wanted):
     manifest_sha256: str | None = None
     """Checksum of its manifest; null unless it finished."""
     recorded_as: str | None = None
-    """Checksum of the manifest as recorded, if a bundle left out some of the run's files."""
+    """Checksum of the manifest as recorded, if a bundle changed files of the run; null: it did not."""
 
 
 class Index(Part):
@@ -90,7 +90,7 @@ class Index(Part):
     SCHEMA: ClassVar[int] = versions.INDEX
 
     calibration: FileBeside | None = None
-    """The calibration of the sampler on this class of machine, if there is one."""
+    """The calibration of the sampler on this class of machine; null: there is none."""
     runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
     """The wanted runs, in the order of training."""
     lines: CodeLines | None = None

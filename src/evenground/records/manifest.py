@@ -16,5 +16,6 @@ class Manifest(TravellingRecord):
     WHAT: ClassVar[str] = "manifest"
 
     run: RunName
+    """The run in this directory."""
     files: dict[str, str]
     """File of the run directory, without the manifest -> its sha256."""

@@ -49,10 +49,15 @@ class RunName(TravellingFields):
     machine: str
     """The class of machine."""
     dataset: str
+    """Name of the dataset."""
     engine: str
+    """Name of the engine."""
     key: str
+    """Key of its specification."""
     repetition: int = Field(ge=1)
+    """From 1 on."""
     deployment: str
+    """`native`, or `apptainer`: the engine runs in a container."""
 
     @classmethod
     def of(cls, run_path: Path, deployment: str) -> Self:
@@ -74,12 +79,17 @@ class AttemptOutcome(TravellingRecord):
     WHAT: ClassVar[str] = "outcome"
 
     reason: Reason | None
-    """None if it finished."""
+    """Why it did not finish; null if it finished."""
     detail: str
+    """What happened, in words; empty if it finished."""
     attempt: int = Field(ge=1)
+    """Which attempt at the run it is, from 1 on."""
     run: RunName
+    """The run that it was an attempt at."""
     started_unix_ns: int
+    """When it began, before a warm-up, in nanoseconds since 1970 (UTC)."""
     ended_unix_ns: int
+    """When it ended, likewise; of a lost attempt, when that was found."""
 
     @property
     def length_s(self) -> float:

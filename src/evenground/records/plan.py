@@ -81,13 +81,13 @@ class Engine(Fields):
     colour: Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")]
     """Colour in figures."""
     arm_of: Name | None = None
-    """Engine that this one is a variant of."""
+    """Engine that this one is a variant of; null: none."""
     train_limit: Amount | None = None
     """Trains on that many of the first examples; null: on all."""
     options: dict[Name, bool | int | float | Text] = Field(default={})
     """Options that differ from the defaults of the engine's folder."""
     environment: Name | None = None
-    """Its lock file is `envs/NAME.txt`, below the folder of `results/`."""
+    """Its lock file is `envs/NAME.txt`, below the folder of `results/`; null: it brings its own."""
     wait_policy: Text | None = None
     """How its runtime's threads wait for work; null: not recorded."""
 
@@ -124,7 +124,7 @@ class Dataset(Fields):
     train_examples: Amount | None = None
     """Number of training examples; null: not recorded."""
     prepared: Inside | None = None
-    """Its prepared folder, starting at the folder of `results/`."""
+    """Its prepared folder, starting at the folder of `results/`; null: not recorded."""
     contact_sheet: FileBeside | None = None
     """Examples for a figure; null: not recorded."""
 
@@ -215,7 +215,7 @@ class PlanFile(Part):
     runs: tuple[Run, ...]
     """The wanted runs, in the order of training."""
     written_unix_ns: UnixNs
-    """When it was written. Snakemake takes a file of the same bytes for unchanged."""
+    """Nanoseconds since 1970 (UTC): Snakemake takes a file of the same bytes for unchanged."""
 
     @property
     def run_paths(self) -> set[Path]:

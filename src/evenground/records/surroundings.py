@@ -31,16 +31,15 @@ Variable = Literal[
 class SurroundingsRecord:
     """The surroundings of one training.
 
-    None means not known, except that natively there is no `image`. `missing` has the reasons, by
-    the names here.
+    Null: not known, except that natively there is no `image`. `missing` has the reasons.
     """
 
     image: Literal["mounted", "unpacked"] | None = None
-    """How Apptainer made the image readable: mounted, or unpacked to a folder for one training."""
+    """How Apptainer made the image readable; `unpacked`: to a folder for one training."""
     variables: dict[Variable, Text] | None = None
-    """Those of the engine's variables that were set."""
+    """Variable of the engine -> its value; others were not set."""
     process: Annotated[dict[Short, Short], Field(max_length=64)] | None = None
-    """What its process inherited: niceness, scheduling policy, limits."""
+    """What its process inherited -> its value: niceness, scheduling policy, limits."""
     mounts: Places | None = None
     """Mount points in the image's folders that are neither Apptainer's nor the pipeline's."""
     mapped: Annotated[dict[Short, Count], Field(max_length=64)] | None = None
@@ -50,3 +49,4 @@ class SurroundingsRecord:
     cold_start: YesOrNo | None = None
     """Without a warm-up, and the first of its engine or in an image just mounted or unpacked."""
     missing: Annotated[dict[Short, Reason], Field(max_length=64)] = field(default_factory=dict)
+    """Field -> why it, or a part of it, is not known."""

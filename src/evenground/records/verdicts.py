@@ -43,11 +43,11 @@ class Arguments(Fields):
     of: Name
     """The role whose value is claimed, or the numerator."""
     over: Name | None = None
-    """The role in the denominator."""
+    """The role in the denominator; null: nothing is divided."""
     datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
     """The datasets of the claim."""
     measure_as_published: str | None = None
-    """The measure under the as-published instrument, if it is another one."""
+    """The measure under the as-published instrument; null: the same."""
 
 
 class Code(Fields):
@@ -65,7 +65,7 @@ class Needs(Fields):
     accelerator: Literal["cpu", "cuda"] | None = None
     """What its runs must have computed on, as their engines report it; null for any device."""
     arm: Name | None = None
-    """A role of the claim that is an arm of another engine."""
+    """A role of the claim that is an arm of another engine; null: none."""
 
 
 class Group(Fields):
@@ -78,21 +78,22 @@ class Group(Fields):
     runs: tuple[Count, ...]
     """Their numbers in the list of all runs, from 0 on."""
     values: tuple[Number | None, ...]
-    """What was measured of each, in the unit of the claim."""
+    """What was measured of each, in the unit of the claim; null: nothing."""
     without_idle: tuple[Number | None, ...]
-    """The same without idle time."""
+    """The same without idle time; null: not known."""
     resolution: Number | None
-    """The step in which values come."""
+    """The step in which values come; null: not known."""
     repetitions_left_out: tuple[Amount, ...]
     """Those that the estimate does not rest on."""
     extrapolated_from_examples: Amount | None
-    """Number of examples that were trained on, if the times are extrapolated to all."""
+    """From how many examples times are extrapolated to all; null: they are not."""
 
 
 class Row(Fields):
     """The verdict on a claim under one instrument, as verdicts.csv has it, and what is behind it.
 
-    `_a` is of the role above the line of a ratio, `_b` of the one below.
+    `_a` is of the role above the line of a ratio, `_b` of the one below. Null, if nothing else is
+    said: the runs do not give it.
     """
 
     id: Name
@@ -110,29 +111,29 @@ class Row(Fields):
     estimate: Number | None
     """In `unit`."""
     low: Number | None
-    """Lower end of the interval that decides."""
+    """Lower end of the interval that decides; null: there is no interval."""
     high: Number | None
-    """Its upper end."""
+    """Its upper end; null: there is no interval."""
     confidence: Number | None
-    """Of the interval, from 0 to 1."""
+    """Of the interval, from 0 to 1; null also if lines of code were counted."""
     unit: str
     """Of estimate, bound and published value; 1 for a ratio."""
     published: Number | None
-    """The published value."""
+    """The published value; null: none was published."""
     published_low: Number | None
-    """The least value that it may have been before its numbers were rounded."""
+    """The least value that it may have been before its numbers were rounded; null: not known."""
     published_high: Number | None
-    """The greatest value that it may have been."""
+    """The greatest value that it may have been; null: not known."""
     published_n: Count | None
-    """Number of runs behind each published number."""
+    """Number of runs behind each published number; null: not known."""
     in_prediction: YesNo
     """Whether a repetition of the thesis's experiment would be expected to give its value."""
     tolerance: Number | None
-    """Share by which a size may be off and count as the same."""
+    """Share by which a size may be off and count as the same; null: no size is judged."""
     method: Literal["counted", "blocks", "welch", ""]
     """How the estimate was made."""
     pairs: Count | None
-    """Complete pairs of runs."""
+    """Complete pairs of runs; null: they are not paired."""
     n_a: Count | None
     """Number of runs."""
     n_b: Count | None
@@ -150,7 +151,7 @@ class Row(Fields):
     n_warned: Count | None
     """Runs with a finding that is a warning."""
     more_runs: Count | None
-    """How many more repetitions would decide it."""
+    """How many more repetitions would decide it; null: none, or not known."""
     demonstration: Words
     """What makes it a demonstration; empty if it is none."""
     reason: Words
@@ -176,11 +177,11 @@ class Row(Fields):
     statement: str
     """What is claimed."""
     estimator: Text | None
-    """Name of the estimator."""
+    """Name of the estimator; null: it rests on no runs."""
     arguments: Arguments | None
-    """What the estimator works on."""
+    """What the estimator works on; null without an estimator."""
     code: Code | None
-    """Instead of an estimator: whose lines are compared."""
+    """Instead of an estimator: whose lines are compared; null: no lines are."""
     direction: Literal["greater", "less", "alike", "at_most"]
     """Where the estimate lies if the claim is true, seen from the bound."""
     bound: Number
@@ -194,19 +195,19 @@ class Row(Fields):
     needs: Needs
     """What the claim needs beside its runs."""
     untestable: str | None
-    """Why no recorded run can judge it."""
+    """Why no recorded run can judge it; null: it can be judged."""
     region: tuple[Number | None, Number | None]
     """Between which values the claim holds; null for an open end."""
     same_size: tuple[Number, Number] | None
-    """Between which values the size counts as the published one."""
+    """Between which values the size counts as the published one; null: no size is judged."""
     df: Number | None
-    """Degrees of freedom."""
+    """Degrees of freedom; null also if lines of code were counted."""
     centre: Number | None
     """The estimate, on `scale`."""
     se: Number | None
     """Its standard error, on `scale`."""
     scale: Literal["logarithms", "as measured"] | None
-    """On which the interval was made."""
+    """On which the interval was made; null: nothing was estimated."""
     groups: tuple[Group, ...]
     """The runs behind it."""
     left_out: Words
