@@ -6,8 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_json
 from evenground.records.base import Fields, Record
@@ -24,32 +22,40 @@ Digests = dict[str, str]
 class DatasetOfRun(Fields):
     """What the engine trains on."""
 
-    name: Name = Field(description="name of the dataset")
-    network: str = Field(description="name of the network that trains on it")
-    prepared: str = Field(description="fingerprint of the prepared arrays")
+    name: Name
+    """Name of the dataset."""
+    network: str
+    """Name of the network that trains on it."""
+    prepared: str
+    """Fingerprint of the prepared arrays."""
 
 
 class EngineOfRun(Fields):
     """What trains."""
 
-    name: Name = Field(description="name of the engine")
-    command: tuple[str, ...] = Field(
-        description="command line; {python} and {folder} stand for its interpreter and its folder"
-    )
-    options: dict[str, bool | int | float | str] = Field(
-        description="all its options, with their defaults"
-    )
-    train_limit: int | None = Field(description="trains on the first so many examples; null: all")
-    test_limit: bool = Field(description="whether its warm-up judges few examples, too")
-    code: Digests = Field(description="file of its code -> digest of what that does")
+    name: Name
+    """Name of the engine."""
+    command: tuple[str, ...]
+    """Command line; `{python}` and `{folder}` stand for its interpreter and its folder."""
+    options: dict[str, bool | int | float | str]
+    """All its options, with their defaults."""
+    train_limit: int | None
+    """Trains on the first so many examples; null: all."""
+    test_limit: bool
+    """Whether its warm-up judges few examples, too."""
+    code: Digests
+    """File of its code -> digest of what that does."""
 
 
 class LockOfRun(Fields):
     """The locked packages that the engine runs in."""
 
-    name: Name = Field(description="its lock file is envs/NAME.txt")
-    packages: dict[str, str] = Field(description="package -> the versions allowed")
-    sha256: str = Field(description="of the lock file, with the packages' own checksums")
+    name: Name
+    """Its lock file is `envs/NAME.txt`."""
+    packages: dict[str, str]
+    """Package -> the versions allowed."""
+    sha256: str
+    """Of the lock file, with the packages' own checksums."""
 
 
 class Specification(Record):
@@ -61,33 +67,40 @@ class Specification(Record):
 
     WHAT: ClassVar[str] = "run specification"
 
-    dataset: DatasetOfRun = Field(description="what the engine trains on")
-    engine: EngineOfRun = Field(description="what trains")
-    accelerator: Literal["cpu", "cuda"] = Field(description="where the engine computes")
-    epochs: int = Field(description="passes over the training examples")
-    batch_size: int = Field(description="examples of a step")
-    learning_rate: float = Field(description="step size of Adam")
-    seed: int = Field(description="repetition r trains with this number + r")
-    threads: int | Literal["all"] = Field(
-        description="CPUs that it gets; all: as many as it may use"
-    )
-    linger_s: float = Field(description="how long the process stays after its work, in seconds")
-    sampling_rate_hz: float = Field(description="samples in a second")
-    warm_up_examples: int = Field(
-        description="size of a warm-up, at least one batch; 0: no warm-up"
-    )
-    measurement: int = Field(description="version of what the sampler measures")
-    protocol: int = Field(description="version of the events that an engine has to write")
-    shared_code: Digests = Field(
-        description="file of what starts every engine -> digest of what it does"
-    )
-    environment: LockOfRun | None = Field(
-        description="what it runs in; null: an engine that brings its own"
-    )
-    deployment: Literal["native", "apptainer"] = Field(
-        description="native, or apptainer: the engine runs in a container"
-    )
-    image: str | None = Field(description="digest of the image's recipe; null natively")
+    dataset: DatasetOfRun
+    """What the engine trains on."""
+    engine: EngineOfRun
+    """What trains."""
+    accelerator: Literal["cpu", "cuda"]
+    """Where the engine computes."""
+    epochs: int
+    """Passes over the training examples."""
+    batch_size: int
+    """Examples of a step."""
+    learning_rate: float
+    """Step size of Adam."""
+    seed: int
+    """Repetition r trains with this number + r."""
+    threads: int | Literal["all"]
+    """CPUs that it gets; `all`: as many as it may use."""
+    linger_s: float
+    """How long the process stays after its work, in seconds."""
+    sampling_rate_hz: float
+    """Samples in a second."""
+    warm_up_examples: int
+    """Size of a warm-up, at least one batch; 0: no warm-up."""
+    measurement: int
+    """Version of what the sampler measures."""
+    protocol: int
+    """Version of the events that an engine has to write."""
+    shared_code: Digests
+    """File of what starts every engine -> digest of what it does."""
+    environment: LockOfRun | None
+    """What it runs in; null: an engine that brings its own."""
+    deployment: Literal["native", "apptainer"]
+    """`native`, or `apptainer`: the engine runs in a container."""
+    image: str | None
+    """Digest of the image's recipe; null natively."""
 
     @cached_property
     def key(self) -> str:
