@@ -43,7 +43,6 @@ rule train:
     input:
         ancient(JOBS.environments),
         ancient(JOBS.datasets),
-        # Of all classes of machine: a function would be evaluated for each of many jobs.
         ancient(JOBS.calibrations),
     output:
         "results/attempts/{machine}/{dataset}/{engine}/{key}/r{rep}/{attempt}/outcome.json",

@@ -91,6 +91,18 @@ def test_in_a_sweep_messages_name_the_part(copy: WorkingCopy) -> None:
     ]
 
 
+def test_a_training_waits_for_the_calibration_of_its_own_class_only(copy: WorkingCopy) -> None:
+    planned = planned_of(copy)
+    (name, part), *_ = planned.parts.items()
+    assert jobs_of(planned).calibrations == [part.calibration]
+    other = part.model_copy(update={"machine": "cray-1", "calibration": "results/c.json"})
+    of_class = jobs_of(planned.model_copy(update={"parts": {name: part, "other": other}}))
+    assert callable(of_class.calibrations)
+    assert of_class.calibrations(SimpleNamespace(machine="cray-1")) == ["results/c.json"]
+    recorded = part.model_copy(update={"trains": False})
+    assert jobs_of(planned.model_copy(update={"parts": {name: recorded}})).calibrations == []
+
+
 def test_natively_and_in_images_an_engine_has_its_own_python(
     copy: WorkingCopy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

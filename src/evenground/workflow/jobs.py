@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -87,11 +87,15 @@ class Jobs:
         """The file of that name of each part."""
         return [str(RESULTS / part / name) for part in self.planned.parts]
 
-    @cached_property
-    def calibrations(self) -> list[str]:
-        """The sampler's calibration on each class of machine that trains, made before a training."""
-        trained = [part for part in self.planned.parts.values() if part.trains]
-        return list(dict.fromkeys(part.calibration for part in trained))
+    @property
+    def calibrations(self) -> list[str] | Callable[[Any], list[str]]:
+        """The sampler's calibration on the class of machine of a training, made before it."""
+        parts = [part for part in self.planned.parts.values() if part.trains]
+        by_class = {part.machine: [part.calibration] for part in parts}
+        if len(by_class) > 1:
+            return lambda wildcards: by_class[wildcards.machine]
+        # A function would be evaluated for each of many jobs.
+        return [calibration for own in by_class.values() for calibration in own]
 
     def calibration_of_part(self, wildcards: Any) -> list[str]:
         """The calibration on the class of machine of a part; none where nothing is trained."""
