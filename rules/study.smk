@@ -45,7 +45,9 @@ try:
         # Inside an interactive allocation it is the allocation's, not that of a job of this invocation.
         job=os.environ.get("SLURM_JOB_ID", "") if workflow.remote_exec else "",
     )
-    NODES = Nodes(BEGUN.planned, root=Path.cwd(), cores_here=workflow.cores, is_on_cluster=CLUSTER)
+    # Snakemake has no number of cores for an invocation that hands its jobs to others.
+    CORES = None if CLUSTER else workflow.cores
+    NODES = Nodes(planned=BEGUN.planned, root=Path.cwd(), cores_here=CORES)
     if CLUSTER and workflow.is_main_process:
         NODES.refuse(sys.argv[1:])
 except EvengroundError as error:

@@ -65,7 +65,7 @@ def nodes_of(copy: WorkingCopy, kinds: dict[str, dict[str, Any]], **settings: An
     study = make_study({**copy.settings, **settings}, copy.root)
     requests = load_experiment({"nodes": kinds}).nodes
     given = plan_jobs(study=study, nodes=requests, source={}, images=[], ours=[], mounted=[])
-    return Nodes(planned=given, root=copy.root, cores_here=3, is_on_cluster=True)
+    return Nodes(planned=given, root=copy.root, cores_here=None)
 
 
 @pytest.mark.parametrize("words", [["--cores", "2"], ["--cores=2"], ["-c2"], ["-c", "all"]])
@@ -104,7 +104,7 @@ def test_a_job_on_a_node_has_all_of_it_and_here_asks_for_nothing(copy: WorkingCo
     assert asked == {"mem_mb": 9, "gpu": 2, "constraint": "a100"}
     asked = {name: value(elsewhere) for name, value in resources.items()}
     assert asked == {"mem_mb": 0, "gpu": None, "constraint": None}
-    here = replace(nodes, is_on_cluster=False)
+    here = replace(nodes, cores_here=3)
     assert here.resources(minutes=20) == {} and here.cores == here.all_cores(None) == 3
 
 

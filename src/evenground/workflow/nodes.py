@@ -40,9 +40,8 @@ class Nodes:
 
     planned: Planned
     root: Path
-    cores_here: int
-    """How many cores the invocation may use on this machine."""
-    is_on_cluster: bool
+    cores_here: int | None
+    """How many cores the invocation may use on this machine; None on a cluster."""
 
     @cached_property
     def _by_class(self) -> dict[str, NodeRequest]:
@@ -83,22 +82,20 @@ class Nodes:
     @property
     def cores(self) -> int | Callable[[Any], int]:
         """The cores of a probe, a calibration or a training: all that there are."""
-        if self.is_on_cluster:
+        if self.cores_here is None:
             return lambda wildcards: self.cores_of(self.request_for(wildcards))
         return self.cores_here
 
     def all_cores(self, wildcards: Any) -> int:
         """The cores of a job that runs here and alone: one such job runs at a time."""
-        if self.is_on_cluster:
-            return os.cpu_count() or 1
-        return self.cores_here
+        return self.cores_here or os.cpu_count() or 1
 
     def resources(self, minutes: int | Callable[[Any], int]) -> dict[str, Any]:
         """The resources of a job that gets a whole node; none on this machine.
 
         `minutes`: its time limit there.
         """
-        if not self.is_on_cluster:
+        if self.cores_here is not None:
             return {}
         resources: dict[str, Any] = {
             # 0 asks for nothing: Snakemake takes no None for memory.
