@@ -124,7 +124,7 @@ class TestRepro:
 
     def test_the_code_of_one_engine(self, space: Workspace) -> None:
         program = space.root / "tests/fake_b/train.py"
-        program.write_text(program.read_text() + "# changed\n")
+        program.write_text(program.read_text() + "# A comment, and then code.\nCHANGED = 1\n")
         assert space.repro() == 2
         latest = [run for run in space.table() if run["engine"] == "fake_a"]
         assert {run["attempts"] for run in latest} == {"1"}
