@@ -114,8 +114,9 @@ def read_measured(status: int, stdout: str, stderr: str, samples: Path) -> Measu
     header = json.loads(samples.with_suffix(".json").read_text())
     if header["mode"] == "run" and header["summary"]:
         # Whatever a test measures: the model that runs are read with describes all of it.
-        described = Header.parse(header, samples).content()
-        assert described | header == described
+        record = Header.parse(header, samples)
+        described = record.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        assert {"schema": header["schema"], **described} == header
     return Measured(
         status=status,
         stdout=stdout,
