@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,10 @@ class Bench:
                 yield process
             finally:
                 late.cancel()
+                # It gives the card back when it is asked to end.
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(READY_S)
                 process.kill()
 
     def beside(
