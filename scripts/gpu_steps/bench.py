@@ -131,7 +131,7 @@ class Bench:
                 yield process
             finally:
                 late.cancel()
-                # It gives the card back when it is asked to end.
+                # At SIGTERM it gives the card back.
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(READY_S)
