@@ -32,6 +32,8 @@ class Record(Fields):
     """What messages call the file, e.g. `outcome`."""
     SCHEMA: ClassVar[int] = 1
     """Raised when a reader has to treat older files differently."""
+    IN_BUNDLES: ClassVar[bool] = False
+    """Whether bundles carry such files between versions, so that one command converts them."""
 
     def content(self) -> dict[str, Any]:
         """What is written: the number of the schema, then the fields in their order."""
@@ -69,7 +71,7 @@ class Record(Fields):
         # The number comes first: another version may have other fields.
         schema = content["schema"]
         if schema != cls.SCHEMA:
-            raise cls.other_schema(schema, where, fix)
+            raise cls._other_schema(schema, where, fix)
         fields = {name: value for name, value in content.items() if name != "schema"}
         try:
             return cls.model_validate(fields)
@@ -78,8 +80,10 @@ class Record(Fields):
             raise EvengroundError(what, str(where), fix) from error
 
     @classmethod
-    def other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
-        """The error for a file of another schema; formats that travel have one of their own."""
+    def _other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
+        """The error for a file of another schema."""
+        if cls.IN_BUNDLES:
+            return OtherVersionError(found, cls.SCHEMA, where)
         what = f"{cls.WHAT} has schema {found}, this version of evenground reads {cls.SCHEMA}"
         return EvengroundError(what, str(where), fix)
 
@@ -97,8 +101,4 @@ class TravellingRecord(Record):
     """
 
     model_config = ConfigDict(extra="ignore")
-
-    @classmethod
-    def other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
-        """The error names the command that converts the bundle."""
-        return OtherVersionError(found, cls.SCHEMA, where)
+    IN_BUNDLES: ClassVar[bool] = True

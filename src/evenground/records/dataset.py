@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from evenground.records.base import Fields, Record
 from evenground.records.values import Amount
 
 PREPARED, FETCHED = "dataset.json", "fetched.json"
+PREPARED_DATA = Path("data/prepared")
 # A message names no more of the classes without pictures.
 MAX_NAMED = 10
+
+
+def prepared_folder(dataset: str, fingerprint: str) -> Path:
+    """Where the prepared arrays with this fingerprint are, in the working copy."""
+    return PREPARED_DATA / dataset / fingerprint
 
 
 class EmptyClasses(Fields):

@@ -88,6 +88,7 @@ class Index(Part):
 
     WHAT: ClassVar[str] = "index"
     SCHEMA: ClassVar[int] = versions.INDEX
+    IN_BUNDLES: ClassVar[bool] = True
 
     calibration: FileBeside | None = None
     """The calibration of the sampler on this class of machine; null: there is none."""
@@ -202,11 +203,6 @@ class Index(Part):
             listed = ", ".join(sorted(classes))
             raise ValueError(f"runs of several machine classes in one index: {listed}")
         return self
-
-    @classmethod
-    def other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
-        """An index travels in bundles, which can be converted."""
-        return versions.OtherVersionError(found, cls.SCHEMA, where)
 
 
 class IndexOfPart(Fields):

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from evenground.records.base import Fields, Record
 from evenground.records.events import UnixNs
-from evenground.records.values import Amount, Count, Inside, Number, Text
+from evenground.records.values import Amount, Count, Inside, Number, Text, path_of_run
 from evenground.validation import ClassName, Name, has_gpu
 
 PLAN = "plan.json"
@@ -166,7 +166,7 @@ class Wanted(Fields):
 
     def path_on(self, machine: str) -> Path:
         """MACHINE/DATASET/ENGINE/KEY/rN: its folder in `results/runs` and `results/attempts`."""
-        return Path(machine, self.dataset, self.engine, self.key, f"r{self.repetition}")
+        return Path(path_of_run(machine, self.dataset, self.engine, self.key, self.repetition))
 
 
 class Run(Wanted):

@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_json
 from evenground.records.base import Fields, Record
+from evenground.records.dataset import prepared_folder
+from evenground.records.values import path_of_run
 from evenground.validation import Name
 
 SPECS = Path("results/specs")
@@ -110,11 +112,11 @@ class Specification(Record):
     @property
     def prepared(self) -> Path:
         """Folder of the dataset's prepared arrays, in the working copy."""
-        return Path("data/prepared", self.dataset.name, self.dataset.prepared)
+        return prepared_folder(self.dataset.name, self.dataset.prepared)
 
     def run_path(self, machine: str, repetition: int) -> Path:
         """MACHINE/DATASET/ENGINE/KEY/rN of a run below `results/runs` and `results/attempts`."""
-        return Path(machine, self.dataset.name, self.engine.name, self.key, f"r{repetition}")
+        return Path(path_of_run(machine, self.dataset.name, self.engine.name, self.key, repetition))
 
 
 def read_spec(path: Path, key: str) -> Specification:

@@ -32,6 +32,11 @@ def _printable_or_empty(text: str) -> str:
     return _printable(text) if text else text
 
 
+def path_of_run(machine: str, dataset: str, engine: str, key: str, repetition: int | str) -> str:
+    """MACHINE/DATASET/ENGINE/KEY/rN: a run's folder in `results/runs` and `results/attempts`."""
+    return f"{machine}/{dataset}/{engine}/{key}/r{repetition}"
+
+
 Inside = Annotated[str, Field(max_length=1000), AfterValidator(_inside)]
 # Text that tables and figures show.
 Text = Annotated[str, Field(max_length=500), AfterValidator(_printable)]

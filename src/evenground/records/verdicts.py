@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from evenground.errors import EvengroundError
 from evenground.records.base import Fields, Record
 from evenground.records.index import ThesisLines
 from evenground.records.values import Amount, Count, Inside, Number, Text, Words
-from evenground.records.versions import OtherVersionError
 from evenground.validation import ClassName, Name
 
 Instrument = Literal["corrected", "as-published"]
@@ -263,6 +260,7 @@ class Verdicts(Record):
 
     WHAT: ClassVar[str] = "verdicts"
     SCHEMA: ClassVar[int] = 3
+    IN_BUNDLES: ClassVar[bool] = True
 
     sources: dict[str, str]
     """File of claims or published numbers -> its checksum."""
@@ -293,8 +291,3 @@ class Verdicts(Record):
                 raise ValueError(f"{row.id} stands there twice for one instrument")
             seen.add((row.id, row.instrument))
         return self
-
-    @classmethod
-    def other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
-        """Verdicts travel in bundles, which can be converted."""
-        return OtherVersionError(found, cls.SCHEMA, where)

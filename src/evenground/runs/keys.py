@@ -19,7 +19,6 @@ from evenground.records.spec import DatasetOfRun, EngineOfRun, LockOfRun, Specif
 from evenground.records.versions import PROTOCOL
 from evenground.sidecar import MEASUREMENT
 
-SCHEMA = 1
 # What all trainings share and what decides their results, apart from the engine's own files.
 SHARED_CODE = (
     "src/evenground/cpus/choice.py",

@@ -20,6 +20,7 @@ from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
 from evenground.files import json_text, write_json
 from evenground.records import plan as records
+from evenground.records.dataset import prepared_folder
 from evenground.records.gpus import Accelerator
 from evenground.records.manifest import MANIFEST
 from evenground.records.node import Node
@@ -139,7 +140,7 @@ class Plan:
 
     def prepared(self, dataset: str) -> Path:
         """Folder of the prepared arrays, named by what decides them."""
-        return Path("data/prepared", dataset, self.code.prepared(self.datasets[dataset]))
+        return prepared_folder(dataset, self.code.prepared(self.datasets[dataset]))
 
     def contact_sheet(self, dataset: str) -> Path:
         """File with the few examples of the prepared arrays that a figure shows."""

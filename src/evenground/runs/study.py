@@ -12,7 +12,6 @@ from typing import Any
 from evenground.config import SWEPT, Experiment, load_experiments
 from evenground.errors import EvengroundError
 from evenground.records.plan import Run
-from evenground.runs.keys import SCHEMA
 from evenground.runs.plan import (
     HERE,
     NODES,
@@ -157,7 +156,7 @@ class Study:
             }
             parts.append(content)
         return {
-            "schema": SCHEMA,
+            "schema": 1,
             "deployment": self.first.experiment.deployment,
             "swept": self.swept,
             "machines": self.machines,

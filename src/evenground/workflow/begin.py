@@ -23,6 +23,7 @@ from evenground.files import drop_lost_links, free
 from evenground.invocation import caller, end_with, hand_on, handed_on, hold
 from evenground.made import STEPS, STEPS_OF_WHOLE, Chain, begin_again, record_of
 from evenground.preflight.gate import gate
+from evenground.records.dataset import PREPARED_DATA
 from evenground.runs.links import (
     folders_elsewhere,
     outside_of,
@@ -254,7 +255,7 @@ def _begin_jobs(call: Call, study: Study, built: Sequence[Image], told: Told | N
     # Snakemake cannot replace a read-only file, as DVC's hard links are, nor a link that leads
     # nowhere.
     free(root / study.results)
-    for folder in (study.results, CALIBRATIONS, CONTACT_SHEETS, Path("data/prepared")):
+    for folder in (study.results, CALIBRATIONS, CONTACT_SHEETS, PREPARED_DATA):
         drop_lost_links(root / folder)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from evenground.containers.images import ENGINE_PYTHON, RUNNER_PYTHON
 from evenground.environments.build import MARKER, env_dir
+from evenground.records.values import path_of_run
 from evenground.runs.plan import ATTEMPTS, RESULTS
 from evenground.runs.variables import of_a_step
 from evenground.workflow.planned import Planned
@@ -203,7 +204,7 @@ class Jobs:
 def run_path_of(wildcards: Any) -> str:
     """The path of a training's run below `results/runs` and `results/attempts`."""
     of = wildcards
-    return f"{of.machine}/{of.dataset}/{of.engine}/{of.key}/r{of.rep}"
+    return path_of_run(of.machine, of.dataset, of.engine, of.key, of.rep)
 
 
 def marker(environment: str) -> str:
