@@ -63,6 +63,18 @@ def test_a_fork_of_the_sidecar_is_none_of_the_engines() -> None:
     assert found == []
 
 
+def test_a_guardian_that_has_just_ended_is_none_of_the_engines() -> None:
+    """It is listed until the sidecar waits for it, without a command line but still named python."""
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    found = engine_processes(os.getpid())
+    os.waitpid(pid, 0)
+    assert found == []
+
+
 def test_a_shell_and_its_child_wait_in_their_system_calls(shell: subprocess.Popen[bytes]) -> None:
     (waits,) = waits_of(shell.pid)
     assert (waits.call, waits.state) == ("wait4", "S")

@@ -26,9 +26,15 @@ def engine_processes(above: int) -> list[int]:
         if stat is None or stat.session == top.session:
             continue
         # The sidecar's guardian stays a copy of it; the engine soon becomes another program.
-        if stat.parent in engine or _command_line(pid) != _command_line(stat.parent):
+        if stat.parent in engine or _runs_other_program(pid, stat.parent):
             engine.append(pid)
     return engine
+
+
+def _runs_other_program(pid: int, parent: int) -> bool:
+    command, of_parent = _command_line(pid), _command_line(parent)
+    # A process that has just ended has no command line: it is no other program for that.
+    return bool(command and of_parent) and command != of_parent
 
 
 def _command_line(pid: int) -> bytes:
