@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,16 @@ class Site:
     def ranges(self, path: str) -> list[str | None]:
         """The Range headers of all requests for `path`, in order."""
         return [asked for where, asked in self.requests if where == path]
+
+    def sent(self, wanted_bytes: int) -> int:
+        """How many bytes were sent; waits for `wanted_bytes`, which the client may have earlier.
+
+        The server's thread counts what it has written, and the client may go on before it does.
+        """
+        deadline_s = time.monotonic() + 10
+        while self.sent_bytes != wanted_bytes and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        return self.sent_bytes
 
 
 def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
