@@ -1,26 +1,29 @@
-"""From the index of a part to its normalised timelines, tables, verdicts, figures and page."""
+"""From the index to normalised timelines, tables, verdicts, figures and the page."""
+
+# A table is its rows, what its columns hold, and both for reading.
+FORMS = ["csv", "json", "md"]
 
 
 rule normalise:
     """The runs' time series on one time grid, and the measures that claims are judged by."""
     input:
         modules(*ANALYSIS),
-        "results/{part}/made/normalise.again.json",
-        index="results/{part}/index.json",
+        f"{OUT}/made/normalise.again.json",
+        index=f"{OUT}/index.json",
     output:
         expand(
-            "results/{{part}}/normalised/{name}.csv",
-            name=["timelines", "mean", "phases", "missing", "by_phase", "conditions", "idle", "memory"]
+            OUT + "/normalised/{name}.csv",
+            name=["trained", "use", "mean", "phases", "missing", "by_phase", "circumstances", "idle", "memory"]
             + ["energy", "measures"],
         ),
-        made="results/{part}/made/normalise.json",
+        made=f"{OUT}/made/normalise.json",
     log:
-        "results/logs/normalise/{part}.log",
+        "results/logs/normalise.log",
     shell:
         r"""
         {PYTHON:q} scripts/normalise.py \
             --index {input.index:q} \
-            --output-dir results/{wildcards.part}/normalised \
+            --output-dir {OUT}/normalised \
             --made {output.made:q} \
             --of {input:q} \
             2>&1 | tee {log:q}
@@ -31,26 +34,26 @@ rule tables:
     """Every table but those of the verdicts."""
     input:
         modules(*ANALYSIS),
-        "results/{part}/made/tables.again.json",
-        index="results/{part}/index.json",
-        mean="results/{part}/normalised/mean.csv",
+        f"{OUT}/made/tables.again.json",
+        index=f"{OUT}/index.json",
+        mean=f"{OUT}/normalised/mean.csv",
     output:
         expand(
-            "results/{{part}}/tables/{name}.{form}",
-            name=["training_time", "time_ratio", "blocks", "resources", "energy", "accuracy", "runs", "calibration"]
-            + ["quality", "idle_windows", "memory_after", "lines_of_code"],
-            form=["csv", "md"],
+            OUT + "/tables/{name}.{form}",
+            name=["summary", "ratios", "across", "blocks", "resources", "energy", "memory_after", "idle_windows"]
+            + ["quality", "runs", "lines_of_code", "calibration"],
+            form=FORMS,
         ),
-        metrics="results/{part}/metrics.json",
-        made="results/{part}/made/tables.json",
+        metrics=f"{OUT}/metrics.json",
+        made=f"{OUT}/made/tables.json",
     log:
-        "results/logs/tables/{part}.log",
+        "results/logs/tables.log",
     shell:
         r"""
         {PYTHON:q} scripts/tables.py \
             --index {input.index:q} \
-            --normalised results/{wildcards.part}/normalised \
-            --output-dir results/{wildcards.part}/tables \
+            --normalised {OUT}/normalised \
+            --output-dir {OUT}/tables \
             --metrics {output.metrics:q} \
             --made {output.made:q} \
             --of {input:q} \
@@ -62,24 +65,24 @@ rule verdicts:
     """Every claim judged by the finished runs."""
     input:
         modules(*ANALYSIS, "claims"),
-        "results/{part}/made/verdicts.again.json",
+        f"{OUT}/made/verdicts.again.json",
         claims="claims.yaml",
         published="data/published/thesis-2022.csv",
-        index="results/{part}/index.json",
-        measures="results/{part}/normalised/measures.csv",
-        quality="results/{part}/tables/quality.csv",
+        index=f"{OUT}/index.json",
+        measures=f"{OUT}/normalised/measures.csv",
+        quality=f"{OUT}/tables/quality.csv",
     output:
-        expand("results/{{part}}/tables/{name}.{form}", name=["verdicts", "arithmetic"], form=["csv", "md"]),
-        record="results/{part}/verdicts.json",
-        made="results/{part}/made/verdicts.json",
+        expand(OUT + "/tables/{name}.{form}", name=["verdicts", "arithmetic", "agreement"], form=FORMS),
+        record=f"{OUT}/verdicts.json",
+        made=f"{OUT}/made/verdicts.json",
     log:
-        "results/logs/verdicts/{part}.log",
+        "results/logs/verdicts.log",
     shell:
         r"""
         {PYTHON:q} scripts/verdicts.py \
             --index {input.index:q} \
-            --normalised results/{wildcards.part}/normalised \
-            --output-dir results/{wildcards.part}/tables \
+            --normalised {OUT}/normalised \
+            --output-dir {OUT}/tables \
             --record {output.record:q} \
             --made {output.made:q} \
             --of {input:q} \
@@ -91,22 +94,22 @@ rule draw:
     """The figures, and their list with titles and captions."""
     input:
         modules(*ANALYSIS, "report"),
-        "results/{part}/made/draw.again.json",
-        index="results/{part}/index.json",
-        mean="results/{part}/normalised/mean.csv",
-        times="results/{part}/tables/training_time.csv",
+        f"{OUT}/made/draw.again.json",
+        index=f"{OUT}/index.json",
+        mean=f"{OUT}/normalised/mean.csv",
+        summary=f"{OUT}/tables/summary.csv",
     output:
-        "results/{part}/figures/figures.json",
-        made="results/{part}/made/draw.json",
+        f"{OUT}/figures/figures.json",
+        made=f"{OUT}/made/draw.json",
     log:
-        "results/logs/draw/{part}.log",
+        "results/logs/draw.log",
     shell:
         r"""
         {PYTHON:q} scripts/figures.py \
             --index {input.index:q} \
-            --normalised results/{wildcards.part}/normalised \
-            --tables results/{wildcards.part}/tables \
-            --output-dir results/{wildcards.part}/figures \
+            --normalised {OUT}/normalised \
+            --tables {OUT}/tables \
+            --output-dir {OUT}/figures \
             --made {output.made:q} \
             --of {input:q} \
             2>&1 | tee {log:q}
@@ -118,21 +121,21 @@ rule page:
     input:
         modules(*ANALYSIS, "report"),
         files("src/evenground/report/page/page.*"),
-        "results/{part}/made/page.again.json",
-        "results/{part}/tables/runs.csv",
-        "results/{part}/figures/figures.json",
-        "results/{part}/verdicts.json",
-        index="results/{part}/index.json",
+        f"{OUT}/made/page.again.json",
+        f"{OUT}/tables/runs.csv",
+        f"{OUT}/figures/figures.json",
+        f"{OUT}/verdicts.json",
+        index=f"{OUT}/index.json",
     output:
-        page="results/{part}/report.html",
-        made="results/{part}/made/page.json",
+        page=f"{OUT}/report.html",
+        made=f"{OUT}/made/page.json",
     log:
-        "results/logs/page/{part}.log",
+        "results/logs/page.log",
     shell:
         r"""
         {PYTHON:q} scripts/page.py \
             --index {input.index:q} \
-            --results results/{wildcards.part} \
+            --results {OUT} \
             --output {output.page:q} \
             --made {output.made:q} \
             --of {input:q} \

@@ -13,13 +13,13 @@ rule explain:
         # Written with the plan, before there is any rule.
         spec=ancient("results/specs/{key}.json"),
     output:
-        f"results/{{part}}/{FOLDER}/{{dataset}}/{{engine}}/{{key}}/{{number,[0-9]+}}/{EXPLAINED_FILE}",
+        f"{OUT}/{FOLDER}/{{dataset}}/{{engine}}/{{key}}/{{number,[0-9]+}}/{EXPLAINED_FILE}",
     params:
         options=JOBS.explained,
         variables=JOBS.variables,
         py_spy=f"{env_path('explain')}/bin/py-spy",
     log:
-        "results/logs/explain/{part}/{dataset}/{engine}/{key}/{number}.log",
+        "results/logs/explain/{dataset}/{engine}/{key}/{number}.log",
     threads: NODES.all_cores
     shell:
         r"""
@@ -34,38 +34,46 @@ rule explain:
 
 
 rule idle_causes:
-    """The table of what the engines of a part waited for."""
+    """The table of what the engines waited for."""
     input:
-        modules(*ANALYSIS, "explain"),
-        "results/{part}/made/idle_causes.again.json",
-        explained=EXPLAINED.of_part,
+        f"{OUT}/made/idle_causes.again.json",
+        # Another experiment has other conditions, of trainings that may be there already.
+        f"{OUT}/plan.json",
+        code=modules(*ANALYSIS, "explain"),
+        explained=EXPLAINED.files,
     output:
-        expand("results/{{part}}/{folder}/idle_causes.{form}", folder=FOLDER, form=["csv", "md"]),
-        made="results/{part}/made/idle_causes.json",
+        expand(OUT + "/{folder}/idle_causes.{form}", folder=FOLDER, form=FORMS),
+        made=f"{OUT}/made/idle_causes.json",
+    params:
+        options=EXPLAINED.options,
     log:
-        "results/logs/idle_causes/{part}.log",
+        "results/logs/idle_causes.log",
     shell:
         r"""
         {PYTHON:q} scripts/idle_causes.py \
             --explained {input.explained:q} \
+            {params.options:q} \
             --output-dir $(dirname {output[0]:q}) \
             --made {output.made:q} \
-            --of {input:q} \
+            --of {input.code:q} {input.explained:q} \
             2>&1 | tee {log:q}
         """
 
 
 rule explain_idle:
-    """Why engines wait while the CPU is idle; fails after all tables if an extra training failed."""
+    """Why engines wait while the CPU is idle; fails after the table if an extra training failed."""
     input:
-        tables=EXPLAINED.tables,
-        explained=EXPLAINED.all,
+        table=f"{OUT}/{FOLDER}/idle_causes.md",
+        explained=EXPLAINED.files,
+    params:
+        options=EXPLAINED.options,
     log:
         "results/logs/explain_idle.log",
     shell:
         r"""
         {PYTHON:q} scripts/idle_causes.py \
             --explained {input.explained:q} \
-            --written {input.tables:q} \
+            {params.options:q} \
+            --written {input.table:q} \
             2>&1 | tee {log:q}
         """

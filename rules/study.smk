@@ -1,7 +1,6 @@
 """The invocation: what is trained and drawn, resolved before there is any rule."""
 
 import os
-import re
 from pathlib import Path
 
 from contain import launcher_of
@@ -60,7 +59,3 @@ if BEGUN.told:
 OUT = JOBS.results
 EXPERIMENT = f"{OUT}/experiment.json"
 EXPLAINED = Explained(BEGUN.study)
-
-
-wildcard_constraints:
-    part="|".join(map(re.escape, JOBS.planned.parts)),

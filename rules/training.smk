@@ -71,19 +71,18 @@ rule train:
 
 
 rule index:
-    """What became of every wanted run of a part, made when all that can be trained has been tried."""
+    """What became of every wanted run, made when all that can be trained has been tried."""
     input:
         JOBS.attempts,
-        ancient(JOBS.calibration_of_part),
-        ancient(JOBS.contact_sheets_of_part),
-        "results/{part}/made/index.again.json",
+        ancient(JOBS.beside_runs),
+        f"{OUT}/made/index.again.json",
         lines=["data/published/thesis-code.csv", *thesis_files(Path())],
-        plan="results/{part}/plan.json",
+        plan=f"{OUT}/plan.json",
     output:
-        index="results/{part}/index.json",
-        made="results/{part}/made/index.json",
+        index=f"{OUT}/index.json",
+        made=f"{OUT}/made/index.json",
     log:
-        "results/logs/index/{part}.log",
+        "results/logs/index.log",
     shell:
         r"""
         {PYTHON:q} scripts/index.py \
@@ -98,7 +97,7 @@ rule index:
 rule complete:
     """Name the tables and figures; fails after everything was drawn if a wanted run failed."""
     input:
-        indexes=JOBS.of_parts("index.json"),
+        index=f"{OUT}/index.json",
         tables=f"{OUT}/tables/runs.csv",
         figures=f"{OUT}/figures/figures.json",
         verdicts=f"{OUT}/tables/verdicts.csv",
@@ -113,7 +112,7 @@ rule complete:
     shell:
         r"""
         {PYTHON:q} scripts/complete.py \
-            --index {input.indexes:q} \
+            --index {input.index:q} \
             --figures {input.figures:q} \
             --records {input.records:q} \
             --output {output:q} \

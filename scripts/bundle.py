@@ -19,7 +19,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     index = make_bundle(args.results, args.output, ROOT)
-    finished = f"{len(index.finished)} runs of {index.machine.class_name}"
+    finished = f"{len(index.finished)} runs of {', '.join(index.class_names)}"
     lost = len(index.runs) - len(index.finished)
     if lost:
         finished += f", {lost} did not finish"

@@ -18,13 +18,13 @@ from evenground.runs.complete import FIXES, missed_goals_line, refuse_unfinished
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--index", type=Path, required=True, nargs="+", help="index.json of every part")
+    add("--index", type=Path, required=True, help="index.json of the deployment")
     add("--figures", type=Path, required=True, help="figures.json")
     add("--records", type=Path, nargs="*", default=[], help="what each step made")
     add("--output", type=Path, required=True)
     add("--machine", choices=FIXES, required=True, help="whether the runs' machine is this one")
     args = parser.parse_args()
-    indexes = [read_index(path) for path in args.index]
+    index = read_index(args.index)
     names = [figure["name"] for figure in read_json(args.figures)]
     tables = args.figures.parent.parent / "tables"
     print(f"report:  {tables.parent}/report.html")
@@ -34,11 +34,10 @@ def main() -> None:
     # Before what an error writes to the other stream.
     sys.stdout.flush()
     refuse_faults(args.records)
-    if line := missed_goals_line(indexes, tables):
+    if line := missed_goals_line(index, tables):
         print(line, flush=True)
-    refuse_unfinished(indexes, tables, args.machine)
-    wanted = sum(len(index.runs) for index in indexes)
-    write_json(args.output, {"schema": 1, "runs": wanted, "figures": names})
+    refuse_unfinished(index, tables, args.machine)
+    write_json(args.output, {"schema": 1, "runs": len(index.runs), "figures": names})
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     index, converted = convert(args.bundle, args.output, ROOT)
-    runs = f"{len(index.finished)} runs, {converted} of them converted"
-    print(f"{args.output}: {runs}; tables and figures redrawn")
+    what = "converted" if converted else "of today's format"
+    print(f"{args.output}: {len(index.finished)} runs, {what}; tables and figures redrawn")
 
 
 if __name__ == "__main__":

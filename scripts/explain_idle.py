@@ -31,6 +31,7 @@ def arguments() -> argparse.Namespace:
     add("--python", default="", help="interpreter of the engine's environment, if it has one")
     add("--gpu", default=AUTO, help="`gpu` of the experiment")
     add("--time-limit-s", type=float, default=3600.0)
+    add("--condition", default="", help="its condition of several, for messages")
     add("--py-spy", type=Path, required=True, help="the program py-spy")
     add("--output", type=Path, required=True, help="explained.json; its folder is emptied")
     add("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
@@ -54,7 +55,7 @@ def main() -> None:
     if args.role == ATTEMPT:
         attempt(training, folder)
         return
-    label = f"{training.spec.dataset.name} {training.spec.engine.name}"
+    label = f"{training.spec.dataset.name} {training.spec.engine.name} {args.condition}".rstrip()
     logs.info(f"{label}: an extra training to explain its idle windows ...")
     # The training below ends with this process.
     tracer = _command(TRACE) + ["--pipeline", str(os.getpid())]

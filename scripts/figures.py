@@ -7,7 +7,7 @@ import _path  # noqa: F401
 from evenground.errors import cli
 from evenground.made import recorded, step_parser
 from evenground.report.draw import draw_all
-from evenground.report.material import read_material
+from evenground.report.material import read_report_data
 
 
 def main() -> None:
@@ -20,7 +20,9 @@ def main() -> None:
     )
     args = parser.parse_args()
     with recorded(args):
-        names = draw_all(read_material(args.index, args.normalised, args.tables), args.output_dir)
+        names = draw_all(
+            read_report_data(args.index, args.normalised, args.tables), args.output_dir
+        )
     print(f"drew {len(names)} figures: {args.output_dir}")
 
 

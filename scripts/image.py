@@ -27,7 +27,7 @@ def main() -> None:
     args = parser.parse_args()
     launcher = launcher_of(Told.of(args.told))
     study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
-    plans = [part.plan for part in study.parts]
+    plans = study.plans
     recorded = recorded_digests(plans, args.environment)
     image, record = ready(args.environment, args.log, recorded, launcher)
     record.write(args.record)

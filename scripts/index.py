@@ -14,13 +14,13 @@ from evenground.runs.lines import count_lines
 
 
 def main() -> None:
-    parser = step_parser(__doc__, plan="plan.json of the part", output="file to write")
+    parser = step_parser(__doc__, plan="plan.json of the deployment", output="file to write")
     args = parser.parse_args()
     plan = PlanFile.read(args.plan)
     index = build_index(plan, Path(), count_lines(plan, Path()))
     # Another run under the same path, another calibration or contact sheet makes another index.
     files = [Path(str(run.path), MANIFEST) for run in index.finished]
-    files.append(Path(plan.calibration))
+    files += [Path(condition.calibration) for condition in plan.conditions]
     files += [Path(path) for path in plan.contact_sheets.values()]
     with recorded(args, files):
         index.write(args.output)

@@ -63,8 +63,6 @@ def lay_out(bundle: Path, unpacked: Path, copy: Path) -> Path:
     where = unpack(bundle, unpacked)
     shutil.copytree(unpacked / "results", copy / "results", dirs_exist_ok=True)
     index = copy / where.relative_to(unpacked)
-    # dvc.yaml lists both, the folder of parts even if the experiment has only one.
-    (index.parent / "parts").mkdir()
     (copy / "data/prepared").mkdir()
     return index
 

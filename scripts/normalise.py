@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import _path  # noqa: F401
-from evenground.analysis.write import write_normalised
+from evenground.analysis.normalise import write_normalised
 from evenground.errors import cli
 from evenground.made import recorded, step_parser
 from evenground.records.index import read_index

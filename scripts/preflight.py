@@ -30,14 +30,13 @@ def main() -> None:
     )
     args = parser.parse_args()
     study = make_study(read_json(args.experiment), Path.cwd(), str(args.experiment))
-    plans = [part.plan for part in study.parts]
     first = study.first
     # On a cluster each node chooses its own card.
     if not first.experiment.nodes:
         hold(first.here)
     mirrors = all_mirrors(first.experiment.mirrors)
     launcher = launcher_of(Told.of(args.told)) if args.told else None
-    findings = check(plans, prepared(study, launcher), mirrors, answers)
+    findings = check(study.plans, prepared(study, launcher), mirrors, answers)
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)
 

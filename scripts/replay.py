@@ -21,7 +21,7 @@ def main() -> None:
     to = args.output_dir or Path("replayed", args.bundle.stem)
     done = replay(args.bundle, to, ROOT, shlex.join(["./evenground", "replay"] + sys.argv[1:]))
     index, compared = done.index, done.compared
-    print(f"unpacked and checked: {len(index.finished)} runs of {index.machine.class_name}")
+    print(f"unpacked and checked: {len(index.finished)} runs of {', '.join(index.class_names)}")
     for line in done.unreadable:
         print(line)
     figures = f"{len(done.figures)} figures in figures/"

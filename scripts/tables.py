@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write every table as CSV and Markdown: times, ratios, resources, accuracy, quality, runs etc."""
+"""Write every table, as data and for reading: times, ratios, resources, accuracy, quality, runs etc."""
 
 from __future__ import annotations
 

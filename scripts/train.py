@@ -41,7 +41,7 @@ def arguments() -> argparse.Namespace:
     add("--image", default="", help="record of the container image this runs in, if any")
     add("--mounted", nargs="*", default=[], help="where disks are mounted in the working copy")
     add("--number", default="", help="its place among all trainings, for messages")
-    add("--part", default="", help="its part of a sweep, for messages")
+    add("--condition", default="", help="its condition of several, for messages")
     add("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
     add("--invocation", default="", help="number of the pipeline's invocation")
     add("--job", default="", help="the scheduler's number of this job, if one started it")
@@ -110,10 +110,10 @@ def training_of(args: argparse.Namespace, spec: Specification, here: Machine) ->
 
 
 def label_of(args: argparse.Namespace, spec: Specification) -> str:
-    """`[3/40] mnist keras r1`; in a sweep with the part's name."""
-    of_part = f" of {args.part}" if args.part else ""
-    number = f"[{args.number}{of_part}] " if args.number else ""
-    return f"{number}{spec.dataset.name} {spec.engine.name} r{args.repetition}"
+    """`[3/40] mnist keras r1`; of several conditions with the name of its own."""
+    number = f"[{args.number}] " if args.number else ""
+    condition = f" of {args.condition}" if args.condition else ""
+    return f"{number}{spec.dataset.name} {spec.engine.name} r{args.repetition}{condition}"
 
 
 def other_machine(wanted: str, here: Machine) -> Outcome | None:

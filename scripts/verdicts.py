@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from _path import ROOT
-from evenground.analysis.measured import measure, read_measured
+from evenground.analysis.measured import read_measured
 from evenground.claims.model import read_claims
 from evenground.claims.write import write_verdicts
 from evenground.errors import cli
@@ -18,24 +16,18 @@ def main() -> None:
     parser = step_parser(
         __doc__,
         index="index.json of the deployment",
-        output_dir="folder for the tables; with --normalised it holds quality.csv",
+        normalised="folder written by normalise.py",
+        output_dir="folder for the tables, which holds quality.csv",
         record="JSON file for all data behind the verdicts",
-    )
-    parser.add_argument(
-        "--normalised",
-        type=Path,
-        help="folder written by normalise.py; by default the runs are read and measured again",
     )
     args = parser.parse_args()
     with recorded(args):
         index = read_index(args.index)
-        if args.normalised:
-            runs = read_measured(index, args.normalised, args.output_dir / "quality.csv")
-        else:
-            runs = measure(index)
+        measured = read_measured(index, args.normalised, args.output_dir / "quality.csv")
         source = read_claims(ROOT)
-        verdicts = write_verdicts(index, runs, source, tables=args.output_dir, record=args.record)
-    print("\n".join(verdicts.summary).replace("**", ""))
+        verdicts = write_verdicts(index, measured, source, args.output_dir, args.record)
+    if len(verdicts.conditions) == 1:
+        print("\n".join(verdicts.conditions[0].summary).replace("**", ""))
     print(f"verdicts: {args.output_dir}/verdicts.md, behind them: {args.record}")
 
 

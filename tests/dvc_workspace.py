@@ -92,8 +92,10 @@ class Workspace:
 
     def epochs(self) -> set[int]:
         """The epochs that the runs behind the tables trained."""
-        runs = json.loads((self.out / "index.json").read_text())["runs"]
-        events = [(self.root / run["path"] / "events.jsonl").read_text() for run in runs]
+        (condition,) = json.loads((self.out / "index.json").read_text())["conditions"]
+        events = [
+            (self.root / run["path"] / "events.jsonl").read_text() for run in condition["runs"]
+        ]
         return {text.count('"epoch_end"') for text in events}
 
     def tracked(self) -> dict[str, bytes]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,16 +16,16 @@ from analysis.synthetic import T0_NS, Made, made_sheet, write_manifest, write_ru
 from evenground.analysis.files import write_csv
 from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
-from evenground.config import load_experiment
 from evenground.errors import cli
 from evenground.files import sha256_bytes
 from evenground.records.environment import Environment, Git, MachineClass
 from evenground.records.plan import Run
 from evenground.report.sheet import Drawing
 from evenground.runs.index import build_index
-from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS, Plan, make_plan, write_plan
+from evenground.runs.plan import ATTEMPTS, RUNS, Plan
+from evenground.runs.study import make_study, write_study
 from made_run_records import made_outcome
-from working_copy import ROOT, fresh_copy
+from working_copy import ROOT, WorkingCopy, fresh_copy
 
 LIST = "checksums.sha256"
 INDEX = "results/native/index.json"
@@ -31,27 +33,50 @@ LOST = ("fake_b", 2)
 Files = dict[str, bytes]
 
 
-def made_copy(root: Path) -> Path:
-    """A working copy in `root` with four wanted trainings, of which three finished; the path of its index."""
-    copy = fresh_copy(root)
-    description = root / "tests/fake_engine/engine.yaml"
-    description.write_text(description.read_text() + "environment: keras\n")
-    plan = make_plan(load_experiment(copy.settings), root)
-    for run in plan.runs:
-        if (run.engine, run.repetition) == LOST:
-            where = root / ATTEMPTS / run.path / "1/outcome.json"
-            made_outcome("out-of-memory").write(where)
-        else:
-            write_finished(root / RUNS / run.path, run, plan)
-    made_sheet(copy.settings["registry"]["tiny"]["classes"]).write(
-        root / plan.contact_sheet("tiny")
-    )
-    write_plan(plan, Path("results/native"))
-    path = root / RESULTS / plan.experiment.deployment / "index.json"
-    index = build_index(plan.record(), root)
+def made_copy(root: Path, others: Sequence[str] = (), **settings: Any) -> Path:
+    """A working copy in `root` with four wanted trainings, of which three finished; the path of its index.
+
+    The same three of each condition, if `settings` have lists or there are `others`: machine classes
+    whose runs were recorded elsewhere, and take three times as long.
+    """
+    copy = working_copy_with_lock(root)
+    study = make_study(copy.settings | settings, root)
+    for condition in study.conditions:
+        write_runs(condition.plan, root)
+        for machine in others:
+            elsewhere = {"machine": machine, "description": f"Made machine {machine}"}
+            write_runs(replace(condition.plan, **elsewhere), root, slower=3.0)
+    for machine in others:
+        copy.calibrated(machine=machine)
+    if others:
+        machines = {"machine": ["here", *others]}
+        study = make_study(copy.settings | settings | machines, root)
+    sheet = made_sheet(copy.settings["registry"]["tiny"]["classes"])
+    sheet.write(root / study.first.contact_sheet("tiny"))
+    write_study(study)
+    path = root / study.results / "index.json"
+    index = build_index(study.record(), root)
     index.write(path)
     redraw(index, path, path.parent, read_claims(ROOT))
     return path
+
+
+def working_copy_with_lock(root: Path) -> WorkingCopy:
+    """A fresh working copy, whose engines have a lock."""
+    copy = fresh_copy(root)
+    description = root / "tests/fake_engine/engine.yaml"
+    description.write_text(description.read_text() + "environment: keras\n")
+    return copy
+
+
+def write_runs(plan: Plan, root: Path, slower: float = 1.0) -> None:
+    """What was recorded of a plan: one training ended without a result."""
+    for run in plan.runs:
+        placed = run.model_copy(update={"machine": plan.machine})
+        if (run.engine, run.repetition) == LOST:
+            made_outcome("out-of-memory").write(root / ATTEMPTS / placed.path / "1/outcome.json")
+        else:
+            write_finished(root / RUNS / placed.path, placed, plan, slower)
 
 
 def write_finished(folder: Path, run: Run, plan: Plan, slower: float = 1.0) -> None:
@@ -97,25 +122,28 @@ def fixed(files: Mapping[str, bytes]) -> Files:
     """The same files with every checksum right: those of manifests, of the index and of the list."""
     new = dict(files)
     index = _json(new, INDEX)
-    parts = index if isinstance(index, dict) else {}
-    runs = parts.get("runs")
-    for run in runs if isinstance(runs, list) else []:
-        if isinstance(run, dict) and f"{run.get('path')}/manifest.json" in new:
-            run["manifest_sha256"] = _mend_manifest(new, str(run["path"]))
-    for named in _named(parts):
-        if named.get("path") in new:
-            named["sha256"] = sha256_bytes(new[named["path"]])
-    if parts:
+    for condition in _dicts(index, "conditions"):
+        for run in _dicts(condition, "runs"):
+            if f"{run.get('path')}/manifest.json" in new:
+                run["manifest_sha256"] = _mend_manifest(new, str(run["path"]))
+        for named in _named(condition):
+            if named.get("path") in new:
+                named["sha256"] = sha256_bytes(new[named["path"]])
+    if isinstance(index, dict) and index:
         new[INDEX] = json.dumps(index).encode()
     return listed(new)
 
 
-def _named(index: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How an index, whatever it holds, names its calibration and contact sheets."""
-    named, datasets = [index.get("calibration")], index.get("datasets")
-    for dataset in datasets if isinstance(datasets, list) else []:
-        if isinstance(dataset, dict):
-            named.append(dataset.get("contact_sheet"))
+def _dicts(content: Any, name: str) -> list[dict[str, Any]]:
+    """The dictionaries in a list of `content`, whatever it holds."""
+    found = content.get(name) if isinstance(content, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _named(condition: dict[str, Any]) -> list[dict[str, Any]]:
+    """How a condition names its calibration and contact sheets."""
+    named = [condition.get("calibration")]
+    named += [dataset.get("contact_sheet") for dataset in _dicts(condition, "datasets")]
     return [one for one in named if isinstance(one, dict)]
 
 
@@ -136,11 +164,22 @@ def _json(files: Mapping[str, bytes], name: str) -> Any:
         return None
 
 
-def changed(files: Mapping[str, bytes], name: str, change: Callable[[Any], None]) -> Files:
+def changed(files: Mapping[str, bytes], name: str, change: Callable[[Any], object]) -> Files:
     """The same files, the JSON in `name` changed in place by `change`, every checksum right."""
     content = json.loads(files[name])
     change(content)
     return fixed({**files, name: json.dumps(content).encode()})
+
+
+def changed_condition(files: Mapping[str, bytes], change: Callable[[Any], object]) -> Files:
+    """The same files, the first condition of the index changed in place, every checksum right."""
+    return changed(files, INDEX, lambda index: change(index["conditions"][0]))
+
+
+def condition_in(content: bytes) -> dict[str, Any]:
+    """The first condition of an index."""
+    condition: dict[str, Any] = json.loads(content)["conditions"][0]
+    return condition
 
 
 def call(script: Callable[[], None], *words: object) -> int:
@@ -151,6 +190,16 @@ def call(script: Callable[[], None], *words: object) -> int:
         except SystemExit as end:
             return int(end.code or 0)
     return 0
+
+
+def complaints(crate: Path) -> list[str]:
+    """What the validator says about a crate, its last line aside, which counts the checks."""
+    check = Path(__file__).parent / "bundle/validate_crate.py"
+    words = [sys.executable, str(check), str(crate), "REQUIRED"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    *found, last = done.stdout.splitlines()
+    assert int(last.removeprefix("checked ")) > 30, done.stdout + done.stderr
+    return found
 
 
 def save_data(drawing: Drawing, folder: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evenground.records.base import Record
 from evenground.records.dataset import EmptyClasses, Fetched, FetchedFile, Prepared
-from evenground.records.index import Index, Indexes, IndexOfPart, WantedRun
+from evenground.records.index import Condition, Index, WantedRun
 from evenground.records.plan import (
     Dataset,
     Engine,
@@ -16,11 +16,13 @@ from evenground.records.plan import (
     Machine,
     Parameters,
     PlanFile,
+    PlannedCondition,
     Report,
     Run,
     Wanted,
 )
-from evenground.records.verdicts import Look, Row, RunBehind, Verdicts
+from evenground.records.table import TableColumn, TableFile
+from evenground.records.verdicts import ConditionVerdicts, Look, Row, RunBehind, Verdicts
 
 MACHINE = Machine(class_name="made-nogpu-1", description="Made CPU, 2 cores")
 PARAMETERS = Parameters(
@@ -54,20 +56,42 @@ def _of(runs: Sequence[Wanted]) -> dict[str, Any]:
     }
 
 
-def made_plan(*runs: Run, **changes: Any) -> PlanFile:
-    """A plan that wants these runs."""
+def _described(runs: Sequence[Wanted], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a condition of these runs; swept `values` are also its parameters."""
+    values = changes.get("values", {})
     fields = {
         "machine": MACHINE,
         "deployment": "native",
+        "values": values,
         "report": Report(grid_s=0.1),
-        "parameters": PARAMETERS,
-        "calibration": "results/calibration/made/x.json",
+        "parameters": PARAMETERS.model_copy(update=values),
+        "runs": tuple(runs),
+    }
+    return fields | _of(runs)
+
+
+def made_planned(*runs: Run, **changes: Any) -> PlannedCondition:
+    """A condition of a plan that wants these runs."""
+    fields = _described(runs, changes) | {"calibration": "results/calibration/made/x.json"}
+    return PlannedCondition.model_validate(fields | changes)
+
+
+def plan_of(*conditions: PlannedCondition, **changes: Any) -> PlanFile:
+    """A plan of these conditions."""
+    runs = [run for condition in conditions for run in condition.runs]
+    fields = {
+        "swept": tuple(conditions[0].values),
+        "conditions": conditions,
         "contact_sheets": {run.dataset: SHEET for run in runs},
         "sources": {run.engine: ("/elsewhere",) for run in runs},
-        "runs": runs,
         "written_unix_ns": T_NS,
     }
-    return PlanFile.model_validate(fields | _of(runs) | changes)
+    return PlanFile.model_validate(fields | changes)
+
+
+def made_plan(*runs: Run, **changes: Any) -> PlanFile:
+    """A plan of one condition that wants these runs."""
+    return plan_of(made_planned(*runs, **changes))
 
 
 def made_wanted(run: Run, status: str = "finished", **changes: Any) -> WantedRun:
@@ -79,39 +103,32 @@ def made_wanted(run: Run, status: str = "finished", **changes: Any) -> WantedRun
     return WantedRun.model_validate(run.model_dump(exclude={"machine"}) | fields | changes)
 
 
+def made_condition(*runs: WantedRun, **changes: Any) -> Condition:
+    """A condition of an index with these runs."""
+    calibration = FileBeside(path="results/calibration/made/x.json", sha256=SHA256)
+    fields = _described(runs, changes) | {"calibration": calibration}
+    return Condition.model_validate(fields | changes)
+
+
+def index_of(*conditions: Condition, **changes: Any) -> Index:
+    """An index of these conditions."""
+    fields = {"swept": tuple(conditions[0].values), "conditions": conditions}
+    return Index.model_validate(fields | changes)
+
+
 def made_index(*runs: WantedRun, **changes: Any) -> Index:
-    """An index of these runs."""
-    fields = {
-        "machine": MACHINE,
-        "deployment": "native",
-        "report": Report(grid_s=0.1),
-        "parameters": PARAMETERS,
-        "calibration": FileBeside(path="results/calibration/made/x.json", sha256=SHA256),
-        "runs": runs,
-    }
-    return Index.model_validate(fields | _of(runs) | changes)
+    """An index of one condition with these runs."""
+    return index_of(made_condition(*runs, **changes))
 
 
 def write_index(path: Path, *runs: Run) -> None:
-    """An index in which these runs, of one class of machine, finished."""
-    machine = Machine(class_name=runs[0].machine, description="Made CPU, 2 cores")
-    made_index(*(made_wanted(run) for run in runs), machine=machine).write(path)
-
-
-def made_indexes(*runs: Run) -> Indexes:
-    """The list of the indexes of parts with one run each."""
-    parts = []
-    for run in runs:
-        part = IndexOfPart(
-            name=run.key,
-            machine=run.machine,
-            settings={},
-            index="index.json",
-            sha256=SHA256,
-            runs=(run,),
-        )
-        parts.append(part)
-    return Indexes(parts=tuple(parts))
+    """An index in which these runs finished, with a condition for each of their machine classes."""
+    conditions = []
+    for name in dict.fromkeys(run.machine for run in runs):
+        own = [made_wanted(run) for run in runs if run.machine == name]
+        machine = Machine(class_name=name, description="Made CPU, 2 cores")
+        conditions.append(made_condition(*own, machine=machine))
+    index_of(*conditions).write(path)
 
 
 def made_prepared(**changes: Any) -> Prepared:
@@ -166,13 +183,12 @@ def made_row(claim: str = "A", reading: str = "reproduced", **changes: Any) -> d
 
 
 def made_verdicts(*rows: dict[str, Any]) -> Verdicts:
-    """Verdicts of these rows, which may rest on two runs."""
+    """Verdicts of these rows on one condition, which may rest on two runs."""
     runs = [made_wanted(made_run(repetition=number)) for number in (1, 2)]
     names = set(RunBehind.model_fields)
-    return Verdicts(
-        sources={"claims.yaml": SHA256},
+    condition = ConditionVerdicts(
         machine=MACHINE.class_name,
-        deployment="native",
+        values={},
         stand_ins={},
         design="blocks",
         look=Look(n=2, number=1, planned=(2,), by_precision=False, confidence=0.95, words="One."),
@@ -180,12 +196,22 @@ def made_verdicts(*rows: dict[str, Any]) -> Verdicts:
         verdicts=tuple(Row.model_validate(row) for row in rows),
         runs=tuple(RunBehind.model_validate(run.model_dump(include=names)) for run in runs),
     )
+    return Verdicts(sources={"claims.yaml": SHA256}, deployment="native", conditions=(condition,))
+
+
+def made_table(**changes: Any) -> TableFile:
+    """What a table says of itself: a column of text, and one in the unit of each row."""
+    unit = TableColumn(name="unit", kind="text", meaning="Unit of the row.")
+    used = TableColumn(name="used", kind="number", unit_in="unit", meaning="How much was used.")
+    table = TableFile(name="t", title="T", columns=(unit, used), notes=("Made.",))
+    return table.model_copy(update=changes)
 
 
 MADE: dict[str, Record] = {
     "plan": made_plan(made_run()),
     "index": made_index(made_wanted(made_run())),
     "verdicts": made_verdicts(made_row() | {"groups": [made_group(0)]}),
+    "table": made_table(),
     "dataset": made_prepared(),
     "fetched": made_fetched(),
 }

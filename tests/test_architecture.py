@@ -39,7 +39,6 @@ ROOMS = {
     "analysis": {"cpus", "gpus", "records", "surroundings"},
     "claims": {"analysis", "records"},
     "report": {"analysis", "records"},
-    "overview": {"analysis", "claims", "records", "report"},
     "made": set(),
     "protocol": {"records"},
     "preflight": {
@@ -50,7 +49,7 @@ ROOMS = {
     },
     "explain": {"analysis", "records", "runs", "sidecar"},
     "bundle": {"analysis", "claims", "config", "datasets", "records", "report", "runs"},
-    "documentation": {"claims", "config", "records"},
+    "documentation": {"analysis", "claims", "config", "explain", "records"},
     "workflow": {
         *("config", "containers", "engines", "environments", "explain", "invocation", "made"),
         *("preflight", "records", "runs", "surroundings"),

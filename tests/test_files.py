@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evenground.analysis.files import write_csv, write_markdown
+from evenground.analysis.files import write_csv
 from evenground.errors import EvengroundError, cli, words_of
 from evenground.files import (
     broken_link,
@@ -88,7 +88,6 @@ WRITERS: list[Callable[[Path], None]] = [
     lambda path: write_text(path, "new"),
     lambda path: write_json(path, ["new"]),
     lambda path: write_csv(TABLE, path),
-    lambda path: write_markdown(TABLE, "new", "note", path),
 ]
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from evenground.files import write_json, write_text
-from evenground.made import Digests, again_of, begin_again, fault, record_of, recorded
+from evenground.made import STEPS, Digests, again_of, begin_again, fault, record_of, recorded
 
+RESULTS = Path("results/native")
 Harm = Callable[[Path], object]
 
 
@@ -23,15 +24,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def make(step: str, of: list[Path], *names: str) -> Path:
-    """Let a step of a part write files of these names, and its record."""
-    results = Path("results/native")
+    """Let a step write files of these names, and its record."""
     for path in of:
         if not path.exists():
             write_text(path, "source")
-    given = argparse.Namespace(made=record_of(results, step), of=of)
+    given = argparse.Namespace(made=record_of(RESULTS, step), of=of)
     with recorded(given):
         for name in names:
-            write_text(results / name, f"made by {step}")
+            write_text(RESULTS / name, f"made by {step}")
     return given.made
 
 
@@ -88,32 +88,41 @@ def test_a_file_that_became_a_link_to_the_same_content_is_whole(here: Path, link
 
 
 def written(*steps: str) -> set[str]:
-    """Those of the steps of a part that are to be made again."""
-    return {step for step in steps if again_of(Path("results/native"), step).exists()}
+    """Those of the steps that are to be made again."""
+    return {step for step in steps if again_of(RESULTS, step).exists()}
 
 
 def test_all_that_follows_is_made_again_and_complete_stands_no_more(here: Path) -> None:
-    steps, native = ("index", "tables", "page"), Path("results/native")
-    for step in steps:
+    chain, complete = ("index", "tables", "page"), RESULTS / "complete.json"
+    for step in chain:
         make(step, [], f"{step}.csv")
-    chain, complete = [(native, step) for step in steps], native / "complete.json"
     write_json(complete, {})
-    assert begin_again([chain], [], complete) == []
-    assert not written(*steps) and complete.exists()
-    (native / "tables.csv").unlink()
+    assert begin_again(RESULTS, [chain], complete) == []
+    assert not written(*chain) and complete.exists()
+    (RESULTS / "tables.csv").unlink()
     said = ["made again, with what follows: results/native/tables.csv is missing"]
-    assert begin_again([chain], [], complete) == said
-    assert written(*steps) == {"tables", "page"} and not complete.exists()
+    assert begin_again(RESULTS, [chain], complete) == said
+    assert written(*chain) == {"tables", "page"} and not complete.exists()
 
 
-def test_what_sets_parts_beside_each_other_follows_from_each(here: Path) -> None:
-    native, part = Path("results/native"), Path("results/native/parts/a")
-    make("overview", [], "report.html")
-    whole, complete = [(native, "overview")], native / "complete.json"
-    begin_again([[(part, "page")]], whole, complete)
-    assert written("overview") and again_of(part, "page").exists()
+def test_a_chain_of_its_own_makes_nothing_of_another_again() -> None:
+    """The table of extra trainings follows from no step of the page."""
+    chains, complete = [("index", "page"), ("idle_causes",)], RESULTS / "complete.json"
+    for step in ("index", "page", "idle_causes"):
+        make(step, [], f"{step}.csv")
+    (RESULTS / "index.csv").unlink()
+    assert len(begin_again(RESULTS, chains, complete)) == 1
+    assert written("index", "page", "idle_causes") == {"index", "page"}
+
+
+def test_the_steps_are_one_chain_from_the_index_to_the_page() -> None:
+    for step in STEPS:
+        make(step, [], f"{step}.csv")
+    (RESULTS / f"{STEPS[0]}.csv").write_text("x")
+    begin_again(RESULTS, [STEPS], RESULTS / "complete.json")
+    assert written(*STEPS) == set(STEPS) and (STEPS[0], STEPS[-1]) == ("index", "page")
 
 
 def test_nothing_is_said_of_what_was_never_made() -> None:
-    assert begin_again([[(Path("results/native"), "index")]], [], Path("complete.json")) == []
+    assert begin_again(RESULTS, [("index",)], Path("complete.json")) == []
     assert written("index")

@@ -17,19 +17,15 @@ from typing import Any
 from evenground.errors import EvengroundError
 from evenground.files import replaced, sha256_file, write_json
 
-# A step: the folder of its part, and its name.
-Step = tuple[Path, str]
-# Steps in order, each made from those before it.
-Chain = Sequence[Step]
-STEPS = ("index", "normalise", "tables", "verdicts", "draw", "page")
-STEPS_OF_WHOLE = ("indexes", "overview")
+# Each step is made from those before it.
+STEPS: tuple[str, ...] = ("index", "normalise", "tables", "verdicts", "draw", "page")
 FOLDER = "made"
 # A file beside a step's record, written to have it made again: its rule has it as an input.
 AGAIN = ".again.json"
 
 
 def record_of(results: Path, step: str) -> Path:
-    """Path of a step's record, below the folder of its part."""
+    """Path of a step's record, below the folder of its results."""
     return results / FOLDER / f"{step}.json"
 
 
@@ -104,20 +100,17 @@ def refuse_faults(records: Sequence[Path]) -> None:
             raise EvengroundError(what, "results", "run again: it is made again")
 
 
-def begin_again(parts: Sequence[Chain], whole: Chain, complete: Path) -> list[str]:
+def begin_again(results: Path, chains: Iterable[Sequence[str]], complete: Path) -> list[str]:
     """Have Snakemake make again every step whose files or sources changed, and all that follow.
 
-    The `whole` follows from each of the `parts`. The file `complete`, which states that everything
-    is drawn, is removed. Returns the reasons.
+    `results`: their folder; `chains`: steps in order. The file `complete`, which states that
+    everything is drawn, is removed. Returns the reasons.
     """
     digests = Digests()
-    stale: dict[Step, str] = {}
-    for chain in parts:
-        stale |= _stale(chain, digests)
-    if stale:
-        stale |= dict.fromkeys(whole, "")
-    stale |= _stale(whole, digests)
-    for results, step in stale:
+    stale: dict[str, str] = {}
+    for chain in chains:
+        stale |= _stale(results, chain, digests)
+    for step in stale:
         write_json(again_of(results, step), {"schema": 1, "written_unix_ns": time.time_ns()})
     if stale:
         complete.unlink(missing_ok=True)
@@ -125,11 +118,11 @@ def begin_again(parts: Sequence[Chain], whole: Chain, complete: Path) -> list[st
     return [f"made again, with what follows: {why}" for why in reasons]
 
 
-def _stale(chain: Chain, digests: Digests) -> dict[Step, str]:
+def _stale(results: Path, chain: Sequence[str], digests: Digests) -> dict[str, str]:
     """The first step that has to be made again and all behind it, each with the reason, if any."""
-    stale: dict[Step, str] = {}
-    for results, step in chain:
+    stale: dict[str, str] = {}
+    for step in chain:
         why = fault(record_of(results, step), digests)
         if stale or why is not None:
-            stale[results, step] = why or ""
+            stale[step] = why or ""
     return stale

@@ -47,7 +47,7 @@ def blocks_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = write_results(
         tmp_path_factory.mktemp("blocks"), MadeResults(repetitions=6, make=noisy, lost=lost)
     )
-    runs = json.loads(path.read_text())["runs"]
+    runs = json.loads(path.read_text())["conditions"][0]["runs"]
     third = next(
         k for k, run in enumerate(runs) if (run["engine"], run["repetition"]) == ("jax", 3)
     )

@@ -11,9 +11,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.synthetic import write_manifest
-from evenground.analysis.normalise import normalise
-from evenground.analysis.tables import Frames, make_tables
-from evenground.analysis.write import read_frames, write_normalised
+from evenground.analysis import write
+from evenground.analysis.experiment import Experiment, alone
+from evenground.analysis.measured import Measured
+from evenground.analysis.metrics import metrics
+from evenground.analysis.normalise import normalise_all, read_normalised, write_normalised
+from evenground.analysis.tables import make_tables
 from evenground.records.environment import Environment
 from evenground.records.index import Index, read_index
 
@@ -33,22 +36,59 @@ CALM = {
 
 def tables_of(index: Index) -> dict[str, pd.DataFrame]:
     """Every table of an index."""
-    frames = normalise(index)
-    return make_tables(
-        index, Frames(**{name: getattr(frames, name) for name in Frames.__annotations__})
-    )
+    experiment = alone(index)
+    return make_tables(experiment, normalise_all(experiment))
+
+
+def metrics_of(index: Index) -> dict[str, Any]:
+    """The main numbers of an index."""
+    experiment = alone(index)
+    return metrics(experiment, write.tables_of(experiment, normalise_all(experiment)))
+
+
+def notes_of(index: Index, name: str) -> str:
+    """The notes of a table."""
+    experiment = alone(index)
+    return "\n".join(write.tables_of(experiment, normalise_all(experiment))[name].notes)
 
 
 def tables_by_files(path: Path) -> dict[str, pd.DataFrame]:
     """The same through the files of the normalise step."""
     index = read_index(path)
     write_normalised(index, path.parent / "normalised")
-    return make_tables(index, read_frames(path.parent / "normalised"))
+    experiment = alone(index)
+    return make_tables(experiment, read_normalised(experiment, path.parent / "normalised"))
+
+
+def measured_of(experiment: Experiment) -> Measured:
+    """What the verdicts of all conditions rest on."""
+    frames = normalise_all(experiment)
+    quality = make_tables(experiment, frames)["quality"]
+    return Measured(
+        measures=frames.measures,
+        circumstances=frames.circumstances,
+        quality=quality,
+    )
+
+
+def measure(index: Index) -> Measured:
+    """The same of the only condition of an index, without the columns that say which it is."""
+    experiment = alone(index)
+    (placed,) = experiment.conditions
+    return measured_of(experiment).of(placed)
 
 
 def change_index(path: Path, **fields: Any) -> None:
-    """Put fields into the index."""
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+    """Put fields into the only condition of the index."""
+    content = json.loads(path.read_text())
+    content["conditions"][0] |= fields
+    path.write_text(json.dumps(content))
+
+
+def change_report(path: Path, **fields: Any) -> None:
+    """Put fields into the settings of the analysis of the only condition of the index."""
+    (condition,) = json.loads(path.read_text())["conditions"]
+    change_index(path, report=condition["report"] | fields)
 
 
 def change_run(
@@ -56,10 +96,11 @@ def change_run(
     number: int,
     samples: Change | None = None,
     environment: dict[str, Any] | None = None,
+    condition: int = 0,
 ) -> None:
-    """Change the samples of the run of that place in the index, or its environment."""
+    """Change the samples of the run of that place in a condition of the index, or its environment."""
     content = json.loads(path.read_text())
-    run = content["runs"][number]
+    run = content["conditions"][condition]["runs"][number]
     folder = path.parent.parent / run["path"]
     if samples:
         # As text, for a number that is read and written need not be the same digits.

@@ -149,6 +149,8 @@ class MadeResults:
     """
     stand_ins: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    """Values of swept parameters: of one condition of several."""
     machine: str | None = None
     thesis_lines: dict[str, int] | None = None
     """Lines of the thesis's trainers; None where its author's files are not at hand."""
@@ -177,8 +179,26 @@ def made_run(dataset: str, engine: str, repetition: int, gpu: bool) -> Made:
     )
 
 
-def write_results(root: Path, made: MadeResults) -> Path:
-    """Write `results/` with an index below `root`; the path of the index."""
+def write_results(root: Path, *conditions: MadeResults) -> Path:
+    """Write `results/` with an index of these conditions below `root`; the path of the index.
+
+    The swept parameters are those that the first condition has `values` of.
+    """
+    first = conditions[0]
+    index = {
+        "schema": 4,
+        "swept": list(first.values),
+        "conditions": [_condition(root, made) for made in conditions],
+        "lines": made_lines(first.engines, first.thesis_lines),
+    }
+    path = root / first.folder / "index.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(index, indent=1), encoding="utf-8")
+    return path
+
+
+def _condition(root: Path, made: MadeResults) -> dict[str, Any]:
+    """A condition, whose runs are written below `root`."""
     machine = made.machine or (GPU_MACHINE if made.gpu else MACHINE)
     runs = []
     for repetition in range(1, made.repetitions + 1):
@@ -186,13 +206,13 @@ def write_results(root: Path, made: MadeResults) -> Path:
             for engine in made.engines:
                 name = (dataset, engine, repetition)
                 runs.append(_indexed(root, machine, made, name, len(runs) + 1))
-    index = {
-        "schema": 3,
+    condition = {
         "machine": {
             "class": machine,
             "description": "Made CPU, 2 cores, 8 GiB, " + (CARD if made.gpu else "no GPU"),
         },
         "deployment": "native",
+        "values": made.values,
         "report": {"grid_s": made.grid_s, "stand_ins": made.stand_ins},
         "parameters": {
             "epochs": 3,
@@ -205,6 +225,7 @@ def write_results(root: Path, made: MadeResults) -> Path:
             "sampling_rate_hz": 10.0,
             "linger_s": 1.0,
             **made.parameters,
+            **made.values,
         },
         "engines": [
             NAMED.get(name, {"name": name, "label": name, "colour": "#009E73"})
@@ -222,14 +243,10 @@ def write_results(root: Path, made: MadeResults) -> Path:
             for n, t, w in made.datasets
         ],
         "runs": runs,
-        "lines": made_lines(made.engines, made.thesis_lines),
     }
     if not made.gpu:
-        index["calibration"] = write_calibration(root, machine)
-    path = root / made.folder / "index.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(index, indent=1), encoding="utf-8")
-    return path
+        condition["calibration"] = write_calibration(root, machine)
+    return condition
 
 
 def made_sheet(classes: Sequence[str], each: int = 2, channels: int = 1) -> ContactSheet:
@@ -321,6 +338,8 @@ def _indexed(
 ) -> dict[str, Any]:
     dataset, engine, repetition = name
     told = f"{dataset} {engine}{made.folder.removeprefix('results')}"
+    if made.values:
+        told += str(made.values)
     key = hashlib.sha256(told.encode()).hexdigest()[:16]
     entry: dict[str, Any] = {"dataset": dataset, "engine": engine, "repetition": repetition}
     entry |= {"key": key, "order": order}

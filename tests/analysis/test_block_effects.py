@@ -61,7 +61,7 @@ def test_blocks_that_are_all_there_is_have_effects_and_no_test() -> None:
     assert found.effects.tolist() == pytest.approx([-0.4 / 3, -0.1 / 3, 0.5 / 3])
 
 
-def conditions(repetitions: int) -> pd.DataFrame:
+def circumstances(repetitions: int) -> pd.DataFrame:
     """Launches one after the other, ten minutes apart in turn; the blocks were made backwards."""
     rows = [
         {
@@ -84,7 +84,7 @@ def blocks(
 
 def test_blocks_are_in_the_order_in_which_they_were_made() -> None:
     chosen = choose(
-        [A, B, C], blocks({arm: dict.fromkeys((1, 2, 3), 0) for arm in (A, B, C)}), conditions(3)
+        [A, B, C], blocks({arm: dict.fromkeys((1, 2, 3), 0) for arm in (A, B, C)}), circumstances(3)
     )
     assert chosen.arms == (A, B, C) and chosen.left_out == ""
     assert chosen.repetitions == (3, 2, 1) and chosen.start_min.tolist() == [0.0, 10.0, 20.0]
@@ -92,7 +92,7 @@ def test_blocks_are_in_the_order_in_which_they_were_made() -> None:
 
 def test_an_arm_of_fewer_repetitions_is_left_out_and_named() -> None:
     passes = {A: dict.fromkeys(range(1, 6), 0), B: dict.fromkeys(range(1, 6), 0), C: {1: 0, 2: 0}}
-    chosen = choose([A, B, C], blocks(passes), conditions(5))
+    chosen = choose([A, B, C], blocks(passes), circumstances(5))
     assert (
         chosen.arms == (A, B)
         and len(chosen.repetitions) == 5
@@ -102,14 +102,14 @@ def test_an_arm_of_fewer_repetitions_is_left_out_and_named() -> None:
 
 def test_arms_that_were_added_later_do_not_take_the_others_along() -> None:
     first, later = dict.fromkeys(range(1, 6), 0), dict.fromkeys(range(1, 6), 1)
-    chosen = choose([A, C, B], blocks({A: first, B: first, C: later}), conditions(5))
+    chosen = choose([A, C, B], blocks({A: first, B: first, C: later}), circumstances(5))
     assert chosen.arms == (A, B) and chosen.left_out == "left out: c on mnist"
 
 
 def test_a_block_with_an_invalid_run_is_left_out_where_its_arm_has_more_to_give() -> None:
     every = dict.fromkeys(range(1, 6), 0)
     chosen = choose(
-        [A, B, C], blocks({A: every, B: every, C: every}, {2: "swapping"}), conditions(5)
+        [A, B, C], blocks({A: every, B: every, C: every}, {2: "swapping"}), circumstances(5)
     )
     assert chosen.arms == (A, B, C) and set(chosen.repetitions) == {1, 3, 4, 5}
     assert chosen.left_out == "repetition 2: c is invalid (swapping)"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from analysis.remade import change_run, tables_by_files
 from analysis.synthetic import Made, MadeResults, made_run, write_results
-from evenground.analysis.by_phase import FRAME, PARTS, mean_by_phase, phase_means
+from evenground.analysis.by_phase import CURVE, PARTS, mean_by_phase, phase_means
+from evenground.analysis.columns import names_of
 from evenground.analysis.normalise import normalise
 from evenground.analysis.phases import Phase
 from evenground.analysis.runs import COUNTER, GAUGES, Samples
@@ -111,7 +112,7 @@ def run_of(level: float) -> pd.DataFrame:
 def test_mean_and_range_are_over_the_runs_that_measured_the_resource() -> None:
     never = run_of(9.0).assign(gpu_util_pct=np.nan)
     found = mean_by_phase([run_of(1.0), never, run_of(5.0)])
-    assert list(found.columns) == list(FRAME[2:])
+    assert tuple(found.columns) == names_of(CURVE)
     gpu = found[found["column"] == "gpu_util_pct"]
     assert set(gpu[["n", "mean", "min", "max"]].itertuples(index=False, name=None)) == {
         (2, 3.0, 1.0, 5.0)
@@ -129,7 +130,7 @@ def test_a_part_that_one_run_lacks_is_missing_in_the_mean() -> None:
 
 
 def test_made_runs_have_every_phase_once_per_group(index_path: Path) -> None:
-    frame = normalise(read_index(index_path)).by_phase
+    frame = normalise(read_index(index_path).first).by_phase
     assert set(frame["column"]) == {c for c in COLUMNS if not c.startswith(("gpu", "vram"))}
     assert len(frame) == 4 * 5 * 8 * PARTS and frame["mean"].notna().all()
     epoch = frame[(frame["column"] == "cpu_pct") & (frame["phase"] == "epoch 2")]
@@ -144,10 +145,10 @@ def test_a_run_without_any_value_breaks_nothing(tmp_path: Path) -> None:
     index = write_results(tmp_path, made)
     numbers = [COUNTER, *GAUGES]
     change_run(index, 0, lambda frame: frame.__setitem__(numbers, ""))
-    frame = normalise(read_index(index)).by_phase
+    frame = normalise(read_index(index).first).by_phase
     assert set(frame["engine"]) == {"jax"}
     change_run(index, 1, lambda frame: frame.__setitem__(numbers, ""))
-    assert len(normalise(read_index(index)).by_phase) == 0
+    assert len(normalise(read_index(index).first).by_phase) == 0
     tables = tables_by_files(index)
     assert tables["quality"].empty and tables["memory_after"]["used_median"].isna().all()
     assert (tables["idle_windows"]["reason"] != "").all() and len(tables["idle_windows"]) == 4

@@ -49,14 +49,14 @@ def findings(index: Path) -> list[dict[str, Any]]:
 
 
 def not_known(index: Path) -> dict[str, int]:
-    counts = unknown(normalise(read_index(index)).conditions)
+    counts = unknown(normalise(read_index(index).first).circumstances)
     return {name: counts[name] for name in (*OF_CARD, *OF_RECORD) if name in counts}
 
 
 def test_a_calm_card_is_no_finding_and_all_is_known(index: Path) -> None:
     assert findings(index) == [] and not_known(index) == {}
-    assert "GPU" not in why_unknown(normalise(read_index(index)).conditions)
-    assert read_environment(read_runs(read_index(index))[0]).gpu == GpuRecord(**GPU_RECORD)
+    assert "GPU" not in why_unknown(normalise(read_index(index).first).circumstances)
+    assert read_environment(read_runs(read_index(index).first)[0]).gpu == GpuRecord(**GPU_RECORD)
 
 
 def test_a_desktop_is_a_warning_with_its_memory_and_a_process_that_computes_makes_a_run_invalid(
@@ -95,25 +95,25 @@ def test_what_the_driver_hides_is_neither_good_nor_bad_and_has_its_reason(index:
     def hidden(frame: pd.DataFrame) -> None:
         frame[[*columns]] = ""
 
-    file = read_runs(read_index(index))[0].folder / "samples.json"
+    file = read_runs(read_index(index).first)[0].folder / "samples.json"
     info = json.loads(file.read_text())
     info["missing"] |= dict.fromkeys(columns, MPS)
     file.write_text(json.dumps(info))
     change_run(index, 0, hidden)
     assert findings(index) == []
     assert not_known(index) == {"foreign process": 1, "desktop": 1, "off the card": 1}
-    why = why_unknown(normalise(read_index(index)).conditions)["GPU"]
+    why = why_unknown(normalise(read_index(index).first).circumstances)["GPU"]
     assert why == f"gpu_foreign_processes, gpu_desktop_processes, vram_tree_bytes: {MPS}"
 
 
 def test_a_driver_that_answered_late_is_no_reason(index: Path) -> None:
     """A column has empty cells with a reason in any run: only one without any value is not known."""
-    file = read_runs(read_index(index))[0].folder / "samples.json"
+    file = read_runs(read_index(index).first)[0].folder / "samples.json"
     info = json.loads(file.read_text())
     info["missing"] |= {"gpu_foreign_processes": "the NVIDIA driver has not answered yet"}
     file.write_text(json.dumps(info))
     change_run(index, 0)
-    assert "GPU" not in why_unknown(normalise(read_index(index)).conditions)
+    assert "GPU" not in why_unknown(normalise(read_index(index).first).circumstances)
 
 
 def test_how_a_card_is_set_is_a_warning(index: Path) -> None:
@@ -146,9 +146,8 @@ def test_no_table_and_no_page_has_a_uuid(index: Path) -> None:
     set_card(index, 1, uuid=OTHER)
     redraw(read_index(index), index, index.parent, read_claims(ROOT))
     made = ("tables", "figures", "normalised")
-    files = [
-        path for name in made for path in (index.parent / name).iterdir() if path.suffix != ".png"
-    ]
+    below = [path for name in made for path in (index.parent / name).rglob("*") if path.is_file()]
+    files = [path for path in below if path.suffix not in (".png", ".npy")]
     files += [index.parent / name for name in ("report.html", "verdicts.json", "metrics.json")]
     assert len(files) > 50
     for path in files:
@@ -163,14 +162,14 @@ def test_of_an_older_run_nothing_is_known_and_on_the_processor_nothing_is_asked(
     change_run(index, 0, environment={"gpu": [{"name": "Made Card", "memory_bytes": 2**33}]})
     assert not_known(index) == dict.fromkeys(OF_RECORD, 1)
     assert (
-        why_unknown(normalise(read_index(index)).conditions)["GPU"]
+        why_unknown(normalise(read_index(index).first).circumstances)["GPU"]
         == f"how it was set: {NOT_RECORDED}"
     )
     assert findings(index) == []
 
 
 def test_a_machine_without_a_gpu_is_not_asked(index_path: Path) -> None:
-    known = normalise(read_index(index_path)).conditions
+    known = normalise(read_index(index_path).first).circumstances
     assert not {*OF_CARD, *OF_RECORD} & unknown(known).keys() and "GPU" not in why_unknown(known)
 
 
@@ -205,6 +204,6 @@ def test_the_page_and_a_comparison_name_the_card_and_its_settings(
     other = write_results(tmp_path / "b", MADE)
     for number in range(3):
         set_card(other, number, ecc=True, uuid=OTHER)
-    rows = differences(read_index(index), read_index(other)).set_index("what")
+    rows = differences(read_index(index).first, read_index(other).first).set_index("what")
     assert rows.loc["GPU of keras, ECC"].tolist() == ["off", "on"]
     assert not rows.index.str.contains("card|name").any()

@@ -12,12 +12,13 @@ import pytest
 from analysis.remade import change_index, change_run, tables_by_files, tables_of
 from analysis.synthetic import CARD, Made, MadeResults, made_run, write_results
 from evenground.analysis.devices import unlike, unlike_in
-from evenground.analysis.machines import ratios_by_machine
-from evenground.analysis.side_by_side import ratios, read_side
-from evenground.analysis.write import write_normalised, write_tables
+from evenground.analysis.experiment import Experiment
+from evenground.analysis.normalise import normalise_all, write_normalised
+from evenground.analysis.tables import make_tables
+from evenground.analysis.write import write_tables
 from evenground.records.events import kind_of
-from evenground.records.index import read_index
-from evenground.report.material import read_material
+from evenground.records.index import Index, read_index
+from evenground.report.material import read_report_data
 
 DIGITS = (("digits", "Digits", "mlp"),)
 ON_CARD = f"cuda:{CARD}"
@@ -35,7 +36,7 @@ def results(to: Path, **devices: str) -> Path:
 
 def arm(index: Path, told: str, **parameters: Any) -> Path:
     """Let the second engine be an arm of the first one, told this accelerator."""
-    content = json.loads(index.read_text())
+    (content,) = json.loads(index.read_text())["conditions"]
     content["engines"][1]["arm_of"] = content["engines"][0]["name"]
     change_index(
         index, engines=content["engines"], parameters={**content["parameters"], **parameters}
@@ -44,6 +45,12 @@ def arm(index: Path, told: str, **parameters: Any) -> Path:
         if run["engine"] == content["engines"][1]["name"]:
             change_run(index, number, environment={"gpu": {"accelerator": told}})
     return index
+
+
+def draw_tables(index: Index, to: Path) -> None:
+    """Write `normalised/` and `tables/` into a folder."""
+    write_normalised(index, to / "normalised")
+    write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
 
 
 def findings(index: Path, name: str) -> list[dict[str, Any]]:
@@ -83,24 +90,23 @@ def test_engines_on_unlike_devices_are_a_finding_and_every_table_and_figure_says
     assert {row["reason"] for row in rows} == {
         f"devices that were computed on in one comparison: {words}"
     }
-    ratios = tables_by_files(index)["time_ratio"]
+    ratios = tables_by_files(index)["ratios"]
     assert ratios["reason"].str.endswith(f"; {words}").all() and ratios["ratio"].notna().all()
     folder = index.parent
-    write_normalised(read_index(index), folder / "normalised")
-    write_tables(read_index(index), folder / "normalised", folder / "tables")
-    for name in ("training_time", "resources", "memory_after", "quality", "runs", "accuracy"):
+    draw_tables(read_index(index), folder)
+    for name in ("summary", "resources", "memory_after", "quality", "runs", "across"):
         text = (folder / f"tables/{name}.md").read_text()
         assert f"**Computed on unlike devices:** {words}." in text, name
     assert "unlike devices:" not in (folder / "tables/lines_of_code.md").read_text()
-    material = read_material(index, folder / "normalised", folder / "tables")
-    assert material.machine.endswith(f" Computed on unlike devices: {words}.")
+    data = read_report_data(index, folder / "normalised", folder / "tables")
+    assert data.materials[0].machine.endswith(f" Computed on unlike devices: {words}.")
 
 
 def test_engines_on_one_device_are_no_finding(gpu_index_path: Path) -> None:
     table = tables_of(read_index(gpu_index_path))
     assert "device" not in set(table["quality"]["finding"])
-    assert not table["time_ratio"]["reason"].str.contains(" on ").any()
-    assert unlike_in(read_index(gpu_index_path), table["runs"]) == ""
+    assert not table["ratios"]["reason"].str.contains(" on ").any()
+    assert unlike_in(read_index(gpu_index_path).first, table["runs"]) == ""
 
 
 def test_one_run_that_fell_back_is_enough(tmp_path: Path) -> None:
@@ -126,7 +132,7 @@ def test_an_arm_without_a_gpu_by_design_is_compared_by_its_own_device(
     """The engine itself is not to blame for its arm, nor is an arm that was never to use the GPU."""
     index = arm(results(tmp_path, keras=ON_CARD, jax="cpu"), told, accelerator=asked)
     assert [row["engine"] for row in findings(index, "device")] == found
-    reasons = tables_by_files(index)["time_ratio"]["reason"]
+    reasons = tables_by_files(index)["ratios"]["reason"]
     assert reasons.str.endswith(f"; keras on {ON_CARD}; jax on cpu").all()
 
 
@@ -192,21 +198,22 @@ def test_of_many_engines_the_first_are_named() -> None:
 def test_a_name_breaks_out_of_no_table_and_no_figure(tmp_path: Path) -> None:
     odd = "cuda:a|b\x1b[2J <script> " + "x" * 900
     index = results(tmp_path, keras=odd, jax="cpu")
-    write_normalised(read_index(index), tmp_path / "normalised")
-    write_tables(read_index(index), tmp_path / "normalised", tmp_path / "tables")
+    draw_tables(read_index(index), tmp_path)
     text = (tmp_path / "tables/runs.md").read_text()
     assert all(line.isprintable() for line in text.splitlines()) and "<script>" not in text
-    material = read_material(index, tmp_path / "normalised", tmp_path / "tables")
-    assert material.machine.isprintable()
+    data = read_report_data(index, tmp_path / "normalised", tmp_path / "tables")
+    assert data.materials[0].machine.isprintable()
 
 
-def test_experiments_side_by_side_name_unlike_devices_of_a_ratio(tmp_path: Path) -> None:
-    apart = read_side("a", read_index(results(tmp_path / "a", keras=ON_CARD, jax="cpu")))
-    alike = read_side("b", read_index(results(tmp_path / "b", keras=ON_CARD, jax=ON_CARD)))
+def test_sources_beside_each_other_name_unlike_devices_of_a_ratio(tmp_path: Path) -> None:
+    apart = read_index(results(tmp_path / "a", keras=ON_CARD, jax="cpu"))
+    alike = read_index(results(tmp_path / "b", keras=ON_CARD, jax=ON_CARD))
     words = f"keras on {ON_CARD}; jax on cpu"
-    found = ratios_by_machine([apart, alike])
-    found = found[found["measure"] == "training_s"]
-    assert found[found["side"] == "a"]["reason"].str.endswith(f"; {words}").all()
-    assert not found[found["side"] == "b"]["reason"].str.contains(" on ").any()
-    both = ratios(alike, apart)
-    assert both[both["measure"] == "training_s"]["reason"].str.endswith(f"; a: {words}").all()
+    experiment = Experiment(sources={"b": alike, "a": apart})
+    tables = make_tables(experiment, normalise_all(experiment))
+    found = tables["ratios"][tables["ratios"]["measure"] == "training_s"].set_index("source")
+    assert found.loc["a", "reason"].endswith(f"; {words}")
+    assert " on " not in found.loc["b", "reason"]
+    across = tables["across"][tables["across"]["measure"] == "training_s"].set_index("baseline")
+    assert across.loc["keras", "reason"].endswith(f"; a: {words}")
+    assert across.loc["keras", "source"] == "a" and across.loc["keras", "over"] == "b"

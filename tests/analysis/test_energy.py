@@ -16,9 +16,8 @@ from analysis.remade import change_run, say_of_baseline, tables_by_files
 from analysis.synthetic import BUSY_W, IDLE_W, Made, MadeResults, made_run, write_results
 from evenground.analysis.energy import FELL, NO_RUN, NOT_COVERED, NOT_READ, ON_PROCESSOR, rise
 from evenground.analysis.memory import NO_BASELINE
-from evenground.analysis.metrics import metrics
 from evenground.analysis.runs import read_runs
-from evenground.analysis.side_by_side import measures, read_side
+from evenground.analysis.write import write_tables
 from evenground.records.index import read_index
 
 DIGITS = (("digits", "Digits", "mlp"),)
@@ -77,26 +76,33 @@ def test_net_energy_is_without_what_the_card_draws_anyway(tmp_path: Path) -> Non
     assert row["net_j_per_example_median"] == pytest.approx(row["net_j_median"] / examples)
 
 
-def test_the_tables_of_runs_and_of_sides_have_the_same_energy(tmp_path: Path) -> None:
+def test_all_tables_have_the_same_energy(tmp_path: Path) -> None:
     index = results(tmp_path, repetitions=2)
     tables = tables_by_files(index)
     runs = tables["runs"][tables["runs"]["engine"] == "keras"]
     assert runs["gpu_energy_j"].median() == pytest.approx(row_of(index)["energy_j_median"])
     assert runs["gpu_net_energy_j"].median() == pytest.approx(row_of(index)["net_j_median"])
-    side = read_side("a", read_index(index))
-    assert side.of("digits", "keras", "gpu_energy_j") == pytest.approx(
-        runs["gpu_energy_j"].tolist()
+    found = tables["summary"].set_index(["engine", "measure"])
+    energy = found.loc[("keras", "gpu_energy_j")]
+    assert energy[["median", "min", "max"]].tolist() == pytest.approx(
+        [runs["gpu_energy_j"].agg(name) for name in ("median", "min", "max")]
     )
-    found = measures(side, side).set_index(["engine", "measure"])
     assert found.loc[("keras", "gpu_net_energy_j"), "unit"] == "J"
-    assert metrics(tables)["digits"]["keras"]["gpu_energy_j"] == pytest.approx(
+    ratio = tables["ratios"].set_index("measure").loc["gpu_energy_j", "ratio"]
+    means = found["geometric_mean"].xs("gpu_energy_j", level="measure")
+    assert ratio == pytest.approx(means["jax"] / means["keras"])
+    write_tables(
+        read_index(index), index.parent / "normalised", tmp_path / "t", tmp_path / "metrics.json"
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["digits"]["keras"]["gpu_energy_j"] == pytest.approx(
         runs["gpu_energy_j"].median()
     )
 
 
 def test_the_power_before_is_of_the_driver_where_there_is_no_counter_then(tmp_path: Path) -> None:
     index = results(tmp_path, repetitions=2)
-    folder = read_runs(read_index(index))[0].folder
+    folder = read_runs(read_index(index).first)[0].folder
     say_of_baseline(folder, {"power_w": 40.0, "power_from": "reading"})
     change_run(index, 0)
     assert row_of(index)["baseline_from"] == "counter and reading", "said, and not in silence"
@@ -139,7 +145,7 @@ def test_without_the_counter_it_is_missing_with_its_reason_and_never_the_integra
 
 def test_the_reason_is_the_recorded_one(tmp_path: Path) -> None:
     index = results(tmp_path)
-    file = read_runs(read_index(index))[0].folder / "samples.json"
+    file = read_runs(read_index(index).first)[0].folder / "samples.json"
     info = json.loads(file.read_text())
     info["missing"]["gpu_energy_j"] = "NVML: nvmlDeviceGetTotalEnergyConsumption: Not Supported"
     file.write_text(json.dumps(info))
@@ -158,7 +164,7 @@ def test_of_a_run_without_a_look_before_the_launch_only_the_net_energy_is_missin
     tmp_path: Path,
 ) -> None:
     index = results(tmp_path, repetitions=2)
-    folder = read_runs(read_index(index))[0].folder
+    folder = read_runs(read_index(index).first)[0].folder
     say_of_baseline(folder, None)
     change_run(index, 0)
     row = row_of(index)

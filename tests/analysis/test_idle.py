@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.remade import change_run, tables_by_files, tables_of
+from analysis.remade import change_run, metrics_of, notes_of, tables_by_files, tables_of
 from analysis.synthetic import Made, MadeResults, made_run, write_results
-from evenground.analysis.captions import notes
 from evenground.analysis.idle import (
     GPU_UNSEEN,
     MIN_S,
@@ -24,13 +23,13 @@ from evenground.analysis.idle import (
     without_gpu,
 )
 from evenground.analysis.idle_gpu import GpuWindow
-from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import normalise
 from evenground.analysis.phases import phases_of
 from evenground.analysis.quality import unknown
 from evenground.analysis.runs import Floats, Samples
 from evenground.records.index import read_index
 from evenground.records.times import Epoch, Moments, Process
+from made_records import index_of
 
 S = 10**9
 T0 = 1_700_000_000 * S
@@ -296,13 +295,14 @@ def test_the_finding_names_share_and_phase_and_the_spread_its_cause(waited: Path
 
 def test_headline_tables_have_the_idle_time_and_no_ratio_of_it(waited: Path) -> None:
     tables = tables_of(read_index(waited))
-    idle = tables["training_time"].query("measure == 'idle_s'").set_index("engine")
+    idle = tables["summary"].query("measure == 'idle_s'").set_index("engine")
     assert (
         idle.loc["keras", "median"] == pytest.approx(0.5, abs=0.1) and idle.loc["jax", "max"] == 0.0
     )
     assert set(idle["n"]) == {3}
-    assert "idle_s" not in set(tables["time_ratio"]["measure"])
-    assert metrics(tables)["digits"]["keras"]["idle_s"] == idle.loc["keras", "median"]
+    assert "idle_s" not in set(tables["ratios"]["measure"])
+    metrics = metrics_of(read_index(waited))
+    assert metrics["digits"]["keras"]["idle_s"] == idle.loc["keras", "median"]
 
 
 def test_a_run_without_a_counter_is_not_known_and_not_zero(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_run_without_a_counter_is_not_known_and_not_zero(tmp_path: Path) -> No
     rows = tables["idle_windows"].query("resource == 'cpu' and engine == 'keras'")
     assert rows["repetition"].dropna().tolist() == [3]
     assert rows["reason"].iloc[-1] == f"{NOT_COVERED} (2 of 3 runs)"
-    time = tables["training_time"].query("measure == 'idle_s' and engine == 'keras'").iloc[0]
+    time = tables["summary"].query("measure == 'idle_s' and engine == 'keras'").iloc[0]
     assert (time["n"], time["n_wanted"]) == (1, 3)
     assert tables["quality"].query("finding == 'spread'").empty, (
         "of two of three runs it is not known"
@@ -376,13 +376,13 @@ def test_without_values_of_the_gpu_it_is_not_known(tmp_path: Path) -> None:
 def test_unknown_idle_time_is_counted_with_the_other_gates(tmp_path: Path) -> None:
     index = gpu_results(tmp_path)
     change_run(index, 0, lambda frame: frame.__setitem__("gpu_util_pct", ""))
-    assert unknown(normalise(read_index(index)).conditions)["idle"] == 1
+    assert unknown(normalise(read_index(index).first).circumstances)["idle"] == 1
 
 
 def test_the_note_lists_how_each_engine_waits(waited: Path) -> None:
-    index = read_index(waited)
-    first = index.engines[0].model_copy(update={"wait_policy": "sleeps at once"})
-    told = index.model_copy(update={"engines": (first, index.engines[1])})
-    said = notes("idle_windows", told, tables_of(index)["quality"], {}, {})
+    condition = read_index(waited).first
+    first = condition.engines[0].model_copy(update={"wait_policy": "sleeps at once"})
+    engines = (first, condition.engines[1])
+    said = notes_of(index_of(condition.model_copy(update={"engines": engines})), "idle_windows")
     assert "`keras`: sleeps at once" in said and "`jax`: not recorded" in said
     assert "waits actively" in said

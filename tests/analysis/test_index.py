@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from analysis.remade import tables_of
+from analysis.remade import change_index, tables_of
 from analysis.synthetic import MACHINE, MadeResults, write_manifest, write_results
 from evenground.analysis.runs import Run, parse_samples, read_runs, unreadable_runs
 from evenground.errors import EvengroundError
@@ -25,19 +25,15 @@ def small(tmp_path: Path) -> Path:
     return write_results(tmp_path, SMALL)
 
 
-def change(path: Path, **fields: Any) -> None:
-    """Put fields into a JSON file."""
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
-def first_run(index_path: Path) -> dict[str, Any]:
-    """The first run of the index as it stands in the file."""
-    run: dict[str, Any] = json.loads(index_path.read_text())["runs"][0]
-    return run
+def runs_in(index_path: Path) -> list[dict[str, Any]]:
+    """The runs of the index as they stand in the file."""
+    (condition,) = json.loads(index_path.read_text())["conditions"]
+    runs: list[dict[str, Any]] = condition["runs"]
+    return runs
 
 
 def test_index_gives_groups_runs_and_root(index_path: Path) -> None:
-    index = read_index(index_path)
+    index = read_index(index_path).first
     assert [(d.name, e.name) for d, e in index.groups()] == [
         ("digits", "keras"),
         ("digits", "jax"),
@@ -54,7 +50,7 @@ def test_index_gives_groups_runs_and_root(index_path: Path) -> None:
 
 
 def test_run_folder_becomes_typed_records(index_path: Path) -> None:
-    run = read_runs(read_index(index_path))[0]
+    run = read_runs(read_index(index_path).first)[0]
     assert run.events.test_accuracy == 0.962
     assert [epoch.number for epoch in run.events.epochs] == [1, 2, 3]
     assert run.events.train_end_ns - run.events.train_start_ns == 3 * 10**9
@@ -68,7 +64,6 @@ def test_run_folder_becomes_typed_records(index_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"schema": "two"}, "schema"),
         ({"report": {"grid_s": 0}}, "report.grid_s"),
         ({"report": {"grid_s": 0.1, "stand_ins": {"elixir": "../x"}}}, "report.stand_ins.elixir"),
         (
@@ -88,22 +83,22 @@ def test_run_folder_becomes_typed_records(index_path: Path) -> None:
     ],
 )
 def test_broken_index_names_the_field(small: Path, fields: dict[str, Any], words: str) -> None:
-    change(small, **fields)
-    with pytest.raises(EvengroundError, match=words):
+    change_index(small, **fields)
+    with pytest.raises(EvengroundError, match=rf"conditions\.0.*{words}"):
         read_index(small)
 
 
 def test_engines_that_are_not_installed_are_known_and_older_indexes_have_none(small: Path) -> None:
-    assert read_index(small).absent == ()
-    change(small, absent=[{"name": "axon", "label": "Axon", "reason": "no Elixir"}])
-    index = read_index(small)
+    assert read_index(small).first.absent == ()
+    change_index(small, absent=[{"name": "axon", "label": "Axon", "reason": "no Elixir"}])
+    index = read_index(small).first
     assert index.absent == (Absent(name="axon", label="Axon", reason="no Elixir"),)
     assert [engine.name for engine in index.engines] == ["keras", "jax"]
 
 
 def test_run_named_twice_is_refused(small: Path) -> None:
-    run = first_run(small)
-    change(small, runs=[run, run])
+    run = runs_in(small)[0]
+    change_index(small, runs=[run, run])
     with pytest.raises(EvengroundError, match="appears twice"):
         read_index(small)
 
@@ -117,31 +112,31 @@ def test_missing_index_and_index_that_is_no_json(tmp_path: Path) -> None:
 
 
 def test_two_machine_classes_are_never_mixed(small: Path) -> None:
-    runs = json.loads(small.read_text())["runs"]
+    runs = runs_in(small)
     runs[1]["path"] = runs[1]["path"].replace(MACHINE, "another-machine")
-    change(small, runs=runs)
+    change_index(small, runs=runs)
     with pytest.raises(EvengroundError, match="several machine classes"):
         read_index(small)
 
 
 def test_runs_of_another_class_than_the_index_are_refused(small: Path) -> None:
-    change(small, machine={"class": "another-machine", "description": "Another"})
+    change_index(small, machine={"class": "another-machine", "description": "Another"})
     with pytest.raises(EvengroundError, match="nothing averages over classes"):
-        read_runs(read_index(small))
+        read_runs(read_index(small).first)
 
 
 def test_manifest_of_another_run_is_refused(small: Path) -> None:
-    runs = json.loads(small.read_text())["runs"]
+    runs = runs_in(small)
     runs[0]["repetition"] = 2
-    change(small, runs=runs)
+    change_index(small, runs=runs)
     with pytest.raises(EvengroundError, match="another run"):
-        read_runs(read_index(small))
+        read_runs(read_index(small).first)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "events.jsonl", "samples.csv", "samples.json"])
 @pytest.mark.parametrize("harm", ["removed", "changed"])
 def test_missing_or_changed_file_is_refused(small: Path, name: str, harm: str) -> None:
-    path = small.parent.parent / first_run(small)["path"] / name
+    path = small.parent.parent / runs_in(small)[0]["path"] / name
     if harm == "removed":
         path.unlink()
     else:
@@ -153,21 +148,21 @@ def test_missing_or_changed_file_is_refused(small: Path, name: str, harm: str) -
 
 
 def test_run_folder_that_is_gone_is_refused(small: Path) -> None:
-    shutil.rmtree(small.parent.parent / first_run(small)["path"])
+    shutil.rmtree(small.parent.parent / runs_in(small)[0]["path"])
     with pytest.raises(EvengroundError, match="missing"):
         read_everything(small)
 
 
 def harm(index_path: Path, number: int, name: str, old: str, new: str) -> None:
     """Put `new` in place of `old` in a file of a run, as if it had been recorded so."""
-    runs = json.loads(index_path.read_text())["runs"]
+    runs = runs_in(index_path)
     folder = index_path.parent.parent / runs[number]["path"]
     text = (folder / name).read_text()
     assert old in text
     (folder / name).write_text(text.replace(old, new))
     about = json.loads((folder / "manifest.json").read_text())["run"]
     runs[number]["manifest_sha256"] = write_manifest(folder, about)
-    change(index_path, runs=runs)
+    change_index(index_path, runs=runs)
 
 
 @pytest.mark.parametrize(
@@ -187,23 +182,27 @@ def test_a_run_that_cannot_be_read_is_named_with_its_reason(
     small: Path, name: str, old: str, new: str, reason: str
 ) -> None:
     harm(small, 1, name, old, new)
-    errors = unreadable_runs(read_index(small))
+    errors = unreadable_runs(read_index(small).first)
     assert {(run.engine, error.reason) for run, error in errors.items()} == {("jax", reason)}
     with pytest.raises(EvengroundError):
         read_everything(small)
 
 
 def test_an_index_of_another_schema_names_both_and_the_way_out(small: Path) -> None:
-    change(small, schema=1)
-    with pytest.raises(
-        EvengroundError, match=r"schema 1, .* reads schema 3 .*evenground convert OLD\.zip"
-    ):
+    content = json.loads(small.read_text())
+    small.write_text(json.dumps(content | {"schema": 3}))
+    words = r"schema 3, .* reads schema 4 .*evenground convert OLD\.zip"
+    with pytest.raises(EvengroundError, match=words) as refused:
+        read_index(small)
+    assert "\n" not in str(refused.value)
+    small.write_text(json.dumps(content | {"schema": "two"}))
+    with pytest.raises(EvengroundError, match="schema"):
         read_index(small)
 
 
 def read_everything(index_path: Path) -> list[Run]:
     """Read all files of all runs."""
-    runs = read_runs(read_index(index_path))
+    runs = read_runs(read_index(index_path).first)
     for run in runs:
         run.samples(), run.process
     return runs
@@ -231,10 +230,11 @@ def test_broken_samples_are_refused(content: str, words: str) -> None:
 def with_arm(path: Path, arm_of: str) -> None:
     """Make a third engine of the index an arm, which trained on the second dataset only."""
     content = json.loads(path.read_text())
-    content["engines"].append(
+    (condition,) = content["conditions"]
+    condition["engines"].append(
         {"name": "eager", "label": "Eager", "colour": "#009E73", "arm_of": arm_of}
     )
-    content["runs"] += [
+    condition["runs"] += [
         {
             "dataset": "shapes",
             "engine": "eager",
@@ -251,14 +251,14 @@ def with_arm(path: Path, arm_of: str) -> None:
 def test_an_arm_is_compared_with_its_engine_only(tmp_path: Path) -> None:
     path = write_results(tmp_path, MadeResults())
     with_arm(path, "jax")
-    index = read_index(path)
+    index = read_index(path).first
     assert [engine.name for engine in index.main] == ["keras", "jax"]
     assert [(d.name, e.name) for d, e in index.groups() if e.name == "eager"] == [
         ("shapes", "eager")
     ]
     named = {d.name: [(a.name, b.name) for a, b in index.pairs(d.name)] for d in index.datasets}
     assert named == {"digits": [("keras", "jax")], "shapes": [("keras", "jax"), ("jax", "eager")]}
-    ratios = tables_of(index)["time_ratio"]
+    ratios = tables_of(read_index(path))["ratios"]
     assert set(ratios["engine"]) == {"jax", "eager"}
     assert set(ratios[ratios["engine"] == "eager"]["reason"]) == {"no finished run"}
 

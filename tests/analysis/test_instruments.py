@@ -57,7 +57,7 @@ def run_of(to: Path, change: Callable[[pd.DataFrame], Any] | None = None, **made
     index = write_results(to, results)
     if change:
         change_run(index, 0, change)
-    return read_runs(read_index(index))[0]
+    return read_runs(read_index(index).first)[0]
 
 
 def test_vram_as_published_is_the_processes_own_over_the_card_of_the_thesis(tmp_path: Path) -> None:

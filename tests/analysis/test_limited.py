@@ -10,9 +10,12 @@ import pytest
 
 from analysis.synthetic import MadeResults, write_results
 from analysis.test_tables import analyse, table
-from evenground.analysis.differences import differences, other_work
+from evenground.analysis.differences import differences_table
+from evenground.analysis.experiment import Experiment
+from evenground.analysis.normalise import normalise_all
 from evenground.analysis.quality import band_of
-from evenground.analysis.side_by_side import ratios, read_side
+from evenground.analysis.tables import make_tables
+from evenground.analysis.times import MEASURES
 from evenground.errors import EvengroundError
 from evenground.records.index import Index, read_index
 from evenground.report.page.deviations import deviations
@@ -28,12 +31,13 @@ def made(to: Path, limit: Any, examples: Any = WHOLE) -> Path:
     """Index of two engines and an arm of the first one, trained on so many examples."""
     index = write_results(to, MadeResults(datasets=MNIST, engines=("keras", "jax", "part")))
     content = json.loads(index.read_text())
-    content["engines"][2] |= {
+    (condition,) = content["conditions"]
+    condition["engines"][2] |= {
         "arm_of": "keras",
         "train_limit": limit,
         "label": "Keras (part), 320 examples",
     }
-    content["datasets"][0]["train_examples"] = examples
+    condition["datasets"][0]["train_examples"] = examples
     index.write_text(json.dumps(content))
     return index
 
@@ -51,20 +55,23 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_times_are_those_measured(limited: Path, whole: Path) -> None:
-    for name in ("training_time", "accuracy", "resources", "runs", "quality"):
+    for name in ("summary", "resources", "runs", "quality"):
         assert table(limited, name).equals(table(whole, name))
 
 
 def test_its_ratio_is_missing_with_the_reason(limited: Path, whole: Path) -> None:
-    rows, before = (table(folder, "time_ratio", engine="part") for folder in (limited, whole))
+    rows, before = (table(folder, "ratios", engine="part") for folder in (limited, whole))
     assert set(rows["reason"]) == {"trained on 320 examples only"}
     assert rows[["ratio", "low_95", "high_95", "df"]].isna().all(axis=None)
     assert not before["ratio"].isna().any()
+    # What is no time is not listed without a ratio.
+    assert rows["measure"].tolist() == list(MEASURES)
+    before = before[before["measure"].isin(MEASURES)]
     counts = ["n_baseline", "n_engine", "n_wanted"]
-    assert rows[counts].equals(before[counts]) and (rows["n_engine"] == 3).all()
-    assert table(limited, "time_ratio", engine="jax").equals(
-        table(whole, "time_ratio", engine="jax")
+    assert (
+        rows[counts].equals(before[counts].set_index(rows.index)) and (rows["n_engine"] == 3).all()
     )
+    assert table(limited, "ratios", engine="jax").equals(table(whole, "ratios", engine="jax"))
 
 
 def test_every_table_of_runs_says_so(limited: Path, whole: Path) -> None:
@@ -86,9 +93,9 @@ def test_it_is_named_among_the_deviations(tmp_path: Path) -> None:
 def test_no_band_of_accuracy_holds_for_it(tmp_path: Path, arm_of: str | None) -> None:
     path = made(tmp_path, 320)
     content = json.loads(path.read_text())
-    content["engines"][2]["arm_of"] = arm_of
+    content["conditions"][0]["engines"][2]["arm_of"] = arm_of
     path.write_text(json.dumps(content))
-    index = read_index(path)
+    index = read_index(path).first
     assert band_of(index, "mnist", "keras") is not None and band_of(index, "mnist", "part") is None
 
 
@@ -98,7 +105,7 @@ def test_no_band_of_accuracy_holds_for_it(tmp_path: Path, arm_of: str | None) ->
 def test_a_limit_that_takes_nothing_away_is_none(
     tmp_path: Path, limit: int | None, sample: int | None
 ) -> None:
-    index: Index = read_index(made(tmp_path, limit))
+    index = read_index(made(tmp_path, limit)).first
     data, (keras, _, part) = index.datasets[0], index.engines
     assert data.sample(part) == sample and data.sample(keras) is None
     assert bool(data.unlike(keras, part)) == (sample is not None)
@@ -111,17 +118,23 @@ def test_broken_sizes_are_refused(tmp_path: Path, limit: Any, examples: Any) -> 
     path = made(tmp_path, limit, examples)
     with pytest.raises(
         EvengroundError,
-        match=r"broken index, (engines\.2\.train_limit|datasets\.0\.train_examples)",
+        match=r"broken index, conditions\.0\.(engines\.2\.train_limit|datasets\.0\.train_examples)",
     ):
         read_index(path)
 
 
 def test_two_experiments_beside_each_other_are_other_work(tmp_path: Path) -> None:
     some, all_of_it = (read_index(made(tmp_path / str(limit), limit)) for limit in (320, None))
-    assert other_work(differences(some, all_of_it)) == ["examples of part first 320 against all"]
-    assert other_work(differences(some, some)) == []
-    in_some, in_all = read_side("a", some), read_side("b", all_of_it)
-    assert (
-        set(ratios(in_some, in_some)["engine"]) == set(ratios(in_some, in_all)["engine"]) == {"jax"}
-    )
-    assert set(ratios(in_all, in_all)["engine"]) == {"jax", "part"}
+
+    def compared(*sources: Index) -> tuple[list[str], set[str]]:
+        """What is warned of, and which ratios of engines are compared."""
+        experiment = Experiment(sources=dict(zip("ab", sources, strict=True)))
+        _, lines = differences_table(experiment)
+        across = make_tables(experiment, normalise_all(experiment))["across"]
+        return lines, set(across[across["baseline"] != ""]["engine"])
+
+    other = "**Not the same work, `a` and `b`: examples of part first 320 against all.**"
+    assert compared(some, all_of_it)[0][0] == other
+    assert compared(some, all_of_it)[1] == compared(some, some)[1] == {"jax"}
+    lines, engines = compared(all_of_it, all_of_it)
+    assert engines == {"jax", "part"} and not any("work" in line for line in lines)

@@ -13,13 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.remade import change_run
+import made_records
+from analysis.remade import change_run, measured_of
 from analysis.synthetic import NO_GPU, Made, MadeResults, write_results
+from evenground.analysis.columns import names_of
 from evenground.analysis.exactness import attainable
+from evenground.analysis.experiment import alone
 from evenground.analysis.extrapolation import Sample, formula_error
-from evenground.analysis.files import read_csv, write_csv
+from evenground.analysis.files import read_rows, write_csv
 from evenground.analysis.instruments import CARD_BYTES, INSTRUMENTS, RESOURCES, SinceBoot, Trace
-from evenground.analysis.measured import measure, read_measured
+from evenground.analysis.measured import read_measured
 from evenground.analysis.measures import (
     ALL_ZERO,
     MEASURES,
@@ -30,11 +33,9 @@ from evenground.analysis.measures import (
     TOO_LITTLE,
     take,
 )
-from evenground.analysis.normalise import COLUMNS_OF, normalise
+from evenground.analysis.normalise import FRAMES, normalise, normalise_all, write_normalised
 from evenground.analysis.runs import read_runs
-from evenground.analysis.taken import NUMBERS
 from evenground.analysis.timeline import NO_CORES, NO_REASON
-from evenground.analysis.write import write_normalised
 from evenground.errors import EvengroundError
 from evenground.records.index import Index, read_index
 from evenground.records.times import Epoch, Moments
@@ -70,7 +71,7 @@ def index_of(
 
 def taken(to: Path, change: Change | None = None, **made: Any) -> pd.DataFrame:
     """The measures of that run, by instrument, measure and resource."""
-    frame = normalise(read_index(index_of(to, change, **made))).measures
+    frame = normalise(read_index(index_of(to, change, **made)).first).measures
     return frame.set_index(["instrument", "measure", "resource"])
 
 
@@ -103,9 +104,9 @@ def trace(**changes: Any) -> Trace:
 
 
 def test_there_is_a_row_for_each_measure_of_each_run(index_path: Path) -> None:
-    index = read_index(index_path)
+    index = read_index(index_path).first
     frame = normalise(index).measures
-    assert [*frame.columns] == [*KEYS, *NUMBERS, "remark", "reason"]
+    assert tuple(frame.columns) == names_of(FRAMES["measures"])
     assert not frame.duplicated(KEYS).any()
     each = len(INSTRUMENTS) * (1 + (len(MEASURES) - 1) * len(RESOURCES))
     runs = frame.groupby(["dataset", "engine", "repetition"]).size()
@@ -117,7 +118,7 @@ def test_there_is_a_row_for_each_measure_of_each_run(index_path: Path) -> None:
 def test_what_is_missing_has_a_reason_and_nothing_else_has(
     index_path: Path, gpu_index_path: Path, gpu: bool
 ) -> None:
-    frame = normalise(read_index(gpu_index_path if gpu else index_path)).measures
+    frame = normalise(read_index(gpu_index_path if gpu else index_path).first).measures
     assert (frame["value"].isna() == (frame["reason"] != "")).all()
     assert (frame["value"].isna() == frame["resolution"].isna()).all()
     vram = frame[(frame["resource"] == "vram") & (frame["measure"] == "peak")]
@@ -338,10 +339,11 @@ def limited(to: Path, **made: Any) -> pd.DataFrame:
     )
     path = write_results(to, results)
     content = json.loads(path.read_text())
-    content["engines"][1] |= {"arm_of": "keras", "train_limit": 320}
-    content["datasets"][0] |= {"train_examples": 60_000}
+    (condition,) = content["conditions"]
+    condition["engines"][1] |= {"arm_of": "keras", "train_limit": 320}
+    condition["datasets"][0] |= {"train_examples": 60_000}
     path.write_text(json.dumps(content))
-    return normalise(read_index(path)).measures.set_index(
+    return normalise(read_index(path).first).measures.set_index(
         ["engine", "instrument", "measure", "resource"]
     )
 
@@ -411,14 +413,14 @@ def test_the_mean_since_boot_is_known_without_the_number_of_cores(tmp_path: Path
 
 def test_conditions_have_the_time_up_and_the_kernels_own_peak(tmp_path: Path) -> None:
     index = index_of(tmp_path)
-    folder = read_runs(read_index(index))[0].folder
+    folder = read_runs(read_index(index).first)[0].folder
     info = json.loads((folder / "samples.json").read_text())
 
     def said(peak_bytes: int | None) -> pd.Series[Any]:
         info["summary"]["peak_process_rss_bytes"] = peak_bytes
         (folder / "samples.json").write_text(json.dumps(info))
         change_run(index, 0)
-        return normalise(read_index(index)).conditions.loc[0]
+        return normalise(read_index(index).first).circumstances.loc[0]
 
     known, unknown = said(123 * MIB), said(None)
     assert known["up_s"] == pytest.approx(10_058.034567891, abs=1e-6)
@@ -430,27 +432,28 @@ def files_of(to: Path) -> tuple[Index, Path, Path]:
     """An index with one run, the folder of its frames and its table quality.csv, as files."""
     index = read_index(index_of(to))
     write_normalised(index, to / "normalised")
-    write_csv(measure(index).quality, to / "quality.csv")
+    write_csv(measured_of(alone(index)).quality, to / "quality.csv")
     return index, to / "normalised", to / "quality.csv"
 
 
 def test_files_give_what_the_runs_give(tmp_path: Path) -> None:
     files = files_of(tmp_path)
-    found, made = read_measured(*files), measure(files[0])
-    pd.testing.assert_frame_equal(found.measures, made.measures, check_dtype=False, rtol=0, atol=0)
+    found, made = read_measured(*files), measured_of(alone(files[0]))
+    (placed,) = alone(files[0]).conditions
+    pd.testing.assert_frame_equal(found.measures, made.measures, rtol=0, atol=0)
     assert found.measures["high_attainable"].max() == math.inf
-    assert [*found.conditions.columns] == [*COLUMNS_OF["conditions"]]
+    assert tuple(found.of(placed).circumstances.columns) == names_of(FRAMES["circumstances"])
     assert found.quality["finding"].tolist() == made.quality["finding"].tolist()
 
 
 def test_without_a_run_there_is_no_row(tmp_path: Path) -> None:
     index = index_of(tmp_path)
     content = json.loads(index.read_text())
-    content["runs"][0] |= {"status": "missing", "path": None}
+    content["conditions"][0]["runs"][0] |= {"status": "missing", "path": None}
     index.write_text(json.dumps(content))
     read = read_index(index)
     write_normalised(read, tmp_path / "normalised")
-    write_csv(measure(read).quality, tmp_path / "quality.csv")
+    write_csv(measured_of(alone(read)).quality, tmp_path / "quality.csv")
     assert read_measured(read, tmp_path / "normalised", tmp_path / "quality.csv").measures.empty
 
 
@@ -461,7 +464,7 @@ def test_without_a_run_there_is_no_row(tmp_path: Path) -> None:
         ("quality.csv", None, "the file is missing"),
         ("normalised/measures.csv", ("without_idle", "other"), "no column without_idle"),
         ("normalised/measures.csv", ("3.0", "much"), "broken table"),
-        ("normalised/conditions.csv", ("up_s", "other"), "no column up_s"),
+        ("normalised/circumstances.csv", ("up_s", "other"), "no column up_s"),
     ],
 )
 def test_a_file_that_is_not_whole_is_refused(
@@ -481,7 +484,8 @@ def test_a_file_that_is_not_whole_is_refused(
 def test_frames_of_other_runs_are_refused(tmp_path: Path) -> None:
     index, normalised, quality = files_of(tmp_path)
     second = {"repetition": 2}
-    other = index.with_runs(tuple(run.model_copy(update=second) for run in index.runs))
+    condition = index.first.with_runs(tuple(run.model_copy(update=second) for run in index.runs))
+    other = made_records.index_of(condition)
     with pytest.raises(
         EvengroundError, match="its runs are not the finished runs of the index"
     ) as refused:
@@ -491,6 +495,7 @@ def test_frames_of_other_runs_are_refused(tmp_path: Path) -> None:
 
 def test_a_frame_that_is_written_and_read_has_every_bit(tmp_path: Path) -> None:
     _, folder, _ = files_of(tmp_path)
-    made = normalise(read_index(tmp_path / "results/index.json")).measures
-    found = read_csv(folder / "measures.csv")
-    assert all(found[name].equals(made[name].astype("float64")) for name in NUMBERS)
+    experiment = alone(read_index(tmp_path / "results/index.json"))
+    made = normalise_all(experiment).measures
+    found = read_rows(folder / "measures.csv", experiment.columns(FRAMES["measures"]))
+    pd.testing.assert_frame_equal(found, made, check_exact=True)

@@ -110,7 +110,7 @@ def test_what_the_card_held_at_the_launch_was_read_before_it(index: Path) -> Non
 def test_without_a_look_before_the_launch_the_first_value_is_taken_and_that_is_said(
     index: Path,
 ) -> None:
-    folder = read_runs(read_index(index))[0].folder
+    folder = read_runs(read_index(index).first)[0].folder
     say_of_baseline(folder, None)
     change_run(index, 0)
     first = 200 * MIB + 2**31 // 10
@@ -126,7 +126,7 @@ def test_without_a_look_before_the_launch_the_first_value_is_taken_and_that_is_s
 def test_some_runs_without_a_look_are_counted(tmp_path: Path) -> None:
     made = MadeResults(datasets=ONE.datasets, repetitions=3, gpu=True)
     index = write_results(tmp_path, made)
-    say_of_baseline(read_runs(read_index(index))[0].folder, None)
+    say_of_baseline(read_runs(read_index(index).first)[0].folder, None)
     change_run(index, 0)
     assert launch(index)[1] == f"{FIRST}: {NO_BASELINE} (1 of 3 runs)"
 
@@ -142,7 +142,7 @@ def test_some_runs_without_a_look_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_a_baseline_that_cannot_be_is_refused(index: Path, baseline: Any) -> None:
-    say_of_baseline(read_runs(read_index(index))[0].folder, baseline)
+    say_of_baseline(read_runs(read_index(index).first)[0].folder, baseline)
     change_run(index, 0)
     with pytest.raises(RecordError, match="broken header of the samples, gpu_baseline"):
         tables_by_files(index)

@@ -22,11 +22,11 @@ def planned(arms: list[tuple[str, str]], repetitions: int) -> list[Run]:
 def made(runs: list[Run], *invalid: tuple[str, str, int | None, str]) -> Blocks:
     """Blocks of runs made one right after the other, some of which gates call invalid."""
     columns = ["dataset", "engine", "repetition"]
-    conditions = pd.DataFrame(runs, columns=columns)
-    conditions["launched_s"] = conditions.index * (RUN_S + GAP_S)
-    conditions["exited_s"] = conditions["launched_s"] + RUN_S
+    circumstances = pd.DataFrame(runs, columns=columns)
+    circumstances["launched_s"] = circumstances.index * (RUN_S + GAP_S)
+    circumstances["exited_s"] = circumstances["launched_s"] + RUN_S
     quality = pd.DataFrame(invalid, columns=[*columns, "finding"]).assign(state="invalid")
-    return blocks_of(conditions, quality.astype({"repetition": "Int64"}))
+    return blocks_of(circumstances, quality.astype({"repetition": "Int64"}))
 
 
 def test_every_repetition_that_all_arms_have_is_a_complete_block() -> None:
@@ -69,8 +69,8 @@ def test_a_warning_or_a_finding_about_the_group_drops_no_run() -> None:
         ]
     ).astype({"repetition": "Int64"})
     times = {"launched_s": 0.0, "exited_s": 1.0}
-    conditions = pd.DataFrame([{"dataset": "mnist", "engine": "jax", "repetition": 1, **times}])
-    assert blocks_of(conditions, quality).valid(JAX) == ([1], {})
+    circumstances = pd.DataFrame([{"dataset": "mnist", "engine": "jax", "repetition": 1, **times}])
+    assert blocks_of(circumstances, quality).valid(JAX) == ([1], {})
 
 
 def test_a_run_that_did_not_finish_is_named() -> None:

@@ -17,6 +17,8 @@ from analysis.remade import (
     CALM,
     change_index,
     change_run,
+    metrics_of,
+    notes_of,
     say_not_seen,
     set_clock_of,
     tables_by_files,
@@ -24,7 +26,7 @@ from analysis.remade import (
 )
 from analysis.synthetic import GPU_RECORD, MadeResults, write_results
 from evenground.analysis.captions import notes
-from evenground.analysis.conditions import (
+from evenground.analysis.circumstances import (
     CARD_COMPARED,
     CARD_SAMPLES,
     COMPARED,
@@ -32,8 +34,8 @@ from evenground.analysis.conditions import (
     other_libraries,
     read_locks,
 )
-from evenground.analysis.metrics import metrics
-from evenground.analysis.normalise import normalise
+from evenground.analysis.experiment import alone, with_lead
+from evenground.analysis.normalise import normalise, normalise_all
 from evenground.analysis.quality import (
     BANDS,
     GATES,
@@ -50,9 +52,10 @@ from evenground.analysis.timeline import COLUMNS as SHOWN_COLUMNS
 from evenground.judged import NOT_RECORDED
 from evenground.locks import normalised, parse_lock
 from evenground.records.gpus import SET_CLOCK, USUAL_CLOCK
-from evenground.records.index import Index, read_index
+from evenground.records.index import Condition, read_index
 from evenground.records.samples import TOO_EARLY
 from evenground.runs.record import installed
+from made_records import index_of
 
 ROOT = Path(__file__).parents[2]
 NAN = math.nan
@@ -74,7 +77,7 @@ def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist
     return frame.assign(**named, test_accuracy=accuracy)
 
 
-def conditions(n: int, dataset: str = "mnist", **changes: Any) -> pd.DataFrame:
+def circumstances(n: int, dataset: str = "mnist", **changes: Any) -> pd.DataFrame:
     """Conditions of the runs of one group; `changes` are of the second run."""
     frame = pd.DataFrame([GOOD] * n).assign(
         dataset=dataset, engine="keras", repetition=range(1, n + 1)
@@ -88,24 +91,23 @@ def conditions(n: int, dataset: str = "mnist", **changes: Any) -> pd.DataFrame:
 
 
 @pytest.fixture
-def mnist(tmp_path: Path) -> Index:
-    """An index of the protocol on MNIST with one engine."""
-    made = MadeResults(datasets=(("mnist", "MNIST", "mlp"),), repetitions=1)
-    index = read_index(write_results(tmp_path, made))
-    return index.model_copy(update={"engines": index.engines[:1]})
+def mnist(tmp_path: Path) -> Condition:
+    """A condition of the protocol on MNIST with one engine."""
+    made = MadeResults(datasets=(("mnist", "MNIST", "mlp"),), engines=("keras",), repetitions=1)
+    return read_index(write_results(tmp_path, made)).first
 
 
-def found(index: Index, frame: pd.DataFrame, known: pd.DataFrame) -> list[tuple[Any, ...]]:
-    table = quality_table(index, frame, known)
+def found(condition: Condition, frame: pd.DataFrame, known: pd.DataFrame) -> list[tuple[Any, ...]]:
+    table = quality_table(condition, frame, known)
     return [tuple(row) for row in table[["repetition", "state", "finding"]].itertuples(index=False)]
 
 
 @pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.finding)
-def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Index, gate: Gate) -> None:
+def test_a_gate_lets_its_limit_through_and_nothing_above(mnist: Condition, gate: Gate) -> None:
     frame = runs([10.0, 10.1, 10.2])
     for value in (0.0, gate.limit, NAN):
-        assert found(mnist, frame, conditions(3, **{gate.column: value})) == []
-    above = conditions(3, **{gate.column: gate.limit + 0.01})
+        assert found(mnist, frame, circumstances(3, **{gate.column: value})) == []
+    above = circumstances(3, **{gate.column: gate.limit + 0.01})
     assert found(mnist, frame, above) == [(2, gate.state, gate.finding)]
     row = quality_table(mnist, frame, above).iloc[0]
     assert (row["value"], row["limit"]) == pytest.approx((gate.limit + 0.01, gate.limit))
@@ -128,8 +130,8 @@ def test_states_are_those_of_the_contract() -> None:
     }
 
 
-def test_details_stand_in_the_reason(mnist: Index) -> None:
-    known = conditions(3, throttled_share=0.25, throttled_by="power brake")
+def test_details_stand_in_the_reason(mnist: Condition) -> None:
+    known = circumstances(3, throttled_share=0.25, throttled_by="power brake")
     assert (
         quality_table(mnist, runs([1.0, 1.0, 1.0]), known)["reason"]
         .iloc[0]
@@ -141,11 +143,11 @@ def test_details_stand_in_the_reason(mnist: Index) -> None:
     ("accuracy", "limit"), [(0.949, 0.95), (0.95, None), (0.966, None), (0.98, None), (0.981, 0.98)]
 )
 def test_accuracy_has_a_band_on_the_full_protocol(
-    mnist: Index, accuracy: float, limit: float | None
+    mnist: Condition, accuracy: float, limit: float | None
 ) -> None:
     frame = runs([10.0, 10.0, 10.0])
     frame.loc[1, "test_accuracy"] = accuracy
-    table = quality_table(mnist, frame, conditions(3))
+    table = quality_table(mnist, frame, circumstances(3))
     assert table["limit"].tolist() == ([] if limit is None else [limit])
     if limit:
         assert table[["repetition", "state", "finding", "value"]].values.tolist() == [
@@ -154,27 +156,27 @@ def test_accuracy_has_a_band_on_the_full_protocol(
 
 
 @pytest.mark.parametrize("least", [5624.0, NAN])
-def test_a_shorter_training_has_no_band(mnist: Index, least: float) -> None:
-    assert found(mnist, runs([9.0, 9.0], 0.1), conditions(2).assign(steps=least)) == []
+def test_a_shorter_training_has_no_band(mnist: Condition, least: float) -> None:
+    assert found(mnist, runs([9.0, 9.0], 0.1), circumstances(2).assign(steps=least)) == []
 
 
-def trained_with(index: Index, **changes: Any) -> Index:
-    parameters = index.parameters.model_copy(update=changes)
-    return index.model_copy(update={"parameters": parameters})
+def trained_with(condition: Condition, **changes: Any) -> Condition:
+    parameters = condition.parameters.model_copy(update=changes)
+    return condition.model_copy(update={"parameters": parameters})
 
 
 @pytest.mark.parametrize("parameters", [{"epochs": 2}, {"batch_size": 64}, {"learning_rate": 0.01}])
-def test_another_protocol_has_no_band(mnist: Index, parameters: dict[str, Any]) -> None:
+def test_another_protocol_has_no_band(mnist: Condition, parameters: dict[str, Any]) -> None:
     assert band_of(mnist, "mnist", "keras") == BANDS["mnist", "mlp"]
     assert band_of(trained_with(mnist, **parameters), "mnist", "keras") is None
 
 
-def test_more_epochs_may_reach_more_and_not_less(mnist: Index) -> None:
+def test_more_epochs_may_reach_more_and_not_less(mnist: Condition) -> None:
     assert band_of(trained_with(mnist, epochs=10), "mnist", "keras") == Band(0.95, 1.0, 5625)
 
 
-def test_another_dataset_and_an_arm_have_no_band(mnist: Index, index_path: Path) -> None:
-    assert band_of(read_index(index_path), "digits", "keras") is None
+def test_another_dataset_and_an_arm_have_no_band(mnist: Condition, index_path: Path) -> None:
+    assert band_of(read_index(index_path).first, "digits", "keras") is None
     engine = mnist.engines[0].model_copy(update={"arm_of": "other"})
     arm = mnist.model_copy(update={"engines": (engine,)})
     assert band_of(arm, "mnist", "keras") is None
@@ -187,16 +189,16 @@ def test_bands_cover_at_least_the_protocols_steps() -> None:
 
 
 def idle(*idle_s: float) -> pd.DataFrame:
-    return conditions(len(idle_s)).assign(idle_s=idle_s)
+    return circumstances(len(idle_s)).assign(idle_s=idle_s)
 
 
-def test_a_spread_by_itself_is_no_finding(mnist: Index) -> None:
-    """`cv` in `training_time` has it; one run that differs from four alike ones is none either."""
-    assert found(mnist, runs([9.0, 10.0, 15.0]), conditions(3)) == []
-    assert found(mnist, runs([10.0, 10.02, 9.98, 10.01, 17.0]), conditions(5)) == []
+def test_a_spread_by_itself_is_no_finding(mnist: Condition) -> None:
+    """`cv` in `summary` has it; one run that differs from four alike ones is none either."""
+    assert found(mnist, runs([9.0, 10.0, 15.0]), circumstances(3)) == []
+    assert found(mnist, runs([10.0, 10.02, 9.98, 10.01, 17.0]), circumstances(5)) == []
 
 
-def test_a_spread_that_idle_time_explains_is_a_finding_of_the_group(mnist: Index) -> None:
+def test_a_spread_that_idle_time_explains_is_a_finding_of_the_group(mnist: Condition) -> None:
     """Without the wait of the third run the times are 10, 10.1 and 10.2 s."""
     table = quality_table(mnist, runs([10.0, 10.1, 15.2]), idle(0.0, 0.0, 5.0))
     (row,) = table.to_dict("records")
@@ -220,23 +222,23 @@ def test_a_spread_that_idle_time_explains_is_a_finding_of_the_group(mnist: Index
     ],
 )
 def test_idle_time_that_explains_little_or_is_not_known_is_none(
-    mnist: Index, times: list[float], idle_s: tuple[float, ...]
+    mnist: Condition, times: list[float], idle_s: tuple[float, ...]
 ) -> None:
     assert found(mnist, runs(times), idle(*idle_s)) == []
 
 
-def test_unfinished_runs_have_no_findings(mnist: Index) -> None:
+def test_unfinished_runs_have_no_findings(mnist: Condition) -> None:
     frame = runs([NAN, NAN]).assign(status="failed")
-    table = quality_table(mnist, frame, conditions(2).iloc[:0])
+    table = quality_table(mnist, frame, circumstances(2).iloc[:0])
     assert table.empty and "repetition" in table
 
 
-def test_nan_everywhere_is_unknown_and_no_finding(mnist: Index) -> None:
-    known = conditions(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
+def test_nan_everywhere_is_unknown_and_no_finding(mnist: Condition) -> None:
+    known = circumstances(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
     known = known.assign(**dict.fromkeys((*COMPARED.values(), CARD_COMPARED), ""))
     assert found(mnist, runs([9.0, 9.0]), known) == []
     assert unknown(known) == {gate.finding: 2 for gate in GATES} | {"card": 2, "surroundings": 2}
-    assert unknown(conditions(2)) == {}
+    assert unknown(circumstances(2)) == {}
 
 
 ENVIRONMENT = {
@@ -294,7 +296,7 @@ LOCK = (
 def flawed(tmp_path: Path) -> Path:
     """Digits on a GPU: the first run (Keras, repetition 1) has every fault, the others none."""
     index = write_results(tmp_path, MadeResults(datasets=DIGITS, gpu=True))
-    engines = json.loads(index.read_text())["engines"]
+    engines = json.loads(index.read_text())["conditions"][0]["engines"]
     change_index(index, engines=[{**engine, "environment": "made"} for engine in engines])
     (tmp_path / "envs").mkdir()
     (tmp_path / "envs/made.txt").write_text(LOCK)
@@ -311,7 +313,7 @@ def flawed(tmp_path: Path) -> Path:
         frame.loc[len(frame) - 1, "t_unix_ns"] = str(int(frame["t_unix_ns"].iloc[-1]) + 10**9)
 
     say_not_seen(
-        read_runs(read_index(index))[0].folder, "cpu_s: no value in 9 of 66 rows", "it left"
+        read_runs(read_index(index).first)[0].folder, "cpu_s: no value in 9 of 66 rows", "it left"
     )
     for number in range(6):
         good = {"libraries": {"numpy": "2.4.6", "ml_dtypes": "0.6.0", "jax": "0.10.2", "pip": "25"}}
@@ -396,23 +398,23 @@ def test_every_table_counts_flagged_runs_and_leaves_times_as_they_are(
 ) -> None:
     plain_index = write_results(tmp_path / "plain", MadeResults(datasets=DIGITS, gpu=True))
     tables, before = tables_by_files(flawed), tables_by_files(plain_index)
-    for name in ("training_time", "accuracy", "resources", "memory_after"):
+    for name in ("summary", "resources", "memory_after"):
         rows = tables[name]
         assert set(rows[rows["engine"] == "keras"]["n_invalid"]) == {1}, name
         assert set(rows[rows["engine"] == "keras"]["n_warned"]) == {1}, name
         assert (rows[rows["engine"] == "jax"][["n_invalid", "n_warned"]] == 0).all(axis=None), name
-    assert set(tables["time_ratio"]["n_invalid"]) == {1}
+    assert set(tables["ratios"]["n_invalid"]) == {1}
     assert tables["runs"]["quality"].tolist() == ["invalid, warned", *[""] * 5]
-    numbers = before["training_time"].columns.difference(["n_invalid", "n_warned"])
-    times = before["training_time"]["measure"] != "idle_s"
+    numbers = before["summary"].columns.difference(["n_invalid", "n_warned"])
+    times = before["summary"]["measure"] != "idle_s"
     pd.testing.assert_frame_equal(
-        tables["training_time"][times][numbers], before["training_time"][times][numbers]
+        tables["summary"][times][numbers], before["summary"][times][numbers]
     )
 
 
 def test_an_invalid_run_is_in_no_ratio(flawed: Path, tmp_path: Path) -> None:
     plain_index = write_results(tmp_path / "plain", MadeResults(datasets=DIGITS, gpu=True))
-    ratios, before = (tables_by_files(path)["time_ratio"] for path in (flawed, plain_index))
+    ratios, before = (tables_by_files(path)["ratios"] for path in (flawed, plain_index))
     assert set(before["n_pairs"]) == {3} and set(ratios["n_pairs"]) == {2}
     assert ratios["reason"].str.contains(r"repetition 1: keras is invalid \(").all()
 
@@ -420,25 +422,29 @@ def test_an_invalid_run_is_in_no_ratio(flawed: Path, tmp_path: Path) -> None:
 def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
     index = read_index(flawed)
     tables = tables_of(index)
-    assert metrics(tables)["digits"]["keras"]["n_invalid"] == 1
-    assert metrics(tables)["digits"]["jax"]["n_warned"] == 0
+    numbers = metrics_of(index)["digits"]
+    assert numbers["keras"]["n_invalid"] == 1 and numbers["jax"]["n_warned"] == 0
+    experiment = alone(index)
+    whys = {"cpus_unknown": "kinds: a|b", "surroundings_unknown": "mounts: c", "gpu_unknown": ""}
+    known = normalise_all(experiment).circumstances.assign(swapped_pages=NAN, **whys)
     for name in tables:
-        whys = {"CPUs": "kinds: a|b", "surroundings": "mounts: c"}
-        said = notes(name, index, tables["quality"], {"swapping": 3}, whys)
+        said = "".join(notes(name, experiment, tables["quality"], known, []))
         flagged = (
             "Runs flagged: **1 invalid**, 1 with a warning; groups flagged: 1, see `quality.md`"
         )
         assert flagged in said
-        assert ("Not known" in said) == (name == "quality")
+        assert ("swapping (6 of 6 runs)" in said) == ("Not known" in said) == (name == "quality")
         why = "Of the CPUs, why: kinds: a\\|b. Of the surroundings, why: mounts: c."
         assert (why in said) == (name == "quality")
 
 
-def test_a_group_that_is_flagged_twice_is_one(mnist: Index) -> None:
-    known = conditions(3, compared_mounts='["/usr"]')
+def test_a_group_that_is_flagged_twice_is_one(mnist: Condition) -> None:
+    known = circumstances(3, compared_mounts='["/usr"]')
     table = quality_table(mnist, runs([10.0, 10.1, 15.2]), known.assign(idle_s=[0.0, 0.0, 5.0]))
     assert table["finding"].tolist() == ["spread", "surroundings"]
-    assert "groups flagged: 1, " in notes("runs", mnist, table, {}, {})
+    experiment = alone(index_of(mnist))
+    led = with_lead(table, experiment.conditions[0])
+    assert "groups flagged: 1, " in "".join(notes("runs", experiment, led, known, []))
 
 
 def test_why_it_is_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
@@ -451,23 +457,20 @@ def test_why_it_is_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
             "missing": {"ecc": "no such thing", "clocks": "hung"},
         }
         change_run(flawed, number, environment=unknown_of)
-    known = normalise(read_index(flawed)).conditions
+    known = normalise(read_index(flawed).first).circumstances
     whys = {"CPUs": "kinds: none", "surroundings": "mapped: it ended", "GPU": "clocks: hung"}
     assert why_unknown(known) == whys, "ECC is asked by no gate"
     others = dict.fromkeys(("surroundings_unknown", "gpu_unknown"), "")
     several = known.assign(cpus_unknown=["a", "b", "c", "", "a", "d"], **others)
-    assert why_unknown(several) == {"CPUs": "a; b; and 2 more reasons in conditions.csv"}
+    assert why_unknown(several) == {"CPUs": "a; b; and 2 more reasons in circumstances.csv"}
 
 
 def test_a_clean_experiment_says_that_none_is_flagged(index_path: Path) -> None:
-    index = read_index(index_path)
-    tables = tables_of(index)
-    assert "Runs flagged: none. " in notes("runs", index, tables["quality"], {}, {})
+    assert "Runs flagged: none." in notes_of(read_index(index_path), "runs")
 
 
 def test_older_runs_are_unknown_and_not_zero(index_path: Path) -> None:
-    index = read_index(index_path)
-    known = normalise(index).conditions
+    known = normalise(read_index(index_path).first).circumstances
     assert known[["swapped_pages", "n_other_libraries", "load_per_core"]].isna().all(axis=None)
     older = ("swapping", "environment", "load", "cores", "cpu throttling", "cpu limit")
     older += ("shared cores", "unlike cores", "cpu clock")
@@ -486,8 +489,7 @@ def test_bits_are_those_of_nvml_that_slow_a_card_down() -> None:
 
 
 def test_steps_are_those_of_whole_batches(index_path: Path) -> None:
-    index = read_index(index_path)
-    assert set(normalise(index).conditions["steps"]) == {5625.0}
+    assert set(normalise(read_index(index_path).first).circumstances["steps"]) == {5625.0}
 
 
 @pytest.mark.parametrize("name", ["Ruamel.YAML", "ruamel-yaml", "ruamel__yaml", "RUAMEL._-yaml"])
@@ -521,10 +523,10 @@ def test_a_lock_of_this_repository_is_what_its_environment_holds() -> None:
 
 
 def test_a_lock_that_is_not_at_hand_is_unknown(flawed: Path) -> None:
-    assert set(read_locks(read_index(flawed))) == {"keras", "jax"}
+    assert set(read_locks(read_index(flawed).first)) == {"keras", "jax"}
     (flawed.parent.parent / "envs/made.txt").unlink()
     index = read_index(flawed)
-    assert read_locks(index) == {}
+    assert read_locks(index.first) == {}
     table = tables_of(index)["quality"]
     own = table[table["repetition"].notna()]
     assert "environment" not in set(table["finding"]) and len(own) == len(GATES) - 1
@@ -536,12 +538,12 @@ def test_a_run_recorded_before_a_column_existed_is_read_without_it(
 ) -> None:
     index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1, gpu=True))
     change_run(index, 0, lambda frame: frame.drop(columns=[column], inplace=True))
-    frames = normalise(read_index(index))
+    frames = normalise(read_index(index).first)
     missing = frames.missing[frames.missing["engine"] == "keras"]
     reasons = dict(zip(missing["column"], missing["reason"], strict=True))
     shown = {"cpu_s": "cpu_pct"}.get(column, column)
     assert reasons == ({shown: TOO_EARLY} if shown in SHOWN_COLUMNS else {})
-    keras, jax = frames.conditions.to_dict("records")
+    keras, jax = frames.circumstances.to_dict("records")
     assert (f"{column}: {TOO_EARLY}" in keras["gpu_unknown"]) is (column in CARD_SAMPLES)
     assert jax["gpu_unknown"] == ""
     assert math.isnan(keras["missed_share"]) is (column == "missed_slots")
@@ -553,8 +555,7 @@ def test_a_clock_set_during_training_is_found_and_changes_no_table(
 ) -> None:
     path = write_results(tmp_path, MadeResults())
     before = tables_of(read_index(path))
-    index = read_index(path)
-    run = read_runs(index)[0]
+    run = read_runs(read_index(path).first)[0]
     middle_ns = (run.events.train_start_ns + run.events.epochs[1].end_ns) // 2
     set_clock_of(run.folder, middle_ns, by_s)
     change_run(path, 0)
@@ -562,11 +563,11 @@ def test_a_clock_set_during_training_is_found_and_changes_no_table(
     (found,) = after["quality"][after["quality"]["finding"] == "clock"].to_dict("records")
     assert (found["dataset"], found["engine"], found["repetition"]) == ("digits", "keras", 1)
     assert (found["state"], found["value"]) == ("warned", pytest.approx(abs(by_s), abs=1e-6))
-    for name in ("time_ratio", "resources", "idle_windows", "memory_after"):
+    for name in ("ratios", "resources", "idle_windows", "memory_after"):
         columns = [column for column in before[name] if column not in ("n_warned",)]
         pd.testing.assert_frame_equal(after[name][columns], before[name][columns])
 
 
-def test_a_group_that_was_idle_all_the_time_is_judged_without_a_warning(mnist: Index) -> None:
+def test_a_group_that_was_idle_all_the_time_is_judged_without_a_warning(mnist: Condition) -> None:
     """Nothing is left without the idle time, and nothing is divided by it."""
     assert found(mnist, runs([1.0, 2.0, 3.0]), idle(1.0, 2.0, 3.0)) == []

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.remade import tables_of
-from evenground.analysis.captions import notes
+from analysis.remade import notes_of, tables_of
 from evenground.analysis.pairs import Blocks
 from evenground.analysis.ratios import Compared, Pair, Runs, of_ratios, paired, unpaired, within
-from evenground.records.index import Index, read_index
+from evenground.records.index import Condition, read_index
+from made_records import index_of
 
 KERAS, JAX = ("mnist", "keras"), ("mnist", "jax")
 A, B = [1.0, 1.2, 0.9, 1.1, 1.4], [2.1, 2.2, 1.9, 2.4, 2.6]
@@ -30,13 +30,13 @@ def pair(a: Sequence[float], b: Sequence[float], invalid: dict[int, str] | None 
 
 
 @pytest.fixture
-def index(blocks_path: Path) -> Index:
-    return read_index(blocks_path)
+def condition(blocks_path: Path) -> Condition:
+    return read_index(blocks_path).first
 
 
-def independent(index: Index) -> Index:
-    report = index.report.model_copy(update={"design": "independent"})
-    return index.model_copy(update={"report": report})
+def independent(condition: Condition) -> Condition:
+    report = condition.report.model_copy(update={"design": "independent"})
+    return condition.model_copy(update={"report": report})
 
 
 def test_pairs_agree_with_scipys_paired_test() -> None:
@@ -54,10 +54,10 @@ def test_independent_runs_agree_with_welchs_test() -> None:
     assert (found.method, found.n_pairs, found.reason) == ("welch", None, "")
 
 
-def test_the_design_decides_and_the_data_never(index: Index) -> None:
+def test_the_design_decides_and_the_data_never(condition: Condition) -> None:
     for values in ((A, B), (A, A[::-1]), (A[:2], B)):
-        assert within(index, pair(*values)).method == "pairs"
-        assert within(independent(index), pair(*values)).method == "welch"
+        assert within(condition, pair(*values)).method == "pairs"
+        assert within(independent(condition), pair(*values)).method == "welch"
 
 
 @pytest.mark.parametrize("method", [paired, unpaired])
@@ -107,22 +107,22 @@ def test_unlike_work_has_no_numbers_and_that_reason_alone() -> None:
 C, D = [3.0, 3.3, 2.8, 3.1], [5.0, 5.1, 5.6, 5.2]
 
 
-def test_ratio_of_ratios_of_pairs_is_welch_of_their_log_ratios(index: Index) -> None:
-    there = of_ratios((index, pair(A, B)), (index, pair(C, D)))
+def test_ratio_of_ratios_of_pairs_is_welch_of_their_log_ratios(condition: Condition) -> None:
+    there = of_ratios((condition, pair(A, B)), (condition, pair(C, D)))
     a, b = (np.log(np.array(y) / np.array(x)) for x, y in ((A, B), (C, D)))
     scipys = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
     assert (there.low, there.high) == pytest.approx(tuple(np.exp(scipys)))
-    back = of_ratios((index, pair(C, D)), (index, pair(A, B)))
+    back = of_ratios((condition, pair(C, D)), (condition, pair(A, B)))
     turned = (1 / there.ratio, 1 / there.high, 1 / there.low)
     assert turned == pytest.approx((back.ratio, back.low, back.high))
     assert (there.n_baseline, there.n_other, there.reason) == (5, 4, "")
 
 
-def test_ratio_of_ratios_of_independent_runs_with_known_variances(index: Index) -> None:
+def test_ratio_of_ratios_of_independent_runs_with_known_variances(condition: Condition) -> None:
     """By hand: four groups of three, logarithms -s, 0 and s, so each variance is s^2."""
     s = (0.1, 0.2, 0.3, 0.4)
     groups = [[math.exp(-k), 1.0, math.exp(k)] for k in s]
-    sides = [(independent(index), pair(*groups[:2])), (index, pair(*groups[2:]))]
+    sides = [(independent(condition), pair(*groups[:2])), (condition, pair(*groups[2:]))]
     found = of_ratios(sides[0], sides[1])
     parts = [k**2 / 3 for k in s]
     df = sum(parts) ** 2 / sum(v**2 / 2 for v in parts)
@@ -132,9 +132,11 @@ def test_ratio_of_ratios_of_independent_runs_with_known_variances(index: Index) 
 
 
 @pytest.mark.parametrize("design", ["blocks", "independent"])
-def test_ratio_of_ratios_covers_the_truth_as_often_as_it_says(index: Index, design: str) -> None:
+def test_ratio_of_ratios_covers_the_truth_as_often_as_it_says(
+    condition: Condition, design: str
+) -> None:
     generator = np.random.default_rng(5)
-    side = index if design == "blocks" else independent(index)
+    side = condition if design == "blocks" else independent(condition)
     held = 0
     for _ in range(1000):
         groups = [
@@ -153,33 +155,31 @@ def test_ratio_of_ratios_covers_the_truth_as_often_as_it_says(index: Index, desi
         (pair(C[:3], D[:3]), "too few runs: 3, an interval takes 4 pairs"),
     ],
 )
-def test_ratio_of_ratios_without_enough_has_a_reason(index: Index, b: Pair, reason: str) -> None:
-    found = of_ratios((index, pair(A, B)), (index, b))
+def test_ratio_of_ratios_without_enough_has_a_reason(
+    condition: Condition, b: Pair, reason: str
+) -> None:
+    found = of_ratios((condition, pair(A, B)), (condition, b))
     assert found.reason == reason and math.isnan(found.low)
-    few = of_ratios((independent(index), pair(A[:2], B[:2])), (index, b))
+    few = of_ratios((independent(condition), pair(A[:2], B[:2])), (condition, b))
     assert few.reason and math.isnan(few.low)
 
 
-def test_tables_of_independent_runs_have_no_pairs_and_no_blocks(index: Index) -> None:
-    tables = tables_of(independent(index))
-    assert (
-        set(tables["time_ratio"]["method"]) == {"welch"}
-        and tables["time_ratio"]["n_pairs"].isna().all()
-    )
+def test_tables_of_independent_runs_have_no_pairs_and_no_blocks(condition: Condition) -> None:
+    apart, together = index_of(independent(condition)), index_of(condition)
+    tables = tables_of(apart)
+    assert set(tables["ratios"]["method"]) == {"welch"} and tables["ratios"]["n_pairs"].isna().all()
     assert tables["blocks"].empty
-    said = notes("blocks", independent(index), tables["quality"], {}, {})
-    assert "there are no blocks" in said and "no blocks" not in notes(
-        "blocks", index, tables["quality"], {}, {}
-    )
+    assert "there are no blocks" in notes_of(apart, "blocks")
+    assert "no blocks" not in notes_of(together, "blocks")
 
 
 def test_a_ratio_in_the_table_is_the_quotient_of_geometric_means_where_all_are_paired(
-    index: Index,
+    condition: Condition,
 ) -> None:
-    paired = [run for run in index.runs if run.repetition in (1, 2, 4, 5)]
-    tables = tables_of(index.with_runs(tuple(paired)))
-    means = tables["training_time"].set_index(["dataset", "engine", "measure"])["geometric_mean"]
-    for row in tables["time_ratio"].to_dict("records"):
+    paired = [run for run in condition.runs if run.repetition in (1, 2, 4, 5)]
+    tables = tables_of(index_of(condition.with_runs(tuple(paired))))
+    means = tables["summary"].set_index(["dataset", "engine", "measure"])["geometric_mean"]
+    for row in tables["ratios"].to_dict("records"):
         keys = [(row["dataset"], row[role], row["measure"]) for role in ("engine", "baseline")]
         assert (
             row["ratio"] == pytest.approx(means[keys[0]] / means[keys[1]]) and row["n_pairs"] == 4

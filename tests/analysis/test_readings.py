@@ -38,7 +38,7 @@ def results(to: Path, **made: Any) -> Path:
 
 
 def run_of(index: Path) -> Run:
-    return read_runs(read_index(index))[0]
+    return read_runs(read_index(index).first)[0]
 
 
 def one_zero(frame: pd.DataFrame) -> None:
@@ -128,6 +128,6 @@ def test_throttling_is_counted_by_readings(tmp_path: Path) -> None:
         frame.loc[first : first + 2, "gpu_throttle_reasons"] = str(0x40)
 
     change_run(index, 0, slow)
-    known = normalise(read_index(index)).conditions
+    known = normalise(read_index(index).first).circumstances
     assert known["gpu_samples"].tolist() == [12]
     assert known["throttled_share"].tolist() == [pytest.approx(1 / 12)]

@@ -13,12 +13,11 @@ import pytest
 
 from analysis.remade import CALM, change_run, surround, tables_by_files
 from analysis.synthetic import MadeResults, write_results
-from evenground.analysis.conditions import COMPARED
+from evenground.analysis.circumstances import COMPARED
 from evenground.analysis.environment import read_environment
-from evenground.analysis.normalise import normalise
+from evenground.analysis.normalise import normalise, write_normalised
 from evenground.analysis.quality import GATES, unknown, why_unknown
 from evenground.analysis.runs import read_runs
-from evenground.analysis.write import write_normalised, write_tables
 from evenground.bundle.replay import redraw
 from evenground.claims.model import read_claims
 from evenground.errors import EvengroundError
@@ -53,7 +52,7 @@ def found(index: Path, name: str) -> list[dict[str, Any]]:
 
 
 def not_known(index: Path) -> dict[str, int]:
-    known = normalise(read_index(index)).conditions
+    known = normalise(read_index(index).first).circumstances
     counts = unknown(known)
     return {name: counts[name] for name in NAMES if name in counts}
 
@@ -61,11 +60,11 @@ def not_known(index: Path) -> dict[str, int]:
 def test_calm_surroundings_are_no_finding_and_all_is_known(calm: Path) -> None:
     assert [found(calm, name) for name in NAMES] == [[]] * 4
     assert not_known(calm) == {}
-    assert "surroundings" not in why_unknown(normalise(read_index(calm)).conditions)
+    assert "surroundings" not in why_unknown(normalise(read_index(calm).first).circumstances)
 
 
 def test_the_record_is_read_from_the_run(calm: Path) -> None:
-    (first, *_) = read_runs(read_index(calm))
+    (first, *_) = read_runs(read_index(calm).first)
     assert read_environment(first).surroundings == SurroundingsRecord(**CALM)
 
 
@@ -117,7 +116,7 @@ def test_what_is_not_known_is_counted_and_has_its_reason(calm: Path) -> None:
     surround(calm, 0, foreign=None, mapped=None, mounts=None, missing=why)
     assert [found(calm, name) for name in NAMES] == [[]] * 4
     assert not_known(calm) == {"foreign code": 1, "mounts": 1, "surroundings": 1}
-    known = normalise(read_index(calm)).conditions
+    known = normalise(read_index(calm).first).circumstances
     assert why_unknown(known)["surroundings"] == "; ".join(
         f"{name}: {text}" for name, text in why.items()
     )
@@ -131,7 +130,9 @@ def test_in_an_image_it_has_to_be_known_how_it_was_made_readable(calm: Path) -> 
 def test_of_an_older_run_nothing_is_known(calm: Path) -> None:
     change_run(calm, 0, environment={})
     assert not_known(calm) == dict.fromkeys(NAMES, 1)
-    assert why_unknown(normalise(read_index(calm)).conditions)["surroundings"] == NOT_RECORDED
+    assert (
+        why_unknown(normalise(read_index(calm).first).circumstances)["surroundings"] == NOT_RECORDED
+    )
     assert [found(calm, name) for name in NAMES] == [[]] * 4
 
 
@@ -164,12 +165,9 @@ def test_a_wrong_record_is_one_line(calm: Path, wrong: Any) -> None:
     assert said.isprintable() and len(said) < 1500 and str(calm.parent) in said
 
 
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [("7", ": 7"), ("1e5", ": 1e5"), *((name, "") for name in ("NA", "nan", "null", ""))],
-)
-def test_a_path_that_looks_like_a_number_is_none(calm: Path, path: str, words: str) -> None:
-    """Of one that CSV holds for a missing value the finding stays, without its words."""
+@pytest.mark.parametrize("path", ["7", "1e5", "NA", "nan", "null", ""])
+def test_a_path_that_looks_like_a_number_is_none(calm: Path, path: str) -> None:
+    words = f": {path}" if path else ""
     surround(calm, 0, foreign=[path], mounts=[path], variables={"PATH": path})
     gates = {gate.finding: gate.reason for gate in GATES}
     for name in ("foreign code", "mounts"):
@@ -199,16 +197,16 @@ def test_odd_paths_break_out_of_no_table_and_no_page(calm: Path) -> None:
     assert "<script>alert" not in page and 'href="https://a.example' not in page
     assert "foreign code" in page and "&lt;script" in page
     with (calm.parent / "tables/quality.csv").open(newline="", encoding="utf-8") as file:
+        # The columns of `quality`, and machine, deployment and network.
         assert all(
-            len(row) == 8 and all(cell.isprintable() for cell in row) for row in csv.reader(file)
+            len(row) == 11 and all(cell.isprintable() for cell in row) for row in csv.reader(file)
         )
 
 
 def test_conditions_have_what_is_compared_with_every_sign(calm: Path) -> None:
     surround(calm, 0, variables={"PATH": BAD})
     write_normalised(read_index(calm), calm.parent / "normalised")
-    write_tables(read_index(calm), calm.parent / "normalised", calm.parent / "tables")
-    with (calm.parent / "normalised/conditions.csv").open(newline="", encoding="utf-8") as file:
+    with (calm.parent / "normalised/circumstances.csv").open(newline="", encoding="utf-8") as file:
         first, *rest = csv.DictReader(file)
     assert len(rest) == 4
     assert ":".join(json.loads(first[COMPARED["PATH"]])) == BAD

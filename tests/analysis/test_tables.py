@@ -11,59 +11,46 @@ import os
 import re
 import runpy
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.remade import change_run, tables_of
 from analysis.synthetic import MadeResults, write_results
-from evenground.analysis.files import (
-    EMPTY,
-    markdown_table,
-    read_cells,
-    read_csv,
-    rounded,
-    whole_numbers,
-    write_csv,
-)
-from evenground.analysis.normalise import normalise
-from evenground.analysis.resources import Training, Use, use_during, use_of
-from evenground.analysis.side_by_side import Recorded, side_of
-from evenground.analysis.tables import Frames, make_tables
-from evenground.analysis.timeline import NO_CORES
-from evenground.errors import EvengroundError
+from evenground.analysis.columns import Columns
+from evenground.analysis.experiment import alone
+from evenground.analysis.files import read_rows
+from evenground.analysis.normalise import FRAMES, TIMELINES
+from evenground.analysis.resources import Use, use_during, uses_of
+from evenground.analysis.table import read_table
+from evenground.analysis.tables import TABLES
+from evenground.analysis.timeline import NO_CORES, Timeline
+from evenground.analysis.times import MEASURES
 from evenground.records.index import read_index
 from evenground.records.outcome import Reason
+from evenground.records.table import TableFile
+from made_records import made_index, made_run, made_wanted
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-NORMALISED = ("mean", "phases", "missing", "conditions", "memory", "energy")
-TABLES = (
-    "training_time",
-    "time_ratio",
-    "blocks",
-    "resources",
-    "energy",
-    "accuracy",
-    "runs",
-    "calibration",
-)
-TABLES += ("quality", "idle_windows", "memory_after", "lines_of_code")
+NORMALISED = ("trained", "use", "mean", "phases", "missing", "circumstances", "memory", "energy")
+FORMS = ("csv", "json", "md")
 FILES = [f"normalised/{name}.csv" for name in NORMALISED]
-FILES += [f"tables/{name}.{form}" for name in TABLES for form in ("csv", "md")]
-GPU_FILES = ["normalised/missing.csv", "normalised/conditions.csv", "normalised/energy.csv"]
+FILES += [f"tables/{name}.{form}" for name in TABLES for form in FORMS]
+GPU_FILES = ["normalised/missing.csv", "normalised/circumstances.csv", "normalised/energy.csv"]
 GPU_FILES += [
     f"tables/{name}.{form}"
     for name in ("resources", "energy", "quality", "idle_windows", "memory_after", "runs")
-    for form in ("csv", "md")
+    for form in FORMS
 ]
 
-BLOCK_FILES = [
-    f"tables/{name}.{form}" for name in ("time_ratio", "blocks") for form in ("csv", "md")
-]
+BLOCK_FILES = [f"tables/{name}.{form}" for name in ("ratios", "blocks") for form in FORMS]
+# The columns of a frame do not depend on the runs.
+ALONE = alone(made_index(made_wanted(made_run())))
 
 
 def call(script: str, index: Path, *arguments: str) -> None:
@@ -113,10 +100,18 @@ def compare(found: Path, golden: Path) -> None:
     if os.environ.get("EVENGROUND_REGENERATE"):
         golden.parent.mkdir(parents=True, exist_ok=True)
         golden.write_bytes(found.read_bytes())
-    if found.suffix == ".md":
+    if found.suffix != ".csv":
         assert found.read_text(encoding="utf-8") == golden.read_text(encoding="utf-8")
     else:
-        pd.testing.assert_frame_equal(read_csv(found), read_csv(golden), rtol=1e-9, atol=1e-9)
+        frames = [read_rows(path, columns_of(path)) for path in (found, golden)]
+        pd.testing.assert_frame_equal(frames[0], frames[1], rtol=1e-9, atol=1e-9)
+
+
+def columns_of(path: Path) -> Columns:
+    """What is declared for a file of `normalised/` or `tables/`."""
+    if path.parent.name == "normalised":
+        return ALONE.columns(FRAMES[path.stem])
+    return TableFile.read(path.with_suffix(".json")).columns
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -136,16 +131,14 @@ def test_golden_with_gpu(with_gpu: Path, name: str) -> None:
 
 def table(folder: Path, name: str, **where: str) -> pd.DataFrame:
     """Rows of a table with these values."""
-    frame = read_csv(folder / "tables" / f"{name}.csv")
+    frame = read_table(folder / "tables", name).rows
     for column, value in where.items():
         frame = frame[frame[column] == value]
     return frame
 
 
 def test_times_are_those_the_runs_were_made_with(without_gpu: Path) -> None:
-    rows = table(without_gpu, "training_time", dataset="digits", engine="keras").set_index(
-        "measure"
-    )
+    rows = table(without_gpu, "summary", dataset="digits", engine="keras").set_index("measure")
     assert rows.loc["training_s", ["median", "min", "max"]].tolist() == pytest.approx(
         [3.06, 3.0, 3.12]
     )
@@ -156,7 +149,7 @@ def test_times_are_those_the_runs_were_made_with(without_gpu: Path) -> None:
 
 
 def test_ratio_is_two_thirds_and_three_pairs_have_no_interval(with_gpu: Path) -> None:
-    rows = table(with_gpu, "time_ratio", measure="training_s")
+    rows = table(with_gpu, "ratios", measure="training_s")
     assert rows[["baseline", "engine"]].drop_duplicates().values.tolist() == [["keras", "jax"]]
     assert rows["ratio"].tolist() == pytest.approx([2 / 3, 2 / 3])
     assert set(rows["n_pairs"]) == {3} and rows[["low_95", "high_95"]].isna().all(axis=None)
@@ -164,7 +157,7 @@ def test_ratio_is_two_thirds_and_three_pairs_have_no_interval(with_gpu: Path) ->
 
 
 def test_an_interval_of_pairs_holds_what_the_runs_were_made_with(in_blocks: Path) -> None:
-    rows = table(in_blocks, "time_ratio", measure="training_s").set_index("dataset")
+    rows = table(in_blocks, "ratios", measure="training_s").set_index("dataset")
     assert rows["n_pairs"].to_dict() == {"digits": 5, "shapes": 5}
     assert ((rows["low_95"] < 2 / 3) & (rows["high_95"] > 2 / 3)).all()
     assert rows["reason"].to_dict() == {
@@ -174,7 +167,7 @@ def test_an_interval_of_pairs_holds_what_the_runs_were_made_with(in_blocks: Path
 
 
 def test_the_spread_of_times_stands_beside_their_means(in_blocks: Path) -> None:
-    rows = table(in_blocks, "training_time", dataset="digits", engine="jax").set_index("measure")
+    rows = table(in_blocks, "summary", dataset="digits", engine="jax").set_index("measure")
     times = 2 * (1 + np.array([0.01, 0.01, 0.06, 0.04, 0.11, 0.10]))
     found = rows.loc["training_s", ["mean", "geometric_mean", "cv"]].tolist()
     expected = [times.mean(), np.exp(np.log(times).mean()), times.std(ddof=1) / times.mean()]
@@ -191,9 +184,9 @@ def test_lost_runs_stay_visible(without_gpu: Path) -> None:
         ["shapes", "keras", 3, "missing", ""],
     ]
     assert lost["training_s"].isna().all()
-    counts = table(without_gpu, "training_time", measure="training_s")
+    counts = table(without_gpu, "summary", measure="training_s")
     assert counts[["n", "n_wanted"]].values.tolist() == [[3, 3], [2, 3], [2, 3], [3, 3]]
-    assert "**2 did not finish**" in (without_gpu / "tables" / "accuracy.md").read_text(
+    assert "**2 did not finish**" in (without_gpu / "tables" / "summary.md").read_text(
         encoding="utf-8"
     )
 
@@ -223,6 +216,7 @@ def test_integrals_are_those_the_runs_were_made_with(with_gpu: Path) -> None:
 
 
 T_S = np.arange(-3, 11) * 0.1
+DIGITS = (("digits", "Digits", "mlp"),)
 
 
 def test_use_counts_the_training_only() -> None:
@@ -244,58 +238,65 @@ def test_every_step_weighs_the_same_in_the_percentile() -> None:
     assert (use.peak, use.p95) == (50.0, pytest.approx(0.95))
 
 
-def trained_use(values: np.ndarray, name: str, **known: float) -> Use:
-    frame = pd.DataFrame({"t_s": T_S, name: values})
-    return use_of(frame, name, Training(0.75, **known), 0.1)
+def trained_use(
+    values: np.ndarray, name: str, cores: int | None = None, peak_bytes: int | None = None
+) -> Use:
+    """The use of a resource by a training of 0.75 s with these values."""
+    events = SimpleNamespace(train_start_ns=0, train_end_ns=750_000_000)
+    process = SimpleNamespace(peak_process_rss_bytes=peak_bytes)
+    line = Timeline(step=np.arange(-3, 11), columns={name: values})
+    run = SimpleNamespace(events=events, process=process)
+    seen: Any = SimpleNamespace(run=run, line=line, grid_s=0.1, cores=cores)
+    (use,) = uses_of(seen)
+    return use
 
 
 def test_the_peak_of_memory_is_the_larger_of_sample_and_kernels_mark() -> None:
     values = np.full(T_S.shape, 100.0)
-    assert trained_use(values, "rss_bytes", kernel_peak_bytes=130.0).peak == 130.0
-    assert trained_use(values, "rss_bytes", kernel_peak_bytes=70.0).peak == 100.0
+    assert trained_use(values, "rss_bytes", peak_bytes=130).peak == 130.0
+    assert trained_use(values, "rss_bytes", peak_bytes=70).peak == 100.0
     assert trained_use(values, "rss_bytes").peak == 100.0
-    assert trained_use(values, "rss_bytes", kernel_peak_bytes=130.0).p95 == 100.0
-    assert trained_use(values, "machine_used_bytes", kernel_peak_bytes=130.0).peak == 100.0
+    assert trained_use(values, "rss_bytes", peak_bytes=130).p95 == 100.0
+    assert trained_use(values, "machine_used_bytes", peak_bytes=130).peak == 100.0
 
 
-def test_the_kernels_mark_reaches_tables_and_sides(index_path: Path) -> None:
-    index = read_index(index_path)
-    known = normalise(index)
-    marks = known.conditions["repetition"].map({1: 900.0, 2: 800.0, 3: 1.0}) * 2**20
-    marked = replace(known, conditions=known.conditions.assign(kernel_peak_rss_bytes=marks))
-    frames = Frames(**{name: getattr(marked, name) for name in Frames.__annotations__})
-    tables = make_tables(index, frames)
-    rows = tables["resources"].set_index(["dataset", "engine", "resource"])
-    keras = rows.loc[("digits", "keras", "rss_bytes")]
+def tables_with_marks(to: Path, *marks: int | None) -> dict[str, pd.DataFrame]:
+    """The tables of made runs, of whose memory the kernel kept these marks."""
+    index = write_results(to, MadeResults(datasets=DIGITS))
+    for number, (mark, run) in enumerate(zip(marks, read_index(index).first.runs, strict=True)):
+        folder = to / str(run.path)
+        info = json.loads((folder / "samples.json").read_text())
+        info["summary"]["peak_process_rss_bytes"] = mark
+        (folder / "samples.json").write_text(json.dumps(info))
+        change_run(index, number)
+    return tables_of(read_index(index))
+
+
+def test_the_kernels_mark_reaches_the_tables(tmp_path: Path) -> None:
+    """Three repetitions of Keras, and of JAX between them."""
+    marks = [mib * 2**20 for mib in (900, 900, 800, 800, 1, 1)]
+    tables = tables_with_marks(tmp_path, *marks)
+    rows = tables["resources"].set_index(["engine", "resource"])
+    keras = rows.loc[("keras", "rss_bytes")]
     peaks = [450.0 * 2**20, 800.0 * 2**20, 900.0 * 2**20]
     assert (
         keras[["peak_min", "peak_median", "peak_max"]].tolist() == peaks and keras["reason"] == ""
     )
-    recorded = Recorded(
-        runs=tables["runs"],
-        timelines=marked.timelines,
-        conditions=marked.conditions,
-        quality=tables["quality"],
-    )
-    assert sorted(side_of("a", index, recorded).of("digits", "keras", "peak_rss_bytes")) == peaks
+    runs = tables["runs"][tables["runs"]["engine"] == "keras"]
+    assert runs["peak_rss_bytes"].tolist() == peaks[::-1]
+    summary = tables["summary"].set_index(["engine", "measure"])
+    assert summary.loc[("keras", "peak_rss_bytes"), "median"] == peaks[1]
 
 
-def test_a_peak_without_the_kernels_mark_says_so(index_path: Path) -> None:
-    index = read_index(index_path)
-    known = normalise(index)
-    marks = [np.nan, *[2.0**30] * (len(known.conditions) - 1)]
-    frames = replace(known, conditions=known.conditions.assign(kernel_peak_rss_bytes=marks))
-    tables = make_tables(
-        index, Frames(**{name: getattr(frames, name) for name in Frames.__annotations__})
-    )
-    rows = tables["resources"].query("resource == 'rss_bytes'")["reason"].tolist()
+def test_a_peak_without_the_kernels_mark_says_so(tmp_path: Path) -> None:
+    rows = tables_with_marks(tmp_path, None, *[2**30] * 5)["resources"]
     few = "peak: largest sample only, as the kernel's mark is not known (1 of 3 runs)"
-    assert rows == [few, "", "", ""]
+    assert rows[rows["resource"] == "rss_bytes"]["reason"].tolist() == [few, ""]
 
 
 def test_cpu_seconds_are_the_counters_whatever_the_cores() -> None:
     half = np.full(T_S.shape, 50.0)
-    assert trained_use(half, "cpu_pct", cores=4.0).integral == pytest.approx(2 * 0.75)
+    assert trained_use(half, "cpu_pct", cores=4).integral == pytest.approx(2 * 0.75)
     assert math.isnan(trained_use(half, "cpu_pct").integral)
 
 
@@ -323,78 +324,37 @@ def test_training_shorter_than_the_grid_has_no_peak_but_an_integral() -> None:
 
 def test_nothing_finished_gives_empty_tables_with_reasons(tmp_path: Path) -> None:
     lost = {("digits", engine, 1): ("failed", "crashed") for engine in ("keras", "jax")}
-    made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, lost=lost)
+    made = MadeResults(datasets=DIGITS, repetitions=1, lost=lost)
     folder = analyse(write_results(tmp_path, made))
-    assert len(read_csv(folder / "normalised" / "timelines.csv")) == 0
+    assert not list((folder / "normalised" / TIMELINES).iterdir())
     assert (table(folder, "resources")["reason"] == "no finished run").all()
-    assert (table(folder, "time_ratio")["reason"] == "no finished run").all()
-    assert table(folder, "training_time")[["n", "n_wanted"]].drop_duplicates().values.tolist() == [
-        [0, 1]
-    ]
+    assert (table(folder, "ratios")["reason"] == "no finished run").all()
+    assert table(folder, "summary")[["n", "n_wanted"]].drop_duplicates().values.tolist() == [[0, 1]]
 
 
 def test_one_engine_alone_has_no_ratio_but_every_other_table(tmp_path: Path) -> None:
-    index = write_results(
-        tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
-    )
+    index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1))
     content = json.loads(index.read_text())
-    content["engines"] = content["engines"][:1]
-    content["runs"] = [run for run in content["runs"] if run["engine"] == "keras"]
+    (condition,) = content["conditions"]
+    condition["engines"] = condition["engines"][:1]
+    condition["runs"] = [run for run in condition["runs"] if run["engine"] == "keras"]
     index.write_text(json.dumps(content))
     folder = analyse(index)
-    assert len(table(folder, "time_ratio")) == 0
-    assert len(table(folder, "training_time")) == 7
-
-
-def test_csv_gives_every_bit_back(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {"dataset": ["a", "b"], "x": [0.1 + 0.2, math.nan], "n": [1, 2], "reason": ["", "no"]}
-    )
-    write_csv(frame, tmp_path / "frame.csv")
-    back = read_csv(tmp_path / "frame.csv")
-    assert back["x"][0] == 0.1 + 0.2 and math.isnan(back["x"][1])
-    assert back["reason"].tolist() == ["", "no"]
-
-
-def test_markdown_rounds_shows_mebibytes_and_dashes() -> None:
-    frame = pd.DataFrame(
-        [{"unit": "bytes", "n": 2, "peak_median": 3.0 * 2**20, "peak_min": 2**20, "peak_max": 4.0 * 2**20},
-         {"unit": "W", "n": 0, "peak_median": math.nan, "peak_min": math.nan, "peak_max": math.nan}]
-    )  # fmt: skip
-    assert markdown_table(frame).splitlines() == [
-        "| unit | n | peak median (min to max) |",
-        "| --- | ---: | ---: |",
-        "| MiB | 2 | 3.000 (1.000 to 4.000) |",
-        "| W | 0 | – |",
+    assert len(table(folder, "ratios")) == 0
+    assert table(folder, "summary")["measure"].tolist() == [
+        *MEASURES,
+        "idle_s",
+        "test_accuracy",
+        "final_train_loss",
+        "cpu_s",
+        "peak_rss_bytes",
     ]
-
-
-def test_a_very_small_p_is_said_to_be_small_and_never_zero() -> None:
-    frame = pd.DataFrame({"block": ["all", "all"], "p": [1e-18, 0.0214]})
-    lines = markdown_table(frame).splitlines()[2:]
-    assert lines == ["| all | &lt; 0.0001 |", "| all | 0.02140 |"]
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        (0.0, "0"),
-        (20.4, "20.40"),
-        (123456.7, "123457"),
-        (0.00012346, "0.0001235"),
-        (-2.5, "-2.500"),
-    ],
-)
-def test_rounding_keeps_four_digits_and_no_exponent(value: float, words: str) -> None:
-    assert rounded(value) == words
 
 
 def test_scripts_end_with_one_line_for_bad_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    index = write_results(
-        tmp_path, MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
-    )
+    index = write_results(tmp_path, MadeResults(datasets=DIGITS, repetitions=1))
     with pytest.raises(SystemExit) as ended:
         call(
             "tables.py",
@@ -412,15 +372,6 @@ def test_scripts_end_with_one_line_for_bad_input(
     assert not (tmp_path / "out").exists()
 
 
-def test_table_without_a_needed_column_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mean.csv").write_text("dataset\n")
-    with pytest.raises(EvengroundError, match="no column t_s"):
-        read_csv(tmp_path / "mean.csv", ("dataset", "t_s"))
-    (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(EvengroundError, match="broken table"):
-        read_csv(tmp_path / "empty.csv")
-
-
 def test_a_machine_without_a_calibration_has_an_empty_table(with_gpu: Path) -> None:
     assert len(table(with_gpu, "calibration")) == 0
     assert "| figure |" in (with_gpu / "tables" / "calibration.md").read_text()
@@ -435,14 +386,6 @@ def test_a_calibration_that_is_not_the_recorded_one_is_refused(tmp_path: Path) -
     file.unlink()
     with pytest.raises(SystemExit):
         analyse(index)
-
-
-def test_a_count_stays_whole_where_another_one_is_missing(tmp_path: Path) -> None:
-    """CSV alone gives a column with a gap back as fractions: 3 is not shown as 3.000, and 3.0 not as 3."""
-    path = tmp_path / "made.csv"
-    path.write_text("run,t_s\n3,3.0\n,1.5\n")
-    shown = markdown_table(whole_numbers(read_csv(path), read_cells(path))).splitlines()[2:]
-    assert shown == ["| 3 | 3.000 |", f"| {EMPTY} | 1.500 |"]
 
 
 def test_every_reason_why_a_run_did_not_finish_is_explained() -> None:

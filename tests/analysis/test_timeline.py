@@ -202,7 +202,8 @@ def test_made_run_on_any_grid_uses_the_cpu_it_was_made_with(
     tmp_path_factory, grid_s: float
 ) -> None:  # type: ignore[no-untyped-def]
     made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1)
-    run = read_runs(read_index(write_results(tmp_path_factory.mktemp("grid"), made)))[0]
+    index = read_index(write_results(tmp_path_factory.mktemp("grid"), made))
+    run = read_runs(index.first)[0]
     line = align(run.events, run.process, run.samples(), grid_s)
     t_s = line.step * grid_s
     inside = (t_s - grid_s >= 0.1) & (t_s <= 2.9)

@@ -12,7 +12,7 @@ from evenground.bundle.adopt import Adopted, adopt
 from evenground.bundle.unpack import unpack
 from evenground.errors import EvengroundError
 from evenground.records.index import read_index
-from made_bundle import INDEX, changed, files_of, fixed, listed, write_zip
+from made_bundle import changed, changed_condition, files_of, fixed, listed, write_zip
 
 
 def adopted(bundle: Path, folder: Path, root: Path) -> Adopted:
@@ -36,7 +36,7 @@ def test_runs_calibration_and_contact_sheets_come_as_they_are(
         assert tree(root / part) == tree(origin / part) and tree(root / part)
     settings = json.loads(done.configuration.read_text())
     wanted = json.loads((copy / "experiment.json").read_text())
-    assert settings["machine"] == read_index(copy / "index.json").machine.class_name
+    assert settings["machine"] == read_index(copy / "index.json").first.machine.class_name
     assert {**settings, "machine": wanted["machine"]} == wanted
 
 
@@ -70,8 +70,9 @@ def test_a_run_that_does_not_belong_there_is_refused(
 ) -> None:
     files = files_of(made)
     index = json.loads(files["results/native/index.json"])
-    finished = [run for run in index["runs"] if run["path"]]
-    old, index["runs"] = finished[0]["path"], finished[:1]
+    condition = index["conditions"][0]
+    finished = [run for run in condition["runs"] if run["path"]]
+    old, condition["runs"] = finished[0]["path"], finished[:1]
     finished[0]["path"] = place
     moved = {name.replace(old, place): content for name, content in files.items()}
     moved["results/native/index.json"] = json.dumps(index).encode()
@@ -88,10 +89,10 @@ def test_a_contact_sheet_that_does_not_belong_there_is_refused(
     (name,) = (name for name in files if "contact_sheets/" in name)
     files[place] = files.pop(name)
 
-    def elsewhere(index: Any) -> None:
-        index["datasets"][0]["contact_sheet"]["path"] = place
+    def elsewhere(condition: Any) -> None:
+        condition["datasets"][0]["contact_sheet"]["path"] = place
 
-    moved = write_zip(changed(files, INDEX, elsewhere), tmp_path / "moved.zip")
+    moved = write_zip(changed_condition(files, elsewhere), tmp_path / "moved.zip")
     with pytest.raises(EvengroundError, match="a file of the bundle does not belong there"):
         adopted(moved, tmp_path, tmp_path / "work")
     assert not (tmp_path / "work").exists()

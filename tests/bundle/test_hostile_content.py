@@ -12,7 +12,16 @@ import pytest
 
 import replay as script
 from analysis.synthetic import T0_NS
-from made_bundle import INDEX, Files, call, changed, fixed, write_zip
+from made_bundle import (
+    INDEX,
+    Files,
+    call,
+    changed,
+    changed_condition,
+    condition_in,
+    fixed,
+    write_zip,
+)
 
 Change = Callable[[Any], Any]
 Build = Callable[[Files], Files]
@@ -21,6 +30,11 @@ Case = tuple[str, Build]
 
 
 def index(change: Change) -> Case:
+    """The index changed: what it says of its first condition."""
+    return INDEX, lambda files: changed_condition(files, change)
+
+
+def whole_index(change: Change) -> Case:
     return INDEX, lambda files: changed(files, INDEX, change)
 
 
@@ -94,14 +108,14 @@ def cell(column: str, value: str) -> Case:
 
 def calibration(content: bytes) -> Case:
     def build(files: Files) -> Files:
-        return fixed({**files, json.loads(files[INDEX])["calibration"]["path"]: content})
+        return fixed({**files, condition_in(files[INDEX])["calibration"]["path"]: content})
 
     return "results/calibration", build
 
 
 def another_picture(files: Files) -> Files:
     """A contact sheet that is as good as the packed one, but for its own checksum."""
-    name = json.loads(files[INDEX])["datasets"][0]["contact_sheet"]["path"]
+    name = condition_in(files[INDEX])["datasets"][0]["contact_sheet"]["path"]
     return changed(files, name, put("00" * 16, "examples", 3, "pixels"))
 
 
@@ -128,6 +142,14 @@ CASES: dict[str, Case] = {
     "grid-nan": index(put(float("nan"), "report", "grid_s")),
     "grid-tiny": index(put(1e-300, "report", "grid_s")),
     "parameters-list": index(put([], "parameters")),
+    "no-conditions": whole_index(put([], "conditions")),
+    "conditions-text": whole_index(put("x", "conditions")),
+    "condition-twice": whole_index(lambda c: c["conditions"].append(c["conditions"][0])),
+    "condition-null": whole_index(lambda c: c["conditions"].append(None)),
+    "swept-unknown": whole_index(put(["batch_size"], "swept")),
+    "swept-up": whole_index(put(["../x"], "swept")),
+    "swept-number": whole_index(put(5, "swept")),
+    "values-other": index(put({"batch_size": LONG}, "values")),
     "manifest-list": of_run("manifest.json", lambda old: b"[]"),
     "manifest-deep": of_run("manifest.json", lambda old: b"[" * 100_000),
     "manifest-other": manifest("other", "run", "engine"),

@@ -12,7 +12,7 @@ import pytest
 
 import replay as script
 from evenground.report.sheet import Drawing
-from made_bundle import INDEX, Files, call, changed, fixed, save_data, write_zip
+from made_bundle import Files, call, changed_condition, fixed, save_data, write_zip
 
 ODD = (
     r"_$\frac{a}{ | <script>alert(1)</script> ![x](https://a.example/x) `b` %s {0} &amp; --> ]]> "
@@ -50,12 +50,12 @@ def test_odd_words_break_no_table_and_no_figure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("evenground.report.draw.save", save_svg)
-    bundle = write_zip(odd_reasons(changed(files, INDEX, odd_words)), tmp_path / "bundle.zip")
+    bundle = write_zip(odd_reasons(changed_condition(files, odd_words)), tmp_path / "bundle.zip")
     assert call(script.main, bundle, "--output-dir", tmp_path / "out") == 1
     assert "no table to compare with" in (said := capsys.readouterr().err) and len(said) < 1000
     redrawn = tmp_path / "out" / "redrawn"
     figures, tables = sorted(redrawn.glob("figures/*.svg")), sorted(redrawn.glob("tables/*.md"))
-    assert (len(figures), len(tables)) == (12, 14)
+    assert (len(figures), len(tables)) == (12, 15)
     for path in figures:
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
         assert not tags & {"script", "a", "foreignObject"}, path.name
@@ -72,11 +72,12 @@ def save_svg(drawing: Drawing, folder: Path) -> None:
 
 
 def sound(text: str) -> None:
-    """A Markdown file with one heading, one table and neither HTML nor a link."""
+    """A Markdown file with a heading, one table, its columns, and neither HTML nor a link."""
     lines = text.splitlines()
     rows = [line for line in lines if line.startswith("|")]
-    assert [line for line in lines if line.startswith("#")] == lines[:1]
-    assert lines[-len(rows) :] == rows
+    assert [line for line in lines if line.startswith("#")] == [lines[0], "## Columns"]
+    first = lines.index(rows[0])
+    assert lines[first : first + len(rows)] == rows
     assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert "<" not in text and not re.search(r"(?<!\\)\[", text)
     assert all(line.isprintable() for line in lines)

@@ -12,7 +12,7 @@ import pytest
 import bundle as script
 from evenground.bundle.replay import compare_tables
 from evenground.files import read_json, sha256_bytes, write_json
-from made_bundle import LIST, call, files_of, save_data
+from made_bundle import LIST, call, condition_in, files_of, save_data
 
 OTHERS = {LIST, "README.md", "ro-crate-metadata.json"}
 
@@ -47,23 +47,23 @@ def test_the_same_results_are_the_same_bytes_from_any_folder(
 
 def test_all_that_was_recorded_is_in_it(made: Path, copy: Path) -> None:
     files = files_of(made)
-    root, index = copy.parent.parent, read_json(copy / "index.json")
-    runs = [run["path"] for run in index["runs"] if run["path"]]
+    root, (condition,) = copy.parent.parent, read_json(copy / "index.json")["conditions"]
+    runs = [run["path"] for run in condition["runs"] if run["path"]]
     of_a_run = {"environment.json", "events.jsonl", "manifest.json", "outcome.json", "train.log"}
     of_a_run |= {"samples.csv", "samples.json"}
     expected = {f"{run}/{name}" for run in runs for name in of_a_run}
     expected |= {f"results/native/{name}" for name in ("index.json", "experiment.json")}
     expected |= {f"results/native/{name}" for name in ("metrics.json", "verdicts.json")}
     expected |= {
-        index["calibration"]["path"],
-        index["datasets"][0]["contact_sheet"]["path"],
+        condition["calibration"]["path"],
+        condition["datasets"][0]["contact_sheet"]["path"],
         "envs/keras.txt",
         "data/registry.yaml",
         "containers/pins.yaml",
     }
     tables = {f"results/native/tables/{path.name}" for path in (copy / "tables").iterdir()}
     figures = {f"results/native/figures/{path.name}" for path in (copy / "figures").iterdir()}
-    assert len(runs) == 3 and len(tables) == 28 and len(figures) == 37
+    assert len(runs) == 3 and len(tables) == 45 and len(figures) == 37
     assert files.keys() == expected | tables | figures | OTHERS | {
         f"containers/{path.name}" for path in (root / "containers").glob("*.def")
     }
@@ -107,14 +107,14 @@ def test_a_file_that_no_bundle_has_is_named(
 def test_a_stale_table_is_refused(
     again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    change(again / "tables/training_time.md")
+    change(again / "tables/summary.md")
     said = refusal(again, tmp_path / "runs.zip", capsys)
-    assert "not those of the runs" in said and "tables/training_time.md" in said
+    assert "not those of the runs" in said and "tables/summary.md" in said
 
 
 @pytest.mark.parametrize("name", ["tables/runs.csv", "metrics.json", "figures/training_time.csv"])
 def test_every_number_that_was_published_is_compared(name: str, copy: Path, again: Path) -> None:
-    assert len(compare_tables(copy, again).same) == 42 and not compare_tables(copy, again).other
+    assert len(compare_tables(copy, again).same) == 59 and not compare_tables(copy, again).other
     change(again / name)
     assert compare_tables(copy, again).other == (name,)
     (again / name).unlink()
@@ -131,7 +131,7 @@ def change(path: Path) -> None:
 def test_a_changed_contact_sheet_is_refused(
     again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    named = read_json(again / "index.json")["datasets"][0]["contact_sheet"]["path"]
+    named = read_json(again / "index.json")["conditions"][0]["datasets"][0]["contact_sheet"]["path"]
     change_pixel(again.parent.parent / named)
     said = refusal(again, tmp_path / "runs.zip", capsys)
     assert "the file is not the one recorded" in said and named in said
@@ -148,7 +148,8 @@ def change_pixel(sheet: Path) -> None:
 def test_a_changed_run_is_refused(
     again: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = next(run for run in read_json(again / "index.json")["runs"] if run["path"])
+    (condition,) = read_json(again / "index.json")["conditions"]
+    run = next(run for run in condition["runs"] if run["path"])
     with (again.parent.parent / run["path"] / "train.log").open("a") as log:
         log.write("more")
     said = refusal(again, tmp_path / "runs.zip", capsys)
@@ -165,7 +166,7 @@ def test_what_decides_the_runs_must_not_have_changed(
 
 def test_unfinished_trainings_are_told(made: Path) -> None:
     files = files_of(made)
-    runs = json.loads(files["results/native/index.json"])["runs"]
+    runs = condition_in(files["results/native/index.json"])["runs"]
     assert [run["reason"] for run in runs if run["status"] != "finished"] == ["out-of-memory"]
     assert b"3 of 4 wanted trainings" in files["README.md"]
 
@@ -175,6 +176,7 @@ def test_nothing_finished_is_nothing_to_pack(
 ) -> None:
     index = read_json(again / "index.json")
     lost = {"status": "missing", "path": None, "manifest_sha256": None}
-    index["runs"] = [{**run, **lost} for run in index["runs"]]
+    (condition,) = index["conditions"]
+    condition["runs"] = [{**run, **lost} for run in condition["runs"]]
     (again / "index.json").write_text(json.dumps(index))
     assert "no wanted run has finished" in refusal(again, tmp_path / "runs.zip", capsys)

@@ -16,7 +16,7 @@ import replay
 from analysis.synthetic import CARD, GPU_RECORD, write_manifest
 from evenground.analysis.differences import shared_runs
 from evenground.analysis.environment import read_environment
-from evenground.analysis.runs import read_runs
+from evenground.analysis.runs import all_runs
 from evenground.bundle.adopt import adopt
 from evenground.bundle.replay import redraw
 from evenground.bundle.unpack import unpack
@@ -41,12 +41,13 @@ def on_cards(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     shutil.copytree(copy.parent.parent, tmp_path / "copy")
     results = tmp_path / "copy" / "results" / "native"
     index = read_json(results / "index.json")
-    finished = [run for run in index["runs"] if run["path"]]
+    (condition,) = index["conditions"]
+    finished = [run for run in condition["runs"] if run["path"]]
     for number, run in enumerate(finished):
         run["manifest_sha256"] = put_on_card(tmp_path / "copy" / run["path"], CARDS[number % 2])
-    calibration = tmp_path / "copy" / index["calibration"]["path"]
+    calibration = tmp_path / "copy" / condition["calibration"]["path"]
     write_json(calibration, {**read_json(calibration), "gpu": {"uuid": CARDS[0], "missing": {}}})
-    index["calibration"]["sha256"] = sha256_file(calibration)
+    condition["calibration"]["sha256"] = sha256_file(calibration)
     write_json(results / "index.json", index)
     redraw(read_index(results / "index.json"), results / "index.json", results, read_claims(ROOT))
     return results
@@ -101,7 +102,7 @@ def test_no_file_of_a_bundle_has_a_uuid(on_cards: Path, packed: Path) -> None:
 
 def test_what_was_left_out_has_its_reason(packed: Path, tmp_path: Path) -> None:
     index = read_index(unpack(packed, tmp_path / "unpacked"))
-    for run in read_runs(index):
+    for run in all_runs(index):
         record = read_environment(run).gpu
         assert record and record.uuid is None and record.missing == {"uuid": REASON}
         assert record.pci == GPU_RECORD["pci"], "nothing else is lost"
@@ -117,7 +118,7 @@ def test_a_bundle_of_cards_is_replayed_as_it_was_published(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(replay.main, packed, "--output-dir", tmp_path / "out") == 0, capsys.readouterr().err
-    assert "as published, byte by byte: 42 tables and files" in capsys.readouterr().out
+    assert "as published, byte by byte: 59 tables and files" in capsys.readouterr().out
 
 
 def test_the_working_copy_stays_as_it_was(on_cards: Path, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.remade import measure
 from analysis.synthetic import Made, MadeResults, write_results
-from analysis.test_tables import call
-from evenground.analysis.measured import measure
+from analysis.test_tables import analyse, call
 from evenground.claims.model import Claims, read_claims
 from evenground.claims.verdicts import Judged, judge_all
 from evenground.records.index import read_index
@@ -93,6 +93,11 @@ def noisy(
 
 def experiment(to: Path, world: World = THESIS, spread: float = 0.01, **settings: Any) -> Path:
     """Write the results of a world; the path of the index. `settings` are those of `MadeResults`."""
+    return write_results(to, made_results(world, spread, **settings))
+
+
+def made_results(world: World = THESIS, spread: float = 0.01, **settings: Any) -> MadeResults:
+    """The results of a world, as one condition of several."""
     given = {
         "datasets": DATASETS,
         "engines": ("keras", "axon"),
@@ -102,7 +107,7 @@ def experiment(to: Path, world: World = THESIS, spread: float = 0.01, **settings
         "make": functools.partial(noisy, world, spread),
         **settings,
     }
-    return write_results(to, MadeResults(**given))
+    return MadeResults(**given)
 
 
 @functools.cache
@@ -116,15 +121,23 @@ def verdicts(
 ) -> dict[tuple[str, str], Judged]:
     """Claim and instrument -> its verdict; `stand_ins` replaces those of the index."""
     read = read_index(index)
+    measured, condition = measure(read), read.first
     if stand_ins is not None:
-        report = read.report.model_copy(update={"stand_ins": stand_ins})
-        read = read.model_copy(update={"report": report})
-    judged = judge_all(read, measure(read), claims())
+        report = condition.report.model_copy(update={"stand_ins": stand_ins})
+        condition = condition.model_copy(update={"report": report})
+    judged = judge_all(condition, measured, claims(), read.lines)
     return {(one.evidence.claim.id, one.evidence.instrument): one for one in judged}
 
 
-def judge_files(index: Path, *more: str) -> Path:
-    """Call the script as the rule does; the folder of the tables."""
-    tables, record = index.parent / "tables", str(index.parent / "verdicts.json")
-    call("verdicts.py", index, "--output-dir", str(tables), "--record", record, *more)
-    return tables
+def judge_files(index: Path) -> Path:
+    """Call the scripts up to the verdicts as the rules do; the folder of the tables."""
+    analyse(index)
+    judge_again(index)
+    return index.parent / "tables"
+
+
+def judge_again(index: Path) -> None:
+    """Call the script with the frames and tables that are there."""
+    where = index.parent
+    folders = ["--normalised", str(where / "normalised"), "--output-dir", str(where / "tables")]
+    call("verdicts.py", index, *folders, "--record", str(where / "verdicts.json"))

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-import compare as script
+from analysis.remade import measured_of
+from analysis.synthetic import write_results
+from analysis.test_tables import FORMS, compare
 from analysis.test_tables import GOLDEN as _ANALYSIS
-from analysis.test_tables import compare
-from claims.made import CONTRARY, ROOT, THESIS, experiment
-from evenground.analysis.files import markdown_table, write_csv
-from evenground.analysis.measured import measure
-from evenground.claims.agreement import agreement, in_words
+from claims.made import CONTRARY, ROOT, THESIS, experiment, made_results
+from evenground.analysis.experiment import Experiment, alone
+from evenground.analysis.table import markdown, write_table
+from evenground.claims.agreement import KEY, agreement_table, in_words
 from evenground.claims.model import read_claims
-from evenground.claims.verdicts import judge_all
-from evenground.claims.write import verdicts_of
+from evenground.claims.write import judge_experiment
 from evenground.errors import EvengroundError
 from evenground.records.index import read_index
-from evenground.records.verdicts import Verdicts
-from made_bundle import call
-from made_records import made_group, made_row, made_verdicts
+from evenground.records.verdicts import ConditionVerdicts, Verdicts
+from made_records import made_group, made_index, made_row, made_run, made_verdicts, made_wanted
 
 GOLDEN = _ANALYSIS.parents[1] / "claims/golden"
 row, file = made_row, made_verdicts
+
+
+def sources(names: Iterable[str]) -> Experiment:
+    """A source of each name, with one condition on one class of machine."""
+    return Experiment(sources={name: made_index(made_wanted(made_run())) for name in names})
+
+
+def agreement(verdicts: dict[str, Verdicts]) -> pd.DataFrame:
+    """The table; `verdicts` are those of each source."""
+    judged = [of_source.conditions[0] for of_source in verdicts.values()]
+    return agreement_table(sources(verdicts), judged).rows
+
+
+def words(verdicts: dict[str, Verdicts]) -> list[str]:
+    """What the table says, in words."""
+    return in_words(agreement(verdicts), sources(verdicts))
 
 
 def found_of(verdicts: dict[str, Verdicts]) -> dict[str, tuple[str, str]]:
     """Claim -> whether its verdicts agree, and why that cannot be said."""
     rows = agreement(verdicts).to_dict("records")
     return {r["claim"]: (r["agree"], r["reason"]) for r in rows}
+
+
+def parts(found: pd.DataFrame) -> pd.DataFrame:
+    """One row of each claim part and instrument: what is the same of all sources."""
+    return found.drop_duplicates(KEY)
 
 
 def test_known_agreement() -> None:
@@ -53,19 +74,17 @@ def test_known_agreement() -> None:
             for c, v in zip("ABCD", ["reproduced", "reproduced", "reproduced", gone], strict=True)
         )
     )
-    few = ("not comparable", "fewer than two sides could judge it")
+    few = ("not comparable", "fewer than two could judge it")
     expected = {"A": ("yes", ""), "B": ("no", ""), "C": ("yes", ""), "D": few, "E": few}
     assert found_of({"a": a, "b": b, "c": c}) == expected
     found = agreement({"a": a, "b": b, "c": c})
-    assert found.columns.tolist()[:7] == [
-        *("claim", "part", "instrument", "verdict_a", "verdict_b", "verdict_c", "agree")
+    last = found[found["claim"] == "E"]
+    assert last[["source", "verdict"]].to_numpy().tolist() == [
+        ["a", "inconclusive"],
+        ["b", ""],
+        ["c", ""],
     ]
-    assert found.loc[4, ["verdict_a", "verdict_b", "verdict_c"]].tolist() == [
-        "inconclusive",
-        "",
-        "",
-    ]
-    assert in_words(found) == [
+    assert words({"a": a, "b": b, "c": c}) == [
         "verdicts: 2 of 3 agree, 2 are not comparable",
         "B, corrected: reproduced (a), contradicted (b), reproduced (c)",
     ]
@@ -74,7 +93,7 @@ def test_known_agreement() -> None:
 def test_each_instrument_and_part_is_for_itself() -> None:
     a = file(row("A", "reproduced"), row("A", "contradicted", instrument="as-published"))
     b = file(row("A", "reproduced", part="x"), row("A", "contradicted"))
-    found = agreement({"a": a, "b": b})
+    found = parts(agreement({"a": a, "b": b}))
     assert found[["part", "instrument", "agree"]].to_numpy().tolist() == [
         ["", "corrected", "no"],
         ["", "as-published", "not comparable"],
@@ -105,26 +124,27 @@ def test_demonstrations_are_told_and_counted() -> None:
         row("A", "reproduced", demonstration=shown), row("B", "reproduced", demonstration=shown)
     )
     b = file(row("A", "reproduced", demonstration=shown), row("B", "reproduced"))
-    found = agreement({"a": a, "b": b, "c": b})
-    assert found["demonstration"].tolist() == [shown, f"a: {shown}; b, c: none"]
-    assert in_words(found) == ["verdicts: 2 of 2 agree"]
+    verdicts = {"a": a, "b": b, "c": b}
+    found = agreement(verdicts)
+    assert found["demonstration"].tolist() == [shown, shown, shown, shown, "", ""]
+    assert found["claim"].tolist() == ["A", "A", "A", "B", "B", "B"]
+    assert words(verdicts) == ["verdicts: 2 of 2 agree"]
 
 
 def test_only_verdicts_are_counted_as_verdicts() -> None:
     kinds = {"A": "verdict", "B": "demonstration", "C": "instrument"}
     side = file(*(row(name, "reproduced", kind=kind) for name, kind in kinds.items()))
     found = agreement({"a": side, "b": side})
-    assert found["kind"].tolist() == [*kinds.values()]
-    assert in_words(found) == [
+    assert parts(found)["kind"].tolist() == [*kinds.values()]
+    assert words({"a": side, "b": side}) == [
         "verdicts: 1 of 1 agree; demonstrations and the thesis's instrument: 2 of 2 agree"
     ]
 
 
-def test_what_is_open_on_all_sides_does_not_agree() -> None:
+def test_what_is_open_everywhere_does_not_agree() -> None:
     a, b = file(row("A", "inconclusive")), file(row("A", "depends on a known cause"))
-    found = agreement({"a": a, "b": b})
-    assert found["agree"].tolist() == ["all open"]
-    assert in_words(found) == ["verdicts: no two can be compared, 1 are open on all sides"]
+    assert agreement({"a": a, "b": b})["agree"].tolist() == ["all open"] * 2
+    assert words({"a": a, "b": b}) == ["verdicts: no two can be compared, 1 are open everywhere"]
 
 
 def test_verdicts_agree_by_what_is_read_and_are_shown_in_their_own_words() -> None:
@@ -132,16 +152,12 @@ def test_verdicts_agree_by_what_is_read_and_are_shown_in_their_own_words() -> No
     shown = row(
         "A", "contradicted", verdict="would read: contradicted", demonstration="jax as elixir"
     )
-    found = agreement({"a": file(shown), "b": file(row("A", "contradicted"))})
-    assert found[["verdict_a", "verdict_b", "agree"]].to_numpy().tolist() == [
-        ["would read: contradicted", "contradicted", "yes"]
+    verdicts = {"a": file(shown), "b": file(row("A", "contradicted"))}
+    assert agreement(verdicts)[["source", "verdict", "agree"]].to_numpy().tolist() == [
+        ["a", "would read: contradicted", "yes"],
+        ["b", "contradicted", "yes"],
     ]
-    assert in_words(found) == ["verdicts: 1 of 1 agree"]
-
-
-def contents(index: Path) -> Verdicts:
-    read, source = read_index(index), read_claims(ROOT)
-    return verdicts_of(read, source, judge_all(read, measure(read), source.claims))
+    assert words(verdicts) == ["verdicts: 1 of 1 agree"]
 
 
 @pytest.fixture(scope="module")
@@ -155,52 +171,60 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
+Judged = tuple[Experiment, list[ConditionVerdicts]]
+
+
 @pytest.fixture(scope="module")
-def verdicts(worlds: dict[str, Path]) -> dict[str, Verdicts]:
-    return {name: contents(index) for name, index in worlds.items()}
+def judged(worlds: dict[str, Path]) -> Judged:
+    """The three as sources of one experiment, judged."""
+    experiment = Experiment(sources={name: read_index(path) for name, path in worlds.items()})
+    return experiment, judge_experiment(experiment, measured_of(experiment), read_claims(ROOT))
 
 
-def test_golden(verdicts: dict[str, Verdicts], tmp_path: Path) -> None:
-    write_csv(agreement(verdicts), tmp_path / "agreement.csv")
-    compare(tmp_path / "agreement.csv", GOLDEN / "agreement.csv")
+@pytest.mark.parametrize("form", FORMS)
+def test_golden(judged: Judged, tmp_path: Path, form: str) -> None:
+    write_table(agreement_table(*judged), tmp_path)
+    compare(tmp_path / f"agreement.{form}", GOLDEN / f"agreement.{form}")
 
 
-def test_the_same_world_agrees_and_the_contrary_does_not(verdicts: dict[str, Verdicts]) -> None:
-    same = agreement({name: verdicts[name] for name in ("first", "second")})
+def of_two(judged: Judged, first: str, second: str) -> tuple[pd.DataFrame, list[str]]:
+    """The agreement of two of the sources, and what it says in words."""
+    experiment, verdicts = judged
+    by_name = dict(zip(experiment.sources, verdicts, strict=True))
+    two = Experiment(sources={name: experiment.sources[name] for name in (first, second)})
+    found = agreement_table(two, [by_name[first], by_name[second]]).rows
+    return found, in_words(found, two)
+
+
+def test_the_same_world_agrees_and_the_contrary_does_not(judged: Judged) -> None:
+    found, _ = of_two(judged, "first", "second")
+    same = parts(found)
     assert (
         set(same["agree"]) == {"yes", "all open", "not comparable"}
         and (same["agree"] == "yes").sum() > 30
     )
-    other = agreement({name: verdicts[name] for name in ("first", "contrary")})
-    assert (other["agree"] == "no").sum() > 30
-    told = in_words(other)
-    assert "G1-mnist, corrected: reproduced (first), contradicted (contrary)" in told
-    assert len(told) == 1 + (other["agree"] == "no").sum()
+    other, said = of_two(judged, "first", "contrary")
+    differing = int((parts(other)["agree"] == "no").sum())
+    assert "G1-mnist, corrected: reproduced (first), contradicted (contrary)" in said
+    assert len(said) == 1 + differing and differing > 30
 
 
-def test_compare_takes_recorded_verdicts_and_judges_where_there_are_none(
-    worlds: dict[str, Path],
-    verdicts: dict[str, Verdicts],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+def test_two_machines_of_one_experiment_agree_as_two_sources_do(
+    judged: Judged, tmp_path: Path
 ) -> None:
-    first, contrary = worlds["first"], worlds["contrary"]
-    recorded = first.with_name("verdicts.json")
-    # Recorded ones are taken as they are, even where these runs would now give others.
-    verdicts["contrary"].write(recorded)
-    assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "one") == 0
-    recorded.unlink()
-    said = capsys.readouterr().out
-    agree = agreement({"first": verdicts["contrary"], "contrary": verdicts["contrary"]})
-    yes = int(((agree["agree"] == "yes") & (agree["kind"] == "verdict")).sum())
-    assert f"\nverdicts: {yes} of {yes} agree" in said and said.count("so judged now") == 1
-    assert call(script.main, first.parent, contrary.parent, "--output-dir", tmp_path / "two") == 0
-    said = capsys.readouterr().out
-    assert ", but not:\n- " in said and said.count("so judged now") == 2
-    assert (
-        "| claim | part | instrument | verdict_first/results | verdict_contrary/results | agree |"
-        in (tmp_path / "two/agreement.md").read_text(encoding="utf-8")
-    )
+    """One index of both machines: each is judged by its own runs alone."""
+    names = ("first", "contrary")
+    worlds = {"first": THESIS, "contrary": CONTRARY}
+    machines = {name: f"made-{name}-4c-16g-made-card-abc123" for name in names}
+    made = [made_results(worlds[name], machine=machines[name]) for name in names]
+    experiment = alone(read_index(write_results(tmp_path, *made)))
+    verdicts = judge_experiment(experiment, measured_of(experiment), read_claims(ROOT))
+    found = agreement_table(experiment, verdicts).rows
+    apart, said = of_two(judged, "first", "contrary")
+    assert found.equals(apart.drop(columns="source"))
+    for name in names:
+        said = [line.replace(f"({name})", f"({machines[name]})") for line in said]
+    assert in_words(found, experiment) == said
 
 
 HOSTILE: dict[str, dict[str, Any]] = {
@@ -222,17 +246,19 @@ HOSTILE: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_verdicts_are_one_line(name: str, tmp_path: Path) -> None:
     content = file(row("A")).content()
-    content["verdicts"][0] |= HOSTILE[name]
+    content["conditions"][0]["verdicts"][0] |= HOSTILE[name]
     refused(content, tmp_path / "verdicts.json", "broken verdicts, ")
 
 
 def test_a_verdict_given_twice_and_another_version_are_one_line(tmp_path: Path) -> None:
     content = file(row("A"), row("A", instrument="as-published")).content()
-    assert Verdicts.parse(content, tmp_path).verdicts[1].instrument == "as-published"
-    content["verdicts"][1]["instrument"] = "corrected"
+    (condition,) = content["conditions"]
+    (parsed,) = Verdicts.parse(content, tmp_path).conditions
+    assert parsed.verdicts[1].instrument == "as-published"
+    condition["verdicts"][1]["instrument"] = "corrected"
     path = tmp_path / "verdicts.json"
-    refused(content, path, "broken verdicts, content: A stands there twice for one instrument")
-    refused(content | {"schema": 1}, path, "schema 1, .* reads schema 3 .*evenground convert")
+    refused(content, path, "broken verdicts, conditions.0: A stands there twice for one instrument")
+    refused(content | {"schema": 1}, path, "schema 1, .* reads schema 4 .*evenground convert")
 
 
 def refused(content: dict[str, Any], path: Path, words: str) -> None:
@@ -243,39 +269,27 @@ def refused(content: dict[str, Any], path: Path, words: str) -> None:
     assert len(str(caught.value)) < 600
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"schema": 3, "verdicts": 1}', "[" * 100_000])
-def test_a_broken_file_ends_the_command_in_one_line(
-    text: str, worlds: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first, second = worlds["first"], worlds["second"]
-    recorded = second.with_name("verdicts.json")
-    recorded.write_text(text)
-    assert call(script.main, first.parent, second.parent, "--output-dir", tmp_path / "out") == 1
-    recorded.unlink()
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.startswith("error: ") and said.err.count("\n") == 1
-    assert "verdicts.json" in said.err and not (tmp_path / "out").exists()
-
-
 def test_markdown_in_a_demonstration_or_a_name_stays_text() -> None:
     evil = "[x](http://made) | <b>"
-    found = agreement({evil: file(row("A", "reproduced", demonstration=evil)), "b_median": file()})
-    lines = markdown_table(found).splitlines()
-    assert {line.replace("\\|", "").count("|") for line in lines} == {10}
+    verdicts = {evil: file(row("A", "reproduced", demonstration=evil)), "b_median": file()}
+    judged = [of_source.conditions[0] for of_source in verdicts.values()]
+    table = agreement_table(sources(verdicts), judged)
+    lines = [line for line in markdown(table).splitlines() if line.startswith("|")]
+    assert {line.replace("\\|", "").count("|") for line in lines} == {10} and len(lines) == 4
     assert not any(sign in line.replace("\\[", "") for line in lines for sign in ("[", "<b"))
 
 
-def test_a_side_may_be_named_as_another_column() -> None:
-    found = agreement(
-        {"claim": file(row("A", "reproduced")), "agree": file(row("A", "contradicted"))}
-    )
-    assert found[["claim", "verdict_claim", "verdict_agree", "agree"]].to_numpy().tolist() == [
-        ["A", "reproduced", "contradicted", "no"]
+def test_a_source_may_be_named_as_a_column() -> None:
+    sides = {"claim": row("A", "reproduced"), "agree": row("A", "contradicted")}
+    verdicts = {name: file(one) for name, one in sides.items()}
+    found = agreement(verdicts)
+    assert found[["claim", "source", "verdict", "agree"]].to_numpy().tolist() == [
+        ["A", "claim", "reproduced", "no"],
+        ["A", "agree", "contradicted", "no"],
     ]
-    assert in_words(found)[1] == "A, corrected: reproduced (claim), contradicted (agree)"
+    assert words(verdicts)[1] == "A, corrected: reproduced (claim), contradicted (agree)"
 
 
 def test_no_verdict_at_all_is_told() -> None:
-    found = agreement({"a": file(), "b": file()})
-    assert isinstance(found, pd.DataFrame) and found.empty
-    assert in_words(found) == ["verdicts: no two can be compared"]
+    assert agreement({"a": file(), "b": file()}).empty
+    assert words({"a": file(), "b": file()}) == ["verdicts: no two can be compared"]

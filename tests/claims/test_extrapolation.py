@@ -58,8 +58,9 @@ def made(
     }
     index = experiment(to, world, engines=("keras", "full", "part"), **given)
     content = json.loads(index.read_text())
-    content["engines"][2] |= {"arm_of": "full", "train_limit": limit}
-    content["datasets"][0] |= {"train_examples": examples} if examples else {}
+    (condition,) = content["conditions"]
+    condition["engines"][2] |= {"arm_of": "full", "train_limit": limit}
+    condition["datasets"][0] |= {"train_examples": examples} if examples else {}
     index.write_text(json.dumps(content))
     return index
 
@@ -129,8 +130,9 @@ def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> 
     index = experiment(tmp_path / "before")
     with_sizes = experiment(tmp_path / "after")
     content = json.loads(with_sizes.read_text())
+    (condition,) = content["conditions"]
     for name, part in (("engines", {"train_limit": None}), ("datasets", {"train_examples": WHOLE})):
-        content[name] = [{**one, **part} for one in content[name]]
+        condition[name] = [{**one, **part} for one in condition[name]]
     with_sizes.write_text(json.dumps(content))
     before, after = verdicts(index), verdicts(with_sizes)
     for name, one in before.items():
@@ -170,8 +172,9 @@ def test_of_one_epoch_nobody_knows_how_exact_the_extrapolation_is(tmp_path: Path
         tmp_path, world, engines=("full", "part"), datasets=DATASETS[:1], repetitions=4
     )
     content = json.loads(index.read_text())
-    content["engines"][1] |= {"arm_of": "full", "train_limit": LIMIT}
-    content["datasets"][0] |= {"train_examples": WHOLE}
+    (condition,) = content["conditions"]
+    condition["engines"][1] |= {"arm_of": "full", "train_limit": LIMIT}
+    condition["datasets"][0] |= {"train_examples": WHOLE}
     index.write_text(json.dumps(content))
     one = verdicts(index, PLAYERS)["X1", "corrected"]
     assert one.verdict == UNTESTABLE and "part on mnist: how exactly its time can be" in one.reason
@@ -202,8 +205,9 @@ def test_a_refuted_size_says_both(tmp_path: Path) -> None:
     }
     index = experiment(tmp_path, world, 0.15, engines=("full", "part"), datasets=DATASETS[:1])
     content = json.loads(index.read_text())
-    content["engines"][1] |= {"arm_of": "full", "train_limit": 59_999}
-    content["datasets"][0]["train_examples"] = WHOLE
+    (condition,) = content["conditions"]
+    condition["engines"][1] |= {"arm_of": "full", "train_limit": 59_999}
+    condition["datasets"][0]["train_examples"] = WHOLE
     index.write_text(json.dumps(content))
     one = verdicts(index, PLAYERS)["X1", "corrected"]
     assert one.verdict == "size refuted"
@@ -214,7 +218,7 @@ def test_a_refuted_size_says_both(tmp_path: Path) -> None:
 
 def test_a_limit_that_the_dataset_does_not_reach_is_none(tmp_path: Path) -> None:
     index = made(tmp_path, limit=WHOLE)
-    assert find_sample(read_index(index), "mnist", "part") is None
+    assert find_sample(read_index(index).first, "mnist", "part") is None
     one = verdicts(index)["X1", "corrected"]
     assert one.estimate and one.estimate.value == pytest.approx(STEPS / 100)
     assert "extrapolated" not in one.reason
@@ -227,13 +231,14 @@ def test_every_file_of_the_verdicts_says_so(tmp_path: Path) -> None:
     assert len(rows) == 2 and all(row["reason"].endswith(SAID) for row in rows)
     assert (tables / "verdicts.md").read_text(encoding="utf-8").count(SAID) == 2
     record = tables.parent / "verdicts.json"
-    traced = [row for row in json.loads(record.read_text())["verdicts"] if row["id"] == "X1"]
+    (judged,) = json.loads(record.read_text())["conditions"]
+    traced = [row for row in judged["verdicts"] if row["id"] == "X1"]
     for row in traced:
         told = {group["role"]: group["extrapolated_from_examples"] for group in row["groups"]}
         assert row["reason"].endswith(SAID) and told == {
             "elixir_without_exla": LIMIT,
             "elixir": None,
         }
-    x1 = next(claim for claim in read_verdicts(record).claims if claim.name == "X1")
+    x1 = next(claim for claim in read_verdicts(record)[0].claims if claim.name == "X1")
     for one in (x1.parts[0].corrected, x1.parts[0].as_published):
         assert one and any(SAID in line for line in one.remarks) and SAID not in one.demonstration

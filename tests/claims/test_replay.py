@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from analysis.remade import measured_of
 from claims.made import DATASETS, ROOT, experiment
-from evenground.analysis.measured import measure
+from evenground.analysis.experiment import alone
 from evenground.bundle.replay import compare_tables, redraw
 from evenground.claims.model import read_claims
 from evenground.claims.write import write_verdicts
 from evenground.records.index import read_index
 
 NAMES = {
-    *(f"tables/{name}.{form}" for name in ("verdicts", "arithmetic") for form in ("csv", "md")),
+    *(
+        f"tables/{name}.{form}"
+        for name in ("verdicts", "arithmetic", "agreement")
+        for form in ("csv", "json", "md")
+    ),
     "verdicts.json",
 }
 
@@ -28,7 +33,7 @@ def drawn(tmp_path: Path) -> tuple[Path, Path]:
     for to in folders:
         write_verdicts(
             index,
-            measure(index),
+            measured_of(alone(index)),
             read_claims(ROOT),
             tables=to / "tables",
             record=to / "verdicts.json",

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis.remade import change_run
+from analysis.remade import change_index, change_report, change_run, measure
 from analysis.synthetic import CARD, Made
-from analysis.test_tables import compare
+from analysis.test_tables import FORMS, compare
 from claims.made import (
     CONTRARY,
     DATASETS,
@@ -29,7 +29,6 @@ from claims.made import (
     on,
     verdicts,
 )
-from evenground.analysis.measured import measure
 from evenground.claims.arithmetic import arithmetic
 from evenground.claims.judge import TOO_FEW, UNTESTABLE
 from evenground.claims.model import Claim
@@ -259,10 +258,14 @@ def test_a_margin_over_several_datasets_is_outside_where_it_is_on_one(tmp_path: 
     )
     one_claim = own.model_copy(update={"arguments": both, "published": None, "follows_from": ()})
     index = read_index(experiment(tmp_path, world))
-    judged = judge_all(index, measure(index), claims().model_copy(update={"claims": (one_claim,)}))
-    assert judged[0].verdict == "outside the margin"
-    busy = judge_all(index, measure(index), claims().model_copy(update={"claims": (own,)}))
-    assert busy[0].verdict == "within the margin"
+    measured = measure(index)
+
+    def verdict(claim: Claim) -> str:
+        alone = claims().model_copy(update={"claims": (claim,)})
+        return judge_all(index.first, measured, alone, index.lines)[0].verdict
+
+    assert verdict(one_claim) == "outside the margin"
+    assert verdict(own) == "within the margin"
 
 
 WAITING = Made(first_batch_s=1.0, steady_s=9.0, cpu_pct=150.0)
@@ -299,7 +302,7 @@ def changed_measures(index: Path, measure_name: str, **values: float) -> Judged:
     chosen = (rows["engine"] == "axon") & (rows["dataset"] == "mnist") & (rows["repetition"] == 2)
     for name, value in values.items():
         rows.loc[chosen & (rows["measure"] == measure_name), name] = value
-    return judge_all(read, found, claims())[0]
+    return judge_all(read.first, found, claims(), read.lines)[0]
 
 
 def test_idle_time_that_is_not_known_is_said(tmp_path: Path) -> None:
@@ -321,14 +324,13 @@ def test_short_idle_time_does_not_decide_silently_either(tmp_path: Path) -> None
     slower = [factor for factor in (1.0100, 1.0101, 1.0102, 1.0100, 1.0101) for _ in BOTH]
     rows.loc[chosen, "value"] = same * slower
     rows.loc[chosen, "without_idle"] = rows.loc[chosen, "value"] * 0.981
-    assert judge_all(index, found, claims())[0].verdict == "depends on a known cause"
+    (one, *_) = judge_all(index.first, found, claims(), index.lines)
+    assert one.verdict == "depends on a known cause"
 
 
 def test_runs_that_are_not_paired_are_left_out_by_name_too(tmp_path: Path) -> None:
     index = experiment(tmp_path, datasets=DATASETS[:1])
-    content = json.loads(index.read_text())
-    content["report"]["design"] = "independent"
-    index.write_text(json.dumps(content))
+    change_report(index, design="independent")
     one = changed_measures(index, "training_s", value=math.nan)
     assert one.evidence.n == 4
     assert "left out of axon on mnist: repetition 2: it has no value" in one.reason
@@ -342,7 +344,7 @@ def test_invalid_runs_are_counted_beside_the_verdict_that_leaves_them_out(tmp_pa
     index = experiment(tmp_path, make=third, datasets=DATASETS[:1])
     assert verdicts(index)["T1", "corrected"].evidence.flagged("invalid") == 1
     judge_files(index)
-    record = json.loads(index.with_name("verdicts.json").read_text())
+    (record,) = json.loads(index.with_name("verdicts.json").read_text())["conditions"]
     row = record["verdicts"][0]
     assert (row["n_invalid"], row["flagged_words"], row["pairs"]) == (1, "1 invalid", 4)
     assert row["groups"][0]["repetitions_left_out"] == [3]
@@ -410,9 +412,7 @@ def test_too_few_runs_are_too_few_whatever_they_say(tmp_path: Path, name: str) -
 
 def test_runs_of_a_clusters_nodes_are_not_paired(tmp_path: Path) -> None:
     index = experiment(tmp_path, repetitions=3, datasets=DATASETS[:1])
-    content = json.loads(index.read_text())
-    content["report"]["design"] = "independent"
-    index.write_text(json.dumps(content))
+    change_report(index, design="independent")
     one = verdicts(index)["T1", "corrected"]
     assert (one.verdict, one.evidence.blocks, one.evidence.n) == ("reproduced", None, 3)
     assert one.estimate and one.estimate.df != 2
@@ -430,9 +430,7 @@ def test_looks_set_the_level_of_every_interval(
     tmp_path: Path, looks: list[int] | str, words: str
 ) -> None:
     index = experiment(tmp_path, datasets=DATASETS[:1])
-    content = json.loads(index.read_text())
-    content["report"]["looks"] = looks
-    index.write_text(json.dumps(content))
+    change_report(index, looks=looks)
     one = verdicts(index)["T1", "corrected"]
     assert one.estimate and one.estimate.level == pytest.approx(
         1 - (0.0293 if looks == [5, 10] else 0.05)
@@ -443,9 +441,7 @@ def test_looks_set_the_level_of_every_interval(
 
 def test_until_it_is_precise_enough_a_verdict_waits(tmp_path: Path) -> None:
     index = experiment(tmp_path, spread=0.15, datasets=DATASETS[:1])
-    content = json.loads(index.read_text())
-    content["report"]["looks"] = "precision"
-    index.write_text(json.dumps(content))
+    change_report(index, looks="precision")
     one = verdicts(index)["T1", "corrected"]
     assert one.verdict == "inconclusive" and one.more_runs and one.more_runs >= 1
     assert one.reason.startswith("not precise enough yet: a half-width of ")
@@ -453,9 +449,7 @@ def test_until_it_is_precise_enough_a_verdict_waits(tmp_path: Path) -> None:
 
 def test_a_look_that_was_not_planned_is_refused(tmp_path: Path) -> None:
     index = experiment(tmp_path, datasets=DATASETS[:1])
-    content = json.loads(index.read_text())
-    content["report"]["looks"] = [4, 10]
-    index.write_text(json.dumps(content))
+    change_report(index, looks=[4, 10])
     with pytest.raises(EvengroundError, match="5 repetitions are none of the planned looks"):
         verdicts(index)
 
@@ -463,7 +457,7 @@ def test_a_look_that_was_not_planned_is_refused(tmp_path: Path) -> None:
 def left_out(index: Path, *names: str) -> Path:
     """Let engines of these names be left out of the index for not being installed."""
     absent = [{"name": name, "label": name, "reason": "no Elixir: install it"} for name in names]
-    index.write_text(json.dumps({**json.loads(index.read_text()), "absent": absent}))
+    change_index(index, absent=absent)
     return index
 
 
@@ -612,9 +606,10 @@ def test_an_arm_without_a_gpu_by_design_is_judged_by_its_own_device(
     }
     index = experiment(tmp_path, world, parameters={"accelerator": asked}, **settings)
     content = json.loads(index.read_text())
-    content["engines"][2]["arm_of"] = "axon"
+    (condition,) = content["conditions"]
+    condition["engines"][2]["arm_of"] = "axon"
     index.write_text(json.dumps(content))
-    for number, run in enumerate(content["runs"]):
+    for number, run in enumerate(condition["runs"]):
         told = "cpu" if run["engine"] == "axon_binary" else "cuda"
         change_run(index, number, environment={**FACTS, "gpu": {"accelerator": told}})
     found = verdicts(index)["X1", "corrected"]
@@ -624,10 +619,11 @@ def test_an_arm_without_a_gpu_by_design_is_judged_by_its_own_device(
 def test_an_engine_with_other_options_gives_demonstrations(tmp_path: Path) -> None:
     index = experiment(tmp_path, datasets=DATASETS[:1], repetitions=3)
     content = json.loads(index.read_text())
-    content["engines"][1]["options"] = {"backend": "binary"}
+    (condition,) = content["conditions"]
+    condition["engines"][1]["options"] = {"backend": "binary"}
     index.write_text(json.dumps(content))
     assert verdicts(index)["T1", "corrected"].demonstration == "axon with backend binary"
-    content["engines"][1]["arm_of"] = "keras"
+    condition["engines"][1]["arm_of"] = "keras"
     index.write_text(json.dumps(content))
     assert verdicts(index)["T1", "corrected"].demonstration == "", (
         "an arm is what its options make it"
@@ -648,13 +644,14 @@ def written(thesis: Path) -> Path:
     return judge_files(thesis)
 
 
-@pytest.mark.parametrize("name", ["verdicts.csv", "verdicts.md", "arithmetic.csv", "arithmetic.md"])
-def test_golden(written: Path, name: str) -> None:
-    compare(written / name, GOLDEN / name)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("table", ["verdicts", "arithmetic"])
+def test_golden(written: Path, table: str, form: str) -> None:
+    compare(written / f"{table}.{form}", GOLDEN / f"{table}.{form}")
 
 
 def test_the_record_names_every_run_behind_a_verdict(thesis: Path, written: Path) -> None:
-    record = json.loads((thesis.parent / "verdicts.json").read_text())
+    (record,) = json.loads((thesis.parent / "verdicts.json").read_text())["conditions"]
     rows = {(row["id"], row["instrument"]): row for row in record["verdicts"]}
     assert len(rows) == 62 and record["machine"] == THESIS_MACHINE
     row = rows["T1", "corrected"]
@@ -677,7 +674,7 @@ def test_the_record_names_every_run_behind_a_verdict(thesis: Path, written: Path
 
 def test_arithmetic_is_that_of_the_notes() -> None:
     found = arithmetic(read_published(ROOT / "data/published/thesis-2022.csv"))
-    rows = found.set_index(["claim", "stated"])
+    rows = found.rows.set_index(["claim", "stated"])
     expected = {
         ("T1", "34.21"): (34.2105, "yes"),
         ("T2", "23.91"): (23.9130, "yes"),

@@ -9,20 +9,21 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from analysis.synthetic import BOOT_NS, T0_NS, Made, write_run
-from analysis.test_tables import compare
-from evenground.explain.causes import HELD_STILL, NO_LOOK, NO_STACK, window_rows
+from analysis.test_tables import FORMS, compare
+from evenground.explain.causes import HELD_STILL, NO_LOOK, NO_STACK, cause_rows, window_rows
 from evenground.explain.kernel import HELD, NOT_PERMITTED, RUNNING, Recording, Stretch, Wait
 from evenground.explain.stacks import Frame, Stack
-from evenground.explain.table import NAME, write_table
+from evenground.explain.table import NAME, write_causes
 from evenground.explain.tracer import NO_PYTHON, TRACE, Traced
-from evenground.explain.training import KERNEL, Explained
+from evenground.explain.training import KERNEL, Explained, read_explained
 from evenground.explain.windows import Window
+from evenground.files import write_json
 from evenground.runs.outcome import Outcome
 from explain.made import trace_of
 
@@ -167,7 +168,12 @@ def test_a_window_that_nobody_looked_into_says_so() -> None:
 
 
 def explained(
-    folder: Path, engine: str, made: Made, reason: str = "", outcome: Outcome | None = None
+    folder: Path,
+    engine: str,
+    made: Made,
+    reason: str = "",
+    outcome: Outcome | None = None,
+    condition: str = "",
 ) -> Explained:
     """A made extra training, in which a thread sleeps and another waits for it from 1.0 s on."""
     zero_ns = T0_NS - BOOT_NS  # the monotonic clock at the start of training
@@ -191,6 +197,7 @@ def explained(
         folder=folder,
         dataset="digits",
         engine=engine,
+        condition=condition,
         key="0123",
         outcome=outcome or Outcome(None),
         traced=traced,
@@ -198,7 +205,7 @@ def explained(
     )
 
 
-@pytest.mark.parametrize("form", ["csv", "md"])
+@pytest.mark.parametrize("form", FORMS)
 def test_golden(tmp_path: Path, form: str) -> None:
     idle, busy = Made(cpu_idle=((1.0, 2.0),)), Made()
     crashed = Outcome("crashed", "exit code 1; last line: no | such file")
@@ -210,5 +217,24 @@ def test_golden(tmp_path: Path, form: str) -> None:
         explained(tmp_path / "busy", "jax", busy),
         explained(tmp_path / "failed", "jax_eager", busy, outcome=crashed),
     ]
-    write_table(trainings, tmp_path)
+    write_causes(trainings, tmp_path)
     compare(tmp_path / f"{NAME}.{form}", GOLDEN / f"{NAME}.{form}")
+
+
+def test_each_row_names_its_condition(tmp_path: Path) -> None:
+    """Two trainings of one engine and dataset are told apart by it alone, also one that failed."""
+    idle, crashed = Made(cpu_idle=((1.0, 2.0),)), Outcome("crashed", "exit code 1")
+    rows = []
+    for number, outcome in ((1, None), (2, crashed)):
+        name, folder = f"epochs-{number}", tmp_path / str(number)
+        rows += cause_rows(explained(folder, "keras", idle, outcome=outcome, condition=name))
+    assert [row["condition"] for row in rows] == ["epochs-1"] * 3 + ["epochs-2"]
+
+
+def test_a_training_has_the_name_that_its_condition_has_today(tmp_path: Path) -> None:
+    """It is made for an experiment of one condition, and stays when others are added."""
+    content = {"schema": 1, "dataset": "digits", "engine": "keras", "key": "0123"}
+    content |= {"outcome": asdict(Outcome(None)), "traced": asdict(Traced(5)), "files": {}}
+    write_json(tmp_path / "explained.json", content)
+    for name in ("", "epochs-1"):
+        assert read_explained(tmp_path / "explained.json", name).condition == name

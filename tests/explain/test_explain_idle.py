@@ -157,6 +157,19 @@ def test_a_failed_training_has_its_row_fails_the_invocation_and_is_made_anew(
     )
 
 
+@pytest.mark.slow
+def test_a_value_more_is_another_condition_of_the_same_table(tmp_path: Path) -> None:
+    """What is there is not made again, and has the name that its condition has today."""
+    user = "root" if os.geteuid() == 0 else "ordinary"
+    copy = made_copy(tmp_path, SHELL)
+    for epochs, names in ((2, {""}), ([2, 3], {"epochs-2", "epochs-3"}), (2, {""})):
+        copy.settings["epochs"] = epochs
+        done = call(copy, user)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {row["condition"] for row in rows(copy, "dummy")} == names
+    assert len(list((copy.root / OUT).glob("tiny/dummy/*/*/explained.json"))) == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "arguments", "where"),
     [

@@ -52,7 +52,7 @@ RECORDS |= {"spec.json": SPEC, "contact_sheet.json": made_sheet("01")}
 EACH = pytest.mark.parametrize("name", RECORDS)
 TRAVELLING = [name for name, record in RECORDS.items() if isinstance(record, TravellingRecord)]
 # Bundles have them: `evenground convert` knows older schemas.
-CONVERTED = [*TRAVELLING, "index.json", "verdicts.json"]
+CONVERTED = [*TRAVELLING, "index.json", "table.json", "verdicts.json"]
 # A sheet has a checksum of its own content.
 SEALED = "the contact sheet was changed"
 

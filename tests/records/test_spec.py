@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from evenground.config import load_experiment
 from evenground.files import sha256_json
 from evenground.records.spec import Specification, spec_file
-from evenground.runs.plan import make_plan, write_plan
+from evenground.runs.study import make_study, write_study
 from working_copy import fresh_copy
 
 
 def test_the_key_is_the_digest_of_what_is_stored(tmp_path: Path) -> None:
     copy = fresh_copy(tmp_path / "copy")
-    plan = make_plan(load_experiment(copy.settings), copy.root)
-    write_plan(plan, Path("results/native"))
+    study = make_study(copy.settings, copy.root)
+    write_study(study)
+    plan = study.first
     assert {run.key for run in plan.runs} == plan.specs.keys()
     for key, spec in plan.specs.items():
         stored = json.loads((copy.root / spec_file(key)).read_text())

@@ -1,7 +1,7 @@
 """Open a page in headless Chromium and say, as JSON, what a reader would see of it.
 
 Called with the browser, the page, a folder for screenshots (light, dark, on a phone and as printed) and the
-number of the column of the table of times to sort by.
+number of the column of the table of ratios to sort by.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
         page.goto(Path(page_path).resolve().as_uri())
         page.screenshot(path=f"{folder}/light.png", full_page=False)
         found["contrast_light"] = page.evaluate(CONTRAST)
-        found["sorting"] = sorted_column(page, "#table-training_time", int(column))
+        found["sorting"] = sorted_column(page, "#table-ratios", int(column))
         found["texts"] = page.evaluate("() => document.body.innerText.length")
         found["alt"] = page.evaluate("() => [...document.images].map((image) => image.alt)")
         found["broken"] = page.evaluate(

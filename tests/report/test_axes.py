@@ -11,15 +11,18 @@ import pandas as pd
 import pytest
 
 from analysis.synthetic import Made, MadeResults, made_run, write_results
-from evenground.records.plan import Engine
+from evenground.analysis.experiment import alone
+from evenground.records.plan import Engine, Machine
 from evenground.report.draw import drawings
 from evenground.report.material import RESOURCES, Material
 from evenground.report.phases import phases_drawing
 from evenground.report.scaling import Curves, Panel, scaling_drawing
 from evenground.report.sheet import Drawing
-from evenground.report.side_by_side import ratios_drawing
+from evenground.report.side_by_side import side_by_side_drawing
 from evenground.report.style import engine_styles, fixed_style
-from report.made import analysed, material_of
+from made_records import index_of, made_condition, made_wanted
+from made_records import made_run as planned_run
+from report.made import analysed, data_with, material_of
 
 DIGITS = (("digits", "Digits", "mlp"),)
 # Of the arm itself.
@@ -54,21 +57,21 @@ def with_arm(tmp_path_factory: pytest.TempPathFactory) -> Material:
     )
     material = material_of(analysed(write_results(tmp_path_factory.mktemp("arm"), made)))
     engines = (
-        *material.index.engines[:2],
+        *material.condition.engines[:2],
         Engine(name="slow", label="Slow", colour="#009E73", arm_of="keras"),
     )
-    index = material.index.model_copy(update={"engines": engines})
-    return replace(material, index=index, styles=engine_styles(engines))
+    index = material.condition.model_copy(update={"engines": engines})
+    return replace(material, condition=index, styles=engine_styles(engines))
 
 
 def without(material: Material, engine: str) -> Material:
     """The same as if that engine had never run."""
-    frames = ("timelines", "mean", "phases", "missing", "by_phase", "runs")
+    frames = ("mean", "phases", "missing", "by_phase", "runs")
     kept = {name: getattr(material, name).query(f"engine != '{engine}'") for name in frames}
-    engines = tuple(e for e in material.index.engines if e.name != engine)
-    runs = tuple(run for run in material.index.runs if run.engine != engine)
-    index = material.index.model_copy(update={"engines": engines, "runs": runs})
-    return replace(material, **kept, index=index)
+    engines = tuple(e for e in material.condition.engines if e.name != engine)
+    runs = tuple(run for run in material.condition.runs if run.engine != engine)
+    index = material.condition.model_copy(update={"engines": engines, "runs": runs})
+    return replace(material, **kept, condition=index)
 
 
 def limits(drawing: Drawing) -> list[tuple[float, float]]:
@@ -77,8 +80,8 @@ def limits(drawing: Drawing) -> list[tuple[float, float]]:
 
 
 def test_an_arm_ten_times_as_long_changes_no_figure_it_is_not_in(with_arm: Material) -> None:
-    alone = {drawing.name: drawing for drawing in drawings(without(with_arm, "slow"))}
-    found = {drawing.name: drawing for drawing in drawings(with_arm)}
+    alone = {drawing.name: drawing for drawing in drawings(data_with(without(with_arm, "slow")))}
+    found = {drawing.name: drawing for drawing in drawings(data_with(with_arm))}
     assert found.keys() - alone.keys() == {"timeline_digits_slow"}
     for name in found.keys() - OF_ARMS:
         assert limits(found[name]) == limits(alone[name]), name
@@ -90,7 +93,7 @@ def test_an_arm_ten_times_as_long_changes_no_figure_it_is_not_in(with_arm: Mater
 
 
 def test_axes_over_time_end_with_their_lines(with_arm: Material) -> None:
-    for drawing in drawings(with_arm):
+    for drawing in drawings(data_with(with_arm)):
         if not drawing.name.startswith(("compare", "instruments", "timeline")):
             continue
         t_s = drawing.data["t_s"]
@@ -100,7 +103,7 @@ def test_axes_over_time_end_with_their_lines(with_arm: Material) -> None:
 
 def test_phases_begin_with_the_first_that_is_drawn(with_arm: Material) -> None:
     later = replace(with_arm, by_phase=with_arm.by_phase.query("phase != 'load'"))
-    drawing = phases_drawing(later, later.index.datasets[0], RESOURCES[0])
+    drawing = phases_drawing(later, later.condition.datasets[0], RESOURCES[0])
     assert drawing is not None
     assert drawing.figure.axes[0].get_xlim() == (1, 8)
     assert drawing.figure.axes[0].get_xticklabels()[0].get_text() == "first batch"
@@ -120,14 +123,17 @@ def test_scaling_axes_leave_out_values_without_a_mark() -> None:
 
 
 def test_ratios_that_are_not_drawn_do_not_widen_the_axis() -> None:
+    machines = ("made-nogpu-1", "made-nogpu-2")
     rows = [
-        *(("d", "a", "b", side, 1.5, 1.2, 1.9) for side in ("one", "two")),
-        # A pair that one side alone has is not in the figure.
-        ("d", "a", "c", "one", 900.0, 800.0, 1000.0),
+        *((machine, "d", "a", "b", 1.5, 1.2, 1.9) for machine in machines),
+        # A pair that one machine alone has is not in the figure.
+        (machines[0], "d", "a", "c", 900.0, 800.0, 1000.0),
     ]
-    names = ["dataset", "baseline", "engine", "side", "ratio", "low_95", "high_95"]
+    names = ["machine", "dataset", "baseline", "engine", "ratio", "low_95", "high_95"]
     frame = pd.DataFrame(rows, columns=names).assign(measure="training_s")
-    drawing = ratios_drawing(frame, ["one", "two"])
+    classes = [Machine(class_name=name, description=name) for name in machines]
+    conditions = [made_condition(made_wanted(planned_run()), machine=one) for one in classes]
+    drawing = side_by_side_drawing(alone(index_of(*conditions)), frame)
     assert drawing.figure.axes[0].get_xlim()[1] < 3
     assert set(drawing.data["engine"]) == {"b"}
 
@@ -143,7 +149,7 @@ def test_the_time_between_epochs_is_hatched_where_it_can_be_seen(tmp_path: Path)
     for phases, count in ((spans, 0), (widened, 1)):
         drawing = next(
             d
-            for d in drawings(replace(material, phases=phases))
+            for d in drawings(data_with(replace(material, phases=phases)))
             if d.name == "timeline_digits_keras"
         )
         strip = drawing.figure.axes[0]

@@ -7,20 +7,16 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backend_bases import RendererBase
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 
 from analysis.synthetic import made_sheet, write_sheet
-from evenground.analysis.files import read_csv
+from evenground.analysis.files import read_rows
+from evenground.analysis.normalise import FRAMES
 from evenground.errors import EvengroundError
 from evenground.records.contact_sheet import ContactSheet
 from evenground.records.plan import Dataset, Engine, FileBeside
@@ -30,11 +26,12 @@ from evenground.report.draw import FORMS, draw_all, drawings
 from evenground.report.material import RESOURCES, Material, byte_scale
 from evenground.report.phases import phases_drawing
 from evenground.report.samples import samples_drawing
-from evenground.report.sheet import Drawing, save
+from evenground.report.sheet import save
 from evenground.report.style import engine_styles, fixed_style
 from evenground.report.timelines import timeline_drawing
 from logged import logged
-from report.made import material_of
+from report.made import data_of, data_with, material_of, with_longer_lines
+from report.touching import overlaps
 
 NAMES = [
     "samples_digits",
@@ -59,14 +56,14 @@ NO_GPU = "no GPU on this machine"
 @pytest.fixture(scope="module")
 def drawn_without(without_gpu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures-without")
-    assert draw_all(material_of(without_gpu), folder) == NAMES
+    assert draw_all(data_of(without_gpu), folder) == NAMES
     return folder
 
 
 @pytest.fixture(scope="module")
 def drawn_with(with_gpu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("figures-with")
-    draw_all(material_of(with_gpu), folder)
+    draw_all(data_of(with_gpu), folder)
     return folder
 
 
@@ -96,7 +93,7 @@ def test_every_figure_has_svg_png_csv_and_an_entry(drawn_without: Path) -> None:
 def test_same_data_gives_the_same_bytes(
     without_gpu: Path, drawn_without: Path, tmp_path: Path
 ) -> None:
-    draw_all(material_of(without_gpu), tmp_path)
+    draw_all(data_of(without_gpu), tmp_path)
     for path in sorted(drawn_without.iterdir()):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -144,17 +141,17 @@ def test_missing_gpu_is_said_only_where_there_is_none(
 
 
 def test_missing_gpu_is_never_a_line_at_zero(drawn_without: Path) -> None:
-    data = read_csv(drawn_without / "timeline_digits_keras.csv")
+    data = pd.read_csv(drawn_without / "timeline_digits_keras.csv")
     assert data["gpu_util_pct_mean"].isna().all() and data["gpu_power_w_max"].isna().all()
-    assert len(read_csv(drawn_without / "compare_digits_vram.csv")) == 0
+    assert len(pd.read_csv(drawn_without / "compare_digits_vram.csv")) == 0
 
 
 def test_csv_beside_a_comparison_is_what_the_normalised_frames_hold(
     with_gpu: Path, drawn_with: Path
 ) -> None:
-    data = read_csv(drawn_with / "compare_digits_gpu.csv")
+    data = pd.read_csv(drawn_with / "compare_digits_gpu.csv")
     assert set(data["run"]) == {"1", "2", "3", "mean"}
-    mean = read_csv(with_gpu / "normalised" / "mean.csv")
+    mean = read_rows(with_gpu / "normalised" / "mean.csv", FRAMES["mean"])
     known = mean[mean["gpu_util_pct"].notna()]
     drawn = data[data["run"] == "mean"]
     assert drawn["gpu_util_pct"].tolist() == known["gpu_util_pct"].tolist()
@@ -166,8 +163,8 @@ def test_phases_are_drawn_of_what_was_measured_and_hold_its_means(
 ) -> None:
     names = {path.stem for path in drawn_with.glob("phases_*.csv")}
     assert names == {f"phases_digits_{resource.name}" for resource in RESOURCES}
-    data = read_csv(drawn_with / "phases_digits_gpu.csv")
-    frame = read_csv(with_gpu / "normalised" / "by_phase.csv")
+    data = pd.read_csv(drawn_with / "phases_digits_gpu.csv", float_precision="round_trip")
+    frame = read_rows(with_gpu / "normalised" / "by_phase.csv", FRAMES["by_phase"])
     known = frame[(frame["column"] == "gpu_util_pct") & frame["mean"].notna()]
     assert data["mean"].tolist() == known["mean"].tolist() and set(data["engine"]) == {
         "keras",
@@ -184,10 +181,10 @@ def test_phases_are_drawn_of_what_was_measured_and_hold_its_means(
 
 def test_arms_are_not_among_the_phases(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
-    keras, jax = material.index.engines
+    keras, jax = material.condition.engines
     engines = (keras, jax.model_copy(update={"arm_of": "keras"}))
-    arm = replace(material, index=material.index.model_copy(update={"engines": engines}))
-    drawing = phases_drawing(arm, arm.index.datasets[0], RESOURCES[0])
+    arm = replace(material, condition=material.condition.model_copy(update={"engines": engines}))
+    drawing = phases_drawing(arm, arm.condition.datasets[0], RESOURCES[0])
     assert drawing is not None and set(drawing.data["engine"]) == {"keras"}
 
 
@@ -201,14 +198,14 @@ def test_names_of_many_phases_stay_apart(with_gpu: Path, styled: None) -> None:
     )
     places = epochs["place"] % 1 + epochs["phase"].str.removeprefix("epoch ").astype(int) - 1
     many = replace(material, by_phase=epochs.assign(place=places))
-    drawing = phases_drawing(many, many.index.datasets[0], RESOURCES[0])
+    drawing = phases_drawing(many, many.condition.datasets[0], RESOURCES[0])
     assert drawing is not None and overlaps(drawing) == []
     labels = [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()]
     assert labels[0] == "epoch 3" and 5 < len(labels) < 15, "as many as fit, none beyond the axis"
 
 
 def test_csv_of_a_timeline_names_phases_and_range(drawn_with: Path) -> None:
-    data = read_csv(drawn_with / "timeline_digits_keras.csv")
+    data = pd.read_csv(drawn_with / "timeline_digits_keras.csv")
     at = data.set_index("t_s")
     assert at.loc[-1.0, "phase"] == "load"
     assert at.loc[0.0, "phase"] == "first batch"
@@ -218,7 +215,7 @@ def test_csv_of_a_timeline_names_phases_and_range(drawn_with: Path) -> None:
 
 
 def test_bars_show_every_finished_run_and_its_mean(drawn_without: Path) -> None:
-    data = read_csv(drawn_without / "training_time.csv")
+    data = pd.read_csv(drawn_without / "training_time.csv")
     jax = data[data["engine"] == "jax"]
     assert jax["status"].tolist() == ["finished", "failed", "finished"]
     assert jax["mean_s"].tolist() == pytest.approx([2.04] * 3)
@@ -231,41 +228,16 @@ def test_figures_of_an_engine_no_longer_wanted_are_removed(
     stale = [f"timeline_digits_elixir.{form}" for form in FORMS]
     for name in [*stale, "my_own.svg"]:
         (tmp_path / name).write_text("old")
-    draw_all(material_of(without_gpu), tmp_path)
+    draw_all(data_of(without_gpu), tmp_path)
     assert not any((tmp_path / name).exists() for name in stale)
     assert (tmp_path / "my_own.svg").exists()
-
-
-def overlaps(drawing: Drawing) -> list[tuple[str, str]]:
-    """Pairs of drawn texts that touch, and texts that leave the figure (paired with "edge")."""
-    canvas = FigureCanvasAgg(drawing.figure)
-    boxes: list[tuple[str, Bbox]] = []
-    draw = Text.draw
-
-    def recorded(text: Text, renderer: RendererBase, *rest: object) -> None:
-        # Only what is drawn: ticks beyond the axis exist, with labels, but are not.
-        if text.get_visible() and text.get_text().strip():
-            boxes.append((text.get_text(), text.get_window_extent(renderer)))
-        draw(text, renderer, *rest)
-
-    with mock.patch.object(Text, "draw", recorded):
-        canvas.draw()
-    width, height = canvas.get_width_height()
-    page = Bbox([[-1, -1], [width + 1, height + 1]])
-    out = [
-        (words, "edge")
-        for words, box in boxes
-        if not all(page.contains(*corner) for corner in box.corners())
-    ]
-    pairs = combinations([(words, box.padded(-0.5)) for words, box in boxes], 2)
-    return out + [(first[0], second[0]) for first, second in pairs if first[1].overlaps(second[1])]
 
 
 def test_no_text_touches_another_or_leaves_the_figure(
     without_gpu: Path, with_gpu: Path, styled: None
 ) -> None:
     for folder in (without_gpu, with_gpu):
-        for drawing in drawings(material_of(folder)):
+        for drawing in drawings(data_of(folder)):
             assert overlaps(drawing) == [], drawing.name
 
 
@@ -283,22 +255,21 @@ def stretched(material: Material) -> Material:
     words = "Processor with a very long name, " * 4
     changes = {
         "datasets": (Dataset(name="digits", title=title, network="mlp"),),
-        "machine": material.index.machine.model_copy(update={"description": words}),
+        "machine": material.condition.machine.model_copy(update={"description": words}),
     }
-    index = material.index.model_copy(update=changes)
+    index = material.condition.model_copy(update=changes)
     rows = [("load", -30.0, 0.0), ("first batch", 0.0, 0.1)]
     rows += [(f"epoch {k}", 0.1 * k, 0.1 * k + 0.1) for k in range(1, 21)]
     rows += [("evaluate", 2.1, 2.15), ("linger", 2.15, 2.4), ("exit", 2.4, 2.5)]
     phases = pd.DataFrame(rows, columns=["phase", "start_s", "end_s"])
     wide = material.mean.assign(t_s=material.mean["t_s"] * 6.0)
-    lines = material.timelines.assign(t_s=material.timelines["t_s"] * 6.0)
     phases = phases.assign(dataset="digits", engine="keras", repetition=1)
-    return replace(material, index=index, phases=phases, mean=wide, timelines=lines)
+    return replace(material, condition=index, phases=phases, mean=wide)
 
 
-def test_long_names_and_many_epochs_still_fit(with_gpu: Path, styled: None) -> None:
-    material = stretched(material_of(with_gpu))
-    dataset, engine = material.index.datasets[0], material.index.engines[0]
+def test_long_names_and_many_epochs_still_fit(with_gpu: Path, tmp_path: Path, styled: None) -> None:
+    material = stretched(with_longer_lines(material_of(with_gpu), 6.0, tmp_path))
+    dataset, engine = material.condition.datasets[0], material.condition.engines[0]
     drawing = timeline_drawing(material, dataset, engine)
     words = [text.get_text() for text in drawing.figure.findobj(Text) if isinstance(text, Text)]
     assert "epochs 1–20" in words and "epoch 2" not in words
@@ -309,15 +280,12 @@ def test_long_names_and_many_epochs_still_fit(with_gpu: Path, styled: None) -> N
 
 def test_engine_without_a_finished_run_is_said(with_gpu: Path, styled: None) -> None:
     material = material_of(with_gpu)
-    empty = {
-        name: getattr(material, name).iloc[:0]
-        for name in ("timelines", "mean", "phases", "by_phase")
-    }
+    empty = {name: getattr(material, name).iloc[:0] for name in ("mean", "phases", "by_phase")}
     runs = material.runs.assign(status="failed", training_s=float("nan"))
     failed = {"status": "failed"}
-    wanted = tuple(run.model_copy(update=failed) for run in material.index.runs)
-    lost = replace(material, **empty, runs=runs, index=material.index.with_runs(wanted))
-    for drawing in drawings(lost):
+    wanted = tuple(run.model_copy(update=failed) for run in material.condition.runs)
+    lost = replace(material, **empty, runs=runs, condition=material.condition.with_runs(wanted))
+    for drawing in drawings(data_with(lost)):
         words = " ".join(
             text.get_text() for text in drawing.figure.findobj(Text) if isinstance(text, Text)
         )
@@ -349,7 +317,7 @@ def test_a_gap_in_the_samples_breaks_the_line(with_gpu: Path, styled: None) -> N
     assert len(compare_data(holed, "digits", memory)) < len(
         compare_data(material, "digits", memory)
     )
-    axes = compare_drawing(holed, holed.index.datasets[0], memory).figure.axes[0]
+    axes = compare_drawing(holed, holed.condition.datasets[0], memory).figure.axes[0]
     bold = [line for line in axes.lines if line.get_linewidth() == 1.8]
     assert len(bold) == 2
     assert all(np.isnan(np.asarray(line.get_ydata())).sum() == 1 for line in bold)
@@ -357,7 +325,7 @@ def test_a_gap_in_the_samples_breaks_the_line(with_gpu: Path, styled: None) -> N
 
 def test_each_picture_stands_below_its_class(without_gpu: Path, styled: None) -> None:
     material = material_of(without_gpu)
-    drawing = samples_drawing(material, material.index.datasets[0])
+    drawing = samples_drawing(material, material.condition.datasets[0])
     assert "(28 x 28 pixels, n = 1,000 training images)" in drawing.caption
     assert drawing.data.to_numpy().tolist() == [
         [row, label, 10 * row + label, label, str(label)] for label in range(10) for row in (0, 1)
@@ -380,7 +348,7 @@ def test_pictures_of_a_hundred_classes_keep_their_names_apart(
         update={"classes": tuple(classes)}
     )
     many = named(material_of(with_gpu), tmp_path, sheet)
-    drawing = samples_drawing(many, many.index.datasets[0])
+    drawing = samples_drawing(many, many.condition.datasets[0])
     assert overlaps(drawing) == []
     assert drawing.data["class"].tolist() == classes[:40]
     assert drawing.data["row"].tolist() == [k // 10 for k in range(40)]
@@ -390,16 +358,16 @@ def test_pictures_of_a_hundred_classes_keep_their_names_apart(
 def named(material: Material, root: Path, sheet: ContactSheet) -> Material:
     """The material of an index below `root` that names this contact sheet."""
     file = FileBeside.model_validate(write_sheet(root, "sheet.json", sheet))
-    dataset = material.index.datasets[0].model_copy(update={"contact_sheet": file})
-    index = material.index.model_copy(update={"datasets": (dataset,)}).below(root)
-    return replace(material, index=index)
+    dataset = material.condition.datasets[0].model_copy(update={"contact_sheet": file})
+    index = material.condition.model_copy(update={"datasets": (dataset,)}).below(root)
+    return replace(material, condition=index)
 
 
 def test_no_contact_sheet_is_said_and_another_one_is_refused(
     with_gpu: Path, tmp_path: Path, styled: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     material = material_of(with_gpu)
-    drawing = samples_drawing(material, material.index.datasets[0])
+    drawing = samples_drawing(material, material.condition.datasets[0])
     assert "no pictures, no contact sheet was recorded" in drawing.caption and drawing.data.empty
     assert logged(capsys.readouterr().err) == [
         "warning: figure samples_digits is without pictures: no contact sheet was recorded"
@@ -407,10 +375,10 @@ def test_no_contact_sheet_is_said_and_another_one_is_refused(
     given = named(material, tmp_path, made_sheet("01"))
     write_sheet(tmp_path, "sheet.json", made_sheet("012"))
     with pytest.raises(EvengroundError, match=r"the file is not the one recorded .*: run the"):
-        samples_drawing(given, given.index.datasets[0])
+        samples_drawing(given, given.condition.datasets[0])
     (tmp_path / "sheet.json").unlink()
     with pytest.raises(EvengroundError, match=r"the file is missing .*: run the pipeline again"):
-        samples_drawing(given, given.index.datasets[0])
+        samples_drawing(given, given.condition.datasets[0])
 
 
 def test_script_draws_and_ends_with_one_line_for_bad_input(

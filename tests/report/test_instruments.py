@@ -15,7 +15,7 @@ def test_both_instruments_are_drawn_in_percent_of_the_machine(tmp_path: Path) ->
     """Keras keeps one core and a half of four busy, while the mean since boot stands at an eighth."""
     facts = {"cores": 4, "memory_bytes": 9 * 2**30}
     material = material_of(analysed(write_results(tmp_path, MadeResults(environment=facts))))
-    drawing = instruments_drawing(material, material.index.datasets[0])
+    drawing = instruments_drawing(material, material.condition.datasets[0])
     assert drawing is not None and set(drawing.data["engine"]) == {"keras", "jax"}
     keras = drawing.data[
         (drawing.data["engine"] == "keras") & drawing.data["t_s"].between(0.5, 2.5)
@@ -29,7 +29,7 @@ def test_both_instruments_are_drawn_in_percent_of_the_machine(tmp_path: Path) ->
 def shown_of(index: Path) -> set[tuple[str, str]]:
     """Resource and instrument of every line that is drawn of an index."""
     material = material_of(analysed(index))
-    drawing = instruments_drawing(material, material.index.datasets[0])
+    drawing = instruments_drawing(material, material.condition.datasets[0])
     assert drawing is not None
     return set(zip(drawing.data["resource"], drawing.data["instrument"], strict=True))
 
@@ -49,4 +49,4 @@ def test_nothing_finished_has_no_picture_of_instruments(tmp_path: Path) -> None:
     }
     made = MadeResults(datasets=(("digits", "Digits", "mlp"),), repetitions=1, lost=lost)
     material = material_of(analysed(write_results(tmp_path, made)))
-    assert instruments_drawing(material, material.index.datasets[0]) is None
+    assert instruments_drawing(material, material.condition.datasets[0]) is None

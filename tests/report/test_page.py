@@ -7,14 +7,17 @@ import re
 import shutil
 import subprocess
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import pytest
 
 from analysis.synthetic import MadeResults, write_results
 from engines.support import interpreter
+from evenground.analysis.columns import spread, text, whole
+from evenground.analysis.table import Table, frame_of, write_table
 from evenground.bundle.replay import redraw
 from evenground.claims.judge import NOT_JUDGED, VERDICTS
 from evenground.claims.model import read_claims
@@ -27,6 +30,7 @@ from evenground.report.page.prose import paragraphs
 from evenground.report.page.tables import page_table
 from evenground.report.page.verdicts import COLOURS, read_verdicts
 from made_records import made_group, made_row, made_verdicts
+from report.seen import seen
 
 ROOT = Path(__file__).parents[2]
 LOST = {("digits", "jax", 2): ("failed", "out-of-memory")}
@@ -48,40 +52,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def html(results: Path) -> str:
     return (results / "report.html").read_text(encoding="utf-8")
-
-
-class Seen(HTMLParser):
-    """The addresses, pictures and identifiers of a page, and whether its tags close in order."""
-
-    VOID = frozenset({"meta", "link", "img"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.addresses: list[str] = []
-        self.alts: list[str] = []
-        self.ids: list[str] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.addresses += [str(given[name]) for name in ("src", "href") if name in given]
-        self.alts += [str(given.get("alt", ""))] if tag == "img" else []
-        self.ids += [str(given["id"])] if "id" in given else []
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A line of an axis: nothing in it."""
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def seen(html: str) -> Seen:
-    found = Seen()
-    found.feed(html)
-    assert not found.open
-    return found
 
 
 def again(html: str) -> list[str]:
@@ -110,18 +80,29 @@ def test_a_replay_of_runs_whose_command_is_not_recorded_says_its_own(
 
 def test_it_needs_nothing_beside_it(html: str) -> None:
     found = seen(html)
-    assert all(address.startswith(("data:", "#")) for address in found.addresses)
-    assert len(found.alts) >= 8 and all(found.alts)
-    assert len(set(found.ids)) == len(found.ids)
-    targets = {address[1:] for address in found.addresses if address.startswith("#")}
-    assert targets <= set(found.ids)
+    assert found.beside == [] and len(found.alts) >= 8 and all(found.alts)
+    assert 'id="conditions"' not in html and "Nothing is averaged over" not in html
+    assert not {"table-across", "table-agreement"} & set(found.ids)
+
+
+def test_pictures_and_data_in_it_are_those_of_the_files(results: Path, html: str) -> None:
+    held = [one.partition(",") for one in seen(html).addresses if one.startswith("data:")]
+    data = [unquote(text) for kind, _, text in held if kind == "data:text/csv"]
+    files = [*(results / "figures").glob("*.csv"), *(results / "tables").glob("*.csv")]
+    apart = {"verdicts", "across", "agreement"}
+    assert sorted(data) == sorted(one.read_text() for one in files if one.stem not in apart)
+    pictures = [unquote(text) for kind, _, text in held if kind == "data:image/svg+xml"]
+    drawn = [one.read_text() for one in (results / "figures").glob("*.svg")]
+    assert sorted(pictures) == sorted(" ".join(one.split()) for one in drawn)
+    assert all(ElementTree.fromstring(one).tag.endswith("svg") for one in pictures)
 
 
 def test_its_numbers_are_those_of_the_files(results: Path, html: str) -> None:
     assert "11 of 12 wanted trainings finished" in html and "1 of 12 did not finish" in html
     assert "out-of-memory" in html and "Made CPU, 2 cores, 8 GiB, no GPU" in html
     record = json.loads((results / "verdicts.json").read_text())
-    rows, paths = record["verdicts"], [run["path"] for run in record["runs"]]
+    (of_condition,) = record["conditions"]
+    rows, paths = of_condition["verdicts"], [run["path"] for run in of_condition["runs"]]
     assert paths and all(path in html for path in paths)
     for row in rows:
         # Once in the table, once at the claim.
@@ -170,12 +151,19 @@ def row(reading: str = "contradicted", kind: str = "verdict", **more: Any) -> di
 
 
 def save_rows(to: Path, *rows: dict[str, Any], **more: Any) -> Path:
-    """A file of such rows."""
+    """A file of such rows on one condition; `more` are other fields of it."""
     summary = ["**Verdicts**: 1 contradicted.", "**Looks**: plan `looks` first."]
     path = to / "verdicts.json"
-    content = made_verdicts().content() | {"summary": summary, "verdicts": rows}
-    path.write_text(json.dumps(content | more))
+    content = made_verdicts().content()
+    content["conditions"][0] |= {"summary": summary, "verdicts": rows, **more}
+    path.write_text(json.dumps(content))
     return path
+
+
+def first_part(verdicts: Path) -> shown.Part:
+    """The first part of the first claim in a file of one condition."""
+    (condition,) = read_verdicts(verdicts)
+    return condition.claims[0].parts[0]
 
 
 def every_row() -> list[dict[str, Any]]:
@@ -200,7 +188,7 @@ def with_every_verdict(results: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def judged(to: Path, *rows: dict[str, Any]) -> shown.Row:
     """The first row as it is shown."""
-    return read_verdicts(save_rows(to, *rows)).claims[0].parts[0].rows[0]
+    return first_part(save_rows(to, *rows)).rows[0]
 
 
 def test_the_page_knows_every_verdict_in_the_order_of_the_rule() -> None:
@@ -272,16 +260,12 @@ def test_what_could_not_be_judged_has_a_reason_and_no_axis(tmp_path: Path) -> No
     one = judged(tmp_path, lacking | {"reason": "no GPU"})
     assert one.axis is None and one.classes == "untestable plain"
     assert one.remarks == ["Published 1.3421 (1.334 to 1.35 by rounding, n = 5).", "Why: no GPU."]
-    cells = read_verdicts(tmp_path / "verdicts.json").claims[0].parts[0].cells
+    cells = first_part(tmp_path / "verdicts.json").cells
     assert [cell.text for cell in cells[1:]] == ["–"] * 5
 
 
 def test_the_table_shows_words_and_sorts_by_values(tmp_path: Path) -> None:
-    part = (
-        read_verdicts(save_rows(tmp_path, row(), row(kind="instrument", estimate=7.0)))
-        .claims[0]
-        .parts[0]
-    )
+    part = first_part(save_rows(tmp_path, row(), row(kind="instrument", estimate=7.0)))
     assert [(cell.text, cell.key) for cell in part.cells] == [
         ("1.3421 (1.334 to 1.35 by rounding, n = 5)", "1.3421"),
         ("0.179 (0.156 to 0.206)", "0.1793"),
@@ -303,7 +287,7 @@ def test_a_level_has_its_unit_and_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_claim_of_the_thesis_instrument_alone_has_no_number_of_ours(tmp_path: Path) -> None:
-    part = read_verdicts(save_rows(tmp_path, row(kind="instrument"))).claims[0].parts[0]
+    part = first_part(save_rows(tmp_path, row(kind="instrument")))
     assert part.corrected is None and [cell.text for cell in part.cells[1:]] == ["–"] * 5
 
 
@@ -316,17 +300,17 @@ def test_engines_that_are_not_installed_are_named_with_the_reason(
     ]
     shutil.copytree(results.parent, tmp_path / "made")
     where = tmp_path / "made" / results.name / "index.json"
-    where.write_text(json.dumps({**json.loads(where.read_text()), "absent": absent}))
+    content = json.loads(where.read_text())
+    content["conditions"][0]["absent"] = absent
+    where.write_text(json.dumps(content))
     write_page(where, where.parent, tmp_path / "page.html")
-    said = (
-        "Left out, not installed on this machine: Axon (no &lt;axon&gt;), Torch (no &lt;torch&gt;)."
-    )
+    said = "Left out, not installed: Axon (no &lt;axon&gt;), Torch (no &lt;torch&gt;)."
     html = (tmp_path / "page.html").read_text()
     assert said in html and "Elixir (Axon on EXLA) was not trained." in html
     assert "Left out" not in (results / "report.html").read_text()
 
 
-@pytest.mark.parametrize("name", ["figures/figures.json", "tables/runs.md", "verdicts.json"])
+@pytest.mark.parametrize("name", ["figures/figures.json", "tables/runs.json", "verdicts.json"])
 def test_a_missing_file_is_named(results: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(results, tmp_path / "results")
     (tmp_path / "results" / name).unlink()
@@ -338,18 +322,24 @@ def test_a_missing_file_is_named(results: Path, tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"verdicts": [{"id": 3}]}, r"broken verdicts, verdicts\.0"),
+        ({"verdicts": [{"id": 3}]}, r"broken verdicts, conditions\.0\.verdicts\.0"),
         (
             {"verdicts": [row() | {"reading": "proven"}]},
-            r"verdicts\.0\.reading: Input should be 'reproduced', ",
+            r"conditions\.0\.verdicts\.0\.reading: Input should be 'reproduced', ",
         ),
-        ({"schema": 1}, "it has schema 1, this version of evenground reads schema 3"),
         ({"verdicts": [row()], "runs": []}, "broken verdicts, .* names a run that is not listed"),
     ],
 )
 def test_broken_verdicts_are_named(tmp_path: Path, more: dict[str, Any], said: str) -> None:
     with pytest.raises(EvengroundError, match=said):
         read_verdicts(save_rows(tmp_path, **more))
+
+
+def test_verdicts_of_another_schema_are_refused(tmp_path: Path) -> None:
+    path = save_rows(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 3}))
+    with pytest.raises(EvengroundError, match="it has schema 3, this version of evenground reads"):
+        read_verdicts(path)
 
 
 def test_words_of_others_stay_words() -> None:
@@ -407,7 +397,7 @@ def driven(with_every_verdict: Path, tmp_path_factory: pytest.TempPathFactory) -
         BROWSER,
         str(with_every_verdict),
         str(folder),
-        "3",
+        "4",
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
@@ -447,15 +437,40 @@ class TestInABrowser:
         assert driven["phone_overflow_px"] == 0
 
 
-def test_counts_are_whole_numbers_and_a_missing_one_is_last(tmp_path: Path) -> None:
-    (tmp_path / "lines_of_code.csv").write_text("code,files,lines\na,1,537\nb,,\n")
-    (tmp_path / "lines_of_code.md").write_text("# Lines\n\nWhy.\n\n| code |\n")
-    first, second = page_table(tmp_path, "lines_of_code").rows
-    assert [(cell.text, cell.key, cell.number) for cell in first[1:]] == [
-        ("1", "1.0", True),
-        ("537", "537.0", True),
+def test_cells_are_sorted_by_their_kind_and_a_missing_one_is_last(tmp_path: Path) -> None:
+    columns = (text("code", "Code."), whole("files", "Files."), *spread("used", "s", "Seconds"))
+    rows = [
+        {"code": "7", "files": 1, "used_median": 2.0, "used_min": 1.5, "used_max": 3.0},
+        {"code": "a|<b>"},
     ]
-    assert [(cell.text, cell.key, cell.number) for cell in second[1:]] == [("–", "", True)] * 2
+    made = Table(name="t", title="T", columns=columns, rows=frame_of(rows, columns), notes=("N.",))
+    write_table(made, tmp_path)
+    for path in tmp_path.glob("*.md"):
+        path.unlink()
+    table = page_table(tmp_path, "t")
+    assert (table.title, table.notes) == ("T", ("N.",))
+    assert [column.heading for column in table.columns] == [
+        "code",
+        "files",
+        "used median (min to max)",
+    ]
+    first, second = table.rows
+    assert [(cell.text, cell.key, cell.number) for cell in first] == [
+        ("7", "7", False),
+        ("1", "1.0", True),
+        ("2.000 (1.500 to 3.000)", "2.0", True),
+    ]
+    assert [(cell.text, cell.key, cell.number) for cell in second] == [
+        ("a|<b>", "a|<b>", False),
+        ("–", "", True),
+        ("–", "", True),
+    ]
+
+
+def test_the_page_tells_what_each_column_holds(html: str) -> None:
+    assert "<li><code>df_blocks</code>: Degrees of freedom of the blocks.</li>" in html
+    assert "<li><code>start_min</code> (min): " in html
+    assert "(as in <code>unit</code>): " in html
 
 
 @pytest.mark.parametrize(

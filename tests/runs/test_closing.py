@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from evenground.errors import EvengroundError
+from evenground.records.index import read_index
 from evenground.records.outcome import Reason
 from evenground.runs.attempt import leave_mark
 from evenground.runs.closing import closing_lines
+from evenground.runs.complete import refuse_unfinished
 from evenground.runs.plan import ATTEMPTS
 from evenground.runs.study import Study, make_study
-from made_records import made_index, made_wanted
+from made_records import index_of, made_condition, made_wanted
 from made_run_records import made_outcome
 from working_copy import WorkingCopy, fresh_copy
 
@@ -40,13 +43,18 @@ def ended(
 
 
 def indexed(study: Study, **status: str) -> None:
-    """The index of an experiment of one part: `r1="failed"` for the runs of that repetition."""
-    wanted = []
-    for run in study.first.runs:
-        became = status[f"r{run.repetition}"]
-        reason = "broken-events" if became == "failed" else None
-        wanted.append(made_wanted(run, became, reason=reason))
-    made_index(*wanted).write(study.first.root / study.results / "index.json")
+    """The index of an experiment: `r1="failed"` for the runs of that repetition."""
+    conditions = []
+    for planned in study.conditions:
+        wanted = []
+        for run in planned.plan.runs:
+            became = status[f"r{run.repetition}"]
+            reason = "broken-events" if became == "failed" else None
+            wanted.append(made_wanted(run, became, reason=reason))
+        machine = planned.plan.record({}).machine
+        values = dict(planned.values)
+        conditions.append(made_condition(*wanted, machine=machine, values=values))
+    index_of(*conditions).write(study.first.root / study.results / "index.json")
 
 
 def test_an_invocation_without_failures_has_no_last_words(copy: WorkingCopy) -> None:
@@ -136,7 +144,7 @@ def test_the_last_step_names_earlier_failures_and_counts_what_was_not_trained(
     )
 
 
-def test_of_several_parts_a_run_says_its_own(copy: WorkingCopy) -> None:
+def test_of_several_conditions_a_run_says_its_own(copy: WorkingCopy) -> None:
     study = study_of(copy, batch_size=[8, 16], repetitions=1)
     for run_path in study.by_path:
         ended(study, run_path, "lost")
@@ -146,3 +154,38 @@ def test_of_several_parts_a_run_says_its_own(copy: WorkingCopy) -> None:
         for engine in ("fake_a", "fake_b")
         for size in (8, 16)
     )
+
+
+def test_the_last_step_names_earlier_failures_of_every_condition(copy: WorkingCopy) -> None:
+    earlier = study_of(copy, batch_size=[8, 16])
+    for run_path in earlier.by_path:
+        if run_path.name == "r1":
+            ended(earlier, run_path, "lost", "its process ended")
+    study = study_of(copy, batch_size=[8, 16])
+    indexed(study, r1="failed", r2="missing")
+    lines = closing_lines(study, judged=True)
+    assert lines[0] == "8 of 8 wanted runs did not finish:"
+    assert lines[-1] == "  4 more were not trained" and len(lines) == 6
+    for size in (8, 16):
+        for engine in ("fake_a", "fake_b"):
+            label = f"  tiny {engine} r1 of batch_size-{size}: lost: its process ended ("
+            assert sum(line.startswith(label) for line in lines) == 1
+
+
+def test_an_experiment_with_unfinished_runs_ends_with_the_first_and_its_condition(
+    copy: WorkingCopy,
+) -> None:
+    tables = Path("results/native/tables")
+    study = study_of(copy, batch_size=[8, 16])
+    where = copy.root / study.results / "index.json"
+    indexed(study, r1="finished", r2="finished")
+    refuse_unfinished(read_index(where), tables, "this")
+    indexed(study, r1="finished", r2="failed")
+    said = r"4 of 8 wanted runs did not finish; the first: tiny fake_\w r2 of batch_size-8: broken"
+    with pytest.raises(EvengroundError, match=said) as caught:
+        refuse_unfinished(read_index(where), tables, "this")
+    assert "run again to try them again" in str(caught.value)
+    single = study_of(copy)
+    indexed(single, r1="missing", r2="missing")
+    with pytest.raises(EvengroundError, match=r"tiny fake_\w r1: not recorded .*set machine: here"):
+        refuse_unfinished(read_index(where), tables, "another")

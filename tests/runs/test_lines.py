@@ -11,7 +11,7 @@ import pytest
 from evenground.errors import EvengroundError
 from evenground.records.plan import Engine, PlanFile
 from evenground.runs.lines import AT_HAND, THESIS_CODE, count_lines, thesis_files
-from made_records import made_plan
+from made_records import made_planned, plan_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ELIXIR = "# why\ndefmodule A do\n\n  def run, do: 1\nend\n"
@@ -45,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 def engines(*sources: str, arm_of: str | None = None) -> PlanFile:
     """A plan with one engine of these sources."""
     engine = Engine(name="a", label="A", colour="#000000", arm_of=arm_of)
-    return made_plan(engines=(engine,), sources={"a": sources})
+    return plan_of(made_planned(engines=(engine,)), sources={"a": sources})
 
 
 def test_lines_of_each_language_the_most_code_first(root: Path) -> None:
@@ -68,6 +68,18 @@ def test_an_engines_own_tests_and_builds_are_not_its_code(root: Path) -> None:
 
 def test_an_arm_has_the_code_of_its_engine(root: Path) -> None:
     assert count_lines(engines("engines/a", arm_of="b"), root).engines == ()
+
+
+def test_engines_of_several_conditions_are_counted_once(root: Path) -> None:
+    first, second = (Engine(name=name, label=name, colour="#000000") for name in "ab")
+    conditions = (
+        made_planned(engines=(first,), values={"epochs": 1}),
+        made_planned(engines=(first, second), values={"epochs": 2}),
+    )
+    plan = plan_of(*conditions, sources={"a": ("engines/a",), "b": ("engines/a",)})
+    languages = ["Elixir", "Python", "YAML"]
+    found = [(line.engine, line.language) for line in count_lines(plan, root).engines]
+    assert found == [(engine, language) for engine in "ab" for language in languages]
 
 
 def test_a_missing_source_is_told(root: Path) -> None:

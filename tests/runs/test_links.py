@@ -72,7 +72,7 @@ def test_a_lost_file_is_no_lost_folder(root: Path) -> None:
     refuse_lost_links(root)
 
 
-@pytest.mark.parametrize("name", [f"{RUN}/1/run", "results/native/parts/a/b", "data/raw/tiny"])
+@pytest.mark.parametrize("name", [f"{RUN}/1/run", "results/native/tables/a/b", "data/raw/tiny"])
 def test_a_lost_folder_is_named_at_any_depth_and_behind_links(
     root: Path, tmp_path: Path, name: str
 ) -> None:

@@ -23,7 +23,15 @@ from evenground.runs.prune import (
     remove,
     run_paths_here,
 )
-from made_records import made_index, made_indexes, made_plan, made_run, made_wanted, write_index
+from made_records import (
+    made_index,
+    made_plan,
+    made_planned,
+    made_run,
+    made_wanted,
+    plan_of,
+    write_index,
+)
 
 OLD, OTHER, KEPT = Path("m/d/a/k1/r1"), Path("m/d/a/k1/r2"), Path("m/d/a/k2/r1")
 KILLED = """
@@ -86,17 +94,31 @@ def test_an_index_and_a_plan_name_their_runs_whatever_became_of_them(tmp_path: P
     assert named_runs(tmp_path / "plan.json", "") == {lost.path}
 
 
-def test_the_index_of_several_parts_names_the_runs_of_all(tmp_path: Path) -> None:
-    runs = [made_run(machine=machine, key=key) for machine, key in (("m", "k1"), ("n", "k2"))]
+def test_an_index_and_a_plan_name_the_runs_of_all_conditions(tmp_path: Path) -> None:
+    """Two machine classes may have the same key."""
+    runs = [made_run(machine=machine) for machine in ("m", "n")]
     path = tmp_path / "results/native/index.json"
-    made_indexes(*runs).write(path)
+    write_index(path, *runs)
     assert named_runs(path, "") == {run.path for run in runs}
-    third = made_run(key="k3")
-    made_plan(third).write(tmp_path / "results/native/parts/k3/plan.json")
-    assert run_paths_here(tmp_path) == {third.path, *(run.path for run in runs)}
+    swept = [made_run(key=key) for key in ("k3", "k4")]
+    conditions = [
+        made_planned(run, values={"epochs": number}) for number, run in enumerate(swept, 1)
+    ]
+    plan_of(*conditions).write(tmp_path / "results/native/plan.json")
+    assert run_paths_here(tmp_path) == {run.path for run in runs + swept}
 
 
-@pytest.mark.parametrize("wrong", [None, [], {}, {"runs": []}, {"schema": 1, "parts": [{}]}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        [],
+        {},
+        {"runs": []},
+        {"schema": 4, "conditions": []},
+        {"schema": 4, "conditions": [{}]},
+    ],
+)
 def test_what_is_no_index_is_refused(tmp_path: Path, wrong: object) -> None:
     write_json(tmp_path / "results/native/index.json", wrong)
     with pytest.raises(EvengroundError, match=r"broken .*index.json\): nothing was removed"):
@@ -114,9 +136,7 @@ def test_a_working_copy_without_results_names_nothing(tmp_path: Path) -> None:
     assert run_paths_here(tmp_path) == set()
 
 
-@pytest.mark.parametrize(
-    "name", ["native/index.json", "native/plan.json", "native/parts/x/index.json"]
-)
+@pytest.mark.parametrize("name", ["native/index.json", "native/plan.json", "apptainer/index.json"])
 def test_a_torn_index_or_plan_is_refused(tmp_path: Path, name: str) -> None:
     file = tmp_path / "results" / name
     file.parent.mkdir(parents=True)
@@ -126,7 +146,7 @@ def test_a_torn_index_or_plan_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["results/native/index.json", "results/native/parts", "results/native"]
+    "name", ["results/native/index.json", "results/native/plan.json", "results/native"]
 )
 def test_a_link_that_leads_nowhere_may_hide_an_index(tmp_path: Path, name: str) -> None:
     link = tmp_path / name

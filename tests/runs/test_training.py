@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from cpus.made_system import neighbours
-from evenground.analysis.normalise import normalise
+from evenground.analysis.normalise import normalise, read_timeline, timeline_file
 from evenground.config import load_experiment
 from evenground.cpus.choice import choose
 from evenground.cpus.judge import lacking_cores
@@ -30,7 +30,8 @@ from evenground.runs.command import Work
 from evenground.runs.index import build_index
 from evenground.runs.log import HEAD_BYTES, TAIL_BYTES
 from evenground.runs.outcome import Outcome
-from evenground.runs.plan import make_plan, write_plan
+from evenground.runs.plan import make_plan
+from evenground.runs.study import make_study, write_study
 from evenground.runs.training import Training, alone, make_attempt, train
 from evenground.sidecar import SidecarError
 from planned import options_of, training_of
@@ -124,18 +125,19 @@ def test_a_failure_has_its_reason_and_keeps_its_log(
     ],
 )
 def test_events_are_judged_when_the_training_ends_as_they_are_read_later(
-    prepared: WorkingCopy, mode: str, reason: str | None
+    prepared: WorkingCopy, tmp_path: Path, mode: str, reason: str | None
 ) -> None:
     """An engine in another language may be odd in many ways; what is finished can be drawn."""
     training, outcome = attempt(prepared, mode, number=8, seed=ord(mode[0]) * 1000 + len(mode))
     assert outcome.reason == reason, outcome.detail
     assert "\n" not in outcome.detail
-    settings = {**prepared.settings, "seed": training.spec.seed}
-    plan = make_plan(load_experiment(settings), prepared.root)
-    index = build_index(plan.record(), prepared.root)
-    assert index.runs[0].status == ("failed" if reason else "finished")
+    study = make_study({**prepared.settings, "seed": training.spec.seed}, prepared.root)
+    (condition,) = build_index(study.record(), prepared.root).conditions
+    assert condition.runs[0].status == ("failed" if reason else "finished")
     if reason is None:
-        assert len(normalise(index).timelines) > 0
+        normalise(condition, tmp_path)
+        line = read_timeline(timeline_file(tmp_path, condition, condition.runs[0]))
+        assert line["rss_bytes"].notna().any()
 
 
 @pytest.mark.parametrize(("mode", "written_bytes"), [("chatty", 800_000), ("progress", 29_778_000)])
@@ -384,11 +386,11 @@ def test_two_trainings_never_run_at_once(tmp_path: Path) -> None:
 
 
 def test_a_source_changed_during_an_invocation_is_refused(prepared: WorkingCopy) -> None:
-    plan = make_plan(load_experiment(prepared.settings), prepared.root)
-    write_plan(plan, Path("results/native"))
+    study = make_study(prepared.settings, prepared.root)
+    write_study(study)
     script = prepared.root / "tests/fake_engine/more.py"
     script.write_text("MORE = 1\n")
-    command = [sys.executable, "scripts/train.py", *options_of(plan.runs[0])]
+    command = [sys.executable, "scripts/train.py", *options_of(study.first.runs[0])]
     done = subprocess.run(command, cwd=prepared.root, capture_output=True, text=True)
     script.unlink()
     assert done.returncode == 1 and done.stderr.count("\n") == 1

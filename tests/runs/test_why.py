@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.records.spec import IN_RUN, Specification, spec_file
-from evenground.runs.plan import RUNS, make_plan, write_plan
+from evenground.runs.plan import RUNS
+from evenground.runs.study import make_study, write_study
 from evenground.runs.why import Named, differences, find
 from working_copy import WorkingCopy, fresh_copy
 
@@ -22,9 +22,9 @@ def copy(tmp_path: Path) -> WorkingCopy:
 
 def spec_of(copy: WorkingCopy, engine: str = "fake_a", **changes: Any) -> Specification:
     """The specification of an engine's runs, which is stored as with every plan."""
-    plan = make_plan(load_experiment({**copy.settings, **changes}), copy.root)
-    write_plan(plan, Path("results/native"))
-    (spec,) = (spec for spec in plan.specs.values() if spec.engine.name == engine)
+    study = make_study({**copy.settings, **changes}, copy.root)
+    write_study(study)
+    (spec,) = (spec for spec in study.first.specs.values() if spec.engine.name == engine)
     return spec
 
 

@@ -156,8 +156,8 @@ def test_the_same_runs_tables_and_order_as_on_the_machine_itself(
     assert len(jobs) == 4 and {job["OverSubscribe"] for job in jobs} == {"NO"}
     # Twice the 20 s of its time limit, for the warm-up, and ten minutes; without a warm-up once.
     assert sorted(job["TimeLimit"] for job in jobs) == ["00:11:00"] * 4
-    index = json.loads((there.root / OUT / "index.json").read_text())["runs"]
-    wanted = [(run["engine"], str(run["repetition"])) for run in index]
+    (condition,) = json.loads((there.root / OUT / "index.json").read_text())["conditions"]
+    wanted = [(run["engine"], str(run["repetition"])) for run in condition["runs"]]
     comments = [job["Comment"].split("_tiny_")[1] for job in jobs]
     assert [(name[:6], name.split("_")[3]) for name in comments] == wanted, (
         "submitted in the plan's order"
@@ -357,14 +357,16 @@ def test_in_containers(cluster: OneNode, tmp_path: Path) -> None:
         said, _ = called.communicate(timeout=300)
     assert called.returncode != 0 and "1 of 2 wanted runs did not finish" in said, said
     copy.submit("--use-singularity")
-    index = json.loads((copy.root / "results/apptainer/index.json").read_text())
-    assert [(run["status"], run["attempts"]) for run in index["runs"]] == [
+    (condition,) = json.loads((copy.root / "results/apptainer/index.json").read_text())[
+        "conditions"
+    ]
+    assert [(run["status"], run["attempts"]) for run in condition["runs"]] == [
         ("finished", 2),
         ("finished", 1),
     ]
     (lost,) = (outcome for outcome in outcomes(copy) if outcome["reason"])
     assert lost["reason"] == "cancelled" and lost["run"]["deployment"] == "apptainer"
-    record = json.loads((copy.root / index["runs"][1]["path"] / "environment.json").read_text())
+    record = json.loads((copy.root / condition["runs"][1]["path"] / "environment.json").read_text())
     assert record["deployment"] == "apptainer" and record["image"]["name"].startswith("locked-")
 
     local = fresh_copy(tmp_path / "local")

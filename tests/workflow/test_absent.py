@@ -61,7 +61,7 @@ def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> No
         "with their numbers"
     )
     reasons = {"axon": ("Absent (axon)", REASON), "axon_binary": ("Absent (axon_binary)", REASON)}
-    told = plan.record().absent
+    told = plan.record({}).absent
     assert {one.name: (one.label, one.reason) for one in told} == reasons
     assert [(one.name, one.runs) for one in plan.left_out] == [("axon", 2), ("axon_binary", 2)]
     assert plan.runs and not plan.runs[2:]
@@ -70,7 +70,7 @@ def test_its_runs_are_not_wanted_and_its_arms_neither(absent: WorkingCopy) -> No
 def test_installed_is_as_if_there_were_no_check(absent: WorkingCopy) -> None:
     (absent.root / "fake_installed").touch()
     plan = plan_of(absent)
-    assert plan == plan_of(absent, check=False) and not plan.record().absent
+    assert plan == plan_of(absent, check=False) and not plan.record({}).absent
 
 
 def test_recorded_runs_of_it_stay_wanted(absent: WorkingCopy) -> None:
@@ -179,7 +179,7 @@ def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(
         or "absent" in judged["X1"]["reason"]
     )
     page = (absent.root / "results/native/report.html").read_text()
-    assert f"Left out, not installed on this machine: Absent (axon) ({REASON})." in page
+    assert f"Left out, not installed: Absent (axon) ({REASON})." in page
     assert str(absent.root) not in (absent.root / "results/native/index.json").read_text()
 
     done = absent.call("--cores", "1", "preflight")
@@ -198,7 +198,7 @@ def test_the_experiment_runs_without_it_and_later_only_its_runs_are_made(
         "fake_a": "finished",
         "axon": "finished",
     }
-    assert read_index(absent.root / "results/native/index.json").absent == ()
+    assert read_index(absent.root / "results/native/index.json").first.absent == ()
 
     # Gone again: what was recorded stays.
     (absent.root / "fake_installed").unlink()

@@ -13,7 +13,11 @@ import pytest
 from evenground.containers.launcher import Launcher
 from evenground.errors import EvengroundError
 from evenground.invocation import INVOCATION
+from evenground.records.plan import PlanFile
+from evenground.runs.plan import RUNS
+from evenground.runs.study import make_study
 from evenground.workflow.begin import Begun, Call, begin
+from evenground.workflow.explained import Explained
 from evenground.workflow.shown import figures_in, is_shown
 from working_copy import WorkingCopy
 
@@ -52,9 +56,9 @@ def begun_by(call: Call) -> Begun:
 def test_an_invocation_writes_its_plan_and_its_jobs_get_the_same(call: Call) -> None:
     begun = begun_by(call)
     assert begun.study and begun.told is None and begun.told_text == ""
-    plan = json.loads((call.root / "results/native/plan.json").read_text())
+    plan = PlanFile.read(call.root / "results/native/plan.json")
     stored = {path.stem for path in (call.root / "results/specs").iterdir()}
-    assert {run["key"] for run in plan["runs"]} == stored
+    assert {run_path.parent.name for run_path in plan.run_paths} == stored
     assert len(begun.records) == 6, "one of each step from the index to the page"
     job = begin(replace(call, is_main=False, is_on_cluster=True))
     assert job.planned == begun.planned and job.study is None and job.records == []
@@ -101,6 +105,29 @@ def test_a_dry_run_starts_no_job(call: Call) -> None:
     assert call.starts_jobs
     for word in ("-n", "--dry-run", "--unlock", "--dag", "--summary"):
         assert not replace(call, args=[*call.args, word]).starts_jobs
+
+
+def test_each_pair_of_each_condition_has_an_extra_training(call: Call) -> None:
+    study = make_study({**call.config, "batch_size": [8, 16]}, call.root)
+    explained = Explained(study)
+    assert explained.options(None) == [f"--condition=batch_size-{size}" for size in (8, 8, 16, 16)]
+    files = explained.files(None)
+    for plan, own in zip(study.plans, (files[:2], files[2:]), strict=True):
+        wanted = {(run.dataset, run.engine, run.key) for run in plan.runs}
+        folder = "results/native/explain_idle"
+        assert set(own) == {f"{folder}/{'/'.join(names)}/1/explained.json" for names in wanted}
+    assert Explained(None).files(None) == Explained(None).options(None) == []
+
+
+def test_a_recorded_class_has_no_extra_training(call: Call) -> None:
+    for run in make_study(call.config, call.root).first.runs:
+        folder = call.root / RUNS / Path("cray-1-nogpu-1", *run.path.parts[1:])
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+    study = make_study({**call.config, "machine": ["cray-1-nogpu-1", "here"]}, call.root)
+    explained = Explained(study)
+    assert explained.options(None) == [f"--condition={study.plans[1].machine}"] * 2
+    assert len(explained.files(None)) == 2
 
 
 def test_what_was_lost_is_not_recorded_by_who_only_looks(call: Call) -> None:

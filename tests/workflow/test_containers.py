@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,8 +100,13 @@ class Contained:
             command, cwd=self.root, env=self.environ, capture_output=True, text=True
         )
 
-    def index(self) -> dict:  # type: ignore[type-arg]
-        return json.loads((self.root / OUT / "index.json").read_text())
+    def condition(self) -> dict[str, Any]:
+        """The only condition in the index."""
+        (condition,) = json.loads((self.root / OUT / "index.json").read_text())["conditions"]
+        return condition
+
+    def runs(self) -> list[dict[str, Any]]:
+        return self.condition()["runs"]
 
     def image(self, name: str) -> Path:
         return next(Path(self.environ["EVENGROUND_CACHE"], "images").glob(f"{name}-*.sif"))
@@ -114,9 +120,7 @@ class Contained:
     @contextmanager
     def one_run_missing(self) -> Iterator[None]:
         """Take a finished training of JAX away, so that an invocation would train; put it back afterwards."""
-        path = self.root / next(
-            run["path"] for run in self.index()["runs"] if run["engine"] == "jax"
-        )
+        path = self.root / next(run["path"] for run in self.runs() if run["engine"] == "jax")
         aside = path.rename(self.root / "aside")
         try:
             yield
@@ -161,17 +165,17 @@ class TestInContainers:
     """In this order: what a finished invocation left, then what spoils it."""
 
     def test_every_training_ran_and_every_figure_is_there(self, contained: Contained) -> None:
-        runs = contained.index()["runs"]
+        runs = contained.runs()
         assert len(runs) == 4 and {run["status"] for run in runs} == {"finished"}
         named = [word for word in contained.said.split() if word.endswith(".svg")]
         assert len(named) == 23 and all(word.startswith(f"{OUT}/figures/") for word in named)
         assert all((contained.root / word).stat().st_size > 0 for word in named)
-        assert "apptainer" in (contained.root / OUT / "tables/training_time.md").read_text()
+        assert "apptainer" in (contained.root / OUT / "tables/summary.md").read_text()
         assert not (contained.root / "results/native/tables").exists(), "native tables are others"
 
     def test_every_run_says_in_which_image(self, contained: Contained) -> None:
         digests = {name: sha256_file(contained.image(name)) for name in ("jax", "keras")}
-        for run in contained.index()["runs"]:
+        for run in contained.runs():
             record = json.loads((contained.root / run["path"] / "environment.json").read_text())
             assert record["deployment"] == "apptainer" and record["warm_up"]
             assert record["image"]["sha256"] == digests[run["engine"]]
@@ -182,13 +186,13 @@ class TestInContainers:
             assert str(contained.root) not in json.dumps(record)
 
     def test_the_sampler_sees_the_training_from_inside(self, contained: Contained) -> None:
-        for run in contained.index()["runs"]:
+        for run in contained.runs():
             lines = (contained.root / run["path"] / "samples.csv").read_text().splitlines()
             names = lines[0].split(",")
             last = dict(zip(names, lines[-1].split(","), strict=True))
             assert float(last["cpu_s"]) > 0.5, "CPU of the whole tree"
         figures = json.loads(
-            (contained.root / contained.index()["calibration"]["path"]).read_text()
+            (contained.root / contained.condition()["calibration"]["path"]).read_text()
         )["figures"]
         assert figures["cpu_total_kernel"]["passed"]
 

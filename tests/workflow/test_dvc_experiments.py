@@ -28,10 +28,10 @@ def runs(space: Workspace) -> set[Path]:
 
 def deployments(space: Workspace) -> list[str]:
     """How each run of the present index was made, as the run itself says."""
-    index = json.loads((space.out / "index.json").read_text())
+    (condition,) = json.loads((space.out / "index.json").read_text())["conditions"]
     records = [
         json.loads((space.root / run["path"] / "environment.json").read_text())
-        for run in index["runs"]
+        for run in condition["runs"]
     ]
     return [
         f"{record['deployment']} {(record['image'] or {}).get('name', '')[:6]}".strip()

@@ -116,7 +116,7 @@ def test_deleted_results_are_stored_whole(space: Workspace) -> None:
     """Some files of a folder, a folder, and files beside them."""
     before = space.tracked()
     use(space, "symlink")
-    names = ["tables/time_ratio.csv", "figures", "verdicts.json", "report.html", "index.json"]
+    names = ["tables/ratios.csv", "figures", "verdicts.json", "report.html", "index.json"]
     for path in (space.root / OUT / name for name in names):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert "deleted" in space.dvc("status")
@@ -129,17 +129,22 @@ def test_what_is_stored_incomplete_by_force_is_mended_by_the_next_invocation(
     space: Workspace,
 ) -> None:
     before = space.tracked()
-    (space.root / OUT / "tables/time_ratio.csv").unlink()
+    (space.root / OUT / "tables/ratios.csv").unlink()
     space.dvc("commit", ok=False)
     space.dvc("commit", "--force", "report")
-    assert f"{OUT}/tables/time_ratio.csv" not in stored(space)
+    assert f"{OUT}/tables/ratios.csv" not in stored(space)
     assert space.repro() == 0 and space.tracked() == before
     assert_stored_whole(space)
 
 
 @pytest.mark.slow
 def test_a_run_without_a_file_is_stored_by_no_stage(space: Workspace) -> None:
-    run = space.root / json.loads((space.root / OUT / "index.json").read_text())["runs"][0]["path"]
+    run = (
+        space.root
+        / json.loads((space.root / OUT / "index.json").read_text())["conditions"][0]["runs"][0][
+            "path"
+        ]
+    )
     lock = (space.root / "dvc.lock").read_bytes()
     (run / "samples.csv").unlink()
     said = space.repro_says(ok=False)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from evenground.records.index import read_index
 from stand_in_driver import build, uuid
 from working_copy import WorkingCopy, fresh_copy, wait_until
 
@@ -60,10 +61,8 @@ class Site:
 
     def runs(self) -> list[Path]:
         """Folders of the finished runs of the last invocation."""
-        index = json.loads((self.copy.root / "results/native/index.json").read_text())
-        return [
-            self.copy.root / run["path"] for run in index["runs"] if run["status"] == "finished"
-        ]
+        index = read_index(self.copy.root / "results/native/index.json")
+        return [self.copy.root / str(run.path) for run in index.finished]
 
     def table(self) -> list[dict[str, str]]:
         """The table of runs."""

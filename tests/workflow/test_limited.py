@@ -31,11 +31,11 @@ def test_a_limited_arm_is_trained_extrapolated_and_named(copy: WorkingCopy) -> N
         "mnist": "tiny",
     }
     copy.call("--cores", "2", str(RESULTS / "report.html"))
-    index = json.loads((copy.root / RESULTS / "index.json").read_text())
-    assert [engine["train_limit"] for engine in index["engines"]] == [None, None, 32]
-    assert index["datasets"][0]["train_examples"] == 80
+    (condition,) = json.loads((copy.root / RESULTS / "index.json").read_text())["conditions"]
+    assert [engine["train_limit"] for engine in condition["engines"]] == [None, None, 32]
+    assert condition["datasets"][0]["train_examples"] == 80
     trained = {}
-    for run in index["runs"]:
+    for run in condition["runs"]:
         events = (copy.root / run["path"] / "events.jsonl").read_text().splitlines()
         loaded = next(event for event in map(json.loads, events) if event["event"] == "load_end")
         trained[run["engine"], run["repetition"]] = loaded["train_examples"]
@@ -48,8 +48,8 @@ def test_a_limited_arm_is_trained_extrapolated_and_named(copy: WorkingCopy) -> N
     assert ours["reason"].endswith("part extrapolated from 32 of 80 examples")
     # Between two samples nothing passes on the thesis's clock, and a fake training takes no time.
     assert "part extrapolated from 32 of 80 examples" in published["reason"]
-    assert {row["reason"] for row in rows(copy, "time_ratio", engine="part")} == {
+    assert {row["reason"] for row in rows(copy, "ratios", engine="part")} == {
         "trained on 32 examples only"
     }
-    assert float(rows(copy, "training_time", engine="part", measure="training_s")[0]["median"]) < 1
+    assert float(rows(copy, "summary", engine="part", measure="training_s")[0]["median"]) < 1
     assert "Fake (part), 32 examples" in (copy.root / RESULTS / "report.html").read_text()

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from evenground.config import load_experiment
 from evenground.gpus.choice import VISIBLE
-from evenground.runs.plan import NODES, make_plan, write_plan
+from evenground.runs.plan import NODES
 from evenground.runs.study import make_study, write_study
 from made_run_records import made_node
 from planned import options_of
@@ -151,9 +150,9 @@ def test_a_node_without_the_card_that_is_named_trains_on_no_other(
     wanted = asked.stdout.strip()
     given = {**copy.settings, "gpu": "5", "machine": wanted, "nodes": {"some": {}}}
     made_node(wanted, "a node").write(copy.root / NODES / "some.json")
-    plan = make_plan(load_experiment(given), copy.root)
-    write_plan(plan, Path("results/native"))
-    run = plan.runs[0]
+    study = make_study(given, copy.root)
+    write_study(study)
+    run = study.first.runs[0]
     words = [*options_of(run), "--gpu", "5"]
     subprocess.run(
         [sys.executable, "scripts/train.py", *words], cwd=copy.root, env=environ, check=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,18 @@ from evenground.gpus.choice import Choice, Chosen
 from evenground.gpus.look import Card, Look
 from evenground.records.plan import PlanFile
 from evenground.runs.machine import Machine, this_machine
-from evenground.runs.plan import Plan, make_plan, make_plans, write_plan
-from evenground.runs.study import make_study
+from evenground.runs.plan import Plan, make_plan, make_plans
+from evenground.runs.study import make_study, write_study
 from planned import training_of
 from working_copy import ABSENT, WorkingCopy
 
 
 def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
     return make_plan(load_experiment({**copy.settings, **changes}), copy.root)
+
+
+def write(copy: WorkingCopy, **changes: Any) -> None:
+    write_study(make_study({**copy.settings, **changes}, copy.root))
 
 
 def keys(plan: Plan) -> dict[tuple[str, str], str]:
@@ -72,11 +75,11 @@ def test_what_decides_no_result_changes_no_key(copy: WorkingCopy, change: dict[s
 
 
 def test_the_report_is_told_the_looks_and_that_a_repetition_is_a_block(copy: WorkingCopy) -> None:
-    usual = plan_of(copy).record().report
+    usual = plan_of(copy).record({}).report
     assert (usual.looks, usual.design) == ((), "blocks")
     on_nodes = {**copy.settings, "repetitions": 4, "looks": [4, 8], "nodes": {"small": {}}}
     (plan,) = make_plans([load_experiment(on_nodes)], copy.root)
-    planned = plan.record().report
+    planned = plan.record({}).report
     assert (planned.looks, planned.design) == ((4, 8), "independent")
 
 
@@ -84,12 +87,13 @@ def test_other_looks_train_nothing_and_are_in_the_index(copy: WorkingCopy) -> No
     finish(plan_of(copy, repetitions=4))
     plan = plan_of(copy, repetitions=4, looks=[4, 8])
     assert not plan.pending and len(plan.runs) == 8
-    write_plan(plan, Path("results/native"))
-    written = PlanFile.read(copy.root / "results/native/plan.json").report
+    write(copy, repetitions=4, looks=[4, 8])
+    (condition,) = PlanFile.read(copy.root / "results/native/plan.json").conditions
+    written = condition.report
     assert (written.looks, written.design) == ((4, 8), "blocks")
-    write_plan(plan_of(copy, repetitions=4, looks="precision"), Path("results/native"))
-    written = PlanFile.read(copy.root / "results/native/plan.json").report
-    assert written.looks == "precision"
+    write(copy, repetitions=4, looks="precision")
+    (condition,) = PlanFile.read(copy.root / "results/native/plan.json").conditions
+    assert condition.report.looks == "precision"
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def test_on_a_machine_with_a_gpu_auto_is_cuda_and_never_told_to_an_engine(
     copy: WorkingCopy,
 ) -> None:
     plan = plan_of(copy)
-    assert plan.accelerator == "cuda" and plan.record().parameters.accelerator == "cuda"
+    assert plan.accelerator == "cuda" and plan.record({}).parameters.accelerator == "cuda"
     assert "nvidia-a100" in plan.machine
     assert keys(plan) == keys(plan_of(copy, accelerator="cuda"))
     assert not set(keys(plan).values()) & set(keys(plan_of(copy, accelerator="cpu")).values())
@@ -151,8 +155,8 @@ def test_a_check_sees_the_card_that_a_training_would_see(
     (copy.root / "results/runs" / run.path).mkdir(parents=True)
     (copy.root / "results/runs" / run.path / "manifest.json").write_text("{}")
     study = make_study({**given, "machine": ["cray-1-nogpu-1", "here"]}, copy.root)
-    assert study.parts[-1].plan.machine == with_card.name
-    assert [left.reason for left in study.parts[-1].plan.left_out] == [
+    assert study.plans[-1].machine == with_card.name
+    assert [left.reason for left in study.plans[-1].left_out] == [
         f"--option speed=1 --accelerator {told}"
     ]
 
@@ -216,16 +220,16 @@ def finish(plan: Plan) -> None:
 
 def test_the_plan_is_written_only_when_it_differs_or_work_is_left(copy: WorkingCopy) -> None:
     path = copy.root / "results/native/plan.json"
-    write_plan(plan_of(copy), Path("results/native"))
+    write(copy)
     first = path.read_bytes()
-    write_plan(plan_of(copy), Path("results/native"))
+    write(copy)
     assert path.read_bytes() != first, "work is left: Snakemake must see a difference in content"
     finish(plan_of(copy))
     written = path.read_bytes()
-    write_plan(plan_of(copy), Path("results/native"))
+    write(copy)
     assert path.read_bytes() == written, "nothing is left and nothing differs"
-    write_plan(plan_of(copy, repetitions=1), Path("results/native"))
-    assert len(json.loads(path.read_text())["runs"]) == 2
+    write(copy, repetitions=1)
+    assert len(PlanFile.read(path).run_paths) == 2
 
 
 def test_a_failed_attempt_is_followed_by_the_next_number(copy: WorkingCopy) -> None:
@@ -302,20 +306,20 @@ def test_an_arm_trains_on_its_datasets_only_and_moves_no_key(copy: WorkingCopy) 
     assert {pair: key for pair, key in after.items() if pair in before} == before
     assert [run.repetition for run in plan.runs if run.engine == "arm"] == [1, 2, 3]
     assert max(run.repetition for run in plan.runs if run.engine != "arm") == 2
-    assert [engine.arm_of for engine in plan.record().engines] == [None, None, "fake_a"]
+    assert [engine.arm_of for engine in plan.record({}).engines] == [None, None, "fake_a"]
 
 
 def test_the_plan_names_each_engines_lock(copy: WorkingCopy) -> None:
     plan = plan_of(copy)
-    named = [engine.environment for engine in plan.record().engines]
+    named = [engine.environment for engine in plan.record({}).engines]
     assert named == [plan.environment(engine) for engine in plan.engines]
 
 
 def test_the_plan_says_how_each_engine_waits(copy: WorkingCopy) -> None:
     file = copy.root / "tests/fake_engine/engine.yaml"
-    assert {engine.wait_policy for engine in plan_of(copy).record().engines} == {None}
+    assert {engine.wait_policy for engine in plan_of(copy).record({}).engines} == {None}
     file.write_text(f"{file.read_text()}wait_policy: sleeps at once\n")
-    waits = {engine.wait_policy for engine in plan_of(copy).record().engines}
+    waits = {engine.wait_policy for engine in plan_of(copy).record({}).engines}
     assert waits == {"sleeps at once"}
 
 
@@ -334,7 +338,7 @@ def test_a_train_limit_is_in_the_key_of_its_arm_and_in_no_other(copy: WorkingCop
 
 
 def test_the_plan_says_how_much_there_is_and_how_much_is_trained(copy: WorkingCopy) -> None:
-    record = plan_of(copy, **limited(copy, 32)).record()
+    record = plan_of(copy, **limited(copy, 32)).record({})
     assert [engine.train_limit for engine in record.engines] == [None, None, 32]
     assert [dataset.train_examples for dataset in record.datasets] == [80]
 

@@ -18,10 +18,10 @@ import pytest
 from evenground.bundle.unpack import extract, find_index
 from evenground.errors import EvengroundError
 from evenground.records.index import read_index
-from evenground.records.plan import Run
+from evenground.records.plan import Machine, Run
 from evenground.runs.plan import ATTEMPTS, RUNS
 from evenground.runs.prune import refuse_busy
-from made_records import made_indexes, made_plan, made_run, write_index
+from made_records import index_of, made_condition, made_plan, made_run, made_wanted, write_index
 from working_copy import ROOT, copy_repository
 
 INDEX = "results/native/index.json"
@@ -31,7 +31,7 @@ DRAWN = ("normalised/x", "tables/x", "figures/x", "metrics.json", "verdicts.json
 OUTS = ("data/prepared/x", "results/calibration/x", "results/contact_sheets/x")
 OUTS += tuple(f"results/native/{name}" for name in DRAWN)
 # Every run is called after what names it.
-KEPT = {"main", "image", "part", "planned"}
+KEPT = {"main", "second", "image", "planned"}
 OLD = {"other", "never"}
 
 
@@ -41,6 +41,16 @@ def place(name: str) -> Path:
 
 def run(name: str) -> Run:
     return made_run("fake", machine="machine", dataset="tiny", key=name)
+
+
+def write_sweep(path: Path, *names: str) -> None:
+    """An index of a condition for each run."""
+    conditions = []
+    machine = Machine(class_name="machine", description="Made CPU, 2 cores")
+    for epochs, name in enumerate(names, 1):
+        values = {"epochs": epochs}
+        conditions.append(made_condition(made_wanted(run(name)), machine=machine, values=values))
+    index_of(*conditions).write(path)
 
 
 @dataclass
@@ -107,9 +117,8 @@ def space(tmp_path: Path) -> Space:
     shutil.copy(ROOT / ".dvc/config", space.root / ".dvc/config")
     for name in KEPT | OLD:
         space.make(name)
-    write_index(space.root / INDEX, run("main"))
+    write_sweep(space.root / INDEX, "main", "second")
     write_index(space.root / "results/apptainer/index.json", run("image"))
-    write_index(space.root / "results/native/parts/epochs-2/index.json", run("part"))
     made_plan(run("planned")).write(space.root / "results/native/plan.json")
     return space
 
@@ -135,19 +144,18 @@ class TestPrune:
 
     def test_without_its_file_each_of_them_goes(self, space: Space) -> None:
         (space.root / INDEX).unlink()
-        shutil.rmtree(space.root / "results/native/parts")
         shutil.rmtree(space.root / "results/apptainer")
         space.prune("--yes")
         assert space.runs() == space.runs(ATTEMPTS) == {"planned"}
 
     def test_indexes_that_are_given_keep_their_runs(self, space: Space, tmp_path: Path) -> None:
-        one, parts = tmp_path / "one index.json", tmp_path / "parts.json"
+        one, two = tmp_path / "one index.json", tmp_path / "two.json"
         write_index(one, run("other"))
-        made_indexes(run("never"), run("main")).write(parts)
+        write_sweep(two, "main", "never")
         said = space.prune("--keep", one)
         assert "fake/never/" in said and "fake/other/" not in said
         assert said.endswith(f"evenground prune --keep '{one}' --yes\n")
-        space.prune("--yes", "--keep", one, "--keep", parts)
+        space.prune("--yes", "--keep", one, "--keep", two)
         assert space.runs() == space.runs(ATTEMPTS) == KEPT | OLD
 
     def test_a_bundle_that_is_given_keeps_its_runs(

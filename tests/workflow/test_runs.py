@@ -28,14 +28,16 @@ def table(copy: WorkingCopy) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def index(copy: WorkingCopy) -> dict:  # type: ignore[type-arg]
-    return json.loads((copy.root / INDEX).read_text())
+def condition(copy: WorkingCopy) -> dict:  # type: ignore[type-arg]
+    """The only condition in the index."""
+    (only,) = json.loads((copy.root / INDEX).read_text())["conditions"]
+    return only
 
 
 def epochs_in_table(copy: WorkingCopy) -> set[int]:
     """The epochs that the runs behind the table really trained."""
     found = set()
-    for run in index(copy)["runs"]:
+    for run in condition(copy)["runs"]:
         lines = (copy.root / run["path"] / "events.jsonl").read_text().splitlines()
         found.add(sum('"epoch_end"' in line for line in lines))
     return found
@@ -91,7 +93,7 @@ def test_nothing_stale_and_nothing_for_nothing(copy: WorkingCopy) -> None:
     copy.call("--cores", "2", TABLE)
     assert copy.trainings() == 0 and [row["engine"] for row in table(copy)] == ["fake_a"]
 
-    shutil.rmtree(copy.root / index(copy)["runs"][0]["path"])
+    shutil.rmtree(copy.root / condition(copy)["runs"][0]["path"])
     copy.call("--cores", "2", TABLE)
     assert copy.trainings() == 1 and len(table(copy)) == 1
 
@@ -107,7 +109,7 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Called:
 
 def test_order_is_enforced_whatever_the_cores(called: Called) -> None:
     copy, log = called
-    wanted = [f"seed={2022 + run['repetition']}" for run in index(copy)["runs"]]
+    wanted = [f"seed={2022 + run['repetition']}" for run in condition(copy)["runs"]]
     begun = [line for line in log if line.startswith("begin")]
     assert [
         next(word for word in line.split() if word.startswith("seed=")) for line in begun
@@ -123,7 +125,7 @@ def test_warm_up_comes_first_once_per_engine_and_is_not_counted(
     begun = [line for line in log if "begin" in line]
     assert sum(line.startswith("warm-up") for line in begun) == 2
     assert begun[0].startswith("warm-up") and "epochs=1" in begun[0]
-    runs = index(copy)["runs"]
+    runs = condition(copy)["runs"]
     records = [
         json.loads((copy.root / run["path"] / "environment.json").read_text()) for run in runs
     ]
@@ -136,7 +138,7 @@ def test_a_run_folder_is_whole(called: Called) -> None:
     copy, _ = called
     names = {"environment.json", "events.jsonl", "manifest.json", "outcome.json"}
     names |= {"samples.csv", "samples.json", "spec.json", "train.log"}
-    for run in index(copy)["runs"]:
+    for run in condition(copy)["runs"]:
         folder = copy.root / run["path"]
         assert {path.name for path in folder.iterdir()} == names
         record = json.loads((folder / "environment.json").read_text())
@@ -154,9 +156,9 @@ def test_a_second_invocation_has_nothing_to_do(called: Called) -> None:
 
 def test_a_calibration_that_is_there_is_not_made_again_for_a_new_dataset(called: Called) -> None:
     copy, _ = called
-    recorded = json.loads((copy.root / index(copy)["calibration"]["path"]).read_text())
+    recorded = json.loads((copy.root / condition(copy)["calibration"]["path"]).read_text())
     assert list(recorded["figures"]) == ["made"]
-    assert missed_goals(read_index(copy.root / INDEX)) == ["made"]
+    assert missed_goals(read_index(copy.root / INDEX)) == {"made"}
 
 
 @pytest.mark.slow
@@ -182,7 +184,7 @@ def test_snakemakes_own_report_has_the_figures_with_their_captions(copy: Working
 def test_a_changed_record_is_refused(called: Called, tmp_path: Path) -> None:
     copy, _ = called
     shutil.copytree(copy.root, tmp_path / "copy")
-    run = tmp_path / "copy" / index(copy)["runs"][0]["path"]
+    run = tmp_path / "copy" / condition(copy)["runs"][0]["path"]
     (run / "samples.csv").write_text("t\n")
     command = [
         sys.executable,
@@ -280,7 +282,7 @@ def test_the_sampler_is_calibrated_once_before_the_first_training(copy: WorkingC
     assert figures["cpu_total_kernel"]["passed"] and len(figures) > 20
     begun_ns = int((copy.root / "order.log").read_text().split()[0])
     assert made.stat().st_mtime_ns < begun_ns
-    recorded = index(copy)["calibration"]
+    recorded = condition(copy)["calibration"]
     assert (copy.root / recorded["path"]) == made and len(recorded["sha256"]) == 64
     again = copy.call("--cores", "2", "results/native/index.json")
     assert "Nothing to be done" in again.stdout + again.stderr
@@ -297,5 +299,5 @@ def test_a_sampler_that_cannot_be_calibrated_is_a_result_and_stops_no_training(
     loads.write_text(loads.read_text().replace(future, broken))
     copy.call("--cores", "2", TABLE)
     assert [row["status"] for row in table(copy)] == ["finished"]
-    assert missed_goals(read_index(copy.root / INDEX)) == ["the calibration itself"]
+    assert missed_goals(read_index(copy.root / INDEX)) == {"the calibration itself"}
     assert "status 125" in (copy.root / "results/native/tables/calibration.md").read_text()

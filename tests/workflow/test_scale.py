@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import resource
 import shutil
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from evenground.files import read_json, sha256_file, write_json
+from evenground.records.index import read_index
 from working_copy import ROOT, TINY, WorkingCopy, fresh_copy
 
 REPETITIONS = 250
@@ -103,9 +103,7 @@ class TestAThousandRuns:
         copy.settings |= {"repetitions": REPETITIONS}
         copy.log()
         recorded_s = repro(copy)
-        assert (
-            len(json.loads((copy.root / "results/native/index.json").read_text())["runs"]) == RUNS
-        )
+        assert len(read_index(copy.root / "results/native/index.json").runs) == RUNS
         lock = (copy.root / "dvc.lock").read_bytes()
         took_s = repro(copy)
         assert copy.trainings() == 0 and (copy.root / "dvc.lock").read_bytes() == lock

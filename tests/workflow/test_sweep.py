@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from evenground.files import read_json, sha256_file, write_json
+from evenground.records.index import read_index
 from evenground.runs.machine import this_machine
 from working_copy import WorkingCopy, fresh_copy
 
@@ -16,8 +20,8 @@ RESULTS = "results/native"
 OTHER = "cray-1-8c-64g-nogpu-1"
 
 
-def table(copy: WorkingCopy, name: str, part: str = "") -> list[dict[str, str]]:
-    path = copy.root / RESULTS / (f"parts/{part}/tables" if part else "tables") / f"{name}.csv"
+def table(copy: WorkingCopy, name: str) -> list[dict[str, str]]:
+    path = copy.root / RESULTS / "tables" / f"{name}.csv"
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -57,20 +61,17 @@ def counts_of_times(rows: list[dict[str, str]]) -> set[str]:
 class TestASweep:
     """In this order: two values, a third one, and back to one."""
 
-    def test_two_values_are_two_parts_and_an_overview(self, swept: WorkingCopy) -> None:
+    def test_two_values_are_two_conditions_in_one_index(self, swept: WorkingCopy) -> None:
         swept.settings["batch_size"] = [4, 8]
         said = swept.call("--cores", "2").stdout
         assert swept.trainings() == 2 * 2 * 2
         assert f"report:  {RESULTS}/report.html" in said
-        rows = table(swept, "training_time")
+        rows = table(swept, "summary")
         assert sorted({row["batch_size"] for row in rows}) == ["4", "8"]
-        for size in ("4", "8"):
-            own = table(swept, "training_time", f"batch_size-{size}")
-            assert [row for row in rows if row["batch_size"] == size] == [
-                {"batch_size": size, **row} for row in own
-            ]
-        scaling = [row for row in table(swept, "scaling") if row["measure"] == "training_s"]
-        assert len(table(swept, "runs")) == 8 and [row["n"] for row in scaling] == ["2"] * 4
+        index = read_index(swept.root / RESULTS / "index.json")
+        assert index.swept == ("batch_size",)
+        assert [len(condition.finished) for condition in index.conditions] == [4, 4]
+        assert len(table(swept, "runs")) == 8 and counts_of_times(rows) == {"2"}
         figures = [one["name"] for one in read_json(swept.root / RESULTS / "figures/figures.json")]
         assert any(name.startswith("scaling_tiny_batch_size_time") for name in figures)
         assert (swept.root / RESULTS / "complete.json").is_file()
@@ -89,16 +90,15 @@ class TestASweep:
         swept.settings["batch_size"] = 8
         swept.call("--cores", "2")
         assert swept.trainings() == 0
-        rows = table(swept, "training_time")
+        rows = table(swept, "summary")
         assert "batch_size" not in rows[0] and counts_of_times(rows) == {"2"}
-        assert not (swept.root / RESULTS / "tables/scaling.csv").exists()
-        assert not (swept.root / RESULTS / "parts.json").exists()
-        assert json.loads((swept.root / RESULTS / "index.json").read_text())["runs"]
+        index = read_index(swept.root / RESULTS / "index.json")
+        assert index.swept == () and list(index.named) == [""] and len(index.finished) == 4
 
 
 @pytest.mark.slow
 def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
-    """Runs of another class were copied here: each class has its tables, and both stand beside each other."""
+    """Runs of another class were copied here: both are in one index and in each table."""
     copy.settings |= {"warm_up_examples": 0}
     copy.calibrated()
     copy.call("--cores", "2", "runs")
@@ -108,22 +108,54 @@ def test_two_machine_classes_in_one_results_folder(copy: WorkingCopy) -> None:
     copy.call("--cores", "2")
     assert copy.trainings() == 0
     here = this_machine().name
-    rows = table(copy, "training_time")
+    rows = table(copy, "summary")
     assert list(dict.fromkeys(row["machine"] for row in rows)) == [here, OTHER]
     assert counts_of_times(rows) == {"2"}
-    for name in (here, OTHER):
-        own = table(copy, "training_time", name)
-        assert [row for row in rows if row["machine"] == name] == [
-            {"machine": name, **row} for row in own
-        ]
-        said = (copy.root / RESULTS / f"parts/{name}/tables/training_time.md").read_text()
-        assert ("Cray 1, 8 cores" in said) == (name == OTHER)
-    assert {row["machine"] for row in table(copy, "engines_by_machine")} == {here, OTHER}
+    said = (copy.root / RESULTS / "tables/summary.md").read_text()
+    assert "Cray 1, 8 cores" in said and this_machine().description in said
     assert {row["agree"] for row in table(copy, "agreement")} == {"not comparable"}
 
 
+def script(copy: WorkingCopy, name: str, *arguments: str) -> str:
+    """What a script of the working copy prints; it must succeed."""
+    command = [sys.executable, f"scripts/{name}.py", *arguments]
+    done = subprocess.run(
+        command, cwd=copy.root, env=copy.environ(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
-def test_a_part_that_fails_fails_the_invocation_after_all_was_drawn(copy: WorkingCopy) -> None:
+def test_a_sweep_on_two_machines_is_packed_compared_and_adopted(
+    copy: WorkingCopy, tmp_path: Path
+) -> None:
+    copy.settings |= {"warm_up_examples": 0, "batch_size": [4, 8]}
+    copy.calibrated()
+    copy.call("--cores", "2", "runs")
+    as_of(copy, OTHER)
+    copy.settings["machine"] = ["here", OTHER]
+    copy.call("--cores", "2")
+    here = this_machine().name
+    assert f"16 runs of {here}, {OTHER}" in script(copy, "bundle", "sweep.zip")
+
+    params = yaml.safe_load((copy.root / "params.yaml").read_text()) | copy.settings
+    (copy.root / "params.yaml").write_text(yaml.safe_dump(params))
+    said = script(copy, "compare", here, OTHER, "sweep.zip", RESULTS)
+    shared = f"4 runs are in both `sweep, {OTHER}` and `native, {OTHER}`"
+    assert f"{shared}: no comparison of two measurements.** At batch size 4; batch size 8." in said
+
+    other = fresh_copy(tmp_path / "other")
+    script(other, "adopt", str(copy.root / "sweep.zip"))
+    other.settings = read_json(other.root / "results/adopted/sweep.json")
+    other.call("--cores", "2")
+    assert other.trainings() == 0
+    for name in ("summary", "ratios", "across", "runs", "agreement"):
+        assert table(other, name) == table(copy, name)
+
+
+@pytest.mark.slow
+def test_a_condition_that_fails_fails_the_invocation_after_all_was_drawn(copy: WorkingCopy) -> None:
     copy.settings |= {"warm_up_examples": 0, "repetitions": 1, "batch_size": [4]}
     copy.calibrated()
     copy.call("--cores", "2", "runs")

@@ -10,33 +10,49 @@ import numpy as np
 import pandas as pd
 from scipy.special import fdtrc
 
+from evenground.analysis.columns import (
+    REASON,
+    N,
+    columns,
+    interval,
+    number,
+    text,
+    whole,
+)
 from evenground.analysis.groups import Rows
 from evenground.analysis.pairs import Arm, Blocks, told
 from evenground.analysis.runs import Floats
 from evenground.analysis.statistics import half_width
-from evenground.records.index import Index
+from evenground.analysis.table import frame_of
+from evenground.records.index import Condition
 
 MIN_ARMS, MIN_BLOCKS = 2, 3
 # The variance of logarithms that a clock of a microsecond gives to times of a second.
 MIN_VARIANCE = 1e-12
 ALL = "all"
 TRAINING, COMPUTING = "training_s", "training_s less idle_s"
-COLUMNS = [
-    "measure",
-    "block",
-    "n_arms",
-    "n",
-    "start_min",
-    "effect_pct",
-    "f",
-    "df_blocks",
-    "df_error",
-    "p",
-    "drift_pct_per_block",
-    "low_95",
-    "high_95",
-    "reason",
-]
+# Below this the digits of a p-value mean nothing, and it is never zero.
+MIN_P = 0.0001
+P = number("p", "", "A small one: blocks differ by more than chance.")
+TABLE = columns(
+    text("measure", f"`{COMPUTING}` is without the time in which a run computed nothing."),
+    text("block", "The repetition: each engine once on each dataset, in one pass; or `all`."),
+    whole("n_arms", "Engines with their datasets that are analysed."),
+    N,
+    number("start_min", "min", "From the first launch in the first block to that in this one."),
+    number(
+        "effect_pct",
+        "%",
+        "By how much its runs took longer than the mean of all blocks (geometric means).",
+    ),
+    number("f", "", "Of the test: mean square of blocks over that of the rest."),
+    whole("df_blocks", "Degrees of freedom of the blocks."),
+    whole("df_error", "Degrees of freedom of the rest."),
+    P.model_copy(update={"floor": MIN_P}),
+    number("drift_pct_per_block", "%", "Slope of the effects in the order of the blocks."),
+    interval("%"),
+    REASON,
+)
 
 
 @dataclass(frozen=True)
@@ -72,33 +88,31 @@ class Effects:
 
 
 def block_table(
-    index: Index, runs: pd.DataFrame, conditions: pd.DataFrame, blocks: Blocks
+    condition: Condition, runs: pd.DataFrame, circumstances: pd.DataFrame, blocks: Blocks
 ) -> pd.DataFrame:
     """A row per block with how much slower its runs were than the mean of all, then one for all.
 
     For the training time, and for that without the idle time. Empty if the design is independent.
     """
     rows: Rows = []
-    if index.report.design == "blocks":
-        arms = [(dataset.name, engine.name) for dataset, engine in index.groups()]
-        chosen = choose(arms, blocks, conditions)
+    if condition.report.design == "blocks":
+        arms = [(dataset.name, engine.name) for dataset, engine in condition.groups()]
+        chosen = choose(arms, blocks, circumstances)
         by_run = runs.set_index(["dataset", "engine", "repetition"])
         training_s = by_run["training_s"]
         rows = _rows(TRAINING, chosen, training_s)
         rows += _rows(COMPUTING, chosen, training_s - by_run["idle_s"])
-    # Nullable integers: the row of all blocks and those of single ones fill other columns.
-    counts = dict.fromkeys(("n_arms", "n", "df_blocks", "df_error"), "Int64")
-    return pd.DataFrame(rows, columns=COLUMNS).astype(counts)
+    return frame_of(rows, TABLE)
 
 
-def choose(arms: list[Arm], blocks: Blocks, conditions: pd.DataFrame) -> Chosen:
+def choose(arms: list[Arm], blocks: Blocks, circumstances: pd.DataFrame) -> Chosen:
     """The arms whose complete blocks hold the most runs together, and these blocks.
 
     A block is a repetition that all of these arms have in one pass, without an invalid run.
     """
     kept = _with_most_runs(arms, blocks)
     complete, dropped = blocks.complete(kept)
-    start_s = _launches(kept, conditions)
+    start_s = _launches(kept, circumstances)
     repetitions = sorted(complete, key=lambda number: (start_s.get(number, math.inf), number))
     starts = np.array([start_s.get(number, np.nan) for number in repetitions], np.float64)
     absent = [f"{engine} on {dataset}" for dataset, engine in arms if (dataset, engine) not in kept]
@@ -146,10 +160,10 @@ def _candidates(arms: list[Arm], blocks: Blocks) -> Iterator[tuple[list[Arm], in
             yield order[:count], len(shared)
 
 
-def _launches(arms: tuple[Arm, ...], conditions: pd.DataFrame) -> dict[int, float]:
+def _launches(arms: tuple[Arm, ...], circumstances: pd.DataFrame) -> dict[int, float]:
     """Repetition -> when the first of its runs of these arms was launched, in s, if known."""
     launches: dict[int, float] = {}
-    known = conditions[conditions["launched_s"].notna()]
+    known = circumstances[circumstances["launched_s"].notna()]
     for row in known.to_dict("records"):
         if (row["dataset"], row["engine"]) in arms:
             number, launched_s = int(row["repetition"]), float(row["launched_s"])

@@ -49,8 +49,8 @@ def passes(runs: Sequence[Made]) -> dict[Made, int]:
     return pass_of
 
 
-def made_of(conditions: pd.DataFrame) -> list[Made]:
-    """The finished runs of the frame `conditions` of one index."""
+def made_of(circumstances: pd.DataFrame) -> list[Made]:
+    """The finished runs of the frame `circumstances` of one condition."""
     names = ["dataset", "engine", "repetition", "launched_s", "exited_s"]
     return [
         Made(
@@ -60,7 +60,7 @@ def made_of(conditions: pd.DataFrame) -> list[Made]:
             launched_s=row["launched_s"],
             exited_s=row["exited_s"],
         )
-        for row in conditions[names].to_dict("records")
+        for row in circumstances[names].to_dict("records")
     ]
 
 

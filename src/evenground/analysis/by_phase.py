@@ -7,6 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.columns import (
+    GROUP,
+    PHASE,
+    N,
+    columns,
+    names_of,
+    number,
+    text,
+)
 from evenground.analysis.phases import Phase
 from evenground.analysis.runs import COUNTER, GAUGES, Floats, Ints, Samples
 from evenground.analysis.timeline import CARRIED_PERIODS, COLUMNS, risen
@@ -17,7 +26,16 @@ PARTS = 10
 MIN_COVERED = 0.5
 # The time between two phases may be microseconds, or nothing: it has no column as wide as theirs.
 BETWEEN = ("after ", "before ")
-FRAME = ("dataset", "engine", "column", "phase", "place", "n", "mean", "min", "max")
+CURVE = (
+    text("column", "Column of `timelines`, in whose unit the numbers are."),
+    PHASE,
+    number("place", "", "Middle of the part, in widths of a phase from the launch on."),
+    N,
+    number("mean", "", "Mean over the runs; missing where one of them has no value."),
+    number("min", "", "Smallest value of a run; missing like the mean."),
+    number("max", "", "Largest value of a run; missing like the mean."),
+)
+FRAME = columns(GROUP, CURVE)
 
 
 def is_between(phase: str) -> bool:
@@ -101,7 +119,7 @@ def _held(t_ns: Ints, values: Floats, at_ns: Ints, limit_ns: int) -> tuple[Float
 def mean_by_phase(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Mean and range over the runs of one dataset and engine, per resource and part.
 
-    The columns are those of FRAME from `column` on. A run that never measured a resource does not
+    The columns are those of CURVE. A run that never measured a resource does not
     count in its `n`. If another one has no value for a part, the mean has none either: the runs
     behind a curve never change along it.
     """
@@ -116,4 +134,4 @@ def mean_by_phase(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
         complete = frame["count"] == n
         frame[["mean", "min", "max"]] = frame[["mean", "min", "max"]].where(complete)
         frames.append(frame.assign(column=name, n=n))
-    return pd.concat(frames, ignore_index=True)[list(FRAME[2:])]
+    return pd.concat(frames, ignore_index=True)[list(names_of(CURVE))]

@@ -1,21 +1,21 @@
-"""The sampler's calibration, as measured on the machine of an index."""
+"""The sampler's calibration, as measured on the machine of a condition."""
 
 from __future__ import annotations
 
 from evenground.analysis.runs import recorded_bytes
 from evenground.records.calibration import Calibration, Figure
-from evenground.records.index import Index
+from evenground.records.index import Condition
 
 FIX = "run the pipeline again: it measures what is missing and draws anew"
 
 
-def read_calibration(index: Index) -> list[Figure]:
-    """The figures in their order; empty if the index has no calibration.
+def read_calibration(condition: Condition) -> list[Figure]:
+    """The figures in their order; empty if the condition has no calibration.
 
     Raises EvengroundError if the file is missing, broken or not the recorded one.
     """
-    if index.calibration is None:
+    if condition.calibration is None:
         return []
-    path = index.root / index.calibration.path
-    content = recorded_bytes(path, index.calibration.sha256, FIX)
+    path = condition.root / condition.calibration.path
+    content = recorded_bytes(path, condition.calibration.sha256, FIX)
     return list(Calibration.from_bytes(content, path).figures.values())

@@ -10,20 +10,20 @@ import pandas as pd
 
 from evenground.judged import first
 from evenground.records.gpus import GpuRecord
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.records.plan import Engine
 
 Devices = Mapping[str, tuple[str, ...]]
 """Engine -> the devices of its runs."""
 
 
-def processor_only(index: Index, name: str, card: GpuRecord | None) -> bool:
+def processor_only(condition: Condition, name: str, card: GpuRecord | None) -> bool:
     """Whether an engine is an arm without a GPU by design; `card` is the record of one of its runs.
 
     Such an arm was configured to use the CPU although the experiment was not.
     """
-    engine = next(engine for engine in index.engines if engine.name == name)
-    if engine.arm_of is None or index.parameters.accelerator == "cpu":
+    engine = next(engine for engine in condition.engines if engine.name == name)
+    if engine.arm_of is None or condition.parameters.accelerator == "cpu":
         return False
     return card is not None and card.accelerator == "cpu"
 
@@ -52,11 +52,11 @@ def unlike(devices: Devices) -> str:
     return "; ".join(f"{first(users)} on {' and '.join(names)}" for names, users in engines.items())
 
 
-def unlike_in(index: Index, runs: pd.DataFrame) -> str:
-    """As `unlike`, for all engines of an index over all of its datasets."""
+def unlike_in(condition: Condition, runs: pd.DataFrame) -> str:
+    """As `unlike`, for all engines of a condition over all of its datasets."""
     # A dictionary as a set that keeps its order.
     found: dict[str, dict[str, None]] = defaultdict(dict)
-    for dataset in index.datasets:
-        for engine, devices in devices_of(runs, dataset.name, index.engines).items():
+    for dataset in condition.datasets:
+        for engine, devices in devices_of(runs, dataset.name, condition.engines).items():
             found[engine].update(dict.fromkeys(devices))
     return unlike({engine: tuple(devices) for engine, devices in found.items()})

@@ -5,17 +5,58 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.groups import Rows, flagged, group, groups, remarks, spread
+from evenground.analysis.columns import (
+    FLAGGED,
+    GROUP,
+    N_WANTED,
+    REASON,
+    N,
+    columns,
+    number,
+    spread,
+    text,
+    whole,
+)
+from evenground.analysis.groups import Rows, flagged, group, groups, median_and_range, remarks
 from evenground.analysis.memory import NO_BASELINE
 from evenground.analysis.readings import once
 from evenground.analysis.runs import Floats, Ints, Run, Samples
+from evenground.analysis.table import frame_of
 from evenground.records.events import kind_of
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.records.times import Process
 
 COUNTER = "gpu_energy_j"
 ENERGY, NET = "gpu_energy_j", "gpu_net_energy_j"
-COLUMNS = (ENERGY, "baseline_w", "baseline_from", NET, "examples", "energy_reason")
+OF_RUN = (
+    number(ENERGY, "J", "Energy of the whole card from start to end of training, by its counter."),
+    number(NET, "J", "The same less its power before the launch for as long as the training took."),
+)
+BASELINE_FROM = text(
+    "baseline_from",
+    "Source of the power before the launch: the card's counter, or the driver's reading.",
+)
+FRAME = columns(
+    OF_RUN[0],
+    number("baseline_w", "W", "Power of the card before the launch."),
+    BASELINE_FROM,
+    OF_RUN[1],
+    whole("examples", "Examples trained on, over all epochs."),
+    text("energy_reason", "Why a number is missing."),
+)
+TABLE = columns(
+    GROUP,
+    N_WANTED,
+    FLAGGED,
+    N,
+    spread("energy_j", "J", "Of the whole card from start to end of training, by its counter"),
+    spread("baseline_w", "W", "What it drew before the launch"),
+    spread("net_j", "J", "Energy less that power for as long as the training took"),
+    BASELINE_FROM,
+    spread("j_per_example", "J", "Energy over the examples trained on"),
+    spread("net_j_per_example", "J", "Net energy over the examples trained on"),
+    REASON,
+)
 # Column of the table -> column of a run.
 MEASURES = {"energy_j": ENERGY, "baseline_w": "baseline_w", "net_j": NET}
 PER_EXAMPLE = {"j_per_example": ENERGY, "net_j_per_example": NET}
@@ -27,11 +68,7 @@ NO_RUN = "no finished run"
 
 
 def energy_row(run: Run, samples: Samples) -> dict[str, object]:
-    """What one training took, in joules, keyed by COLUMNS; NaN beside its reason if unknown.
-
-    `baseline_w`: power of the card before the launch, in watts; `examples`: trained on, over all
-    epochs.
-    """
+    """What one training took, as FRAME describes it; NaN beside its reason if unknown."""
     events = run.events
     energy_j, reason = _of_counter(run, samples)
     baseline_w, source, no_baseline = _baseline(run.process)
@@ -88,33 +125,22 @@ def _baseline(process: Process) -> tuple[float, str, str]:
     return baseline.power_w, baseline.power_from or "", ""
 
 
-def energy_table(index: Index, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.DataFrame:
+def energy_table(condition: Condition, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.DataFrame:
     """Per dataset and engine: joules of the card during training, its power before, joules net."""
     rows: Rows = []
-    for names, wanted in groups(index, runs):
+    for names, wanted in groups(condition, runs):
         trained = group(energy, **names)
         row: dict[str, object] = {**names, "n_wanted": len(wanted), **flagged(wanted)}
         row["n"] = int(trained[ENERGY].notna().sum())
         for name, column in MEASURES.items():
-            row |= spread(name, trained[column])
+            row |= median_and_range(name, trained[column])
         sources = {str(source) for source in trained["baseline_from"] if source}
         row["baseline_from"] = " and ".join(sorted(sources))
+        examples = trained["examples"].astype("float64")
         for name, column in PER_EXAMPLE.items():
-            row |= spread(name, trained[column] / trained["examples"])
+            row |= median_and_range(name, trained[column] / examples)
         row["reason"] = "; ".join(remarks(trained["energy_reason"]))
         if trained.empty:
             row["reason"] = NO_RUN
         rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def with_energy(runs: pd.DataFrame, energy: pd.DataFrame) -> pd.DataFrame:
-    """The table `runs` with the energy of each run, gross and net, before the test accuracy."""
-    keys = ["dataset", "engine", "repetition"]
-    # A left join keeps the order of the runs; those that did not finish have no energy.
-    matched = runs[keys].merge(energy[keys + [ENERGY, NET]], on=keys, how="left")
-    place = list(runs.columns).index("test_accuracy")
-    extended = runs.copy()
-    for offset, name in enumerate((ENERGY, NET)):
-        extended.insert(place + offset, name, matched[name].astype("float64").to_numpy())
-    return extended
+    return frame_of(rows, TABLE)

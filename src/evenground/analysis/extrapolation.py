@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.records.plan import Parameters
 from evenground.records.times import Moments
 
@@ -79,13 +79,13 @@ def _after_start_s(events: Moments, at_ns: int) -> float:
     return (at_ns - events.train_start_ns) / 1e9
 
 
-def find_sample(index: Index, dataset: str, engine: str) -> Sample | None:
+def find_sample(condition: Condition, dataset: str, engine: str) -> Sample | None:
     """The part of a dataset that an engine trained on; None if it was all of it.
 
-    Both names must be in the index.
+    Both names must be in the condition.
     """
-    datasets = {data.name: data for data in index.datasets}
-    engines = {each.name: each for each in index.engines}
+    datasets = {data.name: data for data in condition.datasets}
+    engines = {each.name: each for each in condition.engines}
     examples = datasets[dataset].sample(engines[engine])
     if examples is None:
         return None
@@ -93,8 +93,8 @@ def find_sample(index: Index, dataset: str, engine: str) -> Sample | None:
     return Sample(
         examples=examples,
         whole=whole,
-        steps=_steps(index.parameters, examples),
-        whole_steps=_steps(index.parameters, whole),
+        steps=_steps(condition.parameters, examples),
+        whole_steps=_steps(condition.parameters, whole),
     )
 
 

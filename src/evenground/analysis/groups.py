@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from evenground.analysis import columns
 from evenground.analysis.statistics import summarise
-from evenground.records.index import Index
+from evenground.records.index import Condition
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Rows = list[dict[str, object]]
 INVALID, WARNED = "invalid", "warned"
-RUN = ["dataset", "engine", "repetition"]
-"""The columns that identify a run."""
+RUN = list(columns.names_of(columns.RUN))
+"""Names of the columns that identify a run."""
 
 
-def groups(index: Index, runs: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
+def groups(condition: Condition, runs: pd.DataFrame) -> list[tuple[dict[str, str], pd.DataFrame]]:
     """Names and rows of every dataset with each engine that trains on it."""
     found = []
-    for dataset, engine in index.groups():
+    for dataset, engine in condition.groups():
         names = {"dataset": dataset.name, "engine": engine.name}
         found.append((names, group(runs, dataset.name, engine.name)))
     return found
@@ -31,16 +32,9 @@ def group(frame: pd.DataFrame, dataset: str, engine: str) -> pd.DataFrame:
     return frame[(frame["dataset"] == dataset) & (frame["engine"] == engine)]
 
 
-def with_columns(
-    runs: pd.DataFrame, frame: pd.DataFrame, columns: list[str], before: str
-) -> pd.DataFrame:
-    """The table `runs` with numbers of a frame of runs, put before the column `before`."""
-    found = runs[RUN].merge(frame[RUN + columns], on=RUN, how="left")
-    wider = runs.copy()
-    place = list(runs.columns).index(before)
-    for offset, name in enumerate(columns):
-        wider.insert(place + offset, name, found[name].astype("float64").to_numpy())
-    return wider
+def with_columns(runs: pd.DataFrame, frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The table `runs` with columns of a frame of runs, empty for a run that it does not have."""
+    return runs.merge(frame[RUN + names], on=RUN, how="left")
 
 
 def counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -54,8 +48,8 @@ def flagged(runs: pd.DataFrame) -> dict[str, int]:
     return {f"n_{state}": int(quality.contains(state).sum()) for state in (INVALID, WARNED)}
 
 
-def spread(name: str, values: Iterable[float]) -> dict[str, float]:
-    """Median and range, as the columns NAME_median, NAME_min and NAME_max."""
+def median_and_range(name: str, values: Iterable[float]) -> dict[str, float]:
+    """What is in the columns of `columns.spread`."""
     summary = summarise(list(values))
     return {
         f"{name}_median": summary.median,

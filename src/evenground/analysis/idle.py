@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from evenground.analysis.columns import (
+    GROUP,
+    REASON,
+    REPETITION,
+    columns,
+    number,
+    text,
+    whole,
+)
 from evenground.analysis.groups import group, groups
 from evenground.analysis.idle_gpu import (
     COLUMN,
@@ -21,8 +30,9 @@ from evenground.analysis.idle_gpu import (
 )
 from evenground.analysis.phases import Phase
 from evenground.analysis.runs import COUNTER, Floats, Ints, Run, Samples
+from evenground.analysis.table import frame_of
 from evenground.records.events import kind_of
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.records.times import Process
 
 CPU, GPU = "cpu", "gpu"
@@ -62,13 +72,11 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True)
 class IdleRow:
-    """One window of a run in the frame `idle`; seconds, from the start of training on."""
+    """One window of a run in the frame `idle`."""
 
     resource: str
     phase: str
-    """The phase with the largest part of it."""
     phases: str
-    """All phases that it touches."""
     start_s: float
     end_s: float
     length_s: float
@@ -81,10 +89,7 @@ class IdleRow:
 
 @dataclass(frozen=True)
 class IdleTime:
-    """The idle time of a run: seconds, share of the training, and the phase with most of it.
-
-    NaN beside a reason if it is unknown.
-    """
+    """The idle time of a run; NaN beside a reason if it is unknown."""
 
     idle_s: float = np.nan
     idle_share: float = np.nan
@@ -92,8 +97,51 @@ class IdleTime:
     idle_reason: str = ""
 
 
-COLUMNS = tuple(field.name for field in fields(IdleRow))
-CONDITIONS = tuple(field.name for field in fields(IdleTime))
+RESOURCE = text(
+    "resource",
+    "`cpu`: at least 0.3 s in the training in which all processes of the run together used less "
+    "than 20 % of one core, and its GPU, if it computed on one, nothing. `gpu`: at least two "
+    "readings in a row of 0 % GPU use; it overlaps the training.",
+)
+WINDOW = (
+    text("phase", "The phase with the largest part of the window."),
+    text("phases", "All phases that the window touches."),
+    number("start_s", "s", "Its start, after the start of training."),
+    number("end_s", "s", "Its end, after the start of training."),
+    number("length_s", "s", "Its length."),
+    number(
+        "plus_minus_s",
+        "s",
+        "How exact the length is: of `cpu` the time between two samples, of `gpu` that and the "
+        "window over which the driver averages.",
+    ),
+    number("in_training_s", "s", "The part of it within the training."),
+    whole("samples", "Samples in it."),
+    number("util_window_s", "s", "Over what time the driver averages GPU use."),
+    text("open", "The side on which the next sample is missing: it may be longer there."),
+)
+FRAME = columns(RESOURCE, WINDOW)
+IDLE_S = number(
+    "idle_s",
+    "s",
+    "The part of `training_s` in which the run computed nothing: its windows of `cpu` in "
+    "`idle_windows`.",
+)
+IDLE_SHARE = number("idle_share", "", "`idle_s` as share of `training_s` (0 to 1).")
+CIRCUMSTANCES = (
+    IDLE_S,
+    IDLE_SHARE,
+    text("idle_phase", "The phase with most of the idle time."),
+    text("idle_reason", "Why the idle time is not known."),
+)
+TABLE = columns(
+    GROUP,
+    RESOURCE,
+    REPETITION,
+    whole("window", "Number of the window in the run, from 1 on."),
+    WINDOW,
+    REASON,
+)
 
 
 @dataclass(frozen=True)
@@ -340,10 +388,10 @@ def _idle_time(
 
 
 def idle_table(
-    index: Index,
+    condition: Condition,
     runs: pd.DataFrame,
     idle: pd.DataFrame,
-    conditions: pd.DataFrame,
+    circumstances: pd.DataFrame,
     missing: pd.DataFrame,
 ) -> pd.DataFrame:
     """Every idle window of every run, those of the CPU first.
@@ -352,13 +400,13 @@ def idle_table(
     windows are unknown.
     """
     rows: list[Mapping[Any, object]] = []
-    for names, wanted in groups(index, runs):
+    for names, wanted in groups(condition, runs):
         windows = group(idle, **names)
-        known = group(conditions, **names)
+        known = group(circumstances, **names)
         # Columns that some run never measured.
         reasons = group(missing, **names).set_index("column")["reason"]
         finished = int((wanted["status"] == "finished").sum())
-        # Without a finished run there are no conditions either.
+        # Without a finished run there are no circumstances either.
         cpu_reasons = list(known["idle_reason"]) or [reasons.get("cpu_pct", "")]
         seen_by = {CPU: known["idle_s"].notna(), GPU: known["gpu_samples"] > 0}
         reasons_by = {CPU: cpu_reasons, GPU: [reasons.get(COLUMN, "")]}
@@ -370,11 +418,7 @@ def idle_table(
                 reasons_by[resource],
             )
             rows += [{**row, **names, "resource": resource} for row in found]
-    columns = ["dataset", "engine", "resource", "repetition", "window"]
-    columns += [name for name in COLUMNS if name != "resource"] + ["reason"]
-    table = pd.DataFrame(rows, columns=columns)
-    # Nullable integers: a row without a window leaves the others whole.
-    return table.astype(dict.fromkeys(("repetition", "window", "samples"), "Int64"))
+    return frame_of(rows, TABLE)
 
 
 def _table_rows(

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evenground.analysis.groups import Rows, flagged, group, groups, remarks, spread
+from evenground.analysis.columns import (
+    FLAGGED,
+    GROUP,
+    N_WANTED,
+    REASON,
+    RESOURCE,
+    UNIT,
+    N,
+    columns,
+    number,
+    spread,
+    text,
+)
+from evenground.analysis.groups import Rows, flagged, group, groups, median_and_range, remarks
 from evenground.analysis.runs import Floats, Run, Samples
 from evenground.analysis.timeline import CARRIED_PERIODS, carry_forward
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.records.times import Process
 
 if TYPE_CHECKING:
@@ -41,10 +54,34 @@ class Memory:
     after_exit: float
     peak: float
     launch_remark: str
-    """Why the value at the launch was not read before it."""
 
 
-COLUMNS = tuple(field.name for field in fields(Memory))
+FRAME = columns(
+    text("column", "Column of the samples."),
+    number("at_launch", "bytes", "In use before the engine."),
+    number("at_train_end", "bytes", "In use at the end of training."),
+    number("at_linger_end", "bytes", "In use at the end of the time that it lingered."),
+    number("after_exit", "bytes", "In use after its last process was gone."),
+    number("peak", "bytes", "Largest value from launch to exit."),
+    text("launch_remark", "Why the value at the launch was not read before it."),
+)
+MOMENT = text(
+    "moment",
+    "`launch`: before the engine; of the card it was read before the launch, or `reason` says so. "
+    "`after exit`: after its last process was gone, if there is a sample.",
+)
+TABLE = columns(
+    GROUP,
+    RESOURCE,
+    UNIT,
+    MOMENT,
+    spread("used", UNIT, "Memory in use at that moment"),
+    N,
+    spread("share_of_peak", "", "The same as share (0 to 1) of the run's largest value"),
+    N_WANTED,
+    FLAGGED,
+    REASON,
+)
 
 
 def memory_of(run: Run, samples: Samples) -> list[Memory]:
@@ -99,14 +136,14 @@ def _first(values: Floats) -> float:
 
 
 def memory_table(
-    index: Index, runs: pd.DataFrame, memory: pd.DataFrame, missing: pd.DataFrame
+    condition: Condition, runs: pd.DataFrame, memory: pd.DataFrame, missing: pd.DataFrame
 ) -> pd.DataFrame:
     """Per dataset, engine, resource and moment: bytes in use, and their share of the peak."""
     # Slow to import, and preflight, which imports this module, makes no table.
-    import pandas as pd
+    from evenground.analysis.table import frame_of
 
     rows: Rows = []
-    for names, wanted in groups(index, runs):
+    for names, wanted in groups(condition, runs):
         used, absent = group(memory, **names), group(missing, **names)
         reasons = dict(zip(absent["column"], absent["reason"], strict=True))
         for resource in RESOURCES:
@@ -125,12 +162,12 @@ def memory_table(
                     "resource": resource,
                     "unit": "bytes",
                     "moment": moment,
-                    **spread("used", values[column]),
+                    **median_and_range("used", values[column]),
                     "n": int(known.sum()),
-                    **spread("share_of_peak", values[column] / peaks),
+                    **median_and_range("share_of_peak", values[column] / peaks),
                     "n_wanted": len(wanted),
                     **flagged(wanted),
                     "reason": "; ".join(why),
                 }
                 rows.append(row)
-    return pd.DataFrame(rows)
+    return frame_of(rows, TABLE)

@@ -9,34 +9,43 @@ from typing import Any
 
 import pandas as pd
 
-MEDIANS = {"training_s": "training_time", "idle_s": "training_time", "test_accuracy": "accuracy"}
-"""Measure -> the table that has its medians."""
+from evenground.analysis.experiment import Experiment, Placed, name_of, of_condition
+from evenground.analysis.table import Table
+
+MEDIANS = ("training_s", "idle_s", "test_accuracy", "gpu_energy_j", "gpu_net_energy_j")
+"""Measures whose medians are main numbers."""
 
 
-def metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """Dataset -> engine -> number: medians of times, accuracy, energy, peaks; flags and ratios.
+def metrics(experiment: Experiment, tables: Mapping[str, Table]) -> dict[str, Any]:
+    """Dataset -> engine -> number, below the name of the condition if there are several.
 
-    A missing number is left out: null would be mistaken for a value.
+    Medians of times, accuracy, energy and peaks; flags and ratios. A missing number is left out:
+    null would be mistaken for a value.
     """
+    rows = {name: tables[name].rows for name in ("summary", "resources", "ratios")}
+    found = {}
+    for placed in experiment.conditions:
+        found[name_of(placed, experiment)] = _of_condition(rows, placed)
+    return found if len(found) > 1 else found[""]
+
+
+def _of_condition(tables: Mapping[str, pd.DataFrame], placed: Placed) -> dict[str, Any]:
     found: dict[str, Any] = defaultdict(lambda: defaultdict(dict))
 
     def put(row: Mapping[Any, Any], name: str, value: float) -> None:
         if math.isfinite(value):
             found[row["dataset"]][row["engine"]][name] = value
 
-    for measure, name in MEDIANS.items():
-        table = tables[name]
-        for row in table[table["measure"] == measure].to_dict("records"):
-            put(row, measure, row["median"])
-            if measure == "training_s" and row["n"]:
-                put(row, "n_invalid", row["n_invalid"])
-                put(row, "n_warned", row["n_warned"])
-    for row in tables["resources"].to_dict("records"):
+    own = {name: of_condition(rows, placed) for name, rows in tables.items()}
+    for row in own["summary"].to_dict("records"):
+        if row["measure"] in MEDIANS:
+            put(row, row["measure"], row["median"])
+        if row["measure"] == "training_s" and row["n"]:
+            put(row, "n_invalid", row["n_invalid"])
+            put(row, "n_warned", row["n_warned"])
+    for row in own["resources"].to_dict("records"):
         put(row, f"peak_{row['resource']}", row["peak_median"])
-    for row in tables["energy"].to_dict("records"):
-        put(row, "gpu_energy_j", row["energy_j_median"])
-        put(row, "gpu_net_energy_j", row["net_j_median"])
-    ratios = tables["time_ratio"]
-    for row in ratios[ratios["measure"] == "training_s"].to_dict("records"):
-        put(row, f"training_s_to_{row['baseline']}", row["ratio"])
+    for row in own["ratios"].to_dict("records"):
+        if row["measure"] == "training_s":
+            put(row, f"training_s_to_{row['baseline']}", row["ratio"])
     return found

@@ -1,93 +1,230 @@
-"""The tidy frames from which tables and figures are made; each run's samples are read here once."""
+"""The tidy frames from which tables and figures are made; each run's files are read here once."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from evenground.analysis import by_phase, conditions, energy, idle, memory, taken
+from evenground.analysis import by_phase, circumstances, energy, idle, memory, resources, taken
 from evenground.analysis.by_phase import mean_by_phase, phase_means
-from evenground.analysis.conditions import condition_row, read_locks
+from evenground.analysis.circumstances import circumstances_row, read_locks
+from evenground.analysis.columns import (
+    DEVICE,
+    GROUP,
+    PHASE,
+    RUN,
+    TIME,
+    Columns,
+    N,
+    columns,
+    names_of,
+    number,
+    text,
+    whole,
+)
 from evenground.analysis.energy import energy_row
+from evenground.analysis.experiment import (
+    Experiment,
+    Placed,
+    alone,
+    of_condition,
+    read_led,
+    with_lead,
+)
 from evenground.analysis.extrapolation import Sample, find_sample
+from evenground.analysis.files import typed, write_csv
 from evenground.analysis.groups import Rows
 from evenground.analysis.memory import memory_of
+from evenground.analysis.resources import uses_of
 from evenground.analysis.runs import Run, read_runs
 from evenground.analysis.seen import Seen, see
+from evenground.analysis.table import frame_of
 from evenground.analysis.taken import measures_of
 from evenground.analysis.timeline import (
     COLUMNS,
+    RESOURCES,
     Timeline,
     mean_timeline,
     step_ns,
     why_missing,
 )
+from evenground.analysis.times import TIMES, run_times
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import empty_folder, replacing, unreadable
 from evenground.locks import Lock
-from evenground.records.index import Index
+from evenground.records.index import Condition, Index, WantedRun
 
 NO_RUN = "no finished run"
-_GROUP = ("dataset", "engine")
-_RUN = ("dataset", "engine", "repetition")
-COLUMNS_OF: dict[str, tuple[str, ...]] = {
-    "timelines": _RUN + ("t_s",) + COLUMNS,
-    "mean": _GROUP + ("t_s", "n") + COLUMNS + tuple(f"n_{name}" for name in COLUMNS),
-    "phases": _RUN + ("phase", "start_s", "end_s"),
-    "missing": _GROUP + ("column", "n_missing", "n", "reason"),
+TIMELINES = "timelines"
+COUNTS = tuple(whole(f"n_{name}", f"Runs behind the mean of `{name}`.") for name in COLUMNS)
+PHASES = (
+    PHASE,
+    number("start_s", "s", "Its start, after the start of training."),
+    number("end_s", "s", "Its end, after the start of training."),
+)
+MISSING = (
+    text("column", "Column of the timelines that a finished run never measured."),
+    whole("n_missing", "Runs that did not measure it."),
+    whole("n", "Finished runs."),
+    text("reason", "Why they did not."),
+)
+REPORTED = (
+    number("test_accuracy", "", "Share of the test examples recognised after training (0 to 1)."),
+    number("final_train_loss", "", "Mean loss over the steps of the last epoch."),
+)
+TRAINED = columns(DEVICE, whole("cores", "Cores of the machine."), TIMES, REPORTED)
+TIMELINE = columns(TIME, RESOURCES)
+FRAMES: dict[str, Columns] = {
+    "trained": columns(RUN, TRAINED),
+    "use": columns(RUN, resources.FRAME),
+    "mean": columns(GROUP, TIME, N, RESOURCES, COUNTS),
+    "phases": columns(RUN, PHASES),
+    "missing": columns(GROUP, MISSING),
     "by_phase": by_phase.FRAME,
-    "conditions": _RUN + conditions.COLUMNS + idle.CONDITIONS,
-    "idle": _RUN + idle.COLUMNS,
-    "memory": _RUN + memory.COLUMNS,
-    "energy": _RUN + energy.COLUMNS,
-    "measures": _RUN + taken.COLUMNS,
+    "circumstances": columns(RUN, circumstances.FRAME, idle.CIRCUMSTANCES),
+    "idle": columns(RUN, idle.FRAME),
+    "memory": columns(RUN, memory.FRAME),
+    "energy": columns(RUN, energy.FRAME),
+    "measures": columns(RUN, taken.FRAME),
 }
+
+
+ROW: dict[str, tuple[str, ...]] = {
+    "trained": ("repetition",),
+    "use": ("repetition", "resource"),
+    "mean": ("t_s",),
+    "phases": ("repetition", "phase"),
+    "missing": ("column",),
+    "by_phase": ("column", "phase", "place"),
+    "circumstances": ("repetition",),
+    "idle": ("repetition", "resource", "start_s"),
+    "memory": ("repetition", "column"),
+    "energy": ("repetition",),
+    "measures": ("repetition", "instrument", "measure", "resource"),
+}
+"""Name of a frame -> what tells its rows of one group apart."""
+# A run may have no idle window.
+NOT_OF_ALL = ("idle",)
 
 
 @dataclass(frozen=True)
 class Normalised:
-    """Tidy frames; times `t_s`, `start_s`, `end_s` are seconds after the start of training.
+    """Tidy frames with the columns that FRAMES declares, for an experiment those of its `columns`."""
 
-    timelines: dataset, engine, repetition, t_s, then one column per resource.
-    mean: dataset, engine, t_s, n, the means, and per column n_COLUMN, the runs behind its mean.
-    phases: dataset, engine, repetition, phase, start_s, end_s.
-    missing: dataset, engine, column, n_missing, n, reason; a column that a finished run never
-    measured.
-    by_phase: dataset, engine, column, phase, place, n, mean, min, max (see `by_phase`).
-    conditions, idle, memory, energy: dataset, engine, repetition, then COLUMNS of the module of
-    that name; conditions also has `idle.CONDITIONS`.
-    measures: dataset, engine, repetition, then COLUMNS of `taken`, from which verdicts are made.
-    """
-
-    timelines: pd.DataFrame
+    trained: pd.DataFrame
+    use: pd.DataFrame
     mean: pd.DataFrame
     phases: pd.DataFrame
     missing: pd.DataFrame
     by_phase: pd.DataFrame
-    conditions: pd.DataFrame
+    circumstances: pd.DataFrame
     idle: pd.DataFrame
     memory: pd.DataFrame
     energy: pd.DataFrame
     measures: pd.DataFrame
 
+    def of(self, placed: Placed) -> Normalised:
+        """The rows of one condition."""
+        return Normalised(**{name: of_condition(rows, placed) for name, rows in vars(self).items()})
 
-def normalise(index: Index) -> Normalised:
-    """Align and resample every finished run of the index.
+
+def write_normalised(index: Index, to: Path) -> None:
+    """Write each frame of `Normalised` as NAME.csv, and the timeline of each run by itself.
 
     Raises EvengroundError if a run cannot be read.
     """
-    grid_s = index.report.grid_s
+    timelines = to / TIMELINES
+    empty_folder(timelines)
+    for name, frame in vars(normalise_all(alone(index), timelines)).items():
+        write_csv(frame, to / f"{name}.csv")
+
+
+def normalise_all(experiment: Experiment, timelines: Path | None = None) -> Normalised:
+    """The frames of all conditions, each as by `normalise`, which also raises."""
+    frames: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for placed in experiment.conditions:
+        for name, frame in vars(normalise(placed.condition, timelines)).items():
+            frames[name].append(with_lead(frame, placed))
+    return Normalised(**{name: experiment.joined(frames[name], FRAMES[name]) for name in FRAMES})
+
+
+def read_normalised(experiment: Experiment, normalised: Path) -> Normalised:
+    """What `write_normalised` wrote; raises EvengroundError if a file is missing or broken."""
+    return Normalised(**{name: read_frame(experiment, normalised, name) for name in FRAMES})
+
+
+def read_frame(experiment: Experiment, normalised: Path, name: str) -> pd.DataFrame:
+    """One of the frames that `write_normalised` wrote.
+
+    Raises EvengroundError if the file is missing or broken, has a row twice, or is of other runs
+    than the finished ones of the experiment.
+    """
+    path = normalised / f"{name}.csv"
+    frame = read_led(path, experiment, FRAMES[name])
+    keys = [*experiment.group, *ROW[name]]
+    if frame.duplicated(keys).any():
+        raise EvengroundError("broken table, a row is there twice", str(path), set_aside(path))
+    if "repetition" in frame and name not in NOT_OF_ALL:
+        columns = [*experiment.lead, *names_of(RUN)]
+        found = frame[columns].drop_duplicates().itertuples(index=False, name=None)
+        # The folder may be left from another index.
+        if set(found) != _finished(experiment):
+            what = "its runs are not the finished runs of the index"
+            fix = "run scripts/normalise.py again with this index"
+            raise EvengroundError(what, str(path), fix)
+    return frame
+
+
+def _finished(experiment: Experiment) -> set[tuple[object, ...]]:
+    """The values of `lead` and what identifies a run, of every finished run."""
+    runs: set[tuple[object, ...]] = set()
+    for placed in experiment.conditions:
+        for run in placed.condition.finished:
+            runs.add((*placed.lead.values(), run.dataset, run.engine, run.repetition))
+    return runs
+
+
+def timeline_file(timelines: Path, condition: Condition, run: WantedRun) -> Path:
+    """The file of a run's normalised timeline below the folder `timelines`.
+
+    An array (K, columns of TIMELINE) as NumPy writes it: CSV took sixteen times as long to write
+    and to read.
+    """
+    return timelines / run.path_on(condition.machine.class_name).with_suffix(".npy")
+
+
+def read_timeline(file: Path) -> pd.DataFrame:
+    """A run's normalised timeline; raises EvengroundError if the file is missing or broken."""
+    names = list(names_of(TIMELINE))
+    try:
+        return pd.DataFrame(np.load(file), columns=names)
+    except OSError as error:
+        fix = "run the pipeline again to make it"
+        raise EvengroundError(unreadable(file, error), str(file), fix) from error
+    except ValueError as error:
+        raise EvengroundError(f"broken timeline, {error}", str(file), set_aside(file)) from error
+
+
+def normalise(condition: Condition, timelines: Path | None = None) -> Normalised:
+    """Align and resample every finished run; the timelines go to files at once, if to any.
+
+    Raises EvengroundError if a run cannot be read.
+    """
+    grid_s = condition.report.grid_s
     # The order of rows does not depend on the order in which the plan made the runs.
-    runs = sorted(read_runs(index), key=lambda run: run.wanted.repetition)
-    locks = read_locks(index)
+    runs = sorted(read_runs(condition), key=lambda run: run.wanted.repetition)
+    locks = read_locks(condition)
     # The frames with many rows per run are joined, the others are made of their rows.
-    frames: dict[str, list[pd.DataFrame]] = {"timelines": [], "mean": [], "by_phase": []}
+    frames: dict[str, list[pd.DataFrame]] = {"mean": [], "by_phase": []}
     rows: dict[str, Rows] = defaultdict(list)
-    for dataset, engine in index.groups():
+    for dataset, engine in condition.groups():
         names = {"dataset": dataset.name, "engine": engine.name}
-        sample = find_sample(index, dataset.name, engine.name)
+        sample = find_sample(condition, dataset.name, engine.name)
         group = [
             run
             for run in runs
@@ -96,34 +233,40 @@ def normalise(index: Index) -> Normalised:
         lines, means = [], []
         for run in group:
             seen = see(run, grid_s)
+            if timelines:
+                _write_timeline(seen, timeline_file(timelines, condition, run.wanted))
             lines.append(seen.line)
             means.append(
                 phase_means(run.process, seen.samples, run.events.train_start_ns, seen.phases)
             )
             run_names = {**names, "repetition": run.wanted.repetition}
-            frames["timelines"].append(_timeline_frame(run_names, seen.line, grid_s))
-            for name, records in _records(seen, index, locks.get(engine.name), sample).items():
+            lock = locks.get(engine.name)
+            for name, records in _records(seen, condition, lock, sample).items():
                 rows[name] += [{**run_names, **record} for record in records]
         if lines:
             frames["mean"].append(_mean_frame(names, lines, grid_s))
             frames["by_phase"].append(mean_by_phase(means).assign(**names))
         rows["missing"] += [{**names, **row} for row in _missing_rows(group, lines)]
-    tidy = {name: _joined(parts, COLUMNS_OF[name]) for name, parts in frames.items()}
-    for name in COLUMNS_OF.keys() - frames.keys():
-        tidy[name] = pd.DataFrame(rows[name], columns=list(COLUMNS_OF[name]))
+    tidy = {name: typed(_joined(parts), FRAMES[name]) for name, parts in frames.items()}
+    for name in FRAMES.keys() - frames.keys():
+        tidy[name] = frame_of(rows[name], FRAMES[name])
     return Normalised(**tidy)
 
 
-def _records(seen: Seen, index: Index, lock: Lock | None, sample: Sample | None) -> dict[str, Rows]:
+def _records(
+    seen: Seen, condition: Condition, lock: Lock | None, sample: Sample | None
+) -> dict[str, Rows]:
     """Frame -> the records of one run in it; of the frames with few rows per run."""
     run = seen.run
-    condition = condition_row(seen, index, lock) | vars(seen.idle.time)
+    circumstances = circumstances_row(seen, condition, lock) | vars(seen.idle.time)
     phases: Rows = []
     for phase in seen.phases:
         phases.append({"phase": phase.name, "start_s": phase.start_s, "end_s": phase.end_s})
     return {
+        "trained": [_trained_row(run)],
+        "use": [vars(use) for use in uses_of(seen)],
         "phases": phases,
-        "conditions": [condition],
+        "circumstances": [circumstances],
         "idle": [vars(row) for row in seen.idle.rows],
         "memory": [vars(memory) for memory in memory_of(run, seen.samples)],
         "energy": [energy_row(run, seen.samples)],
@@ -131,8 +274,21 @@ def _records(seen: Seen, index: Index, lock: Lock | None, sample: Sample | None)
     }
 
 
-def _timeline_frame(names: Mapping[str, object], line: Timeline, grid_s: float) -> pd.DataFrame:
-    return pd.DataFrame({**names, "t_s": line.step * step_ns(grid_s) / 1e9, **line.columns})
+def _trained_row(run: Run) -> dict[str, object]:
+    """What a run reports, and its times."""
+    return {
+        "device": run.device,
+        "cores": run.process.cores,
+        **asdict(run_times(run.events, run.process)),
+        "test_accuracy": run.events.test_accuracy,
+        "final_train_loss": run.events.epochs[-1].loss,
+    }
+
+
+def _write_timeline(seen: Seen, file: Path) -> None:
+    t_s = seen.line.step * step_ns(seen.grid_s) / 1e9
+    with replacing(file) as beside, beside.open("wb") as opened:
+        np.save(opened, np.column_stack([t_s, *seen.line.columns.values()]))
 
 
 def _mean_frame(
@@ -145,11 +301,11 @@ def _mean_frame(
     return pd.DataFrame({**names, "t_s": t_s, "n": mean.n, **mean.columns, **counts})
 
 
-def _joined(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """All frames below each other; empty with these columns if there is none."""
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All frames below each other; empty if there is none."""
     if not frames:
-        return pd.DataFrame(columns=list(columns))
-    return pd.concat(frames, ignore_index=True)[list(columns)]
+        return pd.DataFrame()
+    return pd.concat(frames, ignore_index=True)
 
 
 def _missing_rows(runs: Sequence[Run], lines: Sequence[Timeline]) -> Rows:

@@ -18,7 +18,7 @@ Arm = tuple[str, str]
 
 @dataclass(frozen=True)
 class Blocks:
-    """The finished runs of one index, arm by arm, for many contrasts.
+    """The finished runs of one condition, arm by arm, for many contrasts.
 
     `passes`: repetition -> the pass in which its run was made, as by `blocks.passes`; runs of one
     repetition and one pass may be paired. `invalid`: repetition -> the gates that failed its run.
@@ -69,13 +69,13 @@ class Blocks:
         return ""
 
 
-def blocks_of(conditions: pd.DataFrame, quality: pd.DataFrame) -> Blocks:
-    """Blocks of the frame `conditions` and the table `quality` of one index.
+def blocks_of(circumstances: pd.DataFrame, quality: pd.DataFrame) -> Blocks:
+    """Blocks of the frame `circumstances` and the table `quality` of one condition.
 
     Only a finding about a single run makes it invalid; one about a whole group drops no run.
     """
     made: dict[Arm, dict[int, int]] = {}
-    for run, number in passes(made_of(conditions)).items():
+    for run, number in passes(made_of(circumstances)).items():
         made.setdefault((run.dataset, run.engine), {})[run.repetition] = number
     invalid: dict[Arm, dict[int, str]] = {}
     # A run may have failed several gates.

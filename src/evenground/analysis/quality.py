@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import pandas as pd
 
-from evenground.analysis.conditions import CARD_COMPARED, COMPARED, UNKNOWN
+from evenground.analysis.circumstances import CARD_COMPARED, COMPARED, UNKNOWN
+from evenground.analysis.columns import DATASET, ENGINE, number, text, whole
 from evenground.analysis.devices import devices_of, unlike
-from evenground.analysis.files import rounded
 from evenground.analysis.groups import INVALID, RUN, WARNED, groups
+from evenground.analysis.shown import rounded
 from evenground.analysis.statistics import summarise
+from evenground.analysis.table import frame_of
 from evenground.gpus import judge as gpus
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.surroundings.judge import differences
 
 # With more of it lost, the mean of a curve, a peak or an idle window may lie in what was not seen.
@@ -34,13 +36,27 @@ MAX_EXPLAINED = 0.5
 # Runs of one machine class mostly share one reason.
 MAX_REASONS = 2
 
+TABLE = (
+    DATASET,
+    ENGINE,
+    whole("repetition", "Number of the repetition; empty for a finding about all runs of a group."),
+    text(
+        "state",
+        "`invalid`: the run did not measure what it should have; `warned`: look at it.",
+    ),
+    text("finding", "What was found."),
+    number("value", "", "By how much; what is counted or measured is in the reason."),
+    number("limit", "", "Above which value, or below, it is a finding."),
+    text("reason", "What it is about."),
+)
+
 Names = dict[str, str]
 """The columns `dataset` and `engine` of a group."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A run's value of `column` (of `conditions.COLUMNS`) above `limit` is a finding."""
+    """A run's value of `column` (of `circumstances.FRAME`) above `limit` is a finding."""
 
     finding: str
     state: str = WARNED
@@ -248,33 +264,38 @@ class Finding:
     reason: str
 
 
-def quality_table(index: Index, runs: pd.DataFrame, conditions: pd.DataFrame) -> pd.DataFrame:
-    """Every finding about the finished runs, group by group; `conditions` is the frame."""
+def quality_table(
+    condition: Condition, runs: pd.DataFrame, circumstances: pd.DataFrame
+) -> pd.DataFrame:
+    """Every finding about the finished runs, group by group; `circumstances` is the frame."""
     done = runs[runs["status"] == "finished"]
     # Both have what a run computed on.
-    judged = done.merge(conditions.drop(columns="device"), on=RUN)
+    judged = done.merge(circumstances.drop(columns="device"), on=RUN)
     found: list[Finding] = []
-    for names, group in groups(index, judged):
+    for names, group in groups(condition, judged):
         found += _spread(group["training_s"], group["idle_s"], names)
         found += _surroundings(group[list(COMPARED.values())], names)
         found += _cards(group[CARD_COMPARED], names)
-        found += _devices(index, judged, group, names)
-        found += _accuracy(index, group, names)
+        found += _devices(condition, judged, group, names)
+        found += _accuracy(condition, group, names)
         # A comparison with NaN, which is unknown, is false.
         for gate in GATES:
-            found += _flagged(gate, group[group[gate.column] > gate.limit], names)
-    columns = [field.name for field in fields(Finding)]
-    table = pd.DataFrame([vars(finding) for finding in found], columns=columns)
-    return table.astype({"repetition": "Int64"})
+            found += _flagged(gate, group, group[gate.column] > gate.limit, names)
+    return frame_of([vars(finding) for finding in found], TABLE)
 
 
-def _flagged(gate: Gate, runs: pd.DataFrame, names: Names) -> list[Finding]:
-    """The finding of a gate about each of these runs of a group."""
+def _flagged(
+    gate: Gate, group: pd.DataFrame, are_flagged: pd.Series[bool], names: Names
+) -> list[Finding]:
+    """The finding of a gate about the runs of a group that it flags."""
+    # Most gates flag none: taking nothing out of a wide frame would cost as much as taking rows.
+    if not are_flagged.any():
+        return []
     found = []
     columns = ["repetition", gate.column]
     if gate.detail:
         columns.append(gate.detail)
-    for run in runs[columns].to_dict("records"):
+    for run in group.loc[are_flagged, columns].to_dict("records"):
         reason = gate.reason
         if gate.detail and run[gate.detail]:
             reason += f": {run[gate.detail]}"
@@ -291,14 +312,14 @@ def _flagged(gate: Gate, runs: pd.DataFrame, names: Names) -> list[Finding]:
     return found
 
 
-def band_of(index: Index, dataset: str, engine: str) -> Band | None:
+def band_of(condition: Condition, dataset: str, engine: str) -> Band | None:
     """The band of a dataset's runs; None for work that is not the protocol's, e.g. an arm's."""
-    network = next(data.network for data in index.datasets if data.name == dataset)
-    trained = next(other for other in index.engines if other.name == engine)
-    epochs = index.parameters.epochs
+    network = next(data.network for data in condition.datasets if data.name == dataset)
+    trained = next(other for other in condition.engines if other.name == engine)
+    epochs = condition.parameters.epochs
     if trained.arm_of is not None or trained.train_limit is not None:
         return None
-    if any(getattr(index.parameters, name) != value for name, value in PROTOCOL.items()):
+    if any(getattr(condition.parameters, name) != value for name, value in PROTOCOL.items()):
         return None
     if epochs < PROTOCOL_EPOCHS:
         return None
@@ -308,9 +329,9 @@ def band_of(index: Index, dataset: str, engine: str) -> Band | None:
     return band
 
 
-def _accuracy(index: Index, group: pd.DataFrame, names: Names) -> list[Finding]:
+def _accuracy(condition: Condition, group: pd.DataFrame, names: Names) -> list[Finding]:
     """The runs whose accuracy lies outside of the band."""
-    band = band_of(index, **names)
+    band = band_of(condition, **names)
     if band is None:
         return []
     full = group[group["steps"] >= band.steps]
@@ -325,7 +346,7 @@ def _accuracy(index: Index, group: pd.DataFrame, names: Names) -> list[Finding]:
             limit=limit,
             reason=f"test accuracy {side} what this network reaches on this dataset",
         )
-        found += _flagged(gate, full[outside], names)
+        found += _flagged(gate, full, outside, names)
     return found
 
 
@@ -385,20 +406,20 @@ def _cards(compared: pd.Series[str], names: Names) -> list[Finding]:
 
 
 def _devices(
-    index: Index, judged: pd.DataFrame, group: pd.DataFrame, names: Names
+    condition: Condition, judged: pd.DataFrame, group: pd.DataFrame, names: Names
 ) -> list[Finding]:
     """Whether a group and those that it is compared with computed on unlike devices.
 
     Main engines are compared with each other, an arm with its engine unless it has no GPU by
     design.
     """
-    engine = next(engine for engine in index.engines if engine.name == names["engine"])
-    compared = list(index.main)
+    engine = next(engine for engine in condition.engines if engine.name == names["engine"])
+    compared = list(condition.main)
     # The order is that of the text: an engine before its arm.
     if engine.arm_of is not None:
         compared = [engine]
         if not group["processor_only"].all():
-            compared = [base for base in index.main if base.name == engine.arm_of] + compared
+            compared = [base for base in condition.main if base.name == engine.arm_of] + compared
     devices = devices_of(judged, names["dataset"], compared)
     difference = unlike(devices)
     if not difference or engine.name not in devices:
@@ -417,24 +438,24 @@ def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(quality=quality.fillna("").to_numpy())
 
 
-def unknown(conditions: pd.DataFrame) -> dict[str, int]:
+def unknown(circumstances: pd.DataFrame) -> dict[str, int]:
     """Finding -> number of runs for which it is unknown; findings known for all are left out."""
-    counts = {gate.finding: int(conditions[gate.column].isna().sum()) for gate in GATES}
+    counts = {gate.finding: int(circumstances[gate.column].isna().sum()) for gate in GATES}
     # These two compare the runs of a group, by text that is empty if it is unknown.
-    counts["card"] = int((conditions[CARD_COMPARED] == "").sum())
-    surroundings = conditions[list(COMPARED.values())]
+    counts["card"] = int((circumstances[CARD_COMPARED] == "").sum())
+    surroundings = circumstances[list(COMPARED.values())]
     counts["surroundings"] = int((surroundings == "").any(axis="columns").sum())
     return {finding: count for finding, count in counts.items() if count}
 
 
-def why_unknown(conditions: pd.DataFrame) -> dict[str, str]:
+def why_unknown(circumstances: pd.DataFrame) -> dict[str, str]:
     """Part of the runs' records -> why values of it are unknown; without parts that are known."""
     found = {}
     for part, column in UNKNOWN.items():
-        reasons = [str(reason) for reason in conditions[column].dropna().unique() if reason]
+        reasons = [str(reason) for reason in circumstances[column].dropna().unique() if reason]
         more = len(reasons) - MAX_REASONS
         if more > 0:
-            reasons = reasons[:MAX_REASONS] + [f"and {more} more reasons in conditions.csv"]
+            reasons = reasons[:MAX_REASONS] + [f"and {more} more reasons in circumstances.csv"]
         if reasons:
             found[part] = "; ".join(reasons)
     return found

@@ -18,7 +18,7 @@ from evenground.analysis.statistics import (
     ratio_interval,
     ratio_of_ratios,
 )
-from evenground.records.index import Index
+from evenground.records.index import Condition
 
 PAIRS, WELCH = "pairs", "welch"
 NO_RUN, NO_PAIR = "no finished run", "no complete pair"
@@ -41,6 +41,11 @@ class Runs:
         """The values of the runs that are not invalid."""
         repetitions, _ = self.blocks.valid(self.arm)
         return list(self.only(repetitions).values())
+
+    @property
+    def measured(self) -> bool:
+        """Whether any run has a value."""
+        return not all(map(math.isnan, self.values.values()))
 
     @property
     def finished(self) -> bool:
@@ -78,12 +83,12 @@ class Compared:
         return replace(self, ratio=ratio, dropped="")
 
 
-def within(index: Index, pair: Pair) -> Compared:
+def within(condition: Condition, pair: Pair) -> Compared:
     """The ratio of two engines of one experiment, by the method that its design requires.
 
     The values play no part in the choice. Runs that are `invalid` do not count.
     """
-    if index.report.design == "blocks":
+    if condition.report.design == "blocks":
         return paired(pair)
     return unpaired(pair)
 
@@ -122,7 +127,7 @@ def unpaired(pair: Pair) -> Compared:
     )
 
 
-def of_ratios(a: tuple[Index, Pair], b: tuple[Index, Pair]) -> Ratio:
+def of_ratios(a: tuple[Condition, Pair], b: tuple[Condition, Pair]) -> Ratio:
     """The ratio within experiment `b` over that within `a`.
 
     Over the pairs of each, by `statistics.ratio_of_ratios`; if the runs of either are independent,
@@ -131,9 +136,7 @@ def of_ratios(a: tuple[Index, Pair], b: tuple[Index, Pair]) -> Ratio:
     (index_a, pair_a), (index_b, pair_b) = a, b
     if index_a.report.design == index_b.report.design == "blocks":
         ratio = ratio_of_ratios(_paired_values(pair_a), _paired_values(pair_b))
-        if ratio.reason == NOTHING:
-            return replace(ratio, reason=NO_RUN)
-        return ratio
+        return _explained(ratio, pair_a + pair_b, NOTHING)
     baseline_a, other_a, baseline_b, other_b = (runs.valid for runs in pair_a + pair_b)
     difference = contrast(
         [(1, baseline_a), (-1, other_a), (-1, baseline_b), (1, other_b)], log=True
@@ -157,10 +160,10 @@ def _complete(pair: Pair) -> tuple[list[int], dict[int, str]]:
     return pair[0].blocks.complete([runs.arm for runs in pair])
 
 
-def _explained(ratio: Ratio, pair: Pair, no_value: str) -> Ratio:
+def _explained(ratio: Ratio, compared: Sequence[Runs], no_value: str) -> Ratio:
     """The ratio, with a more exact reason if it has no value."""
     if ratio.reason != NOTHING:
         return ratio
-    if all(runs.finished for runs in pair):
+    if all(runs.finished for runs in compared):
         return replace(ratio, reason=no_value)
     return replace(ratio, reason=NO_RUN)

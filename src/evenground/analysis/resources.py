@@ -8,42 +8,63 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from evenground.analysis.groups import RUN, spread
+from evenground.analysis.columns import (
+    FLAGGED,
+    GROUP,
+    N_WANTED,
+    REASON,
+    RESOURCE,
+    UNIT,
+    N,
+    columns,
+    number,
+    spread,
+    text,
+    whole,
+)
+from evenground.analysis.groups import median_and_range
 from evenground.analysis.runs import Floats
-from evenground.analysis.statistics import summarise
-from evenground.analysis.timeline import COLUMNS
+from evenground.analysis.seen import Seen
+from evenground.analysis.timeline import COLUMNS, RESOURCES, step_ns
 
 CPU, RAM = "cpu_pct", "rss_bytes"
 KERNEL_PEAK = "kernel_peak_rss_bytes"
 NO_KERNEL_PEAK = "largest sample only, as the kernel's mark is not known"
 PERCENTILE = 95
-UNITS = {
-    CPU: "% of the machine",
-    RAM: "bytes",
-    "gpu_util_pct": "%",
-    "vram_used_bytes": "bytes",
-    "gpu_power_w": "W",
-    "machine_used_bytes": "bytes",
-    "free_used_bytes": "bytes",
-    "cpu_since_boot_pct": "%",
-}
+UNITS = {column.name: column.unit for column in RESOURCES}
 # Unit -> unit of the integral over time.
 INTEGRALS = {"% of the machine": "CPU-s", "bytes": "byte·s", "%": "%·s", "W": "W·s"}
+INTEGRAL_UNIT = text("integral_unit", "Unit of the integral: CPU seconds, or unit times seconds.")
+MEAN_CURVE = (
+    number(
+        "mean_curve_peak", UNIT, "Peak of the mean curve, up to the end of the shortest training."
+    ),
+    number("mean_curve_range", UNIT, "Largest less smallest value of the mean curve, likewise."),
+)
+PEAK = spread(
+    "peak",
+    UNIT,
+    "Largest sample of a run, and of `rss_bytes` what the kernel kept as the most that one process "
+    "ever held, if that is larger: of its whole life, loading and evaluation included",
+)
+TABLE = columns(
+    GROUP,
+    N_WANTED,
+    FLAGGED,
+    RESOURCE,
+    UNIT,
+    N,
+    MEAN_CURVE,
+    PEAK,
+    spread("p95", UNIT, "95th percentile of a run, every step of the grid counting the same"),
+    spread("range", UNIT, "Largest less smallest sample of a run"),
+    INTEGRAL_UNIT,
+    whole("integral_n", "Runs behind the integral."),
+    spread("integral", INTEGRAL_UNIT, "Integral of a run over the training"),
+    REASON,
+)
 # Half a nanosecond forgives the rounding of times in decimal seconds.
 ROUNDING_S = 5e-10
-
-Key = tuple[str, str, int]
-"""Dataset, engine and repetition of a run."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is known of a training beside its samples; NaN is unknown."""
-
-    training_s: float
-    cores: float = np.nan
-    kernel_peak_bytes: float = np.nan
-    """The most that one of its processes held from launch to exit, as the kernel recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +77,47 @@ class Use:
     integral: float = np.nan
 
 
-def trainings(runs: pd.DataFrame, conditions: pd.DataFrame) -> dict[Key, Training]:
-    """The finished trainings of the table `runs`, with peaks from the frame `conditions`."""
-    done = runs[runs["status"] == "finished"].merge(
-        conditions[RUN + [KERNEL_PEAK]], on=RUN, how="left"
-    )
-    numbers = done.astype(dict.fromkeys(("training_s", "cores", KERNEL_PEAK), "float64"))
-    found = {}
-    for run in numbers.to_dict("records"):
-        found[run["dataset"], run["engine"], run["repetition"]] = Training(
-            training_s=run["training_s"],
-            cores=run["cores"],
-            kernel_peak_bytes=run[KERNEL_PEAK],
-        )
-    return found
+@dataclass(frozen=True, kw_only=True)
+class UseRow(Use):
+    """Use of one resource during one training, as the frame `use` has it."""
+
+    resource: str
+
+
+FRAME = (
+    RESOURCE,
+    number("peak", "", "Largest value, as in the table `resources`, in the unit of the resource."),
+    number("p95", "", "95th percentile."),
+    number("range", "", "Largest less smallest value."),
+    number("integral", "", "Integral over the training: CPU seconds, or unit times seconds."),
+)
+
+
+def uses_of(seen: Seen) -> list[UseRow]:
+    """The use of every resource by a run.
+
+    The peak of the memory is the larger of the largest sample and the kernel's mark, which misses
+    nothing: the most that one of its processes ever held, from launch to exit.
+    """
+    events, line = seen.run.events, seen.line
+    training_s = (events.train_end_ns - events.train_start_ns) / 1e9
+    t_s = line.step * step_ns(seen.grid_s) / 1e9
+    rows = []
+    for name, values in line.columns.items():
+        use = use_during(t_s, values, training_s, seen.grid_s, over_step=name == CPU)
+        if name == CPU:
+            # From percent of the machine to CPU seconds.
+            use = replace(use, integral=use.integral * _or_nan(seen.cores) / 100)
+        if name == RAM:
+            kernel_peak_bytes = _or_nan(seen.run.process.peak_process_rss_bytes)
+            # `fmax` takes the other one if one is NaN.
+            use = replace(use, peak=float(np.fmax(use.peak, kernel_peak_bytes)))
+        rows.append(UseRow(resource=name, **vars(use)))
+    return rows
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def use_during(
@@ -104,80 +152,67 @@ def use_during(
 
 
 def resource_rows(
-    timelines: pd.DataFrame,
+    use: pd.DataFrame,
     mean: pd.DataFrame,
-    trained: Mapping[int, Training],
+    shortest_s: float,
+    no_marks: int,
     grid_s: float,
     reasons: Mapping[str, str],
 ) -> list[dict[str, object]]:
     """One row per resource of one dataset and engine.
 
-    `timelines` and `mean` are that group's rows, `trained` maps a repetition to its training,
-    `reasons` a column to why runs have no value of it. `mean_curve_*` are taken from the mean curve
-    up to the end of the shortest training; the others are per run, summarised over runs.
+    `use` and `mean` are that group's rows, `reasons` maps a column to why runs have no value of it,
+    `no_marks` is the number of runs without the kernel's mark of the memory. `mean_curve_*` are
+    taken from the mean curve up to the end of the shortest training; the others are per run,
+    summarised over runs.
     """
-    lines = [(trained[int(str(rep))], line) for rep, line in timelines.groupby("repetition")]
-    shortest_s = min((training.training_s for training in trained.values()), default=np.nan)
     rows = []
     for name in COLUMNS:
-        uses = [use_of(line, name, training, grid_s) for training, line in lines]
-        curve = use_of(mean, name, Training(shortest_s), grid_s)
-        integrals = [use.integral for use in uses]
+        uses = use[use["resource"] == name]
+        curve = use_during(
+            mean["t_s"].to_numpy(np.float64),
+            mean[name].to_numpy(np.float64),
+            shortest_s,
+            grid_s,
+            over_step=name == CPU,
+        )
         why = [_why_missing(name, uses, reasons)]
-        if name == RAM and uses:
-            why.append(_why_no_mark(trained))
+        if name == RAM:
+            why.append(_why_no_mark(no_marks, len(uses)))
         row: dict[str, object] = {
             "resource": name,
             "unit": UNITS[name],
-            "n": summarise([use.peak for use in uses]).n,
+            "n": int(uses["peak"].notna().sum()),
             "mean_curve_peak": curve.peak,
             "mean_curve_range": curve.range,
-            **spread("peak", [use.peak for use in uses]),
-            **spread("p95", [use.p95 for use in uses]),
-            **spread("range", [use.range for use in uses]),
+            **median_and_range("peak", uses["peak"]),
+            **median_and_range("p95", uses["p95"]),
+            **median_and_range("range", uses["range"]),
             "integral_unit": INTEGRALS[UNITS[name]],
-            "integral_n": summarise(integrals).n,
-            **spread("integral", integrals),
+            "integral_n": int(uses["integral"].notna().sum()),
+            **median_and_range("integral", uses["integral"]),
             "reason": "; ".join(filter(None, why)),
         }
         rows.append(row)
     return rows
 
 
-def use_of(frame: pd.DataFrame, name: str, training: Training, grid_s: float) -> Use:
-    """Use of the resource `name` in one run's rows of the normalised timelines.
-
-    The peak of the memory is the larger of the largest sample and the kernel's mark, which misses
-    nothing.
-    """
-    t_s, values = frame["t_s"].to_numpy(np.float64), frame[name].to_numpy(np.float64)
-    use = use_during(t_s, values, training.training_s, grid_s, over_step=name == CPU)
-    if name == CPU:
-        # From percent of the machine to CPU seconds.
-        return replace(use, integral=use.integral * training.cores / 100)
-    if name == RAM:
-        # `fmax` takes the other one if one is NaN.
-        return replace(use, peak=float(np.fmax(use.peak, training.kernel_peak_bytes)))
-    return use
-
-
-def _why_no_mark(trained: Mapping[int, Training]) -> str:
+def _why_no_mark(missing: int, runs: int) -> str:
     """For how many runs the kernel's mark of the memory is unknown; empty if for none."""
-    missing = sum(bool(np.isnan(training.kernel_peak_bytes)) for training in trained.values())
     if not missing:
         return ""
-    if missing == len(trained):
+    if missing == runs:
         return f"peak: {NO_KERNEL_PEAK}"
-    return f"peak: {NO_KERNEL_PEAK} ({missing} of {len(trained)} runs)"
+    return f"peak: {NO_KERNEL_PEAK} ({missing} of {runs} runs)"
 
 
-def _why_missing(name: str, uses: list[Use], reasons: Mapping[str, str]) -> str:
+def _why_missing(name: str, uses: pd.DataFrame, reasons: Mapping[str, str]) -> str:
     """Why values are missing: the recorded reason, a training shorter than the grid, or gaps."""
     if name in reasons:
         return reasons[name]
-    if any(np.isnan(use.peak) for use in uses):
+    if uses["peak"].isna().any():
         return "no sample during a training, or a training shorter than one step of the grid"
-    gaps = sum(bool(np.isnan(use.integral)) for use in uses)
+    gaps = int(uses["integral"].isna().sum())
     if gaps:
         return f"no integral for {gaps} of {len(uses)} runs: samples are missing during training"
     return ""

@@ -16,7 +16,7 @@ from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_bytes, unreadable
 from evenground.records.events import MAX_UNIX_NS, Expected
 from evenground.records.faults import RecordError
-from evenground.records.index import Index, WantedRun
+from evenground.records.index import Condition, Index, WantedRun
 from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.samples import AGAIN
 from evenground.records.times import SAMPLES, Moments, Process, RunTimes, read_times
@@ -118,21 +118,26 @@ def restore_run(folder: Path) -> str:
     return f"restore it (as by dvc checkout results/runs), or {set_aside(folder)}"
 
 
-def read_runs(index: Index) -> list[Run]:
-    """Every finished run, in the index's order; raises EvengroundError for a changed manifest."""
-    return [_open_run(index, wanted) for wanted in index.finished]
+def read_runs(condition: Condition) -> list[Run]:
+    """Every finished run, in the condition's order; raises EvengroundError for a changed manifest."""
+    return [_open_run(condition, wanted) for wanted in condition.finished]
 
 
-def _open_run(index: Index, wanted: WantedRun) -> Run:
-    """Check the manifest of one run against the index."""
-    folder = index.root / str(wanted.path)
+def all_runs(index: Index) -> list[Run]:
+    """`read_runs` of every condition; raises EvengroundError as it does."""
+    return [run for condition in index.conditions for run in read_runs(condition)]
+
+
+def _open_run(condition: Condition, wanted: WantedRun) -> Run:
+    """Check the manifest of one run against the condition."""
+    folder = condition.root / str(wanted.path)
     path = folder / MANIFEST
     content = recorded_bytes(path, str(wanted.manifest_sha256), restore_run(folder))
     manifest = Manifest.from_bytes(content, path, restore_run(folder))
     run = manifest.run
-    if run.machine != index.machine.class_name:
+    if run.machine != condition.machine.class_name:
         raise EvengroundError(
-            f"a run of machine class {run.machine} in an index of {index.machine.class_name}",
+            f"a run of machine class {run.machine} in a condition of {condition.machine.class_name}",
             str(path),
             "report each machine class by itself; nothing averages over classes",
         )
@@ -197,13 +202,13 @@ def _read_columns(content: bytes, where: Path) -> pd.DataFrame:
     return frame.reindex(columns=[TIME, *NUMBERS])
 
 
-def unreadable_runs(index: Index) -> dict[WantedRun, RecordError]:
-    """The finished runs of an index whose events or samples cannot be read, with the error.
+def unreadable_runs(condition: Condition) -> dict[WantedRun, RecordError]:
+    """The finished runs of a condition whose events or samples cannot be read, with the error.
 
     Raises EvengroundError for a manifest or a file that is not the recorded one.
     """
     errors: dict[WantedRun, RecordError] = {}
-    for run in read_runs(index):
+    for run in read_runs(condition):
         try:
             run.samples()
         except RecordError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evenground.analysis.columns import REASON, number, text
 from evenground.analysis.exactness import attainable, resolution
 from evenground.analysis.extrapolation import Sample, formula_error
 from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, TRACES, Trace
@@ -19,13 +20,7 @@ LOWERED_BY_WAITS = {("mean", "cpu"), ("mean", "gpu"), ("steady", "cpu"), ("stead
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """One measure of a run under an instrument; a time has the resource "".
-
-    value: as by `measures.take`, NaN beside a `reason`.
-    without_idle: the same without the run's idle time; NaN if that is unknown.
-    resolution, low_attainable, high_attainable: as by `exactness`.
-    formula_error: relative standard error of the formula that extrapolates a time; 0 for all else.
-    """
+    """One measure of a run under an instrument, as FRAME describes it."""
 
     instrument: Instrument
     measure: str
@@ -40,8 +35,23 @@ class Measure:
     reason: str
 
 
-COLUMNS = tuple(field.name for field in fields(Measure))
-NUMBERS = tuple(field.name for field in fields(Measure) if field.type == "float")
+FRAME = (
+    text("instrument", "`corrected` is ours; `as-published` measures as the thesis did."),
+    text("measure", "What was measured (docs/instruments.md)."),
+    text("resource", "`cpu`, `ram`, `gpu` or `vram`; empty for a time."),
+    number("value", "", "In seconds, CPU seconds, percent or bytes, as the measure is."),
+    number("without_idle", "", "The same without the run's idle time, if that is known."),
+    number("resolution", "", "The step in which it is measured."),
+    number("low_attainable", "", "The least that it could have been, whatever the engine did."),
+    number("high_attainable", "", "The most that it could have been; may be infinite."),
+    number(
+        "formula_error",
+        "",
+        "Relative standard error of the formula that extrapolates a time; 0 for all else.",
+    ),
+    text("remark", "What is to be known of the value."),
+    REASON,
+)
 
 
 def measures_of(seen: Seen, sample: Sample | None) -> list[Measure]:

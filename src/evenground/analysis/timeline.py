@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evenground.analysis.columns import names_of, number
 from evenground.analysis.runs import COUNTER, GAUGES, Floats, Ints, Samples
 from evenground.records.times import Moments, Process
 
@@ -14,7 +15,34 @@ from evenground.records.times import Moments, Process
 CARRIED_PERIODS = 5
 NO_REASON = "no value was written and no reason given"
 NO_CORES = "the sampler did not say how many cores the machine has"
-COLUMNS = ("cpu_pct",) + GAUGES
+RESOURCES = (
+    number(
+        "cpu_pct",
+        "% of the machine",
+        "CPU use of the run over the step that ends there (100: all cores of the machine are "
+        "busy).",
+    ),
+    number("rss_bytes", "bytes", "Memory of the engine's processes."),
+    number("gpu_util_pct", "%", "Use of the whole card."),
+    number("vram_used_bytes", "bytes", "Memory in use on the whole card, by whatever uses it."),
+    number(
+        "gpu_power_w",
+        "W",
+        "Power of the whole card, the driver's mean over up to a second.",
+    ),
+    number(
+        "machine_used_bytes",
+        "bytes",
+        "Memory in use on the whole machine, by whatever uses it.",
+    ),
+    number("free_used_bytes", "bytes", "The same as the thesis's sampler estimated it."),
+    number(
+        "cpu_since_boot_pct",
+        "%",
+        "CPU use of the whole machine as the thesis's sampler estimated it: the mean since boot.",
+    ),
+)
+COLUMNS = names_of(RESOURCES)
 
 
 @dataclass(frozen=True)

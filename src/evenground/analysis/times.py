@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import fmean
 
+from evenground.analysis.columns import names_of, number
 from evenground.records.times import Moments, Process
+
+TIMES = (
+    number(
+        "training_s",
+        "s",
+        "Start to end of training, compilation inside: the headline, as in the thesis.",
+    ),
+    number("whole_process_s", "s", "Launch to exit, less the time that it was told to linger."),
+    number("first_batch_s", "s", "Start of training until the first batch's result is there."),
+    number("steady_s", "s", "From there to the end of training."),
+    number("first_epoch_s", "s", "The first epoch, with compilation."),
+    number("later_epoch_s", "s", "Mean of the epochs after it; missing if there is only one."),
+)
+MEASURES = names_of(TIMES)
 
 
 @dataclass(frozen=True)
 class Times:
-    """Times of one run in seconds.
-
-    training_s: start to end of training, compilation inside; the headline, as in the thesis.
-    whole_process_s: launch to exit, without the time that the process lingered.
-    first_batch_s: start of training until the first batch's result is there.
-    steady_s: from there to the end of training.
-    first_epoch_s: the first epoch, which compiles.
-    later_epoch_s: mean of the epochs after it; NaN if there is only one.
-    """
+    """Times of one run in seconds, as TIMES describes them; NaN is missing."""
 
     training_s: float
     whole_process_s: float
@@ -27,9 +34,6 @@ class Times:
     steady_s: float
     first_epoch_s: float
     later_epoch_s: float
-
-
-MEASURES = tuple(field.name for field in fields(Times))
 
 
 def run_times(events: Moments, process: Process) -> Times:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evenground.analysis.calibration import read_calibration
 from evenground.analysis.contact_sheet import read_contact_sheet
-from evenground.analysis.runs import Run, read_runs
+from evenground.analysis.runs import Run, all_runs
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import move, read_json, replacing, sha256_file, write_json
@@ -39,7 +39,7 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
     different run at that path.
     """
     # Everything is checked first: a refused bundle leaves the working copy as it was.
-    runs = read_runs(index)
+    runs = all_runs(index)
     for run in runs:
         _check_run(run)
     new = [run for run in runs if _is_new(run, root)]
@@ -50,7 +50,8 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
     for path in beside:
         _copy_absent(index.root / path, root / path)
     # The runs are of that machine, whatever this one is.
-    settings["machine"] = index.machine.class_name
+    machines = index.class_names
+    settings["machine"] = machines if len(machines) > 1 else machines[0]
     configuration = root / "results/adopted" / f"{name}.json"
     write_json(configuration, settings)
     return Adopted(new=len(new), known=len(runs) - len(new), configuration=configuration)
@@ -58,17 +59,15 @@ def adopt(index: Index, where: Path, root: Path, name: str) -> Adopted:
 
 def _files_beside(index: Index) -> list[str]:
     """The paths of calibration and contact sheets; raises EvengroundError if one is not right."""
-    paths = []
-    read_calibration(index)
-    if index.calibration:
-        _refuse_place(index.calibration.path, CALIBRATIONS, depth=4)
-        paths.append(index.calibration.path)
+    for condition in index.conditions:
+        read_calibration(condition)
+        if condition.calibration:
+            _refuse_place(condition.calibration.path, CALIBRATIONS, depth=4)
     for dataset in index.datasets:
-        read_contact_sheet(index, dataset)
+        read_contact_sheet(index.root, dataset)
         if dataset.contact_sheet:
             _refuse_place(dataset.contact_sheet.path, SHEETS, depth=3)
-            paths.append(dataset.contact_sheet.path)
-    return paths
+    return [file.path for file in index.files_beside]
 
 
 def _check_run(run: Run) -> None:

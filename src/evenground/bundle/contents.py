@@ -32,11 +32,7 @@ def collect(index: Index, where: Path, given: Iterable[Path]) -> dict[str, Path]
     files = [where, where.with_name(SETTINGS)]
     for name in DERIVED:
         files += _files(where.with_name(name))
-    if index.calibration:
-        files.append(index.root / index.calibration.path)
-    for dataset in index.datasets:
-        if dataset.contact_sheet:
-            files.append(index.root / dataset.contact_sheet.path)
+    files += [index.root / file.path for file in index.files_beside]
     for run in index.finished:
         files += _files(index.root / str(run.path))
     files += given

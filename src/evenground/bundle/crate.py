@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from evenground.analysis.environment import read_environment
-from evenground.analysis.runs import Run, Samples, read_runs
+from evenground.analysis.runs import Run, Samples, all_runs
 from evenground.analysis.times import run_times
-from evenground.records.index import Index, WantedRun
+from evenground.records.index import Condition, Index, WantedRun
 from evenground.records.plan import Dataset, Engine
 
 METADATA = "ro-crate-metadata.json"
@@ -57,7 +57,7 @@ def metadata(index: Index, files: Mapping[str, File]) -> Entity:
 
     The same results give the same bytes. Raises EvengroundError if a run is not as recorded.
     """
-    runs = {run.wanted: run for run in read_runs(index)}
+    runs = {run.wanted: run for run in all_runs(index)}
     # A run is one entity, its folder; its files are in its manifest.
     folders = {str(run.path) for run in index.finished}
     listed = sorted(name for name in files if name.rpartition("/")[0] not in folders)
@@ -65,14 +65,18 @@ def metadata(index: Index, files: Mapping[str, File]) -> Entity:
     parts += [_folder(run) for run in index.finished]
     actions: list[Entity] = []
     values: list[Entity] = []
-    for wanted in index.runs:
-        action, referred = _action(wanted, runs.get(wanted), index)
-        actions.append(action)
-        values += [action, *referred]
+    parameters: dict[str, Entity] = {}
+    for name, condition in index.named.items():
+        used = _parameters(condition)
+        parameters |= {entity["@id"]: entity for entity in used}
+        for wanted in condition.runs:
+            action, referred = _action(name, wanted, runs.get(wanted), _links(used))
+            actions.append(action)
+            values += [action, *referred]
     graph = [_descriptor(), _root(index, _links(parts), _links(actions), runs), *_named(), *parts]
     graph += [_engine(engine, runs) for engine in index.engines]
     graph += [_dataset(dataset) for dataset in index.datasets]
-    graph += _parameters(index)
+    graph += parameters.values()
     graph += values
     context = [f"{SPECIFICATION}/context", {name: TERMS + name for name in OWN_TERMS}]
     return {"@context": context, "@graph": graph}
@@ -80,11 +84,11 @@ def metadata(index: Index, files: Mapping[str, File]) -> Entity:
 
 def description(index: Index) -> str:
     """A description of the bundle's contents, in words."""
-    machine = index.machine
+    machines = [f"{each.description} (class {each.class_name})" for each in index.machines]
     return (
         f"{len(index.finished)} of {len(index.runs)} wanted trainings with what each of them "
-        f"used over time, tables and figures. Machine: {machine.description} "
-        f"(class {machine.class_name}, {index.deployment}). "
+        f"used over time, tables and figures. Machine: {'; '.join(machines)}, "
+        f"{index.first.deployment}. "
         "To redraw all of it: evenground replay."
     )
 
@@ -193,18 +197,23 @@ def _dataset(dataset: Dataset) -> Entity:
     }
 
 
-def _parameters(index: Index) -> list[Entity]:
-    return [
-        {"@id": f"#parameter-{name}", "@type": "PropertyValue", "name": name, "value": value}
-        for name, value in index.parameters
-    ]
+def _parameters(condition: Condition) -> list[Entity]:
+    entities = []
+    for name, value in condition.parameters:
+        # A swept parameter is another entity for each of its values.
+        label = f"{name}-{value}" if name in condition.values else name
+        entity = {"@id": f"#parameter-{label}", "@type": "PropertyValue", "name": name}
+        entities.append(entity | {"value": value})
+    return entities
 
 
-def _action(wanted: WantedRun, run: Run | None, index: Index) -> tuple[Entity, list[Entity]]:
+def _action(
+    condition: str, wanted: WantedRun, run: Run | None, parameters: list[Entity]
+) -> tuple[Entity, list[Entity]]:
     """The action of a training, and the values it refers to; `run` is None if it did not finish."""
-    name = f"#run-{wanted.dataset}-{wanted.engine}-r{wanted.repetition}"
-    objects = [{"@id": f"#dataset-{wanted.dataset}"}]
-    objects += [{"@id": f"#parameter-{key}"} for key, _ in index.parameters]
+    labels = [condition, wanted.dataset, wanted.engine, f"r{wanted.repetition}"]
+    name = f"#run-{'-'.join(filter(None, labels))}"
+    objects = [{"@id": f"#dataset-{wanted.dataset}"}, *parameters]
     action: Entity = {
         "@id": name,
         "@type": "CreateAction",

@@ -12,12 +12,12 @@ from evenground.bundle.pack import pack
 from evenground.bundle.replay import compare_tables, redraw
 from evenground.bundle.uuids import lay_out, name_a_card
 from evenground.claims.model import read_claims
-from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.files import read_json, write_json
 from evenground.records.index import Index, read_index
 from evenground.runs.index import check_run
-from evenground.runs.plan import REGISTRY, Plan, make_plan
+from evenground.runs.plan import REGISTRY
+from evenground.runs.study import Study, make_study
 
 
 def make_bundle(results: Path, to: Path, root: Path) -> Index:
@@ -30,10 +30,10 @@ def make_bundle(results: Path, to: Path, root: Path) -> Index:
     index = read_index(where)
     for run in index.finished:
         check_run(index.root / str(run.path))
-    settings = read_json(results / SETTINGS) | {"machine": index.machine.class_name}
-    plan = make_plan(load_experiment(settings, SETTINGS), index.root)
-    _refuse_changed(index, plan, where)
-    files = collect(index, where, _made_from(plan))
+    machines = index.class_names
+    study = make_study(read_json(results / SETTINGS) | {"machine": machines}, index.root, SETTINGS)
+    _refuse_changed(index, study, where)
+    files = collect(index, where, _made_from(study))
     with tempfile.TemporaryDirectory(prefix="evenground-bundle-") as folder:
         redraw(index, where, Path(folder), read_claims(root))
         compared = compare_tables(results, Path(folder))
@@ -59,21 +59,23 @@ def _without_mirrors(files: Mapping[str, Path], scratch: Path) -> dict[str, Path
     return bare
 
 
-def _refuse_changed(index: Index, plan: Plan, where: Path) -> None:
+def _refuse_changed(index: Index, study: Study, where: Path) -> None:
     """Check that the locks to be packed are those of the runs; raises EvengroundError if not."""
-    planned = {(run.dataset, run.engine, run.repetition): run.key for run in plan.runs}
-    for run in index.runs:
-        if planned.get((run.dataset, run.engine, run.repetition)) != run.key:
-            what = f"code, locks or settings are not those of the run {run.name} any more"
-            raise EvengroundError(what, str(where), "go back to them, or run the pipeline again")
+    for condition in index.conditions:
+        for run in condition.runs:
+            if run.path_on(condition.machine.class_name) not in study.by_path:
+                what = f"code, locks or settings are not those of the run {run.name} any more"
+                fix = "go back to them, or run the pipeline again"
+                raise EvengroundError(what, str(where), fix)
 
 
-def _made_from(plan: Plan) -> list[Path]:
+def _made_from(study: Study) -> list[Path]:
     """Locks, container definitions, records of images and the registry."""
-    files = [plan.root / "envs" / f"{name}.txt" for name in plan.environments]
-    files += sorted((plan.root / "containers").glob("*.def"))
-    files.append(plan.root / "containers/pins.yaml")
-    if plan.experiment.deployment != "native":
-        files += sorted((plan.root / "results/images").glob("*.json"))
-    files.append(plan.root / REGISTRY)
+    root = study.first.root
+    files = [root / "envs" / f"{name}.txt" for name in study.environments]
+    files += sorted((root / "containers").glob("*.def"))
+    files.append(root / "containers/pins.yaml")
+    if study.first.experiment.deployment != "native":
+        files += sorted((root / "results/images").glob("*.json"))
+    files.append(root / REGISTRY)
     return files

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evenground.analysis.measured import read_measured
+from evenground.analysis.normalise import write_normalised
 from evenground.analysis.runs import unreadable_runs
-from evenground.analysis.write import write_normalised, write_tables
+from evenground.analysis.write import write_tables
 from evenground.bundle.unpack import blamed_on, unpack
 from evenground.claims.model import Source, read_claims
 from evenground.claims.write import write_verdicts
 from evenground.errors import EvengroundError
-from evenground.records.faults import unreadable
-from evenground.records.index import Index, read_index
+from evenground.records.faults import RecordError, unreadable
+from evenground.records.index import Index, WantedRun, read_index
 from evenground.report.draw import draw_all
-from evenground.report.material import read_material
+from evenground.report.material import read_report_data
 from evenground.report.page.build import write_page
 
 PAGE = "report.html"
@@ -113,7 +114,8 @@ def redraw(
     write_tables(index, to / "normalised", to / "tables", to / "metrics.json")
     measured = read_measured(index, to / "normalised", to / "tables" / "quality.csv")
     write_verdicts(index, measured, source, to / "tables", to / "verdicts.json")
-    names = draw_all(read_material(where, to / "normalised", to / "tables"), to / "figures")
+    data = read_report_data(where, to / "normalised", to / "tables")
+    names = draw_all(data, to / "figures")
     write_page(where, to, to / PAGE, command, redrawn_by)
     return names
 
@@ -124,20 +126,29 @@ def set_unreadable_aside(where: Path) -> list[str]:
     One such run does not hide the others. Raises RecordError if no run can be read.
     """
     index = read_index(where)
-    errors = unreadable_runs(index)
+    lines: list[str] = []
+    errors: list[RecordError] = []
+    conditions = []
+    for condition in index.conditions:
+        found = unreadable_runs(condition)
+        errors += found.values()
+        lines += [f"{run.name} is drawn as failed: {unreadable(found[run])}" for run in found]
+        runs = tuple(_failed(run, found.get(run)) for run in condition.runs)
+        conditions.append(condition.with_runs(runs))
     if errors and len(errors) == len(index.finished):
         # Nothing would be left to draw.
-        raise next(iter(errors.values()))
-    marked = {}
-    lines = []
-    for run, error in errors.items():
-        reason = unreadable(error)
-        lines.append(f"{run.name} is drawn as failed: {reason}")
-        lost = {"status": "failed", "reason": reason, "path": None, "manifest_sha256": None}
-        marked[run] = run.model_copy(update=lost)
+        raise errors[0]
     if errors:
-        index.with_runs(tuple(marked.get(run, run) for run in index.runs)).write(where)
+        index.model_copy(update={"conditions": tuple(conditions)}).write(where)
     return lines
+
+
+def _failed(run: WantedRun, error: RecordError | None) -> WantedRun:
+    """The run, marked as failed if it has an error."""
+    if error is None:
+        return run
+    lost = {"status": "failed", "reason": unreadable(error), "path": None, "manifest_sha256": None}
+    return run.model_copy(update=lost)
 
 
 def compare_tables(published: Path, redrawn: Path) -> Comparison:

@@ -113,12 +113,11 @@ def _printable(text: str) -> str:
 
 
 def find_index(folder: Path) -> Path:
-    """The only index of an unpacked bundle, of an experiment or of one part of it.
+    """The only index of an unpacked bundle.
 
     Raises EvengroundError if there is none, or more than one.
     """
     found = sorted(folder.glob("results/*/index.json"))
-    found += sorted(folder.glob("results/*/parts/*/index.json"))
     if len(found) != 1:
         raise EvengroundError(
             f"{len(found)} indexes instead of one", str(folder / "results"), OTHER_COPY

@@ -11,7 +11,7 @@ from typing import Any
 from evenground.bundle.contents import DERIVED, SETTINGS
 from evenground.bundle.unpack import find_index
 from evenground.files import read_json, sha256_file, write_json
-from evenground.records.index import WantedRun, read_index
+from evenground.records.index import Condition, WantedRun, read_index
 from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.plan import FileBeside
 
@@ -44,11 +44,8 @@ def lay_out(files: Mapping[str, Path], to: Path) -> Path:
             _copy_bare(path, to / name)
     where = find_index(to)
     index = read_index(where)
-    renewed: dict[str, object] = {"runs": tuple(_renewed(run, to) for run in index.runs)}
-    if index.calibration:
-        sha256 = sha256_file(to / index.calibration.path)
-        renewed["calibration"] = FileBeside(path=index.calibration.path, sha256=sha256)
-    index.model_copy(update=renewed).write(where)
+    conditions = tuple(_renewed_condition(condition, to) for condition in index.conditions)
+    index.model_copy(update={"conditions": conditions}).write(where)
     return where
 
 
@@ -125,6 +122,14 @@ def _lost(record: Mapping[str, Any]) -> list[str]:
 
 def _names_a_card(value: Any) -> bool:
     return isinstance(value, dict) and UUID.search(str(value.get("uuid"))) is not None
+
+
+def _renewed_condition(condition: Condition, root: Path) -> Condition:
+    renewed: dict[str, object] = {"runs": tuple(_renewed(run, root) for run in condition.runs)}
+    if condition.calibration:
+        path = condition.calibration.path
+        renewed["calibration"] = FileBeside(path=path, sha256=sha256_file(root / path))
+    return condition.model_copy(update=renewed)
 
 
 def _renewed(run: WantedRun, root: Path) -> WantedRun:

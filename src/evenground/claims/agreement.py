@@ -1,36 +1,80 @@
-"""Whether several experiments come to the same verdicts. Verdict files may come from anybody."""
+"""Whether the conditions at one value of all parameters, or several sources, come to one verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
-from evenground.analysis.files import VERDICT_OF as OF
+from evenground.analysis.columns import columns, names_of, text
+from evenground.analysis.experiment import Experiment
+from evenground.analysis.files import typed
+from evenground.analysis.table import Table
 from evenground.claims.judge import NOT_JUDGED, UNDECIDED
-from evenground.records.verdicts import Row, Verdicts
+from evenground.records.verdicts import ConditionVerdicts, Row
 
+NAME, TITLE = "agreement", "Verdicts on several machines or of several sources"
+NOTE = (
+    "Each condition's own verdict on each claim, by its own runs (docs/claims.md), beside those at "
+    "the same values of all parameters."
+)
 YES, NO, OPEN, NOT_COMPARABLE = "yes", "no", "all open", "not comparable"
-TOO_FEW = "fewer than two sides could judge it"
+TOO_FEW = "fewer than two could judge it"
 OTHER_RULE = "judged by other rules: bound, size, tolerance or confidence are not the same"
-FIRST, LAST = ("claim", "part", "instrument"), ("agree", "kind", "demonstration", "reason")
+PART = (
+    text("claim", "Name of the claim."),
+    text("part", "Part of the claim."),
+    text("instrument", "`corrected` is ours; `as-published` takes numbers as the thesis did."),
+)
+TABLE = columns(
+    PART,
+    text("verdict", "The verdict; empty if there is none."),
+    text(
+        "agree",
+        f"Of all of them: `{YES}` or `{NO}`; `{OPEN}` if none decided it; `{NOT_COMPARABLE}` with "
+        "the reason.",
+    ),
+    text("kind", "Only a `verdict` is about the claim itself."),
+    text("demonstration", "What makes it a demonstration; empty if it is none."),
+    text("reason", "Why they are not comparable."),
+)
+KEY = list(names_of(PART))
 Key = tuple[str, str, str]
-_Sides = Mapping[str, Mapping[Key, Row]]
 
 
-def agreement(verdicts: Mapping[str, Verdicts]) -> pd.DataFrame:
-    """Of each side's verdicts: a row per claim part and instrument that any has.
-
-    A column `verdict_SIDE` for each (empty where it has none) stands between FIRST and LAST. `agree`: `yes`
-    or `no`, and `not comparable` with the reason where fewer than two sides could judge it, or not by the
-    same rule. `demonstration`: what makes verdicts demonstrations, and of which sides where not of all.
-    """
-    sides = {name: {_key(row): row for row in of.verdicts} for name, of in verdicts.items()}
-    keys = list(dict.fromkeys(key for rows in sides.values() for key in rows))
-    return pd.DataFrame(
-        [_row(key, sides) for key in keys], columns=[*FIRST, *(OF + name for name in sides), *LAST]
+def agreement_table(experiment: Experiment, judged: Sequence[ConditionVerdicts]) -> Table:
+    """Return the table `agreement`; `judged` are the verdicts of each condition."""
+    rows = agreement(experiment, judged)
+    declared = experiment.columns(TABLE)
+    return Table(
+        name=NAME,
+        title=TITLE,
+        columns=declared,
+        rows=typed(pd.DataFrame(rows), declared),
+        notes=(NOTE,),
+        hidden=experiment.hidden,
     )
+
+
+def agreement(
+    experiment: Experiment, judged: Sequence[ConditionVerdicts]
+) -> list[dict[str, object]]:
+    """Return a row for each condition, of each claim part and instrument that any of its peers has."""
+    found = {}
+    for placed, verdicts in zip(experiment.conditions, judged, strict=True):
+        found[id(placed)] = {_key(row): row for row in verdicts.verdicts}
+    rows: list[dict[str, object]] = []
+    for together in experiment.peers:
+        by_key = [found[id(placed)] for placed in together]
+        for key in dict.fromkeys(key for of_one in by_key for key in of_one):
+            given = [of_one.get(key) for of_one in by_key]
+            same = dict(zip(KEY, key, strict=True)) | _agreed(given)
+            for placed, row in zip(together, given, strict=True):
+                own = {"verdict": "", "demonstration": ""}
+                if row is not None:
+                    own = {"verdict": row.verdict, "demonstration": row.demonstration}
+                rows.append({**placed.lead, **same, **own})
+    return rows
 
 
 def _key(row: Row) -> Key:
@@ -43,19 +87,12 @@ def _rule(row: Row) -> tuple[object, ...]:
     return (*region, row.confidence, row.estimator)
 
 
-def _row(key: Key, sides: _Sides) -> dict[str, str]:
-    given = {name: rows[key] for name, rows in sides.items() if key in rows}
-    judged = {name: one for name, one in given.items() if one.reading not in NOT_JUDGED}
-    shown = {OF + name: given[name].verdict if name in given else "" for name in sides}
-    agree, reason = _agree(list(judged.values()))
-    kinds = " and ".join(dict.fromkeys(one.kind for one in judged.values()))
-    told = {
-        "agree": agree,
-        "kind": kinds,
-        "demonstration": _demonstration(judged),
-        "reason": reason,
-    }
-    return {**dict(zip(FIRST, key, strict=True)), **shown, **told}
+def _agreed(given: Sequence[Row | None]) -> dict[str, str]:
+    """What is the same in the rows of all conditions."""
+    judged = [row for row in given if row is not None and row.reading not in NOT_JUDGED]
+    agree, reason = _agree(judged)
+    kinds = " and ".join(dict.fromkeys(row.kind for row in judged))
+    return {"agree": agree, "kind": kinds, "reason": reason}
 
 
 def _agree(judged: Sequence[Row]) -> tuple[str, str]:
@@ -69,30 +106,29 @@ def _agree(judged: Sequence[Row]) -> tuple[str, str]:
     return (YES if len(readings) == 1 else NO), ""
 
 
-def _demonstration(judged: Mapping[str, Row]) -> str:
-    """What makes the verdicts demonstrations; with the sides' names where that is not the same of all."""
-    sides: dict[str, list[str]] = {}
-    for name, one in judged.items():
-        sides.setdefault(one.demonstration, []).append(name)
-    if len(sides) < 2:
-        return "".join(sides)
-    return "; ".join(f"{', '.join(names)}: {what or 'none'}" for what, names in sides.items())
+def in_words(found: pd.DataFrame, experiment: Experiment) -> list[str]:
+    """Return how many verdicts agree, and a line for each row of any kind that does not.
 
-
-def in_words(found: pd.DataFrame) -> list[str]:
-    """How many verdicts of `agreement` agree, and a line for each row of any kind that does not.
-
-    Demonstrations and what the thesis's instrument shows are counted apart: they are no verdicts.
+    `found` is the table. Demonstrations and what the thesis's instrument shows are counted apart:
+    they are no verdicts.
     """
-    is_verdict = found["kind"] == "verdict"
-    total = f"verdicts: {_counted(found[is_verdict])}"
-    if (found["agree"] != NOT_COMPARABLE)[~is_verdict].any():
-        total += f"; demonstrations and the thesis's instrument: {_counted(found[~is_verdict])}"
-    sides = [str(name).removeprefix(OF) for name in found.columns if name not in FIRST + LAST]
-    return [
-        total,
-        *(_disagreement(row, sides) for row in found[found["agree"] == NO].to_dict("records")),
-    ]
+    keys = [*KEY, *experiment.swept]
+    parts = found.drop_duplicates(keys)
+    is_verdict = parts["kind"] == "verdict"
+    total = f"verdicts: {_counted(parts[is_verdict])}"
+    if (parts["agree"] != NOT_COMPARABLE)[~is_verdict].any():
+        total += f"; demonstrations and the thesis's instrument: {_counted(parts[~is_verdict])}"
+    differing = found[(found["agree"] == NO) & (found["verdict"] != "")]
+    lines = [total]
+    for (claim, part, instrument, *values), rows in differing.groupby(keys, sort=False):
+        name = "-".join(filter(None, [str(claim), str(part)]))
+        where = [name, str(instrument)]
+        for parameter, value in zip(experiment.swept, values, strict=True):
+            where.append(f"{parameter} {value}")
+        sides = rows[experiment.sides].agg(", ".join, axis=1)
+        verdicts = rows["verdict"] + " (" + sides + ")"
+        lines.append(f"{', '.join(where)}: {', '.join(verdicts)}")
+    return lines
 
 
 def _counted(rows: pd.DataFrame) -> str:
@@ -102,12 +138,6 @@ def _counted(rows: pd.DataFrame) -> str:
         int(counts.get(word, 0)) for word in (YES, NO, OPEN, NOT_COMPARABLE)
     )
     words = [f"{yes} of {yes + no} agree"] if yes + no else ["no two can be compared"]
-    words += [f"{still_open} are open on all sides"] if still_open else []
+    words += [f"{still_open} are open everywhere"] if still_open else []
     words += [f"{rest} are not comparable"] if rest else []
     return ", ".join(words)
-
-
-def _disagreement(row: Mapping[Any, str], sides: Sequence[str]) -> str:
-    name = "-".join(filter(None, [row["claim"], row["part"]]))
-    verdicts = ", ".join(f"{row[OF + side]} ({side})" for side in sides if row[OF + side])
-    return f"{name}, {row['instrument']}: {verdicts}"

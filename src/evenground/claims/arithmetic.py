@@ -6,13 +6,27 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-
+from evenground.analysis.columns import UNIT, number, text
+from evenground.analysis.table import Table, frame_of
 from evenground.claims.published import Number
 
 ABOVE, BELOW = "above 1", "below 1"
 # The error of decimal numbers in binary form.
 BINARY = 1e-9
+TITLE = "The thesis's own arithmetic"
+NOTE = (
+    "What the thesis derives from its own published numbers (data/published/thesis-2022.csv), "
+    "computed again. No run of ours is in it."
+)
+TABLE = (
+    text("claim", "Name of the claim; `slip` for a slip of the text, on which nothing depends."),
+    text("quantity", "What was derived."),
+    text("stated", "What the thesis states: a number, or on which side of 1 a ratio lies."),
+    number("recomputed", UNIT, "What follows from its other numbers."),
+    UNIT,
+    text("agrees", "Whether both agree, within the rounding of the last digit stated."),
+    text("remark", "Where the difference comes from."),
+)
 Values = Mapping[str, float]
 """Id of a published number -> its value."""
 
@@ -164,7 +178,7 @@ CHECKS = (
 )
 
 
-def arithmetic(numbers: Mapping[str, Number]) -> pd.DataFrame:
+def arithmetic(numbers: Mapping[str, Number]) -> Table:
     """Return one row per derived number: as stated, as recomputed, and whether they agree.
 
     They agree if the difference is within the rounding of the last digit stated.
@@ -192,4 +206,10 @@ def arithmetic(numbers: Mapping[str, Number]) -> pd.DataFrame:
                 "remark": check.remark,
             }
         )
-    return pd.DataFrame(rows)
+    return Table(
+        name="arithmetic",
+        title=TITLE,
+        columns=TABLE,
+        rows=frame_of(rows, TABLE),
+        notes=(NOTE,),
+    )

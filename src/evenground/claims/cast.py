@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evenground.claims.estimators import Arguments
 from evenground.claims.model import Claim, Claims
 from evenground.errors import EvengroundError
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.validation import did_you_mean
 
 ACCELERATOR = "accelerator"
@@ -16,18 +16,18 @@ ACCELERATOR = "accelerator"
 
 @dataclass(frozen=True)
 class Cast:
-    """The engines and datasets of an index in the roles and as the datasets of the claims."""
+    """The engines and datasets of a condition in the roles and as the datasets of the claims."""
 
-    index: Index
+    condition: Condition
     claims: Claims
 
     def engine(self, role: str) -> str:
         """Return the engine that plays a role."""
-        return self.index.report.stand_ins.get(role, self.claims.roles[role])
+        return self.condition.report.stand_ins.get(role, self.claims.roles[role])
 
     def dataset(self, name: str) -> str:
-        """Return the dataset of the index that stands for one of the claims."""
-        return self.index.report.stand_ins.get(name, name)
+        """Return the dataset of the condition that stands for one of the claims."""
+        return self.condition.report.stand_ins.get(name, name)
 
     def demonstration(self, arguments: Arguments, computed_on: Collection[str]) -> str:
         """Describe what makes a verdict a demonstration; empty if it is none.
@@ -46,7 +46,7 @@ class Cast:
             if self.dataset(name) != name:
                 causes.append(f"{self.dataset(name)} as {name}")
         # Only of main engines: options are what an arm is for.
-        for engine in self.index.main:
+        for engine in self.condition.main:
             if engine.name in players:
                 for name, value in engine.options.items():
                     causes.append(f"{engine.name} with {name} {value}")
@@ -55,7 +55,7 @@ class Cast:
 
     def _other_parameters(self, computed_on: Collection[str]) -> Iterator[str]:
         """Yield every parameter with another value than that of the claimed experiment."""
-        parameters = dict(self.index.parameters)
+        parameters = dict(self.condition.parameters)
         for name, claimed in self.claims.protocol.items():
             value = parameters[name]
             if name == ACCELERATOR:
@@ -69,8 +69,8 @@ class Cast:
         arguments = claim.arguments
         if arguments is None:
             return f"column not measured: {claim.untestable}"
-        engines = {engine.name for engine in self.index.engines}
-        not_installed = {engine.name: engine.reason for engine in self.index.absent}
+        engines = {engine.name for engine in self.condition.engines}
+        not_installed = {engine.name: engine.reason for engine in self.condition.absent}
         for role in arguments.roles:
             player = self.engine(role)
             if player in not_installed:
@@ -78,20 +78,20 @@ class Cast:
             if player not in engines:
                 kind = "arm" if role == claim.needs.arm else "engine"
                 return f"{kind} absent: {player}"
-        datasets = {dataset.name for dataset in self.index.datasets}
+        datasets = {dataset.name for dataset in self.condition.datasets}
         for name in arguments.datasets:
             if self.dataset(name) not in datasets:
                 return f"no finished runs: {self.dataset(name)} is no dataset of the experiment"
         return ""
 
 
-def make_cast(index: Index, claims: Claims) -> Cast:
+def make_cast(condition: Condition, claims: Claims) -> Cast:
     """Raises EvengroundError for a stand-in of an unknown role or dataset, or by an unknown one."""
-    datasets = [dataset.name for dataset in index.datasets]
+    datasets = [dataset.name for dataset in condition.datasets]
     # Engines that are not installed are known: the verdicts on their claims report it.
-    engines = [engine.name for engine in index.engines + index.absent]
+    engines = [engine.name for engine in condition.engines + condition.absent]
     known = list(claims.roles) + claims.datasets
-    for name, player in index.report.stand_ins.items():
+    for name, player in condition.report.stand_ins.items():
         if name not in known:
             hint = did_you_mean(name, known)
             raise EvengroundError(f"unknown role or dataset '{name}'", "stand_ins", hint)
@@ -99,4 +99,4 @@ def make_cast(index: Index, claims: Claims) -> Cast:
         if player not in players:
             what = f"'{player}' cannot stand in for '{name}'"
             raise EvengroundError(what, "stand_ins", f"the experiment has: {', '.join(players)}")
-    return Cast(index=index, claims=claims)
+    return Cast(condition=condition, claims=claims)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from evenground.analysis.extrapolation import Sample, find_sample
-from evenground.analysis.groups import INVALID
-from evenground.analysis.measured import RUN_KEY, Measured
+from evenground.analysis.groups import INVALID, RUN
+from evenground.analysis.measured import Measured
 from evenground.analysis.measures import TIMES
 from evenground.analysis.pairs import blocks_of, told
 from evenground.claims.cast import Cast
@@ -21,7 +21,7 @@ from evenground.claims.code import counted
 from evenground.claims.estimators import Group, Sampled
 from evenground.claims.model import Claim
 from evenground.records.events import kind_of
-from evenground.records.index import Index, ThesisLines, WantedRun
+from evenground.records.index import CodeLines, Condition, ThesisLines, WantedRun
 from evenground.records.verdicts import Instrument
 
 NO_FORMULA_ERROR = (
@@ -30,8 +30,8 @@ NO_FORMULA_ERROR = (
 )
 Reading = Literal["value", "without_idle"]
 """Which number of a run is taken: as measured, or without the time in which it was idle."""
-# Columns of the frame `conditions` that verdicts need.
-_CONDITIONS = ["device", "processor_only", "idle_share", "up_s"]
+# Columns of the frame `circumstances` that verdicts need.
+_CIRCUMSTANCES = ["device", "processor_only", "idle_share", "up_s"]
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,20 @@ def _repetitions(runs: Iterable[Used]) -> set[int]:
 
 
 class Material:
-    """The recorded measures of an index's finished runs, and the cast that plays the roles."""
+    """The recorded measures of a condition's finished runs, and the cast that plays the roles."""
 
-    def __init__(self, index: Index, measured: Measured, cast: Cast) -> None:
-        self.index = index
+    def __init__(
+        self, condition: Condition, measured: Measured, cast: Cast, lines: CodeLines | None
+    ) -> None:
+        self.condition = condition
+        self._lines = lines
         self.cast = cast
-        self.blocks = blocks_of(measured.conditions, measured.quality)
-        self._wanted = {(run.dataset, run.engine, run.repetition): run for run in index.finished}
+        self.blocks = blocks_of(measured.circumstances, measured.quality)
+        self._wanted = {
+            (run.dataset, run.engine, run.repetition): run for run in condition.finished
+        }
         self._states = _states(measured.quality)
-        run_key = list(RUN_KEY)
-        rows = measured.measures.merge(measured.conditions[run_key + _CONDITIONS], on=run_key)
+        rows = measured.measures.merge(measured.circumstances[RUN + _CIRCUMSTANCES], on=RUN)
         # Groups keep the order of their rows.
         grouped = rows.sort_values("repetition").groupby(
             ["instrument", "measure", "resource", "engine", "dataset"]
@@ -171,7 +175,7 @@ class Material:
         """Return the runs behind a claim under an instrument, or what is missing to judge it."""
         evidence = Evidence(claim=claim, instrument=instrument)
         if claim.code:
-            trainers = counted(claim.code, instrument, self.index.lines)
+            trainers = counted(claim.code, instrument, self._lines)
             if isinstance(trainers, str):
                 return replace(evidence, missing=trainers)
             return replace(evidence, counted=trainers)
@@ -188,14 +192,14 @@ class Material:
         if missing:
             return evidence
         remarks = list(self._remarks(used))
-        if self.index.report.design == "independent":
+        if self.condition.report.design == "independent":
             remarks.extend(self._left_out(used))
             return replace(evidence, remarks=tuple(remarks))
         blocks, dropped = self._complete(used)
         return replace(evidence, remarks=tuple(remarks), blocks=blocks, dropped=dropped)
 
     def _player(self, group: Group) -> tuple[str, str]:
-        """Return dataset and engine of the index that play a role on a dataset of the claim."""
+        """Return dataset and engine of the condition that play a role on a dataset of the claim."""
         role, dataset = group
         return self.cast.dataset(dataset), self.cast.engine(role)
 
@@ -212,7 +216,7 @@ class Material:
         rows = self._rows.get((instrument, measure, resource, engine, dataset))
         if rows is None:
             return []
-        sample = find_sample(self.index, dataset, engine)
+        sample = find_sample(self.condition, dataset, engine)
         return [self._use(row, sample) for row in rows.to_dict("records")]
 
     def _use(self, row: Mapping[Hashable, Any], sample: Sample | None) -> Used:
@@ -326,4 +330,4 @@ def _states(quality: pd.DataFrame) -> dict[Hashable, frozenset[str]]:
     """Return the states of the findings of every run that has any."""
     # A finding without a repetition is about a whole group of runs.
     of_runs = quality[quality["repetition"].notna()]
-    return of_runs.groupby(list(RUN_KEY))["state"].agg(frozenset).to_dict()
+    return of_runs.groupby(RUN)["state"].agg(frozenset).to_dict()

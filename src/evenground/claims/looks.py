@@ -8,7 +8,7 @@ from evenground.analysis.pairs import listed
 from evenground.analysis.planning import false_decisions, level_of_each
 from evenground.analysis.statistics import LEVEL
 from evenground.errors import EvengroundError
-from evenground.records.index import Index
+from evenground.records.index import Condition
 
 PRECISION = "precision"
 # How often somebody looks who adds as many runs as there are until a claim is decided.
@@ -66,10 +66,10 @@ def peeking(n: int) -> str:
     )
 
 
-def look_of(index: Index) -> Look:
-    """Return which look an index is. Raises EvengroundError if it was not planned."""
-    planned = index.report.looks
-    n = index.parameters.repetitions
+def look_of(condition: Condition) -> Look:
+    """Return which look a condition is. Raises EvengroundError if it was not planned."""
+    planned = condition.report.looks
+    n = condition.parameters.repetitions
     if planned == PRECISION:
         return Look(n=n, number=1, planned=(), by_precision=True, confidence=LEVEL)
     assert not isinstance(planned, str)

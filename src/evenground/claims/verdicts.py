@@ -35,7 +35,7 @@ from evenground.claims.judge import (
 from evenground.claims.looks import Look, look_of
 from evenground.claims.model import Claim, Claims
 from evenground.claims.words import effect, with_interval
-from evenground.records.index import Index
+from evenground.records.index import CodeLines, Condition
 from evenground.records.verdicts import Instrument, Kind, Verdict
 
 
@@ -78,7 +78,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Context:
-    """What all claims of an index are judged with."""
+    """What all claims of a condition are judged with."""
 
     material: Material
     look: Look
@@ -86,16 +86,18 @@ class Context:
     own_machine: bool
 
 
-def judge_all(index: Index, measured: Measured, claims: Claims) -> list[Judged]:
+def judge_all(
+    condition: Condition, measured: Measured, claims: Claims, lines: CodeLines | None
+) -> list[Judged]:
     """Judge every claim under each of its instruments, in their order.
 
-    `measured` belongs to the same index. Raises EvengroundError for an unknown stand-in, and for a
-    look that was not planned.
+    `measured` is that of the condition, `lines` are those of its index. Raises EvengroundError for
+    an unknown stand-in, and for a look that was not planned.
     """
     context = Context(
-        material=Material(index, measured, make_cast(index, claims)),
-        look=look_of(index),
-        own_machine=claims.machine.is_class(index.machine.class_name),
+        material=Material(condition, measured, make_cast(condition, claims), lines),
+        look=look_of(condition),
+        own_machine=claims.machine.is_class(condition.machine.class_name),
     )
     judged = []
     for claim in claims.claims:

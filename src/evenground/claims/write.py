@@ -5,16 +5,24 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from evenground.analysis.files import plain, write_csv, write_markdown
+from evenground.analysis.captions import machines_of
+from evenground.analysis.columns import (
+    UNIT,
+    number,
+    text,
+    whole,
+)
+from evenground.analysis.experiment import Experiment, alone, with_lead
 from evenground.analysis.groups import INVALID, WARNED
 from evenground.analysis.measured import Measured
 from evenground.analysis.pairs import told
 from evenground.analysis.statistics import Estimate, summarise
+from evenground.analysis.table import Table, frame_of, write_table
+from evenground.claims.agreement import agreement_table
 from evenground.claims.arithmetic import arithmetic
 from evenground.claims.estimators import Contrast, Group
 from evenground.claims.evidence import Evidence, Used
@@ -26,27 +34,49 @@ from evenground.claims.published import Number
 from evenground.claims.verdicts import Judged, in_prediction, judge_all
 from evenground.claims.words import ends, with_interval
 from evenground.records import verdicts as records
-from evenground.records.index import Index
-from evenground.records.verdicts import Row, RunBehind, Verdicts
+from evenground.records.index import Condition, Index
+from evenground.records.table import TableColumn
+from evenground.records.verdicts import ConditionVerdicts, Row, RunBehind, Verdicts
 
-NOTE = (
-    "The rule is in docs/claims.md. `instrument`: `corrected` is ours; `as-published` takes the "
-    "numbers of the same runs as the thesis took them, and is no second experiment. `estimate`: a "
-    "ratio of geometric means, or of one role a mean, with the interval that decides. `runs`: "
-    "complete pairs, or runs above and below the line. `CV`: coefficient of variation above and "
-    "below the line. `idle`: mean share of the training in which nothing was computed. `flagged`: "
-    "runs with a finding (`quality.md`). A dash is missing, not zero."
-)
-_ARITHMETIC = (
-    "What the thesis derives from its own published numbers (data/published/thesis-2022.csv), "
-    "computed again. `agrees`: within the rounding of the last digit stated. No run of ours is in "
-    "it."
-)
-# Columns of the table with every digit: from `claim` to `reason`.
+NOTE = "The rule is in docs/claims.md. Where a column speaks of null, the cell is empty."
+# Columns of the table with every digit: from `claim` to `reason`, text unless named below.
 _FIELDS = list(Row.model_fields)
 _TABLE = _FIELDS[_FIELDS.index("claim") : _FIELDS.index("reason") + 1]
-# Those of whole numbers, which pandas would turn into floats where one is missing.
 _WHOLE = ("published_n", "n_a", "n_b", "pairs", "n_invalid", "n_warned", "more_runs")
+_SHARES = ("confidence", "tolerance", "cv_a", "cv_b", "idle_a", "idle_b")
+_IN_UNIT = ("estimate", "low", "high", "published", "published_low", "published_high")
+
+
+def _column(name: str) -> TableColumn:
+    meaning = Row.model_fields[name].description or ""
+    if name in _WHOLE:
+        return whole(name, meaning)
+    if name in _SHARES:
+        return number(name, "", meaning)
+    if name in _IN_UNIT:
+        return number(name, UNIT, meaning)
+    return text(name, meaning)
+
+
+TABLE = tuple(_column(name) for name in _TABLE)
+READABLE = (
+    text("claim", "Claim and part."),
+    text(
+        "instrument",
+        "`corrected` is ours; `as-published` takes the numbers of the same runs as the thesis took "
+        "them, and is no second experiment.",
+    ),
+    text("verdict", "What is no verdict on the claim says so."),
+    text("published", "The published value."),
+    text("estimate", "A ratio of geometric means, or of one role a mean, with the interval."),
+    text("effect", "What the estimate says, in words."),
+    text("runs", "Complete pairs, or runs above and below the line of a ratio."),
+    text("CV", "Coefficient of variation above and below the line."),
+    text("idle", "Mean share of the training in which nothing was computed."),
+    text("flagged", "Runs with a finding (table `quality`)."),
+    text("demonstration", "What makes it a demonstration; empty if it is none."),
+    text("reason", "Why it is so."),
+)
 # What of a claim is beside its verdict.
 _CLAIMED = {"section", "statement", "unit", "estimator", "arguments", "code", "direction", "bound"}
 _CLAIMED |= {"follows_from", "tolerance_elsewhere", "because", "needs", "untestable"}
@@ -60,31 +90,77 @@ def write_verdicts(
     tables: Path,
     record: Path,
 ) -> Verdicts:
-    """Write verdicts and arithmetic as CSV and Markdown into `tables`, all behind them to `record`.
+    """Write the tables of verdicts and arithmetic into `tables`, all behind them to `record`.
 
     Raises EvengroundError as `judge_all` does.
     """
-    verdicts = verdicts_of(index, source, judge_all(index, measured, source.claims))
-    write_csv(verdict_table(verdicts), tables / "verdicts.csv")
-    paragraphs = [*verdicts.summary, NOTE, _machine(index, source)]
-    title = "Verdicts on the claims of the thesis"
-    rows = pd.DataFrame([readable_row(row) for row in verdicts.verdicts])
-    write_markdown(rows, title, "\n\n".join(paragraphs), tables / "verdicts.md")
-    checked = arithmetic(source.numbers)
-    write_csv(checked, tables / "arithmetic.csv")
-    write_markdown(checked, "The thesis's own arithmetic", _ARITHMETIC, tables / "arithmetic.md")
+    experiment = alone(index)
+    judged = judge_experiment(experiment, measured, source)
+    for table, shown in verdict_tables(experiment, judged, source):
+        write_table(table, tables, shown)
+    write_table(arithmetic(source.numbers), tables)
+    verdicts = Verdicts(
+        sources=source.sha256,
+        deployment=index.first.deployment,
+        conditions=tuple(judged),
+    )
     verdicts.write(record)
     return verdicts
 
 
-def verdict_table(verdicts: Verdicts) -> pd.DataFrame:
-    """Return one row per claim part and instrument; a missing number is NaN beside its reason."""
-    rows = [row.model_dump(include=set(_TABLE)) for row in verdicts.verdicts]
-    return pd.DataFrame(rows, columns=_TABLE).astype(dict.fromkeys(_WHOLE, "Int64"))
+def judge_experiment(
+    experiment: Experiment, measured: Measured, source: Source
+) -> list[ConditionVerdicts]:
+    """Return the verdicts of each condition; raises EvengroundError as `judge_all` does."""
+    verdicts = []
+    for placed in experiment.conditions:
+        own, lines = measured.of(placed), placed.index.lines
+        judged = judge_all(placed.condition, own, source.claims, lines)
+        verdicts.append(verdicts_of(placed.condition, source, judged))
+    return verdicts
 
 
-def readable_row(row: Row) -> dict[str, str]:
-    """Return a row for reading: only the digits the interval has, related values in one cell."""
+def verdict_tables(
+    experiment: Experiment, judged: Sequence[ConditionVerdicts], source: Source
+) -> list[tuple[Table, Table | None]]:
+    """Return the tables `verdicts`, with what is shown of it, and `agreement`."""
+    notes = _notes(experiment, judged, source)
+    exact, readable = [], []
+    for placed, verdicts in zip(experiment.conditions, judged, strict=True):
+        rows = [row.model_dump(include=set(_TABLE)) for row in verdicts.verdicts]
+        exact.append(with_lead(frame_of(rows, TABLE), placed))
+        words = [_readable(row) for row in verdicts.verdicts]
+        readable.append(with_lead(frame_of(words, READABLE), placed))
+    table = Table(
+        name="verdicts",
+        title="Verdicts on the claims of the thesis",
+        columns=experiment.columns(TABLE),
+        rows=experiment.joined(exact, TABLE),
+        notes=notes,
+        hidden=experiment.hidden,
+    )
+    # Only the digits that the interval has, and related values in one cell.
+    shown = replace(
+        table,
+        columns=experiment.columns(READABLE),
+        rows=experiment.joined(readable, READABLE),
+    )
+    return [(table, shown), (agreement_table(experiment, judged), None)]
+
+
+def _notes(
+    experiment: Experiment, judged: Sequence[ConditionVerdicts], source: Source
+) -> tuple[str, ...]:
+    notes = [NOTE, machines_of(experiment)]
+    for machine in experiment.machines:
+        if not source.claims.machine.is_class(machine.class_name):
+            other = f"`{machine.class_name}` is not the claims' class of machine"
+            notes.append(f"{other}: `tolerance_elsewhere` counts.")
+    # Of several conditions the page counts the verdicts.
+    return (*judged[0].summary, *notes) if len(judged) == 1 else tuple(notes)
+
+
+def _readable(row: Row) -> dict[str, str]:
     return {
         "claim": row.id,
         "instrument": row.instrument,
@@ -205,9 +281,9 @@ def published_range(claim: Claim, numbers: Mapping[str, Number]) -> tuple[float,
 def _rounded_by(contrast: Contrast, stated: Sequence[Number], sign: int) -> float:
     """Return the least (-1) or the greatest (1) value before the numbers were rounded."""
     values: dict[Group, float] = {}
-    for (group, weight), number in zip(contrast.weights.items(), stated, strict=True):
+    for (group, weight), one in zip(contrast.weights.items(), stated, strict=True):
         # A number with a negative weight has to be smaller for a greater value.
-        values[group] = float(number.value) + sign * math.copysign(number.half_digit, weight)
+        values[group] = float(one.value) + sign * math.copysign(one.half_digit, weight)
     return contrast.of_one(values)
 
 
@@ -323,30 +399,18 @@ def by_chance(verdicts: Sequence[Judged], look: Look) -> str:
     )
 
 
-def _machine(index: Index, source: Source) -> str:
-    """Return the paragraph about the machine of the runs."""
-    machine = index.machine
-    other = ""
-    if not source.claims.machine.is_class(machine.class_name):
-        other = "Not the claims' class of machine: `tolerance_elsewhere` counts. "
-    return (
-        f"Machine: {plain(machine.description)} (class `{machine.class_name}`, "
-        f"{index.deployment}). {other}"
-        f"{len(index.finished)} of {len(index.runs)} wanted runs finished."
-    )
-
-
-def verdicts_of(index: Index, source: Source, judged: Sequence[Judged]) -> Verdicts:
-    """Return what is written to `verdicts.json`."""
-    look = look_of(index)
+def verdicts_of(
+    condition: Condition, source: Source, judged: Sequence[Judged]
+) -> ConditionVerdicts:
+    """Return what `verdicts.json` has of a condition."""
+    look = look_of(condition)
     runs = _runs(judged)
     numbers = {run.path: number for number, run in enumerate(runs)}
-    return Verdicts(
-        sources=source.sha256,
-        machine=index.machine.class_name,
-        deployment=index.deployment,
-        stand_ins=index.report.stand_ins,
-        design=index.report.design,
+    return ConditionVerdicts(
+        machine=condition.machine.class_name,
+        values=condition.values,
+        stand_ins=condition.report.stand_ins,
+        design=condition.report.design,
         look=records.Look.model_validate(look, from_attributes=True),
         summary=tuple(summary(judged, look)),
         verdicts=tuple(_row(one, source, numbers) for one in judged),

@@ -8,6 +8,7 @@ from evenground.claims.model import read_claims
 from evenground.documentation.claims import with_claims
 from evenground.documentation.parameters import parameters_page
 from evenground.documentation.records import pages_of_records
+from evenground.documentation.tables import tables_page
 
 DOCS = Path("docs")
 
@@ -18,6 +19,7 @@ def pages(root: Path) -> dict[Path, str]:
     written = (root / claims).read_text(encoding="utf-8")
     return {
         DOCS / "parameters.md": parameters_page(),
+        DOCS / "tables.md": tables_page(),
         claims: with_claims(written, read_claims(root).claims),
         **{DOCS / name: text for name, text in pages_of_records().items()},
     }

@@ -24,6 +24,7 @@ from evenground.records.outcome import AttemptOutcome
 from evenground.records.plan import PlanFile
 from evenground.records.samples import Header
 from evenground.records.spec import Specification
+from evenground.records.table import TableFile
 from evenground.records.verdicts import Verdicts
 
 ROOM = "evenground.records."
@@ -52,6 +53,7 @@ FORMATS: Mapping[str, tuple[str, type[Record]]] = {
     "environment": ("RUN/environment.json", Environment),
     "samples": ("RUN/samples.json", Header),
     "calibration": ("results/calibration/MACHINE/VERSION.json", Calibration),
+    "table": ("results/DEPLOYMENT/tables/NAME.json", TableFile),
     "verdicts": ("results/DEPLOYMENT/verdicts.json", Verdicts),
     "dataset": ("data/prepared/DATASET/FINGERPRINT/dataset.json", Prepared),
     "fetched": ("data/raw/DATASET/FINGERPRINT/fetched.json", Fetched),

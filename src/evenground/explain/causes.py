@@ -37,7 +37,11 @@ CALLED_BY = " ← "
 
 def cause_rows(explained: Explained) -> Rows:
     """Return the rows of an engine on a dataset; raises EvengroundError for unreadable files."""
-    names = {"dataset": explained.dataset, "engine": explained.engine}
+    names = {
+        "condition": explained.condition,
+        "dataset": explained.dataset,
+        "engine": explained.engine,
+    }
     outcome, traced = explained.outcome, explained.traced
     if outcome.reason:
         reason = f"the training failed: {outcome.reason}: {outcome.detail}"

@@ -19,7 +19,7 @@ def explained_runs(plan: Plan) -> Iterator[Run]:
 
 
 def explained_file(results: Path, run: Run) -> Path:
-    """Return the file that the extra training of a run leaves below the part's folder `results`.
+    """Return the file that the extra training of a run leaves below the folder `results`.
 
     One that failed, or that has lost a file, is kept, and is made again under the next number.
     """

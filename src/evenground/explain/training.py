@@ -30,6 +30,8 @@ class Explained:
     folder: Path
     dataset: str
     engine: str
+    condition: str
+    """What tells its condition from others; empty for an experiment of one."""
     key: str
     outcome: Outcome
     traced: Traced
@@ -88,13 +90,17 @@ def _wait_for_orphans(others: Collection[int]) -> None:
             os.waitpid(pid, 0)
 
 
-def read_explained(path: Path) -> Explained:
-    """Return what `explain` left at `path`; raises EvengroundError if it is missing or broken."""
+def read_explained(path: Path, condition: str) -> Explained:
+    """Return what `explain` left at `path`; raises EvengroundError if it is missing or broken.
+
+    `condition`: its name in the experiment of today, which may have more conditions than before.
+    """
     content: dict[str, Any] = read_json(path)
     return Explained(
         folder=path.parent,
         dataset=content["dataset"],
         engine=content["engine"],
+        condition=condition,
         key=content["key"],
         outcome=Outcome(**content["outcome"]),
         traced=Traced(**content["traced"]),

@@ -174,7 +174,7 @@ def _are_compared(a: Engine, b: Engine) -> bool:
 
 def findings(plans: Sequence[Plan]) -> list[Finding]:
     """Check the repetitions for each class of machine on which runs are trained and compared."""
-    # The first part on a class of machine stands for the others.
+    # The first condition on a class of machine stands for the others.
     first: dict[str, Plan] = {}
     for plan in plans:
         if plan.trains:

@@ -9,10 +9,20 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from evenground.errors import EvengroundError
-from evenground.files import absolute, read_json, real
+from evenground.files import absolute, real
 from evenground.records import versions
 from evenground.records.base import Fields, Record
-from evenground.records.plan import PLAN, Dataset, Engine, FileBeside, Part, PlanFile, Run, Wanted
+from evenground.records.plan import (
+    PLAN,
+    Dataset,
+    Described,
+    Engine,
+    FileBeside,
+    Machine,
+    PlanFile,
+    Wanted,
+    names_of,
+)
 from evenground.records.values import Count, Inside, Text
 from evenground.validation import Name
 
@@ -83,34 +93,28 @@ class WantedRun(Wanted):
     """Checksum of the manifest as recorded, if a bundle changed files of the run; null: it did not."""
 
 
-class Index(Part):
-    """The content of an index. Its relative paths start at `root`, which is not in the file."""
-
-    WHAT: ClassVar[str] = "index"
-    SCHEMA: ClassVar[int] = versions.INDEX
-    IN_BUNDLES: ClassVar[bool] = True
+class Condition(Described):
+    """A condition of an experiment with what became of its runs."""
 
     calibration: FileBeside | None = None
     """The calibration of the sampler on this class of machine; null: there is none."""
     runs: Annotated[tuple[WantedRun, ...], Field(min_length=1)]
     """The wanted runs, in the order of training."""
-    lines: CodeLines | None = None
-    """Lines of code; null: not counted."""
     _root: Path = PrivateAttr(default=Path())
 
     @property
     def root(self) -> Path:
-        """The folder of `results/`."""
+        """The folder of `results/`, at which its relative paths start; it is not in the file."""
         return self._root
 
     def below(self, root: Path) -> Self:
-        """The same index, with paths that start at `root`."""
-        index = self.model_copy()
-        index._root = root
-        return index
+        """The same condition, with paths that start at `root`."""
+        condition = self.model_copy()
+        condition._root = root
+        return condition
 
     def with_runs(self, runs: tuple[WantedRun, ...]) -> Self:
-        """The same index, with other runs."""
+        """The same condition, with other runs."""
         return self.model_copy(update={"runs": runs})
 
     @property
@@ -205,51 +209,118 @@ class Index(Part):
         return self
 
 
-class IndexOfPart(Fields):
-    """Where the index of one of several parts is, and its runs."""
+class Index(Record):
+    """The content of an index. Its relative paths start at `root`, which is not in the file."""
 
-    name: str
-    """Name of the part."""
-    machine: str
-    """The class of machine of its runs."""
-    settings: dict[str, int | float | Text]
-    """Parameter -> its value in this part."""
-    index: Inside
-    """Starts at the folder of `results/`."""
-    sha256: str
-    """Checksum of that file."""
-    runs: tuple[Run, ...]
-    """Its wanted runs."""
+    WHAT: ClassVar[str] = "index"
+    SCHEMA: ClassVar[int] = versions.INDEX
+    IN_BUNDLES: ClassVar[bool] = True
 
+    swept: tuple[Name, ...] = ()
+    """The parameters of which the experiment has several values."""
+    conditions: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    """Each machine class with each value of the swept parameters, in the order of the plan."""
+    lines: CodeLines | None = None
+    """Lines of code; null: not counted."""
+    _root: Path = PrivateAttr(default=Path())
 
-class Indexes(Record):
-    """The content of the `index.json` of an experiment of several parts."""
+    @property
+    def root(self) -> Path:
+        """The folder of `results/`."""
+        return self._root
 
-    WHAT: ClassVar[str] = "list of indexes"
+    def below(self, root: Path) -> Self:
+        """The same index, with paths that start at `root`."""
+        conditions = tuple(condition.below(root) for condition in self.conditions)
+        index = self.model_copy(update={"conditions": conditions})
+        index._root = root
+        return index
 
-    parts: tuple[IndexOfPart, ...]
-    """The index of each part."""
+    @property
+    def first(self) -> Condition:
+        """The only condition, or the first one: for what is the same in all of them."""
+        return self.conditions[0]
+
+    @property
+    def named(self) -> dict[str, Condition]:
+        """What tells each condition from the others -> the condition."""
+        names = names_of([(each.machine.class_name, each.values) for each in self.conditions])
+        return dict(zip(names, self.conditions, strict=True))
+
+    @property
+    def runs(self) -> tuple[WantedRun, ...]:
+        """The wanted runs of all conditions."""
+        return tuple(run for condition in self.conditions for run in condition.runs)
+
+    @property
+    def finished(self) -> tuple[WantedRun, ...]:
+        """The finished runs of all conditions."""
+        return tuple(run for run in self.runs if run.status == "finished")
 
     @property
     def run_paths(self) -> set[Path]:
         """MACHINE/DATASET/ENGINE/KEY/rN of every wanted run."""
-        return {run.path for part in self.parts for run in part.runs}
+        return {path for condition in self.conditions for path in condition.run_paths}
+
+    @property
+    def files_beside(self) -> list[FileBeside]:
+        """The calibrations and contact sheets of all conditions, each once."""
+        files = [condition.calibration for condition in self.conditions]
+        files += [dataset.contact_sheet for dataset in self.datasets]
+        return list({file.path: file for file in files if file}.values())
+
+    @property
+    def machines(self) -> list[Machine]:
+        """The machine classes, each once."""
+        found = {each.machine.class_name: each.machine for each in reversed(self.conditions)}
+        names = dict.fromkeys(each.machine.class_name for each in self.conditions)
+        return [found[name] for name in names]
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the machine classes."""
+        return [machine.class_name for machine in self.machines]
+
+    @property
+    def engines(self) -> list[Engine]:
+        """The engines of any condition, each once: one machine may lack an engine."""
+        found: dict[str, Engine] = {}
+        for condition in self.conditions:
+            for engine in condition.engines:
+                found.setdefault(engine.name, engine)
+        return list(found.values())
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        """The datasets of any condition, each once."""
+        found: dict[str, Dataset] = {}
+        for condition in self.conditions:
+            for dataset in condition.datasets:
+                found.setdefault(dataset.name, dataset)
+        return list(found.values())
+
+    @model_validator(mode="after")
+    def _check_conditions(self) -> Self:
+        """Refuse conditions that are the same, or that are not what their parameters say."""
+        seen: list[tuple[str, dict[str, int | float | str]]] = []
+        for condition in self.conditions:
+            machine = condition.machine.class_name
+            if (machine, condition.values) in seen:
+                raise ValueError(f"a condition on {machine} stands there twice")
+            seen.append((machine, condition.values))
+            if tuple(condition.values) != self.swept:
+                raise ValueError(f"a condition on {machine} has not a value of each of `swept`")
+            for name, value in condition.values.items():
+                if getattr(condition.parameters, name, None) != value:
+                    raise ValueError(f"a condition on {machine} has another {name} than it trained")
+        if len({condition.deployment for condition in self.conditions}) > 1:
+            raise ValueError("conditions of several deployments")
+        return self
 
 
 def read_index(path: Path) -> Index:
-    """Read and check an index file.
-
-    Raises EvengroundError if the file is missing or broken, belongs to an experiment of several
-    parts, or contradicts itself.
-    """
-    content = read_json(path)
-    if isinstance(content, dict) and "parts" in content and "runs" not in content:
-        raise EvengroundError(
-            "an experiment of several parts, each with an index of its own",
-            str(path),
-            "name one of its parts, as in results/native/parts/NAME",
-        )
-    return Index.parse(content, path).below(root_of(path))
+    """Read and check an index file; raises EvengroundError if it is missing or broken."""
+    return Index.read(path).below(root_of(path))
 
 
 def root_of(path: Path) -> Path:
@@ -265,16 +336,13 @@ def root_of(path: Path) -> Path:
 
 
 def named_runs(path: Path, fix: str) -> set[Path]:
-    """MACHINE/DATASET/ENGINE/KEY/rN of every run that an index, of parts or not, or a plan names.
+    """MACHINE/DATASET/ENGINE/KEY/rN of every run that an index or a plan names.
 
     Raises EvengroundError with this `fix` if the file is missing, broken or something else.
     """
     try:
-        content = read_json(path)
-        if isinstance(content, dict) and "parts" in content:
-            return Indexes.parse(content, path).run_paths
         if path.name == PLAN:
-            return PlanFile.parse(content, path).run_paths
-        return Index.parse(content, path).run_paths
+            return PlanFile.read(path).run_paths
+        return Index.read(path).run_paths
     except EvengroundError as error:
         raise EvengroundError(error.what, str(path), fix) from None

@@ -1,7 +1,8 @@
-"""`plan.json`: the wanted runs of one part of an experiment. An index is a plan with outcomes."""
+"""`plan.json`: the wanted runs of an experiment. An index is a plan with outcomes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -181,13 +182,15 @@ class Run(Wanted):
         return self.path_on(self.machine)
 
 
-class Part(Record):
-    """What a plan and its index have in common: one class of machine, one value a parameter."""
+class Described(Fields):
+    """One machine class and one value of each swept parameter: nothing is averaged over several."""
 
     machine: Machine
-    """The class of machine of all runs."""
+    """The class of machine of all its runs."""
     deployment: Name
     """`native`, or `apptainer`: engines run in containers."""
+    values: dict[Name, int | float | Text] = Field(default={})
+    """Swept parameter -> its value here; empty if none is swept."""
     report: Report
     """Settings of the analysis."""
     parameters: Parameters
@@ -200,24 +203,48 @@ class Part(Record):
     """The datasets, in the order of the configuration."""
 
 
-class PlanFile(Part):
-    """The content of a plan."""
+def names_of(conditions: Sequence[tuple[str, Mapping[str, object]]]) -> list[str]:
+    """What tells each of several conditions from the others, also in a file's name.
 
-    WHAT: ClassVar[str] = "plan"
-    SCHEMA: ClassVar[int] = 2
+    `conditions`: machine class and swept values of each. A single one has the empty name.
+    """
+    by_class = len({machine for machine, _ in conditions}) > 1
+    names = []
+    for machine, values in conditions:
+        labels = [f"{parameter}-{value}" for parameter, value in values.items()]
+        if by_class:
+            labels.insert(0, machine)
+        names.append("_".join(labels) if len(conditions) > 1 else "")
+    return names
+
+
+class PlannedCondition(Described):
+    """A condition of an experiment with its wanted runs."""
 
     calibration: str
     """Where the calibration of the sampler on this class of machine is, or will be."""
+    runs: tuple[Run, ...]
+    """The wanted runs, in the order of training."""
+
+
+class PlanFile(Record):
+    """The content of a plan."""
+
+    WHAT: ClassVar[str] = "plan"
+    SCHEMA: ClassVar[int] = 3
+
+    swept: tuple[Name, ...] = ()
+    """The parameters of which the experiment has several values."""
+    conditions: Annotated[tuple[PlannedCondition, ...], Field(min_length=1)]
+    """Each machine class with each value of the swept parameters."""
     contact_sheets: dict[Name, str]
     """Dataset -> where its contact sheet is, or will be."""
     sources: dict[Name, tuple[str, ...]]
     """Engine -> the files and folders of its code."""
-    runs: tuple[Run, ...]
-    """The wanted runs, in the order of training."""
     written_unix_ns: UnixNs
     """Nanoseconds since 1970 (UTC): Snakemake takes a file of the same bytes for unchanged."""
 
     @property
     def run_paths(self) -> set[Path]:
         """MACHINE/DATASET/ENGINE/KEY/rN of every wanted run."""
-        return {run.path for run in self.runs}
+        return {run.path for condition in self.conditions for run in condition.runs}

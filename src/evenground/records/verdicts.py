@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from evenground.records.base import Fields, Record
 from evenground.records.index import ThesisLines
@@ -93,6 +93,9 @@ class Row(Fields):
     said: the runs do not give it.
     """
 
+    # verdicts.csv says what its columns hold in the same words.
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     id: Name
     """Claim and part."""
     claim: Name
@@ -132,17 +135,17 @@ class Row(Fields):
     pairs: Count | None
     """Complete pairs of runs; null: they are not paired."""
     n_a: Count | None
-    """Number of runs."""
+    """Number of runs of the role above the line of a ratio."""
     n_b: Count | None
-    """Number of runs."""
+    """Number of runs of the role below it."""
     cv_a: Number | None
-    """Coefficient of variation of the values."""
+    """Coefficient of variation of the values above the line."""
     cv_b: Number | None
-    """Coefficient of variation of the values."""
+    """Coefficient of variation of the values below it."""
     idle_a: Number | None
-    """Mean share of the training in which nothing was computed."""
+    """Mean share of the training in which nothing was computed, above the line."""
     idle_b: Number | None
-    """Mean share of the training in which nothing was computed."""
+    """Mean share of the training in which nothing was computed, below it."""
     n_invalid: Count | None
     """Runs with a finding that makes them invalid."""
     n_warned: Count | None
@@ -255,19 +258,13 @@ class RunBehind(Fields):
     """Checksum of its manifest."""
 
 
-class Verdicts(Record):
-    """All verdicts on an experiment."""
+class ConditionVerdicts(Fields):
+    """The verdicts by the runs of one condition."""
 
-    WHAT: ClassVar[str] = "verdicts"
-    SCHEMA: ClassVar[int] = 3
-    IN_BUNDLES: ClassVar[bool] = True
-
-    sources: dict[str, str]
-    """File of claims or published numbers -> its checksum."""
     machine: ClassName
-    """The class of machine of all runs."""
-    deployment: Name
-    """As in the index."""
+    """The class of machine of its runs."""
+    values: dict[Name, int | float | Text]
+    """Swept parameter -> its value."""
     stand_ins: dict[Name, Name]
     """As in the index."""
     design: Literal["blocks", "independent"]
@@ -291,3 +288,18 @@ class Verdicts(Record):
                 raise ValueError(f"{row.id} stands there twice for one instrument")
             seen.add((row.id, row.instrument))
         return self
+
+
+class Verdicts(Record):
+    """All verdicts on an experiment."""
+
+    WHAT: ClassVar[str] = "verdicts"
+    SCHEMA: ClassVar[int] = 4
+    IN_BUNDLES: ClassVar[bool] = True
+
+    sources: dict[str, str]
+    """File of claims or published numbers -> its checksum."""
+    deployment: Name
+    """As in the index."""
+    conditions: Annotated[tuple[ConditionVerdicts, ...], Field(min_length=1)]
+    """The verdicts of each condition, in the order of the index."""

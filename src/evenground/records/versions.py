@@ -7,7 +7,7 @@ from pathlib import Path
 from evenground.errors import EvengroundError
 
 # Raised when a reader has to treat older files differently; `evenground convert` then learns how.
-INDEX = 3
+INDEX = 4
 # In the keys of runs: raised when other events are required of an engine, or other values of them.
 PROTOCOL = 1
 CONVERT = "convert its bundle: ./evenground convert OLD.zip NEW.zip"

@@ -38,7 +38,7 @@ BOLD = 0.85
 def training_time_drawing(material: Material) -> Drawing:
     """Figure `training_time`: one panel per dataset, each with its own axis from zero."""
     data = training_time_data(material)
-    datasets = material.index.datasets
+    datasets = material.condition.datasets
     columns = min(MAX_COLUMNS, max(2, len(datasets)))
     rows = math.ceil(len(datasets) / columns)
     title = "Training time"
@@ -74,7 +74,9 @@ def _draw(
     axes: Axes, material: Material, dataset: Dataset, data: pd.DataFrame, width: float
 ) -> None:
     """One dataset: a bar, its points and its number per engine."""
-    engines = [engine for group, engine in material.index.groups() if group.name == dataset.name]
+    engines = [
+        engine for group, engine in material.condition.groups() if group.name == dataset.name
+    ]
     largest = float(data["training_s"].max())
     if math.isnan(largest):
         # No run has finished: the notes need an axis, too.

@@ -37,7 +37,9 @@ MEAN = "mean"
 def compare_drawing(material: Material, dataset: Dataset, resource: Resource) -> Drawing:
     """Figure `compare_DATASET_RESOURCE`: thin lines are the repetitions, the bold line is their mean."""
     data = compare_data(material, dataset.name, resource)
-    present = [engine for engine in material.index.main if (data["engine"] == engine.name).any()]
+    present = [
+        engine for engine in material.condition.main if (data["engine"] == engine.name).any()
+    ]
     counts = material.main_counts(dataset.name)
     thesis = thesis_number(dataset, resource.thesis)
     explained = (
@@ -52,7 +54,7 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     name = f"compare_{dataset.name}_{resource.name}"
     if not present:
         why = material.why_empty(
-            resource.column, dataset.name, [e.name for e in material.index.main]
+            resource.column, dataset.name, [e.name for e in material.condition.main]
         )
         return note_sheet(title, caption, why).drawing(name, data, thesis)
     legend = _legend([material.styles[engine.name] for engine in present])
@@ -75,17 +77,15 @@ def compare_data(material: Material, dataset: str, resource: Resource) -> pd.Dat
 
     Only values that were measured.
     """
-    main = [engine.name for engine in material.index.main]
-    single, mean = (
-        frame[(frame["dataset"] == dataset) & frame["engine"].isin(main)]
-        for frame in (material.timelines, material.mean)
-    )
     columns = ["engine", "run", "t_s", resource.column]
-    parts = [
-        single.assign(run=single["repetition"].astype("str"))[columns],
-        mean.assign(run=MEAN)[columns],
-    ]
-    known = [part[part[resource.column].notna()] for part in parts]
+    frames = []
+    for engine in material.condition.main:
+        if material.has_none(resource.column, dataset, engine.name):
+            continue
+        for repetition, line in material.lines(dataset, engine.name):
+            frames.append(line.assign(engine=engine.name, run=str(repetition))[columns])
+    frames.append(material.main_rows(material.mean, dataset).assign(run=MEAN)[columns])
+    known = [frame[frame[resource.column].notna()] for frame in frames]
     # A gap in a line must stay a gap: a step without a value ends the line's piece when it is drawn.
     return pd.concat(known, ignore_index=True)
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from evenground.analysis.environment import read_environment
 from evenground.analysis.runs import read_runs
 from evenground.records.environment import Environment
-from evenground.records.index import Index
+from evenground.records.index import Condition
 from evenground.records.plan import Dataset
 from evenground.report.material import Material
 from evenground.report.sheet import (
@@ -57,7 +57,7 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
 def instruments_data(material: Material, dataset: str) -> pd.DataFrame:
     """Long: engine, resource, instrument, t_s and the value in percent of the machine, if known."""
     # Without the size of the memory its share is NaN, and not drawn.
-    memory = float(_machine(material.index).memory_bytes or np.nan)
+    memory = float(_machine(material.condition).memory_bytes or np.nan)
     mean = material.main_rows(material.mean, dataset)
     values = {
         ("cpu", "corrected"): mean["cpu_pct"],
@@ -73,9 +73,9 @@ def instruments_data(material: Material, dataset: str) -> pd.DataFrame:
     return data[data["pct"].notna()].reset_index(drop=True)
 
 
-def _machine(index: Index) -> Environment:
-    """The machine as the first finished run recorded it; all runs of an index have its class."""
-    for run in read_runs(index.with_runs(index.finished[:1])):
+def _machine(condition: Condition) -> Environment:
+    """The machine as the first finished run recorded it; all runs of a condition have its class."""
+    for run in read_runs(condition.with_runs(condition.finished[:1])):
         return read_environment(run)
     return Environment()
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from evenground.analysis.devices import unlike_in
-from evenground.analysis.files import read_csv
-from evenground.records.index import Index, read_index
+from evenground.analysis.experiment import Experiment, alone, of_condition, read_led
+from evenground.analysis.groups import group
+from evenground.analysis.normalise import TIMELINES, read_frame, read_timeline, timeline_file
+from evenground.analysis.tables import TABLES
+from evenground.records.index import Condition, read_index
 from evenground.records.plan import Dataset
 from evenground.report.style import EngineStyle, engine_styles
 
@@ -46,49 +50,66 @@ RESOURCES = (
 
 @dataclass(frozen=True)
 class Material:
-    """The index, the style of each engine, and frames as in `normalise.Normalised` and `tables`."""
+    """A condition, the style of each engine, and its rows of the frames and of the table `runs`."""
 
-    index: Index
+    condition: Condition
     styles: dict[str, EngineStyle]
-    timelines: pd.DataFrame
+    timelines: Path
+    """The folder of the runs' normalised timelines."""
     mean: pd.DataFrame
     phases: pd.DataFrame
     missing: pd.DataFrame
     by_phase: pd.DataFrame
     runs: pd.DataFrame
 
+    def lines(self, dataset: str, engine: str) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Repetition and timeline of each finished run, one after the other.
+
+        Raises EvengroundError for a file that is missing or broken.
+        """
+        for run in self.condition.group_runs(dataset, engine):
+            if run.status == "finished":
+                file = timeline_file(self.timelines, self.condition, run)
+                yield run.repetition, read_timeline(file)
+
+    def has_none(self, column: str, dataset: str, engine: str) -> bool:
+        """Whether no run of an engine on a dataset measured a column of its timeline."""
+        missing = group(self.missing, dataset, engine)
+        missing = missing[missing["column"] == column]
+        return bool((missing["n_missing"] == missing["n"]).any())
+
     def counts(self, dataset: str, engine: str) -> str:
         """`n = FINISHED of WANTED` of one dataset and engine."""
-        wanted = self.index.group_runs(dataset, engine)
+        wanted = self.condition.group_runs(dataset, engine)
         return f"n = {sum(run.status == 'finished' for run in wanted)} of {len(wanted)}"
 
     def main_counts(self, dataset: str) -> str:
         """`LABEL n = FINISHED of WANTED` of every main engine."""
-        main = self.index.main
+        main = self.condition.main
         return ", ".join(f"{each.label} {self.counts(dataset, each.name)}" for each in main)
 
     def main_rows(self, frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
         """The rows of the main engines, without arms, on one dataset."""
-        main = [engine.name for engine in self.index.main]
+        main = [engine.name for engine in self.condition.main]
         return frame[(frame["dataset"] == dataset) & frame["engine"].isin(main)]
 
     def main_styles(self, data: pd.DataFrame) -> dict[str, EngineStyle]:
-        """Name -> style of the main engines with a row in `data`, in the order of the index."""
+        """Name -> style of the main engines with a row in `data`, in the order of the condition."""
         names = set(data["engine"])
-        return {e.name: self.styles[e.name] for e in self.index.main if e.name in names}
+        return {e.name: self.styles[e.name] for e in self.condition.main if e.name in names}
 
     @property
     def machine(self) -> str:
         """The last sentences of every caption: the machine, and devices that differ, if any."""
-        machine = f"Machine: {self.index.machine.description} ({self.index.deployment})."
-        devices = unlike_in(self.index, self.runs)
+        machine = f"Machine: {self.condition.machine.description} ({self.condition.deployment})."
+        devices = unlike_in(self.condition, self.runs)
         if devices:
             machine += f" Computed on unlike devices: {devices}."
         return machine
 
     def why_empty(self, column: str, dataset: str, engines: list[str]) -> str:
         """Why a panel of `column` is empty: there is no GPU, or the recorded reasons."""
-        if column in GPU_COLUMNS and not self.index.machine.has_gpu:
+        if column in GPU_COLUMNS and not self.condition.machine.has_gpu:
             return NO_GPU
         missing = self.missing[self.missing["engine"].isin(engines)]
         missing = missing[(missing["dataset"] == dataset) & (missing["column"] == column)]
@@ -99,18 +120,43 @@ class Material:
         return f"not measured ({why})"
 
 
-def read_material(index: Path, normalised: Path, tables: Path) -> Material:
-    """Read all files; raises EvengroundError if one is missing or broken."""
-    content = read_index(index)
-    return Material(
-        index=content,
-        styles=engine_styles(content.engines),
-        timelines=read_csv(normalised / "timelines.csv"),
-        mean=read_csv(normalised / "mean.csv"),
-        phases=read_csv(normalised / "phases.csv"),
-        missing=read_csv(normalised / "missing.csv"),
-        by_phase=read_csv(normalised / "by_phase.csv"),
-        runs=read_csv(tables / "runs.csv"),
+@dataclass(frozen=True)
+class ReportData:
+    """What figures are drawn from: each condition, and tables over all of them."""
+
+    experiment: Experiment
+    materials: list[Material]
+    """Of each condition, in the order of the experiment."""
+    summary: pd.DataFrame
+    ratios: pd.DataFrame
+
+
+def read_report_data(where: Path, normalised: Path, tables: Path) -> ReportData:
+    """Read the index file at `where` and all else; raises EvengroundError for a broken file."""
+    index = read_index(where)
+    experiment = alone(index)
+    frames = {}
+    for name in ("mean", "phases", "missing", "by_phase"):
+        frames[name] = read_frame(experiment, normalised, name)
+    read = {}
+    for name in ("runs", "summary", "ratios"):
+        read[name] = read_led(tables / f"{name}.csv", experiment, TABLES[name])
+    frames["runs"] = read["runs"]
+    styles = engine_styles(index.engines)
+    materials = []
+    for placed in experiment.conditions:
+        material = Material(
+            condition=placed.condition,
+            styles=styles,
+            timelines=normalised / TIMELINES,
+            **{name: of_condition(frame, placed) for name, frame in frames.items()},
+        )
+        materials.append(material)
+    return ReportData(
+        experiment=experiment,
+        materials=materials,
+        summary=read["summary"],
+        ratios=read["ratios"],
     )
 
 

@@ -34,13 +34,13 @@ class Cell:
 
 
 def samples_drawing(material: Material, dataset: Dataset) -> Drawing:
-    """Figure `samples_DATASET`; a note instead of pictures if the index names no contact sheet.
+    """Figure `samples_DATASET`; a note instead of pictures if the condition names no contact sheet.
 
     Raises EvengroundError if the contact sheet is not the recorded one.
     """
     thesis = thesis_number(dataset, THESIS)
     name, title = f"samples_{dataset.name}", f"Sample images: {dataset.title}"
-    shown = read_contact_sheet(material.index, dataset)
+    shown = read_contact_sheet(material.condition.root, dataset)
     if shown is None:
         logs.warning(f"figure {name} is without pictures: {ABSENT}")
         caption = f"{dataset.title}: no pictures, {ABSENT}.{after_thesis(thesis)}"

@@ -1,4 +1,4 @@
-"""The ratio of two engines in several recorded experiments, below each other."""
+"""The ratio of two engines in several sources or on several machines, below each other."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
+from evenground.analysis.experiment import Experiment
 from evenground.report.sheet import EDGE, LINE, WIDTH, Drawing, make_sheet, note_sheet
 from evenground.report.style import INK, MUTED, SMALL_PT, TEXT_PT, side_mark, wrapped
 
 HEAD, PAD, BETWEEN, FOOT, NAMES, INDENT = 0.22, 0.05, 0.08, 0.5, 2.3, 0.12
-MEASURE = "training_s"
+NAME, MEASURE = "side_by_side", "training_s"
 # An image has at most 65536 pixels; nobody reads a figure of ten sheets of paper either.
 MAX_INCHES = 100.0
 # Within this factor 1, 2 and 5 are too few ticks.
@@ -25,98 +26,142 @@ BOLD = 0.85
 
 
 @dataclass(frozen=True)
+class _Mark:
+    """A ratio with its interval, of a source or machine; NaN without an interval."""
+
+    side: str
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class _Line:
-    """A row of the figure, `top` and `height` in inches: of one side, or the heading of a pair."""
+    """A row of the figure, `height` in inches: of one condition, or the heading of a pair."""
 
     words: tuple[str, ...]
-    top: float
     height: float
-    row: dict[str, object] | None = None
-
-    @property
-    def middle(self) -> float:
-        return self.top + self.height / 2
+    mark: _Mark | None = None
 
 
-def ratios_drawing(ratios: pd.DataFrame, names: Sequence[str]) -> Drawing:
-    """Figure `ratios`: per dataset and pair of engines the ratio of training times of each side.
+@dataclass(frozen=True)
+class _Block:
+    """A pair of engines at one value of each parameter."""
 
-    `ratios` as by `machines.ratios_by_machine`, `names` those of all sides. Pairs that fewer than two sides
-    have are not in it, nor, from a height that nobody reads, the last ones; the caption says how many.
+    lines: list[_Line]
+    rows: pd.DataFrame
+
+
+def side_by_side_drawing(experiment: Experiment, ratios: pd.DataFrame) -> Drawing:
+    """Figure `side_by_side`: per dataset and pair of engines the ratio of times in each condition.
+
+    `ratios` is the table. Pairs that fewer than two conditions have are not in it, nor, from a
+    height that nobody reads, the last ones; the caption says how many.
     """
-    data, lines, left_out = _layout(ratios[ratios["measure"] == MEASURE])
+    keys = ["dataset", "baseline", "engine", *experiment.swept]
+    rows = _one_way_round(ratios[(ratios["measure"] == MEASURE) & ratios["ratio"].notna()])
+    blocks = [_block(rows_of, experiment.sides, keys) for rows_of in _grouped(rows, keys)]
+    shown, height = _fitting(blocks)
     title = "Ratio of training times, side by side"
     caption = (
-        "Training time of the first engine over that of the second, each within one experiment: ratio of "
-        "geometric means with its 95 % interval. Left of the line at 1 the first engine is faster."
-    ) + (f" {left_out} more pairs are not shown." if left_out else "")
-    if data.empty:
+        "Training time of the first engine over the second engine's, each within one condition: "
+        "ratio of geometric means with its 95 % interval. Left of the line at 1 the first engine "
+        "is faster."
+    )
+    if len(shown) < len(blocks):
+        caption += f" {len(blocks) - len(shown)} more pairs are only in the table `ratios`."
+    if not shown:
         empty = note_sheet(title, caption, "no pair of engines that two of them have")
-        return empty.drawing("ratios", data)
-    height = lines[-1].top + lines[-1].height + PAD
-    sheet = make_sheet(title, caption, height + FOOT)
-    axes = sheet.axes(0, height, NAMES, WIDTH - NAMES - 2 * EDGE)
-    axes.set(xscale="log", ylim=(height, 0.0), yticks=[], xlabel="ratio of training times")
+        return empty.drawing(NAME, rows.iloc[:0])
+    sheet = make_sheet(title, caption, height + PAD + FOOT)
+    axes = sheet.axes(0, height + PAD, NAMES, WIDTH - NAMES - 2 * EDGE)
+    axes.set(xscale="log", ylim=(height + PAD, 0.0), yticks=[], xlabel="ratio of training times")
     axes.axvline(1.0, color=MUTED, lw=0.8)
-    for line in lines:
-        _draw(axes, line, names)
+    names = list(dict.fromkeys(placed.label for placed in experiment.conditions))
+    top = 0.0
+    for block in shown:
+        for line in block.lines:
+            _draw(axes, line, top, names)
+            top += line.height
+        top += BETWEEN
     _ticks(axes)
-    return sheet.drawing("ratios", data)
+    return sheet.drawing(NAME, pd.concat([block.rows for block in shown], ignore_index=True))
 
 
-def _layout(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[_Line], int]:
-    """Rows of the pairs that are drawn, their lines, and the number of pairs for which there is no room."""
-    kept: list[pd.DataFrame] = []
-    lines: list[_Line] = []
-    top, left_out = 0.0, 0
-    for (dataset, baseline, engine), mine in rows.groupby(
-        ["dataset", "baseline", "engine"], sort=False
-    ):
-        known = mine[mine["ratio"].notna()]
-        if len(known) < 2:
+def _one_way_round(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, each ratio of two engines the way round in which it is first."""
+    turned = rows.copy()
+    first: set[tuple[str, str]] = set()
+    for at, row in rows.iterrows():
+        baseline, engine = row["baseline"], row["engine"]
+        if (engine, baseline) not in first:
+            first.add((baseline, engine))
             continue
-        heading = tuple(
-            wrapped(f"{engine} / {baseline}, {dataset}", TEXT_PT, BOLD * (NAMES - 2 * EDGE))
-        )
-        more = [_Line(heading, top, HEAD + LINE * (len(heading) - 1))]
-        for row in known.to_dict("records"):
-            words = tuple(wrapped(str(row["side"]), SMALL_PT, NAMES - INDENT - 2 * EDGE))
-            end = more[-1].top + more[-1].height
-            more.append(
-                _Line(words, end, LINE * len(words) + PAD, {str(k): v for k, v in row.items()})
-            )
-        end = more[-1].top + more[-1].height + BETWEEN
-        if left_out or end > MAX_INCHES:
-            left_out += 1
-            continue
-        kept, lines, top = [*kept, known], [*lines, *more], end
-    data = pd.concat(kept, ignore_index=True) if kept else rows.iloc[:0]
-    return data, lines, left_out
+        names = ["baseline", "engine", "n_baseline", "n_engine"]
+        turned.loc[at, names] = [engine, baseline, row["n_engine"], row["n_baseline"]]
+        numbers = [1 / row["ratio"], 1 / row["high_95"], 1 / row["low_95"]]
+        turned.loc[at, ["ratio", "low_95", "high_95"]] = numbers
+    return turned
 
 
-def _draw(axes: Axes, line: _Line, names: Sequence[str]) -> None:
-    """The words of a line left of the axes, and of a side its ratio and interval."""
+def _grouped(rows: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
+    """The rows of each pair at each value, of those that several conditions have."""
+    grouped = [of_pair for _, of_pair in rows.groupby(keys, sort=False)]
+    return [of_pair for of_pair in grouped if len(of_pair) > 1]
+
+
+def _block(rows: pd.DataFrame, sides: list[str], keys: list[str]) -> _Block:
+    """A pair's heading and a line for each condition."""
+    first = rows.iloc[0]
+    values = [f"{name.replace('_', ' ')} {first[name]}" for name in keys[3:]]
+    heading = ", ".join([f"{first['engine']} / {first['baseline']}", first["dataset"], *values])
+    words = wrapped(heading, TEXT_PT, BOLD * (NAMES - 2 * EDGE))
+    lines = [_Line(words=tuple(words), height=HEAD + LINE * (len(words) - 1))]
+    for row in rows.to_dict("records"):
+        side = ", ".join(str(row[name]) for name in sides)
+        words = wrapped(side, SMALL_PT, NAMES - INDENT - 2 * EDGE)
+        mark = _Mark(side=side, ratio=row["ratio"], low=row["low_95"], high=row["high_95"])
+        lines.append(_Line(words=tuple(words), height=LINE * len(words) + PAD, mark=mark))
+    return _Block(lines=lines, rows=rows)
+
+
+def _fitting(blocks: Sequence[_Block]) -> tuple[list[_Block], float]:
+    """The first blocks that have room, and their height in inches."""
+    shown: list[_Block] = []
+    height = 0.0
+    for block in blocks:
+        end = height + sum(line.height for line in block.lines)
+        if end > MAX_INCHES:
+            break
+        shown.append(block)
+        height = end + BETWEEN
+    return shown, height
+
+
+def _draw(axes: Axes, line: _Line, top: float, names: Sequence[str]) -> None:
+    """The words of a line left of the axes, and of a condition its ratio and interval."""
     place = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    head = line.row is None
-    left, size, weight = (EDGE, TEXT_PT, "bold") if head else (EDGE + INDENT, SMALL_PT, "normal")
-    words = "\n".join(line.words)
+    middle = top + line.height / 2
+    left, size, weight = EDGE + INDENT, SMALL_PT, "normal"
+    if line.mark is None:
+        left, size, weight = EDGE, TEXT_PT, "bold"
     axes.text(
         left / WIDTH,
-        line.middle,
-        words,
+        middle,
+        "\n".join(line.words),
         transform=place,
         size=size,
         weight=weight,
         color=INK,
         va="center",
     )
-    if line.row is None:
+    mark = line.mark
+    if mark is None:
         return
-    marker, colour = side_mark(list(names).index(str(line.row["side"])))
-    ratio, low, high = (float(str(line.row[name])) for name in ("ratio", "low_95", "high_95"))
-    if not math.isnan(low):
-        axes.plot([low, high], [line.middle] * 2, color=colour, lw=1.6)
-    axes.plot([ratio], [line.middle], marker, color=colour, ms=5, mec=INK, mew=0.6)
+    marker, colour = side_mark(names.index(mark.side))
+    if not math.isnan(mark.low):
+        axes.plot([mark.low, mark.high], [middle] * 2, color=colour, lw=1.6)
+    axes.plot([mark.ratio], [middle], marker, color=colour, ms=5, mec=INK, mew=0.6)
 
 
 def _ticks(axes: Axes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -94,13 +95,17 @@ def _draw(
 def timeline_data(material: Material, dataset: str, engine: str) -> pd.DataFrame:
     """Per shared step: t_s, phase, n, and per resource the mean, smallest and largest run."""
     mean = group(material.mean, dataset, engine)
-    lines = group(material.timelines, dataset, engine)
     columns = [resource.column for resource in RESOURCES]
     data = mean[["t_s", "n"]].join(mean[columns].add_suffix("_mean"))
     # The band ends with the mean, at the end of the shortest run, even if others go on.
-    grouped = lines.groupby("t_s")[columns]
-    for name, frame in (("min", grouped.min()), ("max", grouped.max())):
-        data = data.merge(frame.add_suffix(f"_{name}").reset_index(), on="t_s", how="left")
+    low = np.full((len(data), len(columns)), np.nan)
+    high = low.copy()
+    for _, line in material.lines(dataset, engine):
+        values = line.set_index("t_s")[columns].reindex(data["t_s"]).to_numpy(np.float64)
+        # Of a missing value the other one counts.
+        low, high = np.fmin(low, values), np.fmax(high, values)
+    for name, edge in (("min", low), ("max", high)):
+        data[[f"{column}_{name}" for column in columns]] = edge
     spans = mean_phases(group(material.phases, dataset, engine))
     data.insert(1, "phase", [_phase_at(spans, float(t_s)) for t_s in data["t_s"]])
     return data

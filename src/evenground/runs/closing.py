@@ -11,7 +11,7 @@ from evenground.records.index import read_index
 from evenground.records.outcome import MARK, OUTCOME, AttemptOutcome
 from evenground.runs.attempt import unfinished_mark
 from evenground.runs.plan import ATTEMPTS
-from evenground.runs.study import Part, Study
+from evenground.runs.study import Study
 from evenground.runs.training import LOG
 
 COMPLETE_LOG = Path("results/logs/complete.log")
@@ -42,10 +42,8 @@ def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]
     failed = _failed_now(study)
     missing = 0
     if judged:
-        for part in study.parts:
-            earlier, without_attempt = _failed_earlier(study, part)
-            failed = earlier | failed
-            missing += without_attempt
+        earlier, missing = _failed_earlier(study)
+        failed = earlier | failed
     elif broken:
         missing = _not_begun(study)
     if not failed and not missing:
@@ -69,21 +67,22 @@ def _failed_now(study: Study) -> dict[Path, str]:
     return failed
 
 
-def _failed_earlier(study: Study, part: Part) -> tuple[dict[Path, str], int]:
-    """Path of each failed run in a part's index -> how; and the number of runs never attempted."""
+def _failed_earlier(study: Study) -> tuple[dict[Path, str], int]:
+    """Path of each failed run in the index -> how; and the number of runs never attempted."""
     failed = {}
     missing = 0
     try:
-        index = read_index(part.plan.root / part.results / "index.json")
+        index = read_index(study.first.root / study.results / "index.json")
     except EvengroundError:
         return {}, 0
-    for run in index.unfinished:
-        if run.status == "missing":
-            missing += 1
-        else:
-            run_path = run.path_on(part.plan.machine)
-            failure = _failure(study, run_path, run.attempts)
-            failed[run_path] = failure or str(run.reason)
+    for condition in index.conditions:
+        for run in condition.unfinished:
+            if run.status == "missing":
+                missing += 1
+            else:
+                run_path = run.path_on(condition.machine.class_name)
+                failure = _failure(study, run_path, run.attempts)
+                failed[run_path] = failure or str(run.reason)
     return failed, missing
 
 
@@ -127,10 +126,10 @@ def _failure(study: Study, run_path: Path, attempt: int) -> str:
 
 
 def _label(study: Study, run_path: Path) -> str:
-    """`mnist keras r1`; in a sweep with the part's name."""
+    """`mnist keras r1`; of several conditions with the name of its own."""
     _, dataset, engine, _, repetition = run_path.parts
     label = f"{dataset} {engine} {repetition}"
-    if len(study.parts) == 1 or run_path not in study.by_path:
+    if len(study.conditions) == 1 or run_path not in study.by_path:
         return label
-    part, _ = study.by_path[run_path]
-    return f"{label} of {Path(part.name).name}"
+    condition, _ = study.by_path[run_path]
+    return f"{label} of {condition.name}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from evenground.errors import EvengroundError
-from evenground.records.index import Index, WantedRun
+from evenground.records.index import Index
 from evenground.runs.index import missed_goals
 
 # By the machine on which the runs are trained.
@@ -16,30 +15,27 @@ FIXES = {
 }
 
 
-def missed_goals_line(indexes: Sequence[Index], tables: Path) -> str:
+def missed_goals_line(index: Index, tables: Path) -> str:
     """A goal that the sampler's calibration misses, and how many it misses; empty if none."""
-    missed: set[str] = set()
-    for index in indexes:
-        missed.update(missed_goals(index))
+    missed = missed_goals(index)
     if not missed:
         return ""
     goals = f"{len(missed)} goals here ({min(missed)}, ...)"
     return f"the sampler misses {goals}: {tables}/calibration.md"
 
 
-def refuse_unfinished(indexes: Sequence[Index], tables: Path, machine: str) -> None:
+def refuse_unfinished(index: Index, tables: Path, machine: str) -> None:
     """Raises EvengroundError with the first wanted run that did not finish; `machine`: one of FIXES."""
-    wanted = 0
-    lost: list[WantedRun] = []
-    for index in indexes:
-        wanted += len(index.runs)
-        lost += index.unfinished
+    named = index.named.items()
+    lost = [(name, run) for name, condition in named for run in condition.unfinished]
     if not lost:
         return
-    first = lost[0]
+    name, first = lost[0]
     run = f"{first.dataset} {first.engine} r{first.repetition}"
+    if name:
+        run = f"{run} of {name}"
     raise EvengroundError(
-        f"{len(lost)} of {wanted} wanted runs did not finish; the first: {run}: "
+        f"{len(lost)} of {len(index.runs)} wanted runs did not finish; the first: {run}: "
         f"{first.reason or 'not recorded'}",
         f"{tables}/runs.md",
         FIXES[machine],

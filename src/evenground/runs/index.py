@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from evenground.records.calibration import Calibration
 from evenground.records.environment import ENVIRONMENT, Environment
 from evenground.records.events import Expected
 from evenground.records.faults import RecordError, unreadable
-from evenground.records.index import CodeLines, Index, WantedRun
+from evenground.records.index import CodeLines, Condition, Index, WantedRun
 from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.outcome import OUTCOME, AttemptOutcome
-from evenground.records.plan import FileBeside, Machine, PlanFile, Run
+from evenground.records.plan import FileBeside, Machine, PlanFile, PlannedCondition, Run
 from evenground.records.times import read_folder
 from evenground.runs.plan import ATTEMPTS, CALIBRATIONS, RUNS, Plan
 
@@ -29,43 +29,62 @@ def build_index(plan: PlanFile, root: Path, lines: CodeLines | None = None) -> I
 
     Raises EvengroundError for a changed run, and for runs of one engine made in two images.
     """
-    runs = tuple(_indexed(run, root) for run in plan.runs)
-    datasets = []
-    for dataset in plan.datasets:
-        sheet = file_beside(plan.contact_sheets[dataset.name], root)
-        datasets.append(dataset.model_copy(update={"contact_sheet": sheet}))
-    # Of each readable run, in order.
-    recorded = [(run, _environment(root / run.path)) for run in runs if run.path]
+    sheets = {name: file_beside(path, root) for name, path in plan.contact_sheets.items()}
+    conditions = []
+    recorded: list[tuple[WantedRun, Environment]] = []
+    for planned in plan.conditions:
+        runs = tuple(_indexed(run, root) for run in planned.runs)
+        # Of each readable run, in order.
+        environments = [(run, _environment(root / run.path)) for run in runs if run.path]
+        recorded += environments
+        conditions.append(
+            _condition(planned, runs, [each for _, each in environments], sheets, root)
+        )
     _refuse_two_images(recorded)
-    machine = plan.machine
-    if recorded and recorded[0][1].machine:
+    return Index(swept=plan.swept, conditions=tuple(conditions), lines=lines).below(root)
+
+
+def _condition(
+    planned: PlannedCondition,
+    runs: tuple[WantedRun, ...],
+    environments: Sequence[Environment],
+    sheets: Mapping[str, FileBeside | None],
+    root: Path,
+) -> Condition:
+    """A condition with its runs; `environments`: those of the readable ones."""
+    machine = planned.machine
+    if environments and environments[0].machine:
         # A recorded class has no description in a plan made on another machine.
-        seen = recorded[0][1].machine
+        seen = environments[0].machine
         machine = Machine(class_name=seen.class_name, description=seen.description)
-    report = plan.report
-    if any(environment.scheduled for _, environment in recorded):
+    report = planned.report
+    if any(environment.scheduled for environment in environments):
         # A scheduler chose their nodes, even if the plan of today names none.
         report = report.model_copy(update={"design": "independent"})
-    index = Index(
+    datasets = []
+    for dataset in planned.datasets:
+        datasets.append(dataset.model_copy(update={"contact_sheet": sheets[dataset.name]}))
+    return Condition(
         machine=machine,
-        deployment=plan.deployment,
+        deployment=planned.deployment,
+        values=planned.values,
         report=report,
-        parameters=plan.parameters,
-        engines=plan.engines,
-        absent=plan.absent,
+        parameters=planned.parameters,
+        engines=planned.engines,
+        absent=planned.absent,
         datasets=tuple(datasets),
-        calibration=_calibration(plan.calibration, root),
+        calibration=_calibration(planned.calibration, root),
         runs=runs,
-        lines=lines,
     )
-    return index.below(root)
 
 
-def missed_goals(index: Index) -> list[str]:
-    """What the sampler's calibration on this class of machine measured and found insufficient."""
-    if not index.calibration:
-        return []
-    return Calibration.read(index.root / index.calibration.path).failed()
+def missed_goals(index: Index) -> set[str]:
+    """What the sampler's calibration on any class of machine measured and found insufficient."""
+    missed: set[str] = set()
+    for condition in index.conditions:
+        if condition.calibration:
+            missed.update(Calibration.read(index.root / condition.calibration.path).failed())
+    return missed
 
 
 def check_runs(plans: Sequence[Plan]) -> None:

@@ -13,7 +13,7 @@ from evenground.digests import files_below
 from evenground.errors import EvengroundError
 from evenground.files import sha256_file
 from evenground.records.index import CodeLines, EngineLines, ThesisLines
-from evenground.records.plan import PlanFile
+from evenground.records.plan import Engine, PlanFile
 
 if TYPE_CHECKING:
     from pygount import SourceAnalysis
@@ -31,11 +31,14 @@ def count_lines(plan: PlanFile, root: Path) -> CodeLines:
 
     Raises EvengroundError for a missing source and for a broken list of the thesis's files.
     """
+    engines: dict[str, Engine] = {}
+    for condition in plan.conditions:
+        for engine in condition.engines:
+            # An arm has the code of its engine.
+            if engine.arm_of is None:
+                engines.setdefault(engine.name, engine)
     rows = []
-    for engine in plan.engines:
-        # An arm has the code of its engine.
-        if engine.arm_of is not None:
-            continue
+    for engine in engines.values():
         sources = [root / source for source in plan.sources[engine.name]]
         for language, lines in _by_language(sources):
             of_engine = {"engine": engine.name, "language": language}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,15 +17,21 @@ from evenground.containers.images import CUDA
 from evenground.datasets.registry import DatasetEntry, find_dataset, load_registry
 from evenground.engines import Engine, load_engines
 from evenground.errors import EvengroundError
-from evenground.files import json_text, write_json
 from evenground.records import plan as records
 from evenground.records.dataset import prepared_folder
 from evenground.records.gpus import Accelerator
 from evenground.records.manifest import MANIFEST
 from evenground.records.node import Node
 from evenground.records.outcome import MARK, OUTCOME
-from evenground.records.plan import PLAN, Absent, Dataset, Parameters, PlanFile, Report, Run
-from evenground.records.spec import Specification, spec_file
+from evenground.records.plan import (
+    Absent,
+    Dataset,
+    Parameters,
+    PlannedCondition,
+    Report,
+    Run,
+)
+from evenground.records.spec import Specification
 from evenground.runs.installed import failed_checks, newest_pythons, too_new_for
 from evenground.runs.keys import Code, specification
 from evenground.runs.machine import Machine, this_machine
@@ -160,35 +165,30 @@ class Plan:
         """Whether a repetition is a block of one machine: a cluster has several nodes."""
         return "independent" if self.experiment.nodes else "blocks"
 
-    def record(self) -> PlanFile:
-        """What is written to `plan.json`: all that the index and all after it depend on.
+    def record(self, values: Mapping[str, Any]) -> PlannedCondition:
+        """What a plan's file says of it; `values`: those of the swept parameters.
 
         Raises EvengroundError for text that no table could show.
         """
+        absent = [Absent.model_validate(engine, from_attributes=True) for engine in self.absent]
         try:
-            return self._record()
+            return PlannedCondition(
+                machine=records.Machine(class_name=self.machine, description=self.description),
+                deployment=self.experiment.deployment,
+                values=dict(values),
+                report=self._report(),
+                parameters=self._parameters(),
+                engines=tuple(self._engine(engine) for engine in self.engines),
+                absent=tuple(absent),
+                datasets=tuple(self._dataset(name) for name in self.datasets),
+                calibration=self.calibration.as_posix(),
+                runs=self.runs,
+            )
         except ValidationError as error:
             fix = "correct it in the configuration, engine.yaml or the registry"
             raise EvengroundError(
                 f"not to be recorded: {first_fault(error)}", "plan", fix
             ) from None
-
-    def _record(self) -> PlanFile:
-        absent = [Absent.model_validate(engine, from_attributes=True) for engine in self.absent]
-        return PlanFile(
-            machine=records.Machine(class_name=self.machine, description=self.description),
-            deployment=self.experiment.deployment,
-            report=self._report(),
-            parameters=self._parameters(),
-            engines=tuple(self._engine(engine) for engine in self.engines),
-            absent=tuple(absent),
-            datasets=tuple(self._dataset(name) for name in self.datasets),
-            calibration=self.calibration.as_posix(),
-            contact_sheets={name: self.contact_sheet(name).as_posix() for name in self.datasets},
-            sources={engine.name: _sources(engine) for engine in self.engines},
-            runs=self.runs,
-            written_unix_ns=time.time_ns(),
-        )
 
     def _report(self) -> Report:
         looks = self.experiment.looks
@@ -224,10 +224,6 @@ class Plan:
             train_examples=entry.train_examples,
             prepared=self.prepared(name).as_posix(),
         )
-
-
-def _sources(engine: Engine) -> tuple[str, ...]:
-    return tuple(str(path) for path in engine.sources(Path()))
 
 
 def contact_sheet_file(dataset: str, fingerprint: str) -> Path:
@@ -460,34 +456,3 @@ def refuse_foreign_training(plan: Plan) -> None:
 def recorded_classes(root: Path) -> list[str]:
     """The machine classes of the recorded runs."""
     return sorted(path.name for path in (root / RUNS).glob("*") if path.is_dir())
-
-
-def write_plan(plan: Plan, folder: Path) -> None:
-    """Write `plan.json` below `folder` if its content differs or a wanted run is not finished.
-
-    Snakemake takes a file rewritten with the same bytes for unchanged, and then does not make the
-    missing inputs of an unchanged index. So the file has the time when it was written, which alone
-    is no difference.
-    """
-    record = plan.record()
-    path = plan.root / folder / PLAN
-    if plan.pending or _differs(record, path):
-        record.write(path)
-    write_changed(plan.root / folder / "experiment.json", plan.experiment.model_dump(mode="json"))
-    for key, spec in plan.specs.items():
-        write_changed(plan.root / spec_file(key), spec.content())
-
-
-def _differs(record: PlanFile, path: Path) -> bool:
-    """Whether the last plan has other content, not counting its time; a broken one has."""
-    try:
-        before = PlanFile.read(path)
-    except EvengroundError:
-        return True
-    return record != before.model_copy(update={"written_unix_ns": record.written_unix_ns})
-
-
-def write_changed(path: Path, content: Any) -> None:
-    """Write JSON only if it differs, so that nothing is made again because of it."""
-    if not path.is_file() or path.read_bytes() != json_text(content).encode():
-        write_json(path, content)

@@ -14,7 +14,6 @@ from evenground.files import unreadable
 from evenground.records.index import named_runs
 from evenground.records.plan import PLAN
 from evenground.runs.plan import ATTEMPTS, RESULTS, RUNS
-from evenground.runs.study import PARTS
 
 TOPS = (RUNS, ATTEMPTS)
 # A run that is being trained, or that finished before Snakemake was killed, is in the plan only.
@@ -33,16 +32,15 @@ class Old:
 
 
 def run_paths_here(root: Path) -> set[Path]:
-    """What the indexes and plans of every deployment in the working copy, and of its parts, name.
+    """What the indexes and plans of every deployment in the working copy name.
 
     Raises EvengroundError if one of them, or a folder that may hold one, cannot be read.
     """
     named: set[Path] = set()
     for deployment in _content(root / RESULTS):
-        for folder in [deployment, *_content(deployment / PARTS)]:
-            for file in _content(folder):
-                if file.name in NAMING:
-                    named |= named_runs(file, MADE_AGAIN)
+        for file in _content(deployment):
+            if file.name in NAMING:
+                named |= named_runs(file, MADE_AGAIN)
     return named
 
 

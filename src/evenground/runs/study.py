@@ -1,17 +1,21 @@
-"""A whole experiment: one plan for each machine class and each value of its swept parameters."""
+"""An experiment: a plan for each condition, one machine class and one value of each parameter."""
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evenground.config import SWEPT, Experiment, load_experiments
+from evenground.engines import Engine
 from evenground.errors import EvengroundError
-from evenground.records.plan import Run
+from evenground.files import json_text, write_json
+from evenground.records.plan import PLAN, PlanFile, Run, names_of
+from evenground.records.spec import spec_file
 from evenground.runs.plan import (
     HERE,
     NODES,
@@ -23,76 +27,59 @@ from evenground.runs.plan import (
     make_plans,
     recorded_classes,
     refuse_foreign_training,
-    write_changed,
-    write_plan,
 )
 
 RECORDED = "recorded"
-PARTS = "parts"
 
 
 @dataclass(frozen=True)
-class Part:
-    """One machine class and one value of each parameter: an index or a table is of one part."""
+class Condition:
+    """One machine class and one value of each swept parameter, planned."""
 
     name: str
-    """Its folder below `results`; the deployment's own if the experiment has one part only."""
-    settings: Mapping[str, Any]
+    """What tells it from the others; empty for a single one."""
+    values: Mapping[str, Any]
     """The values of the swept parameters."""
     plan: Plan
-
-    @property
-    def results(self) -> Path:
-        """The folder of its index and of all that follows from it."""
-        return RESULTS / self.name
 
 
 @dataclass(frozen=True)
 class Study:
-    """The parts of an experiment, and what holds for all of them."""
+    """The conditions of an experiment, and what holds for all of them."""
 
     config: Mapping[str, Any]
     """The whole configuration, with its lists."""
-    parts: tuple[Part, ...]
+    conditions: tuple[Condition, ...]
 
     @property
     def first(self) -> Plan:
         """Any of the plans: they have the same engines and datasets."""
-        return self.parts[0].plan
+        return self.conditions[0].plan
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The plans of all conditions."""
+        return [condition.plan for condition in self.conditions]
 
     @property
     def results(self) -> Path:
-        """The folder of tables, figures and report of the whole; each deployment has its own."""
+        """The folder of index, tables, figures and report; each deployment has its own."""
         return RESULTS / self.first.experiment.deployment
 
     @cached_property
-    def by_path(self) -> dict[Path, tuple[Part, Run]]:
-        """Path of each wanted run -> its part and the run, in the order in which they are trained.
-
-        A repetition is a block over all parts, shuffled from the seed: what changes in a machine
-        with time falls on all parts alike. An experiment of one part has the order of its plan.
-        """
-        blocks: dict[int, list[tuple[Part, Run]]] = {}
-        for part in self.parts:
-            for run in part.plan.runs:
-                blocks.setdefault(run.repetition, []).append((part, run))
-        order_seed = self.first.experiment.order_seed
-        runs = {}
-        for repetition, block in sorted(blocks.items()):
-            # The plan of a single part has shuffled it already.
-            if len(self.parts) > 1:
-                random.Random(f"{order_seed}:{repetition}").shuffle(block)
-            for part, run in block:
-                runs[run.path] = (part, run)
-        return runs
+    def by_path(self) -> dict[Path, tuple[Condition, Run]]:
+        """Path of each wanted run -> its condition and the run, in the order of training."""
+        pairs = [(each, run) for each in self.conditions for run in each.plan.runs]
+        return {run.path: (each, run) for each, run in sorted(pairs, key=_order)}
 
     @cached_property
     def pending(self) -> dict[Path, int]:
         """Path of each unfinished run that can be trained now -> number of its next attempt."""
         pending = {}
-        for run_path, (part, _) in self.by_path.items():
-            if part.plan.trains and run_path in part.plan.pending:
-                pending[run_path] = part.plan.pending[run_path]
+        for run_path, (condition, _) in self.by_path.items():
+            plan = condition.plan
+            if plan.trains and run_path in plan.pending:
+                pending[run_path] = plan.pending[run_path]
         return pending
 
     @cached_property
@@ -130,38 +117,35 @@ class Study:
     def environments(self) -> list[str]:
         """The environments of all engines on all machine classes, by name."""
         names: set[str] = set()
-        for part in self.parts:
-            names.update(part.plan.environments)
+        for plan in self.plans:
+            names.update(plan.environments)
         return sorted(names)
 
-    @property
-    def machines(self) -> list[str]:
-        """The machine classes, in order."""
-        return list(dict.fromkeys(part.plan.machine for part in self.parts))
+    def record(self) -> PlanFile:
+        """What is written to `plan.json`: all that the index and all after it depend on.
 
-    @property
-    def swept(self) -> list[str]:
-        """The parameters that are lists, in the order of the configuration."""
-        return list(self.parts[0].settings)
+        Raises EvengroundError for text that no table could show.
+        """
+        first = self.first
+        sheets = {name: first.contact_sheet(name).as_posix() for name in first.datasets}
+        sources: dict[str, tuple[str, ...]] = {}
+        for plan in self.plans:
+            sources |= {engine.name: _sources(engine) for engine in plan.engines}
+        return PlanFile(
+            swept=tuple(self.conditions[0].values),
+            conditions=tuple(each.plan.record(each.values) for each in self.conditions),
+            contact_sheets=sheets,
+            sources=sources,
+            written_unix_ns=time.time_ns(),
+        )
 
-    def content(self) -> dict[str, Any]:
-        """The content of `parts.json` of an experiment of several parts."""
-        parts = []
-        for part in self.parts:
-            content = {
-                "name": Path(part.name).name,
-                "folder": part.results.as_posix(),
-                "machine": part.plan.machine,
-                "settings": dict(part.settings),
-            }
-            parts.append(content)
-        return {
-            "schema": 1,
-            "deployment": self.first.experiment.deployment,
-            "swept": self.swept,
-            "machines": self.machines,
-            "parts": parts,
-        }
+
+def _order(pair: tuple[Condition, Run]) -> int:
+    return pair[1].order
+
+
+def _sources(engine: Engine) -> tuple[str, ...]:
+    return tuple(str(path) for path in engine.sources(Path()))
 
 
 def make_study(config: Mapping[str, Any], root: Path, where: str = "params.yaml") -> Study:
@@ -171,24 +155,49 @@ def make_study(config: Mapping[str, Any], root: Path, where: str = "params.yaml"
     `load_experiments` and `make_plan` do, and if nothing is recorded for `machine: recorded`.
     """
     points = load_experiments(config, where)
-    plans = installed(_distinct(_on_machines(points, root)))
+    # In order first: a run has the same number with and without an engine.
+    plans = installed(_in_order(_distinct(_on_machines(points, root))))
     swept = [name for name in SWEPT if isinstance(config.get(name), list)]
     lists = {name: config[name] for name in swept}
     if isinstance(config.get("machine"), list):
         lists["machine"] = config["machine"]
-    by_class = len({plan.machine for plan in plans}) > 1
-    parts = []
-    for plan in plans:
-        settings = {name: getattr(plan.experiment, name) for name in swept}
-        name: str = plan.experiment.deployment
-        if len(plans) > 1:
-            labels = [f"{parameter}-{value}" for parameter, value in settings.items()]
-            if by_class:
-                labels.insert(0, plan.machine)
-            name = f"{name}/{PARTS}/{'_'.join(labels)}"
-        parts.append(Part(name=name, settings=settings, plan=plan))
+    values = [{name: getattr(plan.experiment, name) for name in swept} for plan in plans]
+    conditions = []
+    for name, of_plan, plan in zip(_names(plans, values), values, plans, strict=True):
+        conditions.append(Condition(name=name, values=of_plan, plan=plan))
     whole = points[0].model_dump(mode="json") | lists
-    return Study(config=whole, parts=tuple(parts))
+    return Study(config=whole, conditions=tuple(conditions))
+
+
+def _names(plans: Sequence[Plan], values: Sequence[Mapping[str, Any]]) -> list[str]:
+    classes = [plan.machine for plan in plans]
+    return names_of(list(zip(classes, values, strict=True)))
+
+
+def _in_order(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans with their runs in the order of the whole experiment.
+
+    A repetition is a block over all conditions, shuffled from the seed: what changes in a machine
+    with time falls on all of them alike.
+    """
+    # The plan of a single condition has shuffled its runs already.
+    if len(plans) == 1:
+        return list(plans)
+    blocks: dict[int, list[Path]] = {}
+    for plan in plans:
+        for run in plan.runs:
+            blocks.setdefault(run.repetition, []).append(run.path)
+    orders: dict[Path, int] = {}
+    for repetition, block in sorted(blocks.items()):
+        random.Random(f"{plans[0].experiment.order_seed}:{repetition}").shuffle(block)
+        for run_path in block:
+            orders[run_path] = len(orders) + 1
+    return [_with_orders(plan, orders) for plan in plans]
+
+
+def _with_orders(plan: Plan, orders: Mapping[Path, int]) -> Plan:
+    runs = [run.model_copy(update={"order": orders[run.path]}) for run in plan.runs]
+    return replace(plan, runs=tuple(sorted(runs, key=lambda run: run.order)))
 
 
 def _on_machines(points: Sequence[Experiment], root: Path) -> list[Plan]:
@@ -247,16 +256,33 @@ def _distinct(plans: Iterable[Plan]) -> list[Plan]:
 
 
 def write_study(study: Study) -> None:
-    """Write the plans of the parts, and the list of several parts; only what differs."""
+    """Write the plan, the configuration and the specifications; only what differs.
+
+    Snakemake takes a file rewritten with the same bytes for unchanged, and then does not make the
+    missing inputs of an unchanged index. So the plan has the time when it was written, which alone
+    is no difference.
+    """
     root = study.first.root
-    # DVC requires the folder, which is one of its outputs.
-    (root / study.results / PARTS).mkdir(parents=True, exist_ok=True)
-    for part in study.parts:
-        write_plan(part.plan, part.results)
-    listed = root / study.results / "parts.json"
-    if len(study.parts) > 1:
-        write_changed(root / study.results / "experiment.json", study.config)
-        write_changed(listed, study.content())
-    else:
-        # Left by an earlier experiment of several parts.
-        listed.unlink(missing_ok=True)
+    record = study.record()
+    path = root / study.results / PLAN
+    if any(plan.pending for plan in study.plans) or _differs(record, path):
+        record.write(path)
+    write_changed(root / study.results / "experiment.json", study.config)
+    for plan in study.plans:
+        for key, spec in plan.specs.items():
+            write_changed(root / spec_file(key), spec.content())
+
+
+def _differs(record: PlanFile, path: Path) -> bool:
+    """Whether the last plan has other content, not counting its time; a broken one has."""
+    try:
+        before = PlanFile.read(path)
+    except EvengroundError:
+        return True
+    return record != before.model_copy(update={"written_unix_ns": record.written_unix_ns})
+
+
+def write_changed(path: Path, content: Any) -> None:
+    """Write JSON only if it differs, so that nothing is made again because of it."""
+    if not path.is_file() or path.read_bytes() != json_text(content).encode():
+        write_json(path, content)

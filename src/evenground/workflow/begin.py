@@ -21,7 +21,7 @@ from evenground.environments.site_settings import steers_python, steers_shell
 from evenground.errors import EvengroundError
 from evenground.files import drop_lost_links, free
 from evenground.invocation import caller, end_with, hand_on, handed_on, hold
-from evenground.made import STEPS, STEPS_OF_WHOLE, Chain, begin_again, record_of
+from evenground.made import STEPS, begin_again, record_of
 from evenground.preflight.gate import gate
 from evenground.records.dataset import PREPARED_DATA
 from evenground.runs.links import (
@@ -119,14 +119,13 @@ class Begun:
         """The records that the steps of the whole invocation leave."""
         if self.study is None:
             return []
-        chains = [*chains_of_parts(self.study), chain_of_whole(self.study)]
-        return [str(record_of(results, step)) for chain in chains for results, step in chain]
+        return [str(record_of(self.study.results, step)) for step in STEPS]
 
     def record_lost(self) -> None:
         """Record what became of trainings that an earlier invocation lost."""
         if self.study is None or self.only_looks:
             return
-        unfinished = [path for part in self.study.parts for path in part.plan.pending]
+        unfinished = [path for plan in self.study.plans for path in plan.pending]
         for message in record_lost(self.study.first.root, unfinished):
             logs.warning(message)
 
@@ -142,7 +141,7 @@ def begin(call: Call) -> Begun:
     end_with(caller())
     refuse_lost_links(call.root)
     study = make_study(_planned(call), call.root)
-    if call.explains and not any(part.plan.trains for part in study.parts):
+    if call.explains and not any(plan.trains for plan in study.plans):
         machine = study.first.machine
         what = "explain_idle makes trainings, and none is made here"
         raise EvengroundError(what, f"'{machine}' is another machine", "set machine: here")
@@ -237,7 +236,7 @@ def _begin_jobs(call: Call, study: Study, built: Sequence[Image], told: Told | N
     # For the page, which is made by a job of this process.
     call.environ[COMMAND] = command_of(call.args, root)
     launcher = call.launcher_of(told) if told and call.starts_jobs else None
-    plans = [part.plan for part in study.parts]
+    plans = study.plans
     gate(plans, built, launcher, refuse=not call.only_looks, starts=call.starts_jobs)
     # Who only looks changes nothing.
     if call.only_looks:
@@ -246,26 +245,13 @@ def _begin_jobs(call: Call, study: Study, built: Sequence[Image], told: Told | N
         forget_broken(study.environments)
     if call.explains:
         forget_broken(["explain"])
-    chains = chains_of_parts(study)
+    chains = [STEPS]
     if call.explains:
-        chains += [[(part.results, EXPLAINING)] for part in study.parts]
-    complete = study.results / "complete.json"
-    for line in begin_again(chains, chain_of_whole(study), complete):
+        chains.append((EXPLAINING,))
+    for line in begin_again(study.results, chains, study.results / "complete.json"):
         logs.info(line)
     # Snakemake cannot replace a read-only file, as DVC's hard links are, nor a link that leads
     # nowhere.
     free(root / study.results)
     for folder in (study.results, CALIBRATIONS, CONTACT_SHEETS, PREPARED_DATA):
         drop_lost_links(root / folder)
-
-
-def chains_of_parts(study: Study) -> list[Chain]:
-    """The steps from the index of each part to its page, in order."""
-    return [[(part.results, step) for step in STEPS] for part in study.parts]
-
-
-def chain_of_whole(study: Study) -> Chain:
-    """The steps that set the parts side by side; none for an experiment of one part."""
-    if len(study.parts) == 1:
-        return []
-    return [(study.results, step) for step in STEPS_OF_WHOLE]

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from evenground.explain.places import FOLDER, explained_file, explained_runs
-from evenground.runs.study import Part, Study
+from evenground.explain.places import explained_file, explained_runs
+from evenground.records.plan import Run
+from evenground.runs.study import Study
 
 
 @dataclass(frozen=True)
 class Explained:
-    """The extra trainings of an invocation, one per engine and dataset of each part."""
+    """The extra trainings of an invocation, one per engine and dataset of each condition."""
 
     study: Study | None
     """None in a job on another machine, which makes none."""
 
-    @property
-    def parts(self) -> list[Part]:
-        """The parts on this class of machine: a recorded class is not trained here."""
-        parts = self.study.parts if self.study else ()
-        return [part for part in parts if part.plan.trains]
+    def files(self, wildcards: Any) -> list[str]:
+        """The files that the extra trainings leave."""
+        if self.study is None:
+            return []
+        return [str(explained_file(self.study.results, run)) for _, run in self._runs()]
 
-    def of_part(self, wildcards: Any) -> list[str]:
-        """The files that the extra trainings of a part leave."""
-        return [file for part in self.parts if part.name == wildcards.part for file in _files(part)]
+    def options(self, wildcards: Any) -> list[str]:
+        """What the table needs to know of each of them, in the same order."""
+        return [f"--condition={name}" for name, _ in self._runs()]
 
-    def all(self, wildcards: Any) -> list[str]:
-        """Those of all parts."""
-        return [file for part in self.parts for file in _files(part)]
-
-    def tables(self, wildcards: Any) -> list[str]:
-        """The table of each part."""
-        return [str(part.results / FOLDER / "idle_causes.md") for part in self.parts]
-
-
-def _files(part: Part) -> list[str]:
-    return [str(explained_file(part.results, run)) for run in explained_runs(part.plan)]
+    def _runs(self) -> Iterator[tuple[str, Run]]:
+        """The name of its condition, and the run, of each: a recorded class is not trained here."""
+        for condition in self.study.conditions if self.study else ():
+            if condition.plan.trains:
+                for run in explained_runs(condition.plan):
+                    yield condition.name, run

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
 
 from evenground.containers.images import ENGINE_PYTHON, RUNNER_PYTHON
@@ -17,7 +16,7 @@ from evenground.environments.build import MARKER, env_dir
 from evenground.records.values import path_of_run
 from evenground.runs.plan import ATTEMPTS, RESULTS
 from evenground.runs.variables import of_a_step
-from evenground.workflow.planned import Planned
+from evenground.workflow.planned import Planned, PlannedMachine
 
 # Nothing of the caller's environment, nor of an image's: a step gets all its variables as arguments.
 CLEAN = "/usr/bin/env -i"
@@ -46,8 +45,8 @@ class Jobs:
 
     @property
     def is_trained_here(self) -> bool:
-        """Whether every part can be trained in this invocation."""
-        return all(part.trains for part in self.planned.parts.values())
+        """Whether all conditions can be trained in this invocation."""
+        return all(machine.trains for machine in self.planned.machines.values())
 
     @property
     def runner(self) -> str:
@@ -75,45 +74,36 @@ class Jobs:
         """The contact sheets of the datasets."""
         return [dataset.contact_sheet for dataset in self.planned.datasets.values()]
 
-    def contact_sheets_of_part(self, wildcards: Any) -> list[str]:
-        """The same for an index; none where nothing is trained, whose runs may bring them."""
-        part = self.planned.parts[wildcards.part]
-        return self.contact_sheets if part.trains else []
-
     def fetched(self, wildcards: Any) -> str:
         """The record of a dataset's files."""
         return f"{self.planned.datasets[wildcards.dataset].raw}/fetched.json"
 
-    def of_parts(self, name: str) -> list[str]:
-        """The file of that name of each part."""
-        return [str(RESULTS / part / name) for part in self.planned.parts]
-
     @property
     def calibrations(self) -> list[str] | Callable[[Any], list[str]]:
         """The sampler's calibration on the class of machine of a training, made before it."""
-        parts = [part for part in self.planned.parts.values() if part.trains]
-        by_class = {part.machine: [part.calibration] for part in parts}
+        by_class = {name: [machine.calibration] for name, machine in self._training.items()}
         if len(by_class) > 1:
             return lambda wildcards: by_class[wildcards.machine]
         # A function would be evaluated for each of many jobs.
         return [calibration for own in by_class.values() for calibration in own]
 
-    def calibration_of_part(self, wildcards: Any) -> list[str]:
-        """The calibration on the class of machine of a part; none where nothing is trained."""
-        part = self.planned.parts[wildcards.part]
-        return [part.calibration] if part.trains else []
+    @property
+    def _training(self) -> dict[str, PlannedMachine]:
+        """The classes of machine that trainings of this invocation come to."""
+        machines = self.planned.machines
+        return {name: machine for name, machine in machines.items() if machine.trains}
 
-    @cached_property
-    def _attempts(self) -> dict[str, list[str]]:
-        """Part -> the outcomes of all trainings that are made of it."""
-        attempts: dict[str, list[str]] = {part: [] for part in self.planned.parts}
-        for run_path, run in self.planned.runs.items():
-            attempts[run.part].append(f"{ATTEMPTS}/{run_path}/{run.attempt}/outcome.json")
-        return attempts
+    @property
+    def beside_runs(self) -> list[str]:
+        """Calibrations and contact sheets of the index; those of adopted runs came with them."""
+        calibrations = [machine.calibration for machine in self._training.values()]
+        return calibrations + (self.contact_sheets if self._training else [])
 
-    def attempts(self, wildcards: Any) -> list[str]:
-        """Outcomes that a part's index waits for: of every wanted run that is missing."""
-        return self._attempts[wildcards.part]
+    @property
+    def attempts(self) -> list[str]:
+        """Outcomes that the index waits for: of every wanted run that is missing."""
+        runs = self.planned.runs
+        return [f"{ATTEMPTS}/{path}/{runs[path].attempt}/outcome.json" for path in runs]
 
     @cached_property
     def _priorities(self) -> Mapping[str, int]:
@@ -124,14 +114,18 @@ class Jobs:
         """The earlier a training is in order, the higher; jobs that train nothing have 0."""
         return self._priorities[run_path_of(wildcards)]
 
-    def _environment(self, part: str, engine: str) -> str:
-        """The lock of an engine on the class of machine of a part; empty without one."""
-        return self.planned.parts[part].environments[engine] or ""
+    def _condition(self, machine: str, key: str) -> str:
+        """What tells a run's condition from the others; empty for an experiment of one."""
+        return self.planned.machines[machine].conditions[key]
+
+    def _environment(self, machine: str, engine: str) -> str:
+        """The lock of an engine on a class of machine; empty without one."""
+        return self.planned.machines[machine].environments[engine] or ""
 
     def container(self, wildcards: Any) -> str:
         """The image file of a training's engine."""
-        part = self.planned.runs[run_path_of(wildcards)].part
-        return self.planned.images[self._environment(part, wildcards.engine)].file
+        environment = self._environment(wildcards.machine, wildcards.engine)
+        return self.planned.images[environment].file
 
     def any_container(self, wildcards: Any) -> str | None:
         """The image to calibrate the sampler in: any, for they have the same sampler and Python."""
@@ -163,14 +157,12 @@ class Jobs:
     def training(self, wildcards: Any) -> list[str]:
         """The options of one training, all at once: Snakemake evaluates each of many parameters."""
         run = self.planned.runs[run_path_of(wildcards)]
-        # In a sweep messages have the part's name.
-        part = ""
-        if len(self.planned.parts) > 1:
-            part = Path(run.part).name
-        options = [f"--number={run.number}", f"--part={part}"]
+        condition = self._condition(wildcards.machine, wildcards.key)
+        options = [f"--number={run.number}", f"--condition={condition}"]
         options.append(f"--warm-up={_yes_or_no(run.warm_up)}")
         options.append(f"--cold-start={_yes_or_no(run.cold_start)}")
-        return options + self._of_engine(run.part, wildcards.engine) + self._of_invocation
+        of_engine = self._of_engine(wildcards.machine, wildcards.engine)
+        return options + of_engine + self._of_invocation
 
     @cached_property
     def _of_invocation(self) -> list[str]:
@@ -187,10 +179,13 @@ class Jobs:
 
     def explained(self, wildcards: Any) -> list[str]:
         """The options of one extra training that is made to explain idle time."""
-        return self._of_engine(wildcards.part, wildcards.engine)
+        # It is made on this machine, without a scheduler.
+        (machine,) = self._training
+        condition = self._condition(machine, wildcards.key)
+        return self._of_engine(machine, wildcards.engine) + [f"--condition={condition}"]
 
-    def _of_engine(self, part: str, engine: str) -> list[str]:
-        environment = self._environment(part, engine)
+    def _of_engine(self, machine: str, engine: str) -> list[str]:
+        environment = self._environment(machine, engine)
         image = self.planned.images.get(environment)
         options = [f"--engine-dir={self.planned.engines[engine].folder}"]
         options.append(f"--python={self._interpreter(environment)}")

@@ -131,8 +131,9 @@ class Nodes:
             raise EvengroundError(what, "with --jobs", "leave --cores away")
         wanted = list(self.planned.nodes.values())
         if "nodes" not in args:
-            parts = {run.part for run in self.planned.runs.values()}
-            wanted = [self.of_class(self.planned.parts[part].machine) for part in parts]
+            # A run's path begins with the class of its machine.
+            classes = {run_path.partition("/")[0] for run_path in self.planned.runs}
+            wanted = [self.of_class(machine) for machine in sorted(classes)]
         for request in wanted:
             # Raises for the first that has none.
             self.cores_of(request)

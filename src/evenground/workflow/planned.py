@@ -14,20 +14,21 @@ from evenground.containers.images import Image
 from evenground.engines import Engine
 from evenground.records.base import Fields, Record
 from evenground.runs.plan import Plan
-from evenground.runs.study import Part, Study
+from evenground.runs.study import Study
 from evenground.runs.variables import programs_of
 
 
-class PlannedPart(Fields):
-    """One class of machine and one value of each parameter."""
+class PlannedMachine(Fields):
+    """What jobs on one class of machine need to know."""
 
-    machine: str
     trains: bool
     """Whether this invocation trains on that class of machine."""
     calibration: str
     """The file of the sampler's calibration there."""
     environments: dict[str, str | None]
     """Engine -> its lock there."""
+    conditions: dict[str, str]
+    """Key -> what tells its condition from the others; empty for an experiment of one."""
 
 
 class PlannedEngine(Fields):
@@ -56,10 +57,9 @@ class PlannedImage(Fields):
 class PlannedRun(Fields):
     """One training of this invocation."""
 
-    part: str
     attempt: int
     number: str
-    """Its place in the order of its part, as `3/40`."""
+    """Its place in the order of the experiment, as `3/40`."""
     warm_up: bool
     cold_start: bool
     """Whether it would need a warm-up and has none."""
@@ -79,8 +79,8 @@ class Planned(Record):
     """The most that any training gets."""
     nodes: dict[str, NodeRequest]
     """The kinds of node of a cluster."""
-    parts: dict[str, PlannedPart]
-    """Folder of a part below `results` -> the part."""
+    machines: dict[str, PlannedMachine]
+    """The classes of machine by name."""
     engines: dict[str, PlannedEngine]
     datasets: dict[str, PlannedDataset]
     environments: tuple[str, ...]
@@ -105,7 +105,7 @@ def plan_jobs(
 ) -> Planned:
     """What the jobs of a study's invocation need; the rest is what `Planned` says."""
     first = study.first
-    engines = {engine.name: engine for part in study.parts for engine in part.plan.engines}
+    engines = {engine.name: engine for plan in study.plans for engine in plan.engines}
     return Planned(
         source=source,
         deployment=first.experiment.deployment,
@@ -113,7 +113,7 @@ def plan_jobs(
         time_limit_s=first.experiment.time_limit_s,
         threads=_most_threads(study),
         nodes=nodes,
-        parts={part.name: _part(part) for part in study.parts},
+        machines={plan.machine: _machine(study, plan.machine) for plan in study.plans},
         engines={name: _engine(engine) for name, engine in engines.items()},
         datasets={name: _dataset(first, name) for name in first.datasets},
         environments=tuple(study.environments),
@@ -125,25 +125,33 @@ def plan_jobs(
 
 
 def _most_threads(study: Study) -> int | Literal["all"]:
-    """The largest number of threads of any part, or "all" if any part says so.
+    """The largest number of threads of any condition, or "all" if any says so.
 
     One number for all jobs: the machine class depends on how many cores a job can see.
     """
     numbers = []
-    for part in study.parts:
-        threads = part.plan.experiment.threads
+    for plan in study.plans:
+        threads = plan.experiment.threads
         if threads == "all":
             return "all"
         numbers.append(threads)
     return max(numbers)
 
 
-def _part(part: Part) -> PlannedPart:
-    return PlannedPart(
-        machine=part.plan.machine,
-        trains=part.plan.trains,
-        calibration=str(part.plan.calibration),
-        environments={engine.name: part.plan.environment(engine) for engine in part.plan.engines},
+def _machine(study: Study, machine: str) -> PlannedMachine:
+    environments: dict[str, str | None] = {}
+    conditions: dict[str, str] = {}
+    own = [each for each in study.conditions if each.plan.machine == machine]
+    for condition in own:
+        plan = condition.plan
+        # An engine that is not installed may have recorded runs of one value and none of another.
+        environments |= {engine.name: plan.environment(engine) for engine in plan.engines}
+        conditions |= dict.fromkeys(plan.specs, condition.name)
+    return PlannedMachine(
+        trains=own[0].plan.trains,
+        calibration=str(own[0].plan.calibration),
+        environments=environments,
+        conditions=conditions,
     )
 
 
@@ -166,11 +174,10 @@ def _image(image: Image) -> PlannedImage:
 def _runs(study: Study) -> dict[str, PlannedRun]:
     runs = {}
     for run_path, attempt in study.pending.items():
-        part, run = study.by_path[run_path]
+        _, run = study.by_path[run_path]
         runs[str(run_path)] = PlannedRun(
-            part=part.name,
             attempt=attempt,
-            number=f"{run.order}/{len(part.plan.runs)}",
+            number=f"{run.order}/{len(study.by_path)}",
             warm_up=run_path in study.warm_ups,
             cold_start=run_path in study.cold_starts,
         )

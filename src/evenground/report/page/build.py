@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from evenground.analysis.captions import HEADINGS
 from evenground.analysis.environment import card_of, read_environment
-from evenground.analysis.runs import Run, read_runs
+from evenground.analysis.experiment import Experiment, alone, differing, name_of
+from evenground.analysis.runs import all_runs, read_runs
+from evenground.analysis.tables import TABLES
 from evenground.files import read_json, write_text
-from evenground.records.index import Index, WantedRun, read_index
+from evenground.records.environment import Environment as Recorded
+from evenground.records.index import Condition, Index, read_index
+from evenground.report.draw import MAX_DETAILED
 from evenground.report.page.deviations import deviations
-from evenground.report.page.prose import paragraphs
+from evenground.report.page.prose import inline, paragraphs
 from evenground.report.page.steps import steps
-from evenground.report.page.tables import Table, page_table
-from evenground.report.page.verdicts import COLUMNS, read_verdicts
+from evenground.report.page.tables import PageTable, page_table
+from evenground.report.page.verdicts import COLUMNS, Verdicts, read_verdicts
 
 PACKAGE, PAGE = "evenground.report.page", "page.html.j2"
+# Signs that a data URI and an attribute hold as they are.
+PLAIN = " !$()*+,-./:;=?@_"
+# Empty where no condition has one to be compared with.
+OF_PEERS = {"across", "agreement"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,18 @@ class Picture:
     csv: str
 
 
+@dataclass(frozen=True)
+class Section:
+    """A condition on the page."""
+
+    name: str
+    """What tells it from others, in links; empty for a single one."""
+    lead: list[str]
+    """The same for readers, the values of what differs."""
+    condition: Condition
+    verdicts: Verdicts
+
+
 def write_page(
     where: Path, results: Path, to: Path, command: str | None = None, redrawn_by: str | None = None
 ) -> None:
@@ -44,30 +64,64 @@ def write_page(
     missing or broken.
     """
     index = read_index(where)
-    runs = {run.wanted: run for run in read_runs(index)}
+    experiment = alone(index)
+    runs = {run.wanted: run for run in all_runs(index)}
+    sections = _sections(experiment, read_verdicts(results / "verdicts.json"))
     context: dict[str, Any] = {
         "index": index,
-        "verdicts": read_verdicts(results / "verdicts.json"),
+        "main": [engine for engine in index.engines if engine.arm_of is None],
+        "absent": _absent(index),
+        "differing": differing(experiment),
+        "sections": sections,
+        "detailed": sections if len(sections) <= MAX_DETAILED else [],
         "columns": COLUMNS,
-        "tables": _tables(results / "tables"),
+        "parameters": _parameters(index),
+        "tables": _tables(experiment, results / "tables"),
         "figures": pictures(results / "figures"),
-        "environments": _environments(index, runs),
+        "environments": _environments(index),
         "deviations": [paragraphs(line) for line in deviations(index)],
-        "steps": steps(index, runs, command, redrawn_by),
+        "steps": steps(runs, command, redrawn_by),
     }
-    render(PAGE, context, to)
+    write_text(to, _environment().get_template(PAGE).render(context))
 
 
-def render(template: str, context: dict[str, Any], to: Path, package: str = PACKAGE) -> None:
-    """Write the page of a template of this package, or of one that includes its templates."""
-    html = _environment(package).get_template(template).render(context)
-    write_text(to, html)
+def _sections(experiment: Experiment, verdicts: Sequence[Verdicts]) -> list[Section]:
+    sections = []
+    for placed, of_condition in zip(experiment.conditions, verdicts, strict=True):
+        section = Section(
+            name=name_of(placed, experiment),
+            lead=[str(placed.lead[name]) for name in differing(experiment)],
+            condition=placed.condition,
+            verdicts=of_condition,
+        )
+        sections.append(section)
+    return sections
 
 
-def _environment(package: str) -> Environment:
-    own, shared = PackageLoader(package, "."), PackageLoader(PACKAGE, ".")
+def _absent(index: Index) -> list[tuple[str, str]]:
+    """Label and reason of the engines that are not installed on a machine, each once."""
+    absent = []
+    for condition in index.conditions:
+        for engine in condition.absent:
+            label = engine.label
+            if len(index.machines) > 1:
+                label += f" on {condition.machine.class_name}"
+            absent.append((label, engine.reason))
+    return list(dict.fromkeys(absent))
+
+
+def _parameters(index: Index) -> dict[str, str]:
+    """Parameter -> its value, or all of its values."""
+    values: dict[str, list[str]] = {}
+    for condition in index.conditions:
+        for name, value in condition.parameters:
+            values.setdefault(name, []).append(str(value))
+    return {name: ", ".join(dict.fromkeys(of_name)) for name, of_name in values.items()}
+
+
+def _environment() -> Environment:
     environment = Environment(
-        loader=ChoiceLoader([own, shared]),
+        loader=PackageLoader(PACKAGE, "."),
         # Labels and reasons may come from another's bundle: every value is escaped.
         autoescape=select_autoescape(default=True, default_for_string=True, disabled_extensions=()),
         # A misspelt name in a template is an error, not an empty text.
@@ -75,20 +129,23 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"paragraphs": paragraphs, "data_uri": data_uri}
+    environment.filters |= {"paragraphs": paragraphs, "inline": inline, "data_uri": data_uri}
     return environment
 
 
 def data_uri(text: str, kind: str) -> str:
     """`text` as a data URI of the MIME type `kind`: the page needs no file beside it."""
-    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode('ascii')}"
+    # Shorter than base64: most signs of numbers and outlines stand for themselves.
+    return f"data:{kind},{quote(text, safe=PLAIN)}"
 
 
-def _tables(folder: Path) -> list[Table]:
-    """All tables in the order of the headings; the verdicts have a section of their own."""
+def _tables(experiment: Experiment, folder: Path) -> list[PageTable]:
+    """All tables, those of the analysis in their order; the verdicts have a section of their own."""
     names = {path.stem for path in folder.glob("*.csv")} - {"verdicts"}
-    others = sorted(names - HEADINGS.keys())
-    return [page_table(folder, name) for name in list(HEADINGS) + others if name in names]
+    if not experiment.peers:
+        names -= OF_PEERS
+    others = sorted(names - TABLES.keys())
+    return [page_table(folder, name) for name in list(TABLES) + others if name in names]
 
 
 def pictures(folder: Path) -> list[Picture]:
@@ -102,24 +159,30 @@ def pictures(folder: Path) -> list[Picture]:
                 name=entry["name"],
                 title=entry["title"],
                 caption=entry["caption"],
-                svg=svg.read_text(encoding="utf-8"),
+                # A line's end would need three signs.
+                svg=" ".join(svg.read_text(encoding="utf-8").split()),
                 csv=csv.read_text(encoding="utf-8"),
             )
             figures.append(picture)
     return figures
 
 
-def _environments(
-    index: Index, runs: dict[WantedRun, Run]
-) -> list[tuple[str, Any, dict[str, str], int]]:
-    """Per engine: label, environment and card of its first run, and how many runs had another."""
+def _environments(index: Index) -> list[tuple[str, Any, dict[str, str], int]]:
+    """Per engine and machine: label, environment and card of its first run, and other runs.
+
+    The last is how many of its runs had other libraries, code or another image than the first.
+    """
+    recorded: dict[tuple[str, str], list[Recorded]] = {}
+    labels = {engine.name: engine.label for engine in index.engines}
+    for condition in index.conditions:
+        for run in read_runs(condition):
+            key = labels[run.wanted.engine], condition.machine.class_name
+            recorded.setdefault(key, []).append(read_environment(run))
     environments = []
-    for engine in index.engines:
-        recorded = [
-            read_environment(run) for wanted, run in runs.items() if wanted.engine == engine.name
-        ]
-        if recorded:
-            made_with = [(each.libraries, each.git, each.image) for each in recorded]
-            others = sum(other != made_with[0] for other in made_with)
-            environments.append((engine.label, recorded[0], card_of(recorded[0]), others))
+    for (label, machine), of_engine in recorded.items():
+        if len(index.machines) > 1:
+            label = f"{label}, {machine}"
+        made_with = [(each.libraries, each.git, each.image) for each in of_engine]
+        others = sum(other != made_with[0] for other in made_with)
+        environments.append((label, of_engine[0], card_of(of_engine[0]), others))
     return environments

@@ -14,10 +14,11 @@ ROLES = {"axon": "Elixir (Axon on EXLA)", "keras": "Python (Keras)"}
 
 def deviations(index: Index) -> Iterator[str]:
     """One sentence for each difference, as Markdown."""
-    yield (
-        f"Machine: {index.machine.description}; the thesis used an Intel i5-3570 with an NVIDIA "
-        "RTX 3060 Ti, driver 470.103.01, CUDA 11.4."
-    )
+    for description in dict.fromkeys(machine.description for machine in index.machines):
+        yield (
+            f"Machine: {description}; the thesis used an Intel i5-3570 with an NVIDIA RTX "
+            "3060 Ti, driver 470.103.01, CUDA 11.4."
+        )
     for differences in (_engines, _datasets, _arms, _parameters, _always):
         yield from differences(index)
 
@@ -58,14 +59,20 @@ def _arms(index: Index) -> list[str]:
 def _parameters(index: Index) -> list[str]:
     lines = []
     for name, in_thesis in PROTOCOL.items():
-        value = getattr(index.parameters, name)
-        if value != in_thesis:
-            lines.append(f"`{name}` is {value}, {in_thesis} in the thesis.")
+        values = _values(index, name)
+        if values != [str(in_thesis)]:
+            lines.append(f"`{name}` is {', '.join(values)}; {in_thesis} in the thesis.")
     return lines
 
 
+def _values(index: Index, name: str) -> list[str]:
+    """The values of a parameter in any condition, each once."""
+    values = [getattr(condition.parameters, name) for condition in index.conditions]
+    return [f"{value:g}" for value in dict.fromkeys(values)]
+
+
 def _always(index: Index) -> list[str]:
-    sampled = f"{index.parameters.sampling_rate_hz:g} times a second"
+    sampled = f"{' or '.join(_values(index, 'sampling_rate_hz'))} times a second"
     return [
         "Every engine trains the networks the thesis describes; its public Python code trains "
         "others: two hidden layers on MNIST, neither batch norm nor dropout and SGD on CIFAR-10, "

@@ -10,11 +10,12 @@ from markupsafe import Markup, escape
 def paragraphs(text: str) -> Markup:
     """Paragraphs with `code` and **strong** words; everything else is escaped."""
     return Markup("\n").join(
-        Markup("<p>{}</p>").format(_inline(part)) for part in text.split("\n\n") if part
+        Markup("<p>{}</p>").format(inline(part)) for part in text.split("\n\n") if part
     )
 
 
-def _inline(text: str) -> Markup:
+def inline(text: str) -> Markup:
+    """The same without paragraphs."""
     safe = str(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     # Safe: the text was escaped above, and these are the only tags added since.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evenground.analysis.runs import Run
-from evenground.records.index import Index, WantedRun
+from evenground.records.index import WantedRun
 
 # Seconds between two trainings, as seen in recorded runs: starting Snakemake's job and the
 # engine's warm-up.
@@ -25,7 +25,6 @@ class Step:
 
 
 def steps(
-    index: Index,
     runs: Mapping[WantedRun, Run],
     command: str | None = None,
     redrawn_by: str | None = None,

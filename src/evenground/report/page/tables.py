@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
+from typing import Any
 
-from evenground.analysis.files import EMPTY, TEXT, folded_rows, read_cells, read_csv, whole_numbers
-from evenground.errors import EvengroundError
+import pandas as pd
+
+from evenground.analysis.shown import EMPTY, Shown
+from evenground.analysis.table import Table, read_table, shown_cells
 
 # Sorts behind every word; page.js keeps it last in descending order, too.
 NOTHING_LAST = "~"
+# Nobody reads more in a browser, and each row is there twice: as cells, and in the CSV.
+MAX_ROWS = 400
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,18 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table with its heading and its note (Markdown of one paragraph or more)."""
+class PageTable:
+    """A table with its title, its notes (Markdown of one paragraph each) and its CSV."""
 
     name: str
-    heading: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    title: str
+    notes: tuple[str, ...]
+    columns: list[Shown]
+    n_rows: int
+    rows: list[list[Cell]]
+    """None of them if they are too many for a page."""
     csv: str
+    """Empty then."""
 
 
 def number_cell(text: str, value: float | None) -> Cell:
@@ -51,48 +57,37 @@ def text_cell(text: str) -> Cell:
     return Cell(text=text, key=text.lower(), number=False)
 
 
-def page_table(folder: Path, name: str, exact: Sequence[str] = ()) -> Table:
-    """The table NAME of a folder of tables; raises EvengroundError if it is missing or broken.
-
-    Columns named in `exact` are shown unrounded: a parameter is not a measurement.
-    """
-    path = folder / f"{name}.csv"
-    # Values to sort by, and the same as text, which alone tells 3 from 3.0.
-    frame = read_csv(path)
-    cells = read_cells(path)
-    heading, note = heading_and_note(folder / f"{name}.md")
-    unrounded = {column: cells[column] for column in exact if column in cells}
-    shown = folded_rows(whole_numbers(frame, cells).assign(**unrounded))
-    columns = tuple(map(str, frame.columns))
-    if shown:
-        # X_median, X_min and X_max are folded into one column.
-        columns = tuple(shown[0])
-    rows = []
-    for texts, values in zip(shown, frame.to_dict("records"), strict=True):
-        rows.append(tuple(_cell(column, text, values) for column, text in texts.items()))
-    return Table(
+def page_table(folder: Path, name: str) -> PageTable:
+    """The table NAME of a folder of tables; raises EvengroundError if it is missing or broken."""
+    table = read_table(folder, name)
+    rows, csv = [], ""
+    if len(table.rows) <= MAX_ROWS:
+        rows = _rows(table)
+        csv = (folder / f"{name}.csv").read_text(encoding="utf-8")
+    return PageTable(
         name=name,
-        heading=heading,
-        note=note,
-        columns=columns,
-        rows=tuple(rows),
-        csv=path.read_text(encoding="utf-8"),
+        title=table.title,
+        notes=table.notes,
+        columns=table.shown,
+        n_rows=len(table.rows),
+        rows=rows,
+        csv=csv,
     )
 
 
-def heading_and_note(path: Path) -> tuple[str, str]:
-    """The text above the rows of a Markdown table; raises EvengroundError if it is missing."""
-    if not path.is_file():
-        raise EvengroundError("the file is missing", str(path), "run the pipeline again to make it")
-    head, _, rest = path.read_text(encoding="utf-8").partition("\n\n")
-    return head.removeprefix("# "), rest.partition("\n\n|")[0]
+def _rows(table: Table) -> list[list[Cell]]:
+    rows, shown = [], table.shown
+    for texts, values in zip(shown_cells(table), table.rows.to_dict("records"), strict=True):
+        cells = zip(shown, texts, strict=True)
+        rows.append([_cell(column, text, values) for column, text in cells])
+    return rows
 
 
-def _cell(column: str, text: str, values: dict[object, object]) -> Cell:
-    """A cell of the row `values`; `X median (min to max)` is sorted by the median."""
-    stem = column.removesuffix(" median (min to max)")
-    value = values.get(column, values.get(f"{stem}_median"))
-    if isinstance(value, int | float) and column not in TEXT:
-        return number_cell(text, value)
-    # The template escapes HTML itself: undo what `files.plain` escaped for Markdown.
-    return text_cell(unescape(text.replace("\\|", "|").replace("\\[", "[")))
+def _cell(column: Shown, text: str, values: dict[Any, Any]) -> Cell:
+    """A cell of the row `values`; a spread is sorted by its median."""
+    if not column.is_number:
+        return text_cell(text)
+    value = values[column.columns[0].name]
+    if pd.isna(value):
+        value = None
+    return number_cell(text, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +111,12 @@ class Row(records.Row):
         return list(names)
 
 
-class _Shown(records.Verdicts):
+class _OfCondition(records.ConditionVerdicts):
     verdicts: tuple[Row, ...]
+
+
+class _Shown(records.Verdicts):
+    conditions: tuple[_OfCondition, ...]
 
 
 @dataclass(frozen=True)
@@ -149,21 +154,38 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The paragraphs above the verdicts, all claims in order, and the runs of all verdicts."""
+    """The verdicts of a condition: paragraphs above them, claims in order, the runs behind them."""
 
     summary: tuple[str, ...]
     claims: list[Claim]
     runs: tuple[records.RunBehind, ...]
+    counts: dict[str, int]
+    """Verdict -> how many there are of it; demonstrations are none."""
+    demonstrations: int
 
 
-def read_verdicts(path: Path) -> Verdicts:
-    """What a page shows of `verdicts.json`; raises EvengroundError if it is missing or broken."""
-    file = _Shown.read(path)
+def read_verdicts(path: Path) -> list[Verdicts]:
+    """What a page shows of `verdicts.json`, condition by condition.
+
+    Raises EvengroundError if it is missing or broken.
+    """
+    return [_shown(condition) for condition in _Shown.read(path).conditions]
+
+
+def _shown(condition: _OfCondition) -> Verdicts:
     claims = []
-    for name, rows in _grouped(file.verdicts, "claim").items():
+    for name, rows in _grouped(condition.verdicts, "claim").items():
         parts = [_part(of_part) for of_part in _grouped(rows, "id").values()]
         claims.append(Claim(name=name, section=rows[0].section, parts=parts))
-    return Verdicts(summary=file.summary, claims=claims, runs=file.runs)
+    counts = Counter(row.reading for row in condition.verdicts if row.kind == "verdict")
+    kinds = Counter(row.kind for row in condition.verdicts)
+    return Verdicts(
+        summary=condition.summary,
+        claims=claims,
+        runs=condition.runs,
+        counts={verdict: counts[verdict] for verdict in COLOURS if counts[verdict]},
+        demonstrations=kinds["demonstration"],
+    )
 
 
 def _grouped(rows: Iterable[Row], field: str) -> dict[str, list[Row]]:

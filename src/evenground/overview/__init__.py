@@ -1,1 +1,0 @@
-"""The parts of an experiment beside each other. Nothing here is averaged over parts."""
