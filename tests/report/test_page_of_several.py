@@ -109,6 +109,11 @@ def test_verdicts_and_claims_are_apart_for_each_condition(two: Path, html: str) 
     assert all(path in section(html, "claims") for path in paths)
 
 
+def test_verdicts_with_a_section_of_their_own_are_no_table_beside_it(html: str) -> None:
+    ids = seen(html).ids
+    assert "verdicts" in ids and "table-verdicts" not in ids
+
+
 def test_tables_and_figures_say_of_which_machine_they_are(html: str) -> None:
     heads = re.findall(r"<button[^>]*>(.*?)</button>", section(html, "tables"))
     assert "machine" in heads and "deployment" not in heads
@@ -139,6 +144,8 @@ def six(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_of_many_conditions_no_claims_are_shown_but_how_many_verdicts(six: str) -> None:
     ids = seen(six).ids
     assert "conditions" in ids and not {"verdicts", "claims"} & set(ids)
+    # They stand in a table like others.
+    assert "table-verdicts" in ids
     assert "Figures and claims of a single condition: set its values alone" in six
     found = rows(section(six, "conditions"))
     assert [line[:4] for line in found[3:]] == [

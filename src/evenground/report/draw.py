@@ -21,8 +21,6 @@ from evenground.report.style import fixed_style
 from evenground.report.timelines import timeline_drawing
 
 FORMS = ("svg", "png", "csv")
-
-
 # Of more conditions only what is drawn over all of them: a page holds some dozens of figures.
 MAX_DETAILED = 4
 

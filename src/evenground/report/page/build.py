@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,16 +67,21 @@ def write_page(
     experiment = alone(index)
     runs = {run.wanted: run for run in all_runs(index)}
     sections = _sections(experiment, read_verdicts(results / "verdicts.json"))
+    detailed = sections if len(sections) <= MAX_DETAILED else []
+    left_out = set() if experiment.peers else OF_PEERS
+    if detailed:
+        # They have a section of their own.
+        left_out = left_out | {"verdicts"}
     context: dict[str, Any] = {
         "index": index,
         "main": [engine for engine in index.engines if engine.arm_of is None],
         "absent": _absent(index),
         "differing": differing(experiment),
         "sections": sections,
-        "detailed": sections if len(sections) <= MAX_DETAILED else [],
+        "detailed": detailed,
         "columns": COLUMNS,
         "parameters": _parameters(index),
-        "tables": _tables(experiment, results / "tables"),
+        "tables": _tables(results / "tables", left_out),
         "figures": pictures(results / "figures"),
         "environments": _environments(index),
         "deviations": [paragraphs(line) for line in deviations(index)],
@@ -139,11 +144,9 @@ def data_uri(text: str, kind: str) -> str:
     return f"data:{kind},{quote(text, safe=PLAIN)}"
 
 
-def _tables(experiment: Experiment, folder: Path) -> list[PageTable]:
-    """All tables, those of the analysis in their order; the verdicts have a section of their own."""
-    names = {path.stem for path in folder.glob("*.csv")} - {"verdicts"}
-    if not experiment.peers:
-        names -= OF_PEERS
+def _tables(folder: Path, left_out: Set[str]) -> list[PageTable]:
+    """All tables but those left out, those of the analysis in their order."""
+    names = {path.stem for path in folder.glob("*.csv")} - left_out
     others = sorted(names - TABLES.keys())
     return [page_table(folder, name) for name in list(TABLES) + others if name in names]
 
