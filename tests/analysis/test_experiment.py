@@ -20,7 +20,6 @@ from evenground.analysis.experiment import (
     Experiment,
     Placed,
     alone,
-    differing,
     name_of,
     of_condition,
     values_in_words,
@@ -129,7 +128,7 @@ def test_empty_frames_keep_the_kinds_of_columns() -> None:
 def test_columns_with_one_value_are_hidden_and_still_in_the_data() -> None:
     assert alone(index_of(on("m-1"))).hidden == ("machine", "deployment", "network")
     assert swept(epochs=[1, 2]).hidden == ("deployment", "network")
-    assert differing(swept(epochs=[1])) == ["machine"]
+    assert swept(epochs=[1]).differing == ["machine"]
 
 
 def test_a_source_that_does_not_sweep_has_its_value_all_the_same() -> None:

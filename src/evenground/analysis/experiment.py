@@ -120,6 +120,24 @@ class Experiment:
                 kinds[name] = "text"
         return kinds
 
+    @cached_property
+    def differing(self) -> list[str]:
+        """The columns that tell conditions apart and have several values."""
+        found = []
+        for name in self.lead:
+            values = {placed.lead[name] for placed in self.conditions}
+            if len(values) > 1:
+                found.append(name)
+        return found
+
+    @cached_property
+    def names(self) -> dict[tuple[Value, ...], str]:
+        """A condition's leading values -> what tells it from the others, also in a file's name."""
+        conditions = self.conditions
+        pairs = [(str(each.lead["machine"]), each.condition.values) for each in conditions]
+        leads = [tuple(each.lead.values()) for each in conditions]
+        return dict(zip(leads, plan.names_of(pairs), strict=True))
+
     def columns(self, declared: Columns) -> Columns:
         """The columns of a table of all conditions; `declared` are those for a single one."""
         known = {column.name: column for column in columns.LEAD}
@@ -136,7 +154,7 @@ class Experiment:
     @property
     def hidden(self) -> tuple[str, ...]:
         """The columns that no table shows: one value in all rows, or given by the dataset."""
-        same = [name for name in self.lead if name not in differing(self)]
+        same = [name for name in self.lead if name not in self.differing]
         return (*same, columns.NETWORK.name)
 
     def joined(self, frames: Sequence[pd.DataFrame], declared: Columns) -> pd.DataFrame:
@@ -172,30 +190,27 @@ class Experiment:
 
 def name_of(placed: Placed, experiment: Experiment) -> str:
     """What tells a condition from the others, also in a file's name; empty for a single one."""
-    conditions = experiment.conditions
-    pairs = [(str(each.lead["machine"]), each.condition.values) for each in conditions]
-    return plan.names_of(pairs)[conditions.index(placed)]
-
-
-def differing(experiment: Experiment) -> list[str]:
-    """The columns that tell conditions apart and have several values."""
-    conditions = experiment.conditions
-    return [name for name in experiment.lead if len({each.lead[name] for each in conditions}) > 1]
+    return experiment.names[tuple(placed.lead.values())]
 
 
 def words_of(placed: Placed, experiment: Experiment) -> list[str]:
     """What tells a condition from the others, for readers, e.g. `batch size 64`."""
     words = []
-    for name in differing(experiment):
+    for name in experiment.differing:
         value = str(placed.lead[name])
-        words.append(value if name in LEAD else f"{name.replace('_', ' ')} {value}")
+        words.append(value if name in LEAD else f"{parameter_words(name)} {value}")
     return words
 
 
 def values_in_words(placed: Placed, experiment: Experiment) -> str:
     """The values that it shares with its peers, e.g. `batch size 64, epochs 3`."""
     names = experiment.swept
-    return ", ".join(f"{name.replace('_', ' ')} {placed.lead[name]}" for name in names)
+    return ", ".join(f"{parameter_words(name)} {placed.lead[name]}" for name in names)
+
+
+def parameter_words(parameter: str) -> str:
+    """A parameter's name for readers, e.g. `batch size`."""
+    return parameter.replace("_", " ")
 
 
 def alone(index: Index) -> Experiment:

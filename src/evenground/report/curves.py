@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evenground.analysis.experiment import LEAD, Experiment, Value
+from evenground.analysis.experiment import LEAD, Experiment, Value, parameter_words
 from evenground.records.plan import Dataset
 from evenground.report.material import ReportData, byte_scale
 from evenground.report.scaling import LOG_Y, Curves, Panel, scaling_drawing
@@ -161,7 +161,7 @@ def _plotted(rows: pd.DataFrame, chosen: _Chosen, scale: float) -> pd.DataFrame:
 
 
 def _words(parameter: str) -> str:
-    return parameter.removesuffix("_hz").replace("_", " ")
+    return parameter_words(parameter.removesuffix("_hz"))
 
 
 def _caption(chosen: _Chosen, drawn: Curves, panels: int) -> str:

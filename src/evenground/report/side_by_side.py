@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
-from evenground.analysis.experiment import Experiment
+from evenground.analysis.experiment import Experiment, parameter_words
 from evenground.report.sheet import EDGE, LINE, WIDTH, Drawing, make_sheet, note_sheet
 from evenground.report.style import INK, MUTED, SMALL_PT, TEXT_PT, side_mark, wrapped
 
@@ -113,7 +113,7 @@ def _grouped(rows: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
 def _block(rows: pd.DataFrame, sides: list[str], keys: list[str]) -> _Block:
     """A pair's heading and a line for each condition."""
     first = rows.iloc[0]
-    values = [f"{name.replace('_', ' ')} {first[name]}" for name in keys[3:]]
+    values = [f"{parameter_words(name)} {first[name]}" for name in keys[3:]]
     heading = ", ".join([f"{first['engine']} / {first['baseline']}", first["dataset"], *values])
     words = wrapped(heading, TEXT_PT, BOLD * (NAMES - 2 * EDGE))
     lines = [_Line(words=tuple(words), height=HEAD + LINE * (len(words) - 1))]

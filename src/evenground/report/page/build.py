@@ -11,7 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from evenground.analysis.environment import card_of, read_environment
-from evenground.analysis.experiment import Experiment, alone, differing, name_of
+from evenground.analysis.experiment import Experiment, alone, name_of
 from evenground.analysis.runs import all_runs, read_runs
 from evenground.analysis.tables import TABLES
 from evenground.files import read_json, write_text
@@ -76,7 +76,7 @@ def write_page(
         "index": index,
         "main": [engine for engine in index.engines if engine.arm_of is None],
         "absent": _absent(index),
-        "differing": differing(experiment),
+        "differing": experiment.differing,
         "sections": sections,
         "detailed": detailed,
         "columns": COLUMNS,
@@ -95,7 +95,7 @@ def _sections(experiment: Experiment, verdicts: Sequence[Verdicts]) -> list[Sect
     for placed, of_condition in zip(experiment.conditions, verdicts, strict=True):
         section = Section(
             name=name_of(placed, experiment),
-            lead=[str(placed.lead[name]) for name in differing(experiment)],
+            lead=[str(placed.lead[name]) for name in experiment.differing],
             condition=placed.condition,
             verdicts=of_condition,
         )
