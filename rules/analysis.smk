@@ -40,8 +40,8 @@ rule tables:
     output:
         expand(
             OUT + "/tables/{name}.{form}",
-            name=["summary", "ratios", "across", "blocks", "resources", "energy", "memory_after", "idle_windows"]
-            + ["quality", "runs", "lines_of_code", "calibration"],
+            name=["answer", "summary", "ratios", "across", "blocks", "resources", "energy", "memory_after"]
+            + ["idle_windows", "quality", "runs", "lines_of_code", "calibration"],
             form=FORMS,
         ),
         metrics=f"{OUT}/metrics.json",

@@ -20,7 +20,7 @@ from working_copy import ROOT
 
 DIGITS = (("digits", "Digits", "mlp"),)
 FORMS = ("csv", "json", "md")
-TABLES = ("summary", "ratios", "across", "blocks", "resources", "energy", "memory_after")
+TABLES = ("answer", "summary", "ratios", "across", "blocks", "resources", "energy", "memory_after")
 TABLES += ("idle_windows", "quality", "runs", "lines_of_code", "calibration")
 TABLES += ("verdicts", "agreement", "differences")
 

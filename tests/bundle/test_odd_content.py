@@ -55,7 +55,7 @@ def test_odd_words_break_no_table_and_no_figure(
     assert "no table to compare with" in (said := capsys.readouterr().err) and len(said) < 1000
     redrawn = tmp_path / "out" / "redrawn"
     figures, tables = sorted(redrawn.glob("figures/*.svg")), sorted(redrawn.glob("tables/*.md"))
-    assert (len(figures), len(tables)) == (12, 15)
+    assert (len(figures), len(tables)) == (12, 16)
     for path in figures:
         tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
         assert not tags & {"script", "a", "foreignObject"}, path.name

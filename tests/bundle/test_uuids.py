@@ -118,7 +118,7 @@ def test_a_bundle_of_cards_is_replayed_as_it_was_published(
     packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(replay.main, packed, "--output-dir", tmp_path / "out") == 0, capsys.readouterr().err
-    assert "as published, byte by byte: 59 tables and files" in capsys.readouterr().out
+    assert "as published, byte by byte: 62 tables and files" in capsys.readouterr().out
 
 
 def test_the_working_copy_stays_as_it_was(on_cards: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The Elixir engine as engine.sh builds and starts it: fingerprint, lock and process; with Nx its backend.
 
-What needs Nx is skipped unless EVENGROUND_ELIXIR_SOURCES names the folder of sources that README.md describes
+What needs Nx is skipped unless EVENGROUND_ELIXIR_SOURCES names the folder of sources that docs/elixir.md describes
 ("The Elixir engine": nx, axon, polaris, complex and telemetry beside each other) and Elixir is 1.17 or newer.
 EXLA is never needed: an application of its name stands in for it.
 """
@@ -333,7 +333,7 @@ def test_a_build_for_the_processor_is_refused_where_a_gpu_shall_compute(
     own: Path, says: dict[str, str]
 ) -> None:
     assert engine(own, "check", "--accelerator", "cuda", status=1, **says) == (
-        f"not built: XLA_TARGET=cuda12 {HOW} (README.md says what it needs)\n"
+        f"not built: XLA_TARGET=cuda12 {HOW} (docs/elixir.md says what it needs)\n"
     )
     built_for(own, "cpu")
     assert said_by(engine(own, "check", "--accelerator=cpu", **says))["place"].endswith("-cpu")
@@ -514,7 +514,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the engine, built from the sources at hand."""
     if not SOURCES:
         pytest.skip(
-            "Nx is not at hand: set EVENGROUND_ELIXIR_SOURCES to a folder of its sources (README.md)"
+            "Nx is not at hand: set EVENGROUND_ELIXIR_SOURCES to a folder of its sources (docs/elixir.md)"
         )
     if not shutil.which("elixir"):
         pytest.skip("Elixir is not installed")

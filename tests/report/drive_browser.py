@@ -1,7 +1,7 @@
 """Open a page in headless Chromium and say, as JSON, what a reader would see of it.
 
-Called with the browser, the page, a folder for screenshots (light, dark, on a phone and as printed) and the
-number of the column of the table of ratios to sort by.
+Called with the browser, the page, a folder for screenshots (light, dark, on a phone, without JavaScript and as
+printed) and the number of the column of the table of ratios to sort by.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+# Where the last sentence of the answer ends, before anybody scrolls.
+ANSWER_ENDS_PX = """() => Math.max(
+  ...[...document.querySelectorAll(".said")].map((e) => e.getBoundingClientRect().bottom))"""
 # Contrast as WCAG 2 defines it, of every element that holds text, against the nearest painted background.
 CONTRAST = """() => {
   const parse = (c) => c.match(/[\\d.]+/g).map(Number);
@@ -59,6 +62,7 @@ def main() -> None:
         page.on("request", lambda request: found["requests"].append(request.url[:100]))
         page.goto(Path(page_path).resolve().as_uri())
         page.screenshot(path=f"{folder}/light.png", full_page=False)
+        found["answer_ends_px"] = [page.evaluate(ANSWER_ENDS_PX)]
         found["contrast_light"] = page.evaluate(CONTRAST)
         found["sorting"] = sorted_column(page, "#table-ratios", int(column))
         found["texts"] = page.evaluate("() => document.body.innerText.length")
@@ -81,9 +85,23 @@ def main() -> None:
             "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
         page.screenshot(path=f"{folder}/phone.png", full_page=False)
+        page.evaluate("() => window.scrollTo(0, 0)")
+        found["answer_ends_px"].append(page.evaluate(ANSWER_ENDS_PX))
         page.set_viewport_size(WIDE)
         page.emulate_media(media="print")
         page.screenshot(path=f"{folder}/print.png", full_page=True)
+        page.pdf(path=f"{folder}/page.pdf", format="A4")
+        # A sheet is 718 pixels wide; Chromium shrinks what is wider, which nobody reads much smaller.
+        page.set_viewport_size({"width": 718, "height": 1000})
+        found["cut_in_print"] = page.evaluate(
+            "() => [...document.querySelectorAll('table')].filter((t) => t.scrollWidth > 1.5 * 718).map("
+            "(t) => t.closest('section').id + ' ' + t.tHead.textContent.slice(0, 60))"
+        )
+        without = browser.new_context(viewport=WIDE, offline=True, java_script_enabled=False)
+        silent = without.new_page()
+        silent.goto(Path(page_path).resolve().as_uri())
+        silent.screenshot(path=f"{folder}/silent.png", full_page=False)
+        found["silent"] = silent.locator("#answer").inner_text()
         browser.close()
     print(json.dumps(found))
 

@@ -47,7 +47,7 @@ def data_with(material: Material) -> ReportData:
 def made_data(conditions: Sequence[Condition], summary: pd.DataFrame) -> ReportData:
     """What curves over these conditions are drawn from; nothing else of them is known."""
     experiment, nothing = alone(index_of(*conditions)), pd.DataFrame()
-    frames = ("mean", "phases", "missing", "by_phase", "runs")
+    frames = ("mean", "phases", "missing", "by_phase", "runs", "answer", "quality")
     materials = []
     for condition in conditions:
         material = Material(

@@ -218,7 +218,7 @@ def test_bars_show_every_finished_run_and_its_mean(drawn_without: Path) -> None:
     data = pd.read_csv(drawn_without / "training_time.csv")
     jax = data[data["engine"] == "jax"]
     assert jax["status"].tolist() == ["finished", "failed", "finished"]
-    assert jax["mean_s"].tolist() == pytest.approx([2.04] * 3)
+    assert jax["mean_s"].tolist() == pytest.approx([(2.0 * 2.08) ** 0.5] * 3)
     assert len(jax["training_s"].dropna()) == 2
 
 

@@ -212,6 +212,36 @@ def test_what_is_no_verdict_on_the_claim_looks_otherwise(with_every_verdict: Pat
         assert html.count(f'<span class="verdict untestable plain">{reading}</span>') == 2 * 3
 
 
+def test_the_answer_comes_first(html: str) -> None:
+    main = html.split('<main id="main">')[1]
+    assert main.lstrip().startswith('<section id="answer">')
+    answer = main.split("</section>")[0]
+    assert "<strong>Digits</strong>: JAX takes 0.667 times Keras&#39;s time" in answer
+    assert 'id="figure-training_time"' in answer and "answer.csv" in answer
+    order = [one for one in seen(html).ids if one in ("answer", "timelines", "claims", "tables")]
+    assert order == ["answer", "timelines", "claims", "tables"]
+
+
+def test_claims_without_an_answer_are_folded_with_their_reasons_counted(
+    results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(results, tmp_path / "results")
+    none = {"estimate": None, "low": None, "high": None, "estimate_words": ""}
+    lacking = [
+        row("cannot be tested here", id=f"G{k}", claim=f"G{k}", reason=f"no {what}", **none)
+        for k, what in enumerate(("GPU", "GPU", "Elixir", "second <card>", "fourth thing"))
+    ]
+    save_rows(tmp_path / "results", row(), *lacking)
+    write_page(results / "index.json", tmp_path / "results", tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    summary = (
+        "<summary>5 statements cannot be judged here: 2 for “no GPU”; 1 for “no Elixir”; "
+        "1 for “no second &lt;card&gt;”; the rest for 1 other reasons</summary>"
+    )
+    before, folded = html.split(summary)
+    assert 'id="claim-T1"' in before and 'id="claim-G4"' in folded and 'id="claim-G' not in before
+
+
 def test_the_summary_is_that_of_the_file(with_every_verdict: Path) -> None:
     html = with_every_verdict.read_text()
     assert "<p><strong>Verdicts</strong>: 1 contradicted.</p>" in html
@@ -407,6 +437,8 @@ def driven(with_every_verdict: Path, tmp_path_factory: pytest.TempPathFactory) -
         "dark.png",
         "phone.png",
         "print.png",
+        "silent.png",
+        "page.pdf",
     }
     return found
 
@@ -421,6 +453,16 @@ class TestInABrowser:
             url.partition(":")[0] for url in driven["requests"] if not url.startswith("data:")
         ] == ["file"]
         assert driven["broken"] == 0 and driven["texts"] > 5000
+
+    def test_the_answer_is_on_the_first_screen_and_needs_no_script(
+        self, driven: dict[str, Any]
+    ) -> None:
+        wide_px, phone_px = driven["answer_ends_px"]
+        assert 0 < wide_px < 800 and 0 < phone_px < 844
+        assert "Digits: JAX takes 0.667 times Keras's time" in driven["silent"]
+
+    def test_no_table_is_cut_in_print(self, driven: dict[str, Any]) -> None:
+        assert driven["cut_in_print"] == []
 
     def test_tables_sort_by_keyboard(self, driven: dict[str, Any]) -> None:
         before, once, twice = (

@@ -52,10 +52,10 @@ find_build() {
             [ ! -f "$place/complete" ] || return 0
         done
     done
-    [ "$1" = cuda ] || fail "not built: $how (README.md says what it needs)"
+    [ "$1" = cuda ] || fail "not built: $how (docs/elixir.md says what it needs)"
     [ ! -f "$home/$code-cpu/complete" ] ||
         fail "built for the processor only, and a GPU shall compute: XLA_TARGET=cuda12 $how, or set accelerator: cpu"
-    fail "not built: XLA_TARGET=cuda12 $how (README.md says what it needs)"
+    fail "not built: XLA_TARGET=cuda12 $how (docs/elixir.md says what it needs)"
 }
 
 # A build is made again if these change. Mix itself would take a build without EXLA for up to date.

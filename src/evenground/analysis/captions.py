@@ -16,6 +16,7 @@ from evenground.analysis.timeline import RESOURCES
 from evenground.records.plan import Engine
 
 TITLES = {
+    "answer": "The answer",
     "summary": "What each engine took and reached",
     "ratios": "Ratios between engines",
     "across": "Machines or sources against the first",
@@ -35,6 +36,10 @@ NOT_OF_RUNS = ("lines_of_code", "calibration")
 
 # What no single column says.
 _NOTES = {
+    "answer": (
+        "Times, CPU seconds, memory and energy are geometric means over the runs, so that the "
+        "quotient of two rows is their ratio; ratios have 95 % intervals."
+    ),
     "summary": "The interval of the mean is Student's. " + explained(MEASURED),
     "ratios": (
         "A ratio of geometric means with its 95 % interval: by Student's t on the differences of "

@@ -54,6 +54,12 @@ def spread(stem: str, unit: str | TableColumn, meaning: str) -> Columns:
     return tuple(part.model_copy(update={"spread": stem}) for part in parts)
 
 
+def with_interval(name: str, unit: str | TableColumn, meaning: str) -> Columns:
+    """The column NAME with the ends of its interval, which are shown as one column."""
+    parts = (number(name, unit, meaning), *interval(unit))
+    return tuple(part.model_copy(update={"spread": name}) for part in parts)
+
+
 def names_of(declared: Iterable[TableColumn]) -> tuple[str, ...]:
     """The names of columns."""
     return tuple(column.name for column in declared)

@@ -27,6 +27,7 @@ MAX_SWAPPED_PAGES = 256
 # it keeps up to all cores busy (recorded on two cores: 0.3 to 0.8 each). Above one task per core
 # something else was running.
 MAX_LOAD_PER_CORE = 1.0
+BUSY = "load"
 # Less is within the differences of runs of the same work; more deserves the question what they
 # waited for.
 MAX_IDLE = 0.02
@@ -167,7 +168,7 @@ GATES = (
         detail="waited_periods_words",
     ),
     Gate(
-        finding="load",
+        finding=BUSY,
         column="load_per_core",
         limit=MAX_LOAD_PER_CORE,
         reason="tasks per core in the minute before the run",

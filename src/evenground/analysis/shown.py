@@ -60,7 +60,9 @@ def shown_columns(columns: Columns) -> list[Shown]:
         parts = tuple(together)
         heading = name
         if parts[0].spread:
-            heading = f"{name} median (min to max)"
+            heading = f"{name} (95 % interval)"
+            if parts[0].name != name:
+                heading = f"{name} median (min to max)"
         shown.append(Shown(heading=heading, columns=parts))
     return shown
 
@@ -68,10 +70,11 @@ def shown_columns(columns: Columns) -> list[Shown]:
 def shown_cell(shown: Shown, row: Mapping[Any, Any], units: Collection[str]) -> str:
     """The text of a cell; `units` are the columns of the row that have units."""
     texts = [_text(column, row, units) for column in shown.columns]
-    if len(texts) == 1 or texts[0] == EMPTY:
+    # A number may be known without its interval.
+    if len(texts) == 1 or EMPTY in texts:
         return texts[0]
-    median, low, high = texts
-    return f"{median} ({low} to {high})"
+    middle, low, high = texts
+    return f"{middle} ({low} to {high})"
 
 
 def _text(column: TableColumn, row: Mapping[Any, Any], units: Collection[str]) -> str:

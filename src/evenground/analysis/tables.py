@@ -7,8 +7,18 @@ from collections.abc import Hashable
 
 import pandas as pd
 
-from evenground.analysis import across, block_effects, energy, idle, memory, quality, resources
+from evenground.analysis import (
+    across,
+    answer,
+    block_effects,
+    energy,
+    idle,
+    memory,
+    quality,
+    resources,
+)
 from evenground.analysis.across import across_table
+from evenground.analysis.answer import answer_table
 from evenground.analysis.block_effects import block_table
 from evenground.analysis.calibration import read_calibration
 from evenground.analysis.columns import (
@@ -79,6 +89,7 @@ CALIBRATION = (
     REASON,
 )
 TABLES: dict[str, Columns] = {
+    "answer": answer.TABLE,
     "summary": SUMMARY,
     "ratios": RATIOS,
     "across": across.TABLE,
@@ -132,9 +143,11 @@ def _of_condition(condition: Condition, frames: Normalised) -> dict[str, pd.Data
     runs = with_columns(runs, frames.circumstances, [IDLE_S.name, IDLE_SHARE.name])
     runs = typed(with_columns(runs, frames.energy, [energy.ENERGY, energy.NET]), RUNS)
     blocks = blocks_of(frames.circumstances, findings)
+    compared = ratios(condition, runs, blocks)
     return {
+        "answer": answer_table(condition, runs, compared, findings, frames.circumstances),
         "summary": summary(condition, runs),
-        "ratios": ratios(condition, runs, blocks),
+        "ratios": compared,
         "blocks": block_table(condition, runs, frames.circumstances, blocks),
         "resources": resources_table(condition, runs, frames),
         "energy": energy_table(condition, runs, frames.energy),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from evenground.analysis.answer import answers, hidden_columns
 from evenground.analysis.captions import TITLES, notes, unlike_devices
 from evenground.analysis.experiment import Experiment, alone
 from evenground.analysis.metrics import metrics
@@ -32,12 +33,17 @@ def tables_of(experiment: Experiment, frames: Normalised) -> dict[str, Table]:
     devices = unlike_devices(experiment, made["runs"])
     tables = {}
     for name, rows in made.items():
+        said = notes(name, experiment, made["quality"], frames.circumstances, devices)
+        hidden = experiment.hidden
+        if name == "answer":
+            said = tuple(answers(experiment, rows)) + said
+            hidden += hidden_columns(rows)
         tables[name] = Table(
             name=name,
             title=TITLES[name],
             columns=columns_of(experiment, name),
             rows=rows,
-            notes=notes(name, experiment, made["quality"], frames.circumstances, devices),
-            hidden=experiment.hidden,
+            notes=said,
+            hidden=hidden,
         )
     return tables

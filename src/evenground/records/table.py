@@ -30,7 +30,7 @@ class TableColumn(Fields):
     floor: Number | None = None
     """Of a smaller number only that it is smaller is shown; null: each number is shown."""
     spread: Text | None = None
-    """What it is the median, least or greatest of, shown as one column; null: it is itself."""
+    """What it is a part of that is shown as one column, e.g. an interval; null: it is itself."""
     meaning: Words
     """What it holds, as Markdown."""
 

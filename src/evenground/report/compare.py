@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.lines import Line2D
 from evenground.analysis.groups import group
 from evenground.records.plan import Dataset
 from evenground.report.material import (
+    MAX_SPREAD,
     Material,
     Resource,
     after_thesis,
@@ -26,7 +28,7 @@ from evenground.report.sheet import (
     note_sheet,
     time_limits,
 )
-from evenground.report.style import INK, MUTED, EngineStyle
+from evenground.report.style import INK, MEAN_LINE, MUTED, EngineStyle
 
 PANEL = 2.5
 # Beyond this many runs an SVG of single lines grows by megabytes; they become one picture inside it.
@@ -35,20 +37,24 @@ MEAN = "mean"
 
 
 def compare_drawing(material: Material, dataset: Dataset, resource: Resource) -> Drawing:
-    """Figure `compare_DATASET_RESOURCE`: thin lines are the repetitions, the bold line is their mean."""
+    """Figure `compare_DATASET_RESOURCE`: thin lines are the repetitions, a bold one stands for them.
+
+    It is their mean, or the run of median length if they differ in length.
+    """
     data = compare_data(material, dataset.name, resource)
     present = [
         engine for engine in material.condition.main if (data["engine"] == engine.name).any()
     ]
     counts = material.main_counts(dataset.name)
     thesis = thesis_number(dataset, resource.thesis)
+    bold = {engine.name: material.typical(dataset.name, engine.name) for engine in present}
     explained = (
-        f": thin lines: single runs; bold line: their mean up to the shortest ({counts}); "
-        f"marks: mean end of training; 0 s: start of training.{of_card(resource.column)}"
+        f": thin lines: single runs; bold line: {_bold(bold, thesis)} ({counts}); "
+        f"marks: its end of training; 0 s: start of training.{of_card(resource.column)}"
     )
     caption = (
         f"{dataset.title}, {resource.title}{explained if present else f' ({counts}).'} "
-        f"{material.machine}{after_thesis(thesis)}"
+        f"{material.against(dataset.name)}{material.machine}{after_thesis(thesis)}"
     )
     title = f"{resource.title} compared: {dataset.title}"
     name = f"compare_{dataset.name}_{resource.name}"
@@ -63,11 +69,22 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     scale, unit = axis_scale(resource, float(data[resource.column].max()))
     for engine in present:
         lines = data[data["engine"] == engine.name]
-        _draw_engine(axes, lines, resource.column, scale, material.styles[engine.name])
-        ends = group(material.runs, dataset.name, engine.name)["training_s"]
-        _mark_end(
-            axes, lines, resource.column, scale, material.styles[engine.name], float(ends.mean())
-        )
+        style = material.styles[engine.name]
+        repetition = bold[engine.name]
+        runs = group(material.runs, dataset.name, engine.name)
+        _draw_runs(axes, lines, resource.column, scale, style)
+        mean = lines[lines["run"] == MEAN]
+        if repetition is None:
+            _draw_bold(axes, mean, resource.column, scale, style)
+            _mark_end(axes, mean, resource.column, scale, style, float(runs["training_s"].mean()))
+            continue
+        median = lines[lines["run"] == str(repetition)]
+        _draw_bold(axes, median, resource.column, scale, style)
+        end_s = float(runs["training_s"][runs["repetition"] == repetition].iloc[0])
+        _mark_end(axes, median, resource.column, scale, style, end_s)
+        if thesis:
+            x, y = _broken(mean, resource.column, scale)
+            axes.plot(x, y, color=INK, lw=0.9, ls=MEAN_LINE, zorder=3)
     _finish(axes, data, resource, scale, unit)
     return sheet.drawing(name, data, thesis)
 
@@ -90,7 +107,22 @@ def compare_data(material: Material, dataset: str, resource: Resource) -> pd.Dat
     return pd.concat(known, ignore_index=True)
 
 
-def _draw_engine(
+def _bold(repetitions: Mapping[str, int | None], thesis: tuple[int, ...]) -> str:
+    """What the bold lines are, for the caption."""
+    mean = "their mean up to the shortest"
+    unlike = [name for name, repetition in repetitions.items() if repetition is not None]
+    if not unlike:
+        return mean
+    median = "the run of median training time"
+    words = f"{median}, as lengths differ by more than {MAX_SPREAD:.0%}"
+    if len(unlike) < len(repetitions):
+        words = f"{mean}, or where lengths differ by more than {MAX_SPREAD:.0%} {median}"
+    if thesis:
+        words += "; dashed, dark: the mean, as the thesis drew it"
+    return words
+
+
+def _draw_runs(
     axes: Axes, lines: pd.DataFrame, column: str, scale: float, style: EngineStyle
 ) -> None:
     runs = [frame for run, frame in lines.groupby("run", sort=False) if run != MEAN]
@@ -103,9 +135,13 @@ def _draw_engine(
             zorder=2,
             rasterized=len(runs) > MAX_VECTOR_LINES,
         )
-    mean = lines[lines["run"] == MEAN]
-    if len(mean):
-        x, y = _broken(mean, column, scale)
+
+
+def _draw_bold(
+    axes: Axes, line: pd.DataFrame, column: str, scale: float, style: EngineStyle
+) -> None:
+    if len(line):
+        x, y = _broken(line, column, scale)
         axes.plot(x, y, color=style.colour, lw=1.8, ls=style.line, zorder=4, clip_on=False)
 
 
@@ -117,12 +153,12 @@ def _broken(frame: pd.DataFrame, column: str, scale: float) -> tuple[np.ndarray,
 
 
 def _mark_end(
-    axes: Axes, lines: pd.DataFrame, column: str, scale: float, style: EngineStyle, end_s: float
+    axes: Axes, line: pd.DataFrame, column: str, scale: float, style: EngineStyle, end_s: float
 ) -> None:
-    """A mark on the mean where training ended on average, so that what follows can be told apart."""
-    mean = lines[(lines["run"] == MEAN) & (lines["t_s"] <= end_s)]
-    if len(mean):
-        height = float(mean[column].iloc[-1]) / scale
+    """A mark on a line where training ended, so that what follows can be told apart."""
+    before = line[line["t_s"] <= end_s]
+    if len(before):
+        height = float(before[column].iloc[-1]) / scale
         axes.plot([end_s], [height], style.marker, **_marked(style, 6), zorder=5, clip_on=False)
 
 

@@ -54,7 +54,12 @@ def _of_several(material: Material, placed: Placed, experiment: Experiment) -> I
         # One figure of all datasets has their titles over its panels.
         if words not in title:
             title += f" ({words})"
-        yield replace(drawing, name=f"{drawing.name}_{name}", title=title, thesis_figures=())
+        place = drawing.place
+        if place == "answer":
+            # What is drawn over all conditions stands there.
+            place = "more"
+        name_here = f"{drawing.name}_{name}"
+        yield replace(drawing, name=name_here, title=title, thesis_figures=(), place=place)
 
 
 def _details(material: Material) -> Iterator[Drawing]:
@@ -95,6 +100,7 @@ def write_figures(drawn: Iterable[Drawing], folder: Path) -> list[str]:
                 "title": drawing.title,
                 "caption": drawing.caption,
                 "thesis_figures": list(drawing.thesis_figures),
+                "place": drawing.place,
             }
             entries.append(entry)
     names = [str(entry["name"]) for entry in entries]

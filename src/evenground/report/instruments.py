@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -24,7 +26,7 @@ from evenground.report.sheet import (
 )
 from evenground.report.style import MUTED, EngineStyle
 
-PANEL = 1.55
+PANEL, MARK = 1.55, 4.0
 # Instrument -> line style and label of its line.
 LINES = {"corrected": ("-", "processes"), "as-published": (":", "as the thesis measures")}
 TITLES = {"cpu": "CPU", "memory": "Memory"}
@@ -81,12 +83,13 @@ def _machine(condition: Condition) -> Environment:
 
 
 def _legend(styles: list[EngineStyle]) -> list[Line2D]:
-    """A labelled line of each engine under each instrument."""
+    """A labelled line of each engine, then of each instrument."""
     lines = []
     for style in styles:
-        for ls, instrument in LINES.values():
-            label = f"{style.label}, {instrument}"
-            lines.append(Line2D([], [], ls=ls, lw=1.8, color=style.colour, label=label))
+        drawn: dict[str, Any] = {"marker": style.marker, "ms": MARK, "color": style.colour}
+        lines.append(Line2D([], [], lw=1.8, label=style.label, **drawn))
+    for ls, instrument in LINES.values():
+        lines.append(Line2D([], [], ls=ls, lw=1.8, color=MUTED, label=instrument))
     return lines
 
 
@@ -94,7 +97,8 @@ def _draw(axes: Axes, data: pd.DataFrame, styles: dict[str, EngineStyle], label:
     """One resource: a line per engine and instrument."""
     for (engine, instrument), line in data.groupby(["engine", "instrument"], sort=False):
         ls, _ = LINES[str(instrument)]
-        colour = styles[str(engine)].colour
-        axes.plot(line["t_s"], line["pct"], ls=ls, lw=1.6, color=colour, clip_on=False)
+        style = styles[str(engine)]
+        drawn: dict[str, Any] = {"marker": style.marker, "ms": MARK, "color": style.colour}
+        axes.plot(line["t_s"], line["pct"], ls=ls, lw=1.6, markevery=0.1, clip_on=False, **drawn)
     axes.axvline(0.0, color=MUTED, lw=0.8, zorder=1)
     value_axis(axes, label, float(data["pct"].max()))

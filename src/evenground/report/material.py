@@ -10,16 +10,19 @@ import pandas as pd
 
 from evenground.analysis.devices import unlike_in
 from evenground.analysis.experiment import Experiment, alone, of_condition, read_led
-from evenground.analysis.groups import group
+from evenground.analysis.groups import INVALID, RUN, group
 from evenground.analysis.normalise import TIMELINES, read_frame, read_timeline, timeline_file
+from evenground.analysis.quality import BUSY
 from evenground.analysis.tables import TABLES
 from evenground.records.index import Condition, read_index
-from evenground.records.plan import Dataset
-from evenground.report.style import EngineStyle, engine_styles
+from evenground.records.plan import Dataset, Engine
+from evenground.report.style import EngineStyle, engine_styles, is_drawable
 
 NO_RUN = "no finished run"
 NO_GPU = "no GPU on this machine"
 POWER = "gpu_power_w"
+# Share of a training by which runs may differ in length before a mean over them smears phases.
+MAX_SPREAD = 0.05
 GPU_COLUMNS = ("gpu_util_pct", "vram_used_bytes", POWER)
 # Networks: the thesis shows MNIST (a dense network) first, CIFAR-10 (a convolutional one) second.
 FIRST, SECOND = "mlp", "cnn"
@@ -50,7 +53,7 @@ RESOURCES = (
 
 @dataclass(frozen=True)
 class Material:
-    """A condition, the style of each engine, and its rows of the frames and of the table `runs`."""
+    """A condition, the style of each engine, and its rows of the frames and of three tables."""
 
     condition: Condition
     styles: dict[str, EngineStyle]
@@ -61,6 +64,10 @@ class Material:
     missing: pd.DataFrame
     by_phase: pd.DataFrame
     runs: pd.DataFrame
+    answer: pd.DataFrame
+    quality: pd.DataFrame
+    renamed: tuple[str, ...] = ()
+    """Names drawn in place of labels, as the figures' font lacks letters of these."""
 
     def lines(self, dataset: str, engine: str) -> Iterator[tuple[int, pd.DataFrame]]:
         """Repetition and timeline of each finished run, one after the other.
@@ -71,6 +78,22 @@ class Material:
             if run.status == "finished":
                 file = timeline_file(self.timelines, self.condition, run)
                 yield run.repetition, read_timeline(file)
+
+    def typical(self, dataset: str, engine: str) -> int | None:
+        """The repetition of median training time, if the runs are of different length.
+
+        A mean over such runs mixes their phases, and shows what no run did; None: it may be drawn.
+        """
+        runs = group(self.runs, dataset, engine)
+        times = runs[runs["training_s"].notna()].sort_values("training_s")
+        if len(times) < 2:
+            return None
+        # Of an even number the shorter one of the two in the middle.
+        middle = times.iloc[(len(times) - 1) // 2]
+        spread_s = times["training_s"].iloc[-1] - times["training_s"].iloc[0]
+        if spread_s <= MAX_SPREAD * middle["training_s"]:
+            return None
+        return int(middle["repetition"])
 
     def has_none(self, column: str, dataset: str, engine: str) -> bool:
         """Whether no run of an engine on a dataset measured a column of its timeline."""
@@ -98,6 +121,30 @@ class Material:
         names = set(data["engine"])
         return {e.name: self.styles[e.name] for e in self.condition.main if e.name in names}
 
+    def against(self, dataset: str | None = None, engine: str | None = None) -> str:
+        """What makes runs of these doubtful, as sentences of a caption; empty if nothing does.
+
+        Invalid runs, and those before which something else kept the machine busy.
+        """
+        findings = self.quality
+        if dataset is not None:
+            findings = findings[findings["dataset"] == dataset]
+        if engine is not None:
+            findings = findings[findings["engine"] == engine]
+        of_runs = findings[findings["repetition"].notna()]
+        told = {
+            "Invalid": of_runs[of_runs["state"] == INVALID],
+            "Started on a busy machine": of_runs[of_runs["finding"] == BUSY],
+        }
+        sentences = ""
+        for words, found in told.items():
+            runs = found.drop_duplicates(RUN)
+            counts = runs["engine"].value_counts(sort=False)
+            named = [f"{self.styles[str(name)].label} {count}" for name, count in counts.items()]
+            if named:
+                sentences += f"{words}, runs (table quality): {', '.join(named)}. "
+        return sentences
+
     @property
     def machine(self) -> str:
         """The last sentences of every caption: the machine, and devices that differ, if any."""
@@ -105,6 +152,9 @@ class Material:
         devices = unlike_in(self.condition, self.runs)
         if devices:
             machine += f" Computed on unlike devices: {devices}."
+        if self.renamed:
+            names = ", ".join(self.renamed)
+            machine += f" Named so as the font has not all letters of their labels: {names}."
         return machine
 
     def why_empty(self, column: str, dataset: str, engines: list[str]) -> str:
@@ -139,14 +189,17 @@ def read_report_data(where: Path, normalised: Path, tables: Path) -> ReportData:
     for name in ("mean", "phases", "missing", "by_phase"):
         frames[name] = read_frame(experiment, normalised, name)
     read = {}
-    for name in ("runs", "summary", "ratios"):
+    for name in ("runs", "answer", "quality", "summary", "ratios"):
         read[name] = read_led(tables / f"{name}.csv", experiment, TABLES[name])
-    frames["runs"] = read["runs"]
-    styles = engine_styles(index.engines)
+    for name in ("runs", "answer", "quality"):
+        frames[name] = read[name]
+    styles = engine_styles([named(engine) for engine in index.engines])
     materials = []
     for placed in experiment.conditions:
+        condition, renamed = drawn_as(placed.condition)
         material = Material(
-            condition=placed.condition,
+            condition=condition,
+            renamed=renamed,
             styles=styles,
             timelines=normalised / TIMELINES,
             **{name: of_condition(frame, placed) for name, frame in frames.items()},
@@ -158,6 +211,27 @@ def read_report_data(where: Path, normalised: Path, tables: Path) -> ReportData:
         summary=read["summary"],
         ratios=read["ratios"],
     )
+
+
+def named(engine: Engine) -> Engine:
+    """The engine, under its name if the font of the figures lacks letters of its label."""
+    if is_drawable(engine.label):
+        return engine
+    return engine.model_copy(update={"label": engine.name})
+
+
+def drawn_as(condition: Condition) -> tuple[Condition, tuple[str, ...]]:
+    """The condition with labels and titles that can be drawn, and the names put in their place."""
+    engines = tuple(map(named, condition.engines))
+    renamed = [one.name for one, was in zip(engines, condition.engines, strict=True) if one != was]
+    datasets = []
+    for dataset in condition.datasets:
+        if not is_drawable(dataset.title):
+            dataset = dataset.model_copy(update={"title": dataset.name})
+            renamed.append(dataset.name)
+        datasets.append(dataset)
+    drawn = condition.model_copy(update={"engines": engines, "datasets": tuple(datasets)})
+    return drawn, tuple(renamed)
 
 
 def of_card(column: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,7 +20,7 @@ from evenground.report.sheet import (
 from evenground.report.style import FAINT, INK, SMALL_PT, EngineStyle, width_in
 
 PANEL, NAMES_ROOM = 2.5, 0.34
-NAME_GAP = 0.08
+NAME_GAP, MARK = 0.08, 4.0
 
 
 def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> Drawing | None:
@@ -35,10 +37,10 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
         "a phase; band: smallest to largest run."
         f"{of_card(resource.column)} {material.machine}"
     )
-    legend = [
-        Line2D([], [], ls=style.line, lw=1.8, color=style.colour, label=style.label)
-        for style in styles.values()
-    ]
+    legend = []
+    for style in styles.values():
+        drawn: dict[str, Any] = {"ls": style.line, "lw": 1.8, "marker": style.marker, "ms": MARK}
+        legend.append(Line2D([], [], color=style.colour, label=style.label, **drawn))
     sheet = make_sheet(title, caption, PANEL + NAMES_ROOM, legend)
     axes = sheet.axes(0, PANEL)
     largest = float(data["max"].max())
@@ -71,7 +73,9 @@ def _draw_engine(axes: Axes, data: pd.DataFrame, scale: float, style: EngineStyl
     place, low, high = broken("place"), broken("min") / scale, broken("max") / scale
     axes.fill_between(place, low, high, color=style.colour, alpha=0.22, lw=0)
     mean = broken("mean") / scale
-    axes.plot(place, mean, color=style.colour, lw=1.8, ls=style.line, zorder=3, clip_on=False)
+    drawn: dict[str, Any] = {"ls": style.line, "lw": 1.8, "marker": style.marker, "ms": MARK}
+    # A mark in the middle of each phase, which has ten points and a break.
+    axes.plot(place, mean, color=style.colour, zorder=3, clip_on=False, markevery=(5, 11), **drawn)
 
 
 def _phase_axis(axes: Axes, data: pd.DataFrame) -> None:

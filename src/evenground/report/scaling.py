@@ -90,7 +90,7 @@ def scaling_drawing(curves: Curves, caption: str, styles: Mapping[str, EngineSty
         if i % columns == 0:
             axes.set_ylabel(curves.y)
             axes.yaxis.set_label_coords(-0.52 / width, 0.5)
-    return sheet.drawing(curves.name, curves.data)
+    return sheet.drawing(curves.name, curves.data, place="answer")
 
 
 def _title(panel: Panel, width: float) -> list[str]:

@@ -6,11 +6,12 @@ its content, and the same data must give the same bytes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ from evenground.report.style import (
     SMALL_PT,
     TEXT_PT,
     TITLE_PT,
+    drawable,
     fitted_pt,
     width_in,
     wrapped,
@@ -36,7 +38,12 @@ LEFT, RIGHT, EDGE = 0.80, 0.15, 0.10
 TITLE_ROOM, X_ROOM, GAP, LINE = 0.36, 0.46, 0.14, 0.145
 NOTE_ROOM = 0.6
 LEGEND_LINE, LEGEND_HANDLE = 0.19, 0.55
+# A label of 40 letters stays in one line.
+LEGEND_LABEL = 2.6
 PLOT_WIDTH = WIDTH - LEFT - RIGHT
+
+
+Place = Literal["answer", "timelines", "more"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class Drawing:
     """Numbers of the thesis's figures it is made after."""
     figure: Figure
     data: pd.DataFrame
+    place: Place = "more"
+    """Where a page shows it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,9 @@ class Sheet:
         x, y = EDGE / WIDTH, 1 - top / self.height
         self.figure.text(x, y, text, size=size_pt, color=colour, weight=weight, va="top", ha="left")
 
-    def drawing(self, name: str, data: pd.DataFrame, thesis: tuple[int, ...] = ()) -> Drawing:
+    def drawing(
+        self, name: str, data: pd.DataFrame, thesis: tuple[int, ...] = (), place: Place = "more"
+    ) -> Drawing:
         """The finished figure with the `data` it shows."""
         return Drawing(
             name=name,
@@ -88,6 +99,7 @@ class Sheet:
             thesis_figures=thesis,
             figure=self.figure,
             data=data,
+            place=place,
         )
 
 
@@ -96,10 +108,7 @@ def make_sheet(
 ) -> Sheet:
     """A sheet with title, legend and caption, and `body_height` inches free above the caption."""
     lines = wrapped(caption, SMALL_PT, WIDTH - 2 * EDGE)
-    columns = _legend_columns(legend)
-    legend_height = 0.0
-    if legend:
-        legend_height = LEGEND_LINE * math.ceil(len(legend) / columns) + 0.08
+    columns, legend_height = _fit_legend(legend)
     # Rounding decides pixels: another order of these sums gives another picture.
     end = TITLE_ROOM + (legend_height + body_height)
     height = end + LINE * len(lines) + EDGE
@@ -113,6 +122,7 @@ def make_sheet(
         height=height,
         body=TITLE_ROOM + legend_height,
     )
+    title = drawable(title)
     size_pt = fitted_pt(title, TITLE_PT, WIDTH - 2 * EDGE, "bold")
     sheet.text(EDGE, title, size_pt, INK, "bold")
     for i, line in enumerate(lines):
@@ -133,11 +143,24 @@ def make_sheet(
     return sheet
 
 
-def _legend_columns(legend: Sequence[Artist]) -> int:
-    """How many entries of a legend fit side by side; at least one."""
-    widths = [width_in(str(entry.get_label()), TEXT_PT) + LEGEND_HANDLE for entry in legend]
-    fitting = int((WIDTH - 2 * EDGE) / max(widths, default=WIDTH))
-    return max(1, min(len(legend), fitting))
+def _fit_legend(legend: Sequence[Artist]) -> tuple[int, float]:
+    """Columns and height of a legend; its long labels are broken into lines."""
+    if not legend:
+        return 0, 0.0
+    labels = []
+    for entry in legend:
+        lines = wrapped(str(entry.get_label()), TEXT_PT, LEGEND_LABEL)
+        entry.set_label("\n".join(lines))
+        labels.append(lines)
+    widest = max(width_in(line, TEXT_PT) for lines in labels for line in lines)
+    fitting = int((WIDTH - 2 * EDGE) / (widest + LEGEND_HANDLE))
+    columns = max(1, min(len(legend), fitting))
+    # matplotlib fills column by column; a legend is as high as its highest one.
+    heights = []
+    for column in np.array_split(np.arange(len(labels)), columns):
+        more_lines = sum(len(labels[entry]) - 1 for entry in column)
+        heights.append(LEGEND_LINE * len(column) + LINE * more_lines)
+    return columns, max(heights) + 0.08
 
 
 def time_limits(t_s: pd.Series[float]) -> tuple[float, float]:

@@ -72,7 +72,7 @@ def side_by_side_drawing(experiment: Experiment, ratios: pd.DataFrame) -> Drawin
         caption += f" {len(blocks) - len(shown)} more pairs are only in the table `ratios`."
     if not shown:
         empty = note_sheet(title, caption, "no pair of engines that two of them have")
-        return empty.drawing(NAME, rows.iloc[:0])
+        return empty.drawing(NAME, rows.iloc[:0], place="answer")
     sheet = make_sheet(title, caption, height + PAD + FOOT)
     axes = sheet.axes(0, height + PAD, NAMES, WIDTH - NAMES - 2 * EDGE)
     axes.set(xscale="log", ylim=(height + PAD, 0.0), yticks=[], xlabel="ratio of training times")
@@ -85,7 +85,8 @@ def side_by_side_drawing(experiment: Experiment, ratios: pd.DataFrame) -> Drawin
             top += line.height
         top += BETWEEN
     _ticks(axes)
-    return sheet.drawing(NAME, pd.concat([block.rows for block in shown], ignore_index=True))
+    data = pd.concat([block.rows for block in shown], ignore_index=True)
+    return sheet.drawing(NAME, data, place="answer")
 
 
 def _one_way_round(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,17 +6,19 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.colors import to_rgb
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
 from evenground.analysis.by_phase import is_between
 from evenground.records.plan import Engine
 
 FONT = "DejaVu Sans"
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 TITLE_PT, TEXT_PT, SMALL_PT = 10.0, 8.0, 7.0
 INK, MUTED, FAINT, PAPER = "#1a1a1a", "#595959", "#d9d9d9", "#f2f2f2"
 # Neighbours in time differ in lightness, so the strip of phases reads without any colour.
@@ -86,12 +88,17 @@ _LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
     (0, (8.0, 2.0)),
     (0, (3.0, 1.0, 1.0, 1.0, 1.0, 1.0)),
 )
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+# Of the mean beside a run that is drawn itself.
+MEAN_LINE = (0, (3.0, 2.0))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 _HATCHES = ("", "////", "....", "xxxx", "----", "\\\\\\\\")
 
 
 def engine_styles(engines: Sequence[Engine]) -> dict[str, EngineStyle]:
-    """Engine name to style: its own colour, and by its place a line, marker and hatch of six."""
+    """Engine name to style: its own colour, and by its place a line, a marker and a hatch.
+
+    Of twelve engines no two have the same marker; lines and hatches repeat after six.
+    """
     styles = {}
     for number, engine in enumerate(engines):
         k = number % len(_LINES)
@@ -99,7 +106,7 @@ def engine_styles(engines: Sequence[Engine]) -> dict[str, EngineStyle]:
             label=engine.label,
             colour=engine.colour,
             line=_LINES[k],
-            marker=_MARKERS[k],
+            marker=_MARKERS[number % len(_MARKERS)],
             hatch=_HATCHES[k],
         )
     return styles
@@ -133,6 +140,25 @@ def fixed_style() -> Iterator[None]:
         yield
 
 
+@cache
+def _has_letter(letter: str) -> bool:
+    font = get_font(findfont(FONT))
+    return font.get_char_index(ord(letter)) != 0
+
+
+def is_drawable(text: str) -> bool:
+    """Whether the font of the figures has every letter of a text."""
+    return all(letter.isspace() or _has_letter(letter) for letter in text)
+
+
+def drawable(text: str) -> str:
+    """The text with a replacement for each letter that the font does not have."""
+    if is_drawable(text):
+        return text
+    letters = [each if is_drawable(each) else REPLACEMENT for each in text]
+    return "".join(letters)
+
+
 def width_in(text: str, size_pt: float, weight: str = "normal") -> float:
     """Width of one line of text in inches."""
     font = FontProperties(family=FONT, size=size_pt, weight=weight)
@@ -158,7 +184,7 @@ def wrapped(text: str, size_pt: float, limit_in: float) -> list[str]:
     """Lines of `text`, each at most `limit_in` inches wide; a longer word is broken."""
     # textwrap counts characters, and matplotlib wraps only when it draws: too late for the height.
     lines = [""]
-    for word in text.split():
+    for word in drawable(text).split():
         while width_in(word, size_pt) > limit_in:
             fitting = _fitting(word, size_pt, limit_in)
             lines.append(word[:fitting])

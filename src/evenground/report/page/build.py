@@ -10,9 +10,11 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from evenground.analysis.answer import answers
 from evenground.analysis.environment import card_of, read_environment
 from evenground.analysis.experiment import Experiment, alone, name_of
 from evenground.analysis.runs import all_runs, read_runs
+from evenground.analysis.table import read_table
 from evenground.analysis.tables import TABLES
 from evenground.files import read_json, write_text
 from evenground.records.environment import Environment as Recorded
@@ -23,10 +25,24 @@ from evenground.report.page.prose import inline, paragraphs
 from evenground.report.page.steps import steps
 from evenground.report.page.tables import PageTable, page_table
 from evenground.report.page.verdicts import COLUMNS, Verdicts, read_verdicts
+from evenground.report.sheet import Place
 
 PACKAGE, PAGE = "evenground.report.page", "page.html.j2"
 # Signs that a data URI and an attribute hold as they are.
 PLAIN = " !$()*+,-./:;=?@_"
+ANSWER = "answer"
+SECTIONS = {
+    "answer": "Answer",
+    "conditions": "Conditions",
+    "timelines": "Over time",
+    "claims": "Claims",
+    "tables": "Tables",
+    "figures": "Figures",
+    "runs": "Runs",
+    "environment": "Environment",
+    "deviations": "Deviations",
+    "again": "Do it again",
+}
 # Empty where no condition has one to be compared with.
 OF_PEERS = {"across", "agreement"}
 
@@ -38,6 +54,7 @@ class Picture:
     name: str
     title: str
     caption: str
+    place: Place
     svg: str
     csv: str
 
@@ -72,7 +89,13 @@ def write_page(
     if detailed:
         # They have a section of their own.
         left_out = left_out | {"verdicts"}
+    answer = read_table(results / "tables", ANSWER)
+    tables = _tables(results / "tables", left_out)
+    drawn = pictures(results / "figures")
+    timelines = [picture for picture in drawn if picture.place == "timelines"]
     context: dict[str, Any] = {
+        "answers": answers(experiment, answer.rows),
+        "answer": next(table for table in tables if table.name == ANSWER),
         "index": index,
         "main": [engine for engine in index.engines if engine.arm_of is None],
         "absent": _absent(index),
@@ -81,13 +104,25 @@ def write_page(
         "detailed": detailed,
         "columns": COLUMNS,
         "parameters": _parameters(index),
-        "tables": _tables(results / "tables", left_out),
-        "figures": pictures(results / "figures"),
+        "tables": [table for table in tables if table.name != ANSWER],
+        "figures": drawn,
+        "timelines": timelines,
+        "links": _links(experiment, bool(timelines), bool(detailed)),
         "environments": _environments(index),
         "deviations": [paragraphs(line) for line in deviations(index)],
         "steps": steps(runs, command, redrawn_by),
     }
     write_text(to, _environment().get_template(PAGE).render(context))
+
+
+def _links(experiment: Experiment, timelines: bool, detailed: bool) -> list[tuple[str, str]]:
+    """Id and name of the sections that the page has, in their order."""
+    wanted = {
+        "conditions": len(experiment.conditions) > 1,
+        "timelines": timelines,
+        "claims": detailed,
+    }
+    return [(id_, name) for id_, name in SECTIONS.items() if wanted.get(id_, True)]
 
 
 def _sections(experiment: Experiment, verdicts: Sequence[Verdicts]) -> list[Section]:
@@ -162,6 +197,7 @@ def pictures(folder: Path) -> list[Picture]:
                 name=entry["name"],
                 title=entry["title"],
                 caption=entry["caption"],
+                place=entry["place"],
                 # A line's end would need three signs.
                 svg=" ".join(svg.read_text(encoding="utf-8").split()),
                 csv=csv.read_text(encoding="utf-8"),

@@ -16,6 +16,9 @@ def paragraphs(text: str) -> Markup:
 
 def inline(text: str) -> Markup:
     """The same without paragraphs."""
+    # What Markdown needs to show a text as it is: HTML has an escape of its own.
+    for written, meant in (("\\|", "|"), ("\\[", "["), ("&lt;", "<")):
+        text = text.replace(written, meant)
     safe = str(escape(text))
     safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", safe)
     # Safe: the text was escaped above, and these are the only tags added since.

@@ -69,6 +69,15 @@ class Row(records.Row):
         return f"{COLOURS[self.reading]} {look}"
 
     @property
+    def axis_unit(self) -> str:
+        """What the numbers of the axis are."""
+        if self.unit != "1":
+            return self.unit
+        if self.scale == "logarithms":
+            return "ratio, logarithmic axis"
+        return "without a unit"
+
+    @property
     def rank(self) -> int:
         """Its place in the order of verdicts."""
         return list(COLOURS).index(self.reading)
@@ -151,6 +160,12 @@ class Claim:
     section: str
     parts: list[Part]
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether a part of it has any answer: a verdict, a demonstration, or by an instrument."""
+        rows = [row for part in self.parts for row in part.rows]
+        return any(row.reading not in NOT_JUDGED for row in rows)
+
 
 @dataclass(frozen=True)
 class Verdicts:
@@ -162,6 +177,25 @@ class Verdicts:
     counts: dict[str, int]
     """Verdict -> how many there are of it; demonstrations are none."""
     demonstrations: int
+
+    @property
+    def judged(self) -> list[Claim]:
+        """The claims that have an answer."""
+        return [claim for claim in self.claims if claim.is_judged]
+
+    @property
+    def not_judged(self) -> list[Claim]:
+        """The other ones."""
+        return [claim for claim in self.claims if not claim.is_judged]
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Why statements of the latter are not judged -> how many statements, the most first."""
+        counts: Counter[str] = Counter()
+        for claim in self.not_judged:
+            for part in claim.parts:
+                counts[part.rows[0].reason or part.rows[0].reading] += 1
+        return dict(counts.most_common())
 
 
 def read_verdicts(path: Path) -> list[Verdicts]:
