@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from evenground.sidecar import linux
-from evenground.sidecar.cpus import parse_cpus
+from evenground.sidecar.cpus import cpu_list
 from evenground.sidecar.gpu_reader import NoSuchCard
 from evenground.sidecar.launch import Launch, Options
 from evenground.sidecar.recording import Settings, printable, say
@@ -281,34 +281,19 @@ def file_name(text: str) -> Path:
     return path
 
 
-def cpu_list(text: str) -> frozenset[int]:
-    """The CPUs of a list; raises ArgumentTypeError if it is malformed."""
-    try:
-        return parse_cpus(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def seconds(text: str) -> float:
-    """A finite number, not below zero; raises ArgumentTypeError."""
-    value = _number(text)
+    """A finite number, not below zero; raises ArgumentTypeError or ValueError."""
+    value = float(text)
+    # Every comparison with NaN is false.
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number 0 or above")
     return value
 
 
 def rate(text: str) -> float:
-    """Rows a second; raises ArgumentTypeError."""
-    value = _number(text)
+    """Rows a second; raises ArgumentTypeError or ValueError."""
+    value = float(text)
     if not 0 < value <= MAX_RATE_HZ:
         wanted = f"above 0 and at most {MAX_RATE_HZ:g}"
         raise argparse.ArgumentTypeError(f"'{text}' is not a number {wanted}")
     return value
-
-
-def _number(text: str) -> float:
-    # Every comparison with NaN is false, so no number is refused like one out of range.
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

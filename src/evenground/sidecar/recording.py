@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ from evenground.sidecar.columns import (
     COLUMNS,
     GPU_COLUMNS,
     UTIL_SAMPLE_COLUMNS,
+    Column,
     Missing,
 )
 from evenground.sidecar.gpu import Gpu, load_nvml
@@ -28,7 +29,6 @@ from evenground.sidecar.output import (
     ABOUT_A_SECOND_NS,
     Cell,
     SampleFile,
-    header,
     temporary,
     write_json,
 )
@@ -369,8 +369,16 @@ class Recording:
         if self._gpu:
             cards = self._gpu.cards
             card = self._gpu.card
-        content = header(self.settings.rate_hz, self.missing, self._zero_ns, cards)
-        content |= {
+        content = {
+            "schema": 2,
+            "columns": _described(COLUMNS),
+            "card_columns": _described(CARD_COLUMNS),
+            "util_sample_columns": _described(UTIL_SAMPLE_COLUMNS),
+            "missing": self.missing.reasons(),
+            "rate_hz": self.settings.rate_hz,
+            "slot_zero_mono_ns": self._zero_ns,
+            "gpus": cards,
+            "summary": summary,
             "gpu_card": card,
             "machine": {"cores": os.cpu_count(), "memory_bytes": MEMORY_BYTES},
             "marks": marks,
@@ -379,8 +387,11 @@ class Recording:
         content |= self.about
         if self._cpu:
             content["cpu_source"] = self._cpu.source
-        content["summary"] = summary
         write_json(self.settings.header, content)
+
+
+def _described(columns: Mapping[str, Column]) -> dict[str, Any]:
+    return {name: column._asdict() for name, column in columns.items()}
 
 
 def say(text: str) -> None:
