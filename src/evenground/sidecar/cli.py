@@ -198,11 +198,6 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="end the command when the caller of sidecar dies",
     )
     run.add_argument(
-        "--mark-fifo",
-        type=file_name,
-        help="make this named pipe; lines written to it are phase marks",
-    )
-    run.add_argument(
         "--gpu-wait-s",
         type=seconds,
         default=GPU_WAIT_S,
@@ -254,7 +249,7 @@ def _add_attach(mode: argparse.ArgumentParser) -> None:
     )
     mode.add_argument("--format", choices=["csv"], help="print every row as UnixStats did")
     # Options of `run` alone.
-    mode.set_defaults(mark_fifo=None, mapped=None, gpu_wait_s=GPU_WAIT_S)
+    mode.set_defaults(mapped=None, gpu_wait_s=GPU_WAIT_S)
 
 
 def to_settings(args: argparse.Namespace) -> Settings:
@@ -265,7 +260,6 @@ def to_settings(args: argparse.Namespace) -> Settings:
         rate_hz=args.rate_hz,
         gpu=not args.no_gpu,
         pss=not args.no_pss,
-        mark_fifo=args.mark_fifo,
         mark_file=args.mark_file,
         mapped=args.mapped,
         card=args.gpu,
