@@ -16,7 +16,6 @@ import math
 import os
 import resource
 import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -24,16 +23,15 @@ from pathlib import Path
 from scipy import stats
 
 import _path
+from evenground import sidecar
 from evenground.config import EngineChoice
 from evenground.cpus.choice import choose
 from evenground.engines import Engine, load_engines
 from evenground.environments.build import build
 from evenground.errors import cli
 from evenground.files import read_json
-from evenground.records.samples import Header
 from evenground.runs.command import Work
 from evenground.runs.variables import of_an_engine
-from evenground.sidecar.cpus import list_text
 
 # Run in an engine's environment. `bare` trains some epochs with the engine's network and data only.
 SETUP = {
@@ -154,7 +152,6 @@ RATE_HZ = 10.0
 EPOCHS = 3
 # Any folder will do: the commands timed here use no file of the home folder.
 HOME = Path(tempfile.gettempdir())
-SIDECAR = "import sys; sys.path.insert(0, 'src'); import evenground.sidecar.__main__"
 
 
 def run(command: list[str], env: dict[str, str]) -> float:
@@ -175,14 +172,6 @@ def interpreter(engine: Engine) -> str:
     return str(build(engine.file.environment or "workflow") / "bin" / "python")
 
 
-def beside_sidecar(command: list[str], threads: int, scratch: Path) -> list[str]:
-    """`command` with a sidecar, on the CPUs of a training; its summary is in `samples.json`."""
-    args = [sys.executable, "-I", "-c", SIDECAR, "run", "--rate-hz", str(RATE_HZ)]
-    args += ["--samples", str(scratch / "samples.csv")]
-    args += ["--cpus", list_text(choose(threads).chosen), "--"]
-    return args + command
-
-
 def bare_training(engine: Engine, work: Work) -> list[str]:
     """Command line of the full training without the harness; it binds itself to the same CPUs."""
     bind = f"import os; os.sched_setaffinity(0, {choose(work.threads).chosen})\n"
@@ -191,7 +180,10 @@ def bare_training(engine: Engine, work: Work) -> list[str]:
 
 
 def measure(engine: Engine, work: Work, seconds: float) -> None:
-    """Print one row: what the harness adds to an epoch's CPU and wall time, with 95 % intervals."""
+    """Print one row: what the harness adds to an epoch's CPU and wall time, with 95 % intervals.
+
+    Raises SystemExit if a training fails.
+    """
     env = of_an_engine(work.threads, HOME)
     examples = EPOCH_EXAMPLES[engine.name, work.network]
     code = ARGUMENTS + SETUP[engine.name] + HARNESS[engine.name] + TAKE_TURNS
@@ -200,9 +192,21 @@ def measure(engine: Engine, work: Work, seconds: float) -> None:
         work = replace(work, events=scratch / "events", options=engine.options)
         turns = [interpreter(engine), "-c", code, repr(seconds), str(scratch / "pairs")]
         turns += replace(work, epochs=1, train_limit=examples).arguments()
-        run(beside_sidecar(turns, work.threads, scratch), env)
+        summary = sidecar.run(
+            turns,
+            samples=scratch / "samples.csv",
+            header=scratch / "samples.json",
+            rate_hz=RATE_HZ,
+            cpus=choose(work.threads).chosen,
+            env=env,
+            cwd=_path.ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        if summary.status():
+            raise SystemExit(
+                f"error: {turns[0]} ended with {summary.status()}: see its errors above"
+            )
         pairs = read_json(scratch / "pairs")
-        summary = Header.read(scratch / "samples.json").summary
         bare_cpu_s = run(bare_training(engine, work), env)
     start_cpu_s = summary.sidecar_cpu_s - summary.sidecar_sampling_cpu_s
     start_pct = 100 * start_cpu_s / bare_cpu_s

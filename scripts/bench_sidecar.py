@@ -14,7 +14,6 @@ import os
 import sqlite3
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,8 +25,7 @@ from typing import Any
 import _path
 from evenground.environments.build import build
 from evenground.errors import cli
-from evenground.sidecar.api import sidecar_command
-from evenground.sidecar.calibration import judge, loads
+from evenground.sidecar.calibration import experiments
 from evenground.sidecar.linux import process_cpu_ns
 
 INTERVAL_S = 0.1
@@ -150,12 +148,10 @@ def watch(python: str, load: str, folder: Path) -> Watched:
     truth, pid_file = folder / "truth.json", folder / "pid"
     # The shell notes its process number, which is then the load's.
     command = ["sh", "-c", 'echo $$ > "$0.new" && mv "$0.new" "$0" && exec "$@"', str(pid_file)]
-    command += [sys.executable, "-I", "-S", loads.__file__, load, str(truth), f"lead_s={LEAD_S}"]
-    command += [f"{key}={number}" for key, number in LOADS[load].items()]
-    options = ["run", "--rate-hz", str(1 / INTERVAL_S), "--gpu-wait-s", "0"]
-    options += ["--samples", str(folder / "samples.csv"), "--"]
+    command += experiments.load_args(load, truth, LOADS[load] | {"lead_s": LEAD_S})
+    args = experiments.sidecar_args(command, folder / "samples.csv", 1 / INTERVAL_S)
     with (folder / "log").open("w") as log:
-        sidecar = subprocess.Popen(sidecar_command(options + command), stdout=log, stderr=log)
+        sidecar = subprocess.Popen(args, stdout=log, stderr=log)
         while not pid_file.exists():
             time.sleep(0.01)
         processes = {"sidecar": sidecar}
@@ -182,17 +178,6 @@ def watch(python: str, load: str, folder: Path) -> Watched:
     return Watched(truth=json.loads(truth.read_text()), cpu=cpu, own_ms_per_s=own_ms_per_s)
 
 
-def error_pct(watched: Watched, sampler: str) -> float:
-    """CPU from the last row before the work to the last one after it, against the truth."""
-    truth = watched.truth
-    rows = watched.cpu[sampler]
-    first_ns, first = [row for row in rows if row[0] <= truth["begin_ns"]][-1]
-    last_ns, last = [row for row in rows if row[0] <= truth["final_ns"]][-1]
-    accounts = truth["accounts"]
-    used_ns = judge.total(accounts, last_ns) - judge.total(accounts, first_ns)
-    return judge.error_pct(last - first, used_ns)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -211,7 +196,7 @@ def main() -> None:
     for sampler in READERS:
         cells = [sampler]
         for rounds in watched.values():
-            errors = [error_pct(one, sampler) for one in rounds]
+            errors = [experiments.work_error_pct(one.cpu[sampler], one.truth) for one in rounds]
             worst = max(errors, key=abs)
             cells.append(f"{statistics.median(errors):+.2f} % ({worst:+.2f})")
         own = [one.own_ms_per_s[sampler.partition(",")[0]] for one in idle]

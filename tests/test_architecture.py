@@ -21,7 +21,7 @@ ROOMS = {
     "sidecar": None,  # stands alone: not even the shared modules
     # What the sampler writes, it describes itself.
     "records": {"sidecar"},
-    "surroundings": {"records"},
+    "surroundings": {"records", "sidecar"},
     "cpus": {"records", "sidecar", "surroundings"},
     "gpus": {"records", "sidecar"},
     "addresses": set(),

@@ -13,7 +13,6 @@ from gpu_steps.bench import Bench, open_driver
 from gpu_steps.report import Skip
 
 CALLS = 100
-# The driver counts PCIe traffic for 20 ms before it answers.
 SLOW_CALLS = 10
 MAX_READING_MS = 100.0
 MAX_CARDS = 8
@@ -92,7 +91,6 @@ def _of_every_second(driver: Driver, handle: Any) -> dict[str, Call]:
         "temperature": lambda: driver.temperature_c(handle),
         "processes": lambda: driver.processes(handle, "Compute", driver.memory_total_bytes(handle)),
         "buffered utilisation": lambda: driver.util_samples(handle, 0),
-        "PCIe throughput": lambda: driver.pcie_bytes_per_s(handle, "TX"),
     }
 
 

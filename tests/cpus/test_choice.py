@@ -9,11 +9,11 @@ import pytest
 from cpus.made_system import Machine, big_little, hybrid, neighbours, set_cpu, two_packages, write
 from evenground.cpus.choice import Choice, Threads, choose
 from evenground.cpus.sysfs import CPUS
-from evenground.sidecar.cpus import list_text, parse_cpus
+from evenground.sidecar.cpus import cpu_list, list_text
 
 
 def chosen(system: Path, threads: Threads, allowed: str) -> Choice:
-    return choose(threads, system, parse_cpus(allowed))
+    return choose(threads, system, cpu_list(allowed))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from evenground.cpus.sysfs import CPUS
 from evenground.cpus.watch import Watch
 from evenground.judged import NOT_RECORDED, reasons
 from evenground.records.cpus import CpuRecord
-from evenground.sidecar.cpus import parse_cpus
+from evenground.sidecar.cpus import cpu_list
 
 Change = Callable[[Path], Any]
 STEADY = {
@@ -55,7 +55,7 @@ def watched(
     system: Path, during: Change | None = None, threads: int = 2, allowed: str = "0-7"
 ) -> CpuRecord:
     """The record of a training on the made machine, in which `during` happens."""
-    watch = Watch(choose(threads, system, parse_cpus(allowed)), system)
+    watch = Watch(choose(threads, system, cpu_list(allowed)), system)
     if during:
         during(system)
     return watch.end()

@@ -21,7 +21,7 @@ from evenground.runs import surroundings
 from evenground.runs.plan import make_plan
 from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.training import Training
-from evenground.surroundings.mounts import foreign_mounts, read_mounts
+from evenground.surroundings.mounts import foreign_mounts
 from planned import training_of
 from surroundings.mountinfo import OVERLAY, bound, written
 from working_copy import fresh_copy
@@ -86,8 +86,9 @@ def test_what_the_run_has_behind_links_is_not_foreign(
 
 def see(mountinfo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this be what is mounted."""
-    for reads in (foreign_mounts, read_mounts):
-        monkeypatch.setattr(surroundings, reads.__name__, partial(reads, mountinfo=mountinfo))
+    monkeypatch.setattr(surroundings, "MOUNTINFO", mountinfo)
+    reads = partial(foreign_mounts, mountinfo=mountinfo)
+    monkeypatch.setattr(surroundings, "foreign_mounts", reads)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ static const char *const moods[][2] = {
                    "fail.RunningProcessDetailList 13\n"},
     {"driver-535", "driver-version 535.54.03\nfail.RunningProcessDetailList 13\nprocess-bytes 32\n"},
     {"bare", "fail.FieldValues 3\nfail.TotalEnergyConsumption 3\nfail.ClockInfo 3\nfail.Samples 3\n"
-             "fail.CurrentClocksEventReasons 3\nfail.TemperatureV 3\nfail.PcieThroughput 3\n"
+             "fail.CurrentClocksEventReasons 3\nfail.TemperatureV 3\n"
              "fail.ComputeRunningProcesses_v3 3\nfail.MigMode 3\n"},
     {"no-power", "fail.PowerUsage.1 3\n"},
     {"mig", "mig.0 1\nfail.UtilizationRates.0 3\nfail.Samples.0 3\n"},
@@ -408,13 +408,6 @@ int nvmlDeviceGetTemperature(int *handle, unsigned sensor, unsigned *celsius) {
   *celsius = (unsigned)get("temp", handle, 40);
   return sensor ? INVALID : OK;
 }
-int nvmlDeviceGetPcieThroughput(int *handle, unsigned counter, unsigned *kilobytes_per_s) {
-  BEGIN_CARD("PcieThroughput", handle);
-  usleep((useconds_t)get("pcie-us", handle, 20000));
-  *kilobytes_per_s = (unsigned)(counter ? get("pcie-rx", handle, 300) : get("pcie-tx", handle, 200));
-  return OK;
-}
-
 struct process { unsigned pid; u64 used; unsigned instance, compute_instance; };
 struct process_535 { struct process process; u64 protected; };
 /* Keys KIND-pid-N and KIND-used-N; -1 as used is "not available". */

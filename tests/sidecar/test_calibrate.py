@@ -18,7 +18,7 @@ from evenground.sidecar.calibration.experiments import (
     NotHere,
     Observed,
 )
-from evenground.sidecar.calibration.judge import GOALS, Figure, NothingSeen, figure, left_out, merge
+from evenground.sidecar.calibration.judge import GOALS, Figure, NothingSeen, figure, left_out
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -71,14 +71,22 @@ def test_lost_children_are_an_error(kept: float, error_pct: float) -> None:
     rows = [
         (at_ns, kept * judge.interpolate(truth["accounts"][0], at_ns)) for at_ns, _ in straight(1.0)
     ]
-    assert experiments.children_error_pct(rows, truth) == pytest.approx(error_pct)
+    assert experiments.work_error_pct(rows, truth) == pytest.approx(error_pct)
 
 
 def test_children_that_only_the_last_row_knows_of_are_an_error() -> None:
     rows = [(at_ns, 0.0) for at_ns, _ in straight(1.0) if at_ns < 2850 * MS] + [
         (2900 * MS, 2.0 * S)
     ]
-    assert experiments.children_error_pct(rows, children_truth()) == -100.0
+    assert experiments.work_error_pct(rows, children_truth()) == -100.0
+
+
+def test_the_error_is_of_the_work_only() -> None:
+    """One core is busy from 10 s to 12 s; the sampler misses a fifth of it."""
+    marks = [(0, 5 * S), (10 * S, 5 * S), (12 * S, 7 * S)]
+    truth = {"begin_ns": 10 * S, "final_ns": 13 * S, "accounts": [marks]}
+    rows = [(9 * S, 4.0 * S), (11 * S, 5.0 * S), (12 * S, 5.6 * S), (14 * S, 9.0 * S)]
+    assert experiments.work_error_pct(rows, truth) == pytest.approx(-20)
 
 
 def orphan_truth() -> dict[str, Any]:
@@ -201,13 +209,10 @@ def values(*measured: float) -> list[Figure]:
     return [figure("half_core", lambda value=value: value) for value in measured]  # type: ignore[misc]
 
 
-def test_of_one_name_the_worst_counts() -> None:
-    assert [one.measured for one in merge(values(0.1, 3.0, 0.2))] == [3.0]
-    rows = [figure("rows_10hz", lambda value=value: value) for value in (100.0, 98.0)]  # type: ignore[misc]
-    assert merge(rows)[0].passed is False
-    failed = Figure("half_core", GOALS["half_core"], passed=False, reason="no row")
-    assert merge([*values(0.1), failed]) == merge([failed, *values(0.1)]) == [failed]
-    assert merge([left_out("half_core", "why"), *values(0.1)])[0].measured == 0.1
+def test_of_one_name_the_worst_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "EXPERIMENTS", (lambda *_: values(0.1, 3.0, 0.2),))
+    measured = {one.name: one.measured for one in calibrate.calibrate(0.1).figures}
+    assert list(measured) == list(GOALS) and measured["half_core"] == 3.0
 
 
 def observed(rows: list[dict[str, str]], truth: dict[str, Any], **header: Any) -> Observed:

@@ -39,12 +39,6 @@ def test_the_environment_is_exactly_the_callers(locale: dict[str, str], tmp_path
     assert set(done.stdout.decode().rstrip("\0").split("\0")) == expected
 
 
-def test_the_pipe_for_marks_is_added_to_it(tmp_path: Path) -> None:
-    words = ["run", "--samples", "s.csv", "--mark-fifo", "fifo", "--", "/usr/bin/env"]
-    done = call([*words], tmp_path, {"A": "b"})
-    assert done.stdout.decode().splitlines()[-1] == f"SIDECAR_MARKS={tmp_path}/fifo"
-
-
 def test_an_environment_that_cannot_be_read_is_as_python_knows_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -91,9 +85,7 @@ def test_what_names_no_file_is_refused(name: str, tmp_path: Path) -> None:
         ["--header", "link"],
         ["--header", "s.marks.csv"],
         ["--mark-file", "s.csv"],
-        ["--mark-fifo", "s.json"],
         ["--mark-file", "s.json.part"],
-        ["--mark-file", "m", "--mark-fifo", "m"],
         ["--mapped", "s.csv"],
         ["--mapped", "m", "--mark-file", "m.part"],
     ],

@@ -36,9 +36,11 @@ CONTAINER = "40 1 0:27 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw\n"
     ],
 )
 def test_the_own_cgroup_is_found_where_it_is_mounted(
-    mountinfo: str, cgroup: str, expected: str | None
+    mountinfo: str, cgroup: str, expected: str | None, tmp_path: Path
 ) -> None:
-    assert own_cgroup(mountinfo, cgroup) == (None if expected is None else Path(expected))
+    (tmp_path / "mountinfo").write_bytes(os.fsencode(mountinfo))
+    (tmp_path / "cgroup").write_bytes(os.fsencode(cgroup))
+    assert own_cgroup(tmp_path) == (None if expected is None else Path(expected))
 
 
 def made_leaf(folder: Path, **files: str) -> Leaf:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evenground import sidecar
-from evenground.sidecar.cpus import list_text, parse_cpus
+from evenground.sidecar.cpus import cpu_list, list_text
 
 Call = Callable[..., Any]
 MINE = sorted(os.sched_getaffinity(0))
@@ -69,12 +69,12 @@ def test_from_python_no_cpu_at_all_is_an_error(
 ) -> None:
     with pytest.raises(sidecar.SidecarError, match="status 2"):
         sidecar.run(["true"], samples=tmp_path / "s.csv", header=tmp_path / "s.json", cpus=())
-    assert "'' is no list of CPUs" in capfd.readouterr().err
+    assert "cpu_list value: ''" in capfd.readouterr().err
 
 
 @given(st.sets(st.integers(0, 300), min_size=1))
 def test_a_list_is_read_as_it_is_written(cpus: set[int]) -> None:
-    assert parse_cpus(list_text(cpus)) == cpus
+    assert cpu_list(list_text(cpus)) == cpus
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_list_is_read_as_it_is_written(cpus: set[int]) -> None:
     [("0-3,8", {0, 1, 2, 3, 8}), ("7", {7}), ("8, 0-1\n", {0, 1, 8}), ("2-2", {2})],
 )
 def test_lists_of_the_kernel(text: str, cpus: set[int]) -> None:
-    assert parse_cpus(text) == cpus
+    assert cpu_list(text) == cpus
 
 
 def test_neighbours_are_written_as_a_range() -> None:
@@ -94,4 +94,4 @@ def test_neighbours_are_written_as_a_range() -> None:
 )
 def test_what_is_no_list_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="is no list of CPUs"):
-        parse_cpus(text)
+        cpu_list(text)

@@ -19,7 +19,6 @@ from made_power import PowerStep, fed
 from stand_in_driver import StandIn, uuid
 
 Call = Callable[..., Any]
-QUICK = "pcie-us 0\n"
 S = 1_000_000_000
 
 
@@ -46,7 +45,7 @@ def test_a_counter_that_stands_or_falls_gives_no_power() -> None:
 
 
 def test_the_baseline_is_that_of_before_the_command(measure: Call, stand_in: StandIn) -> None:
-    old = f"{QUICK}hang.InitWithFlags 3000\nused.1 500\npower-mw.1 30000\n"
+    old = "hang.InitWithFlags 3000\nused.1 500\npower-mw.1 30000\n"
     stand_in.answers(old)
     new = old.replace("used.1 500", "used.1 7000").replace("power-mw.1 30000", "power-mw.1 300000")
     words = ["sh", "-c", f"printf '{new}' > {stand_in.file}; sleep 0.5"]
@@ -67,7 +66,7 @@ def test_the_baseline_is_that_of_before_the_command(measure: Call, stand_in: Sta
 
 
 def test_the_baselines_power_is_the_counters(measure: Call, stand_in: StandIn) -> None:
-    with fed(stand_in, PowerStep(idle_w=60, busy_w=400, begin_s=-9, end_s=0), card=1, more=QUICK):
+    with fed(stand_in, PowerStep(idle_w=60, busy_w=400, begin_s=-9, end_s=0), card=1):
         baseline = measure(["true"], f"--gpu={uuid(1)}", env=stand_in.env()).header["gpu_baseline"]
     assert baseline["power_from"] == "counter" and abs(baseline["power_w"] - 60) < 6
 

@@ -24,12 +24,11 @@ from made_power import PowerStep, fed
 from stand_in_driver import StandIn, uuid
 
 Call = Callable[..., Any]
-QUICK = "pcie-us 0\n"
 AT_ONCE = ("--gpu-wait-s", "0")
 
 
 def test_the_whole_card_columns_are_the_chosen_cards(measure: Call, stand_in: StandIn) -> None:
-    stand_in.answers(f"{QUICK}cards 3\nutil.2 100\nused.2 77\ncompute-pid-1.0 {os.getpid()}\n")
+    stand_in.answers(f"cards 3\nutil.2 100\nused.2 77\ncompute-pid-1.0 {os.getpid()}\n")
     got = measure(["sleep", "0.4"], f"--gpu={uuid(2)}", *AT_ONCE, env=stand_in.env())
     assert set(got.column("gpu_util_pct")) == {100.0} and set(got.column("vram_used_bytes")) == {
         77.0
@@ -107,7 +106,7 @@ def stranger() -> Iterator[int]:
 def test_a_desktop_is_no_foreign_process(measure: Call, stand_in: StandIn, stranger: int) -> None:
     desktop = f"graphics-pid-1.0 {os.getpid()}\ngraphics-used-1.0 30\ngraphics-pid-2.0 1\ngraphics-used-2.0 12\n"
     both = f"graphics-pid-3.0 {stranger}\ncompute-pid-1.0 {stranger}\n"
-    stand_in.answers(QUICK + desktop + both)
+    stand_in.answers(desktop + both)
     got = measure(["sleep", "0.3"], f"--gpu={uuid(0)}", *AT_ONCE, env=stand_in.env())
     assert got.column("gpu_foreign_processes")[-1] == 1
     assert (
@@ -116,9 +115,7 @@ def test_a_desktop_is_no_foreign_process(measure: Call, stand_in: StandIn, stran
 
 
 def test_lists_are_judged_apart(measure: Call, stand_in: StandIn) -> None:
-    stand_in.answers(
-        f"{QUICK}fail.GraphicsRunningProcesses_v3 999\ncompute-pid-1.0 {os.getpid()}\n"
-    )
+    stand_in.answers(f"fail.GraphicsRunningProcesses_v3 999\ncompute-pid-1.0 {os.getpid()}\n")
     got = measure(["sleep", "0.3"], f"--gpu={uuid(0)}", *AT_ONCE, env=stand_in.env())
     assert got.column("gpu_foreign_processes")[-1] == 1
     for column in ("gpu_desktop_processes", "gpu_desktop_bytes", "vram_tree_bytes"):
@@ -141,11 +138,11 @@ def mps_server(tmp_path: Path) -> Iterator[int]:
 def test_mps_is_named_and_no_foreign_process(
     measure: Call, stand_in: StandIn, mps_server: int
 ) -> None:
-    stand_in.answers(f"{QUICK}compute-pid-1.0 {mps_server}\n")
+    stand_in.answers(f"compute-pid-1.0 {mps_server}\n")
     got = measure(["sleep", "0.3"], f"--gpu={uuid(0)}", *AT_ONCE, env=stand_in.env())
     for column in ("vram_tree_bytes", "gpu_foreign_processes"):
         assert got.column(column) == [] and THROUGH_MPS in got.header["missing"][column], column
-    stand_in.answers(f"{QUICK}compute-pid-1.0 {mps_server}\ncompute-pid-2.0 {os.getpid()}\n")
+    stand_in.answers(f"compute-pid-1.0 {mps_server}\ncompute-pid-2.0 {os.getpid()}\n")
     got = measure(["sleep", "0.3"], f"--gpu={uuid(0)}", *AT_ONCE, env=stand_in.env())
     assert got.column("gpu_foreign_processes")[-1] == 1
 
@@ -159,7 +156,7 @@ def readings(got: Any) -> list[int]:
 def test_a_reading_that_is_slower_than_the_rows_is_seen_to_repeat(
     measure: Call, stand_in: StandIn
 ) -> None:
-    stand_in.answers(f"{QUICK}cards 8\nhang.PowerUsage 30\n")
+    stand_in.answers("cards 8\nhang.PowerUsage 30\n")
     got = measure(["sleep", "2"], *AT_ONCE, env=stand_in.env())
     at_ns = readings(got)
     assert len(at_ns) >= 8 and len(set(at_ns)) <= 0.6 * len(at_ns)
@@ -167,14 +164,14 @@ def test_a_reading_that_is_slower_than_the_rows_is_seen_to_repeat(
 
 
 def test_readings_in_time_are_one_a_row(measure: Call, stand_in: StandIn) -> None:
-    stand_in.answers(QUICK)
+    stand_in.answers("")
     at_ns = readings(measure(["sleep", "1"], *AT_ONCE, env=stand_in.env()))
     assert len(at_ns) >= 9 and len(set(at_ns[:-1])) >= len(at_ns) - 2
 
 
 def test_the_energy_of_a_step_is_the_counters(measure: Call, stand_in: StandIn) -> None:
     step = PowerStep(idle_w=50, busy_w=450, begin_s=0.8, end_s=1.6)
-    with fed(stand_in, step, card=1, more=QUICK) as zero_ns:
+    with fed(stand_in, step, card=1) as zero_ns:
         got = measure(["sleep", "2.4"], f"--gpu={uuid(1)}", *AT_ONCE, env=stand_in.env())
     rows = [row for row in got.rows if row["gpu_energy_j"]]
     first, last = rows[0], rows[-1]
@@ -194,7 +191,7 @@ def test_unixstats_memory_is_that_of_the_processes(stand_in: StandIn, tmp_path: 
     mib = 2**20
     sizes = f"used.1 {1000 * mib}\ncompute-used-1.1 {300 * mib}\n"
     with subprocess.Popen(["sleep", "30"]) as sleeping:
-        stand_in.answers(f"{QUICK}compute-pid-1.1 {sleeping.pid}\n{sizes}util.1 33\n")
+        stand_in.answers(f"compute-pid-1.1 {sleeping.pid}\n{sizes}util.1 33\n")
         words = [sys.executable, "-m", "evenground.sidecar", "attach", "--pid", str(sleeping.pid)]
         words += ["--format", "csv", "--duration-s", "1.5", "--gpu", uuid(1)]
         env = os.environ | stand_in.env() | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -219,7 +216,7 @@ def as_environment(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandI
 def test_calibration_loads_and_judges_one_card_of_several(
     card: str | None, as_environment: StandIn, tmp_path: Path
 ) -> None:
-    as_environment.answers(f"{QUICK}cards 4\nutil.0 0\nutil.1 0\nutil.3 0\nfastest 3\n")
+    as_environment.answers("cards 4\nutil.0 0\nutil.1 0\nutil.3 0\nfastest 3\n")
     seen = Harness(tmp_path, card=card).on_gpu(0.5)
     assert seen.header["gpu_card"] == ("3" if card is None else "2")
     rise = [value for _, value in seen.series("vram_used_bytes")]
@@ -227,7 +224,7 @@ def test_calibration_loads_and_judges_one_card_of_several(
 
 
 def test_calibration_of_a_mig_instance_has_no_use(as_environment: StandIn, tmp_path: Path) -> None:
-    as_environment.answers(f"{QUICK}mig.0 1\n")
+    as_environment.answers("mig.0 1\n")
     seen = Harness(tmp_path).on_gpu(0.5)
     assert seen.header["gpu_card"] == "0/mig0"
     vram, util = experiments.gpu_figures(seen)

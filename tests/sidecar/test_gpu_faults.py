@@ -19,7 +19,6 @@ from stand_in_driver import SOURCES, StandIn, uuid
 
 CODES = [*range(1, 30), 999, 12345, 2**31 - 1, 2**32 - 1]
 COLUMNS = [column for column in GPU_COLUMNS if column != AGE]
-QUICK = "pcie-us 0\n"
 # The sidecar does not ask these.
 NOT_ASKED = {
     *(
@@ -53,7 +52,7 @@ NOT_ASKED = {
     ),
 }
 # What older calls answer, too, so that falling back to them changes no value.
-ANY_CALL = QUICK + "reserved 0\nthrottle 4\ntemp 50\ncompute-pid-1.0 1\ngraphics-pid-1.0 1\n"
+ANY_CALL = "reserved 0\nthrottle 4\ntemp 50\ncompute-pid-1.0 1\ngraphics-pid-1.0 1\n"
 WORDS = r'(?:BEGIN|BEGIN_CARD|begin_call)\("(\w+)"'
 CALLS = sorted(
     {
@@ -127,14 +126,14 @@ def test_every_error_beside_a_mig_instance_too(
 
 def test_eight_cards_are_folded_and_one_alone_counts(stand_in: StandIn, nvml_here: Any) -> None:
     busy = "util 0\nutil.5 100\npower-mw 70000\npower-mw.5 600000\nused 10\nused.5 5000\ncompute-pid-1.2 1\n"
-    stand_in.answers(f"cards 8\n{QUICK}{busy}")
+    stand_in.answers(f"cards 8\n{busy}")
     every = Once(nvml_here)
     assert every.values["gpu_util_pct"] == 12.5 and every.values["gpu_power_w"] == 1090
     assert every.values["gpu_foreign_processes"] == 1 and len(every.abouts()) == 8
     one = Once(nvml_here, uuid(5))
     assert (one.values["gpu_util_pct"], one.values["gpu_power_w"]) == (100, 600)
     assert (one.values["vram_used_bytes"], one.values["gpu_foreign_processes"]) == (5000, 0)
-    assert (one.values["gpu_temp_c"], one.values["pcie_tx_bytes_per_s"]) == (65, 200_000)
+    assert one.values["gpu_temp_c"] == 65
     # The others still have their rows.
     assert sorted(row[1] for row in one.reader.rows) == list("01234567")
 
@@ -143,14 +142,14 @@ def test_of_a_mig_instance_memory_and_processes_are_its_own(
     stand_in: StandIn, nvml_here: Any
 ) -> None:
     stand_in.answers(
-        f"{QUICK}cards 2\nname {H100}\nmig.1 1\nprofile.1/mig0 1g.10gb\nused.1/mig0 500\nused.1 9000\n"
+        f"cards 2\nname {H100}\nmig.1 1\nprofile.1/mig0 1g.10gb\nused.1/mig0 500\nused.1 9000\n"
         "compute-pid-1.1/mig2 1\nsm-mhz.1 1980\n"
     )
     one = Once(nvml_here, uuid(1, 0))
     assert one.values["vram_used_bytes"] == 500 and one.values["gpu_foreign_processes"] == 0
     assert one.values["gpu_sm_clock_mhz"] == 1980 and one.values["gpu_temp_c"] == 61
     whole = ["gpu_util_pct", "gpu_power_w", "gpu_power_instant_w", "gpu_energy_j"]
-    for column in [*whole, "pcie_tx_bytes_per_s", "pcie_rx_bytes_per_s"]:
+    for column in whole:
         assert "of the whole card only" in str(one.values[column]), column
     assert Once(nvml_here, uuid(1, 2)).values["gpu_foreign_processes"] == 1
     about = one.abouts()[1]["mig"][0]
@@ -158,7 +157,7 @@ def test_of_a_mig_instance_memory_and_processes_are_its_own(
 
 
 def test_a_lost_card_leaves_the_chosen_ones_values(stand_in: StandIn, nvml_here: Any) -> None:
-    stand_in.answers(f"{QUICK}fail.0 15\n")
+    stand_in.answers("fail.0 15\n")
     values = Once(nvml_here, uuid(1)).values
     assert not [value for value in values.values() if isinstance(value, Reason)]
     assert values["gpu_util_pct"] == 50
@@ -180,13 +179,13 @@ def test_a_card_that_is_not_there_is_refused_and_the_message_says_which_are(
 
 
 def test_a_card_that_hides_its_uuid_may_be_the_one(stand_in: StandIn, nvml_here: Any) -> None:
-    stand_in.answers(f"{QUICK}fail.UUID.1 15\n")
+    stand_in.answers("fail.UUID.1 15\n")
     (reason,) = set(Once(nvml_here, uuid(1)).values.values())
     assert "of card 1 not all is known: NVML: nvmlDeviceGetUUID: GPU is lost" in str(reason)
 
 
 def test_names_that_are_no_text_are_shown_as_bytes(stand_in: StandIn, nvml_here: Any) -> None:
-    stand_in.answers(b"pcie-us 0\nname.0 \xf8\x10Garbage\nuuid.1 GPU-\xff\n")
+    stand_in.answers(b"name.0 \xf8\x10Garbage\nuuid.1 GPU-\xff\n")
     seen = Once(nvml_here)
     assert [about["name"] for about in seen.abouts()] == ["\\xf8\x10Garbage", "Fake Card"]
     assert seen.abouts()[1]["uuid"] == "GPU-\\xff" and seen.abouts()[0]["missing"] == {}
@@ -211,14 +210,12 @@ def test_names_that_are_no_text_are_shown_as_bytes(stand_in: StandIn, nvml_here:
         ("throttle 18446744073709551615", ["gpu_throttle_reasons"]),
         ("throttle 4294967295", ["gpu_throttle_reasons"]),
         ("temp 2147483647", ["gpu_temp_c"]),
-        ("pcie-tx 4294967295", ["pcie_tx_bytes_per_s"]),
-        ("pcie-rx 4294967295", ["pcie_rx_bytes_per_s"]),
     ],
 )
 def test_what_cannot_be_is_missing_with_its_reason(
     answer: str, columns: list[str], stand_in: StandIn, nvml_here: Any
 ) -> None:
-    stand_in.answers(f"{QUICK}cards 1\n{answer}\n")
+    stand_in.answers(f"cards 1\n{answer}\n")
     missing = {
         name: value for name, value in Once(nvml_here).values.items() if isinstance(value, Reason)
     }
@@ -243,11 +240,11 @@ def test_no_card_is_a_reason(stand_in: StandIn, nvml_here: Any) -> None:
 def test_an_energy_that_leaps_is_missing_until_it_is_right_again(
     stand_in: StandIn, nvml_here: Any
 ) -> None:
-    stand_in.answers(f"{QUICK}cards 1\nenergy-mj 1000\n")
+    stand_in.answers("cards 1\nenergy-mj 1000\n")
     seen = Once(nvml_here)
     told = []
     for counter_mj in (2000, 999_999_999_999, 3000):
-        stand_in.answers(f"{QUICK}cards 1\nenergy-mj {counter_mj}\n")
+        stand_in.answers(f"cards 1\nenergy-mj {counter_mj}\n")
         told.append(seen.reader.cards[0].read()["0"]["energy_j"])
     assert told[0] == 1 and told[2] == 2 and "rose by" in str(told[1])
 
@@ -256,12 +253,12 @@ def test_the_long_entries_of_the_early_535_drivers(
     stand_in: StandIn, nvml_here: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = f"compute-pid-1 1\ncompute-used-1 700\ncompute-pid-2 {os.getpid()}\ncompute-used-2 40\n"
-    stand_in.answers(f"{QUICK}cards 1\n{two}")
+    stand_in.answers(f"cards 1\n{two}")
     monkeypatch.setenv("FAKE_NVML", "driver-535")
     values = Once(nvml_here, tree=frozenset({1})).values
     assert (values["vram_tree_bytes"], values["gpu_foreign_processes"]) == (700, 1)
     # Another driver with the same functions as of today has short ones.
-    stand_in.answers(f"{QUICK}cards 1\nprocess-bytes 24\nfail.RunningProcessDetailList 0\n{two}")
+    stand_in.answers(f"cards 1\nprocess-bytes 24\nfail.RunningProcessDetailList 0\n{two}")
     values = Once(nvml_here, tree=frozenset({1})).values
     assert (values["vram_tree_bytes"], values["gpu_foreign_processes"]) == (700, 1)
 
@@ -269,13 +266,13 @@ def test_the_long_entries_of_the_early_535_drivers(
 def test_a_process_with_more_memory_than_the_card_has_tells_none(
     stand_in: StandIn, nvml_here: Any
 ) -> None:
-    stand_in.answers(f"{QUICK}cards 1\ncompute-pid-1 1\ncompute-used-1 8000000001\n")
+    stand_in.answers("cards 1\ncompute-pid-1 1\ncompute-used-1 8000000001\n")
     values = Once(nvml_here, tree=frozenset({1})).values
     assert values["vram_tree_bytes"] == NO_MEMORY and values["gpu_foreign_processes"] == 0
 
 
 def test_a_process_number_beyond_all_is_strange(stand_in: StandIn, nvml_here: Any) -> None:
-    stand_in.answers(f"{QUICK}cards 1\ncompute-pid-1 4294967295\n")
+    stand_in.answers("cards 1\ncompute-pid-1 4294967295\n")
     values = Once(nvml_here).values
     assert values["gpu_foreign_processes"] == values["vram_tree_bytes"] == STRANGE_PID
     assert values["gpu_desktop_processes"] == 0

@@ -144,8 +144,6 @@ def test_a_value_of_every_row(column: str, value: float, plain: Got) -> None:
         ("vram_tree_bytes", 700),
         ("gpu_foreign_processes", 1),
         ("gpu_temp_c", 61),
-        ("pcie_tx_bytes_per_s", 400_000),
-        ("pcie_rx_bytes_per_s", 600_000),
     ],
 )
 def test_a_value_of_every_second_stands_in_one_row(column: str, value: float, plain: Got) -> None:
@@ -227,8 +225,6 @@ def test_reading_takes_no_time_from_a_row_and_ends_when_told(plain: Got) -> None
         ("gpu_mem_clock_mhz", "nvmlDeviceGetClockInfo"),
         ("gpu_throttle_reasons", "nvmlDeviceGetCurrentClocksEventReasons"),
         ("gpu_temp_c", "nvmlDeviceGetTemperatureV"),
-        ("pcie_tx_bytes_per_s", "nvmlDeviceGetPcieThroughput"),
-        ("pcie_rx_bytes_per_s", "nvmlDeviceGetPcieThroughput"),
         ("vram_tree_bytes", "nvmlDeviceGetComputeRunningProcesses_v3"),
         ("gpu_foreign_processes", "nvmlDeviceGetComputeRunningProcesses_v3"),
     ],

@@ -197,7 +197,7 @@ def test_status_as_a_shell_shows_it(summary: Summary, status: int) -> None:
         ),
         (["run", "--", "true"], "--samples"),
         (["run", "--samples", "s.json", "--", "true"], "are the same file"),
-        (["run", "--samples", "s.csv", "--cpus", "3-1", "--", "true"], "is no list of CPUs"),
+        (["run", "--samples", "s.csv", "--cpus", "3-1", "--", "true"], "cpu_list value: '3-1'"),
         (["attach", "--pid", "1", "--cpus", "0"], "unrecognized arguments: --cpus"),
         (["attach", "--pid", "1", "--mapped", "m"], "unrecognized arguments: --mapped"),
         (["run", "--samples", "s.csv", "--mapped", "m/", "--", "true"], "'m/' names no file"),

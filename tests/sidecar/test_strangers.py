@@ -75,15 +75,6 @@ def test_without_room_for_threads_the_command_runs_all_the_same(as_nobody: Any) 
     assert all(row["cpu_s"] for row in got.rows)
 
 
-def test_marks_are_read_without_a_thread_too(as_nobody: Any) -> None:
-    text = 'for k in 1 2 3; do echo "mark $k" > "$SIDECAR_MARKS"; done'
-    got = as_nobody(["sh", "-c", text], "--no-gpu", "--mark-fifo", "fifo", limit="--nproc=3")
-    assert got.status == 0
-    marks = (as_nobody.folder / "s.marks.csv").read_text()
-    assert [line.split(",")[1] for line in marks.splitlines()[1:]] == ["mark 1", "mark 2", "mark 3"]
-    assert any("marks are read once a second" in lack for lack in got.header["lacks"])
-
-
 def test_trouble_of_its_own_costs_rows_and_not_the_command(tmp_path: Path) -> None:
     text = """
 import sys

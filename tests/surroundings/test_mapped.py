@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from evenground.sidecar.mounts import read_mounts
 from evenground.surroundings.mapped import image_places, native_places, places_of, sorted_out
-from evenground.surroundings.mounts import read_mounts
 from surroundings.mountinfo import COPY, WAYS, bound, written
 
 ENVIRONMENT = "/home/ana/.cache/evenground/envs/jax-123"

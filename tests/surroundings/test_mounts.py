@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from evenground.sidecar.mounts import Mount, read_mounts
 from evenground.surroundings.mounts import (
-    Mount,
+    MOUNTINFO,
     foreign_mounts,
     is_below,
     kind_at,
     mounted_below,
     over_image,
-    read_mounts,
 )
 from surroundings.mountinfo import COPY, OVERLAY, UNDERLAY, WAYS, bound, written
 
@@ -151,7 +151,7 @@ def test_names_that_are_no_text_are_read(tmp_path: Path) -> None:
 
 
 def test_here_the_mounts_can_be_read_and_without_proc_that_is_said(tmp_path: Path) -> None:
-    assert "/" in {mount.point for mount in read_mounts()}
+    assert "/" in {mount.point for mount in read_mounts(MOUNTINFO)}
     with pytest.raises(FileNotFoundError):
         foreign_mounts(Path(COPY), [], tmp_path / "none")
 

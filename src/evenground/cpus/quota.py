@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from evenground.cpus.sysfs import (
@@ -18,7 +18,7 @@ from evenground.cpus.sysfs import (
     read_text,
     shown,
 )
-from evenground.surroundings.mounts import Mount, read_mounts
+from evenground.sidecar.mounts import Mount, read_mounts
 
 Version = Literal[1, 2]
 # Version -> key in `cpu.stat` of the time for which processes waited, and its unit in seconds.
@@ -86,11 +86,7 @@ def _folders(
     for mount in mounts:
         if not _has_cpu_controller(mount, version):
             continue
-        inside = PurePosixPath(path)
-        # In a container only a part of the hierarchy may be mounted.
-        if inside.is_relative_to(mount.root):
-            inside = inside.relative_to(mount.root)
-        names = [name for name in inside.parts if name != "/"]
+        names = mount.inside(path)
         innermost = (system / mount.point.lstrip("/")).joinpath(*names)
         # `..` leads to a cgroup outside the namespace of this process.
         if ".." not in names and exists(innermost):

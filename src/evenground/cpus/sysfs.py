@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from evenground.sidecar.cpus import parse_cpus
+from evenground.sidecar.cpus import cpu_list
 
 # The folder that holds /sys and /proc; tests make one of their own.
 SYSTEM = Path("/")
@@ -61,7 +61,7 @@ def read_cpus(path: Path) -> frozenset[int]:
     """Return the CPUs that a file lists, at least one; raises Absent or Unknown."""
     text = read_text(path)
     try:
-        return parse_cpus(text)
+        return cpu_list(text)
     except ValueError:
         raise Unknown(f"{shown(path)} is no list of CPUs: {text[:MAX_SHOWN]!r}") from None
 

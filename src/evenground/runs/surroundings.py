@@ -18,6 +18,7 @@ from evenground.records.surroundings import SurroundingsRecord
 from evenground.runs.installed import without_paths
 from evenground.runs.links import folders_elsewhere, outside_of
 from evenground.runs.variables import CAN_DIFFER, DRIVER, programs_of
+from evenground.sidecar.mounts import read_mounts
 from evenground.surroundings.mapped import (
     Places,
     image_places,
@@ -25,7 +26,7 @@ from evenground.surroundings.mapped import (
     places_of,
     sorted_out,
 )
-from evenground.surroundings.mounts import foreign_mounts, read_mounts
+from evenground.surroundings.mounts import MOUNTINFO, foreign_mounts
 
 if TYPE_CHECKING:
     from evenground.runs.training import Training
@@ -163,7 +164,7 @@ def _places(training: Training, home: Path, ours: Sequence[str]) -> Places:
     own |= dict.fromkeys(ours, COPY)
     if training.image is not None:
         # In an image all else is the image itself, or was mounted over it.
-        return image_places(own, read_mounts())
+        return image_places(own, read_mounts(MOUNTINFO))
     variables = training.variables(home)
     return native_places({**_of_python(training), **_of_programs(training, variables), **own})
 

@@ -160,7 +160,6 @@ class Attach:
         if last:
             self._print(last)
         recording.stop()
-        recording.end_marks()
         sampler = recording.sampler
         summary = AttachSummary(
             pids=self.roots,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from evenground.sidecar.machine import reason
+from evenground.sidecar.mounts import read_mounts
 from evenground.sidecar.procfile import KeptFile
 
 REMOVE_S = 1.0
@@ -81,7 +81,7 @@ def _removed(folder: Path) -> bool:
 def make_leaf() -> Leaf | str:
     """Make a leaf below this process's cgroup; text with the reason if that is impossible."""
     try:
-        here = own_cgroup(_text("/proc/self/mountinfo"), _text("/proc/self/cgroup"))
+        here = own_cgroup(Path("/proc/self"))
         if here is None:
             return "this machine has no cgroup v2"
         return Leaf(here / f"sidecar-{os.getpid()}-{time.monotonic_ns()}")
@@ -89,36 +89,15 @@ def make_leaf() -> Leaf | str:
         return f"it cannot be made: {reason(error)}"
 
 
-def _text(path: str) -> str:
-    # Names in these files may hold any bytes.
-    return os.fsdecode(Path(path).read_bytes())
+def own_cgroup(process: Path) -> Path | None:
+    """Folder of the cgroup v2 of a process, by its folder in /proc (cgroups(7)).
 
-
-# The kernel writes blanks and backslashes of names in mountinfo as octal numbers
-# (proc_pid_mountinfo(5)).
-_OCTAL = re.compile(r"\\([0-7]{3})")
-
-
-def own_cgroup(mountinfo: str, cgroup: str) -> Path | None:
-    """Folder of this process's cgroup v2, from the texts of both /proc/self files (cgroups(7)).
-
-    None if the process has none, or version 2 is not mounted.
+    None if it has none, or version 2 is not mounted. Raises OSError or ValueError.
     """
-    for line in cgroup.splitlines():
-        if line.startswith("0::"):
-            return _mounted(PurePosixPath(line[3:]), mountinfo)
-    return None
-
-
-def _mounted(path: PurePosixPath, mountinfo: str) -> Path | None:
-    """Where the cgroup `path` lies in the file system."""
-    for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
-        if after.startswith("cgroup2 "):
-            root, mount = before.split(" ")[3:5]
-            # In a container the mount may show only the part of the hierarchy below `root`.
-            if path.is_relative_to(root):
-                path = path.relative_to(root)
-            folder = _OCTAL.sub(lambda escape: chr(int(escape[1], 8)), mount)
-            return Path(folder) / str(path).strip("/")
-    return None
+    # Names in this file may hold any bytes.
+    lines = os.fsdecode((process / "cgroup").read_bytes()).splitlines()
+    paths = [line.removeprefix("0::") for line in lines if line.startswith("0::")]
+    mounts = [mount for mount in read_mounts(process / "mountinfo") if mount.kind == "cgroup2"]
+    if not paths or not mounts:
+        return None
+    return Path(mounts[0].point, *mounts[0].inside(paths[0]))

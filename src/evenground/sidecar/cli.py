@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from evenground.sidecar import linux
-from evenground.sidecar.cpus import parse_cpus
+from evenground.sidecar.cpus import cpu_list
 from evenground.sidecar.gpu_reader import NoSuchCard
 from evenground.sidecar.launch import Launch, Options
 from evenground.sidecar.recording import Settings, printable, say
@@ -198,11 +198,6 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="end the command when the caller of sidecar dies",
     )
     run.add_argument(
-        "--mark-fifo",
-        type=file_name,
-        help="make this named pipe; lines written to it are phase marks",
-    )
-    run.add_argument(
         "--gpu-wait-s",
         type=seconds,
         default=GPU_WAIT_S,
@@ -254,7 +249,7 @@ def _add_attach(mode: argparse.ArgumentParser) -> None:
     )
     mode.add_argument("--format", choices=["csv"], help="print every row as UnixStats did")
     # Options of `run` alone.
-    mode.set_defaults(mark_fifo=None, mapped=None, gpu_wait_s=GPU_WAIT_S)
+    mode.set_defaults(mapped=None, gpu_wait_s=GPU_WAIT_S)
 
 
 def to_settings(args: argparse.Namespace) -> Settings:
@@ -265,7 +260,6 @@ def to_settings(args: argparse.Namespace) -> Settings:
         rate_hz=args.rate_hz,
         gpu=not args.no_gpu,
         pss=not args.no_pss,
-        mark_fifo=args.mark_fifo,
         mark_file=args.mark_file,
         mapped=args.mapped,
         card=args.gpu,
@@ -281,34 +275,19 @@ def file_name(text: str) -> Path:
     return path
 
 
-def cpu_list(text: str) -> frozenset[int]:
-    """The CPUs of a list; raises ArgumentTypeError if it is malformed."""
-    try:
-        return parse_cpus(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def seconds(text: str) -> float:
-    """A finite number, not below zero; raises ArgumentTypeError."""
-    value = _number(text)
+    """A finite number, not below zero; raises ArgumentTypeError or ValueError."""
+    value = float(text)
+    # Every comparison with NaN is false.
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number 0 or above")
     return value
 
 
 def rate(text: str) -> float:
-    """Rows a second; raises ArgumentTypeError."""
-    value = _number(text)
+    """Rows a second; raises ArgumentTypeError or ValueError."""
+    value = float(text)
     if not 0 < value <= MAX_RATE_HZ:
         wanted = f"above 0 and at most {MAX_RATE_HZ:g}"
         raise argparse.ArgumentTypeError(f"'{text}' is not a number {wanted}")
     return value
-
-
-def _number(text: str) -> float:
-    # Every comparison with NaN is false, so no number is refused like one out of range.
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

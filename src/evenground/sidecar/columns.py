@@ -143,18 +143,6 @@ _GPU: dict[str, Column] = {
         f"{_TEMPERATURE}; {_OVER} of the hottest card",
         period_s=GPU_SLOW_PERIOD_S,
     ),
-    "pcie_tx_bytes_per_s": Column(
-        "B/s",
-        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_TX_BYTES) * 1000, {_OVER} sum over the "
-        "cards: sent by the card during the 20 ms of the call",
-        period_s=GPU_SLOW_PERIOD_S,
-    ),
-    "pcie_rx_bytes_per_s": Column(
-        "B/s",
-        f"nvmlDeviceGetPcieThroughput(NVML_PCIE_UTIL_RX_BYTES) * 1000, {_OVER} sum over the "
-        "cards: received by the card during the 20 ms of the call",
-        period_s=GPU_SLOW_PERIOD_S,
-    ),
     "gpu_age_s": Column(
         "s",
         "age of the reading of the driver behind the row's GPU values that have no period_s: rows "

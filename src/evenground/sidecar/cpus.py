@@ -11,7 +11,7 @@ MAX_CPUS = 2**16
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
-def parse_cpus(text: str) -> frozenset[int]:
+def cpu_list(text: str) -> frozenset[int]:
     """Parse a list of CPUs; raises ValueError if it is malformed."""
     cpus: set[int] = set()
     for part in text.split(","):

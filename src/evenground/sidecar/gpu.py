@@ -22,8 +22,8 @@ LIBRARY = "libnvidia-ml.so.1"
 LEAD_NS = 20_000_000
 MIN_PERIOD_NS = 50_000_000
 MAX_PERIOD_NS = 1_000_000_000
-# A PCIe call, which counts for 20 ms, and a little more.
-LONG_CALL_NS = 25_000_000
+# No slow value is read so shortly before the values of a row are due: a busy driver takes its time.
+MARGIN_NS = 25_000_000
 MAX_BASELINE_S = WINDOW_S + 2.0
 
 
@@ -182,7 +182,7 @@ class Gpu:
     def _read_slowly_until(self, due_ns: int) -> None:
         """Read slow values as far as the time until `due_ns` goes, at least by one step."""
         while not self._stop.is_set() and self._slow_step():
-            if time.monotonic_ns() + LONG_CALL_NS >= due_ns:
+            if time.monotonic_ns() + MARGIN_NS >= due_ns:
                 return
 
     def _slow_step(self) -> bool:

@@ -140,14 +140,10 @@ class Instance(Device):
         return values[self.card.text] | others | values[self.text]
 
     def energy_mj(self) -> Reason:
-        """As the next two: unknown."""
-        return OF_WHOLE_CARD
-
-    def power_w(self) -> Reason:
         """Unknown."""
         return OF_WHOLE_CARD
 
-    def pcie_bytes_per_s(self, direction: str) -> Reason:
+    def power_w(self) -> Reason:
         """Unknown."""
         return OF_WHOLE_CARD
 
@@ -229,10 +225,6 @@ class Card(Device):
         """Temperature; it goes into the card's next row too."""
         self._new_temp_c = self._query(self._driver.temperature_c)
         return self._new_temp_c
-
-    def pcie_bytes_per_s(self, direction: str) -> Reading:
-        """`direction` is TX or RX."""
-        return self._query(self._driver.pcie_bytes_per_s, direction)
 
     def energy_mj(self) -> int | Reason:
         """The energy counter itself."""

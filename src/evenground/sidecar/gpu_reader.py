@@ -84,7 +84,7 @@ class Reader:
         Buffered samples are those since the Unix time `began_us`. Cards that do not count are read
         here only, for their own rows.
         """
-        yield from self._slow_column("gpu_temp_c", lambda device: device.card.temp_c(), max)
+        yield from self._slow_temperature()
         yield from self._slow_processes()
         counted = [device.card for device in self.counted]
         for card in self.cards:
@@ -94,13 +94,6 @@ class Reader:
                 yield True
                 card.temp_c()
                 self._read_card(card)
-        # PCIe calls come last: they block for 20 ms each.
-        yield from self._slow_column(
-            "pcie_tx_bytes_per_s", lambda device: device.pcie_bytes_per_s("TX"), sum
-        )
-        yield from self._slow_column(
-            "pcie_rx_bytes_per_s", lambda device: device.pcie_bytes_per_s("RX"), sum
-        )
 
     def _read_card(self, card: Card) -> dict[str, Values]:
         unix_ns = time.time_ns()
@@ -117,15 +110,13 @@ class Reader:
         reason = missing_reason(self.counted, readings)
         self._latest.put(column, at_ns, reason or fold(readings))
 
-    def _slow_column(
-        self, column: str, query: Callable[[Counted], Reading], fold: Fold
-    ) -> Iterator[bool]:
+    def _slow_temperature(self) -> Iterator[bool]:
         at_ns = time.monotonic_ns()
         readings = []
         for device in self.counted:
             yield True
-            readings.append(query(device))
-        self._put(column, at_ns, readings, fold)
+            readings.append(device.card.temp_c())
+        self._put("gpu_temp_c", at_ns, readings, max)
 
     def _slow_processes(self) -> Iterator[bool]:
         at_ns = time.monotonic_ns()

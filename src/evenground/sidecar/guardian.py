@@ -10,7 +10,6 @@ import signal
 import struct
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from evenground.sidecar import linux
 from evenground.sidecar.cgroup import Leaf
@@ -29,10 +28,10 @@ class Guardian:
 
     It learns what to end from shared memory: the command's session, and every process of the tree
     with its start time, so that a reused pid is never hit. If the command has a cgroup, everything
-    in it is ended first. At the end the cgroup is removed, and the pipe for marks with it.
+    in it is ended first, and at the end the cgroup is removed.
     """
 
-    def __init__(self, leaf: Leaf | None, fifo: Path | None) -> None:
+    def __init__(self, leaf: Leaf | None) -> None:
         """Fork it; call while this process has a single thread, before the command is started.
 
         Raises OSError if there is no room for another process.
@@ -42,7 +41,7 @@ class Guardian:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _guard(reader, self._memory, leaf, fifo)
+                _guard(reader, self._memory, leaf)
             finally:
                 os._exit(0)
         os.close(reader)
@@ -68,7 +67,7 @@ class Guardian:
         return linux.children_cpu_ns() - before_ns
 
 
-def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None, fifo: Path | None) -> None:
+def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None) -> None:
     # A signal to the sidecar's group, e.g. Ctrl-C in its terminal, must not reach the guardian.
     os.setsid()
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -86,8 +85,6 @@ def _guard(reader: int, memory: mmap.mmap, leaf: Leaf | None, fifo: Path | None)
     _end_all(memory)
     if leaf:
         leaf.remove()
-    if fifo:
-        fifo.unlink(missing_ok=True)
 
 
 def _end_all(memory: mmap.mmap) -> None:

@@ -15,7 +15,6 @@ from evenground.sidecar.cgroup import Leaf, make_leaf
 from evenground.sidecar.ending import Ending, end_survivors
 from evenground.sidecar.gpu_reader import NoSuchCard
 from evenground.sidecar.guardian import Guardian
-from evenground.sidecar.marks import VARIABLE
 from evenground.sidecar.process import Command, Surroundings, callers_environment, send
 from evenground.sidecar.recording import NO_CGROUP, RUN, Recording, Settings, printable
 from evenground.sidecar.summary import NOT_EXECUTABLE, NOT_FOUND, Summary
@@ -65,7 +64,6 @@ class Launch:
                 # Empty unless the measuring itself failed: then the command must not go on.
                 leaf.kill()
                 leaf.remove()
-            self._recording.end_marks()
         summary = summary._replace(sidecar_cpu_s=self._guardian_cpu_s + time.process_time())
         self._recording.close(summary._asdict())
         return summary
@@ -79,7 +77,7 @@ class Launch:
             self._no_cgroup = None
 
     def _run_guarded(self) -> Summary:
-        self._guardian = Guardian(self._leaf, self._recording.made_fifo())
+        self._guardian = Guardian(self._leaf)
         self._tree = Tree([os.getpid()], exclude=frozenset({self._guardian.pid}))
         try:
             return self._measure()
@@ -154,14 +152,11 @@ class Launch:
     def _fork_command(self) -> Command:
         """The command before its launch; raises OSError if there is no room for another process."""
         options = self._options
-        env = callers_environment()
-        if options.settings.mark_fifo:
-            env[os.fsencode(VARIABLE)] = bytes(options.settings.mark_fifo.absolute())
         return Command(
             argv=options.command,
             surroundings=self._surroundings,
             leaf=self._leaf,
-            env=env,
+            env=callers_environment(),
             cpus=options.cpus,
         )
 

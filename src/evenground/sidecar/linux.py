@@ -20,6 +20,8 @@ PR_SET_CHILD_SUBREAPER = 36
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MEMORY_BYTES = PAGE_BYTES * os.sysconf("SC_PHYS_PAGES")
+# A process that has ended, or that /proc hides.
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
@@ -150,28 +152,12 @@ def children(pid: int) -> list[int]:
     One unlucky read may leave out a child while a sibling ends (proc_pid_task(5)): read again
     later.
     """
-    try:
-        tasks = [entry.name for entry in os.scandir(f"/proc/{pid}/task")]
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return []
-    return [child for task in tasks for child in _children_of_task(pid, task)]
-
-
-def _children_of_task(pid: int, task: str) -> list[int]:
-    try:
-        fd = os.open(f"/proc/{pid}/task/{task}/children", os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return []
-    raw = b""
-    try:
-        while part := os.read(fd, 65536):
-            raw += part
-    except ProcessLookupError:
-        # The thread has ended while its list was read: the last number may be cut.
-        raw = raw[: raw.rfind(b" ") + 1]
-    finally:
-        os.close(fd)
-    return [int(pid) for pid in raw.split()]
+    found: list[int] = []
+    with contextlib.suppress(*_GONE):
+        for task in os.scandir(f"/proc/{pid}/task"):
+            with contextlib.suppress(*_GONE):
+                found += map(int, Path(task.path, "children").read_bytes().split())
+    return found
 
 
 def children_by_scan(pid: int) -> list[int]:

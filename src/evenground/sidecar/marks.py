@@ -6,13 +6,9 @@ import contextlib
 import csv
 import json
 import os
-import select
-import threading
 import time
 from pathlib import Path
 
-# Environment variable of the command that holds the FIFO's path.
-VARIABLE = "SIDECAR_MARKS"
 COLUMNS = ("t_unix_ns", "mark")
 _MAX_BYTES = 64 * 1024
 
@@ -39,15 +35,38 @@ def parse_mark(line: str, now_unix_ns: int) -> tuple[int, str]:
     return t_unix_ns, text
 
 
-class Marks:
-    """Writes one row per mark to a CSV file, at once, for marks are few."""
+class Lines:
+    """Cuts what arrives in pieces into lines; an endless one is cut at 64 KiB."""
 
-    def __init__(self, path: Path) -> None:
-        """Create or empty the file; raises OSError if that fails."""
+    def __init__(self) -> None:
+        # A last line without its end.
+        self.rest = b""
+
+    def add(self, piece: bytes) -> list[bytes]:
+        """The lines that are complete now."""
+        lines = (self.rest + piece).split(b"\n")
+        if len(lines[-1]) > _MAX_BYTES:
+            lines.append(b"")
+        self.rest = lines.pop()
+        return lines
+
+
+class Marks:
+    """Writes one row per line that the command appends to a file, e.g. events, to a CSV file.
+
+    Lines from before do not count.
+    """
+
+    def __init__(self, source: Path, path: Path) -> None:
+        """Create or empty the CSV file `path`; raises OSError if that fails."""
+        self._source = source
+        self._lines = Lines()
+        self._read_bytes = 0
+        with contextlib.suppress(FileNotFoundError):
+            self._read_bytes = source.stat().st_size
         # A lone surrogate out of JSON cannot be written as UTF-8 and must not end the measurement.
         self._file = path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._lock = threading.Lock()
         self._failure: OSError | None = None
         self.count = 0
         try:
@@ -57,135 +76,44 @@ class Marks:
                 self._file.close()
             raise
 
-    def add(self, lines: list[bytes], now_unix_ns: int) -> None:
-        """Write lines as marks; empty lines are skipped, and all lines after `close`."""
-        with self._lock:
-            for line in lines:
-                text = line.decode("utf-8", "replace").strip()
-                if text and not self._file.closed:
-                    self._add(text, now_unix_ns)
+    def poll(self) -> None:
+        """Take the lines that came since the last call; a file that does not exist yet has none."""
+        with contextlib.suppress(OSError), self._source.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self._read_bytes:
+                self._read_bytes = 0  # it was begun again
+            file.seek(self._read_bytes)
+            while piece := file.read(_MAX_BYTES):
+                self._read_bytes += len(piece)
+                self._add(self._lines.add(piece))
 
-    def _add(self, text: str, now_unix_ns: int) -> None:
-        try:
-            self._write(parse_mark(text, now_unix_ns))
-            self.count += 1
-        except OSError as error:
-            # Reported by `close`: the command must not notice a full disk.
-            self._failure = error
+    def _add(self, lines: list[bytes]) -> None:
+        """Write lines as marks, at once, for marks are few; empty lines are skipped."""
+        now_unix_ns = time.time_ns()
+        for line in lines:
+            text = line.decode("utf-8", "replace").strip()
+            if not text:
+                continue
+            try:
+                self._write(parse_mark(text, now_unix_ns))
+                self.count += 1
+            except OSError as error:
+                # Reported by `close`: the command must not notice a full disk.
+                self._failure = error
 
     def _write(self, row: tuple[object, ...]) -> None:
         self._writer.writerow(row)
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file; raises OSError if a mark could not be written."""
-        with self._lock:
-            try:
-                self._file.close()
-            except OSError as error:
-                self._failure = error
+        """Take what is left, a last line without its end too, and close the file.
+
+        Raises OSError if a mark could not be written.
+        """
+        self.poll()
+        self._add([self._lines.rest])
+        try:
+            self._file.close()
+        except OSError as error:
+            self._failure = error
         if self._failure:
             raise self._failure
-
-
-class Lines:
-    """Cuts what arrives in pieces into lines; an endless one is cut at 64 KiB."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def add(self, piece: bytes) -> list[bytes]:
-        """The lines that are complete now."""
-        lines = (self._rest + piece).split(b"\n")
-        if len(lines[-1]) > _MAX_BYTES:
-            lines.append(b"")
-        self._rest = lines.pop()
-        return lines
-
-    def last(self) -> list[bytes]:
-        """What is left when nothing more comes: a last line without its end, or an empty one."""
-        rest, self._rest = self._rest, b""
-        return [rest]
-
-
-class MarkFifo:
-    """A named pipe for marks, read by a thread that sleeps until a line comes."""
-
-    def __init__(self, path: Path, marks: Marks) -> None:
-        """Make the pipe, or use an existing one; raises OSError if something else is at `path`."""
-        # The pipe if it was made here; an existing one is left at the end.
-        self.made: Path | None = None
-        if not path.is_fifo():
-            os.mkfifo(path)
-            self.made = path
-        self._marks = marks
-        self._lines = Lines()
-        # Opened for writing too: a writer that closes is then not the end, and no writer has to
-        # wait.
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._ended, self._end = os.pipe()
-        self._thread = threading.Thread(target=self._run, name="sidecar-marks", daemon=True)
-
-    def start(self) -> None:
-        """Begin to read; raises RuntimeError if no thread can be started, then `poll` reads."""
-        self._thread.start()
-
-    def _run(self) -> None:
-        while self._wait(None):
-            self._read()
-        self._finish()
-
-    def _wait(self, patience_s: float | None) -> bool:
-        """Whether a line has come; False at the end, or when the patience is over."""
-        ready, _, _ = select.select([self._fd, self._ended], [], [], patience_s)
-        return self._fd in ready
-
-    def _read(self) -> None:
-        now_unix_ns = time.time_ns()
-        self._marks.add(self._lines.add(os.read(self._fd, _MAX_BYTES)), now_unix_ns)
-
-    def poll(self) -> None:
-        """Read what has come if no thread does, so that a writer never waits for long."""
-        while not self._thread.is_alive() and self._wait(0):
-            self._read()
-
-    def _finish(self) -> None:
-        self._marks.add(self._lines.last(), time.time_ns())
-
-    def stop(self) -> None:
-        """Read what is left, end the thread and remove the pipe."""
-        if self.made:
-            self.made.unlink(missing_ok=True)
-        if self._thread.is_alive():
-            os.write(self._end, b".")
-            self._thread.join(1.0)
-        else:
-            self.poll()
-            self._finish()
-
-
-class MarkFile:
-    """A file to which the command appends lines, e.g. events; older lines do not count."""
-
-    def __init__(self, path: Path, marks: Marks) -> None:
-        self._path = path
-        self._marks = marks
-        self._lines = Lines()
-        self._read_bytes = 0
-        with contextlib.suppress(FileNotFoundError):
-            self._read_bytes = path.stat().st_size
-
-    def poll(self) -> None:
-        """Take the lines that came since the last call; a file that does not exist yet has none."""
-        with contextlib.suppress(OSError), self._path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < self._read_bytes:
-                self._read_bytes = 0  # it was begun again
-            file.seek(self._read_bytes)
-            while piece := file.read(_MAX_BYTES):
-                self._read_bytes += len(piece)
-                self._marks.add(self._lines.add(piece), time.time_ns())
-
-    def stop(self) -> None:
-        """Take what is left, a last line without its end too."""
-        self.poll()
-        self._marks.add(self._lines.last(), time.time_ns())

@@ -25,7 +25,6 @@ VALUE_FIELDS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 MAX_W = 10_000.0
 MAX_MHZ = 100_000
 MAX_BYTES = 2**50
-MAX_BYTES_PER_S = 10**12
 MAX_MJ = 2**63
 MIN_C = -100
 MAX_C = 200
@@ -200,12 +199,6 @@ class Driver:
             self.nvml.NVML_TEMPERATURE_GPU,
         )
         return within(int(celsius), MIN_C, MAX_C, "temperature in °C")
-
-    def pcie_bytes_per_s(self, handle: Any, direction: str) -> int:
-        """`direction` is TX or RX. The driver counts for 20 ms and answers then."""
-        counter = getattr(self.nvml, f"NVML_PCIE_UTIL_{direction}_BYTES")
-        kb_per_s = int(self.call("nvmlDeviceGetPcieThroughput", handle, counter))
-        return within(kb_per_s * 1000, 0, MAX_BYTES_PER_S, "throughput in B/s")
 
     def processes(self, handle: Any, kind: str, total_bytes: int = MAX_BYTES) -> list[OnCard]:
         """Processes on a device with `total_bytes` of memory; raises NVMLError.

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-from evenground.sidecar.columns import CARD_COLUMNS, COLUMNS, UTIL_SAMPLE_COLUMNS, Column, Missing
 
 # Less than a second, so that rows that come a little early at one a second are not passed over.
 ABOUT_A_SECOND_NS = 950_000_000
@@ -51,27 +49,6 @@ class SampleFile:
 
 def _line(cells: Sequence[Cell]) -> str:
     return ",".join(["" if cell is None else str(cell) for cell in cells]) + "\n"
-
-
-def header(
-    rate_hz: float, missing: Missing, slot_zero_mono_ns: int | None, gpus: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The content of samples.json without its summary."""
-    return {
-        "schema": 2,
-        "columns": _described(COLUMNS),
-        "card_columns": _described(CARD_COLUMNS),
-        "util_sample_columns": _described(UTIL_SAMPLE_COLUMNS),
-        "missing": missing.reasons(),
-        "rate_hz": rate_hz,
-        "slot_zero_mono_ns": slot_zero_mono_ns,
-        "gpus": gpus,
-        "summary": None,
-    }
-
-
-def _described(columns: Mapping[str, Column]) -> dict[str, Any]:
-    return {name: column._asdict() for name, column in columns.items()}
 
 
 def temporary(path: Path) -> Path:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,17 +18,17 @@ from evenground.sidecar.columns import (
     COLUMNS,
     GPU_COLUMNS,
     UTIL_SAMPLE_COLUMNS,
+    Column,
     Missing,
 )
 from evenground.sidecar.gpu import Gpu, load_nvml
 from evenground.sidecar.linux import MEMORY_BYTES
 from evenground.sidecar.machine import reason
-from evenground.sidecar.marks import MarkFifo, MarkFile, Marks
+from evenground.sidecar.marks import Marks
 from evenground.sidecar.output import (
     ABOUT_A_SECOND_NS,
     Cell,
     SampleFile,
-    header,
     temporary,
     write_json,
 )
@@ -55,7 +55,6 @@ class Settings(NamedTuple):
     rate_hz: float
     gpu: bool
     pss: bool
-    mark_fifo: Path | None
     mark_file: Path | None
     mapped: Path | None
     card: str | None
@@ -69,7 +68,7 @@ class Settings(NamedTuple):
 
     def fault(self) -> str | None:
         """Why these names cannot be; None if each file has one use, by whatever name or link."""
-        paths = [self.samples, self.header, temporary(self.header), self.mark_fifo, self.mark_file]
+        paths = [self.samples, self.header, temporary(self.header), self.mark_file]
         paths += [self.further(what) for what in ("cards", "util", "marks")]
         if self.mapped:
             paths += [self.mapped, temporary(self.mapped)]
@@ -111,10 +110,9 @@ class Recording:
         if self._mapped and settings.mapped:
             write_json(settings.mapped, self._mapped.unfinished())
         self._marks: Marks | None = None
-        self._fifo: MarkFifo | None = None
-        self._mark_file: MarkFile | None = None
         self.write_header(None)
-        self._open_marks()
+        if settings.mark_file:
+            self._marks = Marks(settings.mark_file, settings.further("marks"))
 
     def _new_gpu(self) -> Gpu | None:
         nvml = load_nvml() if self.settings.gpu else NO_GPU
@@ -141,17 +139,6 @@ class Recording:
     def _expect(self, columns: Sequence[str], why: str) -> None:
         for column in columns:
             self.missing.expect(column, why)
-
-    def _open_marks(self) -> None:
-        fifo = self.settings.mark_fifo
-        file = self.settings.mark_file
-        if not fifo and not file:
-            return
-        self._marks = Marks(self.settings.further("marks"))
-        if file:
-            self._mark_file = MarkFile(file, self._marks)
-        if fifo:
-            self._fifo = MarkFifo(fifo, self._marks)
 
     def start(
         self, tree: Tree, leaf: Leaf | None, launched_mono_ns: int, before_leaf_ns: int = 0
@@ -204,12 +191,6 @@ class Recording:
             if why:
                 self._pss = None
                 self._never_seen(["pss_bytes"], why)
-        if self._fifo:
-            why = _start(self._fifo.start)
-            if why:
-                self._restrictions.append(
-                    f"marks are read once a second (no thread for them: {why})"
-                )
         if self._mapped:
             why = _start(partial(self._mapped.start, zero_ns))
             if why:
@@ -318,10 +299,8 @@ class Recording:
         if self._turns == 2:
             with contextlib.suppress(OSError):
                 self.write_header(None)  # with what is known only since the start
-        if self._mark_file:
-            self._mark_file.poll()
-        if self._fifo:
-            self._fifo.poll()
+        if self._marks:
+            self._marks.poll()
         if self._gpu and self._cards and self._util:
             self._cards.waiting += self._gpu.take_card_rows()
             self._util.waiting += self._gpu.take_util_samples()
@@ -341,19 +320,11 @@ class Recording:
                 self._mapped.trouble.append(HIDDEN)
         self._once_a_second()
 
-    def made_fifo(self) -> Path | None:
-        """The pipe for marks if the sidecar made it and must remove it; else None."""
-        return self._fifo.made if self._fifo else None
-
-    def end_marks(self) -> None:
-        """Take the last marks and remove the pipe; call when no process can write to it."""
-        if self._fifo:
-            self._fifo.stop()
-        if self._mark_file:
-            self._mark_file.stop()
-
     def close(self, summary: dict[str, Any]) -> None:
-        """Close the files and complete the header; raises OSError if they are not complete."""
+        """Close the files and complete the header; call when nothing more can be marked.
+
+        Raises OSError if they are not complete.
+        """
         for file in (self._marks, self._file, self._cards, self._util):
             if file:
                 file.close()
@@ -369,8 +340,16 @@ class Recording:
         if self._gpu:
             cards = self._gpu.cards
             card = self._gpu.card
-        content = header(self.settings.rate_hz, self.missing, self._zero_ns, cards)
-        content |= {
+        content = {
+            "schema": 2,
+            "columns": _described(COLUMNS),
+            "card_columns": _described(CARD_COLUMNS),
+            "util_sample_columns": _described(UTIL_SAMPLE_COLUMNS),
+            "missing": self.missing.reasons(),
+            "rate_hz": self.settings.rate_hz,
+            "slot_zero_mono_ns": self._zero_ns,
+            "gpus": cards,
+            "summary": summary,
             "gpu_card": card,
             "machine": {"cores": os.cpu_count(), "memory_bytes": MEMORY_BYTES},
             "marks": marks,
@@ -379,8 +358,11 @@ class Recording:
         content |= self.about
         if self._cpu:
             content["cpu_source"] = self._cpu.source
-        content["summary"] = summary
         write_json(self.settings.header, content)
+
+
+def _described(columns: Mapping[str, Column]) -> dict[str, Any]:
+    return {name: column._asdict() for name, column in columns.items()}
 
 
 def say(text: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from evenground.surroundings.mounts import DRIVER, Mount, is_below, is_expected, over_image
+from evenground.sidecar.mounts import Mount
+from evenground.surroundings.mounts import DRIVER, is_below, is_expected, over_image
 
 # Where a system has its own libraries. What an administrator adds by hand (/usr/local, /opt) is not
 # the system's.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from evenground.sidecar.mounts import Mount, read_mounts
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 # Where images keep programs and settings: programs do not look into other folders that a site may
@@ -38,46 +39,8 @@ _OF_DRIVER = re.compile(
     r"|/usr/share/(glvnd|vulkan|egl|nvidia)/.*nv(idia|optix)[\w.]*"
     rf"|{re.escape(DRIVER)}/({_LIBRARIES})\.so[\d.]*"
 )
-# The kernel writes blanks, tabs, line ends and backslashes of a path as octal numbers.
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 # Every image has this folder, and no site mounts something over it.
 _SURELY_OF_IMAGE = "/.singularity.d/actions"
-
-
-@dataclass(frozen=True)
-class Mount:
-    """One line of mountinfo (proc(5)): which part of which file system is mounted where."""
-
-    device: str
-    """`major:minor`."""
-    root: str
-    """The folder or file of the file system that is mounted."""
-    point: str
-    kind: str = ""
-    """Type of the file system, e.g. `ext4` or `nfs4`."""
-    options: str = ""
-    """Those of the file system, separated by commas."""
-
-
-def read_mounts(mountinfo: Path = MOUNTINFO) -> list[Mount]:
-    """Read every mount that this process sees, in order; OSError if there is no such file."""
-    lines = mountinfo.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    mounts: list[Mount] = []
-    for line in lines:
-        # Before the hyphen are optional fields, of which a line has none or several.
-        before, _, after = line.partition(" - ")
-        _, _, device, root, point = before.split(" ")[:5]
-        kind, _, source_and_options = after.partition(" ")
-        mounts.append(
-            Mount(
-                device=device,
-                root=_unescaped(root),
-                point=_unescaped(point),
-                kind=kind,
-                options=source_and_options.rpartition(" ")[2],
-            )
-        )
-    return mounts
 
 
 def root_options(mountinfo: Path = MOUNTINFO) -> dict[str, str]:
@@ -85,10 +48,6 @@ def root_options(mountinfo: Path = MOUNTINFO) -> dict[str, str]:
     # Of several at one place the last one is seen.
     root = [mount for mount in read_mounts(mountinfo) if mount.point == "/"][-1]
     return dict(option.partition("=")[::2] for option in root.options.split(","))
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
 
 
 def over_image(mounts: Sequence[Mount]) -> list[Mount]:

@@ -84,18 +84,9 @@ class Observed(NamedTuple):
 class Harness:
     """Runs known loads, under a sidecar or alone, and writes their files to one folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        options: Sequence[str] = (),
-        prefix: Sequence[str] = (),
-        card: str | None = None,
-    ) -> None:
-        """`options` are further ones of `sidecar run`; `prefix` is a command that starts it.
-
-        `card` is the UUID of the card or MIG instance to load; None for CUDA's first one.
-        """
-        self._folder, self._options, self._prefix = folder, list(options), list(prefix)
+    def __init__(self, folder: Path, card: str | None = None) -> None:
+        """`card` is the UUID of the card or MIG instance to load; None for CUDA's first one."""
+        self._folder = folder
         self._card = card
         self._truth = folder / "truth.json"
         # How the last sidecar worked: `scheduling` and `cpu_source` of its header.
@@ -103,16 +94,15 @@ class Harness:
 
     def observe(self, load: str, rate_hz: float = 10.0, **numbers: float) -> Observed:
         """Run a load under a sidecar; raises CalibrationError if one of the two fails."""
-        return self._observe(load, load_args(load, self._truth, numbers), rate_hz, self._options)
+        return self._observe(load, load_args(load, self._truth, numbers), rate_hz)
 
     def _observe(
-        self, load: str, command: Sequence[str], rate_hz: float, options: Sequence[str]
+        self, load: str, command: Sequence[str], rate_hz: float, options: Sequence[str] = ()
     ) -> Observed:
         samples = self._folder / "samples.csv"
-        _run(load, self._prefix + sidecar_args(command, samples, rate_hz, options))
+        _run(load, sidecar_args(command, samples, rate_hz, options))
         seen = read_observed(samples, self._truth)
-        modes = ("scheduling", "cpu_source")
-        self.modes = {key: str(seen.header[key]) for key in modes if key in seen.header}
+        self.modes = {key: seen.header[key] for key in ("scheduling", "cpu_source")}
         return seen
 
     def alone(self, load: str, **numbers: float) -> Truth:
@@ -231,12 +221,12 @@ def full_cores(harness: Harness, load_s: float) -> list[Figure]:
 def short_children(harness: Harness, load_s: float) -> list[Figure]:
     """200 children one after the other, each waited for; judged while their parent still lives."""
     seen = harness.observe("short_children", children=CHILDREN, cpu_s=CHILD_CPU_S)
-    error = figure("short_children", lambda: abs(children_error_pct(seen.cpu_ns(), seen.truth)))
+    error = figure("short_children", lambda: abs(work_error_pct(seen.cpu_ns(), seen.truth)))
     return [error] + totals(seen)
 
 
-def children_error_pct(cpu_ns: Series, truth: Truth) -> float:
-    """Signed error of all CPU from before the first child to the rows after the last one."""
+def work_error_pct(cpu_ns: Series, truth: Truth) -> float:
+    """Signed error of all CPU from before the load's work to the rows after it."""
     span = (truth["begin_ns"], truth["final_ns"])
     return judge.since_error_pct(cpu_ns, truth["accounts"], span)
 
@@ -246,7 +236,7 @@ def orphan(harness: Harness, load_s: float) -> list[Figure]:
     seen = harness.observe("orphan", seconds=max(MIN_ORPHAN_S, load_s / 2))
     limit = None
     # The kernel's own account of a cgroup must be closer than a sum over processes.
-    if seen.header.get("cpu_source") == "cgroup":
+    if seen.header["cpu_source"] == "cgroup":
         limit = judge.ORPHAN_IN_CGROUP_PCT
     error = figure("orphan", lambda: orphan_worst_pct(seen.cpu_ns(), seen.truth), limit)
     return [error, kernel_total(seen)]
@@ -328,7 +318,9 @@ def cpu_delay_ms(cpu_ns: Series, truth: Truth) -> float:
 
 def idle_lateness(harness: Harness, load_s: float) -> list[Figure]:
     """Rows at 100 Hz on an idle machine, an empty timed loop before and after."""
-    loop_ns, seen = _between_loops(harness, load_s)
+    loop_ns = _loop_late_ns(harness, load_s / 2)
+    seen = harness.observe("idle", 100.0, seconds=load_s)
+    loop_ns += _loop_late_ns(harness, load_s / 2)
     p50_ms, p99_ms = judge.percentile(loop_ns, 0.5) / 1e6, judge.percentile(loop_ns, 0.99) / 1e6
     # No program can be more punctual than this machine's timers.
     limit_ms = p99_ms + judge.LATER_THAN_LOOP_MS
@@ -342,18 +334,15 @@ def idle_lateness(harness: Harness, load_s: float) -> list[Figure]:
 
 
 def loaded_lateness(harness: Harness, load_s: float) -> list[Figure]:
-    """The same with all cores loaded, and rows at 10 Hz."""
+    """Rows at 100 Hz and at 10 Hz with all cores loaded."""
     with harness.all_cores_loaded():
-        loop_ns, seen = _between_loops(harness, load_s)
+        seen = harness.observe("idle", 100.0, seconds=load_s)
         slow = harness.observe("idle", seconds=load_s)
     limit_ms = None
-    if seen.header.get("scheduling") == "fifo":
+    if seen.header["scheduling"] == "fifo":
         limit_ms = judge.LOADED_P99_FIFO_MS
     return [
-        figure("late_loaded_p50", lambda: seen.late_ms(0.5)),
         figure("late_loaded_p99", lambda: seen.late_ms(0.99), limit_ms),
-        figure("loop_loaded_p50", lambda: judge.percentile(loop_ns, 0.5) / 1e6),
-        figure("loop_loaded_p99", lambda: judge.percentile(loop_ns, 0.99) / 1e6),
         figure("rows_100hz", lambda: judge.served_pct(seen.times_ns(), seen.due_ns())),
         figure("own_cpu_100hz_loaded", lambda: judge.ms_per_s(seen.truth["parent"])),
         figure("rows_10hz", lambda: judge.served_pct(slow.times_ns(), slow.due_ns())),
@@ -361,14 +350,8 @@ def loaded_lateness(harness: Harness, load_s: float) -> list[Figure]:
     ]
 
 
-def _between_loops(harness: Harness, load_s: float) -> tuple[list[int], Observed]:
-    """Lateness of an empty loop before and after a sidecar at 100 Hz, and what that observed."""
-    before_ns = _loop_late_ns(harness, load_s / 2)
-    seen = harness.observe("idle", 100.0, seconds=load_s)
-    return before_ns + _loop_late_ns(harness, load_s / 2), seen
-
-
 def _loop_late_ns(harness: Harness, seconds: float) -> list[int]:
+    """Lateness of an empty loop at 100 Hz, without a sidecar."""
     truth = harness.alone("timed_loop", rate_hz=100.0, seconds=seconds)
     begin_ns = truth["begin_ns"]
     # The first deadline is one period after the begin.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -27,14 +26,6 @@ class Goal(NamedTuple):
     limit: float | None
     at_least: bool = False
 
-    def meets(self, value: float) -> bool | None:
-        """Whether a value is good enough; None without a limit."""
-        if self.limit is None:
-            return None
-        if self.at_least:
-            return value >= self.limit
-        return value <= self.limit
-
 
 GOALS = {
     "cpu_total_kernel": Goal("CPU total, last row against the kernel's", "%", 0.2),
@@ -52,10 +43,7 @@ GOALS = {
     "late_idle_p99": Goal("lateness, idle, 100 Hz, p99", "ms", None),
     "loop_idle_p50": Goal("lateness of an empty timed loop, idle, p50", "ms", None),
     "loop_idle_p99": Goal("lateness of an empty timed loop, idle, p99", "ms", None),
-    "late_loaded_p50": Goal("lateness, all cores loaded, 100 Hz, p50", "ms", None),
     "late_loaded_p99": Goal("lateness, all cores loaded, 100 Hz, p99", "ms", 20.0),
-    "loop_loaded_p50": Goal("lateness of an empty timed loop, loaded, p50", "ms", None),
-    "loop_loaded_p99": Goal("lateness of an empty timed loop, loaded, p99", "ms", None),
     "rows_10hz": Goal("rows per deadline, loaded, 10 Hz", "%", 99.0, at_least=True),
     "rows_100hz": Goal("rows per deadline, loaded, 100 Hz", "%", 97.0, at_least=True),
     "own_cpu_10hz": Goal("own CPU, 10 Hz", "ms/s", 5.0),
@@ -98,7 +86,10 @@ def figure(name: str, measure: Callable[[], float], limit: float | None = None) 
         return Figure(name, goal, passed=False, reason=str(error))
     if goal.limit is None:
         return Figure(name, goal, measured=value, reason="for comparison")
-    return Figure(name, goal, measured=value, passed=goal.meets(value))
+    passed = value <= goal.limit
+    if goal.at_least:
+        passed = value >= goal.limit
+    return Figure(name, goal, measured=value, passed=passed)
 
 
 def left_out(name: str, reason: str) -> Figure:
@@ -229,20 +220,3 @@ def ms_per_s(marks: Series) -> float:
     """CPU milliseconds per second from the first mark to the last; values in nanoseconds."""
     (first_ns, first), (last_ns, last) = marks[0], marks[-1]
     return 1000 * (last - first) / (last_ns - first_ns)
-
-
-def merge(figures: Sequence[Figure]) -> list[Figure]:
-    """The worst figure of each name."""
-    of_name: dict[str, list[Figure]] = defaultdict(list)
-    for one in figures:
-        of_name[one.name].append(one)
-    return [max(of_one, key=_badness) for of_one in of_name.values()]
-
-
-def _badness(figure: Figure) -> tuple[bool, bool, float]:
-    """Orders figures: left out, then by their values, then those that failed without a value."""
-    value = figure.measured or 0.0
-    if figure.goal.at_least:
-        value = -value
-    failed = figure.passed is False and figure.measured is None
-    return failed, figure.measured is not None, value
