@@ -35,15 +35,15 @@ from evenground.claims.estimators import Sampled, estimate_contrast
 from evenground.claims.evidence import Evidence, Used
 from evenground.claims.inference import Interval
 from evenground.claims.judge import judge
-from evenground.claims.looks import Look
 from evenground.claims.model import Claim, read_claims
 from evenground.claims.simulation import World, normals
 from evenground.claims.verdicts import Context, Judged, judge_one
+from evenground.records.verdicts import Look
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20220601
 OWN, ELSEWHERE = 0.1, 0.25
-ONE_LOOK = Look(n=4, number=1, planned=(4,), by_precision=False, confidence=0.95)
+ONE_LOOK = Look(n=4, number=1, planned=(4,), by_precision=False, confidence=0.95, words="One.")
 
 
 @functools.cache

@@ -32,11 +32,11 @@ from evenground.claims.judge import (
     judge,
     other_size,
 )
-from evenground.claims.looks import Look, look_of
+from evenground.claims.looks import look_of
 from evenground.claims.model import Claim, Claims
 from evenground.claims.words import effect, with_interval
 from evenground.records.index import CodeLines, Condition
-from evenground.records.verdicts import Instrument, Kind, Verdict
+from evenground.records.verdicts import Instrument, Kind, Look, Verdict
 
 
 @dataclass(frozen=True)
