@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +14,9 @@ from evenground.analysis.differences import differences_table
 from evenground.analysis.experiment import Experiment
 from evenground.analysis.measured import Measured
 from evenground.analysis.normalise import normalise_all
+from evenground.analysis.runs import all_runs
 from evenground.analysis.table import Table, write_table
 from evenground.analysis.write import tables_of
-from evenground.bundle.replay import set_unreadable_aside
 from evenground.bundle.unpack import blamed_on, find_index, unpack
 from evenground.claims.agreement import in_words
 from evenground.claims.model import read_claims
@@ -55,11 +54,11 @@ def read(source: str, scratch: Path) -> Index:
     """
     path = Path(source)
     if path.is_file():
-        where = unpack(path, scratch)
+        index = read_index(unpack(path, scratch))
         with blamed_on(path, scratch):
-            for line in set_unreadable_aside(where):
-                print(line, file=sys.stderr)
-            return read_index(where)
+            for run in all_runs(index):
+                run.samples()
+        return index
     if path.is_dir():
         where = path / "index.json"
         return read_index(where if where.is_file() else find_index(path))

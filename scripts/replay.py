@@ -22,8 +22,6 @@ def main() -> None:
     done = replay(args.bundle, to, ROOT, shlex.join(["./evenground", "replay"] + sys.argv[1:]))
     index, compared = done.index, done.compared
     print(f"unpacked and checked: {len(index.finished)} runs of {', '.join(index.class_names)}")
-    for line in done.unreadable:
-        print(line)
     figures = f"{len(done.figures)} figures in figures/"
     print(f"redrawn: {to / REDRAWN}/report.html, tables/, {figures}", flush=True)
     if compared.new:

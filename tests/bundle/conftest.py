@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import bundle as script
-from evenground.bundle.crate import METADATA
 from made_bundle import INDEX, Files, call, files_of, listed, made_copy, save_data
 
 
@@ -31,6 +30,4 @@ def made(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files(made: Path) -> Files:
     """Name -> content of what a replay reads of that bundle."""
     needed = ("results/runs/", "results/calibration/", "results/contact_sheets/", INDEX)
-    return listed(
-        {n: c for n, c in files_of(made).items() if n.startswith(needed) or n == METADATA}
-    )
+    return listed({n: c for n, c in files_of(made).items() if n.startswith(needed)})

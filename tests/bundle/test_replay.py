@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import compare
 import replay as script
 from logged import logged
 from made_bundle import (
     call,
     changed_condition,
     files_of,
+    fixed,
     listed,
     save_data,
     write_zip,
@@ -79,6 +81,25 @@ def test_changed_numbers_are_told(
     assert (tmp_path / "out/redrawn/metrics.json").read_bytes() == files[
         "results/native/metrics.json"
     ]
+
+
+def test_a_run_that_cannot_be_read_is_named_in_one_line(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = files_of(made)
+    name = next(name for name in sorted(files) if name.endswith("/r1/events.jsonl"))
+    files[name] = files[name].replace(b'"loss": 2.3', b'"loss": 1e300')
+    broken = write_zip(fixed(files), tmp_path / "broken.zip")
+    for command in (
+        [script.main, broken, "--output-dir", tmp_path / "out"],
+        [compare.main, made, broken, "--output-dir", tmp_path / "out"],
+    ):
+        assert call(*command) == 1
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+        assert "error: " in said.err and "first_batch_end.loss" in said.err
+        assert f"({name}, line 6 in {broken}): take another copy" in said.err
+        assert not (tmp_path / "out").exists()
 
 
 def test_without_its_contact_sheet_a_bundle_is_drawn_and_says_so(

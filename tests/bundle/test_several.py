@@ -29,7 +29,6 @@ from made_bundle import (
     changed,
     complaints,
     files_of,
-    fixed,
     made_copy,
     save_data,
     working_copy_with_lock,
@@ -92,23 +91,6 @@ def test_it_is_replayed_byte_by_byte(
     for path in compared:
         redrawn = tmp_path / "out/redrawn" / path.relative_to(results)
         assert redrawn.read_bytes() == path.read_bytes(), path.name
-
-
-def test_a_run_that_cannot_be_read_hides_none_of_another_condition(
-    bundle: Path, index: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = files_of(bundle)
-    name = f"{index.conditions[4].finished[0].path}/events.jsonl"
-    files[name] = files[name].replace(b'"loss": 2.3', b'"loss": 1e300')
-    broken = write_zip(fixed(files), tmp_path / "broken.zip")
-    assert call(replay_script.main, broken, "--output-dir", tmp_path / "out") == 1
-    said = capsys.readouterr()
-    assert "unpacked and checked: 17 runs" in said.out
-    assert said.out.count("is drawn as failed: unreadable: broken-events") == 1
-    rows = (tmp_path / "out/redrawn/tables/runs.csv").read_text().splitlines()
-    assert sum(",finished," in row for row in rows) == 17
-    drawn = read_index(tmp_path / "out" / INDEX)
-    assert [len(each.finished) for each in drawn.conditions] == [3, 3, 3, 3, 2, 3]
 
 
 def test_adopted_runs_are_those_of_the_experiment_that_its_configuration_asks_for(

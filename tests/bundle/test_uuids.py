@@ -20,7 +20,7 @@ from evenground.analysis.runs import all_runs
 from evenground.bundle.adopt import adopt
 from evenground.bundle.replay import redraw
 from evenground.bundle.unpack import unpack
-from evenground.bundle.uuids import IN_TEXT, REASON, UUID, lay_out, name_a_card
+from evenground.bundle.uuids import IN_TEXT, UUID, lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.files import read_json, sha256_file, write_json
 from evenground.records.index import read_index
@@ -100,15 +100,14 @@ def test_no_file_of_a_bundle_has_a_uuid(on_cards: Path, packed: Path) -> None:
         assert log == f"using {IN_TEXT} and {IN_TEXT}.\nGPU-accelerated, MIG 1g.10gb, GPU-0\n"
 
 
-def test_what_was_left_out_has_its_reason(packed: Path, tmp_path: Path) -> None:
+def test_words_stand_for_what_was_left_out(packed: Path, tmp_path: Path) -> None:
     index = read_index(unpack(packed, tmp_path / "unpacked"))
     for run in all_runs(index):
         record = read_environment(run).gpu
-        assert record and record.uuid is None and record.missing == {"uuid": REASON}
+        assert record and record.uuid == IN_TEXT
         assert record.pci == GPU_RECORD["pci"], "nothing else is lost"
         (card,) = json.loads(run.content("samples.json"))["gpus"]
-        assert card["uuid"] is None and card["mig"][0]["uuid"] is None
-        assert card["missing"] == {"uuid": REASON, "0/mig1 uuid": REASON}
+        assert card["uuid"] == card["mig"][0]["uuid"] == IN_TEXT
         environment = json.loads(run.content("environment.json"))
         assert environment["gpus_visible"] == f"{IN_TEXT},{IN_TEXT}"
         assert environment["surroundings"]["variables"] == {"CUDA_VISIBLE_DEVICES": IN_TEXT}
@@ -167,6 +166,10 @@ def test_whoever_takes_an_experiment_over_gets_a_card_of_his_own(tmp_path: Path)
 def test_every_form_of_a_uuid_is_found(uuid: str) -> None:
     for text in (uuid, f"0,{uuid}", f'"{uuid}"', f"CUDA_VISIBLE_DEVICES={uuid};", f"({uuid})"):
         assert UUID.sub("", text) == text.replace(uuid, "")
+    for text in (f"card\n{uuid}", f"\t{uuid}\n", f"é{uuid}", f"\\{uuid}"):
+        for ascii_only in (True, False):
+            bare = UUID.sub(IN_TEXT, json.dumps(text, ensure_ascii=ascii_only))
+            assert json.loads(bare) == text.replace(uuid, IN_TEXT)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import random
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
+from claims import simulated
 from claims.simulated import (
+    World,
     advised,
     after_pilots,
     are_decided,
@@ -25,25 +28,25 @@ from claims.simulated import (
     coverage,
     estimates,
     false_decisions,
+    normals,
     percent,
     until_precise,
 )
 from evenground.analysis.planning import level_of_each
 from evenground.analysis.statistics import LEVEL, Estimate
-from evenground.claims import advice, simulation
+from evenground.claims import advice
 from evenground.claims.estimators import Sampled, estimate_contrast
 from evenground.claims.evidence import Evidence, Used
 from evenground.claims.inference import Interval
 from evenground.claims.judge import judge
-from evenground.claims.looks import Look
 from evenground.claims.model import Claim, read_claims
-from evenground.claims.simulation import World, normals
 from evenground.claims.verdicts import Context, Judged, judge_one
+from evenground.records.verdicts import Look
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20220601
 OWN, ELSEWHERE = 0.1, 0.25
-ONE_LOOK = Look(n=4, number=1, planned=(4,), by_precision=False, confidence=0.95)
+ONE_LOOK = Look(n=4, number=1, planned=(4,), by_precision=False, confidence=0.95, words="One.")
 
 
 @functools.cache
@@ -165,7 +168,7 @@ def test_equal_runs_on_a_scale_that_nobody_knows_decide_nothing() -> None:
 # What noise does
 
 
-@pytest.mark.parametrize("n", simulation.RUNS)
+@pytest.mark.parametrize("n", simulated.RUNS)
 @pytest.mark.parametrize("truth", [1.25, 1.3, 1.3421, 1.45])
 def test_more_spread_never_makes_a_true_size_more_likely_to_be_reproduced(
     truth: float, n: int
@@ -186,8 +189,8 @@ def test_a_true_size_is_reproduced_ever_more_often_with_more_runs() -> None:
     assert reproduced_pct(1.3421, 0.02, n=5, experiments=1000) >= 99
 
 
-@pytest.mark.parametrize("n", simulation.RUNS)
-@pytest.mark.parametrize("variation", simulation.VARIATIONS)
+@pytest.mark.parametrize("n", simulated.RUNS)
+@pytest.mark.parametrize("variation", simulated.VARIATIONS)
 @pytest.mark.parametrize("truth", [1.2, 1.6])
 def test_another_size_is_hardly_ever_reproduced(truth: float, variation: float, n: int) -> None:
     experiments = 1000
@@ -319,28 +322,26 @@ def test_the_advice_for_runs_apart_decides_as_often() -> None:
     assert 80 - band(80, 2000) <= decided <= 85 + band(80, 2000)
 
 
-# The script
+# The table in the docs
 
 
 def test_the_same_seed_gives_the_same_report() -> None:
-    first, again, other = (list(simulation.report(claim("T1"), 4, seed)) for seed in (1, 1, 2))
+    first, again, other = (list(simulated.report(claim("T1"), 4, seed)) for seed in (1, 1, 2))
     assert first == again != other
 
 
 @pytest.mark.slow
-def test_the_script_prints_every_table() -> None:
-    script = [sys.executable, str(ROOT / "scripts/simulate_verdicts.py"), "--experiments", "100"]
-    printed = subprocess.run(script, check=True, capture_output=True, text=True, timeout=100).stdout
-    assert printed.count("\n## ") == 3
-    assert "nan" not in printed
-    assert "| 1.342 | 2 % | 100.0 / 100.0 / 100.0 | 0.0 / 0.0 / 0.0 |" in printed
-
-
-@pytest.mark.slow
-def test_docs_have_the_table_that_the_script_prints() -> None:
-    found = simulation.operating(claim("T1"), OWN, experiments=2000, seed=1)
+def test_docs_have_the_table_that_the_program_prints() -> None:
+    program = [sys.executable, str(ROOT / "tests/claims/simulated.py")]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        program, check=True, capture_output=True, text=True, timeout=200, env=environ
+    )
+    title, reproduced, *every = done.stdout.split("\n## ")
+    assert "2,000 experiments" in title and len(every) == 2 and "nan" not in done.stdout
+    table = reproduced.partition("\n\n")[2].strip()
     page = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
-    assert "\n".join(simulation.reproduced_table(found)) in page
+    assert table.startswith("| true ratio |") and table in page
 
 
 # A verdict by hand: R1-cifar10 of the published runs, rise of memory in percent of the machine's

@@ -200,17 +200,3 @@ def _read_columns(content: bytes, where: Path) -> pd.DataFrame:
     except (ValueError, OverflowError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise RecordError("broken-samples", f"broken samples, {error}", where, AGAIN) from error
     return frame.reindex(columns=[TIME, *NUMBERS])
-
-
-def unreadable_runs(condition: Condition) -> dict[WantedRun, RecordError]:
-    """The finished runs of a condition whose events or samples cannot be read, with the error.
-
-    Raises EvengroundError for a manifest or a file that is not the recorded one.
-    """
-    errors: dict[WantedRun, RecordError] = {}
-    for run in read_runs(condition):
-        try:
-            run.samples()
-        except RecordError as error:
-            errors[run.wanted] = error
-    return errors

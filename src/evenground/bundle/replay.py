@@ -8,14 +8,12 @@ from pathlib import Path
 
 from evenground.analysis.measured import read_measured
 from evenground.analysis.normalise import write_normalised
-from evenground.analysis.runs import unreadable_runs
 from evenground.analysis.write import write_tables
 from evenground.bundle.unpack import blamed_on, unpack
 from evenground.claims.model import Source, read_claims
 from evenground.claims.write import write_verdicts
 from evenground.errors import EvengroundError
-from evenground.records.faults import RecordError, unreadable
-from evenground.records.index import Index, WantedRun, read_index
+from evenground.records.index import Index, read_index
 from evenground.report.draw import draw_all
 from evenground.report.material import read_report_data
 from evenground.report.page.build import write_page
@@ -49,8 +47,6 @@ class Replayed:
     """What a bundle holds, and what became of it."""
 
     index: Index
-    unreadable: list[str]
-    """A line for each run that is drawn as failed."""
     figures: list[str]
     compared: Comparison
 
@@ -69,14 +65,13 @@ def replay(bundle: Path, to: Path, root: Path, command: str) -> Replayed:
             if redrawn.exists():
                 what = "it holds files where a replay draws"
                 raise EvengroundError(what, str(redrawn), "take another bundle")
-            unreadable = set_unreadable_aside(where)
             index = read_index(where)
             figures = redraw(index, where, redrawn, read_claims(root), redrawn_by=command)
     except EvengroundError:
         shutil.rmtree(to)
         raise
     compared = compare_tables(where.parent, redrawn)
-    return Replayed(index=index, unreadable=unreadable, figures=figures, compared=compared)
+    return Replayed(index=index, figures=figures, compared=compared)
 
 
 def refuse_differing(compared: Comparison, bundle: Path, to: Path) -> None:
@@ -118,37 +113,6 @@ def redraw(
     names = draw_all(data, to / "figures")
     write_page(where, to, to / PAGE, command, redrawn_by)
     return names
-
-
-def set_unreadable_aside(where: Path) -> list[str]:
-    """Mark unreadable runs as failed in the index file at `where`; returns a line for each.
-
-    One such run does not hide the others. Raises RecordError if no run can be read.
-    """
-    index = read_index(where)
-    lines: list[str] = []
-    errors: list[RecordError] = []
-    conditions = []
-    for condition in index.conditions:
-        found = unreadable_runs(condition)
-        errors += found.values()
-        lines += [f"{run.name} is drawn as failed: {unreadable(found[run])}" for run in found]
-        runs = tuple(_failed(run, found.get(run)) for run in condition.runs)
-        conditions.append(condition.with_runs(runs))
-    if errors and len(errors) == len(index.finished):
-        # Nothing would be left to draw.
-        raise errors[0]
-    if errors:
-        index.model_copy(update={"conditions": tuple(conditions)}).write(where)
-    return lines
-
-
-def _failed(run: WantedRun, error: RecordError | None) -> WantedRun:
-    """The run, marked as failed if it has an error."""
-    if error is None:
-        return run
-    lost = {"status": "failed", "reason": unreadable(error), "path": None, "manifest_sha256": None}
-    return run.model_copy(update=lost)
 
 
 def compare_tables(published: Path, redrawn: Path) -> Comparison:

@@ -7,15 +7,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from evenground.bundle.crate import METADATA
 from evenground.bundle.names import NOT_ALLOWED, is_allowed
 from evenground.bundle.pack import CHECKSUMS
 from evenground.errors import EvengroundError, words_of
-from evenground.files import read_json, sha256_bytes
+from evenground.files import sha256_bytes
 from evenground.records.index import read_index
 from evenground.records.versions import OtherVersionError
 
@@ -25,29 +22,21 @@ MAX_SHOWN = 200
 # What `zipfile` raises for a file that is no zip file, is broken, or is encrypted.
 BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OverflowError)
 
-
-@dataclass(frozen=True)
-class Limits:
-    """The largest bundle that is accepted: bytes of the zip file, then the files in it."""
-
-    # Opening a zip file, `zipfile` reads the entry of every file: a zip file full of entries would
-    # take 4 GiB of memory.
-    zip_bytes: int = 512 * 2**20
-    files: int = 100_000
-    file_bytes: int = 256 * 2**20
-    total_bytes: int = 2 * 2**30
+# The largest bundle that is accepted. Opening a zip file, `zipfile` reads the entry of every file:
+# a zip file full of entries would take 4 GiB of memory.
+MAX_ZIP_BYTES = 512 * 2**20
+MAX_FILES = 100_000
+MAX_FILE_BYTES = 256 * 2**20
+MAX_TOTAL_BYTES = 2 * 2**30
 
 
-LIMITS = Limits()
-
-
-def unpack(bundle: Path, to: Path, limits: Limits = LIMITS) -> Path:
+def unpack(bundle: Path, to: Path) -> Path:
     """Check a bundle, unpack it into the new folder `to`, and return the path of its index there.
 
-    Raises EvengroundError, and leaves nothing behind, if the file is not a bundle or exceeds
-    `limits`, a name is not allowed, a checksum does not match, or the index cannot be read.
+    Raises EvengroundError, and leaves nothing behind, if the file is not a bundle or too
+    large, a name is not allowed, a checksum does not match, or the index cannot be read.
     """
-    extract(bundle, to, limits)
+    extract(bundle, to)
     try:
         with blamed_on(bundle, to):
             where = find_index(to)
@@ -58,7 +47,7 @@ def unpack(bundle: Path, to: Path, limits: Limits = LIMITS) -> Path:
     return where
 
 
-def extract(bundle: Path, to: Path, limits: Limits = LIMITS) -> None:
+def extract(bundle: Path, to: Path) -> None:
     """Unpack a bundle of any version, checked like in `unpack` except for its index.
 
     Raises EvengroundError.
@@ -71,11 +60,9 @@ def extract(bundle: Path, to: Path, limits: Limits = LIMITS) -> None:
     beside = to.with_name(f".{to.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        # The size is checked before the zip file is opened: see `Limits`.
-        _refuse_large_zip(bundle, limits)
-        _extract_files(bundle, beside, limits)
-        with blamed_on(bundle, beside):
-            _check_metadata(beside / METADATA)
+        # The size is checked before the zip file is opened.
+        _refuse_large_zip(bundle)
+        _extract_files(bundle, beside)
         beside.rename(to)
     except OSError as error:
         place = str(error.filename or bundle)
@@ -125,10 +112,10 @@ def find_index(folder: Path) -> Path:
     return found[0]
 
 
-def _refuse_large_zip(bundle: Path, limits: Limits) -> None:
+def _refuse_large_zip(bundle: Path) -> None:
     if not bundle.is_file():
         raise EvengroundError("there is no such file", str(bundle), "name a bundle")
-    _refuse_more(bundle, "bytes", bundle.stat().st_size, limits.zip_bytes)
+    _refuse_more(bundle, "bytes", bundle.stat().st_size, MAX_ZIP_BYTES)
 
 
 def _refuse_more(bundle: Path, what: str, found: int, limit: int) -> None:
@@ -136,14 +123,14 @@ def _refuse_more(bundle: Path, what: str, found: int, limit: int) -> None:
         raise EvengroundError(f"{found} {what}, {limit} are allowed", str(bundle), OTHER_COPY)
 
 
-def _extract_files(bundle: Path, to: Path, limits: Limits) -> None:
+def _extract_files(bundle: Path, to: Path) -> None:
     """Check the files of the zip file, then write all of them as regular files, even links."""
     try:
         with zipfile.ZipFile(bundle) as archive:
-            _refuse_more(bundle, "files", len(archive.infolist()), limits.files)
+            _refuse_more(bundle, "files", len(archive.infolist()), MAX_FILES)
             # Other programs write entries for folders, too.
             files = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
-            _refuse_large_files(bundle, files, limits)
+            _refuse_large_files(bundle, files)
             for entry in files:
                 _refuse_strange(bundle, entry)
             sums = _checksums(bundle, archive)
@@ -156,14 +143,14 @@ def _extract_files(bundle: Path, to: Path, limits: Limits) -> None:
         ) from error
 
 
-def _refuse_large_files(bundle: Path, files: list[zipfile.ZipInfo], limits: Limits) -> None:
-    """Raise EvengroundError if the declared sizes exceed `limits`.
+def _refuse_large_files(bundle: Path, files: list[zipfile.ZipInfo]) -> None:
+    """Raise EvengroundError if the declared sizes are too large.
 
     The declared sizes are enough: `_content` never reads more.
     """
     sizes = [entry.file_size for entry in files]
-    _refuse_more(bundle, "bytes in one file", max(sizes, default=0), limits.file_bytes)
-    _refuse_more(bundle, "bytes unpacked", sum(sizes), limits.total_bytes)
+    _refuse_more(bundle, "bytes in one file", max(sizes, default=0), MAX_FILE_BYTES)
+    _refuse_more(bundle, "bytes unpacked", sum(sizes), MAX_TOTAL_BYTES)
 
 
 def _refuse_strange(bundle: Path, entry: zipfile.ZipInfo) -> None:
@@ -211,19 +198,3 @@ def _write(bundle: Path, name: str, content: bytes, sums: dict[str, str], to: Pa
     path = to / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-
-
-def _check_metadata(path: Path) -> None:
-    """Raise EvengroundError unless the file describes an RO-Crate."""
-    if not path.is_file() or not _describes_a_crate(read_json(path)):
-        raise EvengroundError(f"no usable {METADATA}", str(path), OTHER_COPY)
-
-
-def _describes_a_crate(content: Any) -> bool:
-    """Whether the graph has an entity for the metadata file, which every RO-Crate has."""
-    if not isinstance(content, dict):
-        return False
-    graph = content.get("@graph")
-    if not isinstance(graph, list):
-        return False
-    return any(isinstance(entity, dict) and entity.get("@id") == METADATA for entity in graph)

@@ -6,23 +6,25 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from evenground.bundle.contents import DERIVED, SETTINGS
 from evenground.bundle.unpack import find_index
-from evenground.files import read_json, sha256_file, write_json
+from evenground.files import sha256_file
 from evenground.records.index import Condition, WantedRun, read_index
 from evenground.records.manifest import MANIFEST, Manifest
 from evenground.records.plan import FileBeside
 
-# The UUID of a card or a MIG instance, in full or abbreviated as CUDA_VISIBLE_DEVICES allows.
+# The UUID of a card or a MIG instance, in full or abbreviated as CUDA_VISIBLE_DEVICES allows. It is
+# no part of a longer word: before it may stand an escape of JSON, whose last sign looks like one.
 UUID = re.compile(
-    r"(?<![0-9A-Za-z])(?:MIG-GPU|GPU|MIG)-"
+    r"(?:(?<![0-9A-Za-z])|(?<=\\[bfnrt])|(?<=\\u[0-9a-fA-F]{4}))(?:MIG-GPU|GPU|MIG)-"
     r"(?:[0-9a-fA-F]{8}[0-9a-fA-F-]*(?:/\d+/\d+)?|(?=[a-fA-F]*\d)[0-9a-fA-F]{2,7})"
     r"(?![0-9A-Za-z])"
 )
-REASON = "bundles leave it out: it names one card in the world"
+# Neither has a sign that JSON would escape.
 IN_TEXT = "(a UUID that bundles leave out)"
+# Another user of the experiment has another card.
+IN_SETTINGS = "auto"
 
 
 def name_a_card(files: Mapping[str, Path]) -> bool:
@@ -33,11 +35,9 @@ def name_a_card(files: Mapping[str, Path]) -> bool:
 def lay_out(files: Mapping[str, Path], to: Path) -> Path:
     """Write the files of a bundle (name -> file) below `to` without UUIDs; return the index's path.
 
-    In a record, a UUID becomes null and `missing` gives the reason; in any other text, words
-    replace it. Manifests and the index get the new checksums; in the index, `recorded_as` keeps the
-    checksum of a run's original manifest. Results derived from the runs are left out: they have to
-    be made again. Raises EvengroundError if a JSON file with a UUID is not valid, or if there is
-    not exactly one index.
+    Words replace a UUID. Manifests and the index get the new checksums; in the index, `recorded_as`
+    keeps the checksum of a run's original manifest. Results derived from the runs are left out:
+    they have to be made again. Raises EvengroundError if there is not exactly one index.
     """
     for name, path in files.items():
         if not _is_derived(name):
@@ -71,57 +71,11 @@ def _copy_bare(path: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     if not _has_uuid(path):
         shutil.copyfile(path, to)
-    elif path.suffix == ".json":
-        write_json(to, _bare_json(path))
-    else:
-        to.write_bytes(UUID.sub(IN_TEXT, _text(path)).encode())
-
-
-def _bare_json(path: Path) -> Any:
-    """The content of a JSON file without UUIDs."""
-    content = read_json(path)
-    if path.name == SETTINGS and UUID.search(str(content.get("gpu"))):
-        # Another user of the experiment has another card.
-        content["gpu"] = "auto"
-    return _bare(content)
-
-
-def _bare(value: Any) -> Any:
-    """The value without UUIDs: null in a record's `uuid`, words in any other text."""
-    if isinstance(value, str):
-        return UUID.sub(IN_TEXT, value)
-    if isinstance(value, list):
-        return [_bare(one) for one in value]
-    if isinstance(value, dict):
-        return _bare_record(value)
-    return value
-
-
-def _bare_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    bare = {_bare(name): _bare(value) for name, value in record.items()}
-    if _names_a_card(record):
-        bare["uuid"] = None
-    if isinstance(record.get("missing"), dict):
-        for name in _lost(record):
-            bare["missing"][name] = REASON
-    return bare
-
-
-def _lost(record: Mapping[str, Any]) -> list[str]:
-    """The keys to add to `missing`: the record's own UUID and those of its MIG instances."""
-    lost = []
-    if _names_a_card(record):
-        lost.append("uuid")
-    instances = record.get("mig")
-    if isinstance(instances, list):
-        lost += [
-            f"{instance.get('card')} uuid" for instance in instances if _names_a_card(instance)
-        ]
-    return lost
-
-
-def _names_a_card(value: Any) -> bool:
-    return isinstance(value, dict) and UUID.search(str(value.get("uuid"))) is not None
+        return
+    words = IN_TEXT
+    if path.name == SETTINGS:
+        words = IN_SETTINGS
+    to.write_bytes(UUID.sub(words, _text(path)).encode())
 
 
 def _renewed_condition(condition: Condition, root: Path) -> Condition:

@@ -26,9 +26,7 @@ def more_for_direction(claim: Claim, estimate: Estimate) -> Advice:
 
 
 def more_for_size(claim: Claim, estimate: Estimate, tolerance: float) -> Advice:
-    """Return how many more runs would decide whether the size is the published one."""
-    if claim.published is None:
-        return None, NO_SIZE
+    """Return how many more runs would decide whether the size of a claim is the published one."""
     alpha = 1 - estimate.level
     needed = runs_for_its_size(claim, tolerance, estimate.spreads, alpha, estimate.extra)
     return _more(needed, estimate, f"decide the size within {percent(tolerance)}", IF_TRUE)

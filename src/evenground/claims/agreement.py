@@ -39,7 +39,7 @@ TABLE = columns(
     text("reason", "Why they are not comparable."),
 )
 KEY = list(names_of(PART))
-Key = tuple[str, str, str]
+OWN = set(KEY) | {"verdict", "demonstration"}
 
 
 def agreement_table(experiment: Experiment, judged: Sequence[ConditionVerdicts]) -> Table:
@@ -59,37 +59,23 @@ def agreement_table(experiment: Experiment, judged: Sequence[ConditionVerdicts])
 def agreement(
     experiment: Experiment, judged: Sequence[ConditionVerdicts]
 ) -> list[dict[str, object]]:
-    """Return a row for each condition, of each claim part and instrument that any of its peers has."""
+    """Return a row for each condition, of each claim part and instrument."""
     found = {}
     for placed, verdicts in zip(experiment.conditions, judged, strict=True):
-        found[id(placed)] = {_key(row): row for row in verdicts.verdicts}
+        found[id(placed)] = verdicts.verdicts
     rows: list[dict[str, object]] = []
     for together in experiment.peers:
-        by_key = [found[id(placed)] for placed in together]
-        for key in dict.fromkeys(key for of_one in by_key for key in of_one):
-            given = [of_one.get(key) for of_one in by_key]
-            same = dict(zip(KEY, key, strict=True)) | _agreed(given)
+        # The same claims judge all conditions: their rows have one order.
+        for given in zip(*(found[id(placed)] for placed in together), strict=True):
+            same = _agreed(given)
             for placed, row in zip(together, given, strict=True):
-                own = {"verdict": "", "demonstration": ""}
-                if row is not None:
-                    own = {"verdict": row.verdict, "demonstration": row.demonstration}
-                rows.append({**placed.lead, **same, **own})
+                rows.append({**placed.lead, **row.model_dump(include=OWN), **same})
     return rows
 
 
-def _key(row: Row) -> Key:
-    return row.claim, row.part, row.instrument
-
-
-def _rule(row: Row) -> tuple[object, ...]:
-    """What turns an estimate into a verdict: another version of the claims may have another."""
-    region = (row.direction, row.bound, row.published, row.tolerance)
-    return (*region, row.confidence, row.estimator)
-
-
-def _agreed(given: Sequence[Row | None]) -> dict[str, str]:
+def _agreed(given: Sequence[Row]) -> dict[str, str]:
     """What is the same in the rows of all conditions."""
-    judged = [row for row in given if row is not None and row.reading not in NOT_JUDGED]
+    judged = [row for row in given if row.reading not in NOT_JUDGED]
     agree, reason = _agree(judged)
     kinds = " and ".join(dict.fromkeys(row.kind for row in judged))
     return {"agree": agree, "kind": kinds, "reason": reason}
@@ -98,7 +84,8 @@ def _agreed(given: Sequence[Row | None]) -> dict[str, str]:
 def _agree(judged: Sequence[Row]) -> tuple[str, str]:
     if len(judged) < 2:
         return NOT_COMPARABLE, TOO_FEW
-    if len({_rule(one) for one in judged}) > 1:
+    # Another class of machine has another tolerance, another plan of looks another confidence.
+    if len({(one.tolerance, one.confidence) for one in judged}) > 1:
         return NOT_COMPARABLE, OTHER_RULE
     readings = {one.reading for one in judged}
     if readings <= set(UNDECIDED):
@@ -118,7 +105,7 @@ def in_words(found: pd.DataFrame, experiment: Experiment) -> list[str]:
     total = f"verdicts: {_counted(parts[is_verdict])}"
     if (parts["agree"] != NOT_COMPARABLE)[~is_verdict].any():
         total += f"; demonstrations and the thesis's instrument: {_counted(parts[~is_verdict])}"
-    differing = found[(found["agree"] == NO) & (found["verdict"] != "")]
+    differing = found[found["agree"] == NO]
     lines = [total]
     for (claim, part, instrument, *values), rows in differing.groupby(keys, sort=False):
         name = "-".join(filter(None, [str(claim), str(part)]))

@@ -63,11 +63,6 @@ def level(arguments: Arguments) -> Contrast:
     return Contrast(dict.fromkeys(arguments.groups, share), log=False)
 
 
-def ratio(arguments: Arguments) -> Contrast:
-    """Geometric mean of `of` over that of `over`, on one dataset."""
-    return mean_ratio(arguments)
-
-
 def mean_ratio(arguments: Arguments) -> Contrast:
     """Geometric mean over datasets, with equal weights, of the ratio of `of` over `over`."""
     share = 1 / len(arguments.datasets)
@@ -87,7 +82,8 @@ def ratio_of_ratios(arguments: Arguments) -> Contrast:
 
 ESTIMATORS: Mapping[str, Callable[[Arguments], Contrast]] = {
     "level": level,
-    "ratio": ratio,
+    # On one dataset.
+    "ratio": mean_ratio,
     "mean_ratio": mean_ratio,
     "ratio_of_ratios": ratio_of_ratios,
 }

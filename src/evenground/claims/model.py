@@ -10,7 +10,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from evenground.analysis.instruments import INSTRUMENTS, RESOURCES
+from evenground.analysis.instruments import RESOURCES
 from evenground.analysis.measures import MEASURES, TIMES
 from evenground.claims.estimators import ESTIMATORS, SHAPES, Arguments, Contrast
 from evenground.claims.inference import Interval, above, around, below
@@ -19,7 +19,7 @@ from evenground.errors import EvengroundError
 from evenground.files import sha256_file
 from evenground.records.base import Fields
 from evenground.records.plan import Parameters
-from evenground.records.verdicts import Code, Instrument, Needs
+from evenground.records.verdicts import Code, Needs
 from evenground.validation import Name, did_you_mean, first_fault
 
 CLAIMS = Path("claims.yaml")
@@ -60,7 +60,6 @@ class Claim(Fields):
     # Why this bound and this tolerance, fixed before any data.
     because: str = Field(min_length=1)
     needs: Needs = Needs()
-    instruments: tuple[Instrument, ...] = Field(default=INSTRUMENTS, min_length=1)
     # Instead of an estimator: why no recorded run can judge it.
     untestable: str | None = None
 
@@ -138,7 +137,6 @@ class Claim(Fields):
             raise ValueError("'published' and 'follows_from' go together")
         if self.direction == "alike" and self.bound <= 1:
             raise ValueError("the bound of 'alike' is a factor above 1")
-        _check_distinct(self.instruments, "instrument")
         if self.published is not None:
             self._check_size(self.published)
         elif self.tolerance is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from evenground.analysis.instruments import INSTRUMENTS
 from evenground.analysis.measured import Measured
 from evenground.analysis.pairs import told
 from evenground.analysis.planning import MIN_PRECISE
@@ -32,11 +33,11 @@ from evenground.claims.judge import (
     judge,
     other_size,
 )
-from evenground.claims.looks import Look, look_of
+from evenground.claims.looks import look_of
 from evenground.claims.model import Claim, Claims
 from evenground.claims.words import effect, with_interval
 from evenground.records.index import CodeLines, Condition
-from evenground.records.verdicts import Instrument, Kind, Verdict
+from evenground.records.verdicts import Instrument, Kind, Look, Verdict
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Context:
 def judge_all(
     condition: Condition, measured: Measured, claims: Claims, lines: CodeLines | None
 ) -> list[Judged]:
-    """Judge every claim under each of its instruments, in their order.
+    """Judge every claim under each instrument, in their order.
 
     `measured` is that of the condition, `lines` are those of its index. Raises EvengroundError for
     an unknown stand-in, and for a look that was not planned.
@@ -101,7 +102,7 @@ def judge_all(
     )
     judged = []
     for claim in claims.claims:
-        for instrument in claim.instruments:
+        for instrument in INSTRUMENTS:
             judged.append(judge_one(claim, context, instrument))
     return judged
 

@@ -28,7 +28,7 @@ from evenground.claims.estimators import Contrast, Group
 from evenground.claims.evidence import Evidence, Used
 from evenground.claims.inference import plural
 from evenground.claims.judge import NOT_JUDGED, UNDECIDED, VERDICTS
-from evenground.claims.looks import Look, look_of
+from evenground.claims.looks import look_of
 from evenground.claims.model import Claim, Source
 from evenground.claims.published import Number
 from evenground.claims.verdicts import Judged, in_prediction, judge_all
@@ -36,7 +36,7 @@ from evenground.claims.words import ends, with_interval
 from evenground.records import verdicts as records
 from evenground.records.index import Condition, Index
 from evenground.records.table import TableColumn
-from evenground.records.verdicts import ConditionVerdicts, Row, RunBehind, Verdicts
+from evenground.records.verdicts import ConditionVerdicts, Look, Row, RunBehind, Verdicts
 
 NOTE = "The rule is in docs/claims.md. Where a column speaks of null, the cell is empty."
 # Columns of the table with every digit: from `claim` to `reason`, text unless named below.
@@ -184,6 +184,9 @@ def _judgement(judged: Judged, source: Source) -> dict[str, Any]:
     estimate = judged.estimate or _NO_ESTIMATE
     name, _, part = claim.id.partition("-")
     low, high = published_range(claim, source.numbers)
+    scale = None
+    if judged.estimate:
+        scale = "logarithms" if estimate.log else "as measured"
     return {
         "id": claim.id,
         "claim": name,
@@ -207,6 +210,10 @@ def _judgement(judged: Judged, source: Source) -> dict[str, Any]:
         "reason": judged.reason,
         "kind": judged.kind,
         "reading": judged.verdict,
+        "df": estimate.df,
+        "centre": estimate.centre,
+        "se": estimate.se,
+        "scale": scale,
     }
 
 
@@ -411,7 +418,7 @@ def verdicts_of(
         values=condition.values,
         stand_ins=condition.report.stand_ins,
         design=condition.report.design,
-        look=records.Look.model_validate(look, from_attributes=True),
+        look=look,
         summary=tuple(summary(judged, look)),
         verdicts=tuple(_row(one, source, numbers) for one in judged),
         runs=tuple(runs),
@@ -427,28 +434,14 @@ def _row(judged: Judged, source: Source, numbers: Mapping[str, int]) -> Row:
     claim = evidence.claim
     runs = _runs_columns(evidence)
     content = _judgement(judged, source) | runs | _words(judged, source, runs)
-    content |= claim.model_dump(include=_CLAIMED) | _test(judged.estimate)
+    content |= claim.model_dump(include=_CLAIMED)
     content["groups"] = tuple(_group(evidence, group, numbers) for group in evidence.used)
     content["left_out"] = told(evidence.dropped)
     content["counted"] = evidence.counted
-    content = {name: _finite(value) for name, value in content.items()}
-    # A region without an end has null there; no region of the published size is null.
-    content["region"] = (_finite(claim.region.low), _finite(claim.region.high))
+    content["region"] = (claim.region.low, claim.region.high)
     same_size = claim.same_size(judged.tolerance)
     content["same_size"] = (same_size.low, same_size.high) if same_size else None
     return Row.model_validate(content)
-
-
-def _test(estimate: Estimate | None) -> dict[str, Any]:
-    """Return the numbers on the scale of the test; null without an estimate."""
-    if estimate is None:
-        return {"df": None, "centre": None, "se": None, "scale": None}
-    return {
-        "df": estimate.df,
-        "centre": estimate.centre,
-        "se": estimate.se,
-        "scale": "logarithms" if estimate.log else "as measured",
-    }
 
 
 def _group(evidence: Evidence, group: Group, numbers: Mapping[str, int]) -> records.Group:
@@ -464,9 +457,9 @@ def _group(evidence: Evidence, group: Group, numbers: Mapping[str, int]) -> reco
         role=role,
         dataset_of_claim=dataset,
         runs=tuple(numbers[str(run.wanted.path)] for run in runs),
-        values=tuple(_finite(run.value) for run in runs),
-        without_idle=tuple(_finite(run.without_idle) for run in runs),
-        resolution=_finite(evidence.sampled("value", group).resolution),
+        values=tuple(run.value for run in runs),
+        without_idle=tuple(run.without_idle for run in runs),
+        resolution=evidence.sampled("value", group).resolution,
         repetitions_left_out=tuple(number for number in repetitions if number not in counting),
         extrapolated_from_examples=examples,
     )
@@ -480,10 +473,3 @@ def _runs(judged: Sequence[Judged]) -> list[RunBehind]:
             for run in runs:
                 wanted[run.wanted.path] = run.wanted
     return [RunBehind.model_validate(run, from_attributes=True) for run in wanted.values()]
-
-
-def _finite(value: Any) -> Any:
-    """Return a value as JSON can hold it: null for a number that is missing or infinite."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+import math
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from evenground.records.base import Fields, Record
 from evenground.records.index import ThesisLines
@@ -28,6 +29,16 @@ Verdict = Literal[
 ]
 Kind = Literal["verdict", "demonstration", "instrument"]
 YesNo = Literal["yes", "no", ""]
+
+
+def _null_unless_finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# As JSON can hold it: null for a number that is missing or infinite.
+Known = Annotated[Number | None, BeforeValidator(_null_unless_finite)]
 
 
 class Arguments(Fields):
@@ -74,11 +85,11 @@ class Group(Fields):
     """Dataset in the claim."""
     runs: tuple[Count, ...]
     """Their numbers in the list of all runs, from 0 on."""
-    values: tuple[Number | None, ...]
+    values: tuple[Known, ...]
     """What was measured of each, in the unit of the claim; null: nothing."""
-    without_idle: tuple[Number | None, ...]
+    without_idle: tuple[Known, ...]
     """The same without idle time; null: not known."""
-    resolution: Number | None
+    resolution: Known
     """The step in which values come; null: not known."""
     repetitions_left_out: tuple[Amount, ...]
     """Those that the estimate does not rest on."""
@@ -108,27 +119,27 @@ class Row(Fields):
     """As it is shown: what is no verdict on the claim says so."""
     effect: Words
     """What the estimate says, in words."""
-    estimate: Number | None
+    estimate: Known
     """In `unit`."""
-    low: Number | None
+    low: Known
     """Lower end of the interval that decides; null: there is no interval."""
-    high: Number | None
+    high: Known
     """Its upper end; null: there is no interval."""
-    confidence: Number | None
+    confidence: Known
     """Of the interval, from 0 to 1; null also if lines of code were counted."""
     unit: str
     """Of estimate, bound and published value; 1 for a ratio."""
-    published: Number | None
+    published: Known
     """The published value; null: none was published."""
-    published_low: Number | None
+    published_low: Known
     """The least value that it may have been before its numbers were rounded; null: not known."""
-    published_high: Number | None
+    published_high: Known
     """The greatest value that it may have been; null: not known."""
     published_n: Count | None
     """Number of runs behind each published number; null: not known."""
     in_prediction: YesNo
     """Whether a repetition of the thesis's experiment would be expected to give its value."""
-    tolerance: Number | None
+    tolerance: Known
     """Share by which a size may be off and count as the same; null: no size is judged."""
     method: Literal["counted", "blocks", "welch", ""]
     """How the estimate was made."""
@@ -138,13 +149,13 @@ class Row(Fields):
     """Number of runs of the role above the line of a ratio."""
     n_b: Count | None
     """Number of runs of the role below it."""
-    cv_a: Number | None
+    cv_a: Known
     """Coefficient of variation of the values above the line."""
-    cv_b: Number | None
+    cv_b: Known
     """Coefficient of variation of the values below it."""
-    idle_a: Number | None
+    idle_a: Known
     """Mean share of the training in which nothing was computed, above the line."""
-    idle_b: Number | None
+    idle_b: Known
     """Mean share of the training in which nothing was computed, below it."""
     n_invalid: Count | None
     """Runs with a finding that makes them invalid."""
@@ -196,15 +207,15 @@ class Row(Fields):
     """What the claim needs beside its runs."""
     untestable: str | None
     """Why no recorded run can judge it; null: it can be judged."""
-    region: tuple[Number | None, Number | None]
+    region: tuple[Known, Known]
     """Between which values the claim holds; null for an open end."""
     same_size: tuple[Number, Number] | None
     """Between which values the size counts as the published one; null: no size is judged."""
-    df: Number | None
+    df: Known
     """Degrees of freedom; null also if lines of code were counted."""
-    centre: Number | None
+    centre: Known
     """The estimate, on `scale`."""
-    se: Number | None
+    se: Known
     """Its standard error, on `scale`."""
     scale: Literal["logarithms", "as measured"] | None
     """On which the interval was made; null: nothing was estimated."""
@@ -239,6 +250,11 @@ class Look(Fields):
     """Of each interval that decides, from 0 to 1."""
     words: Words
     """The same, for reading."""
+
+    @property
+    def error_pct(self) -> float:
+        """Chance of a false decision on one claim at this look, in percent."""
+        return 100 * (1 - self.confidence)
 
 
 class RunBehind(Fields):
