@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evenground import sidecar
+from evenground.sidecar.nvml import Driver
 from gpu_steps.report import Failed, Report, Skip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,9 +44,7 @@ class Bench:
 
     @property
     def uuid(self) -> str:
-        """UUID of the chosen card; raises Skip if there is none."""
-        if not self.card:
-            raise Skip("no card is known: see the step 'facts'")
+        """UUID of the chosen card: steps that read it are skipped if there is none."""
         return str(self.card["uuid"])
 
     def env(self, **variables: str) -> dict[str, str]:
@@ -188,17 +187,25 @@ class Measured:
 
     def values(self, column: str, since_ns: int = 0, until_ns: int = 2**63) -> list[float]:
         """A column's values between two monotonic moments; raises Failed if there is none."""
-        values = [value for at_ns, value in self.series(column) if since_ns <= at_ns <= until_ns]
-        if not values:
+        return [value for _, value in self.series(column, since_ns, until_ns)]
+
+    def series(
+        self, column: str, since_ns: int = 0, until_ns: int = 2**63
+    ) -> list[tuple[int, float]]:
+        """Monotonic moment and value of the rows between two moments that have one.
+
+        Raises Failed if there is none.
+        """
+        series = []
+        with self.samples.open(newline="") as file:
+            for row in csv.DictReader(file):
+                at_ns = int(row["t_mono_ns"])
+                if row[column] and since_ns <= at_ns <= until_ns:
+                    series.append((at_ns, float(row[column])))
+        if not series:
             why = self.header["missing"].get(column, "no row of that time has it")
             raise Failed(f"{column}: {why}")
-        return values
-
-    def series(self, column: str) -> list[tuple[int, float]]:
-        """Monotonic moment and value of every row that has one."""
-        with self.samples.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [(int(row["t_mono_ns"]), float(row[column])) for row in rows if row.get(column)]
+        return series
 
     def peak_memory(self) -> tuple[float, str]:
         """The command's largest GPU memory in bytes, and what of: the end of a message.
@@ -218,20 +225,21 @@ class Measured:
         return sorted(path for path in content["files"] if Path(path).name.startswith(names))
 
 
-def open_driver() -> Any:
-    """Return the module pynvml, initialised.
+def open_driver() -> Driver:
+    """Return the driver, initialised.
 
-    Raises Skip if it is not installed, and Failed if the driver refuses.
+    Raises Skip if the module pynvml is not installed, and Failed if the driver refuses.
     """
     try:
         import pynvml
     except ImportError:
         raise Skip("the Python package nvidia-ml-py is not installed for this Python") from None
+    driver = Driver(pynvml)
     try:
-        pynvml.nvmlInit()
+        driver.call("nvmlInit")
     except pynvml.NVMLError as error:
         raise Failed(f"nvmlInit: {error}") from None
-    return pynvml
+    return driver
 
 
 def driver_folders() -> str:

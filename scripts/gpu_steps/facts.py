@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from evenground.sidecar.gpu_card import Card, Counted
+from evenground.sidecar.gpu_reader import find_cards
+from evenground.sidecar.nvml import Driver
 from gpu_steps.bench import MIB, ROOT, Bench, last_line, mib, open_driver
 from gpu_steps.report import Failed, Skip
 
@@ -37,149 +38,99 @@ print(count.value, uuid)
 """
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A card, or a MIG instance of one, that engines could compute on."""
-
-    label: str
-    """Index of the card, with that of the instance: `0`, `0/mig1`."""
-    uuid: str
-    handle: Any
-    card: Any
-    """Handle of the whole card."""
-
-
 def facts(bench: Bench) -> None:
-    """The driver, the chosen card, and its settings."""
-    nvml = open_driver()
-    cuda = nvml.nvmlSystemGetCudaDriverVersion()
-    version = nvml.nvmlSystemGetDriverVersion()
+    """The driver, its cards, the chosen one and its settings.
+
+    Raises as `open_driver`; Skip if there is no card, Failed if none can be chosen.
+    """
+    driver = open_driver()
+    cuda = driver.call("nvmlSystemGetCudaDriverVersion")
+    version = driver.text("nvmlSystemGetDriverVersion")
     bench.report.row("NVIDIA driver", f"{version}, CUDA {cuda // 1000}.{cuda % 1000 // 10}")
-    chosen = _chosen(nvml, _handles(bench, nvml), bench.gpu)
-    card = _identity(nvml, chosen)
-    (bench.folder / "card.json").write_text(json.dumps(card))
-    figure = f"{chosen.label}: {card['name']}, {card['uuid']}, {mib(card['total_bytes'])}"
-    bench.report.row("the chosen card", figure)
-    bench.report.row("its compute capability", card["capability"])
-    for asked, value in _settings(nvml, chosen.card).items():
-        bench.report.row(asked, value)
-
-
-def _handles(bench: Bench, nvml: Any) -> dict[int, Any]:
-    """Index -> handle of the cards that the driver gives to this user."""
-    handles: dict[int, Any] = {}
-    names, refused = [], []
-    for index in range(nvml.nvmlDeviceGetCount()):
-        try:
-            handles[index] = nvml.nvmlDeviceGetHandleByIndex(index)
-            names.append(str(nvml.nvmlDeviceGetName(handles[index])))
-        except nvml.NVMLError as error:
-            refused.append(f"{index}: {error}")
-    bench.report.row("cards", "; ".join(names + refused) or "none")
-    if not handles:
+    cards = find_cards(driver)
+    bench.report.row("cards, those given to this user", f"{driver.card_count()}, {len(cards)}")
+    for card in cards:
+        about = card.about()
+        figure = f"{about['name']}; not told: {about['missing'] or 'nothing'}"
+        bench.report.row(f"card {card.text}", figure)
+    if not cards:
         raise Skip("the driver gives no card")
-    return handles
+    chosen = _chosen(cards, bench.gpu)
+    known = chosen.facts
+    (bench.folder / "card.json").write_text(json.dumps(known))
+    figure = f"{chosen.text}: {known['name']}, {known['uuid']}, {known['memory_total_bytes']} B"
+    bench.report.row("the chosen card", figure)
+    handle = driver.call("nvmlDeviceGetHandleByIndex", int(chosen.card.text))
+    for asked, query in _settings(driver, handle).items():
+        bench.report.row(asked, driver.ask(query))
 
 
-def _chosen(nvml: Any, handles: dict[int, Any], wanted: str) -> Candidate:
-    """The first card, or the one with this label or this beginning of its UUID."""
-    candidates: list[Candidate] = []
-    for index, card in handles.items():
-        candidates += _candidates(nvml, str(index), card)
-    for candidate in candidates:
-        by_uuid = len(wanted) > MIN_UUID and candidate.uuid.startswith(wanted)
-        if by_uuid or wanted in ("", candidate.label):
-            return candidate
-    known = ", ".join(candidate.label for candidate in candidates)
+def _chosen(cards: Sequence[Card], wanted: str) -> Counted:
+    """The first card or MIG instance, or the one with this label or this beginning of its UUID.
+
+    A card that has MIG instances, or no UUID, is not taken.
+    """
+    devices: list[Counted] = []
+    for card in cards:
+        devices += card.instances or [card]
+    devices = [device for device in devices if device.facts["uuid"]]
+    if not devices:
+        raise Failed("no card tells its UUID: the rows above say why")
+    for device in devices:
+        by_uuid = len(wanted) > MIN_UUID and device.facts["uuid"].startswith(wanted)
+        if by_uuid or wanted in ("", device.text):
+            return device
+    known = ", ".join(device.text for device in devices)
     raise Failed(
         f"no card '{wanted}' (--gpu): give one of {known}, or a UUID as nvidia-smi -L lists them"
     )
 
 
-def _candidates(nvml: Any, index: str, card: Any) -> list[Candidate]:
-    """The card itself, or its MIG instances if it has any."""
-    handles = dict(_instances(nvml, index, card)) or {index: card}
-    candidates = []
-    for label, handle in handles.items():
-        uuid = str(nvml.nvmlDeviceGetUUID(handle))
-        candidates.append(Candidate(label=label, uuid=uuid, handle=handle, card=card))
-    return candidates
-
-
-def _instances(nvml: Any, index: str, card: Any) -> Iterator[tuple[str, Any]]:
-    """Label and handle of each MIG instance."""
-    try:
-        mode, _ = nvml.nvmlDeviceGetMigMode(card)
-        if not mode:
-            return
-        count = nvml.nvmlDeviceGetMaxMigDeviceCount(card)
-    except nvml.NVMLError:
-        # Most cards have no MIG.
-        return
-    for number in range(count):
-        with suppress(nvml.NVMLError_NotFound):
-            handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(card, number)
-            yield f"{index}/mig{number}", handle
-
-
-def _identity(nvml: Any, chosen: Candidate) -> dict[str, Any]:
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(chosen.card)
+def _settings(driver: Driver, handle: Any) -> dict[str, Callable[[], str]]:
+    """What is asked of the card -> the call that answers it with a text."""
+    call = driver.call
     return {
-        "label": chosen.label,
-        "uuid": chosen.uuid,
-        "name": str(nvml.nvmlDeviceGetName(chosen.handle)),
-        "total_bytes": int(nvml.nvmlDeviceGetMemoryInfo(chosen.handle).total),
-        "capability": f"{major}.{minor}",
+        "its compute capability": lambda: _capability(driver, handle),
+        "memory used and reserved": lambda: _memory(driver, handle),
+        "power limit, default": lambda: _power(driver, handle),
+        "persistence mode": lambda: _on(call("nvmlDeviceGetPersistenceMode", handle)),
+        "compute mode (0: default)": lambda: str(call("nvmlDeviceGetComputeMode", handle)),
+        "ECC": lambda: _on(call("nvmlDeviceGetEccMode", handle)[0]),
+        "MIG": lambda: _on(driver.is_cut_up(handle)),
+        "a screen is lit by it": lambda: _on(call("nvmlDeviceGetDisplayActive", handle)),
+        "SM clock now, at most": lambda: _clocks(driver, handle),
+        "processes that compute, that draw": lambda: _processes(driver, handle),
     }
-
-
-def _settings(nvml: Any, handle: Any) -> dict[str, str]:
-    """The card's settings, each as a text; the driver's reason if it does not tell one."""
-    queries: dict[str, Callable[[], str]] = {
-        "memory used and reserved": lambda: _memory(nvml, handle),
-        "power limit, default": lambda: _power(nvml, handle),
-        "persistence mode": lambda: _on(nvml.nvmlDeviceGetPersistenceMode(handle)),
-        "compute mode (0: default)": lambda: str(nvml.nvmlDeviceGetComputeMode(handle)),
-        "ECC": lambda: _on(nvml.nvmlDeviceGetEccMode(handle)[0]),
-        "MIG": lambda: _on(nvml.nvmlDeviceGetMigMode(handle)[0]),
-        "a screen is lit by it": lambda: _on(nvml.nvmlDeviceGetDisplayActive(handle)),
-        "SM clock now, at most": lambda: _clocks(nvml, handle),
-        "processes that compute, that draw": lambda: _processes(nvml, handle),
-    }
-    settings = {}
-    for name, query in queries.items():
-        try:
-            settings[name] = query()
-        # AttributeError: a function that this version of nvidia-ml-py does not have.
-        except (nvml.NVMLError, AttributeError) as error:
-            settings[name] = f"not told: {error}"
-    return settings
 
 
 def _on(mode: int) -> str:
     return "on" if mode else "off"
 
 
-def _memory(nvml: Any, handle: Any) -> str:
-    info = nvml.nvmlDeviceGetMemoryInfo(handle, nvml.nvmlMemory_v2)
+def _capability(driver: Driver, handle: Any) -> str:
+    major, minor = driver.call("nvmlDeviceGetCudaComputeCapability", handle)
+    return f"{major}.{minor}"
+
+
+def _memory(driver: Driver, handle: Any) -> str:
+    info = driver.call("nvmlDeviceGetMemoryInfo", handle, driver.nvml.nvmlMemory_v2)
     return f"{mib(info.used)}, {mib(info.reserved)}"
 
 
-def _power(nvml: Any, handle: Any) -> str:
-    limit_mw = nvml.nvmlDeviceGetPowerManagementLimit(handle)
-    default_mw = nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle)
+def _power(driver: Driver, handle: Any) -> str:
+    limit_mw = driver.call("nvmlDeviceGetPowerManagementLimit", handle)
+    default_mw = driver.call("nvmlDeviceGetPowerManagementDefaultLimit", handle)
     return f"{limit_mw / 1000:.0f} W, {default_mw / 1000:.0f} W"
 
 
-def _clocks(nvml: Any, handle: Any) -> str:
-    now_mhz = nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)
-    max_mhz = nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)
-    return f"{now_mhz} MHz, {max_mhz} MHz"
+def _clocks(driver: Driver, handle: Any) -> str:
+    max_mhz = driver.call("nvmlDeviceGetMaxClockInfo", handle, driver.nvml.NVML_CLOCK_SM)
+    return f"{driver.clock_mhz(handle, 'SM')} MHz, {max_mhz} MHz"
 
 
-def _processes(nvml: Any, handle: Any) -> str:
-    computing = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    drawing = nvml.nvmlDeviceGetGraphicsRunningProcesses(handle)
+def _processes(driver: Driver, handle: Any) -> str:
+    computing = driver.processes(handle, "Compute")
+    drawing = driver.processes(handle, "Graphics")
     return f"{len(computing)}, {len(drawing)}"
 
 
@@ -239,6 +190,6 @@ def uuid(bench: Bench) -> None:
 
 
 def _used_bytes(bench: Bench) -> int:
-    nvml = open_driver()
-    handle = nvml.nvmlDeviceGetHandleByUUID(bench.uuid)
-    return int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
+    driver = open_driver()
+    handle = driver.call("nvmlDeviceGetHandleByUUID", bench.uuid)
+    return int(driver.call("nvmlDeviceGetMemoryInfo", handle).used)

@@ -49,9 +49,8 @@ def calls(bench: Bench) -> None:
 
     Raises Skip if the load ends before the calls do; errors as by `open_driver`.
     """
-    nvml = open_driver()
-    handle = nvml.nvmlDeviceGetHandleByUUID(bench.uuid)
-    driver = Driver(nvml)
+    driver = open_driver()
+    handle = driver.call("nvmlDeviceGetHandleByUUID", bench.uuid)
     _table(bench, "idle", driver, handle)
     with bench.load("cuda", 60.0) as load:
         _table(bench, "busy", driver, handle)

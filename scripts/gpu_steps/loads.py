@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[2] / "src")
 
 from evenground.sidecar.calibration import gpu_load  # noqa: E402
+from evenground.sidecar.calibration.loads import sleep_until  # noqa: E402
 
 SIZE = 4096
 Work = Callable[[int], None]
@@ -41,11 +42,6 @@ def context() -> Work:
     # Only what was taken can be given back.
     at_the_end.extend([card.take, card.give_back])
     return sleep_until
-
-
-def sleep_until(moment_ns: int) -> None:
-    """Sleep until a monotonic moment."""
-    time.sleep(max(0.0, (moment_ns - time.monotonic_ns()) / 1e9))
 
 
 def jax() -> Work:

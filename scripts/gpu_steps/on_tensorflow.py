@@ -6,7 +6,6 @@ from pathlib import Path
 
 from gpu_steps.bench import MIB, Bench, last_line, mib
 from gpu_steps.engines import LIMIT_S, parity_module, read_events, script, trained, training
-from gpu_steps.report import Skip
 
 LIST = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 HELPED = """
@@ -63,12 +62,10 @@ def feeds(bench: Bench) -> None:
 
 def _like_cifar(bench: Bench) -> Path:
     """A prepared dataset of random images, as many and as large as CIFAR-10's."""
-    try:
-        import numpy as np
-    except ImportError:
-        raise Skip("numpy is not installed for this Python") from None
-    folder = bench.folder / "like-cifar"
     parity = parity_module()
+    import numpy as np
+
+    folder = bench.folder / "like-cifar"
     # It also writes the test examples and dataset.json.
     parity.write_dataset(parity.Case("cifar", "mlp", (32, 32, 3), BATCH_SIZE, 1), folder)
     random = np.random.default_rng(0)

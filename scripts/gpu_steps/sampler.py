@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
+from evenground.sidecar.calibration.judge import interpolate
 from evenground.sidecar.unixstats import UNIXSTATS_VRAM_BYTES
 from gpu_steps.bench import LOADS, MIB, ROOT, Bench, Measured, last_line, mib
 from gpu_steps.report import Failed, Skip
@@ -215,12 +216,12 @@ def unixstats_mib(text: str, name: str) -> float:
 def energy(bench: Bench) -> None:
     """Energy of three seconds of load by the counter and by both powers, and of an idle card (S6).
 
-    Raises Failed if the counter does not rise, or if there are too few readings.
+    Raises Failed if the counter does not rise, or if there are too few readings of a column.
     """
     measured = bench.beside([sys.executable, LOADS, "cuda", str(SPIN_S)], "energy", rate_hz=20.0)
     begin_ns, end_ns = ends_ns(measured)
     counter = measured.series("gpu_energy_j")
-    counter_j = _at(counter, end_ns) - _at(counter, begin_ns)
+    counter_j = interpolate(counter, end_ns) - interpolate(counter, begin_ns)
     if counter_j <= 0:
         raise Failed("the energy counter did not rise during the load")
     figure = f"{counter_j:.1f} J, {counter_j / SPIN_S:.1f} W"
@@ -228,7 +229,8 @@ def energy(bench: Bench) -> None:
     # `gpu_power_w` is a mean over up to a second: its integral has no goal.
     goals = {"gpu_power_w": "", "gpu_power_instant_w": f"within {MAX_ENERGY_ERROR:.0%}"}
     for column, expected in goals.items():
-        integral_j = _integral(measured.series(column), begin_ns, end_ns)
+        series = measured.series(column, begin_ns, end_ns)
+        integral_j = _integral(series, (end_ns - begin_ns) / 1e9)
         error = abs(integral_j / counter_j - 1)
         figure = f"{integral_j:.1f} J, {error:.1%} off the counter"
         good = not expected or error <= MAX_ENERGY_ERROR
@@ -238,25 +240,16 @@ def energy(bench: Bench) -> None:
     bench.report.row(asked, json.dumps(baseline), "known", bool(baseline))
 
 
-def _at(series: list[tuple[int, float]], at_ns: int) -> float:
-    """A counter's value at a moment, linear between two readings."""
-    for (before_ns, before), (after_ns, after) in pairwise(series):
-        if before_ns <= at_ns <= after_ns:
-            return before + (after - before) * (at_ns - before_ns) / (after_ns - before_ns)
-    raise Failed("the energy counter was not read around the load")
-
-
-def _integral(series: list[tuple[int, float]], since_ns: int, until_ns: int) -> float:
-    """Joules of a power in watts over a time, from the readings in it."""
-    inside = [(at_ns, value) for at_ns, value in series if since_ns <= at_ns <= until_ns]
-    if len(inside) < 2:
+def _integral(series: list[tuple[int, float]], seconds: float) -> float:
+    """Joules of a power in watts over so many seconds, from its readings in them."""
+    if len(series) < 2:
         raise Failed("there are no two readings of it beside the load")
     joules = 0.0
-    for (before_ns, before), (after_ns, after) in pairwise(inside):
+    for (before_ns, before), (after_ns, after) in pairwise(series):
         joules += (after_ns - before_ns) / 1e9 * (before + after) / 2
-    # The readings begin after `since_ns` and end before `until_ns`.
-    covered_ns = inside[-1][0] - inside[0][0]
-    return joules * (until_ns - since_ns) / covered_ns
+    # The readings begin after the load did and end before it.
+    covered_s = (series[-1][0] - series[0][0]) / 1e9
+    return joules * seconds / covered_s
 
 
 def foreign(bench: Bench) -> None:

@@ -17,7 +17,7 @@ import pytest
 from engines.support import interpreter
 from gpu_steps.bench import Bench
 from gpu_steps.report import Failed, Report, Skip, read_rows, scrubbed, table
-from gpu_steps.sampler import _at, _integral, unixstats_mib
+from gpu_steps.sampler import _integral, unixstats_mib
 from gpu_steps.steps import STEPS
 from stand_in_driver import StandIn, uuid
 
@@ -97,7 +97,8 @@ def test_a_card_is_described_and_tried(stand_in: StandIn, tmp_path: Path) -> Non
     stand_in.answers(ONE_CARD)
     found = check(tmp_path, "--steps", "uuid,opening,foreign", **stand_in.env())
     facts = verdicts(found, "facts")
-    assert facts["cards"] == ("ok", "NVIDIA H200")
+    assert facts["cards, those given to this user"] == ("ok", "1, 1")
+    assert facts["card 0"] == ("ok", "NVIDIA H200; not told: nothing")
     assert facts["the chosen card"][1].startswith(f"0: NVIDIA H200, {uuid(0)[:12]},")
     assert verdicts(found, "uuid")["cards that CUDA sees, UUID of the first"] == (
         "ok",
@@ -253,8 +254,7 @@ def test_unixstats_takes_the_first_line_with_the_name() -> None:
     assert unixstats_mib(text, "beam.smp") == 0
 
 
-def test_energy_is_read_between_two_readings() -> None:
+def test_a_power_is_integrated_over_the_whole_load() -> None:
     series = [(0, 10.0), (1_000_000_000, 20.0), (3_000_000_000, 20.0)]
-    assert _at(series, 500_000_000) == 15.0
-    # 15 W for one second and 20 W for two; the ends of the load lie half a second outside.
-    assert _integral(series, -500_000_000, 3_000_000_000) == pytest.approx(55.0 * 3.5 / 3)
+    # 15 W for one second and 20 W for two; the begin of the load lies half a second before.
+    assert _integral(series, 3.5) == pytest.approx(55.0 * 3.5 / 3)
