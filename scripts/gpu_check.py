@@ -10,7 +10,6 @@ docs/gpu.md says what to do with it.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
@@ -40,8 +39,6 @@ FRAMEWORKS = {
     "tensorflow": ("tensorflow keras numpy", ("keras-cuda",)),
     "torch": ("torch", ()),
 }
-# What steps import in this Python.
-FOR_STEPS = ("pynvml", "numpy")
 HAS = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
 
 
@@ -57,15 +54,12 @@ class Shared:
     gpu: str
     until_s: float
     """When the invocation should be over, on the monotonic clock."""
-    limit_s: float
-    """No step gets more."""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--list", action="store_true", help="name the steps and do nothing")
     parser.add_argument("--steps", help="only these, by their names with commas between")
     parser.add_argument("--gpu", default="", help="UUID or index of the card (default: the first)")
     parser.add_argument(
@@ -80,7 +74,6 @@ def arguments() -> argparse.Namespace:
         "--output", type=Path, default=output, help="default: results/gpu-check.json"
     )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time limit (default: 8)")
-    parser.add_argument("--step-limit-s", type=float, default=600.0, help="time limit of one step")
     # How this script calls itself for one step.
     parser.add_argument("--alone", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -91,19 +84,8 @@ def main() -> None:
     if args.alone:
         step, folder = args.alone
         do_step(BY_NAME[step], Path(folder))
-    elif args.list:
-        list_steps()
     else:
         check(args)
-
-
-def list_steps() -> None:
-    """Print the name and the question of every step."""
-    for step in STEPS:
-        line = f"{step.name:15}{step.asks}"
-        if step.on_request:
-            line += " (only by name)"
-        print(line)
 
 
 def check(args: argparse.Namespace) -> None:
@@ -122,7 +104,6 @@ def check(args: argparse.Namespace) -> None:
             missing=missing,
             gpu=args.gpu,
             until_s=began_s + 60 * args.minutes,
-            limit_s=args.step_limit_s,
         )
         try:
             for step in steps:
@@ -143,7 +124,8 @@ def chosen(names: str | None) -> list[Step]:
     wanted = {FACTS}
     wanted.update(names.split(","))
     if unknown := sorted(wanted - BY_NAME.keys()):
-        raise SystemExit(f"error: unknown step '{unknown[0]}' (--steps): --list names them")
+        known = ", ".join(BY_NAME)
+        raise SystemExit(f"error: unknown step '{unknown[0]}' (--steps): give some of {known}")
     return [step for step in STEPS if step.name in wanted]
 
 
@@ -156,11 +138,7 @@ def interpreters(options: Sequence[str]) -> tuple[dict[str, str], dict[str, str]
     if unknown := sorted(named.keys() - FRAMEWORKS.keys()):
         known = ", ".join(FRAMEWORKS)
         raise SystemExit(f"error: unknown framework '{unknown[0]}' (--python): {known}")
-    missing = {}
-    for module in FOR_STEPS:
-        if not importlib.util.find_spec(module):
-            missing[module] = "not installed for this Python"
-    pythons = {}
+    pythons, missing = {}, {}
     for framework, (modules, environments) in FRAMEWORKS.items():
         candidates = [sys.executable] + built(environments)
         if framework in named:
@@ -196,7 +174,7 @@ def rows_of(step: Step, shared: Shared) -> list[Row]:
     if reason:
         return [row_of(step, reason, "", SKIPPED, 0.0)]
     began_s = time.monotonic()
-    limit_s = min(step.limit_s, shared.limit_s, shared.until_s - began_s)
+    limit_s = min(step.limit_s, shared.until_s - began_s)
     folder = shared.folder / step.name
     folder.mkdir()
     shared_values = {"pythons": dict(shared.pythons), "gpu": shared.gpu}
@@ -299,12 +277,9 @@ def write(file: Path, rows: Sequence[Row], missing: Mapping[str, str], took_s: f
         "missing": dict(missing),
         "rows": [asdict(row) for row in rows],
     }
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        print(f"\nwritten: {file}")
-    except OSError as error:
-        print(f"\nnot written: {file}: {error.strerror}; the table above has everything")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"\nwritten: {file}")
 
 
 if __name__ == "__main__":

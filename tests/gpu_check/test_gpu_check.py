@@ -9,16 +9,18 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engines.support import interpreter
+from gpu_check import Shared, rows_of
 from gpu_steps.bench import Bench
 from gpu_steps.report import Failed, Report, Skip, read_rows, scrubbed, table
 from gpu_steps.sampler import _integral, unixstats_mib
-from gpu_steps.steps import STEPS
+from gpu_steps.steps import BY_NAME, STEPS
 from stand_in_driver import StandIn, uuid
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "gpu_check.py"
@@ -58,18 +60,12 @@ def verdicts(found: dict[str, Any], step: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def test_the_steps_are_listed() -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--list"], capture_output=True, text=True, check=True
-    )
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [step.name for step in STEPS]
-
-
-def test_an_unknown_step_is_one_line() -> None:
+def test_an_unknown_step_is_one_line_that_names_those_there_are() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--steps", "fax"], capture_output=True, text=True
     )
-    assert done.stderr == "error: unknown step 'fax' (--steps): --list names them\n"
+    known = ", ".join(step.name for step in STEPS)
+    assert done.stderr == f"error: unknown step 'fax' (--steps): give some of {known}\n"
 
 
 def test_a_load_that_never_is_ready_is_ended(
@@ -144,25 +140,42 @@ def test_of_a_card_that_is_cut_up_an_instance_is_taken(stand_in: StandIn, tmp_pa
         assert verdicts(found, "uuid")["cards that CUDA sees, UUID of the first"][0] == "ok"
 
 
-def test_a_driver_that_hangs_is_left_behind(stand_in: StandIn, tmp_path: Path) -> None:
+@pytest.fixture
+def shared(tmp_path: Path) -> Shared:
+    """What the steps of an invocation share that has no framework, and a minute of time."""
+    until_s = time.monotonic() + 60
+    return Shared(folder=tmp_path, pythons={}, missing={}, gpu="", until_s=until_s)
+
+
+def found_by(shared: Shared, step: str, limit_s: float) -> dict[str, tuple[str, str]]:
+    """Question -> verdict and figure of a step that is given so much time."""
+    rows = rows_of(replace(BY_NAME[step], limit_s=limit_s), shared)
+    return {row.asked: (row.verdict, row.figure) for row in rows}
+
+
+def test_a_driver_that_hangs_is_left_behind(
+    stand_in: StandIn, shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in stand_in.env("hang-init").items():
+        monkeypatch.setenv(name, value)
     began_s = time.monotonic()
-    words = ["--steps", "uuid,calls", "--step-limit-s", "2"]
-    found = check(tmp_path, *words, **stand_in.env("hang-init"))
+    (fault,) = found_by(shared, "facts", 2.0).values()
     assert time.monotonic() - began_s < 30
-    (fault,) = verdicts(found, "facts").values()
     assert fault[0] == "NO" and "ended after 2 s" in fault[1]
     for step in ("uuid", "calls"):
-        assert list(verdicts(found, step).values()) == [
+        assert list(found_by(shared, step, 2.0).values()) == [
             ("skipped", "no card is known: see the step 'facts'")
         ]
 
 
 def test_what_a_step_found_before_the_driver_hung_is_kept(
-    stand_in: StandIn, tmp_path: Path
+    stand_in: StandIn, shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in.answers(ONE_CARD + "hang.PowerUsage 60000\n")
-    found = check(tmp_path, "--steps", "calls", "--step-limit-s", "3", **stand_in.env())
-    calls = verdicts(found, "calls")
+    for name, value in stand_in.env().items():
+        monkeypatch.setenv(name, value)
+    found_by(shared, "facts", 20.0)
+    calls = found_by(shared, "calls", 3.0)
     assert calls["idle: utilisation"][0] == "ok" and calls["idle: memory"][0] == "ok"
     assert next(figure for verdict, figure in calls.values() if verdict == "NO").startswith(
         "it was ended"
