@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare recorded experiments: two or more bundles, results folders or machine classes."""
+"""Compare recorded experiments: two or more bundles or results folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from evenground.report.sheet import save_pictures
 from evenground.report.side_by_side import MEASURE, side_by_side_drawing
 from evenground.report.style import fixed_style
 
-HELP = "a bundle, a results folder (results/native), or a machine class of results/runs"
+HELP = "a bundle, or a results folder (results/native)"
 
 
 def main() -> None:
@@ -62,49 +62,16 @@ def read(source: str, scratch: Path) -> Index:
     if path.is_dir():
         where = path / "index.json"
         return read_index(where if where.is_file() else find_index(path))
-    if (ROOT / "results/runs" / source).is_dir():
-        return of_class(source)
-    raise EvengroundError("no such bundle, folder or machine class", source, f"give {HELP}")
-
-
-def of_class(machine: str) -> Index:
-    """The index of the experiment in params.yaml with the runs of a machine class.
-
-    Raises EvengroundError in another environment than the workflow's.
-    """
-    try:
-        import yaml
-
-        from evenground.runs.index import build_index
-        from evenground.runs.study import make_study
-    except ImportError:
-        setup = "python3 scripts/start.py setup, then: .venv/bin/python scripts/compare.py"
-        raise EvengroundError(
-            "a machine class needs the workflow's environment", machine, setup
-        ) from None
-    settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    study = make_study(settings | {"machine": machine}, ROOT)
-    return build_index(study.record(), ROOT)
+    raise EvengroundError("no such bundle or folder", source, f"give {HELP}")
 
 
 def source_names(sources: Sequence[str]) -> list[str]:
-    """What each source is called in tables: the last part of its path, more of it if two are alike.
-
-    If a source is given twice, all are numbered.
-    """
+    """What each source is called in tables: the last part of its path; if two are alike, numbered."""
     paths = [Path(source).resolve() for source in sources]
-    distinct = list(dict.fromkeys(paths))
-    names = [shown(path.name.removesuffix(".zip")) for path in distinct]
-    for depth in range(1, max(len(path.parts) for path in distinct)):
-        longer = [shown("/".join(path.parts[-depth:])) for path in distinct]
-        before = list(names)
-        for place, name in enumerate(before):
-            if before.count(name) > 1:
-                names[place] = longer[place]
-    named = dict(zip(distinct, names, strict=True))
-    if len(set(names)) == len(paths):
+    names = [shown(path.name.removesuffix(".zip")) for path in paths]
+    if len(set(names)) == len(names):
         return names
-    return [f"{named[path]} ({number})" for number, path in enumerate(paths, start=1)]
+    return [f"{name} ({number})" for number, name in enumerate(names, start=1)]
 
 
 def shown(name: str) -> str:

@@ -8,7 +8,7 @@
     evenground replay     redraw everything from such a file
     evenground convert    bring such a file of an older version to the formats of this one
     evenground adopt      copy the runs of such a file into this working copy
-    evenground compare    compare two or more such files, or machines
+    evenground compare    compare two or more such files
     evenground explain    print what differs between two runs of what decides a result
     evenground prune      delete runs that no index here names any more
     evenground aside      move runs or files aside that are in the way; nothing is deleted

@@ -48,12 +48,14 @@ def test_two_machines_are_compared_and_written(
     to = tmp_path / "out"
     assert call(first, second, "--output-dir", to) == 0
     said = capsys.readouterr().out
-    names = [f"{machine}/results" for machine in (A, B)]
+    names = ["results (1)", "results (2)"]
     assert said.startswith(f"Machines: Made CPU, 2 cores, 8 GiB, no GPU (class `{A}`); Made CPU")
     lines = said.partition("Ratios of training times:")[2].strip().splitlines()
     heading, *ratios = (line.split() for line in lines[:3])
     assert heading == ["source", "dataset", "baseline", "engine", "ratio", "low_95", "high_95"]
-    assert [row[:4] for row in ratios] == [[name, "digits", "keras", "jax"] for name in names]
+    assert [row[:5] for row in ratios] == [
+        ["results", number, "digits", "keras", "jax"] for number in ("(1)", "(2)")
+    ]
     assert "verdicts: no two can be compared" in said
     assert f"recorded differences: {to}/differences.md" in said
     assert "Not the same work" not in said and "runs are in both" not in said
@@ -141,12 +143,8 @@ def test_an_engine_that_one_source_lacks_is_missing_with_a_reason(
     ("sources", "names"),
     [
         (["x/runs.zip", "results/native"], ["runs", "native"]),
-        (
-            ["one/results/native", "two/results/native"],
-            ["one/results/native", "two/results/native"],
-        ),
-        (["x/runs.zip", "x/runs", "y.zip"], ["runs.zip", "runs", "y"]),
-        (["x/runs.zip", "y/runs.zip", "z/other.zip"], ["x/runs.zip", "y/runs.zip", "other"]),
+        (["one/results/native", "two/results/native"], ["native (1)", "native (2)"]),
+        (["x/runs.zip", "x/runs", "y.zip"], ["runs (1)", "runs (2)", "y (3)"]),
         (["runs.zip", "./runs.zip", "b"], ["runs (1)", "runs (2)", "b (3)"]),
         (["a\nb.zip", "b"], ["a?b", "b"]),
     ],

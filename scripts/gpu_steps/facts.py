@@ -87,7 +87,7 @@ def _chosen(cards: Sequence[Card], wanted: str) -> Counted:
 
 
 def _settings(driver: Driver, handle: Any) -> dict[str, Callable[[], str]]:
-    """What is asked of the card -> the call that answers it with a text."""
+    """Name of each setting -> the call that returns it as a text."""
     call = driver.call
     return {
         "its compute capability": lambda: _capability(driver, handle),
