@@ -8,13 +8,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from evenground.errors import EvengroundError
-from evenground.files import write_json
+from evenground.files import sha256_file, write_json
 from evenground.records.index import named_runs
+from evenground.records.manifest import MANIFEST, Manifest
+from evenground.records.outcome import RunName
 from evenground.records.plan import Run
+from evenground.runs.index import check_runs
 from evenground.runs.plan import ATTEMPTS, RUNS
 from evenground.runs.prune import (
     listing,
@@ -224,34 +229,33 @@ def test_runs_may_lie_elsewhere_behind_a_link(root: Path, where: str | None) -> 
         assert [path.name for path in elsewhere.parent.iterdir()] == ["store"]
 
 
-def test_killed_in_the_middle_no_half_run_is_there_and_the_next_removal_clears_up(
-    root: Path,
-) -> None:
-    before = taken(root)
+def test_half_a_run_of_a_removal_that_was_killed_is_refused_and_then_removed(root: Path) -> None:
+    for place in (OLD, OTHER, KEPT):
+        folder = root / RUNS / place
+        files_of_run = {path.name: sha256_file(path) for path in folder.iterdir()}
+        Manifest(run=RunName.of(place, "native"), files=files_of_run).write(folder / MANIFEST)
+    plans: Any = [SimpleNamespace(root=root, runs=())]
+    check_runs(plans)
+    before = files(root)
     done = subprocess.run(
         [sys.executable, "-c", KILLED, root], env={"PYTHONPATH": ":".join(sys.path)}
     )
     assert done.returncode == -signal.SIGKILL
-    left = list((root / RUNS).glob("m/d/a/k*/r*"))
-    assert len(left) == 2 and all(taken(path) == 120 for path in left)
-    now = taken(root)
-    assert before > now
-    old = old_folders(root, set())
-    assert ".runs.pruned" in listing(old)[-2]
-    assert "in all; runs: 2," in listing(old)[-1]
-    remove(root, old)
-    assert now - taken(root) == sum(folder.size for folder in old)
-    assert files(root) == {"results/calibration/m/0.bin", "results/runs/m/d/a/k1/notes/0.bin"}
-    assert old_folders(root, set()) == []
+    assert len(before - files(root)) == 1
+    with pytest.raises(EvengroundError, match=r"1 of 3 run folders are not whole: .*k1/r1\)"):
+        check_runs(plans)
+    remove(root, old_folders(root, {KEPT}))
+    assert old_folders(root, {KEPT}) == []
+    check_runs(plans)
 
 
-def test_a_link_in_the_way_is_neither_followed_nor_removed(root: Path) -> None:
-    outside = made(root / "outside", 9)
-    (root / "results/.runs.pruned").symlink_to(outside)
-    before = files(root)
-    with pytest.raises(EvengroundError, match=r"cannot be removed: .*symbolic link"):
-        remove(root, old_folders(root, set()))
-    assert files(root) == before
+def test_what_cannot_be_removed_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    with pytest.raises(EvengroundError, match=r"cannot be removed: Permission denied .*k1/r1"):
+        remove(root, old_folders(root, {KEPT}))
 
 
 def test_a_lock_of_snakemake_refuses_and_names_the_command(root: Path) -> None:

@@ -24,7 +24,7 @@ SNAKEMAKE_LOCKS = Path(".snakemake/locks")
 
 @dataclass(frozen=True)
 class Old:
-    """A folder to remove: a run, the attempts at one, or what a removal that was cut off left."""
+    """A folder to remove: a run, or the attempts at one."""
 
     path: Path
     size: int
@@ -97,10 +97,6 @@ def old_folders(root: Path, kept: Collection[Path]) -> list[Old]:
                 run_path = folder.relative_to(root / top)
                 if run_path not in kept:
                     paths.append(top / run_path)
-    for top in TOPS:
-        pruned = _pruned(root / top)
-        if pruned.is_dir() and not pruned.is_symlink():
-            paths.append(pruned)
     return [Old(path=path, size=_size(root / path)) for path in paths]
 
 
@@ -122,13 +118,6 @@ def _size(folder: Path) -> int:
     return size
 
 
-def _pruned(top: Path) -> Path:
-    """Where folders go before they are deleted: next to `top`, or to what it is a link to."""
-    # On the same disk, so that a move is one step.
-    real = top.resolve()
-    return real.with_name(f".{real.name}.pruned")
-
-
 def listing(old: Collection[Old]) -> list[str]:
     """One line per folder with its bytes; the last line is the sum."""
     lines = [f"{folder.size:>15,} bytes  {folder.path}" for folder in old]
@@ -140,36 +129,26 @@ def listing(old: Collection[Old]) -> list[str]:
 
 
 def remove(root: Path, old: Collection[Old]) -> None:
-    """Delete what `old_folders` returned; raises EvengroundError, and then leaves no half run."""
-    for top in TOPS:
-        pruned = _pruned(root / top)
+    """Delete what `old_folders` returned; raises EvengroundError.
+
+    Of a removal that is cut off half a run may be left. The next invocation of the pipeline refuses
+    it, as DVC would store it as a whole one; the next removal deletes it.
+    """
+    for folder in old:
         try:
-            _clear(pruned)
-            for folder in old:
-                if folder.path.is_relative_to(top):
-                    _remove_run(root / folder.path, pruned)
-            _clear(pruned)
+            _remove(root / folder.path)
         except OSError as error:
             raise EvengroundError(
                 f"cannot be removed: {words_of(error)}",
-                str(error.filename or pruned),
+                str(error.filename or folder.path),
                 "fix that and run again",
             ) from None
 
 
-def _remove_run(folder: Path, pruned: Path) -> None:
+def _remove(folder: Path) -> None:
     """Delete a folder, and those of key, engine, dataset and machine if they are empty then."""
-    pruned.mkdir(exist_ok=True)
-    # Moved in one step first: a removal that is cut off leaves no half of a run in the tree.
-    folder.rename(pruned / folder.name)
-    shutil.rmtree(pruned / folder.name)
+    shutil.rmtree(folder)
     for above in list(folder.parents)[:4]:
         if any(above.iterdir()):
             return
         above.rmdir()
-
-
-def _clear(pruned: Path) -> None:
-    """Delete what a removal that was cut off left."""
-    if pruned.is_symlink() or pruned.exists():
-        shutil.rmtree(pruned)
