@@ -7,7 +7,7 @@ import sys
 import time
 
 from gpu_steps.bench import LOADS, Bench, Measured, mib
-from gpu_steps.report import Skip
+from gpu_steps.report import Failed, Skip
 
 CONTROL = "nvidia-cuda-mps-control"
 
@@ -17,7 +17,7 @@ def columns(bench: Bench) -> None:
 
     Raises Skip if MPS cannot be started.
     """
-    folders = {"CUDA_MPS_PIPE_DIRECTORY": "pipe", "CUDA_MPS_LOG_DIRECTORY": "log"}
+    folders = {"CUDA_MPS_PIPE_DIRECTORY": "mps-pipe", "CUDA_MPS_LOG_DIRECTORY": "mps-log"}
     variables = {}
     for variable, name in folders.items():
         folder = bench.folder / name
@@ -25,8 +25,8 @@ def columns(bench: Bench) -> None:
         variables[variable] = str(folder)
     env = bench.env(**variables)
     try:
-        subprocess.run([CONTROL, "-d"], env=env, check=True, capture_output=True, timeout=20)
-    except (OSError, subprocess.SubprocessError) as error:
+        bench.run([CONTROL, "-d"], 20.0, **variables)
+    except Failed as error:
         raise Skip(f"MPS cannot be started: {error}") from None
     try:
         # The server begins to listen after the command has returned.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from engines.support import interpreter
 from gpu_check import Shared, rows_of
 from gpu_steps.bench import Bench
+from gpu_steps.mps import CONTROL
 from gpu_steps.report import Failed, Report, Skip, read_rows, scrubbed, table
 from gpu_steps.sampler import _integral, unixstats_mib
 from gpu_steps.steps import BY_NAME, STEPS
@@ -198,6 +200,13 @@ def test_what_is_not_installed_is_skipped_by_name(stand_in: StandIn, tmp_path: P
     }
     assert found["missing"]["tensorflow"] == "no Python here has all of: tensorflow keras numpy"
     assert [verdict for verdict, _ in verdicts(found, "keras-feeds").values()] == ["skipped"]
+
+
+@pytest.mark.skipif(bool(shutil.which(CONTROL)), reason="this machine has MPS")
+def test_without_mps_its_step_is_skipped(stand_in: StandIn, tmp_path: Path) -> None:
+    found = check(tmp_path, "--steps", "mps", **stand_in.env())
+    ((verdict, figure),) = verdicts(found, "mps").values()
+    assert verdict == "skipped" and figure.startswith("MPS cannot be started: ")
 
 
 def test_no_time_left_is_said(stand_in: StandIn, tmp_path: Path) -> None:
