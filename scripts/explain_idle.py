@@ -79,7 +79,6 @@ def _training(args: argparse.Namespace) -> Training:
         here=here,
         time_limit_s=args.time_limit_s,
         python=Path(args.python) if args.python else None,
-        warm_up=False,
     )
 
 

@@ -33,8 +33,7 @@ def arguments() -> argparse.Namespace:
     add("--attempt", type=int, required=True)
     add("--engine-dir", type=Path, required=True, help="folder of the engine")
     add("--python", default="", help="interpreter of the engine's environment, if it has one")
-    add("--warm-up", choices=["yes", "no"], default="no")
-    add("--cold-start", choices=["yes", "no"], default="no", help="whether it lacks a warm-up")
+    add("--cold", action="store_true", help="what it reads may not be in memory: warm up first")
     add("--gpu", default=AUTO, help="`gpu` of the experiment")
     add("--time-limit-s", type=float, default=3600.0)
     add("--container", default="", help="what Apptainer calls the image, if any")
@@ -70,7 +69,7 @@ def main() -> None:
     training = training_of(args, spec, here)
     refuse_changed(spec, training.engine, root)
     note = ""
-    if training.warm_up:
+    if training.warms_up:
         note = " (with a warm-up before it)"
     logs.info(f"{label}: training{note} ...")
     outcome = train(training)
@@ -99,8 +98,7 @@ def training_of(args: argparse.Namespace, spec: Specification, here: Machine) ->
         here=here,
         time_limit_s=args.time_limit_s,
         python=python,
-        warm_up=args.warm_up == "yes",
-        cold_start=args.cold_start == "yes",
+        cold=args.cold,
         image=image,
         container=args.container,
         mounted=args.mounted,

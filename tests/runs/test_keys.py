@@ -16,9 +16,9 @@ from working_copy import ROOT, copy_repository
 PRINT_KEYS = """
 import json, pathlib
 from evenground.config import load_experiment
-from evenground.runs.plan import make_plan
+from evenground.runs.plan import make_plans
 wanted = {"engines": ["keras", "jax", "axon"], "datasets": ["mnist", "cifar10", "shapes"]}
-plan = make_plan(load_experiment({**wanted, "repetitions": 1}), pathlib.Path())
+(plan,) = make_plans([load_experiment({**wanted, "repetitions": 1})], pathlib.Path())
 print(json.dumps({f"{run.engine} on {run.dataset}": run.key for run in plan.runs}))
 """
 SRC = "src/evenground/"

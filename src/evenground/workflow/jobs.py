@@ -159,8 +159,8 @@ class Jobs:
         run = self.planned.runs[run_path_of(wildcards)]
         condition = self._condition(wildcards.machine, wildcards.key)
         options = [f"--number={run.number}", f"--condition={condition}"]
-        options.append(f"--warm-up={_yes_or_no(run.warm_up)}")
-        options.append(f"--cold-start={_yes_or_no(run.cold_start)}")
+        if run.cold:
+            options.append("--cold")
         of_engine = self._of_engine(wildcards.machine, wildcards.engine)
         return options + of_engine + self._of_invocation
 
@@ -214,7 +214,3 @@ env_path = cache(env_dir)
 def _as_arguments(programs: Sequence[str], in_image: bool) -> list[str]:
     variables = of_a_step(programs, in_image)
     return [f"{name}={value}" for name, value in variables.items()]
-
-
-def _yes_or_no(value: bool) -> str:
-    return "yes" if value else "no"
