@@ -26,6 +26,7 @@ OTHER_JSON = {
     "src/evenground/containers/images.py": "labels, which Apptainer writes into an image",
     "scripts/preflight.py": "experiment.json",
     "scripts/train.py": "an option that is JSON",
+    "scripts/probe.py": "a line from one process of ours to the next",
     "src/evenground/runs/surroundings.py": "the sampler's list of mapped files",
     "src/evenground/workflow/shown.py": "figures.json",
     "src/evenground/made.py": "made/*.json, which no other module reads",
