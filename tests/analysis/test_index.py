@@ -190,10 +190,10 @@ def test_a_run_that_cannot_be_read_is_named_with_its_reason(
         read_everything(small)
 
 
-def test_an_index_of_another_schema_names_both_and_the_way_out(small: Path) -> None:
+def test_an_index_of_another_schema_names_both(small: Path) -> None:
     content = json.loads(small.read_text())
     small.write_text(json.dumps(content | {"schema": 3}))
-    words = r"schema 3, .* reads schema 4 .*evenground convert OLD\.zip"
+    words = r"index has schema 3, .* reads 4 "
     with pytest.raises(EvengroundError, match=words) as refused:
         read_index(small)
     assert "\n" not in str(refused.value)

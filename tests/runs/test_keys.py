@@ -111,7 +111,7 @@ def test_what_decides_no_result_retrains_nothing(
         (PYTHON, "MAX_REASON_CHARACTERS = 600", "MAX_REASON_CHARACTERS = 601", "(keras|jax) on"),
         (SRC + "datasets/formats/cifar.py", "= 32, 3", "= 32, 4", "on cifar10"),
         (SRC + "datasets/formats/arrays.py", "import zlib", "import zlib as z", "on"),
-        (SRC + "runs/command.py", '"test-limit"', '"test_limit"', "on"),
+        (SRC + "runs/command.py", 'replace("_", "-")', 'replace("_", "=")', "on"),
         (SRC + "sidecar/__init__.py", "MEASUREMENT = 1", "MEASUREMENT = 2", "on"),
         (SRC + "records/versions.py", "PROTOCOL = 1", "PROTOCOL = 2", "on"),
     ],

@@ -204,7 +204,6 @@ class Index(Record):
 
     WHAT: ClassVar[str] = "index"
     SCHEMA: ClassVar[int] = versions.INDEX
-    IN_BUNDLES: ClassVar[bool] = True
 
     swept: tuple[Name, ...] = ()
     """The parameters of which the experiment has several values."""
