@@ -261,11 +261,9 @@ def test_everything_that_can_be_known_of_the_environment_is_recorded(
     record = environment_of(training)
     unknown = {name for name, value in record if value is None}
     # This machine may have no card, and this training has no environment, image or warm-up.
-    assert unknown <= {"driver", "cuda", "cudnn", "python", "warm_up", "gpu", "image"}
+    assert unknown <= {"driver", "python", "warm_up", "gpu", "image"}
     here = training.here
     assert record.machine == MachineClass(class_name=here.name, description=here.description)
-    assert record.waiting == dict.fromkeys(("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT"))
-    assert set(record.threads.values()) == {str(len(training.cpus.chosen))}
     assert record.swapped_pages is not None and record.swapped_pages >= 0
     assert (record.deployment, record.scheduled, record.git) == ("native", False, Git())
 

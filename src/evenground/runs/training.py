@@ -178,7 +178,7 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
     training.spec.write(made / IN_RUN)
     leave_mark(training.folder, training.spec.deployment, training.job)
     with alone(lock), home_folder(lock) as home:
-        record = environment_record(training.here, training.python, training.variables(home))
+        record = environment_record(training.here, training.python)
         started_ns = time.time_ns()
         outcome = Outcome(None)
         if training.warms_up:
