@@ -149,10 +149,10 @@ class Jobs:
         return {name: _as_arguments(engines[name].programs, in_image) for name in engines}
 
     def _interpreter(self, environment: str) -> str:
-        """The Python of an engine's environment; empty for an engine in another language."""
+        """The Python of an engine's environment."""
         if self.planned.images:
             return ENGINE_PYTHON
-        return f"{env_path(environment)}/bin/python" if environment else ""
+        return f"{env_path(environment)}/bin/python"
 
     def training(self, wildcards: Any) -> list[str]:
         """The options of one training, all at once: Snakemake evaluates each of many parameters."""
@@ -188,7 +188,9 @@ class Jobs:
         environment = self._environment(machine, engine)
         image = self.planned.images.get(environment)
         options = [f"--engine-dir={self.planned.engines[engine].folder}"]
-        options.append(f"--python={self._interpreter(environment)}")
+        # An engine in another language has none.
+        if environment:
+            options.append(f"--python={self._interpreter(environment)}")
         options.append(f"--gpu={self.planned.gpu}")
         options.append(f"--time-limit-s={self.planned.time_limit_s}")
         if image:
