@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert a bundle of an older version to the current formats; tables and figures are redrawn."""
+"""Draw tables and figures of a bundle again with this version, and pack it with them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ def main() -> None:
         "output", type=Path, help="the new bundle; may be the old one, which it replaces"
     )
     args = parser.parse_args()
-    index, converted = convert(args.bundle, args.output, ROOT)
-    what = "converted" if converted else "of today's format"
-    print(f"{args.output}: {len(index.finished)} runs, {what}; tables and figures redrawn")
+    index = convert(args.bundle, args.output, ROOT)
+    print(f"{args.output}: {len(index.finished)} runs; tables and figures redrawn")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import _path  # noqa: F401
+from _training import training_parser
 from evenground import logs
 from evenground.engines import engine_of
 from evenground.errors import cli
 from evenground.explain.tracer import trace
 from evenground.explain.training import attempt, explain
-from evenground.gpus.choice import AUTO
 from evenground.invocation import end_with
 from evenground.records.spec import read_spec
 from evenground.runs.machine import this_machine
@@ -24,17 +24,10 @@ EXPLAIN, TRACE, ATTEMPT = "explain", "trace", "attempt"
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = training_parser(__doc__)
     add = parser.add_argument
-    add("--spec", type=Path, required=True, help="results/specs/KEY.json: what is trained")
-    add("--engine-dir", type=Path, required=True, help="folder of the engine")
-    add("--python", default="", help="interpreter of the engine's environment, if it has one")
-    add("--gpu", default=AUTO, help="`gpu` of the experiment")
-    add("--time-limit-s", type=float, default=3600.0)
-    add("--condition", default="", help="its condition of several, for messages")
     add("--py-spy", type=Path, required=True, help="the program py-spy")
     add("--output", type=Path, required=True, help="explained.json; its folder is emptied")
-    add("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     add(
         "--role",
         choices=[EXPLAIN, TRACE, ATTEMPT],
@@ -78,8 +71,7 @@ def _training(args: argparse.Namespace) -> Training:
         engine=engine_of(spec.engine, args.engine_dir, Path.cwd()),
         here=here,
         time_limit_s=args.time_limit_s,
-        python=Path(args.python) if args.python else None,
-        warm_up=False,
+        python=args.python,
     )
 
 

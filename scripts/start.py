@@ -6,7 +6,7 @@
     evenground setup      only the environment, as .venv
     evenground bundle     pack recorded runs, tables and figures into one file
     evenground replay     redraw everything from such a file
-    evenground convert    bring such a file of an older version to the formats of this one
+    evenground convert    redraw tables and figures in such a file with this version
     evenground adopt      copy the runs of such a file into this working copy
     evenground compare    compare two or more such files
     evenground explain    print what differs between two runs of what decides a result

@@ -9,11 +9,11 @@ import socket
 from pathlib import Path
 
 import _path  # noqa: F401
+from _training import training_parser
 from evenground import logs
 from evenground.containers.images import check_inside
 from evenground.engines import engine_of
 from evenground.errors import cli
-from evenground.gpus.choice import AUTO
 from evenground.invocation import end_with, refuse_ended
 from evenground.records.image import ImageRecord
 from evenground.records.spec import Specification, read_spec
@@ -25,27 +25,19 @@ from evenground.runs.training import Training, headline, train
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = training_parser(__doc__)
     add = parser.add_argument
-    add("--spec", type=Path, required=True, help="results/specs/KEY.json: what is trained")
     add("--machine", required=True, help="the class of machine that it is wanted on")
     add("--repetition", type=int, required=True)
     add("--attempt", type=int, required=True)
-    add("--engine-dir", type=Path, required=True, help="folder of the engine")
-    add("--python", default="", help="interpreter of the engine's environment, if it has one")
-    add("--warm-up", choices=["yes", "no"], default="no")
-    add("--cold-start", choices=["yes", "no"], default="no", help="whether it lacks a warm-up")
-    add("--gpu", default=AUTO, help="`gpu` of the experiment")
-    add("--time-limit-s", type=float, default=3600.0)
+    add("--cold", action="store_true", help="what it reads may not be in memory: warm up first")
     add("--container", default="", help="what Apptainer calls the image, if any")
-    add("--image", default="", help="record of the container image this runs in, if any")
+    add("--image", type=Path, help="record of the container image this runs in, if any")
     add("--mounted", nargs="*", default=[], help="where disks are mounted in the working copy")
     add("--number", default="", help="its place among all trainings, for messages")
-    add("--condition", default="", help="its condition of several, for messages")
     add("--source", type=json.loads, default={}, help="commit and dirtiness, as JSON")
     add("--invocation", default="", help="number of the pipeline's invocation")
     add("--job", default="", help="the scheduler's number of this job, if one started it")
-    add("--pipeline", type=int, nargs="+", default=[], help="processes this ends with")
     return parser.parse_args()
 
 
@@ -70,7 +62,7 @@ def main() -> None:
     training = training_of(args, spec, here)
     refuse_changed(spec, training.engine, root)
     note = ""
-    if training.warm_up:
+    if training.warms_up:
         note = " (with a warm-up before it)"
     logs.info(f"{label}: training{note} ...")
     outcome = train(training)
@@ -83,11 +75,9 @@ def main() -> None:
 def training_of(args: argparse.Namespace, spec: Specification, here: Machine) -> Training:
     """The training of the command line; raises EvengroundError if its image was replaced."""
     root = Path.cwd()
-    python = image = None
-    if args.python:
-        python = Path(args.python)
+    image = None
     if args.image:
-        image = ImageRecord.read(Path(args.image))
+        image = ImageRecord.read(args.image)
         check_inside(image)
     return Training(
         root=root,
@@ -98,9 +88,8 @@ def training_of(args: argparse.Namespace, spec: Specification, here: Machine) ->
         engine=engine_of(spec.engine, args.engine_dir, root),
         here=here,
         time_limit_s=args.time_limit_s,
-        python=python,
-        warm_up=args.warm_up == "yes",
-        cold_start=args.cold_start == "yes",
+        python=args.python,
+        cold=args.cold,
         image=image,
         container=args.container,
         mounted=args.mounted,

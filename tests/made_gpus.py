@@ -17,7 +17,8 @@ from evenground.gpus.look import Card, Instance, Look
 from evenground.preflight.gpu_card import System
 from evenground.runs import plan as planning
 from evenground.runs.machine import Machine
-from evenground.runs.plan import RUNS, Plan, make_plan
+from evenground.runs.plan import RUNS, Plan
+from planned import make_plan
 from working_copy import ROOT, WorkingCopy, fresh_copy
 
 GIB = 2**30

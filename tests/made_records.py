@@ -52,7 +52,10 @@ def _of(runs: Sequence[Wanted]) -> dict[str, Any]:
     datasets = dict.fromkeys([run.dataset for run in runs] or ["d"])
     return {
         "engines": tuple(Engine(name=name, label=name, colour="#000000") for name in engines),
-        "datasets": tuple(Dataset(name=name, title=name, network="mlp") for name in datasets),
+        "datasets": tuple(
+            Dataset(name=name, title=name, network="mlp", train_examples=60_000)
+            for name in datasets
+        ),
     }
 
 

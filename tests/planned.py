@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from evenground.runs.plan import Plan, Run
+from pathlib import Path
+
+from evenground.config import Experiment
+from evenground.runs.plan import Plan, Run, make_plans, refuse_foreign_training
 from evenground.runs.training import Training
+
+
+def make_plan(experiment: Experiment, root: Path) -> Plan:
+    """The plan of an experiment of one condition; engines need not be installed."""
+    (plan,) = make_plans([experiment], root)
+    refuse_foreign_training(plan)
+    return plan
 
 
 def options_of(run: Run, engine_dir: str = "tests/fake_engine") -> list[str]:
@@ -17,7 +27,7 @@ def options_of(run: Run, engine_dir: str = "tests/fake_engine") -> list[str]:
     ]
 
 
-def training_of(plan: Plan, run: Run, attempt: int = 1, warm_up: bool = False) -> Training:
+def training_of(plan: Plan, run: Run, attempt: int = 1, cold: bool = False) -> Training:
     """A native training of a planned run, with an engine that needs no environment."""
     return Training(
         root=plan.root,
@@ -29,5 +39,5 @@ def training_of(plan: Plan, run: Run, attempt: int = 1, warm_up: bool = False) -
         here=plan.here,
         time_limit_s=plan.experiment.time_limit_s,
         python=None,
-        warm_up=warm_up,
+        cold=cold,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evenground.files import write_json, write_text
-from evenground.made import STEPS, Digests, again_of, begin_again, fault, record_of, recorded
+from evenground.made import STEPS, again_of, begin_again, fault, record_of, recorded
 
 RESULTS = Path("results/native")
 Harm = Callable[[Path], object]
@@ -37,7 +37,7 @@ def make(step: str, of: list[Path], *names: str) -> Path:
 
 def test_what_is_as_it_was_left_is_whole() -> None:
     record = make("tables", [Path("index.json")], "tables/a.csv", "metrics.json")
-    assert fault(record, Digests()) is None
+    assert fault(record) is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_is_as_it_was_left_is_whole() -> None:
 def test_what_is_missing_or_changed_is_named(here: Path, harm: Harm, said: str) -> None:
     record = make("tables", [Path("claims.yaml")], "tables/a.csv")
     harm(here)
-    assert str(fault(record, Digests())).endswith(said) and fault(record, Digests()) is not None
+    assert str(fault(record)).endswith(said) and fault(record) is not None
 
 
 def test_a_source_with_an_older_time_is_another_source(here: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_source_with_an_older_time_is_another_source(here: Path) -> None:
     record = make("verdicts", [Path("claims.yaml")], "verdicts.json")
     (here / "claims.yaml").write_text("others")
     os.utime(here / "claims.yaml", (1, 1))
-    assert fault(record, Digests()) == "claims.yaml is not what it was"
+    assert fault(record) == "claims.yaml is not what it was"
 
 
 @pytest.mark.parametrize("link", [os.link, os.symlink])
@@ -81,10 +81,10 @@ def test_a_file_that_became_a_link_to_the_same_content_is_whole(here: Path, link
     table, cache = here / "results/native/tables/a.csv", here / "cache"
     table.rename(cache)
     link(cache, table)  # type: ignore[call-arg]
-    assert fault(record, Digests()) is None
+    assert fault(record) is None
     if table.is_symlink():
         cache.unlink()
-        assert str(fault(record, Digests())).endswith("a.csv is missing")
+        assert str(fault(record)).endswith("a.csv is missing")
 
 
 def written(*steps: str) -> set[str]:

@@ -15,7 +15,6 @@ APART = ("src/evenground/records/", "src/evenground/sidecar/", "scripts/engines/
 # Whoever else reads or writes JSON, and what: none of it is one of the records.
 OTHER_JSON = {
     "src/evenground/files.py": "reading and writing themselves",
-    "src/evenground/bundle/convert.py": "files of older formats, which no model knows",
     "src/evenground/bundle/uuids.py": "any JSON file, whose texts lose a card's UUID",
     "src/evenground/bundle/unpack.py": "ro-crate-metadata.json of somebody's program",
     "src/evenground/bundle/adopt.py": "experiment.json, whose model is in config",
@@ -26,6 +25,7 @@ OTHER_JSON = {
     "src/evenground/containers/images.py": "labels, which Apptainer writes into an image",
     "scripts/preflight.py": "experiment.json",
     "scripts/train.py": "an option that is JSON",
+    "scripts/probe.py": "a line from one process of ours to the next",
     "src/evenground/runs/surroundings.py": "the sampler's list of mapped files",
     "src/evenground/workflow/shown.py": "figures.json",
     "src/evenground/made.py": "made/*.json, which no other module reads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -29,6 +30,19 @@ def read_json(path: Path) -> Any:
     # A number of thousands of digits is a ValueError, too; very deep nesting is a RecursionError.
     except (ValueError, RecursionError) as error:
         raise EvengroundError(f"not valid JSON: {error}", str(path), set_aside(path)) from None
+
+
+def csv_rows(path: Path, what: str) -> list[dict[str, str]]:
+    """The rows of a CSV file by the names of its columns; `what`: how a message names them.
+
+    Raises EvengroundError if it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        what = f"{what} cannot be read: {error}"
+        raise EvengroundError(what, str(path), "restore it") from None
 
 
 def read_bytes(path: Path) -> bytes:

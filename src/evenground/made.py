@@ -51,10 +51,9 @@ def recorded(args: argparse.Namespace, more: Iterable[Path] = ()) -> Iterator[No
 
     `more` are sources beside those of `--of`.
     """
-    digests = Digests()
     # Before the step: a source that changes meanwhile is not what it read.
     sources = [path for path in args.of + list(more) if not path.name.endswith(AGAIN)]
-    of = {str(path): digests[str(path)] for path in sources}
+    of = {str(path): _digest(path) for path in sources}
     with replaced() as files:
         yield
     if args.made:
@@ -62,17 +61,12 @@ def recorded(args: argparse.Namespace, more: Iterable[Path] = ()) -> Iterator[No
         write_json(args.made, {"schema": 1, "of": of, "made": made})
 
 
-class Digests(dict[str, str | None]):
-    """Path -> sha256, each file read once; None if it does not exist."""
-
-    def __missing__(self, name: str) -> str | None:
-        self[name] = None
-        if Path(name).is_file():
-            self[name] = sha256_file(Path(name))
-        return self[name]
+def _digest(path: Path) -> str | None:
+    """The sha256 of a file; None if it does not exist."""
+    return sha256_file(path) if path.is_file() else None
 
 
-def fault(record: Path, digests: Digests) -> str | None:
+def fault(record: Path) -> str | None:
     """The first file of a step, output or source, that is missing or changed; None if all are whole.
 
     Empty if the step left no readable record.
@@ -83,8 +77,9 @@ def fault(record: Path, digests: Digests) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
     for name, digest in files.items():
-        if digests[name] != digest:
-            if digests[name] is None:
+        found = _digest(Path(name))
+        if found != digest:
+            if found is None:
                 return f"{name} is missing"
             return f"{name} is not what it was"
     return None
@@ -92,9 +87,8 @@ def fault(record: Path, digests: Digests) -> str | None:
 
 def refuse_faults(records: Sequence[Path]) -> None:
     """Raises EvengroundError for a result that went missing or was changed meanwhile."""
-    digests = Digests()
     for record in records:
-        why = fault(record, digests)
+        why = fault(record)
         if why is not None:
             what = f"not everything is as it was drawn: {why or 'a step left no record'}"
             raise EvengroundError(what, "results", "run again: it is made again")
@@ -106,10 +100,9 @@ def begin_again(results: Path, chains: Iterable[Sequence[str]], complete: Path) 
     `results`: their folder; `chains`: steps in order. The file `complete`, which states that
     everything is drawn, is removed. Returns the reasons.
     """
-    digests = Digests()
     stale: dict[str, str] = {}
     for chain in chains:
-        stale |= _stale(results, chain, digests)
+        stale |= _stale(results, chain)
     for step in stale:
         write_json(again_of(results, step), {"schema": 1, "written_unix_ns": time.time_ns()})
     if stale:
@@ -118,11 +111,11 @@ def begin_again(results: Path, chains: Iterable[Sequence[str]], complete: Path) 
     return [f"made again, with what follows: {why}" for why in reasons]
 
 
-def _stale(results: Path, chain: Sequence[str], digests: Digests) -> dict[str, str]:
+def _stale(results: Path, chain: Sequence[str]) -> dict[str, str]:
     """The first step that has to be made again and all behind it, each with the reason, if any."""
     stale: dict[str, str] = {}
     for step in chain:
-        why = fault(record_of(results, step), digests)
+        why = fault(record_of(results, step))
         if stale or why is not None:
             stale[step] = why or ""
     return stale

@@ -235,6 +235,7 @@ def _condition(root: Path, made: MadeResults) -> dict[str, Any]:
             {
                 "name": n,
                 "title": t,
+                "train_examples": 60_000,
                 "network": w,
                 "prepared": f"data/prepared/{n}/abc",
                 "contact_sheet": made.sheet

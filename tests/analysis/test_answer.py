@@ -39,8 +39,9 @@ def made(**more: Any) -> MadeResults:
 def test_a_ratio_is_told_with_its_interval_and_the_memory(tmp_path: Path) -> None:
     (sentence,) = told(tmp_path, made())
     assert sentence.startswith("**Digits**: JAX takes 0.4")
-    assert " times Keras's time (0.4" in sentence and ", n = 4), with 1.00 times its memory." in (
-        sentence
+    assert (
+        " times Keras's time (0.4" in sentence
+        and ", n = 4 pairs), with 1.00 times its memory." in (sentence)
     )
 
 
@@ -68,7 +69,15 @@ def test_a_difference_that_is_not_shown_is_no_difference(tmp_path: Path) -> None
 
 def test_too_few_runs_have_no_interval(tmp_path: Path) -> None:
     (sentence,) = told(tmp_path, made(repetitions=1))
-    assert "JAX takes 0.481" in sentence and "(n = 1, without an interval)" in sentence
+    assert "JAX takes 0.481" in sentence and "(n = 1 pairs, without an interval)" in sentence
+
+
+def test_an_engine_without_a_ratio_is_named_with_the_reason(tmp_path: Path) -> None:
+    lost = {("digits", "jax", number): ("failed", "out-of-memory") for number in (1, 2)}
+    lost |= {("digits", "keras", number): ("failed", "out-of-memory") for number in (3, 4)}
+    (sentence,) = told(tmp_path, made(lost=lost))
+    assert sentence.startswith("**Digits**: Keras trains it in ")
+    assert " Not compared: JAX (no complete pair; repetitions 1 and 2: " in sentence
 
 
 def test_what_did_not_finish_is_said(tmp_path: Path) -> None:

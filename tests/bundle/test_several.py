@@ -180,7 +180,7 @@ def test_a_bundle_of_today_is_only_redrawn(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(convert_script.main, bundle, tmp_path / "new.zip") == 0
-    assert "18 runs, of today's format" in capsys.readouterr().out
+    assert "18 runs; tables and figures" in capsys.readouterr().out
     assert files_of(tmp_path / "new.zip") == files_of(bundle)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import bundle as script
-import convert
 import replay
 from analysis.synthetic import CARD, GPU_RECORD, write_manifest
 from evenground.analysis.differences import shared_runs
@@ -24,7 +23,7 @@ from evenground.bundle.uuids import IN_TEXT, UUID, lay_out, name_a_card
 from evenground.claims.model import read_claims
 from evenground.files import read_json, sha256_file, write_json
 from evenground.records.index import read_index
-from made_bundle import call, changed, files_of, save_data, write_zip
+from made_bundle import call, files_of, save_data
 from made_records import made_index, made_run, made_wanted
 
 ROOT = Path(__file__).parents[2]
@@ -177,21 +176,3 @@ def test_every_form_of_a_uuid_is_found(uuid: str) -> None:
 )
 def test_other_words_are_left_alone(text: str) -> None:
     assert UUID.search(text) is None
-
-
-def test_a_bundle_that_somebody_made_with_them_is_converted_to_one_without(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("evenground.report.draw.save", save_data)
-    # An index beside the results is none of the bundle's.
-    files = {**files_of(made), "data/index.json": b"{}"}
-    name = next(name for name in files if name.endswith("/environment.json"))
-    old = write_zip(
-        changed(files, name, lambda record: record.update(gpu=GPU_RECORD)), tmp_path / "old.zip"
-    )
-    assert ANY.search(files_of(old)[name])
-    assert call(convert.main, old, tmp_path / "new.zip") == 0
-    assert not [
-        name for name, content in files_of(tmp_path / "new.zip").items() if ANY.search(content)
-    ]
-    assert call(replay.main, tmp_path / "new.zip", "--output-dir", tmp_path / "out") == 0

@@ -244,7 +244,7 @@ def test_a_verdict_given_twice_and_another_version_are_one_line(tmp_path: Path) 
     condition["verdicts"][1]["instrument"] = "corrected"
     path = tmp_path / "verdicts.json"
     refused(content, path, "broken verdicts, conditions.0: A stands there twice for one instrument")
-    refused(content | {"schema": 1}, path, "schema 1, .* reads schema 4 .*evenground convert")
+    refused(content | {"schema": 1}, path, "schema 1, .* reads 4 ")
 
 
 def refused(content: dict[str, Any], path: Path, words: str) -> None:

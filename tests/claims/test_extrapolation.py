@@ -39,7 +39,7 @@ def run(first_s: float, steps: int) -> Made:
 def made(
     to: Path,
     first_s: float = STEP_S,
-    examples: int | None = WHOLE,
+    examples: int = WHOLE,
     limit: int = LIMIT,
     **settings: Any,
 ) -> Path:
@@ -60,7 +60,7 @@ def made(
     content = json.loads(index.read_text())
     (condition,) = content["conditions"]
     condition["engines"][2] |= {"arm_of": "full", "train_limit": limit}
-    condition["datasets"][0] |= {"train_examples": examples} if examples else {}
+    condition["datasets"][0]["train_examples"] = examples
     index.write_text(json.dumps(content))
     return index
 
@@ -142,10 +142,6 @@ def test_an_arm_that_is_extrapolated_moves_no_other_estimate(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        (
-            {"examples": None},
-            "part trained on 320 of ? examples only: the size of the dataset is not recorded",
-        ),
         (
             {"limit": 32, "parameters": {"epochs": 1}},
             "part trained on 32 of 60,000 examples only: no step after the first one",

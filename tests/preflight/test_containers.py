@@ -22,11 +22,12 @@ from evenground.preflight.gate import gate, refuse_containers
 from evenground.records.environment import Environment
 from evenground.records.environment import Image as MadeIn
 from evenground.records.manifest import Manifest
-from evenground.runs.plan import RUNS, Plan, make_plan
+from evenground.runs.plan import RUNS, Plan
 from logged import logged
 from made_records import made_prepared
 from made_run_records import RUN
 from ordinary_user import open_folder, ordinary_user
+from planned import make_plan
 from working_copy import fresh_copy
 
 GIB = 2**30

@@ -15,7 +15,8 @@ from evenground.cpus.watch import Watch
 from evenground.preflight import cpus
 from evenground.preflight.gate import gate
 from evenground.records.cpus import CpuRecord
-from evenground.runs.plan import Plan, make_plan
+from evenground.runs.plan import Plan
+from planned import make_plan
 from working_copy import WorkingCopy, fresh_copy
 
 TOP = {

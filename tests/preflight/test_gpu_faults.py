@@ -142,12 +142,12 @@ from pathlib import Path
 from evenground.config import load_experiment
 from evenground.containers.pins import load_pins
 from evenground.preflight.gpu import findings
-from evenground.runs.plan import make_plan
+from evenground.runs.plan import make_plans
 root, settings, situations = Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 for name, given in situations.items():
     os.environ.update({"FAKE_NVML": "", **given["env"]})
     Path(os.environ["FAKE_NVML_FILE"]).write_bytes(given["answers"].encode("latin-1"))
-    plan = make_plan(load_experiment(settings), root)
+    (plan,) = make_plans([load_experiment(settings)], root)
     for finding in findings([plan], load_pins(root)):
         print(json.dumps([name, finding.what, finding.state, finding.seen, finding.fix]))
 """

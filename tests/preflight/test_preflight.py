@@ -20,10 +20,11 @@ from evenground.preflight.finding import Finding, passed
 from evenground.preflight.gate import gate
 from evenground.records.dataset import EmptyClasses
 from evenground.records.environment import Environment
-from evenground.runs.plan import RUNS, Plan, installed, make_plan
+from evenground.runs.plan import RUNS, Plan, installed
 from logged import logged
 from made_records import made_prepared
 from made_run_records import made_outcome
+from planned import make_plan
 from stand_in_driver import StandIn, uuid
 from working_copy import ABSENT, WorkingCopy, fresh_copy
 

@@ -25,9 +25,10 @@ from evenground.preflight.inside import Seen, left, look
 from evenground.preflight.probe import wanted_of
 from evenground.preflight.trial import Trial, digits_of
 from evenground.runs import variables
-from evenground.runs.plan import ATTEMPTS, RUNS, Plan, make_plan
+from evenground.runs.plan import ATTEMPTS, RUNS, Plan
 from made_gpus import PLAIN as MADE
 from made_gpus import UUID, Planned, planned
+from planned import make_plan
 from stand_in_driver import StandIn, uuid
 from surroundings.mountinfo import NO_LAYER, OVERLAID, OVERLAY, UNDERLAY, WRITABLE_TMPFS, written
 from working_copy import fresh_copy

@@ -19,7 +19,8 @@ from evenground.analysis.planning import (
 from evenground.config import load_experiment
 from evenground.preflight.finding import Finding
 from evenground.preflight.repetitions import WHAT, findings, recorded_spread
-from evenground.runs.plan import RUNS, Plan, make_plan
+from evenground.runs.plan import RUNS, Plan
+from planned import make_plan
 from working_copy import WorkingCopy, fresh_copy
 
 # Of logarithms in steps of one: the variance of five is 2.5, of four 5 / 3.

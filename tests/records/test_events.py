@@ -85,29 +85,6 @@ def test_nothing_expected_accepts_any_work(tmp_path: Path) -> None:
     assert len(check_file(write(tmp_path, complete()), Expected())) == 14
 
 
-@pytest.mark.parametrize("at", [4, 5])
-def test_compile_events_may_stand_before_the_first_result(tmp_path: Path, at: int) -> None:
-    lines = complete()
-    time_ns = lines[at - 1]["t_unix_ns"]
-    pair = [{"event": name, "t_unix_ns": time_ns} for name in ("compile_start", "compile_end")]
-    assert len(check_file(write(tmp_path, lines[:at] + pair + lines[at:]), WORK)) == 16
-
-
-@pytest.mark.parametrize(("at", "names"), [
-    (2, ["compile_start", "compile_end"]),
-    (6, ["compile_start", "compile_end"]),
-    (5, ["compile_start"]),
-    (5, ["compile_end"]),
-    (5, ["compile_end", "compile_start"]),
-])  # fmt: skip
-def test_compile_events_elsewhere_are_refused(tmp_path: Path, at: int, names: list[str]) -> None:
-    lines = complete()
-    more = [{"event": name, "t_unix_ns": lines[at - 1]["t_unix_ns"]} for name in names]
-    error = fault(write(tmp_path, lines[:at] + more + lines[at:]))
-    assert error.reason == "incomplete-events"
-    assert "compile_" in str(error)
-
-
 @pytest.mark.parametrize("kept", range(14))
 def test_a_file_that_stops_early_is_incomplete(tmp_path: Path, kept: int) -> None:
     error = fault(write(tmp_path, complete()[:kept]))

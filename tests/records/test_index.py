@@ -85,7 +85,7 @@ def test_a_machine_has_the_description_of_its_first_condition() -> None:
 
 def test_engines_and_datasets_of_any_condition_are_named_once() -> None:
     a, b = (Engine(name=name, label=name, colour="#000000") for name in "ab")
-    more = Dataset(name="e", title="E", network="mlp")
+    more = Dataset(name="e", title="E", network="mlp", train_examples=9)
     first = of_epochs(1)
     second = of_epochs(2, engines=(b, a), datasets=(*first.datasets, more))
     index = index_of(first, second)

@@ -140,8 +140,8 @@ def test_samples_without_clocks_are_broken(run: Path, content: bytes, words: str
     assert caught.value.reason == "broken-samples"
 
 
-def test_another_schema_names_both_and_the_way_out(run: Path) -> None:
+def test_another_schema_names_both(run: Path) -> None:
     info = json.loads((run / "samples.json").read_text())
     (run / "samples.json").write_text(json.dumps({**info, "schema": 1}))
-    with pytest.raises(RecordError, match=r"schema 1, .* reads schema 2 .*evenground convert"):
+    with pytest.raises(RecordError, match=r"schema 1, .* reads 2 "):
         read(run)

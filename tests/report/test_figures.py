@@ -254,7 +254,7 @@ def stretched(material: Material) -> Material:
     title = "CIFAR-10, 12,000 images decoded from a public JPEG copy"
     words = "Processor with a very long name, " * 4
     changes = {
-        "datasets": (Dataset(name="digits", title=title, network="mlp"),),
+        "datasets": (Dataset(name="digits", title=title, network="mlp", train_examples=60_000),),
         "machine": material.condition.machine.model_copy(update={"description": words}),
     }
     index = material.condition.model_copy(update=changes)

@@ -16,9 +16,9 @@ from working_copy import ROOT, copy_repository
 PRINT_KEYS = """
 import json, pathlib
 from evenground.config import load_experiment
-from evenground.runs.plan import make_plan
+from evenground.runs.plan import make_plans
 wanted = {"engines": ["keras", "jax", "axon"], "datasets": ["mnist", "cifar10", "shapes"]}
-plan = make_plan(load_experiment({**wanted, "repetitions": 1}), pathlib.Path())
+(plan,) = make_plans([load_experiment({**wanted, "repetitions": 1})], pathlib.Path())
 print(json.dumps({f"{run.engine} on {run.dataset}": run.key for run in plan.runs}))
 """
 SRC = "src/evenground/"
@@ -111,7 +111,7 @@ def test_what_decides_no_result_retrains_nothing(
         (PYTHON, "MAX_REASON_CHARACTERS = 600", "MAX_REASON_CHARACTERS = 601", "(keras|jax) on"),
         (SRC + "datasets/formats/cifar.py", "= 32, 3", "= 32, 4", "on cifar10"),
         (SRC + "datasets/formats/arrays.py", "import zlib", "import zlib as z", "on"),
-        (SRC + "runs/command.py", '"test-limit"', '"test_limit"', "on"),
+        (SRC + "runs/command.py", 'replace("_", "-")', 'replace("_", "=")', "on"),
         (SRC + "sidecar/__init__.py", "MEASUREMENT = 1", "MEASUREMENT = 2", "on"),
         (SRC + "records/versions.py", "PROTOCOL = 1", "PROTOCOL = 2", "on"),
     ],

@@ -18,11 +18,10 @@ from evenground.errors import EvengroundError
 from evenground.records.image import ImageRecord
 from evenground.records.surroundings import SurroundingsRecord
 from evenground.runs import surroundings
-from evenground.runs.plan import make_plan
 from evenground.runs.surroundings import mapped_files, surroundings_of
 from evenground.runs.training import Training
 from evenground.surroundings.mounts import foreign_mounts
-from planned import training_of
+from planned import make_plan, training_of
 from surroundings.mountinfo import OVERLAY, bound, written
 from working_copy import fresh_copy
 
@@ -56,7 +55,10 @@ def test_natively_there_is_no_image_and_nothing_is_mounted_over_one(
     assert (found.image, found.mounts, found.cold_start, found.missing) == (None, [], False, {})
     assert found.mapped == {"system": 1} and found.foreign == [f"{tmp_path}/lib/x.so"]
     assert found.variables and "PATH" in found.variables and "HOME" not in found.variables
-    assert record(replace(plain, cold_start=True), tmp_path).cold_start is True
+    assert plain.spec.warm_up_examples > 0
+    assert record(replace(plain, cold=True), tmp_path).cold_start is False
+    without = plain.spec.model_copy(update={"warm_up_examples": 0})
+    assert record(replace(plain, cold=True, spec=without), tmp_path).cold_start is True
 
 
 def test_no_path_of_the_working_copy_is_told(plain: Training, tmp_path: Path) -> None:

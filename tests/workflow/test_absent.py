@@ -14,8 +14,9 @@ from evenground.config import load_experiment
 from evenground.errors import EvengroundError
 from evenground.records.index import read_index
 from evenground.runs.installed import newest_pythons, too_new_for
-from evenground.runs.plan import Plan, installed, make_plan
+from evenground.runs.plan import Plan, installed
 from logged import logged
+from planned import make_plan
 from working_copy import ABSENT, FAKES, WorkingCopy
 
 REASON = "no Absent in .: touch fake_installed"

@@ -77,11 +77,13 @@ def test_a_training_is_told_what_its_specification_does_not_say(copy: WorkingCop
     first = next(iter(jobs.planned.runs))
     options = jobs.training(wildcards_of(first))
     engine = "tests/fake_engine"
-    said = ["--number=1/4", "--condition=", "--warm-up=yes", "--cold-start=no"]
-    said += [f"--engine-dir={engine}", "--python=", "--gpu=3", "--time-limit-s=9.0"]
+    said = ["--number=1/4", "--condition=", "--cold"]
+    said += [f"--engine-dir={engine}", "--gpu=3", "--time-limit-s=9.0"]
     source = json.dumps({"commit": "a" * 40, "dirty": False})
     said += [f"--source={source}", "--invocation=77", "--job=5", "--mounted", "/disk"]
     assert options == [*said, "--pipeline", "1", "2"]
+    last = list(jobs.planned.runs)[-1]
+    assert "--cold" not in jobs.training(wildcards_of(last))
 
 
 def test_in_a_sweep_messages_name_the_condition_and_numbers_go_over_all(copy: WorkingCopy) -> None:

@@ -115,7 +115,9 @@ def test_the_time_of_a_training_is_longer_with_its_warm_up(copy: WorkingCopy) ->
         names = ("machine", "dataset", "engine", "key", "rep")
         values = run_path.replace("/r", "/").split("/")
         wildcards = SimpleNamespace(**dict(zip(names, values, strict=True)))
-        minutes[run.warm_up] = nodes.training_minutes(wildcards)
+        minutes[run.cold] = nodes.training_minutes(wildcards)
+        without = nodes.planned.model_copy(update={"warm_up_examples": 0})
+        assert replace(nodes, planned=without).training_minutes(wildcards) == 70
     assert minutes == {True: 130, False: 70}
 
 

@@ -15,9 +15,9 @@ from evenground.gpus.choice import Choice, Chosen
 from evenground.gpus.look import Card, Look
 from evenground.records.plan import PlanFile
 from evenground.runs.machine import Machine, this_machine
-from evenground.runs.plan import Plan, make_plan, make_plans
+from evenground.runs.plan import Plan, make_plans
 from evenground.runs.study import make_study, write_study
-from planned import training_of
+from planned import make_plan, training_of
 from working_copy import ABSENT, WorkingCopy
 
 

@@ -114,9 +114,7 @@ def test_a_run_has_the_same_number_with_and_without_an_engine(copy: WorkingCopy)
 def test_an_experiment_of_one_condition_keeps_the_order_of_its_plan(copy: WorkingCopy) -> None:
     study = study_of(copy, repetitions=4)
     assert list(study.by_path) == [run.path for run in study.first.runs]
-    assert list(study.ranks.values()) == list(range(8)) and list(study.pending) == list(
-        study.by_path
-    )
+    assert len(study.by_path) == 8 and list(study.pending) == list(study.by_path)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +209,9 @@ def test_two_kinds_of_one_class_are_one_condition(copy: WorkingCopy) -> None:
 def test_one_warm_up_for_each_engine_of_an_invocation_however_many_conditions(
     copy: WorkingCopy,
 ) -> None:
-    study = study_of(copy, batch_size=[8, 16], warm_up_examples=32)
+    study = study_of(copy, batch_size=[8, 16])
     first = {study.by_path[run_path][1].engine: run_path for run_path in reversed(study.by_path)}
-    assert study.warm_ups == frozenset(first.values()) and len(study.warm_ups) == 2
-    assert study_of(copy, warm_up_examples=0).warm_ups == frozenset()
+    assert study.cold == frozenset(first.values()) and len(study.cold) == 2
 
 
 @pytest.mark.parametrize("where", ["container", "cluster"])
@@ -225,7 +222,7 @@ def test_a_warm_up_before_every_run_that_starts_cold(copy: WorkingCopy, where: s
         else asked(copy, any="n-nogpu-1")
     )
     study = study_of(copy, **changes)
-    assert study.warm_ups == frozenset(study.by_path)
+    assert study.cold == frozenset(study.by_path)
 
 
 def test_what_is_written_says_which_conditions_there_are(copy: WorkingCopy) -> None:

@@ -15,6 +15,7 @@ from evenground.analysis.columns import (
     columns,
     number,
     text,
+    whole,
     with_interval,
 )
 from evenground.analysis.energy import ENERGY
@@ -36,6 +37,7 @@ TABLE = columns(
     BASELINE,
     number("training_s", "s", "Start to end of training: geometric mean over the runs."),
     with_interval("ratio", "", "Its training time over that of `baseline` (table `ratios`)."),
+    whole("n_pairs", "Pairs of runs behind the ratio; empty if they are not paired."),
     number("examples_per_s", "1/s", "Examples trained on in a second of training."),
     number("cpu_s", "s", "CPU seconds during the training."),
     number("peak_rss_bytes", "bytes", "Peak memory of the engine's processes."),
@@ -46,6 +48,7 @@ TABLE = columns(
     N,
     N_WANTED,
     text("against", "What speaks against the row, in a line; the whole is in table `quality`."),
+    text("reason", "Why there is no ratio or no interval, and which repetitions do not count."),
 )
 # Geometric means, so that quotients of rows are the ratios; the others may be zero.
 GEOMETRIC = ("training_s", "cpu_s", "peak_rss_bytes", ENERGY)
@@ -54,7 +57,7 @@ MAX_TOLD = 4
 # Most machines have no card.
 OF_CARD = (ENERGY,)
 # Sentences and `against` have them.
-NOT_SHOWN = ("memory_ratio", "n_wanted")
+NOT_SHOWN = ("n_pairs", "memory_ratio", "n_wanted", "reason")
 
 
 def answer_table(
@@ -110,7 +113,7 @@ def _compared(
     of_pair = of_engine[of_engine["baseline"] == baseline].set_index("measure")
     found: dict[str, object] = {"baseline": baseline}
     if "training_s" in of_pair.index:
-        for name in ("ratio", "low_95", "high_95"):
+        for name in ("ratio", "low_95", "high_95", "n_pairs", "reason"):
             found[name] = of_pair.loc["training_s", name]
     # A measure that nobody measured has no ratio.
     if "peak_rss_bytes" in of_pair.index:
@@ -225,7 +228,7 @@ def _sentence(rows: Mapping[str, Mapping[Any, Any]], labels: Mapping[str, str]) 
         return f"{labels[first]}, which all are compared with, has no finished training. {alone}."
     others = [name for name in rows if name != first and not math.isnan(rows[name]["ratio"])]
     if not others:
-        return f"{_alone(rows[first], labels[first])}."
+        return f"{_alone(rows[first], labels[first])}.{_not_compared(rows, labels)}"
     by_time = sorted(others, key=lambda name: float(rows[name]["ratio"]))
     told = [by_time[0]]
     # Of many engines the two ends; all of them are in the table.
@@ -235,6 +238,7 @@ def _sentence(rows: Mapping[str, Mapping[Any, Any]], labels: Mapping[str, str]) 
     text = f"{'; '.join(parts)}."
     if len(by_time) > len(told):
         text += f" {len(by_time) - len(told)} other engines lie between."
+    text += _not_compared(rows, labels)
     doubts = []
     for name in [first] + told:
         if rows[name]["against"]:
@@ -242,6 +246,17 @@ def _sentence(rows: Mapping[str, Mapping[Any, Any]], labels: Mapping[str, str]) 
     if doubts:
         text += f" What speaks against it: {'; '.join(doubts)}."
     return text
+
+
+def _not_compared(rows: Mapping[str, Mapping[Any, Any]], labels: Mapping[str, str]) -> str:
+    """The engines without a ratio, each with its reason, as a sentence; empty if there is none."""
+    told = []
+    for name, row in rows.items():
+        if row["baseline"] and math.isnan(row["ratio"]):
+            told.append(f"{labels[name]} ({row['reason'] or 'no finished run'})")
+    if not told:
+        return ""
+    return f" Not compared: {'; '.join(told)}."
 
 
 def _alone(row: Mapping[Any, Any], label: str) -> str:
@@ -256,10 +271,13 @@ def _against_first(row: Mapping[Any, Any], label: str, first: str) -> str:
     """An engine against the first one: time with its interval, then memory."""
     ratio, low, high = row["ratio"], row["low_95"], row["high_95"]
     times = f"{three_digits(ratio)} times {first}'s time"
+    counted = f"n = {row['n']}"
+    if not pd.isna(row["n_pairs"]):
+        counted = f"n = {row['n_pairs']} pairs"
     if math.isnan(low):
-        sure = f"n = {row['n']}, without an interval"
+        sure = f"{counted}, without an interval"
     else:
-        sure = f"{three_digits(low)} to {three_digits(high)}, n = {row['n']}"
+        sure = f"{three_digits(low)} to {three_digits(high)}, {counted}"
     words = f"{label} takes {times} ({sure})"
     if low <= 1 <= high:
         words = f"no difference in time is shown between {label} and {first}: {times} ({sure})"

@@ -14,7 +14,6 @@ from evenground.bundle.pack import CHECKSUMS
 from evenground.errors import EvengroundError, words_of
 from evenground.files import sha256_bytes
 from evenground.records.index import read_index
-from evenground.records.versions import OtherVersionError
 
 OTHER_COPY = "take another copy of it; a bundle is made by: evenground bundle"
 OTHER_FOLDER = "make room there, or name another folder"
@@ -78,20 +77,13 @@ def blamed_on(bundle: Path, folder: Path) -> Iterator[None]:
     """Make an EvengroundError about a file unpacked into `folder` name the bundle it came from."""
     try:
         yield
-    except OtherVersionError as error:
-        # Another copy would be of the same version: the error itself says what to do.
-        raise _blame(error, bundle, folder, error.fix) from error
     except EvengroundError as error:
-        raise _blame(error, bundle, folder, OTHER_COPY) from error
-
-
-def _blame(error: EvengroundError, bundle: Path, folder: Path, fix: str) -> EvengroundError:
-    """The same error, with the bundle as its place."""
-    name = error.where
-    place = Path(name).resolve()
-    if place.is_relative_to(folder.resolve()):
-        name = place.relative_to(folder.resolve()).as_posix()
-    return EvengroundError(_printable(error.what), f"{_printable(name)} in {bundle}", fix)
+        name = error.where
+        place = Path(name).resolve()
+        if place.is_relative_to(folder.resolve()):
+            name = place.relative_to(folder.resolve()).as_posix()
+        where = f"{_printable(name)} in {bundle}"
+        raise EvengroundError(_printable(error.what), where, OTHER_COPY) from error
 
 
 def _printable(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from evenground.errors import EvengroundError
+from evenground.files import csv_rows
 from evenground.validation import Name, first_fault
 
 FIX = (
@@ -57,15 +57,9 @@ def read_published(path: Path) -> Mapping[str, Number]:
     Raises EvengroundError for a file that cannot be read, a broken line and a duplicate id.
     """
     where = str(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        what = f"published numbers cannot be read: {error}"
-        raise EvengroundError(what, where, "restore it") from None
     numbers: dict[str, Number] = {}
     # The first line is the header.
-    for line, row in enumerate(rows, start=2):
+    for line, row in enumerate(csv_rows(path, "published numbers"), start=2):
         try:
             number = _NUMBER.validate_python(row)
         except ValidationError as error:

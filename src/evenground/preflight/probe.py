@@ -160,11 +160,15 @@ def _command(wanted: Wanted, card: str, launcher: Launcher, token: str) -> str:
         environ[VISIBLE] = card
     args = ["/usr/bin/env", "-i"]
     args += [f"{name}={value}" for name, value in of_a_step([], True, environ).items()]
-    args += [RUNNER_PYTHON, "-s", str(Path.cwd() / PROBE)]
-    args += ["--token", token, "--python", ENGINE_PYTHON, f"--card={card}"]
-    args += ["--files"] + list(wanted.files)
-    args += ["--folders"] + list(wanted.folders)
-    args += ["--ours"] + launcher.told.ours + launcher.told.mounted
+    look = {
+        "files": wanted.files,
+        "folders": wanted.folders,
+        "token": token,
+        "python": ENGINE_PYTHON,
+        "card": card,
+        "ours": launcher.told.ours + launcher.told.mounted,
+    }
+    args += [RUNNER_PYTHON, "-s", str(Path.cwd() / PROBE), json.dumps(look)]
     # Apptainer sets the variable inside, so the shell there has to read it.
     container = '--container="${APPTAINER_CONTAINER:-}"'
     return f"set -euo pipefail; exec {shlex.join(args)} {container}"

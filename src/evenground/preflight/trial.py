@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from evenground.commands import exit_code
 
 PROGRAM = Path(__file__).with_name("card.py")
 # The first context after a start of the machine can take ten seconds.
 LIMIT_S = 30.0
-ENDING_S = 2.0
 FIX_DRIVER = "fix NVIDIA's driver: as root, dmesg | grep -i nvrm says more"
 MAKE_DEVICES = "as root: nvidia-modprobe -u -c=0, or run any program of CUDA once"
 OTHER_LIBRARY = "take that libcuda.so.1 out of the loader's path: the driver's own must be found"
@@ -65,37 +62,18 @@ class Fault:
 def try_card(uuid: str, env: Mapping[str, str], limit_s: float = LIMIT_S) -> Trial:
     """Try CUDA on a card in a separate process, whose whole environment is `env`."""
     command = [sys.executable, "-I", "-S", str(PROGRAM), digits_of(uuid)]
-    # A pipe could not be read to its end while a process hangs in the driver.
     with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(
-            command,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            ended = f"its process ended with {process.wait(limit_s)}"
-        except subprocess.TimeoutExpired:
-            ended = f"no answer for {limit_s:g} s"
-        finally:
-            _end(process)
+        status = exit_code(command, env, out, limit_s=limit_s)
         out.seek(0)
         lines = out.read().decode(errors="replace").splitlines()
     last = lines[-1] if lines else ""
-    if process.returncode == 0 and last.startswith("{"):
+    if status == 0 and last.startswith("{"):
         return Trial(**json.loads(last))
+    ended = f"its process ended with {status}"
+    if status is None:
+        ended = f"no answer for {limit_s:g} s"
     # The program prints each call before it is made.
     return Trial(called=last, error=ended)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process if it still runs; one that hangs in the driver may not end even then."""
-    if process.returncode is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(ENDING_S)
 
 
 def digits_of(uuid: str) -> str:

@@ -10,7 +10,6 @@ from pydantic_core import from_json
 
 from evenground.errors import EvengroundError, set_aside
 from evenground.files import read_bytes, write_json
-from evenground.records.versions import OtherVersionError
 from evenground.validation import first_fault
 
 
@@ -31,9 +30,7 @@ class Record(Fields):
     WHAT: ClassVar[str]
     """What messages call the file, e.g. `outcome`."""
     SCHEMA: ClassVar[int] = 1
-    """Raised when a reader has to treat older files differently."""
-    IN_BUNDLES: ClassVar[bool] = False
-    """Whether bundles carry such files between versions, so that one command converts them."""
+    """Raised when a reader would have to treat older files differently: those are refused."""
 
     def content(self) -> dict[str, Any]:
         """What is written: the number of the schema, then the fields in their order."""
@@ -71,21 +68,14 @@ class Record(Fields):
         # The number comes first: another version may have other fields.
         schema = content["schema"]
         if schema != cls.SCHEMA:
-            raise cls._other_schema(schema, where, fix)
+            what = f"{cls.WHAT} has schema {schema}, this version of evenground reads {cls.SCHEMA}"
+            raise EvengroundError(what, str(where), fix)
         fields = {name: value for name, value in content.items() if name != "schema"}
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
             what = f"broken {cls.WHAT}, {first_fault(error)}"
             raise EvengroundError(what, str(where), fix) from error
-
-    @classmethod
-    def _other_schema(cls, found: int, where: Path, fix: str) -> EvengroundError:
-        """The error for a file of another schema."""
-        if cls.IN_BUNDLES:
-            return OtherVersionError(found, cls.SCHEMA, where)
-        what = f"{cls.WHAT} has schema {found}, this version of evenground reads {cls.SCHEMA}"
-        return EvengroundError(what, str(where), fix)
 
 
 class TravellingFields(Fields):
@@ -101,4 +91,3 @@ class TravellingRecord(Record):
     """
 
     model_config = ConfigDict(extra="ignore")
-    IN_BUNDLES: ClassVar[bool] = True

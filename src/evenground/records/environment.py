@@ -90,10 +90,6 @@ class Environment(TravellingRecord):
     """Memory of the machine, in bytes."""
     driver: str | None = None
     """Version of NVIDIA's driver; null without a card, too."""
-    cuda: str | None = None
-    """Version of the installed package of CUDA's runtime; null without one, too."""
-    cudnn: str | None = None
-    """Version of the installed package of cuDNN; null without one, too."""
     kernel: str | None = None
     """Release of the Linux kernel."""
     os: str | None = None
@@ -102,10 +98,6 @@ class Environment(TravellingRecord):
     """Version of the engine's Python; null if it has none, too."""
     libraries: dict[str, str] = {}
     """Python package in the engine's environment -> its version."""
-    threads: dict[str, str] = {}
-    """Environment variable that limits threads -> its value."""
-    waiting: dict[str, str | None] = {}
-    """Environment variable that decides how threads wait -> its value; null: the runtime's own."""
     load_average_before: list[float] = []
     """Load of the machine over 1, 5 and 15 minutes, before a warm-up."""
     warm_up: WarmUp | None = None

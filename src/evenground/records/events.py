@@ -127,18 +127,6 @@ class TrainStart(_Event):
     parameters: Count = Field(description="trained numbers, without moving statistics")
 
 
-class CompileStart(_Event):
-    """A compilation begins; optional."""
-
-    event: Literal["compile_start"]
-
-
-class CompileEnd(_Event):
-    """That compilation is done."""
-
-    event: Literal["compile_end"]
-
-
 class EpochStart(_Event):
     """An epoch begins; the first is 1."""
 
@@ -203,8 +191,6 @@ Event = Union[  # noqa: UP007  (an alias that pydantic and mypy both read)
     LoadStart,
     LoadEnd,
     TrainStart,
-    CompileStart,
-    CompileEnd,
     EpochStart,
     FirstBatchEnd,
     EpochEnd,
@@ -303,32 +289,28 @@ def check_order(events: Sequence[Event], where: Path) -> None:
 
     The order follows from the number of epochs in `train_start`.
     """
-    numbered = []
     epochs = 1
-    for line, event in enumerate(events, start=1):
+    for event in events:
         if isinstance(event, TrainStart):
             epochs = event.epochs
-        if not isinstance(event, CompileStart | CompileEnd):
-            numbered.append((line, event))
     # One place more than there are events names what is missing, for any number of epochs.
-    wanted = list(islice(_order(epochs), len(numbered) + 1))
-    for (line, event), place in zip(numbered, wanted, strict=False):
+    wanted = list(islice(_order(epochs), len(events) + 1))
+    for line, (event, place) in enumerate(zip(events, wanted, strict=False), start=1):
         if event.place != place:
             what = f"{_shown(event.place)} where {_shown(place)} belongs"
             fix = "write every event in its order"
             raise RecordError("incomplete-events", what, where, fix, line)
-    if len(numbered) < len(wanted):
+    if len(events) < len(wanted):
         what = f"they stop before {_shown(wanted[-1])}"
         raise RecordError("incomplete-events", what, where, SEE_LOG)
-    if len(numbered) > len(wanted):
-        line, _ = numbered[len(wanted)]
+    if len(events) > len(wanted):
+        line = len(wanted) + 1
         fix = "write 'end' last"
         raise RecordError("incomplete-events", "events after 'end'", where, fix, line)
-    _check_compile(events, where)
 
 
 def _order(epochs: int) -> Iterator[Place]:
-    """The places of all events but those of compilations."""
+    """The places of all events."""
     for name in BEFORE_EPOCHS:
         yield name, None
     for epoch in range(1, epochs + 1):
@@ -345,27 +327,6 @@ def _shown(place: Place) -> str:
     if epoch is None:
         return f"'{name}'"
     return f"'{name}' of epoch {epoch}"
-
-
-def _check_compile(events: Sequence[Event], where: Path) -> None:
-    """Compile events are optional; they come in pairs, from `train_start` to the first result."""
-    allowed, compiling = False, False
-    for line, event in enumerate(events, start=1):
-        if isinstance(event, CompileStart | CompileEnd):
-            begins = isinstance(event, CompileStart)
-            if not allowed or begins == compiling:
-                what = f"'{event.event}' out of place"
-                fix = "write it in pairs between train_start and first_batch_end"
-                raise RecordError("incomplete-events", what, where, fix, line)
-            compiling = begins
-        elif isinstance(event, TrainStart):
-            allowed = True
-        elif isinstance(event, FirstBatchEnd):
-            allowed = False
-            if compiling:
-                what = "'compile_start' without its end"
-                fix = "write 'compile_end' before 'first_batch_end'"
-                raise RecordError("incomplete-events", what, where, fix, line)
 
 
 def check_work(events: Sequence[Event], expected: Expected, where: Path) -> None:

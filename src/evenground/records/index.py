@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -25,6 +26,8 @@ from evenground.records.plan import (
 )
 from evenground.records.values import Count, Inside, Text
 from evenground.validation import Name
+
+Thing = TypeVar("Thing", Machine, Engine, Dataset)
 
 
 class EngineLines(Fields):
@@ -195,26 +198,12 @@ class Condition(Described):
                 raise ValueError(f"run {run.name} {fault}")
         return self
 
-    @model_validator(mode="after")
-    def _check_one_class(self) -> Self:
-        """Refuse run directories of several machine classes: a mean over machines means nothing."""
-        classes = set()
-        for run in self.finished:
-            # .../CLASS/DATASET/ENGINE/KEY/rN
-            parts = Path(str(run.path)).parts
-            classes.add(parts[-5] if len(parts) >= 5 else "?")
-        if len(classes) > 1:
-            listed = ", ".join(sorted(classes))
-            raise ValueError(f"runs of several machine classes in one index: {listed}")
-        return self
-
 
 class Index(Record):
     """The content of an index. Its relative paths start at `root`, which is not in the file."""
 
     WHAT: ClassVar[str] = "index"
     SCHEMA: ClassVar[int] = versions.INDEX
-    IN_BUNDLES: ClassVar[bool] = True
 
     swept: tuple[Name, ...] = ()
     """The parameters of which the experiment has several values."""
@@ -272,9 +261,7 @@ class Index(Record):
     @property
     def machines(self) -> list[Machine]:
         """The machine classes, each once."""
-        found = {each.machine.class_name: each.machine for each in reversed(self.conditions)}
-        names = dict.fromkeys(each.machine.class_name for each in self.conditions)
-        return [found[name] for name in names]
+        return each_once(condition.machine for condition in self.conditions)
 
     @property
     def class_names(self) -> list[str]:
@@ -284,20 +271,12 @@ class Index(Record):
     @property
     def engines(self) -> list[Engine]:
         """The engines of any condition, each once: one machine may lack an engine."""
-        found: dict[str, Engine] = {}
-        for condition in self.conditions:
-            for engine in condition.engines:
-                found.setdefault(engine.name, engine)
-        return list(found.values())
+        return each_once(engine for each in self.conditions for engine in each.engines)
 
     @property
     def datasets(self) -> list[Dataset]:
         """The datasets of any condition, each once."""
-        found: dict[str, Dataset] = {}
-        for condition in self.conditions:
-            for dataset in condition.datasets:
-                found.setdefault(dataset.name, dataset)
-        return list(found.values())
+        return each_once(dataset for each in self.conditions for dataset in each.datasets)
 
     @model_validator(mode="after")
     def _check_conditions(self) -> Self:
@@ -316,6 +295,14 @@ class Index(Record):
         if len({condition.deployment for condition in self.conditions}) > 1:
             raise ValueError("conditions of several deployments")
         return self
+
+
+def each_once(things: Iterable[Thing]) -> list[Thing]:
+    """The first thing of each name, in order."""
+    named: dict[str, Thing] = {}
+    for thing in things:
+        named.setdefault(thing.name, thing)
+    return list(named.values())
 
 
 def read_index(path: Path) -> Index:

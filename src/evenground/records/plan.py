@@ -31,6 +31,11 @@ class Machine(Fields):
     """Processor, cores, memory and card, in words."""
 
     @property
+    def name(self) -> str:
+        """What tells it from other machine classes."""
+        return self.class_name
+
+    @property
     def has_gpu(self) -> bool:
         """Whether machines of this class have a GPU."""
         return has_gpu(self.class_name)
@@ -122,8 +127,8 @@ class Dataset(Fields):
     """Name in figures."""
     network: Text
     """The network that trains on it."""
-    train_examples: Amount | None = None
-    """Number of training examples; null: not recorded."""
+    train_examples: Amount
+    """Number of training examples."""
     prepared: Inside | None = None
     """Its prepared folder, starting at the folder of `results/`; null: not recorded."""
     contact_sheet: FileBeside | None = None
@@ -132,9 +137,7 @@ class Dataset(Fields):
     def sample(self, engine: Engine) -> int | None:
         """Number of the first examples that an engine trained on; None: on all of them."""
         limit = engine.train_limit
-        if limit is None:
-            return None
-        if self.train_examples is not None and limit >= self.train_examples:
+        if limit is None or limit >= self.train_examples:
             return None
         return limit
 

@@ -39,7 +39,6 @@ class TableFile(Record):
     """A table without its rows. A cell without a value is empty in the CSV, never zero."""
 
     WHAT: ClassVar[str] = "table"
-    IN_BUNDLES: ClassVar[bool] = True
 
     name: Name
     """Name of its files."""

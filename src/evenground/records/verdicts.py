@@ -311,7 +311,6 @@ class Verdicts(Record):
 
     WHAT: ClassVar[str] = "verdicts"
     SCHEMA: ClassVar[int] = 4
-    IN_BUNDLES: ClassVar[bool] = True
 
     sources: dict[str, str]
     """File of claims or published numbers -> its checksum."""

@@ -50,8 +50,9 @@ def closing_lines(study: Study, judged: bool, broken: bool = False) -> list[str]
         return []
     count = len(failed) + missing
     lines = [f"{count} of {len(study.by_path)} wanted runs did not finish:"]
-    for run_path in sorted(failed, key=lambda path: study.ranks.get(path, 0)):
-        lines.append(f"  {_label(study, run_path)}: {failed[run_path]}")
+    for run_path in study.by_path:
+        if run_path in failed:
+            lines.append(f"  {_label(study, run_path)}: {failed[run_path]}")
     if missing:
         lines.append(f"  {missing} more were not trained")
     return lines
@@ -129,7 +130,7 @@ def _label(study: Study, run_path: Path) -> str:
     """`mnist keras r1`; of several conditions with the name of its own."""
     _, dataset, engine, _, repetition = run_path.parts
     label = f"{dataset} {engine} {repetition}"
-    if len(study.conditions) == 1 or run_path not in study.by_path:
+    if len(study.conditions) == 1:
         return label
     condition, _ = study.by_path[run_path]
     return f"{label} of {condition.name}"

@@ -29,23 +29,10 @@ class Work:
 
     def arguments(self) -> list[str]:
         """The arguments after the engine's own command."""
-        values = {
-            "dataset": self.dataset,
-            "network": self.network,
-            "epochs": self.epochs,
-            "batch-size": self.batch_size,
-            "learning-rate": self.learning_rate,
-            "seed": self.seed,
-            "threads": self.threads,
-            "accelerator": self.accelerator,
-            "linger-s": self.linger_s,
-            "events": self.events,
-            "train-limit": self.train_limit,
-            "test-limit": self.test_limit,
-        }
         args = []
-        for name, value in values.items():
-            if value is not None:
+        for field_name, value in vars(self).items():
+            if field_name != "options" and value is not None:
+                name = field_name.replace("_", "-")
                 # Python writes a float with all the digits that it takes to read the same number.
                 args += [f"--{name}", str(value)]
         for name, option in sorted(self.options.items()):

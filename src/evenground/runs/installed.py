@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -15,6 +13,7 @@ from typing import IO
 import yaml
 
 from evenground import validation
+from evenground.commands import exit_code
 from evenground.engines import Engine
 from evenground.gpus.choice import VISIBLE
 from evenground.records.gpus import Accelerator
@@ -83,7 +82,7 @@ def failure_of(
         if visible is not None:
             env[VISIBLE] = visible
         try:
-            status = _exit_code(command, root, env, out, err)
+            status = exit_code(command, env, out, err, cwd=root, limit_s=LIMIT_S)
         except (OSError, ValueError) as error:
             # The text of an OSError repeats the path; a ValueError has no `strerror`.
             why = getattr(error, "strerror", None) or error
@@ -94,34 +93,6 @@ def failure_of(
             return ""
         message = one_line(_content(out), root) or one_line(_content(err), root)
     return message or f"its check ends with exit code {status} and does not say why"
-
-
-def _exit_code(
-    command: tuple[str, ...], root: Path, env: dict[str, str], out: IO[bytes], err: IO[bytes]
-) -> int | None:
-    """Run a check as a training is run, with `env` only; None if it took too long and was killed.
-
-    Raises OSError or ValueError if it cannot be started.
-    """
-    process = subprocess.Popen(
-        command,
-        cwd=root,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        # Files: a pipe would be kept open by a child that outlives the check.
-        stdout=out,
-        stderr=err,
-        start_new_session=True,
-    )
-    try:
-        return process.wait(LIMIT_S)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        if process.returncode is None:
-            # With all that it had started: they are a session of their own.
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def _content(file: IO[bytes]) -> str:

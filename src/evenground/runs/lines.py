@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenground.digests import files_below
-from evenground.errors import EvengroundError
-from evenground.files import sha256_file
+from evenground.files import csv_rows, sha256_file
 from evenground.records.index import CodeLines, EngineLines, ThesisLines
 from evenground.records.plan import Engine, PlanFile
 
@@ -88,13 +86,7 @@ def _sum(counted: Sequence[SourceAnalysis]) -> dict[str, int]:
 
 
 def _listed(root: Path) -> list[dict[str, str]]:
-    path = root / THESIS_CODE
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        what = f"the list of counted files cannot be read: {error}"
-        raise EvengroundError(what, str(path), "restore it") from None
+    return csv_rows(root / THESIS_CODE, "the list of counted files")
 
 
 def _thesis(root: Path) -> list[ThesisLines]:

@@ -148,8 +148,8 @@ class Plan:
         return prepared_folder(dataset, self.code.prepared(self.datasets[dataset]))
 
     def contact_sheet(self, dataset: str) -> Path:
-        """File with the few examples of the prepared arrays that a figure shows."""
-        return contact_sheet_file(dataset, self.code.prepared(self.datasets[dataset]))
+        """File with the few examples that a figure shows, named like their prepared arrays."""
+        return CONTACT_SHEETS / f"{dataset}-{self.prepared(dataset).name}.json"
 
     def raw(self, dataset: str) -> Path:
         """Folder of the files as fetched, named by their checksums."""
@@ -226,11 +226,6 @@ class Plan:
         )
 
 
-def contact_sheet_file(dataset: str, fingerprint: str) -> Path:
-    """Path of a contact sheet in a working copy; `fingerprint`: that of the prepared arrays."""
-    return CONTACT_SHEETS / f"{dataset}-{fingerprint}.json"
-
-
 def calibration_file(code: Code, machine: str, deployment: str = "native") -> Path:
     """Path of a calibration in a working copy: one per machine class, version and deployment.
 
@@ -252,18 +247,12 @@ def next_attempt(root: Path, run_path: Path) -> int:
     return last + 1
 
 
-def make_plan(experiment: Experiment, root: Path) -> Plan:
-    """Resolve `experiment`, with the runs of engines that may not be installed.
-
-    Raises EvengroundError for an unknown dataset, engine or machine.
-    """
-    (plan,) = make_plans([experiment], root)
-    refuse_foreign_training(plan)
-    return plan
-
-
 def make_plans(experiments: Sequence[Experiment], root: Path) -> list[Plan]:
-    """Resolve points of one experiment, which differ in swept parameters and the machine only."""
+    """Resolve points of one experiment, which differ in swept parameters and the machine only.
+
+    The runs of engines that may not be installed are there. Raises EvengroundError for an unknown
+    dataset, engine or machine.
+    """
     first = experiments[0]
     code = Code(root)
     registry = load_registry(root / REGISTRY, first.registry)

@@ -12,7 +12,6 @@ from typing import Any
 from evenground.commands import output_of
 from evenground.records.environment import Environment, MachineClass
 from evenground.runs.machine import Machine
-from evenground.runs.variables import WAIT_VARIABLES
 
 GIT_LIMIT_S = 30.0
 # A caller that sets one of these, as git does for its hooks, names a repository in place of the
@@ -34,34 +33,26 @@ OTHER_REPOSITORY = {
 }
 
 
-def environment_record(
-    machine: Machine, python: Path | None, variables: dict[str, str]
-) -> Environment:
+def environment_record(machine: Machine, python: Path | None) -> Environment:
     """What is known before a training starts; an unknown value is None.
 
-    `python`: the interpreter of the engine's environment. `variables`: the engine's environment
-    variables.
+    `python`: the interpreter of the engine's environment.
     """
     libraries: dict[str, str] = {}
     version = None
     if python:
         libraries = installed(python)
         version = output_of([str(python), "--version"])
-    threads = {name: value for name, value in variables.items() if name.endswith("_NUM_THREADS")}
     return Environment(
         machine=MachineClass(class_name=machine.name, description=machine.description),
         cpu_model=machine.cpu_model,
         cores=machine.cores,
         memory_bytes=machine.memory_bytes,
         driver=machine.driver,
-        cuda=_version_of(libraries, "nvidia-cuda-runtime"),
-        cudnn=_version_of(libraries, "nvidia-cudnn"),
         kernel=platform.release(),
         os=_os_name(),
         python=version and version.removeprefix("Python "),
         libraries=libraries,
-        threads=threads,
-        waiting={name: variables.get(name) for name in WAIT_VARIABLES},
         load_average_before=list(os.getloadavg()),
     )
 
@@ -74,11 +65,6 @@ def installed(python: Path) -> dict[str, str]:
     for distribution in importlib.metadata.distributions(path=folders):
         versions[distribution.metadata["Name"].lower()] = distribution.version
     return dict(sorted(versions.items()))
-
-
-def _version_of(libraries: dict[str, str], name: str) -> str | None:
-    """The version of one of NVIDIA's wheels; those of CUDA 12 have a suffix in their names."""
-    return libraries.get(f"{name}-cu12") or libraries.get(name)
 
 
 def _os_name() -> str | None:

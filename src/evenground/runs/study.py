@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from evenground.config import SWEPT, Experiment, load_experiments
-from evenground.engines import Engine
 from evenground.errors import EvengroundError
 from evenground.files import json_text, write_json
 from evenground.records.plan import PLAN, PlanFile, Run, names_of
@@ -70,7 +69,8 @@ class Study:
     def by_path(self) -> dict[Path, tuple[Condition, Run]]:
         """Path of each wanted run -> its condition and the run, in the order of training."""
         pairs = [(each, run) for each in self.conditions for run in each.plan.runs]
-        return {run.path: (each, run) for each, run in sorted(pairs, key=_order)}
+        pairs.sort(key=lambda pair: pair[1].order)
+        return {run.path: (each, run) for each, run in pairs}
 
     @cached_property
     def pending(self) -> dict[Path, int]:
@@ -83,22 +83,7 @@ class Study:
         return pending
 
     @cached_property
-    def ranks(self) -> dict[Path, int]:
-        """Path of each wanted run -> how many are trained before it."""
-        return {run_path: rank for rank, run_path in enumerate(self.by_path)}
-
-    @property
-    def warm_ups(self) -> frozenset[Path]:
-        """Paths of the runs that have a warm-up before them."""
-        return self._cold if self.first.experiment.warm_up_examples else frozenset()
-
-    @property
-    def cold_starts(self) -> frozenset[Path]:
-        """Paths of the runs that would need a warm-up and have none."""
-        return self._cold - self.warm_ups
-
-    @cached_property
-    def _cold(self) -> frozenset[Path]:
+    def cold(self) -> frozenset[Path]:
         """Paths of the runs that are the first of their engine in this invocation, or all of them.
 
         Each container mounts its image again, and what an earlier one read is not in memory any
@@ -130,7 +115,8 @@ class Study:
         sheets = {name: first.contact_sheet(name).as_posix() for name in first.datasets}
         sources: dict[str, tuple[str, ...]] = {}
         for plan in self.plans:
-            sources |= {engine.name: _sources(engine) for engine in plan.engines}
+            for engine in plan.engines:
+                sources[engine.name] = tuple(map(str, engine.sources(Path())))
         return PlanFile(
             swept=tuple(self.conditions[0].values),
             conditions=tuple(each.plan.record(each.values) for each in self.conditions),
@@ -140,19 +126,11 @@ class Study:
         )
 
 
-def _order(pair: tuple[Condition, Run]) -> int:
-    return pair[1].order
-
-
-def _sources(engine: Engine) -> tuple[str, ...]:
-    return tuple(str(path) for path in engine.sources(Path()))
-
-
 def make_study(config: Mapping[str, Any], root: Path, where: str = "params.yaml") -> Study:
     """Resolve a whole configuration, without missing runs of engines that are not installed here.
 
     `where`: the file of the configuration, for messages. Raises EvengroundError as
-    `load_experiments` and `make_plan` do, and if nothing is recorded for `machine: recorded`.
+    `load_experiments` and `make_plans` do, and if nothing is recorded for `machine: recorded`.
     """
     points = load_experiments(config, where)
     # In order first: a run has the same number with and without an engine.
@@ -162,16 +140,13 @@ def make_study(config: Mapping[str, Any], root: Path, where: str = "params.yaml"
     if isinstance(config.get("machine"), list):
         lists["machine"] = config["machine"]
     values = [{name: getattr(plan.experiment, name) for name in swept} for plan in plans]
+    classes = [plan.machine for plan in plans]
+    names = names_of(list(zip(classes, values, strict=True)))
     conditions = []
-    for name, of_plan, plan in zip(_names(plans, values), values, plans, strict=True):
+    for name, of_plan, plan in zip(names, values, plans, strict=True):
         conditions.append(Condition(name=name, values=of_plan, plan=plan))
     whole = points[0].model_dump(mode="json") | lists
     return Study(config=whole, conditions=tuple(conditions))
-
-
-def _names(plans: Sequence[Plan], values: Sequence[Mapping[str, Any]]) -> list[str]:
-    classes = [plan.machine for plan in plans]
-    return names_of(list(zip(classes, values, strict=True)))
 
 
 def _in_order(plans: Sequence[Plan]) -> list[Plan]:

@@ -79,7 +79,7 @@ def surroundings_of(training: Training, home: Path, files: Files) -> Surrounding
         mounts=mounts,
         mapped=counts,
         foreign=foreign,
-        cold_start=training.cold_start,
+        cold_start=training.cold and not training.warms_up,
         missing=missing,
     )
 

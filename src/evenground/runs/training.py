@@ -65,9 +65,8 @@ class Training:
     time_limit_s: float
     python: Path | None
     """The interpreter of the engine's environment, if it has one."""
-    warm_up: bool
-    cold_start: bool = False
-    """Whether it would need a warm-up and has none."""
+    cold: bool = False
+    """Whether what it reads may not be in memory yet: then it needs a warm-up."""
     image: ImageRecord | None = None
     """The container image this runs in; None natively."""
     container: str = ""
@@ -93,6 +92,11 @@ class Training:
     def run_dir(self) -> Path:
         """Where the run is moved when it has finished."""
         return self.root / RUNS / self.run_path
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether it has a warm-up before it."""
+        return self.cold and self.spec.warm_up_examples > 0
 
     @cached_property
     def cpus(self) -> Choice:
@@ -174,10 +178,10 @@ def train(training: Training, lock: str = LOCK) -> Outcome:
     training.spec.write(made / IN_RUN)
     leave_mark(training.folder, training.spec.deployment, training.job)
     with alone(lock), home_folder(lock) as home:
-        record = environment_record(training.here, training.python, training.variables(home))
+        record = environment_record(training.here, training.python)
         started_ns = time.time_ns()
         outcome = Outcome(None)
-        if training.warm_up:
+        if training.warms_up:
             outcome, warm_up = _warm_up(training, home)
             record = record.model_copy(update={"warm_up": warm_up})
         if outcome.reason is None:

@@ -32,8 +32,6 @@ SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/s
 IMAGE_LIBRARIES = ["/opt/evenground/cuda", DRIVER_IN_IMAGE]
 # NVIDIA's driver: the library of engines, and the one that lists the GPUs.
 DRIVER = ("libcuda.so.1", "libnvidia-ml.so.1")
-# How threads wait for work. None is set: a runtime waits as it comes.
-WAIT_VARIABLES = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME", "GOMP_SPINCOUNT")
 # CUDA's own names, and the most that it can keep.
 KERNELS, KERNELS_SIZE = "CUDA_CACHE_PATH", "CUDA_CACHE_MAXSIZE"
 MAX_KERNELS_BYTES = str(2**32)

@@ -149,18 +149,18 @@ class Jobs:
         return {name: _as_arguments(engines[name].programs, in_image) for name in engines}
 
     def _interpreter(self, environment: str) -> str:
-        """The Python of an engine's environment; empty for an engine in another language."""
+        """The Python of an engine's environment."""
         if self.planned.images:
             return ENGINE_PYTHON
-        return f"{env_path(environment)}/bin/python" if environment else ""
+        return f"{env_path(environment)}/bin/python"
 
     def training(self, wildcards: Any) -> list[str]:
         """The options of one training, all at once: Snakemake evaluates each of many parameters."""
         run = self.planned.runs[run_path_of(wildcards)]
         condition = self._condition(wildcards.machine, wildcards.key)
         options = [f"--number={run.number}", f"--condition={condition}"]
-        options.append(f"--warm-up={_yes_or_no(run.warm_up)}")
-        options.append(f"--cold-start={_yes_or_no(run.cold_start)}")
+        if run.cold:
+            options.append("--cold")
         of_engine = self._of_engine(wildcards.machine, wildcards.engine)
         return options + of_engine + self._of_invocation
 
@@ -188,7 +188,9 @@ class Jobs:
         environment = self._environment(machine, engine)
         image = self.planned.images.get(environment)
         options = [f"--engine-dir={self.planned.engines[engine].folder}"]
-        options.append(f"--python={self._interpreter(environment)}")
+        # An engine in another language has none.
+        if environment:
+            options.append(f"--python={self._interpreter(environment)}")
         options.append(f"--gpu={self.planned.gpu}")
         options.append(f"--time-limit-s={self.planned.time_limit_s}")
         if image:
@@ -214,7 +216,3 @@ env_path = cache(env_dir)
 def _as_arguments(programs: Sequence[str], in_image: bool) -> list[str]:
     variables = of_a_step(programs, in_image)
     return [f"{name}={value}" for name, value in variables.items()]
-
-
-def _yes_or_no(value: bool) -> str:
-    return "yes" if value else "no"

@@ -114,10 +114,11 @@ class Nodes:
     def training_minutes(self, wildcards: Any) -> int:
         """The scheduler's time limit of a training, in minutes."""
         run_path = run_path_of(wildcards)
+        is_cold = self.planned.runs[run_path].cold
         return minutes_to_ask(
             recorded_s=recorded_lengths_s((self.root / RUNS / run_path).parent),
             limit_s=self.planned.time_limit_s,
-            warm_up=self.planned.runs[run_path].warm_up,
+            warm_up=is_cold and self.planned.warm_up_examples > 0,
         )
 
     def refuse(self, args: Sequence[str]) -> None:

@@ -60,9 +60,8 @@ class PlannedRun(Fields):
     attempt: int
     number: str
     """Its place in the order of the experiment, as `3/40`."""
-    warm_up: bool
-    cold_start: bool
-    """Whether it would need a warm-up and has none."""
+    cold: bool
+    """Whether what it reads may not be in memory yet: then it needs a warm-up."""
 
 
 class Planned(Record):
@@ -75,6 +74,8 @@ class Planned(Record):
     deployment: Literal["native", "apptainer"]
     gpu: str
     time_limit_s: float
+    warm_up_examples: int
+    """0: there are no warm-ups."""
     threads: int | Literal["all"]
     """The most that any training gets."""
     nodes: dict[str, NodeRequest]
@@ -111,6 +112,7 @@ def plan_jobs(
         deployment=first.experiment.deployment,
         gpu=first.experiment.gpu,
         time_limit_s=first.experiment.time_limit_s,
+        warm_up_examples=first.experiment.warm_up_examples,
         threads=_most_threads(study),
         nodes=nodes,
         machines={plan.machine: _machine(study, plan.machine) for plan in study.plans},
@@ -178,7 +180,6 @@ def _runs(study: Study) -> dict[str, PlannedRun]:
         runs[str(run_path)] = PlannedRun(
             attempt=attempt,
             number=f"{run.order}/{len(study.by_path)}",
-            warm_up=run_path in study.warm_ups,
-            cold_start=run_path in study.cold_starts,
+            cold=run_path in study.cold,
         )
     return runs
