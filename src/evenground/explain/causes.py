@@ -14,7 +14,6 @@ from evenground.explain.kernel import (
     RUNNING,
     Recording,
     Wait,
-    read_recording,
 )
 from evenground.explain.looks import Looks, look_into
 from evenground.explain.stacks import Stack, Thread, read_stacks, shown
@@ -37,16 +36,17 @@ CALLED_BY = " ← "
 
 def cause_rows(explained: Explained) -> Rows:
     """Return the rows of an engine on a dataset; raises EvengroundError for unreadable files."""
+    record = explained.record
     names = {
         "condition": explained.condition,
-        "dataset": explained.dataset,
-        "engine": explained.engine,
+        "dataset": record.dataset,
+        "engine": record.engine,
     }
-    outcome, traced = explained.outcome, explained.traced
+    outcome, traced = record.outcome, record.traced
     if outcome.reason:
         reason = f"the training failed: {outcome.reason}: {outcome.detail}"
         return [{**names, "reason": reason}]
-    recording = read_recording(explained.folder / KERNEL)
+    recording = Recording.read(explained.folder / KERNEL)
     stacks: list[Stack] = []
     if traced.started_mono_ns is not None:
         stacks = read_stacks(explained.folder / TRACE, traced.started_mono_ns)
