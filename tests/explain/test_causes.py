@@ -96,31 +96,6 @@ def test_a_thread_that_has_ended_has_no_stack_any_more() -> None:
     assert [row["tracer"] for row in rows] == ["py-spy", "kernel"]
 
 
-COMPUTING = (Frame("compute", "train.py", 5),)
-RESTARTED = replace(MAIN, channel="do_syscall_64", call="restart_syscall")
-HELD_MAIN = replace(MAIN, state=HELD, channel="0", call="")
-
-
-@pytest.mark.parametrize(
-    ("waits", "share"),
-    [
-        (((MAIN, 0, 19),), 1.0),
-        (((MAIN, 0, 3), (HELD_MAIN, 4, 5), (RESTARTED, 6, 19)), 1.0),
-        (((replace(MAIN, state=RUNNING, call=""), 0, 3), (MAIN, 4, 19)), 0.775),
-        (((replace(MAIN, call="read"), 0, 7), (MAIN, 8, 19)), 0.575),
-        (((replace(MAIN, state=RUNNING, call=""), 0, 19),), 0.5),
-    ],
-)
-def test_the_stack_from_before_a_window_ends_where_the_kernel_saw_the_next_wait_begin(
-    waits: Sequence[tuple[Wait, int, int]], share: float
-) -> None:
-    stacks = [stack(-90, 500, frames=COMPUTING), stack(500, 1000)]
-    rows = window_rows(WINDOW, recorded(*waits), stacks, "")
-    found = {row["frames"]: row["share"] for row in rows if row["tracer"] == "py-spy"}
-    # Of the time before the first look nothing is known.
-    assert found["futex_wait [libc.so.6] ← fit (train.py:3)"] == pytest.approx(share, abs=0.026)
-
-
 @pytest.mark.parametrize(
     ("stacks", "no_stacks", "reason"),
     [([], "", NO_STACK), ([], "not permitted: x", "not permitted: x"), ([], NO_PYTHON, None)],
