@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -237,11 +236,7 @@ def prepared_fingerprint(entry: DatasetEntry) -> str:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML or JSON file with a mapping. Raises EvengroundError if it is missing or has none."""
-    try:
-        content = read_yaml(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        fix = "give a readable YAML or JSON file"
-        raise EvengroundError(f"cannot read it: {error}", str(path), fix) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         fix = "write 'name: {title: ..., ...}' entries"
         raise EvengroundError("it holds no mapping", str(path), fix)

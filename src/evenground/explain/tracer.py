@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from evenground.explain.processes import engine_processes, runs_python
 from evenground.records.base import Record
@@ -50,10 +50,9 @@ def trace(command: Sequence[str], py_spy: Path, folder: Path) -> None:
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     training = subprocess.Popen(command)
     root = _wait_for_python(training)
-    reason = NO_PYTHON
     if root is not None:
-        reason = _become(py_spy, root, folder)
-    Traced(started_mono_ns=None, reason=reason).write(folder / ABOUT)
+        _become(py_spy, root, folder)
+    Traced(started_mono_ns=None, reason=NO_PYTHON).write(folder / ABOUT)
     training.wait()
 
 
@@ -67,8 +66,8 @@ def _wait_for_python(training: subprocess.Popen[bytes]) -> int | None:
     return None
 
 
-def _become(py_spy: Path, root: int, folder: Path) -> str:
-    """Turn this process into py-spy; returns the reason if that fails."""
+def _become(py_spy: Path, root: int, folder: Path) -> NoReturn:
+    """Turn this process into py-spy; if that fails, it ends with the reason in the log."""
     command = [str(py_spy), "record", "--pid", str(root)] + WHAT
     command += ["--rate", str(RATE_HZ), "--format", "chrometrace", "--output", str(folder / TRACE)]
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -76,16 +75,9 @@ def _become(py_spy: Path, root: int, folder: Path) -> str:
     env = {**os.environ, "RUST_LOG": "warn"}
     # py-spy's own clock begins once it is loaded: its stacks are dated too early by so much.
     Traced(started_mono_ns=time.monotonic_ns()).write(folder / ABOUT)
-    out, err = os.dup(1), os.dup(2)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    try:
-        os.execve(py_spy, command, env)
-    except OSError as error:
-        # This process goes on, with its own output.
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        return f"py-spy could not be started: {error.strerror}"
+    os.execve(py_spy, command, env)
 
 
 def read_traced(folder: Path) -> Traced:
