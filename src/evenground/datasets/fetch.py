@@ -13,9 +13,9 @@ from evenground.addresses import fault_of, host_of, inside, is_address, shown
 from evenground.datasets.download import download, open_session, report
 from evenground.datasets.faults import HostFailed
 from evenground.datasets.registry import DatasetEntry, RemoteFile
-from evenground.datasets.storage import make_folder, mismatch, require_space
+from evenground.datasets.storage import make_folder, mismatch
 from evenground.errors import EvengroundError
-from evenground.files import move, replacing, writing
+from evenground.files import move, replacing, require_space, writing
 from evenground.records.dataset import FETCHED, Fetched, FetchedFile
 
 MIRRORS_VARIABLE = "EVENGROUND_MIRRORS"
