@@ -138,8 +138,8 @@ def test_certificates_that_are_none(
         ("https://user:secret@localhost:1/x?sig=secret", "https://localhost:1/x", "no connection"),
         ("https://bücher.invalid/x", "https://bücher.invalid/x", "no connection"),
         ("mirror.example/x", "mirror.example/x", "not there"),
-        ("~nobody-of-this-name/x", "~nobody-of-this-name/x", "not a valid path"),
-        ("x" * 5000, "x" * 5000, "not a valid path"),
+        ("~nobody-of-this-name/x", "~nobody-of-this-name/x", "not there"),
+        ("x" * 5000, "x" * 5000, "not there"),
     ],
 )
 def test_an_address_that_is_wrong(
