@@ -321,7 +321,7 @@ def test_mirrors_of_the_configuration_need_no_command_line(
         return scripts.call("fetch", *options, "--dataset", "small", "--output-dir", folder)
 
     wrong = fetch("https://user:secret@m/x")
-    assert "'mirrors' is not a list of places" in wrong.error()
+    assert "'mirrors' = 'https://m/x' is not allowed" in wrong.error()
     assert_no_secret(wrong)
     assert fetch([mirror(tmp_path / "m", BODY)]).code == 0
 

@@ -243,17 +243,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_extra(path: Path) -> dict[str, Any]:
-    """The entries below `registry` in a configuration. Raises EvengroundError if it is broken."""
-    entries = read_mapping(path).get("registry", {})
-    if not isinstance(entries, dict):
-        fix = "write 'registry: {name: {title: ..., ...}}'"
-        raise EvengroundError("'registry' holds no mapping", str(path), fix)
-    return entries
-
-
 def load_registry(path: Path, extra: Mapping[str, Any] | None = None) -> dict[str, DatasetEntry]:
-    """Entries by name, of the registry file at `path` and of `extra`, as by `load_extra`.
+    """Entries by name, of the registry file at `path`, and of `extra`, `registry` of a configuration.
 
     Raises EvengroundError naming the dataset, key, value and what is allowed; also if `extra`
     redefines a dataset, because one name must mean the same bytes everywhere.
