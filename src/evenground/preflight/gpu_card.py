@@ -196,4 +196,4 @@ def text_of(path: Path) -> str:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return one_line(text.strip())
+    return one_line(text).strip()
