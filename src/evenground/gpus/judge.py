@@ -23,11 +23,11 @@ COMPARED = {
     "capability": "capability",
     "ECC": "ecc",
     "power limit": "power_limit_w",
+    "clocks": "clocks",
     "persistence": "persistence",
     "compute mode": "compute_mode",
     "display": "display",
     "CPUs near it": "near_cpus",
-    "clocks": "clocks",
     "libraries": "libraries",
 }
 # Values without which a fault cannot be judged.
@@ -75,18 +75,19 @@ FAULTS: Mapping[str, Callable[[GpuRecord], Judged]] = {
 
 
 def compared(record: GpuRecord) -> Compared:
-    """The values of COMPARED that are known."""
-    known: dict[str, Sequence[str]] = {}
+    """The values of COMPARED that are known, lists of values last."""
+    single: dict[str, Sequence[str]] = {}
+    lists: dict[str, Sequence[str]] = {}
     for name, field in COMPARED.items():
         value = getattr(record, field)
         # Only a card that is described is known to be whole.
         if value is None and name == "MIG instance" and record.name is not None:
             value = "none"
         if isinstance(value, dict):
-            known[name] = judged.pairs(value)
+            lists[name] = judged.pairs(value)
         elif value is not None:
-            known[name] = [_text(name, value)]
-    return known
+            single[name] = [_text(name, value)]
+    return single | lists
 
 
 def _text(name: str, value: str | float | bool) -> str:
