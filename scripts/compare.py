@@ -26,6 +26,7 @@ from evenground.records.index import Index, read_index
 from evenground.report.sheet import save_pictures
 from evenground.report.side_by_side import MEASURE, side_by_side_drawing
 from evenground.report.style import fixed_style
+from evenground.validation import one_line
 
 HELP = "a bundle, or a results folder (results/native)"
 
@@ -76,7 +77,7 @@ def source_names(sources: Sequence[str]) -> list[str]:
 
 def shown(name: str) -> str:
     """A name that cannot break a line, a table or a figure."""
-    return "".join(sign if sign.isprintable() else "?" for sign in name) or "?"
+    return one_line(name) or "?"
 
 
 def report(experiment: Experiment, to: Path) -> None:

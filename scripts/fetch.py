@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import _path  # noqa: F401
+from _dataset import chosen_dataset, dataset_parser, experiment_of
 from evenground.datasets.fetch import MIRRORS_VARIABLE, all_mirrors, fetch_dataset
-from evenground.datasets.options import chosen_dataset, configured_mirrors, dataset_parser
 from evenground.errors import cli
 
 
@@ -28,8 +28,9 @@ def main() -> None:
         " addresses",
     )
     args = parser.parse_args()
-    entry = chosen_dataset(args)
-    mirrors = all_mirrors(args.mirror + configured_mirrors(args))
+    experiment = experiment_of(args)
+    entry = chosen_dataset(args, experiment)
+    mirrors = all_mirrors(args.mirror + experiment.mirrors)
     files = fetch_dataset(entry, args.output_dir, mirrors).files
     total_bytes = sum(file.bytes for file in files.values())
     print(f"{entry.name}: {len(files)} files, {total_bytes} bytes, all verified")

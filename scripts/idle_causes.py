@@ -33,7 +33,7 @@ def main() -> None:
         return
     files = []
     for training in trainings:
-        files += [training.folder / name for name in training.files]
+        files += [training.folder / name for name in training.record.files]
     with recorded(args, files):
         write_causes(trainings, args.output_dir)
 
@@ -41,7 +41,7 @@ def main() -> None:
 def conclude(trainings: Sequence[Explained], table: Path) -> None:
     """Print the path of the table; raises EvengroundError if an extra training failed."""
     logs.info(f"what the engines waited for: {table}")
-    failed = [training for training in trainings if training.outcome.reason]
+    failed = [training for training in trainings if training.record.outcome.reason]
     if failed:
         names = ", ".join(map(label_of, failed))
         what = f"{len(failed)} of {len(trainings)} extra trainings failed: {names}"
@@ -52,7 +52,7 @@ def conclude(trainings: Sequence[Explained], table: Path) -> None:
 
 def label_of(training: Explained) -> str:
     """`mnist keras`; of several conditions with the name of its own."""
-    label = f"{training.dataset} {training.engine}"
+    label = f"{training.record.dataset} {training.record.engine}"
     return f"{label} of {training.condition}" if training.condition else label
 
 

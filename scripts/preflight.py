@@ -13,7 +13,7 @@ from evenground.containers.apptainer import Told
 from evenground.datasets.fetch import all_mirrors
 from evenground.errors import cli
 from evenground.files import read_json
-from evenground.preflight.check import check, prepared
+from evenground.preflight.check import check
 from evenground.preflight.experiment import answers
 from evenground.preflight.finding import passed
 from evenground.runs.machine import hold
@@ -36,7 +36,7 @@ def main() -> None:
         hold(first.here)
     mirrors = all_mirrors(first.experiment.mirrors)
     launcher = launcher_of(Told.of(args.told)) if args.told else None
-    findings = check(study.plans, prepared(study, launcher), mirrors, answers)
+    findings = check(study, launcher, mirrors, answers)
     print("\n".join(finding.line() for finding in findings), flush=True)
     sys.exit(0 if passed(findings) else 1)
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import _path  # noqa: F401
+from _dataset import chosen_dataset, dataset_parser, experiment_of
 from evenground import logs
-from evenground.datasets.options import chosen_dataset, dataset_parser
 from evenground.datasets.prepare import prepare_dataset
 from evenground.errors import cli
 
@@ -22,7 +22,8 @@ def main() -> None:
         "--output-dir", type=Path, required=True, metavar="DIR", help="where the arrays go"
     )
     args = parser.parse_args()
-    record = prepare_dataset(chosen_dataset(args), args.raw_dir, args.output_dir)
+    entry = chosen_dataset(args, experiment_of(args))
+    record = prepare_dataset(entry, args.raw_dir, args.output_dir)
     for line in record.empty_class_lines:
         logs.warning(f"{line}: do labels and `classes` fit?")
     train, test = record.train_examples, record.test_examples

@@ -146,7 +146,7 @@ def test_an_engine_that_one_source_lacks_is_missing_with_a_reason(
         (["one/results/native", "two/results/native"], ["native (1)", "native (2)"]),
         (["x/runs.zip", "x/runs", "y.zip"], ["runs (1)", "runs (2)", "y (3)"]),
         (["runs.zip", "./runs.zip", "b"], ["runs (1)", "runs (2)", "b (3)"]),
-        (["a\nb.zip", "b"], ["a?b", "b"]),
+        (["a\nb.zip", "b"], ["a b", "b"]),
     ],
 )
 def test_names_of_sources_are_short_and_all_different(sources: list[str], names: list[str]) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evenground.config import EngineChoice, OptionValue
@@ -208,14 +207,12 @@ def _read(root: Path, folder: Path, name: str) -> EngineFile:
         raise EvengroundError(
             f"unknown engine '{name}'", f"no {folder}/engine.yaml", did_you_mean(name, known)
         )
+    content = read_yaml(path)
     try:
-        return EngineFile.model_validate(read_yaml(path))
+        return EngineFile.model_validate(content)
     except ValidationError as error:
-        fault = str(first_fault(error))
-    except yaml.YAMLError as error:
-        fault = f"broken YAML: {error}"
-    raise EvengroundError(
-        f"engine '{name}' is ill described: {fault}",
-        f"{folder}/engine.yaml",
-        f"its keys are: {', '.join(EngineFile.model_fields)}",
-    )
+        raise EvengroundError(
+            f"engine '{name}' is ill described: {first_fault(error)}",
+            f"{folder}/engine.yaml",
+            f"its keys are: {', '.join(EngineFile.model_fields)}",
+        ) from None

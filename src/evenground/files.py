@@ -19,6 +19,7 @@ from evenground.errors import DISK_FULL, MAKE_ROOM, EvengroundError, set_aside, 
 BRING_BACK = (
     "bring back what the link leads to (mount its disk, or dvc checkout), or make the link anew"
 )
+MEBIBYTE = 2**20
 # One list per active `replaced`, of the files put in place meanwhile.
 _RECORDS: list[list[Path]] = []
 
@@ -105,6 +106,15 @@ def writing(path: Path) -> Iterator[None]:
             raise EvengroundError("disk is full", str(path), MAKE_ROOM) from error
         what = f"cannot write: {words_of(error)}"
         raise EvengroundError(what, str(path), "check the folder and its permissions") from error
+
+
+def require_space(folder: Path, need_bytes: int) -> None:
+    """Raises EvengroundError if the disk of `folder` has less than `need_bytes` bytes free."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < need_bytes:
+        need, free = need_bytes / MEBIBYTE, free_bytes / MEBIBYTE
+        what = f"disk is full: {need:.1f} MiB needed, {free:.1f} MiB free"
+        raise EvengroundError(what, str(folder), MAKE_ROOM)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, NamedTuple, Protocol
 
 from pydantic import Field
 
+from evenground.validation import one_line
+
 # Types of a record's values. A record may come from other people: impossible values are refused
 # when it is read.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -95,7 +97,7 @@ def first(items: Sequence[str]) -> str:
 
 def shown(text: str) -> str:
     """A path, or another text of a record, in one line and not too long."""
-    line = "".join(sign if sign.isprintable() else "?" for sign in text[-MAX_CHARACTERS:])
+    line = one_line(text[-MAX_CHARACTERS:])
     if len(text) > MAX_CHARACTERS:
         return f"…{line}"
     return line

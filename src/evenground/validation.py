@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
+from evenground.errors import EvengroundError
+
 # Names become parts of paths, tables and figures.
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -24,8 +26,13 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file. Raises OSError, UnicodeDecodeError or yaml.YAMLError."""
-    return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    """The content of a YAML or JSON file; raises EvengroundError if it is missing or broken."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    # ValueError: bytes that are no text. RecursionError: lists that are nested too deeply.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        what = f"cannot read it: {error}"
+        raise EvengroundError(what, str(path), "fix or restore the file") from None
 
 
 def has_gpu(machine_class: str) -> bool:

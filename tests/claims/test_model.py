@@ -106,7 +106,7 @@ def test_refused_in_one_line(root: Path, change: Change, message: str) -> None:
 @pytest.mark.parametrize("text", ["schema: 2001-99-99", "[" * 3000, "\0"])
 def test_a_file_that_is_no_yaml_is_told(root: Path, text: str) -> None:
     (root / CLAIMS).write_text(text)
-    with pytest.raises(EvengroundError, match="claims cannot be read"):
+    with pytest.raises(EvengroundError, match="cannot read it"):
         read_claims(root)
 
 
@@ -120,7 +120,7 @@ def test_a_dataset_named_twice_is_refused(root: Path) -> None:
 
 
 def test_no_claims_file_is_told(root: Path) -> None:
-    with pytest.raises(EvengroundError, match="claims cannot be read"):
+    with pytest.raises(EvengroundError, match="cannot read it"):
         read_claims(root)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,40 +26,22 @@ class Machine:
     """First CPU of a core -> package; 0 where it is not named."""
     node_of: Mapping[int, int] | None = field(default_factory=dict)
     """First CPU of a core -> NUMA node; None for a kernel without NUMA."""
-    off: Collection[int] = ()
-    """CPUs that are switched off: they have a folder and no topology."""
-    siblings: str = "core_cpus_list"
     heat: bool = True
     clock: Mapping[str, object] | None = None
     """Files of each CPU's cpufreq; None for none."""
 
     def write(self, root: Path) -> Path:
         for core in self.cores:
-            online = [cpu for cpu in core if cpu not in self.off]
             for cpu in core:
-                self._write_cpu(root, cpu, core[0], online)
+                self._write_cpu(root, cpu, core)
         return root
 
-    def package(self, first: int) -> int:
-        return self.package_of.get(first, 0)
-
-    def _write_cpu(self, root: Path, cpu: int, first: int, online: Sequence[int]) -> None:
+    def _write_cpu(self, root: Path, cpu: int, core: Sequence[int]) -> None:
         folder = f"{CPUS}/cpu{cpu}"
-        if cpu != 0 or cpu in self.off:
-            write(root, f"{folder}/online", int(cpu not in self.off))
-        if cpu in self.off:
-            return
-        package = self.package(first)
-        beside = [
-            c
-            for one in self.cores
-            if self.package(one[0]) == package
-            for c in one
-            if c not in self.off
-        ]
+        first = core[0]
+        package = self.package_of.get(first, 0)
         write(root, f"{folder}/topology/physical_package_id", package)
-        write(root, f"{folder}/topology/{self.siblings}", list_text(online))
-        write(root, f"{folder}/topology/package_cpus_list", list_text(beside))
+        write(root, f"{folder}/topology/core_cpus_list", list_text(core))
         if self.node_of is not None:
             (root / folder / f"node{self.node_of.get(first, package)}").mkdir()
         for level in ("core", "package") if self.heat else ():

@@ -98,11 +98,6 @@ def test_a_core_near_the_card_is_not_shared_while_a_far_one_is_free(tmp_path: Pa
     assert list_text(choose(2, machine.write(tmp_path), range(4), (2, 3)).chosen) == "0,2"
 
 
-def test_older_kernels_name_the_siblings_otherwise(tmp_path: Path) -> None:
-    machine = Machine([(0, 1), (2, 3)], siblings="thread_siblings_list")
-    assert list_text(chosen(machine.write(tmp_path), 2, "0-3").chosen) == "0,2"
-
-
 @pytest.mark.parametrize(
     ("threads", "cpus", "shared", "slower"),
     [
@@ -142,18 +137,11 @@ def test_a_little_more_clock_is_no_other_kind_of_core(tmp_path: Path) -> None:
     assert (list_text(choice.chosen), choice.n_slower) == ("4-5", 0)
 
 
-def test_cpus_that_are_switched_off_are_not_chosen(tmp_path: Path) -> None:
-    machine = Machine([(0, 1), (2, 3), (4, 5)], off=(0, 3, 4, 5))
-    choice = chosen(machine.write(tmp_path), 3, "0-5")
-    assert (choice.usable, choice.chosen, choice.n_shared) == ((1, 2), (1, 2), 0)
-    assert not choice.missing
-
-
 def test_without_sysfs_the_first_ones_are_taken_and_the_reason_is_kept(tmp_path: Path) -> None:
     choice = chosen(tmp_path, 2, "1,3,5")
     assert (choice.chosen, choice.n_shared, choice.n_slower) == ((1, 3), None, None)
-    reason = choice.missing["places"]
-    assert reason.startswith("there is no cpu1/topology/") and reason.endswith("and so for 1 more")
+    folder = "there is no cpu{}/topology/core_cpus_list"
+    assert choice.missing["places"] == f"{folder.format(1)}, {folder.format(3)}"
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,7 @@ def test_a_cool_run_has_no_finding_and_nothing_is_missing_of_it(tmp_path: Path) 
         (0, "core_throttle_count", "core_events", 3),
         (2, "core_throttle_count", "core_events", 3),
         (0, "package_throttle_count", "package_events", 3),
-        # Of a core that is not used: its package is.
-        (6, "package_throttle_count", "package_events", 3),
         (6, "core_throttle_count", None, 0),
-        # A sibling that nobody was put on counts what its core does.
-        (1, "core_throttle_count", "core_events", 3),
     ],
 )
 def test_heat_is_counted_of_used_cores_and_their_packages(
@@ -142,7 +138,7 @@ def test_the_largest_counts_still_make_a_record_that_can_be_read(tmp_path: Path)
     assert TypeAdapter(CpuRecord).validate_json(json.dumps(asdict(record))) == record
 
 
-@pytest.mark.parametrize("text", ["", "many", "-3", "1.5", "9" * 30])
+@pytest.mark.parametrize("text", ["", "many", "1.5", "9" * 30])
 def test_a_count_that_is_garbage_is_missing_and_hides_no_other(tmp_path: Path, text: str) -> None:
     neighbours().write(tmp_path)
     count(0, "core_throttle_count", text)(tmp_path)
@@ -441,13 +437,11 @@ def test_a_setting_that_changes_meanwhile_is_found(tmp_path: Path) -> None:
     clocked(tmp_path)
     write(tmp_path, f"{CPUS}/intel_pstate/no_turbo", 0)
     record = watched(tmp_path, lambda system: write(system, f"{CPUS}/intel_pstate/no_turbo", 1))
-    assert clock_limits(record) == (1, "no_turbo was 0 and is 1")
+    assert clock_limits(record) == (1, "no_turbo changed")
     record = watched(
         tmp_path, lambda system: set_cpu(system, 2, "cpufreq/scaling_governor", "performance")
     )
-    assert clock_limits(record).text == (
-        "scaling_governor was powersave and is performance (cpu 2), powersave (cpu 0)"
-    )
+    assert clock_limits(record).text == "scaling_governor changed"
 
 
 def test_without_cpufreq_the_clock_is_missing_with_its_reason(tmp_path: Path) -> None:
@@ -458,11 +452,15 @@ def test_without_cpufreq_the_clock_is_missing_with_its_reason(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "name", ["scaling_max_freq", "cpuinfo_max_freq", "scaling_governor", "scaling_driver"]
 )
-@pytest.mark.parametrize("text", ["", "<unknown>", "a b\n\x00c"])
-def test_a_setting_that_is_garbage_is_missing(tmp_path: Path, name: str, text: str) -> None:
-    record = watched(clocked(tmp_path, **{name: text}))
+def test_a_setting_that_is_empty_is_missing(tmp_path: Path, name: str) -> None:
+    record = watched(clocked(tmp_path, **{name: ""}))
     assert clock_limits(record).size is None
-    assert record.missing[name] and record.missing[name].isprintable()
+    assert record.missing[name] == "cpu0 has none"
+
+
+def test_a_setting_of_any_text_still_makes_a_record_that_can_be_read(tmp_path: Path) -> None:
+    record = watched(clocked(tmp_path, scaling_max_freq="a b\n\x00" + 99 * "c"))
+    assert TypeAdapter(CpuRecord).validate_json(json.dumps(asdict(record))) == record
 
 
 # The whole record

@@ -22,7 +22,6 @@ from evenground.datasets.registry import (
     RemoteFile,
     ShapesParameters,
     find_dataset,
-    load_extra,
     load_registry,
     prepared_fingerprint,
 )
@@ -189,17 +188,6 @@ def test_a_broken_registry_file_is_one_line(
         path.write_text(text, encoding="utf-8")
     with pytest.raises(EvengroundError, match=expected):
         load_registry(path)
-
-
-def test_extra_entries_come_from_a_configuration(tmp_path: Path) -> None:
-    path = tmp_path / "x.yaml"
-    path.write_text("registry: {small: {title: T}}\nepochs: 3\n", encoding="utf-8")
-    assert load_extra(path) == {"small": {"title": "T"}}
-    path.write_text("epochs: 3\n", encoding="utf-8")
-    assert load_extra(path) == {}
-    path.write_text("registry: 3\n", encoding="utf-8")
-    with pytest.raises(EvengroundError, match="'registry' holds no mapping"):
-        load_extra(path)
 
 
 @pytest.mark.parametrize(

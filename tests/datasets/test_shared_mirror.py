@@ -13,7 +13,7 @@ from datasets.small_data import REGISTRY, ROOT
 from evenground.datasets.fetch import fetch_dataset
 from evenground.datasets.formats.arrays import Arrays
 from evenground.datasets.prepare import read_arrays
-from evenground.datasets.registry import DatasetEntry, load_extra, load_registry
+from evenground.datasets.registry import DatasetEntry, load_registry, read_mapping
 
 EXAMPLE = ROOT / "docs" / "examples" / "cifar10-jpeg12k.yaml"
 MIRROR = Path(os.environ.get("EVENGROUND_TEST_MIRROR") or ROOT.parent / "shared" / "datasets")
@@ -22,13 +22,13 @@ MIRROR = Path(os.environ.get("EVENGROUND_TEST_MIRROR") or ROOT.parent / "shared"
 def test_the_example_adds_its_dataset_and_names_it() -> None:
     configuration = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert configuration["datasets"] == ["mnist", "cifar10-jpeg12k"]
-    entry = load_registry(REGISTRY, load_extra(EXAMPLE))["cifar10-jpeg12k"]
+    entry = load_registry(REGISTRY, read_mapping(EXAMPLE)["registry"])["cifar10-jpeg12k"]
     assert (entry.network, entry.train_examples, entry.test_examples) == ("cnn", 10_000, 2_000)
 
 
 def from_mirror(name: str, folder: Path) -> tuple[DatasetEntry, Arrays]:
     """Fetch a dataset from the mirror and read its arrays; skips without it."""
-    entry = load_registry(REGISTRY, load_extra(EXAMPLE))[name]
+    entry = load_registry(REGISTRY, read_mapping(EXAMPLE)["registry"])[name]
     if not all((MIRROR / name / file.name).is_file() for file in entry.files):
         pytest.skip(f"no mirror with {name}: set EVENGROUND_TEST_MIRROR to one")
     fetched = fetch_dataset(entry, folder, [str(MIRROR)])

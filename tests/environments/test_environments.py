@@ -141,43 +141,23 @@ def test_a_file_that_is_named_takes_the_users_place_and_the_empty_one_that_of_al
     assert site_settings.pip_settings({**given, "PIP_CONFIG_FILE": os.devnull}) == {}
 
 
-def test_a_broken_file_of_pip_or_uv_is_one_line(tmp_path: Path) -> None:
+def test_a_broken_file_of_pip_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("index-url = x\n")
-    read = "settings cannot be read: "
-    with pytest.raises(EvengroundError, match=rf"(?s)pip's {read}.* \(.*pip.conf\): fix"):
+    read = "pip's settings cannot be read: "
+    with pytest.raises(EvengroundError, match=rf"(?s){read}.* \(.*pip.conf\): fix"):
         site_settings.pip_settings({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
-    (tmp_path / "uv.toml").write_text("index-url = \n")
-    with pytest.raises(EvengroundError, match=rf"uv's {read}.* \(.*uv.toml\): fix"):
-        site_settings.uv_settings({"UV_CONFIG_FILE": str(tmp_path / "uv.toml")})
 
 
-def test_uvs_own_settings_come_before_those_of_pip(tmp_path: Path) -> None:
-    near, far = tmp_path / "home/.config/uv/uv.toml", tmp_path / "etc/uv/uv.toml"
-    for path in (near, far):
-        path.parent.mkdir(parents=True)
-    near.write_text(
-        'native-tls = true\nextra-index-url = ["https://near.example"]\n'
-        '[[index]]\nname = "own"\nurl = "https://own.example"\ndefault = true\n'
-        '[pip]\ntarget = "/x"\nsystem = true\nlink-mode = "copy"\n'
-    )
-    far.write_text(
-        'native-tls = false\nextra-index-url = ["https://far.example"]\npython-preference = "system"\n'
-    )
-    given = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_DIRS": str(tmp_path / "etc")}
+def test_uvs_own_variables_come_before_pips_settings_and_its_files_count_for_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "uv").mkdir()
+    (tmp_path / "uv/uv.toml").write_text('index-url = "https://file.example"\n')
+    given = {"XDG_CONFIG_HOME": str(tmp_path), "UV_CONFIG_FILE": str(tmp_path / "uv/uv.toml")}
     pips = {"index-url": INDEX}
-    assert tomllib.loads(site_settings.uv_file(pips, given)) == {
-        "native-tls": True,
-        "extra-index-url": ["https://near.example", "https://far.example"],
-        "index": [{"name": "own", "url": "https://own.example", "default": True}],
-        "link-mode": "copy",
-    }
-    assert tomllib.loads(site_settings.uv_file(pips, {**given, "UV_CONFIG_FILE": str(far)})) == {
-        "native-tls": False,
-        "extra-index-url": ["https://far.example"],
-    }
-    assert (
-        site_settings.uv_file(pips, {**given, "UV_NO_CONFIG": "1", "UV_DEFAULT_INDEX": INDEX}) == ""
-    )
+    assert tomllib.loads(site_settings.uv_file(pips, given))["index-url"] == INDEX
+    assert site_settings.uv_file(pips, {**given, "UV_DEFAULT_INDEX": INDEX}) == ""
+    assert "UV_CONFIG_FILE" not in site_settings.variables_for_uv(pips, given)
     named = {"UV_INDEX_OWN_USERNAME": "n", "UV_INDEX_OWN_PASSWORD": "w", "UV_HTTP_TIMEOUT": "60"}
     named |= {"UV_DEFAULT_INDEX": INDEX, "UV_CACHE_DIR": "/c"}
     assert site_settings.variables_for_uv({}, named) == named
@@ -271,9 +251,7 @@ def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setenv("EVENGROUND_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        environment, "need_free_space", lambda folder, least: folder.parent.mkdir(parents=True)
-    )
+    monkeypatch.setattr(environment, "require_space", lambda folder, least: None)
     return environment.env_dir("two")
 
 
@@ -305,7 +283,7 @@ def test_the_room_it_needs_is_the_room_that_preflight_asks_for(
             asked[name] = least
             raise EvengroundError("it", "is", "enough")
 
-        monkeypatch.setattr(environment, "need_free_space", need)
+        monkeypatch.setattr(environment, "require_space", need)
         with pytest.raises(EvengroundError):
             environment.build(name)
     assert asked == {name: environment_bytes({name: "it is not complete"}) for name in asked}
@@ -320,7 +298,6 @@ def test_it_is_built_once_and_a_broken_one_anew(
     assert json.loads((named / MARKER).read_text()) == {"packages": {"one": "1.0", "two": "1.0"}}
     (site,) = named.glob("lib/python3*/site-packages")
     (site / "one/__init__.py").unlink()
-    monkeypatch.setattr(environment, "need_free_space", lambda folder, least: None)
     capsys.readouterr()
     environment.build("two")
     assert called == ["two", "two"] and fault(named) == ""

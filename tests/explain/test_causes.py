@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,19 +18,19 @@ from analysis.synthetic import BOOT_NS, T0_NS, Made, write_run
 from analysis.test_tables import FORMS, compare
 from evenground.explain.causes import HELD_STILL, NO_LOOK, NO_STACK, cause_rows, window_rows
 from evenground.explain.kernel import HELD, NOT_PERMITTED, RUNNING, Recording, Stretch, Wait
+from evenground.explain.places import ExplainedRecord
 from evenground.explain.stacks import Frame, Stack
 from evenground.explain.table import NAME, write_causes
 from evenground.explain.tracer import NO_PYTHON, TRACE, Traced
 from evenground.explain.training import KERNEL, Explained, read_explained
 from evenground.explain.windows import Window
-from evenground.files import write_json
 from evenground.runs.outcome import Outcome
 from explain.made import trace_of
 
 GOLDEN = Path(__file__).parent / "golden"
 MS = 1_000_000
 WINDOW = Window({"window": 1, "phase": "epoch 1", "start_s": 1.0, "length_s": 1.0}, 0, 1000 * MS)
-TICKS = tuple(range(25 * MS, 1000 * MS, 50 * MS))
+TICKS = list(range(25 * MS, 1000 * MS, 50 * MS))
 MAIN = Wait(1, 1, "python3", "python3", "S", "futex_do_wait", "futex")
 POOL = [replace(MAIN, tid=tid, thread="pool") for tid in (2, 3)]
 WAITING = (Frame("futex_wait", "libc.so.6", 0), Frame("fit", "train.py", 3))
@@ -38,7 +38,7 @@ WAITING = (Frame("futex_wait", "libc.so.6", 0), Frame("fit", "train.py", 3))
 
 def recorded(*stretches: tuple[Wait, int, int]) -> Recording:
     """Looks every 50 ms; each wait from one of them to the other."""
-    return Recording(TICKS, [Stretch(*stretch) for stretch in stretches])
+    return Recording(ticks_ns=TICKS, stretches=[Stretch(*stretch) for stretch in stretches])
 
 
 def stack(start_ms: int, end_ms: int, tid: int = 1, frames: Sequence[Frame] = WAITING) -> Stack:
@@ -94,31 +94,6 @@ def test_a_thread_that_has_ended_has_no_stack_any_more() -> None:
     recording = recorded((MAIN, 0, 19))
     rows = window_rows(WINDOW, recording, [stack(0, 1000), stack(0, 1000, tid=77)], "")
     assert [row["tracer"] for row in rows] == ["py-spy", "kernel"]
-
-
-COMPUTING = (Frame("compute", "train.py", 5),)
-RESTARTED = replace(MAIN, channel="do_syscall_64", call="restart_syscall")
-HELD_MAIN = replace(MAIN, state=HELD, channel="0", call="")
-
-
-@pytest.mark.parametrize(
-    ("waits", "share"),
-    [
-        (((MAIN, 0, 19),), 1.0),
-        (((MAIN, 0, 3), (HELD_MAIN, 4, 5), (RESTARTED, 6, 19)), 1.0),
-        (((replace(MAIN, state=RUNNING, call=""), 0, 3), (MAIN, 4, 19)), 0.775),
-        (((replace(MAIN, call="read"), 0, 7), (MAIN, 8, 19)), 0.575),
-        (((replace(MAIN, state=RUNNING, call=""), 0, 19),), 0.5),
-    ],
-)
-def test_the_stack_from_before_a_window_ends_where_the_kernel_saw_the_next_wait_begin(
-    waits: Sequence[tuple[Wait, int, int]], share: float
-) -> None:
-    stacks = [stack(-90, 500, frames=COMPUTING), stack(500, 1000)]
-    rows = window_rows(WINDOW, recorded(*waits), stacks, "")
-    found = {row["frames"]: row["share"] for row in rows if row["tracer"] == "py-spy"}
-    # Of the time before the first look nothing is known.
-    assert found["futex_wait [libc.so.6] ← fit (train.py:3)"] == pytest.approx(share, abs=0.026)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +156,8 @@ def explained(
     ticks = [zero_ns + k * 50 * MS for k in range(60)]
     sleeps = Wait(7, 7, "python3.11", "python3", "S", "hrtimer_nanosleep", "clock_nanosleep")
     waits = replace(sleeps, tid=8, thread="pool", channel="futex_do_wait", call="futex")
-    Recording(ticks, [Stretch(sleeps, 0, 59), Stretch(waits, 0, 59)]).write(folder / KERNEL)
+    stretches = [Stretch(sleeps, 0, 59), Stretch(waits, 0, 59)]
+    Recording(ticks_ns=ticks, stretches=stretches).write(folder / KERNEL)
     fit = ("fit", "train.py", 12)
     sleep = [
         ("clock_nanosleep", "libc.so.6", 0),
@@ -192,17 +168,15 @@ def explained(
     at = [(0, [*compute, fit]), (1_000_000, [*sleep, fit]), (2_000_000, [*compute, fit])]
     (folder / TRACE).write_text(json.dumps(trace_of(at, 3_000_000, 7, 7)))
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    traced = Traced(None, reason) if reason else Traced(zero_ns)
-    return Explained(
-        folder=folder,
+    record = ExplainedRecord(
         dataset="digits",
         engine=engine,
-        condition=condition,
         key="0123",
         outcome=outcome or Outcome(None),
-        traced=traced,
+        traced=Traced(started_mono_ns=None if reason else zero_ns, reason=reason),
         files=files,
     )
+    return Explained(folder, condition, record)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -233,8 +207,14 @@ def test_each_row_names_its_condition(tmp_path: Path) -> None:
 
 def test_a_training_has_the_name_that_its_condition_has_today(tmp_path: Path) -> None:
     """It is made for an experiment of one condition, and stays when others are added."""
-    content = {"schema": 1, "dataset": "digits", "engine": "keras", "key": "0123"}
-    content |= {"outcome": asdict(Outcome(None)), "traced": asdict(Traced(5)), "files": {}}
-    write_json(tmp_path / "explained.json", content)
+    record = ExplainedRecord(
+        dataset="digits",
+        engine="keras",
+        key="0123",
+        outcome=Outcome(None),
+        traced=Traced(started_mono_ns=5),
+        files={},
+    )
+    record.write(tmp_path / "explained.json")
     for name in ("", "epochs-1"):
         assert read_explained(tmp_path / "explained.json", name).condition == name

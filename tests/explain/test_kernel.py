@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evenground.explain import kernel
-from evenground.explain.kernel import NOT_PERMITTED, Recorder, read_recording, waits_of
+from evenground.explain.kernel import NOT_PERMITTED, Recorder, Recording, waits_of
 from evenground.explain.processes import engine_processes, runs_python
 from evenground.explain.syscalls import syscall_name
 from explain.made import ORDINARY, as_user
@@ -117,7 +117,7 @@ def test_what_a_thread_goes_on_doing_is_one_stretch(
     assert len(recording.stretches) == 2, "the shell and its sleep, from the first tick to the last"
     assert (by_name["sleep"].first, by_name["sleep"].last) == (0, len(recording.ticks_ns) - 1)
     recording.write(tmp_path / "kernel.json")
-    assert read_recording(tmp_path / "kernel.json") == recording
+    assert Recording.read(tmp_path / "kernel.json") == recording
 
 
 def test_moments_at_which_the_engine_computes_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

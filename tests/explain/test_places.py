@@ -6,18 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from evenground.explain.places import EXPLAINED, explained_file
-from evenground.files import write_json
+from evenground.explain.places import EXPLAINED, ExplainedRecord, explained_file
+from evenground.explain.tracer import Traced
+from evenground.records.outcome import Reason
+from evenground.runs.outcome import Outcome
 from made_records import made_run
 
 RUN = made_run("keras")
 
 
-def explain(results: Path, reason: str | None) -> Path:
+def explain(results: Path, reason: Reason | None) -> Path:
     """Let the next extra training be made."""
     path = explained_file(results, RUN)
-    outcome = {"reason": reason, "detail": ""}
-    write_json(path, {"outcome": outcome, "files": {"samples.csv": "0"}})
+    record = ExplainedRecord(
+        dataset=RUN.dataset,
+        engine=RUN.engine,
+        key=RUN.key,
+        outcome=Outcome(reason),
+        traced=Traced(started_mono_ns=1),
+        files={"samples.csv": "0"},
+    )
+    record.write(path)
     (path.parent / "samples.csv").write_text("")
     return path
 

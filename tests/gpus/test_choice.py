@@ -17,8 +17,24 @@ MIG_A, MIG_B = (
     "MIG-1f0c3a51-4d2e-5b17-9a64-c08e71d3f209",
 )
 BUSY = (OnCard(4711, (0, 0), GIB),)
-H100 = Card(0, "NVIDIA H100", A, "00000000:81:00.0", 80 * GIB, 79 * GIB, computing=())
-T400 = Card(1, "NVIDIA T400", B, "00000000:01:00.0", 4 * GIB, 4 * GIB, computing=())
+H100 = Card(
+    index=0,
+    name="NVIDIA H100",
+    uuid=A,
+    pci="00000000:81:00.0",
+    memory_bytes=80 * GIB,
+    free_bytes=79 * GIB,
+    computing=(),
+)
+T400 = replace(
+    H100,
+    index=1,
+    name="NVIDIA T400",
+    uuid=B,
+    pci="00000000:01:00.0",
+    memory_bytes=4 * GIB,
+    free_bytes=4 * GIB,
+)
 ONE, MIXED = Look((H100,), "580.1"), Look((H100, T400), "580.1")
 EIGHT = Look(
     tuple(replace(H100, index=k, uuid=f"GPU-{k}{A[5:]}", pci=f"0000:{k}1:00.0") for k in range(8))

@@ -16,13 +16,14 @@ from evenground.containers.start_failure import allow_namespaces
 from evenground.errors import EvengroundError
 from evenground.files import sha256_bytes, sha256_file
 from evenground.preflight import containers
-from evenground.preflight.check import Prepared, check
+from evenground.preflight.check import check
 from evenground.preflight.finding import Finding
 from evenground.preflight.gate import gate, refuse_containers
 from evenground.records.environment import Environment
 from evenground.records.environment import Image as MadeIn
 from evenground.records.manifest import Manifest
 from evenground.runs.plan import RUNS, Plan
+from evenground.runs.study import Condition, Study
 from logged import logged
 from made_records import made_prepared
 from made_run_records import RUN
@@ -449,12 +450,9 @@ def test_room_is_looked_for_where_apptainer_is_told_to_build(
 
 
 def test_preflight_of_containers_asks_for_images_and_not_for_environments(
-    plan: Plan, image: Image
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    what = {
-        finding.what
-        for finding in check(
-            [plan], Prepared({}, [image], image.file.parent), [], lambda url: False
-        )
-    }
+    monkeypatch.setenv("EVENGROUND_CACHE", str(tmp_path / "cache"))
+    study = Study({}, (Condition("", {}, plan),))
+    what = {finding.what for finding in check(study, None, [], lambda url: False)}
     assert {"Apptainer", "image jax", "disk for images"} <= what and "environments" not in what

@@ -11,16 +11,16 @@ import pytest
 
 from analysis.synthetic import made_sheet
 from evenground.config import load_experiment
-from evenground.datasets.registry import DatasetEntry, load_registry
 from evenground.errors import EvengroundError
 from evenground.preflight import experiment, machine
-from evenground.preflight.check import Prepared, check
-from evenground.preflight.experiment import Stored, answers
+from evenground.preflight.check import check
+from evenground.preflight.experiment import Reachable, answers
 from evenground.preflight.finding import Finding, passed
 from evenground.preflight.gate import gate
 from evenground.records.dataset import EmptyClasses
 from evenground.records.environment import Environment
 from evenground.runs.plan import RUNS, Plan, installed
+from evenground.runs.study import Condition, Study
 from logged import logged
 from made_records import made_prepared
 from made_run_records import made_outcome
@@ -34,11 +34,6 @@ GIB = 2**30
 
 def nobody(url: str) -> bool:
     return False
-
-
-def nothing(cache: Path) -> Prepared:
-    """No environment and no image is wanted."""
-    return Prepared({}, (), cache)
 
 
 def everybody(url: str) -> bool:
@@ -62,49 +57,52 @@ def test_disk_also_below_a_folder_that_is_not_there_yet(
     assert machine.disk("disk", tmp_path / "not" / "there", needed).state == state
 
 
-def mnist() -> DatasetEntry:
-    return load_registry(ROOT / "data" / "registry.yaml")["mnist"]
+@pytest.fixture
+def copy(tmp_path: Path) -> WorkingCopy:
+    return fresh_copy(tmp_path / "copy")
 
 
-def test_a_dataset_that_nobody_has_is_a_lack_that_names_hosts(tmp_path: Path) -> None:
-    found = experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [], nobody)
+def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
+    return installed([make_plan(load_experiment({**copy.settings, **changes}), copy.root)])[0]
+
+
+def checked(plan: Plan, reachable: Reachable = nobody) -> list[Finding]:
+    """All that is found for an experiment of one plan."""
+    return check(Study({}, (Condition("", {}, plan),)), None, [], reachable)
+
+
+@pytest.fixture
+def mnist(copy: WorkingCopy) -> Plan:
+    """A plan with the dataset mnist, of which nothing is there."""
+    return plan_of(copy, datasets=["mnist"])
+
+
+def test_a_dataset_that_nobody_has_is_a_lack_that_names_hosts(mnist: Plan) -> None:
+    found = experiment.dataset(mnist, "mnist", [], nobody)
     assert found.state == "error" and "train-images-idx3-ubyte.gz" in found.seen
     assert "storage.googleapis.com" in found.fix and "mirror" in found.fix
 
 
-def test_a_mirror_folder_must_hold_every_file(tmp_path: Path) -> None:
+def test_a_mirror_folder_must_hold_every_file(mnist: Plan, tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
-    for file in mnist().files:
-        assert (
-            experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state
-            == "error"
-        )
+    for file in mnist.datasets["mnist"].files:
+        assert experiment.dataset(mnist, "mnist", [str(tmp_path)], nobody).state == "error"
         (tmp_path / "mnist" / file.name).touch()
-    assert (
-        experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [str(tmp_path)], nobody).state
-        == "ok"
-    )
+    assert experiment.dataset(mnist, "mnist", [str(tmp_path)], nobody).state == "ok"
 
 
-def test_hosts_are_asked_only_for_what_is_not_there(tmp_path: Path) -> None:
+def test_hosts_are_asked_only_for_what_is_not_there(mnist: Plan, copy: WorkingCopy) -> None:
     def not_asked(url: str) -> bool:
         raise AssertionError("nothing needs to be fetched")
 
-    (tmp_path / "fetched.json").touch()
-    assert (
-        experiment.dataset(mnist(), Stored(tmp_path, tmp_path / "p"), [], not_asked).seen
-        == "fetched"
-    )
-    made_prepared().write(tmp_path / "dataset.json")
-    assert (
-        experiment.dataset(mnist(), Stored(tmp_path / "r", tmp_path), [], not_asked).seen
-        == "prepared"
-    )
-    digits = load_registry(ROOT / "data" / "registry.yaml")["digits"]
-    assert (
-        experiment.dataset(digits, Stored(tmp_path / "r", tmp_path / "p"), [], not_asked).state
-        == "ok"
-    )
+    raw, prepared = copy.root / mnist.raw("mnist"), copy.root / mnist.prepared("mnist")
+    raw.mkdir(parents=True)
+    (raw / "fetched.json").touch()
+    assert experiment.dataset(mnist, "mnist", [], not_asked).seen == "fetched"
+    made_prepared().write(prepared / "dataset.json")
+    assert experiment.dataset(mnist, "mnist", [], not_asked).seen == "prepared"
+    generated = plan_of(copy, datasets=["digits"])
+    assert experiment.dataset(generated, "digits", [], not_asked).state == "ok"
 
 
 def test_a_host_that_answers_and_one_that_does_not() -> None:
@@ -122,15 +120,18 @@ def test_an_address_that_cannot_be_asked_answers_nothing(wrong: str) -> None:
     assert not answers(wrong)
 
 
-def test_a_mirror_that_cannot_be_looked_into_has_nothing(tmp_path: Path) -> None:
+def test_a_mirror_that_cannot_be_looked_into_has_nothing(mnist: Plan) -> None:
     mirrors = ["~nobody-of-this-name/m", "x" * 5000, "https://[mirror/x"]
-    assert experiment.dataset(mnist(), Stored(tmp_path, tmp_path), mirrors, nobody).state == "error"
+    assert experiment.dataset(mnist, "mnist", mirrors, nobody).state == "error"
 
 
-def test_a_class_without_pictures_is_a_warning_that_names_it(tmp_path: Path) -> None:
+def test_a_class_without_pictures_is_a_warning_that_names_it(
+    mnist: Plan, copy: WorkingCopy
+) -> None:
     empty = EmptyClasses(training=(), test=("1",))
-    made_prepared(classes=("0", "1"), empty_classes=empty).write(tmp_path / "dataset.json")
-    found = experiment.dataset(mnist(), Stored(tmp_path, tmp_path), [], nobody)
+    prepared = copy.root / mnist.prepared("mnist") / "dataset.json"
+    made_prepared(classes=("0", "1"), empty_classes=empty).write(prepared)
+    found = experiment.dataset(mnist, "mnist", [], nobody)
     assert found.state == "warning" and "no test picture of 1 of 2 classes: '1'" in found.seen
 
 
@@ -143,15 +144,6 @@ def test_environments_that_are_not_built_cost_disk_and_want_the_index() -> None:
     ) and "package index" in found.fix
     assert experiment.environment_bytes(faults) == 7 * GIB
     assert experiment.environments({"keras": ""}).state == "ok"
-
-
-@pytest.fixture
-def copy(tmp_path: Path) -> WorkingCopy:
-    return fresh_copy(tmp_path / "copy")
-
-
-def plan_of(copy: WorkingCopy, **changes: Any) -> Plan:
-    return installed([make_plan(load_experiment({**copy.settings, **changes}), copy.root)])[0]
 
 
 def record(plan: Plan, seconds: float, number: int) -> None:
@@ -187,15 +179,14 @@ def test_when_all_is_recorded_nothing_is_to_be_trained(copy: WorkingCopy) -> Non
     assert experiment.duration([plan_of(copy)]).seen == "nothing to train: 4 of 4 runs are recorded"
 
 
-def test_the_whole_of_it_and_one_lack_is_enough_to_fail(copy: WorkingCopy, tmp_path: Path) -> None:
-    findings = check([plan_of(copy)], nothing(tmp_path), [], nobody)
+def test_the_whole_of_it_and_one_lack_is_enough_to_fail(copy: WorkingCopy, mnist: Plan) -> None:
+    findings = checked(plan_of(copy))
     assert passed(findings), "\n".join(finding.line() for finding in findings)
     assert {"machine", "memory", "GPU", "dataset tiny", "time"} <= {
         finding.what for finding in findings
     }
-    lacking = check([plan_of(copy, datasets=["mnist"])], nothing(tmp_path), [], nobody)
-    assert not passed(lacking)
-    assert passed(check([plan_of(copy, datasets=["mnist"])], nothing(tmp_path), [], everybody))
+    assert not passed(checked(mnist))
+    assert passed(checked(mnist, everybody))
 
 
 def engines(plan: Plan) -> dict[str, tuple[str, str]]:
@@ -203,13 +194,13 @@ def engines(plan: Plan) -> dict[str, tuple[str, str]]:
 
 
 def test_an_engine_that_is_not_installed_is_a_warning_with_its_reason(
-    copy: WorkingCopy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copy: WorkingCopy, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = {"engines": [*copy.settings["engines"], ABSENT], "repetitions": 1}
     plan, reason = plan_of(copy, **chosen), "no Absent in .: touch fake_installed"
     assert engines(plan) == {"engine axon": ("warning", reason)}
     assert "1 of its trainings" in experiment.engines([plan])[0].fix
-    findings = check([plan], nothing(tmp_path), [], nobody)
+    findings = checked(plan)
     assert passed(findings) and any(found.what == "engine axon" for found in findings)
     gate([plan], [])
     gate([plan], [], refuse=False)

@@ -14,6 +14,7 @@ from evenground.bundle.pack import CHECKSUMS
 from evenground.errors import EvengroundError, words_of
 from evenground.files import sha256_bytes
 from evenground.records.index import read_index
+from evenground.validation import one_line
 
 OTHER_COPY = "take another copy of it; a bundle is made by: evenground bundle"
 OTHER_FOLDER = "make room there, or name another folder"
@@ -88,7 +89,7 @@ def blamed_on(bundle: Path, folder: Path) -> Iterator[None]:
 
 def _printable(text: str) -> str:
     """Text from a bundle made safe for a message: shortened, without control characters."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:MAX_SHOWN])
+    return one_line(text[:MAX_SHOWN])
 
 
 def find_index(folder: Path) -> Path:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from evenground.analysis.instruments import RESOURCES
@@ -20,7 +19,7 @@ from evenground.files import sha256_file
 from evenground.records.base import Fields
 from evenground.records.plan import Parameters
 from evenground.records.verdicts import Code, Needs
-from evenground.validation import Name, did_you_mean, first_fault
+from evenground.validation import Name, did_you_mean, first_fault, read_yaml
 
 CLAIMS = Path("claims.yaml")
 PUBLISHED = Path("data/published/thesis-2022.csv")
@@ -226,15 +225,13 @@ def read_claims(root: Path) -> Source:
     duplicate id, and a published value that does not follow from its numbers.
     """
     path = root / CLAIMS
+    given = read_yaml(path)
     try:
-        content = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = Claims.model_validate(given)
     except ValidationError as error:
         what = str(first_fault(error))
         fix = "docs/claims.md describes every key"
         raise EvengroundError(what, str(path), fix) from None
-    # RecursionError: lists nested too deeply, which YAML may hold.
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise EvengroundError(f"claims cannot be read: {error}", str(path), "restore it") from None
     numbers = read_published(root / PUBLISHED)
     for claim in content.claims:
         _check_published(claim, numbers, path)

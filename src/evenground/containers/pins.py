@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evenground.errors import EvengroundError
-from evenground.validation import first_fault
+from evenground.validation import first_fault, read_yaml
 
 PINS = Path("containers/pins.yaml")
 # The libraries of CUDA that all engines share, by their keys in the file.
@@ -51,16 +50,7 @@ class Capabilities(_Strict):
     ptx: Capability | None
     """The lowest card that PTX can be compiled for; None without PTX."""
     driver: dict[Way, Version]
-    """The oldest driver for each way."""
-
-    @model_validator(mode="after")
-    def _has_every_driver(self) -> Capabilities:
-        wanted: set[Way] = {"native"}
-        if self.ptx is not None:
-            wanted.add("ptx")
-        if self.driver.keys() != wanted:
-            raise ValueError(f"driver must have exactly: {', '.join(sorted(wanted))}")
-        return self
+    """The oldest driver for each way that the engine has."""
 
     def way(self, card: str) -> Way | None:
         """How the libraries run on a card of that compute capability; None if they do not."""
@@ -95,13 +85,9 @@ class Pins(_Strict):
 
 def load_pins(root: Path) -> Pins:
     """Read `containers/pins.yaml` below `root`; raises EvengroundError with the invalid key."""
-    path = root / PINS
+    content = read_yaml(root / PINS)
     try:
-        return Pins.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise EvengroundError("the pins are missing", str(PINS), "restore the file") from None
-    except yaml.YAMLError as error:
-        raise EvengroundError(f"broken YAML: {error}", str(PINS), "fix the file") from None
+        return Pins.model_validate(content)
     except ValidationError as error:
         raise EvengroundError(str(first_fault(error)), str(PINS), "fix that key") from None
 

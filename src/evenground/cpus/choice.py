@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from evenground.cpus.sysfs import SYSTEM
-from evenground.cpus.topology import Core, Place, Topology, is_online, read_topology
+from evenground.cpus.topology import Core, Place, Topology, read_topology
+from evenground.judged import first
 
 Threads = int | Literal["all"]
 
@@ -73,7 +74,7 @@ def choose(
     """
     if allowed is None:
         allowed = os.sched_getaffinity(0)
-    usable = sorted(cpu for cpu in allowed if is_online(cpu, system)) or sorted(allowed)
+    usable = sorted(allowed)
     asked = None
     wanted = len(usable)
     if threads != "all":
@@ -96,9 +97,7 @@ def _missing(topology: Topology, chosen: Sequence[int]) -> dict[str, str]:
     missing: dict[str, str] = {}
     lost = [topology.lost[cpu] for cpu in chosen if cpu in topology.lost]
     if lost:
-        missing["places"] = lost[0]
-    if len(lost) > 1:
-        missing["places"] += f", and so for {len(lost) - 1} more"
+        missing["places"] = first(lost)
     if topology.no_kinds:
         missing["kinds"] = topology.no_kinds
     return missing

@@ -15,16 +15,22 @@ from evenground.cpus.sysfs import (
     Unknown,
     cpu_folder,
     exists,
-    read_count,
     read_text,
 )
 from evenground.records.cpus import LISTED, NEEDED, Settings
 from evenground.sidecar.cpus import list_text
 
-# Settings of one CPU that are words; and those that are numbers, frequencies in kHz. No driver has
-# all of them.
-WORDS = ("scaling_driver", "scaling_governor", "energy_performance_preference")
-NUMBERS = ("scaling_min_freq", "scaling_max_freq", "cpuinfo_max_freq", "base_frequency", "boost")
+# Settings of one CPU; no driver has all of them.
+OF_A_CPU = (
+    "scaling_driver",
+    "scaling_governor",
+    "energy_performance_preference",
+    "scaling_min_freq",
+    "scaling_max_freq",
+    "cpuinfo_max_freq",
+    "base_frequency",
+    "boost",
+)
 OF_THE_MACHINE = ("intel_pstate/no_turbo", "intel_pstate/max_perf_pct", "cpufreq/boost")
 NO_CPUFREQ = "the kernel says nothing of this processor's clock (as in most virtual machines)"
 
@@ -41,7 +47,7 @@ def read_settings(
     groups: dict[tuple[tuple[str, str], ...], list[int]] = defaultdict(list)
     for cpu in cpus:
         folder = cpu_folder(cpu, system) / "cpufreq"
-        of_cpu = _read(WORDS + NUMBERS, folder, missing)
+        of_cpu = _read(OF_A_CPU, folder, missing)
         if not of_cpu and not exists(folder):
             missing.setdefault("frequency", NO_CPUFREQ)
             continue
@@ -65,16 +71,15 @@ def _read(files: Iterable[str], folder: Path, missing: dict[str, str]) -> dict[s
     values: dict[str, str] = {}
     for file in files:
         path = folder / file
-        name = path.name
         try:
-            if name in WORDS:
-                values[name] = _read_word(path)
-            else:
-                values[name] = str(read_count(path))
+            text = read_text(path)
         except Absent:
             continue
         except Unknown as error:
-            missing.setdefault(name, str(error))
+            missing.setdefault(path.name, str(error))
+            continue
+        if text:
+            values[path.name] = text[:MAX_SHOWN]
     return values
 
 
@@ -94,10 +99,3 @@ def _add_listed(values: dict[str, str], folder: Path, missing: dict[str, str]) -
     numbers = [int(text) for text in listed if re.fullmatch(r"[0-9]{1,12}", text)]
     if numbers:
         values[LISTED] = str(max(numbers))
-
-
-def _read_word(path: Path) -> str:
-    text = read_text(path)
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", text):
-        raise Unknown(f"{path.name} is no word: {text[:MAX_SHOWN]!r}")
-    return text

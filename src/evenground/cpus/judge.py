@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from evenground.judged import Judged, unless_missing
@@ -156,20 +155,11 @@ def _changes(before: Sequence[Settings], after: Sequence[Settings]) -> list[str]
     names: set[str] = set()
     for group in [*before, *after]:
         names |= group.values.keys()
-    changes: list[str] = []
-    for name in sorted(names):
-        old, new = _of_all_cpus(name, before), _of_all_cpus(name, after)
-        if old != new:
-            changes.append(f"{name} was {old or 'none'} and is {new or 'none'}")
-    return changes
+    return [
+        f"{name} changed" for name in sorted(names) if _texts(name, before) != _texts(name, after)
+    ]
 
 
-def _of_all_cpus(name: str, settings: Sequence[Settings]) -> str:
-    """The text of one setting, with the CPUs that have it where they differ; empty for no CPU."""
-    texts: dict[str, list[str]] = defaultdict(list)
-    for group in settings:
-        if name in group.values:
-            texts[group.values[name]].append(group.cpus)
-    if len(texts) == 1:
-        return next(iter(texts))
-    return ", ".join(f"{text} (cpu {','.join(cpus)})" for text, cpus in sorted(texts.items()))
+def _texts(name: str, settings: Sequence[Settings]) -> set[str | None]:
+    """The texts that one setting has on any CPU; None for a CPU without it."""
+    return {group.values.get(name) for group in settings}

@@ -49,14 +49,6 @@ def read_number(path: Path) -> int:
     return int(text)
 
 
-def read_count(path: Path) -> int:
-    """Return the integer that a file holds; raises Absent, or Unknown also for a negative one."""
-    number = read_number(path)
-    if number < 0:
-        raise Unknown(f"{shown(path)} is negative: {number}")
-    return number
-
-
 def read_cpus(path: Path) -> frozenset[int]:
     """Return the CPUs that a file lists, at least one; raises Absent or Unknown."""
     text = read_text(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,8 @@ from evenground.cpus.sysfs import (
     Absent,
     Unknown,
     cpu_folder,
-    exists,
-    read_count,
     read_cpus,
     read_number,
-    read_text,
     shown,
 )
 
@@ -27,9 +23,6 @@ HYBRID = ("cpu_core", "cpu_atom", "cpu_lowpower")
 # Cores of one design differ by a few percent in `cpu_capacity`, for their clocks differ slightly;
 # those of different designs are far apart (1024, 870, 250).
 SAME_KIND = 0.9
-# Files of a CPU's `topology`: the name since Linux 5.3, and the older one.
-CORE_LISTS = ("core_cpus_list", "thread_siblings_list")
-PACKAGE_LISTS = ("package_cpus_list", "core_siblings_list")
 # A core is identified by the set of all its hardware threads.
 Core = frozenset[int]
 
@@ -74,27 +67,9 @@ def read_topology(cpus: Collection[int], system: Path = SYSTEM) -> Topology:
     return Topology(places=places, lost=lost, no_kinds=no_kinds)
 
 
-def is_online(cpu: int, system: Path = SYSTEM) -> bool:
-    """Whether a CPU is switched on."""
-    try:
-        return read_text(cpu_folder(cpu, system) / "online") != "0"
-    except Unknown:
-        # Most machines have no such file for CPU 0, which cannot be switched off.
-        return True
-
-
-def list_file(folder: Path, names: tuple[str, str]) -> Path:
-    """The first of two files in `folder`/topology, or the second where there is no first."""
-    new, old = names
-    path = folder / "topology" / new
-    if exists(path):
-        return path
-    return path.with_name(old)
-
-
 def _core(cpu: int, folder: Path) -> Core:
     """All hardware threads of the core that a CPU belongs to."""
-    path = list_file(folder, CORE_LISTS)
+    path = folder / "topology" / "core_cpus_list"
     siblings = read_cpus(path)
     if cpu not in siblings:
         raise Unknown(f"{shown(path)} does not list cpu{cpu} itself")
@@ -103,11 +78,7 @@ def _core(cpu: int, folder: Path) -> Core:
 
 def _node(folder: Path) -> int:
     """The NUMA node that a CPU's folder links to."""
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except OSError as error:
-        raise Unknown(f"{shown(folder)} cannot be read: {error.strerror or error}") from None
-    nodes = [int(name[4:]) for name in names if re.fullmatch(r"node[0-9]{1,5}", name)]
+    nodes = [int(path.name.removeprefix("node")) for path in folder.glob("node[0-9]*")]
     return min(nodes, default=NO_NODE)
 
 
@@ -139,7 +110,7 @@ def _by_capacity(cpus: Collection[int], system: Path) -> dict[int, int]:
     capacities: dict[int, int] = {}
     for cpu in cpus:
         try:
-            capacities[cpu] = read_count(cpu_folder(cpu, system) / "cpu_capacity")
+            capacities[cpu] = read_number(cpu_folder(cpu, system) / "cpu_capacity")
         except Absent:
             continue
     # The highest capacity of each kind, in falling order.

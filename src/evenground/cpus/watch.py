@@ -25,7 +25,7 @@ class Watch:
     def end(self) -> CpuRecord:
         """Read everything again and return the complete record."""
         choice, system = self._choice, self._system
-        heat, no_heat = heat_between(self._heat, read_heat(choice, system))
+        heat, no_heat = heat_between(choice, self._heat, read_heat(choice, system))
         settings, no_settings = read_settings(choice.chosen, system)
         periods, seconds, no_waits = waits_between(self._waits, read_waits(system))
         quota, no_quota = read_quota(system)

@@ -21,8 +21,8 @@ from evenground.datasets.faults import (
     of_status,
 )
 from evenground.datasets.registry import RemoteFile
-from evenground.datasets.storage import MEBIBYTE, mismatch, require_space
-from evenground.files import writing
+from evenground.datasets.storage import mismatch
+from evenground.files import MEBIBYTE, require_space, writing
 
 CHUNK_BYTES = 64 * 1024
 WORTHWHILE_BYTES = MEBIBYTE

@@ -13,9 +13,9 @@ from evenground.addresses import fault_of, host_of, inside, is_address, shown
 from evenground.datasets.download import download, open_session, report
 from evenground.datasets.faults import HostFailed
 from evenground.datasets.registry import DatasetEntry, RemoteFile
-from evenground.datasets.storage import make_folder, mismatch, require_space
+from evenground.datasets.storage import make_folder, mismatch
 from evenground.errors import EvengroundError
-from evenground.files import move, replacing, writing
+from evenground.files import move, replacing, require_space, writing
 from evenground.records.dataset import FETCHED, Fetched, FetchedFile
 
 MIRRORS_VARIABLE = "EVENGROUND_MIRRORS"
@@ -69,7 +69,7 @@ def _fetch_file(
         with writing(target):
             target.unlink()
     reasons: list[str] = []
-    for source in _sources(dataset, file, mirrors):
+    for source in sources(dataset, file, mirrors):
         try:
             _fetch_from(source, target, file, session)
         except HostFailed as reason:
@@ -97,7 +97,7 @@ class Source:
     """Its name in `fetched.json`."""
 
 
-def _sources(dataset: str, file: RemoteFile, mirrors: Sequence[str]) -> Iterator[Source]:
+def sources(dataset: str, file: RemoteFile, mirrors: Sequence[str]) -> Iterator[Source]:
     """The places in the order in which they are tried."""
     for mirror in mirrors:
         place = str(Path(mirror, dataset, file.name))
@@ -127,7 +127,9 @@ def _fetch_from(source: Source, target: Path, file: RemoteFile, session: request
 
 def _copy_verified(place: str, target: Path, file: RemoteFile) -> None:
     """Copy and verify a mirror's file. Raises HostFailed for faults of the mirror."""
-    path = _existing(place)
+    path = file_in_mirror(place)
+    if path is None:
+        raise HostFailed("not there")
     size_bytes = path.stat().st_size
     if size_bytes != file.bytes:
         raise HostFailed(f"{size_bytes} bytes instead of {file.bytes}")
@@ -144,14 +146,10 @@ def _copy_verified(place: str, target: Path, file: RemoteFile) -> None:
             raise HostFailed(problem)
 
 
-def _existing(place: str) -> Path:
-    """The path of a mirror's file. Raises HostFailed if there is none."""
-    try:
-        path = Path(place).expanduser()
-        exists = path.is_file()
-    # Too long, an unknown home folder, or a character that no path may have.
-    except (OSError, RuntimeError, ValueError) as error:
-        raise HostFailed(f"not a valid path: {error}") from error
-    if not exists:
-        raise HostFailed("not there")
-    return path
+def file_in_mirror(place: str) -> Path | None:
+    """The path of a mirror's file; None if this user sees no such file."""
+    # Unlike pathlib, os.path takes what cannot be looked at, or is no path, for missing.
+    path = os.path.expanduser(place)  # noqa: PTH111
+    if os.path.isfile(path):  # noqa: PTH113
+        return Path(path)
+    return None

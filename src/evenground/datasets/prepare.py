@@ -8,9 +8,9 @@ from pathlib import Path
 
 from evenground.datasets.formats.arrays import Arrays, Bytes, damaged, save
 from evenground.datasets.registry import MODULES, DatasetEntry
-from evenground.datasets.storage import make_folder, mismatch, require_space
+from evenground.datasets.storage import make_folder, mismatch
 from evenground.errors import EvengroundError
-from evenground.files import move, writing
+from evenground.files import move, require_space, writing
 from evenground.records.dataset import PREPARED, EmptyClasses, Prepared
 
 # Headers of the arrays and the record.

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -237,28 +236,15 @@ def prepared_fingerprint(entry: DatasetEntry) -> str:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML or JSON file with a mapping. Raises EvengroundError if it is missing or has none."""
-    try:
-        content = read_yaml(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        fix = "give a readable YAML or JSON file"
-        raise EvengroundError(f"cannot read it: {error}", str(path), fix) from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         fix = "write 'name: {title: ..., ...}' entries"
         raise EvengroundError("it holds no mapping", str(path), fix)
     return content
 
 
-def load_extra(path: Path) -> dict[str, Any]:
-    """The entries below `registry` in a configuration. Raises EvengroundError if it is broken."""
-    entries = read_mapping(path).get("registry", {})
-    if not isinstance(entries, dict):
-        fix = "write 'registry: {name: {title: ..., ...}}'"
-        raise EvengroundError("'registry' holds no mapping", str(path), fix)
-    return entries
-
-
 def load_registry(path: Path, extra: Mapping[str, Any] | None = None) -> dict[str, DatasetEntry]:
-    """Entries by name, of the registry file at `path` and of `extra`, as by `load_extra`.
+    """Entries by name, of the registry file at `path`, and of `extra`, `registry` of a configuration.
 
     Raises EvengroundError naming the dataset, key, value and what is allowed; also if `extra`
     redefines a dataset, because one name must mean the same bytes everywhere.

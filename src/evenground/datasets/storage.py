@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 from pathlib import Path
 
 from evenground.datasets.registry import RemoteFile
-from evenground.errors import MAKE_ROOM, EvengroundError, set_aside
+from evenground.errors import EvengroundError, set_aside
 from evenground.files import sha256_file, unreadable, writing
 from evenground.records.dataset import PREPARED, Prepared
 
-MEBIBYTE = 2**20
 SHOW = (
     "make it visible to the training: mount its disk there; in a container, bind its folder"
     " (APPTAINER_BIND)"
@@ -33,15 +31,6 @@ def mismatch(path: Path, file: RemoteFile) -> str:
     if digest != file.sha256:
         return f"wrong checksum: sha256 {digest} instead of {file.sha256}"
     return ""
-
-
-def require_space(folder: Path, need_bytes: int) -> None:
-    """Raises EvengroundError if the disk of `folder` has less than `need_bytes` bytes free."""
-    free_bytes = shutil.disk_usage(folder).free
-    if free_bytes < need_bytes:
-        need, free = need_bytes / MEBIBYTE, free_bytes / MEBIBYTE
-        what = f"disk is full: {need:.1f} MiB needed, {free:.1f} MiB free"
-        raise EvengroundError(what, str(folder), MAKE_ROOM)
 
 
 def make_folder(folder: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from evenground import logs
 from evenground.environments import site_settings
 from evenground.environments.cache import ELSEWHERE, alone, cache_dir, with_cache
 from evenground.errors import EvengroundError, words_of
-from evenground.files import writing
+from evenground.files import require_space, writing
 
 ROOT = Path(__file__).resolve().parents[3]
 MARKER = "evenground-complete"
@@ -63,7 +62,13 @@ def build(name: str) -> Path:
     folder = env_dir(name)
     if not fault(folder):
         return folder
-    need_free_space(folder, bytes_of_environment(name))
+    parent = folder.parent
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"cannot write: {words_of(error)}"
+        raise EvengroundError(what, str(parent), ELSEWHERE) from None
+    require_space(parent, bytes_of_environment(name))
     with writing(folder), alone(folder):
         # Another invocation may have built it meanwhile.
         forget_if_broken(name, folder)
@@ -195,21 +200,6 @@ def isolate_commands(folder: Path) -> None:
         # How installers begin a command whose Python has a blank in its path, or a long path.
         if content.startswith(b"#!/bin/sh\n'''exec' "):
             path.write_bytes(content.replace(b' "$0" "$@"', b' -I "$0" "$@"', 1))
-
-
-def need_free_space(folder: Path, min_bytes: int) -> None:
-    """Raises EvengroundError if the disk is too full for a build, or cannot be written."""
-    parent = folder.parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=parent):
-            free = shutil.disk_usage(parent).free
-    except OSError as error:
-        what = f"cannot write: {words_of(error)}"
-        raise EvengroundError(what, str(parent), ELSEWHERE) from None
-    if free < min_bytes:
-        what = f"{free / GIB:.1f} GiB free, an environment needs {min_bytes / GIB:.0f}"
-        raise EvengroundError(what, str(parent), "make room or point EVENGROUND_CACHE elsewhere")
 
 
 def bytes_of_environment(name: str) -> int:

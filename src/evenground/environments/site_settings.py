@@ -33,16 +33,7 @@ PIP_KEYS |= {"trusted-host", "cert", "client-cert", "proxy", "keyring-provider"}
 PIP_KEYS |= {"timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"}
 PIP_SECTIONS = ("global", "install")
 
-# The same for uv, as in its `uv.toml`. Its table [pip] may hold them, too, and then counts.
-UV_INDEX_KEYS = {"index", "index-url", "extra-index-url", "no-index", "find-links"}
-UV_KEYS = UV_INDEX_KEYS | {
-    "index-strategy",
-    "keyring-provider",
-    "allow-insecure-host",
-    "native-tls",
-}
-UV_KEYS |= {"system-certs", "http-proxy", "https-proxy", "no-proxy", "offline"}
-UV_KEYS |= {"cache-dir", "no-cache", "link-mode", "concurrent-downloads"}
+# The same of uv, by its variables.
 UV_INDEX_VARIABLES = {"UV_INDEX", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL"}
 UV_INDEX_VARIABLES |= {"UV_FIND_LINKS", "UV_NO_INDEX"}
 UV_VARIABLES = UV_INDEX_VARIABLES | {
@@ -180,71 +171,17 @@ def variables_for_uv(
 def uv_file(settings: Mapping[str, str], variables: Mapping[str, str] = os.environ) -> str:
     """The text of the only configuration file that uv reads.
 
-    If neither uv's variables nor its files name an index, those of pip's `settings` are taken: a
-    site's mirror for pip serves uv, too. What uv's own files say counts more.
+    If uv's variables name no index, it has those of pip's `settings`: a site's mirror for pip
+    serves uv, too.
     """
-    content = uv_settings(variables)
-    named_by_variables = UV_INDEX_VARIABLES & variables.keys()
-    named_by_files = UV_INDEX_KEYS & content.keys()
-    if not named_by_variables and not named_by_files:
-        content = _as_uv(settings) | content
-    return "".join(f"{key} = {_toml(value)}\n" for key, value in content.items())
-
-
-def uv_settings(variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The site's settings of uv that are let through, from its files.
-
-    Raises EvengroundError for a broken file.
-    """
-    # Not at the top: `start.py` imports this in older Pythons, too, to say that they are too old.
-    import tomllib
-
-    settings: dict[str, Any] = {}
-    for path in _uv_files(variables):
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError:
-            # As pip does with its own: a file that cannot be read is ignored.
-            continue
-        except ValueError as error:
-            what = f"uv's settings cannot be read: {error}"
-            raise EvengroundError(what, str(path), "fix that file") from None
-        pip_table = content.get("pip")
-        if isinstance(pip_table, dict):
-            content |= pip_table
-        for key, value in content.items():
-            if key not in UV_KEYS:
-                continue
-            # As uv does: lists are joined, otherwise the value of the nearer file counts.
-            if key not in settings:
-                settings[key] = value
-            elif isinstance(settings[key], list) and isinstance(value, list):
-                settings[key] = settings[key] + value
-    return settings
-
-
-def _uv_files(variables: Mapping[str, str]) -> Iterator[Path]:
-    """The files that uv reads, the nearest first.
-
-    Those of projects are left out: they are about a folder around the working copy.
-    """
-    if variables.get("UV_NO_CONFIG", "").lower() not in {"", "0", "false"}:
-        return
-    if named := variables.get("UV_CONFIG_FILE"):
-        yield Path(named)
-        return
-    if config := variables.get("XDG_CONFIG_HOME"):
-        yield Path(config, "uv/uv.toml")
-    elif home := variables.get("HOME"):
-        yield Path(home, ".config/uv/uv.toml")
-    folders = (variables.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep)
-    folders.append(str(SYSTEM))
-    # Of the system's files, uv reads the first that is there.
-    for folder in folders:
-        file = Path(folder, "uv/uv.toml")
-        if file.is_file():
-            yield file
-            return
+    if UV_INDEX_VARIABLES & variables.keys():
+        return ""
+    # JSON's text, lists, true and false are TOML as well.
+    lines = [
+        f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+        for key, value in _as_uv(settings).items()
+    ]
+    return "".join(lines)
 
 
 def _as_uv(settings: Mapping[str, str]) -> dict[str, Any]:
@@ -267,14 +204,3 @@ def _as_uv(settings: Mapping[str, str]) -> dict[str, Any]:
     if settings.get("no-index", "").lower() in {"1", "true", "yes", "on"}:
         content["no-index"] = True
     return content
-
-
-def _toml(value: Any) -> str:
-    """A value as TOML on one line."""
-    if isinstance(value, dict):
-        items = [f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()]
-        return "{" + ", ".join(items) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    # JSON's text, numbers, true and false are TOML as well.
-    return json.dumps(value, ensure_ascii=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 from evenground.analysis.groups import Rows
 from evenground.analysis.idle import MIN_S
@@ -14,7 +13,6 @@ from evenground.explain.kernel import (
     RUNNING,
     Recording,
     Wait,
-    read_recording,
 )
 from evenground.explain.looks import Looks, look_into
 from evenground.explain.stacks import Stack, Thread, read_stacks, shown
@@ -27,8 +25,6 @@ PY_SPY, BY_KERNEL = "py-spy", "kernel"
 MIN_SHARE = 0.05
 # With a larger share of held moments the tracer made the window.
 MAX_HELD = 0.5
-# py-spy looks about ten times as often: no stack stays without a new reading for longer.
-MAX_STALE_NS = 1_000_000_000
 HELD_STILL = "made by the tracer: py-spy held the engine still to read its stacks"
 NO_STACK = "py-spy has no stack from then"
 NO_LOOK = "the kernel was not asked then: the window is too short"
@@ -37,16 +33,17 @@ CALLED_BY = " ← "
 
 def cause_rows(explained: Explained) -> Rows:
     """Return the rows of an engine on a dataset; raises EvengroundError for unreadable files."""
+    record = explained.record
     names = {
         "condition": explained.condition,
-        "dataset": explained.dataset,
-        "engine": explained.engine,
+        "dataset": record.dataset,
+        "engine": record.engine,
     }
-    outcome, traced = explained.outcome, explained.traced
+    outcome, traced = record.outcome, record.traced
     if outcome.reason:
         reason = f"the training failed: {outcome.reason}: {outcome.detail}"
         return [{**names, "reason": reason}]
-    recording = read_recording(explained.folder / KERNEL)
+    recording = Recording.read(explained.folder / KERNEL)
     stacks: list[Stack] = []
     if traced.started_mono_ns is not None:
         stacks = read_stacks(explained.folder / TRACE, traced.started_mono_ns)
@@ -84,9 +81,13 @@ def _stack_rows(window: Window, stacks: Sequence[Stack], no_stacks: str, looks: 
     """Return a row for each stack of Python's threads with its share, or why there is none."""
     # Threads of one name with the same frames are one row, with the largest of their shares.
     inside_ns: dict[tuple[str, str, tuple[str, ...]], Counter[Thread]] = defaultdict(Counter)
-    for stack in _dated(stacks, window, looks):
-        kind = (looks.processes.get(stack.key, ""), stack.thread, shown(stack.frames))
-        inside_ns[kind][stack.key] += window.inside_ns(stack.start_ns, stack.end_ns)
+    for stack in stacks:
+        # py-spy keeps the last stack of a thread that has ended, which the kernel no longer lists.
+        is_there = stack.key in looks.processes or not looks.processes
+        stack_ns = window.inside_ns(stack.start_ns, stack.end_ns)
+        if is_there and stack_ns:
+            kind = (looks.processes.get(stack.key, ""), stack.thread, shown(stack.frames))
+            inside_ns[kind][stack.key] += stack_ns
     rows: Rows = []
     for (process, name, frames), by_thread in inside_ns.items():
         row = {
@@ -109,31 +110,6 @@ def _why_no_stack(no_stacks: str, looks: Looks) -> str:
         if wait.is_refused:
             return wait.call
     return no_stacks or NO_STACK
-
-
-def _dated(stacks: Sequence[Stack], window: Window, looks: Looks) -> list[Stack]:
-    """Return the stacks of a window; the first of a thread ends when the thread began to wait.
-
-    py-spy dates a stack until it reads the next one, which can be late. If the kernel saw the
-    thread in one wait all that while, it had the next stack already.
-    """
-    by_thread: dict[Thread, list[Stack]] = defaultdict(list)
-    for stack in stacks:
-        # py-spy keeps the last stack of a thread that has ended, which the kernel no longer lists.
-        is_there = stack.key in looks.processes or not looks.processes
-        if is_there and window.inside_ns(stack.start_ns, stack.end_ns):
-            by_thread[stack.key].append(stack)
-    dated = []
-    for thread, of_thread in by_thread.items():
-        if len(of_thread) > 1:
-            first, second = of_thread[:2]
-            if first.start_ns < window.start_ns and first.end_ns == second.start_ns:
-                border_ns = looks.in_one_wait_since(thread, first.end_ns)
-                border_ns = max(border_ns, first.end_ns - MAX_STALE_NS)
-                of_thread[0] = replace(first, end_ns=border_ns)
-                of_thread[1] = replace(second, start_ns=border_ns)
-        dated += of_thread
-    return dated
 
 
 def _wait_rows(looks: Looks) -> Rows:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from evenground.explain.processes import command_name, engine_processes, program_name
 from evenground.explain.syscalls import syscall_name
-from evenground.files import read_json, write_json
+from evenground.records.base import Record
 from evenground.sidecar import linux
 
 PERIOD_S = 0.05
@@ -58,31 +58,13 @@ class Stretch:
     last: int
 
 
-@dataclass(frozen=True)
-class Recording:
+class Recording(Record):
     """The monotonic moments at which the engine was not busy, and what its threads did at them."""
 
-    ticks_ns: Sequence[int]
-    stretches: Sequence[Stretch]
+    WHAT: ClassVar[str] = "kernel's report"
 
-    def write(self, path: Path) -> None:
-        """Write the recording as JSON; raises EvengroundError on a full disk."""
-        rows = []
-        for stretch in self.stretches:
-            rows.append({**vars(stretch.wait), "first": stretch.first, "last": stretch.last})
-        write_json(path, {"schema": 1, "ticks_mono_ns": list(self.ticks_ns), "stretches": rows})
-
-
-def read_recording(path: Path) -> Recording:
-    """Return what `Recording.write` wrote; raises EvengroundError if it is missing or broken."""
-    content = read_json(path)
-    stretches = [_stretch(row) for row in content["stretches"]]
-    return Recording(ticks_ns=content["ticks_mono_ns"], stretches=stretches)
-
-
-def _stretch(row: dict[str, Any]) -> Stretch:
-    first, last = row.pop("first"), row.pop("last")
-    return Stretch(wait=Wait(**row), first=first, last=last)
+    ticks_ns: list[int]
+    stretches: list[Stretch]
 
 
 class Recorder:

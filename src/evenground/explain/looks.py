@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from evenground.explain.kernel import HELD, RUNNING, Recording, Wait
+from evenground.explain.kernel import HELD, Recording, Wait
 from evenground.explain.stacks import Thread
-from evenground.explain.syscalls import RESTARTED
 from evenground.explain.windows import Window
 
 
@@ -55,30 +54,6 @@ class Looks:
     def processes(self) -> dict[Thread, str]:
         """Thread -> program of its process."""
         return {thread: wait.process for wait, threads in self.seen.items() for thread in threads}
-
-    def in_one_wait_since(self, thread: Thread, until_ns: int) -> int:
-        """Return since when, in ns, a thread was in the wait in which it was at `until_ns`.
-
-        `until_ns` itself if it ran.
-        """
-        since_ns = until_ns
-        call = RESTARTED
-        by_tick = self.waits.get(thread, {})
-        for tick, at_ns in reversed(list(self.ticks_ns.items())):
-            if at_ns >= until_ns:
-                continue
-            wait = by_tick.get(tick)
-            if wait is None or wait.state == RUNNING:
-                break
-            if tick in self.held:
-                continue
-            # A wait that py-spy interrupted goes on as another call: it can be the same wait.
-            if RESTARTED not in (call, wait.call) and call != wait.call:
-                break
-            since_ns = at_ns
-            if call == RESTARTED:
-                call = wait.call
-        return since_ns
 
 
 def look_into(recording: Recording, window: Window) -> Looks:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 from typing import Final
 
-# A wait with a time limit that was interrupted, e.g. by py-spy, and goes on.
-RESTARTED: Final = "restart_syscall"
 # Name, and its number on x86_64 (arch/x86/entry/syscalls/syscall_64.tbl in Linux's sources) and on
 # aarch64 (include/uapi/asm-generic/unistd.h).
 _TABLE: Final = """\

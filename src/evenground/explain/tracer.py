@@ -14,11 +14,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar, NoReturn
 
 from evenground.explain.processes import engine_processes, runs_python
-from evenground.files import read_json, write_json
+from evenground.records.base import Record
 from evenground.sidecar import linux
 
 RATE_HZ = 10
@@ -33,9 +33,10 @@ _REFUSED = re.compile(r"permission denied|operation not permitted|EPERM", re.IGN
 _ERROR = re.compile(r"\berror\b|\bfailed\b|panicked", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Traced:
+class Traced(Record):
     """When py-spy was started (monotonic), or why it was not."""
+
+    WHAT: ClassVar[str] = "start of py-spy"
 
     started_mono_ns: int | None
     reason: str = ""
@@ -49,10 +50,9 @@ def trace(command: Sequence[str], py_spy: Path, folder: Path) -> None:
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     training = subprocess.Popen(command)
     root = _wait_for_python(training)
-    reason = NO_PYTHON
     if root is not None:
-        reason = _become(py_spy, root, folder)
-    _write_traced(folder, Traced(started_mono_ns=None, reason=reason))
+        _become(py_spy, root, folder)
+    Traced(started_mono_ns=None, reason=NO_PYTHON).write(folder / ABOUT)
     training.wait()
 
 
@@ -66,37 +66,29 @@ def _wait_for_python(training: subprocess.Popen[bytes]) -> int | None:
     return None
 
 
-def _become(py_spy: Path, root: int, folder: Path) -> str:
-    """Turn this process into py-spy; returns the reason if that fails."""
+def _become(py_spy: Path, root: int, folder: Path) -> NoReturn:
+    """Turn this process into py-spy; if that fails, it ends with the reason in the log."""
     command = [str(py_spy), "record", "--pid", str(root)] + WHAT
     command += ["--rate", str(RATE_HZ), "--format", "chrometrace", "--output", str(folder / TRACE)]
     log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     # By default py-spy does not report why it cannot read one process of several.
     env = {**os.environ, "RUST_LOG": "warn"}
     # py-spy's own clock begins once it is loaded: its stacks are dated too early by so much.
-    _write_traced(folder, Traced(started_mono_ns=time.monotonic_ns()))
-    out, err = os.dup(1), os.dup(2)
+    Traced(started_mono_ns=time.monotonic_ns()).write(folder / ABOUT)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    try:
-        os.execve(py_spy, command, env)
-    except OSError as error:
-        # This process goes on, with its own output.
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        return f"py-spy could not be started: {error.strerror}"
-
-
-def _write_traced(folder: Path, traced: Traced) -> None:
-    write_json(folder / ABOUT, asdict(traced))
+    os.execve(py_spy, command, env)
 
 
 def read_traced(folder: Path) -> Traced:
-    """Return when py-spy was started for the training in `folder`, or why there is no trace."""
+    """Return when py-spy was started for the training in `folder`, or why there is no trace.
+
+    Raises EvengroundError if what it left cannot be read.
+    """
     if not (folder / ABOUT).is_file():
         reason = "the training ended before py-spy could be started"
         return Traced(started_mono_ns=None, reason=reason)
-    traced = Traced(**read_json(folder / ABOUT))
+    traced = Traced.read(folder / ABOUT)
     if traced.reason or (folder / TRACE).is_file():
         return traced
     log = (folder / LOG).read_text(encoding="utf-8", errors="replace")

@@ -6,14 +6,13 @@ import os
 import subprocess
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evenground.explain.kernel import Recorder
-from evenground.explain.places import EXPLAINED
-from evenground.explain.tracer import Traced, read_traced
-from evenground.files import empty_folder, read_json, sha256_file, write_json
+from evenground.explain.places import EXPLAINED, ExplainedRecord
+from evenground.explain.tracer import read_traced
+from evenground.files import empty_folder, sha256_file
 from evenground.records.outcome import OUTCOME, AttemptOutcome
 from evenground.runs.outcome import Outcome
 from evenground.runs.training import LOCK, Training, alone, make_attempt, record_of
@@ -25,18 +24,12 @@ KERNEL = "kernel.json"
 
 @dataclass(frozen=True)
 class Explained:
-    """One extra training: of what, how it ended, what was traced."""
+    """One extra training: where it is, what tells it from others, and its record."""
 
     folder: Path
-    dataset: str
-    engine: str
     condition: str
     """What tells its condition from others; empty for an experiment of one."""
-    key: str
-    outcome: Outcome
-    traced: Traced
-    files: dict[str, str]
-    """File of the training -> its sha256."""
+    record: ExplainedRecord
 
 
 def explain(training: Training, folder: Path, tracer: Sequence[str]) -> Outcome:
@@ -59,19 +52,18 @@ def explain(training: Training, folder: Path, tracer: Sequence[str]) -> Outcome:
             recorder.stop().write(folder / KERNEL)
     outcome = Outcome("lost", "it left no outcome")
     if (folder / OUTCOME).is_file():
-        record = AttemptOutcome.read(folder / OUTCOME)
-        outcome = Outcome(record.reason, record.detail)
+        ended = AttemptOutcome.read(folder / OUTCOME)
+        outcome = Outcome(ended.reason, ended.detail)
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-    content = {
-        "schema": 1,
-        "dataset": training.spec.dataset.name,
-        "engine": training.spec.engine.name,
-        "key": training.spec.key,
-        "outcome": asdict(outcome),
-        "traced": asdict(read_traced(folder)),
-        "files": {path.name: sha256_file(path) for path in files},
-    }
-    write_json(folder / EXPLAINED, content)
+    record = ExplainedRecord(
+        dataset=training.spec.dataset.name,
+        engine=training.spec.engine.name,
+        key=training.spec.key,
+        outcome=outcome,
+        traced=read_traced(folder),
+        files={path.name: sha256_file(path) for path in files},
+    )
+    record.write(folder / EXPLAINED)
     return outcome
 
 
@@ -95,14 +87,4 @@ def read_explained(path: Path, condition: str) -> Explained:
 
     `condition`: its name in the experiment of today, which may have more conditions than before.
     """
-    content: dict[str, Any] = read_json(path)
-    return Explained(
-        folder=path.parent,
-        dataset=content["dataset"],
-        engine=content["engine"],
-        condition=condition,
-        key=content["key"],
-        outcome=Outcome(**content["outcome"]),
-        traced=Traced(**content["traced"]),
-        files=content["files"],
-    )
+    return Explained(path.parent, condition, ExplainedRecord.read(path))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evenground.analysis.idle import CPU, NONE, IdleRow, idle_of
 from evenground.analysis.phases import phases_of
 from evenground.analysis.runs import Run
+from evenground.explain.places import ExplainedRecord
 from evenground.explain.training import Explained
 from evenground.records.index import WantedRun
 
@@ -35,19 +36,19 @@ def windows_of(explained: Explained) -> tuple[list[Window], str]:
 
     Raises EvengroundError if its files cannot be read.
     """
-    run = Run(_wanted(explained), explained.folder, explained.files)
+    run = Run(_wanted(explained.record), explained.folder, explained.record.files)
     samples = run.samples()
     idle = idle_of(run, samples, phases_of(run.events, run.process))
     rows = [row for row in idle.rows if row.resource == CPU]
     return _on_monotonic(run, rows), idle.time.idle_reason or NONE
 
 
-def _wanted(explained: Explained) -> WantedRun:
+def _wanted(record: ExplainedRecord) -> WantedRun:
     return WantedRun(
-        dataset=explained.dataset,
-        engine=explained.engine,
+        dataset=record.dataset,
+        engine=record.engine,
         repetition=1,
-        key=explained.key,
+        key=record.key,
         order=1,
         status="finished",
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evenground.records.gpus import HIGHEST_CLOCK, SET_CLOCK, USUAL_CLOCK
+from evenground.records.gpus import HIGHEST_CLOCK, SET_CLOCK, USUAL_CLOCK, CardFacts
 from evenground.sidecar.cpus import list_text
 from evenground.sidecar.gpu import has_library, load_nvml
 from evenground.sidecar.nvml import MAX_MHZ, MAX_W, Driver, Reason
@@ -44,25 +44,12 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Card:
-    """One card, as the driver describes it."""
+class Card(CardFacts):
+    """One card, as the driver describes it; `missing` has a reason for each value of None."""
 
     index: int
     """As in nvidia-smi; CUDA may count in another order."""
-    name: str | None = None
-    uuid: str | None = None
-    pci: str | None = None
-    memory_bytes: int | None = None
     free_bytes: int | None = None
-    capability: str | None = None
-    """Compute capability, e.g. 9.0."""
-    ecc: bool | None = None
-    power_limit_w: float | None = None
-    power_default_w: float | None = None
-    clocks: Mapping[str, str] | None = None
-    persistence: bool | None = None
-    compute_mode: str | None = None
-    display: bool | None = None
     near_cpus: tuple[int, ...] | None = None
     computing: tuple[OnCard, ...] | None = None
     """Processes that compute on it."""
@@ -71,8 +58,6 @@ class Card:
     instances: tuple[Instance, ...] = ()
     is_mig: bool = False
     """Whether it is in MIG mode, in which only its instances can be used, not the card."""
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """Name of a value -> why it is not known."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +278,7 @@ def _processes(queries: _Queries) -> tuple[tuple[OnCard, ...] | None, tuple[OnCa
     return tuple(computing), tuple(entry for entry in drawing if entry.pid not in pids)
 
 
-def _clocks(queries: _Queries) -> Mapping[str, str] | None:
+def _clocks(queries: _Queries) -> dict[str, str] | None:
     """The SM clocks in MHz: the one that was set, the one a card comes with, and the highest."""
     functions = {
         SET_CLOCK: "nvmlDeviceGetApplicationsClock",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import requests
 
 from evenground.addresses import fault_of, host_of, is_address
-from evenground.datasets.registry import DatasetEntry, RemoteFile
+from evenground.datasets.fetch import file_in_mirror, sources
 from evenground.environments.build import bytes_of_environment
 from evenground.preflight.finding import Finding, error, ok, warning
 from evenground.records.dataset import FETCHED, PREPARED, Prepared
@@ -22,24 +19,6 @@ from evenground.runs.plan import RUNS, LeftOut, Plan
 RUN_BYTES = 2**20
 CONNECT_S = 3.0
 Reachable = Callable[[str], bool]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The folders of a dataset, which need not exist yet."""
-
-    raw: Path
-    prepared: Path
-
-    @property
-    def is_prepared(self) -> bool:
-        """Whether the arrays are complete."""
-        return (self.prepared / PREPARED).is_file()
-
-
-def stored_in(plan: Plan, dataset: str) -> Stored:
-    """Return the folders of one of a plan's datasets."""
-    return Stored(raw=plan.root / plan.raw(dataset), prepared=plan.root / plan.prepared(dataset))
 
 
 def environments(faults: Mapping[str, str]) -> Finding:
@@ -74,25 +53,27 @@ def engines(plans: Sequence[Plan]) -> list[Finding]:
     return found
 
 
-def dataset(
-    entry: DatasetEntry, stored: Stored, mirrors: Sequence[str], reachable: Reachable
-) -> Finding:
+def dataset(plan: Plan, name: str, mirrors: Sequence[str], reachable: Reachable) -> Finding:
     """Check whether a dataset is stored here or available from a mirror or host."""
-    what = f"dataset {entry.name}"
-    if stored.is_prepared:
-        lines = Prepared.read(stored.prepared / PREPARED).empty_class_lines
+    entry = plan.datasets[name]
+    raw, prepared = plan.root / plan.raw(name), plan.root / plan.prepared(name)
+    what = f"dataset {name}"
+    if (prepared / PREPARED).is_file():
+        lines = Prepared.read(prepared / PREPARED).empty_class_lines
         if lines:
             return warning(what, "; ".join(lines), "see whether labels and `classes` fit")
         return ok(what, "prepared")
     if not entry.files:
         return ok(what, "generated here")
-    if (stored.raw / FETCHED).is_file():
+    if (raw / FETCHED).is_file():
         return ok(what, "fetched")
     missing = []
     for file in entry.files:
         # An interrupted invocation keeps the files that are complete.
-        is_kept = (stored.raw / file.name).is_file()
-        if not is_kept and not _is_available(entry.name, file, mirrors, reachable):
+        if (raw / file.name).is_file():
+            continue
+        places = [source.place for source in sources(name, file, mirrors)]
+        if not any(_is_at(place, reachable) for place in places):
             missing.append(file.name)
     if not missing:
         return ok(what, "can be fetched")
@@ -103,22 +84,10 @@ def dataset(
     return error(what, f"not available from any mirror or host: {', '.join(missing)}", fix)
 
 
-def _is_available(
-    name: str, file: RemoteFile, mirrors: Sequence[str], reachable: Reachable
-) -> bool:
-    for mirror in mirrors:
-        if is_address(mirror):
-            if reachable(mirror):
-                return True
-        elif _is_in(mirror, name, file.name):
-            return True
-    return any(reachable(url) for url in file.urls)
-
-
-def _is_in(folder: str, *names: str) -> bool:
-    # Unlike pathlib, os.path takes a folder that cannot be read for a missing one.
-    path = os.path.join(os.path.expanduser(folder), *names)  # noqa: PTH111, PTH118
-    return os.path.isfile(path)  # noqa: PTH113
+def _is_at(place: str, reachable: Reachable) -> bool:
+    if is_address(place):
+        return reachable(place)
+    return file_in_mirror(place) is not None
 
 
 def answers(url: str) -> bool:
@@ -137,7 +106,7 @@ def disk_bytes(plans: Sequence[Plan]) -> int:
     """Return the disk space of datasets and runs that do not exist yet, in bytes."""
     total = RUN_BYTES * sum(len(plan.pending) for plan in plans)
     for name, entry in plans[0].datasets.items():
-        if not stored_in(plans[0], name).is_prepared:
+        if not (plans[0].root / plans[0].prepared(name) / PREPARED).is_file():
             # One byte for each value of a picture.
             picture = entry.height * entry.width * entry.channels
             total += (entry.train_examples + entry.test_examples) * picture

@@ -13,6 +13,7 @@ from evenground.judged import first, reasons
 from evenground.preflight.finding import Finding, error, ok, warning
 from evenground.runs.machine import Machine
 from evenground.runs.variables import SHARED_CARD
+from evenground.validation import one_line
 
 GIB, MIB = 2**30, 2**20
 # A context, the libraries' workspaces, a dataset as float32 and the networks take less.
@@ -195,4 +196,4 @@ def text_of(path: Path) -> str:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return "".join(character for character in text.strip() if character.isprintable())
+    return one_line(text).strip()

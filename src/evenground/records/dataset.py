@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from evenground.judged import first
 from evenground.records.base import Fields, Record
 from evenground.records.values import Amount
 
 PREPARED, FETCHED = "dataset.json", "fetched.json"
 PREPARED_DATA = Path("data/prepared")
-# A message names no more of the classes without pictures.
-MAX_NAMED = 10
 
 
 def prepared_folder(dataset: str, fingerprint: str) -> Path:
@@ -68,9 +67,7 @@ class Prepared(Record):
         return [self._line(split, names) for split, names in splits.items() if names]
 
     def _line(self, split: str, names: tuple[str, ...]) -> str:
-        listed = ", ".join(f"'{name}'" for name in names[:MAX_NAMED])
-        if len(names) > MAX_NAMED:
-            listed += f" and {len(names) - MAX_NAMED} more"
+        listed = first([f"'{name}'" for name in names])
         share = f"{len(names)} of {len(self.classes)} classes"
         return f"dataset '{self.name}' has no {split} picture of {share}: {listed}"
 

@@ -18,21 +18,14 @@ SET_CLOCK, USUAL_CLOCK = "application SM (MHz)", "usual application SM (MHz)"
 HIGHEST_CLOCK = "highest SM (MHz)"
 
 
-@dataclass(frozen=True)
-class GpuRecord:
-    """The chosen card of one training.
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """What the driver reports of a card and records keep."""
 
-    Null: not known, and `missing` has the reasons.
-    """
-
-    accelerator: Accelerator
-    """What the engine computed on: with `cpu` the card was there, and hidden from it."""
     name: Short | None = None
     """The product's name; for a MIG instance that of its card."""
     uuid: Short | None = None
     """Of the card or the MIG instance; bundles leave it out."""
-    mig: Short | None = None
-    """Profile of the MIG instance, e.g. 1g.10gb; null also for a whole card."""
     pci: Short | None = None
     """Position on the bus, e.g. 00000000:65:00.0."""
     memory_bytes: Count | None = None
@@ -53,11 +46,24 @@ class GpuRecord:
     """default, exclusive process, exclusive thread or prohibited."""
     display: YesOrNo | None = None
     """Whether it lights a screen."""
+    missing: Annotated[dict[Short, Reason], Field(max_length=64)] = field(default_factory=dict)
+    """Field -> why it, or a part of it, is not known."""
+
+
+@dataclass(frozen=True)
+class GpuRecord(CardFacts):
+    """The chosen card of one training.
+
+    Null: not known, and `missing` has the reasons.
+    """
+
+    accelerator: Accelerator
+    """What the engine computed on: with `cpu` the card was there, and hidden from it."""
+    mig: Short | None = None
+    """Profile of the MIG instance, e.g. 1g.10gb; null also for a whole card."""
     cards: Count | None = None
     """How many the machine has."""
     near_cpus: Annotated[str, Field(max_length=2**16)] | None = None
     """CPUs near the card, as the kernel lists them, `0-3,8`."""
     libraries: Annotated[dict[Short, Short], Field(max_length=256)] | None = None
     """Loaded library of NVIDIA's -> where it lies: environment, image, driver, ..."""
-    missing: Annotated[dict[Short, Reason], Field(max_length=64)] = field(default_factory=dict)
-    """Field -> why it, or a part of it, is not known."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from evenground.gpus.look import MIG_IN_NAME, near_text
-from evenground.records.gpus import Accelerator, GpuRecord
+from evenground.records.gpus import Accelerator, CardFacts, GpuRecord
 from evenground.runs.installed import without_paths
 from evenground.runs.machine import Machine
 
@@ -34,8 +35,9 @@ def gpu_record(
     if chosen is None:
         return None
     card = chosen.card
+    facts = {field.name: getattr(card, field.name) for field in fields(CardFacts)}
     missing = dict(card.missing)
-    profile = name = libraries = None
+    profile = libraries = None
     if chosen.instance:
         missing |= chosen.instance.missing
         profile = chosen.instance.profile
@@ -46,26 +48,15 @@ def gpu_record(
     else:
         missing["libraries"] = places or NOT_LISTED
     if card.name is not None:
-        name = card.name.partition(MIG_IN_NAME)[0]
+        facts["name"] = card.name.partition(MIG_IN_NAME)[0]
+    facts |= {"uuid": chosen.uuid, "memory_bytes": chosen.memory_bytes, "missing": missing}
     return GpuRecord(
         accelerator=accelerator,
-        name=name,
-        uuid=chosen.uuid,
         mig=profile,
-        pci=card.pci,
-        memory_bytes=chosen.memory_bytes,
-        capability=card.capability,
-        ecc=card.ecc,
-        power_limit_w=card.power_limit_w,
-        power_default_w=card.power_default_w,
-        clocks=None if card.clocks is None else dict(card.clocks),
-        persistence=card.persistence,
-        compute_mode=card.compute_mode,
-        display=card.display,
         cards=len(machine.look.cards) + len(machine.look.forbidden) + len(machine.look.lost),
         near_cpus=near_text(card),
         libraries=libraries,
-        missing=missing,
+        **facts,
     )
 
 
