@@ -12,13 +12,14 @@ from scipy.special import stdtrit
 from evenground.analysis.planning import (
     MAX_RUNS,
     Floats,
+    expected_half_width,
     false_decisions,
     level_of_each,
     runs_for_direction,
     runs_for_size,
     runs_for_width,
 )
-from evenground.analysis.statistics import MIN_PAIRS, MIN_RUNS, blocked, half_width, welch
+from evenground.analysis.statistics import MIN_PAIRS, MIN_RUNS, blocked
 
 EXPERIMENTS = 20_000
 T1 = math.log(1.3421)
@@ -104,10 +105,7 @@ def test_the_numbers_are_the_smallest(spreads: tuple[float, ...]) -> None:
     assert strict and usual and usual < strict < MAX_RUNS
     width = runs_for_width(spreads, 0.1)
     assert width
-    halves = []
-    for n in (width - 1, width):
-        df, se = welch([spread / n for spread in spreads], [n] * len(spreads), 0.0)
-        halves.append(half_width(df, se, 0.95))
+    halves = [expected_half_width(spreads, n) for n in (width - 1, width)]
     assert halves[1] <= 0.1 < halves[0]
 
 

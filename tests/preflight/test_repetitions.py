@@ -74,7 +74,7 @@ def both(copy: WorkingCopy, spread: float, **changes: Any) -> Finding:
 
 
 def test_where_nothing_is_recorded_that_is_said_and_is_no_lack(copy: WorkingCopy) -> None:
-    (found,) = findings([plan_of(copy, repetitions=5, stand_ins=PLAYERS)])
+    (found,) = findings([plan_of(copy, repetitions=5)])
     assert (found.what, found.state) == (WHAT, "ok")
     assert found.seen == (
         "5 planned; no recorded spread on this machine: record 4 repetitions, then run preflight again"
@@ -92,14 +92,22 @@ def test_where_only_one_of_two_engines_is_recorded_the_other_is_named(copy: Work
 
 
 def test_fewer_than_give_an_interval_are_a_warning(copy: WorkingCopy) -> None:
-    (found,) = findings([plan_of(copy, repetitions=3, stand_ins=PLAYERS)])
+    (found,) = findings([plan_of(copy, repetitions=3)])
     assert (
         found.state == "warning" and "no interval below 4" in found.seen and "plan 4" in found.fix
     )
+    plan = plan_of(copy, repetitions=3)
+    for engine in ("fake_a", "fake_b"):
+        record(copy, plan, engine, FIVE, 0.1)
+    (found,) = findings([plan])
+    assert (
+        found.state == "warning"
+        and "they give no interval of fake_b / fake_a on tiny" in found.seen
+    )
 
 
-def test_what_no_claim_compares_is_not_told_about(copy: WorkingCopy) -> None:
-    assert findings([plan_of(copy)]) == []
+def test_one_engine_alone_is_compared_with_nothing(copy: WorkingCopy) -> None:
+    assert findings([plan_of(copy, engines=copy.settings["engines"][:1])]) == []
 
 
 @pytest.mark.parametrize(("spread", "state"), [(0.05, "ok"), (0.2, "warning")])
@@ -151,6 +159,47 @@ def test_spread_that_no_number_is_worth_planning_for_is_said(copy: WorkingCopy) 
     found = both(copy, 5.0)
     assert "more than 1,000 decide the direction of T1" in found.seen
     assert found.state == "warning" and "no realistic number" in found.fix
+
+
+def test_engines_without_a_claim_are_told_how_exactly_their_ratio_is_known(
+    copy: WorkingCopy,
+) -> None:
+    plan = plan_of(copy, repetitions=5)
+    for engine in ("fake_a", "fake_b"):
+        record(copy, plan, engine, FIVE, 0.01)
+    (found,) = findings([plan])
+    # t of 4 degrees of freedom, and the spread of both.
+    half = 2.776445 * math.sqrt(2 * 2.5 * 0.01**2 / 5)
+    assert found.state == "ok"
+    assert found.seen.endswith(
+        f"they give fake_b / fake_a on tiny to +-{100 * math.expm1(half):.2g} %"
+    )
+
+
+def test_of_many_engines_two_lines_say_all(copy: WorkingCopy) -> None:
+    engine = copy.settings["engines"][0]
+    more = [{**engine, "name": f"more_{number}"} for number in range(10)]
+    plan = plan_of(
+        copy, stand_ins=PLAYERS, repetitions=5, engines=[*copy.settings["engines"], *more]
+    )
+    for number, name in enumerate(one.name for one in plan.engines[:-1]):
+        record(copy, plan, name, FIVE, 0.01 * (1 + number))
+    claimed, others = findings([plan])
+    assert "T1" in claimed.seen and "more_8 17 % on tiny" in others.seen.replace("more_9", "?")
+    assert others.seen.endswith("the widest of 54 ratios; not recorded yet: more_9 on tiny")
+
+
+def test_an_arm_is_compared_with_its_own_engine_only(copy: WorkingCopy) -> None:
+    first, second = copy.settings["engines"]
+    arms = [
+        {**first, "name": "arm", "arm_of": "fake_a"},
+        {**first, "name": "part", "arm_of": "fake_a", "train_limit": 32},
+    ]
+    plan = plan_of(copy, repetitions=5, engines=[first, second, *arms])
+    for name in ("fake_a", "fake_b", "arm", "part"):
+        record(copy, plan, name, FIVE, 0.01)
+    (found,) = findings([plan])
+    assert found.seen.endswith("the widest of 2 ratios"), "fake_a with fake_b, and with arm"
 
 
 def test_an_engine_with_a_number_of_its_own_has_that_many(copy: WorkingCopy) -> None:

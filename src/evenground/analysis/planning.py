@@ -118,6 +118,12 @@ def runs_for_width(
     return _smallest(spreads, extra, decides)
 
 
+def expected_half_width(spreads: Sequence[float], n: int) -> float:
+    """Half the width of the interval of `n` blocks, or runs per group, on the scale of the test."""
+    df, se = _error(spreads, n, extra=0.0)
+    return half_width(df, se, 1 - ALPHA)
+
+
 def _smallest(
     spreads: Sequence[float], extra: float, decides: Callable[[float, float], bool]
 ) -> int | None:

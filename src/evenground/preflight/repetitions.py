@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from statistics import variance
 from evenground.analysis.planning import (
     MAX_RUNS,
     MIN_PRECISE,
+    expected_half_width,
     level_of_each,
     runs_for_width,
 )
@@ -20,7 +22,7 @@ from evenground.claims.advice import runs_for_its_size, runs_to_decide
 from evenground.claims.inference import percent
 from evenground.claims.model import Claim, Claims, read_claims
 from evenground.config import PRECISION
-from evenground.judged import first
+from evenground.engines import Engine
 from evenground.preflight.finding import Finding, ok, warning
 from evenground.records.events import TrainEnd, TrainStart, read_file
 from evenground.records.faults import RecordError
@@ -54,7 +56,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the planned repetitions can tell about a claim."""
+    """What the planned repetitions can tell about a claim or a ratio."""
 
     groups: Groups
     planned: int
@@ -149,45 +151,73 @@ class Planned:
             (stand_ins.get(dataset, dataset), engines[role]) for role, dataset in arguments.groups
         ]
 
+    def unclaimed(self, claimed: Sequence[tuple[Claim, Groups]]) -> list[Groups]:
+        """Return the pairs of groups that the tables compare and no claim does."""
+        of_claims = [set(groups) for _, groups in claimed]
+        found: list[Groups] = []
+        for dataset in self.plan.datasets:
+            for a, b in itertools.combinations(self.plan.engines, 2):
+                pair = [(dataset, a.name), (dataset, b.name)]
+                is_planned = set(pair) <= self.keys.keys()
+                if is_planned and _are_compared(a, b) and set(pair) not in of_claims:
+                    found.append(pair)
+        return found
+
+
+def _are_compared(a: Engine, b: Engine) -> bool:
+    """Main engines are compared, and an arm with its engine, if both train on the same examples."""
+    if a.train_limit != b.train_limit:
+        return False
+    both_main = a.arm_of is None and b.arm_of is None
+    return both_main or a.arm_of == b.name or b.arm_of == a.name
+
 
 def findings(plans: Sequence[Plan]) -> list[Finding]:
     """Check the repetitions for each class of machine on which runs are trained and compared."""
     # The first condition on a class of machine stands for the others.
-    of_class: dict[str, Plan] = {}
+    first: dict[str, Plan] = {}
     for plan in plans:
         if plan.trains:
-            of_class.setdefault(plan.machine, plan)
-    if not of_class:
+            first.setdefault(plan.machine, plan)
+    if not first:
         return []
     claims = read_claims(plans[0].root).claims
     found = []
-    for name, plan in of_class.items():
-        what = WHAT if len(of_class) == 1 else f"{WHAT} on {name}"
-        planned = Planned(plan, claims)
-        if planned.claimed():
-            found.append(_of_class(what, planned))
+    for name, plan in first.items():
+        what = WHAT if len(first) == 1 else f"{WHAT} on {name}"
+        found += _of_class(what, Planned(plan, claims))
     return found
 
 
-def _of_class(what: str, planned: Planned) -> Finding:
-    comparisons = [
-        _of_claim(planned, claim, groups)
-        for claim, groups in planned.claimed()
-        if planned.is_recorded(groups)
-    ]
-    if comparisons:
-        return _finding(what, planned, comparisons)
-    return _too_little_recorded(what, planned)
+def _of_class(what: str, planned: Planned) -> list[Finding]:
+    claimed = planned.claimed()
+    unclaimed = planned.unclaimed(claimed)
+    if not claimed and not unclaimed:
+        return []
+    claimed = [(claim, groups) for claim, groups in claimed if planned.is_recorded(groups)]
+    unclaimed = [groups for groups in unclaimed if planned.is_recorded(groups)]
+    found = []
+    of_claims = [_of_claim(planned, claim, groups) for claim, groups in claimed]
+    if of_claims:
+        short = sum(bool(comparison.fix) for comparison in of_claims)
+        others = f"; {short or 'none'} of {len(of_claims)} claims need more than is planned"
+        found.append(_finding(what, planned, of_claims, others))
+    of_ratios = [_of_ratio(planned, groups) for groups in unclaimed]
+    if of_ratios:
+        others = f", the widest of {len(of_ratios)} ratios"
+        found.append(_finding(what, planned, of_ratios, others))
+    return found or [_too_little_recorded(what, planned)]
 
 
-def _finding(what: str, planned: Planned, comparisons: Sequence[Comparison]) -> Finding:
-    """Report the comparison that needs most repetitions, and how many are short of them."""
+def _finding(
+    what: str, planned: Planned, comparisons: Sequence[Comparison], others: str
+) -> Finding:
+    """Report the comparison that needs most repetitions; `others` is added if there are several."""
     worst = max(comparisons, key=lambda comparison: comparison.rank)
     plan = _plan(planned, worst.planned)
     seen = f"{plan}; {_spread(planned, worst.groups)}: {worst.text}"
     if len(comparisons) > 1:
-        short = sum(bool(comparison.fix) for comparison in comparisons)
-        seen += f"; {short or 'none'} of {len(comparisons)} claims need more than is planned"
+        seen += others
     missing = _not_recorded(planned)
     if missing:
         seen += f"; not recorded yet: {missing}"
@@ -242,6 +272,20 @@ def _for_direction(
     return runs, text
 
 
+def _of_ratio(planned: Planned, groups: Groups) -> Comparison:
+    """Return how exactly the planned repetitions will give the ratio of a pair of groups."""
+    (dataset, a), (_, b) = groups
+    ratio = f"{b} / {a} on {dataset}"
+    last = planned.last(groups)
+    # Half the width of the interval, as a logarithm.
+    half = math.inf
+    text, fix = f"they give no interval of {ratio}", f"plan {planned.min_repetitions} or more"
+    if last >= planned.min_repetitions:
+        half = expected_half_width(planned.spreads_of(groups), last)
+        text, fix = f"they give {ratio} to +-{percent(math.expm1(half))}", ""
+    return Comparison(groups=groups, planned=last, rank=(bool(fix), half), text=text, fix=fix)
+
+
 def _too_little_recorded(what: str, planned: Planned) -> Finding:
     runs = planned.last(planned.keys)
     seen = f"{_plan(planned, runs)}; no recorded spread on this machine"
@@ -274,9 +318,13 @@ def _plan(planned: Planned, runs: int) -> str:
 
 
 def _not_recorded(planned: Planned) -> str:
-    """Return the first planned groups without a spread and the number of others; empty if none."""
+    """Return the first planned group without a spread and the number of others; empty if none."""
     missing = [group for group in planned.keys if group not in planned.spreads]
-    return first([f"{engine} on {dataset}" for dataset, engine in missing])
+    if not missing:
+        return ""
+    dataset, engine = missing[0]
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"{engine} on {dataset}{more}"
 
 
 def _count(runs: int | None) -> str:
