@@ -91,18 +91,13 @@ def shown_cells(table: Table) -> list[list[str]]:
 
 def markdown(table: Table) -> str:
     """The table for reading: title, notes, rows, and what each column holds."""
-    meanings = "".join(f"- {_explained(column)}\n" for column in table.shown)
-    rows = rendered_rows(table)
-    paragraphs = [f"# {table.title}", *table.notes, rows, f"## Columns\n\n{DASH}\n\n{meanings}"]
-    return "\n\n".join(paragraphs)
-
-
-def rendered_rows(table: Table) -> str:
-    """The headings and rows alone, as Markdown."""
     shown = table.shown
     lines = [[plain(column.heading) for column in shown], [_alignment(column) for column in shown]]
     lines += [[plain(cell) for cell in row] for row in shown_cells(table)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    meanings = "".join(f"- {_explained(column)}\n" for column in shown)
+    paragraphs = [f"# {table.title}", *table.notes, rows + f"\n## Columns\n\n{DASH}\n\n{meanings}"]
+    return "\n\n".join(paragraphs)
 
 
 def _alignment(column: Shown) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evenground.analysis.answer import answers
 from evenground.analysis.experiment import alone
-from evenground.analysis.table import Table, read_table, rendered_rows
+from evenground.analysis.table import Table, read_table, shown_cells
 from evenground.errors import EvengroundError
 from evenground.records.index import Condition, read_index
 from evenground.records.verdicts import Row, Verdicts
@@ -19,17 +19,22 @@ FIGURE = Path("docs/answer.svg")
 BEGIN, END = "<!-- answer: written by python scripts/parameters.py -->", "<!-- end of answer -->"
 # What the thesis is about, and what of it can be told from its author's files.
 CLAIMS = ("T1", "T2", "L1")
-SHOWN = (
-    "dataset",
-    "engine",
-    "training_s",
-    "ratio",
-    "low_95",
-    "high_95",
-    "peak_rss_bytes",
-    "test_accuracy",
-    "idle_share",
-    "n",
+# Column of the table `answer` -> its heading; the ends of an interval stand beside their ratio.
+HEADINGS = {
+    "dataset": "dataset",
+    "engine": "engine",
+    "training_s": "training time [s]",
+    "ratio": "ratio of times (95 % interval)",
+    "low_95": "",
+    "high_95": "",
+    "peak_rss_bytes": "peak memory [MiB]",
+    "test_accuracy": "accuracy",
+    "idle_share": "idle share",
+    "n": "runs",
+}
+IDLE = (
+    "Idle: the share of its training in which an engine's processes computed nothing "
+    "([what they waited for](docs/explain-idle.md))."
 )
 RESULTS = "results/native/"
 FILES = ("index.json", "verdicts.json", "tables/answer.csv", "tables/answer.json")
@@ -67,8 +72,8 @@ def answer_block(bundle: Path) -> str:
         "| the thesis claims | found |\n| --- | --- |\n" + claimed,
         f"What was measured so far, on {machine.description}, with 95 % intervals:",
         said,
-        "Times in seconds, memory in MiB; ratios of times to the first engine:",
-        rendered_rows(_main_rows(table, index.first)),
+        _rows(table, index.first),
+        IDLE,
         f"![Training times of the engines, and their ratios]({FIGURE.as_posix()})",
         f"All of it: `./evenground replay {BUNDLE.as_posix()}` draws it again.",
     ]
@@ -100,13 +105,16 @@ def _claim(row: Row) -> str:
     """A claim and what became of it, as a row."""
     found = f"**{row.reading}**: {row.estimate_words} ({row.published_words} published)"
     if row.demonstration:
-        found = f"not tested yet: what was recorded is no test of it ({row.demonstration})"
+        found = f"not tested yet: others stood in ({row.demonstration})"
     return f"| {row.statement} | {found} |"
 
 
-def _main_rows(table: Table, condition: Condition) -> Table:
-    """The rows of the engines that are compared with each other, with a few columns."""
+def _rows(table: Table, condition: Condition) -> str:
+    """The engines that are compared with each other, with a few columns, as Markdown."""
     main = [engine.name for engine in condition.main]
     rows = table.rows[table.rows["engine"].isin(main)]
-    hidden = [column.name for column in table.columns if column.name not in SHOWN]
-    return replace(table, rows=rows, hidden=tuple(hidden))
+    hidden = [column.name for column in table.columns if column.name not in HEADINGS]
+    cells = shown_cells(replace(table, rows=rows, hidden=tuple(hidden)))
+    headings = [heading for heading in HEADINGS.values() if heading]
+    lines = [headings, ["---"] * len(headings)] + cells
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -86,8 +86,9 @@ def _caption(material: Material, compared: bool) -> str:
     if compared:
         first = material.condition.main[0].label
         sentences.append(
-            f"Ratio of times: to {first}, of an arm (indented) to its engine, with its 95 % "
-            "interval; left of the line at 1 the engine is faster"
+            f"Ratio of times: to {first}, of an arm (a variant, indented) to its engine, over the "
+            "runs that both have in one pass, with its 95 % interval; left of the line at 1 the "
+            "engine is faster"
         )
     said = material.against()
     return f"{'. '.join(sentences)}. {said}{material.machine} Made after table 1 of the thesis."
@@ -185,7 +186,7 @@ def _ratio_axis(axes: Axes, rows: Sequence[_Row]) -> None:
     values = [1.0]
     for row in rows:
         values += [value for value in (row.ratio, row.low, row.high) if not math.isnan(value)]
-    axes.set_xlabel("ratio of times")
+    axes.set_xlabel("ratio, log. axis")
     _log_axis(axes, min(values) / 1.3, max(values) * 1.3, RATIOS)
     axes.axvline(1.0, color=MUTED, lw=0.8, zorder=1)
 
