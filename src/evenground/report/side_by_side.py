@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from evenground.analysis.experiment import Experiment, parameter_words
@@ -171,6 +171,6 @@ def _ticks(axes: Axes) -> None:
     axes.xaxis.set_major_locator(
         LogLocator(base=10, subs=(1.0, 2.0, 5.0)) if wide else MaxNLocator(6, steps=STEPS)
     )
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.spines["left"].set_visible(False)
