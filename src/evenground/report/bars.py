@@ -246,6 +246,6 @@ def _draw_ratio(axes: Axes, row: _Row, middle: float) -> None:
     if math.isnan(row.ratio):
         return
     style = row.style
-    if not math.isnan(row.low):
-        axes.plot([row.low, row.high], [middle] * 2, color=style.colour, lw=1.8, zorder=2)
+    # Without an interval, its ends are NaN, and nothing is drawn.
+    axes.plot([row.low, row.high], [middle] * 2, color=style.colour, lw=1.8, zorder=2)
     axes.plot([row.ratio], [middle], style.marker, color=style.colour, ms=4.5, mec=INK, mew=0.6)
