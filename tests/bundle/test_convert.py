@@ -83,7 +83,10 @@ def test_a_converted_bundle_is_as_if_made_today(
     for name in (LIST, METADATA):
         converted[name] = wanted[name]
     assert STALE in files_of(older)
-    assert converted == {n: c for n, c in wanted.items() if not n.endswith((".svg", ".png"))}
+    for files in (converted, wanted):
+        for name in [name for name in files if name.endswith((".svg", ".png"))]:
+            del files[name]
+    assert converted == wanted
 
 
 @pytest.mark.parametrize("schema", [1, 2, 5])

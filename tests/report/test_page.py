@@ -340,7 +340,10 @@ def test_engines_that_are_not_installed_are_named_with_the_reason(
     assert "Left out" not in (results / "report.html").read_text()
 
 
-@pytest.mark.parametrize("name", ["figures/figures.json", "tables/runs.json", "verdicts.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["figures/figures.json", "figures/training_time.svg", "tables/runs.json", "verdicts.json"],
+)
 def test_a_missing_file_is_named(results: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(results, tmp_path / "results")
     (tmp_path / "results" / name).unlink()

@@ -242,10 +242,7 @@ def _draw_times(axes: Axes, row: _Row, middle: float) -> None:
 
 
 def _draw_ratio(axes: Axes, row: _Row, middle: float) -> None:
-    """The ratio with its interval."""
-    if math.isnan(row.ratio):
-        return
+    """The ratio with its interval; what is NaN is not drawn."""
     style = row.style
-    # Without an interval, its ends are NaN, and nothing is drawn.
     axes.plot([row.low, row.high], [middle] * 2, color=style.colour, lw=1.8, zorder=2)
     axes.plot([row.ratio], [middle], style.marker, color=style.colour, ms=4.5, mec=INK, mew=0.6)
