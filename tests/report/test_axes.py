@@ -16,7 +16,7 @@ from evenground.records.plan import Engine, Machine
 from evenground.report.draw import drawings
 from evenground.report.material import RESOURCES, Material
 from evenground.report.phases import phases_drawing
-from evenground.report.scaling import Curves, Panel, scaling_drawing
+from evenground.report.scaling import Curves, scaling_drawing
 from evenground.report.sheet import Drawing
 from evenground.report.side_by_side import side_by_side_drawing
 from evenground.report.style import engine_styles, fixed_style
@@ -117,7 +117,7 @@ def test_scaling_axes_leave_out_values_without_a_mark() -> None:
         ("a", 1000.0, np.nan, np.nan, 900.0),
     ]
     data = pd.DataFrame(rows, columns=["engine", "x", "y", "low", "high"])
-    curves = Curves("scaling", "T", "x", "y", [Panel("", data)], data)
+    curves = Curves("scaling", "T", "x", "y", {"": data}, data)
     axes = scaling_drawing(curves, "made", engine_styles(engines)).figure.axes[0]
     assert axes.get_xlim()[1] < 2.5 and axes.get_ylim()[1] < 10
 

@@ -84,10 +84,14 @@ def test_every_figure_has_svg_png_csv_and_an_entry(drawn_without: Path) -> None:
     assert [entry["name"] for entry in listed] == NAMES
     found = {path.name for path in drawn_without.iterdir()} - {"figures.json"}
     assert found == {f"{name}.{form}" for name in NAMES for form in ("svg", "png", "csv")}
-    numbers = {entry["name"]: entry["thesis_figures"] for entry in listed}
-    assert numbers["samples_digits"] == [1]
-    assert numbers["timeline_digits_jax"] == [9, 10]
-    assert [numbers[f"compare_digits_{r.name}"] for r in RESOURCES] == [[13], [15], [17], [19], []]
+    captions = {entry["name"]: entry["caption"] for entry in listed}
+    for name, made_after in (
+        ("samples_digits", "figure 1"),
+        ("timeline_digits_jax", "figures 9 and 10"),
+        ("compare_digits_memory", "figure 15"),
+    ):
+        assert captions[name].endswith(f"Made after {made_after} of the thesis.")
+    assert "Made after" not in captions["compare_digits_power"]
 
 
 def test_same_data_gives_the_same_bytes(
@@ -201,6 +205,7 @@ def test_names_of_many_phases_stay_apart(with_gpu: Path, styled: None) -> None:
     drawing = phases_drawing(many, many.condition.datasets[0], RESOURCES[0])
     assert drawing is not None and overlaps(drawing) == []
     labels = [label.get_text() for label in drawing.figure.axes[0].get_xticklabels()]
+    labels = [label for label in labels if label]
     assert labels[0] == "epoch 3" and 5 < len(labels) < 15, "as many as fit, none beyond the axis"
 
 
@@ -318,7 +323,9 @@ def test_a_gap_in_the_samples_breaks_the_line(with_gpu: Path, styled: None) -> N
         compare_data(material, "digits", memory)
     )
     axes = compare_drawing(holed, holed.condition.datasets[0], memory).figure.axes[0]
-    bold = [line for line in axes.lines if line.get_linewidth() == 1.8]
+    # Beside the marks at the end of training, of the same width.
+    lines = [line for line in axes.lines if not line.get_marker()]
+    bold = [line for line in lines if line.get_linewidth() == 1.8]
     assert len(bold) == 2
     assert all(np.isnan(np.asarray(line.get_ydata())).sum() == 1 for line in bold)
 

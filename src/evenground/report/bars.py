@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from evenground.analysis.groups import group
 from evenground.analysis.shown import rounded
@@ -194,9 +194,8 @@ def _ratio_axis(axes: Axes, rows: Sequence[_Row]) -> None:
 def _log_axis(axes: Axes, low: float, high: float, width: float) -> None:
     axes.set(xscale="log", xlim=(low, high))
     ticks = log_ticks(low, high, width)
-    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
-    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.minorticks_off()
 
 
 def _write(words: Axes, row: _Row, top: float, lefts: tuple[float, float]) -> None:
@@ -237,22 +236,14 @@ def _draw_times(axes: Axes, row: _Row, middle: float) -> None:
         axes.barh(
             middle, row.mean_s, room, color=fill, hatch=style.hatch, edgecolor=style.colour, lw=1.0
         )
-    places = [middle + 0.7 * room * offset for offset in _offsets(len(row.times))]
+    # Below each other over the bar, in the order of the repetitions.
+    n = len(row.times)
+    places = middle + room * ((np.arange(n) + 0.5) / n - 0.5)
     axes.plot(row.times, places, style.marker, color=style.colour, ms=3.5, mec=INK, mew=0.5)
 
 
 def _draw_ratio(axes: Axes, row: _Row, middle: float) -> None:
-    """The ratio with its interval."""
-    if math.isnan(row.ratio):
-        return
+    """The ratio with its interval; what is NaN is not drawn."""
     style = row.style
-    if not math.isnan(row.low):
-        axes.plot([row.low, row.high], [middle] * 2, color=style.colour, lw=1.8, zorder=2)
+    axes.plot([row.low, row.high], [middle] * 2, color=style.colour, lw=1.8, zorder=2)
     axes.plot([row.ratio], [middle], style.marker, color=style.colour, ms=4.5, mec=INK, mew=0.6)
-
-
-def _offsets(n: int) -> list[float]:
-    """Places of `n` points below each other over one bar, in the order of the repetitions."""
-    if n == 1:
-        return [0.0]
-    return [i / (n - 1) - 0.5 for i in range(n)]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from evenground.analysis.groups import group
 from evenground.records.plan import Dataset
@@ -26,9 +24,11 @@ from evenground.report.sheet import (
     Drawing,
     make_sheet,
     note_sheet,
+    time_axis,
     time_limits,
+    value_axis,
 )
-from evenground.report.style import INK, MEAN_LINE, MUTED, EngineStyle
+from evenground.report.style import INK, MEAN_LINE, MUTED, EngineStyle, legend_of
 
 PANEL = 2.5
 # Beyond this many runs an SVG of single lines grows by megabytes; they become one picture inside it.
@@ -42,51 +42,47 @@ def compare_drawing(material: Material, dataset: Dataset, resource: Resource) ->
     It is their mean, or the run of median length if they differ in length.
     """
     data = compare_data(material, dataset.name, resource)
-    present = [
-        engine for engine in material.condition.main if (data["engine"] == engine.name).any()
-    ]
+    styles = material.main_styles(data)
     counts = material.main_counts(dataset.name)
     thesis = thesis_number(dataset, resource.thesis)
-    bold = {engine.name: material.typical(dataset.name, engine.name) for engine in present}
+    bold = {name: material.typical(dataset.name, name) for name in styles}
     explained = (
         f": thin lines: single runs; bold line: {_bold(bold, thesis)} ({counts}); "
         f"marks: its end of training; 0 s: start of training.{of_card(resource.column)}"
     )
     caption = (
-        f"{dataset.title}, {resource.title}{explained if present else f' ({counts}).'} "
+        f"{dataset.title}, {resource.title}{explained if styles else f' ({counts}).'} "
         f"{material.against(dataset.name)}{material.machine}{after_thesis(thesis)}"
     )
     title = f"{resource.title} compared: {dataset.title}"
     name = f"compare_{dataset.name}_{resource.name}"
-    if not present:
+    if not styles:
         why = material.why_empty(
             resource.column, dataset.name, [e.name for e in material.condition.main]
         )
-        return note_sheet(title, caption, why).drawing(name, data, thesis)
-    legend = _legend([material.styles[engine.name] for engine in present])
-    sheet = make_sheet(title, caption, PANEL + X_ROOM, legend)
+        return note_sheet(title, caption, why).drawing(name, data)
+    sheet = make_sheet(title, caption, PANEL + X_ROOM, legend_of(styles.values()))
     axes = sheet.axes(0, PANEL)
-    scale, unit = axis_scale(resource, float(data[resource.column].max()))
-    for engine in present:
-        lines = data[data["engine"] == engine.name]
-        style = material.styles[engine.name]
-        repetition = bold[engine.name]
-        runs = group(material.runs, dataset.name, engine.name)
-        _draw_runs(axes, lines, resource.column, scale, style)
+    largest = float(data[resource.column].max())
+    scale, unit = axis_scale(resource, largest)
+    scaled = data.assign(value=data[resource.column] / scale)
+    for engine, style in styles.items():
+        lines = scaled[scaled["engine"] == engine]
+        runs = group(material.runs, dataset.name, engine)
+        repetition = bold[engine]
+        _draw_runs(axes, lines, style)
         mean = lines[lines["run"] == MEAN]
         if repetition is None:
-            _draw_bold(axes, mean, resource.column, scale, style)
-            _mark_end(axes, mean, resource.column, scale, style, float(runs["training_s"].mean()))
+            _draw_bold(axes, mean, style, float(runs["training_s"].mean()))
             continue
-        median = lines[lines["run"] == str(repetition)]
-        _draw_bold(axes, median, resource.column, scale, style)
         end_s = float(runs["training_s"][runs["repetition"] == repetition].iloc[0])
-        _mark_end(axes, median, resource.column, scale, style, end_s)
+        _draw_bold(axes, lines[lines["run"] == str(repetition)], style, end_s)
         if thesis:
-            x, y = _broken(mean, resource.column, scale)
-            axes.plot(x, y, color=INK, lw=0.9, ls=MEAN_LINE, zorder=3)
-    _finish(axes, data, resource, scale, unit)
-    return sheet.drawing(name, data, thesis)
+            axes.plot(*_broken(mean), color=INK, lw=0.9, ls=MEAN_LINE, zorder=3)
+    axes.axvline(0.0, color=MUTED, lw=0.8, zorder=1)
+    time_axis(axes, time_limits(data["t_s"]))
+    value_axis(axes, f"{resource.title} [{unit}]", largest / scale)
+    return sheet.drawing(name, data)
 
 
 def compare_data(material: Material, dataset: str, resource: Resource) -> pd.DataFrame:
@@ -122,13 +118,11 @@ def _bold(repetitions: Mapping[str, int | None], thesis: tuple[int, ...]) -> str
     return words
 
 
-def _draw_runs(
-    axes: Axes, lines: pd.DataFrame, column: str, scale: float, style: EngineStyle
-) -> None:
+def _draw_runs(axes: Axes, lines: pd.DataFrame, style: EngineStyle) -> None:
     runs = [frame for run, frame in lines.groupby("run", sort=False) if run != MEAN]
     for frame in runs:
         axes.plot(
-            *_broken(frame, column, scale),
+            *_broken(frame),
             color=style.colour,
             lw=0.6,
             alpha=0.45,
@@ -137,47 +131,19 @@ def _draw_runs(
         )
 
 
-def _draw_bold(
-    axes: Axes, line: pd.DataFrame, column: str, scale: float, style: EngineStyle
-) -> None:
-    if len(line):
-        x, y = _broken(line, column, scale)
-        axes.plot(x, y, color=style.colour, lw=1.8, ls=style.line, zorder=4, clip_on=False)
-
-
-def _broken(frame: pd.DataFrame, column: str, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Times and scaled values, with a break where steps are missing."""
-    t_s, values = frame["t_s"].to_numpy(np.float64), frame[column].to_numpy(np.float64) / scale
-    gap = np.flatnonzero(np.diff(t_s) > 1.5 * np.min(np.diff(t_s), initial=np.inf)) + 1
-    return np.insert(t_s, gap, np.nan), np.insert(values, gap, np.nan)
-
-
-def _mark_end(
-    axes: Axes, line: pd.DataFrame, column: str, scale: float, style: EngineStyle, end_s: float
-) -> None:
-    """A mark on a line where training ended, so that what follows can be told apart."""
+def _draw_bold(axes: Axes, line: pd.DataFrame, style: EngineStyle, end_s: float) -> None:
+    """A line with a mark where training ended, so that what follows can be told apart."""
+    if line.empty:
+        return
+    axes.plot(*_broken(line), zorder=4, clip_on=False, **style.drawn | {"marker": ""})
     before = line[line["t_s"] <= end_s]
     if len(before):
-        height = float(before[column].iloc[-1]) / scale
-        axes.plot([end_s], [height], style.marker, **_marked(style, 6), zorder=5, clip_on=False)
+        height = float(before["value"].iloc[-1])
+        axes.plot([end_s], [height], zorder=5, clip_on=False, **style.drawn)
 
 
-def _finish(axes: Axes, data: pd.DataFrame, resource: Resource, scale: float, unit: str) -> None:
-    axes.axvline(0.0, color=MUTED, lw=0.8, zorder=1)
-    axes.set_xlim(*time_limits(data["t_s"]))
-    axes.set_ylim(0, max(1.08 * float(data[resource.column].max()) / scale, 1e-9))
-    axes.set_xlabel("time since the start of training [s]")
-    axes.set_ylabel(f"{resource.title} [{unit}]")
-    axes.yaxis.set_label_coords(-0.085, 0.5)
-
-
-def _legend(styles: list[EngineStyle]) -> list[Line2D]:
-    lines = []
-    for style in styles:
-        drawn = {"ls": style.line, "lw": 1.8, "marker": style.marker, **_marked(style, 5)}
-        lines.append(Line2D([], [], label=style.label, **drawn))
-    return lines
-
-
-def _marked(style: EngineStyle, size: float) -> dict[str, Any]:
-    return {"color": style.colour, "ms": size, "mec": INK, "mew": 0.8}
+def _broken(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Times and values, with a break where steps are missing."""
+    t_s, values = frame["t_s"].to_numpy(np.float64), frame["value"].to_numpy(np.float64)
+    gap = np.flatnonzero(np.diff(t_s) > 1.5 * np.min(np.diff(t_s), initial=np.inf)) + 1
+    return np.insert(t_s, gap, np.nan), np.insert(values, gap, np.nan)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evenground.analysis.experiment import LEAD, Experiment, Value, parameter_words
+from evenground.analysis.experiment import Experiment, Value, parameter_words
 from evenground.records.plan import Dataset
 from evenground.report.material import ReportData, byte_scale
-from evenground.report.scaling import LOG_Y, Curves, Panel, scaling_drawing
+from evenground.report.scaling import LOG_Y, Curves, scaling_drawing
 from evenground.report.sheet import Drawing
 
 MAX_PANELS = 8
@@ -61,6 +61,11 @@ class _Chosen:
         """The parameter in words."""
         return _words(self.parameter)
 
+    @property
+    def others(self) -> list[str]:
+        """The other swept parameters."""
+        return [name for name in self.experiment.swept if name != self.parameter]
+
 
 def curves(data: ReportData) -> Iterator[Drawing]:
     """Every curve: by dataset, numeric parameter and measure, where anything was measured."""
@@ -101,10 +106,7 @@ def _drawing(chosen: _Chosen, panels: Mapping[str, pd.DataFrame]) -> Drawing:
         title=f"{measure.title} by {chosen.words}: {chosen.dataset.title}",
         x=axis,
         y=f"{measure.title[0].lower()}{measure.title[1:]} [{unit}]",
-        panels=[
-            Panel(title=title, data=_plotted(of_panel, chosen, scale))
-            for title, of_panel in shown.items()
-        ],
+        panels={title: _plotted(of_panel, chosen, scale) for title, of_panel in shown.items()},
         data=rows,
     )
     caption = _caption(chosen, drawn, len(panels))
@@ -121,33 +123,23 @@ def _panels(chosen: _Chosen) -> dict[str, pd.DataFrame]:
     rows = summary[(summary["dataset"] == chosen.dataset.name) & summary["engine"].isin(main)]
     rows = rows[rows["measure"] == chosen.measure.column]
     rows = rows[rows[parameter].isin(_numbers(chosen))]
+    # The deployment is the same in all conditions; a single parameter has no others.
+    settings = ["deployment", *chosen.others]
     panels = {}
-    for others in _combinations(chosen):
-        of_panel = rows
-        for name, value in others.items():
-            of_panel = of_panel[of_panel[name] == value]
-        if of_panel[chosen.measure.middle].notna().any():
-            panels[_title(chosen, others)] = of_panel
+    for _, together in rows.groupby(settings, sort=False):
+        for _, of_panel in together.groupby("machine", sort=False):
+            if of_panel[chosen.measure.middle].notna().any():
+                panels[_title(chosen, of_panel)] = of_panel
     return panels
 
 
-def _combinations(chosen: _Chosen) -> list[dict[str, Value]]:
-    """What tells conditions apart beside the parameter, each combination once."""
-    found: dict[tuple[Value, ...], dict[tuple[Value, ...], dict[str, Value]]] = {}
-    for placed in chosen.experiment.conditions:
-        others = {name: value for name, value in placed.lead.items() if name != chosen.parameter}
-        settings = tuple(value for name, value in others.items() if name not in LEAD)
-        found.setdefault(settings, {}).setdefault(tuple(others.values()), others)
-    return [others for together in found.values() for others in together.values()]
-
-
-def _title(chosen: _Chosen, others: Mapping[str, Value]) -> str:
+def _title(chosen: _Chosen, of_panel: pd.DataFrame) -> str:
+    first = of_panel.iloc[0]
     words = []
     if len(chosen.experiment.machines) > 1:
-        words.append(str(others["machine"]))
-    for name, value in others.items():
-        if name not in LEAD:
-            words.append(f"{_words(name)} {value} {UNITS.get(name, '')}".strip())
+        words.append(first["machine"])
+    for name in chosen.others:
+        words.append(f"{_words(name)} {first[name]} {UNITS.get(name, '')}".strip())
     return ", ".join(words)
 
 
@@ -207,9 +199,8 @@ def _axes(drawn: Curves, words: str) -> str:
 
 
 def machines_of(experiment: Experiment) -> str:
-    """The machines as the last sentence; a class's name only where panels are called by it."""
-    machines, deployment = experiment.machines, experiment.conditions[0].condition.deployment
-    if len(machines) == 1:
-        return f"Machine: {machines[0].description} ({deployment})."
+    """The machines as the last sentence, by the names of their classes as over the panels."""
+    machines = experiment.machines
+    noun = "Machine" if len(machines) == 1 else "Machines"
     words = [f"{machine.class_name} is {machine.description}" for machine in machines]
-    return f"Machines: {'; '.join(words)} ({deployment})."
+    return f"{noun}: {'; '.join(words)} ({experiment.conditions[0].condition.deployment})."

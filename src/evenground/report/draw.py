@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,8 +58,7 @@ def _of_several(material: Material, placed: Placed, experiment: Experiment) -> I
         if place == "answer":
             # What is drawn over all conditions stands there.
             place = "more"
-        name_here = f"{drawing.name}_{name}"
-        yield replace(drawing, name=name_here, title=title, thesis_figures=(), place=place)
+        yield replace(drawing, name=f"{drawing.name}_{name}", title=title, place=place)
 
 
 def _details(material: Material) -> Iterator[Drawing]:
@@ -81,25 +80,19 @@ def _details(material: Material) -> Iterator[Drawing]:
 
 
 def draw_all(data: ReportData, folder: Path) -> list[str]:
-    """Write every figure of an experiment and the list of them; returns their names."""
-    return write_figures(drawings(data), folder)
-
-
-def write_figures(drawn: Iterable[Drawing], folder: Path) -> list[str]:
-    """Write figures, made one at a time under the fixed style, and `figures.json`; returns names.
+    """Write every figure of an experiment, one at a time, and `figures.json`; returns their names.
 
     Figures that an earlier invocation left in all forms, and this one does not draw, are removed.
     """
     before = _in_all_forms(folder)
     entries = []
     with fixed_style():
-        for drawing in drawn:
+        for drawing in drawings(data):
             save(drawing, folder)
             entry = {
                 "name": drawing.name,
                 "title": drawing.title,
                 "caption": drawing.caption,
-                "thesis_figures": list(drawing.thesis_figures),
                 "place": drawing.place,
             }
             entries.append(entry)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -24,11 +25,11 @@ from evenground.report.sheet import (
     time_limits,
     value_axis,
 )
-from evenground.report.style import MUTED, EngineStyle
+from evenground.report.style import MUTED, EngineStyle, legend_of
 
-PANEL, MARK = 1.55, 4.0
+PANEL = 1.55
 # Instrument -> line style and label of its line.
-LINES = {"corrected": ("-", "processes"), "as-published": (":", "as the thesis measures")}
+LINES = {"corrected": ("solid", "processes"), "as-published": (":", "as the thesis measures")}
 TITLES = {"cpu": "CPU", "memory": "Memory"}
 
 
@@ -47,7 +48,7 @@ def instruments_drawing(material: Material, dataset: Dataset) -> Drawing | None:
     )
     shown = [name for name in TITLES if (data["resource"] == name).any()]
     height = len(shown) * (PANEL + GAP) + X_ROOM
-    sheet = make_sheet(title, caption, height, _legend(list(styles.values())))
+    sheet = make_sheet(title, caption, height, _legend(styles.values()))
     limits = time_limits(data["t_s"])
     for i, name in enumerate(shown):
         axes = sheet.axes(i * (PANEL + GAP), PANEL)
@@ -82,12 +83,9 @@ def _machine(condition: Condition) -> Environment:
     return Environment()
 
 
-def _legend(styles: list[EngineStyle]) -> list[Line2D]:
+def _legend(styles: Iterable[EngineStyle]) -> list[Line2D]:
     """A labelled line of each engine, then of each instrument."""
-    lines = []
-    for style in styles:
-        drawn: dict[str, Any] = {"marker": style.marker, "ms": MARK, "color": style.colour}
-        lines.append(Line2D([], [], lw=1.8, label=style.label, **drawn))
+    lines = legend_of(replace(style, line="solid") for style in styles)
     for ls, instrument in LINES.values():
         lines.append(Line2D([], [], ls=ls, lw=1.8, color=MUTED, label=instrument))
     return lines
@@ -97,8 +95,7 @@ def _draw(axes: Axes, data: pd.DataFrame, styles: dict[str, EngineStyle], label:
     """One resource: a line per engine and instrument."""
     for (engine, instrument), line in data.groupby(["engine", "instrument"], sort=False):
         ls, _ = LINES[str(instrument)]
-        style = styles[str(engine)]
-        drawn: dict[str, Any] = {"marker": style.marker, "ms": MARK, "color": style.colour}
-        axes.plot(line["t_s"], line["pct"], ls=ls, lw=1.6, markevery=0.1, clip_on=False, **drawn)
+        style = replace(styles[str(engine)], line=ls)
+        axes.plot(line["t_s"], line["pct"], markevery=0.1, clip_on=False, **style.drawn)
     axes.axvline(0.0, color=MUTED, lw=0.8, zorder=1)
     value_axis(axes, label, float(data["pct"].max()))

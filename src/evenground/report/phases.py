@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from evenground.records.plan import Dataset
 from evenground.report.material import Material, Resource, axis_scale, of_card
-from evenground.report.sheet import (
-    PLOT_WIDTH,
-    Drawing,
-    make_sheet,
-    value_axis,
-)
-from evenground.report.style import FAINT, INK, SMALL_PT, EngineStyle, width_in
+from evenground.report.sheet import PLOT_WIDTH, Drawing, make_sheet, value_axis
+from evenground.report.style import FAINT, INK, EngineStyle, legend_of
+from evenground.report.ticks import with_room
 
 PANEL, NAMES_ROOM = 2.5, 0.34
-NAME_GAP, MARK = 0.08, 4.0
 
 
 def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> Drawing | None:
@@ -37,11 +29,7 @@ def phases_drawing(material: Material, dataset: Dataset, resource: Resource) -> 
         "a phase; band: smallest to largest run."
         f"{of_card(resource.column)} {material.machine}"
     )
-    legend = []
-    for style in styles.values():
-        drawn: dict[str, Any] = {"ls": style.line, "lw": 1.8, "marker": style.marker, "ms": MARK}
-        legend.append(Line2D([], [], color=style.colour, label=style.label, **drawn))
-    sheet = make_sheet(title, caption, PANEL + NAMES_ROOM, legend)
+    sheet = make_sheet(title, caption, PANEL + NAMES_ROOM, legend_of(styles.values()))
     axes = sheet.axes(0, PANEL)
     largest = float(data["max"].max())
     scale, unit = axis_scale(resource, largest)
@@ -73,33 +61,20 @@ def _draw_engine(axes: Axes, data: pd.DataFrame, scale: float, style: EngineStyl
     place, low, high = broken("place"), broken("min") / scale, broken("max") / scale
     axes.fill_between(place, low, high, color=style.colour, alpha=0.22, lw=0)
     mean = broken("mean") / scale
-    drawn: dict[str, Any] = {"ls": style.line, "lw": 1.8, "marker": style.marker, "ms": MARK}
     # A mark in the middle of each phase, which has ten points and a break.
-    axes.plot(place, mean, color=style.colour, zorder=3, clip_on=False, markevery=(5, 11), **drawn)
+    axes.plot(place, mean, zorder=3, clip_on=False, markevery=(5, 11), **style.drawn)
 
 
 def _phase_axis(axes: Axes, data: pd.DataFrame) -> None:
     """One column per phase, with a faint line between two and the names that have room below."""
-    names = dict(zip(np.floor(data["place"]).astype(int), data["phase"], strict=True))
+    names = dict(sorted(zip(np.floor(data["place"]).astype(int), data["phase"], strict=True)))
     first, last = min(names), max(names) + 1
+    middles = [place + 0.5 for place in names]
     for edge in range(first + 1, last):
         axes.axvline(edge, color=FAINT, lw=0.6, zorder=0.5)
     axes.set_xlim(first, last)
     axes.grid(axis="x", visible=False)
-    shown = _with_room(names, first, last)
-    axes.set_xticks([place + 0.5 for place in shown], [names[place] for place in shown], color=INK)
+    places = [PLOT_WIDTH * (middle - first) / (last - first) for middle in middles]
+    shown = with_room(places, list(names.values()), (0.0, PLOT_WIDTH))
+    axes.set_xticks(middles, shown, color=INK)
     axes.tick_params(axis="x", length=0)
-
-
-def _with_room(names: dict[int, str], first: int, last: int) -> list[int]:
-    """Places of the phases whose names fit side by side below the axis, from the left."""
-    per_phase = PLOT_WIDTH / (last - first)
-    free_from = 0.0
-    shown = []
-    for place in sorted(names):
-        half = width_in(names[place], SMALL_PT) / 2
-        middle = (place - first + 0.5) * per_phase
-        if middle - half >= free_from and middle + half <= PLOT_WIDTH:
-            shown.append(place)
-            free_from = middle + half + NAME_GAP
-    return shown

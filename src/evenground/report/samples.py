@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.axes import Axes
 
 from evenground import logs
 from evenground.analysis.contact_sheet import read_contact_sheet
@@ -15,11 +13,11 @@ from evenground.records.contact_sheet import ContactSheet, Example
 from evenground.records.plan import Dataset
 from evenground.report.material import Material, after_thesis, thesis_number
 from evenground.report.sheet import EDGE, WIDTH, Drawing, Sheet, make_sheet, note_sheet
-from evenground.report.style import INK, SMALL_PT, fitted_pt, width_in
+from evenground.report.style import INK, wrapped
 
 COLUMNS = 10
 LINE, GUTTER = 0.12, 0.04
-MIN_PT = 4.5
+NAME_PT = 6.0
 THESIS = (1, 2)
 ABSENT = "no contact sheet was recorded"
 
@@ -44,7 +42,7 @@ def samples_drawing(material: Material, dataset: Dataset) -> Drawing:
     if shown is None:
         logs.warning(f"figure {name} is without pictures: {ABSENT}")
         caption = f"{dataset.title}: no pictures, {ABSENT}.{after_thesis(thesis)}"
-        return note_sheet(title, caption, ABSENT).drawing(name, _data([], ()), thesis)
+        return note_sheet(title, caption, ABSENT).drawing(name, _data([], ()))
     cells = laid_out(shown)
     which = "the first training images of each class"
     if len(shown.classes) > COLUMNS:
@@ -56,7 +54,7 @@ def samples_drawing(material: Material, dataset: Dataset) -> Drawing:
         f"pixels, n = {shown.train_examples:,} training images).{after_thesis(thesis)}"
     )
     sheet = _draw(title, caption, shown, cells)
-    return sheet.drawing(name, _data(cells, shown.classes), thesis)
+    return sheet.drawing(name, _data(cells, shown.classes))
 
 
 def laid_out(sheet: ContactSheet) -> list[Cell]:
@@ -80,7 +78,7 @@ def _draw(title: str, caption: str, shown: ContactSheet, cells: list[Cell]) -> S
     side = (width + GUTTER) / columns - GUTTER
     labels = {cell.example.label for cell in cells}
     names = {label: _name(shown.classes[label], side) for label in labels}
-    name_room = LINE * max(map(len, names.values())) + GUTTER
+    name_room = LINE * max(name.count("\n") + 1 for name in names.values()) + GUTTER
     row_room = side + GUTTER
     height = rows * row_room + name_room
     name_each = len(shown.classes) > COLUMNS
@@ -104,34 +102,25 @@ def _draw(title: str, caption: str, shown: ContactSheet, cells: list[Cell]) -> S
             vmax=255,
         )
         if name_each or cell.row == 0:
-            _label(axes, names[cell.example.label], left + side / 2, top, side)
+            axes.text(
+                left + side / 2,
+                top - 0.03,
+                names[cell.example.label],
+                ha="center",
+                va="bottom",
+                size=NAME_PT,
+                color=INK,
+                linespacing=1.0,
+            )
     # The y axis points down, as rows are counted from the top.
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return sheet
 
 
-def _name(name: str, side: float) -> list[str]:
-    """The name of a class in one line, or in two if it would touch its neighbour."""
-    words = name.replace("_", " ").replace("/", "/ ").split()
-    if len(words) < 2 or width_in(" ".join(words), SMALL_PT) <= side:
-        return [name.replace("_", " ") or "–"]
-    middle = math.ceil(len(words) / 2)
-    return [" ".join(words[:middle]), " ".join(words[middle:])]
-
-
-def _label(axes: Axes, lines: list[str], x: float, y: float, side: float) -> None:
-    """The name above its picture, smaller if it would still touch its neighbour."""
-    size = min(fitted_pt(line, SMALL_PT, side) for line in lines)
-    axes.text(
-        x,
-        y - 0.03,
-        "\n".join(lines),
-        ha="center",
-        va="bottom",
-        size=max(MIN_PT, size),
-        color=INK,
-        linespacing=1.0,
-    )
+def _name(name: str, side: float) -> str:
+    """The name of a class in lines no wider than its picture."""
+    words = name.replace("_", " ").replace("/", "/ ")
+    return "\n".join(wrapped(words, NAME_PT, side)) or "–"
 
 
 def _data(cells: list[Cell], classes: tuple[str, ...]) -> pd.DataFrame:

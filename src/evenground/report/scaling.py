@@ -5,46 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator
 
-from evenground.report.sheet import (
-    LEFT,
-    LINE,
-    PLOT_WIDTH,
-    X_ROOM,
-    Drawing,
-    make_sheet,
-)
-from evenground.report.style import INK, SMALL_PT, TEXT_PT, EngineStyle, width_in, wrapped
+from evenground.report.sheet import LEFT, LINE, PLOT_WIDTH, X_ROOM, Drawing, make_sheet
+from evenground.report.style import TEXT_PT, EngineStyle, legend_of, wrapped
+from evenground.report.ticks import with_room
 
-ONE_PANEL, SMALL_PANEL, TITLE_GAP, BETWEEN, NAME_GAP = 2.5, 1.55, 0.10, 0.55, 0.06
+ONE_PANEL, SMALL_PANEL, TITLE_GAP, BETWEEN = 2.5, 1.55, 0.10, 0.55
 # From this ratio of largest to smallest on an axis is logarithmic.
 LOG_X, LOG_Y = 4.0, 10.0
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One panel: its title (empty for none) and its rows: engine, x, y, low, high; NaN is no value or bar."""
-
-    title: str
-    data: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class Curves:
-    """What one figure shows. `x` and `y` name the axes with their units; `data` is written beside it."""
+    """What one figure shows. `x` and `y` name the axes with their units; `data` is written beside it.
+
+    `panels`: title (empty for none) -> rows: engine, x, y, low, high; NaN is no value or bar.
+    """
 
     name: str
     title: str
     x: str
     y: str
-    panels: Sequence[Panel]
+    panels: Mapping[str, pd.DataFrame]
     data: pd.DataFrame
 
     @property
@@ -57,45 +44,45 @@ class Curves:
         """Whether the axis of the measure, one for all panels, is logarithmic."""
         return _wide(self.all("y"), LOG_Y)
 
-    def all(self, column: str) -> list[float]:
-        """Every known value of a column of the panels' data, of the rows that have a mark."""
-        drawn = pd.concat([panel.data[panel.data["y"].notna()][column] for panel in self.panels])
-        return [float(value) for value in drawn if not math.isnan(value)]
-
     @property
-    def engines(self) -> list[str]:
-        """Engines with a value in any panel."""
-        shown = pd.concat([panel.data[panel.data["y"].notna()]["engine"] for panel in self.panels])
-        return list(dict.fromkeys(shown))
+    def marked(self) -> pd.DataFrame:
+        """The rows of all panels that have a mark."""
+        rows = pd.concat(self.panels.values())
+        return rows[rows["y"].notna()]
+
+    def all(self, column: str) -> list[float]:
+        """Every known value of a column of the rows that have a mark."""
+        values: list[float] = self.marked[column].dropna().tolist()
+        return values
 
 
 def scaling_drawing(curves: Curves, caption: str, styles: Mapping[str, EngineStyle]) -> Drawing:
     """The figure of these curves; all panels have the same two axes."""
-    shown = [styles[name] for name in styles if name in curves.engines]
-    legend = [Line2D([], [], label=style.label, **_drawn(style)) for style in shown]
+    engines = set(curves.marked["engine"])
+    legend = legend_of(style for name, style in styles.items() if name in engines)
     columns = min(2, len(curves.panels))
     rows = -(-len(curves.panels) // columns)
     width = (PLOT_WIDTH - BETWEEN * (columns - 1)) / columns
     height = ONE_PANEL if rows == 1 else SMALL_PANEL
-    titles = [_title(panel, width) for panel in curves.panels]
+    titles = [_title(title, width) for title in curves.panels]
     lines = max(map(len, titles))
     over = LINE * lines + TITLE_GAP if lines else 0.0
     step = over + height + X_ROOM
     sheet = make_sheet(curves.title, caption, rows * step, legend)
-    for i, (panel, title) in enumerate(zip(curves.panels, titles, strict=True)):
+    for i, (data, title) in enumerate(zip(curves.panels.values(), titles, strict=True)):
         top = (i // columns) * step + over
         axes = sheet.axes(top, height, LEFT + (i % columns) * (width + BETWEEN), width)
         axes.set_title("\n".join(title), loc="left", weight="bold", size=TEXT_PT)
-        _draw(axes, curves, panel, styles, width)
+        _draw(axes, curves, data, styles, width)
         if i % columns == 0:
             axes.set_ylabel(curves.y)
             axes.yaxis.set_label_coords(-0.52 / width, 0.5)
     return sheet.drawing(curves.name, curves.data, place="answer")
 
 
-def _title(panel: Panel, width: float) -> list[str]:
+def _title(title: str, width: float) -> list[str]:
     """The title in lines over its panel; the long name of a machine class breaks after a hyphen."""
-    lines = wrapped(panel.title.replace("-", "- "), TEXT_PT, 0.88 * width)
+    lines = wrapped(title.replace("-", "- "), TEXT_PT, 0.88 * width)
     return [line.replace("- ", "-") for line in lines]
 
 
@@ -104,23 +91,17 @@ def _wide(values: Sequence[float], ratio: float) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) >= ratio
 
 
-def _drawn(style: EngineStyle) -> dict[str, Any]:
-    """Line and mark of an engine."""
-    mark = {"marker": style.marker, "ms": 4, "mec": INK, "mew": 0.6}
-    return {"color": style.colour, "ls": style.line, "lw": 1.6, **mark}
-
-
 def _draw(
     axes: Axes,
     curves: Curves,
-    panel: Panel,
+    data: pd.DataFrame,
     styles: Mapping[str, EngineStyle],
     width_of_axes: float,
 ) -> None:
     """One panel: a line per engine, broken where a value is missing."""
     low, high = _limits(curves)
     for name, style in styles.items():
-        mine = panel.data[panel.data["engine"] == name].sort_values("x")
+        mine = data[data["engine"] == name].sort_values("x")
         x, y, bottom, top = (
             mine[column].to_numpy(np.float64) for column in ("x", "y", "low", "high")
         )
@@ -128,10 +109,11 @@ def _draw(
         axes.vlines(x, np.maximum(bottom, low), top, color=style.colour, lw=1.2, zorder=2)
         for end in (bottom, top):
             axes.plot(x, end, "_", color=style.colour, ms=7, mew=1.2, zorder=2)
-        axes.plot(x, y, **_drawn(style), zorder=3, clip_on=False)
+        axes.plot(x, y, zorder=3, clip_on=False, **style.drawn)
     axes.set_ylim(low, high)
     _measure_axis(axes, curves)
     _parameter_axis(axes, curves, width_of_axes)
+    axes.minorticks_off()
 
 
 def _limits(curves: Curves) -> tuple[float, float]:
@@ -151,9 +133,7 @@ def _measure_axis(axes: Axes, curves: Curves) -> None:
         axes.yaxis.set_major_locator(
             LogLocator(base=10, subs=(1.0, 2.0, 5.0) if decades < 3 else (1.0,))
         )
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.6g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:.6g}")
 
 
 def _parameter_axis(axes: Axes, curves: Curves, width: float) -> None:
@@ -166,22 +146,6 @@ def _parameter_axis(axes: Axes, curves: Curves, width: float) -> None:
     if curves.log_x:
         axes.set_xscale("log")
     axes.set_xlim(*(map(math.exp, (low, high)) if curves.log_x else (low, high)))
-    axes.xaxis.set_major_locator(FixedLocator(values))
-    axes.xaxis.set_minor_locator(NullLocator())
-    named = _with_room(
-        [(place - low) / (high - low) * width for place in at], [f"{v:g}" for v in values]
-    )
-    names = dict(zip(values, named, strict=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: names.get(x, "")))
+    places = [(place - low) / (high - low) * width for place in at]
+    axes.set_xticks(values, with_room(places, [f"{value:g}" for value in values]))
     axes.set_xlabel(curves.x)
-
-
-def _with_room(places: Sequence[float], names: Sequence[str]) -> list[str]:
-    """The names, empty where one would touch the one before; places in inches."""
-    free_from, shown = -math.inf, []
-    for place, name in zip(places, names, strict=True):
-        half = width_in(name, SMALL_PT) / 2
-        fits = place - half >= free_from
-        shown.append(name if fits else "")
-        free_from = place + half + NAME_GAP if fits else free_from
-    return shown

@@ -53,8 +53,6 @@ class Drawing:
     name: str
     title: str
     caption: str
-    thesis_figures: tuple[int, ...]
-    """Numbers of the thesis's figures it is made after."""
     figure: Figure
     data: pd.DataFrame
     place: Place = "more"
@@ -88,15 +86,12 @@ class Sheet:
         x, y = EDGE / WIDTH, 1 - top / self.height
         self.figure.text(x, y, text, size=size_pt, color=colour, weight=weight, va="top", ha="left")
 
-    def drawing(
-        self, name: str, data: pd.DataFrame, thesis: tuple[int, ...] = (), place: Place = "more"
-    ) -> Drawing:
+    def drawing(self, name: str, data: pd.DataFrame, place: Place = "more") -> Drawing:
         """The finished figure with the `data` it shows."""
         return Drawing(
             name=name,
             title=self.title,
             caption=self.caption,
-            thesis_figures=thesis,
             figure=self.figure,
             data=data,
             place=place,

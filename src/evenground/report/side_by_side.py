@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from evenground.analysis.experiment import Experiment, parameter_words
@@ -26,30 +26,15 @@ BOLD = 0.85
 
 
 @dataclass(frozen=True)
-class _Mark:
-    """A ratio with its interval, of a source or machine; NaN without an interval."""
-
-    side: str
-    ratio: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class _Line:
-    """A row of the figure, `height` in inches: of one condition, or the heading of a pair."""
+    """A line of the figure, `height` in inches: of one condition, or the heading of a pair."""
 
-    words: tuple[str, ...]
+    words: list[str]
     height: float
-    mark: _Mark | None = None
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A pair of engines at one value of each parameter."""
-
-    lines: list[_Line]
-    rows: pd.DataFrame
+    side: str = ""
+    """The source or machine; empty for a heading."""
+    row: Mapping[Any, Any] | None = None
+    """Of the table; None for a heading."""
 
 
 def side_by_side_drawing(experiment: Experiment, ratios: pd.DataFrame) -> Drawing:
@@ -60,7 +45,8 @@ def side_by_side_drawing(experiment: Experiment, ratios: pd.DataFrame) -> Drawin
     """
     keys = ["dataset", "baseline", "engine", *experiment.swept]
     rows = _one_way_round(ratios[(ratios["measure"] == MEASURE) & ratios["ratio"].notna()])
-    blocks = [_block(rows_of, experiment.sides, keys) for rows_of in _grouped(rows, keys)]
+    pairs = [of_pair for _, of_pair in rows.groupby(keys, sort=False) if len(of_pair) > 1]
+    blocks = [_block(of_pair, experiment.sides, keys) for of_pair in pairs]
     shown, height = _fitting(blocks)
     title = "Ratio of training times, side by side"
     caption = (
@@ -80,12 +66,12 @@ def side_by_side_drawing(experiment: Experiment, ratios: pd.DataFrame) -> Drawin
     names = list(dict.fromkeys(placed.label for placed in experiment.conditions))
     top = 0.0
     for block in shown:
-        for line in block.lines:
+        for line in block:
             _draw(axes, line, top, names)
             top += line.height
         top += BETWEEN
     _ticks(axes)
-    data = pd.concat([block.rows for block in shown], ignore_index=True)
+    data = pd.concat(pairs[: len(shown)], ignore_index=True)
     return sheet.drawing(NAME, data, place="answer")
 
 
@@ -105,33 +91,26 @@ def _one_way_round(rows: pd.DataFrame) -> pd.DataFrame:
     return turned
 
 
-def _grouped(rows: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
-    """The rows of each pair at each value, of those that several conditions have."""
-    grouped = [of_pair for _, of_pair in rows.groupby(keys, sort=False)]
-    return [of_pair for of_pair in grouped if len(of_pair) > 1]
-
-
-def _block(rows: pd.DataFrame, sides: list[str], keys: list[str]) -> _Block:
+def _block(rows: pd.DataFrame, sides: list[str], keys: list[str]) -> list[_Line]:
     """A pair's heading and a line for each condition."""
     first = rows.iloc[0]
     values = [f"{parameter_words(name)} {first[name]}" for name in keys[3:]]
     heading = ", ".join([f"{first['engine']} / {first['baseline']}", first["dataset"], *values])
     words = wrapped(heading, TEXT_PT, BOLD * (NAMES - 2 * EDGE))
-    lines = [_Line(words=tuple(words), height=HEAD + LINE * (len(words) - 1))]
+    lines = [_Line(words=words, height=HEAD + LINE * (len(words) - 1))]
     for row in rows.to_dict("records"):
         side = ", ".join(str(row[name]) for name in sides)
         words = wrapped(side, SMALL_PT, NAMES - INDENT - 2 * EDGE)
-        mark = _Mark(side=side, ratio=row["ratio"], low=row["low_95"], high=row["high_95"])
-        lines.append(_Line(words=tuple(words), height=LINE * len(words) + PAD, mark=mark))
-    return _Block(lines=lines, rows=rows)
+        lines.append(_Line(words=words, height=LINE * len(words) + PAD, side=side, row=row))
+    return lines
 
 
-def _fitting(blocks: Sequence[_Block]) -> tuple[list[_Block], float]:
+def _fitting(blocks: Sequence[list[_Line]]) -> tuple[list[list[_Line]], float]:
     """The first blocks that have room, and their height in inches."""
-    shown: list[_Block] = []
+    shown: list[list[_Line]] = []
     height = 0.0
     for block in blocks:
-        end = height + sum(line.height for line in block.lines)
+        end = height + sum(line.height for line in block)
         if end > MAX_INCHES:
             break
         shown.append(block)
@@ -144,7 +123,7 @@ def _draw(axes: Axes, line: _Line, top: float, names: Sequence[str]) -> None:
     place = blended_transform_factory(axes.figure.transFigure, axes.transData)
     middle = top + line.height / 2
     left, size, weight = EDGE + INDENT, SMALL_PT, "normal"
-    if line.mark is None:
+    if line.row is None:
         left, size, weight = EDGE, TEXT_PT, "bold"
     axes.text(
         left / WIDTH,
@@ -156,13 +135,12 @@ def _draw(axes: Axes, line: _Line, top: float, names: Sequence[str]) -> None:
         color=INK,
         va="center",
     )
-    mark = line.mark
-    if mark is None:
+    if line.row is None:
         return
-    marker, colour = side_mark(names.index(mark.side))
-    if not math.isnan(mark.low):
-        axes.plot([mark.low, mark.high], [middle] * 2, color=colour, lw=1.6)
-    axes.plot([mark.ratio], [middle], marker, color=colour, ms=5, mec=INK, mew=0.6)
+    marker, colour = side_mark(names.index(line.side))
+    # Without an interval, its ends are NaN, and nothing is drawn.
+    axes.plot([line.row["low_95"], line.row["high_95"]], [middle] * 2, color=colour, lw=1.6)
+    axes.plot([line.row["ratio"]], [middle], marker, color=colour, ms=5, mec=INK, mew=0.6)
 
 
 def _ticks(axes: Axes) -> None:
@@ -171,6 +149,6 @@ def _ticks(axes: Axes) -> None:
     axes.xaxis.set_major_locator(
         LogLocator(base=10, subs=(1.0, 2.0, 5.0)) if wide else MaxNLocator(6, steps=STEPS)
     )
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.spines["left"].set_visible(False)

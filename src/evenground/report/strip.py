@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,19 +17,6 @@ LABEL_GAP = 0.09
 MAX_EPOCHS = 4
 # Of the axis; what is narrower gets no name, and is not hatched.
 MIN_SHARE = 0.002
-
-
-@dataclass(frozen=True)
-class _Span:
-    """A phase with its start and end in seconds."""
-
-    phase: str
-    start_s: float
-    end_s: float
-
-    @property
-    def width_s(self) -> float:
-        return self.end_s - self.start_s
 
 
 def mean_phases(phases: pd.DataFrame) -> pd.DataFrame:
@@ -66,53 +52,41 @@ def draw_strip(axes: Axes, spans: pd.DataFrame, first_s: float, last_s: float) -
     for spine in axes.spines.values():
         spine.set_visible(False)
     shown = _within(spans, first_s, last_s)
-    shortest_s = MIN_SHARE * (last_s - first_s)
-    for span in shown:
-        _draw_phase(axes, span, shortest_s)
-    _name(axes, _labels(shown, shortest_s), first_s, last_s)
-
-
-def _draw_phase(axes: Axes, span: _Span, shortest_s: float) -> None:
-    """A phase as a grey bar; the time between phases hatched, if it is wide enough to be seen."""
-    between = is_between(span.phase)
-    if between and span.width_s < shortest_s:
-        return
-    bars = axes.barh(
-        0.5,
-        span.width_s,
-        1.0,
-        left=span.start_s,
-        color=phase_colour(span.phase),
-        edgecolor="white",
-        lw=0.4,
-    )
-    if between:
-        bars[0].set(hatch=BETWEEN_HATCH, edgecolor=MUTED)
-
-
-def _within(spans: pd.DataFrame, first_s: float, last_s: float) -> list[_Span]:
-    """Phases cut to the axis, without those of which nothing is left."""
-    starts = spans["start_s"].clip(lower=first_s).tolist()
-    ends = spans["end_s"].clip(upper=last_s).tolist()
-    cut = [
-        _Span(phase=phase, start_s=start, end_s=end)
-        for phase, start, end in zip(spans["phase"], starts, ends, strict=True)
-    ]
-    return [span for span in cut if span.width_s > 0]
-
-
-def _labels(shown: list[_Span], shortest_s: float) -> list[tuple[str, float]]:
-    """Name and middle of each phase to be named; many epochs share one name."""
+    long = shown["width_s"] >= MIN_SHARE * (last_s - first_s)
+    between = shown["phase"].map(is_between).astype(bool)
+    for span in shown[long | ~between].to_dict("records"):
+        _draw_phase(axes, span["phase"], span["start_s"], span["width_s"])
     # The hatched time between phases has no name: the caption explains it.
-    named = [s for s in shown if s.width_s >= shortest_s and not is_between(s.phase)]
-    epochs = [span for span in named if span.phase.startswith("epoch ")]
+    _name(axes, _labels(shown[long & ~between]), first_s, last_s)
+
+
+def _draw_phase(axes: Axes, phase: str, start_s: float, width_s: float) -> None:
+    """A phase as a grey bar; the time between phases hatched."""
+    colour = phase_colour(phase)
+    (bar,) = axes.barh(0.5, width_s, 1.0, left=start_s, color=colour, edgecolor="white", lw=0.4)
+    if is_between(phase):
+        bar.set(hatch=BETWEEN_HATCH, edgecolor=MUTED)
+
+
+def _within(spans: pd.DataFrame, first_s: float, last_s: float) -> pd.DataFrame:
+    """Phases cut to the axis, with their width, without those of which nothing is left."""
+    start_s, end_s = spans["start_s"].clip(lower=first_s), spans["end_s"].clip(upper=last_s)
+    cut = spans.assign(start_s=start_s, end_s=end_s, width_s=end_s - start_s)
+    return cut[cut["width_s"] > 0]
+
+
+def _labels(named: pd.DataFrame) -> list[tuple[str, float]]:
+    """Name and middle of each phase to be named; many epochs share one name."""
+    middles = (named["start_s"] + named["end_s"]) / 2
+    labels = list(zip(named["phase"], middles, strict=True))
+    epochs = [label for label in labels if label[0].startswith("epoch ")]
     if len(epochs) > MAX_EPOCHS:
-        first, last = epochs[0], epochs[-1]
-        numbers = "–".join(span.phase.removeprefix("epoch ") for span in (first, last))
-        named = [span for span in named if span not in epochs]
-        named.append(_Span(phase=f"epochs {numbers}", start_s=first.start_s, end_s=last.end_s))
-        named.sort(key=lambda span: span.start_s)
-    return [(span.phase, (span.start_s + span.end_s) / 2) for span in named]
+        (first, first_s), (last, last_s) = epochs[0], epochs[-1]
+        words = f"epochs {first.removeprefix('epoch ')}–{last.removeprefix('epoch ')}"
+        labels = [label for label in labels if label not in epochs]
+        labels.append((words, (first_s + last_s) / 2))
+        labels.sort(key=lambda label: label[1])
+    return labels
 
 
 def _name(axes: Axes, labels: list[tuple[str, float]], first_s: float, last_s: float) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
 from evenground.analysis.by_phase import is_between
@@ -77,6 +79,17 @@ class EngineStyle:
     line: str | tuple[int, tuple[float, ...]]
     marker: str
     hatch: str
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """Line and marks as matplotlib takes them, the same in plots and legends."""
+        marks = {"marker": self.marker, "ms": 5, "mec": INK, "mew": 0.6}
+        return {"color": self.colour, "ls": self.line, "lw": 1.8, **marks}
+
+
+def legend_of(styles: Iterable[EngineStyle]) -> list[Line2D]:
+    """A labelled line of each engine."""
+    return [Line2D([], [], label=style.label, **style.drawn) for style in styles]
 
 
 # Dashes as matplotlib takes them: an offset, then lengths of strokes and gaps in line widths.
@@ -174,10 +187,9 @@ def fitted_pt(text: str, size_pt: float, limit_in: float, weight: str = "normal"
     return size_pt * limit_in / width
 
 
-def tint(colour: str, share: float) -> tuple[float, float, float]:
-    """`share` of a colour on white, opaque, so that no grid line shows through."""
-    red, green, blue = to_rgb(colour)
-    return 1 - share * (1 - red), 1 - share * (1 - green), 1 - share * (1 - blue)
+def tint(colour: str, share: float) -> np.ndarray:
+    """Red, green and blue of `share` of a colour on white: opaque, no grid line shows through."""
+    return 1 - share * (1 - np.array(to_rgb(colour)))
 
 
 def wrapped(text: str, size_pt: float, limit_in: float) -> list[str]:

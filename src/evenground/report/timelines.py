@@ -80,7 +80,7 @@ def timeline_drawing(material: Material, dataset: Dataset, engine: Engine) -> Dr
         )
         sheet = _draw(title, caption, drawn, reasons)
     name = f"timeline_{dataset.name}_{engine.name}"
-    return sheet.drawing(name, data, thesis, place="timelines")
+    return sheet.drawing(name, data, place="timelines")
 
 
 @dataclass(frozen=True)

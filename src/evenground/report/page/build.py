@@ -16,7 +16,7 @@ from evenground.analysis.experiment import Experiment, alone, name_of
 from evenground.analysis.runs import all_runs, read_runs
 from evenground.analysis.table import read_table
 from evenground.analysis.tables import TABLES
-from evenground.files import read_json, write_text
+from evenground.files import read_bytes, read_json, write_text
 from evenground.records.environment import Environment as Recorded
 from evenground.records.index import Condition, Index, read_index
 from evenground.report.draw import MAX_DETAILED
@@ -25,7 +25,6 @@ from evenground.report.page.prose import inline, paragraphs
 from evenground.report.page.steps import steps
 from evenground.report.page.tables import PageTable, page_table
 from evenground.report.page.verdicts import COLUMNS, Verdicts, read_verdicts
-from evenground.report.sheet import Place
 
 PACKAGE, PAGE = "evenground.report.page", "page.html.j2"
 # Signs that a data URI and an attribute hold as they are.
@@ -45,18 +44,6 @@ SECTIONS = {
 }
 # Empty where no condition has one to be compared with.
 OF_PEERS = {"across", "agreement"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with its caption, its SVG and its data as CSV."""
-
-    name: str
-    title: str
-    caption: str
-    place: Place
-    svg: str
-    csv: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +79,7 @@ def write_page(
     answer = read_table(results / "tables", ANSWER)
     tables = _tables(results / "tables", left_out)
     drawn = pictures(results / "figures")
-    timelines = [picture for picture in drawn if picture.place == "timelines"]
+    timelines = [picture for picture in drawn if picture["place"] == "timelines"]
     context: dict[str, Any] = {
         "answers": answers(experiment, answer.rows),
         "answer": next(table for table in tables if table.name == ANSWER),
@@ -186,23 +173,17 @@ def _tables(folder: Path, left_out: Set[str]) -> list[PageTable]:
     return [page_table(folder, name) for name in list(TABLES) + others if name in names]
 
 
-def pictures(folder: Path) -> list[Picture]:
-    """The figures of `figures.json` whose files exist: a bundle leaves out a dataset's images."""
+def pictures(folder: Path) -> list[dict[str, str]]:
+    """The entries of `figures.json`, each with its `svg` and its data as `csv`.
+
+    Raises EvengroundError for a file that is missing.
+    """
     figures = []
     for entry in read_json(folder / "figures.json"):
-        svg = folder / f"{entry['name']}.svg"
-        csv = folder / f"{entry['name']}.csv"
-        if svg.is_file() and csv.is_file():
-            picture = Picture(
-                name=entry["name"],
-                title=entry["title"],
-                caption=entry["caption"],
-                place=entry["place"],
-                # A line's end would need three signs.
-                svg=" ".join(svg.read_text(encoding="utf-8").split()),
-                csv=csv.read_text(encoding="utf-8"),
-            )
-            figures.append(picture)
+        svg = read_bytes(folder / f"{entry['name']}.svg").decode()
+        csv = read_bytes(folder / f"{entry['name']}.csv").decode()
+        # A line's end would need three signs.
+        figures.append(entry | {"svg": " ".join(svg.split()), "csv": csv})
     return figures
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +42,9 @@ class PageTable:
 
 
 def number_cell(text: str, value: float | None) -> Cell:
-    """A cell sorted by `value`; None and NaN come last."""
+    """A cell sorted by `value`; a missing one comes last."""
     key = ""
-    if value is not None and not math.isnan(value):
+    if value is not None and not pd.isna(value):
         key = repr(float(value))
     return Cell(text=text or EMPTY, key=key, number=True)
 
@@ -87,7 +86,4 @@ def _cell(column: Shown, text: str, values: dict[Any, Any]) -> Cell:
     """A cell of the row `values`; a spread is sorted by its median."""
     if not column.is_number:
         return text_cell(text)
-    value = values[column.columns[0].name]
-    if pd.isna(value):
-        value = None
-    return number_cell(text, value)
+    return number_cell(text, values[column.columns[0].name])

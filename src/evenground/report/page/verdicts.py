@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
+from evenground.analysis.shown import rounded
 from evenground.records import verdicts as records
-from evenground.report.page.axis import Axis, Values, make_axis, number
+from evenground.report.page.axis import Axis
 from evenground.report.page.tables import Cell, number_cell, text_cell
 
 # Verdict -> the CSS class that colours it; in the order in which verdicts are counted and sorted.
@@ -90,14 +93,15 @@ class Row(records.Row):
         interval = None
         if self.low is not None and self.high is not None:
             interval = self.low, self.high
-        values = Values(
+        return Axis(
+            label=_axis_label(self),
+            ratio=self.scale == "logarithms",
             estimate=self.estimate,
             interval=interval,
             published=self.published,
             same_size=self.same_size,
             bounds=tuple(end for end in self.region if end is not None),
         )
-        return make_axis(values, ratio=self.scale == "logarithms", label=_axis_label(self))
 
     @property
     def remarks(self) -> list[str]:
@@ -208,9 +212,10 @@ def read_verdicts(path: Path) -> list[Verdicts]:
 
 def _shown(condition: _OfCondition) -> Verdicts:
     claims = []
-    for name, rows in _grouped(condition.verdicts, "claim").items():
-        parts = [_part(of_part) for of_part in _grouped(rows, "id").values()]
-        claims.append(Claim(name=name, section=rows[0].section, parts=parts))
+    # They stand in the order of the claims: those of a claim, and of its parts, are together.
+    for name, of_claim in groupby(condition.verdicts, attrgetter("claim")):
+        parts = [_part(list(rows)) for _, rows in groupby(of_claim, attrgetter("id"))]
+        claims.append(Claim(name=name, section=parts[0].rows[0].section, parts=parts))
     counts = Counter(row.reading for row in condition.verdicts if row.kind == "verdict")
     kinds = Counter(row.kind for row in condition.verdicts)
     return Verdicts(
@@ -220,14 +225,6 @@ def _shown(condition: _OfCondition) -> Verdicts:
         counts={verdict: counts[verdict] for verdict in COLOURS if counts[verdict]},
         demonstrations=kinds["demonstration"],
     )
-
-
-def _grouped(rows: Iterable[Row], field: str) -> dict[str, list[Row]]:
-    """Rows by the value of a field, in the order of the file."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(getattr(row, field), []).append(row)
-    return groups
 
 
 def _part(rows: Sequence[Row]) -> Part:
@@ -248,7 +245,7 @@ def _axis_label(row: Row) -> str:
         texts.append(f"published {row.published_words}")
     if row.same_size:
         low, high = row.same_size
-        texts.append(f"the same size from {number(low, 3)} to {number(high, 3)}")
+        texts.append(f"the same size from {rounded(low, 3)} to {rounded(high, 3)}")
     return ", ".join(texts)
 
 
