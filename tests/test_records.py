@@ -15,8 +15,6 @@ APART = ("src/evenground/records/", "src/evenground/sidecar/", "scripts/engines/
 # Whoever else reads or writes JSON, and what: none of it is one of the records.
 OTHER_JSON = {
     "src/evenground/files.py": "reading and writing themselves",
-    "src/evenground/bundle/uuids.py": "any JSON file, whose texts lose a card's UUID",
-    "src/evenground/bundle/unpack.py": "ro-crate-metadata.json of somebody's program",
     "src/evenground/bundle/adopt.py": "experiment.json, whose model is in config",
     "src/evenground/runs/study.py": "experiment.json, whose model is in config",
     "src/evenground/bundle/make.py": "experiment.json",
