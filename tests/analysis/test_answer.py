@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,16 @@ def test_a_difference_that_is_not_shown_is_no_difference(tmp_path: Path) -> None
 
 def test_too_few_runs_have_no_interval(tmp_path: Path) -> None:
     (sentence,) = told(tmp_path, made(repetitions=1))
-    assert "JAX takes 0.481" in sentence and "(n = 1 pairs, without an interval)" in sentence
+    assert "JAX takes 0.481" in sentence and "(1 pair of runs, without an interval)" in sentence
+
+
+def test_runs_that_are_not_paired_are_counted_by_themselves(tmp_path: Path) -> None:
+    where = write_results(tmp_path, made())
+    content = json.loads(where.read_text())
+    content["conditions"][0]["report"]["design"] = "independent"
+    where.write_text(json.dumps(content))
+    (sentence,) = answers(alone(read_index(where)), tables_of(read_index(where))["answer"])
+    assert ", n = 4), with 1.00 times its memory." in sentence
 
 
 def test_an_engine_without_a_ratio_is_named_with_the_reason(tmp_path: Path) -> None:

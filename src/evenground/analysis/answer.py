@@ -272,8 +272,10 @@ def _against_first(row: Mapping[Any, Any], label: str, first: str) -> str:
     ratio, low, high = row["ratio"], row["low_95"], row["high_95"]
     times = f"{three_digits(ratio)} times {first}'s time"
     counted = f"n = {row['n']}"
-    if not pd.isna(row["n_pairs"]):
+    if pd.notna(row["n_pairs"]):
         counted = f"n = {row['n_pairs']} pairs"
+        if row["n_pairs"] == 1:
+            counted = "1 pair of runs"
     if math.isnan(low):
         sure = f"{counted}, without an interval"
     else:
