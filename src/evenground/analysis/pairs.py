@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evenground.analysis.blocks import made_of, passes
+from evenground.analysis.blocks import passes
 from evenground.analysis.groups import INVALID
 
 # More repetitions in a row than these are named as a span.
@@ -20,8 +20,8 @@ Arm = tuple[str, str]
 class Blocks:
     """The finished runs of one condition, arm by arm, for many contrasts.
 
-    `passes`: repetition -> the pass in which its run was made, as by `blocks.passes`; runs of one
-    repetition and one pass may be paired. `invalid`: repetition -> the gates that failed its run.
+    `passes`: repetition -> the pass over it in which its run was made, as by `blocks.passes`; runs
+    of one repetition and one pass may be paired. `invalid`: repetition -> the gates that failed its run.
     """
 
     passes: Mapping[Arm, Mapping[int, int]]
@@ -75,8 +75,9 @@ def blocks_of(circumstances: pd.DataFrame, quality: pd.DataFrame) -> Blocks:
     Only a finding about a single run makes it invalid; one about a whole group drops no run.
     """
     made: dict[Arm, dict[int, int]] = {}
-    for run, number in passes(made_of(circumstances)).items():
-        made.setdefault((run.dataset, run.engine), {})[run.repetition] = number
+    for run in circumstances.assign(made_in=passes(circumstances)).to_dict("records"):
+        of_arm = made.setdefault((run["dataset"], run["engine"]), {})
+        of_arm[run["repetition"]] = run["made_in"]
     invalid: dict[Arm, dict[int, str]] = {}
     # A run may have failed several gates.
     findings = quality[(quality["state"] == INVALID) & quality["repetition"].notna()]
