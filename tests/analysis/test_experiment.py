@@ -244,6 +244,7 @@ def test_rows_under_the_name_of_another_condition_are_refused(
 # Module -> why what it groups is of one condition, or is no number of runs.
 GROUPING = {
     "analysis/answer.py": "the findings of one group, and ratios to be told in words",
+    "analysis/block_effects.py": "the runs of one condition, by repetition",
     "analysis/blocks.py": "the runs of one condition, by repetition",
     "analysis/by_phase.py": "the runs of one group",
     "analysis/idle.py": "the windows of one group",
