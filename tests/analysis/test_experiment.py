@@ -237,7 +237,7 @@ def test_rows_under_the_name_of_another_condition_are_refused(
 
     monkeypatch.setattr("evenground.analysis.normalise.with_lead", misled)
     write_normalised(index, tmp_path / "normalised")
-    with pytest.raises(EvengroundError, match="a row is there twice"):
+    with pytest.raises(EvengroundError, match="not the finished runs of the index"):
         write_tables(index, tmp_path / "normalised", tmp_path / "tables", tmp_path / "m.json")
 
 

@@ -94,20 +94,6 @@ FRAMES: dict[str, Columns] = {
 }
 
 
-ROW: dict[str, tuple[str, ...]] = {
-    "trained": ("repetition",),
-    "use": ("repetition", "resource"),
-    "mean": ("t_s",),
-    "phases": ("repetition", "phase"),
-    "missing": ("column",),
-    "by_phase": ("column", "phase", "place"),
-    "circumstances": ("repetition",),
-    "idle": ("repetition", "resource", "start_s"),
-    "memory": ("repetition", "column"),
-    "energy": ("repetition",),
-    "measures": ("repetition", "instrument", "measure", "resource"),
-}
-"""Name of a frame -> what tells its rows of one group apart."""
 # A run may have no idle window.
 NOT_OF_ALL = ("idle",)
 
@@ -161,14 +147,11 @@ def read_normalised(experiment: Experiment, normalised: Path) -> Normalised:
 def read_frame(experiment: Experiment, normalised: Path, name: str) -> pd.DataFrame:
     """One of the frames that `write_normalised` wrote.
 
-    Raises EvengroundError if the file is missing or broken, has a row twice, or is of other runs
-    than the finished ones of the experiment.
+    Raises EvengroundError if the file is missing or broken, or is of other runs than the finished
+    ones of the experiment.
     """
     path = normalised / f"{name}.csv"
     frame = read_led(path, experiment, FRAMES[name])
-    keys = [*experiment.group, *ROW[name]]
-    if frame.duplicated(keys).any():
-        raise EvengroundError("broken table, a row is there twice", str(path), set_aside(path))
     if "repetition" in frame and name not in NOT_OF_ALL:
         columns = [*experiment.lead, *names_of(RUN)]
         found = frame[columns].drop_duplicates().itertuples(index=False, name=None)
