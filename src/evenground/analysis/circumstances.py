@@ -51,10 +51,10 @@ FAULTS: dict[str, Callable[[Any], Judged]] = {
 }
 UNKNOWN = {"CPUs": "cpus_unknown", "surroundings": "surroundings_unknown", "GPU": "gpu_unknown"}
 """Part of a run's record -> column with the reasons why values of it are unknown."""
-COMPARED = {name: f"compared_{name}" for name in surroundings.COMPARED}
-"""What runs of a group should have in common -> column: a list in JSON, empty if it is unknown."""
+COMPARED = "compared_surroundings"
+"""What runs of a group should have in common around the engine; empty if nothing was recorded."""
 CARD_COMPARED = "compared_card"
-"""The same for their card, in one object; empty if nothing was recorded."""
+"""The same for their card."""
 # Columns of the samples that the gates need for a training on a card.
 CARD_SAMPLES = (
     "gpu_throttle_reasons",
@@ -102,17 +102,13 @@ WORDS = tuple(text(f"{name}_words", f"`{name}` in words.") for name in FAULTS)
 WHY_UNKNOWN = tuple(
     text(column, f"Why values are not known ({part}).") for part, column in UNKNOWN.items()
 )
-IN_COMMON = tuple(
-    text(column, f"What runs of a group should have in common ({name}): a list in JSON.")
-    for name, column in COMPARED.items()
-)
 FRAME = columns(
     OWN,
     tuple(number(name, "", judge.__doc__ or "") for name, judge in FAULTS.items()),
     WORDS,
     WHY_UNKNOWN,
-    IN_COMMON,
-    text(CARD_COMPARED, "The same for the card: one object in JSON."),
+    text(COMPARED, "What runs of a group should have in common around the engine: JSON."),
+    text(CARD_COMPARED, "The same for the card."),
 )
 Row = dict[str, object]
 
@@ -132,17 +128,22 @@ def circumstances_row(seen: Seen, condition: Condition, lock: Lock | None) -> Ro
         "exited_s": process.exited_ns / 1e9,
         "up_s": (process.launched_ns - clock.anchor_ns) / 1e9,
         "kernel_peak_rss_bytes": float(_number(process.peak_process_rss_bytes)),
+        COMPARED: "",
         UNKNOWN["CPUs"]: reasons(environment.cpus),
         UNKNOWN["surroundings"]: reasons(environment.surroundings),
     }
     if process.not_seen is not None:
         row |= {"n_not_seen": len(process.not_seen), "not_seen": "; ".join(process.not_seen)}
+    record = environment.surroundings
+    if record is not None:
+        known = surroundings.compared(record, in_image=environment.image is not None)
+        # JSON distinguishes an empty list from an unknown one, and has no control characters.
+        row[COMPARED] = json.dumps(known)
     row |= _sampling(seen.samples)
     row |= _machine(environment)
     row |= _libraries(environment, lock)
     row |= _judged(cpus.FAULTS, environment.cpus)
-    row |= _judged(surroundings.FAULTS, environment.surroundings)
-    row |= _compared(environment)
+    row |= _judged(surroundings.FAULTS, record)
     row |= _card(run, seen.samples, environment.gpu)
     return row
 
@@ -273,16 +274,6 @@ ON_PROCESSOR: Row = {
 }
 ON_PROCESSOR |= dict.fromkeys(gpus.FAULTS, 0.0)
 ON_PROCESSOR |= {f"{name}_words": "" for name in gpus.FAULTS}
-
-
-def _compared(environment: Environment) -> Row:
-    record = environment.surroundings
-    row: Row = dict.fromkeys(COMPARED.values(), "")
-    if record is not None:
-        known = surroundings.compared(record, in_image=environment.image is not None)
-        # JSON distinguishes an empty list from an unknown one, and has no control characters.
-        row |= {COMPARED[name]: json.dumps(value) for name, value in known.items()}
-    return row
 
 
 def _libraries(environment: Environment, lock: Lock | None) -> Row:

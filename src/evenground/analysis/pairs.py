@@ -10,8 +10,6 @@ import pandas as pd
 from evenground.analysis.blocks import passes
 from evenground.analysis.groups import INVALID
 
-# More repetitions in a row than these are named as a span.
-MAX_LISTED = 4
 Arm = tuple[str, str]
 """Dataset and engine."""
 
@@ -97,25 +95,8 @@ def told(dropped: Mapping[int, str]) -> str:
     texts = []
     for why, numbers in repetitions.items():
         noun = "repetition" if len(numbers) == 1 else "repetitions"
-        texts.append(f"{noun} {listed(_spans(numbers))}: {why}")
+        texts.append(f"{noun} {listed(map(str, numbers))}: {why}")
     return "; ".join(texts)
-
-
-def _spans(numbers: Sequence[int]) -> list[str]:
-    """Rising numbers as text, more than MAX_LISTED in a row as a span: 1, 2, 4 to 9."""
-    rows: list[list[int]] = []
-    for number in numbers:
-        if rows and number == rows[-1][-1] + 1:
-            rows[-1].append(number)
-        else:
-            rows.append([number])
-    texts: list[str] = []
-    for row in rows:
-        if len(row) > MAX_LISTED:
-            texts.append(f"{row[0]} to {row[-1]}")
-        else:
-            texts.extend(map(str, row))
-    return texts
 
 
 def _names(arms: Sequence[Arm]) -> dict[Arm, str]:
