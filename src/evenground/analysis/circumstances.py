@@ -18,7 +18,7 @@ from evenground.analysis.columns import (
 )
 from evenground.analysis.devices import processor_only
 from evenground.analysis.readings import are_first
-from evenground.analysis.runs import Floats, Run, Samples
+from evenground.analysis.runs import Floats, Run, Samples, largest, or_nan
 from evenground.analysis.seen import Seen
 from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
@@ -127,7 +127,7 @@ def circumstances_row(seen: Seen, condition: Condition, lock: Lock | None) -> Ro
         "launched_s": process.launched_ns / 1e9,
         "exited_s": process.exited_ns / 1e9,
         "up_s": (process.launched_ns - clock.anchor_ns) / 1e9,
-        "kernel_peak_rss_bytes": float(_number(process.peak_process_rss_bytes)),
+        "kernel_peak_rss_bytes": or_nan(process.peak_process_rss_bytes),
         COMPARED: "",
         UNKNOWN["CPUs"]: reasons(environment.cpus),
         UNKNOWN["surroundings"]: reasons(environment.surroundings),
@@ -154,10 +154,6 @@ def steps(events: Moments, batch_size: int) -> float:
     return float(sum(epoch.examples // batch_size for epoch in events.epochs))
 
 
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
-
-
 def _sampling(samples: Samples) -> Row:
     rows = samples.t_ns.size
     if not rows:
@@ -182,10 +178,10 @@ def _card(run: Run, samples: Samples, record: GpuRecord | None) -> Row:
     gpu_samples = np.count_nonzero(~np.isnan(columns["gpu_util_pct"][read]))
     if kind_of(run.device) == "cpu":
         return ON_PROCESSOR | {"gpu_samples": gpu_samples}
-    held_bytes = _largest(columns["vram_tree_bytes"][inside])
+    held_bytes = largest(columns["vram_tree_bytes"][inside])
     row: Row = {
         "gpu_samples": gpu_samples,
-        "foreign_processes": _largest(columns["gpu_foreign_processes"]),
+        "foreign_processes": largest(columns["gpu_foreign_processes"]),
         "off_card": np.nan,
         CARD_COMPARED: "",
         UNKNOWN["GPU"]: reasons(_unknown_of_card(run, samples, record)),
@@ -201,8 +197,8 @@ def _card(run: Run, samples: Samples, record: GpuRecord | None) -> Row:
 
 def _desktop(samples: Samples) -> Row:
     """Processes that only drew on the card: the most at once, and the memory they held."""
-    n = _largest(samples.columns["gpu_desktop_processes"])
-    held_bytes = _largest(samples.columns["gpu_desktop_bytes"])
+    n = largest(samples.columns["gpu_desktop_processes"])
+    held_bytes = largest(samples.columns["gpu_desktop_bytes"])
     description = ""
     if n > 0:
         description = f"they held up to {held_bytes / MIB:.0f} MiB"
@@ -237,16 +233,11 @@ def _throttled(bits: Floats) -> Row:
     }
 
 
-def _largest(values: Floats) -> float:
-    """The largest known value, NaN if there is none."""
-    return float(np.fmax.reduce(values, initial=np.nan))
-
-
 def _machine(environment: Environment) -> Row:
     load_per_core = np.nan
     if environment.load_average_before and environment.cores:
         load_per_core = environment.load_average_before[0] / environment.cores
-    return {"swapped_pages": _number(environment.swapped_pages), "load_per_core": load_per_core}
+    return {"swapped_pages": or_nan(environment.swapped_pages), "load_per_core": load_per_core}
 
 
 def _judged(judges: Mapping[str, Callable[[Any], Judged]], record: object | None) -> Row:
@@ -256,7 +247,7 @@ def _judged(judges: Mapping[str, Callable[[Any], Judged]], record: object | None
         judged = Judged(None)
         if record is not None:
             judged = judge(record)
-        row[name] = _number(judged.size)
+        row[name] = or_nan(judged.size)
         row[f"{name}_words"] = judged.text if judged.size else ""
     return row
 

@@ -29,7 +29,7 @@ from evenground.analysis.idle_gpu import (
     unseen,
 )
 from evenground.analysis.phases import Phase
-from evenground.analysis.runs import COUNTER, Floats, Ints, Run, Samples
+from evenground.analysis.runs import COUNTER, Floats, Ints, Run, Samples, or_nan
 from evenground.analysis.table import frame_of
 from evenground.records.events import kind_of
 from evenground.records.index import Condition
@@ -337,7 +337,7 @@ def gpu_rows(
     phases: Sequence[Phase],
 ) -> list[IdleRow]:
     """One row per window of the GPU that surely overlaps the training."""
-    driver_s = process.util_window_s
+    driver_s = or_nan(process.util_window_s)
     training_s = (end_ns - start_ns) / 1e9
     rows = []
     for window in windows:
@@ -355,7 +355,7 @@ def gpu_rows(
             plus_minus_s=window.plus_minus_s,
             in_training_s=inside_s,
             samples=window.samples,
-            util_window_s=np.nan if driver_s is None else driver_s,
+            util_window_s=driver_s,
             open=window.open,
         )
         rows.append(row)

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evenground.analysis.extrapolation import Sample
-from evenground.analysis.memory import vram_before
+from evenground.analysis.memory import VRAM, before_launch
 from evenground.analysis.readings import are_first, are_told, once
-from evenground.analysis.runs import Floats, Ints, Samples
+from evenground.analysis.runs import Floats, Ints, Samples, first_known
 from evenground.analysis.seen import Seen, Windows
 from evenground.analysis.timeline import (
     CARRIED_PERIODS,
@@ -179,7 +179,7 @@ def _corrected_columns(seen: Seen) -> tuple[dict[str, Floats], dict[str, str]]:
     """The columns (K,) of the corrected instrument, and remarks."""
     line = seen.line.columns
     vram_bytes, remarks = line["vram_used_bytes"], {}
-    before_bytes, unknown = vram_before(seen.run.process)
+    before_bytes, unknown = before_launch(seen.run.process, VRAM)
     if unknown:
         # The first value after the launch is the next best thing.
         before_bytes = first_known(vram_bytes)
@@ -312,12 +312,6 @@ TRACES: Mapping[Instrument, Callable[[Seen], Trace]] = {
     "corrected": corrected,
     "as-published": as_published,
 }
-
-
-def first_known(values: Floats) -> float:
-    """The first of the values (N,) that is not missing, NaN if all are."""
-    known = values[~np.isnan(values)]
-    return float(known[0]) if known.size else np.nan
 
 
 def _known(value: int | None) -> float:

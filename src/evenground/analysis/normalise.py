@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -247,13 +247,13 @@ def _records(
         phases.append({"phase": phase.name, "start_s": phase.start_s, "end_s": phase.end_s})
     return {
         "trained": [_trained_row(run)],
-        "use": [vars(use) for use in uses_of(seen)],
+        "use": uses_of(seen),
         "phases": phases,
         "circumstances": [circumstances],
         "idle": [vars(row) for row in seen.idle.rows],
-        "memory": [vars(memory) for memory in memory_of(run, seen.samples)],
+        "memory": memory_of(run, seen.samples),
         "energy": [energy_row(run, seen.samples)],
-        "measures": [vars(measure) for measure in measures_of(seen, sample)],
+        "measures": measures_of(seen, sample),
     }
 
 
@@ -262,7 +262,7 @@ def _trained_row(run: Run) -> dict[str, object]:
     return {
         "device": run.device,
         "cores": run.process.cores,
-        **asdict(run_times(run.events, run.process)),
+        **run_times(run.events, run.process),
         "test_accuracy": run.events.test_accuracy,
         "final_train_loss": run.events.epochs[-1].loss,
     }

@@ -23,7 +23,7 @@ from evenground.analysis.columns import (
 )
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import OF_RUN as ENERGIES
-from evenground.analysis.groups import Rows, counts, flagged, group, groups
+from evenground.analysis.groups import Rows, counts, group, groups
 from evenground.analysis.idle import IDLE_S
 from evenground.analysis.normalise import REPORTED
 from evenground.analysis.pairs import Arm, Blocks
@@ -153,8 +153,8 @@ def _ratio_rows(
     unlike_work = dataset.unlike(pair[0], pair[1])
     devices = unlike(devices_of(runs, dataset.name, pair))
     baseline_runs, engine_runs = (group(runs, dataset.name, each.name) for each in pair)
-    wanted = {"n_wanted": max(len(baseline_runs), len(engine_runs))}
-    wanted |= flagged(pd.concat([baseline_runs, engine_runs]))
+    wanted = counts(pd.concat([baseline_runs, engine_runs]))
+    wanted["n_wanted"] = max(len(baseline_runs), len(engine_runs))
     baseline, engine = (runs_of(runs, blocks, (dataset.name, each.name)) for each in pair)
     rows: Rows = []
     for measure in RATIO_MEASURES:
