@@ -430,7 +430,7 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
     whys = {"cpus_unknown": "kinds: a|b", "surroundings_unknown": "mounts: c", "gpu_unknown": ""}
     known = normalise_all(experiment).circumstances.assign(swapped_pages=NAN, **whys)
     for name in tables:
-        said = "".join(notes(name, experiment, tables["quality"], known, []))
+        said = "".join(notes(name, experiment, tables["quality"], known))
         flagged = (
             "Runs flagged: **1 invalid**, 1 with a warning; groups flagged: 1, see `quality.md`"
         )
@@ -446,7 +446,7 @@ def test_a_group_that_is_flagged_twice_is_one(mnist: Condition) -> None:
     assert table["finding"].tolist() == ["spread", "surroundings"]
     experiment = alone(index_of(mnist))
     led = with_lead(table, experiment.conditions[0])
-    assert "groups flagged: 1, " in "".join(notes("runs", experiment, led, known, []))
+    assert "groups flagged: 1, " in "".join(notes("runs", experiment, led, known))
 
 
 def test_why_it_is_unknown_is_said_once_of_all_runs(flawed: Path) -> None:
