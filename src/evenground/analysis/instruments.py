@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evenground.analysis.extrapolation import Sample
 from evenground.analysis.memory import VRAM, before_launch
-from evenground.analysis.readings import are_first, are_told, once
+from evenground.analysis.readings import are_first, once
 from evenground.analysis.runs import Floats, Ints, Samples, first_known
 from evenground.analysis.seen import Seen, Windows
 from evenground.analysis.timeline import (
@@ -141,10 +141,7 @@ def corrected(seen: Seen) -> Trace:
     events = seen.run.events
     step_s = step_ns(seen.grid_s) / 1e9
     columns, remarks = _corrected_columns(seen)
-    counted = {}
-    if are_told(seen.samples):
-        read_ns, use_pct = once(seen.samples, "gpu_util_pct")
-        counted["gpu"] = ((read_ns - events.train_start_ns) / 1e9, use_pct)
+    read_ns, use_pct = once(seen.samples, "gpu_util_pct")
 
     def in_s(t_ns: int) -> float:
         return (t_ns - events.train_start_ns) / 1e9
@@ -168,7 +165,7 @@ def corrected(seen: Seen) -> Trace:
         integrals={"cpu": _cpu_integral(seen)},
         missing=_missing(seen, "corrected"),
         since_boot={},
-        counted=counted,
+        counted={"gpu": ((read_ns - events.train_start_ns) / 1e9, use_pct)},
         remarks=remarks,
         idle=seen.idle_windows,
         allowed_cpu_pct=_allowed_cpu_pct(seen),
@@ -231,11 +228,9 @@ def as_published(seen: Seen) -> Trace:
 
     silent = is_silent(samples.t_ns, rate_hz)
     columns = _published_columns(seen, silent)
-    counted, remarks = {}, {}
-    if are_told(samples):
-        # Every 0 of the silent sampler is a reading of its own.
-        first = are_first(samples) | silent
-        counted["gpu"] = (t_s[first], columns["gpu"][first])
+    # Every 0 of the silent sampler is a reading of its own.
+    first = are_first(samples) | silent
+    remarks = {}
     if silent.any():
         remarks = {"gpu": SILENT, "vram": SILENT}
     since_boot = _since_boot(seen)
@@ -258,7 +253,7 @@ def as_published(seen: Seen) -> Trace:
         integrals={},
         missing=_missing(seen, "as-published"),
         since_boot={"cpu": since_boot},
-        counted=counted,
+        counted={"gpu": (t_s[first], columns["gpu"][first])},
         remarks=remarks,
         idle=_as_numbered(seen, t_s),
     )
