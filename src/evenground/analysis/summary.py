@@ -159,7 +159,7 @@ def _ratio_rows(
     rows: Rows = []
     for measure in RATIO_MEASURES:
         compared = within(condition, (baseline[measure], engine[measure])).without(unlike_work)
-        if measure not in TIME_NAMES and math.isnan(compared.ratio.ratio):
+        if measure not in TIME_NAMES and math.isnan(compared.ratio.value):
             continue
         row = {
             "dataset": dataset.name,
@@ -188,12 +188,12 @@ def runs_of(runs: pd.DataFrame, blocks: Blocks, arm: Arm) -> dict[str, Runs]:
 
 def _columns(compared: Compared) -> dict[str, object]:
     return {
-        "ratio": compared.ratio.ratio,
+        "ratio": compared.ratio.value,
         "low_95": compared.ratio.low,
         "high_95": compared.ratio.high,
         "df": compared.ratio.df,
         "method": compared.method,
         "n_pairs": compared.n_pairs,
-        "n_baseline": compared.ratio.n_baseline,
-        "n_engine": compared.ratio.n_other,
+        "n_baseline": compared.n_baseline,
+        "n_engine": compared.n_engine,
     }
