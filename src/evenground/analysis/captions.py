@@ -140,11 +140,10 @@ def _flagged(findings: pd.DataFrame, group: list[str]) -> str:
 
 def _not_calibrated(experiment: Experiment) -> list[str]:
     """The classes of machine without a calibration."""
-    classes: dict[str, None] = {}
-    for placed in experiment.conditions:
-        if placed.condition.calibration is None:
-            classes[placed.condition.machine.class_name] = None
-    return [f"**None is recorded for the class of machine `{name}`.**" for name in classes]
+    conditions = [placed.condition for placed in experiment.conditions]
+    lacking = [each.machine.class_name for each in conditions if each.calibration is None]
+    names = dict.fromkeys(lacking)
+    return [f"**None is recorded for the class of machine `{name}`.**" for name in names]
 
 
 def _without_blocks(experiment: Experiment) -> list[str]:

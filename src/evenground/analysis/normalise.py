@@ -241,7 +241,7 @@ def _records(
 ) -> dict[str, Rows]:
     """Frame -> the records of one run in it; of the frames with few rows per run."""
     run = seen.run
-    circumstances = circumstances_row(seen, condition, lock) | vars(seen.idle.time)
+    circumstances = circumstances_row(seen, condition, lock) | seen.idle.time
     phases: Rows = []
     for phase in seen.phases:
         phases.append({"phase": phase.name, "start_s": phase.start_s, "end_s": phase.end_s})
