@@ -207,7 +207,7 @@ def blind_to(name: str) -> Callable[[pd.DataFrame, Placed], pd.DataFrame]:
 
 
 @pytest.mark.parametrize("name", ["source", "machine", "batch_size"])
-@pytest.mark.parametrize("place", ["normalise", "across", "captions", "metrics"])
+@pytest.mark.parametrize("place", ["normalise", "across", "metrics"])
 def test_rows_of_several_conditions_in_one_group_are_found(
     several: Experiment,
     frames: Normalised,
