@@ -49,6 +49,14 @@ def test_a_run_made_again_within_another_block_does_not_break_that_one() -> None
     assert pairs(runs, "b", "c") == [1, 2, 3, 4]
 
 
+def test_a_run_made_again_after_fewer_others_than_its_repetition_has_stays_a_pair() -> None:
+    names = [name for name in blocks("abc", range(1, 4)) if name != ("a", 2)]
+    soon, late = names.index(("c", 3)), len(names)
+    for place, expected in ((soon, [1, 2, 3]), (late, [1, 3])):
+        runs = session([*names[:place], ("a", 2), *names[place:]])
+        assert pairs(runs, "a", "b") == expected
+
+
 def test_an_engine_that_was_added_later_is_paired_with_those_added_with_it() -> None:
     old, new = blocks("ab", range(1, 6)), blocks("xy", range(1, 6))
     runs = session([*old, *new])
