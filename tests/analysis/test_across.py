@@ -344,8 +344,10 @@ DAMAGE = {
     "a row of another value": (with_first(batch_size="32"), STRANGE),
     "a row of another network": (with_first(network="cnn"), STRANGE),
     "a row of another engine": (with_first(engine="torch"), STRANGE),
-    "a row under another condition": (with_first(batch_size="64"), "a row is there twice"),
-    "a row twice": (lambda frame: pd.concat([frame, frame.iloc[:1]]), "a row is there twice"),
+    "a row under another condition": (
+        with_first(batch_size="64"),
+        "not the finished runs of the index",
+    ),
     "no column machine": (lambda frame: frame.drop(columns="machine"), "no column machine"),
     "no swept column": (lambda frame: frame.drop(columns="batch_size"), "no column batch_size"),
     "no network": (lambda frame: frame.drop(columns="network"), "no column network"),

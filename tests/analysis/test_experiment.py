@@ -207,7 +207,7 @@ def blind_to(name: str) -> Callable[[pd.DataFrame, Placed], pd.DataFrame]:
 
 
 @pytest.mark.parametrize("name", ["source", "machine", "batch_size"])
-@pytest.mark.parametrize("place", ["normalise", "across", "captions", "metrics"])
+@pytest.mark.parametrize("place", ["normalise", "across", "metrics"])
 def test_rows_of_several_conditions_in_one_group_are_found(
     several: Experiment,
     frames: Normalised,
@@ -237,18 +237,20 @@ def test_rows_under_the_name_of_another_condition_are_refused(
 
     monkeypatch.setattr("evenground.analysis.normalise.with_lead", misled)
     write_normalised(index, tmp_path / "normalised")
-    with pytest.raises(EvengroundError, match="a row is there twice"):
+    with pytest.raises(EvengroundError, match="not the finished runs of the index"):
         write_tables(index, tmp_path / "normalised", tmp_path / "tables", tmp_path / "m.json")
 
 
 # Module -> why what it groups is of one condition, or is no number of runs.
 GROUPING = {
+    "analysis/answer.py": "the findings of one group, and ratios to be told in words",
+    "analysis/block_effects.py": "the runs of one condition, by repetition",
+    "analysis/blocks.py": "the runs of one condition, by repetition",
     "analysis/by_phase.py": "the runs of one group",
     "analysis/idle.py": "the windows of one group",
     "analysis/quality.py": "the findings of one condition, by run",
     "claims/agreement.py": "verdicts, to be listed in words; swept values are among the keys",
     "claims/evidence.py": "the measures of one condition (`Measured.of`), by run and by arm",
-    "report/bars.py": "the table `runs` of one condition (`Material`)",
     "report/compare.py": "the timelines of one group",
     "report/instruments.py": "the timelines of one group",
     "report/side_by_side.py": "ratios below each other: none is computed",

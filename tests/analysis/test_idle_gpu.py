@@ -92,7 +92,7 @@ def test_a_row_that_is_not_there_ends_a_window_too() -> None:
         (1, 2, "after"),
         (4, 5, "before"),
     ]
-    assert spans([5, 0, 0, 5], [0, 10, 14, 15]) == []
+    assert spans([5, 0, 0, 5, 5, 5, 5], [0, 10, 14, 15, 16, 17, 18]) == []
 
 
 def test_length_is_that_of_the_time_stamps() -> None:

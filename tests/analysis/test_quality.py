@@ -55,6 +55,7 @@ from evenground.records.gpus import SET_CLOCK, USUAL_CLOCK
 from evenground.records.index import Condition, read_index
 from evenground.records.samples import TOO_EARLY
 from evenground.runs.record import installed
+from evenground.surroundings import judge as surroundings
 from made_records import index_of
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ GOOD = {gate.column: 0.0 for gate in GATES} | {
     "device": "cpu",
 }
 GOOD |= {gate.detail: "" for gate in GATES if gate.detail}
-GOOD |= {**dict.fromkeys(COMPARED.values(), "[]"), CARD_COMPARED: "{}"}
+GOOD |= {COMPARED: json.dumps({name: [] for name in surroundings.COMPARED}), CARD_COMPARED: "{}"}
 
 
 def runs(training_s: list[float], accuracy: float = 0.966, dataset: str = "mnist") -> pd.DataFrame:
@@ -235,10 +236,11 @@ def test_unfinished_runs_have_no_findings(mnist: Condition) -> None:
 
 def test_nan_everywhere_is_unknown_and_no_finding(mnist: Condition) -> None:
     known = circumstances(2).assign(**dict.fromkeys((gate.column for gate in GATES), NAN))
-    known = known.assign(**dict.fromkeys((*COMPARED.values(), CARD_COMPARED), ""))
+    known = known.assign(**dict.fromkeys((COMPARED, CARD_COMPARED), ""))
     assert found(mnist, runs([9.0, 9.0]), known) == []
     assert unknown(known) == {gate.finding: 2 for gate in GATES} | {"card": 2, "surroundings": 2}
     assert unknown(circumstances(2)) == {}
+    assert unknown(circumstances(2, compared_surroundings='{"mounts": []}')) == {"surroundings": 1}
 
 
 ENVIRONMENT = {
@@ -426,7 +428,7 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
     whys = {"cpus_unknown": "kinds: a|b", "surroundings_unknown": "mounts: c", "gpu_unknown": ""}
     known = normalise_all(experiment).circumstances.assign(swapped_pages=NAN, **whys)
     for name in tables:
-        said = "".join(notes(name, experiment, tables["quality"], known, []))
+        said = "".join(notes(name, experiment, tables["quality"], known))
         flagged = (
             "Runs flagged: **1 invalid**, 1 with a warning; groups flagged: 1, see `quality.md`"
         )
@@ -437,12 +439,12 @@ def test_metrics_and_notes_say_how_many_are_flagged(flawed: Path) -> None:
 
 
 def test_a_group_that_is_flagged_twice_is_one(mnist: Condition) -> None:
-    known = circumstances(3, compared_mounts='["/usr"]')
+    known = circumstances(3, compared_surroundings='{"mounts": ["/usr"]}')
     table = quality_table(mnist, runs([10.0, 10.1, 15.2]), known.assign(idle_s=[0.0, 0.0, 5.0]))
     assert table["finding"].tolist() == ["spread", "surroundings"]
     experiment = alone(index_of(mnist))
     led = with_lead(table, experiment.conditions[0])
-    assert "groups flagged: 1, " in "".join(notes("runs", experiment, led, known, []))
+    assert "groups flagged: 1, " in "".join(notes("runs", experiment, led, known))
 
 
 def test_why_it_is_unknown_is_said_once_of_all_runs(flawed: Path) -> None:

@@ -65,11 +65,11 @@ def test_each_reading_is_found_once_at_its_own_moment(tmp_path: Path) -> None:
     assert distance_s(samples) == pytest.approx(READING_S)
 
 
-def test_an_older_sampler_does_not_tell_and_every_row_counts(tmp_path: Path) -> None:
+def test_without_ages_every_row_is_a_reading(tmp_path: Path) -> None:
     index = results(tmp_path)
     change_run(index, 0, as_an_older_sampler(lambda frame: None))
     samples = run_of(index).samples()
-    assert are_first(samples).all() and distance_s(samples) == 0.0
+    assert are_first(samples).all() and distance_s(samples) == pytest.approx(0.1)
     assert once(samples, "gpu_util_pct")[0].tolist() == samples.t_ns.tolist()
 
 

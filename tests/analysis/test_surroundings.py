@@ -209,5 +209,6 @@ def test_conditions_have_what_is_compared_with_every_sign(calm: Path) -> None:
     with (calm.parent / "normalised/circumstances.csv").open(newline="", encoding="utf-8") as file:
         first, *rest = csv.DictReader(file)
     assert len(rest) == 4
-    assert ":".join(json.loads(first[COMPARED["PATH"]])) == BAD
-    assert first[COMPARED["mounts"]] == "[]"
+    compared = json.loads(first[COMPARED])
+    assert ":".join(compared["PATH"]) == BAD
+    assert compared["mounts"] == []

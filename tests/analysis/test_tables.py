@@ -25,7 +25,7 @@ from evenground.analysis.columns import Columns
 from evenground.analysis.experiment import alone
 from evenground.analysis.files import read_rows
 from evenground.analysis.normalise import FRAMES, TIMELINES
-from evenground.analysis.resources import Use, use_during, uses_of
+from evenground.analysis.resources import use_during, uses_of
 from evenground.analysis.table import read_table
 from evenground.analysis.tables import TABLES
 from evenground.analysis.timeline import NO_CORES, Timeline
@@ -240,7 +240,7 @@ def test_every_step_weighs_the_same_in_the_percentile() -> None:
 
 def trained_use(
     values: np.ndarray, name: str, cores: int | None = None, peak_bytes: int | None = None
-) -> Use:
+) -> dict[str, Any]:
     """The use of a resource by a training of 0.75 s with these values."""
     events = SimpleNamespace(train_start_ns=0, train_end_ns=750_000_000)
     process = SimpleNamespace(peak_process_rss_bytes=peak_bytes)
@@ -253,11 +253,11 @@ def trained_use(
 
 def test_the_peak_of_memory_is_the_larger_of_sample_and_kernels_mark() -> None:
     values = np.full(T_S.shape, 100.0)
-    assert trained_use(values, "rss_bytes", peak_bytes=130).peak == 130.0
-    assert trained_use(values, "rss_bytes", peak_bytes=70).peak == 100.0
-    assert trained_use(values, "rss_bytes").peak == 100.0
-    assert trained_use(values, "rss_bytes", peak_bytes=130).p95 == 100.0
-    assert trained_use(values, "machine_used_bytes", peak_bytes=130).peak == 100.0
+    assert trained_use(values, "rss_bytes", peak_bytes=130)["peak"] == 130.0
+    assert trained_use(values, "rss_bytes", peak_bytes=70)["peak"] == 100.0
+    assert trained_use(values, "rss_bytes")["peak"] == 100.0
+    assert trained_use(values, "rss_bytes", peak_bytes=130)["p95"] == 100.0
+    assert trained_use(values, "machine_used_bytes", peak_bytes=130)["peak"] == 100.0
 
 
 def tables_with_marks(to: Path, *marks: int | None) -> dict[str, pd.DataFrame]:
@@ -296,8 +296,8 @@ def test_a_peak_without_the_kernels_mark_says_so(tmp_path: Path) -> None:
 
 def test_cpu_seconds_are_the_counters_whatever_the_cores() -> None:
     half = np.full(T_S.shape, 50.0)
-    assert trained_use(half, "cpu_pct", cores=4).integral == pytest.approx(2 * 0.75)
-    assert math.isnan(trained_use(half, "cpu_pct").integral)
+    assert trained_use(half, "cpu_pct", cores=4)["integral"] == pytest.approx(2 * 0.75)
+    assert math.isnan(trained_use(half, "cpu_pct")["integral"])
 
 
 def test_unknown_cores_leave_cpu_missing_with_the_reason(tmp_path: Path) -> None:

@@ -116,17 +116,11 @@ def spoil(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
 SPOILT = {
     "a run fewer": ("normalised/circumstances.csv", lambda t: t.iloc[1:]),
     "measures of a run fewer": ("normalised/measures.csv", lambda t: t[t["repetition"] != "1"]),
-    "a row twice": ("normalised/measures.csv", lambda t: pd.concat([t, t.iloc[:1]])),
-    "a run twice": ("normalised/circumstances.csv", lambda t: pd.concat([t, t.iloc[:1]])),
-    "an infinite value": ("normalised/measures.csv", lambda t: t.assign(value="inf")),
-    "an infinite resolution": ("normalised/measures.csv", lambda t: t.assign(resolution="inf")),
     "words for a number": ("normalised/measures.csv", lambda t: t.assign(value="many")),
     "half a repetition": ("normalised/measures.csv", lambda t: t.assign(repetition="1.5")),
     "words for a time": ("normalised/circumstances.csv", lambda t: t.assign(launched_s="noon")),
     "words for a truth": ("normalised/circumstances.csv", lambda t: t.assign(processor_only="yes")),
     "no column": ("normalised/measures.csv", lambda t: t.drop(columns="resolution")),
-    "an unknown state": ("tables/quality.csv", lambda t: t.assign(state="odd")),
-    "a finding about no run": ("tables/quality.csv", lambda t: t.assign(repetition="9")),
     "words for a repetition": ("tables/quality.csv", lambda t: t.assign(repetition="first")),
 }
 

@@ -14,7 +14,7 @@ from evenground.analysis.experiment import Experiment, Placed, of_condition, wit
 from evenground.analysis.groups import Rows
 from evenground.analysis.pairs import Arm, blocks_of
 from evenground.analysis.ratios import Compared, Pair, Runs, of_ratios, unpaired, within
-from evenground.analysis.statistics import Ratio
+from evenground.analysis.statistics import Estimate
 from evenground.analysis.summary import RATIO_MEASURES, runs_of
 from evenground.analysis.table import frame_of
 from evenground.records.index import Condition
@@ -129,7 +129,7 @@ def _pair_rows(first: Peer, other: Peer, dataset: Dataset, engines: tuple[Engine
     for measure in RATIO_MEASURES:
         pairs = [peer.pair(dataset.name, engines, measure) for peer in peers]
         found = [within(peer.condition, pair) for peer, pair in zip(peers, pairs, strict=True)]
-        if all(math.isnan(one.ratio.ratio) for one in found):
+        if all(math.isnan(one.ratio.value) for one in found):
             continue
         ratio = of_ratios((first.condition, pairs[0]), (other.condition, pairs[1]))
         reasons = [ratio.reason]
@@ -140,9 +140,9 @@ def _pair_rows(first: Peer, other: Peer, dataset: Dataset, engines: tuple[Engine
     return rows
 
 
-def _numbers(ratio: Ratio, reason: str) -> dict[str, object]:
+def _numbers(ratio: Estimate, reason: str) -> dict[str, object]:
     return {
-        "ratio": ratio.ratio,
+        "ratio": ratio.value,
         "low_95": ratio.low,
         "high_95": ratio.high,
         "reason": reason,

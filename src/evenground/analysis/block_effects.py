@@ -59,8 +59,8 @@ TABLE = columns(
 class Chosen:
     """The arms and, in the order of their launches, the repetitions that are analysed.
 
-    `start_min` (B,): minutes from the first launch of the first block to that of each; NaN if
-    unknown. `left_out`: what is not included, as text.
+    `start_min` (B,): minutes from the first launch of the first block to that of each. `left_out`:
+    what is not included, as text.
     """
 
     arms: tuple[Arm, ...]
@@ -112,9 +112,9 @@ def choose(arms: list[Arm], blocks: Blocks, circumstances: pd.DataFrame) -> Chos
     """
     kept = _with_most_runs(arms, blocks)
     complete, dropped = blocks.complete(kept)
-    start_s = _launches(kept, circumstances)
-    repetitions = sorted(complete, key=lambda number: (start_s.get(number, math.inf), number))
-    starts = np.array([start_s.get(number, np.nan) for number in repetitions], np.float64)
+    arm_of = pd.MultiIndex.from_frame(circumstances[["dataset", "engine"]])
+    launched_s = circumstances[arm_of.isin(kept)].groupby("repetition")["launched_s"]
+    start_s = launched_s.min().loc[complete].sort_values(kind="stable")
     absent = [f"{engine} on {dataset}" for dataset, engine in arms if (dataset, engine) not in kept]
     left_out = []
     if absent:
@@ -123,8 +123,8 @@ def choose(arms: list[Arm], blocks: Blocks, circumstances: pd.DataFrame) -> Chos
         left_out.append(told(dropped))
     return Chosen(
         arms=kept,
-        repetitions=tuple(repetitions),
-        start_min=(starts - starts[:1]) / 60,
+        repetitions=tuple(start_s.index),
+        start_min=(start_s - start_s.min()).to_numpy() / 60,
         left_out="; ".join(left_out),
     )
 
@@ -160,20 +160,11 @@ def _candidates(arms: list[Arm], blocks: Blocks) -> Iterator[tuple[list[Arm], in
             yield order[:count], len(shared)
 
 
-def _launches(arms: tuple[Arm, ...], circumstances: pd.DataFrame) -> dict[int, float]:
-    """Repetition -> when the first of its runs of these arms was launched, in s, if known."""
-    launches: dict[int, float] = {}
-    known = circumstances[circumstances["launched_s"].notna()]
-    for row in known.to_dict("records"):
-        if (row["dataset"], row["engine"]) in arms:
-            number, launched_s = int(row["repetition"]), float(row["launched_s"])
-            launches[number] = min(launched_s, launches.get(number, math.inf))
-    return launches
-
-
 def _rows(measure: str, chosen: Chosen, values: pd.Series[float]) -> Rows:
     """The rows of one measure; `values` in seconds by dataset, engine and repetition."""
-    seconds = _seconds(chosen, values)
+    by_arm = values.unstack("repetition")
+    # Of A arms and B blocks, (A, B).
+    seconds = by_arm.loc[list(chosen.arms), list(chosen.repetitions)].to_numpy()
     why = _why_not(chosen, seconds)
     total: dict[str, object] = {
         "measure": measure,
@@ -218,15 +209,6 @@ def _block_rows(measure: str, chosen: Chosen, analysed: Effects) -> Rows:
             }
         )
     return rows
-
-
-def _seconds(chosen: Chosen, values: pd.Series[float]) -> Floats:
-    """The values (A, B) of the chosen A arms and B blocks."""
-    seconds = np.full((len(chosen.arms), len(chosen.repetitions)), np.nan)
-    for i, (dataset, engine) in enumerate(chosen.arms):
-        for j, repetition in enumerate(chosen.repetitions):
-            seconds[i, j] = values[dataset, engine, repetition]
-    return seconds
 
 
 def _why_not(chosen: Chosen, seconds: Floats) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evenground.analysis.devices import unlike_in
-from evenground.analysis.experiment import Experiment, of_condition, words_of
+from evenground.analysis.experiment import Experiment
 from evenground.analysis.groups import INVALID, WARNED
 from evenground.analysis.quality import unknown, why_unknown
 from evenground.analysis.shown import explained, plain
@@ -79,12 +78,8 @@ def notes(
     experiment: Experiment,
     findings: pd.DataFrame,
     circumstances: pd.DataFrame,
-    devices: Sequence[str],
 ) -> tuple[str, ...]:
-    """The paragraphs under the heading of a table.
-
-    `findings` is the table `quality`; `devices` is what `unlike_devices` returns.
-    """
+    """The paragraphs under the heading of a table; `findings` is the table `quality`."""
     paragraphs = [_NOTES.get(name, "")]
     if name == "calibration":
         paragraphs += _not_calibrated(experiment)
@@ -96,7 +91,6 @@ def notes(
         paragraphs += _without_blocks(experiment)
     if name not in NOT_OF_RUNS:
         paragraphs.append(_limited(experiment.engines))
-        paragraphs += devices
     paragraphs.append(f"{machines_of(experiment)} {_runs(name, experiment, findings)}")
     return tuple(filter(None, paragraphs))
 
@@ -146,11 +140,10 @@ def _flagged(findings: pd.DataFrame, group: list[str]) -> str:
 
 def _not_calibrated(experiment: Experiment) -> list[str]:
     """The classes of machine without a calibration."""
-    classes: dict[str, None] = {}
-    for placed in experiment.conditions:
-        if placed.condition.calibration is None:
-            classes[placed.condition.machine.class_name] = None
-    return [f"**None is recorded for the class of machine `{name}`.**" for name in classes]
+    conditions = [placed.condition for placed in experiment.conditions]
+    lacking = [each.machine.class_name for each in conditions if each.calibration is None]
+    names = dict.fromkeys(lacking)
+    return [f"**None is recorded for the class of machine `{name}`.**" for name in names]
 
 
 def _without_blocks(experiment: Experiment) -> list[str]:
@@ -159,18 +152,6 @@ def _without_blocks(experiment: Experiment) -> list[str]:
         return []
     independent = "The runs are independent of each other (`design: independent`)"
     return [f"**{independent}: there are no blocks.**"]
-
-
-def unlike_devices(experiment: Experiment, runs: pd.DataFrame) -> list[str]:
-    """A paragraph per condition whose engines computed on unlike devices."""
-    paragraphs = []
-    for placed in experiment.conditions:
-        devices = unlike_in(placed.condition, of_condition(runs, placed))
-        if devices:
-            words = ", ".join(words_of(placed, experiment))
-            where = f" ({words})" if words else ""
-            paragraphs.append(f"**Computed on unlike devices{where}:** {plain(devices)}.")
-    return paragraphs
 
 
 def _limited(engines: Sequence[Engine]) -> str:

@@ -18,7 +18,7 @@ from evenground.analysis.columns import (
 )
 from evenground.analysis.devices import processor_only
 from evenground.analysis.readings import are_first
-from evenground.analysis.runs import Floats, Run, Samples
+from evenground.analysis.runs import Floats, Run, Samples, largest, or_nan
 from evenground.analysis.seen import Seen
 from evenground.cpus import judge as cpus
 from evenground.gpus import judge as gpus
@@ -51,10 +51,10 @@ FAULTS: dict[str, Callable[[Any], Judged]] = {
 }
 UNKNOWN = {"CPUs": "cpus_unknown", "surroundings": "surroundings_unknown", "GPU": "gpu_unknown"}
 """Part of a run's record -> column with the reasons why values of it are unknown."""
-COMPARED = {name: f"compared_{name}" for name in surroundings.COMPARED}
-"""What runs of a group should have in common -> column: a list in JSON, empty if it is unknown."""
+COMPARED = "compared_surroundings"
+"""What runs of a group should have in common around the engine; empty if nothing was recorded."""
 CARD_COMPARED = "compared_card"
-"""The same for their card, in one object; empty if nothing was recorded."""
+"""The same for their card."""
 # Columns of the samples that the gates need for a training on a card.
 CARD_SAMPLES = (
     "gpu_throttle_reasons",
@@ -102,17 +102,13 @@ WORDS = tuple(text(f"{name}_words", f"`{name}` in words.") for name in FAULTS)
 WHY_UNKNOWN = tuple(
     text(column, f"Why values are not known ({part}).") for part, column in UNKNOWN.items()
 )
-IN_COMMON = tuple(
-    text(column, f"What runs of a group should have in common ({name}): a list in JSON.")
-    for name, column in COMPARED.items()
-)
 FRAME = columns(
     OWN,
     tuple(number(name, "", judge.__doc__ or "") for name, judge in FAULTS.items()),
     WORDS,
     WHY_UNKNOWN,
-    IN_COMMON,
-    text(CARD_COMPARED, "The same for the card: one object in JSON."),
+    text(COMPARED, "What runs of a group should have in common around the engine: JSON."),
+    text(CARD_COMPARED, "The same for the card."),
 )
 Row = dict[str, object]
 
@@ -131,18 +127,23 @@ def circumstances_row(seen: Seen, condition: Condition, lock: Lock | None) -> Ro
         "launched_s": process.launched_ns / 1e9,
         "exited_s": process.exited_ns / 1e9,
         "up_s": (process.launched_ns - clock.anchor_ns) / 1e9,
-        "kernel_peak_rss_bytes": float(_number(process.peak_process_rss_bytes)),
+        "kernel_peak_rss_bytes": or_nan(process.peak_process_rss_bytes),
+        COMPARED: "",
         UNKNOWN["CPUs"]: reasons(environment.cpus),
         UNKNOWN["surroundings"]: reasons(environment.surroundings),
     }
     if process.not_seen is not None:
         row |= {"n_not_seen": len(process.not_seen), "not_seen": "; ".join(process.not_seen)}
+    record = environment.surroundings
+    if record is not None:
+        known = surroundings.compared(record, in_image=environment.image is not None)
+        # JSON distinguishes an empty list from an unknown one, and has no control characters.
+        row[COMPARED] = json.dumps(known)
     row |= _sampling(seen.samples)
     row |= _machine(environment)
     row |= _libraries(environment, lock)
     row |= _judged(cpus.FAULTS, environment.cpus)
-    row |= _judged(surroundings.FAULTS, environment.surroundings)
-    row |= _compared(environment)
+    row |= _judged(surroundings.FAULTS, record)
     row |= _card(run, seen.samples, environment.gpu)
     return row
 
@@ -151,10 +152,6 @@ def steps(events: Moments, batch_size: int) -> float:
     """Steps of training over all epochs."""
     # Engines leave out the rest of an epoch that is no full batch.
     return float(sum(epoch.examples // batch_size for epoch in events.epochs))
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
 
 
 def _sampling(samples: Samples) -> Row:
@@ -181,10 +178,10 @@ def _card(run: Run, samples: Samples, record: GpuRecord | None) -> Row:
     gpu_samples = np.count_nonzero(~np.isnan(columns["gpu_util_pct"][read]))
     if kind_of(run.device) == "cpu":
         return ON_PROCESSOR | {"gpu_samples": gpu_samples}
-    held_bytes = _largest(columns["vram_tree_bytes"][inside])
+    held_bytes = largest(columns["vram_tree_bytes"][inside])
     row: Row = {
         "gpu_samples": gpu_samples,
-        "foreign_processes": _largest(columns["gpu_foreign_processes"]),
+        "foreign_processes": largest(columns["gpu_foreign_processes"]),
         "off_card": np.nan,
         CARD_COMPARED: "",
         UNKNOWN["GPU"]: reasons(_unknown_of_card(run, samples, record)),
@@ -200,8 +197,8 @@ def _card(run: Run, samples: Samples, record: GpuRecord | None) -> Row:
 
 def _desktop(samples: Samples) -> Row:
     """Processes that only drew on the card: the most at once, and the memory they held."""
-    n = _largest(samples.columns["gpu_desktop_processes"])
-    held_bytes = _largest(samples.columns["gpu_desktop_bytes"])
+    n = largest(samples.columns["gpu_desktop_processes"])
+    held_bytes = largest(samples.columns["gpu_desktop_bytes"])
     description = ""
     if n > 0:
         description = f"they held up to {held_bytes / MIB:.0f} MiB"
@@ -236,16 +233,11 @@ def _throttled(bits: Floats) -> Row:
     }
 
 
-def _largest(values: Floats) -> float:
-    """The largest known value, NaN if there is none."""
-    return float(np.fmax.reduce(values, initial=np.nan))
-
-
 def _machine(environment: Environment) -> Row:
     load_per_core = np.nan
     if environment.load_average_before and environment.cores:
         load_per_core = environment.load_average_before[0] / environment.cores
-    return {"swapped_pages": _number(environment.swapped_pages), "load_per_core": load_per_core}
+    return {"swapped_pages": or_nan(environment.swapped_pages), "load_per_core": load_per_core}
 
 
 def _judged(judges: Mapping[str, Callable[[Any], Judged]], record: object | None) -> Row:
@@ -255,7 +247,7 @@ def _judged(judges: Mapping[str, Callable[[Any], Judged]], record: object | None
         judged = Judged(None)
         if record is not None:
             judged = judge(record)
-        row[name] = _number(judged.size)
+        row[name] = or_nan(judged.size)
         row[f"{name}_words"] = judged.text if judged.size else ""
     return row
 
@@ -273,16 +265,6 @@ ON_PROCESSOR: Row = {
 }
 ON_PROCESSOR |= dict.fromkeys(gpus.FAULTS, 0.0)
 ON_PROCESSOR |= {f"{name}_words": "" for name in gpus.FAULTS}
-
-
-def _compared(environment: Environment) -> Row:
-    record = environment.surroundings
-    row: Row = dict.fromkeys(COMPARED.values(), "")
-    if record is not None:
-        known = surroundings.compared(record, in_image=environment.image is not None)
-        # JSON distinguishes an empty list from an unknown one, and has no control characters.
-        row |= {COMPARED[name]: json.dumps(value) for name, value in known.items()}
-    return row
 
 
 def _libraries(environment: Environment, lock: Lock | None) -> Row:

@@ -17,14 +17,13 @@ from evenground.analysis.columns import (
     text,
     whole,
 )
-from evenground.analysis.groups import Rows, flagged, group, groups, median_and_range, remarks
-from evenground.analysis.memory import NO_BASELINE
+from evenground.analysis.groups import Rows, counts, group, groups, median_and_range, remarks
+from evenground.analysis.memory import before_launch
 from evenground.analysis.readings import once
 from evenground.analysis.runs import Floats, Ints, Run, Samples
 from evenground.analysis.table import frame_of
 from evenground.records.events import kind_of
 from evenground.records.index import Condition
-from evenground.records.times import Process
 
 COUNTER = "gpu_energy_j"
 ENERGY, NET = "gpu_energy_j", "gpu_net_energy_j"
@@ -71,16 +70,20 @@ def energy_row(run: Run, samples: Samples) -> dict[str, object]:
     """What one training took, as FRAME describes it; NaN beside its reason if unknown."""
     events = run.events
     energy_j, reason = _of_counter(run, samples)
-    baseline_w, source, no_baseline = _baseline(run.process)
+    baseline_w, no_baseline = before_launch(run.process, "power_w")
+    baseline = run.process.gpu_baseline
     training_s = (events.train_end_ns - events.train_start_ns) / 1e9
     # NaN if either is unknown.
     net_j = energy_j - baseline_w * training_s
+    source = None
     if reason:
-        baseline_w, source = np.nan, ""
+        baseline_w = np.nan
+    elif baseline is not None:
+        source = baseline.power_from
     return {
         ENERGY: energy_j,
         "baseline_w": baseline_w,
-        "baseline_from": source,
+        "baseline_from": source or "",
         NET: net_j,
         "examples": sum(epoch.examples for epoch in events.epochs),
         "energy_reason": reason or no_baseline,
@@ -115,22 +118,12 @@ def rise(t_ns: Ints, counter: Floats, start_ns: int, end_ns: int) -> tuple[float
     return float(last - first), ""
 
 
-def _baseline(process: Process) -> tuple[float, str, str]:
-    """Power of the card before the launch in watts and its source; or NaN, "" and the reason."""
-    baseline = process.gpu_baseline
-    if baseline is None:
-        return np.nan, "", NO_BASELINE
-    if baseline.power_w is None:
-        return np.nan, "", baseline.missing.get("power_w", NO_BASELINE)
-    return baseline.power_w, baseline.power_from or "", ""
-
-
 def energy_table(condition: Condition, runs: pd.DataFrame, energy: pd.DataFrame) -> pd.DataFrame:
     """Per dataset and engine: joules of the card during training, its power before, joules net."""
     rows: Rows = []
     for names, wanted in groups(condition, runs):
         trained = group(energy, **names)
-        row: dict[str, object] = {**names, "n_wanted": len(wanted), **flagged(wanted)}
+        row: dict[str, object] = {**names, **counts(wanted)}
         row["n"] = int(trained[ENERGY].notna().sum())
         for name, column in MEASURES.items():
             row |= median_and_range(name, trained[column])

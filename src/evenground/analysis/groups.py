@@ -38,14 +38,13 @@ def with_columns(runs: pd.DataFrame, frame: pd.DataFrame, names: list[str]) -> p
 
 
 def counts(runs: pd.DataFrame) -> dict[str, int]:
-    """Finished, wanted and flagged runs; `runs` are a group's rows of the table of that name."""
-    return {"n": int((runs["status"] == "finished").sum()), "n_wanted": len(runs), **flagged(runs)}
-
-
-def flagged(runs: pd.DataFrame) -> dict[str, int]:
-    """Runs with at least one finding of each state."""
-    quality = runs["quality"].str
-    return {f"n_{state}": int(quality.contains(state).sum()) for state in (INVALID, WARNED)}
+    """Wanted runs, and those with a finding of each state; `runs` are rows of the table `runs`."""
+    states = runs["quality"].str
+    return {
+        "n_wanted": len(runs),
+        "n_invalid": int(states.contains(INVALID).sum()),
+        "n_warned": int(states.contains(WARNED).sum()),
+    }
 
 
 def median_and_range(name: str, values: Iterable[float]) -> dict[str, float]:

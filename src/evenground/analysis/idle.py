@@ -29,7 +29,7 @@ from evenground.analysis.idle_gpu import (
     unseen,
 )
 from evenground.analysis.phases import Phase
-from evenground.analysis.runs import COUNTER, Floats, Ints, Run, Samples
+from evenground.analysis.runs import COUNTER, Floats, Ints, Run, Samples, or_nan
 from evenground.analysis.table import frame_of
 from evenground.records.events import kind_of
 from evenground.records.index import Condition
@@ -87,16 +87,6 @@ class IdleRow:
     open: str = ""
 
 
-@dataclass(frozen=True)
-class IdleTime:
-    """The idle time of a run; NaN beside a reason if it is unknown."""
-
-    idle_s: float = np.nan
-    idle_share: float = np.nan
-    idle_phase: str = ""
-    idle_reason: str = ""
-
-
 RESOURCE = text(
     "resource",
     "`cpu`: at least 0.3 s in the training in which all processes of the run together used less "
@@ -146,10 +136,12 @@ TABLE = columns(
 
 @dataclass(frozen=True)
 class Idle:
-    """The idle windows of a run, of the CPU first, and its idle time."""
+    """The idle windows of a run, of the CPU first, and its idle time, as CIRCUMSTANCES has it."""
 
     rows: list[IdleRow]
-    time: IdleTime
+    time: dict[str, object]
+    reason: str
+    """Why the idle time is not known; empty if it is."""
 
 
 @dataclass(frozen=True)
@@ -254,10 +246,10 @@ def idle_of(run: Run, samples: Samples, phases: Sequence[Phase]) -> Idle:
     windows, reason = _cpu_idle(run, samples, gpu)
     rows = [_cpu_row(samples, window, gpu, start_ns, phases) for window in windows]
     rows += gpu_rows(run.process, gpu, start_ns, end_ns, phases)
-    time = IdleTime(idle_reason=reason)
+    time: dict[str, object] = {"idle_reason": reason}
     if not reason:
-        time = _idle_time(windows, start_ns, end_ns, phases)
-    return Idle(rows=rows, time=time)
+        time |= _idle_time(windows, start_ns, end_ns, phases)
+    return Idle(rows=rows, time=time, reason=reason)
 
 
 def _cpu_idle(run: Run, samples: Samples, gpu: Sequence[GpuWindow]) -> tuple[list[Window], str]:
@@ -337,7 +329,7 @@ def gpu_rows(
     phases: Sequence[Phase],
 ) -> list[IdleRow]:
     """One row per window of the GPU that surely overlaps the training."""
-    driver_s = process.util_window_s
+    driver_s = or_nan(process.util_window_s)
     training_s = (end_ns - start_ns) / 1e9
     rows = []
     for window in windows:
@@ -355,7 +347,7 @@ def gpu_rows(
             plus_minus_s=window.plus_minus_s,
             in_training_s=inside_s,
             samples=window.samples,
-            util_window_s=np.nan if driver_s is None else driver_s,
+            util_window_s=driver_s,
             open=window.open,
         )
         rows.append(row)
@@ -369,10 +361,10 @@ def _seconds_in(phase: Phase, start_s: float, end_s: float) -> float:
 
 def _idle_time(
     windows: Sequence[Window], start_ns: int, end_ns: int, phases: Sequence[Phase]
-) -> IdleTime:
+) -> dict[str, object]:
     """The idle time of a run with these windows."""
     if not windows:
-        return IdleTime(idle_s=0.0, idle_share=0.0)
+        return {"idle_s": 0.0, "idle_share": 0.0}
     seconds: dict[str, float] = defaultdict(float)
     idle_ns = 0
     for window in windows:
@@ -380,11 +372,11 @@ def _idle_time(
         start_s, end_s = (window.start_ns - start_ns) / 1e9, (window.end_ns - start_ns) / 1e9
         for phase in phases:
             seconds[phase.name] += _seconds_in(phase, start_s, end_s)
-    return IdleTime(
-        idle_s=idle_ns / 1e9,
-        idle_share=idle_ns / (end_ns - start_ns),
-        idle_phase=max(seconds, key=lambda name: seconds[name]),
-    )
+    return {
+        "idle_s": idle_ns / 1e9,
+        "idle_share": idle_ns / (end_ns - start_ns),
+        "idle_phase": max(seconds, key=lambda name: seconds[name]),
+    }
 
 
 def idle_table(

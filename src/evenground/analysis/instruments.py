@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evenground.analysis.extrapolation import Sample
-from evenground.analysis.memory import vram_before
-from evenground.analysis.readings import are_first, are_told, once
-from evenground.analysis.runs import Floats, Ints, Samples
+from evenground.analysis.memory import VRAM, before_launch
+from evenground.analysis.readings import are_first, once
+from evenground.analysis.runs import Floats, Ints, Samples, first_known
 from evenground.analysis.seen import Seen, Windows
 from evenground.analysis.timeline import (
     CARRIED_PERIODS,
@@ -141,10 +141,7 @@ def corrected(seen: Seen) -> Trace:
     events = seen.run.events
     step_s = step_ns(seen.grid_s) / 1e9
     columns, remarks = _corrected_columns(seen)
-    counted = {}
-    if are_told(seen.samples):
-        read_ns, use_pct = once(seen.samples, "gpu_util_pct")
-        counted["gpu"] = ((read_ns - events.train_start_ns) / 1e9, use_pct)
+    read_ns, use_pct = once(seen.samples, "gpu_util_pct")
 
     def in_s(t_ns: int) -> float:
         return (t_ns - events.train_start_ns) / 1e9
@@ -168,7 +165,7 @@ def corrected(seen: Seen) -> Trace:
         integrals={"cpu": _cpu_integral(seen)},
         missing=_missing(seen, "corrected"),
         since_boot={},
-        counted=counted,
+        counted={"gpu": ((read_ns - events.train_start_ns) / 1e9, use_pct)},
         remarks=remarks,
         idle=seen.idle_windows,
         allowed_cpu_pct=_allowed_cpu_pct(seen),
@@ -179,7 +176,7 @@ def _corrected_columns(seen: Seen) -> tuple[dict[str, Floats], dict[str, str]]:
     """The columns (K,) of the corrected instrument, and remarks."""
     line = seen.line.columns
     vram_bytes, remarks = line["vram_used_bytes"], {}
-    before_bytes, unknown = vram_before(seen.run.process)
+    before_bytes, unknown = before_launch(seen.run.process, VRAM)
     if unknown:
         # The first value after the launch is the next best thing.
         before_bytes = first_known(vram_bytes)
@@ -231,11 +228,9 @@ def as_published(seen: Seen) -> Trace:
 
     silent = is_silent(samples.t_ns, rate_hz)
     columns = _published_columns(seen, silent)
-    counted, remarks = {}, {}
-    if are_told(samples):
-        # Every 0 of the silent sampler is a reading of its own.
-        first = are_first(samples) | silent
-        counted["gpu"] = (t_s[first], columns["gpu"][first])
+    # Every 0 of the silent sampler is a reading of its own.
+    first = are_first(samples) | silent
+    remarks = {}
     if silent.any():
         remarks = {"gpu": SILENT, "vram": SILENT}
     since_boot = _since_boot(seen)
@@ -258,7 +253,7 @@ def as_published(seen: Seen) -> Trace:
         integrals={},
         missing=_missing(seen, "as-published"),
         since_boot={"cpu": since_boot},
-        counted=counted,
+        counted={"gpu": (t_s[first], columns["gpu"][first])},
         remarks=remarks,
         idle=_as_numbered(seen, t_s),
     )
@@ -312,12 +307,6 @@ TRACES: Mapping[Instrument, Callable[[Seen], Trace]] = {
     "corrected": corrected,
     "as-published": as_published,
 }
-
-
-def first_known(values: Floats) -> float:
-    """The first of the values (N,) that is not missing, NaN if all are."""
-    known = values[~np.isnan(values)]
-    return float(known[0]) if known.size else np.nan
 
 
 def _known(value: int | None) -> float:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from evenground.analysis.instruments import FROM_LAUNCH, Trace, first_known
-from evenground.analysis.runs import Floats
+from evenground.analysis.instruments import FROM_LAUNCH, Trace
+from evenground.analysis.runs import Floats, first_known
 from evenground.analysis.seen import Windows
 
 # A mean needs nine tenths of the samples in its window.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +19,8 @@ from evenground.analysis.columns import (
     spread,
     text,
 )
-from evenground.analysis.groups import Rows, flagged, group, groups, median_and_range, remarks
-from evenground.analysis.runs import Floats, Run, Samples
+from evenground.analysis.groups import Rows, counts, group, groups, median_and_range, remarks
+from evenground.analysis.runs import Run, Samples, first_known, largest
 from evenground.analysis.timeline import CARRIED_PERIODS, carry_forward
 from evenground.records.index import Condition
 from evenground.records.times import Process
@@ -41,19 +40,6 @@ VRAM = "vram_used_bytes"
 RESOURCES = ("rss_bytes", VRAM, "machine_used_bytes")
 NO_BASELINE = "nothing was read before the launch"
 FIRST = "the first value after it"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Memory:
-    """One resource of a run in bytes at each of MOMENTS, and its largest value; NaN is missing."""
-
-    column: str
-    at_launch: float
-    at_train_end: float
-    at_linger_end: float
-    after_exit: float
-    peak: float
-    launch_remark: str
 
 
 FRAME = columns(
@@ -84,23 +70,22 @@ TABLE = columns(
 )
 
 
-def memory_of(run: Run, samples: Samples) -> list[Memory]:
-    """The memory of a run, one record for each resource."""
+def memory_of(run: Run, samples: Samples) -> Rows:
+    """The memory of a run, as FRAME describes it: a row for each resource."""
     return [_memory(run, samples, resource) for resource in RESOURCES]
 
 
-def _memory(run: Run, samples: Samples, resource: str) -> Memory:
+def _memory(run: Run, samples: Samples, resource: str) -> dict[str, object]:
     process, events = run.process, run.events
     t_ns, values = samples.t_ns, samples.columns[resource]
-    known = ~np.isnan(values)
     limit_ns = round(CARRIED_PERIODS * 1e9 * process.period_s(resource))
     ends_ns = np.array([events.train_end_ns, events.linger_end_ns], np.int64)
     at_train_end, at_linger_end = carry_forward(t_ns, values, ends_ns, limit_ns).tolist()
-    at_launch = _first(values[known & (t_ns <= process.launched_ns + limit_ns)])
+    at_launch = first_known(values[t_ns <= process.launched_ns + limit_ns])
     remark = ""
     # The card was read before the launch: others may hold a part of it.
     if resource == VRAM:
-        before, why = vram_before(process)
+        before, why = before_launch(process, VRAM)
         if not why:
             at_launch = before
         elif not np.isnan(at_launch):
@@ -108,31 +93,27 @@ def _memory(run: Run, samples: Samples, resource: str) -> Memory:
     gone = t_ns >= process.exited_ns
     # A process that has left its memory and waits to be collected is gone too.
     gone |= (t_ns > events.linger_end_ns) & (samples.columns["rss_bytes"] == 0)
-    return Memory(
-        column=resource,
-        at_launch=at_launch,
-        at_train_end=at_train_end,
-        at_linger_end=at_linger_end,
+    return {
+        "column": resource,
+        "at_launch": at_launch,
+        "at_train_end": at_train_end,
+        "at_linger_end": at_linger_end,
         # The last sample, which is farthest from the exit.
-        after_exit=_first(values[known & gone][::-1]),
-        peak=float(np.fmax.reduce(values, initial=np.nan)),
-        launch_remark=remark,
-    )
+        "after_exit": first_known(values[gone][::-1]),
+        "peak": largest(values),
+        "launch_remark": remark,
+    }
 
 
-def vram_before(process: Process) -> tuple[float, str]:
-    """Bytes that the card held before the launch, or NaN and why they are unknown."""
+def before_launch(process: Process, name: str) -> tuple[float, str]:
+    """A reading of the card before the launch, in its unit, or NaN and why it is unknown."""
     baseline = process.gpu_baseline
     if baseline is None:
         return np.nan, NO_BASELINE
-    if baseline.vram_used_bytes is None:
-        return np.nan, baseline.missing.get(VRAM, NO_BASELINE)
-    return float(baseline.vram_used_bytes), ""
-
-
-def _first(values: Floats) -> float:
-    """The first of some values (N,), NaN if there is none."""
-    return float(values[0]) if values.size else np.nan
+    value: float | None = getattr(baseline, name)
+    if value is None:
+        return np.nan, baseline.missing.get(name, NO_BASELINE)
+    return float(value), ""
 
 
 def memory_table(
@@ -165,8 +146,7 @@ def memory_table(
                     **median_and_range("used", values[column]),
                     "n": int(known.sum()),
                     **median_and_range("share_of_peak", values[column] / peaks),
-                    "n_wanted": len(wanted),
-                    **flagged(wanted),
+                    **counts(wanted),
                     "reason": "; ".join(why),
                 }
                 rows.append(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -94,20 +94,6 @@ FRAMES: dict[str, Columns] = {
 }
 
 
-ROW: dict[str, tuple[str, ...]] = {
-    "trained": ("repetition",),
-    "use": ("repetition", "resource"),
-    "mean": ("t_s",),
-    "phases": ("repetition", "phase"),
-    "missing": ("column",),
-    "by_phase": ("column", "phase", "place"),
-    "circumstances": ("repetition",),
-    "idle": ("repetition", "resource", "start_s"),
-    "memory": ("repetition", "column"),
-    "energy": ("repetition",),
-    "measures": ("repetition", "instrument", "measure", "resource"),
-}
-"""Name of a frame -> what tells its rows of one group apart."""
 # A run may have no idle window.
 NOT_OF_ALL = ("idle",)
 
@@ -161,14 +147,11 @@ def read_normalised(experiment: Experiment, normalised: Path) -> Normalised:
 def read_frame(experiment: Experiment, normalised: Path, name: str) -> pd.DataFrame:
     """One of the frames that `write_normalised` wrote.
 
-    Raises EvengroundError if the file is missing or broken, has a row twice, or is of other runs
-    than the finished ones of the experiment.
+    Raises EvengroundError if the file is missing or broken, or is of other runs than the finished
+    ones of the experiment.
     """
     path = normalised / f"{name}.csv"
     frame = read_led(path, experiment, FRAMES[name])
-    keys = [*experiment.group, *ROW[name]]
-    if frame.duplicated(keys).any():
-        raise EvengroundError("broken table, a row is there twice", str(path), set_aside(path))
     if "repetition" in frame and name not in NOT_OF_ALL:
         columns = [*experiment.lead, *names_of(RUN)]
         found = frame[columns].drop_duplicates().itertuples(index=False, name=None)
@@ -258,19 +241,19 @@ def _records(
 ) -> dict[str, Rows]:
     """Frame -> the records of one run in it; of the frames with few rows per run."""
     run = seen.run
-    circumstances = circumstances_row(seen, condition, lock) | vars(seen.idle.time)
+    circumstances = circumstances_row(seen, condition, lock) | seen.idle.time
     phases: Rows = []
     for phase in seen.phases:
         phases.append({"phase": phase.name, "start_s": phase.start_s, "end_s": phase.end_s})
     return {
         "trained": [_trained_row(run)],
-        "use": [vars(use) for use in uses_of(seen)],
+        "use": uses_of(seen),
         "phases": phases,
         "circumstances": [circumstances],
         "idle": [vars(row) for row in seen.idle.rows],
-        "memory": [vars(memory) for memory in memory_of(run, seen.samples)],
+        "memory": memory_of(run, seen.samples),
         "energy": [energy_row(run, seen.samples)],
-        "measures": [vars(measure) for measure in measures_of(seen, sample)],
+        "measures": measures_of(seen, sample),
     }
 
 
@@ -279,7 +262,7 @@ def _trained_row(run: Run) -> dict[str, object]:
     return {
         "device": run.device,
         "cores": run.process.cores,
-        **asdict(run_times(run.events, run.process)),
+        **run_times(run.events, run.process),
         "test_accuracy": run.events.test_accuracy,
         "final_train_loss": run.events.epochs[-1].loss,
     }

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from evenground.analysis.blocks import made_of, passes
+from evenground.analysis.blocks import passes
 from evenground.analysis.groups import INVALID
 
-# More repetitions in a row than these are named as a span.
-MAX_LISTED = 4
 Arm = tuple[str, str]
 """Dataset and engine."""
 
@@ -20,8 +18,8 @@ Arm = tuple[str, str]
 class Blocks:
     """The finished runs of one condition, arm by arm, for many contrasts.
 
-    `passes`: repetition -> the pass in which its run was made, as by `blocks.passes`; runs of one
-    repetition and one pass may be paired. `invalid`: repetition -> the gates that failed its run.
+    `passes`: repetition -> the pass over it in which its run was made, as by `blocks.passes`; runs
+    of one repetition and one pass may be paired. `invalid`: repetition -> the gates that failed its run.
     """
 
     passes: Mapping[Arm, Mapping[int, int]]
@@ -75,8 +73,9 @@ def blocks_of(circumstances: pd.DataFrame, quality: pd.DataFrame) -> Blocks:
     Only a finding about a single run makes it invalid; one about a whole group drops no run.
     """
     made: dict[Arm, dict[int, int]] = {}
-    for run, number in passes(made_of(circumstances)).items():
-        made.setdefault((run.dataset, run.engine), {})[run.repetition] = number
+    for run in circumstances.assign(made_in=passes(circumstances)).to_dict("records"):
+        of_arm = made.setdefault((run["dataset"], run["engine"]), {})
+        of_arm[run["repetition"]] = run["made_in"]
     invalid: dict[Arm, dict[int, str]] = {}
     # A run may have failed several gates.
     findings = quality[(quality["state"] == INVALID) & quality["repetition"].notna()]
@@ -96,25 +95,8 @@ def told(dropped: Mapping[int, str]) -> str:
     texts = []
     for why, numbers in repetitions.items():
         noun = "repetition" if len(numbers) == 1 else "repetitions"
-        texts.append(f"{noun} {listed(_spans(numbers))}: {why}")
+        texts.append(f"{noun} {listed(map(str, numbers))}: {why}")
     return "; ".join(texts)
-
-
-def _spans(numbers: Sequence[int]) -> list[str]:
-    """Rising numbers as text, more than MAX_LISTED in a row as a span: 1, 2, 4 to 9."""
-    rows: list[list[int]] = []
-    for number in numbers:
-        if rows and number == rows[-1][-1] + 1:
-            rows[-1].append(number)
-        else:
-            rows.append([number])
-    texts: list[str] = []
-    for row in rows:
-        if len(row) > MAX_LISTED:
-            texts.append(f"{row[0]} to {row[-1]}")
-        else:
-            texts.extend(map(str, row))
-    return texts
 
 
 def _names(arms: Sequence[Arm]) -> dict[Arm, str]:

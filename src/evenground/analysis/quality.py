@@ -11,13 +11,14 @@ import pandas as pd
 from evenground.analysis.circumstances import CARD_COMPARED, COMPARED, UNKNOWN
 from evenground.analysis.columns import DATASET, ENGINE, number, text, whole
 from evenground.analysis.devices import devices_of, unlike
-from evenground.analysis.groups import INVALID, RUN, WARNED, groups
+from evenground.analysis.groups import INVALID, RUN, WARNED, Rows, groups
 from evenground.analysis.shown import rounded
 from evenground.analysis.statistics import summarise
 from evenground.analysis.table import frame_of
 from evenground.gpus import judge as gpus
+from evenground.judged import Compared
 from evenground.records.index import Condition
-from evenground.surroundings.judge import differences
+from evenground.surroundings import judge as surroundings
 
 # With more of it lost, the mean of a curve, a peak or an idle window may lie in what was not seen.
 MAX_MISSED = 0.02
@@ -50,6 +51,9 @@ TABLE = (
     number("limit", "", "Above which value, or below, it is a finding."),
     text("reason", "What it is about."),
 )
+
+# Finding about a group -> what differs between its runs.
+DIFFERING = {"surroundings": "things around the engine", "card": "things about the card"}
 
 Names = dict[str, str]
 """The columns `dataset` and `engine` of a group."""
@@ -251,20 +255,6 @@ PROTOCOL = {"batch_size": 32, "learning_rate": 0.001}
 PROTOCOL_EPOCHS = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One row of the table `quality`; `repetition` is None for a finding about a whole group."""
-
-    dataset: str
-    engine: str
-    repetition: int | None
-    state: str
-    finding: str
-    value: float
-    limit: float
-    reason: str
-
-
 def quality_table(
     condition: Condition, runs: pd.DataFrame, circumstances: pd.DataFrame
 ) -> pd.DataFrame:
@@ -272,27 +262,27 @@ def quality_table(
     done = runs[runs["status"] == "finished"]
     # Both have what a run computed on.
     judged = done.merge(circumstances.drop(columns="device"), on=RUN)
-    found: list[Finding] = []
+    found: Rows = []
     for names, group in groups(condition, judged):
         found += _spread(group["training_s"], group["idle_s"], names)
-        found += _surroundings(group[list(COMPARED.values())], names)
-        found += _cards(group[CARD_COMPARED], names)
+        found += _differing(
+            "surroundings", surroundings.differences(_known(group[COMPARED])), names
+        )
+        found += _differing("card", gpus.differences(_known(group[CARD_COMPARED])), names)
         found += _devices(condition, judged, group, names)
         found += _accuracy(condition, group, names)
         # A comparison with NaN, which is unknown, is false.
         for gate in GATES:
             found += _flagged(gate, group, group[gate.column] > gate.limit, names)
-    return frame_of([vars(finding) for finding in found], TABLE)
+    return frame_of(found, TABLE)
 
 
-def _flagged(
-    gate: Gate, group: pd.DataFrame, are_flagged: pd.Series[bool], names: Names
-) -> list[Finding]:
+def _flagged(gate: Gate, group: pd.DataFrame, are_flagged: pd.Series[bool], names: Names) -> Rows:
     """The finding of a gate about the runs of a group that it flags."""
     # Most gates flag none: taking nothing out of a wide frame would cost as much as taking rows.
     if not are_flagged.any():
         return []
-    found = []
+    found: Rows = []
     columns = ["repetition", gate.column]
     if gate.detail:
         columns.append(gate.detail)
@@ -300,16 +290,17 @@ def _flagged(
         reason = gate.reason
         if gate.detail and run[gate.detail]:
             reason += f": {run[gate.detail]}"
-        finding = Finding(
-            **names,
-            repetition=run["repetition"],
-            state=gate.state,
-            finding=gate.finding,
-            value=float(run[gate.column]),
-            limit=gate.limit,
-            reason=reason,
+        found.append(
+            {
+                **names,
+                "repetition": run["repetition"],
+                "state": gate.state,
+                "finding": gate.finding,
+                "value": run[gate.column],
+                "limit": gate.limit,
+                "reason": reason,
+            }
         )
-        found.append(finding)
     return found
 
 
@@ -330,7 +321,7 @@ def band_of(condition: Condition, dataset: str, engine: str) -> Band | None:
     return band
 
 
-def _accuracy(condition: Condition, group: pd.DataFrame, names: Names) -> list[Finding]:
+def _accuracy(condition: Condition, group: pd.DataFrame, names: Names) -> Rows:
     """The runs whose accuracy lies outside of the band."""
     band = band_of(condition, **names)
     if band is None:
@@ -338,7 +329,7 @@ def _accuracy(condition: Condition, group: pd.DataFrame, names: Names) -> list[F
     full = group[group["steps"] >= band.steps]
     accuracy = full["test_accuracy"]
     sides = (("below", band.low, accuracy < band.low), ("above", band.high, accuracy > band.high))
-    found = []
+    found: Rows = []
     for side, limit, outside in sides:
         gate = Gate(
             finding="accuracy",
@@ -351,7 +342,7 @@ def _accuracy(condition: Condition, group: pd.DataFrame, names: Names) -> list[F
     return found
 
 
-def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], names: Names) -> list[Finding]:
+def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], names: Names) -> Rows:
     """Whether idle time is the cause of a good part of the spread of a group's training times."""
     # One run with an unknown idle time makes the explained share unknown, too.
     if not (idle_s > MAX_IDLE * training_s).any() or idle_s.isna().any():
@@ -370,45 +361,33 @@ def _spread(training_s: pd.Series[float], idle_s: pd.Series[float], names: Names
 
 def _of_group(
     names: Names, finding: str, value: float, reason: str, limit: float = 0.0, state: str = WARNED
-) -> Finding:
+) -> dict[str, object]:
     """A finding about a whole group."""
-    return Finding(
+    return {
         **names,
-        repetition=None,
-        state=state,
-        finding=finding,
-        value=value,
-        limit=limit,
-        reason=reason,
-    )
+        "state": state,
+        "finding": finding,
+        "value": value,
+        "limit": limit,
+        "reason": reason,
+    }
 
 
-def _surroundings(compared: pd.DataFrame, names: Names) -> list[Finding]:
-    """How many things around the engine differ between the runs of a group, and how."""
-    runs = []
-    for row in compared.to_dict("records"):
-        # An empty cell is unknown.
-        known = {name: str(row[column]) for name, column in COMPARED.items() if row[column]}
-        runs.append({name: json.loads(cell) for name, cell in known.items()})
-    found = differences(runs)
-    if not found:
+def _known(compared: pd.Series[str]) -> list[Compared]:
+    """What is compared of each run of a group for which it was recorded."""
+    return [json.loads(cell) for cell in compared if cell]
+
+
+def _differing(finding: str, differences: list[str], names: Names) -> Rows:
+    """How many things differ between the runs of a group, and how."""
+    if not differences:
         return []
-    reason = f"things around the engine that differ between the group's runs: {'; '.join(found)}"
-    return [_of_group(names, "surroundings", float(len(found)), reason)]
+    what = f"{DIFFERING[finding]} that differ between the group's runs"
+    reason = f"{what}: {'; '.join(differences)}"
+    return [_of_group(names, finding, float(len(differences)), reason)]
 
 
-def _cards(compared: pd.Series[str], names: Names) -> list[Finding]:
-    """How many properties of the card, or of its settings, differ between the runs of a group."""
-    found = gpus.differences([json.loads(cell) for cell in compared if cell])
-    if not found:
-        return []
-    reason = f"things about the card that differ between the group's runs: {'; '.join(found)}"
-    return [_of_group(names, "card", float(len(found)), reason)]
-
-
-def _devices(
-    condition: Condition, judged: pd.DataFrame, group: pd.DataFrame, names: Names
-) -> list[Finding]:
+def _devices(condition: Condition, judged: pd.DataFrame, group: pd.DataFrame, names: Names) -> Rows:
     """Whether a group and those that it is compared with computed on unlike devices.
 
     Main engines are compared with each other, an arm with its engine unless it has no GPU by
@@ -442,10 +421,10 @@ def with_quality(runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
 def unknown(circumstances: pd.DataFrame) -> dict[str, int]:
     """Finding -> number of runs for which it is unknown; findings known for all are left out."""
     counts = {gate.finding: int(circumstances[gate.column].isna().sum()) for gate in GATES}
-    # These two compare the runs of a group, by text that is empty if it is unknown.
+    # These two compare the runs of a group.
     counts["card"] = int((circumstances[CARD_COMPARED] == "").sum())
-    surroundings = circumstances[list(COMPARED.values())]
-    counts["surroundings"] = int((surroundings == "").any(axis="columns").sum())
+    complete = [run.keys() >= set(surroundings.COMPARED) for run in _known(circumstances[COMPARED])]
+    counts["surroundings"] = len(circumstances) - sum(complete)
     return {finding: count for finding, count in counts.items() if count}
 
 

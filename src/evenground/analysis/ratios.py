@@ -10,10 +10,11 @@ from evenground.analysis.pairs import Arm, Blocks, told
 from evenground.analysis.statistics import (
     MIN_RUNS,
     NOTHING,
-    Ratio,
+    Estimate,
     Repeated,
-    as_ratio,
     contrast,
+    if_enough,
+    known,
     pair_ratio,
     ratio_interval,
     ratio_of_ratios,
@@ -61,12 +62,15 @@ Pair = tuple[Runs, Runs]
 class Compared:
     """A ratio of two engines with the `method` of its interval.
 
-    `n_pairs`: None if the runs are not paired. `dropped`: which repetitions do not count, as text.
+    `n_baseline`, `n_engine`: the runs of each that count. `n_pairs`: None if they are not paired.
+    `dropped`: which repetitions do not count, as text.
     """
 
-    ratio: Ratio
+    ratio: Estimate
     method: str
     n_pairs: int | None
+    n_baseline: int
+    n_engine: int
     dropped: str
 
     @property
@@ -79,7 +83,7 @@ class Compared:
         if not reason:
             return self
         nan = math.nan
-        ratio = replace(self.ratio, ratio=nan, low=nan, high=nan, df=nan, reason=reason)
+        ratio = replace(self.ratio, value=nan, low=nan, high=nan, df=nan, reason=reason)
         return replace(self, ratio=ratio, dropped="")
 
 
@@ -100,18 +104,21 @@ def paired(pair: Pair) -> Compared:
         # Every repetition lacks the same engine: the reason of the ratio says it once.
         dropped = {}
     baseline, other = (runs.only(repetitions) for runs in pair)
-    known = [number for number in repetitions if not math.isnan(baseline[number] + other[number])]
+    valued = [number for number in repetitions if not math.isnan(baseline[number] + other[number])]
     # If no pair has a value, that is the reason of the ratio already.
-    if known:
-        missing = [number for number in repetitions if number not in known]
+    if valued:
+        missing = [number for number in repetitions if number not in valued]
         dropped |= dict.fromkeys(missing, NOTHING)
     no_value = NOTHING
     if not repetitions:
         no_value = NO_PAIR
+    ratio = _explained(pair_ratio(baseline, other), pair, no_value)
     return Compared(
-        ratio=_explained(pair_ratio(baseline, other), pair, no_value),
+        ratio=ratio,
         method=PAIRS,
-        n_pairs=len(known),
+        n_pairs=len(valued),
+        n_baseline=ratio.n,
+        n_engine=ratio.n,
         dropped=told(dropped),
     )
 
@@ -119,15 +126,18 @@ def paired(pair: Pair) -> Compared:
 def unpaired(pair: Pair) -> Compared:
     """The ratio of independent runs, e.g. on two machines, its interval by Welch's method."""
     dropped = [told(runs.blocks.valid(runs.arm)[1]) for runs in pair]
+    baseline, other = (known(runs.valid) for runs in pair)
     return Compared(
-        ratio=_explained(ratio_interval(pair[0].valid, pair[1].valid), pair, NOTHING),
+        ratio=_explained(ratio_interval(baseline, other), pair, NOTHING),
         method=WELCH,
         n_pairs=None,
+        n_baseline=len(baseline),
+        n_engine=len(other),
         dropped="; ".join(filter(None, dropped)),
     )
 
 
-def of_ratios(a: tuple[Condition, Pair], b: tuple[Condition, Pair]) -> Ratio:
+def of_ratios(a: tuple[Condition, Pair], b: tuple[Condition, Pair]) -> Estimate:
     """The ratio within experiment `b` over that within `a`.
 
     Over the pairs of each, by `statistics.ratio_of_ratios`; if the runs of either are independent,
@@ -141,11 +151,7 @@ def of_ratios(a: tuple[Condition, Pair], b: tuple[Condition, Pair]) -> Ratio:
     difference = contrast(
         [(1, baseline_a), (-1, other_a), (-1, baseline_b), (1, other_b)], log=True
     )
-    return replace(
-        as_ratio(difference, MIN_RUNS, "runs a side"),
-        n_baseline=min(len(baseline_a), len(other_a)),
-        n_other=min(len(baseline_b), len(other_b)),
-    )
+    return if_enough(difference, MIN_RUNS, "runs a side")
 
 
 def _paired_values(pair: Pair) -> tuple[Repeated, Repeated]:
@@ -160,7 +166,7 @@ def _complete(pair: Pair) -> tuple[list[int], dict[int, str]]:
     return pair[0].blocks.complete([runs.arm for runs in pair])
 
 
-def _explained(ratio: Ratio, compared: Sequence[Runs], no_value: str) -> Ratio:
+def _explained(ratio: Estimate, compared: Sequence[Runs], no_value: str) -> Estimate:
     """The ratio, with a more exact reason if it has no value."""
     if ratio.reason != NOTHING:
         return ratio

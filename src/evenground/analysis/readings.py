@@ -12,11 +12,6 @@ AGE = "gpu_age_s"
 SAME_NS = 1_000_000
 
 
-def are_told(samples: Samples) -> bool:
-    """Whether the sampler recorded the age of its readings; if not, each row is one."""
-    return not bool(np.isnan(samples.columns[AGE]).all())
-
-
 def moments_ns(samples: Samples) -> Ints:
     """When the GPU values of each row (N,) were read; the row's time if their age is unknown."""
     age_ns = np.round(np.nan_to_num(samples.columns[AGE]) * 1e9).astype(np.int64)
@@ -39,8 +34,8 @@ def once(samples: Samples, column: str) -> tuple[Ints, Floats]:
 
 
 def distance_s(samples: Samples) -> float:
-    """The usual time between two readings in seconds; 0 if their ages are unknown."""
+    """The usual time between two readings in seconds; 0 if there are fewer than two."""
     distances_ns = np.diff(moments_ns(samples)[are_first(samples)])
-    if not are_told(samples) or not distances_ns.size:
+    if not distances_ns.size:
         return 0.0
     return float(np.median(distances_ns)) / 1e9

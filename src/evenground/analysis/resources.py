@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,10 +22,12 @@ from evenground.analysis.columns import (
     text,
     whole,
 )
-from evenground.analysis.groups import median_and_range
-from evenground.analysis.runs import Floats
+from evenground.analysis.groups import Rows, counts, group, groups, median_and_range
+from evenground.analysis.runs import Floats, or_nan
 from evenground.analysis.seen import Seen
+from evenground.analysis.table import frame_of
 from evenground.analysis.timeline import COLUMNS, RESOURCES, step_ns
+from evenground.records.index import Condition
 
 CPU, RAM = "cpu_pct", "rss_bytes"
 KERNEL_PEAK = "kernel_peak_rss_bytes"
@@ -77,13 +79,6 @@ class Use:
     integral: float = np.nan
 
 
-@dataclass(frozen=True, kw_only=True)
-class UseRow(Use):
-    """Use of one resource during one training, as the frame `use` has it."""
-
-    resource: str
-
-
 FRAME = (
     RESOURCE,
     number("peak", "", "Largest value, as in the table `resources`, in the unit of the resource."),
@@ -93,8 +88,8 @@ FRAME = (
 )
 
 
-def uses_of(seen: Seen) -> list[UseRow]:
-    """The use of every resource by a run.
+def uses_of(seen: Seen) -> Rows:
+    """The use of every resource by a run, as FRAME describes it.
 
     The peak of the memory is the larger of the largest sample and the kernel's mark, which misses
     nothing: the most that one of its processes ever held, from launch to exit.
@@ -102,22 +97,18 @@ def uses_of(seen: Seen) -> list[UseRow]:
     events, line = seen.run.events, seen.line
     training_s = (events.train_end_ns - events.train_start_ns) / 1e9
     t_s = line.step * step_ns(seen.grid_s) / 1e9
-    rows = []
+    rows: Rows = []
     for name, values in line.columns.items():
         use = use_during(t_s, values, training_s, seen.grid_s, over_step=name == CPU)
         if name == CPU:
             # From percent of the machine to CPU seconds.
-            use = replace(use, integral=use.integral * _or_nan(seen.cores) / 100)
+            use = replace(use, integral=use.integral * or_nan(seen.cores) / 100)
         if name == RAM:
-            kernel_peak_bytes = _or_nan(seen.run.process.peak_process_rss_bytes)
+            kernel_peak_bytes = or_nan(seen.run.process.peak_process_rss_bytes)
             # `fmax` takes the other one if one is NaN.
             use = replace(use, peak=float(np.fmax(use.peak, kernel_peak_bytes)))
-        rows.append(UseRow(resource=name, **vars(use)))
+        rows.append({"resource": name, **vars(use)})
     return rows
-
-
-def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else value
 
 
 def use_during(
@@ -151,59 +142,70 @@ def use_during(
     return use
 
 
-def resource_rows(
+def resources_table(
+    condition: Condition,
+    runs: pd.DataFrame,
     use: pd.DataFrame,
     mean: pd.DataFrame,
-    shortest_s: float,
-    no_marks: int,
-    grid_s: float,
-    reasons: Mapping[str, str],
-) -> list[dict[str, object]]:
-    """One row per resource of one dataset and engine.
+    circumstances: pd.DataFrame,
+    missing: pd.DataFrame,
+) -> pd.DataFrame:
+    """Per dataset, engine and resource: peak, percentile, range and integral in training.
 
-    `use` and `mean` are that group's rows, `reasons` maps a column to why runs have no value of it,
-    `no_marks` is the number of runs without the kernel's mark of the memory. `mean_curve_*` are
-    taken from the mean curve up to the end of the shortest training; the others are per run,
-    summarised over runs.
+    `mean_curve_*` are taken from the mean curve up to the end of the shortest training; the others
+    are per run, summarised over runs.
     """
-    rows = []
-    for name in COLUMNS:
-        uses = use[use["resource"] == name]
-        curve = use_during(
-            mean["t_s"].to_numpy(np.float64),
-            mean[name].to_numpy(np.float64),
-            shortest_s,
-            grid_s,
-            over_step=name == CPU,
-        )
-        why = [_why_missing(name, uses, reasons)]
-        if name == RAM:
-            why.append(_why_no_mark(no_marks, len(uses)))
-        row: dict[str, object] = {
-            "resource": name,
-            "unit": UNITS[name],
-            "n": int(uses["peak"].notna().sum()),
-            "mean_curve_peak": curve.peak,
-            "mean_curve_range": curve.range,
-            **median_and_range("peak", uses["peak"]),
-            **median_and_range("p95", uses["p95"]),
-            **median_and_range("range", uses["range"]),
-            "integral_unit": INTEGRALS[UNITS[name]],
-            "integral_n": int(uses["integral"].notna().sum()),
-            **median_and_range("integral", uses["integral"]),
-            "reason": "; ".join(filter(None, why)),
-        }
-        rows.append(row)
-    return rows
+    grid_s = condition.report.grid_s
+    rows: Rows = []
+    for names, wanted in groups(condition, runs):
+        of_group, means = group(use, **names), group(mean, **names)
+        t_s = means["t_s"].to_numpy(np.float64)
+        shortest_s = float(wanted["training_s"].min())
+        absent = group(missing, **names).to_dict("records")
+        reasons = {str(row["column"]): _reason(row) for row in absent}
+        marks = group(circumstances, **names)[KERNEL_PEAK]
+        for name in COLUMNS:
+            uses = of_group[of_group["resource"] == name]
+            values = means[name].to_numpy(np.float64)
+            curve = use_during(t_s, values, shortest_s, grid_s, over_step=name == CPU)
+            why = [_why_missing(name, uses, reasons)]
+            if name == RAM:
+                why.append(_why_no_mark(marks))
+            row = {
+                **names,
+                **counts(wanted),
+                "resource": name,
+                "unit": UNITS[name],
+                "n": int(uses["peak"].notna().sum()),
+                "mean_curve_peak": curve.peak,
+                "mean_curve_range": curve.range,
+                **median_and_range("peak", uses["peak"]),
+                **median_and_range("p95", uses["p95"]),
+                **median_and_range("range", uses["range"]),
+                "integral_unit": INTEGRALS[UNITS[name]],
+                "integral_n": int(uses["integral"].notna().sum()),
+                **median_and_range("integral", uses["integral"]),
+                "reason": "; ".join(filter(None, why)),
+            }
+            rows.append(row)
+    return frame_of(rows, TABLE)
 
 
-def _why_no_mark(missing: int, runs: int) -> str:
+def _reason(row: Mapping[Hashable, object]) -> str:
+    """A reason of `missing.csv`, with the number of runs unless it holds for all."""
+    if row["n_missing"] == row["n"]:
+        return str(row["reason"])
+    return f"{row['reason']} ({row['n_missing']} of {row['n']} runs)"
+
+
+def _why_no_mark(marks: pd.Series[float]) -> str:
     """For how many runs the kernel's mark of the memory is unknown; empty if for none."""
+    missing = int(marks.isna().sum())
     if not missing:
         return ""
-    if missing == runs:
+    if missing == len(marks):
         return f"peak: {NO_KERNEL_PEAK}"
-    return f"peak: {NO_KERNEL_PEAK} ({missing} of {runs} runs)"
+    return f"peak: {NO_KERNEL_PEAK} ({missing} of {len(marks)} runs)"
 
 
 def _why_missing(name: str, uses: pd.DataFrame, reasons: Mapping[str, str]) -> str:

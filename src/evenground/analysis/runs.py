@@ -200,3 +200,19 @@ def _read_columns(content: bytes, where: Path) -> pd.DataFrame:
     except (ValueError, OverflowError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise RecordError("broken-samples", f"broken samples, {error}", where, AGAIN) from error
     return frame.reindex(columns=[TIME, *NUMBERS])
+
+
+def largest(values: Floats) -> float:
+    """The largest known of the values (N,), NaN if there is none."""
+    return float(np.fmax.reduce(values, initial=np.nan))
+
+
+def first_known(values: Floats) -> float:
+    """The first of the values (N,) that is not missing, NaN if all are."""
+    known = values[~np.isnan(values)]
+    return float(known[0]) if known.size else np.nan
+
+
+def or_nan(value: float | None) -> float:
+    """The value, NaN if it is unknown."""
+    return np.nan if value is None else float(value)

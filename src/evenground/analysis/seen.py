@@ -35,7 +35,7 @@ class Seen:
     @property
     def idle_windows(self) -> Windows | None:
         """When nothing was computed during the training; None if unknown."""
-        if self.idle.time.idle_reason:
+        if self.idle.reason:
             return None
         # A GPU that is idle does not mean that the run waits.
         rows = [row for row in self.idle.rows if row.resource == CPU]

@@ -80,19 +80,6 @@ class Estimate:
         return half_width(self.df, self.se, self.level)
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of geometric means with its interval; NaN with a `reason` if it is unknown."""
-
-    ratio: float
-    low: float
-    high: float
-    df: float
-    n_baseline: int
-    n_other: int
-    reason: str
-
-
 def summarise(values: Sequence[float]) -> Summary:
     """Summarise the values that were measured: NaN is missing, neither zero nor counted."""
     measured = known(values)
@@ -116,16 +103,16 @@ def summarise(values: Sequence[float]) -> Summary:
     )
 
 
-def pair_ratio(baseline: Repeated, other: Repeated) -> Ratio:
+def pair_ratio(baseline: Repeated, other: Repeated) -> Estimate:
     """Geometric mean of `other` over that of `baseline`, over the repetitions that both have.
 
     The interval is Student's for the differences of logarithms (`blocked`). Below MIN_PAIRS pairs
     there is no interval, only a reason: switching to another method would let the data choose it.
     """
-    return as_ratio(blocked([(-1, baseline), (1, other)], log=True), MIN_PAIRS, "pairs")
+    return if_enough(blocked([(-1, baseline), (1, other)], log=True), MIN_PAIRS, "pairs")
 
 
-def ratio_interval(baseline: Sequence[float], other: Sequence[float]) -> Ratio:
+def ratio_interval(baseline: Sequence[float], other: Sequence[float]) -> Estimate:
     """Geometric mean of `other` over that of `baseline`, for runs that are not paired.
 
     With y = ln x, d = mean(y2) - mean(y1), v_i = s_i^2 / n_i and se^2 = v1 + v2, the interval is
@@ -136,20 +123,17 @@ def ratio_interval(baseline: Sequence[float], other: Sequence[float]) -> Ratio:
     fewer than MIN_RUNS values in either group the interval is NaN.
     """
     difference = contrast([(-1, baseline), (1, other)], log=True)
-    ratio = as_ratio(difference, MIN_RUNS, "runs a side")
-    return replace(ratio, n_baseline=len(known(baseline)), n_other=len(known(other)))
+    return if_enough(difference, MIN_RUNS, "runs a side")
 
 
-def ratio_of_ratios(a: tuple[Repeated, Repeated], b: tuple[Repeated, Repeated]) -> Ratio:
+def ratio_of_ratios(a: tuple[Repeated, Repeated], b: tuple[Repeated, Repeated]) -> Estimate:
     """The ratio within `b` (second over first) over the ratio within `a`; a and b are two sources.
 
     Within a source the runs are paired, between the sources they are independent: Welch's interval
-    for the difference of the two means of log ratios. `n_baseline` and `n_other` count the pairs.
+    for the difference of the two means of log ratios.
     """
-    ratios_a, ratios_b = _pair_ratios(a), _pair_ratios(b)
-    difference = contrast([(-1, ratios_a), (1, ratios_b)], log=True)
-    ratio = as_ratio(difference, MIN_PAIRS, "pairs")
-    return replace(ratio, n_baseline=len(ratios_a), n_other=len(ratios_b))
+    difference = contrast([(-1, _pair_ratios(a)), (1, _pair_ratios(b))], log=True)
+    return if_enough(difference, MIN_PAIRS, "pairs")
 
 
 def _pair_ratios(pair: tuple[Repeated, Repeated]) -> list[float]:
@@ -164,23 +148,12 @@ def _pair_ratios(pair: tuple[Repeated, Repeated]) -> list[float]:
     return ratios
 
 
-def as_ratio(estimate: Estimate, minimum: int, unit: str) -> Ratio:
-    """The estimate as a ratio, without an interval if it rests on fewer `unit` than `minimum`."""
-    reason = estimate.reason
-    if not reason and estimate.n < minimum:
-        reason = f"{TOO_FEW}: {estimate.n}, an interval takes {minimum} {unit}"
-    low, high, df = estimate.low, estimate.high, estimate.df
-    if reason:
-        low = high = df = math.nan
-    return Ratio(
-        ratio=estimate.value,
-        low=low,
-        high=high,
-        df=df,
-        n_baseline=estimate.n,
-        n_other=estimate.n,
-        reason=reason,
-    )
+def if_enough(estimate: Estimate, minimum: int, unit: str) -> Estimate:
+    """The estimate, without its interval if it rests on fewer `unit` than `minimum`."""
+    if estimate.reason or estimate.n >= minimum:
+        return estimate
+    reason = f"{TOO_FEW}: {estimate.n}, an interval takes {minimum} {unit}"
+    return replace(estimate, low=math.nan, high=math.nan, df=math.nan, reason=reason)
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:

@@ -23,7 +23,7 @@ from evenground.analysis.columns import (
 )
 from evenground.analysis.devices import devices_of, unlike
 from evenground.analysis.energy import OF_RUN as ENERGIES
-from evenground.analysis.groups import Rows, counts, flagged, group, groups
+from evenground.analysis.groups import Rows, counts, group, groups
 from evenground.analysis.idle import IDLE_S
 from evenground.analysis.normalise import REPORTED
 from evenground.analysis.pairs import Arm, Blocks
@@ -153,13 +153,13 @@ def _ratio_rows(
     unlike_work = dataset.unlike(pair[0], pair[1])
     devices = unlike(devices_of(runs, dataset.name, pair))
     baseline_runs, engine_runs = (group(runs, dataset.name, each.name) for each in pair)
-    wanted = {"n_wanted": max(len(baseline_runs), len(engine_runs))}
-    wanted |= flagged(pd.concat([baseline_runs, engine_runs]))
+    wanted = counts(pd.concat([baseline_runs, engine_runs]))
+    wanted["n_wanted"] = max(len(baseline_runs), len(engine_runs))
     baseline, engine = (runs_of(runs, blocks, (dataset.name, each.name)) for each in pair)
     rows: Rows = []
     for measure in RATIO_MEASURES:
         compared = within(condition, (baseline[measure], engine[measure])).without(unlike_work)
-        if measure not in TIME_NAMES and math.isnan(compared.ratio.ratio):
+        if measure not in TIME_NAMES and math.isnan(compared.ratio.value):
             continue
         row = {
             "dataset": dataset.name,
@@ -188,12 +188,12 @@ def runs_of(runs: pd.DataFrame, blocks: Blocks, arm: Arm) -> dict[str, Runs]:
 
 def _columns(compared: Compared) -> dict[str, object]:
     return {
-        "ratio": compared.ratio.ratio,
+        "ratio": compared.ratio.value,
         "low_95": compared.ratio.low,
         "high_95": compared.ratio.high,
         "df": compared.ratio.df,
         "method": compared.method,
         "n_pairs": compared.n_pairs,
-        "n_baseline": compared.ratio.n_baseline,
-        "n_engine": compared.ratio.n_other,
+        "n_baseline": compared.n_baseline,
+        "n_engine": compared.n_engine,
     }

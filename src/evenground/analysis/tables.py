@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
 
 import pandas as pd
 
@@ -36,13 +35,13 @@ from evenground.analysis.columns import (
 from evenground.analysis.energy import energy_table
 from evenground.analysis.experiment import Experiment, with_lead
 from evenground.analysis.files import typed
-from evenground.analysis.groups import Rows, flagged, group, groups, with_columns
+from evenground.analysis.groups import Rows, with_columns
 from evenground.analysis.idle import IDLE_S, IDLE_SHARE, idle_table
 from evenground.analysis.memory import memory_table
 from evenground.analysis.normalise import TRAINED, Normalised
 from evenground.analysis.pairs import blocks_of
 from evenground.analysis.quality import quality_table, with_quality
-from evenground.analysis.resources import KERNEL_PEAK, resource_rows
+from evenground.analysis.resources import resources_table
 from evenground.analysis.summary import RATIOS, SUMMARY, USE, USED, ratios, summary
 from evenground.analysis.table import frame_of
 from evenground.records.index import Condition, EngineLines, Index, ThesisLines
@@ -149,7 +148,9 @@ def _of_condition(condition: Condition, frames: Normalised) -> dict[str, pd.Data
         "summary": summary(condition, runs),
         "ratios": compared,
         "blocks": block_table(condition, runs, frames.circumstances, blocks),
-        "resources": resources_table(condition, runs, frames),
+        "resources": resources_table(
+            condition, runs, frames.use, frames.mean, frames.circumstances, frames.missing
+        ),
         "energy": energy_table(condition, runs, frames.energy),
         "memory_after": memory_table(condition, runs, frames.memory, frames.missing),
         "idle_windows": idle_table(
@@ -216,29 +217,3 @@ def calibration(condition: Condition) -> pd.DataFrame:
         }
         rows.append(row)
     return frame_of(rows, CALIBRATION)
-
-
-def resources_table(condition: Condition, runs: pd.DataFrame, frames: Normalised) -> pd.DataFrame:
-    """Per dataset, engine and resource: peak, percentile, range and integral in training."""
-    rows: Rows = []
-    for names, group_runs in groups(condition, runs):
-        missing = group(frames.missing, **names)
-        marks = group(frames.circumstances, **names)[KERNEL_PEAK]
-        of_group = resource_rows(
-            use=group(frames.use, **names),
-            mean=group(frames.mean, **names),
-            shortest_s=float(group_runs["training_s"].min()),
-            no_marks=int(marks.isna().sum()),
-            grid_s=condition.report.grid_s,
-            reasons={str(row["column"]): _reason(row) for row in missing.to_dict("records")},
-        )
-        counted = {"n_wanted": len(group_runs), **flagged(group_runs)}
-        rows += [{**names, **counted, **row} for row in of_group]
-    return frame_of(rows, resources.TABLE)
-
-
-def _reason(row: dict[Hashable, object]) -> str:
-    """A reason of `missing.csv`, with the number of runs unless it holds for all."""
-    if row["n_missing"] == row["n"]:
-        return str(row["reason"])
-    return f"{row['reason']} ({row['n_missing']} of {row['n']} runs)"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from evenground.analysis.columns import REASON, number, text
 from evenground.analysis.exactness import attainable, resolution
 from evenground.analysis.extrapolation import Sample, formula_error
+from evenground.analysis.groups import Rows
 from evenground.analysis.instruments import INSTRUMENTS, RESOURCES, TRACES, Trace
 from evenground.analysis.measures import MEASURES, TIMES, take
 from evenground.analysis.seen import Seen
@@ -16,23 +17,6 @@ from evenground.records.verdicts import Instrument
 
 # Waiting lowers a mean, but neither a peak nor what a run holds.
 LOWERED_BY_WAITS = {("mean", "cpu"), ("mean", "gpu"), ("steady", "cpu"), ("steady", "gpu")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One measure of a run under an instrument, as FRAME describes it."""
-
-    instrument: Instrument
-    measure: str
-    resource: str
-    value: float
-    without_idle: float
-    resolution: float
-    low_attainable: float
-    high_attainable: float
-    formula_error: float
-    remark: str
-    reason: str
 
 
 FRAME = (
@@ -54,9 +38,9 @@ FRAME = (
 )
 
 
-def measures_of(seen: Seen, sample: Sample | None) -> list[Measure]:
-    """Every measure of a run; `sample` describes a training on the first examples only."""
-    found = []
+def measures_of(seen: Seen, sample: Sample | None) -> Rows:
+    """Every measure of a run, as FRAME has it; `sample`: of a training on the first examples."""
+    found: Rows = []
     for instrument in INSTRUMENTS:
         trace = replace(TRACES[instrument](seen), sample=sample)
         busy = None
@@ -66,7 +50,7 @@ def measures_of(seen: Seen, sample: Sample | None) -> list[Measure]:
             if measure in TIMES:
                 row = _measure(instrument, measure, "", trace, busy)
                 if sample is not None:
-                    row = replace(row, formula_error=formula_error(sample, seen.run.events))
+                    row["formula_error"] = formula_error(sample, seen.run.events)
                 found.append(row)
             else:
                 for resource in RESOURCES:
@@ -76,7 +60,7 @@ def measures_of(seen: Seen, sample: Sample | None) -> list[Measure]:
 
 def _measure(
     instrument: Instrument, measure: str, resource: str, trace: Trace, busy: Trace | None
-) -> Measure:
+) -> dict[str, object]:
     """One measure of a trace; `busy` is the trace without idle time, None if that is unknown."""
     value, reason = take(measure, trace, resource)
     without_idle = value
@@ -88,16 +72,16 @@ def _measure(
     if not reason:
         step = resolution(measure, trace, resource)
     low, high = attainable(measure, trace, resource)
-    return Measure(
-        instrument=instrument,
-        measure=measure,
-        resource=resource,
-        value=value,
-        without_idle=without_idle,
-        resolution=step,
-        low_attainable=low,
-        high_attainable=high,
-        formula_error=0.0,
-        remark=trace.remarks.get(resource, ""),
-        reason=reason,
-    )
+    return {
+        "instrument": instrument,
+        "measure": measure,
+        "resource": resource,
+        "value": value,
+        "without_idle": without_idle,
+        "resolution": step,
+        "low_attainable": low,
+        "high_attainable": high,
+        "formula_error": 0.0,
+        "remark": trace.remarks.get(resource, ""),
+        "reason": reason,
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from statistics import fmean
 
 from evenground.analysis.columns import names_of, number
@@ -24,31 +23,19 @@ TIMES = (
 MEASURES = names_of(TIMES)
 
 
-@dataclass(frozen=True)
-class Times:
+def run_times(events: Moments, process: Process) -> dict[str, float]:
     """Times of one run in seconds, as TIMES describes them; NaN is missing."""
-
-    training_s: float
-    whole_process_s: float
-    first_batch_s: float
-    steady_s: float
-    first_epoch_s: float
-    later_epoch_s: float
-
-
-def run_times(events: Moments, process: Process) -> Times:
-    """Times of one run."""
     # Whole nanoseconds are subtracted before they become seconds: nothing is rounded twice.
     epochs_s = [(epoch.end_ns - epoch.start_ns) / 1e9 for epoch in events.epochs]
     linger_ns = events.linger_end_ns - events.evaluate_end_ns
     later_epoch_s = math.nan
     if len(epochs_s) > 1:
         later_epoch_s = fmean(epochs_s[1:])
-    return Times(
-        training_s=(events.train_end_ns - events.train_start_ns) / 1e9,
-        whole_process_s=(process.exited_ns - process.launched_ns - linger_ns) / 1e9,
-        first_batch_s=(events.first_batch_end_ns - events.train_start_ns) / 1e9,
-        steady_s=(events.train_end_ns - events.first_batch_end_ns) / 1e9,
-        first_epoch_s=epochs_s[0],
-        later_epoch_s=later_epoch_s,
-    )
+    return {
+        "training_s": (events.train_end_ns - events.train_start_ns) / 1e9,
+        "whole_process_s": (process.exited_ns - process.launched_ns - linger_ns) / 1e9,
+        "first_batch_s": (events.first_batch_end_ns - events.train_start_ns) / 1e9,
+        "steady_s": (events.train_end_ns - events.first_batch_end_ns) / 1e9,
+        "first_epoch_s": epochs_s[0],
+        "later_epoch_s": later_epoch_s,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evenground.analysis.answer import answers, hidden_columns
-from evenground.analysis.captions import TITLES, notes, unlike_devices
+from evenground.analysis.captions import TITLES, notes
 from evenground.analysis.experiment import Experiment, alone
 from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import Normalised, read_normalised
@@ -30,10 +30,9 @@ def write_tables(index: Index, normalised: Path, to: Path, metrics_file: Path) -
 def tables_of(experiment: Experiment, frames: Normalised) -> dict[str, Table]:
     """The tables of an experiment by name; raises EvengroundError as `make_tables` does."""
     made = make_tables(experiment, frames)
-    devices = unlike_devices(experiment, made["runs"])
     tables = {}
     for name, rows in made.items():
-        said = notes(name, experiment, made["quality"], frames.circumstances, devices)
+        said = notes(name, experiment, made["quality"], frames.circumstances)
         hidden = experiment.hidden
         if name == "answer":
             said = tuple(answers(experiment, rows)) + said

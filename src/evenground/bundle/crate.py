@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from evenground.analysis.environment import read_environment
-from evenground.analysis.runs import Run, Samples, all_runs
+from evenground.analysis.runs import Run, all_runs, largest
 from evenground.analysis.times import run_times
 from evenground.records.index import Condition, Index, WantedRun
 from evenground.records.plan import Dataset, Engine
@@ -242,13 +240,13 @@ def _action(
 def _usage(action: str, run: Run) -> list[Entity]:
     """What one training used; a value that was not measured is left out."""
     times = run_times(run.events, run.process)
-    samples = run.samples()
+    samples = run.samples().columns
     values = {
-        "training_s": (times.training_s, "s"),
-        "whole_process_s": (times.whole_process_s, "s"),
-        "cpu_s": (_largest(samples, "cpu_s"), "s"),
-        "peak_rss_bytes": (_largest(samples, "rss_bytes"), "bytes"),
-        "peak_vram_used_bytes": (_largest(samples, "vram_used_bytes"), "bytes"),
+        "training_s": (times["training_s"], "s"),
+        "whole_process_s": (times["whole_process_s"], "s"),
+        "cpu_s": (largest(samples["cpu_s"]), "s"),
+        "peak_rss_bytes": (largest(samples["rss_bytes"]), "bytes"),
+        "peak_vram_used_bytes": (largest(samples["vram_used_bytes"]), "bytes"),
     }
     return [
         {
@@ -262,11 +260,6 @@ def _usage(action: str, run: Run) -> list[Entity]:
         for name, (value, unit) in values.items()
         if not math.isnan(value)
     ]
-
-
-def _largest(samples: Samples, column: str) -> float:
-    """The largest value of a column; NaN if it has no value."""
-    return float(np.fmax.reduce(samples.columns[column], initial=np.nan))
 
 
 def _image(action: str, run: Run) -> Entity | None:

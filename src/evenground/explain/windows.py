@@ -40,7 +40,7 @@ def windows_of(explained: Explained) -> tuple[list[Window], str]:
     samples = run.samples()
     idle = idle_of(run, samples, phases_of(run.events, run.process))
     rows = [row for row in idle.rows if row.resource == CPU]
-    return _on_monotonic(run, rows), idle.time.idle_reason or NONE
+    return _on_monotonic(run, rows), idle.reason or NONE
 
 
 def _wanted(record: ExplainedRecord) -> WantedRun:
