@@ -10,8 +10,8 @@ import pytest
 
 from analysis.remade import tables_of
 from analysis.synthetic import Made, MadeResults, made_run, write_results
-from evenground.analysis.answer import MAX_TOLD, answers, sentences
 from evenground.analysis.experiment import alone
+from evenground.analysis.sentences import MAX_TOLD, answers, sentences
 from evenground.records.index import read_index
 
 DIGITS = (("digits", "Digits", "mlp"),)

@@ -243,12 +243,13 @@ def test_rows_under_the_name_of_another_condition_are_refused(
 
 # Module -> why what it groups is of one condition, or is no number of runs.
 GROUPING = {
-    "analysis/answer.py": "the findings of one group, and ratios to be told in words",
+    "analysis/answer.py": "the findings of one group",
     "analysis/block_effects.py": "the runs of one condition, by repetition",
     "analysis/blocks.py": "the runs of one condition, by repetition",
     "analysis/by_phase.py": "the runs of one group",
     "analysis/idle.py": "the windows of one group",
     "analysis/quality.py": "the findings of one condition, by run",
+    "analysis/sentences.py": "ratios, to be told in words: the least and the greatest",
     "claims/agreement.py": "verdicts, to be listed in words; swept values are among the keys",
     "claims/evidence.py": "the measures of one condition (`Measured.of`), by run and by arm",
     "report/compare.py": "the timelines of one group",

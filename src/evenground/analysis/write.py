@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evenground.analysis.answer import answers, hidden_columns
+from evenground.analysis.answer import hidden_columns
 from evenground.analysis.captions import TITLES, notes
 from evenground.analysis.experiment import Experiment, alone
 from evenground.analysis.metrics import metrics
 from evenground.analysis.normalise import Normalised, read_normalised
+from evenground.analysis.sentences import answers
 from evenground.analysis.table import Table, write_table
 from evenground.analysis.tables import columns_of, make_tables
 from evenground.files import write_json

@@ -7,8 +7,8 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from evenground.analysis.answer import answers
 from evenground.analysis.experiment import alone
+from evenground.analysis.sentences import answers
 from evenground.analysis.table import Table, read_table, shown_cells
 from evenground.errors import EvengroundError
 from evenground.records.index import Condition, read_index

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from evenground.analysis.answer import answers
 from evenground.analysis.environment import card_of, read_environment
 from evenground.analysis.experiment import Experiment, alone, name_of
 from evenground.analysis.runs import all_runs, read_runs
+from evenground.analysis.sentences import answers
 from evenground.analysis.table import read_table
 from evenground.analysis.tables import TABLES
 from evenground.files import read_bytes, read_json, write_text
