@@ -10,6 +10,7 @@
     evenground adopt      copy the runs of such a file into this working copy
     evenground compare    compare two or more such files
     evenground explain    print what differs between two runs of what decides a result
+    evenground parity     show step by step where an engine leaves Keras
     evenground prune      delete runs that no index here names any more
     evenground aside      move runs or files aside that are in the way; nothing is deleted
 
@@ -43,6 +44,7 @@ COMMANDS = {
     "adopt": ("analysis", ["scripts/adopt.py"]),
     "compare": ("analysis", ["scripts/compare.py"]),
     "explain": ("workflow", ["scripts/why.py"]),
+    "parity": ("workflow", ["scripts/parity.py"]),
     "prune": ("workflow", ["scripts/prune.py"]),
     "aside": ("workflow", ["scripts/aside.py"]),
 }
