@@ -227,6 +227,52 @@ def test_bars_show_every_finished_run_and_its_mean(drawn_without: Path) -> None:
     assert len(jax["training_s"].dropna()) == 2
 
 
+def found(engine: str, repetition: int, finding: str, state: str = "warned") -> dict[str, object]:
+    """A row of the table `quality`."""
+    row = {"dataset": "digits", "engine": engine, "repetition": repetition, "state": state}
+    return row | {"finding": finding, "value": 2.0, "limit": 1.0, "reason": ""}
+
+
+def test_captions_name_runs_that_are_invalid_or_began_on_a_busy_machine(
+    with_gpu: Path, styled: None
+) -> None:
+    material = material_of(with_gpu)
+    rows = [found("keras", 1, "load"), found("keras", 2, "load"), found("jax", 3, "idle")]
+    rows.append(found("jax", 2, "swapping", "invalid"))
+    doubtful = replace(material, quality=pd.DataFrame(rows))
+    dataset, keras = material.condition.datasets[0], material.condition.engines[0]
+    busy = "Started on a busy machine, runs (table quality): Keras 2. "
+    both = f"Invalid, runs (table quality): JAX 1. {busy}"
+    assert both in training_time_drawing(doubtful).caption
+    assert both in compare_drawing(doubtful, dataset, RESOURCES[0]).caption
+    of_keras = timeline_drawing(doubtful, dataset, keras).caption
+    assert busy in of_keras and "Invalid" not in of_keras
+    assert "busy" not in training_time_drawing(material).caption
+
+
+def test_runs_of_unlike_length_are_stood_for_by_the_one_of_median_length(
+    with_gpu: Path, styled: None
+) -> None:
+    material = material_of(with_gpu)
+    dataset, keras = material.condition.datasets[0], material.condition.engines[0]
+    assert material.typical("digits", "keras") is None
+    assert "line: mean of the runs" in timeline_drawing(material, dataset, keras).caption
+    # Repetition 3 takes half as long again, and is the longest.
+    longer = material.runs["training_s"].where(material.runs["repetition"] < 3, 9.0)
+    unlike = replace(material, runs=material.runs.assign(training_s=longer))
+    assert unlike.typical("digits", "keras") == 2
+    drawing = timeline_drawing(unlike, dataset, keras)
+    assert "line: repetition 2, the run of median training time" in drawing.caption
+    assert "dashed: their mean up to the shortest one, as the thesis drew it" in drawing.caption
+    (of_run,) = [line for number, line in unlike.lines("digits", "keras") if number == 2]
+    drawn = drawing.data.set_index("t_s")["rss_bytes_run"].dropna()
+    assert drawn.tolist() == of_run.set_index("t_s")["rss_bytes"].dropna().tolist()
+    caption = compare_drawing(unlike, dataset, RESOURCES[1]).caption
+    assert (
+        "bold line: the run of median training time, as lengths differ by more than 5%" in caption
+    )
+
+
 def test_figures_of_an_engine_no_longer_wanted_are_removed(
     without_gpu: Path, tmp_path: Path
 ) -> None:
