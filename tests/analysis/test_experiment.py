@@ -253,6 +253,7 @@ GROUPING = {
     "claims/agreement.py": "verdicts, to be listed in words; swept values are among the keys",
     "claims/evidence.py": "the measures of one condition (`Measured.of`), by run and by arm",
     "report/compare.py": "the timelines of one group",
+    "report/curves.py": "the rows of the table summary, into panels: none is computed",
     "report/instruments.py": "the timelines of one group",
     "report/side_by_side.py": "ratios below each other: none is computed",
     "report/strip.py": "the phases of one group",

@@ -113,6 +113,12 @@ def calibration(content: bytes) -> Case:
     return "results/calibration", build
 
 
+def another_picture(files: Files) -> Files:
+    """A contact sheet that is as good as the packed one, but for its own checksum."""
+    name = condition_in(files[INDEX])["datasets"][0]["contact_sheet"]["path"]
+    return changed(files, name, put("00" * 16, "examples", 3, "pixels"))
+
+
 LONG = 10**30
 # One for each rule of those who read these files.
 CASES: dict[str, Case] = {
@@ -123,6 +129,7 @@ CASES: dict[str, Case] = {
     "path-dots": ("manifest.json", index(put(".", "runs", 0, "path"))[1]),
     "prepared-up": index(put("data/../..", "datasets", 0, "prepared")),
     "sheet-up": index(put("../x.json", "datasets", 0, "contact_sheet", "path")),
+    "sheet-changed": ("results/contact_sheets", another_picture),
     "calibration-up": index(put("../x.json", "calibration", "path")),
     "dataset-up": index(put("../x", "datasets", 0, "name")),
     "dataset-twice": index(lambda c: c["datasets"].append(c["datasets"][0])),

@@ -371,7 +371,9 @@ def test_broken_verdicts_are_named(tmp_path: Path, more: dict[str, Any], said: s
 def test_verdicts_of_another_schema_are_refused(tmp_path: Path) -> None:
     path = save_rows(tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 3}))
-    with pytest.raises(EvengroundError, match="it has schema 3, this version of evenground reads"):
+    with pytest.raises(
+        EvengroundError, match="verdicts has schema 3, this version of evenground reads"
+    ):
         read_verdicts(path)
 
 

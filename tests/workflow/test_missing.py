@@ -177,7 +177,7 @@ def test_older_claims_and_another_calibration(made: WorkingCopy) -> None:
 
 
 @pytest.mark.slow
-def test_a_contact_sheet_is_made_again_of_the_arrays_and_refused_if_it_is_broken(
+def test_a_contact_sheet_is_made_again_of_the_arrays_and_refused_if_it_was_changed(
     made: WorkingCopy,
 ) -> None:
     """Data prepared before there were contact sheets gets one; nothing is fetched or prepared."""
@@ -191,9 +191,9 @@ def test_a_contact_sheet_is_made_again_of_the_arrays_and_refused_if_it_is_broken
     assert f"made again, with what follows: {name} is missing" in say(made)
     assert sheet.read_bytes() == content and array.stat().st_mtime_ns == prepared_ns
     assert not raw.exists()
-    sheet.write_bytes(content.replace(b'"label": 0', b'"label": 99', 1))
+    sheet.write_bytes(content.replace(b'"label": 0', b'"label": 1', 1))
     said = say(made, ok=False)
-    assert f"does not fit classes or shape ({sheet}): set it aside" in said
+    assert f"error: the contact sheet was changed since it was made ({sheet}): set it aside" in said
     sheet.unlink()
     say(made)
     assert drawn(made) == before and made.trainings() == 0

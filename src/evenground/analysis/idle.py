@@ -364,7 +364,7 @@ def _idle_time(
 ) -> dict[str, object]:
     """The idle time of a run with these windows."""
     if not windows:
-        return {"idle_s": 0.0, "idle_share": 0.0}
+        return {"idle_s": 0.0, "idle_share": 0.0, "idle_phase": ""}
     seconds: dict[str, float] = defaultdict(float)
     idle_ns = 0
     for window in windows:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from evenground.records.base import Fields, TravellingRecord
+from evenground.errors import EvengroundError, set_aside
+from evenground.files import sha256_json
+from evenground.records.base import Fields, Record
 from evenground.validation import one_line
 
 MAX_EXAMPLES = 40
 MAX_SIDE_PX = 128
 MAX_NAME = 500
+SEAL = "sha256"
 
 
 def _shown(name: str) -> str:
@@ -37,8 +41,17 @@ class Example(Fields):
     """Bytes as hexadecimal digits, row by row, with the channels of a pixel beside each other."""
 
 
-class ContactSheet(TravellingRecord):
+def _sealed(schema: dict[str, Any]) -> None:
+    """Add the checksum, which is no field, to the JSON schema."""
+    meaning = "Of the content without this checksum: a change by hand breaks it."
+    schema["properties"][SEAL] = {"type": "string", "description": meaning}
+    schema["required"].append(SEAL)
+
+
+class ContactSheet(Record):
     """The few training examples of a dataset that a figure shows."""
+
+    model_config = ConfigDict(json_schema_extra=_sealed)
 
     WHAT: ClassVar[str] = "contact sheet"
 
@@ -68,3 +81,24 @@ class ContactSheet(TravellingRecord):
         """The pixels of an example, (H,W,C)."""
         pixels = np.frombuffer(bytes.fromhex(example.pixels), np.uint8)
         return pixels.reshape(self.shape)
+
+    def content(self) -> dict[str, Any]:
+        """What is written: the fields, then their checksum, which a change by hand breaks."""
+        content = super().content()
+        return {**content, SEAL: sha256_json(content)}
+
+    @classmethod
+    def parse(cls, content: Any, where: Path, fix: str = "") -> Self:
+        """Check the content of the file at `where`.
+
+        Raises EvengroundError as `read` does, and if the content has another checksum.
+        """
+        seal = None
+        if isinstance(content, dict):
+            content = dict(content)
+            seal = content.pop(SEAL, None)
+        sheet = super().parse(content, where, fix)
+        if sheet.content()[SEAL] != seal:
+            what = "the contact sheet was changed since it was made"
+            raise EvengroundError(what, str(where), fix or set_aside(where))
+        return sheet
