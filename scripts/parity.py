@@ -23,6 +23,7 @@ LIMIT_S = 600.0
 
 
 def main() -> None:
+    """Compare case by case; exits 1 if one is beyond its tolerance, raises EvengroundError."""
     parser = argparse.ArgumentParser(prog="evenground parity", description=__doc__)
     parser.add_argument("engine", help="its folder: a name below scripts/engines/, or a path")
     parser.add_argument(
