@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from evenground.environments.build import LARGE, env_dir, fault
 from evenground.protocol.parity import TOLERANCES, Tolerance
 from evenground.runs.installed import failure_of
 
@@ -51,7 +52,13 @@ def interpreter(environment: str, accelerator: str = "cpu") -> str:
 
 @cache
 def lacking(folder: Path) -> str:
-    """Why an engine cannot train on this machine, as its own check says; empty where it can."""
+    """Why an engine cannot train on this machine, as its own check says; empty where it can.
+
+    Nor does one whose environment takes long to download and is not built yet.
+    """
+    environment = describe(folder).get("environment")
+    if environment in LARGE and fault(env_dir(environment)):
+        return f"its environment is not built: python3 scripts/environment.py {environment}"
     words = [
         word.format(python=sys.executable, folder=folder)
         for word in describe(folder).get("check", [])

@@ -124,6 +124,7 @@ def test_another_batch_norm_momentum_moves_only_statistics_and_logits(
         ("jax", "disable_jit=true", "odd"),
         ("jax", "convolution=direct", "cnn"),
         ("jax", "convolution=direct", "odd"),
+        ("torch", "compile=true", "cnn"),
     ],
 )
 def test_options_change_how_not_what(reference: Path, engine: str, option: str, case: str) -> None:

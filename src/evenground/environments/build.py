@@ -32,6 +32,8 @@ FIXES = "docs/environments.md has the fixes"
 GIB = 2**30
 # About what one environment's packages take, together with their download.
 CPU_BYTES, CUDA_BYTES = 2 * GIB, 7 * GIB
+# The index has no PyTorch for the processor alone: its wheel brings CUDA, and needs it.
+LARGE = {"torch": 8 * GIB}
 
 
 def lock_file(name: str) -> Path:
@@ -206,7 +208,7 @@ def bytes_of_environment(name: str) -> int:
     """About how many bytes building environment `name` takes."""
     if name.endswith("-cuda"):
         return CUDA_BYTES
-    return CPU_BYTES
+    return LARGE.get(name, CPU_BYTES)
 
 
 def run(what: str, command: list[str], env: Mapping[str, str]) -> None:
