@@ -21,6 +21,7 @@ OTHER_JSON = {
     "scripts/image.py": "experiment.json",
     "src/evenground/containers/build.py": "what Apptainer prints",
     "src/evenground/containers/images.py": "labels, which Apptainer writes into an image",
+    "scripts/parity.py": "results of the parity test, which engines write",
     "scripts/preflight.py": "experiment.json",
     "scripts/train.py": "an option that is JSON",
     "scripts/probe.py": "a line from one process of ours to the next",

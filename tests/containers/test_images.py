@@ -151,9 +151,9 @@ def test_another_base_is_another_file_of_the_same_recipe(copy: Path) -> None:
 
 def test_an_environment_without_a_lock_is_one_clear_line(copy: Path) -> None:
     with pytest.raises(
-        EvengroundError, match=r"'torch' copies .* \(containers/python\.def: envs/torch\.in\)"
+        EvengroundError, match=r"'other' copies .* \(containers/python\.def: envs/other\.in\)"
     ):
-        recipe(copy, "torch")
+        recipe(copy, "other")
 
 
 @pytest.mark.parametrize("environment", ["keras", "keras-cuda", "jax", "jax-cuda"])
