@@ -41,7 +41,7 @@ def test_a_ratio_is_told_with_its_interval_and_the_memory(tmp_path: Path) -> Non
     (sentence,) = told(tmp_path, made())
     assert sentence.startswith("**Digits**: JAX takes 0.4")
     assert (
-        " times Keras's time (0.4" in sentence
+        " times Keras's time (95 % interval 0.4" in sentence
         and ", n = 4 pairs), with 1.00 times its memory." in (sentence)
     )
 

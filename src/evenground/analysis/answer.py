@@ -16,6 +16,7 @@ from evenground.analysis.columns import (
 )
 from evenground.analysis.energy import ENERGY
 from evenground.analysis.groups import INVALID, Rows, group, with_columns
+from evenground.analysis.quality import BUSY
 from evenground.analysis.statistics import summarise
 from evenground.analysis.table import frame_of
 from evenground.records.index import Condition
@@ -47,6 +48,8 @@ TABLE = columns(
 # Geometric means, so that quotients of rows are the ratios; the others may be zero.
 GEOMETRIC = ("training_s", "cpu_s", "peak_rss_bytes", ENERGY)
 ARITHMETIC = ("test_accuracy", "idle_share")
+# A finding -> what it is called in a sentence, where its name alone says too little.
+WORDS = {BUSY: "begun on a busy machine"}
 # Most machines have no card.
 OF_CARD = (ENERGY,)
 # Sentences and `against` have them.
@@ -122,7 +125,7 @@ def _against(runs: pd.DataFrame, findings: pd.DataFrame) -> str:
         parts.append(f"{unfinished} of {len(runs)} runs did not finish")
     ordered = findings.sort_values("state", key=lambda state: state != INVALID, kind="stable")
     for (state, finding), found in ordered.groupby(["state", "finding"], sort=False):
-        words = str(finding)
+        words = WORDS.get(str(finding), str(finding))
         of_runs = int(found["repetition"].notna().sum())
         if of_runs:
             words += f" in {of_runs} of {len(runs)} runs"

@@ -152,7 +152,7 @@ def _against_first(row: Mapping[Any, Any], label: str, first: str) -> str:
     if math.isnan(low):
         sure = f"{counted}, without an interval"
     else:
-        sure = f"{three_digits(low)} to {three_digits(high)}, {counted}"
+        sure = f"95 % interval {three_digits(low)} to {three_digits(high)}, {counted}"
     words = f"{label} takes {times} ({sure})"
     if low <= 1 <= high:
         words = f"no difference in time is shown between {label} and {first}: {times} ({sure})"
