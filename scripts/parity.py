@@ -15,7 +15,14 @@ from evenground.engines import Engine, load_engines
 from evenground.environments.build import build
 from evenground.errors import EvengroundError, cli
 from evenground.files import read_json
-from evenground.protocol.parity import CASES, TOLERANCES, Case, write_dataset
+from evenground.protocol.parity import (
+    CASES,
+    TOLERANCES,
+    Case,
+    differences,
+    disagreements,
+    write_dataset,
+)
 from evenground.protocol.steps import departures
 
 REFERENCE = "keras"
@@ -57,11 +64,11 @@ def compare(case: Case, reference: Engine, engine: Engine, args: argparse.Namesp
         run(case, engine, folder, args, given)
         expected = read_json(folder / "reference.json")
         actual = read_json(folder / f"{engine.name}.json")
-    lines = departures(expected, actual, TOLERANCES[args.accelerator][case.name])
+    allowed = TOLERANCES[args.accelerator][case.name]
     print(f"{case.name}: {case.network}, {case.steps} steps of {case.batch_size} examples")
-    for line in lines:
+    for line in departures(expected, actual, allowed):
         print(f"  {line}", flush=True)
-    return all(line.startswith("ok") for line in lines)
+    return not disagreements(differences(expected, actual), allowed)
 
 
 def run(
@@ -72,24 +79,15 @@ def run(
     Raises EvengroundError if it has none or fails.
     """
     where = str(engine.folder / "engine.yaml")
-    if engine.file.parity_command is None:
-        raise EvengroundError("it has no parity_command", where, "docs/protocol.md describes it")
     python = ""
     if engine.file.environment:
         name = engine.file.environment
         if args.accelerator == "cuda":
             name += "-cuda"
         python = str(build(name) / "bin/python")
-    command = [
-        part.format(python=python, folder=engine.folder) for part in engine.file.parity_command
-    ]
-    command += [
-        "--dataset",
-        str(folder / "dataset"),
-        "--output",
-        str(folder / f"{engine.name}.json"),
-    ]
-    command += case.arguments() + list(more)
+    command = engine.parity(python) + case.arguments() + list(more)
+    command += ["--dataset", str(folder / "dataset")]
+    command += ["--output", str(folder / f"{engine.name}.json")]
     command += ["--threads", str(args.threads), "--accelerator", args.accelerator]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S)

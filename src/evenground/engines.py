@@ -120,6 +120,14 @@ class Engine:
         """Its command line; `python` is the interpreter of its environment."""
         return self._filled(self.file.command, python)
 
+    def parity(self, python: str) -> list[str]:
+        """Its command line of the parity test; raises EvengroundError if it has none."""
+        if self.file.parity_command is None:
+            what = "it has no parity_command"
+            where = f"{self.folder}/{DESCRIPTION}"
+            raise EvengroundError(what, where, "docs/protocol.md describes it")
+        return self._filled(self.file.parity_command, python)
+
     def check(self, python: str, accelerator: str) -> list[str]:
         """The command line that checks whether it is installed; empty if the pipeline installs it.
 
